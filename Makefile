@@ -1,0 +1,50 @@
+# `make run` needs Python 3.11 or newer and nothing else; every target sets up .venv by itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH ?=
+ARGS ?=
+
+.PHONY: run test check bench format clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.run ## a prompt where the agent answers
+	@$(BIN)/python -m nanoclaw run $(ARGS)
+
+test: $(VENV)/.dev ## the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## linters and type checkers
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
+	@$(BIN)/python -m tests.bench $(BENCH) $(ARGS)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build
+
+# Groups of dependencies (PEP 735) need pip 25.1.
+$(VENV)/.pip:
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "NanoClaw needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.run: pyproject.toml | $(VENV)/.pip
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.pip
+	@$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,1 @@
+"""NanoClaw: a personal assistant that runs on your own machine."""

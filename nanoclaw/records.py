@@ -1,0 +1,316 @@
+"""The values that flow through the host, and the two protocols by which its edges see it.
+
+All are frozen. JSON enters and leaves through `nanoclaw.content`; times are aware UTC datetimes here and
+contract text (ISO 8601, milliseconds, `Z`) in the files.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from attrs import field, frozen
+
+MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
+UnknownSenderPolicy = Literal["strict", "request_approval", "public"]
+SessionMode = Literal["shared", "per-thread", "agent-shared"]
+ResponseScope = Literal["all", "triggered", "allowlisted"]
+SessionStatus = Literal["active", "paused", "archived"]
+ContainerStatus = Literal["stopped", "starting", "running"]
+DestinationType = Literal["channel", "agent"]
+Role = Literal["owner", "admin"]
+
+
+@frozen
+class Address:
+    """Where a message comes from or goes to: a chat of a channel, and a thread of it where it has threads."""
+
+    channel_type: str
+    platform_id: str
+    thread_id: str | None = None
+
+
+# -- what comes in -------------------------------------------------------------
+
+
+@frozen
+class Attachment:
+    """A file a user sent. `data` is base64; once it is stored in the session's inbox `local_path` replaces it."""
+
+    type: str
+    name: str
+    url: str | None = None
+    data: str | None = field(default=None, repr=False)
+    local_path: str | None = None
+
+
+@frozen
+class ReplyTo:
+    """The message that a user's message answers, as its platform shows it."""
+
+    sender: str
+    text: str
+    id: str | None = None
+
+
+@frozen
+class ChatMessage:
+    """What a user wrote (contract 5, kind `chat`); `id` is the platform's own id of the message."""
+
+    id: str
+    text: str
+    sender: str
+    sender_id: str
+    attachments: tuple[Attachment, ...] = ()
+    reply_to: ReplyTo | None = None
+    is_from_me: bool = False
+    is_mention: bool = False
+
+
+@frozen
+class InboundEvent:
+    """One event of a chat network, as its channel offers it.
+
+    `event_id` and `version` (of an edit) identify it within its chat: an event that is offered twice is
+    stored once (contract 4, Identity).
+    """
+
+    address: Address
+    event_id: str
+    message: ChatMessage
+    version: str = ""
+    chat_name: str | None = None
+    is_group: bool = False
+
+
+@frozen
+class Routed:
+    """What became of an offered event: the sessions that stored it, or why nobody did.
+
+    `message_ids` pairs with `session_ids`. `dropped` is a sentence for the log and for the channel.
+    """
+
+    session_ids: tuple[str, ...] = ()
+    message_ids: tuple[str, ...] = ()
+    dropped: str | None = None
+
+
+class Intake(Protocol):
+    """All that a channel sees of the host."""
+
+    async def offer(self, event: InboundEvent) -> Routed:
+        """Route one event; when this returns, what was accepted is on disk and may be confirmed upstream."""
+        ...
+
+
+# -- what goes out -------------------------------------------------------------
+
+
+@frozen
+class TextContent:
+    """A message, with files of the session's outbox."""
+
+    text: str
+    markdown: bool = False
+    files: tuple[str, ...] = ()
+
+
+@frozen
+class EditContent:
+    """New text for the message with the platform's id `message_id`."""
+
+    message_id: str
+    text: str
+
+
+@frozen
+class ReactionContent:
+    """An emoji on the message with the platform's id `message_id`."""
+
+    message_id: str
+    emoji: str
+
+
+OutgoingContent = TextContent | EditContent | ReactionContent
+
+
+@frozen
+class OutgoingFile:
+    """A file to send, opened below the session's outbox without following a link."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+@frozen
+class Outgoing:
+    """One message for one chat. `message_out_id` is the idempotency key of its delivery."""
+
+    message_out_id: str
+    address: Address
+    content: OutgoingContent
+    in_reply_to: str | None = None
+    """The platform's id of the message this answers, where there is one."""
+    files: tuple[OutgoingFile, ...] = ()
+
+
+@frozen
+class Receipt:
+    """A channel's word that a message is delivered; the only way to `delivered`."""
+
+    platform_message_id: str | None
+
+
+# -- the central database ------------------------------------------------------
+
+
+@frozen
+class AgentGroup:
+    """An agent: its folder holds its workspace and memory."""
+
+    id: str
+    name: str
+    folder: str
+    agent_provider: str | None
+    created_at: datetime
+
+
+@frozen
+class MessagingGroup:
+    """A chat on a channel."""
+
+    id: str
+    channel_type: str
+    platform_id: str
+    name: str | None
+    is_group: bool
+    unknown_sender_policy: UnknownSenderPolicy
+    created_at: datetime
+
+
+@frozen
+class Wiring:
+    """An agent group listening to a chat, and how (contract 3)."""
+
+    id: str
+    messaging_group_id: str
+    agent_group_id: str
+    trigger_rules: Mapping[str, object]
+    response_scope: ResponseScope
+    session_mode: SessionMode
+    priority: int
+    created_at: datetime
+
+
+@frozen
+class User:
+    """An identity on a platform, such as `tg:123` or `cli:local`."""
+
+    id: str
+    kind: str
+    display_name: str | None
+    created_at: datetime
+
+
+@frozen
+class UserRole:
+    """A right: owner (always global) or admin (global when `agent_group_id` is None)."""
+
+    user_id: str
+    role: Role
+    agent_group_id: str | None
+    granted_by: str | None
+    granted_at: datetime
+
+
+@frozen
+class Session:
+    """One conversation: a pair of session files and an agent of its own."""
+
+    id: str
+    agent_group_id: str
+    messaging_group_id: str | None
+    thread_id: str | None
+    agent_provider: str | None
+    status: SessionStatus
+    container_status: ContainerStatus
+    last_active: datetime | None
+    created_at: datetime
+
+
+@frozen
+class Destination:
+    """A name by which an agent may send somewhere, resolved to the chat or agent behind it."""
+
+    name: str
+    display_name: str | None
+    type: DestinationType
+    channel_type: str | None = None
+    platform_id: str | None = None
+    agent_group_id: str | None = None
+
+
+@frozen
+class ParkedEvent:
+    """An accepted event whose session cannot take it yet."""
+
+    id: str
+    session_id: str
+    event: str
+    reason: str
+    created_at: datetime
+
+
+# -- where a session lives -----------------------------------------------------
+
+
+@frozen
+class SessionPaths:
+    """The folders and files of one session (contract 1)."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, data: Path, agent_group_id: str, session_id: str) -> "SessionPaths":
+        """The paths of a session below the data directory."""
+        return cls(data / "sessions" / agent_group_id / session_id)
+
+    @property
+    def lock(self) -> Path:
+        """The host's lock, outside both mounts."""
+        return self.root / "owner"
+
+    @property
+    def inbound_dir(self) -> Path:
+        """Mounted read-only in the container."""
+        return self.root / "inbound"
+
+    @property
+    def inbound_db(self) -> Path:
+        """What the host says to the container."""
+        return self.inbound_dir / "inbound.db"
+
+    @property
+    def inbox(self) -> Path:
+        """Attachments of users, a folder a message."""
+        return self.inbound_dir / "inbox"
+
+    @property
+    def outbound_dir(self) -> Path:
+        """Mounted read-write in the container: everything in it is hostile."""
+        return self.root / "outbound"
+
+    @property
+    def outbound_db(self) -> Path:
+        """What the container says to the host."""
+        return self.outbound_dir / "outbound.db"
+
+    @property
+    def outbox(self) -> Path:
+        """Attachments of the agent, a folder a message."""
+        return self.outbound_dir / "outbox"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Its mtime is the runner's liveness."""
+        return self.outbound_dir / ".heartbeat"
