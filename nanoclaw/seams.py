@@ -31,4 +31,4 @@ class SystemClock:
 
 def new_id(prefix: str, random: Random) -> str:
     """A fresh identifier such as `ag-3f9k2m8x0c7v1b5n`: 80 bits, fit for a path (contract 1)."""
-    return f"{prefix}-" + "".join(random.choices(CROCKFORD, k=ID_LENGTH))  # noqa: S311 -- an id, no secret
+    return f"{prefix}-" + "".join(random.choices(CROCKFORD, k=ID_LENGTH))
