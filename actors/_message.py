@@ -1,0 +1,57 @@
+"""What a message is, and which one is being handled right now."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar, cast
+
+from attrs import frozen
+from outcome import Outcome
+
+A_contra = TypeVar("A_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+HandleAll = Callable[[Any, Sequence[Any]], Awaitable[Sequence[Outcome[Any]]]]
+
+
+class Message(Protocol[A_contra, R_co]):
+    """A frozen attrs class that knows its addressee and its reply: checkers prove both, there is no dispatch.
+
+    A class may also define `async def handle_all(cls, actor: A, messages: Sequence[Self]) ->
+    Sequence[Outcome[R]]` as a classmethod. It then gets the waiting run: consecutive messages of exactly that
+    class, at most `Policy.batch`. It answers each with an `outcome.Value` or an `outcome.Error`. Signals
+    come one by one through `handle` all the same.
+    """
+
+    async def handle(self, actor: A_contra, /) -> R_co:
+        """Do it. A `Refusal` goes to the asker; any other exception crashes the actor."""
+        ...
+
+
+@frozen
+class Current:
+    """The message being handled: the actor's name and the message's type."""
+
+    actor: str
+    message: str
+
+
+_current: ContextVar[Current | None] = ContextVar("actors.current", default=None)
+
+
+def current() -> Current | None:
+    """What is being handled here: in a handler, and in any task started while handling. Else None."""
+    return _current.get()
+
+
+set_current = _current.set
+"""Set what `current` tells; the runtime's own."""
+
+
+class Kind:
+    """What the runtime knows of one class of messages to one actor; looked up once a class."""
+
+    __slots__ = ("current", "handle_all")
+
+    def __init__(self, actor: str, message_type: type) -> None:
+        self.current = Current(actor, message_type.__name__)
+        self.handle_all = cast("HandleAll | None", getattr(message_type, "handle_all", None))
