@@ -1,0 +1,36 @@
+"""Finds the files that are not Python, `schema/` and `container/`, in a checkout and in a wheel."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+class ResourceMissing(Exception):
+    """A folder that belongs to NanoClaw is neither in a checkout nor in the installed package."""
+
+
+def schema_dir() -> Path:
+    """The folder of the numbered migrations: `central/`, `inbound/`, `outbound/`.
+
+    Raises:
+        ResourceMissing: the installation is incomplete.
+    """
+    return _find("schema")
+
+
+def container_dir() -> Path:
+    """The folder that holds `agent_runner/`; put on PYTHONPATH it makes the runner importable.
+
+    Raises:
+        ResourceMissing: the installation is incomplete.
+    """
+    return _find("container")
+
+
+def _find(name: str) -> Path:
+    places = (PACKAGE / "_resources" / name, PACKAGE.parent / name)
+    for place in places:
+        if place.is_dir():
+            return place
+    looked = " nor ".join(str(place) for place in places)
+    raise ResourceMissing(f"NanoClaw's {name!r} folder is missing (neither {looked}): install NanoClaw again")

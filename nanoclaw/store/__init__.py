@@ -1,0 +1,52 @@
+"""The databases: who may write them, how they are read, and what stands in them."""
+
+from nanoclaw.store.connections import ForbiddenConnection
+from nanoclaw.store.errors import (
+    CannotOpen,
+    Conflict,
+    CorruptDatabase,
+    ForeignDatabase,
+    HotJournal,
+    NewerDatabase,
+    Owned,
+    ReadOnlyStore,
+    StoreBusy,
+    StoreClosed,
+    StoreError,
+    StoreFull,
+    TooBig,
+    Untrusted,
+)
+from nanoclaw.store.executor import Executor, Lane, ThreadExecutor
+from nanoclaw.store.ownership import own_central, own_inbound
+from nanoclaw.store.reader import Reader, open_reader
+from nanoclaw.store.times import from_text, to_text
+from nanoclaw.store.writer import Writer
+
+__all__ = [
+    "CannotOpen",
+    "Conflict",
+    "CorruptDatabase",
+    "Executor",
+    "ForbiddenConnection",
+    "ForeignDatabase",
+    "HotJournal",
+    "Lane",
+    "NewerDatabase",
+    "Owned",
+    "ReadOnlyStore",
+    "Reader",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreError",
+    "StoreFull",
+    "ThreadExecutor",
+    "TooBig",
+    "Untrusted",
+    "Writer",
+    "from_text",
+    "open_reader",
+    "own_central",
+    "own_inbound",
+    "to_text",
+]

@@ -1,0 +1,49 @@
+"""Copies of the central database, made before it is migrated."""
+
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+
+import apsw
+
+from nanoclaw.store.connections import make_private_dir, open_readonly, open_writable
+
+KEPT = 3
+
+
+def back_up(database: Path, directory: Path, now: datetime) -> Path:
+    """Copy a live database to `directory/v2-<UTC>.db` by SQLite's backup API; returns the copy's path.
+
+    The copy gets its name once it is whole. For the owner of `database` only.
+    """
+    make_private_dir(directory)
+    target = _free_name(directory, f"v2-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z")
+    partial = target.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    source, copy = open_readonly(database), open_writable(partial)
+    try:
+        _copy(source, copy)
+    finally:
+        copy.close()
+        source.close()
+    return partial.rename(target)
+
+
+def prune(directory: Path) -> None:
+    """Remove all but the newest copies."""
+    copies = sorted(directory.glob("v2-*.db"), key=lambda path: path.stem)
+    for path in copies[:-KEPT]:
+        path.unlink()
+
+
+def _copy(source: apsw.Connection, copy: apsw.Connection) -> None:
+    with copy.backup("main", source, "main") as backup:
+        while not backup.done:
+            backup.step(1000)
+    # The header came along and says WAL; a copy is one file.
+    copy.execute("PRAGMA journal_mode = DELETE").fetchall()
+
+
+def _free_name(directory: Path, stem: str) -> Path:
+    names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
+    return next(path for name in names if not (path := directory / f"{name}.db").exists())

@@ -1,0 +1,79 @@
+"""Opens connections, and keeps everybody else from opening writable ones below a directory owned here."""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import apsw
+
+PRIVATE_DIR = 0o700
+PRIVATE_FILE = 0o600
+
+# The two are of the process, as SQLite's hook is: which directories it owns, and whether this thread is ours.
+_owned: Counter[Path] = Counter()
+_ours = threading.local()
+
+
+class ForbiddenConnection(Exception):
+    """Somebody opened a writable connection to a database that an owner in this process writes."""
+
+
+def open_writable(path: Path) -> apsw.Connection:
+    """A read-write connection; the file is created, for its user alone, if it is missing. For owners only."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
+    _ours.opening = True
+    try:
+        return apsw.Connection(os.path.realpath(path.parent) + f"/{path.name}", flags=flags)
+    finally:
+        _ours.opening = False
+
+
+def open_readonly(path: Path) -> apsw.Connection:
+    """A connection that can never write (`mode=ro`)."""
+    return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+
+
+def make_private_dir(path: Path) -> None:
+    """Make a directory, and those above it that are missing, for our user alone."""
+    for directory in (*reversed(path.parents), path):
+        with suppress(FileExistsError):
+            directory.mkdir(mode=PRIVATE_DIR)
+
+
+@contextmanager
+def guarding(directory: Path) -> Iterator[None]:
+    """While it lasts, writable connections below `directory` are the store's alone."""
+    place = directory.resolve()
+    _owned[place] += 1
+    try:
+        yield
+    finally:
+        _owned[place] -= 1
+        if not _owned[place]:
+            del _owned[place]
+
+
+def _refuse_others(connection: apsw.Connection) -> None:
+    """Run by apsw for each new connection."""
+    if getattr(_ours, "opening", False) or not connection.filename or connection.readonly("main"):
+        return
+    path = Path(connection.filename)
+    for directory in tuple(_owned):
+        if path.is_relative_to(directory) and not _is_runners(path.relative_to(directory)):
+            raise ForbiddenConnection(
+                f"{path} has an owner in this process; ask it to write, or open it mode=ro"
+            )
+
+
+def _is_runners(path: Path) -> bool:
+    """Is it in a session's `outbound/`? The path is relative to the data directory or to the session's root."""
+    below_data = path.parts[:1] == ("sessions",) and path.parts[3:4] == ("outbound",)
+    return below_data or path.parts[:1] == ("outbound",)
+
+
+apsw.connection_hooks.append(_refuse_others)

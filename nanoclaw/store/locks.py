@@ -1,0 +1,57 @@
+"""Lock files: one owner, in this process and in every other, freed by the kernel on death (contract 6)."""
+
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from nanoclaw.store.connections import PRIVATE_FILE, make_private_dir
+from nanoclaw.store.errors import Owned, translating
+from nanoclaw.store.executor import Executor
+
+
+@asynccontextmanager
+async def holding(path: Path, executor: Executor) -> AsyncIterator[None]:
+    """Hold the lock file at `path`, made with its directories where they are missing.
+
+    Raises:
+        Owned: somebody holds it, in this process or in another.
+        StoreError: it cannot be made.
+    """
+    descriptor = await executor.run(partial(_acquire, path))
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            await executor.run(partial(_release, descriptor))
+
+
+def _acquire(path: Path) -> int:
+    with translating(path):
+        make_private_dir(path.parent)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, PRIVATE_FILE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        pid = _pid(descriptor)
+        os.close(descriptor)
+        raise Owned(path, pid) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _release(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.close(descriptor)
+
+
+def _pid(descriptor: int) -> int | None:
+    with suppress(ValueError):
+        return int(os.pread(descriptor, 32, 0))
+    return None

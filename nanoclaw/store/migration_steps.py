@@ -1,0 +1,97 @@
+"""The Python steps of migrations, by the migration's name; each runs in its migration's transaction.
+
+They speak the schema of their own time, so they use no entity module: those speak today's.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import apsw
+
+from nanoclaw.store import adoption
+from nanoclaw.store.errors import ForeignDatabase
+from nanoclaw.store.migrations import Migration, Step, load, tables_of
+from nanoclaw.store.slugs import distinct, name_of_chat
+
+FIRST_OF_OURS = 10
+
+
+def name_wirings(connection: apsw.Connection) -> None:
+    """Create the destination of each wiring that has none, named after its chat."""
+    taken: defaultdict[str, set[str]] = defaultdict(set)
+    for agent, name in connection.execute("SELECT agent_group_id, local_name FROM agent_destinations"):
+        taken[str(agent)].add(str(name))
+    rows = connection.execute(
+        """
+        SELECT w.agent_group_id, g.id, g.name, g.channel_type, g.platform_id, w.created_at
+        FROM messaging_group_agents w JOIN messaging_groups g ON g.id = w.messaging_group_id
+        WHERE NOT EXISTS (
+          SELECT 1 FROM agent_destinations d
+          WHERE d.agent_group_id = w.agent_group_id AND d.target_type = 'channel' AND d.target_id = g.id
+        )
+        ORDER BY w.agent_group_id, julianday(w.created_at), w.id
+        """
+    ).fetchall()
+    for agent, chat, name, channel_type, platform_id, created_at in rows:
+        chat_name = name_of_chat(str(name or ""), str(channel_type), str(platform_id))
+        local_name = distinct(chat_name, taken[str(agent)])
+        taken[str(agent)].add(local_name)
+        connection.execute(
+            """
+            INSERT INTO agent_destinations (agent_group_id, local_name, target_type, target_id, created_at)
+            VALUES (:agent, :name, 'channel', :chat, :created_at)
+            """,
+            {"agent": agent, "name": local_name, "chat": chat, "created_at": created_at},
+        )
+
+
+def add_title_and_options(connection: apsw.Connection) -> None:
+    """Add the columns where 003 did not make them yet."""
+    columns = (adoption.text_column("title", "''"), adoption.text_column("options_json", "'[]'"))
+    adoption.add_missing_columns(connection, "pending_approvals", columns)
+
+
+def complete_earlier_tables(connection: apsw.Connection) -> None:
+    """Add whatever the seed's migrations would have made and this database lacks."""
+    adoption.complete(connection, (m for m in central() if m.number < FIRST_OF_OURS))
+
+
+CENTRAL_STEPS: Mapping[str, Step] = {
+    "agent-destinations": name_wirings,
+    "pending-approvals-title-options": add_title_and_options,
+    "complete-earlier-tables": complete_earlier_tables,
+}
+
+
+def central() -> tuple[Migration, ...]:
+    """The central database's migrations, in order."""
+    return load("central", CENTRAL_STEPS)
+
+
+def inbound() -> tuple[Migration, ...]:
+    """The migrations of a session's `inbound.db`, in order."""
+    return load("inbound", {})
+
+
+def outbound() -> tuple[Migration, ...]:
+    """The migrations of a session's `outbound.db`, in order; the host only builds new files with them."""
+    return load("outbound", {})
+
+
+def adopt_inbound(connection: apsw.Connection, first: Migration) -> None:
+    """Bring another build's `inbound.db` to the state after `first`; nothing in it is lost.
+
+    Raises:
+        ForeignDatabase: it is no session's.
+    """
+    if "messages_in" not in tables_of(connection):
+        raise ForeignDatabase(Path(connection.filename), "is not a session's inbound.db; move it away")
+    adoption.complete(connection, (first,))
+    connection.execute(
+        """
+        UPDATE messages_in SET series_id = id
+        WHERE series_id IS NULL AND (kind = 'task' OR recurrence IS NOT NULL)
+        """
+    )
+    connection.execute(f"PRAGMA user_version = {first.number:d}").fetchall()

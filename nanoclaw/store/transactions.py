@@ -1,0 +1,159 @@
+"""Write transactions on one connection, from BEGIN IMMEDIATE to a known outcome. What `Writer` is made of."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Generic, TypeVar
+
+import apsw
+import trio
+from attrs import frozen
+from outcome import Error, Outcome, Value
+
+from nanoclaw.store.errors import StoreClosed, StoreError, translated
+from nanoclaw.store.executor import Executor
+from nanoclaw.store.patience import Patience
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 -- an item, in the usual letter of a type variable
+Body = Callable[[apsw.Connection], T]
+
+
+@frozen
+class _Attempt(Generic[T]):
+    """A transaction whose body has run; `committed` is False while readers keep it from committing."""
+
+    value: T
+    committed: bool
+
+
+class Transactions:
+    """Runs write transactions on `path`, one after the other, and heals its connection between them."""
+
+    def __init__(
+        self, path: Path, connect: Callable[[], apsw.Connection], executor: Executor, random: Random
+    ) -> None:
+        self.path = path
+        self.closed = False
+        self._connect = connect
+        self._connection: apsw.Connection | None = None
+        self._executor = executor
+        self._patience = Patience(path, random)
+        self._lock = trio.Lock()
+
+    async def run(self, body: Body[T]) -> T:
+        """Commit what `body` does, or nothing; see `Writer.run`."""
+        async with self._lock:
+            if self.closed:
+                raise StoreClosed(self.path, "its owner has let go of it")
+            attempt = await self._patience.until_done(lambda: self._in_worker(partial(self._begin, body)))
+            if not attempt.committed:
+                await self._wait_and_commit()
+            return attempt.value
+
+    async def close(self) -> None:
+        """End the transaction under way and close the connection; further calls raise `StoreClosed`."""
+        with trio.CancelScope(shield=True):
+            async with self._lock:
+                self.closed = True
+                await self._in_worker(self._disconnect)
+
+    async def _wait_and_commit(self) -> None:
+        # The transaction stays open: its PENDING lock keeps new readers out, so the old ones drain.
+        try:
+            await self._patience.until_done(lambda: self._in_worker(self._commit))
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._in_worker(self._roll_back)
+            raise
+
+    async def _in_worker(self, call: Callable[[], T]) -> T:
+        return await self._executor.run(call, lane="write")
+
+    # -- in the worker ---------------------------------------------------------
+
+    def _begin(self, body: Body[T]) -> _Attempt[T]:
+        if self._connection is None:
+            self._connection = self._connect()
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            value = run_body(self.path, connection, body)
+            self._executor.before_commit(self.path)
+        except BaseException:
+            self._roll_back()
+            raise
+        return _Attempt(value, committed=self._try_commit())
+
+    def _try_commit(self) -> bool:
+        try:
+            self._commit()
+        except apsw.BusyError:
+            return False
+        return True
+
+    def _commit(self) -> None:
+        assert self._connection is not None, "a transaction is open"  # noqa: S101 -- for the type checker
+        try:
+            self._connection.execute("COMMIT")
+        except apsw.BusyError:
+            raise
+        except BaseException:
+            self._roll_back()
+            raise
+        self._executor.after_commit(self.path)
+
+    def _roll_back(self) -> None:
+        """Leave no transaction open, even if the connection has to go for it."""
+        try:
+            if self._connection is not None and not self._connection.get_autocommit():
+                self._connection.execute("ROLLBACK")
+        except apsw.Error:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(force=True)
+
+
+def run_body(path: Path, connection: apsw.Connection, body: Body[T]) -> T:
+    """What `body` returns, if that is a plain value and the transaction is still open."""
+    try:
+        value = body(connection)
+    except apsw.Error as error:
+        # Also BUSY: once the transaction has begun it is a mistake of the body, not a lock to wait for.
+        raise translated(error, path) from error
+    if inspect.isawaitable(value) or isinstance(value, apsw.Cursor):
+        raise TypeError(f"a transaction returned {value!r}, which would do its work after the commit")
+    if connection.get_autocommit():
+        raise StoreError(path, "the function ended the transaction itself")
+    return value
+
+
+def run_items(
+    path: Path, connection: apsw.Connection, fn: Callable[[apsw.Connection, I], T], items: Sequence[I]
+) -> list[Outcome[T]]:
+    """Run `fn` for each item in a SAVEPOINT of its own, within a transaction."""
+    return [_run_item(path, connection, partial(_with_item, fn, item)) for item in items]
+
+
+def _with_item(fn: Callable[[apsw.Connection, I], T], item: I, connection: apsw.Connection) -> T:
+    return fn(connection, item)
+
+
+def _run_item(path: Path, connection: apsw.Connection, body: Body[T]) -> Outcome[T]:
+    connection.execute("SAVEPOINT item")
+    outcome: Outcome[T]
+    try:
+        outcome = Value(run_body(path, connection, body))
+    except Exception as error:
+        # One bad item must not cost the others: it goes back to its own caller.
+        if connection.get_autocommit():
+            raise  # SQLite gave up on the whole transaction: the disk is full, or failing
+        connection.execute("ROLLBACK TO item")
+        outcome = Error(error)
+    connection.execute("RELEASE item")
+    return outcome

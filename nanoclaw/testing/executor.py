@@ -1,0 +1,68 @@
+"""The store's executor for simulations: no threads, so that virtual time cannot run ahead of the work."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import trio
+
+from nanoclaw.store import Lane
+
+T = TypeVar("T")
+
+When = Literal["before", "after"]
+
+
+class CommitHook(Protocol):
+    """Called at the commit points; what it raises ends the transaction's caller there, as a kill would."""
+
+    def __call__(self, path: Path, when: When, n: int) -> None:
+        """`n` counts this executor's commits from 1."""
+        ...
+
+
+class InlineExecutor:
+    """Runs the work in the calling task, after a checkpoint; counts commits, and tells who subscribed.
+
+    `on_commit` may be set at any time, to inject faults.
+    """
+
+    def __init__(self, on_commit: CommitHook | None = None) -> None:
+        self.on_commit = on_commit
+        self.commits = 0
+        self._begun = 0
+        self._subscribers: dict[object, tuple[Path, Callable[[], None]]] = {}
+
+    async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
+        """Run `call` here; its lane makes no difference."""
+        del lane
+        await trio.lowlevel.checkpoint()
+        return call()
+
+    def before_commit(self, path: Path) -> None:
+        """Give the hook its chance to kill before the commit."""
+        self._begun += 1
+        if self.on_commit is not None:
+            self.on_commit(path, "before", self._begun)
+
+    def after_commit(self, path: Path) -> None:
+        """Tell the subscribers of the file's directory; then give the hook its chance to kill."""
+        self.commits += 1
+        for directory, callback in tuple(self._subscribers.values()):
+            if directory == path.parent:
+                callback()
+        if self.on_commit is not None:
+            self.on_commit(path, "after", self._begun)
+
+    def subscribe(self, directory: Path, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after each commit on a file directly in `directory`; returns what ends that.
+
+        It stands in for inotify, which cannot be had in virtual time.
+        """
+        token = object()
+        self._subscribers[token] = (directory, callback)
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(token, None)
+
+        return unsubscribe

@@ -1,0 +1,1 @@
+-- pending_approvals: title, options_json. Added by the Python step, because some databases have them from 003 on.

@@ -1,0 +1,1 @@
+-- Other builds' databases carry the same names with a column or an index less; the Python step adds what is missing.
