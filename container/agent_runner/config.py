@@ -1,0 +1,141 @@
+"""What a runner is told by its environment (contract 1)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from attrs import field, frozen
+
+from agent_runner.errors import ConfigError
+
+HERE = Path(__file__).resolve().parent
+# Beside the code, where there is one, so that code and schema fit: in an image, a checkout, a wheel.
+SCHEMA_DIRS = (
+    HERE.parent / "schema",
+    HERE.parents[1] / "schema",
+    HERE.parent / "nanoclaw" / "_resources" / "schema",
+)
+DEFAULT_SCHEMA_DIR = Path("/opt/nanoclaw/schema")
+
+
+@frozen
+class McpServer:
+    """A tool server that the agent may use: a command to start."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class RunnerConfig:
+    """One session as its runner sees it. Durations are seconds."""
+
+    inbound_db: Path = Path("/workspace/in/inbound.db")
+    outbound_db: Path = Path("/workspace/outbound.db")
+    heartbeat: Path = Path("/workspace/.heartbeat")
+    workspace: Path = Path("/workspace/agent")
+    schema_dir: Path = DEFAULT_SCHEMA_DIR
+    provider: str = "echo"
+    agent_group_id: str = ""
+    agent_group_name: str = ""
+    assistant_name: str = ""
+    admin_user_ids: tuple[str, ...] = ()
+    mcp_servers: Mapping[str, McpServer] = field(factory=dict)
+    timezone: str = "UTC"
+    slow_poll: float = 30.0
+    silence_limit: float = 1800.0
+    """How long a provider may give no sign of life in a turn before it loses it."""
+
+    @property
+    def owner_lock(self) -> Path:
+        """The lock of this session's runner."""
+        return self.outbound_db.parent / "owner"
+
+    @property
+    def outbox(self) -> Path:
+        """Files to send, a folder a message."""
+        return self.outbound_db.parent / "outbox"
+
+
+def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
+    """Read the environment; an empty variable is an absent one. Raises ConfigError, naming the variable."""
+    given = {name: value for name, value in environ.items() if value}
+    defaults = RunnerConfig()
+    return RunnerConfig(
+        inbound_db=_path(given, "SESSION_INBOUND_DB_PATH", defaults.inbound_db),
+        outbound_db=_path(given, "SESSION_OUTBOUND_DB_PATH", defaults.outbound_db),
+        heartbeat=_path(given, "SESSION_HEARTBEAT_PATH", defaults.heartbeat),
+        workspace=_path(given, "NANOCLAW_WORKSPACE", defaults.workspace),
+        schema_dir=_schema_dir(given),
+        provider=given.get("AGENT_PROVIDER", defaults.provider),
+        agent_group_id=given.get("NANOCLAW_AGENT_GROUP_ID", ""),
+        agent_group_name=given.get("NANOCLAW_AGENT_GROUP_NAME", ""),
+        assistant_name=given.get("NANOCLAW_ASSISTANT_NAME", ""),
+        admin_user_ids=_names(given.get("NANOCLAW_ADMIN_USER_IDS", "")),
+        mcp_servers=_mcp_servers(given.get("NANOCLAW_MCP_SERVERS", "{}")),
+        timezone=_zone(given["TZ"]) if "TZ" in given else defaults.timezone,
+    )
+
+
+def _path(given: Mapping[str, str], name: str, default: Path) -> Path:
+    path = Path(given.get(name, default))
+    if not path.name:
+        raise ConfigError(f"{name}={given[name]!r} is not the path of a file")
+    return path.absolute()
+
+
+def _schema_dir(given: Mapping[str, str]) -> Path:
+    if "NANOCLAW_SCHEMA_DIR" in given:
+        return _with_outbound(_path(given, "NANOCLAW_SCHEMA_DIR", DEFAULT_SCHEMA_DIR), "NANOCLAW_SCHEMA_DIR")
+    found = (path for path in SCHEMA_DIRS if (path / "outbound").is_dir())
+    return next(found, None) or _with_outbound(DEFAULT_SCHEMA_DIR, "NANOCLAW_SCHEMA_DIR is not set, and")
+
+
+def _with_outbound(path: Path, where: str) -> Path:
+    if not (path / "outbound").is_dir():
+        raise ConfigError(f"{where} {path} has no folder outbound/ with the schema of outbound.db")
+    return path
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, KeyError, OSError) as error:
+        raise ConfigError(f"TZ={name!r} is not a zone such as Europe/Berlin") from error
+    return name
+
+
+def _mcp_servers(text: str) -> Mapping[str, McpServer]:
+    try:
+        servers = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"NANOCLAW_MCP_SERVERS is not JSON: {error}") from error
+    if not isinstance(servers, dict):
+        raise ConfigError("NANOCLAW_MCP_SERVERS is not a JSON object of servers by name")
+    return {name: _mcp_server(name, server) for name, server in servers.items()}
+
+
+def _mcp_server(name: str, server: object) -> McpServer:
+    match server:
+        case {"command": str(command), **rest} if set(rest) <= {"args", "env"}:
+            return McpServer(command, _args(name, rest.get("args", [])), _env(name, rest.get("env", {})))
+        case _:
+            raise ConfigError(f"NANOCLAW_MCP_SERVERS: {name!r} is not {{command, args?, env?}}")
+
+
+def _args(name: str, args: object) -> tuple[str, ...]:
+    if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
+        raise ConfigError(f"NANOCLAW_MCP_SERVERS: args of {name!r} is not a list of texts")
+    return tuple(args)
+
+
+def _env(name: str, env: object) -> Mapping[str, str]:
+    if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
+        raise ConfigError(f"NANOCLAW_MCP_SERVERS: env of {name!r} is not an object of texts")
+    return {str(key): str(value) for key, value in env.items()}

@@ -1,0 +1,158 @@
+"""Questions to inbound.db: plain functions of a connection, each answered through an index."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from attrs import frozen
+
+from agent_runner.records import Address, Claim, Delivered, Inbound, Target, Unreadable
+from agent_runner.store import Connection
+from agent_runner.text import load
+from agent_runner.times import from_text_or
+
+PAGE = 500
+
+
+@frozen
+class Candidate:
+    """What of an open row decides whether a turn may take it."""
+
+    seq: int
+    id: str
+    tries: int
+    process_after: object
+    trigger: bool
+    on_wake: bool
+
+
+@frozen
+class Fetched:
+    """The rows of a batch as they are now, and where answers without an address go."""
+
+    messages: tuple[Inbound, ...]
+    context: tuple[Inbound, ...]
+    unreadable: tuple[Unreadable, ...]
+    routing: Address | None
+    largest_seq: int
+
+
+def open_rows(connection: Connection, after: int) -> list[Candidate]:
+    """A page of what is pending, oldest first, above the sequence number `after`."""
+    rows = connection.execute(
+        """
+        SELECT seq, id, tries, process_after, trigger, on_wake
+        FROM messages_in
+        WHERE status = 'pending' AND seq > :after
+        ORDER BY seq LIMIT :page
+        """,
+        {"after": after, "page": PAGE},
+    )
+    return [
+        Candidate(seq, id_, tries or 0, process_after, bool(trigger), bool(on_wake))
+        for seq, id_, tries, process_after, trigger, on_wake in rows
+    ]
+
+
+def largest_seq(connection: Connection) -> int:
+    """The largest number the host has given; 0 when it gave none."""
+    value = connection.execute("SELECT max(seq) FROM messages_in").get
+    return value if isinstance(value, int) else 0
+
+
+def fetch(connection: Connection, ids: Iterable[str], now: datetime) -> Fetched:
+    """The rows of a batch, whole, but for those closed since. `now` dates what has no date."""
+    messages: list[Inbound] = []
+    context: list[Inbound] = []
+    unreadable: list[Unreadable] = []
+    for row in (row for id_ in ids for row in _row(connection, id_)):
+        parsed, trigger = _parse(row, now)
+        if isinstance(parsed, Unreadable):
+            unreadable.append(parsed)
+        else:
+            (messages if trigger else context).append(parsed)
+    return Fetched(
+        tuple(messages), tuple(context), tuple(unreadable), routing(connection), largest_seq(connection)
+    )
+
+
+def _row(connection: Connection, message_id: str) -> Sequence[Sequence[object]]:
+    return connection.execute(
+        """
+        SELECT id, seq, kind, channel_type, platform_id, thread_id, content, tries, timestamp, trigger
+        FROM messages_in
+        WHERE id = :id AND status = 'pending'
+        """,
+        {"id": message_id},
+    ).fetchall()
+
+
+def _parse(row: Sequence[object], now: datetime) -> tuple[Inbound | Unreadable, bool]:
+    id_, seq, kind, channel_type, platform_id, thread_id, content, tries, timestamp, trigger = row
+    claim = Claim(str(id_), _number(tries))
+    try:
+        parsed = load(content)
+    except ValueError as error:
+        return Unreadable(claim, f"content is not readable: {error}"), bool(trigger)
+    address = to_address(channel_type, platform_id, thread_id)
+    when = from_text_or(timestamp, now)
+    return Inbound(claim.id, _number(seq), str(kind), address, parsed, claim.tries, when), bool(trigger)
+
+
+def routing(connection: Connection) -> Address | None:
+    """The session's own chat."""
+    row = connection.execute("SELECT channel_type, platform_id, thread_id FROM session_routing").fetchall()
+    return to_address(*row[0]) if row else None
+
+
+def destination(connection: Connection, name: str) -> Address | None:
+    """What a destination's name stands for at this moment."""
+    rows = connection.execute(
+        "SELECT type, channel_type, platform_id, agent_group_id FROM destinations WHERE name = :name",
+        {"name": name},
+    ).fetchall()
+    if not rows:
+        return None
+    type_, channel_type, platform_id, agent_group_id = rows[0]
+    return to_address("agent", agent_group_id) if type_ == "agent" else to_address(channel_type, platform_id)
+
+
+def destination_names(connection: Connection) -> list[str]:
+    """Every name an agent may send to at this moment."""
+    return [str(name) for (name,) in connection.execute("SELECT name FROM destinations ORDER BY name")]
+
+
+def delivered(connection: Connection, message_out_id: str) -> Delivered | None:
+    """The final outcome of a sent message; None while it has none."""
+    rows = connection.execute(
+        "SELECT status, platform_message_id FROM delivered WHERE message_out_id = :id",
+        {"id": message_out_id},
+    ).fetchall()
+    if not rows:
+        return None
+    status, platform_message_id = rows[0]
+    return Delivered(str(status), None if platform_message_id is None else str(platform_message_id))
+
+
+def target(connection: Connection, seq: int) -> Target | None:
+    """The inbound message with an even number."""
+    rows = connection.execute(
+        "SELECT channel_type, platform_id, thread_id, content FROM messages_in WHERE seq = :seq", {"seq": seq}
+    ).fetchall()
+    if not rows:
+        return None
+    *address, content = rows[0]
+    try:
+        return Target(to_address(*address), load(content))
+    except ValueError:
+        return Target(to_address(*address))
+
+
+def to_address(channel_type: object, platform_id: object, thread_id: object = None) -> Address | None:
+    """An address of columns; None where it is not whole."""
+    if not channel_type or not platform_id:
+        return None
+    return Address(str(channel_type), str(platform_id), str(thread_id) if thread_id else None)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

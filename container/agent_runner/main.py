@@ -1,0 +1,99 @@
+"""The program: reads the environment, binds the real seams, ends in order. Exit codes are told here alone.
+
+0 an orderly end; 1 a failure (start it again); 2 a bad environment; 3 another runner holds the session;
+4 outbound.db cannot be recovered.
+"""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from random import SystemRandom
+from typing import Literal
+
+import trio
+
+from agent_runner.beside import beside
+from agent_runner.config import RunnerConfig, from_environment
+from agent_runner.errors import ConfigError, OwnerError, RecoverError
+from agent_runner.log import Log, to_stderr
+from agent_runner.providers import load
+from agent_runner.recover import recover
+from agent_runner.runner import run_runner
+from agent_runner.seams import Seams
+from agent_runner.system import SystemClock, ThreadExecutor, wakeups
+
+Command = Literal["run", "recover"]
+EXIT_CODES: Mapping[type[Exception], int] = {ConfigError: 2, OwnerError: 3, RecoverError: 4}
+STDIN = 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command and return the exit code."""
+    log = Log(to_stderr)
+    try:
+        _run(_command(arguments), log)
+    except Exception as error:  # noqa: BLE001 -- the last frame: one clear line and a code
+        return _explain(error, log)
+    log("runner.stopped")
+    return 0
+
+
+def _run(command: Command, log: Log) -> None:
+    config = from_environment(os.environ)
+    if command == "recover":
+        trio.run(recover, config, ThreadExecutor())
+    else:
+        trio.run(_serve, config, _lifeline(os.environ), log)
+
+
+def _explain(error: Exception, log: Log) -> int:
+    log("runner.failed", level="error", error=type(error).__name__, reason=str(error))
+    return EXIT_CODES.get(type(error), 1)
+
+
+def _command(arguments: Sequence[str]) -> Command:
+    match list(arguments):
+        case []:
+            return "run"
+        case ["recover"]:
+            return "recover"
+        case _:
+            raise ConfigError(f"unknown arguments {' '.join(arguments)!r}; say nothing, or `recover`")
+
+
+def _lifeline(environ: Mapping[str, str]) -> bool:
+    value = environ.get("NANOCLAW_LIFELINE", "")
+    if value not in ("", "stdin"):
+        raise ConfigError(f"NANOCLAW_LIFELINE={value!r} is not known; it is `stdin` or nothing")
+    return value == "stdin"
+
+
+async def _serve(config: RunnerConfig, lifeline: bool, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
+    seams = Seams(SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), load(config.provider), log)
+    with trio.CancelScope() as scope:
+        async with beside(lambda: _cancel_on_end(scope, lifeline=lifeline)):
+            await run_runner(config, seams)
+
+
+async def _cancel_on_end(scope: trio.CancelScope, *, lifeline: bool) -> None:
+    """Cancel `scope` at a signal or at the end of stdin: a runner does not outlive its host."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_cancel_on_signal, scope)
+        if lifeline:
+            nursery.start_soon(_cancel_on_eof, scope)
+
+
+async def _cancel_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+async def _cancel_on_eof(scope: trio.CancelScope) -> None:
+    try:
+        await trio.lowlevel.wait_readable(STDIN)
+        while os.read(STDIN, 4096):
+            await trio.lowlevel.wait_readable(STDIN)
+    except OSError:
+        pass  # a file cannot be waited for; it is no lifeline that could hold
+    scope.cancel()

@@ -1,0 +1,81 @@
+"""Brings outbound.db up to date: `schema/outbound/NNN-name.sql` are the steps, `user_version` counts them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent_runner.errors import NewerDatabaseError, RunnerError
+from agent_runner.store import Connection, Writer, open_memory
+
+
+async def migrate(outbound: Writer, schema_dir: Path) -> None:
+    """Apply what is missing, in one transaction. Nothing that is there is lost.
+
+    Raises NewerDatabaseError, and RunnerError when the steps are not to be found.
+    """
+    steps = sorted((schema_dir / "outbound").glob("[0-9][0-9][0-9]-*.sql"))
+    if not steps:
+        raise RunnerError(f"{schema_dir / 'outbound'} has no schema of outbound.db")
+    latest = int(steps[-1].name[:3])
+    version = await outbound.read(_version)
+    if version > latest:
+        raise NewerDatabaseError(
+            f"{outbound.path} has version {version}; this runner knows {latest}: update it"
+        )
+    if version < latest:
+        await outbound.write(lambda connection: _apply(connection, steps))
+
+
+def _apply(connection: Connection, steps: Sequence[Path]) -> None:
+    version = _version(connection)
+    if version == 0 and _tables(connection):
+        adopt(connection, steps[0].read_text())
+        version = int(steps[0].name[:3])
+    for step in steps:
+        if int(step.name[:3]) > version:
+            connection.execute(step.read_text()).fetchall()
+    connection.execute(f"PRAGMA user_version = {int(steps[-1].name[:3])}")
+
+
+def adopt(connection: Connection, schema: str) -> None:
+    """Add the tables, columns and indexes of `schema` that another build's file does not have."""
+    model = open_memory()
+    try:
+        model.execute(schema).fetchall()
+        present = _tables(connection)
+        for table in _tables(model):
+            if table in present:
+                _add_columns(connection, model, table)
+        for statement in _missing(connection, model):
+            connection.execute(statement).fetchall()
+    finally:
+        model.close()
+
+
+def _add_columns(connection: Connection, model: Connection, table: str) -> None:
+    present = {name for name, _, _ in _columns(connection, table)}
+    for name, kind, default in _columns(model, table):
+        if name not in present:
+            # A column added to rows that exist cannot be NOT NULL without a default; ours is always given.
+            suffix = "" if default is None else f" DEFAULT {default}"
+            connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}{suffix}')
+
+
+def _missing(connection: Connection, model: Connection) -> list[str]:
+    query = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC, rootpage"
+    present = {name for name, _ in connection.execute(query)}
+    return [str(sql) for name, sql in model.execute(query) if name not in present]
+
+
+def _version(connection: Connection) -> int:
+    return int(str(connection.execute("PRAGMA user_version").get))
+
+
+def _tables(connection: Connection) -> list[str]:
+    query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    return [str(name) for (name,) in connection.execute(query)]
+
+
+def _columns(connection: Connection, table: str) -> list[tuple[str, str, str | None]]:
+    query = "SELECT name, type, dflt_value FROM pragma_table_info(:table)"
+    rows = connection.execute(query, {"table": table})
+    return [(str(name), str(kind), None if default is None else str(default)) for name, kind, default in rows]

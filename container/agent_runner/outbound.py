@@ -1,0 +1,196 @@
+"""What the runner says in outbound.db: plain functions of a connection, to be run as one transaction each."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from attrs import frozen
+
+from agent_runner import events
+from agent_runner.inbound import Candidate, to_address
+from agent_runner.records import Claim, Draft, Sent, Target, Unreadable
+from agent_runner.store import Connection
+from agent_runner.text import clip, dump, load
+from agent_runner.times import to_text
+
+FINAL = ("completed", "failed", "released")
+
+
+@frozen
+class Ack:
+    """What becomes of the claims of a turn."""
+
+    status: str
+    turn_id: str | None
+    retry_at: datetime | None = None
+    error: str | None = None
+
+
+# -- acks ----------------------------------------------------------------------
+
+
+def unsettled(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
+    """Those of `rows` whose current attempt has no final ack; one without attempt is of the current one."""
+    return [row for row in rows if not _settled(connection, row)]
+
+
+def _settled(connection: Connection, row: Candidate) -> bool:
+    acks = connection.execute(
+        "SELECT status, attempt FROM processing_ack WHERE message_id = :id", {"id": row.id}
+    ).fetchall()
+    return any(status in FINAL and attempt in (None, row.tries) for status, attempt in acks)
+
+
+def acknowledge(connection: Connection, claims: Iterable[Claim], at: datetime, ack: Ack) -> None:
+    """Write the ack of each claim over the one before it."""
+    for claim in claims:
+        connection.execute(
+            """
+            INSERT OR REPLACE INTO processing_ack
+              (message_id, status, status_changed, attempt, retry_at, error, turn_id)
+            VALUES (:message_id, :status, :at, :attempt, :retry_at, :error, :turn_id)
+            """,
+            {
+                "message_id": claim.id,
+                "status": ack.status,
+                "at": to_text(at),
+                "attempt": claim.tries,
+                "retry_at": ack.retry_at and to_text(ack.retry_at),
+                "error": ack.error and clip(ack.error),
+                "turn_id": ack.turn_id,
+            },
+        )
+
+
+def fail_unreadable(connection: Connection, rows: Sequence[Unreadable], at: datetime) -> None:
+    """Close rows that nobody can read: they would come again for ever."""
+    for row in rows:
+        acknowledge(connection, [row.claim], at, Ack("failed", None, error=row.reason))
+        events.record(connection, at, "error", row.claim.id, reason=clip(row.reason))
+
+
+# -- turns ---------------------------------------------------------------------
+
+
+def claim(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id: str) -> tuple[Sent, ...]:
+    """Open a turn; tells what interrupted turns over the same messages had already sent."""
+    earlier = _interrupted(connection, claims)
+    if earlier:
+        _remember(connection, turn_id, earlier)
+    acknowledge(connection, claims, at, Ack("processing", turn_id))
+    events.show_tool(connection, None)
+    events.record(
+        connection, at, "turn started", claims[0].id, turn_id=turn_id, messages=[claim.id for claim in claims]
+    )
+    return tuple(sent for turn in earlier for sent in _sent(connection, turn))
+
+
+def close(connection: Connection, claims: Sequence[Claim], at: datetime, ack: Ack) -> None:
+    """End a turn with one ack for all its claims."""
+    acknowledge(connection, claims, at, ack)
+    events.show_tool(connection, None)
+    if ack.error is not None:
+        events.record(connection, at, "error", claims[0].id, turn_id=ack.turn_id, reason=clip(ack.error))
+    events.record(connection, at, "turn ended", claims[0].id, turn_id=ack.turn_id, status=ack.status)
+
+
+def _interrupted(connection: Connection, claims: Sequence[Claim]) -> list[str]:
+    """The turns that had these messages before, oldest first: a turn of the ack, and those it continued."""
+    turns: dict[str, None] = {}
+    for each in claims:
+        last = connection.execute(
+            "SELECT turn_id FROM processing_ack WHERE message_id = :id", {"id": each.id}
+        ).get
+        if last:
+            turns.update(dict.fromkeys([*_remembered(connection, str(last)), str(last)]))
+    return list(turns)
+
+
+def _remember(connection: Connection, turn_id: str, earlier: Sequence[str]) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO meta (key, value) VALUES (:key, :value)",
+        {"key": f"continues:{turn_id}", "value": json.dumps(earlier)},
+    )
+
+
+def _remembered(connection: Connection, turn_id: str) -> list[str]:
+    value = connection.execute("SELECT value FROM meta WHERE key = :key", {"key": f"continues:{turn_id}"}).get
+    return [] if value is None else [str(turn) for turn in json.loads(str(value))]
+
+
+def forget(connection: Connection, turn_id: str) -> None:
+    """Drop what a completed turn remembered of those before it."""
+    connection.execute("DELETE FROM meta WHERE key = :key", {"key": f"continues:{turn_id}"})
+
+
+def _sent(connection: Connection, turn_id: str) -> list[Sent]:
+    rows = connection.execute(
+        """
+        SELECT seq, kind, content, channel_type, platform_id, thread_id
+        FROM messages_out WHERE turn_id = :turn_id ORDER BY seq
+        """,
+        {"turn_id": turn_id},
+    )
+    return [Sent(seq, kind, to_address(*address), load(content)) for seq, kind, content, *address in rows]
+
+
+# -- messages ------------------------------------------------------------------
+
+
+def send(connection: Connection, draft: Draft, seen: int) -> int:
+    """Add a message and return its number. `seen` is the largest inbound number known."""
+    seq = next_seq(connection, seen)
+    connection.execute(
+        """
+        INSERT INTO messages_out
+          (id, seq, in_reply_to, timestamp, kind, channel_type, platform_id, thread_id, content, turn_id)
+        VALUES
+          (:id, :seq, :in_reply_to, :at, :kind, :channel_type, :platform_id, :thread_id, :content, :turn_id)
+        """,
+        {
+            "id": draft.id,
+            "seq": seq,
+            "in_reply_to": draft.in_reply_to,
+            "at": to_text(draft.at),
+            "kind": draft.kind,
+            "channel_type": draft.address.channel_type,
+            "platform_id": draft.address.platform_id,
+            "thread_id": draft.address.thread_id,
+            "content": dump(draft.content),
+            "turn_id": draft.turn_id,
+        },
+    )
+    return seq
+
+
+def next_seq(connection: Connection, seen: int) -> int:
+    """The next odd number above the mark, above every row and above `seen`; moves the mark."""
+    mark = connection.execute(
+        """
+        SELECT max(
+          coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'seq'), 0),
+          coalesce((SELECT max(seq) FROM messages_out), 0),
+          :seen)
+        """,
+        {"seen": seen},
+    ).get
+    seq = (int(str(mark)) + 1) | 1
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('seq', :seq)", {"seq": str(seq)})
+    return seq
+
+
+def target(connection: Connection, seq: int) -> Target | None:
+    """The sent message with an odd number."""
+    rows = connection.execute(
+        "SELECT id, channel_type, platform_id, thread_id FROM messages_out WHERE seq = :seq", {"seq": seq}
+    ).fetchall()
+    if not rows:
+        return None
+    id_, *address = rows[0]
+    return Target(to_address(*address), message_out_id=str(id_))
+
+
+def is_sent(connection: Connection, message_out_id: str) -> bool:
+    """Whether the row of a message exists."""
+    query = "SELECT EXISTS (SELECT 1 FROM messages_out WHERE id = :id)"
+    return bool(connection.execute(query, {"id": message_out_id}).get)

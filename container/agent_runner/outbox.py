@@ -1,0 +1,115 @@
+"""Files to send, in `outbox/<message_out_id>/`: there before their row, removed after their delivery."""
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from attrs import define, field
+
+from agent_runner import inbound, outbound
+from agent_runner.errors import ToolError
+from agent_runner.seams import Executor
+from agent_runner.store import Connection, Reader, Writer
+
+LONGEST_NAME = 128
+LARGEST_FILE = 100 * 1024 * 1024
+CHUNK = 1024 * 1024
+
+
+def safe_name(name: str) -> str:
+    """A name fit for a path (contract 1): one component, no dot first; its extension survives cutting."""
+    flat = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    flat = re.sub(r"^\.", "_", flat) or "_"
+    stem, suffix = os.path.splitext(flat)  # noqa: PTH122 -- it is text, not a path
+    return stem[: LONGEST_NAME - len(suffix[:32])] + suffix[:32]
+
+
+@define(eq=False)
+class Outbox:
+    """The folders that wait for their delivery. Only the runner's own turn and look use it."""
+
+    _root: Path
+    _executor: Executor
+    _waiting: set[str] = field(factory=set, init=False)
+
+    async def adopt(self, own: Writer) -> None:
+        """Find what a runner before this one left; folders whose message never came to be are removed."""
+        left = await self._executor.run(lambda: _folders(self._root), lane="read")
+        if left:
+            kept = await own.read(lambda connection: _kept(connection, left))
+            await self._remove(left - kept)
+            self._waiting |= kept
+
+    async def put(self, message_out_id: str, source: Path) -> str:
+        """Copy a file in, down to the disk, and return its name there. Raises ToolError."""
+        name = safe_name(source.name)
+        self._waiting.add(message_out_id)
+        folder = self._root / message_out_id
+        try:
+            await self._executor.run(lambda: _copy(source, folder, name), lane="read")
+        except OSError as error:
+            raise ToolError(f"{source.name} cannot be sent: {error.strerror}") from error
+        return name
+
+    async def tidy(self, host: Reader) -> None:
+        """Remove the folders whose messages have come to their end."""
+        if self._waiting:
+            done = await host.read(lambda connection: _done(connection, self._waiting))
+            await self._remove(done)
+            self._waiting -= done
+
+    async def _remove(self, ids: Iterable[str]) -> None:
+        folders = [self._root / id_ for id_ in ids]
+        await self._executor.run(lambda: _remove(folders), lane="read")
+
+
+def _folders(root: Path) -> set[str]:
+    return set(os.listdir(root)) if root.is_dir() else set()  # noqa: PTH208 -- names are what is wanted
+
+
+def _kept(connection: Connection, ids: Iterable[str]) -> set[str]:
+    return {id_ for id_ in ids if outbound.is_sent(connection, id_)}
+
+
+def _done(connection: Connection, ids: Iterable[str]) -> set[str]:
+    return {id_ for id_ in ids if inbound.delivered(connection, id_) is not None}
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy(source: Path, folder: Path, name: str) -> None:
+    reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        status = os.fstat(reading)
+        if not stat.S_ISREG(status.st_mode):
+            raise ToolError(f"{source.name} is not a regular file")
+        if status.st_size > LARGEST_FILE:
+            raise ToolError(f"{source.name} is larger than {LARGEST_FILE // 1024 // 1024} MiB")
+        folder.mkdir(mode=0o700, parents=True)
+        _write(reading, folder / name)
+    finally:
+        os.close(reading)
+    for directory in (folder, folder.parent, folder.parent.parent):
+        _sync(directory)
+
+
+def _write(reading: int, goal: Path) -> None:
+    with goal.open("xb") as writing:
+        while chunk := os.read(reading, CHUNK):
+            writing.write(chunk)
+        writing.flush()
+        os.fsync(writing.fileno())
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

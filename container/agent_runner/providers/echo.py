@@ -1,0 +1,64 @@
+"""A provider without a model: says what it hears, and calls a tool when told `!<tool> <json>`."""
+
+import json
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from agent_runner.errors import ToolError
+from agent_runner.providers import Provider, Toolbox
+from agent_runner.records import Inbound, Reply, Result, Turn
+
+
+@frozen
+class Echo:
+    """The provider named `echo`."""
+
+    name: str = "echo"
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        """Answer each message of the turn."""
+        answers = [(message.id, await _answer(message, tools)) for message in turn.messages]
+        return Result(tuple(Reply(text, id_) for id_, text in answers if text is not None))
+
+
+def create() -> Provider:
+    """The provider, for `providers.load`."""
+    return Echo()
+
+
+async def _answer(message: Inbound, tools: Toolbox) -> str | None:
+    match message.kind:
+        case "chat" | "chat-sdk":
+            return await _chat(_text(message.content, "text"), tools)
+        case "task":
+            return f"echo: {_text(message.content, 'prompt')}"
+        case "webhook":
+            return f"echo: {_text(message.content, 'event')}"
+        case _:
+            return None
+
+
+def _text(content: Mapping[str, object], key: str) -> str:
+    value = content.get(key)
+    return value if isinstance(value, str) else ""
+
+
+async def _chat(text: str, tools: Toolbox) -> str:
+    if not text.startswith("!"):
+        return f"echo: {text}"
+    name, _, arguments = text[1:].partition(" ")
+    try:
+        return await tools.call(name, _arguments(arguments))
+    except ToolError as error:
+        return str(error)
+
+
+def _arguments(text: str) -> Mapping[str, object]:
+    try:
+        arguments = json.loads(text or "{}")
+    except ValueError as error:
+        raise ToolError(f"the arguments are not JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise ToolError("the arguments are not an object")
+    return arguments

@@ -1,0 +1,117 @@
+"""The values that flow through the runner."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import field, frozen
+
+
+@frozen
+class Address:
+    """A chat of a channel and a thread of it; with `channel_type` `agent`, another agent group."""
+
+    channel_type: str
+    platform_id: str
+    thread_id: str | None = None
+
+
+@frozen
+class Inbound:
+    """One row of messages_in, parsed. `seq` is the number the agent knows it by."""
+
+    id: str
+    seq: int
+    kind: str
+    address: Address | None
+    content: Mapping[str, object]
+    tries: int
+    timestamp: datetime
+
+
+@frozen
+class Sent:
+    """What an interrupted turn had already sent or requested (kind `system`)."""
+
+    seq: int
+    kind: str
+    address: Address | None
+    content: Mapping[str, object]
+
+
+@frozen
+class Turn:
+    """One call of the provider: the messages to answer, and what goes along with them.
+
+    `context` wakes nobody and wants no answer. `context_omitted` counts older context that found no room.
+    """
+
+    turn_id: str
+    messages: tuple[Inbound, ...]
+    context: tuple[Inbound, ...] = ()
+    already_sent: tuple[Sent, ...] = ()
+    context_omitted: int = 0
+    assistant_name: str = ""
+    agent_group_id: str = ""
+    agent_group_name: str = ""
+    timezone: str = "UTC"
+
+
+@frozen
+class Reply:
+    """Final text. It goes to where the message `in_reply_to` came from, else to the session's own chat."""
+
+    text: str
+    in_reply_to: str | None = None
+
+
+@frozen
+class Result:
+    """What a provider made of a turn."""
+
+    replies: tuple[Reply, ...] = ()
+
+
+@frozen
+class Draft:
+    """A row of messages_out before it has its number."""
+
+    id: str
+    at: datetime
+    address: Address
+    content: Mapping[str, object]
+    turn_id: str
+    in_reply_to: str | None = None
+    kind: str = "chat"
+
+
+@frozen
+class Claim:
+    """One message taken by a turn, at which try."""
+
+    id: str
+    tries: int
+
+
+@frozen
+class Unreadable:
+    """A row whose content no runner can read."""
+
+    claim: Claim
+    reason: str
+
+
+@frozen
+class Delivered:
+    """The final outcome of a sent message, as the host recorded it."""
+
+    status: str
+    platform_message_id: str | None
+
+
+@frozen
+class Target:
+    """The message behind a sequence number: where it is, and what its platform calls it."""
+
+    address: Address | None
+    content: Mapping[str, object] = field(factory=dict)
+    message_out_id: str | None = None

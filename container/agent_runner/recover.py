@@ -1,0 +1,28 @@
+"""`python -m agent_runner recover`: makes the outbound.db of a killed runner readable again (contract 6).
+
+The host may not do it itself: rolling back a crafted journal deletes files of the journal's choosing.
+"""
+
+import apsw
+
+from agent_runner.config import RunnerConfig
+from agent_runner.errors import RecoverError, RunnerError, StoreBusyError
+from agent_runner.lock import own
+from agent_runner.seams import Executor
+from agent_runner.store import Connection, open_outbound
+
+
+async def recover(config: RunnerConfig, executor: Executor) -> None:
+    """Roll back a hot journal and check the file. Raises OwnerError (a runner lives), RecoverError."""
+    async with own(config.owner_lock):
+        try:
+            async with open_outbound(config.outbound_db, executor, create=False) as outbound:
+                problem = await outbound.write(_check)
+        except (StoreBusyError, apsw.Error, RunnerError) as error:
+            raise RecoverError(f"{config.outbound_db} cannot be recovered: {error}") from error
+    if problem != "ok":
+        raise RecoverError(f"{config.outbound_db} is damaged: {problem}")
+
+
+def _check(connection: Connection) -> str:
+    return str(connection.execute("PRAGMA quick_check(1)").get)

@@ -1,0 +1,71 @@
+"""Which open rows make the next turn (contract 4, Status). Pure: rows in, oldest first; a batch out."""
+
+from collections import deque
+from datetime import datetime
+
+from attrs import define, field, frozen
+
+from agent_runner.inbound import Candidate
+from agent_runner.records import Claim
+from agent_runner.times import from_text_or
+
+LARGEST_BATCH = 200
+
+
+@frozen
+class Batch:
+    """The rows of a turn, oldest first; `omitted` is older context, closed with the turn but not shown."""
+
+    ids: tuple[str, ...]
+    omitted: tuple[Claim, ...] = ()
+
+
+@define(eq=False)
+class Selection:
+    """Takes rows in order until it wants no more.
+
+    Context starts no turn. Where more than 200 rows of context wait for their first message, the newest go
+    along and the older are closed with the turn, so that what is open stays small. A row that was tried
+    before has a turn alone. Rows with `on_wake` count up to `horizon`: what was there at the first look.
+    """
+
+    now: datetime
+    horizon: int
+    next_due: datetime | None = field(default=None, init=False)
+    closed: bool = field(default=False, init=False)
+    _rows: deque[Candidate] = field(factory=deque, init=False)
+    _omitted: list[Candidate] = field(factory=list, init=False)
+    _triggered: bool = field(default=False, init=False)
+
+    def offer(self, row: Candidate) -> None:
+        """Consider the next row."""
+        if self.closed or (row.on_wake and row.seq > self.horizon):
+            return
+        due_at = from_text_or(row.process_after, self.now)
+        if due_at > self.now:
+            self.next_due = min(due_at, self.next_due or due_at)
+        elif row.trigger and row.tries:
+            self._offer_retry(row)
+        else:
+            self._add(row)
+
+    def batch(self) -> Batch | None:
+        """What was picked; None when nothing starts a turn."""
+        if not self._triggered:
+            return None
+        omitted = (Claim(row.id, row.tries) for row in self._omitted)
+        return Batch(tuple(row.id for row in self._rows), tuple(omitted))
+
+    def _offer_retry(self, row: Candidate) -> None:
+        if not self._triggered:
+            self._rows = deque([row])
+            self._omitted.clear()
+            self._triggered = True
+        self.closed = True
+
+    def _add(self, row: Candidate) -> None:
+        if len(self._rows) == LARGEST_BATCH:
+            self._omitted.append(self._rows.popleft())
+        self._rows.append(row)
+        self._triggered = self._triggered or row.trigger
+        self.closed = self._triggered and len(self._rows) == LARGEST_BATCH

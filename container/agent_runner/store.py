@@ -1,0 +1,212 @@
+"""The two databases, as this side may use them (contract 2): inbound.db read-only, outbound.db its own.
+
+A caller hands a plain function of a connection and gets one whole transaction. BUSY is waited out here and
+not inside SQLite, so that waiting stays cancellable. No transaction is left open across an await, except
+one whose COMMIT is still refused by a reader.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import apsw
+import trio
+from attrs import define, field
+
+from agent_runner.errors import InboundUnavailableError, RunnerError, StoreBusyError
+from agent_runner.seams import Executor
+
+T = TypeVar("T")
+Connection = apsw.Connection  # noqa: TID251 -- the runner opens its connections here and nowhere else
+
+LONGEST_WAIT = 5.0
+FIRST_PAUSE = 0.001
+LONGEST_PAUSE = 0.05
+
+
+def passes(error: apsw.Error) -> bool:
+    """Whether waiting helps: a lock, or a journal that its owner is about to roll back."""
+    hot = getattr(error, "extendedresult", 0) == apsw.SQLITE_READONLY_ROLLBACK
+    return hot or isinstance(error, apsw.BusyError | apsw.LockedError)
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat `attempt` while what stops it passes. Raises its last error after 5 s."""
+    deadline = trio.current_time() + LONGEST_WAIT
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return await attempt()
+        except apsw.Error as error:
+            if not passes(error) or trio.current_time() + pause > deadline:
+                raise
+        await trio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def roll_back(connection: Connection) -> None:
+    """End an open transaction, if there is one, without effect."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+@define(eq=False)
+class Reader:
+    """inbound.db. Opened at the first read and kept: it may come later than the runner."""
+
+    path: Path
+    _executor: Executor
+    _lock: trio.Lock = field(factory=trio.Lock, init=False)
+    _connection: Connection | None = field(default=None, init=False)
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run `query` in one read transaction. Raises InboundUnavailableError when nobody lets it for 5 s."""
+        async with self._lock:
+            try:
+                return await patiently(lambda: self._executor.run(lambda: self._snapshot(query), lane="read"))
+            except apsw.CantOpenError as error:
+                raise InboundUnavailableError(f"{self.path} cannot be opened") from error
+            except apsw.Error as error:
+                if passes(error):
+                    raise InboundUnavailableError(f"{self.path} cannot be read now: {error}") from error
+                raise
+
+    def close(self) -> None:
+        """Close the connection, if it was ever opened."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _snapshot(self, query: Callable[[Connection], T]) -> T:
+        connection = self._open()
+        connection.execute("BEGIN")
+        try:
+            return query(connection)
+        finally:
+            roll_back(connection)
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            connection = Connection(
+                f"{self.path.absolute().as_uri()}?mode=ro", apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_READONLY
+            )
+            connection.set_busy_timeout(0)
+            self._connection = connection
+        return self._connection
+
+
+@define(eq=False)
+class _Transaction(Generic[T]):
+    """BEGIN, the change, COMMIT, in steps of which each may be repeated after BUSY."""
+
+    connection: Connection
+    path: Path
+    executor: Executor
+    change: Callable[[Connection], T]
+    _result: list[T] = field(factory=list, init=False)
+
+    def step(self) -> T:
+        """Go on to the end; on BUSY at COMMIT the transaction stays open, and the next step only commits."""
+        if not self._result:
+            self._prepare()
+        self.connection.execute("COMMIT")
+        self.executor.after_commit(self.path)
+        return self._result[0]
+
+    def _prepare(self) -> None:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = self.change(self.connection)
+            self.executor.before_commit(self.path)
+        except BaseException:
+            roll_back(self.connection)
+            raise
+        self._result.append(result)
+
+
+@define(eq=False)
+class Writer:
+    """outbound.db. Tasks of one runner may share it: transactions queue."""
+
+    path: Path
+    _connection: Connection
+    _executor: Executor
+    _lock: trio.Lock = field(factory=trio.Lock, init=False)
+    broken: bool = field(default=False, init=False)
+    """A transaction failed: whatever was going on, the runner must not take it for a provider's failure."""
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Run `change` as one transaction; what it raises rolls back.
+
+        Cancelled, it either has committed or leaves nothing. Raises StoreBusyError after 5 s, apsw.Error.
+        """
+        async with self._lock:
+            return await self._transact(_Transaction(self._connection, self.path, self._executor, change))
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run `query` on what this runner has committed."""
+        async with self._lock:
+            return await self._patiently(lambda: query(self._connection))
+
+    async def _transact(self, transaction: _Transaction[T]) -> T:
+        try:
+            return await self._patiently(transaction.step)
+        except Exception:
+            self.broken = True
+            raise
+        finally:
+            roll_back(self._connection)
+
+    async def _patiently(self, call: Callable[[], T]) -> T:
+        try:
+            return await patiently(lambda: self._executor.run(call, lane="write"))
+        except apsw.BusyError as error:
+            raise StoreBusyError(f"{self.path} was locked for {LONGEST_WAIT:.0f} s") from error
+
+
+@asynccontextmanager
+async def open_inbound(path: Path, executor: Executor) -> AsyncGenerator[Reader]:
+    """The reader of inbound.db; the file need not be there yet."""
+    reader = Reader(path, executor)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+@asynccontextmanager
+async def open_outbound(path: Path, executor: Executor, *, create: bool = True) -> AsyncGenerator[Writer]:
+    """The writer of outbound.db; rolls back a hot journal. Only for the holder of the owner lock.
+
+    Raises StoreBusyError, RunnerError when it cannot be opened.
+    """
+    connection = await executor.run(lambda: _open_outbound(path, create=create))
+    try:
+        writer = Writer(path, connection, executor)
+        await patiently(lambda: executor.run(lambda: _prepare_outbound(connection)))
+        yield writer
+    except apsw.BusyError as error:
+        raise StoreBusyError(f"{path} was locked for {LONGEST_WAIT:.0f} s") from error
+    finally:
+        roll_back(connection)
+        connection.close()
+
+
+def open_memory() -> Connection:
+    """An empty database in memory, to try a schema on."""
+    return Connection(":memory:")
+
+
+def _open_outbound(path: Path, *, create: bool) -> Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    try:
+        connection = Connection(str(path), flags)
+    except apsw.CantOpenError as error:
+        raise RunnerError(f"{path} cannot be opened for writing") from error
+    connection.set_busy_timeout(0)
+    return connection
+
+
+def _prepare_outbound(connection: Connection) -> None:
+    for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()

@@ -1,0 +1,35 @@
+"""JSON and text on their way into a database."""
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+LONGEST_REASON = 2000
+
+
+def clean(text: str) -> str:
+    """Text that UTF-8 can carry: a lone surrogate (half of an emoji, from a model) becomes `?`."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def clip(text: str) -> str:
+    """A reason short enough for a row."""
+    return clean(text[:LONGEST_REASON])
+
+
+def dump(value: Mapping[str, object]) -> str:
+    """JSON for a column."""
+    return clean(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def load(text: object) -> Mapping[str, object]:
+    """The JSON object in a column. Raises ValueError when it is none."""
+    if not isinstance(text, str):
+        raise ValueError("content is not text")  # noqa: TRY004 -- one error for one condition: unreadable
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("content is nested too deep") from error
+    if not isinstance(value, dict):
+        raise ValueError("content is not a JSON object")  # noqa: TRY004 -- as above
+    return cast("Mapping[str, object]", value)

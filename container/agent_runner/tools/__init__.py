@@ -1,0 +1,94 @@
+"""The tools an agent has in its container: one module a tool, each a `Tool` of `agent_runner.tools.base`."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define, field
+
+from agent_runner import events
+from agent_runner.errors import InboundUnavailableError, ToolError
+from agent_runner.events import RunningTool
+from agent_runner.heartbeat import Pulse
+from agent_runner.providers import ToolSpec
+from agent_runner.records import Address, Turn
+from agent_runner.session import Session
+from agent_runner.store import Connection
+from agent_runner.tools import add_reaction, edit_message, send_file, send_message
+from agent_runner.tools.arguments import check
+from agent_runner.tools.base import Bench, Tool
+
+TOOLS: Mapping[str, Tool] = {
+    tool.spec.name: tool for tool in (send_message.TOOL, send_file.TOOL, edit_message.TOOL, add_reaction.TOOL)
+}
+
+
+@define(eq=False)
+class Tools:
+    """The toolbox of one turn: checks calls, tells the host which tool runs, records what came of it."""
+
+    _session: Session
+    _turn: Turn
+    _routing: Address | None
+    _pulse: Pulse
+    _running: list[RunningTool] = field(factory=list, init=False)
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """The tools there are."""
+        return [tool.spec for tool in TOOLS.values()]
+
+    def alive(self) -> None:
+        """Note that the provider gets on."""
+        self._pulse.alive()
+
+    async def call(self, name: str, arguments: Mapping[str, object]) -> str:
+        """Call a tool. Raises ToolError with a message for the agent."""
+        tool = _find(name)
+        check(tool.spec.parameters, arguments)
+        async with self._running_shown(tool):
+            return await self._run(tool, arguments)
+
+    async def _run(self, tool: Tool, arguments: Mapping[str, object]) -> str:
+        bench = Bench(self._session, self._turn, self._routing)
+        try:
+            with trio.fail_after(tool.timeout):
+                return await tool.run(bench, arguments)
+        except trio.TooSlowError as error:
+            raise ToolError(f"{tool.spec.name} took longer than {tool.timeout:.0f} s") from error
+        except InboundUnavailableError as error:
+            raise ToolError("the host does not answer at the moment; try again later") from error
+
+    @asynccontextmanager
+    async def _running_shown(self, tool: Tool) -> AsyncGenerator[None]:
+        running = RunningTool(tool.spec.name, tool.timeout, self._session.seams.clock.now())
+        self._running.append(running)
+        self._pulse.tools += 1
+        outcome = "done"
+        try:
+            await self._show("tool started", running)
+            yield
+        except ToolError as error:
+            outcome = str(error)
+            raise
+        finally:
+            self._running.remove(running)
+            self._pulse.tools -= 1
+            self._pulse.alive()
+        await self._show("tool ended", running, outcome=outcome)
+
+    async def _show(self, kind: events.Kind, tool: RunningTool, **data: object) -> None:
+        now = self._session.seams.clock.now()
+        shown = max(self._running, key=lambda running: running.timeout, default=None)
+
+        def change(connection: Connection) -> None:
+            events.show_tool(connection, shown)
+            events.record(connection, now, kind, turn_id=self._turn.turn_id, tool=tool.name, **data)
+
+        await self._session.own.write(change)
+
+
+def _find(name: str) -> Tool:
+    if name not in TOOLS:
+        raise ToolError(f"there is no tool {name!r}; there are: {', '.join(sorted(TOOLS))}")
+    return TOOLS[name]

@@ -1,0 +1,45 @@
+"""send_file: send a file of the agent's workspace."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent_runner.errors import ToolError
+from agent_runner.providers import ToolSpec
+from agent_runner.tools.base import TO, Bench, Tool, find_address, schema, send
+
+
+async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
+    """Copy the file to the outbox, then commit its message."""
+    address = await find_address(bench, arguments.get("to"))
+    source = _within(bench.session.config.workspace, str(arguments["path"]))
+    id_ = bench.session.seams.new_id("out")
+    name = await bench.session.outbox.put(id_, source)
+    content = {"text": arguments.get("text", ""), "files": [name]}
+    return f"sent as message {await send(bench, address, content, id_)}"
+
+
+def _within(workspace: Path, path: str) -> Path:
+    try:
+        source = (workspace / path).resolve(strict=True)
+    except (OSError, ValueError) as error:
+        raise ToolError(f"there is no file {path!r} in the workspace") from error
+    if not source.is_relative_to(workspace.resolve()):
+        raise ToolError(f"{path!r} is outside the workspace")
+    if not source.is_file():
+        raise ToolError(f"{path!r} is not a regular file")
+    return source
+
+
+TOOL = Tool(
+    ToolSpec(
+        "send_file",
+        "Send a file of the workspace, with a few words if you like. Returns the number of the message.",
+        schema(
+            {"path": {"type": "string", "description": "Path of the file, relative to the workspace."}},
+            text={"type": "string", "description": "Words that go with the file."},
+            to=TO,
+        ),
+    ),
+    timeout=120.0,
+    run=run,
+)

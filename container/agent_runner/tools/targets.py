@@ -1,0 +1,57 @@
+"""From the number an agent sees to the message its platform knows (contract 4, Sequence numbers)."""
+
+from attrs import frozen
+
+from agent_runner import inbound, outbound
+from agent_runner.errors import ToolError
+from agent_runner.records import Address, Delivered, Target
+from agent_runner.tools.base import Bench
+
+MESSAGE_ID = {"type": "integer", "description": "The number of the message."}
+
+
+@frozen
+class PlatformMessage:
+    """A message by its platform's own id."""
+
+    address: Address
+    id: str
+
+
+async def find_target(bench: Bench, seq: int) -> PlatformMessage:
+    """The message with that number: even numbers came in, odd ones were sent. Raises ToolError."""
+    target = await _target(bench, seq)
+    if target is None:
+        raise ToolError(f"there is no message {seq}")
+    if target.address is None:
+        raise ToolError(f"message {seq} is in no chat")
+    if target.message_out_id is None:
+        return PlatformMessage(target.address, _own_id(seq, target))
+    id_ = target.message_out_id
+    outcome = await bench.session.host.read(lambda connection: inbound.delivered(connection, id_))
+    return PlatformMessage(target.address, _delivered_id(seq, outcome))
+
+
+async def _target(bench: Bench, seq: int) -> Target | None:
+    if not 0 < seq < 1 << 63:
+        return None
+    if seq % 2:
+        return await bench.session.own.read(lambda connection: outbound.target(connection, seq))
+    return await bench.session.host.read(lambda connection: inbound.target(connection, seq))
+
+
+def _own_id(seq: int, target: Target) -> str:
+    id_ = target.content.get("id")
+    if not isinstance(id_, str | int) or id_ == "":
+        raise ToolError(f"message {seq} is not a message of a chat")
+    return str(id_)
+
+
+def _delivered_id(seq: int, outcome: Delivered | None) -> str:
+    if outcome is None:
+        raise ToolError(f"message {seq} is not delivered yet; try again in a moment")
+    if outcome.status != "delivered":
+        raise ToolError(f"message {seq} could not be delivered")
+    if not outcome.platform_message_id:
+        raise ToolError(f"the channel of message {seq} gives its messages no ids")
+    return outcome.platform_message_id
