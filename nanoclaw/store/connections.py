@@ -71,7 +71,7 @@ def _refuse_others(connection: apsw.Connection) -> None:
 
 
 def _is_runners(path: Path) -> bool:
-    """Is it in a session's `outbound/`? The path is relative to the data directory or to the session's root."""
+    """Is it in a session's `outbound/`? The path is relative to a data directory or a session."""
     below_data = path.parts[:1] == ("sessions",) and path.parts[3:4] == ("outbound",)
     return below_data or path.parts[:1] == ("outbound",)
 

@@ -57,13 +57,13 @@ def _read(path: Path, steps: Mapping[str, Step]) -> Migration:
 def register_functions(connection: apsw.Connection, clock: Clock, random: Random) -> None:
     """Give SQL the functions that data migrations use: slug(text), new_id(prefix), now()."""
 
-    def sql_slug(*values: apsw.SQLiteValue) -> str:
+    def sql_slug(*values: "apsw.SQLiteValue") -> str:
         return slug(str(values[0]))
 
-    def sql_new_id(*values: apsw.SQLiteValue) -> str:
+    def sql_new_id(*values: "apsw.SQLiteValue") -> str:
         return new_id(str(values[0]), random)
 
-    def sql_now(*_: apsw.SQLiteValue) -> str:
+    def sql_now(*_: "apsw.SQLiteValue") -> str:
         return to_text(clock.now())
 
     connection.create_scalar_function("slug", sql_slug, 1, deterministic=True)

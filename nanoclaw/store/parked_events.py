@@ -1,0 +1,38 @@
+"""`parked_events`: accepted events of sessions that cannot take them yet."""
+
+from collections.abc import Iterable
+
+import apsw
+
+from nanoclaw.records import ParkedEvent
+from nanoclaw.store import rows
+
+
+def park(connection: apsw.Connection, event: ParkedEvent) -> None:
+    """Keep it, whole."""
+    connection.execute(
+        """
+        INSERT INTO parked_events (id, session_id, event, reason, created_at)
+        VALUES (:id, :session_id, :event, :reason, :created_at)
+        """,
+        rows.values(event),
+    )
+
+
+def for_session(connection: apsw.Connection, session_id: str) -> list[ParkedEvent]:
+    """A session's, in the order in which they were parked."""
+    return rows.many(
+        ParkedEvent,
+        connection.execute(
+            """
+            SELECT id, session_id, event, reason, created_at FROM parked_events
+            WHERE session_id = :session_id ORDER BY rowid
+            """,
+            {"session_id": session_id},
+        ),
+    )
+
+
+def remove(connection: apsw.Connection, ids: Iterable[str]) -> None:
+    """Forget those that their session has now; others are no error."""
+    connection.executemany("DELETE FROM parked_events WHERE id = :id", [{"id": id_} for id_ in ids])
