@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import TypeVar, cast, get_origin
 
 import apsw
 import cattrs
@@ -13,12 +13,17 @@ from nanoclaw.store.times import from_text, to_text
 
 T = TypeVar("T")
 
+
+def _is_mapping(type_: object) -> bool:
+    return get_origin(type_) is Mapping
+
+
 _ROWS = cattrs.Converter()
 _ROWS.register_structure_hook(datetime, lambda text, _: from_text(text))
 _ROWS.register_unstructure_hook(datetime, to_text)
 _ROWS.register_unstructure_hook(bool, int)
-_ROWS.register_structure_hook(Mapping[str, object], lambda text, _: json.loads(text) if text else {})
-_ROWS.register_unstructure_hook(Mapping[str, object], lambda rules: json.dumps(dict(rules)))
+_ROWS.register_structure_hook_func(_is_mapping, lambda text, _: json.loads(text) if text else {})
+_ROWS.register_unstructure_hook_func(_is_mapping, lambda rules: json.dumps(dict(rules)))
 
 
 class BadRow(Exception):
