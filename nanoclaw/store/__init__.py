@@ -18,6 +18,8 @@ from nanoclaw.store.errors import (
     Untrusted,
 )
 from nanoclaw.store.executor import Executor, Lane, ThreadExecutor
+from nanoclaw.store.guard import UntrustedReader, open_untrusted
+from nanoclaw.store.outbound_file import create_outbound
 from nanoclaw.store.ownership import own_central, own_inbound
 from nanoclaw.store.reader import Reader, open_reader
 from nanoclaw.store.times import from_text, to_text
@@ -43,9 +45,12 @@ __all__ = [
     "ThreadExecutor",
     "TooBig",
     "Untrusted",
+    "UntrustedReader",
     "Writer",
+    "create_outbound",
     "from_text",
     "open_reader",
+    "open_untrusted",
     "own_central",
     "own_inbound",
     "to_text",

@@ -1,0 +1,52 @@
+"""SQLite's own locks on a database file, taken without SQLite, so that a live writer is respected.
+
+Open-file-description locks where the system has them: they conflict with SQLite's, also within this process,
+and closing the descriptor drops no lock but its own. Elsewhere the process's locks, as SQLite's own are.
+"""
+
+import fcntl
+import os
+import struct
+
+# Where SQLite keeps its locks: bytes of a page that holds no data (sqlite's os.h).
+PENDING = 0x40000000
+RESERVED = PENDING + 1
+SHARED_FIRST = PENDING + 2
+SHARED_SIZE = 510
+
+_FLOCK = struct.Struct("@hhqqi")  # l_type, l_whence, l_start, l_len, l_pid
+_PADDING = bytes(4)
+_SET = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
+_GET = getattr(fcntl, "F_OFD_GETLK", fcntl.F_GETLK)
+
+
+def lock_shared(descriptor: int) -> bool:
+    """Take a reader's lock as SQLite does; False where a writer is committing or about to."""
+    if not _try(descriptor, fcntl.F_RDLCK, PENDING, 1):
+        return False
+    locked = _try(descriptor, fcntl.F_RDLCK, SHARED_FIRST, SHARED_SIZE)
+    _try(descriptor, fcntl.F_UNLCK, PENDING, 1)
+    return locked
+
+
+def unlock(descriptor: int) -> None:
+    """Give back whatever of SQLite's locks this descriptor holds."""
+    _try(descriptor, fcntl.F_UNLCK, PENDING, 2 + SHARED_SIZE)
+
+
+def is_reserved(descriptor: int) -> bool:
+    """Whether somebody else is writing: holds the lock that allows to prepare a change."""
+    answer = fcntl.fcntl(descriptor, _GET, _flock(fcntl.F_WRLCK, RESERVED, 1))
+    return int(_FLOCK.unpack_from(answer)[0]) != fcntl.F_UNLCK
+
+
+def _try(descriptor: int, kind: int, start: int, length: int) -> bool:
+    try:
+        fcntl.fcntl(descriptor, _SET, _flock(kind, start, length))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _flock(kind: int, start: int, length: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, start, length, 0) + _PADDING

@@ -1,0 +1,224 @@
+"""The file system that SQLite sees when it reads what a container wrote: one regular file, read-only.
+
+Written over `os` calls relative to the directory's descriptor. Nothing is followed, nothing blocks, nothing
+is created, changed or deleted; what is not allowed is refused with a reason (contract 6).
+"""
+
+import os
+import stat
+import time
+from itertools import count
+from pathlib import Path
+from typing import Never
+
+import apsw
+from attrs import define, frozen
+
+from nanoclaw.store import file_locks
+
+WAL_FORMAT = 2
+FORMAT_BYTES = slice(18, 20)
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+DIRECTORY_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+LIBRARIES = {"xDlOpen", "xDlSym", "xDlClose", "xDlError"}
+
+_serial = count(1)  # SQLite knows its file systems by name, process-wide
+
+
+@frozen
+class Bounds:
+    """How much a hostile file may cost: bytes of the file and of a row, seconds a transaction."""
+
+    file_bytes: int = 1 << 30
+    row_bytes: int = 16 << 20
+    deadline_s: float = 1.0
+
+
+@define(eq=False)
+class Verdict:
+    """Why the file was refused, and until when the transaction under way may last."""
+
+    bounds: Bounds
+    reason: str | None = None
+    ends: float = 0.0
+
+    def begin(self) -> None:
+        """A transaction starts, with all of its time and nothing held against the file."""
+        self.reason = None
+        self.ends = time.monotonic() + self.bounds.deadline_s
+
+    def refuse(self, reason: str) -> Never:
+        """Fail the call of SQLite's under way; the first reason stands."""
+        self.reason = self.reason or reason
+        raise apsw.IOError(reason)
+
+    def is_late(self) -> bool:
+        """Whether the time is over; the reason is noted then. SQLite's progress handler."""
+        late = time.monotonic() > self.ends
+        if late:
+            self.reason = self.reason or f"took more than {self.bounds.deadline_s:g} s to read"
+        return late
+
+
+class GuardVFS(apsw.VFS):
+    """Shows SQLite the database `path`, and its journal if there is one, through an open directory."""
+
+    def __init__(self, path: Path, verdict: Verdict) -> None:
+        self.vfs_name = f"nanoclaw-guard-{next(_serial)}"
+        super().__init__(self.vfs_name, "", iVersion=1, exclude=LIBRARIES)
+        self._path = str(path)
+        self._name = path.name
+        self._verdict = verdict
+        try:
+            self._directory = os.open(path.parent, DIRECTORY_FLAGS)
+        except OSError as error:
+            self._verdict.reason = f"is in no directory of ours ({error.strerror})"
+            raise apsw.CantOpenError(str(error)) from error
+
+    def close(self) -> None:
+        """Let go of the directory, after the connection is closed."""
+        os.close(self._directory)
+
+    def xFullPathname(self, name: str) -> str:  # noqa: N802 -- SQLite's name
+        """As it is: resolving it would follow links."""
+        return name
+
+    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: ARG002, N802 -- SQLite's name
+        """Whether a journal exists. Anything but a regular file there is refused, and so is a WAL."""
+        if pathname == f"{self._path}-journal":
+            return self._stat(f"{self._name}-journal") is not None
+        if pathname == f"{self._path}-wal" and self._stat(f"{self._name}-wal") is not None:
+            self._verdict.refuse("has a write-ahead log")
+        return False
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: ARG002, FBT001, N802 -- SQLite's
+        """Never: a crafted journal names files to delete."""
+        self._verdict.refuse(f"asked to delete {filename!r}")
+
+    def xOpen(  # type: ignore[override]  # noqa: N802 -- apsw's stub wants its own class, its text any object
+        self, name: "str | apsw.URIFilename | None", flags: list[int]
+    ) -> "GuardFile":
+        """The database or its journal, for reading."""
+        wanted = name.filename() if isinstance(name, apsw.URIFilename) else name
+        if wanted == self._path and flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
+            file_name = self._name
+        elif wanted == f"{self._path}-journal" and flags[0] & apsw.SQLITE_OPEN_MAIN_JOURNAL:
+            file_name = f"{self._name}-journal"
+        else:
+            self._verdict.refuse(f"needed another file, {wanted!r}")
+        descriptor = self._open(file_name)
+        flags[1] = apsw.SQLITE_OPEN_READONLY | (flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
+        return GuardFile(descriptor, self._directory, file_name, self._verdict)
+
+    def _open(self, name: str) -> int:
+        # The look before keeps us from opening a device, which may do something; the one after is the proof.
+        if self._stat(name) is None:
+            # A journal may have gone since SQLite saw it: then that is all there is to it.
+            if name == self._name:
+                self._verdict.reason = "is missing"
+            raise apsw.CantOpenError(f"{name} is missing")
+        try:
+            descriptor = os.open(name, OPEN_FLAGS, dir_fd=self._directory)
+        except FileNotFoundError as error:
+            raise apsw.CantOpenError(f"{name} is missing") from error
+        except OSError as error:
+            self._verdict.refuse(f"cannot be opened: {error.strerror}")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            self._verdict.refuse(f"is not a regular file: {name}")
+        return descriptor
+
+    def _stat(self, name: str) -> os.stat_result | None:
+        """What a regular file is like, without following a link; None where there is nothing."""
+        try:
+            found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._verdict.refuse(f"cannot be looked at: {error.strerror}")
+        if not stat.S_ISREG(found.st_mode):
+            self._verdict.refuse(f"is not a regular file: {name} is {stat.filemode(found.st_mode)}")
+        return found
+
+
+class GuardFile:
+    """An open regular file, read by descriptor."""
+
+    def __init__(self, descriptor: int, directory: int, name: str, verdict: Verdict) -> None:
+        self._descriptor = descriptor
+        self._directory = directory
+        self._name = name
+        self._verdict = verdict
+        found = os.fstat(descriptor)
+        self._identity = (found.st_dev, found.st_ino)
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 -- SQLite's name
+        """Bytes of the file; where it ends early SQLite gets fewer, and reads zeros for the rest."""
+        if self._verdict.is_late():
+            self._verdict.refuse("took too long")
+        try:
+            data = os.pread(self._descriptor, amount, offset)
+        except OSError as error:
+            self._verdict.refuse(f"cannot be read: {error.strerror}")
+        if offset == 0 and WAL_FORMAT in data[FORMAT_BYTES]:
+            self._verdict.refuse("is in WAL mode")
+        return data
+
+    def xFileSize(self) -> int:  # noqa: N802 -- SQLite's name
+        """Its size in bytes, which is bounded."""
+        size = os.fstat(self._descriptor).st_size
+        if size > self._verdict.bounds.file_bytes:
+            self._verdict.refuse(f"is larger than {self._verdict.bounds.file_bytes} bytes")
+        return size
+
+    def xLock(self, level: int) -> None:  # noqa: N802 -- SQLite's name
+        """A reader's lock, and no other; each transaction begins with it, so the file is checked here."""
+        if level != apsw.SQLITE_LOCK_SHARED:
+            raise apsw.ReadOnlyError("a guarded file is never written")
+        self._check_in_place()
+        if not file_locks.lock_shared(self._descriptor):
+            raise apsw.BusyError("its writer has it")
+
+    def xUnlock(self, level: int) -> None:  # noqa: N802 -- SQLite's name
+        """Give the reader's lock back."""
+        if level == apsw.SQLITE_LOCK_NONE:
+            file_locks.unlock(self._descriptor)
+
+    def xCheckReservedLock(self) -> bool:  # noqa: N802 -- SQLite's name
+        """Whether a writer is at work: then its journal is not a dead one's."""
+        return file_locks.is_reserved(self._descriptor)
+
+    def xClose(self) -> None:  # noqa: N802 -- SQLite's name
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: ARG002, N802 -- SQLite's name
+        """Never."""
+        self._verdict.refuse("asked to be written")
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: ARG002, N802 -- SQLite's name
+        """Never."""
+        self._verdict.refuse("asked to be cut")
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 -- SQLite's name
+        """Nothing was written."""
+
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: ARG002, N802 -- SQLite's name
+        """None is understood."""
+        return False
+
+    def xSectorSize(self) -> int:  # noqa: N802 -- SQLite's name
+        """SQLite's default."""
+        return 4096
+
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802 -- SQLite's name
+        """Nothing is promised."""
+        return 0
+
+    def _check_in_place(self) -> None:
+        try:
+            found = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+        except OSError as error:
+            self._verdict.refuse(f"went away while it was open ({error.strerror})")
+        if (found.st_dev, found.st_ino) != self._identity:
+            self._verdict.refuse("was replaced while it was open")

@@ -1,0 +1,62 @@
+"""Makes a session's `outbound.db`, before its first container; from then on only the runner writes it."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from nanoclaw.records import SessionPaths
+from nanoclaw.store import migration_steps
+from nanoclaw.store.connections import PRIVATE_DIR, make_private_dir, open_writable
+from nanoclaw.store.errors import translating
+from nanoclaw.store.migrations import apply_session
+
+
+def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> None:
+    """Make `outbound/`, `outbox/` and `outbound.db` with its schema, unless that file exists.
+
+    `owner` is the container's (uid, gid), where it is not ours. Runs on the executor; for the session's owner.
+
+    Raises:
+        StoreError: the disk is full, or cannot be written.
+    """
+    if os.path.lexists(paths.outbound_db):
+        return
+    with translating(paths.outbound_db):
+        make_private_dir(paths.root)
+        for directory in (paths.outbound_dir, paths.outbox):
+            _make_dir(directory, owner)
+        # Built outside the mount, where no container can meddle with it.
+        built = paths.root / "outbound.db.new"
+        _build(built, owner)
+        built.rename(paths.outbound_db)
+        _sync(paths.outbound_dir)
+
+
+def _make_dir(directory: Path, owner: tuple[int, int] | None) -> None:
+    with suppress(FileExistsError):
+        directory.mkdir(PRIVATE_DIR)
+        if owner is not None:
+            os.chown(directory, *owner, follow_symlinks=False)
+
+
+def _build(path: Path, owner: tuple[int, int] | None) -> None:
+    path.unlink(missing_ok=True)
+    Path(f"{path}-journal").unlink(missing_ok=True)
+    connection = open_writable(path)
+    try:
+        with connection:
+            for migration in migration_steps.outbound():
+                apply_session(connection, migration)
+    finally:
+        connection.close()
+    if owner is not None:
+        os.chown(path, *owner, follow_symlinks=False)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
