@@ -14,7 +14,7 @@ from nanoclaw.store.migrations import apply_session
 def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> None:
     """Make `outbound/`, `outbox/` and `outbound.db` with its schema, unless that file exists.
 
-    `owner` is the container's (uid, gid), where it is not ours. Runs on the executor; for the session's owner.
+    `owner` is the container's (uid, gid), where it is not ours. To be run on the executor.
 
     Raises:
         StoreError: the disk is full, or cannot be written.
