@@ -1,0 +1,68 @@
+import threading
+from pathlib import Path
+
+import trio
+
+from nanoclaw.store import Executor, ThreadExecutor
+from nanoclaw.testing.executor import InlineExecutor
+from tests.store.openings import a_session, paths_in, put
+
+
+async def test_work_that_has_begun_is_not_cancelled_and_its_outcome_is_known() -> None:
+    executor: Executor = ThreadExecutor()
+    begun, may_end = trio.Event(), threading.Event()
+
+    def work() -> str:
+        trio.from_thread.run_sync(begun.set)
+        may_end.wait(10)
+        return "done"
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            outcome: list[str] = []
+
+            async def caller() -> None:
+                outcome.append(await executor.run(work))
+
+            nursery.start_soon(caller)
+            await begun.wait()
+            nursery.cancel_scope.cancel()
+            may_end.set()
+    assert outcome == ["done"]
+
+
+async def test_work_cancelled_before_it_began_is_never_done() -> None:
+    for executor in (ThreadExecutor(), InlineExecutor()):
+        done: list[int] = []
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await executor.run(lambda done=done: done.append(1))  # type: ignore[misc]  # a default, not an argument
+        assert not done
+
+
+async def test_hostile_reads_leave_room_for_writes() -> None:
+    executor = ThreadExecutor()
+    release = threading.Event()
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(lambda: executor.run(lambda: release.wait(10), lane="untrusted"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert await executor.run(lambda: "written", lane="write") == "written"
+            release.set()
+
+
+async def test_subscribers_of_a_directory_hear_of_commits_in_it_until_they_leave(tmp_path: Path) -> None:
+    executor = InlineExecutor()
+    heard: list[str] = []
+    paths = paths_in(tmp_path)
+    leave = executor.subscribe(paths.inbound_dir, lambda: heard.append("inbound"))
+    executor.subscribe(paths.outbound_dir, lambda: heard.append("outbound"))
+    async with a_session(tmp_path, executor) as writer:
+        heard.clear()
+        await writer.run(put, "a")
+        assert heard == ["inbound"]
+        leave()
+        before = executor.commits
+        await writer.run(put, "b")
+        assert (heard, executor.commits - before) == (["inbound"], 1)

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+
+from nanoclaw import resources
+
+
+def test_the_checkout_has_its_schema_and_its_runner() -> None:
+    assert (resources.schema_dir() / "central").is_dir()
+    assert (resources.container_dir() / "agent_runner").is_dir()
+
+
+def test_a_wheel_has_them_inside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "nanoclaw" / "_resources" / "schema"
+    inside.mkdir(parents=True)
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "nanoclaw")
+    assert resources.schema_dir() == inside
+
+
+def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "nanoclaw")
+    with pytest.raises(resources.ResourceMissing, match="install NanoClaw again"):
+        resources.container_dir()
