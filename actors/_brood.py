@@ -89,12 +89,14 @@ class Brood:
             child.close("stopped", deadline)
 
 
-def foremost(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What the nursery wrapped; a child's KeyboardInterrupt or the like goes before the body's exception."""
+def foremost(group: BaseExceptionGroup[BaseException], body: BaseException | None) -> BaseException:
+    """Of what the nursery wrapped a child's KeyboardInterrupt or the like, else what the body raised."""
     for each in group.exceptions:
         if not isinstance(each, Exception | trio.Cancelled):
             return each
-    return group.exceptions[0]
+    if body is None or any(isinstance(leaf, trio.Cancelled) for leaf in leaves(body)):
+        return group.exceptions[0]  # trio took out what was its own to catch
+    return body  # itself: a group that passes through a nursery is copied
 
 
 def _passes_through(error: BaseException) -> bool:

@@ -118,19 +118,23 @@ async def open_supervisor(  # noqa: PLR0913 -- keywords, each with a default
     """
     brood = Brood(stop_within, order)
     supervisor = Supervisor(name, brood, policy, random or Random(), observer)  # noqa: S311 -- no secret
+    body: BaseException | None = None
     raised: BaseException | None = None
     try:
         async with trio.open_nursery(strict_exception_groups=True) as brood.nursery:
             with under.showing(supervisor) if under else nullcontext():
                 try:
                     yield supervisor
+                except BaseException as error:
+                    body = error
+                    raise
                 finally:
                     await brood.leave()
     except BaseExceptionGroup as group:
-        raised = foremost(group)
-    error = brood.verdict(raised)
-    if error is not None:
+        raised = foremost(group, body)
+    verdict = brood.verdict(raised)
+    if verdict is not None:
         try:
-            raise error
+            raise verdict
         finally:
-            del raised, error  # they hold this frame
+            del body, raised, verdict  # they hold this frame
