@@ -6,6 +6,7 @@ contract text (ISO 8601, milliseconds, `Z`) in the files.
 
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -35,7 +36,7 @@ class Address:
 
 @frozen
 class Attachment:
-    """A file a user sent. `data` is base64; once it is stored in the session's inbox `local_path` replaces it."""
+    """A file a user sent. `data` is base64; once it is stored in the inbox `local_path` replaces it."""
 
     type: str
     name: str
@@ -82,6 +83,13 @@ class InboundEvent:
     chat_name: str | None = None
     is_group: bool = False
 
+    @property
+    def message_id(self) -> str:
+        """The id of its rows in `messages_in`."""
+        parts = (self.address.channel_type, self.address.platform_id, self.event_id, self.version)
+        key = "".join(f"{len(part)}:{part}" for part in parts)
+        return "in-" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
 
 @frozen
 class Routed:
@@ -95,11 +103,19 @@ class Routed:
     dropped: str | None = None
 
 
+class NotAccepted(Exception):
+    """An event could not be stored, nor parked; the text says why. It must not be confirmed upstream."""
+
+
 class Intake(Protocol):
     """All that a channel sees of the host."""
 
     async def offer(self, event: InboundEvent) -> Routed:
-        """Route one event; when this returns, what was accepted is on disk and may be confirmed upstream."""
+        """Route one event; when this returns, what was accepted is on disk and may be confirmed upstream.
+
+        Raises:
+            NotAccepted: it is stored nowhere; offer it again later.
+        """
         ...
 
 

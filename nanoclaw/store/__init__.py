@@ -1,5 +1,7 @@
 """The databases: who may write them, how they are read, and what stands in them."""
 
+from apsw import Connection
+
 from nanoclaw.store.connections import ForbiddenConnection
 from nanoclaw.store.errors import (
     CannotOpen,
@@ -28,6 +30,7 @@ from nanoclaw.store.writer import Writer
 __all__ = [
     "CannotOpen",
     "Conflict",
+    "Connection",
     "CorruptDatabase",
     "Executor",
     "ForbiddenConnection",

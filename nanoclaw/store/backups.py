@@ -1,5 +1,6 @@
 """Copies of the central database, made before it is migrated."""
 
+import filecmp
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,8 @@ KEPT = 3
 def back_up(database: Path, directory: Path, now: datetime) -> Path:
     """Copy a live database to `directory/v2-<UTC>.db` by SQLite's backup API; returns the copy's path.
 
-    The copy gets its name once it is whole. For the owner of `database` only.
+    The copy gets its name once it is whole. If the newest one is the same, that one is returned: a migration
+    that fails at every start makes no heap of copies. For the owner of `database` only.
     """
     make_private_dir(directory)
     target = _free_name(directory, f"v2-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z")
@@ -26,14 +28,25 @@ def back_up(database: Path, directory: Path, now: datetime) -> Path:
     finally:
         copy.close()
         source.close()
+    newest = max(_copies(directory), key=_age, default=None)
+    if newest is not None and filecmp.cmp(partial, newest, shallow=False):
+        partial.unlink()
+        return newest
     return partial.rename(target)
 
 
 def prune(directory: Path) -> None:
     """Remove all but the newest copies."""
-    copies = sorted(directory.glob("v2-*.db"), key=lambda path: path.stem)
-    for path in copies[:-KEPT]:
+    for path in sorted(_copies(directory), key=_age)[:-KEPT]:
         path.unlink()
+
+
+def _copies(directory: Path) -> list[Path]:
+    return list(directory.glob("v2-*.db"))
+
+
+def _age(path: Path) -> str:
+    return path.stem  # of one moment, `…Z` is older than `…Z-2`
 
 
 def _copy(source: apsw.Connection, copy: apsw.Connection) -> None:

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import apsw
 
+from actors import Refusal
 
-class StoreError(Exception):
-    """Something is wrong with the database at `path`."""
+
+class StoreError(Refusal):
+    """Something is wrong with the database at `path`.
+
+    A refusal: an actor whose handler raises one hands it to the asker and lives on.
+    """
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__(f"{path}: {message}")

@@ -1,0 +1,181 @@
+"""The senders: one actor a channel owns the network's sending half, and one a chat delivers in order.
+
+They ask nobody. What a chat's task waits for holds up that chat alone.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import trio
+from attrs import define, frozen
+
+from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
+from nanoclaw.channels.protocol import Channel, ChannelUnavailable, Outcome, Repeat, Sender
+from nanoclaw.records import Address, Outgoing, Receipt
+from nanoclaw.supervision import Supervision
+
+DELIVERY_TIMEOUT_S = 60.0
+"""A network that has not answered by then leaves the outcome of an attempt unknown."""
+RETRY_BURIED_S = 120.0
+
+_POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
+
+
+class OutcomeUnknown(Refusal):
+    """The network may or may not have the message."""
+
+
+# -- one chat ------------------------------------------------------------------
+
+
+@define(eq=False)
+class ChatSender:
+    """Delivers to one chat, one message at a time."""
+
+    sender: Sender
+
+
+@frozen
+class Deliver:
+    """Send one message; the reply is the network's receipt."""
+
+    outgoing: Outgoing
+
+    async def handle(self, actor: ChatSender) -> Receipt:
+        """Ask the network, for at most `DELIVERY_TIMEOUT_S`."""
+        try:
+            with trio.fail_after(DELIVERY_TIMEOUT_S):
+                return await actor.sender.deliver(self.outgoing)
+        except trio.TooSlowError as error:
+            raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s") from error
+
+
+@frozen
+class Typing:
+    """Show that the agent is at work."""
+
+    address: Address
+
+    async def handle(self, actor: ChatSender) -> None:
+        """Pass the hint on."""
+        await actor.sender.typing(self.address)
+
+
+@frozen
+class Settled:
+    """A user's message is done with."""
+
+    address: Address
+    platform_message_id: str
+    outcome: Outcome
+
+    async def handle(self, actor: ChatSender) -> None:
+        """Pass the hint on."""
+        await actor.sender.settled(self.address, self.platform_message_id, self.outcome)
+
+
+# -- one channel ---------------------------------------------------------------
+
+
+@define(eq=False)
+class ChannelSender:
+    """Owns the sending half of one channel, and the tasks of its chats."""
+
+    sender: Sender
+    chats: Supervisor
+
+
+@frozen
+class OpenChat:
+    """The task of one chat, started if need be."""
+
+    platform_id: str
+
+    async def handle(self, actor: ChannelSender) -> Ref[ChatSender]:
+        """Look it up or start it."""
+        return actor.chats.get(self.platform_id) or actor.chats.start(
+            self.platform_id, _chat_recipe(actor.sender)
+        )
+
+
+def _chat_recipe(sender: Sender) -> Callable[[Context[ChatSender]], AbstractAsyncContextManager[ChatSender]]:
+    @asynccontextmanager
+    async def recipe(_context: Context[ChatSender]) -> AsyncIterator[ChatSender]:
+        yield ChatSender(sender)
+
+    return recipe
+
+
+def _channel_recipe(
+    channel: Channel, supervision: Supervision, under: Supervisor
+) -> Callable[[Context[ChannelSender]], AbstractAsyncContextManager[ChannelSender]]:
+    @asynccontextmanager
+    async def recipe(_context: Context[ChannelSender]) -> AsyncIterator[ChannelSender]:
+        async with (
+            channel.sender() as sender,
+            supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
+        ):
+            yield ChannelSender(sender, chats)
+
+    return recipe
+
+
+# -- all of them ---------------------------------------------------------------
+
+
+@define(eq=False)
+class Senders:
+    """Finds the sender for an address. Used by sessions' child tasks, never by their mailbox loops."""
+
+    _channels: Mapping[str, Ref[ChannelSender]]
+    _repeat: Mapping[str, Repeat]
+
+    def repeat(self, channel_type: str) -> Repeat:
+        """What the channel wants done with an unknown outcome; `again` where there is no such channel."""
+        return self._repeat.get(channel_type, "again")
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Send one message and wait for the receipt.
+
+        Raises:
+            ChannelUnavailable: nothing was sent; also where the channel is missing or down.
+            DeliveryRejected: nothing was sent, and never will be.
+            OutcomeUnknown: it may have been sent.
+        """
+        chat = await self._chat(outgoing.address)
+        try:
+            return await chat.ask(Deliver(outgoing))
+        except Crashed as error:
+            raise OutcomeUnknown(f"the channel failed while sending: {error.__cause__!r}") from error
+        except Stopped as error:
+            raise ChannelUnavailable(f"the channel {outgoing.address.channel_type} is stopping") from error
+
+    async def hint(self, address: Address, hint: Typing | Settled) -> None:
+        """Pass a hint to a chat; it is lost where the channel is missing, busy or down."""
+        try:
+            chat = await self._chat(address)
+        except ChannelUnavailable:
+            return
+        chat.signal(hint)
+
+    async def _chat(self, address: Address) -> Ref[ChatSender]:
+        channel = self._channels.get(address.channel_type)
+        if channel is None:
+            raise ChannelUnavailable(f"there is no channel {address.channel_type!r} here")
+        try:
+            return await channel.ask(OpenChat(address.platform_id))
+        except (Crashed, Stopped) as error:
+            raise ChannelUnavailable(f"the channel {address.channel_type} is down: {error}") from error
+
+
+@asynccontextmanager
+async def open_senders(
+    channels: Mapping[str, Channel], supervision: Supervision, *, under: Supervisor
+) -> AsyncIterator[Senders]:
+    """Start the senders of all channels; on leaving, deliveries in flight are finished first."""
+    async with supervision.open("senders", under=under, policy=_POLICY) as senders:
+        refs = {
+            name: senders.start(name, _channel_recipe(channel, supervision, senders))
+            for name, channel in channels.items()
+        }
+        yield Senders(refs, {name: channel.repeat for name, channel in channels.items()})

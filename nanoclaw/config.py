@@ -1,0 +1,178 @@
+"""The configuration: one value, from defaults, `config.toml`, the environment and flags, in that order.
+
+The keys of the file are the field names below; a variable is `NANOCLAW_` and the field's name in capitals.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import tzlocal
+from attrs import field, fields_dict, frozen
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+RuntimeName = Literal["process"]
+Source = tuple[str, object]
+"""A value with the words that name where it comes from."""
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the text names the key, where it stands and what to do."""
+
+
+def system_timezone() -> str:
+    """The IANA name of this machine's zone, or UTC where it has none."""
+    try:
+        return tzlocal.get_localzone_name() or "UTC"
+    except (ZoneInfoNotFoundError, ValueError):
+        return "UTC"
+
+
+@frozen
+class Config:
+    """How a host runs. Durations are seconds."""
+
+    home: Path
+    data: Path
+    """The central database and the sessions; one host owns it."""
+    groups: Path
+    """The agents' folders."""
+    provider: str = "echo"
+    """What answers, where neither session nor agent group says otherwise."""
+    runtime: RuntimeName = "process"
+    timezone: str = field(factory=system_timezone)
+    """The user's zone, an IANA name."""
+    log_level: LogLevel = "info"
+    assistant_name: str = "NanoClaw"
+    process_providers: tuple[str, ...] = ("echo",)
+    """Providers that may run without isolation, in the `process` runtime."""
+    retry_base_s: float = 5.0
+    """A message is tried again after this times 2^tries."""
+    max_tries: int = 5
+    delivery_backoff_s: tuple[float, ...] = (5.0, 15.0, 45.0, 120.0, 300.0)
+    runner_idle_s: float = 900.0
+    """An idle runner is stopped after this."""
+    stop_grace_s: float = 1.5
+    """A runner that was asked to stop is killed after this."""
+
+
+KEYS = tuple(name for name in fields_dict(Config) if name not in {"home", "data", "groups"})
+PATHS = ("data", "groups")
+_LITERALS: Mapping[str, tuple[str, ...]] = {
+    "runtime": get_args(RuntimeName),
+    "log_level": get_args(LogLevel),
+}
+
+
+def load_config(
+    *,
+    home: Path | None = None,
+    file: Path | None = None,
+    flags: Mapping[str, str | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Config:
+    """Read the configuration.
+
+    Args:
+        home: the home directory; default `NANOCLAW_HOME`, then `~/.nanoclaw`.
+        file: a configuration file that must exist; default `<home>/config.toml`, which may be missing.
+        flags: values of the command line by key; None = not given.
+        environ: default: the process's own.
+
+    Raises:
+        ConfigError: an unknown key, or a value that cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    home = (home or Path(environ.get("NANOCLAW_HOME") or "~/.nanoclaw")).expanduser().absolute()
+    found: dict[str, Source] = {}
+    found.update(_from_file(file or home / "config.toml", required=file is not None))
+    found.update(_from_environment(environ))
+    found.update({key: (f"--{key}", value) for key, value in (flags or {}).items() if value is not None})
+    paths = {key: _path(home, *found.pop(key, ("default", key))) for key in PATHS}
+    return Config(home, **paths, **{key: _convert(key, *source) for key, source in found.items()})  # type: ignore[arg-type]  # _convert checks each against its field
+
+
+def _from_file(file: Path, *, required: bool) -> dict[str, Source]:
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"{file}: there is no such configuration file") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as TOML: {error}") from error
+    for key in table:
+        if key not in KEYS + PATHS:
+            raise ConfigError(f"{file}: unknown key {key!r}; known are {', '.join(sorted(KEYS + PATHS))}")
+    return {key: (f"{file}: {key}", value) for key, value in table.items()}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Source]:
+    names = {key: f"NANOCLAW_{key.upper()}" for key in KEYS + PATHS}
+    return {key: (name, environ[name]) for key, name in names.items() if environ.get(name)}
+
+
+def _path(home: Path, where: str, value: object) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{where}: a path is wanted, not {value!r}")
+    return (home / Path(value).expanduser()).absolute()
+
+
+def _convert(key: str, where: str, value: object) -> object:
+    """The value for a key, or an error that says what is wanted."""
+    if key in _LITERALS:
+        return _one_of(where, value, _LITERALS[key])
+    if key.endswith("_s") and key != "delivery_backoff_s":
+        return _number(where, value, at_least=0)
+    match key:
+        case "max_tries":
+            return int(_number(where, value, at_least=1, whole=True))
+        case "delivery_backoff_s":
+            return tuple(_number(where, item, at_least=0) for item in _items(where, value))
+        case "process_providers":
+            return tuple(_name(where, item) for item in _items(where, value))
+        case _:
+            return _zone(where, value) if key == "timezone" else _name(where, value)
+
+
+def _one_of(where: str, value: object, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ConfigError(f"{where}: {value!r} is not one of {', '.join(known)}")
+    return str(value)
+
+
+def _number(where: str, value: object, *, at_least: float, whole: bool = False) -> float:
+    try:
+        number = float(value) if isinstance(value, str | int | float) and value is not True else None
+    except ValueError:
+        number = None
+    wanted = "a whole number" if whole else "a number"
+    if number is None or not at_least <= number < float("inf") or (whole and number != int(number)):
+        raise ConfigError(f"{where}: {wanted} of at least {at_least:g} is wanted, not {value!r}")
+    return number
+
+
+def _items(where: str, value: object) -> list[object]:
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: a list is wanted, not {value!r}")
+    return value
+
+
+def _name(where: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{where}: a text is wanted, not {value!r}")
+    return value
+
+
+def _zone(where: str, value: object) -> str:
+    name = _name(where, value)
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigError(f"{where}: {name!r} is no IANA time zone such as Europe/Berlin") from None
+    return name

@@ -1,0 +1,162 @@
+"""The `process` runtime: the runner as a child process. It isolates nothing.
+
+The child's stdin is its lifeline: at EOF the runner finishes its commit and exits, so none outlives its host,
+however that died. (`PR_SET_PDEATHSIG` fires when the spawning *thread* ends, so it cannot serve.)
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from subprocess import DEVNULL, PIPE
+
+import trio
+from attrs import Factory, define, frozen
+
+from nanoclaw.containers.protocol import Death, Runner, RunnerSpec, StartFailed
+from nanoclaw.containers.stderr import StderrLog
+from nanoclaw.resources import container_dir, schema_dir
+
+RECOVER_TIMEOUT_S = 30.0
+DRAIN_S = 0.5
+"""How long a dead runner's stderr is waited for: its own children may hold it open."""
+PASSED_ON = ("PATH", "LANG", "LC_ALL")
+"""All that a runner sees of the host's own environment; the rest may hold secrets."""
+
+
+@frozen
+class ProcessRuntime:
+    """Runs runners as children of this process.
+
+    `allowed` names the providers that may run without isolation. `command` replaces our runner, for tests and
+    for other runners that keep the contract.
+    """
+
+    grace_s: float = 1.5
+    allowed: tuple[str, ...] = ("echo",)
+    command: tuple[str, ...] | None = None
+    name: str = "process"
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        """Start a runner, report it started, and return when it is gone; on cancellation it is stopped first.
+
+        Raises:
+            StartFailed: the provider is not allowed here, or the process cannot be started.
+        """
+        runner = await self._spawn(spec, ())
+        await runner.live(task_status)
+        return runner.death()
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        """Run the runner once with `recover`.
+
+        Raises:
+            StartFailed: it failed or took longer than `RECOVER_TIMEOUT_S`.
+        """
+        runner = await self._spawn(spec, ("recover",))
+        with trio.move_on_after(RECOVER_TIMEOUT_S):
+            await runner.live(trio.TASK_STATUS_IGNORED)
+        if runner.process.returncode != 0:
+            raise StartFailed(f"outbound.db could not be recovered: {runner.death().reason}")
+
+    async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> "ProcessRunner":
+        if spec.provider not in self.allowed:
+            raise StartFailed(
+                f"the process runtime isolates nothing, so it does not run the provider {spec.provider!r}; "
+                f"name it in process_providers of the configuration if you want that"
+            )
+        # -P: the working directory is the agent's; nothing may be imported from there.
+        command = [*(self.command or (sys.executable, "-P", "-m", "agent_runner")), *arguments]
+        inside, outside = os.pipe()
+        try:
+            process = await trio.lowlevel.open_process(
+                command,
+                stdin=inside,
+                stdout=DEVNULL,
+                stderr=PIPE,
+                cwd=spec.workspace,
+                env=_environment(spec),
+                start_new_session=True,  # Ctrl-C in the terminal is the host's; kill reaches grandchildren
+            )
+        except BaseException as error:
+            os.close(outside)
+            if isinstance(error, OSError):
+                raise StartFailed(f"the runner does not start: {' '.join(command)}: {error}") from error
+            raise
+        finally:
+            os.close(inside)
+        return ProcessRunner(process, outside, self.grace_s, StderrLog(spec.session_id))
+
+
+def _environment(spec: RunnerSpec) -> Mapping[str, str]:
+    return {
+        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        **spec.environment,
+        "SESSION_INBOUND_DB_PATH": str(spec.paths.inbound_db),
+        "SESSION_OUTBOUND_DB_PATH": str(spec.paths.outbound_db),
+        "SESSION_HEARTBEAT_PATH": str(spec.paths.heartbeat),
+        "NANOCLAW_WORKSPACE": str(spec.workspace),
+        "NANOCLAW_SCHEMA_DIR": str(schema_dir()),
+        "NANOCLAW_LIFELINE": "stdin",
+        "PYTHONPATH": str(container_dir()),
+    }
+
+
+@define(eq=False)
+class ProcessRunner:
+    """A child process, the host's end of its lifeline, and its stderr."""
+
+    process: trio.Process
+    lifeline: int
+    grace_s: float
+    log: StderrLog
+    asked: trio.Event = Factory(trio.Event)
+
+    def stop(self) -> None:
+        """Ask it to finish its commit and go; it is killed after the grace. Returns at once."""
+        if not self.asked.is_set():
+            self.asked.set()
+            os.close(self.lifeline)
+
+    async def live(self, task_status: trio.TaskStatus[Runner]) -> None:
+        """Log its stderr until it is gone; on cancellation it is stopped first."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drain)
+            try:
+                task_status.started(self)
+                await self._gone()
+            finally:
+                self.stop()
+                with trio.CancelScope(shield=True):
+                    await self._gone()
+            nursery.cancel_scope.deadline = trio.current_time() + DRAIN_S
+
+    async def _drain(self) -> None:
+        if self.process.stderr is not None:
+            await self.log.drain(self.process.stderr)
+
+    async def _gone(self) -> None:
+        """Wait for its death, which the kernel reports at once."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._kill_after_grace)
+            await self.process.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _kill_after_grace(self) -> None:
+        await self.asked.wait()
+        await trio.sleep(self.grace_s)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def death(self) -> Death:
+        """How it ended; only once it is gone."""
+        code = self.process.returncode
+        words = "".join(f"\n  {line}" for line in self.log.last_words)
+        if code is not None and code < 0:
+            reason = f"the runner was killed by {signal.Signals(-code).name}{words}"
+        else:
+            reason = f"the runner ended with status {code}{words}"
+        return Death(orderly=code == 0, reason=reason)

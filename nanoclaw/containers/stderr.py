@@ -1,0 +1,76 @@
+"""A runner's stderr in the host's log: bound to its session, and bounded."""
+
+import json
+from collections import deque
+
+import structlog
+import trio
+from attrs import Factory, define
+
+MAX_LINE = 4096
+"""Bytes of a line that are kept."""
+MAX_LINES = 200
+"""Lines in any `WINDOW_S`; further ones are counted, and the count is logged."""
+WINDOW_S = 10.0
+LAST_WORDS = 5
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_log = structlog.get_logger()
+
+
+@define(eq=False)
+class StderrLog:
+    """Reads one runner's stderr to its end."""
+
+    session_id: str
+    last_words: deque[str] = Factory(lambda: deque(maxlen=LAST_WORDS))
+    """The last lines, to explain a death with."""
+    _since: float = float("-inf")
+    _lines: int = 0
+    _dropped: int = 0
+
+    async def drain(self, stream: trio.abc.ReceiveStream) -> None:
+        """Log line by line until the end of the stream; never holds more than one line and one chunk."""
+        rest = b""
+        async for chunk in stream:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._line(line)
+            rest = rest[: MAX_LINE + 1]
+        if rest:
+            self._line(rest)
+        self._report_dropped()
+
+    def _line(self, line: bytes) -> None:
+        text = line[:MAX_LINE].decode("utf-8", "replace").rstrip()
+        if not text:
+            return
+        self.last_words.append(text[:500])
+        if self._admit():
+            event, level, values = _parse(text)
+            _log.log(level, event, session=self.session_id, **values)
+
+    def _admit(self) -> bool:
+        now = trio.current_time()
+        if now - self._since >= WINDOW_S:
+            self._report_dropped()
+            self._since, self._lines = now, 0
+        self._lines += 1
+        self._dropped += self._lines > MAX_LINES
+        return self._lines <= MAX_LINES
+
+    def _report_dropped(self) -> None:
+        if self._dropped:
+            _log.warning("runner.stderr_dropped", session=self.session_id, lines=self._dropped)
+            self._dropped = 0
+
+
+def _parse(text: str) -> tuple[str, int, dict[str, object]]:
+    """Our runner's JSON lines become events; anything else is quoted."""
+    try:
+        values = json.loads(text)
+        event, level = values.pop("event"), _LEVELS[values.pop("level", "info")]
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        return "runner.stderr", 20, {"line": text}
+    name = str(event)[:80].removeprefix("runner.")
+    return f"runner.{name}", level, {"runner": values} if values else {}

@@ -1,0 +1,125 @@
+"""The JSON of `content` columns (contract 5), to and from records. cattrs names the field that is wrong."""
+
+import json
+from collections.abc import Mapping
+
+import cattrs
+
+from nanoclaw.records import (
+    Attachment,
+    ChatMessage,
+    EditContent,
+    InboundEvent,
+    OutgoingContent,
+    ReactionContent,
+    TextContent,
+)
+
+
+class BadContent(ValueError):
+    """Content that does not keep contract 5; the text names the field."""
+
+
+_JSON = cattrs.Converter()
+
+
+def _present(**values: object) -> dict[str, object]:
+    """Only what is not empty: contract 5 leaves out what is absent."""
+    return {name: value for name, value in values.items() if value not in (None, (), [], False)}
+
+
+def _attachment(attachment: Attachment) -> dict[str, object]:
+    local = _present(url=attachment.url, data=attachment.data, localPath=attachment.local_path)
+    return {"type": attachment.type, "name": attachment.name, **local}
+
+
+def dump_chat(message: ChatMessage) -> str:
+    """The content of a `messages_in` row of kind `chat`."""
+    reply_to = message.reply_to
+    content = {
+        "id": message.id,
+        "text": message.text,
+        "sender": message.sender,
+        "senderId": message.sender_id,
+        **_present(
+            attachments=[_attachment(attachment) for attachment in message.attachments],
+            replyTo=reply_to and _present(id=reply_to.id, sender=reply_to.sender, text=reply_to.text),
+            isFromMe=message.is_from_me,
+            isMention=message.is_mention,
+        ),
+    }
+    return json.dumps(content, ensure_ascii=False)
+
+
+def dump_event(event: InboundEvent) -> str:
+    """A whole event as JSON, for `parked_events`."""
+    return json.dumps(_JSON.unstructure(event), ensure_ascii=False)
+
+
+def load_event(text: str) -> InboundEvent:
+    """An event as `dump_event` wrote it."""
+    return _JSON.structure(json.loads(text), InboundEvent)
+
+
+def _object(text: str) -> Mapping[str, object]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadContent(f"content is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadContent(f"content is a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def _text(content: Mapping[str, object], key: str) -> str:
+    value = content.get(key)
+    if not isinstance(value, str):
+        raise BadContent(f"{key} is missing or no text")
+    return value
+
+
+def _files(content: Mapping[str, object]) -> tuple[str, ...]:
+    files = content.get("files", [])
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        raise BadContent("files is no list of names")
+    return tuple(files)
+
+
+def load_outgoing(text: str) -> OutgoingContent:
+    """What a `messages_out` row asks a channel to do.
+
+    Raises:
+        BadContent: it is not JSON, or of no shape known here.
+    """
+    content = _object(text)
+    match content.get("operation"):
+        case "edit":
+            return EditContent(_text(content, "messageId"), _text(content, "text"))
+        case "reaction":
+            return ReactionContent(_text(content, "messageId"), _text(content, "emoji"))
+        case None:
+            return _text_content(content)
+        case other:
+            raise BadContent(f"operation {other!r} is not known")
+
+
+def _text_content(content: Mapping[str, object]) -> TextContent:
+    if content.get("type") == "card":
+        return TextContent(_text(content, "fallbackText"))
+    if "type" in content:
+        raise BadContent(f"type {content['type']!r} is not known")
+    files = _files(content)
+    if "markdown" in content:
+        return TextContent(_text(content, "markdown"), markdown=True, files=files)
+    if files and "text" not in content:
+        return TextContent("", files=files)
+    return TextContent(_text(content, "text"), files=files)
+
+
+def platform_id_of(text: str) -> str | None:
+    """The platform's own id in the content of an inbound message, or None."""
+    try:
+        value = _object(text).get("id")
+    except BadContent:
+        return None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,205 @@
+"""The host: the whole tree of actors, as one async context manager for any trio program.
+
+Scopes nest as in docs/architecture.md, so leaving closes the intakes first, finishes commits and deliveries
+in flight, stops the runners, and lets go of the central database last.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+)
+from functools import partial
+from random import Random
+
+import structlog
+import trio
+from attrs import Factory, field, frozen
+
+from actors import (
+    ActorError,
+    Context,
+    Escalate,
+    Node,
+    Policy,
+    Ref,
+    Supervisor,
+)
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.receivers import open_receivers
+from nanoclaw.channels.senders import open_senders
+from nanoclaw.config import Config
+from nanoclaw.containers import Runtime
+from nanoclaw.containers.process import ProcessRuntime
+from nanoclaw.records import Address, Intake
+from nanoclaw.registry import Bootstrap, Registry, registry_recipe
+from nanoclaw.routing import Router
+from nanoclaw.seams import Clock, SystemClock
+from nanoclaw.session import Conversation, Services, Sessions, open_sessions
+from nanoclaw.store import (
+    Connection,
+    Executor,
+    Reader,
+    StoreError,
+    ThreadExecutor,
+    agent_groups,
+    messaging_groups,
+    open_reader,
+    sessions,
+)
+from nanoclaw.supervision import Supervision
+from nanoclaw.wakeups import Wakeups, open_wakeups
+
+_log = structlog.get_logger()
+
+
+class HostFailed(Exception):
+    """The host cannot run; the text names what and what to do."""
+
+
+@frozen
+class Seams:
+    """The five seams, and the wake-ups that go with the executor. The defaults are production's."""
+
+    executor: Executor = Factory(ThreadExecutor)
+    clock: Clock = Factory(SystemClock)
+    random: Random = Factory(secrets.SystemRandom)
+    runtime: Runtime | None = None
+    """None: as the configuration says."""
+    wakeups: Callable[[], AbstractContextManager[Wakeups]] = open_wakeups
+
+
+@frozen
+class Host:
+    """A running host, as embedders see it."""
+
+    config: Config
+    intake: Intake
+    """Where events may be offered without a channel of one's own."""
+    sessions: Sessions
+    registry: Ref[Registry]
+    central: Reader
+    _root: Supervisor = field(repr=False)
+
+    def tree(self) -> Node:
+        """The live tree of actors, now."""
+        return self._root.tree()
+
+    async def bootstrap(self, chat: Address, chat_name: str, *, owner_id: str, owner_name: str) -> bool:
+        """At the first run: an owner, an agent group, `chat` and its wiring. False: it was done before."""
+        name = self.config.assistant_name
+        return await self.registry.ask(Bootstrap(owner_id, owner_name, name, "main", chat, chat_name))
+
+
+@asynccontextmanager
+async def open_host(
+    config: Config, *, channels: Sequence[Channel] = (), seams: Seams | None = None
+) -> AsyncIterator[Host]:
+    """Run the host while the context is open; several may run in one process, on data of their own.
+
+    Raises:
+        HostFailed: it cannot start, or a part that everything needs has given up; one exception, no group.
+    """
+    seams = seams or Seams()
+    by_type = _by_type(channels)
+    try:
+        async with _tree(config, by_type, seams) as host:
+            yield host
+    except ActorError as error:
+        raise HostFailed(_reason(error)) from error
+
+
+def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
+    by_type = {channel.channel_type: channel for channel in channels}
+    if len(by_type) < len(channels):
+        raise HostFailed("two channels have the same channel_type")
+    return by_type
+
+
+def _reason(error: BaseException) -> str:
+    """The words of the innermost cause: the actors' own only say who."""
+    while isinstance(error, ActorError) and error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+@asynccontextmanager
+async def _tree(config: Config, channels: Mapping[str, Channel], seams: Seams) -> AsyncIterator[Host]:
+    supervision = Supervision(seams.random)
+    async with AsyncExitStack() as stack:
+        wakeups = stack.enter_context(seams.wakeups())
+        root = await stack.enter_async_context(supervision.open("host", under=None, policy=_ESSENTIAL))
+        registry = root.start(
+            "registry", registry_recipe(config.data, seams.executor, seams.clock, seams.random)
+        )
+        await registry.wait_started()
+        central = await stack.enter_async_context(open_reader(config.data / "v2.db", seams.executor))
+        senders = await stack.enter_async_context(open_senders(channels, supervision, under=root))
+        root.start("wakeups", _background(wakeups.run))
+        services = Services(
+            config=config,
+            executor=seams.executor,
+            clock=seams.clock,
+            random=seams.random,
+            central=central,
+            registry=registry,
+            senders=senders,
+            runtime=seams.runtime or _runtime(config),
+            wakeups=wakeups,
+        )
+        living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
+        root.start("resume", _background(partial(_resume, central, living)))
+        router = Router(central, registry, living)
+        await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
+        _log.info("host.ready", data=str(config.data), runtime=services.runtime.name)
+        try:
+            yield Host(config, router, living, registry, central, root)
+        finally:
+            _log.info("host.stopping")
+
+
+_ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
+"""What everything else stands on: its end is the host's."""
+
+
+def _runtime(config: Config) -> Runtime:
+    _log.warning("runtime.process", warning="this runtime isolates nothing: agents run as you, on your files")
+    return ProcessRuntime(grace_s=config.stop_grace_s, allowed=config.process_providers)
+
+
+@frozen
+class _Background:
+    """An actor that takes no messages."""
+
+
+def _background(
+    run: Callable[[], Awaitable[object]],
+) -> Callable[[Context[_Background]], AbstractAsyncContextManager[_Background]]:
+    """A recipe for a task that only signals."""
+
+    @asynccontextmanager
+    async def recipe(_context: Context[_Background]) -> AsyncIterator[_Background]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            yield _Background()
+            nursery.cancel_scope.cancel()
+
+    return recipe
+
+
+async def _resume(central: Reader, living: Sessions) -> None:
+    await living.resume(await central.run(_conversations))
+
+
+def _conversations(connection: Connection) -> list[Conversation]:
+    """All sessions that are not archived."""
+    groups = {group.id: group for group in agent_groups.every(connection)}
+    found = list[Conversation]()
+    for session in sessions.open_ones(connection):
+        row = session.messaging_group_id and messaging_groups.get(connection, session.messaging_group_id)
+        chat = Address(row.channel_type, row.platform_id, session.thread_id) if row else None
+        found.append(Conversation(session, groups[session.agent_group_id], chat))
+    return found

@@ -1,0 +1,62 @@
+"""Logs: events with fields, on stderr; for people on a terminal, as JSON otherwise.
+
+What an actor logs carries its name and the message it handles, read from the actor runtime only when a line
+is really written: a message that logs nothing costs nothing here.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from actors import current
+
+Fields = MutableMapping[str, Any]
+
+
+class _Stderr:
+    """The stderr of the moment: a prompt replaces it while it is shown."""
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    @property
+    def _stream(self) -> TextIO:
+        return sys.stderr
+
+
+def configure_logging(level: str, *, human: bool | None = None) -> None:
+    """Set structlog up for a program of its own; embedders configure structlog themselves.
+
+    `human`: True for people, False for JSON; None: people if stderr is a terminal.
+    """
+    human = sys.stderr.isatty() if human is None else human
+    renderer = structlog.dev.ConsoleRenderer(colors=True) if human else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            add_actor,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if human else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(_Stderr()),  # type: ignore[arg-type]  # all that it uses of a file
+        cache_logger_on_first_use=True,
+    )
+
+
+def add_actor(_logger: object, _method: str, fields: Fields) -> Fields:
+    """A structlog processor: which actor logs, and in which message."""
+    here = current()
+    if here is not None:
+        fields.setdefault("actor", here.actor)
+        if here.message:
+            fields.setdefault("message_type", here.message)
+    return fields

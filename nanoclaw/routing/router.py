@@ -1,0 +1,137 @@
+"""The router: the intake of all channels. It runs in the receivers' tasks, in order per chat, not across."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import trio
+from attrs import Factory, define
+
+from actors import ActorError, Ref
+from nanoclaw.content import dump_event
+from nanoclaw.records import Address, InboundEvent, NotAccepted, Routed
+from nanoclaw.registry import EnsureChat, EnsureUser, OpenSession, ParkEvent, RecordStranger, Registry
+from nanoclaw.routing.plan import Plan, Target, plan
+from nanoclaw.session import Conversation, SessionDown, Sessions
+from nanoclaw.store import Reader, StoreError
+
+MAX_CONCURRENT = 64
+"""Events routed at once, over all channels; the rest wait in their channels."""
+
+_log = structlog.get_logger()
+
+
+@define(eq=False)
+class _Turns:
+    """The order of one chat, and how many wait for it."""
+
+    lock: trio.Lock = Factory(trio.Lock)
+    users: int = 0
+
+
+@define(eq=False)
+class Router:
+    """Routes events: identity, access, engagement, sessions. Implements `Intake`."""
+
+    _central: Reader
+    _registry: Ref[Registry]
+    _sessions: Sessions
+    _chats: dict[tuple[str, str], _Turns] = Factory(dict)
+    _places: trio.Semaphore = Factory(lambda: trio.Semaphore(MAX_CONCURRENT))
+
+    async def offer(self, event: InboundEvent) -> Routed:
+        """Route one event; when this returns, what was accepted is on disk.
+
+        Raises:
+            NotAccepted: it is stored nowhere; offer it again later.
+        """
+        if event.message.is_from_me:
+            return Routed(dropped="the message is the assistant's own")
+        async with self._places:
+            try:
+                return await self._route(event)
+            except (StoreError, ActorError) as error:
+                raise NotAccepted(f"the event could not be stored: {error}") from error
+
+    async def _route(self, event: InboundEvent) -> Routed:
+        with self._turns(event.address) as turns:
+            async with turns.lock:
+                targets, dropped = await self._targets(event)
+                conversations = [(target, await self._conversation(event, target)) for target in targets]
+                if len(conversations) > 1:
+                    return await self._store_all(event, conversations)
+            # No yield between the release above and the place in the session's mailbox: the order is kept,
+            # and the next event of this chat is committed together with this one.
+            return await self._store_all(event, conversations) if conversations else Routed(dropped=dropped)
+
+    @contextmanager
+    def _turns(self, address: Address) -> Iterator[_Turns]:
+        key = (address.channel_type, address.platform_id)
+        turns = self._chats.setdefault(key, _Turns())
+        turns.users += 1
+        try:
+            yield turns
+        finally:
+            turns.users -= 1
+            if not turns.users:
+                del self._chats[key]
+
+    async def _targets(self, event: InboundEvent) -> tuple[list[Target], str | None]:
+        """Who takes the event, and why nobody does."""
+        found = await self._central.run(plan, event)
+        if not found.user_known:
+            await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
+        if found.chat is None:
+            await self._registry.ask(EnsureChat(event.address, event.chat_name, event.is_group))
+            _log.info("routing.new_chat", channel=event.address.channel_type, chat=event.address.platform_id)
+        if not found.targets:
+            return [], "no agent is wired to this chat"
+        return await self._admitted(event, found)
+
+    async def _admitted(self, event: InboundEvent, found: Plan) -> tuple[list[Target], str | None]:
+        admitted, dropped = list[Target](), "no agent listens to this message"
+        for target in found.targets:
+            if target.refused is not None:
+                await self._record_stranger(event, target, target.refused)
+                dropped = "the sender is not known here"
+            elif target.engagement != "ignore":
+                admitted.append(target)
+        return admitted, dropped
+
+    async def _record_stranger(self, event: InboundEvent, target: Target, reason: str) -> None:
+        message, wiring = event.message, target.wiring
+        _log.warning(
+            "routing.stranger", sender=message.sender_id, chat=event.address.platform_id, reason=reason
+        )
+        await self._registry.ask(
+            RecordStranger(
+                event.address,
+                message.sender_id,
+                message.sender,
+                reason,
+                wiring.messaging_group_id,
+                wiring.agent_group_id,
+            )
+        )
+
+    async def _conversation(self, event: InboundEvent, target: Target) -> Conversation:
+        session = target.session
+        if session is None:
+            session = await self._registry.ask(OpenSession(*target.session_key(event)))
+        chat = Address(event.address.channel_type, event.address.platform_id, session.thread_id)
+        return Conversation(session, target.agent_group, chat if session.messaging_group_id else None)
+
+    async def _store_all(
+        self, event: InboundEvent, conversations: list[tuple[Target, Conversation]]
+    ) -> Routed:
+        for target, who in conversations:
+            await self._store(event, target, who)
+        ids = tuple(who.session.id for _, who in conversations)
+        return Routed(ids, (event.message_id,) * len(ids))
+
+    async def _store(self, event: InboundEvent, target: Target, who: Conversation) -> None:
+        try:
+            await self._sessions.accept(who, event, trigger=target.engagement == "wake")
+        except SessionDown as error:
+            _log.error("routing.parked", session=who.session.id, reason=str(error))
+            await self._registry.ask(ParkEvent(who.session.id, dump_event(event), str(error)))

@@ -1,0 +1,183 @@
+"""The session actor: owns one conversation's `inbound.db`, its runner, and the reading of its `outbound.db`.
+
+Nobody else reaches these. Its mailbox loop only stores messages; what waits for a channel, a container or a
+hostile file is a child task: the reconciler, the deliverer, the keeper's runner. At birth it rereads its
+files, so a crash between any two lines loses nothing: a message is on disk before it is confirmed, an attempt
+before the channel is asked.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+
+import structlog
+import trio
+from attrs import evolve, frozen
+from outcome import Error, Outcome, Value
+
+from actors import Context
+from nanoclaw.containers import RunnerSpec
+from nanoclaw.content import dump_chat, load_event
+from nanoclaw.records import InboundEvent
+from nanoclaw.registry import RemoveParked
+from nanoclaw.session import record
+from nanoclaw.session.attempt import Attempter
+from nanoclaw.session.deliverer import Deliverer
+from nanoclaw.session.keeper import Heartbeat, Keeper
+from nanoclaw.session.pending import Pending
+from nanoclaw.session.reconciler import Reconciler
+from nanoclaw.session.services import Conversation, Services
+from nanoclaw.session.spec import runner_spec
+from nanoclaw.store import (
+    Writer,
+    create_outbound,
+    open_untrusted,
+    own_inbound,
+    parked_events,
+)
+from nanoclaw.store.inbox import store_attachments
+from nanoclaw.store.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.projections import central_view
+
+_log = structlog.get_logger()
+
+LAST_LOOK_S = 1.0
+"""At shutdown, how long the look at what the stopped runner committed may take."""
+
+
+# -- messages ------------------------------------------------------------------
+
+
+@frozen
+class Accept:
+    """Store one event. The reply comes when it is on disk; False: it was stored before."""
+
+    event: InboundEvent
+    trigger: bool = True
+
+    async def handle(self, actor: "SessionActor") -> bool:
+        """Store it alone."""
+        [outcome] = await actor.accept([self])
+        return outcome.unwrap()
+
+    @classmethod
+    async def handle_all(cls, actor: "SessionActor", messages: Sequence["Accept"]) -> list[Outcome[bool]]:
+        """Store everything that waits, in one commit; a bad one costs no other."""
+        return await actor.accept(messages)
+
+
+# -- the actor -----------------------------------------------------------------
+
+
+@frozen(eq=False)
+class SessionActor:
+    """One living session: the writer of its inbound file, and the tasks that see to the rest."""
+
+    services: Services
+    who: Conversation
+    inbound: Writer
+    reconciler: Reconciler
+
+    async def accept(self, arrivals: Sequence[Accept]) -> list[Outcome[bool]]:
+        """Commit a run of events, each on its own savepoint, and see to it that a runner takes them.
+
+        Raises:
+            StoreError: none of them could be stored.
+        """
+        with self.reconciler.under_way():
+            messages = [await self._message(arrival) for arrival in arrivals]
+            step = record.store if self.who.chat else record.store_and_follow
+            outcomes = await self.inbound.run_each(step, messages)
+            results = [o if isinstance(o, Error) else o.unwrap() for o in outcomes]
+            self.reconciler.stored(result for result in results if isinstance(result, OpenMessage))
+        self.reconciler.carry_on()
+        return [r if isinstance(r, Error) else Value(r is not None) for r in results]
+
+    async def _message(self, arrival: Accept) -> NewMessage:
+        event, chat = arrival.event, arrival.event.message
+        if any(attachment.data is not None for attachment in chat.attachments):
+            inbox = self.who.paths(self.services.config).inbox
+            store = partial(store_attachments, inbox, event.message_id, chat.attachments)
+            chat = evolve(chat, attachments=await self.services.executor.run(store))
+        return NewMessage(
+            id=event.message_id,
+            kind="chat",
+            timestamp=self.services.clock.now(),
+            address=event.address,
+            content=dump_chat(chat),
+            trigger=arrival.trigger,
+            platform_message_id=chat.id,
+        )
+
+    async def replay_parked(self) -> None:
+        """Store what was accepted while this session could not take it."""
+        parked = await self.services.central.run(parked_events.for_session, self.who.session.id)
+        if parked:
+            await self.accept([Accept(load_event(event.event)) for event in parked])
+            await self.services.registry.ask(RemoveParked([event.id for event in parked]))
+            _log.info("session.replayed", events=len(parked))
+
+
+# -- recipe --------------------------------------------------------------------
+
+
+def session_recipe(
+    services: Services, who: Conversation
+) -> Callable[[Context[SessionActor]], AbstractAsyncContextManager[SessionActor]]:
+    """What a session owns: its lock, the writer of its inbound file, its runner."""
+    paths, executor = who.paths(services.config), services.executor
+
+    @asynccontextmanager
+    async def recipe(context: Context[SessionActor]) -> AsyncIterator[SessionActor]:
+        structlog.contextvars.bind_contextvars(session=who.session.id)
+        async with (
+            own_inbound(paths, executor=executor, clock=services.clock, random=services.random) as inbound,
+            open_untrusted(paths.outbound_db, executor) as outbound,
+            trio.open_nursery() as nursery,
+        ):
+            await executor.run(partial(create_outbound, paths, owner=None))
+            memory = await inbound.run(record.remember)
+            reconciler = Reconciler(
+                services=services,
+                who=who,
+                inbound=inbound,
+                outbound=outbound,
+                pending=Pending.of(memory.open, services.config),
+                keeper=Keeper(
+                    services.runtime,
+                    nursery,
+                    partial(_prepare, services, who, inbound),
+                    Heartbeat(paths.heartbeat),
+                ),
+                deliverer=Deliverer.of(memory, Attempter(services, who), inbound),
+                own_seq=memory.own_seq,
+                retire=context.retire,
+            )
+            actor = SessionActor(services, who, inbound, reconciler)
+            with services.wakeups.watch(paths.outbound_dir, reconciler.wake):
+                nursery.start_soon(reconciler.deliverer.hints)
+                nursery.start_soon(reconciler.deliverer.deliver, reconciler.carry_on)
+                await actor.replay_parked()
+                nursery.start_soon(reconciler.run)
+                yield actor
+                await _close(reconciler)
+            nursery.cancel_scope.cancel()
+
+    return recipe
+
+
+async def _prepare(services: Services, who: Conversation, inbound: Writer) -> RunnerSpec:
+    """Before a runner starts: rewrite the projections, read its settings."""
+    view = await services.central.run(central_view, who.agent_group.id)
+    await inbound.run(record.project, view, who.chat)
+    return await services.executor.run(partial(runner_spec, services, who, view))
+
+
+async def _close(reconciler: Reconciler) -> None:
+    """Stop the runner, settle its last commits, finish the delivery in flight."""
+    reconciler.keeper.stop("shutdown")
+    await reconciler.keeper.gone()
+    reconciler.deliverer.close()
+    with trio.move_on_after(LAST_LOOK_S):
+        await reconciler.go_round()
+    await reconciler.deliverer.rested.wait()

@@ -1,0 +1,132 @@
+"""One attempt to deliver one outbound row: every check of contract 4 and 6, then the channel.
+
+Nothing is written here; what became of the attempt is a value, and its recorder commits it.
+"""
+
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.senders import OutcomeUnknown
+from nanoclaw.content import BadContent, load_outgoing
+from nanoclaw.records import Address, Outgoing, Receipt, TextContent
+from nanoclaw.session.queue import Delivery
+from nanoclaw.session.services import Conversation, Services
+from nanoclaw.store import destinations
+from nanoclaw.store.outbound import BadRow, MessageOut
+from nanoclaw.store.outbox import BadAttachment, read_files
+
+HOLD_S = 60.0
+"""How long a row waits that has nowhere to go yet."""
+NOTICE = "notice-"
+"""Ids of what the host itself says."""
+
+
+@frozen
+class Delivered:
+    """The channel's receipt."""
+
+    receipt: Receipt
+
+
+@frozen
+class Undeliverable:
+    """It will never be delivered."""
+
+    reason: str
+
+
+@frozen
+class Later:
+    """Not now; nothing was sent."""
+
+    reason: str
+    not_before: datetime
+
+
+@frozen
+class Unknown:
+    """It may have been sent; it is sent again at `not_before`."""
+
+    reason: str
+    not_before: datetime
+
+
+Result = Delivered | Undeliverable | Later | Unknown
+
+
+@frozen
+class Attempter:
+    """Makes attempts for one session."""
+
+    services: Services
+    who: Conversation
+
+    async def attempt(self, delivery: Delivery) -> Result:
+        """Deliver, if it may be."""
+        row = delivery.row
+        if isinstance(row, BadRow):
+            return Undeliverable(f"the row breaks the contract: {row.reason}")
+        if row.kind == "system":
+            return Undeliverable("this host knows no such action")
+        address = row.address or self.who.chat
+        if address is None:
+            return Later(
+                "the row names no address, and the session has no chat of its own", self._after(HOLD_S)
+            )
+        if not await self._allowed(row, address):
+            return Undeliverable(
+                f"{address.channel_type}:{address.platform_id} is no destination of this agent"
+            )
+        try:
+            outgoing = await self._outgoing(row, address, delivery.reply_to)
+        except (BadContent, BadAttachment) as error:
+            return Undeliverable(str(error))
+        return await self._send(delivery, outgoing)
+
+    async def _allowed(self, row: MessageOut, address: Address) -> bool:
+        if row.id.startswith(NOTICE) or self.who.owns(address):
+            return True
+        return await self.services.central.run(destinations.allows, self.who.agent_group.id, address)
+
+    async def _outgoing(self, row: MessageOut, address: Address, reply_to: str | None) -> Outgoing:
+        content = load_outgoing(row.content)
+        if not isinstance(content, TextContent) or not content.files:
+            return Outgoing(row.id, address, content, reply_to)
+        outbox = self.who.paths(self.services.config).outbox
+        files = await self.services.executor.run(
+            lambda: read_files(outbox, row.id, content.files), lane="untrusted"
+        )
+        return Outgoing(row.id, address, content, reply_to, files)
+
+    async def _send(self, delivery: Delivery, outgoing: Outgoing) -> Result:
+        try:
+            return Delivered(await self.services.senders.deliver(outgoing))
+        except DeliveryRejected as error:
+            return Undeliverable(f"the channel refuses it: {error}")
+        except ChannelUnavailable as error:
+            return self._back_off(delivery, str(error), error.retry_after)
+        except OutcomeUnknown as error:
+            return self.doubt(delivery, str(error), self._delay(delivery))
+
+    def _back_off(self, delivery: Delivery, reason: str, retry_after: float | None) -> Result:
+        if delivery.attempts > len(self.services.config.delivery_backoff_s):
+            return Undeliverable(f"given up after {delivery.attempts} attempts: {reason}")
+        return Later(reason, self._after(self._delay(delivery) if retry_after is None else retry_after))
+
+    def _delay(self, delivery: Delivery) -> float:
+        schedule = self.services.config.delivery_backoff_s
+        return schedule[min(delivery.attempts, len(schedule)) - 1] if schedule else 0.0
+
+    def doubt(self, delivery: Delivery, reason: str, delay_s: float) -> Result:
+        """What becomes of an attempt whose outcome is unknown: the channel's policy decides."""
+        address = delivery.address or self.who.chat
+        repeat = self.services.senders.repeat(address.channel_type) if address else "again"
+        limit = {"never": 0, "again": 1}.get(repeat, len(self.services.config.delivery_backoff_s))
+        if delivery.attempts > limit:
+            return Undeliverable(f"unknown whether it was sent, after {delivery.attempts} attempts: {reason}")
+        return Unknown(reason, self._after(delay_s))
+
+    def _after(self, seconds: float) -> datetime:
+        return self.services.clock.now() + timedelta(seconds=seconds)

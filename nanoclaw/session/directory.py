@@ -1,0 +1,82 @@
+"""The directory of living sessions: looks up or starts one and hands it a message, in one synchronous step.
+
+So a session that retires and a message that comes never miss each other.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+from attrs import Factory, define
+
+from actors import Bury, Crashed, Policy, Ref, Stopped, Supervisor
+from nanoclaw.records import InboundEvent
+from nanoclaw.session.actor import Accept, SessionActor, session_recipe
+from nanoclaw.session.services import Conversation, Services
+from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase
+from nanoclaw.supervision import Supervision
+
+RETRY_BURIED_S = 300.0
+ASKS = 3
+"""An event whose session crashed on it is offered this often before it is parked."""
+
+_log = structlog.get_logger()
+
+
+class SessionDown(Exception):
+    """The session cannot take messages now; the text says why."""
+
+
+@define(eq=False)
+class Sessions:
+    """Finds, starts and asks sessions."""
+
+    _services: Services
+    _supervisor: Supervisor
+    _resuming: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(8))
+
+    def ref(self, who: Conversation) -> Ref[SessionActor]:
+        """The session's actor, started if need be. Synchronous."""
+        name = who.session.id
+        return self._supervisor.get(name) or self._supervisor.start(name, session_recipe(self._services, who))
+
+    async def accept(self, who: Conversation, event: InboundEvent, *, trigger: bool = True) -> bool:
+        """Store an event; when this returns it is on disk. False: it was there before.
+
+        Raises:
+            SessionDown: the session is buried, or crashed on it again and again.
+            StoreError: it could not be stored.
+        """
+        cause: Exception | None = None
+        for _ in range(ASKS):
+            try:
+                return await self.ref(who).ask(Accept(event, trigger))
+            except Crashed as error:
+                cause = error
+            except Stopped as error:
+                raise SessionDown(f"session {who.session.id} is down: {error}") from error
+        raise SessionDown(f"session {who.session.id} crashed {ASKS} times: {cause}") from cause
+
+    async def resume(self, conversations: Iterable[Conversation]) -> None:
+        """Bring sessions to life at start-up: files are recovered, open work goes on, the rest retire."""
+        async with trio.open_nursery() as nursery:
+            for who in conversations:
+                nursery.start_soon(self._resume, who)
+
+    async def _resume(self, who: Conversation) -> None:
+        async with self._resuming:
+            try:
+                await self.ref(who).wait_started()
+            except (Crashed, Stopped) as error:
+                _log.error("session.not_resumed", session=who.session.id, reason=str(error))
+
+
+@asynccontextmanager
+async def open_sessions(
+    services: Services, supervision: Supervision, *, under: Supervisor
+) -> AsyncIterator[Sessions]:
+    """The supervisor of all sessions; on leaving they all stop: runners, commits, deliveries in flight."""
+    policy = Policy(give_up=Bury(RETRY_BURIED_S), fatal=(CorruptDatabase, ForeignDatabase, NewerDatabase))
+    async with supervision.open("sessions", under=under, policy=policy, order="together") as supervisor:
+        yield Sessions(services, supervisor)

@@ -1,0 +1,126 @@
+"""What is open in a session and what becomes of it: the rules of contract 4 (Status, Retry) as plain values.
+
+Nothing here reads or writes a file: acks and the date go in, outcomes come out, and the actor commits them.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+
+from attrs import Factory, define, evolve, frozen
+
+from nanoclaw.config import Config
+from nanoclaw.store.messages_in import OpenMessage
+from nanoclaw.store.outbound import Ack
+
+MAX_LOOKED_AT = 1000
+"""Acks are read for the oldest of them; a runner takes at most 200 a turn."""
+
+
+@frozen
+class Completed:
+    """A turn consumed it."""
+
+    message: OpenMessage
+
+
+@frozen
+class Failed:
+    """It was tried too often, or the runner gave it up; the user is to be told."""
+
+    message: OpenMessage
+    reason: str
+
+
+@frozen
+class Retry:
+    """Another try, not before `after`."""
+
+    message: OpenMessage
+    tries: int
+    after: datetime
+    reason: str
+
+
+Verdict = Completed | Failed | Retry
+
+
+@define(eq=False)
+class Pending:
+    """The pending messages of a session, in order of arrival."""
+
+    retry_base_s: float
+    max_tries: int
+    messages: dict[str, OpenMessage] = Factory(dict)
+    claimed: set[str] = Factory(set)
+    """Those that the runner works on now."""
+
+    @classmethod
+    def of(cls, messages: Iterable[OpenMessage], config: Config) -> "Pending":
+        """What a session finds when it is born."""
+        pending = cls(config.retry_base_s, config.max_tries)
+        pending.add(messages)
+        return pending
+
+    def add(self, messages: Iterable[OpenMessage]) -> None:
+        """Messages that are on disk now."""
+        self.messages.update((message.id, message) for message in messages)
+
+    def ids(self) -> Sequence[str]:
+        """Whose acks are to be read."""
+        return list(islice(self.messages, MAX_LOOKED_AT))
+
+    def wanted(self, now: datetime) -> bool:
+        """Whether there is work for a runner now."""
+        return any(message.trigger and message.due(now) for message in self.messages.values())
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When there will be."""
+        later = [m.process_after for m in self.messages.values() if m.trigger and m.process_after]
+        return min((due for due in later if due > now), default=None)
+
+    def judge(self, acks: Iterable[Ack], now: datetime) -> list[Verdict]:
+        """What the runner's acks of the current attempts decide."""
+        verdicts = list[Verdict]()
+        self.claimed.clear()
+        for ack in acks:
+            message = self.messages.get(ack.message_id)
+            if message is None or ack.attempt not in {None, message.tries}:
+                continue
+            if ack.status == "processing":
+                self.claimed.add(message.id)
+            else:
+                verdicts.append(self._verdict(message, ack, now))
+        return verdicts
+
+    def _verdict(self, message: OpenMessage, ack: Ack, now: datetime) -> Verdict:
+        match ack.status:
+            case "completed":
+                return Completed(message)
+            case "released":
+                return self._again(message, now, ack.error or "the provider gave it back", ack.retry_at)
+            case _:
+                return Failed(message, ack.error or "the agent could not handle it")
+
+    def judge_death(self, reason: str, now: datetime) -> list[Verdict]:
+        """What a runner's death decides for what it had claimed; only after its last acks were judged."""
+        return [
+            self._again(self.messages[id_], now, reason, None) for id_ in self.claimed if id_ in self.messages
+        ]
+
+    def _again(self, message: OpenMessage, now: datetime, reason: str, at: datetime | None) -> Verdict:
+        tries = message.tries + 1
+        if tries >= self.max_tries:
+            return Failed(message, reason)
+        after = at or now + timedelta(seconds=self.retry_base_s * 2**tries)
+        return Retry(message, tries, after, reason)
+
+    def apply(self, verdicts: Iterable[Verdict]) -> None:
+        """Follow what was committed."""
+        for verdict in verdicts:
+            self.claimed.discard(verdict.message.id)
+            if isinstance(verdict, Retry):
+                again = evolve(verdict.message, tries=verdict.tries, process_after=verdict.after)
+                self.messages[again.id] = again
+            else:
+                self.messages.pop(verdict.message.id, None)

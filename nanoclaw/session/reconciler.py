@@ -1,0 +1,214 @@
+"""The reconciler of a session: looks at what the runner committed, settles it, and sees to what is next.
+
+A child task of the session actor, woken by commits, deaths and due moments. It alone reads `outbound.db`,
+so an unreadable one never delays a message that comes in.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import inf
+
+import structlog
+import trio
+from attrs import Factory, define, field
+
+from nanoclaw.channels.protocol import Outcome
+from nanoclaw.session import record
+from nanoclaw.session.deliverer import Deliverer
+from nanoclaw.session.keeper import SWEEP_S, Keeper
+from nanoclaw.session.pending import Completed, Pending, Retry
+from nanoclaw.session.record import Settlement
+from nanoclaw.session.services import Conversation, Services
+from nanoclaw.store import HotJournal, StoreBusy, StoreError, UntrustedReader, Writer
+from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, OpenMessage
+from nanoclaw.store.outbound import BATCH, Look, look
+
+_log = structlog.get_logger()
+
+
+@define(eq=False)
+class Reconciler:
+    """The state of one session's reconciliation. `retire` is tried when nothing is left to do."""
+
+    services: Services
+    who: Conversation
+    inbound: Writer
+    outbound: UntrustedReader
+    pending: Pending
+    keeper: Keeper
+    deliverer: Deliverer
+    own_seq: int
+    retire: Callable[[], bool]
+    quarantined: str | None = None
+    _woken: trio.Event = Factory(trio.Event)
+    _sleep: trio.CancelScope = Factory(trio.CancelScope)
+    _active_at: float = field(factory=trio.current_time)
+    _useful: bool = False
+    """Whether the runner has settled or sent anything since it started."""
+    _tool_timeout_s: float = 0.0
+    _under_way: int = 0
+    """Rounds and messages being stored: nobody retires meanwhile."""
+
+    def wake(self) -> None:
+        """Something may have happened: a commit, a death, a finished delivery. Synchronous; only a hint."""
+        self._woken.set()
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """While open, the session does not retire."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    def stored(self, messages: Iterable[OpenMessage]) -> None:
+        """Messages that are on disk now; `carry_on` follows."""
+        for message in messages:
+            self.pending.add([message])
+            self.own_seq = max(self.own_seq, message.seq)
+        self._active_at = trio.current_time()
+
+    async def run(self) -> None:
+        """Go round whenever woken and at the next due moment, until cancelled."""
+        while True:
+            self._woken = trio.Event()
+            await self.go_round()
+            with trio.CancelScope() as self._sleep:
+                self._sleep.deadline = trio.current_time() + self._sleep_s()
+                await self._woken.wait()
+
+    async def go_round(self) -> None:
+        """One round."""
+        with self.under_way():
+            self.keeper.watch(claims=bool(self.pending.claimed), tool_timeout_s=self._tool_timeout_s)
+            if await self._looked() and self.keeper.state == "dead":
+                await self._settle_death()
+        self.carry_on()
+
+    async def _looked(self) -> bool:
+        """Look, if that can be; False while a journal has to be rolled back first."""
+        if self.keeper.state == "recovering":
+            return False
+        try:
+            if self.quarantined is None:
+                await self._look()
+        except HotJournal:
+            # The living runner rolls it back; a dead one is run once for it (contract 6).
+            if self.keeper.state == "dead" and self.keeper.may_start():
+                self.keeper.recover(self.wake)
+            return False
+        except StoreBusy as error:
+            _log.warning("session.outbound_locked", reason=str(error))
+            return False
+        except StoreError as error:
+            self._quarantine(error)
+        return True
+
+    async def _look(self) -> None:
+        while self.deliverer.queue.room:
+            seen = await self.outbound.run(
+                partial(
+                    look,
+                    above=self.deliverer.seen_seq,
+                    up_to=self.own_seq + PLAUSIBLE_LEAD,
+                    open_ids=self.pending.ids(),
+                    known_ids=self.deliverer.unread(),
+                )
+            )
+            await self._take(seen)
+            if len(seen.rows) < BATCH:
+                break
+
+    async def _take(self, seen: Look) -> None:
+        """Judge what was seen, commit the judgement with the attempt that starts, then act on it."""
+        now = self.services.clock.now()
+        before = set(self.pending.claimed)
+        verdicts = self.pending.judge(seen.acks, now)
+        doubts = self.deliverer.reread(seen.known, now)
+        self.deliverer.add(seen.rows, self.pending.messages)
+        self._tool_timeout_s = seen.tool_timeout_s
+        if verdicts or seen.rows:
+            self._useful, self._active_at = True, trio.current_time()
+        await self._commit(Settlement(verdicts, seen.rows, doubts, self.deliverer.take(now)))
+        for claimed in self.pending.claimed - before:
+            self.deliverer.show_typing(self.pending.messages[claimed].address)
+
+    async def _commit(self, settlement: Settlement) -> None:
+        if not settlement:
+            return
+        notices = await self.inbound.run(record.settle, settlement, self.services.clock.now())
+        self.pending.apply(settlement.verdicts)
+        self.deliverer.add(notices, {})
+        for verdict in settlement.verdicts:
+            if not isinstance(verdict, Retry):
+                outcome: Outcome = "completed" if isinstance(verdict, Completed) else "failed"
+                self.deliverer.settle(verdict.message, outcome)
+        self.deliverer.go(settlement.begun)
+        if notices:
+            self.wake()
+
+    async def _settle_death(self) -> None:
+        """The runner is gone and its last acks are judged: what it left unfinished costs a try."""
+        death = self.keeper.death
+        if death is not None and not self.keeper.asked_to_go():
+            reason = death.reason.partition("\n")[0]
+            verdicts = self.pending.judge_death(reason, self.services.clock.now())
+            await self._commit(Settlement(verdicts))
+        self.pending.claimed.clear()
+        self.keeper.settled(useful=self._useful)
+        self._useful = False
+
+    def _quarantine(self, error: StoreError) -> None:
+        """A file that cannot be trusted costs its session, not the host: nothing more is read or started."""
+        self.quarantined = str(error)
+        self.keeper.stop("quarantine")
+        _log.error("session.quarantined", reason=str(error))
+
+    # -- what is next; synchronous
+
+    def carry_on(self) -> None:
+        """Start a runner if there is work for one, stop one that is idle, or retire; set the alarm."""
+        keeper = self.keeper
+        if keeper.state == "absent" and self._wanted() and keeper.may_start():
+            self._active_at = trio.current_time()
+            keeper.start(self.wake)
+        elif keeper.state == "running" and self._idle_s() >= self.services.config.runner_idle_s:
+            keeper.stop("idle")
+        elif self._finished():
+            self.retire()
+        self._sleep.deadline = trio.current_time() + self._sleep_s()
+
+    def _wanted(self) -> bool:
+        """Whether a runner has something to do, and may."""
+        active = self.quarantined is None and self.who.session.status == "active"
+        return active and self.pending.wanted(self.services.clock.now())
+
+    def _idle_s(self) -> float:
+        return 0.0 if self.pending.claimed or self._wanted() else trio.current_time() - self._active_at
+
+    def _finished(self) -> bool:
+        """Whether the session could as well not live: nothing open, nobody running, nothing under way."""
+        resting = self.keeper.state == "absent" and not self._under_way
+        return resting and not self.pending.messages and self.deliverer.idle
+
+    def _sleep_s(self) -> float:
+        """Seconds to the next due moment."""
+        now = self.services.clock.now()
+        moments = [self.deliverer.queue.next_due(now)]
+        waits = [inf]
+        if self.keeper.state == "running":
+            waits.append(SWEEP_S)
+            if not self.keeper.stopping:
+                waits.append(self.services.config.runner_idle_s - self._idle_s())
+        elif self.quarantined is None:
+            moments.append(self.pending.next_due(now))
+            if self._held_up():
+                waits.append(self.keeper.not_before - trio.current_time())
+        waits += [(moment - now).total_seconds() for moment in moments if moment is not None]
+        return max(0.0, min(waits))
+
+    def _held_up(self) -> bool:
+        """Whether only the back-off keeps a runner from being started."""
+        return not self.keeper.may_start() and (self.keeper.state == "dead" or self._wanted())

@@ -1,0 +1,51 @@
+"""What every session actor is given: the parts of the host below it, and who it is."""
+
+from random import Random
+
+from attrs import frozen
+
+from actors import Ref
+from nanoclaw.channels.senders import Senders
+from nanoclaw.config import Config
+from nanoclaw.containers import Runtime
+from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
+from nanoclaw.registry import Registry
+from nanoclaw.seams import Clock
+from nanoclaw.store import Executor, Reader
+from nanoclaw.wakeups import Wakeups
+
+
+@frozen
+class Services:
+    """The parts of the host that a session uses; all shared, none owned by it."""
+
+    config: Config
+    executor: Executor
+    clock: Clock
+    random: Random
+    central: Reader
+    registry: Ref[Registry]
+    senders: Senders
+    runtime: Runtime
+    wakeups: Wakeups
+
+
+@frozen
+class Conversation:
+    """Who a session is. `chat` is its own chat; None where it serves all chats of its agent group."""
+
+    session: Session
+    agent_group: AgentGroup
+    chat: Address | None
+
+    def paths(self, config: Config) -> SessionPaths:
+        """Where its files are."""
+        return SessionPaths.of(config.data, self.agent_group.id, self.session.id)
+
+    def owns(self, address: Address) -> bool:
+        """Whether an address is in the session's own chat, which it may always write to."""
+        own = self.chat
+        return own is not None and (own.channel_type, own.platform_id) == (
+            address.channel_type,
+            address.platform_id,
+        )

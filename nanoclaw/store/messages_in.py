@@ -1,0 +1,146 @@
+"""`messages_in`: what the host says to the runner. The session actor alone calls what writes."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import apsw
+from attrs import frozen
+
+from nanoclaw.records import Address, MessageKind
+from nanoclaw.store.times import from_text, to_text
+
+PLAUSIBLE_LEAD = 1_000_000
+"""Outbound sequence numbers further above the host's own are not believed (contract 4)."""
+
+
+@frozen
+class NewMessage:
+    """A message to store. `content` is JSON; `trigger` False stores it as context that wakes nobody."""
+
+    id: str
+    kind: MessageKind
+    timestamp: datetime
+    address: Address
+    content: str
+    trigger: bool = True
+    platform_message_id: str | None = None
+
+
+@frozen
+class OpenMessage:
+    """A pending message, as the host needs it to settle and retry it."""
+
+    id: str
+    seq: int
+    tries: int
+    process_after: datetime | None
+    trigger: bool
+    address: Address | None
+    platform_message_id: str | None
+    """The platform's own id of it, from its content."""
+
+    def due(self, now: datetime) -> bool:
+        """Whether a runner would take it now."""
+        return self.process_after is None or self.process_after <= now
+
+
+def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | None:
+    """Store a message under the next even sequence number; None if it is stored already."""
+    if connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message.id,)).fetchone():
+        return None
+    seq = _next_seq(connection)
+    connection.execute(
+        """
+        INSERT INTO messages_in
+          (id, seq, kind, timestamp, status, platform_id, channel_type, thread_id, content, trigger)
+        VALUES
+          (:id, :seq, :kind, :timestamp, 'pending', :platform_id, :channel_type, :thread_id, :content,
+           :trigger)
+        """,
+        {
+            "id": message.id,
+            "seq": seq,
+            "kind": message.kind,
+            "timestamp": to_text(message.timestamp),
+            "platform_id": message.address.platform_id,
+            "channel_type": message.address.channel_type,
+            "thread_id": message.address.thread_id,
+            "content": message.content,
+            "trigger": int(message.trigger),
+        },
+    )
+    return OpenMessage(
+        message.id, seq, 0, None, message.trigger, message.address, message.platform_message_id
+    )
+
+
+def _next_seq(connection: apsw.Connection) -> int:
+    """The next even number above our own mark and the largest outbound one seen; kept with the row."""
+    own, seen = mark(connection, "seq"), mark(connection, "outbound_seq")
+    seq = max(own, seen) // 2 * 2 + 2
+    set_mark(connection, "seq", seq)
+    return seq
+
+
+def mark(connection: apsw.Connection, key: str) -> int:
+    """A high-water mark of `meta`; 0 where there is none yet."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def set_mark(connection: apsw.Connection, key: str, value: int) -> None:
+    """Keep a high-water mark."""
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, str(value)))
+
+
+def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
+    """All pending messages, oldest first."""
+    rows = connection.execute(
+        """
+        SELECT id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
+               iif(json_valid(content), json_extract(content, '$.id'), NULL)
+        FROM messages_in WHERE status = 'pending' ORDER BY seq
+        """
+    )
+    return [
+        OpenMessage(
+            id=id_,
+            seq=seq,
+            tries=tries,
+            process_after=from_text(after) if after else None,
+            trigger=bool(trigger),
+            address=Address(channel, platform, thread) if channel and platform else None,
+            platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
+        )
+        for id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id in rows
+    ]
+
+
+def settle(connection: apsw.Connection, message_id: str, status: str) -> None:
+    """A message's final state: completed or failed."""
+    connection.execute(
+        "UPDATE messages_in SET status = ? WHERE id = ? AND status = 'pending'", (status, message_id)
+    )
+
+
+def postpone(connection: apsw.Connection, message_id: str, tries: int, process_after: datetime) -> None:
+    """Another try, not before `process_after`."""
+    connection.execute(
+        "UPDATE messages_in SET tries = ?, process_after = ? WHERE id = ? AND status = 'pending'",
+        (tries, to_text(process_after), message_id),
+    )
+
+
+def platform_message_id(connection: apsw.Connection, message_id: str) -> str | None:
+    """The platform's own id of a message, where its content has one."""
+    row = connection.execute(
+        "SELECT json_extract(content, '$.id') FROM messages_in WHERE id = ? AND json_valid(content)",
+        (message_id,),
+    ).fetchone()
+    return row[0] if row and isinstance(row[0], str) else None
+
+
+def json_array(values: Sequence[str]) -> str:
+    """A JSON array for `json_each`: one statement, any number of values."""
+    return json.dumps(list(values))

@@ -1,0 +1,151 @@
+"""Reading `outbound.db`, every value of which a hostile container may have written (contract 6).
+
+What is not of the contract's types becomes a `BadRow` with its reason; the next row is read all the same.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, get_args
+
+import apsw
+from attrs import frozen
+
+from nanoclaw.records import Address
+from nanoclaw.store.messages_in import json_array
+from nanoclaw.store.names import is_component
+from nanoclaw.store.times import from_text
+
+AckStatus = Literal["processing", "completed", "failed", "released"]
+
+BATCH = 200
+"""Rows of `messages_out` taken at a look."""
+
+
+@frozen
+class MessageOut:
+    """A row the agent sent. No address: the session's own."""
+
+    id: str
+    seq: int
+    kind: str
+    address: Address | None
+    content: str
+    in_reply_to: str | None
+    deliver_after: datetime | None
+
+
+@frozen
+class BadRow:
+    """A row that is not of the contract's types; `id` is made up where the row's own cannot be used."""
+
+    id: str
+    seq: int
+    reason: str
+
+
+@frozen
+class Ack:
+    """What the runner says of a message. `attempt` None: the current one (a foreign runner)."""
+
+    message_id: str
+    status: AckStatus
+    attempt: int | None
+    retry_at: datetime | None
+    error: str | None
+
+
+@frozen
+class Look:
+    """One consistent look: new rows, the acks of open messages, the declared time-out of a tool (seconds)."""
+
+    rows: tuple[MessageOut | BadRow, ...]
+    known: tuple[MessageOut | BadRow, ...]
+    """Rows of the ledger that were asked for again, after a restart."""
+    acks: tuple[Ack, ...]
+    tool_timeout_s: float
+
+
+def look(
+    connection: apsw.Connection, *, above: int, up_to: int, open_ids: Sequence[str], known_ids: Sequence[str]
+) -> Look:
+    """All that the session has to know, in one read transaction; independent of the length of history."""
+    return Look(
+        tuple(_new_rows(connection, above, up_to)),
+        tuple(_by_id(connection, known_ids)) if known_ids else (),
+        tuple(_acks(connection, open_ids)),
+        _tool_timeout(connection),
+    )
+
+
+_COLUMNS = "id, seq, kind, channel_type, platform_id, thread_id, content, in_reply_to, deliver_after"
+
+
+def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> list[MessageOut | BadRow]:
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {BATCH}",  # noqa: S608 -- constants of this module
+        (above, up_to),
+    )
+    return [_message(row) for row in rows]
+
+
+def _by_id(connection: apsw.Connection, ids: Sequence[str]) -> list[MessageOut | BadRow]:
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM messages_out WHERE id IN (SELECT value FROM json_each(?)) ORDER BY seq",  # noqa: S608 -- constants of this module
+        (json_array(ids),),
+    )
+    return [_message(row) for row in rows]
+
+
+def _message(row: tuple[object, ...]) -> MessageOut | BadRow:
+    id_, seq, kind, channel, platform, thread, content, in_reply_to, deliver_after = row
+    if not isinstance(seq, int):
+        return BadRow("bad-seq", 0, "seq is no integer")
+    if not isinstance(id_, str) or not is_component(id_):
+        return BadRow(f"bad-{seq}", seq, f"id {str(id_)[:80]!r} is no name of contract 1")
+    if not isinstance(kind, str) or not isinstance(content, str):
+        return BadRow(id_, seq, "kind or content is no text")
+    optional = (channel, platform, thread, in_reply_to, deliver_after)
+    if not all(value is None or isinstance(value, str) for value in optional):
+        return BadRow(id_, seq, "a column that is text or NULL holds something else")
+    try:
+        due = from_text(str(deliver_after)) if deliver_after else None
+    except ValueError:
+        return BadRow(id_, seq, f"deliver_after {str(deliver_after)[:40]!r} is no time")
+    address = None
+    if channel and platform:
+        address = Address(str(channel), str(platform), str(thread) if thread else None)
+    return MessageOut(id_, seq, kind, address, content, str(in_reply_to) if in_reply_to else None, due)
+
+
+def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> list[Ack]:
+    rows = connection.execute(
+        """
+        SELECT message_id, status, attempt, retry_at, error FROM processing_ack
+        WHERE message_id IN (SELECT value FROM json_each(?))
+        """,
+        (json_array(open_ids),),
+    )
+    return [ack for row in rows if (ack := _ack(row)) is not None]
+
+
+def _ack(row: tuple[object, ...]) -> Ack | None:
+    """An ack, or None where it is not of the contract's types: then the message counts as not acked."""
+    message_id, status, attempt, retry_at, error = row
+    if not isinstance(message_id, str) or status not in get_args(AckStatus):
+        return None
+    try:
+        due = from_text(retry_at) if isinstance(retry_at, str) else None
+    except ValueError:
+        due = None
+    return Ack(
+        message_id,
+        status,  # type: ignore[arg-type]  # checked against the Literal above
+        attempt if isinstance(attempt, int) else None,
+        due,
+        error[:500] if isinstance(error, str) else None,
+    )
+
+
+def _tool_timeout(connection: apsw.Connection) -> float:
+    row = connection.execute("SELECT tool_declared_timeout_ms FROM container_state LIMIT 1").fetchone()
+    return row[0] / 1000 if row and isinstance(row[0], int) and row[0] > 0 else 0.0

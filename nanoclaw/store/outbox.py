@@ -1,0 +1,66 @@
+"""Reading the agent's attachments, everything about which is hostile.
+
+The walk is by directory descriptors and follows no link at any level (contract 1).
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from nanoclaw.records import OutgoingFile
+from nanoclaw.store.names import is_component
+
+MAX_BYTES = 50 * 1024 * 1024
+"""All files of one message together."""
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class BadAttachment(ValueError):
+    """A file of the outbox that cannot be sent; the text says which and why."""
+
+
+def read_files(outbox: Path, message_out_id: str, names: Sequence[str]) -> tuple[OutgoingFile, ...]:
+    """The named files of a message; blocking, so it runs on the executor.
+
+    Raises:
+        BadAttachment: a name outside contract 1, a link, no regular file, missing, or too large.
+    """
+    if not names:
+        return ()
+    descriptor = _open(message_out_id, os.open(outbox, _DIRECTORY), _DIRECTORY)
+    try:
+        files, left = [], MAX_BYTES
+        for name in names:
+            data = _read(name, descriptor, left)
+            files.append(OutgoingFile(name, data))
+            left -= len(data)
+        return tuple(files)
+    finally:
+        os.close(descriptor)
+
+
+def _open(name: str, parent: int, flags: int) -> int:
+    """Open one component below `parent`, which is closed."""
+    try:
+        if not is_component(name):
+            raise BadAttachment(f"{name[:80]!r} is no file name of contract 1")
+        return os.open(name, flags, dir_fd=parent)
+    except OSError as error:
+        raise BadAttachment(f"outbox file {name!r} cannot be opened: {error.strerror}") from error
+    finally:
+        os.close(parent)
+
+
+def _read(name: str, directory: int, limit: int) -> bytes:
+    descriptor = _open(name, os.dup(directory), _FILE)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadAttachment(f"outbox file {name!r} is no regular file")
+        data = file.read(limit + 1)
+        if len(data) > limit:
+            raise BadAttachment(f"outbox file {name!r} is over the {MAX_BYTES} bytes of one message")
+        return data

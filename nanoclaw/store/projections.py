@@ -1,0 +1,59 @@
+"""`destinations` and `session_routing`: what the session sees of the central database (contract 4)."""
+
+from collections.abc import Sequence
+
+import apsw
+from attrs import frozen
+
+from nanoclaw.records import Address, Destination
+from nanoclaw.store import user_roles
+from nanoclaw.store.destinations import for_agent
+
+
+@frozen
+class CentralView:
+    """What the central database says of a session at a wake."""
+
+    destinations: tuple[Destination, ...]
+    admin_ids: tuple[str, ...]
+
+
+def central_view(connection: apsw.Connection, agent_group_id: str) -> CentralView:
+    """Read it from `v2.db`, in one transaction."""
+    return CentralView(
+        tuple(for_agent(connection, agent_group_id)),
+        tuple(user_roles.admins(connection, agent_group_id)),
+    )
+
+
+def write_destinations(connection: apsw.Connection, destinations: Sequence[Destination]) -> None:
+    """Rewrite them, whole."""
+    connection.execute("DELETE FROM destinations")
+    connection.executemany(
+        """
+        INSERT INTO destinations (name, display_name, type, channel_type, platform_id, agent_group_id)
+        VALUES (?, ?, ?, ?, ?, ?)
+        """,
+        [
+            (d.name, d.display_name, d.type, d.channel_type, d.platform_id, d.agent_group_id)
+            for d in destinations
+        ],
+    )
+
+
+def write_routing(connection: apsw.Connection, address: Address | None) -> None:
+    """Where a message goes that names no destination; None keeps what is there."""
+    if address is not None:
+        connection.execute(
+            """
+            INSERT OR REPLACE INTO session_routing (id, channel_type, platform_id, thread_id)
+            VALUES (1, ?, ?, ?)
+            """,
+            (address.channel_type, address.platform_id, address.thread_id),
+        )
+
+
+def routing(connection: apsw.Connection) -> Address | None:
+    """The session's default address, where it has one."""
+    row = connection.execute("SELECT channel_type, platform_id, thread_id FROM session_routing").fetchone()
+    return Address(*row) if row and row[0] and row[1] else None

@@ -1,0 +1,57 @@
+"""How this host supervises: every supervisor reports to the log, and all stop by the same deadline."""
+
+from contextlib import AbstractAsyncContextManager
+from random import Random
+from typing import Literal
+
+import structlog
+from attrs import frozen
+
+from actors import Buried, Crash, Event, Policy, Refused, Supervisor, open_supervisor
+
+STOP_WITHIN_S = 10.0
+"""A stop that takes longer is cut short."""
+
+_log = structlog.get_logger()
+
+
+@frozen
+class Supervision:
+    """What all supervisors of a host have in common."""
+
+    random: Random
+
+    def open(
+        self,
+        name: str,
+        *,
+        under: Supervisor | None,
+        policy: Policy,
+        order: Literal["reverse", "together"] = "reverse",
+    ) -> AbstractAsyncContextManager[Supervisor]:
+        """A supervisor, shown below another one in the live tree."""
+        return open_supervisor(
+            name,
+            under=under,
+            policy=policy,
+            order=order,
+            random=self.random,
+            observer=report,
+            stop_within=STOP_WITHIN_S,
+        )
+
+
+def report(event: Event) -> None:
+    """What supervision tells, as log events."""
+    match event:
+        case Crash():
+            cause, again = event.cause, event.will_restart_in
+            _log.error("actor.crashed", actor=event.actor, exc_info=cause, will_restart_in_s=again)
+        case Buried():
+            _log.error(
+                "actor.buried", actor=event.actor, reason=str(event.cause), retry_after_s=event.retry_after
+            )
+        case Refused():
+            _log.warning("actor.refused", actor=event.actor, reason=str(event.refusal))
+        case _:
+            _log.debug(f"actor.{type(event).__name__.lower()}", actor=event.actor)

@@ -1,0 +1,164 @@
+"""One inotify for the process: who is told that a commit may have happened in a directory.
+
+In DELETE mode the unlink of `*-journal` is the commit, so one `IN_DELETE` a commit is the wake-up
+(contract 2). It is a hint: every watcher also looks by itself from time to time. Callbacks are
+synchronous and only signal.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+import trio
+from attrs import define
+
+Changed = Callable[[], None]
+
+POLL_S = 0.25
+"""How often directories are polled where there is no inotify."""
+FLOOD_PER_S = 1000
+"""A directory with more events a second than this loses its watch and is polled."""
+SWEEP_S = 1.0
+"""After an overflow everything is swept, and a flooding directory is polled, at most this often."""
+
+_log = structlog.get_logger()
+
+
+class Wakeups(Protocol):
+    """Tells watchers of commits."""
+
+    def watch(self, directory: Path, changed: Changed) -> AbstractContextManager[None]:
+        """While open, `changed` is called after commits to databases directly in `directory`."""
+        ...
+
+    async def run(self) -> None:
+        """Tell the watchers, until cancelled; called again after it failed."""
+        ...
+
+
+@contextmanager
+def open_wakeups() -> Iterator[Wakeups]:
+    """The wake-ups of this platform, one for each host: inotify on Linux, polling elsewhere."""
+    if sys.platform != "linux":
+        yield _Polling()
+        return
+    wakeups = _Inotify()
+    try:
+        yield wakeups
+    finally:
+        wakeups.close()
+
+
+@define(eq=False)
+class _Watch:
+    directory: Path
+    changed: Changed
+    since: float = 0.0
+    events: int = 0
+    flooding: bool = False
+
+    def floods(self, now: float) -> bool:
+        """Count one event; True when this second brought too many."""
+        if now - self.since >= 1.0:
+            self.since, self.events = now, 0
+        self.events += 1
+        return self.events > FLOOD_PER_S
+
+
+class _Polling:
+    """Calls everyone every `POLL_S`."""
+
+    def __init__(self) -> None:
+        self._watches: set[_Watch] = set()
+
+    @contextmanager
+    def watch(self, directory: Path, changed: Changed) -> Iterator[None]:
+        watch = _Watch(directory, changed)
+        self._watches.add(watch)
+        try:
+            yield
+        finally:
+            self._watches.discard(watch)
+
+    async def run(self) -> None:
+        while True:
+            await trio.sleep(POLL_S)
+            for watch in list(self._watches):
+                watch.changed()
+
+
+class _Inotify:
+    """One inotify instance, one watch a directory."""
+
+    def __init__(self) -> None:
+        import inotify_simple  # type: ignore[import-untyped]  # noqa: PLC0415 -- untyped, and Linux only
+
+        self._inotify = inotify_simple.INotify(nonblocking=True)
+        self._mask = inotify_simple.flags.DELETE | inotify_simple.flags.ONLYDIR
+        self._overflow = inotify_simple.flags.Q_OVERFLOW
+        self._watches: dict[int, _Watch] = {}
+        self._swept_at = float("-inf")
+
+    @contextmanager
+    def watch(self, directory: Path, changed: Changed) -> Iterator[None]:
+        watch = _Watch(directory, changed)
+        descriptor = self._inotify.add_watch(directory, self._mask)
+        if descriptor in self._watches:
+            raise RuntimeError(f"{directory} is watched twice")
+        self._watches[descriptor] = watch
+        try:
+            yield
+        finally:
+            del self._watches[descriptor]
+            self._remove(descriptor)
+
+    def _remove(self, descriptor: int) -> None:
+        with suppress(OSError):  # it goes by itself with its directory
+            self._inotify.rm_watch(descriptor)
+
+    def close(self) -> None:
+        self._inotify.close()
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._poll_flooding)
+            while True:
+                await trio.lowlevel.wait_readable(self._inotify.fd)
+                if self._dispatch():
+                    await self._sweep()
+
+    def _dispatch(self) -> bool:
+        """Hand out what waits to be read; True when events were lost."""
+        now, changed, lost = trio.current_time(), set[_Watch](), False
+        for event in self._inotify.read(timeout=0):
+            lost = lost or bool(event.mask & self._overflow)
+            watch = self._watches.get(event.wd)
+            if watch is None or watch.flooding:
+                continue
+            if watch.floods(now):
+                self._give_up(event.wd, watch)
+            if event.name.endswith("-journal"):
+                changed.add(watch)
+        for watch in changed:
+            watch.changed()
+        return lost
+
+    def _give_up(self, descriptor: int, watch: _Watch) -> None:
+        watch.flooding = True
+        self._remove(descriptor)
+        _log.warning("wakeups.flood", directory=str(watch.directory), limit_per_s=FLOOD_PER_S, now="polled")
+
+    async def _poll_flooding(self) -> None:
+        while True:
+            await trio.sleep(SWEEP_S)
+            for watch in [w for w in self._watches.values() if w.flooding]:
+                watch.changed()
+
+    async def _sweep(self) -> None:
+        await trio.sleep(max(0.0, self._swept_at + SWEEP_S - trio.current_time()))
+        self._swept_at = trio.current_time()
+        for watch in list(self._watches.values()):
+            watch.changed()
