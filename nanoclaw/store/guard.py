@@ -40,6 +40,9 @@ _LIMITS = (
     (apsw.SQLITE_LIMIT_VDBE_OP, 250_000),
     (apsw.SQLITE_LIMIT_WORKER_THREADS, 0),
 )
+_MODULES = ("json_each",)
+"""Of SQLite's virtual tables what the host's own queries use."""
+
 _PRAGMAS = (
     "PRAGMA mmap_size = 0",
     "PRAGMA temp_store = MEMORY",
@@ -62,6 +65,7 @@ class UntrustedReader:
         self._lock = trio.Lock()
         self._connection: apsw.Connection | None = None
         self._vfs: GuardVFS | None = None
+        self._schema_version: int | None = None
         self._open = True
 
     async def run(
@@ -101,12 +105,19 @@ class UntrustedReader:
     def _read(self, body: Callable[[apsw.Connection], T]) -> T:
         self._verdict.begin()
         try:
-            return in_read_transaction(self._live(), body)
+            return in_read_transaction(self._live(), partial(self._checked, body))
         except (apsw.Error, UnicodeDecodeError) as error:
             if self._verdict.reason is None and isinstance(error, apsw.Error) and is_waitable(error):
                 raise
             self._disconnect()
             raise self._judged(error) from error
+
+    def _checked(self, body: Callable[[apsw.Connection], T], connection: apsw.Connection) -> T:
+        version = connection.execute("PRAGMA schema_version").get
+        if version != self._schema_version:
+            _check_schema(connection, self._verdict)
+            self._schema_version = version
+        return body(connection)
 
     def _judged(self, error: apsw.Error | UnicodeDecodeError) -> StoreError:
         if self._verdict.reason is not None:
@@ -126,6 +137,7 @@ class UntrustedReader:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         vfs, self._vfs = self._vfs, None
+        self._schema_version = None
         if connection is not None:
             connection.close(force=True)
         if vfs is not None:
@@ -137,9 +149,26 @@ def _confine(connection: apsw.Connection, verdict: Verdict) -> None:
         connection.config(option, value)
     for limit, value in (*_LIMITS, (apsw.SQLITE_LIMIT_LENGTH, verdict.bounds.row_bytes)):
         connection.limit(limit, value)
+    connection.drop_modules(_MODULES)
     connection.set_progress_handler(verdict.is_late, STEPS_A_LOOK)
     for pragma in _PRAGMAS:
         connection.execute(pragma).fetchall()
+
+
+def _check_schema(connection: apsw.Connection, verdict: Verdict) -> None:
+    """Refuse what computes when it is read: one LIKE may last for years, and no deadline interrupts it."""
+    computing = connection.execute(
+        """
+        SELECT iif(type = 'view', 'view', 'virtual table'), name FROM sqlite_schema
+        WHERE type IN ('table', 'view') AND rootpage = 0
+        UNION ALL
+        SELECT 'computed column', l.name || '.' || c.name
+        FROM pragma_table_list AS l, pragma_table_xinfo(l.name) AS c
+        WHERE l.schema = 'main' AND c.hidden <> 0
+        """
+    )
+    for kind, name in computing:
+        verdict.refuse(f"has the {kind} {str(name)[:80]!r}")
 
 
 @asynccontextmanager

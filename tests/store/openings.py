@@ -44,8 +44,11 @@ def central(data: Path, executor: Executor | None = None) -> AbstractAsyncContex
     return own_central(data, executor=executor or InlineExecutor(), clock=StillClock(), random=Random(1))
 
 
-def inbound(paths: SessionPaths, executor: Executor | None = None) -> AbstractAsyncContextManager[Writer]:
-    return own_inbound(paths, executor=executor or InlineExecutor(), clock=StillClock(), random=Random(1))
+def inbound(
+    paths: SessionPaths, executor: Executor | None = None, owner: tuple[int, int] | None = None
+) -> AbstractAsyncContextManager[Writer]:
+    seams = (executor or InlineExecutor(), StillClock(), Random(1))
+    return own_inbound(paths, executor=seams[0], clock=seams[1], random=seams[2], owner=owner)
 
 
 def paths_in(directory: Path) -> SessionPaths:

@@ -1,5 +1,6 @@
 import copy
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,17 @@ async def test_a_function_that_commits_by_itself_is_told_so(tmp_path: Path) -> N
 
 
 async def test_a_result_that_would_read_after_the_commit_is_refused(tmp_path: Path) -> None:
-    async def later(_connection: apsw.Connection) -> None: ...
+    async def later() -> None: ...
+
+    def return_it(_connection: apsw.Connection) -> object:
+        return coroutine
 
     async with a_session(tmp_path) as writer:
         with pytest.raises(TypeError, match="after the commit"):
             await writer.run(lambda connection: connection.execute("SELECT * FROM meta"))
-        coroutine = later(apsw.Connection(""))
+        coroutine = later()
         with pytest.raises(TypeError, match="after the commit"):
-            await writer.run(lambda _: coroutine)
+            await writer.run(return_it)
         coroutine.close()
 
 
@@ -187,7 +191,7 @@ async def test_the_end_of_the_scope_waits_for_the_transaction_under_way(
     async with trio.open_nursery() as nursery:
         async with a_session(tmp_path) as writer:
             reader = other(writer.path)
-            nursery.start_soon(writer.run, put, "a")
+            nursery.start_soon(partial(writer.run, put, "a"))
             await trio.sleep(1)
             reader.close()
         assert on_disk(writer.path) == ["a"]

@@ -1,0 +1,218 @@
+# ruff: noqa: ASYNC220, ASYNC240 -- a test may block
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import apsw
+import pytest
+
+from nanoclaw.store import (
+    CorruptDatabase,
+    ForbiddenConnection,
+    ForeignDatabase,
+    Owned,
+    ReadOnlyStore,
+    create_outbound,
+)
+from tests.store.openings import a_session, central, inbound, keys, leave_hot_journal, on_disk, paths_in, put
+
+HOLD = """
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(fd, fcntl.LOCK_EX)
+os.write(fd, f"{os.getpid()}\\n".encode())
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def permissions(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def pragma(connection: apsw.Connection, name: str) -> object:
+    return connection.execute(f"PRAGMA {name}").get
+
+
+# -- the lock ------------------------------------------------------------------
+
+
+async def test_a_second_owner_in_this_process_is_told_who_has_it(tmp_path: Path) -> None:
+    async with a_session(tmp_path):
+        with pytest.raises(Owned, match=f"process {os.getpid()} owns it") as caught:
+            async with a_session(tmp_path):
+                pass
+    assert caught.value.pid == os.getpid()
+
+
+async def test_another_process_is_named_and_its_death_frees_the_file(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(data / "owner")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(Owned, match=f"process {holder.pid} owns it"):
+            async with central(data):
+                pass
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    async with central(data):
+        assert (data / "owner").read_text() == f"{os.getpid()}\n"
+
+
+async def test_an_owner_that_fails_to_open_frees_the_lock(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "v2.db").write_bytes(b"not a database" * 100)
+    for _ in range(2):
+        with pytest.raises(ForeignDatabase):
+            async with central(data):
+                pass
+
+
+# -- files and settings --------------------------------------------------------
+
+
+async def test_everything_made_is_for_its_user_alone(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    old = os.umask(0)
+    try:
+        async with central(tmp_path / "data"), inbound(paths):
+            create_outbound(paths, owner=None)
+    finally:
+        os.umask(old)
+    for path in (tmp_path / "data").rglob("*"):
+        assert permissions(path) == (0o700 if path.is_dir() else 0o600), path
+
+
+async def test_the_central_database_is_wal_with_foreign_keys(tmp_path: Path) -> None:
+    async with central(tmp_path) as writer:
+        settings = [
+            await writer.run(pragma, name) for name in ("journal_mode", "foreign_keys", "synchronous")
+        ]
+        assert settings == ["wal", 1, 2]
+
+
+async def test_a_session_file_is_in_delete_mode_and_syncs_its_directory(tmp_path: Path) -> None:
+    async with a_session(tmp_path) as writer:
+        settings = [
+            await writer.run(pragma, name) for name in ("journal_mode", "synchronous", "busy_timeout")
+        ]
+        assert settings == ["delete", 3, 0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_inbound_can_be_given_to_the_containers_user(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    async with inbound(paths, owner=(1234, 1234)):
+        assert paths.inbound_db.stat().st_uid == 1234
+        assert paths.lock.stat().st_uid == 0
+
+
+async def test_what_a_dead_host_left_half_done_is_rolled_back(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    async with a_session(tmp_path) as writer:
+        await writer.run(put, "whole")
+    leave_hot_journal(paths.inbound_db)
+    async with a_session(tmp_path) as writer:
+        assert await writer.run(keys) == ["whole"]
+    assert not Path(f"{paths.inbound_db}-journal").exists()
+
+
+async def test_a_damaged_session_file_is_reported_as_such(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    paths.inbound_dir.mkdir(parents=True)
+    paths.inbound_db.write_bytes(b"garbage" * 1000)
+    with pytest.raises(CorruptDatabase, match=r"inbound\.db.*restore it"):
+        async with a_session(tmp_path):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_directory_that_cannot_be_written_is_reported_as_such(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ReadOnlyStore):
+        async with central(tmp_path / "data"):
+            pass
+
+
+async def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "owner").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Exception, match="cannot be opened"):
+        async with central(tmp_path):
+            pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+# -- nobody else writes --------------------------------------------------------
+
+
+async def test_nobody_else_opens_a_writable_connection_below_an_owned_directory(tmp_path: Path) -> None:
+    async with central(tmp_path / "data") as registry, a_session(tmp_path) as writer:
+        for path in (registry.path, writer.path, tmp_path / "data" / "new.db"):
+            with pytest.raises(ForbiddenConnection, match="has an owner"):
+                apsw.Connection(str(path))
+        (tmp_path / "link").symlink_to(tmp_path / "data")
+        with pytest.raises(ForbiddenConnection):
+            apsw.Connection(str(tmp_path / "link" / "v2.db"))
+        assert on_disk(writer.path) == []
+
+
+async def test_the_runner_an_embedder_and_memory_keep_their_connections(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    async with central(tmp_path / "data"), a_session(tmp_path):
+        create_outbound(paths, owner=None)
+        for place in (str(paths.outbound_db), str(tmp_path / "mine.db"), ":memory:", ""):
+            connection = apsw.Connection(place)
+            connection.execute("CREATE TABLE mine (x)")
+            connection.close()
+
+
+async def test_after_the_owners_scope_the_directory_is_anybodys(tmp_path: Path) -> None:
+    async with central(tmp_path):
+        pass
+    apsw.Connection(str(tmp_path / "v2.db")).close()
+
+
+# -- outbound.db ---------------------------------------------------------------
+
+
+def test_outbound_is_made_whole_and_only_once(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    create_outbound(paths, owner=None)
+    with apsw.Connection(str(paths.outbound_db)) as connection:
+        put(connection, "runner")
+    create_outbound(paths, owner=None)
+    assert on_disk(paths.outbound_db) == ["runner"]
+    assert sorted(path.name for path in paths.root.rglob("*")) == ["outbound", "outbound.db", "outbox"]
+
+
+def test_outbound_takes_no_notice_of_what_a_dead_host_was_building(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    paths.root.mkdir(parents=True)
+    (paths.root / "outbound.db.new").write_bytes(b"half")
+    (paths.root / "outbound.db.new-journal").write_bytes(b"half")
+    create_outbound(paths, owner=None)
+    assert on_disk(paths.outbound_db) == []
+
+
+def test_outbound_is_not_made_through_a_link(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    paths.outbound_dir.mkdir(parents=True)
+    victim = tmp_path / "victim"
+    paths.outbound_db.symlink_to(victim)
+    create_outbound(paths, owner=None)
+    assert not victim.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_outbound_belongs_to_the_containers_user(tmp_path: Path) -> None:
+    paths = paths_in(tmp_path)
+    create_outbound(paths, owner=(1234, 2345))
+    for path in (paths.outbound_dir, paths.outbox, paths.outbound_db):
+        assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
