@@ -1,0 +1,82 @@
+"""A host with one wired chat, on real files with a real runner, and a channel that notes when it is asked."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import trio
+from attrs import Factory, define
+
+from nanoclaw.channels.protocol import Outcome, Repeat, Sender
+from nanoclaw.config import Config
+from nanoclaw.host import Host, open_host
+from nanoclaw.logs import configure_logging
+from nanoclaw.records import Address, ChatMessage, InboundEvent, Outgoing, Receipt
+
+CHAT = Address("bench", "chat")
+USER = "bench:user"
+
+
+@define(eq=False)
+class BenchChannel:
+    """Delivers nowhere, and tells when."""
+
+    channel_type: str = CHAT.channel_type
+    repeat: Repeat = "again"
+    waiting: dict[str, trio.Event] = Factory(dict)
+    delivered_at: dict[str, float] = Factory(dict)
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        yield self
+
+    async def receive(self, _intake: object) -> None:
+        await trio.sleep_forever()
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        event_id = outgoing.in_reply_to or ""
+        self.delivered_at[event_id] = trio.current_time()
+        if event_id in self.waiting:
+            self.waiting[event_id].set()
+        return Receipt(outgoing.message_out_id)
+
+    async def typing(self, _address: Address) -> None: ...
+
+    async def settled(self, _address: Address, _message_id: str, _outcome: Outcome) -> None: ...
+
+
+@define(eq=False)
+class Bench:
+    """What a part measures with."""
+
+    host: Host
+    channel: BenchChannel
+    home: Path
+    sent: int = 0
+
+    async def round_trip(self) -> float:
+        """Offer a message and wait until its reply is delivered; seconds."""
+        self.sent += 1
+        event_id = f"e{self.sent}"
+        answered = self.channel.waiting[event_id] = trio.Event()
+        start = trio.current_time()
+        message = ChatMessage(event_id, f"message {self.sent}", "User", USER)
+        await self.host.intake.offer(InboundEvent(CHAT, event_id, message))
+        await answered.wait()
+        return self.channel.delivered_at[event_id] - start
+
+
+@asynccontextmanager
+async def wired_host(home: Path | None = None) -> AsyncIterator[Bench]:
+    """Open it; logs are bound as in production, and written nowhere but for warnings."""
+    configure_logging("warning", human=False)
+    with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as fresh:
+        home = home or Path(fresh)
+        channel = BenchChannel()
+        config = Config(home, home / "data", home / "groups", timezone="UTC")
+        structlog.contextvars.clear_contextvars()
+        async with open_host(config, channels=[channel]) as host:
+            await host.bootstrap(CHAT, "Bench", owner_id=USER, owner_name="User")
+            yield Bench(host, channel, home)
