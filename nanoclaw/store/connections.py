@@ -40,7 +40,8 @@ def open_readonly(path: Path) -> apsw.Connection:
 
 def make_private_dir(path: Path) -> None:
     """Make a directory, and those above it that are missing, for our user alone."""
-    for directory in (*reversed(path.parents), path):
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    for directory in reversed(missing):
         with suppress(FileExistsError):
             directory.mkdir(mode=PRIVATE_DIR)
 

@@ -7,6 +7,7 @@ and closing the descriptor drops no lock but its own. Elsewhere the process's lo
 import fcntl
 import os
 import struct
+import sys
 
 # Where SQLite keeps its locks: bytes of a page that holds no data (sqlite's os.h).
 PENDING = 0x40000000
@@ -14,7 +15,10 @@ RESERVED = PENDING + 1
 SHARED_FIRST = PENDING + 2
 SHARED_SIZE = 510
 
-_FLOCK = struct.Struct("@hhqqi")  # l_type, l_whence, l_start, l_len, l_pid
+# `struct flock`: type, whence, start, length, pid on Linux; start, length, pid, type, whence on macOS.
+_TYPE_FIRST = sys.platform == "linux"
+_FLOCK = struct.Struct("@hhqqi" if _TYPE_FIRST else "@qqihh")
+_TYPE = 0 if _TYPE_FIRST else 3
 _PADDING = bytes(4)
 _SET = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
 _GET = getattr(fcntl, "F_OFD_GETLK", fcntl.F_GETLK)
@@ -37,7 +41,7 @@ def unlock(descriptor: int) -> None:
 def is_reserved(descriptor: int) -> bool:
     """Whether somebody else is writing: holds the lock that allows to prepare a change."""
     answer = fcntl.fcntl(descriptor, _GET, _flock(fcntl.F_WRLCK, RESERVED, 1))
-    return int(_FLOCK.unpack_from(answer)[0]) != fcntl.F_UNLCK
+    return int(_FLOCK.unpack_from(answer)[_TYPE]) != fcntl.F_UNLCK
 
 
 def _try(descriptor: int, kind: int, start: int, length: int) -> bool:
@@ -49,4 +53,6 @@ def _try(descriptor: int, kind: int, start: int, length: int) -> bool:
 
 
 def _flock(kind: int, start: int, length: int) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, start, length, 0) + _PADDING
+    what, where = (kind, os.SEEK_SET), (start, length, 0)
+    fields = (*what, *where) if _TYPE_FIRST else (*where, *what)
+    return _FLOCK.pack(*fields) + _PADDING
