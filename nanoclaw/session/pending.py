@@ -52,8 +52,8 @@ class Pending:
     retry_base_s: float
     max_tries: int
     messages: dict[str, OpenMessage] = Factory(dict)
-    claimed: set[str] = Factory(set)
-    """Those that the runner works on now."""
+    claimed: dict[str, None] = Factory(dict)
+    """Those that the runner works on now, in order."""
 
     @classmethod
     def of(cls, messages: Iterable[OpenMessage], config: Config) -> "Pending":
@@ -88,7 +88,7 @@ class Pending:
             if message is None or ack.attempt not in {None, message.tries}:
                 continue
             if ack.status == "processing":
-                self.claimed.add(message.id)
+                self.claimed[message.id] = None
             else:
                 verdicts.append(self._verdict(message, ack, now))
         return verdicts
@@ -118,7 +118,7 @@ class Pending:
     def apply(self, verdicts: Iterable[Verdict]) -> None:
         """Follow what was committed."""
         for verdict in verdicts:
-            self.claimed.discard(verdict.message.id)
+            self.claimed.pop(verdict.message.id, None)
             if isinstance(verdict, Retry):
                 again = evolve(verdict.message, tries=verdict.tries, process_after=verdict.after)
                 self.messages[again.id] = again

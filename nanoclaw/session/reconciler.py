@@ -132,7 +132,7 @@ class Reconciler:
         if verdicts or seen.rows:
             self._useful, self._active_at = True, trio.current_time()
         await self._commit(Settlement(verdicts, seen.rows, doubts, self.deliverer.take(now)))
-        for claimed in self.pending.claimed - before:
+        for claimed in [id_ for id_ in self.pending.claimed if id_ not in before]:
             self.deliverer.show_typing(self.pending.messages[claimed].address)
 
     async def _commit(self, settlement: Settlement) -> None:

@@ -1,0 +1,79 @@
+"""Virtual stand-ins for the clock and for the wake-ups of host and runner."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trio
+from attrs import Factory, define, frozen
+
+from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.wakeups import Changed
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""The date at which every simulation begins, unless it says otherwise."""
+
+
+@frozen
+class VirtualClock:
+    """The date of trio's clock, which in a simulation is virtual too."""
+
+    epoch: datetime = EPOCH
+
+    def now(self) -> datetime:
+        """The current virtual time, aware, in UTC."""
+        return self.epoch + timedelta(seconds=trio.current_time())
+
+
+@frozen
+class CommitWakeups:
+    """The host's wake-ups, straight from the executor's commits. Implements `nanoclaw.wakeups.Wakeups`."""
+
+    executor: InlineExecutor
+
+    @contextmanager
+    def watch(self, directory: Path, changed: Changed) -> Iterator[None]:
+        """Call `changed` after each commit in `directory`."""
+        end = self.executor.subscribe(directory, changed)
+        try:
+            yield
+        finally:
+            end()
+
+    async def run(self) -> None:
+        """Nothing has to be read from anywhere."""
+        await trio.sleep_forever()
+
+
+@define(eq=False)
+class CommitWakeup:
+    """One runner's wake-up."""
+
+    changed: trio.Event = Factory(trio.Event)
+
+    def wake(self) -> None:
+        """There was a commit."""
+        self.changed.set()
+
+    async def wait(self) -> None:
+        """Return when there was a commit since the last return."""
+        await self.changed.wait()
+        self.changed = trio.Event()
+
+
+@frozen
+class RunnerWakeups:
+    """The runner's wake-ups. Implements `agent_runner.seams.Wakeups`."""
+
+    executor: InlineExecutor
+
+    @asynccontextmanager
+    async def open(self, directory: Path) -> AsyncIterator[CommitWakeup]:
+        """Hear of commits in `directory`, from now until the context ends."""
+        wakeup = CommitWakeup()
+        end = self.executor.subscribe(directory, wakeup.wake)
+        try:
+            yield wakeup
+        finally:
+            end()
