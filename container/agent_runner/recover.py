@@ -17,7 +17,7 @@ async def recover(config: RunnerConfig, executor: Executor) -> None:
     async with own(config.owner_lock):
         try:
             async with open_outbound(config.outbound_db, executor, create=False) as outbound:
-                problem = await outbound.write(_check)
+                problem = await outbound.read(_check)
         except (StoreBusyError, apsw.Error, RunnerError) as error:
             raise RecoverError(f"{config.outbound_db} cannot be recovered: {error}") from error
     if problem != "ok":

@@ -1,0 +1,24 @@
+"""Async tests here run in virtual time, but for those of real processes."""
+
+from inspect import iscoroutinefunction
+from pathlib import Path
+
+import pytest
+
+from tests.runner.world import World, virtually
+
+HERE = Path(__file__).parent
+REAL_TIME = {"test_runner_process.py", "test_runner_system.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        virtual = item.path.parent == HERE and item.path.name not in REAL_TIME
+        if virtual and iscoroutinefunction(getattr(item, "obj", None)):
+            # In front: trio_mode has marked it, too.
+            item.add_marker(pytest.mark.trio(run=virtually), append=False)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World.create(tmp_path / "session")

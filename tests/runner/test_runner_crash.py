@@ -1,0 +1,124 @@
+"""A runner may die anywhere; what it had promised holds, and nothing is answered twice."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import trio
+
+from agent_runner.providers import Toolbox
+from agent_runner.records import Reply, Result, Turn
+from agent_runner.runner import run_runner
+from tests.runner.world import Killed, Listener, Script, World
+
+When = Literal["before", "after"]
+TALK = '!send_message {"text": "aside"}'
+POINTS = [(n, when) for n in range(1, 6) for when in ("before", "after")]
+
+
+async def crash(world: World, commit: int, when: When) -> None:
+    """Serve until the process dies at that commit; then restart as a host would."""
+
+    def kill(n: int, now: str) -> None:
+        if (n, now) == (commit, when):
+            raise Killed
+
+    world.executor.on_commit = kill
+    with pytest.raises(Killed), trio.fail_after(100):
+        await run_runner(world.config, world.seams(Listener()))
+    world.executor.on_commit = None
+
+
+@pytest.mark.parametrize(("commit", "when"), POINTS)
+async def test_after_a_death_at_any_commit_each_message_is_answered_exactly_once(
+    world: World, commit: int, when: When
+) -> None:
+    messages = [world.put(2, "one"), world.put(4, TALK), world.put(6, "three")]
+    await crash(world, commit, when)
+    await trio.sleep(1000)  # whatever is left of the dead one must not write
+    world.settle()
+    open_ones = [id_ for id_ in messages if world.acks().get(id_) != "completed"]
+    await world.serve(Listener(), *open_ones)
+    answered = world.out("SELECT in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL ORDER BY 1")
+    assert answered == [(id_,) for id_ in messages]
+
+
+@pytest.mark.parametrize(("commit", "when"), POINTS)
+async def test_the_next_turn_is_told_what_the_dead_one_had_sent(
+    world: World, commit: int, when: When
+) -> None:
+    message = world.put(2, TALK)
+    await crash(world, commit, when)
+    world.settle()
+    if world.acks().get(message) == "completed":
+        return
+    told = Listener()
+    sent = world.out("SELECT seq FROM messages_out WHERE in_reply_to IS NULL")
+    await world.serve(told, message)
+    assert [(each.seq,) for each in told.turns[0].already_sent] == sent
+    assert bool(sent) == (commit > 3 or (commit, when) == (3, "after"))
+
+
+async def test_a_turn_interrupted_twice_is_told_all_that_was_sent(world: World) -> None:
+    message = world.put(2, TALK)
+    for commit in (4, 5):  # the second begins by clearing the tool that the first left
+        world.executor.commits = 0
+        await crash(world, commit, "before")
+        world.settle()
+    told = Listener()
+    await world.serve(told, message)
+    (turn,) = told.turns
+    assert [dict(each.content) for each in turn.already_sent] == [{"text": "aside"}, {"text": "aside"}]
+    assert turn.messages[0].tries == 2
+
+
+async def test_an_interrupted_message_is_taken_again_though_no_try_was_counted(world: World) -> None:
+    message = world.put(2, "x")
+    await crash(world, 1, "after")
+    assert world.acks() == {message: "processing"}
+    await world.serve(Listener(), message)
+    assert world.texts() == ["echo: x"]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 3, 15])
+async def test_a_cancelled_runner_writes_nothing_more_and_frees_everything(
+    world: World, seconds: float
+) -> None:
+    async def act(turn: Turn, tools: Toolbox) -> Result:
+        for _ in range(4):
+            await tools.call("send_message", {"text": "still here"})
+            await trio.sleep(5)
+        return Result((Reply("done", turn.messages[0].id),))
+
+    message = world.put(2)
+    with trio.move_on_after(seconds):
+        await run_runner(world.config, world.seams(Script(act)))
+    before = contents(world.root)
+    await trio.sleep(1000)
+    assert contents(world.root) == before
+    await world.serve(Listener(), message)
+
+
+def contents(root: Path) -> dict[str, tuple[int, int]]:
+    stats = {str(path): path.stat() for path in root.rglob("*")}
+    return {path: (stat.st_mtime_ns, stat.st_size) for path, stat in stats.items()}
+
+
+async def test_a_database_that_fails_under_a_tool_is_not_taken_for_a_failure_of_the_provider(
+    world: World,
+) -> None:
+    async def act(_turn: Turn, tools: Toolbox) -> Result:
+        with suppress(OSError):
+            await tools.call("send_message", {"text": "x"})
+        raise ValueError("the provider's own word for it")
+
+    def fail(n: int, when: str) -> None:
+        if (n, when) == (2, "before"):
+            raise OSError("disk full")
+
+    world.executor.on_commit = fail
+    message = world.put(2)
+    with pytest.raises(ValueError, match="own word"):
+        await run_runner(world.config, world.seams(Script(act)))
+    assert world.acks() == {message: "processing"}

@@ -1,0 +1,273 @@
+"""A session for one runner: a small fake host on real SQLite files, and seams that tests can steer."""
+
+import json
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Literal, TypeVar
+
+import apsw
+import trio
+from attrs import define, field
+from trio.testing import MockClock
+
+from agent_runner.config import RunnerConfig
+from agent_runner.providers import Provider, Toolbox
+from agent_runner.providers.echo import Echo
+from agent_runner.records import Result, Turn
+from agent_runner.runner import run_runner
+from agent_runner.seams import Lane, Seams, Wakeup
+
+T = TypeVar("T")
+Row = tuple[object, ...]
+SCHEMA = Path(__file__).parents[2] / "schema"
+EPOCH = datetime(2025, 3, 1, 12, tzinfo=UTC)
+OWN_CHAT = ("tg", "chat-1", None)
+
+
+def at(seconds: float) -> str:
+    """Contract text of a moment of virtual time."""
+    moment = EPOCH + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def virtually(main: Callable[..., Awaitable[object]], *args: object, **options: object) -> object:
+    """`trio.run` in virtual time: the way every test of the loop is run."""
+    return trio.run(main, *args, **{**options, "clock": MockClock(autojump_threshold=0)})  # type: ignore[arg-type]  # pytest-trio's
+
+
+class VirtualClock:
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=trio.current_time())
+
+
+class Killed(Exception):
+    """What a test's commit hook raises: the process died there."""
+
+
+@define(eq=False)
+class InlineExecutor:
+    """No threads; `on_commit(n, when)` may raise Killed."""
+
+    on_commit: Callable[[int, Literal["before", "after"]], None] | None = None
+    commits: int = 0
+    committed: trio.Event = field(factory=trio.Event)
+
+    async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
+        del lane
+        await trio.lowlevel.checkpoint()
+        return call()
+
+    def before_commit(self, path: Path) -> None:
+        assert path.name == "outbound.db"
+        if self.on_commit:
+            self.on_commit(self.commits + 1, "before")
+
+    def after_commit(self, path: Path) -> None:
+        assert path.name == "outbound.db"
+        self.commits += 1
+        self.committed.set()
+        self.committed = trio.Event()
+        if self.on_commit:
+            self.on_commit(self.commits, "after")
+
+
+@define(eq=False)
+class Bell:
+    """Wake-ups that the fake host rings."""
+
+    _rung: trio.Event = field(factory=trio.Event)
+    broken: bool = False
+
+    def ring(self) -> None:
+        if not self.broken:
+            self._rung.set()
+
+    async def wait(self) -> None:
+        await self._rung.wait()
+        self._rung = trio.Event()
+
+    @asynccontextmanager
+    async def open(self, directory: Path) -> AsyncGenerator[Wakeup]:
+        assert directory.name == "inbound"
+        yield self
+
+
+@define(eq=False)
+class Script:
+    """A provider that does what the test says, and remembers its turns."""
+
+    act: Callable[[Turn, Toolbox], Awaitable[Result]]
+    turns: list[Turn] = field(factory=list)
+    name: str = "script"
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        self.turns.append(turn)
+        return await self.act(turn, tools)
+
+
+@define(eq=False)
+class Listener:
+    """Remembers its turns and answers as echo does."""
+
+    turns: list[Turn] = field(factory=list)
+    name: str = "listener"
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        self.turns.append(turn)
+        return await Echo().run(turn, tools)
+
+    @property
+    def heard(self) -> list[list[str]]:
+        """The ids of the messages of each turn."""
+        return [[message.id for message in turn.messages] for turn in self.turns]
+
+
+@define(eq=False)
+class World:
+    """Both files of a session. Methods without `await` act as the host or look as a reader would."""
+
+    root: Path
+    random: Random = field(factory=lambda: Random(1))
+    executor: InlineExecutor = field(factory=InlineExecutor)
+    bell: Bell = field(factory=Bell)
+    log: list[dict[str, object]] = field(factory=list)
+
+    @classmethod
+    def create(cls, root: Path) -> "World":
+        """An empty session, as a host leaves it before the first container."""
+        for name in ("inbound", "outbound/outbox", "agent"):
+            (root / name).mkdir(parents=True)
+        world = cls(root)
+        for name in ("inbound", "outbound"):
+            with closing(apsw.Connection(str(root / name / f"{name}.db"))) as connection:
+                connection.execute("PRAGMA synchronous = OFF; BEGIN")
+                connection.execute((SCHEMA / name / "001-initial.sql").read_text()).fetchall()
+                connection.execute("PRAGMA user_version = 1; COMMIT")
+        world.host("INSERT INTO session_routing VALUES (1, ?, ?, ?)", *OWN_CHAT)
+        return world
+
+    @property
+    def config(self) -> RunnerConfig:
+        return RunnerConfig(
+            inbound_db=self.root / "inbound" / "inbound.db",
+            outbound_db=self.root / "outbound" / "outbound.db",
+            heartbeat=self.root / "outbound" / ".heartbeat",
+            workspace=self.root / "agent",
+            schema_dir=SCHEMA,
+            assistant_name="Nano",
+        )
+
+    # -- the host ---------------------------------------------------------------
+
+    def host(self, sql: str, *values: object) -> None:
+        """Commit something to inbound.db, and ring."""
+        with closing(apsw.Connection(str(self.config.inbound_db))) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(sql, values).fetchall()
+        self.bell.ring()
+
+    def put(self, seq: int, text: str = "hi", *, kind: str = "chat", **columns: object) -> str:
+        """Store a message with an even number; its id."""
+        id_ = f"in-{seq}"
+        row: dict[str, object] = {
+            "id": id_,
+            "seq": seq,
+            "kind": kind,
+            "timestamp": at(0),
+            "channel_type": "tg",
+            "platform_id": "chat-1",
+            "content": json.dumps({"id": f"p{seq}", "text": text, "sender": "Ann", "senderId": "tg:1"}),
+            **columns,
+        }
+        marks = ", ".join("?" for _ in row)
+        self.host(f"INSERT INTO messages_in ({', '.join(row)}) VALUES ({marks})", *row.values())  # noqa: S608 -- names of this file
+        return id_
+
+    def deliver(
+        self, message_out_id: object, platform_id: str | None = "p", status: str = "delivered"
+    ) -> None:
+        """Record the final outcome of a sent message."""
+        self.host("INSERT INTO delivered VALUES (?, ?, ?, ?)", message_out_id, platform_id, status, at(0))
+
+    def settle(self) -> None:
+        """What a host does after a container's death: copy final acks, give the others another try."""
+        for id_, status in self.out("SELECT message_id, status FROM processing_ack"):
+            if status in ("completed", "failed"):
+                self.host("UPDATE messages_in SET status = ? WHERE id = ?", status, id_)
+            else:
+                self.host("UPDATE messages_in SET tries = tries + 1 WHERE id = ?", id_)
+
+    # -- looking ----------------------------------------------------------------
+
+    def out(self, sql: str, *values: object) -> list[Row]:
+        """Rows of outbound.db."""
+        with self.outbound(apsw.SQLITE_OPEN_READONLY) as connection:
+            return [tuple(row) for row in connection.execute(sql, values)]
+
+    @contextmanager
+    def outbound(self, flags: int = apsw.SQLITE_OPEN_READWRITE) -> Iterator[apsw.Connection]:
+        with closing(apsw.Connection(str(self.config.outbound_db), flags)) as connection:
+            yield connection
+
+    def texts(self) -> list[str]:
+        """The text of every sent message, in order."""
+        rows = self.out("SELECT content FROM messages_out ORDER BY seq")
+        return [json.loads(str(content)).get("text", "") for (content,) in rows]
+
+    def acks(self) -> dict[object, object]:
+        """The status of every ack, by message."""
+        return dict(self.out("SELECT message_id, status FROM processing_ack"))  # type: ignore[arg-type]  # two columns
+
+    # -- running ----------------------------------------------------------------
+
+    def seams(self, provider: Provider) -> Seams:
+        return Seams(VirtualClock(), self.executor, self.bell, self.random, provider)
+
+    @asynccontextmanager
+    async def running(self, provider: Provider | None = None) -> AsyncGenerator[None]:
+        """A runner beside the block; killed at its end."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_runner, self.config, self.seams(provider or Echo()))
+            with trio.fail_after(100_000):
+                yield
+            nursery.cancel_scope.cancel()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for a commit of the runner that makes the condition true."""
+        while not condition():
+            await self.executor.committed.wait()
+
+    async def until_acked(self, *ids: str, status: str = "completed") -> None:
+        """Wait until all these messages have that ack."""
+        await self.until(lambda: all(self.acks().get(id_) == status for id_ in ids))
+
+    async def serve(self, provider: Provider, *ids: str) -> None:
+        """Run a runner until these messages are completed."""
+        async with self.running(provider):
+            await self.until_acked(*ids)
+
+
+def of(rows: Sequence[Row], column: int = 0) -> list[object]:
+    """One column."""
+    return [row[column] for row in rows]
+
+
+def leave_hot_journal(path: Path) -> None:
+    """Leave at `path` what a writer leaves that is killed in the middle of its commit."""
+    table = "messages_in" if path.name == "inbound.db" else "messages_out"
+    aside = path.with_name("aside")
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA cache_size = 1; BEGIN IMMEDIATE").fetchall()
+        connection.executemany(
+            f"INSERT INTO {table} (id, kind, timestamp, content) VALUES (?, 'chat', '', ?)",  # noqa: S608 -- of this file
+            ((f"half-{number}", "x" * 2000) for number in range(200)),
+        )
+        for suffix in ("", "-journal"):
+            shutil.copy(f"{path}{suffix}", f"{aside}{suffix}")
+        connection.execute("ROLLBACK")
+    for suffix in ("-journal", ""):
+        shutil.move(f"{aside}{suffix}", f"{path}{suffix}")
