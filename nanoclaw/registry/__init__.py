@@ -9,6 +9,7 @@ from nanoclaw.registry.actor import (
     RecordStranger,
     Registry,
     RemoveParked,
+    WireChat,
     registry_recipe,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "RecordStranger",
     "Registry",
     "RemoveParked",
+    "WireChat",
     "registry_recipe",
 ]

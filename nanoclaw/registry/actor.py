@@ -3,16 +3,27 @@
 It never waits for a session, a channel or a container. Whoever only reads uses a read-only connection.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from actors import Context
-from nanoclaw.records import Address, AgentGroup, MessagingGroup, ParkedEvent, Session, User, Wiring
+from nanoclaw.records import (
+    Address,
+    AgentGroup,
+    MessagingGroup,
+    ParkedEvent,
+    ResponseScope,
+    Session,
+    SessionMode,
+    UnknownSenderPolicy,
+    User,
+    Wiring,
+)
 from nanoclaw.seams import Clock, new_id
 from nanoclaw.store import (
     Connection,
@@ -199,6 +210,68 @@ class Bootstrap:
         )
         meta.put(connection, BOOTSTRAPPED, now.isoformat())
         return True
+
+
+@frozen
+class WireChat:
+    """Let an agent group listen to a chat; group and chat are made where they are missing.
+
+    The chat's policy becomes `policy`. A wiring that exists keeps its rules: the reply is the one in force.
+    """
+
+    address: Address
+    folder: str
+    policy: UnknownSenderPolicy = "strict"
+    session_mode: SessionMode = "shared"
+    response_scope: ResponseScope = "all"
+    trigger_rules: Mapping[str, object] = field(factory=dict)
+    priority: int = 0
+    agent_name: str | None = None
+    """Of a new agent group; the folder's name otherwise."""
+    chat_name: str | None = None
+    is_group: bool = False
+
+    async def handle(self, actor: Registry) -> Wiring:
+        """Make what is missing, in one transaction."""
+        return await actor.writer.run(self._make, actor)
+
+    def _make(self, connection: Connection, actor: Registry) -> Wiring:
+        group, chat = self._group(connection, actor), self._chat(connection, actor)
+        there = [wiring for wiring in wirings.for_chat(connection, chat) if wiring.agent_group_id == group]
+        if there:
+            return there[0]
+        wiring = Wiring(
+            actor.new_id("wire"),
+            chat,
+            group,
+            self.trigger_rules,
+            self.response_scope,
+            self.session_mode,
+            self.priority,
+            actor.clock.now(),
+        )
+        wirings.create(connection, wiring)
+        return wiring
+
+    def _group(self, connection: Connection, actor: Registry) -> str:
+        found = agent_groups.by_folder(connection, self.folder)
+        if found is not None:
+            return found.id
+        name = self.agent_name or self.folder
+        group = AgentGroup(actor.new_id("ag"), name, self.folder, None, actor.clock.now())
+        agent_groups.create(connection, group)
+        return group.id
+
+    def _chat(self, connection: Connection, actor: Registry) -> str:
+        channel, platform = self.address.channel_type, self.address.platform_id
+        found = messaging_groups.by_address(connection, channel, platform)
+        if found is not None:
+            messaging_groups.set_policy(connection, found.id, self.policy)
+            return found.id
+        id_, now = actor.new_id("mg"), actor.clock.now()
+        chat = MessagingGroup(id_, channel, platform, self.chat_name, self.is_group, self.policy, now)
+        messaging_groups.create(connection, chat)
+        return chat.id
 
 
 # -- recipe --------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import apsw
 
-from nanoclaw.records import MessagingGroup
+from nanoclaw.records import MessagingGroup, UnknownSenderPolicy
 from nanoclaw.store import rows
 
 
@@ -44,4 +44,12 @@ def by_address(connection: apsw.Connection, channel_type: str, platform_id: str)
             """,
             {"channel_type": channel_type, "platform_id": platform_id},
         ),
+    )
+
+
+def set_policy(connection: apsw.Connection, id_: str, policy: UnknownSenderPolicy) -> None:
+    """Say what becomes of senders that are not known."""
+    connection.execute(
+        "UPDATE messaging_groups SET unknown_sender_policy = :policy WHERE id = :id",
+        {"id": id_, "policy": policy},
     )
