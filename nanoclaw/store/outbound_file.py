@@ -35,8 +35,8 @@ def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> No
 def _make_dir(directory: Path, owner: tuple[int, int] | None) -> None:
     with suppress(FileExistsError):
         directory.mkdir(PRIVATE_DIR)
-        if owner is not None:
-            os.chown(directory, *owner, follow_symlinks=False)
+    if owner is not None:  # also where a host died between the two
+        os.chown(directory, *owner, follow_symlinks=False)
 
 
 def _build(path: Path, owner: tuple[int, int] | None) -> None:

@@ -215,10 +215,12 @@ async def test_a_directory_as_database_is_refused(outbound: Path) -> None:
     await refused(outbound, "not a regular file")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
 async def test_a_device_as_database_is_refused(outbound: Path) -> None:
     outbound.unlink()
-    os.mknod(outbound, stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    try:
+        os.mknod(outbound, stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("may not make devices here")
     await refused(outbound, "not a regular file")
 
 

@@ -1,6 +1,5 @@
 import copy
 import pickle
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +190,7 @@ async def test_the_end_of_the_scope_waits_for_the_transaction_under_way(
     async with trio.open_nursery() as nursery:
         async with a_session(tmp_path) as writer:
             reader = other(writer.path)
-            nursery.start_soon(partial(writer.run, put, "a", "x"))
+            nursery.start_soon(lambda: writer.run(put, "a"))
             await trio.sleep(1)
             reader.close()
         assert on_disk(writer.path) == ["a"]
