@@ -154,7 +154,7 @@ class Child:
         self.state, self._up_at, self._killed = "starting", None, False
         error: Exception | None = None
         try:
-            with trio.CancelScope(deadline=self._deadline) as self._scope:
+            with trio.CancelScope() as self._scope:
                 await self._run()
         except Exception as raised:  # noqa: BLE001 -- the one place where an actor's accident ends
             error = raised

@@ -111,8 +111,8 @@ class Mailbox:
 
     @property
     def empty(self) -> bool:
-        """Whether no message, no signal and nobody waits."""
-        return not (self.queue or self.signals or self.lobby)
+        """Whether nothing is left to do: and so nobody waits for room either."""
+        return not (self.queue or self.signals)
 
     def shut(self, reason: Reason) -> None:
         """Refuse from now on; whoever waits gets `Stopped`, signals are dropped."""

@@ -2,7 +2,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from actors import Crashed, Current, Policy, Ref, Refused, Stopped, current, open_supervisor
+from actors import Crash, Crashed, Current, Policy, Ref, Refused, Stopped, current, open_supervisor
 from tests.actors.players import (
     PATIENT,
     Do,
@@ -261,6 +261,19 @@ async def test_a_signal_to_a_stopped_actor_is_dropped() -> None:
         await supervisor.stop("player")
         ref.signal(Say("never"))
     assert log == ["player in", "player out"]
+
+
+async def test_signals_pending_when_the_actor_is_stopped_are_dropped() -> None:
+    log: Log = []
+    told = Told()
+    async with open_supervisor("test", observer=told) as supervisor:
+        ref = supervisor.start("player", plays(log))
+        ref.signal(Sleep(1))
+        ref.signal(Say("never"))
+        await trio.sleep(0.5)
+        await supervisor.stop("player")
+    assert log == ["player in", "slept 1", "player out"]
+    assert not told.of(Crash)
 
 
 # -- batches

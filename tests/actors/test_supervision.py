@@ -12,6 +12,7 @@ from actors import (
     Context,
     Crash,
     Crashed,
+    Ended,
     Exit,
     GaveUp,
     Killed,
@@ -27,6 +28,7 @@ from tests.actors.players import (
     Do,
     Fail,
     Log,
+    Lose,
     Player,
     Say,
     Sleep,
@@ -66,6 +68,19 @@ async def test_the_ask_in_flight_is_told_before_the_teardown_is_done() -> None:
         await crash(ref)
         assert trio.current_time() == began
         assert supervisor.tree().children[0].state == "leaving"
+
+
+async def test_every_asker_of_a_crashing_batch_is_told_before_the_teardown_is_done() -> None:
+    async def slow() -> None:
+        await trio.sleep(3)
+
+    async with open_supervisor("test", policy=PATIENT) as supervisor:
+        ref = supervisor.start("player", plays([], leave=slow))
+        await ref.wait_started()
+        began = trio.current_time()
+        with pytest.raises(Crashed):
+            await ref.ask(Lose())
+        assert trio.current_time() == began
 
 
 async def test_queued_messages_are_handled_by_the_next_incarnation() -> None:
@@ -255,6 +270,18 @@ async def test_a_buried_actor_starts_afresh_with_a_clean_account() -> None:
     assert [event.will_restart_in for event in told.of(Crash)] == [0.1, None, 0.1]
 
 
+async def test_monitors_of_a_buried_actor_that_starts_afresh_wait_afresh() -> None:
+    async with open_supervisor("test", policy=burying(60)) as supervisor:
+        ref = supervisor.start("player", plays([]))
+        await crash(ref)
+        await ref.wait_stopped()
+        await trio.sleep(60.01)
+        await ref.wait_started()
+        with trio.move_on_after(60) as scope:
+            await ref.wait_stopped()
+        assert scope.cancelled_caught
+
+
 async def test_a_buried_actor_leaves_its_siblings_alone() -> None:
     async with open_supervisor("test", policy=burying()) as supervisor:
         sibling = supervisor.start("sibling", plays([]))
@@ -288,6 +315,17 @@ async def test_gave_up_goes_before_what_the_body_raises_in_consequence() -> None
             finally:
                 raise RuntimeError("in consequence")
     assert isinstance(caught.value.__context__, RuntimeError)
+
+
+async def test_an_interrupt_goes_before_giving_up() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        async with open_supervisor("test", policy=escalating()) as supervisor:
+            ref = supervisor.start("player", plays([]))
+            try:
+                await ref.cast(Fail(ValueError()))
+                await trio.sleep_forever()
+            finally:
+                raise KeyboardInterrupt
 
 
 async def test_the_bodys_own_error_goes_before_an_escalation_while_leaving() -> None:
@@ -373,6 +411,26 @@ async def test_a_killed_actor_whose_cleanup_fails_was_killed_all_the_same() -> N
     assert isinstance(event.cause.__cause__, OSError)
 
 
+async def test_one_killed_while_it_is_stopped_is_stopped_at_once() -> None:
+    told = Told()
+    async with open_supervisor("test", observer=told) as supervisor, trio.open_nursery() as nursery:
+        ref = supervisor.start("player", plays([]))
+
+        async def ask() -> None:
+            with pytest.raises(Stopped):
+                await ref.ask(Sleep(5))
+
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(supervisor.stop, "player")
+        await trio.sleep(1)
+        supervisor.kill("player")
+        await trio.testing.wait_all_tasks_blocked()
+        assert supervisor.get("player") is None
+    assert not told.of(Crash)
+    assert told.of(Ended) == [Ended("player", "stopped")]
+
+
 async def test_killing_between_incarnations_does_nothing_and_strangers_are_a_key_error() -> None:
     told = Told()
     async with open_supervisor("test", observer=told, policy=PATIENT) as supervisor:
@@ -433,6 +491,15 @@ async def test_wait_started_raises_stopped_when_it_is_stopped_first() -> None:
         await trio.testing.wait_all_tasks_blocked()
         await supervisor.stop("player")
         await wait()
+
+
+async def test_wait_started_raises_stopped_when_it_was_up_and_is_stopped() -> None:
+    async with open_supervisor("test") as supervisor:
+        ref = supervisor.start("player", plays([]))
+        await ref.wait_started()
+        await supervisor.stop("player")
+        with pytest.raises(Stopped):
+            await ref.wait_started()
 
 
 async def test_monitors_learn_the_reason_and_the_last_cause() -> None:

@@ -58,6 +58,23 @@ async def test_a_node_tells_of_restarts_and_the_last_crash() -> None:
         assert (node.restarts, node.last_crash) == (2, "ValueError(1)")
 
 
+async def test_a_node_stopped_while_it_starts_never_looks_running() -> None:
+    states: Log = []
+
+    async def slow() -> None:
+        await trio.sleep(1)
+
+    async with open_supervisor("root", observer=lambda _: states.append(state())) as root:
+
+        def state() -> str:
+            return root.tree().children[0].state
+
+        root.start("player", plays([], enter=slow))
+        await trio.sleep(0.5)
+        await root.stop("player")
+    assert states == ["stopping", "leaving"]
+
+
 async def test_a_node_passes_through_its_states() -> None:
     states: Log = []
 
