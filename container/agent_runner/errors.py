@@ -25,6 +25,10 @@ class NewerDatabaseError(RunnerError):
     """outbound.db was written by a newer runner than this one."""
 
 
+class DatabaseError(RunnerError):
+    """SQLite could not do what was asked: a full disk, a damaged file."""
+
+
 class StoreBusyError(RunnerError):
     """Somebody held a database for longer than a transaction may wait (contract 2)."""
 

@@ -3,10 +3,8 @@
 The host may not do it itself: rolling back a crafted journal deletes files of the journal's choosing.
 """
 
-import apsw
-
 from agent_runner.config import RunnerConfig
-from agent_runner.errors import RecoverError, RunnerError, StoreBusyError
+from agent_runner.errors import RecoverError, RunnerError
 from agent_runner.lock import own
 from agent_runner.seams import Executor
 from agent_runner.store import Connection, open_outbound
@@ -18,7 +16,7 @@ async def recover(config: RunnerConfig, executor: Executor) -> None:
         try:
             async with open_outbound(config.outbound_db, executor, create=False) as outbound:
                 problem = await outbound.read(_check)
-        except (StoreBusyError, apsw.Error, RunnerError) as error:
+        except RunnerError as error:
             raise RecoverError(f"{config.outbound_db} cannot be recovered: {error}") from error
     if problem != "ok":
         raise RecoverError(f"{config.outbound_db} is damaged: {problem}")

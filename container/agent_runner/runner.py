@@ -19,7 +19,7 @@ PAUSE_WITHOUT_HOST = 1.0
 async def run_runner(config: RunnerConfig, seams: Seams) -> None:
     """Serve one session until cancelled, which may happen at any checkpoint: nothing is written after it.
 
-    Raises RunnerError (OwnerError, NewerDatabaseError, StoreBusyError), OSError and apsw.Error: whoever
+    Raises RunnerError (OwnerError, NewerDatabaseError, StoreBusyError, DatabaseError) and OSError: whoever
     started the runner starts it again, and it goes on from what is committed.
     """
     async with open_session(config, seams) as session, seams.wakeups.open(config.inbound_db.parent) as wakeup:

@@ -27,7 +27,7 @@ class Session:
 
 @asynccontextmanager
 async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Session]:
-    """Take the lock, open both databases, migrate. Raises RunnerError, OSError, apsw.Error."""
+    """Take the lock, open both databases, migrate. Raises RunnerError, OSError."""
     async with (
         own(config.owner_lock),
         open_outbound(config.outbound_db, seams.executor) as writer,

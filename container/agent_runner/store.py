@@ -14,7 +14,7 @@ import apsw
 import trio
 from attrs import define, field
 
-from agent_runner.errors import InboundUnavailableError, RunnerError, StoreBusyError
+from agent_runner.errors import DatabaseError, InboundUnavailableError, RunnerError, StoreBusyError
 from agent_runner.seams import Executor
 
 T = TypeVar("T")
@@ -61,16 +61,17 @@ class Reader:
     _connection: Connection | None = field(default=None, init=False)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run `query` in one read transaction. Raises InboundUnavailableError when nobody lets it for 5 s."""
+        """Run `query` in one read transaction.
+
+        Raises InboundUnavailableError when it was not let for 5 s or the file is not there, DatabaseError.
+        """
         async with self._lock:
             try:
                 return await patiently(lambda: self._executor.run(lambda: self._snapshot(query), lane="read"))
-            except apsw.CantOpenError as error:
-                raise InboundUnavailableError(f"{self.path} cannot be opened") from error
             except apsw.Error as error:
-                if passes(error):
+                if passes(error) or isinstance(error, apsw.CantOpenError):
                     raise InboundUnavailableError(f"{self.path} cannot be read now: {error}") from error
-                raise
+                raise DatabaseError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
         """Close the connection, if it was ever opened."""
@@ -138,13 +139,13 @@ class Writer:
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Run `change` as one transaction; what it raises rolls back.
 
-        Cancelled, it either has committed or leaves nothing. Raises StoreBusyError after 5 s, apsw.Error.
+        Cancelled, it either has committed or leaves nothing. Raises StoreBusyError after 5 s, DatabaseError.
         """
         async with self._lock:
             return await self._transact(_Transaction(self._connection, self.path, self._executor, change))
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run `query` on what this runner has committed."""
+        """Run `query` on what this runner has committed. Raises StoreBusyError after 5 s, DatabaseError."""
         async with self._lock:
             return await self._patiently(lambda: query(self._connection))
 
@@ -160,8 +161,8 @@ class Writer:
     async def _patiently(self, call: Callable[[], T]) -> T:
         try:
             return await patiently(lambda: self._executor.run(call, lane="write"))
-        except apsw.BusyError as error:
-            raise StoreBusyError(f"{self.path} was locked for {LONGEST_WAIT:.0f} s") from error
+        except apsw.Error as error:
+            raise _explained(self.path, error) from error
 
 
 @asynccontextmanager
@@ -178,15 +179,12 @@ async def open_inbound(path: Path, executor: Executor) -> AsyncGenerator[Reader]
 async def open_outbound(path: Path, executor: Executor, *, create: bool = True) -> AsyncGenerator[Writer]:
     """The writer of outbound.db; rolls back a hot journal. Only for the holder of the owner lock.
 
-    Raises StoreBusyError, RunnerError when it cannot be opened.
+    Raises StoreBusyError, DatabaseError.
     """
     connection = await executor.run(lambda: _open_outbound(path, create=create))
     try:
-        writer = Writer(path, connection, executor)
-        await patiently(lambda: executor.run(lambda: _prepare_outbound(connection)))
-        yield writer
-    except apsw.BusyError as error:
-        raise StoreBusyError(f"{path} was locked for {LONGEST_WAIT:.0f} s") from error
+        await _prepare_outbound(connection, path, executor)
+        yield Writer(path, connection, executor)
     finally:
         roll_back(connection)
         connection.close()
@@ -201,12 +199,25 @@ def _open_outbound(path: Path, *, create: bool) -> Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     try:
         connection = Connection(str(path), flags)
-    except apsw.CantOpenError as error:
-        raise RunnerError(f"{path} cannot be opened for writing") from error
+    except apsw.Error as error:
+        raise _explained(path, error) from error
     connection.set_busy_timeout(0)
     return connection
 
 
-def _prepare_outbound(connection: Connection) -> None:
+async def _prepare_outbound(connection: Connection, path: Path, executor: Executor) -> None:
+    try:
+        await patiently(lambda: executor.run(lambda: _set_pragmas(connection)))
+    except apsw.Error as error:
+        raise _explained(path, error) from error
+
+
+def _set_pragmas(connection: Connection) -> None:
     for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _explained(path: Path, error: apsw.Error) -> RunnerError:
+    if passes(error):
+        return StoreBusyError(f"{path} was locked for {LONGEST_WAIT:.0f} s")
+    return DatabaseError(f"{path}: {error}")

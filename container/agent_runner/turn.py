@@ -34,7 +34,7 @@ class _Work:
 async def take_turn(session: Session, batch: Batch) -> None:
     """Take the rows of a batch through the provider.
 
-    Raises InboundUnavailableError before anything is claimed; StoreBusyError and apsw.Error any time.
+    Raises InboundUnavailableError before anything is claimed; StoreBusyError, DatabaseError any time.
     """
     now = session.seams.clock.now()
     fetched = await session.host.read(lambda connection: inbound.fetch(connection, batch.ids, now))

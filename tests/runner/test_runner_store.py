@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from agent_runner.errors import NewerDatabaseError, OwnerError, StoreBusyError
+from agent_runner.errors import DatabaseError, NewerDatabaseError, OwnerError, StoreBusyError
 from agent_runner.lock import own
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
@@ -213,3 +213,14 @@ async def a_message_is_answered(world: World) -> None:
     async with world.running():
         await world.until(lambda: world.executor.commits == 3)
     assert world.texts() == ["echo: hi"]
+
+
+async def test_a_damaged_file_stops_the_runner_with_a_clear_error(world: World) -> None:
+    world.config.outbound_db.write_bytes(b"not a database" * 100)
+    with pytest.raises(DatabaseError, match=r"outbound\.db: file is not a database"):
+        await run_runner(world.config, world.seams(Listener()))
+    with world.config.inbound_db.open("r+b") as file:
+        file.write(b"x" * 100)
+    world.config.outbound_db.unlink()
+    with pytest.raises(DatabaseError, match=r"inbound\.db: file is not a database"):
+        await run_runner(world.config, world.seams(Listener()))
