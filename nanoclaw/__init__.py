@@ -1,1 +1,65 @@
-"""NanoClaw: a personal assistant that runs on your own machine."""
+"""NanoClaw: a personal assistant that runs on your own machine.
+
+    async with nanoclaw.open_host(nanoclaw.load_config(), channels=[...]) as host:
+        ...
+
+runs it within any trio program. The names below are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Sender
+    from nanoclaw.config import Config, ConfigError, load_config
+    from nanoclaw.host import Host, HostFailed, open_host
+    from nanoclaw.records import (
+        Address,
+        Attachment,
+        ChatMessage,
+        InboundEvent,
+        Intake,
+        NotAccepted,
+        Outgoing,
+        Receipt,
+        Routed,
+    )
+
+__all__ = [
+    "Address",
+    "Attachment",
+    "Channel",
+    "ChannelUnavailable",
+    "ChatMessage",
+    "Config",
+    "ConfigError",
+    "DeliveryRejected",
+    "Host",
+    "HostFailed",
+    "InboundEvent",
+    "Intake",
+    "NotAccepted",
+    "Outgoing",
+    "Receipt",
+    "Routed",
+    "Sender",
+    "load_config",
+    "open_host",
+]
+
+_HOMES = {
+    "nanoclaw.channels.protocol": ("Channel", "ChannelUnavailable", "DeliveryRejected", "Sender"),
+    "nanoclaw.config": ("Config", "ConfigError", "load_config"),
+    "nanoclaw.host": ("Host", "HostFailed", "open_host"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'nanoclaw' has no attribute {name!r}")
+    home = next((home for home, names in _HOMES.items() if name in names), "nanoclaw.records")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -4,6 +4,7 @@ The keys of the file are the field names below; a variable is `NANOCLAW_` and th
 """
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +50,9 @@ class Config:
     assistant_name: str = "NanoClaw"
     process_providers: tuple[str, ...] = ("echo",)
     """Providers that may run without isolation, in the `process` runtime."""
+    runner_command: tuple[str, ...] = ()
+    """What the `process` runtime starts instead of our runner: one that keeps docs/contract.md. A list of
+    words; in the environment, as a shell would split it."""
     retry_base_s: float = 5.0
     """A message is tried again after this times 2^tries."""
     max_tries: int = 5
@@ -73,6 +77,7 @@ def load_config(
     file: Path | None = None,
     flags: Mapping[str, str | None] | None = None,
     environ: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Config:
     """Read the configuration.
 
@@ -81,16 +86,23 @@ def load_config(
         file: a configuration file that must exist; default `<home>/config.toml`, which may be missing.
         flags: values of the command line by key; None = not given.
         environ: default: the process's own.
+        defaults: values by key, where nothing else names them.
 
     Raises:
         ConfigError: an unknown key, or a value that cannot be used.
     """
     environ = os.environ if environ is None else environ
     home = (home or Path(environ.get("NANOCLAW_HOME") or "~/.nanoclaw")).expanduser().absolute()
-    found: dict[str, Source] = {}
+    found: dict[str, Source] = {key: ("default", value) for key, value in (defaults or {}).items()}
     found.update(_from_file(file or home / "config.toml", required=file is not None))
     found.update(_from_environment(environ))
-    found.update({key: (f"--{key}", value) for key, value in (flags or {}).items() if value is not None})
+    found.update(
+        {
+            key: (f"--{key.replace('_', '-')}", value)
+            for key, value in (flags or {}).items()
+            if value is not None
+        }
+    )
     paths = {key: _path(home, *found.pop(key, ("default", key))) for key in PATHS}
     return Config(home, **paths, **{key: _convert(key, *source) for key, source in found.items()})  # type: ignore[arg-type]  # _convert checks each against its field
 
@@ -125,17 +137,18 @@ def _convert(key: str, where: str, value: object) -> object:
     """The value for a key, or an error that says what is wanted."""
     if key in _LITERALS:
         return _one_of(where, value, _LITERALS[key])
-    if key.endswith("_s") and key != "delivery_backoff_s":
-        return _number(where, value, at_least=0)
     match key:
         case "max_tries":
             return int(_number(where, value, at_least=1, whole=True))
         case "delivery_backoff_s":
             return tuple(_number(where, item, at_least=0) for item in _items(where, value))
-        case "process_providers":
-            return tuple(_name(where, item) for item in _items(where, value))
+        case "process_providers" | "runner_command":
+            items = _items(where, value) if key == "process_providers" else _words(where, value)
+            return tuple(_name(where, item) for item in items)
+        case "timezone":
+            return _zone(where, value)
         case _:
-            return _zone(where, value) if key == "timezone" else _name(where, value)
+            return _number(where, value, at_least=0) if key.endswith("_s") else _name(where, value)
 
 
 def _one_of(where: str, value: object, known: tuple[str, ...]) -> str:
@@ -161,6 +174,13 @@ def _items(where: str, value: object) -> list[object]:
     if not isinstance(value, list):
         raise ConfigError(f"{where}: a list is wanted, not {value!r}")
     return value
+
+
+def _words(where: str, value: object) -> list[object]:
+    try:
+        return [*shlex.split(value)] if isinstance(value, str) else _items(where, value)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {value!r} cannot be split into words: {error}") from error
 
 
 def _name(where: str, value: object) -> str:

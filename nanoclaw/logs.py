@@ -36,13 +36,13 @@ def configure_logging(level: str, *, human: bool | None = None) -> None:
     `human`: True for people, False for JSON; None: people if stderr is a terminal.
     """
     human = sys.stderr.isatty() if human is None else human
-    renderer = structlog.dev.ConsoleRenderer(colors=True) if human else structlog.processors.JSONRenderer()
+    renderer = _for_people() if human else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             add_actor,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
             *([] if human else [structlog.processors.format_exc_info]),
             renderer,
         ],
@@ -50,6 +50,10 @@ def configure_logging(level: str, *, human: bool | None = None) -> None:
         logger_factory=structlog.PrintLoggerFactory(_Stderr()),  # type: ignore[arg-type]  # all that it uses of a file
         cache_logger_on_first_use=True,
     )
+
+
+def _for_people() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)
 
 
 def add_actor(_logger: object, _method: str, fields: Fields) -> Fields:

@@ -3,54 +3,62 @@
 import os
 import sys
 from collections.abc import AsyncIterator
-from typing import IO
+from typing import TextIO
 
-import structlog
 import trio
-from attrs import define
+from attrs import Factory, define
 
-from nanoclaw.channels.terminal import Terminal
+from nanoclaw.channels.terminal import Terminal, harmless
+from nanoclaw.records import NotAccepted
 
-MAX_LINE = 64 * 1024 * 1024
+MAX_LINE = 16 * 1024 * 1024
 """Bytes of one message; a longer line is refused, and the next one is read."""
 CHUNK = 65536
-
-_log = structlog.get_logger()
 
 
 @define(eq=False)
 class Pipe:
-    """Standard input and output, with nobody at them. `refused` counts lines that were no messages."""
+    """Standard input and output, with nobody at them."""
 
-    output: IO[str] = sys.stdout
-    refused: int = 0
+    output: TextIO = Factory(lambda: sys.stdout)
+    refused: dict[int, str] = Factory(dict)
+    """Lines that became no messages, by number, with the reason and what to do."""
 
     async def read(self, terminal: Terminal) -> None:
         """Say line after line, each stored before the next one is read."""
+        if sys.stdin is None:  # closed by whoever started us; another file may have its number by now
+            return
         number = 0
         async for line in _lines(sys.stdin.fileno()):
             number += 1
             text = self._decoded(number, line)
             if text:
-                await terminal.say(text)
+                await self._say(terminal, number, text)
 
     def _decoded(self, number: int, line: bytes | None) -> str | None:
+        if line is None:
+            self.refused[number] = f"it is longer than {MAX_LINE >> 20} MiB; split it"
+            return None
         try:
-            if line is not None:
-                return line.decode("utf-8").strip()
-            reason = f"it is longer than {MAX_LINE} bytes; send it as a file"
+            return line.decode("utf-8").strip()
         except UnicodeDecodeError as error:
-            reason = f"byte {error.start + 1} is not UTF-8; convert the input with iconv"
-        self.refused += 1
-        _log.error("pipe.line_refused", line=number, reason=reason)
-        return None
+            self.refused[number] = (
+                f"byte {error.start + 1} is not UTF-8; convert the input, with iconv for one"
+            )
+            return None
+
+    async def _say(self, terminal: Terminal, number: int, text: str) -> None:
+        try:
+            await terminal.say(text)
+        except NotAccepted as error:
+            self.refused[number] = f"{error}; send it again once that is mended"
 
     async def show(self, text: str) -> None:
         """Write a reply, in a thread: whoever reads the output may be slow."""
         await trio.to_thread.run_sync(self._write, text)
 
     def _write(self, text: str) -> None:
-        self.output.write(text + "\n")
+        self.output.write((harmless(text) if self.output.isatty() else text) + "\n")
         self.output.flush()
 
     def typing(self, *, on: bool) -> None:
@@ -66,7 +74,10 @@ async def _lines(descriptor: int) -> AsyncIterator[bytes | None]:
             yield None if size + len(line) > MAX_LINE else b"".join([*parts, line])
             parts, size = [], 0
         size += len(rest)
-        parts = [*parts, rest] if size <= MAX_LINE else []
+        if size <= MAX_LINE:
+            parts.append(rest)
+        else:
+            parts.clear()
     if size:
         yield None if size > MAX_LINE else b"".join(parts)
 

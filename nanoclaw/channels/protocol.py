@@ -29,7 +29,7 @@ class ChannelUnavailable(Refusal):
 class Sender(Protocol):
     """The sending half of a channel, while it is connected. Called by one task a chat."""
 
-    async def deliver(self, outgoing: Outgoing) -> Receipt:
+    async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         """Send one message; return only when the network has it.
 
         Raises:
@@ -39,11 +39,11 @@ class Sender(Protocol):
         """
         ...
 
-    async def typing(self, address: Address) -> None:
+    async def typing(self, address: Address, /) -> None:
         """Show that the agent is at work; a hint that may be lost."""
         ...
 
-    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
+    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome, /) -> None:
         """The user's message is done with, and all its replies are delivered; a hint that may be lost."""
         ...
 
@@ -65,7 +65,7 @@ class Channel(Protocol):
         """Connect the sending half; opened again after it failed."""
         ...
 
-    async def receive(self, intake: Intake) -> None:
+    async def receive(self, intake: Intake, /) -> None:
         """Offer what comes in, until cancelled or at the end of input; called again after it failed.
 
         Confirm an event to the network only after `intake.offer` returned: then it is on disk. Events of one

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
 from nanoclaw.channels.protocol import Channel, ChannelUnavailable, Outcome, Repeat, Sender
@@ -16,6 +16,8 @@ from nanoclaw.supervision import Supervision
 
 DELIVERY_TIMEOUT_S = 60.0
 """A network that has not answered by then leaves the outcome of an attempt unknown."""
+HINT_TIMEOUT_S = 5.0
+"""A hint that takes longer is dropped: messages to the same chat wait behind it."""
 RETRY_BURIED_S = 120.0
 
 _POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
@@ -40,9 +42,12 @@ class Deliver:
     """Send one message; the reply is the network's receipt."""
 
     outgoing: Outgoing
+    begun: trio.Event = Factory(trio.Event)
+    """Set when the network is asked: from then on nobody can say that nothing was sent."""
 
     async def handle(self, actor: ChatSender) -> Receipt:
         """Ask the network, for at most `DELIVERY_TIMEOUT_S`."""
+        self.begun.set()
         try:
             with trio.fail_after(DELIVERY_TIMEOUT_S):
                 return await actor.sender.deliver(self.outgoing)
@@ -58,7 +63,8 @@ class Typing:
 
     async def handle(self, actor: ChatSender) -> None:
         """Pass the hint on."""
-        await actor.sender.typing(self.address)
+        with trio.move_on_after(HINT_TIMEOUT_S):
+            await actor.sender.typing(self.address)
 
 
 @frozen
@@ -71,7 +77,8 @@ class Settled:
 
     async def handle(self, actor: ChatSender) -> None:
         """Pass the hint on."""
-        await actor.sender.settled(self.address, self.platform_message_id, self.outcome)
+        with trio.move_on_after(HINT_TIMEOUT_S):
+            await actor.sender.settled(self.address, self.platform_message_id, self.outcome)
 
 
 # -- one channel ---------------------------------------------------------------
@@ -142,13 +149,14 @@ class Senders:
             DeliveryRejected: nothing was sent, and never will be.
             OutcomeUnknown: it may have been sent.
         """
-        chat = await self._chat(outgoing.address)
+        chat, message = await self._chat(outgoing.address), Deliver(outgoing)
         try:
-            return await chat.ask(Deliver(outgoing))
+            return await chat.ask(message)
         except Crashed as error:
             raise OutcomeUnknown(f"the channel failed while sending: {error.__cause__!r}") from error
         except Stopped as error:
-            raise ChannelUnavailable(f"the channel {outgoing.address.channel_type} is stopping") from error
+            stopping = f"the channel {outgoing.address.channel_type} is stopping"
+            raise (OutcomeUnknown if message.begun.is_set() else ChannelUnavailable)(stopping) from error
 
     async def hint(self, address: Address, hint: Typing | Settled) -> None:
         """Pass a hint to a chat; it is lost where the channel is missing, busy or down."""

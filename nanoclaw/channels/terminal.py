@@ -1,5 +1,6 @@
 """The terminal's chat: what its two front ends have in common, which are `prompt` (a person) and `pipe`."""
 
+import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -15,6 +16,7 @@ from nanoclaw.records import (
     EditContent,
     InboundEvent,
     Intake,
+    NotAccepted,
     Outgoing,
     ReactionContent,
     Receipt,
@@ -46,17 +48,12 @@ class FrontEnd(Protocol):
 
 @define(eq=False)
 class Line:
-    """A message that was said, and what became of it."""
+    """A message that was said and is not done with, or that came to nothing."""
 
     text: str
     answered: bool = False
-    settled: Outcome | None = None
-    dropped: str | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether an answer may still come."""
-        return self.settled is None and self.dropped is None
+    failed: str | None = None
+    """Why there will be no answer."""
 
 
 @define(eq=False)
@@ -68,11 +65,13 @@ class Terminal:
     channel_type: str = CHAT.channel_type
     repeat: Repeat = "again"
     lines: dict[str, Line] = Factory(dict)
+    """By the id of their events, in the order in which they were said."""
     finished: trio.Event = Factory(trio.Event)
     """Set at the end of input."""
     _opened: trio.Event = Factory(trio.Event)
     _changed: trio.Event = Factory(trio.Event)
     _intakes: list[Intake] = Factory(list)
+    _working: bool = False
 
     def open(self) -> None:
         """The chat is wired: begin to read."""
@@ -100,29 +99,38 @@ class Terminal:
         event_id = new_id("line", self.random)
         line = self.lines[event_id] = Line(text)
         message = ChatMessage(event_id, text, USER_NAME, USER_ID)
-        routed = await self._intakes[0].offer(InboundEvent(CHAT, event_id, message, chat_name=CHAT_NAME))
-        line.dropped = routed.dropped
+        try:
+            routed = await self._intakes[0].offer(InboundEvent(CHAT, event_id, message, chat_name=CHAT_NAME))
+        except NotAccepted:
+            del self.lines[event_id]
+            raise
+        line.failed = routed.dropped
         self.change()
         return routed
 
+    def work(self) -> None:
+        """The agent is at work."""
+        self._working = True
+        self.front.typing(on=True)
+
     def change(self) -> None:
-        """Something became of a line."""
-        self.front.typing(on=False)
+        """Something became of a line. Nobody tells when the agent rests: it does when no line is open."""
+        self._working = self._working and any(self._open())
+        self.front.typing(on=self._working)
         self._changed.set()
         self._changed = trio.Event()
 
     async def settle(self) -> None:
         """Wait until every line is done with."""
-        while any(line.open for line in self.lines.values()):
+        while any(self._open()):
             await self._changed.wait()
+
+    def _open(self) -> list[Line]:
+        return [line for line in self.lines.values() if line.failed is None]
 
     def unanswered(self) -> list[Line]:
         """Lines without an answer, or whose answer was that there is none."""
-        return [
-            line
-            for line in self.lines.values()
-            if line.settled == "failed" or (line.settled is None and not line.answered)
-        ]
+        return [line for line in self.lines.values() if line.failed is not None or not line.answered]
 
 
 @frozen
@@ -149,13 +157,15 @@ class TerminalSender:
 
     async def typing(self, _address: Address) -> None:
         """Show that the agent is at work."""
-        self.terminal.front.typing(on=True)
+        self.terminal.work()
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
         """Note that a line is done with."""
-        line = self.terminal.lines.get(platform_message_id)
-        if line is not None:
-            line.settled = outcome
+        lines = self.terminal.lines
+        if outcome == "completed":
+            lines.pop(platform_message_id, None)
+        elif platform_message_id in lines:
+            lines[platform_message_id].failed = "the agent gave up on it"
         self.terminal.change()
 
 
@@ -169,3 +179,13 @@ def render(outgoing: Outgoing) -> str:
         case content:
             files = [f"[file {file.name}, {len(file.data)} bytes]" for file in outgoing.files]
             return "\n".join([*([content.text] if content.text else []), *files])
+
+
+def harmless(text: str) -> str:
+    """Text that a terminal shows and does not obey: no agent moves its cursor or sets its title."""
+    return text if text.isprintable() else "".join(map(_harmless, text))
+
+
+def _harmless(character: str) -> str:
+    obeyed = unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t"
+    return "\N{REPLACEMENT CHARACTER}" if obeyed else character

@@ -16,17 +16,19 @@ DRAIN_S = 30.0
 UNANSWERED = 1
 SHOWN = 60
 """Characters of an unanswered message that are shown."""
+LISTED = 20
+"""Unanswered messages that are shown."""
 
 
-async def run(config: Config, headless: bool, drain_s: float) -> int:  # noqa: FBT001 -- trio.run passes positions
+async def run(config: Config, headless: bool, at_prompt: bool, drain_s: float) -> int:  # noqa: FBT001 -- trio.run passes positions
     """Run until the end; returns the exit code.
 
     Raises:
         HostFailed: the host cannot run.
     """
-    front = _front_end(config)
+    front = _prompt(config) if at_prompt else Pipe()
     terminal = Terminal(front, SystemRandom())
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*_stop_signals()) as signals:
         async with open_host(config, channels=[] if headless else [terminal]) as host:
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
             async with trio.open_nursery() as nursery:
@@ -42,12 +44,16 @@ async def run(config: Config, headless: bool, drain_s: float) -> int:  # noqa: F
     return _verdict(terminal, front) if isinstance(front, Pipe) and not headless else 0
 
 
-def _front_end(config: Config) -> FrontEnd:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return Pipe()
+def _prompt(config: Config) -> FrontEnd:
     from nanoclaw.channels.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
     return Prompt(config.assistant_name, config.home / "history")
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """Ctrl-C, a service manager, and a terminal that is closed, unless that is to be outlived (nohup)."""
+    wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    return [each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN]
 
 
 async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
@@ -56,8 +62,13 @@ async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) 
 
 
 def _verdict(terminal: Terminal, front: Pipe) -> int:
-    unanswered = terminal.unanswered()
-    for line in unanswered:
-        why = f" ({line.dropped})" if line.dropped else ""
-        print(f"nanoclaw: unanswered: {line.text[:SHOWN]}{why}", file=sys.stderr)
-    return UNANSWERED if unanswered or front.refused else 0
+    """Name the lines that stayed unanswered, and why; returns the exit code."""
+    problems = [f"line {number} was not sent: {reason}" for number, reason in front.refused.items()]
+    for line in terminal.unanswered():
+        why = line.failed or "it is kept, and answered when NanoClaw runs again"
+        problems.append(f"unanswered: {line.text[:SHOWN]} ({why})")
+    if len(problems) > LISTED:
+        problems[LISTED:] = [f"and {len(problems) - LISTED} more"]
+    for problem in problems:
+        print(f"nanoclaw: {problem}", file=sys.stderr)
+    return UNANSWERED if problems else 0
