@@ -167,7 +167,7 @@ _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
 
 def _runtime(config: Config) -> Runtime:
     _log.warning("runtime.process", warning="this runtime isolates nothing: agents run as you, on your files")
-    return ProcessRuntime(grace_s=config.stop_grace_s, allowed=config.process_providers)
+    return ProcessRuntime(config.stop_grace_s, config.process_providers, config.runner_command or None)
 
 
 @frozen
