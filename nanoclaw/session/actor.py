@@ -41,6 +41,10 @@ from nanoclaw.store.projections import central_view
 
 _log = structlog.get_logger()
 
+PATIENCE_S = 0.5
+"""How long a look waits for the runner's lock: the runner's commit, or the alarm, brings the next one."""
+PATIENCE_S = 1.0
+"""How long a look waits for a lock on `outbound.db`; the commit that frees it wakes the session anyway."""
 LAST_LOOK_S = 1.0
 """At shutdown, how long the look at what the stopped runner committed may take."""
 
@@ -132,7 +136,7 @@ def session_recipe(
         structlog.contextvars.bind_contextvars(session=who.session.id)
         async with (
             own_inbound(paths, executor=executor, clock=services.clock, random=services.random) as inbound,
-            open_untrusted(paths.outbound_db, executor) as outbound,
+            open_untrusted(paths.outbound_db, executor, patience_s=PATIENCE_S) as outbound,
             trio.open_nursery() as nursery,
         ):
             await executor.run(partial(create_outbound, paths, owner=None))

@@ -3,7 +3,7 @@
 What is not of the contract's types becomes a `BadRow` with its reason; the next row is read all the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -19,6 +19,8 @@ AckStatus = Literal["processing", "completed", "failed", "released"]
 
 BATCH = 200
 """Rows of `messages_out` taken at a look."""
+MAX_ERROR = 500
+"""Characters of a runner's reason that are kept."""
 
 
 @frozen
@@ -77,7 +79,9 @@ def look(
     )
 
 
-_COLUMNS = "id, seq, kind, channel_type, platform_id, thread_id, content, in_reply_to, deliver_after"
+_TEXTS = ("id", "kind", "channel_type", "platform_id", "thread_id", "content", "in_reply_to", "deliver_after")
+# As bytes: one value that is not UTF-8 would otherwise end the whole look.
+_COLUMNS = ", ".join(["seq", *(f"CAST({name} AS BLOB)" for name in _TEXTS)])
 
 
 def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> list[MessageOut | BadRow]:
@@ -97,30 +101,44 @@ def _by_id(connection: apsw.Connection, ids: Sequence[str]) -> list[MessageOut |
 
 
 def _message(row: tuple[object, ...]) -> MessageOut | BadRow:
-    id_, seq, kind, channel, platform, thread, content, in_reply_to, deliver_after = row
-    if not isinstance(seq, int):
-        return BadRow("bad-seq", 0, "seq is no integer")
-    if not isinstance(id_, str) or not is_component(id_):
-        return BadRow(f"bad-{seq}", seq, f"id {str(id_)[:80]!r} is no name of contract 1")
-    if not isinstance(kind, str) or not isinstance(content, str):
-        return BadRow(id_, seq, "kind or content is no text")
-    optional = (channel, platform, thread, in_reply_to, deliver_after)
-    if not all(value is None or isinstance(value, str) for value in optional):
-        return BadRow(id_, seq, "a column that is text or NULL holds something else")
+    seq = row[0] if isinstance(row[0], int) else 0
     try:
-        due = from_text(str(deliver_after)) if deliver_after else None
-    except ValueError:
-        return BadRow(id_, seq, f"deliver_after {str(deliver_after)[:40]!r} is no time")
-    address = None
-    if channel and platform:
-        address = Address(str(channel), str(platform), str(thread) if thread else None)
-    return MessageOut(id_, seq, kind, address, content, str(in_reply_to) if in_reply_to else None, due)
+        values = dict(zip(_TEXTS, map(_decoded, row[1:]), strict=True))
+        return _checked(seq, values)
+    except UnicodeDecodeError as error:
+        return BadRow(f"bad-{seq}", seq, f"a text is not UTF-8: {error.reason}")
+    except ValueError as error:
+        return BadRow(f"bad-{seq}", seq, str(error))
+
+
+def _decoded(value: object) -> str | None:
+    return value.decode("utf-8") if isinstance(value, bytes) else None
+
+
+def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
+    """The row, if it keeps the contract; raises ValueError with the reason if it does not."""
+    id_, kind, content = (values[name] or "" for name in ("id", "kind", "content"))
+    if not is_component(id_) or id_.startswith("notice-"):
+        raise ValueError(f"id {id_[:80]!r} is no name for a row (contract 1)")
+    if not kind or not content:
+        raise ValueError("kind or content is empty")
+    deliver_after = values["deliver_after"]
+    channel, platform = values["channel_type"], values["platform_id"]
+    return MessageOut(
+        id=id_,
+        seq=seq,
+        kind=kind,
+        address=Address(channel, platform, values["thread_id"] or None) if channel and platform else None,
+        content=content,
+        in_reply_to=values["in_reply_to"] or None,
+        deliver_after=from_text(deliver_after) if deliver_after else None,
+    )
 
 
 def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> list[Ack]:
     rows = connection.execute(
         """
-        SELECT message_id, status, attempt, retry_at, error FROM processing_ack
+        SELECT message_id, status, attempt, CAST(retry_at AS BLOB), CAST(error AS BLOB) FROM processing_ack
         WHERE message_id IN (SELECT value FROM json_each(?))
         """,
         (json_array(open_ids),),
@@ -133,17 +151,20 @@ def _ack(row: tuple[object, ...]) -> Ack | None:
     message_id, status, attempt, retry_at, error = row
     if not isinstance(message_id, str) or status not in get_args(AckStatus):
         return None
-    try:
-        due = from_text(retry_at) if isinstance(retry_at, str) else None
-    except ValueError:
-        due = None
     return Ack(
         message_id,
         status,  # type: ignore[arg-type]  # checked against the Literal above
         attempt if isinstance(attempt, int) else None,
-        due,
-        error[:500] if isinstance(error, str) else None,
+        _time(retry_at),
+        error.decode("utf-8", "replace")[:MAX_ERROR] if isinstance(error, bytes) else None,
     )
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return from_text(value.decode("utf-8")) if isinstance(value, bytes) else None
+    except ValueError:
+        return None
 
 
 def _tool_timeout(connection: apsw.Connection) -> float:

@@ -67,17 +67,17 @@ class _Reception:
 
     intake: Intake
     broken: trio.Event = Factory(trio.Event)
-    _offers: set[trio.CancelScope] = Factory(set)
+    _offers: dict[trio.CancelScope, None] = Factory(dict)
 
     @contextmanager
     def offering(self) -> Iterator[None]:
         """An offer, which ends with this reception."""
         with trio.CancelScope() as scope:
-            self._offers.add(scope)
+            self._offers[scope] = None
             try:
                 yield
             finally:
-                self._offers.discard(scope)
+                del self._offers[scope]
 
     def end(self) -> None:
         """Cut off the offers in flight."""
@@ -103,7 +103,11 @@ class FakeChannel:
     settled: dict[str, Outcome] = field(factory=dict, init=False)
     """What became of the users' messages, by event id."""
     connections: int = field(default=0, init=False)
-    """How often the sending half was opened."""
+    """How often the sending half was opened, or tried to be."""
+    unreachable: int = field(default=0, init=False)
+    """So many further connections fail."""
+    hints_hang: bool = field(default=False, init=False)
+    """Whether the network never answers to typing and settled."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
     _healed: trio.Event = field(factory=trio.Event, init=False)
     _disconnected: trio.Event = field(factory=trio.Event, init=False)
@@ -205,6 +209,9 @@ class FakeChannel:
     async def sender(self) -> AsyncIterator[Sender]:
         """Connect the sending half."""
         self.connections += 1
+        if self.unreachable:
+            self.unreachable -= 1
+            raise NetworkBroke("there is no way to the network")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_break_after, self._disconnected)
             yield _FakeSender(self)
@@ -239,6 +246,12 @@ class FakeChannel:
         if fault == "crash after":
             raise NetworkBroke("after it had the message")
         return receipt
+
+    async def hint(self) -> None:
+        """Let a hint pass, or not."""
+        if self.hints_hang:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
 
     def change(self) -> None:
         """Let those who wait look again."""
@@ -276,11 +289,13 @@ class _FakeSender:
 
     async def typing(self, address: Address) -> None:
         """Note it."""
+        await self.channel.hint()
         self.channel.typing_in.append(address)
         self.channel.change()
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
         """Note it."""
+        await self.channel.hint()
         self.channel.settled[platform_message_id] = outcome
         self.channel.change()
 

@@ -57,6 +57,15 @@ class World:
             yield host
         self.timeline.add("host ended")
 
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await trio.sleep(seconds)
+
+    def kill_runner(self) -> None:
+        """Kill one living runner, drawn by the seed; does nothing where none lives."""
+        if self.runtime.runners:
+            self.random.choice(list(self.runtime.runners.values())).kill()
+
     @contextmanager
     def _wakeups(self) -> Iterator[CommitWakeups]:
         yield CommitWakeups(self.executor)
