@@ -1,0 +1,182 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
+from random import Random
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors import Policy, Supervisor
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.senders import (
+    DELIVERY_TIMEOUT_S,
+    HINT_TIMEOUT_S,
+    RETRY_BURIED_S,
+    OutcomeUnknown,
+    Senders,
+    Settled,
+    Typing,
+    open_senders,
+)
+from nanoclaw.records import Address, Outgoing, TextContent
+from nanoclaw.supervision import Supervision
+from nanoclaw.testing.channel import FakeChannel
+
+A, B = Address("fake", "a"), Address("fake", "b")
+
+
+def to(address: Address, id_: str = "out-1") -> Outgoing:
+    return Outgoing(id_, address, TextContent(id_))
+
+
+@asynccontextmanager
+async def senders(channel: FakeChannel) -> AsyncIterator[tuple[Senders, Supervisor]]:
+    """The senders of one channel, and the supervisor under which they are."""
+    supervision = Supervision(Random(1))
+    async with (
+        supervision.open("host", under=None, policy=Policy()) as root,
+        open_senders({channel.channel_type: channel}, supervision, under=root) as opened,
+    ):
+        yield opened, next(iter(root._nested))
+
+
+async def test_a_receipt_comes_back() -> None:
+    channel = FakeChannel()
+    async with senders(channel) as (found, _):
+        assert (await found.deliver(to(A))).platform_message_id == "fake-1"
+        assert channel.sent == [to(A)]
+
+
+async def test_a_channel_that_is_not_there_took_nothing() -> None:
+    async with senders(FakeChannel()) as (found, _):
+        with pytest.raises(ChannelUnavailable, match="no channel 'tg'"):
+            await found.deliver(to(Address("tg", "a")))
+
+
+async def test_a_refusal_passes_as_it_is_and_crashes_nobody() -> None:
+    channel = FakeChannel()
+    channel.fail("rejected")
+    channel.fail("unavailable")
+    async with senders(channel) as (found, _):
+        with pytest.raises(DeliveryRejected):
+            await found.deliver(to(A))
+        with pytest.raises(ChannelUnavailable):
+            await found.deliver(to(A))
+        await found.deliver(to(A))
+        assert channel.connections == 1
+
+
+async def test_an_attempt_that_breaks_is_of_unknown_outcome_and_the_next_one_is_made() -> None:
+    channel = FakeChannel()
+    channel.fail("crash after")
+    async with senders(channel) as (found, _):
+        with pytest.raises(OutcomeUnknown, match="NetworkBroke"):
+            await found.deliver(to(A))
+        await found.deliver(to(A, "out-2"))
+        assert [one.message_out_id for one in channel.sent] == ["out-1", "out-2"]
+
+
+async def test_an_attempt_that_hangs_is_of_unknown_outcome_after_its_time() -> None:
+    channel = FakeChannel()
+    channel.fail("hang")
+    async with senders(channel) as (found, _):
+        start = trio.current_time()
+        with pytest.raises(OutcomeUnknown, match="did not answer"):
+            await found.deliver(to(A))
+        assert trio.current_time() - start == DELIVERY_TIMEOUT_S
+
+
+async def test_a_chat_that_hangs_holds_no_other_and_its_own_in_order() -> None:
+    channel = FakeChannel()
+    channel.fail("hang", chat="a")
+    async with senders(channel) as (found, _), trio.open_nursery() as nursery:
+        nursery.start_soon(found.deliver, to(A, "first"))
+        await channel.wait_attempts(1)
+        nursery.start_soon(found.deliver, to(A, "second"))
+        await found.deliver(to(B))
+        assert [one.message_out_id for one in channel.sent] == ["out-1"]
+        channel.heal()
+        await channel.wait_for(3)
+        assert [one.message_out_id for one in channel.sent] == ["out-1", "first", "second"]
+
+
+async def test_a_broken_connection_is_opened_again() -> None:
+    channel = FakeChannel()
+    async with senders(channel) as (found, _):
+        await found.deliver(to(A))
+        channel.disconnect()
+        await wait_all_tasks_blocked()
+        await found.deliver(to(A, "out-2"))
+        assert channel.connections == 2
+
+
+async def test_a_channel_that_cannot_connect_is_buried_and_tried_again_later() -> None:
+    channel = FakeChannel()
+    channel.unreachable = 4
+    async with senders(channel) as (found, _):
+        await trio.sleep(RETRY_BURIED_S / 2)
+        with pytest.raises(ChannelUnavailable, match="down"):
+            await found.deliver(to(A))
+        await trio.sleep(RETRY_BURIED_S)
+        await found.deliver(to(A))
+
+
+async def test_an_attempt_that_a_dying_channel_cuts_short_is_of_unknown_outcome() -> None:
+    channel = FakeChannel()
+    channel.fail("hang", times=inf)
+    async with senders(channel) as (found, supervisor), trio.open_nursery() as nursery:
+
+        async def cut_short() -> None:
+            with pytest.raises(OutcomeUnknown):
+                await found.deliver(to(A))
+
+        async def never_begun() -> None:
+            with pytest.raises(ChannelUnavailable):
+                await found.deliver(to(A, "out-2"))
+
+        nursery.start_soon(cut_short)
+        await channel.wait_attempts(1)
+        nursery.start_soon(never_begun)
+        await wait_all_tasks_blocked()
+        supervisor.kill("fake")
+    assert [one.message_out_id for one in channel.attempts] == ["out-1"]
+
+
+async def test_leaving_finishes_the_delivery_in_flight() -> None:
+    channel = FakeChannel()
+    channel.fail("hang")
+    async with trio.open_nursery() as nursery:
+        async with senders(channel) as (found, _):
+            nursery.start_soon(found.deliver, to(A))
+            await channel.wait_attempts(1)
+
+            async def heal_later() -> None:
+                await trio.sleep(5)
+                channel.heal()
+
+            nursery.start_soon(heal_later)
+        assert channel.sent == [to(A)]
+
+
+# -- hints ---------------------------------------------------------------------
+
+
+async def test_hints_arrive_and_are_lost_where_there_is_no_channel() -> None:
+    channel = FakeChannel()
+    async with senders(channel) as (found, _):
+        await found.hint(A, Typing(A))
+        await found.hint(A, Settled(A, "1", "completed"))
+        await found.hint(Address("tg", "a"), Typing(A))
+        assert await channel.wait_settled("1") == "completed"
+        assert channel.typing_in == [A]
+
+
+async def test_a_hint_that_hangs_delays_a_message_by_seconds_only() -> None:
+    channel = FakeChannel()
+    channel.hints_hang = True
+    async with senders(channel) as (found, _):
+        start = trio.current_time()
+        await found.hint(A, Typing(A))
+        await found.deliver(to(A))
+        assert trio.current_time() - start <= HINT_TIMEOUT_S
