@@ -92,8 +92,8 @@ class Keeper:
         try:
             spec = await self.prepare()
             self.death = await self._run(spec)
-        except StartFailed as error:
-            self.death = Death(orderly=False, reason=str(error))
+        except* StartFailed as failed:  # in a group, where it comes out of the nursery
+            self.death = Death(orderly=False, reason=str(failed.exceptions[0]))
         self.state, self._runner = "dead", None
         self._gone.set()
         changed()
@@ -162,7 +162,13 @@ class Keeper:
         delay = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2**self.failures)
         self.failures += 1
         self.not_before = trio.current_time() + delay
-        _log.error("session.runner_failed", reason=reason, failures=self.failures, next_start_in_s=delay)
+        _log.error(
+            "session.runner_failed",
+            reason=reason,
+            failures=self.failures,
+            next_start_in_s=delay,
+            advice="mend what the reason names; messages are kept, and answered by the first runner that works",
+        )
 
     def watch(self, *, claims: bool, tool_timeout_s: float) -> None:
         """Stop a runner that hangs: a claim is open and its heartbeat has not moved for too long."""
