@@ -167,7 +167,7 @@ class Keeper:
             reason=reason,
             failures=self.failures,
             next_start_in_s=delay,
-            advice="mend what the reason names; messages are kept, and answered by the first runner that works",
+            advice="mend what the reason names; messages are kept, the first runner that works answers",
         )
 
     def watch(self, *, claims: bool, tool_timeout_s: float) -> None:
