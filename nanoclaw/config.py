@@ -104,7 +104,18 @@ def load_config(
         }
     )
     paths = {key: _path(home, *found.pop(key, ("default", key))) for key in PATHS}
-    return Config(home, **paths, **{key: _convert(key, *source) for key, source in found.items()})  # type: ignore[arg-type]  # _convert checks each against its field
+    config = Config(home, **paths, **{key: _convert(key, *source) for key, source in found.items()})  # type: ignore[arg-type]  # _convert checks each against its field
+    if config.provider not in config.process_providers:
+        raise ConfigError(_not_isolated(config, *found.get("provider", ("default", ""))))
+    return config
+
+
+def _not_isolated(config: Config, where: str, _value: object) -> str:
+    known = ", ".join(config.process_providers)
+    return (
+        f"{where}: the process runtime isolates nothing, so it runs no provider but {known}; if you want "
+        f"{config.provider!r} all the same, name it in process_providers"
+    )
 
 
 def _from_file(file: Path, *, required: bool) -> dict[str, Source]:
@@ -114,7 +125,11 @@ def _from_file(file: Path, *, required: bool) -> dict[str, Source]:
         if required:
             raise ConfigError(f"{file}: there is no such configuration file") from None
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be read: {error.strerror}; check it, or name another --home or --config"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as TOML: {error}") from error
     for key in table:
         if key not in KEYS + PATHS:

@@ -7,7 +7,7 @@ from typing import Literal
 import structlog
 from attrs import frozen
 
-from actors import Buried, Crash, Event, Policy, Refused, Supervisor, open_supervisor
+from actors import Buried, Crash, Event, Policy, Refusal, Refused, Supervisor, open_supervisor
 
 STOP_WITHIN_S = 10.0
 """A stop that takes longer is cut short."""
@@ -45,8 +45,7 @@ def report(event: Event) -> None:
     """What supervision tells, as log events."""
     match event:
         case Crash():
-            cause, again = event.cause, event.will_restart_in
-            _log.error("actor.crashed", actor=event.actor, exc_info=cause, will_restart_in_s=again)
+            _report_crash(event)
         case Buried():
             _log.error(
                 "actor.buried", actor=event.actor, reason=str(event.cause), retry_after_s=event.retry_after
@@ -55,3 +54,16 @@ def report(event: Event) -> None:
             _log.warning("actor.refused", actor=event.actor, reason=str(event.refusal))
         case _:
             _log.debug(f"actor.{type(event).__name__.lower()}", actor=event.actor)
+
+
+def _report_crash(crash: Crash) -> None:
+    """A traceback where we have made a mistake; where the world has, its sentence, once."""
+    again = crash.will_restart_in
+    if not isinstance(crash.cause, Refusal):
+        _log.error("actor.crashed", actor=crash.actor, exc_info=crash.cause, will_restart_in_s=again)
+    elif again is not None:
+        _log.error("actor.crashed", actor=crash.actor, reason=str(crash.cause), will_restart_in_s=again)
+    else:
+        _log.debug(
+            "actor.crashed", actor=crash.actor, reason=str(crash.cause)
+        )  # its burial or the host's end says it

@@ -104,14 +104,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="no terminal: other channels only")
     parser.add_argument(
         "--drain",
-        type=_seconds,
+        type=seconds,
         default=DRAIN_S,
         metavar="SECONDS",
         help=f"with a pipe, how long to wait for answers at its end; default: {DRAIN_S:g}",
     )
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A duration; argparse names this function where it cannot be read."""
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError("seconds of at least 0 are wanted")

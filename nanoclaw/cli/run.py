@@ -65,7 +65,7 @@ def _verdict(terminal: Terminal, front: Pipe) -> int:
     """Name the lines that stayed unanswered, and why; returns the exit code."""
     problems = [f"line {number} was not sent: {reason}" for number, reason in front.refused.items()]
     for line in terminal.unanswered():
-        why = line.failed or "it is kept, and answered when NanoClaw runs again"
+        why = line.failed or "it is kept for the next run"
         problems.append(f"unanswered: {line.text[:SHOWN]} ({why})")
     if len(problems) > LISTED:
         problems[LISTED:] = [f"and {len(problems) - LISTED} more"]

@@ -133,5 +133,5 @@ class Router:
         try:
             await self._sessions.accept(who, event, trigger=target.engagement == "wake")
         except SessionDown as error:
-            _log.error("routing.parked", session=who.session.id, reason=str(error))
+            _log.warning("routing.parked", session=who.session.id, reason=str(error))
             await self._registry.ask(ParkEvent(who.session.id, dump_event(event), str(error)))

@@ -69,7 +69,9 @@ class Sessions:
             try:
                 await self.ref(who).wait_started()
             except (Crashed, Stopped) as error:
-                _log.error("session.not_resumed", session=who.session.id, reason=str(error))
+                _log.info(
+                    "session.not_resumed", session=who.session.id, reason=str(error)
+                )  # reported already
 
 
 @asynccontextmanager
