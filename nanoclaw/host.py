@@ -35,7 +35,7 @@ from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
 from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.records import Address, Intake
-from nanoclaw.registry import Bootstrap, Registry, registry_recipe
+from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import Conversation, Services, Sessions, open_sessions
@@ -132,8 +132,9 @@ async def _tree(config: Config, channels: Mapping[str, Channel], seams: Seams) -
     async with AsyncExitStack() as stack:
         wakeups = stack.enter_context(seams.wakeups())
         root = await stack.enter_async_context(supervision.open("host", under=None, policy=_ESSENTIAL))
+        changes = Changes()
         registry = root.start(
-            "registry", registry_recipe(config.data, seams.executor, seams.clock, seams.random)
+            "registry", registry_recipe(config.data, seams.executor, seams.clock, seams.random, changes)
         )
         await registry.wait_started()
         central = await stack.enter_async_context(open_reader(config.data / "v2.db", seams.executor))
@@ -146,6 +147,7 @@ async def _tree(config: Config, channels: Mapping[str, Channel], seams: Seams) -
             random=seams.random,
             central=central,
             registry=registry,
+            changes=changes,
             senders=senders,
             runtime=seams.runtime or _runtime(config),
             wakeups=wakeups,

@@ -12,9 +12,11 @@ from nanoclaw.registry.actor import (
     WireChat,
     registry_recipe,
 )
+from nanoclaw.registry.changes import Changes
 
 __all__ = [
     "Bootstrap",
+    "Changes",
     "EnsureChat",
     "EnsureUser",
     "OpenSession",

@@ -24,6 +24,7 @@ from nanoclaw.records import (
     User,
     Wiring,
 )
+from nanoclaw.registry.changes import Changes
 from nanoclaw.seams import Clock, new_id
 from nanoclaw.store import (
     Connection,
@@ -52,6 +53,7 @@ class Registry:
     writer: Writer
     clock: Clock
     random: Random
+    changes: Changes
 
     def new_id(self, prefix: str) -> str:
         """A fresh id for a row."""
@@ -278,14 +280,14 @@ class WireChat:
 
 
 def registry_recipe(
-    data: Path, executor: Executor, clock: Clock, random: Random
+    data: Path, executor: Executor, clock: Clock, random: Random, changes: Changes
 ) -> Callable[[Context[Registry]], AbstractAsyncContextManager[Registry]]:
     """What the registry owns: the lock of the data directory, and the writer of `v2.db`."""
 
     @asynccontextmanager
     async def recipe(_context: Context[Registry]) -> AsyncIterator[Registry]:
         async with own_central(data, executor=executor, clock=clock, random=random) as writer:
-            registry = Registry(writer, clock, random)
+            registry = Registry(writer, clock, random, changes)
             await writer.run(_ensure_install_id, registry)
             yield registry
 

@@ -9,7 +9,7 @@ from nanoclaw.channels.senders import Senders
 from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
-from nanoclaw.registry import Registry
+from nanoclaw.registry import Changes, Registry
 from nanoclaw.seams import Clock
 from nanoclaw.store import Executor, Reader
 from nanoclaw.wakeups import Wakeups
@@ -25,6 +25,7 @@ class Services:
     random: Random
     central: Reader
     registry: Ref[Registry]
+    changes: Changes
     senders: Senders
     runtime: Runtime
     wakeups: Wakeups

@@ -1,0 +1,36 @@
+"""Who is told when the central database changes: sessions, whose projections follow it (contract 4)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from attrs import Factory, define
+
+
+@define(eq=False)
+class Changes:
+    """Watchers by agent group. Callbacks are synchronous and only signal; nothing is said of what changed."""
+
+    _watchers: dict[str, dict[object, Callable[[], None]]] = Factory(dict)
+
+    @contextmanager
+    def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
+        """While open, `changed` is called after commits that touch what the agent group's sessions show."""
+        token = object()
+        watchers = self._watchers.setdefault(agent_group_id, {})
+        watchers[token] = changed
+        try:
+            yield
+        finally:
+            del watchers[token]
+            if not watchers:
+                self._watchers.pop(agent_group_id, None)
+
+    def tell(self, agent_group_id: str) -> None:
+        """One agent group's wirings, destinations, names, roles or sessions have changed. After the commit."""
+        for changed in list(self._watchers.get(agent_group_id, {}).values()):
+            changed()
+
+    def tell_all(self) -> None:
+        """Something that all agent groups may show has changed, such as a chat's name or a global role."""
+        for agent_group_id in list(self._watchers):
+            self.tell(agent_group_id)
