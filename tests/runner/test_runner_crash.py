@@ -71,6 +71,7 @@ async def test_a_turn_interrupted_twice_is_told_all_that_was_sent(world: World) 
     (turn,) = told.turns
     assert [dict(each.content) for each in turn.already_sent] == [{"text": "aside"}, {"text": "aside"}]
     assert turn.messages[0].tries == 2
+    assert world.out("SELECT 1 FROM meta WHERE key = ?", f"continues:{turn.turn_id}") == []
 
 
 async def test_an_interrupted_message_is_taken_again_though_no_try_was_counted(world: World) -> None:

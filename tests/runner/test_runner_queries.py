@@ -78,3 +78,10 @@ def test_a_scan_would_be_noticed(world: World) -> None:
         assert scans(connection, lambda db: db.execute("SELECT * FROM messages_out").fetchall()) == [
             "messages_out"
         ]
+
+
+def test_a_row_that_the_host_has_closed_since_the_look_is_not_taken(world: World) -> None:
+    ids = [world.put(2), world.put(4)]
+    world.host("UPDATE messages_in SET status = 'completed' WHERE id = ?", ids[0])
+    with closing(apsw.Connection(str(world.config.inbound_db))) as connection:
+        assert [row.id for row in inbound.fetch(connection, ids, EPOCH).messages] == ids[1:]

@@ -36,17 +36,23 @@ def test_numbers_are_odd_grow_and_are_never_used_again(steps: Sequence[Step]) ->
 
 async def play(world: World, steps: Sequence[Step]) -> None:
     used: list[object] = []
+    kept: list[object] = []
     top = 0
     for count, jump, death, pruned in steps:
         messages = [world.put(top + jump + 2 * n, '!send_message {"text": "x"}') for n in range(1, count + 1)]
         top += jump + 2 * count
         await serve(world, death, messages)
-        fresh = [seq for seq in of(world.out("SELECT seq FROM messages_out ORDER BY seq")) if seq not in used]
+        fresh = [seq for seq in numbers(world) if seq not in kept]
         check(used, fresh, top if death is None else 0)
         used += fresh
         with world.outbound() as connection:
             connection.execute(f"DELETE FROM messages_out WHERE {pruned}")  # noqa: S608 -- of this file
+        kept = numbers(world)
         world.settle()
+
+
+def numbers(world: World) -> list[object]:
+    return of(world.out("SELECT seq FROM messages_out ORDER BY seq"))
 
 
 async def serve(world: World, death: int | None, messages: Sequence[str]) -> None:

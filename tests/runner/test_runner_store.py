@@ -13,6 +13,7 @@ from agent_runner.lock import own
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.runner import run_runner
+from agent_runner.store import open_outbound
 from tests.runner.world import SCHEMA, Listener, Script, World, leave_hot_journal
 
 # -- ownership -----------------------------------------------------------------
@@ -224,3 +225,17 @@ async def test_a_damaged_file_stops_the_runner_with_a_clear_error(world: World) 
     world.config.outbound_db.unlink()
     with pytest.raises(DatabaseError, match=r"inbound\.db: file is not a database"):
         await run_runner(world.config, world.seams(Listener()))
+
+
+async def test_a_change_that_meets_a_lock_is_made_again_from_the_start(world: World) -> None:
+    tries: list[int] = []
+
+    def change(connection: apsw.Connection) -> None:
+        connection.execute("INSERT INTO meta VALUES (?, '')", (f"try-{len(tries)}",))
+        tries.append(1)
+        if len(tries) < 3:
+            raise apsw.BusyError
+
+    async with open_outbound(world.config.outbound_db, world.executor) as outbound:
+        await outbound.write(change)
+    assert world.out("SELECT key FROM meta") == [("try-2",)]
