@@ -84,8 +84,12 @@ class Untrusted(StoreError):
 
 _SIMPLE: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.BusyError, StoreBusy, "another process keeps it locked; see who has it open"),
-    (apsw.NotADBError, CorruptDatabase, "is not a SQLite database; restore it from a backup"),
-    (apsw.CorruptError, CorruptDatabase, "is damaged; restore it from a backup"),
+    (
+        apsw.NotADBError,
+        CorruptDatabase,
+        "is not a SQLite database; restore it from a backup, or move it away",
+    ),
+    (apsw.CorruptError, CorruptDatabase, "is damaged; restore it from a backup, or move it away"),
     (apsw.FullError, StoreFull, "the disk is full; free some space"),
     (apsw.ReadOnlyError, ReadOnlyStore, "cannot be written; check its permissions and the disk's mount"),
     (apsw.CantOpenError, CannotOpen, "cannot be opened; check that it exists and its permissions"),

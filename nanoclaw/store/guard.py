@@ -178,7 +178,7 @@ async def open_untrusted(  # noqa: PLR0913 -- bounds, by name
     *,
     deadline_s: float = 1.0,
     max_bytes: int = 1 << 30,
-    max_row_bytes: int = 16 << 20,
+    max_row_bytes: int = 48 << 20,
     patience_s: float = LIMIT_S,
     random: Random | None = None,
 ) -> AsyncIterator[UntrustedReader]:

@@ -30,7 +30,7 @@ class Bounds:
     """How much a hostile file may cost: bytes of the file and of a row, seconds a transaction."""
 
     file_bytes: int = 1 << 30
-    row_bytes: int = 16 << 20
+    row_bytes: int = 48 << 20
     deadline_s: float = 1.0
 
 

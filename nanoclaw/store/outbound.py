@@ -19,6 +19,8 @@ AckStatus = Literal["processing", "completed", "failed", "released"]
 
 BATCH = 200
 """Rows of `messages_out` taken at a look."""
+MAX_TEXT = 40 << 20
+"""Bytes of a text; the guard's bound on what SQLite may hold at once is above it."""
 MAX_ERROR = 500
 """Characters of a runner's reason that are kept."""
 
@@ -80,8 +82,16 @@ def look(
 
 
 _TEXTS = ("id", "kind", "channel_type", "platform_id", "thread_id", "content", "in_reply_to", "deliver_after")
-# As bytes: one value that is not UTF-8 would otherwise end the whole look.
-_COLUMNS = ", ".join(["seq", *(f"CAST({name} AS BLOB)" for name in _TEXTS)])
+# As bytes, and of one that is too long its length: otherwise one such value would end the whole look.
+_COLUMNS = ", ".join(
+    [
+        "seq",
+        *(
+            f"iif(octet_length({name}) > {MAX_TEXT}, octet_length({name}), CAST({name} AS BLOB))"
+            for name in _TEXTS
+        ),
+    ]
+)
 
 
 def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> list[MessageOut | BadRow]:
@@ -112,6 +122,8 @@ def _message(row: tuple[object, ...]) -> MessageOut | BadRow:
 
 
 def _decoded(value: object) -> str | None:
+    if isinstance(value, int):
+        raise ValueError(f"a text of {value:,} bytes is longer than {MAX_TEXT:,}; send it as a file")  # noqa: TRY004 -- of the row, not of us
     return value.decode("utf-8") if isinstance(value, bytes) else None
 
 
