@@ -19,12 +19,22 @@ def schema_dir() -> Path:
 
 
 def container_dir() -> Path:
-    """The folder that holds `agent_runner/`; put on PYTHONPATH it makes the runner importable.
+    """The folder of the image's `Dockerfile` and `requirements.txt`.
 
     Raises:
         ResourceMissing: the installation is incomplete.
     """
     return _find("container")
+
+
+def runner_dir() -> Path:
+    """The folder that holds the package `agent_runner`: `container/` in a checkout, else beside `nanoclaw`.
+
+    Raises:
+        ResourceMissing: the installation is incomplete.
+    """
+    checkout = PACKAGE.parent / "container"
+    return checkout if (checkout / "agent_runner").is_dir() else _find("agent_runner").parent
 
 
 def _find(name: str) -> Path:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def _show_all_text() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nanoclaw", description="A personal assistant on your own machine.")
-    parser.add_argument("--version", action="version", version=f"nanoclaw {version('nanoclaw')}")
+    parser.add_argument("--version", action="version", version=f"nanoclaw {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(
         commands.add_parser(
@@ -72,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     return parser
+
+
+def _version() -> str:
+    try:
+        return version("nanoclaw")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 _WHAT = (

@@ -16,7 +16,7 @@ from attrs import Factory, define, frozen
 
 from nanoclaw.containers.protocol import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.containers.stderr import StderrLog
-from nanoclaw.resources import container_dir, schema_dir
+from nanoclaw.resources import PACKAGE, runner_dir, schema_dir
 
 RECOVER_TIMEOUT_S = 30.0
 DRAIN_S = 0.5
@@ -101,8 +101,19 @@ def _environment(spec: RunnerSpec) -> Mapping[str, str]:
         "NANOCLAW_WORKSPACE": str(spec.workspace),
         "NANOCLAW_SCHEMA_DIR": str(schema_dir()),
         "NANOCLAW_LIFELINE": "stdin",
-        "PYTHONPATH": str(container_dir()),
+        "PYTHONPATH": _python_path(),
     }
+
+
+def _python_path() -> str:
+    """Ours, so that the runner finds what we find; absolute, for its working directory is the agent's.
+
+    Where the runner stands beside us it is found as we are; named here, everything installed beside it would
+    come before the standard library.
+    """
+    ours = [os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]  # noqa: PTH100 -- links stay
+    runner = [] if runner_dir() == PACKAGE.parent else [str(runner_dir())]
+    return os.pathsep.join([*runner, *ours])
 
 
 @define(eq=False)
