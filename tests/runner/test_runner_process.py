@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
+import agent_runner
 from tests.runner.world import World, leave_hot_journal
 
 HANG = 20
@@ -21,6 +22,7 @@ def environment(world: World, **more: str) -> dict[str, str]:
     config = world.config
     return {
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(agent_runner.__file__).parents[1]),
         "SESSION_INBOUND_DB_PATH": str(config.inbound_db),
         "SESSION_OUTBOUND_DB_PATH": str(config.outbound_db),
         "SESSION_HEARTBEAT_PATH": str(config.heartbeat),
