@@ -17,7 +17,7 @@ from outcome import Error, Outcome, Value
 
 from actors import Context
 from nanoclaw.containers import RunnerSpec
-from nanoclaw.content import dump_chat, load_event
+from nanoclaw.content import dump_chat, load_parked
 from nanoclaw.records import InboundEvent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.session import record
@@ -34,6 +34,7 @@ from nanoclaw.store import (
     open_untrusted,
     own_inbound,
     parked_events,
+    sessions,
 )
 from nanoclaw.store.inbox import store_attachments
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
@@ -68,6 +69,24 @@ class Accept:
     async def handle_all(cls, actor: "SessionActor", messages: Sequence["Accept"]) -> list[Outcome[bool]]:
         """Store everything that waits, in one commit; a bad one costs no other."""
         return await actor.accept(messages)
+
+
+@frozen
+class Refresh:
+    """The central database has changed: a signal. What changed is read again."""
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Rewrite the projections, follow the session's status."""
+        await actor.refresh()
+
+
+@frozen
+class Replay:
+    """A signal: something was parked for this session."""
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Store it."""
+        await actor.replay_parked()
 
 
 # -- the actor -----------------------------------------------------------------
@@ -113,11 +132,20 @@ class SessionActor:
             platform_message_id=chat.id,
         )
 
+    async def refresh(self) -> None:
+        """Follow the central database: projections (contract 4) and status."""
+        with self.reconciler.under_way():
+            view = await self.services.central.run(central_view, self.who.agent_group.id)
+            session = await self.services.central.run(sessions.get, self.who.session.id)
+            await self.inbound.run(record.project, view, self.who.chat)
+            self.reconciler.change_status(session.status if session else "archived")
+        self.reconciler.carry_on()
+
     async def replay_parked(self) -> None:
         """Store what was accepted while this session could not take it."""
         parked = await self.services.central.run(parked_events.for_session, self.who.session.id)
         if parked:
-            await self.accept([Accept(load_event(event.event)) for event in parked])
+            await self.accept([Accept(*load_parked(event.event)) for event in parked])
             await self.services.registry.ask(RemoveParked([event.id for event in parked]))
             _log.info("session.replayed", events=len(parked))
 
@@ -143,7 +171,7 @@ def session_recipe(
             memory = await inbound.run(record.remember)
             reconciler = Reconciler(
                 services=services,
-                who=who,
+                status=who.session.status,
                 inbound=inbound,
                 outbound=outbound,
                 pending=Pending.of(memory.open, services.config),
@@ -158,7 +186,10 @@ def session_recipe(
                 retire=context.retire,
             )
             actor = SessionActor(services, who, inbound, reconciler)
-            with services.wakeups.watch(paths.outbound_dir, reconciler.wake):
+            with (
+                services.wakeups.watch(paths.outbound_dir, reconciler.wake),
+                services.changes.watch(who.agent_group.id, partial(context.ref.signal, Refresh())),
+            ):
                 nursery.start_soon(reconciler.deliverer.hints)
                 nursery.start_soon(reconciler.deliverer.deliver, reconciler.carry_on)
                 await actor.replay_parked()
@@ -179,9 +210,8 @@ async def _prepare(services: Services, who: Conversation, inbound: Writer) -> Ru
 
 async def _close(reconciler: Reconciler) -> None:
     """Stop the runner, settle its last commits, finish the delivery in flight."""
-    reconciler.keeper.stop("shutdown")
-    await reconciler.keeper.gone()
+    reconciler.close()
+    with trio.move_on_after(LAST_LOOK_S + reconciler.services.config.stop_grace_s):
+        await reconciler.closed.wait()
     reconciler.deliverer.close()
-    with trio.move_on_after(LAST_LOOK_S):
-        await reconciler.go_round()
     await reconciler.deliverer.rested.wait()

@@ -4,7 +4,7 @@ So a session that retires and a message that comes never miss each other.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 import trio
@@ -12,7 +12,7 @@ from attrs import Factory, define
 
 from actors import Bury, Crashed, Policy, Ref, Stopped, Supervisor
 from nanoclaw.records import InboundEvent
-from nanoclaw.session.actor import Accept, SessionActor, session_recipe
+from nanoclaw.session.actor import Accept, Replay, SessionActor, session_recipe
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase
 from nanoclaw.supervision import Supervision
@@ -57,6 +57,11 @@ class Sessions:
             except Stopped as error:
                 raise SessionDown(f"session {who.session.id} is down: {error}") from error
         raise SessionDown(f"session {who.session.id} crashed {ASKS} times: {cause}") from cause
+
+    def replay(self, who: Conversation) -> None:
+        """Something was parked for the session: if it is up by now, it takes it now. Synchronous."""
+        with suppress(Stopped):  # the host is leaving: it is taken at the next start
+            self.ref(who).signal(Replay())
 
     async def resume(self, conversations: Iterable[Conversation]) -> None:
         """Bring sessions to life at start-up: files are recovered, open work goes on, the rest retire."""

@@ -71,7 +71,6 @@ class Keeper:
     """Monotonic; no start before this."""
     _runner: Runner | None = None
     _stopping: str | None = None
-    _gone: trio.Event = Factory(trio.Event)
     _context: Context = Factory(copy_context)
     """Of the session: a runner is not part of the message that had it started."""
 
@@ -84,7 +83,7 @@ class Keeper:
 
         `changed` is called when it is gone; it only signals.
         """
-        self.state, self._stopping, self._gone = "running", None, trio.Event()
+        self.state, self._stopping = "running", None
         self.heartbeat.reset()
         self._context.run(self.nursery.start_soon, self._keep, changed)
 
@@ -95,7 +94,6 @@ class Keeper:
         except* StartFailed as failed:  # in a group, where it comes out of the nursery
             self.death = Death(orderly=False, reason=str(failed.exceptions[0]))
         self.state, self._runner = "dead", None
-        self._gone.set()
         changed()
 
     async def _run(self, spec: RunnerSpec) -> Death:
@@ -106,10 +104,11 @@ class Keeper:
                 nonlocal death
                 death = await self.runtime.run(spec, task_status=task_status)
 
-            self._runner = await nursery.start(keep)
+            runner: Runner = await nursery.start(keep)
+            self._runner = runner
             _log.info("session.runner_started", runtime=self.runtime.name, provider=spec.provider)
             if self._stopping:
-                self._runner.stop()
+                runner.stop()
         return death or Death(orderly=False, reason="the runtime lost it")
 
     def stop(self, why: Literal["idle", "shutdown", "stuck", "quarantine"]) -> None:
@@ -120,14 +119,9 @@ class Keeper:
             if self._runner is not None:
                 self._runner.stop()
 
-    async def gone(self) -> None:
-        """Wait until there is no runner."""
-        if self.state in {"running", "recovering"}:
-            await self._gone.wait()
-
     def recover(self, changed: Callable[[], None]) -> None:
         """Let the runner roll back a hot journal, in a task of its own; then `changed` is called."""
-        self.state, self._gone = "recovering", trio.Event()
+        self.state = "recovering"
         self._context.run(self.nursery.start_soon, self._recover, changed)
 
     async def _recover(self, changed: Callable[[], None]) -> None:
@@ -136,7 +130,6 @@ class Keeper:
         except StartFailed as error:
             self.count_failure(str(error))
         self.state = "dead"
-        self._gone.set()
         changed()
 
     def asked_to_go(self) -> bool:

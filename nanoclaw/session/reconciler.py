@@ -14,15 +14,19 @@ import trio
 from attrs import Factory, define, field
 
 from nanoclaw.channels.protocol import Outcome
+from nanoclaw.records import SessionStatus
 from nanoclaw.session import record
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import SWEEP_S, Keeper
 from nanoclaw.session.pending import Completed, Pending, Retry
 from nanoclaw.session.record import Settlement
-from nanoclaw.session.services import Conversation, Services
-from nanoclaw.store import HotJournal, StoreBusy, StoreError, UntrustedReader, Writer
+from nanoclaw.session.services import Services
+from nanoclaw.store import Connection, HotJournal, StoreBusy, StoreError, UntrustedReader, Writer
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, OpenMessage
 from nanoclaw.store.outbound import BATCH, Look, look
+
+BLIND_S = 1.0
+"""After this it looks again, if what it looked at could not be read."""
 
 _log = structlog.get_logger()
 
@@ -32,7 +36,7 @@ class Reconciler:
     """The state of one session's reconciliation. `retire` is tried when nothing is left to do."""
 
     services: Services
-    who: Conversation
+    status: SessionStatus
     inbound: Writer
     outbound: UntrustedReader
     pending: Pending
@@ -41,12 +45,16 @@ class Reconciler:
     own_seq: int
     retire: Callable[[], bool]
     quarantined: str | None = None
+    closed: trio.Event = Factory(trio.Event)
+    _closing: bool = False
     _woken: trio.Event = Factory(trio.Event)
     _sleep: trio.CancelScope = Factory(trio.CancelScope)
     _active_at: float = field(factory=trio.current_time)
     _useful: bool = False
     """Whether the runner has settled or sent anything since it started."""
     _tool_timeout_s: float = 0.0
+    _blind: bool = False
+    """Whether the last look saw nothing, because a lock or a hot journal was in the way."""
     _under_way: int = 0
     """Rounds and messages being stored: nobody retires meanwhile."""
 
@@ -71,15 +79,28 @@ class Reconciler:
         self._active_at = trio.current_time()
 
     async def run(self) -> None:
-        """Go round whenever woken and at the next due moment, until cancelled."""
-        while True:
+        """Go round whenever woken and at the next due moment; return once closed and without a runner."""
+        while not (self._closing and self.keeper.state == "absent"):
             self._woken = trio.Event()
-            await self.go_round()
+            await self._go_round()
             with trio.CancelScope() as self._sleep:
                 self._sleep.deadline = trio.current_time() + self._sleep_s()
                 await self._woken.wait()
+        self.closed.set()
 
-    async def go_round(self) -> None:
+    def close(self) -> None:
+        """Start no more runners, stop the one there is; `closed` follows when what it left is settled."""
+        self._closing = True
+        self.keeper.stop("shutdown")
+        self.wake()
+
+    def change_status(self, status: SessionStatus) -> None:
+        """The session was paused, archived or made active again; `carry_on` follows."""
+        self.status = status
+        if status != "active":
+            self.keeper.stop("shutdown")
+
+    async def _go_round(self) -> None:
         """One round."""
         with self.under_way():
             self.keeper.watch(claims=bool(self.pending.claimed), tool_timeout_s=self._tool_timeout_s)
@@ -88,38 +109,49 @@ class Reconciler:
         self.carry_on()
 
     async def _looked(self) -> bool:
-        """Look, if that can be; False while a journal has to be rolled back first."""
+        """Look at all there is to see; False while a lock or a hot journal is in the way.
+
+        Raises:
+            StoreError: of `inbound.db`: what was seen cannot be committed, so this incarnation has to end.
+        """
         if self.keeper.state == "recovering":
             return False
-        try:
-            if self.quarantined is None:
-                await self._look()
-        except HotJournal:
-            # The living runner rolls it back; a dead one is run once for it (contract 6).
-            if self.keeper.state == "dead" and self.keeper.may_start():
-                self.keeper.recover(self.wake)
-            return False
-        except StoreBusy as error:
-            _log.warning("session.outbound_locked", reason=str(error))
-            return False
-        except StoreError as error:
-            self._quarantine(error)
-        return True
-
-    async def _look(self) -> None:
-        while self.deliverer.queue.room:
-            seen = await self.outbound.run(
-                partial(
-                    look,
-                    above=self.deliverer.seen_seq,
-                    up_to=self.own_seq + PLAUSIBLE_LEAD,
-                    open_ids=self.pending.ids(),
-                    known_ids=self.deliverer.unread(),
-                )
-            )
+        while self.quarantined is None:
+            seen = await self._seen()
+            if seen is None:
+                break
             await self._take(seen)
             if len(seen.rows) < BATCH:
                 break
+        return not self._blind
+
+    async def _seen(self) -> Look | None:
+        """What the runner committed; None where that cannot be read."""
+        self._blind = False
+        try:
+            return await self.outbound.run(self._look())
+        except HotJournal:
+            self._blind = True
+            # A living runner rolls it back; without one, it is run once for that (contract 6).
+            if self.keeper.state in {"absent", "dead"} and self.keeper.may_start():
+                self.keeper.recover(self.wake)
+        except StoreBusy as error:
+            self._blind = True
+            _log.warning("session.outbound_locked", reason=str(error))
+        except StoreError as error:
+            self._quarantine(error)
+        return None
+
+    def _look(self) -> Callable[[Connection], Look]:
+        """What to read: without room for more rows still the acks."""
+        seen = self.deliverer.seen_seq
+        return partial(
+            look,
+            above=seen,
+            up_to=self.own_seq + PLAUSIBLE_LEAD if self.deliverer.queue.room else seen,
+            open_ids=self.pending.ids(),
+            known_ids=self.deliverer.unread(),
+        )
 
     async def _take(self, seen: Look) -> None:
         """Judge what was seen, commit the judgement with the attempt that starts, then act on it."""
@@ -171,6 +203,8 @@ class Reconciler:
     def carry_on(self) -> None:
         """Start a runner if there is work for one, stop one that is idle, or retire; set the alarm."""
         keeper = self.keeper
+        if self._closing:
+            return
         if keeper.state == "absent" and self._wanted() and keeper.may_start():
             self._active_at = trio.current_time()
             keeper.start(self.wake)
@@ -182,22 +216,22 @@ class Reconciler:
 
     def _wanted(self) -> bool:
         """Whether a runner has something to do, and may."""
-        active = self.quarantined is None and self.who.session.status == "active"
-        return active and self.pending.wanted(self.services.clock.now())
+        may_run = self.quarantined is None and self.status == "active"
+        return may_run and self.pending.wanted(self.services.clock.now())
 
     def _idle_s(self) -> float:
         return 0.0 if self.pending.claimed or self._wanted() else trio.current_time() - self._active_at
 
     def _finished(self) -> bool:
         """Whether the session could as well not live: nothing open, nobody running, nothing under way."""
-        resting = self.keeper.state == "absent" and not self._under_way
-        return resting and not self.pending.messages and self.deliverer.idle
+        resting = self.keeper.state == "absent" and not self._under_way and self.deliverer.idle
+        return resting and (self.status != "active" or not self.pending.messages)
 
     def _sleep_s(self) -> float:
         """Seconds to the next due moment."""
         now = self.services.clock.now()
         moments = [self.deliverer.queue.next_due(now)]
-        waits = [inf]
+        waits = [BLIND_S if self._blind else inf]
         if self.keeper.state == "running":
             waits.append(SWEEP_S)
             if not self.keeper.stopping:
