@@ -26,7 +26,7 @@ class Changes:
                 self._watchers.pop(agent_group_id, None)
 
     def tell(self, agent_group_id: str) -> None:
-        """One agent group's wirings, destinations, names, roles or sessions have changed. After the commit."""
+        """Wirings, destinations, names, roles or sessions of an agent group changed; after the commit."""
         for changed in list(self._watchers.get(agent_group_id, {}).values()):
             changed()
 
