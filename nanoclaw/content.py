@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any, TypeVar, cast
 
 import cattrs
+from attrs import evolve, fields, has
 
 from nanoclaw.records import (
     Attachment,
@@ -14,6 +16,8 @@ from nanoclaw.records import (
     ReactionContent,
     TextContent,
 )
+
+T = TypeVar("T")
 
 
 class BadContent(ValueError):
@@ -51,14 +55,33 @@ def dump_chat(message: ChatMessage) -> str:
     return json.dumps(content, ensure_ascii=False)
 
 
-def dump_event(event: InboundEvent) -> str:
-    """A whole event as JSON, for `parked_events`."""
-    return json.dumps(_JSON.unstructure(event), ensure_ascii=False)
+def dump_parked(event: InboundEvent, *, trigger: bool) -> str:
+    """A whole event as JSON, for `parked_events`, with whether it is to wake an agent."""
+    return json.dumps({**_JSON.unstructure(event), "trigger": trigger}, ensure_ascii=False)
 
 
-def load_event(text: str) -> InboundEvent:
-    """An event as `dump_event` wrote it."""
-    return _JSON.structure(json.loads(text), InboundEvent)
+def load_parked(text: str) -> tuple[InboundEvent, bool]:
+    """An event as `dump_parked` wrote it."""
+    values = json.loads(text)
+    return _JSON.structure(values, InboundEvent), bool(values.get("trigger", True))
+
+
+def storable(value: T) -> T:
+    """A record without lone surrogates, which JSON lets in and no database takes: each becomes a `?`."""
+    return cast("T", _storable(value))
+
+
+def _storable(value: Any) -> object:
+    match value:
+        case str():
+            return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        case tuple():
+            return tuple(_storable(item) for item in value)
+        case _ if has(type(value)):
+            names = [field.name for field in fields(type(value))]
+            return evolve(value, **{name: _storable(getattr(value, name)) for name in names})
+        case _:
+            return value
 
 
 def _object(text: str) -> Mapping[str, object]:

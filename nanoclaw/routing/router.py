@@ -8,7 +8,7 @@ import trio
 from attrs import Factory, define
 
 from actors import ActorError, Ref
-from nanoclaw.content import dump_event
+from nanoclaw.content import dump_parked, storable
 from nanoclaw.records import Address, InboundEvent, NotAccepted, Routed
 from nanoclaw.registry import EnsureChat, EnsureUser, OpenSession, ParkEvent, RecordStranger, Registry
 from nanoclaw.routing.plan import Plan, Target, plan
@@ -16,7 +16,7 @@ from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
 
 MAX_CONCURRENT = 64
-"""Events routed at once, over all channels; the rest wait in their channels."""
+"""Chats whose events are looked up at once; the rest wait their turn."""
 
 _log = structlog.get_logger()
 
@@ -47,17 +47,18 @@ class Router:
         """
         if event.message.is_from_me:
             return Routed(dropped="the message is the assistant's own")
-        async with self._places:
-            try:
-                return await self._route(event)
-            except (StoreError, ActorError) as error:
-                raise NotAccepted(f"the event could not be stored: {error}") from error
+        try:
+            return await self._route(storable(event))
+        except (StoreError, ActorError) as error:
+            raise NotAccepted(f"the event could not be stored: {error}") from error
 
     async def _route(self, event: InboundEvent) -> Routed:
         with self._turns(event.address) as turns:
+            # No yield before the place in the chat's queue: here, too, the order of the offers is kept.
             async with turns.lock:
-                targets, dropped = await self._targets(event)
-                conversations = [(target, await self._conversation(event, target)) for target in targets]
+                async with self._places:
+                    targets, dropped = await self._targets(event)
+                    conversations = [(target, await self._conversation(event, target)) for target in targets]
                 if len(conversations) > 1:
                     return await self._store_all(event, conversations)
             # No yield between the release above and the place in the session's mailbox: the order is kept,
@@ -130,8 +131,11 @@ class Router:
         return Routed(ids, (event.message_id,) * len(ids))
 
     async def _store(self, event: InboundEvent, target: Target, who: Conversation) -> None:
+        trigger = target.engagement == "wake"
         try:
-            await self._sessions.accept(who, event, trigger=target.engagement == "wake")
+            await self._sessions.accept(who, event, trigger=trigger)
         except SessionDown as error:
             _log.warning("routing.parked", session=who.session.id, reason=str(error))
-            await self._registry.ask(ParkEvent(who.session.id, dump_event(event), str(error)))
+            parked = dump_parked(event, trigger=trigger)
+            await self._registry.ask(ParkEvent(who.session.id, parked, str(error)))
+            self._sessions.replay(who)
