@@ -80,9 +80,11 @@ class Reconciler:
 
     async def run(self) -> None:
         """Go round whenever woken and at the next due moment; return once closed and without a runner."""
-        while not (self._closing and self.keeper.state == "absent"):
+        while True:
             self._woken = trio.Event()
             await self._go_round()
+            if self._closing and self.keeper.state == "absent":
+                break
             with trio.CancelScope() as self._sleep:
                 self._sleep.deadline = trio.current_time() + self._sleep_s()
                 await self._woken.wait()

@@ -229,10 +229,10 @@ class FakeChannel:
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Take a message, or meet a fault."""
+        fault = next((t.fault for t in self._troubles if t.meets(outgoing.address)), None)
         self.attempts.append(outgoing)
         self.change()
         await trio.lowlevel.checkpoint()
-        fault = next((t.fault for t in self._troubles if t.meets(outgoing.address)), None)
         match fault:
             case "unavailable":
                 raise ChannelUnavailable("the fake network is down")
