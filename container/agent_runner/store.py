@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 
 from agent_runner.errors import DatabaseError, InboundUnavailableError, RunnerError, StoreBusyError
-from agent_runner.seams import Executor
+from agent_runner.seams import Executor, Lane
 
 T = TypeVar("T")
 Connection = apsw.Connection  # noqa: TID251 -- the runner opens its connections here and nowhere else
@@ -147,7 +147,7 @@ class Writer:
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run `query` on what this runner has committed. Raises StoreBusyError after 5 s, DatabaseError."""
         async with self._lock:
-            return await self._patiently(lambda: query(self._connection))
+            return await self._patiently(lambda: query(self._connection), lane="read")
 
     async def _transact(self, transaction: _Transaction[T]) -> T:
         try:
@@ -158,9 +158,9 @@ class Writer:
         finally:
             roll_back(self._connection)
 
-    async def _patiently(self, call: Callable[[], T]) -> T:
+    async def _patiently(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
         try:
-            return await patiently(lambda: self._executor.run(call, lane="write"))
+            return await patiently(lambda: self._executor.run(call, lane=lane))
         except apsw.Error as error:
             raise _explained(self.path, error) from error
 
