@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-PARTS = ("roundtrip", "cold", "actors")
+PARTS = ("roundtrip", "cold", "actors", "backtoback", "backlog", "burst", "sessions", "ingest")
 Line = tuple[str, float, str]
 
 

@@ -11,7 +11,7 @@ from attrs import Factory, define
 
 from nanoclaw.channels.protocol import Outcome, Repeat, Sender
 from nanoclaw.config import Config
-from nanoclaw.host import Host, open_host
+from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address, ChatMessage, InboundEvent, Outgoing, Receipt
 
@@ -69,14 +69,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def wired_host(home: Path | None = None) -> AsyncIterator[Bench]:
+async def wired_host(*, seams: Seams | None = None) -> AsyncIterator[Bench]:
     """Open it; logs are bound as in production, and written nowhere but for warnings."""
     configure_logging("warning", human=False)
-    with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as fresh:
-        home = home or Path(fresh)
+    with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as folder:
+        home = Path(folder)
         channel = BenchChannel()
         config = Config(home, home / "data", home / "groups", timezone="UTC")
         structlog.contextvars.clear_contextvars()
-        async with open_host(config, channels=[channel]) as host:
+        async with open_host(config, channels=[channel], seams=seams) as host:
             await host.bootstrap(CHAT, "Bench", owner_id=USER, owner_name="User")
             yield Bench(host, channel, home)

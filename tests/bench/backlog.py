@@ -1,0 +1,48 @@
+"""Two hundred messages wait before the runner starts; from its start until all are answered."""
+
+import trio
+from attrs import frozen
+
+from nanoclaw.containers import Death, Runner, RunnerSpec
+from nanoclaw.containers.process import ProcessRuntime
+from nanoclaw.host import Seams
+from tests.bench.loads import burst, event
+from tests.bench.wired import CHAT, wired_host
+
+MESSAGES = 200
+
+
+def run() -> list[tuple[str, float, str]]:
+    return [("backlog200_makespan", trio.run(_measure), "s")]
+
+
+@frozen
+class HeldRuntime:
+    """Starts runners only once it is let."""
+
+    runtime: ProcessRuntime
+    let: trio.Event
+    name: str = "held"
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        await self.let.wait()
+        return await self.runtime.run(spec, task_status=task_status)
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        await self.runtime.recover(spec)
+
+
+async def _measure() -> float:
+    held = HeldRuntime(ProcessRuntime(), trio.Event())
+    async with wired_host(seams=Seams(runtime=held)) as bench, trio.open_nursery() as nursery:
+        events = [event(CHAT, f"m{n}") for n in range(MESSAGES)]
+        nursery.start_soon(burst, bench, events)
+        for one in events:
+            await bench.host.intake.offer(one)
+        start = trio.current_time()
+        held.let.set()
+        for one in events:
+            await bench.channel.waiting[one.event_id].wait()
+        return trio.current_time() - start
