@@ -3,7 +3,7 @@
 So a session that retires and a message that comes never miss each other.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -63,11 +63,12 @@ class Sessions:
         with suppress(Stopped):  # the host is leaving: it is taken at the next start
             self.ref(who).signal(Replay())
 
-    async def resume(self, conversations: Iterable[Conversation]) -> None:
+    async def resume(self, conversations: Sequence[Conversation]) -> None:
         """Bring sessions to life at start-up: files are recovered, open work goes on, the rest retire."""
         async with trio.open_nursery() as nursery:
             for who in conversations:
                 nursery.start_soon(self._resume, who)
+        _log.info("sessions.resumed", sessions=len(conversations))
 
     async def _resume(self, who: Conversation) -> None:
         async with self._resuming:

@@ -9,7 +9,18 @@ import json
 import sys
 from collections.abc import Sequence
 
-PARTS = ("roundtrip", "cold", "actors", "backtoback", "backlog", "burst", "sessions", "ingest")
+PARTS = (
+    "roundtrip",
+    "cold",
+    "actors",
+    "backtoback",
+    "backlog",
+    "burst",
+    "sessions",
+    "ingest",
+    "ready",
+    "idle",
+)
 Line = tuple[str, float, str]
 
 
