@@ -87,9 +87,9 @@ _SIMPLE: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (
         apsw.NotADBError,
         CorruptDatabase,
-        "is not a SQLite database; restore it from a backup, or move it away",
+        "is not a SQLite database; {mend}",
     ),
-    (apsw.CorruptError, CorruptDatabase, "is damaged; restore it from a backup, or move it away"),
+    (apsw.CorruptError, CorruptDatabase, "is damaged; {mend}"),
     (apsw.FullError, StoreFull, "the disk is full; free some space"),
     (apsw.ReadOnlyError, ReadOnlyStore, "cannot be written; check its permissions and the disk's mount"),
     (apsw.CantOpenError, CannotOpen, "cannot be opened; check that it exists and its permissions"),
@@ -110,8 +110,15 @@ def translated(error: apsw.Error, path: Path) -> StoreError:
         return HotJournal(path, "its writer died within a transaction and must be started to roll it back")
     for theirs, ours, advice in _SIMPLE:
         if isinstance(error, theirs):
-            return ours(path, f"{advice} ({error})")
+            return ours(path, f"{advice.replace('{mend}', _mend(path))} ({error})")
     return StoreError(path, f"SQLite failed ({error}); the transaction was rolled back")
+
+
+def _mend(path: Path) -> str:
+    if path.name not in {"inbound.db", "outbound.db"}:
+        return "restore it from a backup"
+    # Both files or none: one alone would repeat what was sent, or forget what was said.
+    return f"restore it from a backup, or move {path.parents[1]} away and begin anew"
 
 
 def translated_os(error: OSError, path: Path) -> StoreError:
