@@ -1,0 +1,125 @@
+"""`nanoclaw run` as a process of its own, with a pipe: what it is given, and what it says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from sqlite3 import connect
+from typing import Any
+
+from attrs import frozen
+
+NANOCLAW = (sys.executable, "-m", "nanoclaw")
+GUARD_S = 60
+"""An upper bound on a hang; nothing waits for it."""
+
+
+@frozen
+class Result:
+    """What a run left behind."""
+
+    code: int
+    output: str
+    stderr: str
+
+    @property
+    def errors(self) -> list[str]:
+        """What it says to people; everything else on stderr has to be JSON."""
+        lines = self.stderr.splitlines()
+        return [line.removeprefix("nanoclaw: ") for line in lines if not line.startswith("{")]
+
+    @property
+    def logs(self) -> list[dict[str, Any]]:
+        """What it says to machines."""
+        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The log lines of one event."""
+        return [log for log in self.logs if log["event"] == event]
+
+
+def environment(**more: str) -> Mapping[str, str]:
+    """The tests' own, without settings of whoever runs them."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("NANOCLAW_")}
+    return {**own, "TZ": "UTC", **more}
+
+
+def run(
+    home: Path,
+    text: str | bytes = b"",
+    *arguments: str,
+    before: Sequence[str] = (),
+    **variables: str,
+) -> Result:
+    """Run to the end of the input; `before` is a program that runs it."""
+    done = subprocess.run(  # noqa: UP022 -- both, apart
+        [*before, *NANOCLAW, "run", "--home", str(home), *arguments],
+        input=text.encode() if isinstance(text, str) else text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**variables),
+        timeout=GUARD_S,
+        check=False,
+    )
+    return _result(done.returncode, done.stdout, done.stderr)
+
+
+def run_until(event: str, home: Path, text: str, *arguments: str, **variables: str) -> Result:
+    """Run with the input left open, until the log tells of an event; then stop it in order."""
+    with running(home, *arguments, **variables) as host:
+        assert host.stdin is not None
+        assert host.stderr is not None
+        host.stdin.write(text.encode())
+        host.stdin.flush()
+        seen = b""
+        while f'"event": "{event}"'.encode() not in seen:
+            line = host.stderr.readline()
+            assert line, seen.decode()
+            seen += line
+        host.send_signal(signal.SIGTERM)
+        output, rest = host.communicate(timeout=GUARD_S)
+        return _result(host.returncode, output, seen + rest)
+
+
+@contextmanager
+def running(home: Path, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A host whose input stays open; killed at the end, if it still runs."""
+    with subprocess.Popen(
+        [*NANOCLAW, "run", "--home", str(home), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**variables),
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_ready(host: subprocess.Popen[bytes]) -> None:
+    """Return once it takes signals and messages."""
+    assert host.stderr is not None
+    next(line for line in host.stderr if b"host.ready" in line)
+
+
+def _result(code: int, output: bytes, stderr: bytes) -> Result:
+    result = Result(code, output.decode(), stderr.decode())
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
+    """What a stranger reads in a database that nobody writes now."""
+    with closing(connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def change(database: Path, sql: str) -> None:
+    """What a stranger does to a database."""
+    with closing(connect(database)) as connection:
+        connection.executescript(sql)

@@ -1,0 +1,254 @@
+"""Bad input, each as a user meets it: one clear error that names what and what to do, and nothing lost."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from nanoclaw import open_host
+from nanoclaw.testing.channel import FakeChannel, wire
+from tests.cli.commands import Result, change, rows, run, run_until
+from tests.host.homes import config
+
+CANNOT_RUN = 2
+
+
+def only_error(result: Result) -> str:
+    """That it could not run, and why; nobody was told anything else."""
+    assert (result.code, result.output) == (CANNOT_RUN, "")
+    assert [log for log in result.logs if log["level"] in {"warning", "error"}] == []
+    [error] = result.errors
+    return error
+
+
+# -- the configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('colour = "red"', "unknown key 'colour'; known are assistant_name, "),
+        ("max_tries = 0", "max_tries: a whole number of at least 1 is wanted, not 0"),
+        ("runtime = ", "cannot be read as TOML: "),
+        (
+            'provider = "gpt"',
+            "provider: the process runtime isolates nothing, so it runs no provider but echo",
+        ),
+        ('timezone = "Mars"', "timezone: 'Mars' is no IANA time zone such as Europe/Berlin"),
+        ("runner_command = 'sh -c \"'", "cannot be split into words: No closing quotation"),
+    ],
+)
+def test_a_bad_configuration_names_file_key_and_what_is_wanted(tmp_path: Path, text: str, error: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    found = only_error(run(tmp_path, "hello\n"))
+    assert found.startswith(f"{tmp_path}/config.toml: ")
+    assert error in found
+
+
+def test_a_bad_option_is_named(tmp_path: Path) -> None:
+    assert only_error(run(tmp_path, b"", "--log-level", "loud")) == (
+        "--log-level: 'loud' is not one of debug, info, warning, error"
+    )
+
+
+# -- the data
+
+
+def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    run(tmp_path)
+    database = tmp_path / "data/v2.db"
+    change(database, "INSERT INTO schema_version VALUES (999, 'from-the-future', '2030')")
+    before = rows(database, "SELECT * FROM schema_version")
+    assert only_error(run(tmp_path, "hello\n")) == (
+        f"{database}: made by a newer NanoClaw: from-the-future; install that version or use another --data"
+    )
+    assert rows(database, "SELECT * FROM schema_version") == before
+
+
+def test_a_foreign_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    database = tmp_path / "data/v2.db"
+    database.parent.mkdir()
+    change(database, "CREATE TABLE songs (title)")
+    before = database.read_bytes()
+    expected = f"{database}: is another program's database; use another --data directory"
+    assert only_error(run(tmp_path, "hello\n")) == expected
+    assert database.read_bytes() == before
+
+
+def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    database = tmp_path / "data/v2.db"
+    database.parent.mkdir()
+    database.write_bytes(b"no database " * 1000)
+    expected = f"{database}: is not a SQLite database; use another --data directory"
+    assert only_error(run(tmp_path, "hello\n")) == expected
+    assert database.read_bytes() == b"no database " * 1000
+
+
+def without_privileges() -> list[str]:
+    """A program that runs another one so that permissions bind it, as they do all but root."""
+    if os.geteuid() != 0:
+        return []
+    setpriv = shutil.which("setpriv")
+    command = [setpriv or "", "--bounding-set=-all", "--inh-caps=-all"]
+    if setpriv is None or subprocess.run([*command, "true"], check=False).returncode != 0:
+        pytest.skip("root is bound by permissions only without its capabilities, and setpriv is missing")
+    return command
+
+
+def test_an_unreadable_database_is_refused(tmp_path: Path) -> None:
+    run(tmp_path)
+    database = tmp_path / "data/v2.db"
+    database.chmod(0)
+    error = only_error(run(tmp_path, "hello\n", before=without_privileges()))
+    assert error.startswith(f"{database}: cannot be opened; check that it exists and its permissions")
+
+
+def test_a_home_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o500)
+    error = only_error(run(home, "hello\n", before=without_privileges()))
+    assert error.startswith(f"{home}/data: cannot be made: Permission denied; make its disk writable")
+
+
+def test_a_data_directory_that_may_not_be_written_is_refused_and_works_again_after(tmp_path: Path) -> None:
+    run(tmp_path)
+    (tmp_path / "data").chmod(0o500)
+    (tmp_path / "data/owner").unlink()
+    error = only_error(run(tmp_path, "hello\n", before=without_privileges()))
+    assert error.startswith(f"{tmp_path}/data/owner: cannot be written; check its permissions and the disk's")
+    (tmp_path / "data").chmod(0o700)
+    assert run(tmp_path, "hello\n").output == "echo: hello\n"
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """The folder on a disk that is mounted read-only."""
+    for options in (["--bind", str(folder), str(folder)], ["-o", "remount,ro,bind", str(folder)]):
+        done = subprocess.run(["mount", *options], stderr=subprocess.PIPE, check=False)  # noqa: S607 -- of the system
+        if done.returncode != 0:
+            pytest.skip(f"mounting is not permitted here: {done.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)  # noqa: S607 -- of the system
+
+
+def test_a_data_directory_on_a_read_only_disk_is_refused_and_works_again_after(tmp_path: Path) -> None:
+    run(tmp_path, "before\n")
+    with read_only(tmp_path / "data"):
+        error = only_error(run(tmp_path, "hello\n"))
+    assert "cannot be written; check its permissions and the disk's mount" in error
+    assert error.startswith(f"{tmp_path}/data/")
+    assert run(tmp_path, "hello\n").output == "echo: hello\n"
+
+
+# -- messages
+
+
+def test_a_message_of_10_mb_is_answered(tmp_path: Path) -> None:
+    text = '"' * 10_000_000  # JSON doubles it
+    result = run(tmp_path, f"{text}\n")
+    assert (result.code, result.errors) == (0, [])
+    assert result.output == f"echo: {text}\n"
+
+
+def test_a_message_that_is_too_long_is_refused_and_the_next_one_is_answered(tmp_path: Path) -> None:
+    result = run(tmp_path, "x" * 40_000_000 + "\nhello\n")
+    assert (result.code, result.output) == (1, "echo: hello\n")
+    assert result.errors == ["line 1 was not sent: it is longer than 16 MiB; split it"]
+
+
+def test_invalid_utf_8_is_refused_and_the_lines_around_it_are_answered(tmp_path: Path) -> None:
+    result = run(tmp_path, b"one\ntw\xff\nthree\n")
+    assert (result.code, result.output) == (1, "echo: one\necho: three\n")
+    assert result.errors == [
+        "line 2 was not sent: byte 3 is not UTF-8; convert the input, with iconv for one"
+    ]
+
+
+# -- runners
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("/no/such/runner --fast", "the runner does not start: /no/such/runner --fast: "),
+        (f"{sys.executable} -c 'raise SystemExit(\"no key\")'", "the runner ended with status 1\n  no key"),
+    ],
+)
+def test_a_runner_that_does_not_work_is_explained_and_a_good_one_answers_later(
+    tmp_path: Path, command: str, reason: str
+) -> None:
+    result = run_until("session.runner_failed", tmp_path, "hello\n", NANOCLAW_RUNNER_COMMAND=command)
+    assert result.code == 1
+    assert result.errors == ["unanswered: hello (it is kept for the next run)"]
+    first, *_ = [log for log in result.logs if log["level"] == "error"]
+    assert first["event"] == "session.runner_failed"
+    assert first["reason"].startswith(reason)
+    assert first["advice"].startswith("mend what the reason names; messages are kept")
+    assert run(tmp_path, "again\n").output == "echo: hello\necho: again\n"
+
+
+# -- a session's file
+
+
+def inbound_of(home: Path, session: str = "*") -> Path:
+    [file] = home.glob(f"data/sessions/*/{session}/inbound/inbound.db")
+    return file
+
+
+def corrupt(file: Path) -> bytes:
+    """Damage a file; what it was."""
+    sound = file.read_bytes()
+    file.write_bytes(b"\xa5" * 2000 + sound[2000:])
+    return sound
+
+
+def test_a_corrupt_inbound_db_is_named_once_and_what_was_said_is_answered_after_repair(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, "before\n")
+    file = inbound_of(tmp_path)
+    sound = corrupt(file)
+    result = run_until("routing.parked", tmp_path, "hello\n")
+    assert (result.code, result.errors) == (1, ["unanswered: hello (it is kept for the next run)"])
+    [error] = [log for log in result.logs if log["level"] == "error"]
+    advice = f"restore it from a backup, or move {file.parents[1]} away and begin anew"
+    assert error["reason"].startswith(f"{file}: is not a SQLite database; {advice}")
+    file.write_bytes(sound)
+    assert run(tmp_path, "again\n").output == "echo: hello\necho: again\n"
+
+
+def test_a_corrupt_session_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
+    run(tmp_path, "before\n")
+    file = inbound_of(tmp_path)
+    corrupt(file)
+    run_until("routing.parked", tmp_path, "hello\n")
+    file.parents[1].rename(tmp_path / "corrupt")
+    assert run(tmp_path, "again\n").output == "echo: hello\necho: again\n"
+
+
+async def test_a_corrupt_inbound_db_costs_its_own_session_and_no_other(tmp_path: Path) -> None:
+    channel, sessions = FakeChannel(), list[str]()
+    with trio.fail_after(30):
+        async with open_host(config(tmp_path), channels=[channel]) as host:
+            for chat in ("sick", "well"):
+                await wire(host, channel.address(chat))
+                routed = await channel.say("hello", chat=chat, event_id=chat)
+                sessions.extend(routed.session_ids)
+                await channel.reply_to(chat)
+        file = inbound_of(tmp_path, sessions[0])
+        sound = corrupt(file)
+        async with open_host(config(tmp_path), channels=[channel]):
+            await channel.say("again", chat="sick", event_id="parked")  # accepted, though nobody can answer
+            await channel.say("again", chat="well", event_id="served")
+            assert (await channel.reply_to("served")).address.platform_id == "well"
+        file.write_bytes(sound)
+        async with open_host(config(tmp_path), channels=[channel]):
+            assert (await channel.reply_to("parked")).address.platform_id == "sick"

@@ -1,0 +1,91 @@
+import os
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nanoclaw.cli.first_run import prepare_home
+from nanoclaw.config import Config, ConfigError, load_config
+from tests.cli.commands import rows, run
+
+CENTRAL = ("users", "user_roles", "agent_groups", "messaging_groups", "messaging_group_agents", "sessions")
+
+
+def central(home: Path) -> dict[str, list[tuple[object, ...]]]:
+    """The host's rows; `last_active` is what a session does, not what a start does."""
+    found = {table: rows(home / "data/v2.db", f"SELECT * FROM {table}") for table in (*CENTRAL, "meta")}  # noqa: S608 -- constants
+    found["sessions"] = rows(home / "data/v2.db", "SELECT id, agent_group_id, created_at FROM sessions")
+    return found
+
+
+def test_the_first_run_makes_an_owner_an_agent_and_the_terminals_chat(tmp_path: Path) -> None:
+    run(tmp_path)
+    made = central(tmp_path)
+    assert [row[0] for row in made["users"]] == ["cli:local"]
+    assert [row[:2] for row in made["user_roles"]] == [("cli:local", "owner")]
+    assert [row[2] for row in made["agent_groups"]] == ["main"]
+    assert [row[1:3] for row in made["messaging_groups"]] == [("cli", "terminal")]
+    assert len(made["messaging_group_agents"]) == 1
+    assert {key for key, _ in made["meta"]} == {"install_id", "bootstrapped_at"}
+
+
+def test_later_runs_change_nothing(tmp_path: Path) -> None:
+    run(tmp_path, "first\n")
+    files = [tmp_path / "config.toml", tmp_path / "groups/main/workspace/CLAUDE.md"]
+    (tmp_path / "groups/main/workspace/CLAUDE.md").write_text("my own words")
+    before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files], central(tmp_path)
+    run(tmp_path, "second\n")
+    assert ([(file.read_bytes(), file.stat().st_mtime_ns) for file in files], central(tmp_path)) == before
+
+
+def test_notes_that_the_user_removed_stay_removed(tmp_path: Path) -> None:
+    run(tmp_path)
+    notes = tmp_path / "groups/main/workspace/CLAUDE.md"
+    notes.unlink()
+    run(tmp_path)
+    assert not notes.exists()
+
+
+def test_everything_is_its_users_alone(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        run(tmp_path / "home", "hello\n")
+    finally:
+        os.umask(umask)
+    for path in (tmp_path / "home", *(tmp_path / "home").rglob("*")):
+        wanted = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.lstat().st_mode) == wanted, path
+
+
+def configuration(home: Path, runtime: str = "process") -> Config:
+    return load_config(home=home, flags={"runtime": runtime}, environ={})
+
+
+def test_the_configuration_that_is_written_names_the_runtime_and_is_read_again(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    prepare_home(config, write_config=True)
+    text = (tmp_path / "config.toml").read_text()
+    assert tomllib.loads(text) == {"runtime": "process"}
+    assert load_config(home=tmp_path, environ={}) == config
+    commented = "\n".join(line.removeprefix("# ") for line in text.splitlines() if " = " in line)
+    assert set(tomllib.loads(commented)) == {"runtime", "provider", "timezone", "log_level"}
+
+
+def test_a_configuration_named_by_its_user_leaves_the_home_without_one(tmp_path: Path) -> None:
+    prepare_home(configuration(tmp_path), write_config=False)
+    assert not (tmp_path / "config.toml").exists()
+
+
+def test_what_a_first_run_left_half_written_is_written_again(tmp_path: Path) -> None:
+    (tmp_path / ".config.toml.partial").write_text("runt")
+    prepare_home(configuration(tmp_path), write_config=True)
+    assert tomllib.loads((tmp_path / "config.toml").read_text()) == {"runtime": "process"}
+    assert not (tmp_path / ".config.toml.partial").exists()
+
+
+def test_a_home_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()
+    config = Config(tmp_path / "home", tmp_path / "data", tmp_path / "groups")
+    with pytest.raises(ConfigError, match=r"home: cannot be made: File exists; .* choose another place"):
+        prepare_home(config, write_config=True)

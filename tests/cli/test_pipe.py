@@ -1,0 +1,104 @@
+import os
+import signal
+from pathlib import Path
+
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nanoclaw.channels import pipe
+from tests.cli.commands import GUARD_S, rows, run, running, wait_ready
+
+
+def test_each_line_is_a_message_and_each_answer_is_printed(tmp_path: Path) -> None:
+    result = run(tmp_path, "one\n\n  two  \r\nthree\n")
+    assert (result.code, result.errors) == (0, [])
+    assert result.output == "echo: one\necho: two\necho: three\n"
+
+
+def test_what_cannot_be_answered_in_time_is_named_and_answered_by_the_next_run(tmp_path: Path) -> None:
+    late = run(tmp_path, "too late\n", "--drain", "0")
+    assert late.code == 1
+    assert late.errors == ["unanswered: too late (it is kept for the next run)"]
+    assert run(tmp_path, "now\n").output == "echo: too late\necho: now\n"
+
+
+def test_a_long_list_of_unanswered_messages_is_cut(tmp_path: Path) -> None:
+    result = run(tmp_path, "x\n" * 30, "--drain", "0")
+    assert len(result.errors) == 21
+    assert result.errors[-1] == "and 10 more"
+
+
+def test_without_input_it_stops_at_once(tmp_path: Path) -> None:
+    assert run(tmp_path).code == 0
+
+
+def test_where_nobody_reads_the_answers_it_says_what_stayed_unanswered(tmp_path: Path) -> None:
+    with running(tmp_path) as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        assert host.stderr is not None
+        host.stdout.close()
+        host.stdin.write(b"hello\n")
+        host.stdin.flush()
+        next(line for line in host.stderr if b"delivery.postponed" in line)
+        host.send_signal(signal.SIGTERM)
+        plain = [line for line in host.stderr.read().decode().splitlines() if not line.startswith("{")]
+        assert plain == ["nanoclaw: unanswered: hello (it is kept for the next run)"]
+        assert host.wait(GUARD_S) == 1
+
+
+def test_a_signal_stops_it_in_order(tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with running(tmp_path) as host:
+            wait_ready(host)
+            host.send_signal(number)
+            assert host.wait(10) == 0
+
+
+def test_without_a_terminal_it_runs_until_told_to_stop(tmp_path: Path) -> None:
+    with running(tmp_path, "--headless") as host:
+        assert host.stdin is not None
+        host.stdin.close()  # is nobody's end
+        wait_ready(host)
+        host.send_signal(signal.SIGTERM)
+        assert host.wait(10) == 0
+        assert rows(tmp_path / "data/v2.db", "SELECT count(*) FROM messaging_groups") == [(1,)]
+
+
+def test_a_second_host_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    with running(tmp_path) as first:
+        wait_ready(first)
+        second = run(tmp_path, "hello\n")
+        assert (second.code, second.output) == (2, "")
+        [error] = second.errors
+        assert f"process {first.pid} owns it; stop that one first" in error
+        assert first.poll() is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.binary(max_size=12).filter(lambda line: b"\n" not in line)), st.booleans())
+def test_lines_are_the_input_cut_at_line_ends_but_for_those_too_long(lines: list[bytes], ended: bool) -> None:  # noqa: FBT001 -- hypothesis gives it
+    sent = b"\n".join(lines) + (b"\n" if ended else b"")
+    expected = sent.split(b"\n")
+    assert list(_read(sent)) == [line if len(line) <= 8 else None for line in expected[:-1]] + (
+        [expected[-1] if len(expected[-1]) <= 8 else None] if expected[-1] else []
+    )
+
+
+def _read(sent: bytes) -> list[bytes | None]:
+    async def main() -> list[bytes | None]:
+        reader, writer = os.pipe()
+        with open(writer, "wb") as stream:  # noqa: ASYNC230, PTH123 -- a descriptor; the pipe has room
+            stream.write(sent)
+        try:
+            return [line async for line in pipe._lines(reader)]
+        finally:
+            os.close(reader)
+
+    before = pipe.MAX_LINE, pipe.CHUNK
+    pipe.MAX_LINE, pipe.CHUNK = 8, 5
+    try:
+        return trio.run(main)
+    finally:
+        pipe.MAX_LINE, pipe.CHUNK = before
