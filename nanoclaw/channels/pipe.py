@@ -8,7 +8,8 @@ from typing import TextIO
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.terminal import Terminal, harmless
+from nanoclaw.channels.desk import Speaker
+from nanoclaw.channels.terminal import harmless
 from nanoclaw.records import NotAccepted
 
 MAX_LINE = 16 * 1024 * 1024
@@ -24,7 +25,7 @@ class Pipe:
     refused: dict[int, str] = Factory(dict)
     """Lines that became no messages, by number, with the reason and what to do."""
 
-    async def read(self, terminal: Terminal) -> None:
+    async def read(self, speaker: Speaker) -> None:
         """Say line after line, each stored before the next one is read."""
         if sys.stdin is None:  # closed by whoever started us; another file may have its number by now
             return
@@ -33,7 +34,7 @@ class Pipe:
             number += 1
             text = self._decoded(number, line)
             if text:
-                await self._say(terminal, number, text)
+                await self._say(speaker, number, text)
 
     def _decoded(self, number: int, line: bytes | None) -> str | None:
         if line is None:
@@ -47,9 +48,9 @@ class Pipe:
             )
             return None
 
-    async def _say(self, terminal: Terminal, number: int, text: str) -> None:
+    async def _say(self, speaker: Speaker, number: int, text: str) -> None:
         try:
-            await terminal.say(text)
+            await speaker.say(text)
         except NotAccepted as error:
             self.refused[number] = f"{error}; send it again once that is mended"
 

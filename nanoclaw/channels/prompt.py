@@ -24,7 +24,8 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.validation import ValidationError, Validator
 
-from nanoclaw.channels.terminal import Terminal, harmless
+from nanoclaw.channels.desk import Speaker
+from nanoclaw.channels.terminal import harmless
 from nanoclaw.records import NotAccepted
 
 QUIT_S = 1.0
@@ -44,12 +45,12 @@ class Prompt:
     _typing: bool = False
     _leaving: bool = False
 
-    async def read(self, terminal: Terminal) -> None:
+    async def read(self, speaker: Speaker) -> None:
         """Say what is typed, each message stored before the next; return at Ctrl-C, Ctrl-D or a hang-up."""
         said, lines = trio.open_memory_channel[str](100_000)
         with _left_as_found(sys.stdin.fileno()), _taken_over(self._above):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._say, terminal, lines)
+                nursery.start_soon(self._say, speaker, lines)
                 async with said:
                     await self._converse(said.send_nowait)
 
@@ -63,10 +64,10 @@ class Prompt:
             self._typing = on
             self._above.in_prompt(_redraw)
 
-    async def _say(self, terminal: Terminal, lines: trio.MemoryReceiveChannel[str]) -> None:
+    async def _say(self, speaker: Speaker, lines: trio.MemoryReceiveChannel[str]) -> None:
         async for line in lines:
             try:
-                routed = await terminal.say(line)
+                routed = await speaker.say(line)
                 problem = routed.dropped and f"nobody answers this: {routed.dropped}"
             except NotAccepted as error:
                 problem = f"not sent: {error}; once that is mended, arrow-up brings your message back"

@@ -1,14 +1,21 @@
-"""The terminal's chat: what its two front ends have in common, which are `prompt` (a person) and `pipe`."""
+"""The terminal's chat, the channel `cli`: one chat, one user, and whoever attends it.
+
+That is the host's own front end, if it has one (`prompt` for a person, `pipe` otherwise), and any number of
+visitors over the control socket. A reply goes to who said what it answers, any other message to all.
+"""
 
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import Protocol
 
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
+from nanoclaw.channels.desk import Desk, FrontEnd, Line
+from nanoclaw.channels.guest import Guest
 from nanoclaw.channels.protocol import ChannelUnavailable, Outcome, Repeat, Sender
 from nanoclaw.records import (
     Address,
@@ -22,59 +29,63 @@ from nanoclaw.records import (
     Receipt,
     Routed,
 )
-from nanoclaw.seams import new_id
 
 CHAT = Address("cli", "terminal")
 CHAT_NAME = "Terminal"
 USER_ID = "cli:local"
 USER_NAME = "You"
+MAX_UNSEEN, MAX_UNSEEN_SIZE = 1000, 32 * 1024 * 1024
+"""Messages, and characters in all, that are kept while nobody attends; with more the chat is unavailable."""
 
 
-class FrontEnd(Protocol):
-    """A place where lines come from and replies are shown."""
+class Attendant(Protocol):
+    """Somebody at the terminal."""
 
-    async def read(self, terminal: "Terminal") -> None:
-        """Say each line on the terminal; return at the end of input."""
+    async def show(self, text: str, answers: str | None) -> None:
+        """Show a message; `answers` is the line of this attendant that it answers, if it does.
+
+        Raises:
+            OSError: nobody can see it here any more.
+        """
         ...
 
-    async def show(self, text: str) -> None:
-        """Show a reply; raises OSError where nobody can see it any more."""
+    def work(self) -> None:
+        """The agent is at work."""
         ...
 
-    def typing(self, *, on: bool) -> None:
-        """Show that the agent is at work, or no longer."""
+    def settled(self, id_: str, failed: str | None) -> None:
+        """A line of this attendant is done with; `failed` says why there will be no answer."""
         ...
-
-
-@define(eq=False)
-class Line:
-    """A message that was said and is not done with, or that came to nothing."""
-
-    text: str
-    answered: bool = False
-    failed: str | None = None
-    """Why there will be no answer."""
 
 
 @define(eq=False)
 class Terminal:
-    """The channel `cli`: one chat, one user. Reading begins when `open` is called."""
+    """The channel. Lines are taken once `open` is called; `front` None: nobody but visitors attends."""
 
-    front: FrontEnd
+    front: FrontEnd | None
     random: Random
     channel_type: str = CHAT.channel_type
     repeat: Repeat = "again"
-    lines: dict[str, Line] = Factory(dict)
-    """By the id of their events, in the order in which they were said."""
     finished: trio.Event = Factory(trio.Event)
-    """Set at the end of input."""
+    """Set at the end of the front end's input."""
+    unseen: deque[str] = Factory(deque)
+    """What came while nobody attended, for the next one who listens."""
+    desk: Desk | None = field(init=False, default=Factory(lambda self: self._own_desk(), takes_self=True))
+    """The front end's."""
+    _attendants: list[Attendant] = field(
+        init=False, default=Factory(lambda self: [self.desk] if self.desk else [], takes_self=True)
+    )
+    _askers: dict[str, Attendant] = Factory(dict)
+    """Who said the lines that are not done with, by their ids."""
     _opened: trio.Event = Factory(trio.Event)
-    _changed: trio.Event = Factory(trio.Event)
+    _ready: trio.Event = Factory(trio.Event)
     _intakes: list[Intake] = Factory(list)
-    _working: bool = False
+
+    def _own_desk(self) -> Desk | None:
+        return None if self.front is None else Desk(self.front, self.random, self.say)
 
     def open(self) -> None:
-        """The chat is wired: begin to read."""
+        """The chat is wired: begin to take lines."""
         self._opened.set()
 
     @asynccontextmanager
@@ -86,51 +97,102 @@ class Terminal:
         """Read until the end of input."""
         await self._opened.wait()
         self._intakes = [intake]
-        if not self.finished.is_set():
-            await self.front.read(self)
+        self._ready.set()
+        if self.front is not None and self.desk is not None and not self.finished.is_set():
+            await self.front.read(self.desk)
             self.finished.set()
 
-    async def say(self, text: str) -> Routed:
-        """Offer one line as a message; returns when it is on disk.
+    @contextmanager
+    def visit(self) -> Iterator[Guest]:
+        """Attend the chat while the context is open; what did not arrive is kept for the next one."""
+        guest = Guest(self.random, self.say, self._take_unseen)
+        self._attendants.append(guest)
+        try:
+            yield guest
+        finally:
+            self._attendants.remove(guest)
+            self._askers = {id_: asker for id_, asker in self._askers.items() if asker is not guest}
+            self.unseen.extend(guest.not_arrived())
+
+    # -- what is said
+
+    async def say(self, asker: Attendant, id_: str, text: str) -> Routed:
+        """Offer one line as a message; returns when it is on disk. What becomes of it, its asker hears.
 
         Raises:
             NotAccepted: it could not be stored.
         """
-        event_id = new_id("line", self.random)
-        line = self.lines[event_id] = Line(text)
-        message = ChatMessage(event_id, text, USER_NAME, USER_ID)
+        await self._ready.wait()
+        self._askers[id_] = asker
+        message = ChatMessage(id_, text, USER_NAME, USER_ID)
         try:
-            routed = await self._intakes[0].offer(InboundEvent(CHAT, event_id, message, chat_name=CHAT_NAME))
+            routed = await self._intakes[0].offer(InboundEvent(CHAT, id_, message, chat_name=CHAT_NAME))
         except NotAccepted:
-            del self.lines[event_id]
+            self._askers.pop(id_, None)
             raise
-        line.failed = routed.dropped
-        self.change()
+        if routed.dropped:
+            self._askers.pop(id_, None)
         return routed
 
-    def work(self) -> None:
-        """The agent is at work."""
-        self._working = True
-        self.front.typing(on=True)
-
-    def change(self) -> None:
-        """Something became of a line. Nobody tells when the agent rests: it does when no line is open."""
-        self._working = self._working and any(self._open())
-        self.front.typing(on=self._working)
-        self._changed.set()
-        self._changed = trio.Event()
-
     async def settle(self) -> None:
-        """Wait until every line is done with."""
-        while any(self._open()):
-            await self._changed.wait()
-
-    def _open(self) -> list[Line]:
-        return [line for line in self.lines.values() if line.failed is None]
+        """Wait until every line of the front end is done with."""
+        if self.desk is not None:
+            await self.desk.settle()
 
     def unanswered(self) -> list[Line]:
-        """Lines without an answer, or whose answer was that there is none."""
-        return [line for line in self.lines.values() if line.failed is not None or not line.answered]
+        """Lines of the front end without an answer, or whose answer was that there is none."""
+        return [] if self.desk is None else self.desk.unanswered()
+
+    # -- what is shown
+
+    async def show(self, text: str, answers: str | None) -> None:
+        """Show a message to who asked, else to all; what nobody can see now is kept.
+
+        Raises:
+            ChannelUnavailable: the terminal is gone, or nobody attends and enough is kept.
+        """
+        asker = self._askers.get(answers or "")
+        others = [attendant for attendant in self._attendants if attendant is not asker]
+        if asker is not None and await _shown([asker], text, answers):
+            return
+        if not await _shown(others, text, None):
+            self._keep(text)
+
+    def _keep(self, text: str) -> None:
+        if self.front is not None:
+            raise ChannelUnavailable("the terminal is gone")
+        if len(self.unseen) >= MAX_UNSEEN or len(text) + sum(map(len, self.unseen)) > MAX_UNSEEN_SIZE:
+            waiting = f"{len(self.unseen)} messages wait already for somebody at the terminal"
+            raise ChannelUnavailable(f"{waiting}; `nanoclaw chat` shows them")
+        self.unseen.append(text)
+
+    def _take_unseen(self) -> list[str]:
+        unseen, self.unseen = list(self.unseen), deque()
+        return unseen
+
+    def work(self) -> None:
+        """The agent is at work, for whoever has asked something; after a restart nobody has."""
+        asked = dict.fromkeys(self._askers.values())
+        for attendant in asked or self._attendants:
+            attendant.work()
+
+    def settled(self, id_: str, failed: str | None) -> None:
+        """A line is done with."""
+        asker = self._askers.pop(id_, None)
+        if asker is not None:
+            asker.settled(id_, failed)
+
+
+async def _shown(attendants: Iterable[Attendant], text: str, answers: str | None) -> bool:
+    """Show it to each; whether anybody saw it."""
+    seen = False
+    for attendant in list(attendants):
+        try:
+            await attendant.show(text, answers)
+        except OSError:
+            continue
+        seen = True
+    return seen
 
 
 @frozen
@@ -143,16 +205,9 @@ class TerminalSender:
         """Show one message.
 
         Raises:
-            ChannelUnavailable: the output is closed.
+            ChannelUnavailable: nobody can see it, and it cannot be kept.
         """
-        try:
-            await self.terminal.front.show(render(outgoing))
-        except OSError as error:
-            raise ChannelUnavailable(f"the terminal is gone: {error.strerror}") from error
-        line = self.terminal.lines.get(outgoing.in_reply_to or "")
-        if line is not None:
-            line.answered = True
-        self.terminal.change()
+        await self.terminal.show(render(outgoing), outgoing.in_reply_to)
         return Receipt(outgoing.message_out_id)
 
     async def typing(self, _address: Address) -> None:
@@ -161,12 +216,8 @@ class TerminalSender:
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
         """Note that a line is done with."""
-        lines = self.terminal.lines
-        if outcome == "completed":
-            lines.pop(platform_message_id, None)
-        elif platform_message_id in lines:
-            lines[platform_message_id].failed = "the agent gave up on it"
-        self.terminal.change()
+        failed = None if outcome == "completed" else "the agent gave up on it"
+        self.terminal.settled(platform_message_id, failed)
 
 
 def render(outgoing: Outgoing) -> str:

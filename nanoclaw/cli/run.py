@@ -7,8 +7,9 @@ from secrets import SystemRandom
 
 import trio
 
+from nanoclaw.channels.desk import FrontEnd
 from nanoclaw.channels.pipe import Pipe
-from nanoclaw.channels.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, FrontEnd, Terminal
+from nanoclaw.channels.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.config import Config
 from nanoclaw.host import open_host
 
