@@ -53,7 +53,7 @@ class Runtime(Protocol):
         ...
 
     async def run(
-        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+        self, spec: RunnerSpec, /, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
         """Start a runner, report it started, and return when it is gone; on cancellation it is stopped first.
 
@@ -62,7 +62,7 @@ class Runtime(Protocol):
         """
         ...
 
-    async def recover(self, spec: RunnerSpec) -> None:
+    async def recover(self, spec: RunnerSpec, /) -> None:
         """Let the runner, as its own user, roll back a hot journal of `outbound.db` (contract 6).
 
         Raises:

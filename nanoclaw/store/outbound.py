@@ -81,7 +81,16 @@ def look(
     )
 
 
-_TEXTS = ("id", "kind", "channel_type", "platform_id", "thread_id", "content", "in_reply_to", "deliver_after")
+_TEXTS: tuple[str, ...] = (
+    "id",
+    "kind",
+    "channel_type",
+    "platform_id",
+    "thread_id",
+    "content",
+    "in_reply_to",
+    "deliver_after",
+)
 # As bytes, and of one that is too long its length: otherwise one such value would end the whole look.
 _COLUMNS = ", ".join(
     [
