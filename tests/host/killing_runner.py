@@ -1,0 +1,60 @@
+"""A runner that kills itself at a commit, once: `killing_runner.py MARK KILL [recover]`.
+
+KILL is `before:N` or `after:N`, counting commits, or `hot:N`: when the N-th journal is about to be removed,
+so that it stays behind, hot. MARK is a file that says that it happened; from then on this is our runner.
+With `every:N` it dies before the N-th commit each time.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import apsw
+
+from agent_runner import main, system
+
+MARK, KILL = Path(sys.argv[1]), sys.argv[2]
+
+
+def die_if(here: str) -> None:
+    if here == KILL and (here.startswith("every") or not MARK.exists()):
+        MARK.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KillingExecutor(system.ThreadExecutor):
+    """Kills the process before or after a commit."""
+
+    begun = 0
+
+    def before_commit(self, path: Path) -> None:
+        del path
+        KillingExecutor.begun += 1
+        die_if(f"every:{KillingExecutor.begun}")
+        die_if(f"before:{KillingExecutor.begun}")
+
+    def after_commit(self, path: Path) -> None:
+        del path
+        die_if(f"after:{KillingExecutor.begun}")
+
+
+class KillingFiles(apsw.VFS):
+    """Kills the process when everything is written and only the journal's removal is left."""
+
+    removed = 0
+
+    def __init__(self) -> None:
+        super().__init__("killing", base="", makedefault=True)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802, FBT001 -- apsw's
+        if filename.endswith("outbound.db-journal"):
+            KillingFiles.removed += 1
+            die_if(f"hot:{KillingFiles.removed}")
+        super().xDelete(filename, syncdir)
+
+
+if __name__ == "__main__":
+    files = KillingFiles()
+    setattr(main, "ThreadExecutor", KillingExecutor)  # noqa: B010 -- what the program binds, for this test
+    sys.exit(main.main(sys.argv[3:]))
