@@ -17,7 +17,7 @@ from nanoclaw.records import Routed
 
 
 @frozen
-class ChannelStatus:
+class ChannelReport:
     """The two halves of a channel, in the states of the live tree."""
 
     name: str
@@ -27,7 +27,7 @@ class ChannelStatus:
 
 
 @frozen
-class RunnerStatus:
+class RunnerReport:
     """A session's runner; `state` is absent, recovering, running, stopping or dead (and not settled yet)."""
 
     state: str
@@ -39,7 +39,7 @@ class RunnerStatus:
 
 
 @frozen
-class DeliveryStatus:
+class DeliveryReport:
     """The oldest message on its way out, and why it is not delivered yet, where an attempt said so."""
 
     id: str
@@ -53,20 +53,20 @@ class DeliveryStatus:
 class SessionDetails:
     """What a session says of itself."""
 
-    runner: RunnerStatus
+    runner: RunnerReport
     pending: int
     """Messages without an outcome."""
     working_on: int
     """Of these, the runner's at this moment."""
     deliveries: int
     """Messages on their way to their chats."""
-    oldest_delivery: DeliveryStatus | None = None
+    oldest_delivery: DeliveryReport | None = None
     quarantined: str | None = None
     """Why its outbound file is not read any more."""
 
 
 @frozen
-class SessionStatus:
+class SessionReport:
     """A living session. `details` is None where it did not answer in time, or cannot."""
 
     id: str
@@ -86,7 +86,7 @@ class SessionStatus:
 
 
 @frozen
-class HostStatus:
+class HostReport:
     """What the host is doing, now."""
 
     version: str
@@ -95,13 +95,13 @@ class HostStatus:
     uptime_s: float
     data: str
     runtime: str
-    channels: tuple[ChannelStatus, ...]
+    channels: tuple[ChannelReport, ...]
     sessions: int
     """All that are not archived, on disk."""
     living: int
     buried: int
     parked: int
-    living_sessions: tuple[SessionStatus, ...]
+    living_sessions: tuple[SessionReport, ...]
 
 
 # -- the terminal's chat -------------------------------------------------------
@@ -209,7 +209,7 @@ class Logs(Protocol):
 class Oversight(Protocol):
     """All that the control socket sees of the host."""
 
-    async def status(self) -> HostStatus:
+    async def status(self) -> HostReport:
         """What the host is doing; returns within about a second, whatever hangs."""
         ...
 

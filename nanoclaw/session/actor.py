@@ -18,11 +18,13 @@ from outcome import Error, Outcome, Value
 from actors import Context
 from nanoclaw.containers import RunnerSpec
 from nanoclaw.content import dump_chat, load_parked
+from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import InboundEvent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.session import record
 from nanoclaw.session.attempt import Attempter
 from nanoclaw.session.deliverer import Deliverer
+from nanoclaw.session.describe import describe
 from nanoclaw.session.keeper import Heartbeat, Keeper
 from nanoclaw.session.pending import Pending
 from nanoclaw.session.reconciler import Reconciler
@@ -87,6 +89,15 @@ class Replay:
     async def handle(self, actor: "SessionActor") -> None:
         """Store it."""
         await actor.replay_parked()
+
+
+@frozen
+class Describe:
+    """What the session is doing; it only reads memory."""
+
+    async def handle(self, actor: "SessionActor") -> SessionDetails:
+        """Describe it."""
+        return describe(actor.reconciler)
 
 
 # -- the actor -----------------------------------------------------------------
@@ -188,6 +199,7 @@ def session_recipe(
             actor = SessionActor(services, who, inbound, reconciler)
             with (
                 services.wakeups.watch(paths.outbound_dir, reconciler.wake),
+                inbound.when_blocked(partial(_free, reconciler.keeper)),
                 services.changes.watch(who.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(reconciler.deliverer.hints)
@@ -206,6 +218,12 @@ async def _prepare(services: Services, who: Conversation, inbound: Writer) -> Ru
     view = await services.central.run(central_view, who.agent_group.id)
     await inbound.run(record.project, view, who.chat)
     return await services.executor.run(partial(runner_spec, services, who, view))
+
+
+def _free(keeper: Keeper) -> None:
+    """A reader keeps a commit to `inbound.db` waiting, and only a container has it open (contract 2)."""
+    _log.warning("session.inbound_blocked", action="the runner is stopped")
+    keeper.stop("stuck")
 
 
 async def _close(reconciler: Reconciler) -> None:

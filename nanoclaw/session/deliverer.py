@@ -57,7 +57,7 @@ class Deliverer:
         deliverer = cls(attempter, inbound, memory.seen_seq, unread)
         for id_, entry, content in notices:
             row = record.notice_row(id_, entry.seq, content)
-            deliverer.queue.add(Delivery(row, entry.attempts, entry.next_attempt))
+            deliverer.queue.add(Delivery(row, entry.attempts, entry.next_attempt, reason=entry.error))
         return deliverer
 
     # -- what is to be delivered; synchronous
@@ -72,7 +72,7 @@ class Deliverer:
         doubts = list[tuple[Delivery, Result]]()
         for id_, entry in self._unread.items():
             row = found.get(id_) or BadRow(id_, entry.seq, "it is gone from outbound.db")
-            delivery = Delivery(row, entry.attempts, entry.next_attempt)
+            delivery = Delivery(row, entry.attempts, entry.next_attempt, reason=entry.error)
             if entry.status == "sending" and isinstance(row, MessageOut):
                 result = self.attempter.doubt(delivery, "the host stopped while sending", 0.0)
                 doubts.append((delivery, result))
@@ -104,6 +104,12 @@ class Deliverer:
     def idle(self) -> bool:
         """Whether nothing is left to deliver or to tell."""
         return self.queue.empty and not self._unread and not self._settled
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are on their way."""
+        in_flight = self.queue.in_flight is not None
+        return len(self.queue.waiting) + in_flight + len(self._unread)
 
     def close(self) -> None:
         """Begin no further attempt; `rested` follows when the one in flight is recorded."""
@@ -160,7 +166,7 @@ class Deliverer:
         if isinstance(result, Delivered | Undeliverable):
             self.queue.finished()
         else:
-            self.queue.postponed(result.not_before)
+            self.queue.postponed(result.not_before, result.reason)
         begun = self.take(now)
         await self.inbound.run(record.finish, delivery, result, begun, now)
         self._log(delivery, result)

@@ -67,6 +67,7 @@ class Keeper:
     death: Death | None = None
     """Of the last runner, until the actor has settled what it left."""
     failures: int = 0
+    last_failure: str | None = None
     not_before: float = float("-inf")
     """Monotonic; no start before this."""
     _runner: Runner | None = None
@@ -146,14 +147,14 @@ class Keeper:
         """The actor has settled the last death. A life that was of no use delays the next start."""
         death, self.death, self.state = self.death, None, "absent"
         if useful:
-            self.failures = 0
+            self.failures, self.last_failure = 0, None
         elif death is not None and self._stopping not in {"idle", "shutdown"}:
             self.count_failure(death.reason)
 
     def count_failure(self, reason: str) -> None:
         """Delay the next start, twice as long each time."""
         delay = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2**self.failures)
-        self.failures += 1
+        self.failures, self.last_failure = self.failures + 1, reason
         self.not_before = trio.current_time() + delay
         _log.error(
             "session.runner_failed",

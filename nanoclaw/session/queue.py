@@ -25,6 +25,8 @@ class Delivery:
     """Back-off."""
     reply_to: str | None = None
     """The platform's id of the message it answers, where it is known."""
+    reason: str | None = None
+    """Why the last attempt did not deliver."""
 
     @property
     def id(self) -> str:
@@ -88,11 +90,11 @@ class DeliveryQueue:
         """The one in flight is final."""
         self.in_flight = None
 
-    def postponed(self, not_before: datetime) -> None:
+    def postponed(self, not_before: datetime, reason: str) -> None:
         """The one in flight goes back, to its place."""
         delivery, self.in_flight = self.in_flight, None
         if delivery is not None:
-            delivery.not_before = not_before
+            delivery.not_before, delivery.reason = not_before, reason
             self.waiting.append(delivery)
             self.waiting.sort(key=lambda other: other.row.seq)
 
@@ -114,7 +116,13 @@ class DeliveryQueue:
                 held.add(delivery.address)
                 yield delivery
 
+    def oldest(self) -> Delivery | None:
+        """The one with the lowest `seq`."""
+        candidates = (self.in_flight, *self.waiting[:1])
+        found = [delivery for delivery in candidates if delivery is not None]
+        return min(found, key=lambda delivery: delivery.row.seq, default=None)
+
     def first_seq(self) -> int | None:
         """The lowest `seq` that is not final."""
-        candidates = (self.in_flight, *self.waiting[:1])
-        return min((delivery.row.seq for delivery in candidates if delivery is not None), default=None)
+        oldest = self.oldest()
+        return None if oldest is None else oldest.row.seq

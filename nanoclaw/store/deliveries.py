@@ -24,19 +24,21 @@ class LedgerEntry:
     status: Literal["pending", "sending", "unknown"]
     attempts: int
     next_attempt: datetime | None
+    error: str | None = None
+    """Why the last attempt did not deliver."""
 
 
 def open_entries(connection: apsw.Connection) -> list[LedgerEntry]:
     """What is still to deliver, in order."""
     rows = connection.execute(
         """
-        SELECT message_out_id, seq, status, attempts, next_attempt FROM deliveries
+        SELECT message_out_id, seq, status, attempts, next_attempt, error FROM deliveries
         WHERE status <> 'final' ORDER BY seq
         """
     )
     return [
-        LedgerEntry(id_, seq, status, attempts, from_text(due) if due else None)
-        for id_, seq, status, attempts, due in rows
+        LedgerEntry(id_, seq, status, attempts, from_text(due) if due else None, error)
+        for id_, seq, status, attempts, due, error in rows
     ]
 
 

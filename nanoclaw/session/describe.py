@@ -1,0 +1,39 @@
+"""What a session says of itself when it is asked: from memory, without waiting for anything."""
+
+import trio
+
+from nanoclaw.oversight import DeliveryReport, RunnerReport, SessionDetails
+from nanoclaw.session.deliverer import Deliverer
+from nanoclaw.session.keeper import Keeper
+from nanoclaw.session.reconciler import Reconciler
+
+
+def describe(reconciler: Reconciler) -> SessionDetails:
+    """The state of a session."""
+    return SessionDetails(
+        runner=_runner(reconciler.keeper),
+        pending=len(reconciler.pending.messages),
+        working_on=len(reconciler.pending.claimed),
+        deliveries=reconciler.deliverer.waiting,
+        oldest_delivery=_oldest(reconciler.deliverer),
+        quarantined=reconciler.quarantined,
+    )
+
+
+def _runner(keeper: Keeper) -> RunnerReport:
+    held_up_s = keeper.not_before - trio.current_time()
+    return RunnerReport(
+        state="stopping" if keeper.state == "running" and keeper.stopping else keeper.state,
+        failures=keeper.failures,
+        last_failure=keeper.last_failure,
+        next_start_in_s=held_up_s if held_up_s > 0 else None,
+    )
+
+
+def _oldest(deliverer: Deliverer) -> DeliveryReport | None:
+    oldest = deliverer.queue.oldest()
+    if oldest is None:
+        return None
+    in_flight = oldest is deliverer.queue.in_flight
+    due = None if in_flight else oldest.due()
+    return DeliveryReport(oldest.id, oldest.attempts, in_flight, oldest.reason, due)
