@@ -18,7 +18,7 @@ import structlog
 import trio
 from attrs import Factory, define, frozen
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app, get_app_or_none, in_terminal
+from prompt_toolkit.application import get_app, get_app_or_none
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
@@ -128,7 +128,8 @@ class Prompt:
             validate_while_typing=False,
         )
         end = (EOFError, KeyboardInterrupt, OSError, termios.error)  # the last two: the terminal is gone
-        with self._above.attached(asyncio.get_running_loop()), suppress(*end):
+        # Raw also between two prompts, so that no key is lost there.
+        with suppress(*end), session.input.raw_mode(), self._above.attached(asyncio.get_running_loop()):
             while not self._leaving:
                 text = await session.prompt_async(pre_run=self._leave_early)
                 if text.strip():
@@ -170,8 +171,6 @@ class _Above:
     _lock: threading.Lock = Factory(threading.Lock)
     _loop: asyncio.AbstractEventLoop | None = None
     _waiting: list[tuple[TextIO, str, Written]] = Factory(list)
-    _flushing: set[asyncio.Task[None]] = Factory(set)
-    """Tasks are kept from the garbage collector."""
 
     @contextmanager
     def attached(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
@@ -190,7 +189,7 @@ class _Above:
             self._waiting.append((stream, text, written))
             if self._loop is not None:
                 if len(self._waiting) == 1:
-                    self._loop.call_soon_threadsafe(self._flush_soon)
+                    self._loop.call_soon_threadsafe(self._flush_above)
                 return
         self._flush()
 
@@ -200,17 +199,18 @@ class _Above:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(call)
 
-    def _flush_soon(self) -> None:
-        task = asyncio.ensure_future(self._flush_above())
-        self._flushing.add(task)
-        task.add_done_callback(self._flushing.discard)
+    def _flush_above(self) -> None:
+        """In the prompt's thread: erase the prompt, write, and let it be drawn again below.
 
-    async def _flush_above(self) -> None:
-        try:
-            async with in_terminal():
-                self._flush()
-        except (OSError, termios.error):  # the terminal went away; to write says so
+        prompt_toolkit's own way (`in_terminal`) leaves raw mode meanwhile, and a key that comes then is lost.
+        """
+        app = get_app_or_none()
+        if app is None or not app.is_running:
             self._flush()
+            return
+        app.renderer.erase()
+        self._flush()
+        app.invalidate()
 
     def _flush(self) -> None:
         with self._lock:
