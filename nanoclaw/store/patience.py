@@ -16,6 +16,8 @@ FIRST_S = 0.001
 CEILING_S = 0.050
 GROWTH = 2.0
 LIMIT_S = 5.0
+OVERDUE_S = 2.0
+"""Whoever keeps one waiting for so long is reported, where somebody wants to know."""
 
 
 class Patience:
@@ -26,20 +28,27 @@ class Patience:
         self._random = random
         self._limit_s = limit_s
 
-    async def until_done(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def until_done(
+        self, attempt: Callable[[], Awaitable[T]], overdue: Callable[[], None] = lambda: None
+    ) -> T:
         """Return what `attempt` returns as soon as it meets no lock.
+
+        `overdue` is called once if that takes more than `OVERDUE_S`.
 
         Raises:
             StoreBusy, HotJournal: the file was locked, or its journal not rolled back, for all of that time.
             StoreError: whatever else SQLite says.
         """
-        deadline = trio.current_time() + self._limit_s
-        delay = FIRST_S
+        start, delay, told = trio.current_time(), FIRST_S, False
         while True:
             try:
                 return await attempt()
             except apsw.Error as error:
-                if not is_waitable(error) or trio.current_time() >= deadline:
+                waited = trio.current_time() - start
+                if not is_waitable(error) or waited >= self._limit_s:
                     raise translated(error, self._path) from error
+            if waited >= OVERDUE_S and not told:
+                told = True
+                overdue()
             await trio.sleep(max(FIRST_S, delay * self._random.uniform(0.5, 1.0)))
             delay = min(delay * GROWTH, CEILING_S)

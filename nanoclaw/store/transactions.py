@@ -1,7 +1,8 @@
 """Write transactions on one connection, from BEGIN IMMEDIATE to a known outcome. What `Writer` is made of."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -42,6 +43,17 @@ class Transactions:
         self._executor = executor
         self._patience = Patience(path, random)
         self._lock = trio.Lock()
+        self._blocked: dict[object, Callable[[], None]] = {}
+
+    @contextmanager
+    def when_blocked(self, blocked: Callable[[], None]) -> Iterator[None]:
+        """Have `blocked` called; see `Writer.when_blocked`."""
+        token = object()
+        self._blocked[token] = blocked
+        try:
+            yield
+        finally:
+            del self._blocked[token]
 
     async def run(self, body: Body[T]) -> T:
         """Commit what `body` does, or nothing; see `Writer.run`."""
@@ -63,11 +75,15 @@ class Transactions:
     async def _wait_and_commit(self) -> None:
         # The transaction stays open: its PENDING lock keeps new readers out, so the old ones drain.
         try:
-            await self._patience.until_done(lambda: self._in_worker(self._commit))
+            await self._patience.until_done(lambda: self._in_worker(self._commit), self._tell_blocked)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._in_worker(self._roll_back)
             raise
+
+    def _tell_blocked(self) -> None:
+        for blocked in list(self._blocked.values()):
+            blocked()
 
     async def _in_worker(self, call: Callable[[], T]) -> T:
         return await self._executor.run(call, lane="write")

@@ -1,7 +1,7 @@
 """The writer: the only way to change a database, one whole transaction at a time."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Concatenate, Never, ParamSpec, TypeVar, final
@@ -69,6 +69,13 @@ class Writer:
             StoreError: as `run` does; then none of the items is committed.
         """
         return await self._transactions.run(lambda connection: run_items(self.path, connection, fn, items))
+
+    def when_blocked(self, blocked: Callable[[], None]) -> AbstractContextManager[None]:
+        """While open, `blocked` is called once for each commit that readers have kept waiting for 2 s.
+
+        It is synchronous and only signals; the commit goes on waiting, for 5 s in all.
+        """
+        return self._transactions.when_blocked(blocked)
 
 
 @asynccontextmanager
