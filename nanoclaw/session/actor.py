@@ -200,7 +200,6 @@ def session_recipe(
             with (
                 services.wakeups.watch(paths.outbound_dir, reconciler.wake),
                 inbound.when_blocked(partial(_free, reconciler.keeper)),
-                inbound.when_blocked(partial(_free, reconciler.keeper)),
                 services.changes.watch(who.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(reconciler.deliverer.hints)
@@ -219,12 +218,6 @@ async def _prepare(services: Services, who: Conversation, inbound: Writer) -> Ru
     view = await services.central.run(central_view, who.agent_group.id)
     await inbound.run(record.project, view, who.chat)
     return await services.executor.run(partial(runner_spec, services, who, view))
-
-
-def _free(keeper: Keeper) -> None:
-    """A reader keeps a commit to `inbound.db` waiting, and only a container has it open (contract 2)."""
-    _log.warning("session.inbound_blocked", action="the runner is stopped")
-    keeper.stop("stuck")
 
 
 def _free(keeper: Keeper) -> None:
