@@ -4,7 +4,7 @@ All are frozen. JSON enters and leaves through `nanoclaw.content`; times are awa
 contract text (ISO 8601, milliseconds, `Z`) in the files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +20,7 @@ SessionStatus = Literal["active", "paused", "archived"]
 ContainerStatus = Literal["stopped", "starting", "running"]
 DestinationType = Literal["channel", "agent"]
 Role = Literal["owner", "admin"]
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
 
 
 @frozen
@@ -240,6 +241,26 @@ class UserRole:
 
 
 @frozen
+class Member:
+    """A user who may talk to an agent without being its admin."""
+
+    user_id: str
+    agent_group_id: str
+    added_by: str | None
+    added_at: datetime
+
+
+@frozen
+class UserDm:
+    """The chat in which a channel reaches a user alone; found once, kept."""
+
+    user_id: str
+    channel_type: str
+    messaging_group_id: str
+    resolved_at: datetime
+
+
+@frozen
 class Session:
     """One conversation: a pair of session files and an agent of its own."""
 
@@ -255,6 +276,28 @@ class Session:
 
 
 @frozen
+class Presence:
+    """News of a session, written coalesced: what its container does, when it was used. None: no news."""
+
+    session_id: str
+    container_status: ContainerStatus | None = None
+    last_active: datetime | None = None
+
+
+@frozen
+class AgentDestination:
+    """The right of an agent to send to a chat (`target_type` channel) or an agent, and its name for it."""
+
+    agent_group_id: str
+    local_name: str
+    target_type: DestinationType
+    target_id: str
+    created_at: datetime
+    wiring_id: str | None = None
+    """The wiring that it came with, and goes with; None: it was made for itself."""
+
+
+@frozen
 class Destination:
     """A name by which an agent may send somewhere, resolved to the chat or agent behind it."""
 
@@ -264,6 +307,60 @@ class Destination:
     channel_type: str | None = None
     platform_id: str | None = None
     agent_group_id: str | None = None
+
+
+@frozen
+class PendingQuestion:
+    """A card with buttons that an agent sent and nobody has answered."""
+
+    question_id: str
+    session_id: str
+    message_out_id: str
+    platform_id: str | None
+    channel_type: str | None
+    thread_id: str | None
+    title: str
+    options: Sequence[object]
+    created_at: datetime
+
+
+@frozen
+class PendingApproval:
+    """What an agent asked for, and an admin's word on it. `session_id` None: the host itself asked."""
+
+    approval_id: str
+    session_id: str | None
+    request_id: str
+    action: str
+    payload: Mapping[str, object]
+    created_at: datetime
+    agent_group_id: str | None = None
+    channel_type: str | None = None
+    platform_id: str | None = None
+    platform_message_id: str | None = None
+    expires_at: datetime | None = None
+    status: ApprovalStatus = "pending"
+    title: str = ""
+    options: Sequence[object] = ()
+    payload_hash: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
+@frozen
+class UnregisteredSender:
+    """Somebody who wrote and was not let in: one row a sender and reason."""
+
+    channel_type: str
+    platform_id: str
+    user_id: str | None
+    sender_name: str | None
+    reason: str
+    messaging_group_id: str | None
+    agent_group_id: str | None
+    message_count: int
+    first_seen: datetime
+    last_seen: datetime
 
 
 @frozen

@@ -3,43 +3,134 @@
 from datetime import datetime
 
 import apsw
+from attrs import evolve
 
-from nanoclaw.records import Address, Destination
-from nanoclaw.store import rows
-from nanoclaw.store.slugs import distinct, name_of_chat
-from nanoclaw.store.times import to_text
+from nanoclaw.records import Address, AgentDestination, Destination, DestinationType
+from nanoclaw.store import agent_groups, messaging_groups, rows
+from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.slugs import distinct, name_of_chat, slug
 
 AGENT = "agent"
 """The channel type of messages from agent to agent; the platform id is an agent group's id."""
 
+_SELECT = """
+    SELECT agent_group_id, local_name, target_type, target_id, created_at, wiring_id
+    FROM agent_destinations
+"""
 
-def add_chat(
-    connection: apsw.Connection, agent_group_id: str, messaging_group_id: str, now: datetime
-) -> None:
-    """Let the agent write to a chat, by a name made of the chat's; nothing happens if it already may."""
-    row = connection.execute(
-        """
-        SELECT name, channel_type, platform_id FROM messaging_groups g
-        WHERE id = :chat AND NOT EXISTS (
-          SELECT 1 FROM agent_destinations
-          WHERE agent_group_id = :agent AND target_type = 'channel' AND target_id = g.id
+
+# -- making --------------------------------------------------------------------
+
+
+def create(connection: apsw.Connection, destination: AgentDestination) -> None:
+    """Insert it; where its name is taken that is a conflict.
+
+    Raises:
+        NotFound: there is no such agent group, or no such chat or agent to send to.
+        NotAllowed: the name is not made of a-z, 0-9 and `-`.
+    """
+    if not destination.local_name or slug(destination.local_name) != destination.local_name:
+        raise NotAllowed(
+            f"{destination.local_name!r} cannot be a destination's name: take a-z, 0-9 and `-` between"
         )
-        """,
-        {"agent": agent_group_id, "chat": messaging_group_id},
-    ).fetchone()
-    if row is None:
-        return
+    agent_groups.require(connection, destination.agent_group_id)
+    if destination.target_type == "channel":
+        messaging_groups.require(connection, destination.target_id)
+    else:
+        agent_groups.require(connection, destination.target_id)
     connection.execute(
         """
-        INSERT INTO agent_destinations (agent_group_id, local_name, target_type, target_id, created_at)
-        VALUES (:agent, :name, 'channel', :chat, :now)
+        INSERT INTO agent_destinations (
+          agent_group_id, local_name, target_type, target_id, created_at, wiring_id
+        )
+        VALUES (:agent_group_id, :local_name, :target_type, :target_id, :created_at, :wiring_id)
         """,
-        {
-            "agent": agent_group_id,
-            "name": distinct(name_of_chat(*row), _names(connection, agent_group_id)),
-            "chat": messaging_group_id,
-            "now": to_text(now),
-        },
+        rows.values(destination),
+    )
+
+
+def free_name(
+    connection: apsw.Connection, agent_group_id: str, target_type: DestinationType, target_id: str
+) -> str:
+    """A name for a destination that the agent does not use yet, made of the chat's or the other agent's.
+
+    Raises:
+        NotFound: there is no such chat or agent.
+    """
+    if target_type == "channel":
+        chat = messaging_groups.require(connection, target_id)
+        base = name_of_chat(chat.name, chat.channel_type, chat.platform_id)
+    else:
+        agent = agent_groups.require(connection, target_id)
+        base = slug(agent.name) or slug(agent.folder) or AGENT
+    return distinct(base, {found.local_name for found in of_agent(connection, agent_group_id)})
+
+
+def add_chat(
+    connection: apsw.Connection,
+    agent_group_id: str,
+    messaging_group_id: str,
+    now: datetime,
+    wiring_id: str | None = None,
+) -> None:
+    """Let the agent write to a chat, by a name made of the chat's; nothing happens if it already may."""
+    there = to_target(connection, "channel", messaging_group_id)
+    if not any(destination.agent_group_id == agent_group_id for destination in there):
+        name = free_name(connection, agent_group_id, "channel", messaging_group_id)
+        create(
+            connection,
+            AgentDestination(agent_group_id, name, "channel", messaging_group_id, now, wiring_id),
+        )
+
+
+# -- finding -------------------------------------------------------------------
+
+
+def get(connection: apsw.Connection, agent_group_id: str, local_name: str) -> AgentDestination | None:
+    """What an agent calls by that name."""
+    return rows.one(
+        AgentDestination,
+        connection.execute(
+            f"{_SELECT} WHERE agent_group_id = :agent AND local_name = :name",
+            {"agent": agent_group_id, "name": local_name},
+        ),
+    )
+
+
+def require(connection: apsw.Connection, agent_group_id: str, local_name: str) -> AgentDestination:
+    """As `get`.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = get(connection, agent_group_id, local_name)
+    if found is None:
+        raise NotFound(f"agent group {agent_group_id!r} has no destination {local_name!r}")
+    return found
+
+
+def of_agent(connection: apsw.Connection, agent_group_id: str) -> list[AgentDestination]:
+    """The rows of an agent, by name."""
+    return rows.many(
+        AgentDestination,
+        connection.execute(
+            f"{_SELECT} WHERE agent_group_id = :agent ORDER BY local_name", {"agent": agent_group_id}
+        ),
+    )
+
+
+def to_target(
+    connection: apsw.Connection, target_type: DestinationType, target_id: str
+) -> list[AgentDestination]:
+    """Who may send there, by agent and name."""
+    return rows.many(
+        AgentDestination,
+        connection.execute(
+            f"""
+            {_SELECT} WHERE target_type = :type AND target_id = :id ORDER BY agent_group_id, local_name
+            """,
+            {"type": target_type, "id": target_id},
+        ),
     )
 
 
@@ -79,8 +170,33 @@ def allows(connection: apsw.Connection, agent_group_id: str, address: Address) -
     return row is not None
 
 
-def _names(connection: apsw.Connection, agent_group_id: str) -> set[str]:
-    found = connection.execute(
-        "SELECT local_name FROM agent_destinations WHERE agent_group_id = :agent", {"agent": agent_group_id}
+# -- changing ------------------------------------------------------------------
+
+
+def rename(
+    connection: apsw.Connection, agent_group_id: str, local_name: str, new_name: str
+) -> AgentDestination:
+    """Let the agent call it something else; a name that is taken is a conflict.
+
+    Raises:
+        NotFound: there is none.
+        NotAllowed: the name is not made of a-z, 0-9 and `-`.
+    """
+    destination = delete(connection, agent_group_id, local_name)
+    renamed = evolve(destination, local_name=new_name)
+    create(connection, renamed)
+    return renamed
+
+
+def delete(connection: apsw.Connection, agent_group_id: str, local_name: str) -> AgentDestination:
+    """No longer let the agent send there; its own chat a session may always write to.
+
+    Raises:
+        NotFound: there is none.
+    """
+    destination = require(connection, agent_group_id, local_name)
+    connection.execute(
+        "DELETE FROM agent_destinations WHERE agent_group_id = :agent AND local_name = :name",
+        {"agent": agent_group_id, "name": local_name},
     )
-    return {str(name) for (name,) in found}
+    return destination

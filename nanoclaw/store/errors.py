@@ -82,6 +82,22 @@ class Untrusted(StoreError):
         self.reason = reason
 
 
+class Refused(Refusal):
+    """The rows that there are forbid what was asked; the text says what and what to do. Not about a file."""
+
+
+class NotFound(Refused):
+    """What was named does not exist."""
+
+
+class StillReferenced(Refused):
+    """Others refer to what was to be deleted; the text names them."""
+
+
+class NotAllowed(Refused):
+    """The contract forbids a value, or a change of what it is now."""
+
+
 _SIMPLE: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.BusyError, StoreBusy, "another process keeps it locked; see who has it open"),
     (

@@ -1,8 +1,9 @@
 """`messages_in`: what the host says to the runner. The session actor alone calls what writes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import apsw
 from attrs import frozen
@@ -25,6 +26,8 @@ class NewMessage:
     content: str
     trigger: bool = True
     platform_message_id: str | None = None
+    process_after: datetime | None = None
+    """Not due before; None: at once."""
 
 
 @frozen
@@ -49,20 +52,22 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
     """Store a message under the next even sequence number; None if it is stored already."""
     if connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message.id,)).fetchone():
         return None
-    seq = _next_seq(connection)
+    seq = next_seq(connection)
     connection.execute(
         """
         INSERT INTO messages_in
-          (id, seq, kind, timestamp, status, platform_id, channel_type, thread_id, content, trigger)
+          (id, seq, kind, timestamp, status, process_after, platform_id, channel_type, thread_id, content,
+           trigger)
         VALUES
-          (:id, :seq, :kind, :timestamp, 'pending', :platform_id, :channel_type, :thread_id, :content,
-           :trigger)
+          (:id, :seq, :kind, :timestamp, 'pending', :process_after, :platform_id, :channel_type, :thread_id,
+           :content, :trigger)
         """,
         {
             "id": message.id,
             "seq": seq,
             "kind": message.kind,
             "timestamp": to_text(message.timestamp),
+            "process_after": to_text(message.process_after) if message.process_after else None,
             "platform_id": message.address.platform_id,
             "channel_type": message.address.channel_type,
             "thread_id": message.address.thread_id,
@@ -71,11 +76,17 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
         },
     )
     return OpenMessage(
-        message.id, seq, 0, None, message.trigger, message.address, message.platform_message_id
+        message.id,
+        seq,
+        0,
+        message.process_after,
+        message.trigger,
+        message.address,
+        message.platform_message_id,
     )
 
 
-def _next_seq(connection: apsw.Connection) -> int:
+def next_seq(connection: apsw.Connection) -> int:
     """The next even number above our own mark and the largest outbound one seen; kept with the row."""
     own, seen = mark(connection, "seq"), mark(connection, "outbound_seq")
     seq = max(own, seen) // 2 * 2 + 2
@@ -103,18 +114,21 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
         FROM messages_in WHERE status = 'pending' ORDER BY seq
         """
     )
-    return [
-        OpenMessage(
-            id=id_,
-            seq=seq,
-            tries=tries,
-            process_after=from_text(after) if after else None,
-            trigger=bool(trigger),
-            address=Address(channel, platform, thread) if channel and platform else None,
-            platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
-        )
-        for id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id in rows
-    ]
+    return [as_open(row) for row in rows]
+
+
+def as_open(row: Iterable[Any]) -> OpenMessage:
+    """A row of the columns that `open_messages` reads."""
+    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id = row
+    return OpenMessage(
+        id=id_,
+        seq=seq,
+        tries=tries,
+        process_after=from_text(after) if after else None,
+        trigger=bool(trigger),
+        address=Address(channel, platform, thread) if channel and platform else None,
+        platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
+    )
 
 
 def settle(connection: apsw.Connection, message_id: str, status: str) -> None:

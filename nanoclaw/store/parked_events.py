@@ -33,6 +33,21 @@ def for_session(connection: apsw.Connection, session_id: str) -> list[ParkedEven
     )
 
 
+def every(connection: apsw.Connection) -> list[ParkedEvent]:
+    """All of them, in the order in which they were parked."""
+    return rows.many(
+        ParkedEvent,
+        connection.execute(
+            "SELECT id, session_id, event, reason, created_at FROM parked_events ORDER BY rowid"
+        ),
+    )
+
+
 def remove(connection: apsw.Connection, ids: Iterable[str]) -> None:
     """Forget those that their session has now; others are no error."""
     connection.executemany("DELETE FROM parked_events WHERE id = :id", [{"id": id_} for id_ in ids])
+
+
+def counts(connection: apsw.Connection) -> dict[str, int]:
+    """How many each session has."""
+    return dict(connection.execute("SELECT session_id, count(*) FROM parked_events GROUP BY session_id"))

@@ -6,7 +6,7 @@ import apsw
 from attrs import frozen
 
 from nanoclaw.records import Address, Destination
-from nanoclaw.store import user_roles
+from nanoclaw.store import rows, user_roles
 from nanoclaw.store.destinations import for_agent
 
 
@@ -38,6 +38,19 @@ def write_destinations(connection: apsw.Connection, destinations: Sequence[Desti
             (d.name, d.display_name, d.type, d.channel_type, d.platform_id, d.agent_group_id)
             for d in destinations
         ],
+    )
+
+
+def destinations(connection: apsw.Connection) -> list[Destination]:
+    """What the session sees, by name."""
+    return rows.many(
+        Destination,
+        connection.execute(
+            """
+            SELECT name, display_name, type, channel_type, platform_id, agent_group_id FROM destinations
+            ORDER BY name
+            """
+        ),
     )
 
 

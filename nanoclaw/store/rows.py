@@ -1,14 +1,19 @@
-"""Records of `nanoclaw.records` to and from rows: times as text, booleans as integers, mappings as JSON."""
+"""Records of `nanoclaw.records` to and from rows: times as text, booleans as integers, the rest as JSON.
+
+What is written has been read back in memory first: no row is stored that could not be read again.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar, cast, get_origin
+from typing import Any, TypeVar, cast, get_origin
 
 import apsw
 import cattrs
-from attrs import fields
+from attrs import evolve, fields
 
+from actors import Refusal
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.times import from_text, to_text
 
 T = TypeVar("T")
@@ -18,21 +23,42 @@ def _is_mapping(type_: object) -> bool:
     return get_origin(type_) is Mapping
 
 
+def _is_sequence(type_: object) -> bool:
+    return get_origin(type_) is Sequence
+
+
 _ROWS = cattrs.Converter()
 _ROWS.register_structure_hook(datetime, lambda text, _: from_text(text))
 _ROWS.register_unstructure_hook(datetime, to_text)
 _ROWS.register_unstructure_hook(bool, int)
 _ROWS.register_structure_hook_func(_is_mapping, lambda text, _: json.loads(text) if text else {})
 _ROWS.register_unstructure_hook_func(_is_mapping, lambda rules: json.dumps(dict(rules)))
+_ROWS.register_structure_hook_func(_is_sequence, lambda text, _: tuple(json.loads(text)) if text else ())
+_ROWS.register_unstructure_hook_func(_is_sequence, lambda items: json.dumps(list(items)))
 
 
-class BadRow(Exception):
-    """A row holds what its record cannot; the text names the field."""
+class BadRow(Refusal):
+    """A row holds what its record cannot; the text names the field. It costs whoever asked for that row."""
 
 
 def values(record: object) -> "dict[str, apsw.SQLiteValue]":
-    """A record's fields as named parameters."""
-    return cast("dict[str, apsw.SQLiteValue]", _ROWS.unstructure(record))
+    """A record's fields as named parameters.
+
+    Raises:
+        NotAllowed: a field holds what could not be read again.
+    """
+    cls = type(record)
+    try:
+        found = cast("dict[str, apsw.SQLiteValue]", _ROWS.unstructure(record))
+        _ROWS.structure(found, cls)
+        for value in found.values():
+            if isinstance(value, str):
+                value.encode()  # a lone surrogate, which no database takes
+    except cattrs.ClassValidationError as error:
+        raise NotAllowed("; ".join(cattrs.transform_error(error, path=cls.__name__))) from error
+    except (ValueError, TypeError) as error:
+        raise NotAllowed(f"{cls.__name__}: {error}") from error
+    return found
 
 
 def record(cls: type[T], row: Iterable[object]) -> T:
@@ -57,3 +83,16 @@ def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:
 def many(cls: type[T], rows: Iterable[Iterable[object]]) -> list[T]:
     """The records of all rows."""
     return [record(cls, row) for row in rows]
+
+
+def changed(record: T, allowed: type, changes: Mapping[str, object]) -> T:
+    """The record with changes, of which the TypedDict `allowed` names all that there may be.
+
+    Raises:
+        NotAllowed: something else was to be changed. Checkers see that; callers from outside have none.
+    """
+    names: frozenset[str] = cast("Any", allowed).__optional_keys__
+    if others := sorted(changes.keys() - names):
+        known = ", ".join(sorted(names))
+        raise NotAllowed(f"{type(record).__name__}: {', '.join(others)} cannot be changed, only {known}")
+    return cast("T", evolve(cast("Any", record), **changes))

@@ -4,6 +4,8 @@ from datetime import datetime
 
 import apsw
 
+from nanoclaw.records import UnregisteredSender
+from nanoclaw.store import rows
 from nanoclaw.store.times import to_text
 
 
@@ -48,3 +50,33 @@ def record(  # noqa: PLR0913 -- the columns of its row, by name
             "now": to_text(now),
         },
     )
+
+
+def every(connection: apsw.Connection) -> list[UnregisteredSender]:
+    """All of them, the latest first."""
+    return rows.many(
+        UnregisteredSender,
+        connection.execute(
+            """
+            SELECT channel_type, platform_id, user_id, sender_name, reason, messaging_group_id,
+              agent_group_id, message_count, first_seen, last_seen
+            FROM unregistered_senders
+            ORDER BY julianday(last_seen) DESC, channel_type, platform_id, user_id, reason
+            """
+        ),
+    )
+
+
+def forget(
+    connection: apsw.Connection, channel_type: str, platform_id: str, user_id: str | None
+) -> list[str]:
+    """Delete a sender's rows in a chat, for whatever reasons; returns these."""
+    found = connection.execute(
+        """
+        DELETE FROM unregistered_senders
+        WHERE channel_type = :channel_type AND platform_id = :platform_id AND user_id IS :user_id
+        RETURNING reason
+        """,
+        {"channel_type": channel_type, "platform_id": platform_id, "user_id": user_id},
+    )
+    return sorted(str(reason) for (reason,) in found)

@@ -4,8 +4,9 @@ from datetime import datetime
 
 import apsw
 
-from nanoclaw.records import Role
-from nanoclaw.store.times import to_text
+from nanoclaw.records import Role, UserRole
+from nanoclaw.store import agent_groups, rows, users
+from nanoclaw.store.errors import NotAllowed
 
 
 def grant(  # noqa: PLR0913, PLR0917 -- the columns of its row
@@ -19,23 +20,61 @@ def grant(  # noqa: PLR0913, PLR0917 -- the columns of its row
     """Give a right; nothing happens if the user has it. None as agent group is everything.
 
     Raises:
-        ValueError: an owner of one agent group; owners are always global.
+        NotAllowed: an owner of one agent group; owners are always global.
+        NotFound: there is no such user or agent group.
     """
     if role == "owner" and agent_group_id is not None:
-        raise ValueError("an owner is an owner of everything; grant admin of an agent group instead")
+        raise NotAllowed("an owner is an owner of everything; grant admin of an agent group instead")
+    for user in filter(None, (user_id, granted_by)):
+        users.require(connection, user)
+    if agent_group_id is not None:
+        agent_groups.require(connection, agent_group_id)
     connection.execute(
         """
         INSERT INTO user_roles (user_id, role, agent_group_id, granted_by, granted_at)
-        VALUES (:user_id, :role, :agent_group_id, :granted_by, :now)
+        VALUES (:user_id, :role, :agent_group_id, :granted_by, :granted_at)
         ON CONFLICT DO NOTHING
         """,
-        {
-            "user_id": user_id,
-            "role": role,
-            "agent_group_id": agent_group_id,
-            "granted_by": granted_by,
-            "now": to_text(now),
-        },
+        rows.values(UserRole(user_id, role, agent_group_id, granted_by, now)),
+    )
+
+
+def revoke(connection: apsw.Connection, user_id: str, role: Role, agent_group_id: str | None) -> bool:
+    """Take a right away; False if the user did not have it. Of a global one the others stay."""
+    connection.execute(
+        """
+        DELETE FROM user_roles
+        WHERE user_id = :user_id AND role = :role AND agent_group_id IS :agent_group_id
+        """,
+        {"user_id": user_id, "role": role, "agent_group_id": agent_group_id},
+    )
+    return connection.changes() > 0
+
+
+def for_user(connection: apsw.Connection, user_id: str) -> list[UserRole]:
+    """A user's rights: owner first, then the global ones, then by agent group."""
+    return rows.many(
+        UserRole,
+        connection.execute(
+            """
+            SELECT user_id, role, agent_group_id, granted_by, granted_at FROM user_roles
+            WHERE user_id = :user_id ORDER BY role DESC, agent_group_id
+            """,
+            {"user_id": user_id},
+        ),
+    )
+
+
+def every(connection: apsw.Connection) -> list[UserRole]:
+    """All rights: owners first, then the global ones, then by agent group and user."""
+    return rows.many(
+        UserRole,
+        connection.execute(
+            """
+            SELECT user_id, role, agent_group_id, granted_by, granted_at FROM user_roles
+            ORDER BY role DESC, agent_group_id, user_id
+            """
+        ),
     )
 
 

@@ -1,9 +1,30 @@
 """`users`: identities on platforms."""
 
+from typing import TypedDict
+
 import apsw
 
 from nanoclaw.records import User
 from nanoclaw.store import rows
+from nanoclaw.store.errors import NotFound
+from nanoclaw.store.references import refuse_if_referenced
+
+
+class UserChanges(TypedDict, total=False):
+    """What of a user may change."""
+
+    display_name: str | None
+
+
+def create(connection: apsw.Connection, user: User) -> None:
+    """Insert it; where the id is taken that is a conflict."""
+    connection.execute(
+        """
+        INSERT INTO users (id, kind, display_name, created_at)
+        VALUES (:id, :kind, :display_name, :created_at)
+        """,
+        rows.values(user),
+    )
 
 
 def upsert(connection: apsw.Connection, user: User) -> None:
@@ -26,3 +47,67 @@ def get(connection: apsw.Connection, id_: str) -> User | None:
             "SELECT id, kind, display_name, created_at FROM users WHERE id = :id", {"id": id_}
         ),
     )
+
+
+def require(connection: apsw.Connection, id_: str) -> User:
+    """As `get`.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = get(connection, id_)
+    if found is None:
+        raise NotFound(f"there is no user {id_!r}")
+    return found
+
+
+def every(connection: apsw.Connection) -> list[User]:
+    """All of them, the oldest first."""
+    return rows.many(
+        User,
+        connection.execute(
+            "SELECT id, kind, display_name, created_at FROM users ORDER BY julianday(created_at), id"
+        ),
+    )
+
+
+def update(connection: apsw.Connection, id_: str, changes: UserChanges) -> User:
+    """Change it; returns what it is now.
+
+    Raises:
+        NotFound: there is none.
+    """
+    user = rows.changed(require(connection, id_), UserChanges, changes)
+    connection.execute("UPDATE users SET display_name = :display_name WHERE id = :id", rows.values(user))
+    return user
+
+
+_REFERENCES = (
+    (
+        "rights granted to",
+        "SELECT DISTINCT user_id FROM user_roles WHERE granted_by = :id AND user_id <> :id",
+    ),
+    (
+        "memberships given to",
+        "SELECT DISTINCT user_id FROM agent_group_members WHERE added_by = :id AND user_id <> :id",
+    ),
+)
+
+
+def delete(connection: apsw.Connection, id_: str) -> User:
+    """Delete it with its rights, memberships and direct chats' places.
+
+    Raises:
+        NotFound: there is none.
+        StillReferenced: others have rights or memberships from it.
+    """
+    user = require(connection, id_)
+    refuse_if_referenced(connection, f"user {id_}", id_, _REFERENCES)
+    for owned in (
+        "DELETE FROM user_roles WHERE user_id = :id",
+        "DELETE FROM agent_group_members WHERE user_id = :id",
+        "DELETE FROM user_dms WHERE user_id = :id",
+        "DELETE FROM users WHERE id = :id",
+    ):
+        connection.execute(owned, {"id": id_})
+    return user

@@ -1,13 +1,38 @@
 """`messaging_group_agents`: which agents listen to a chat, and how."""
 
+from collections.abc import Mapping
+from typing import TypedDict
+
 import apsw
 
-from nanoclaw.records import Wiring
-from nanoclaw.store import destinations, rows
+from nanoclaw.records import ResponseScope, SessionMode, Wiring
+from nanoclaw.store import agent_groups, destinations, messaging_groups, rows
+from nanoclaw.store.errors import NotFound
+
+_SELECT = """
+    SELECT id, messaging_group_id, agent_group_id, trigger_rules, coalesce(response_scope, 'all'),
+      coalesce(session_mode, 'shared'), coalesce(priority, 0), created_at
+    FROM messaging_group_agents
+"""
+
+
+class WiringChanges(TypedDict, total=False):
+    """What of a wiring may change. For another chat or agent make another one."""
+
+    trigger_rules: Mapping[str, object]
+    response_scope: ResponseScope
+    session_mode: SessionMode
+    priority: int
 
 
 def create(connection: apsw.Connection, wiring: Wiring) -> None:
-    """Insert it, and the destination by which its agent writes to that chat."""
+    """Insert it, and the destination by which its agent writes to that chat, if it has none.
+
+    Raises:
+        NotFound: there is no such chat or agent group.
+    """
+    messaging_groups.require(connection, wiring.messaging_group_id)
+    agent_groups.require(connection, wiring.agent_group_id)
     connection.execute(
         """
         INSERT INTO messaging_group_agents (
@@ -21,7 +46,37 @@ def create(connection: apsw.Connection, wiring: Wiring) -> None:
         """,
         rows.values(wiring),
     )
-    destinations.add_chat(connection, wiring.agent_group_id, wiring.messaging_group_id, wiring.created_at)
+    destinations.add_chat(
+        connection, wiring.agent_group_id, wiring.messaging_group_id, wiring.created_at, wiring.id
+    )
+
+
+def get(connection: apsw.Connection, id_: str) -> Wiring | None:
+    """The wiring with that id."""
+    return rows.one(Wiring, connection.execute(f"{_SELECT} WHERE id = :id", {"id": id_}))
+
+
+def require(connection: apsw.Connection, id_: str) -> Wiring:
+    """As `get`.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = get(connection, id_)
+    if found is None:
+        raise NotFound(f"there is no wiring {id_!r}")
+    return found
+
+
+def by_pair(connection: apsw.Connection, messaging_group_id: str, agent_group_id: str) -> Wiring | None:
+    """The wiring of a chat with an agent group."""
+    return rows.one(
+        Wiring,
+        connection.execute(
+            f"{_SELECT} WHERE messaging_group_id = :chat AND agent_group_id = :agent",
+            {"chat": messaging_group_id, "agent": agent_group_id},
+        ),
+    )
 
 
 def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wiring]:
@@ -29,13 +84,57 @@ def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wirin
     return rows.many(
         Wiring,
         connection.execute(
-            """
-            SELECT id, messaging_group_id, agent_group_id, trigger_rules, coalesce(response_scope, 'all'),
-              coalesce(session_mode, 'shared'), coalesce(priority, 0), created_at
-            FROM messaging_group_agents
-            WHERE messaging_group_id = :messaging_group_id
+            f"""
+            {_SELECT} WHERE messaging_group_id = :messaging_group_id
             ORDER BY coalesce(priority, 0) DESC, julianday(created_at), id
             """,
             {"messaging_group_id": messaging_group_id},
         ),
     )
+
+
+def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
+    """The wirings of an agent group, the oldest first."""
+    return rows.many(
+        Wiring,
+        connection.execute(
+            f"{_SELECT} WHERE agent_group_id = :agent ORDER BY julianday(created_at), id",
+            {"agent": agent_group_id},
+        ),
+    )
+
+
+def every(connection: apsw.Connection) -> list[Wiring]:
+    """All of them, the oldest first."""
+    return rows.many(Wiring, connection.execute(f"{_SELECT} ORDER BY julianday(created_at), id"))
+
+
+def update(connection: apsw.Connection, id_: str, changes: WiringChanges) -> Wiring:
+    """Change it; returns what it is now.
+
+    Raises:
+        NotFound: there is none.
+    """
+    wiring = rows.changed(require(connection, id_), WiringChanges, changes)
+    connection.execute(
+        """
+        UPDATE messaging_group_agents
+        SET trigger_rules = :trigger_rules, response_scope = :response_scope,
+          session_mode = :session_mode, priority = :priority
+        WHERE id = :id
+        """,
+        rows.values(wiring),
+    )
+    return wiring
+
+
+def delete(connection: apsw.Connection, id_: str) -> Wiring:
+    """Delete it with the destination that it came with. Its sessions stay: they are the agent group's.
+
+    Raises:
+        NotFound: there is none.
+    """
+    wiring = require(connection, id_)
+    connection.execute("DELETE FROM agent_destinations WHERE wiring_id = :id", {"id": id_})
+    connection.execute("DELETE FROM messaging_group_agents WHERE id = :id", {"id": id_})
+    return wiring

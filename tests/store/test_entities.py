@@ -8,8 +8,18 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanoclaw.records import Address, AgentGroup, MessagingGroup, ParkedEvent, Session, User, Wiring
+from nanoclaw.records import (
+    Address,
+    AgentGroup,
+    MessagingGroup,
+    ParkedEvent,
+    Presence,
+    Session,
+    User,
+    Wiring,
+)
 from nanoclaw.store import (
+    NotAllowed,
     agent_groups,
     destinations,
     members,
@@ -119,7 +129,7 @@ def test_only_destinations_and_oneself_are_allowed(db: apsw.Connection) -> None:
     agent_groups.create(db, evolve(AGENT, id="ag-2", folder="two"))
     agent_groups.create(db, evolve(AGENT, id="ag-3", folder="three"))
     wirings.create(db, WIRING)
-    db.execute("INSERT INTO agent_destinations VALUES ('ag-1', 'two', 'agent', 'ag-2', '2026-01-01')")
+    db.execute("INSERT INTO agent_destinations VALUES ('ag-1', 'two', 'agent', 'ag-2', '2026-01-01', NULL)")
     allowed = [
         address
         for address in (
@@ -196,7 +206,7 @@ def test_a_right_is_granted_once(db: apsw.Connection) -> None:
         user_roles.grant(db, "u", "owner", None, None, NOW)
         user_roles.grant(db, "u", "admin", "ag-1", None, NOW)
     assert db.execute("SELECT count(*) FROM user_roles").get == 2
-    with pytest.raises(ValueError, match="owner of everything"):
+    with pytest.raises(NotAllowed, match="owner of everything"):
         user_roles.grant(db, "u", "owner", "ag-1", None, NOW)
 
 
@@ -250,8 +260,8 @@ def test_a_place_has_one_open_session_and_any_number_of_archived_ones(db: apsw.C
 
 def test_what_a_container_does_and_when_it_was_used_is_noted(db: apsw.Connection) -> None:
     sessions.create(db, SESSION)
-    sessions.update_container_status(db, "s-1", "running")
-    sessions.update_last_active(db, ["s-1", "s-none"], NOW)
+    sessions.record_presence(db, [Presence("s-1", "running"), Presence("s-1", last_active=NOW)])
+    sessions.record_presence(db, [Presence("s-none", "running", NOW)])
     assert sessions.get(db, "s-1") == evolve(SESSION, container_status="running", last_active=NOW)
 
 

@@ -1,0 +1,145 @@
+"""`pending_approvals`: what waits for an admin's word, and what was said."""
+
+from datetime import datetime
+
+import apsw
+from attrs import evolve
+
+from nanoclaw.records import ApprovalStatus, PendingApproval
+from nanoclaw.store import agent_groups, rows, sessions
+from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.times import to_text
+
+_SELECT = """
+    SELECT approval_id, session_id, request_id, action, payload, created_at, agent_group_id, channel_type,
+      platform_id, platform_message_id, expires_at, status, title, options_json, payload_hash,
+      decided_by, decided_at
+    FROM pending_approvals
+"""
+
+
+def create(connection: apsw.Connection, approval: PendingApproval) -> bool:
+    """Insert it; False if there is one of that id already: a request is read twice after a crash.
+
+    Raises:
+        NotFound: there is no such session or agent group.
+    """
+    if approval.session_id is not None:
+        sessions.require(connection, approval.session_id)
+    if approval.agent_group_id is not None:
+        agent_groups.require(connection, approval.agent_group_id)
+    connection.execute(
+        """
+        INSERT INTO pending_approvals (
+          approval_id, session_id, request_id, action, payload, created_at, agent_group_id, channel_type,
+          platform_id, platform_message_id, expires_at, status, title, options_json, payload_hash,
+          decided_by, decided_at
+        )
+        VALUES (
+          :approval_id, :session_id, :request_id, :action, :payload, :created_at, :agent_group_id,
+          :channel_type, :platform_id, :platform_message_id, :expires_at, :status, :title, :options,
+          :payload_hash, :decided_by, :decided_at
+        )
+        ON CONFLICT (approval_id) DO NOTHING
+        """,
+        rows.values(approval),
+    )
+    return connection.changes() > 0
+
+
+def get(connection: apsw.Connection, approval_id: str) -> PendingApproval | None:
+    """The approval with that id, decided or not."""
+    return rows.one(
+        PendingApproval, connection.execute(f"{_SELECT} WHERE approval_id = :id", {"id": approval_id})
+    )
+
+
+def require(connection: apsw.Connection, approval_id: str) -> PendingApproval:
+    """As `get`.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = get(connection, approval_id)
+    if found is None:
+        raise NotFound(f"there is no approval {approval_id!r}")
+    return found
+
+
+def for_action(
+    connection: apsw.Connection, action: str, status: ApprovalStatus | None = "pending"
+) -> list[PendingApproval]:
+    """Those of an action in a state (None: in any), the oldest first."""
+    return rows.many(
+        PendingApproval,
+        connection.execute(
+            f"""
+            {_SELECT} WHERE action = :action AND (:status IS NULL OR status = :status)
+            ORDER BY julianday(created_at), approval_id
+            """,
+            {"action": action, "status": status},
+        ),
+    )
+
+
+def every(connection: apsw.Connection, status: ApprovalStatus | None = None) -> list[PendingApproval]:
+    """All in a state (None: in any), the oldest first."""
+    return rows.many(
+        PendingApproval,
+        connection.execute(
+            f"""
+            {_SELECT} WHERE :status IS NULL OR status = :status
+            ORDER BY julianday(created_at), approval_id
+            """,
+            {"status": status},
+        ),
+    )
+
+
+def decide(
+    connection: apsw.Connection, approval_id: str, status: ApprovalStatus, by: str | None, now: datetime
+) -> PendingApproval:
+    """Say what becomes of it; the first word is the last. `by` is a user's id; None: nobody was asked.
+
+    Raises:
+        NotFound: there is none.
+        NotAllowed: it is decided, or `status` is no decision.
+    """
+    approval = require(connection, approval_id)
+    if approval.status != "pending":
+        raise NotAllowed(f"approval {approval_id} is {approval.status} already")
+    if status == "pending":
+        raise NotAllowed("pending is no decision; take approved, rejected or expired")
+    decided = evolve(approval, status=status, decided_by=by, decided_at=now)
+    connection.execute(
+        """
+        UPDATE pending_approvals SET status = :status, decided_by = :decided_by, decided_at = :decided_at
+        WHERE approval_id = :approval_id
+        """,
+        rows.values(decided),
+    )
+    return decided
+
+
+def expire(connection: apsw.Connection, now: datetime) -> list[PendingApproval]:
+    """Let those that nobody decided in time expire; returns them."""
+    late = connection.execute(
+        """
+        SELECT approval_id FROM pending_approvals
+        WHERE status = 'pending' AND julianday(expires_at) <= julianday(:now)
+        ORDER BY julianday(expires_at), approval_id
+        """,
+        {"now": to_text(now)},
+    ).fetchall()
+    return [decide(connection, str(id_), "expired", None, now) for (id_,) in late]
+
+
+def delete(connection: apsw.Connection, approval_id: str) -> PendingApproval:
+    """Delete it, decided or not.
+
+    Raises:
+        NotFound: there is none.
+    """
+    approval = require(connection, approval_id)
+    connection.execute("DELETE FROM pending_approvals WHERE approval_id = :id", {"id": approval_id})
+    return approval

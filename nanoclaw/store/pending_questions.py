@@ -1,0 +1,75 @@
+"""`pending_questions`: cards with buttons that wait for an answer."""
+
+import apsw
+
+from nanoclaw.records import PendingQuestion
+from nanoclaw.store import rows, sessions
+from nanoclaw.store.errors import NotFound
+
+_SELECT = """
+    SELECT question_id, session_id, message_out_id, platform_id, channel_type, thread_id, title,
+      options_json, created_at
+    FROM pending_questions
+"""
+
+
+def create(connection: apsw.Connection, question: PendingQuestion) -> bool:
+    """Insert it; False if a question of that id waits already: a card is sent twice after a crash.
+
+    Raises:
+        NotFound: there is no such session.
+    """
+    sessions.require(connection, question.session_id)
+    connection.execute(
+        """
+        INSERT INTO pending_questions (
+          question_id, session_id, message_out_id, platform_id, channel_type, thread_id, title,
+          options_json, created_at
+        )
+        VALUES (
+          :question_id, :session_id, :message_out_id, :platform_id, :channel_type, :thread_id, :title,
+          :options, :created_at
+        )
+        ON CONFLICT (question_id) DO NOTHING
+        """,
+        rows.values(question),
+    )
+    return connection.changes() > 0
+
+
+def get(connection: apsw.Connection, question_id: str) -> PendingQuestion | None:
+    """The question with that id, while it waits."""
+    return rows.one(
+        PendingQuestion, connection.execute(f"{_SELECT} WHERE question_id = :id", {"id": question_id})
+    )
+
+
+def for_session(connection: apsw.Connection, session_id: str) -> list[PendingQuestion]:
+    """A session's, the oldest first."""
+    return rows.many(
+        PendingQuestion,
+        connection.execute(
+            f"{_SELECT} WHERE session_id = :session ORDER BY julianday(created_at), question_id",
+            {"session": session_id},
+        ),
+    )
+
+
+def every(connection: apsw.Connection) -> list[PendingQuestion]:
+    """All that wait, the oldest first."""
+    return rows.many(
+        PendingQuestion, connection.execute(f"{_SELECT} ORDER BY julianday(created_at), question_id")
+    )
+
+
+def delete(connection: apsw.Connection, question_id: str) -> PendingQuestion:
+    """Take it away: it is answered, or nobody wants to know any more. Of two answers the first gets it.
+
+    Raises:
+        NotFound: it does not wait.
+    """
+    found = get(connection, question_id)
+    if found is None:
+        raise NotFound(f"no question {question_id!r} waits for an answer")
+    connection.execute("DELETE FROM pending_questions WHERE question_id = :id", {"id": question_id})
+    return found

@@ -1,0 +1,70 @@
+"""`user_dms`: in which chat a channel reaches a user alone, so that nobody asks the platform twice."""
+
+import apsw
+
+from nanoclaw.records import UserDm
+from nanoclaw.store import messaging_groups, rows, users
+from nanoclaw.store.errors import NotFound
+
+
+def upsert(connection: apsw.Connection, dm: UserDm) -> None:
+    """Note it; a user has one a channel, the latest.
+
+    Raises:
+        NotFound: there is no such user or chat.
+    """
+    users.require(connection, dm.user_id)
+    messaging_groups.require(connection, dm.messaging_group_id)
+    connection.execute(
+        """
+        INSERT INTO user_dms (user_id, channel_type, messaging_group_id, resolved_at)
+        VALUES (:user_id, :channel_type, :messaging_group_id, :resolved_at)
+        ON CONFLICT (user_id, channel_type) DO UPDATE SET
+          messaging_group_id = excluded.messaging_group_id, resolved_at = excluded.resolved_at
+        """,
+        rows.values(dm),
+    )
+
+
+def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm | None:
+    """Where a channel reaches a user."""
+    return rows.one(
+        UserDm,
+        connection.execute(
+            """
+            SELECT user_id, channel_type, messaging_group_id, resolved_at FROM user_dms
+            WHERE user_id = :user_id AND channel_type = :channel_type
+            """,
+            {"user_id": user_id, "channel_type": channel_type},
+        ),
+    )
+
+
+def for_user(connection: apsw.Connection, user_id: str) -> list[UserDm]:
+    """Where a user is reached, by channel."""
+    return rows.many(
+        UserDm,
+        connection.execute(
+            """
+            SELECT user_id, channel_type, messaging_group_id, resolved_at FROM user_dms
+            WHERE user_id = :user_id ORDER BY channel_type
+            """,
+            {"user_id": user_id},
+        ),
+    )
+
+
+def delete(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm:
+    """Forget it; it is looked up again when it is needed.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = get(connection, user_id, channel_type)
+    if found is None:
+        raise NotFound(f"user {user_id!r} has no direct chat on {channel_type!r}")
+    connection.execute(
+        "DELETE FROM user_dms WHERE user_id = :user_id AND channel_type = :channel_type",
+        {"user_id": user_id, "channel_type": channel_type},
+    )
+    return found
