@@ -1,29 +1,90 @@
 """The registry: the one writer of the central database."""
 
-from nanoclaw.registry.actor import (
-    Bootstrap,
-    EnsureChat,
-    EnsureUser,
-    OpenSession,
-    ParkEvent,
-    RecordStranger,
-    Registry,
-    RemoveParked,
-    WireChat,
-    registry_recipe,
+from nanoclaw.records import Presence
+from nanoclaw.registry.actor import Registry, registry_recipe
+from nanoclaw.registry.agent_groups import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
+from nanoclaw.registry.approvals import (
+    CreateApproval,
+    CreateQuestion,
+    DecideApproval,
+    DeleteApproval,
+    DeleteQuestion,
+    ExpireApprovals,
 )
 from nanoclaw.registry.changes import Changes
+from nanoclaw.registry.destinations import CreateDestination, DeleteDestination, RenameDestination
+from nanoclaw.registry.first_run import Bootstrap
+from nanoclaw.registry.messaging_groups import (
+    CreateMessagingGroup,
+    DeleteMessagingGroup,
+    EnsureChat,
+    ForgetDm,
+    NoteDm,
+    UpdateMessagingGroup,
+)
+from nanoclaw.registry.sessions import (
+    DeleteSession,
+    OpenSession,
+    ParkEvent,
+    RecordPresence,
+    RemoveParked,
+    UpdateSession,
+)
+from nanoclaw.registry.strangers import ForgetStranger, RecordStranger
+from nanoclaw.registry.users import (
+    AddMember,
+    CreateUser,
+    DeleteUser,
+    EnsureUser,
+    GrantRole,
+    RemoveMember,
+    RevokeRole,
+    UpdateUser,
+)
+from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, WireChat
 
 __all__ = [
+    "AddMember",
     "Bootstrap",
     "Changes",
+    "CreateAgentGroup",
+    "CreateApproval",
+    "CreateDestination",
+    "CreateMessagingGroup",
+    "CreateQuestion",
+    "CreateUser",
+    "CreateWiring",
+    "DecideApproval",
+    "DeleteAgentGroup",
+    "DeleteApproval",
+    "DeleteDestination",
+    "DeleteMessagingGroup",
+    "DeleteQuestion",
+    "DeleteSession",
+    "DeleteUser",
+    "DeleteWiring",
     "EnsureChat",
     "EnsureUser",
+    "ExpireApprovals",
+    "ForgetDm",
+    "ForgetStranger",
+    "GrantRole",
+    "NoteDm",
     "OpenSession",
     "ParkEvent",
+    "Presence",
+    "RecordPresence",
     "RecordStranger",
     "Registry",
+    "RemoveMember",
     "RemoveParked",
+    "RenameDestination",
+    "RevokeRole",
+    "UpdateAgentGroup",
+    "UpdateMessagingGroup",
+    "UpdateSession",
+    "UpdateUser",
+    "UpdateWiring",
     "WireChat",
     "registry_recipe",
 ]

@@ -1,0 +1,52 @@
+"""The first run's message to the registry."""
+
+from attrs import frozen
+
+from nanoclaw.records import Address, AgentGroup, MessagingGroup, User, Wiring
+from nanoclaw.registry.actor import Registry
+from nanoclaw.store import Connection, agent_groups, messaging_groups, meta, user_roles, users, wirings
+
+BOOTSTRAPPED = "bootstrapped_at"
+
+
+@frozen
+class Bootstrap:
+    """The first run: an owner, an agent group, a chat and its wiring. Later runs change nothing."""
+
+    owner_id: str
+    owner_name: str
+    agent_name: str
+    folder: str
+    chat: Address
+    chat_name: str
+
+    async def handle(self, actor: Registry) -> bool:
+        """Make them in one transaction; False if this was done before."""
+        made = await actor.writer.run(self._make, actor)
+        if made:
+            actor.changes.tell_all()
+        return made
+
+    def _make(self, connection: Connection, actor: Registry) -> bool:
+        if meta.get(connection, BOOTSTRAPPED) is not None:
+            return False
+        now = actor.clock.now()
+        users.upsert(connection, User(self.owner_id, self.owner_id.partition(":")[0], self.owner_name, now))
+        user_roles.grant(connection, self.owner_id, "owner", None, None, now)
+        group = AgentGroup(actor.new_id("ag"), self.agent_name, self.folder, None, now)
+        agent_groups.create(connection, group)
+        address = (self.chat.channel_type, self.chat.platform_id)
+        chat = MessagingGroup(
+            actor.new_id("mg"),
+            *address,
+            self.chat_name,
+            is_group=False,
+            unknown_sender_policy="strict",
+            created_at=now,
+        )
+        messaging_groups.create(connection, chat)
+        wirings.create(
+            connection, Wiring(actor.new_id("wire"), chat.id, group.id, {}, "all", "shared", 0, now)
+        )
+        meta.put(connection, BOOTSTRAPPED, now.isoformat())
+        return True

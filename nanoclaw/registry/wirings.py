@@ -1,0 +1,154 @@
+"""The registry's messages about wirings: which agents listen to which chats, and how."""
+
+import re
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from nanoclaw.records import (
+    Address,
+    AgentGroup,
+    MessagingGroup,
+    ResponseScope,
+    SessionMode,
+    UnknownSenderPolicy,
+    Wiring,
+)
+from nanoclaw.registry.actor import Registry
+from nanoclaw.store import Connection, NotAllowed, agent_groups, messaging_groups, wirings
+from nanoclaw.store.wirings import WiringChanges
+
+
+def check_rules(rules: Mapping[str, object]) -> None:
+    """Say at once what would wake nobody for ever.
+
+    Raises:
+        NotAllowed: the pattern is no regular expression.
+    """
+    pattern = rules.get("pattern")
+    try:
+        re.compile(pattern if isinstance(pattern, str) else "")
+    except re.error as error:
+        raise NotAllowed(f"trigger_rules.pattern {pattern!r} is no regular expression: {error}") from error
+
+
+@frozen
+class CreateWiring:
+    """Let an agent group listen to a chat; both are there."""
+
+    messaging_group_id: str
+    agent_group_id: str
+    trigger_rules: Mapping[str, object] = field(factory=dict)
+    response_scope: ResponseScope = "all"
+    session_mode: SessionMode = "shared"
+    priority: int = 0
+
+    async def handle(self, actor: Registry) -> Wiring:
+        """Make it, and its destination; where the two are wired that is a conflict."""
+        check_rules(self.trigger_rules)
+        wiring = Wiring(
+            actor.new_id("wire"),
+            self.messaging_group_id,
+            self.agent_group_id,
+            self.trigger_rules,
+            self.response_scope,
+            self.session_mode,
+            self.priority,
+            actor.clock.now(),
+        )
+        await actor.writer.run(wirings.create, wiring)
+        actor.changes.tell(wiring.agent_group_id)
+        return wiring
+
+
+@frozen
+class UpdateWiring:
+    """Another way of listening."""
+
+    id: str
+    changes: WiringChanges
+
+    async def handle(self, actor: Registry) -> Wiring:
+        """Change it."""
+        check_rules(self.changes.get("trigger_rules", {}))
+        wiring = await actor.writer.run(wirings.update, self.id, self.changes)
+        actor.changes.tell(wiring.agent_group_id)
+        return wiring
+
+
+@frozen
+class DeleteWiring:
+    """No longer let the agent listen; the destination that came with the wiring goes with it."""
+
+    id: str
+
+    async def handle(self, actor: Registry) -> Wiring:
+        """Delete it."""
+        wiring = await actor.writer.run(wirings.delete, self.id)
+        actor.changes.tell(wiring.agent_group_id)
+        return wiring
+
+
+@frozen
+class WireChat:
+    """Let an agent group listen to a chat; group and chat are made where they are missing.
+
+    The chat's policy becomes `policy`. A wiring that exists keeps its rules: the reply is the one in force.
+    """
+
+    address: Address
+    folder: str
+    policy: UnknownSenderPolicy = "strict"
+    session_mode: SessionMode = "shared"
+    response_scope: ResponseScope = "all"
+    trigger_rules: Mapping[str, object] = field(factory=dict)
+    priority: int = 0
+    agent_name: str | None = None
+    """Of a new agent group; the folder's name otherwise."""
+    chat_name: str | None = None
+    is_group: bool = False
+
+    async def handle(self, actor: Registry) -> Wiring:
+        """Make what is missing, in one transaction."""
+        check_rules(self.trigger_rules)
+        wiring = await actor.writer.run(self._make, actor)
+        actor.changes.tell(wiring.agent_group_id)
+        return wiring
+
+    def _make(self, connection: Connection, actor: Registry) -> Wiring:
+        group, chat = self._group(connection, actor), self._chat(connection, actor)
+        there = wirings.by_pair(connection, chat, group)
+        if there is not None:
+            return there
+        wiring = Wiring(
+            actor.new_id("wire"),
+            chat,
+            group,
+            self.trigger_rules,
+            self.response_scope,
+            self.session_mode,
+            self.priority,
+            actor.clock.now(),
+        )
+        wirings.create(connection, wiring)
+        return wiring
+
+    def _group(self, connection: Connection, actor: Registry) -> str:
+        found = agent_groups.by_folder(connection, self.folder)
+        if found is not None:
+            return found.id
+        name = self.agent_name or self.folder
+        group = AgentGroup(actor.new_id("ag"), name, self.folder, None, actor.clock.now())
+        agent_groups.create(connection, group)
+        return group.id
+
+    def _chat(self, connection: Connection, actor: Registry) -> str:
+        channel, platform = self.address.channel_type, self.address.platform_id
+        found = messaging_groups.by_address(connection, channel, platform)
+        if found is not None:
+            messaging_groups.update(connection, found.id, {"unknown_sender_policy": self.policy})
+            return found.id
+        id_, now = actor.new_id("mg"), actor.clock.now()
+        chat = MessagingGroup(id_, channel, platform, self.chat_name, self.is_group, self.policy, now)
+        messaging_groups.create(connection, chat)
+        return chat.id
