@@ -7,11 +7,13 @@ is really written: a message that logs nothing costs nothing here.
 import logging
 import sys
 from collections.abc import MutableMapping
+from functools import partial
 from typing import Any, TextIO
 
 import structlog
 
 from actors import current
+from nanoclaw.log_ring import LogRing
 
 Fields = MutableMapping[str, Any]
 
@@ -30,23 +32,26 @@ class _Stderr:
         return sys.stderr
 
 
-def configure_logging(level: str, *, human: bool | None = None) -> None:
+def configure_logging(level: str, *, human: bool | None = None, ring: LogRing | None = None) -> None:
     """Set structlog up for a program of its own; embedders configure structlog themselves.
 
-    `human`: True for people, False for JSON; None: people if stderr is a terminal.
+    `human`: True for people, False for JSON; None: people if stderr is a terminal. `ring` keeps what is
+    `info` or above even where less is shown.
     """
     human = sys.stderr.isatty() if human is None else human
+    shown, kept = _number(level), logging.INFO if ring else logging.CRITICAL
     renderer = _for_people() if human else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             add_actor,
             structlog.processors.add_log_level,
+            *_keep(ring, shown),
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
             *([] if human else [structlog.processors.format_exc_info]),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(min(shown, kept)),
         logger_factory=structlog.PrintLoggerFactory(_Stderr()),  # type: ignore[arg-type]  # all that it uses of a file
         cache_logger_on_first_use=True,
     )
@@ -54,6 +59,20 @@ def configure_logging(level: str, *, human: bool | None = None) -> None:
 
 def _for_people() -> structlog.dev.ConsoleRenderer:
     return structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)
+
+
+def _number(level: str) -> int:
+    return int(getattr(logging, level.upper()))
+
+
+def _keep(ring: LogRing | None, shown: int) -> list[structlog.typing.Processor]:
+    return [] if ring is None else [ring.add, partial(_drop_below, shown)]
+
+
+def _drop_below(shown: int, _logger: object, _method: str, fields: Fields) -> Fields:
+    if _number(fields["level"]) < shown:
+        raise structlog.DropEvent
+    return fields
 
 
 def add_actor(_logger: object, _method: str, fields: Fields) -> Fields:

@@ -1,7 +1,16 @@
 """Sessions: one actor a conversation, and the directory that finds or starts it."""
 
 from nanoclaw.session.actor import Accept
+from nanoclaw.session.conversations import open_conversations
 from nanoclaw.session.directory import SessionDown, Sessions, open_sessions
 from nanoclaw.session.services import Conversation, Services
 
-__all__ = ["Accept", "Conversation", "Services", "SessionDown", "Sessions", "open_sessions"]
+__all__ = [
+    "Accept",
+    "Conversation",
+    "Services",
+    "SessionDown",
+    "Sessions",
+    "open_conversations",
+    "open_sessions",
+]

@@ -10,9 +10,10 @@ import structlog
 import trio
 from attrs import Factory, define
 
-from actors import Bury, Crashed, Policy, Ref, Stopped, Supervisor
+from actors import Bury, Crashed, Node, Policy, Ref, Stopped, Supervisor
+from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import InboundEvent
-from nanoclaw.session.actor import Accept, Replay, SessionActor, session_recipe
+from nanoclaw.session.actor import Accept, Describe, Replay, SessionActor, session_recipe
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase
 from nanoclaw.supervision import Supervision
@@ -57,6 +58,17 @@ class Sessions:
             except Stopped as error:
                 raise SessionDown(f"session {who.session.id} is down: {error}") from error
         raise SessionDown(f"session {who.session.id} crashed {ASKS} times: {cause}") from cause
+
+    async def describe(self, session_id: str, within_s: float) -> SessionDetails | None:
+        """What a living session says of itself; None where it does not, or not within that time."""
+        ref: Ref[SessionActor] | None = self._supervisor.get(session_id)
+        with trio.move_on_after(within_s), suppress(Crashed, Stopped):
+            return await ref.ask(Describe()) if ref is not None else None
+        return None
+
+    def nodes(self) -> Sequence[Node]:
+        """The living sessions in the live tree, named by their ids; also those that are buried."""
+        return self._supervisor.tree().children
 
     def replay(self, who: Conversation) -> None:
         """Something was parked for the session: if it is up by now, it takes it now. Synchronous."""

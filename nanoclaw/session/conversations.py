@@ -1,0 +1,16 @@
+"""All sessions that are not archived, as the central database has them."""
+
+from nanoclaw.records import Address
+from nanoclaw.session.services import Conversation
+from nanoclaw.store import Connection, agent_groups, messaging_groups, sessions
+
+
+def open_conversations(connection: Connection) -> list[Conversation]:
+    """Each with its agent group and chat."""
+    groups = {group.id: group for group in agent_groups.every(connection)}
+    found = list[Conversation]()
+    for session in sessions.open_ones(connection):
+        row = session.messaging_group_id and messaging_groups.get(connection, session.messaging_group_id)
+        chat = Address(row.channel_type, row.platform_id, session.thread_id) if row else None
+        found.append(Conversation(session, groups[session.agent_group_id], chat))
+    return found
