@@ -36,6 +36,8 @@ class Deliverer:
     seen_seq: int
     _unread: dict[str, LedgerEntry]
     """Entries of the ledger whose rows were not read again since the restart."""
+    _notices: dict[str, MessageOut]
+    """Those of them that the host itself says: their rows are not in outbound.db."""
     queue: DeliveryQueue = Factory(DeliveryQueue)
     closing: bool = False
     _settled: deque[tuple[int, Settled]] = Factory(deque)
@@ -53,22 +55,19 @@ class Deliverer:
     def of(cls, memory: record.Memory, attempter: Attempter, inbound: Writer) -> "Deliverer":
         """The deliveries that a session finds in its ledger when it is born."""
         unread = {entry.message_out_id: entry for entry in memory.ledger}
-        notices = [(id_, unread.pop(id_), content) for id_, content in memory.notices.items()]
-        deliverer = cls(attempter, inbound, memory.seen_seq, unread)
-        for id_, entry, content in notices:
-            row = record.notice_row(id_, entry.seq, content)
-            deliverer.queue.add(Delivery(row, entry.attempts, entry.next_attempt, reason=entry.error))
-        return deliverer
+        kept = memory.notices.items()
+        notices = {id_: record.notice_row(id_, unread[id_].seq, content) for id_, content in kept}
+        return cls(attempter, inbound, memory.seen_seq, unread, notices)
 
     # -- what is to be delivered; synchronous
 
     def unread(self) -> Sequence[str]:
         """Ids of rows to read again."""
-        return list(self._unread)
+        return [id_ for id_ in self._unread if id_ not in self._notices]
 
     def reread(self, rows: Iterable[MessageOut | BadRow], now: datetime) -> list[tuple[Delivery, Result]]:
         """Rows of the ledger, read again after a restart; attempts that were cut off are returned."""
-        found = {row.id: row for row in rows}
+        found = {**{row.id: row for row in rows}, **self._notices}
         doubts = list[tuple[Delivery, Result]]()
         for id_, entry in self._unread.items():
             row = found.get(id_) or BadRow(id_, entry.seq, "it is gone from outbound.db")
@@ -81,6 +80,7 @@ class Deliverer:
                     continue
             self.queue.add(delivery)
         self._unread.clear()
+        self._notices.clear()
         return doubts
 
     def add(self, rows: Iterable[MessageOut | BadRow], messages: Mapping[str, OpenMessage]) -> None:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import os
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 from attrs import evolve
@@ -23,24 +24,34 @@ def store_attachments(
     Written twice (an event offered again after a crash) they replace themselves. What is no base64 keeps its
     name and loses its data: the message counts more than its attachment.
     """
+    names = _distinct([as_component(attachment.name) for attachment in attachments])
     return tuple(
-        _store(inbox / message_id, message_id, index, attachment)
+        _store(inbox / message_id, message_id, name, attachment)
         if attachment.data is not None
         else attachment
-        for index, attachment in enumerate(attachments)
+        for name, attachment in zip(names, attachments, strict=True)
     )
 
 
-def _store(folder: Path, message_id: str, index: int, attachment: Attachment) -> Attachment:
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Those names, a number before each that is taken; also where the file system ignores case."""
+    taken, chosen = set[str](), list[str]()
+    for name in names:
+        numbered = (f"{n}-{name}"[:128] for n in count(2))
+        free = next(each for each in chain([name], numbered) if each.casefold() not in taken)
+        taken.add(free.casefold())
+        chosen.append(free)
+    return chosen
+
+
+def _store(folder: Path, message_id: str, name: str, attachment: Attachment) -> Attachment:
     try:
         data = base64.b64decode(attachment.data or "", validate=True)
     except (binascii.Error, ValueError):
         return evolve(attachment, data=None)
-    name = as_component(attachment.name)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    target = folder / name if index == 0 or not (folder / name).exists() else folder / f"{index}-{name}"[:128]
-    _write(target, data)
-    return evolve(attachment, data=None, local_path=f"{MOUNTED_AT}/{message_id}/{target.name}")
+    _write(folder / name, data)
+    return evolve(attachment, data=None, local_path=f"{MOUNTED_AT}/{message_id}/{name}")
 
 
 def _write(target: Path, data: bytes) -> None:

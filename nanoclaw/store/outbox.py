@@ -30,7 +30,7 @@ def read_files(outbox: Path, message_out_id: str, names: Sequence[str]) -> tuple
     """
     if not names:
         return ()
-    descriptor = _open(message_out_id, os.open(outbox, _DIRECTORY), _DIRECTORY)
+    descriptor = _open(message_out_id, _open_root(outbox), _DIRECTORY)
     try:
         files, left = [], MAX_BYTES
         for name in names:
@@ -40,6 +40,13 @@ def read_files(outbox: Path, message_out_id: str, names: Sequence[str]) -> tuple
         return tuple(files)
     finally:
         os.close(descriptor)
+
+
+def _open_root(outbox: Path) -> int:
+    try:
+        return os.open(outbox, _DIRECTORY)
+    except OSError as error:
+        raise BadAttachment(f"the outbox cannot be opened: {error.strerror}") from error
 
 
 def _open(name: str, parent: int, flags: int) -> int:
@@ -56,11 +63,15 @@ def _open(name: str, parent: int, flags: int) -> int:
 
 def _read(name: str, directory: int, limit: int) -> bytes:
     descriptor = _open(name, os.dup(directory), _FILE)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise BadAttachment(f"outbox file {name!r} is no regular file")
-        data = file.read(limit + 1)
-        if len(data) > limit:
-            raise BadAttachment(f"outbox file {name!r} is over the {MAX_BYTES} bytes of one message")
-        return data
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise BadAttachment(f"outbox file {name!r} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    if len(data) > limit:
+        raise BadAttachment(f"outbox file {name!r} is over the {MAX_BYTES} bytes of one message")
+    return data

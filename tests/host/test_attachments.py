@@ -1,0 +1,129 @@
+"""Files of users on their way in, and files of agents, all of it hostile, on their way out."""
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nanoclaw.records import Attachment, OutgoingFile
+from nanoclaw.store import outbox as outbox_module
+from nanoclaw.store.inbox import MOUNTED_AT, store_attachments
+from nanoclaw.store.names import is_component
+from nanoclaw.store.outbox import BadAttachment, read_files
+
+
+def sent(name: str, data: bytes = b"hello") -> Attachment:
+    return Attachment("file", name, data=base64.b64encode(data).decode())
+
+
+# -- in ------------------------------------------------------------------------
+
+
+def test_a_file_is_stored_and_named_as_the_container_sees_it(tmp_path: Path) -> None:
+    [stored] = store_attachments(tmp_path, "in-1", [sent("a.txt")])
+    assert stored == Attachment("file", "a.txt", local_path="in/inbox/in-1/a.txt")
+    assert (tmp_path / "in-1" / "a.txt").read_bytes() == b"hello"
+
+
+def test_what_has_a_link_or_no_base64_is_no_file(tmp_path: Path) -> None:
+    linked, broken = Attachment("file", "a", url="https://x"), Attachment("file", "b", data="!")
+    stored = store_attachments(tmp_path, "in-1", [linked, broken])
+    assert stored == (linked, Attachment("file", "b"))
+    assert not (tmp_path / "in-1").exists()
+
+
+NAMES = st.lists(st.one_of(st.text(max_size=140), st.sampled_from(["a", "A", "2-a", "../a", ""])), max_size=6)
+
+
+@given(NAMES)
+@settings(max_examples=100, deadline=None)
+def test_whatever_their_names_all_files_are_kept_apart_and_twice_is_as_once(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    inbox = tmp_path_factory.mktemp("inbox")
+    files = [sent(name, f"{n}".encode()) for n, name in enumerate(names)]
+    stored = store_attachments(inbox, "in-1", files)
+    assert store_attachments(inbox, "in-1", files) == stored
+    for n, (name, each) in enumerate(zip(names, stored, strict=True)):
+        local = Path(each.local_path or "").relative_to(MOUNTED_AT)
+        assert (each.name, each.data) == (name, None)
+        assert (inbox / local).read_bytes() == f"{n}".encode()
+        assert local.parts[0] == "in-1"
+        assert is_component(local.parts[1])
+
+
+# -- out -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Path:
+    """With one message and one file."""
+    folder = tmp_path / "outbox" / "out-1"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_bytes(b"hello")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "a.txt").write_bytes(b"secret")
+    return tmp_path / "outbox"
+
+
+def test_files_are_read(outbox: Path) -> None:
+    assert read_files(outbox, "out-1", ["a.txt"]) == (OutgoingFile("a.txt", b"hello"),)
+    assert read_files(outbox, "out-2", []) == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../a.txt", "/etc/passwd", ".hidden", "a\0b", "é", "x" * 129]
+)
+def test_a_name_that_is_no_component_is_refused(outbox: Path, name: str) -> None:
+    with pytest.raises(BadAttachment, match="no file name"):
+        read_files(outbox, "out-1", [name])
+    with pytest.raises(BadAttachment, match="no file name"):
+        read_files(outbox, name, ["a.txt"])
+
+
+def test_a_link_in_place_of_a_file_is_refused(outbox: Path) -> None:
+    (outbox / "out-1" / "link").symlink_to(outbox.parent / "secret" / "a.txt")
+    with pytest.raises(BadAttachment, match="link"):
+        read_files(outbox, "out-1", ["link"])
+
+
+def test_a_link_in_place_of_a_message_is_refused(outbox: Path) -> None:
+    (outbox / "out-2").symlink_to(outbox.parent / "secret")
+    with pytest.raises(BadAttachment, match="out-2"):
+        read_files(outbox, "out-2", ["a.txt"])
+
+
+def test_a_link_in_place_of_the_outbox_is_refused(outbox: Path) -> None:
+    link = outbox.parent / "link"
+    link.symlink_to(outbox.parent)
+    with pytest.raises(BadAttachment, match="outbox cannot be opened"):
+        read_files(link, "secret", ["a.txt"])
+
+
+def test_an_outbox_that_is_gone_is_refused(outbox: Path) -> None:
+    with pytest.raises(BadAttachment, match="No such file"):
+        read_files(outbox.parent / "nowhere", "out-1", ["a.txt"])
+
+
+def test_a_fifo_is_refused_and_blocks_nobody(outbox: Path) -> None:
+    os.mkfifo(outbox / "out-1" / "fifo")
+    with pytest.raises(BadAttachment, match="no regular file"):
+        read_files(outbox, "out-1", ["fifo"])
+
+
+def test_a_folder_is_refused(outbox: Path) -> None:
+    (outbox / "out-1" / "folder").mkdir()
+    with pytest.raises(BadAttachment, match="no regular file"):
+        read_files(outbox, "out-1", ["folder"])
+
+
+def test_files_that_are_too_large_together_are_refused(outbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_BYTES", 8)
+    (outbox / "out-1" / "b").write_bytes(b"abc")
+    assert len(read_files(outbox, "out-1", ["a.txt", "b"])) == 2
+    (outbox / "out-1" / "b").write_bytes(b"abcd")
+    with pytest.raises(BadAttachment, match="over the 8 bytes"):
+        read_files(outbox, "out-1", ["a.txt", "b"])

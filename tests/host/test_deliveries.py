@@ -1,0 +1,206 @@
+"""What a container says, and what becomes of it: a real host, a runner that does nothing, rows by hand."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import apsw
+import trio
+
+from nanoclaw.host import Host, Seams, open_host
+from nanoclaw.records import Address, SessionPaths
+from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader
+from nanoclaw.testing.channel import FakeChannel, wire
+from tests.host.homes import GUARD_S, config, only_session, rows, statuses, supervisor
+from tests.host.runtimes import FakeRuntime
+
+ELSEWHERE = Address("fake", "elsewhere")
+
+
+@asynccontextmanager
+async def a_host(
+    home: Path,
+    channel: FakeChannel,
+    runtime: FakeRuntime,
+    executor: Executor | None = None,
+    **changes: Any,
+) -> AsyncIterator[Host]:
+    with trio.fail_after(GUARD_S):
+        seams = Seams(runtime=runtime, executor=executor or ThreadExecutor())
+        async with open_host(config(home, **changes), channels=[channel], seams=seams) as host:
+            await wire(host, channel.address())
+            yield host
+
+
+def container_runs(paths: SessionPaths, *statements: tuple[str, dict[str, Any]]) -> None:
+    """What a runner commits, in one transaction."""
+    with closing(apsw.Connection(str(paths.outbound_db))) as connection, connection:
+        for sql, values in statements:
+            connection.execute(sql, values)
+
+
+def says(
+    id_: str, seq: int, address: Address | None, content: str = '{"text": "hi"}'
+) -> tuple[str, dict[str, Any]]:
+    """A row of `messages_out`."""
+    where = (address.channel_type, address.platform_id, address.thread_id) if address else (None,) * 3
+    return (
+        """
+        INSERT INTO messages_out (id, seq, timestamp, kind, channel_type, platform_id, thread_id, content)
+        VALUES (:id, :seq, '', 'chat', :channel, :platform, :thread, :content)
+        """,
+        {
+            "id": id_,
+            "seq": seq,
+            "channel": where[0],
+            "platform": where[1],
+            "thread": where[2],
+            "content": content,
+        },
+    )
+
+
+def acks(message_id: str, status: str) -> tuple[str, dict[str, Any]]:
+    """A row of `processing_ack`."""
+    return (
+        """
+        INSERT OR REPLACE INTO processing_ack (message_id, status, status_changed) VALUES (:id, :status, '')
+        """,
+        {"id": message_id, "status": status},
+    )
+
+
+def ledger(home: Path) -> dict[str, tuple[str, str | None]]:
+    """Final status and error of each delivery."""
+    sql = "SELECT message_out_id, coalesce(f.status, d.status), error FROM deliveries d"
+    found = rows(only_session(home).inbound_db, f"{sql} LEFT JOIN delivered f USING (message_out_id)")
+    return {id_: (status, error) for id_, status, error in found}
+
+
+async def test_an_agent_writes_to_its_own_chat_and_to_destinations_and_nowhere_else(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(), FakeRuntime()
+    async with a_host(tmp_path, channel, runtime) as host:
+        await wire(host, channel.address("friend"))
+        await channel.say("x")
+        await runtime.wait_started(1)
+        container_runs(
+            only_session(tmp_path),
+            says("stranger", 1, ELSEWHERE),
+            says("notice-mine", 3, ELSEWHERE),
+            says("system", 5, Address("fake", "elsewhere", "thread")),
+            says("own", 7, channel.address()),
+            says("thread", 9, channel.address(thread="t")),
+            says("friend", 11, channel.address("friend")),
+            says("nowhere", 13, None),
+        )
+        await channel.wait_for(4)
+    assert {one.message_out_id for one in channel.sent} == {"own", "thread", "friend", "nowhere"}
+    failed = {id_ for id_, (status, _) in ledger(tmp_path).items() if status == "failed"}
+    assert failed == {"stranger", "bad-3", "system"}
+
+
+async def test_a_bad_row_is_quarantined_with_its_reason_and_the_next_one_delivered(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(), FakeRuntime()
+    async with a_host(tmp_path, channel, runtime):
+        await channel.say("x")
+        await runtime.wait_started(1)
+        paths = only_session(tmp_path)
+        (paths.outbox / "folder").mkdir(parents=True)
+        container_runs(
+            paths,
+            says("json", 1, None, "{"),
+            says("../x", 3, None),
+            says("gone", 5, None, '{"text": "x", "files": ["a"]}'),
+            says("folder", 7, None, '{"text": "x", "files": ["."]}'),
+            says("unknown", 9, None, '{"operation": "explode"}'),
+            says("good", 11, None),
+        )
+        await channel.wait_for(1)
+    reasons = {id_: error for id_, (_, error) in ledger(tmp_path).items()}
+    assert "not JSON" in str(reasons["json"])
+    assert "is no name" in str(reasons["bad-3"])
+    assert "'gone' cannot be opened" in str(reasons["gone"])
+    assert "no file name" in str(reasons["folder"])
+    assert "explode" in str(reasons["unknown"])
+    assert reasons["good"] is None
+
+
+async def test_an_outbox_that_became_a_link_costs_its_message_and_nothing_else(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(), FakeRuntime()
+    async with a_host(tmp_path, channel, runtime) as host:
+        await channel.say("x")
+        await runtime.wait_started(1)
+        paths = only_session(tmp_path)
+        paths.outbox.rmdir()
+        paths.outbox.symlink_to("/etc")
+        container_runs(
+            paths, says("ssh", 1, None, '{"text": "x", "files": ["passwd"]}'), says("good", 3, None)
+        )
+        await channel.wait_for(1)
+        assert [node.restarts for node in supervisor(host, "sessions").tree().children] == [0]
+    assert channel.sent[0].message_out_id == "good"
+
+
+async def test_acks_are_read_while_more_is_to_be_delivered_than_is_read_ahead(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(), FakeRuntime()
+    channel.fail("unavailable", times=inf)
+    async with a_host(tmp_path, channel, runtime, delivery_backoff_s=(600.0,)):
+        [message] = (await channel.say("x")).message_ids
+        await runtime.wait_started(1)
+        paths = only_session(tmp_path)
+        container_runs(paths, *[says(f"out-{n}", 2 * n + 1, None) for n in range(1200)])
+        await channel.wait_attempts(1)
+        container_runs(paths, acks(message, "completed"))
+        async with open_reader(paths.inbound_db, ThreadExecutor()) as reader:
+            while await reader.run(pending):
+                pass
+
+
+def pending(connection: apsw.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM messages_in WHERE status = 'pending'").get)
+
+
+async def test_a_commit_that_fails_costs_an_incarnation_and_no_reply(tmp_path: Path) -> None:
+    class Full(ThreadExecutor):
+        """A disk that is full for `left` commits of `inbound.db`."""
+
+        left = 0
+
+        def before_commit(self, path: Path) -> None:
+            if path.name == "inbound.db" and self.left:
+                self.left -= 1
+                raise StoreFull(path, "no space")
+
+    channel, runtime, executor = FakeChannel(), FakeRuntime(), Full()
+    async with a_host(tmp_path, channel, runtime, executor) as host:
+        [message] = (await channel.say("x")).message_ids
+        await runtime.wait_started(1)
+        executor.left = 1
+        container_runs(only_session(tmp_path), says("reply", 1, None), acks(message, "completed"))
+        await channel.wait_for(1)
+        assert [node.restarts for node in supervisor(host, "sessions").tree().children] == [1]
+    assert (len(channel.sent), statuses(tmp_path)) == (1, ["completed"])
+
+
+async def test_a_notice_that_may_have_been_sent_follows_the_channels_policy_too(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(repeat="never"), FakeRuntime()
+    channel.fail("hang", times=inf)
+    async with a_host(tmp_path, channel, runtime) as host:
+        routed = await channel.say("x", event_id="1")
+        [message], [session] = routed.message_ids, routed.session_ids
+        await runtime.wait_started(1)
+        container_runs(only_session(tmp_path), acks(message, "failed"))
+        await channel.wait_attempts(1)
+        supervisor(host, "sessions").kill(session)
+        async with open_reader(only_session(tmp_path).inbound_db, ThreadExecutor()) as reader:
+            while await reader.run(not_final):
+                pass
+        channel.heal()
+    assert [one.in_reply_to for one in channel.attempts] == ["1"]
+    assert ledger(tmp_path)[f"notice-{message}"][0] == "failed"
+
+
+def not_final(connection: apsw.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM deliveries WHERE status <> 'final'").get)
