@@ -28,6 +28,7 @@ from actors import (
     Ref,
     Supervisor,
 )
+from nanoclaw.admin import Admin
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
@@ -83,6 +84,11 @@ class Host:
     registry: Ref[Registry]
     central: Reader
     _root: Supervisor = field(repr=False)
+
+    @property
+    def admin(self) -> Admin:
+        """What the central database holds, to read and to change: agents, chats, users, rights, sessions."""
+        return Admin.of(self.registry, self.central)
 
     def tree(self) -> Node:
         """The live tree of actors, now."""
