@@ -108,7 +108,15 @@ class Reconciler:
             self.keeper.watch(claims=bool(self.pending.claimed), tool_timeout_s=self._tool_timeout_s)
             if await self._looked() and self.keeper.state == "dead":
                 await self._settle_death()
+            self.carry_on()
+            if self.keeper.state == "absent" and self.deliverer.queue.in_flight is None:
+                await self._rest()
         self.carry_on()
+
+    async def _rest(self) -> None:
+        """Without a runner the files may be idle for weeks: their caches are most of a session's memory."""
+        await self.outbound.reopen()
+        await self.inbound.rest()
 
     async def _looked(self) -> bool:
         """Look at all there is to see; False while a lock or a hot journal is in the way.

@@ -65,6 +65,11 @@ class Transactions:
                 await self._wait_and_commit()
             return attempt.value
 
+    async def rest(self) -> None:
+        """Close the connection until the next call."""
+        async with self._lock:
+            await self._in_worker(self._disconnect)
+
     async def close(self) -> None:
         """End the transaction under way and close the connection; further calls raise `StoreClosed`."""
         with trio.CancelScope(shield=True):

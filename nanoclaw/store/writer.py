@@ -77,6 +77,10 @@ class Writer:
         """
         return self._transactions.when_blocked(blocked)
 
+    async def rest(self) -> None:
+        """Close the file and give back its memory until the next write; ownership stays."""
+        await self._transactions.rest()
+
 
 @asynccontextmanager
 async def writing(
