@@ -35,21 +35,19 @@ from nanoclaw.channels.senders import open_senders
 from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
 from nanoclaw.containers.process import ProcessRuntime
+from nanoclaw.control import Control, open_control
+from nanoclaw.overview import Overview
 from nanoclaw.records import Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.seams import Clock, SystemClock
-from nanoclaw.session import Conversation, Services, Sessions, open_sessions
+from nanoclaw.session import Services, Sessions, open_conversations, open_sessions
 from nanoclaw.store import (
-    Connection,
     Executor,
     Reader,
     StoreError,
     ThreadExecutor,
-    agent_groups,
-    messaging_groups,
     open_reader,
-    sessions,
 )
 from nanoclaw.supervision import Supervision
 from nanoclaw.wakeups import Wakeups, open_wakeups
@@ -102,9 +100,15 @@ class Host:
 
 @asynccontextmanager
 async def open_host(
-    config: Config, *, channels: Sequence[Channel] = (), seams: Seams | None = None
+    config: Config,
+    *,
+    channels: Sequence[Channel] = (),
+    seams: Seams | None = None,
+    control: Control | None = None,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open; several may run in one process, on data of their own.
+
+    With `control` it listens on its control socket, which offers that; `nanoclaw run` does so.
 
     Raises:
         HostFailed: it cannot start, or a part that everything needs has given up; one exception, no group.
@@ -112,7 +116,7 @@ async def open_host(
     seams = seams or Seams()
     by_type = _by_type(channels)
     try:
-        async with _tree(config, by_type, seams) as host:
+        async with _tree(config, by_type, seams, control) as host:
             yield host
     except ActorError as error:
         raise HostFailed(_reason(error)) from error
@@ -133,7 +137,9 @@ def _reason(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def _tree(config: Config, channels: Mapping[str, Channel], seams: Seams) -> AsyncIterator[Host]:
+async def _tree(
+    config: Config, channels: Mapping[str, Channel], seams: Seams, control: Control | None
+) -> AsyncIterator[Host]:
     supervision = Supervision(seams.random)
     async with AsyncExitStack() as stack:
         wakeups = stack.enter_context(seams.wakeups())
@@ -162,6 +168,11 @@ async def _tree(config: Config, channels: Mapping[str, Channel], seams: Seams) -
         root.start("resume", _background(partial(_resume, central, living)))
         router = Router(central, registry, living)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
+        if control is not None:
+            overview = Overview(root, living, central, config, seams.clock, services.runtime.name)
+            await stack.enter_async_context(
+                open_control(config.data, control, overview, supervision, under=root)
+            )
         _log.info("host.ready", data=str(config.data), runtime=services.runtime.name)
         try:
             yield Host(config, router, living, registry, central, root)
@@ -199,15 +210,4 @@ def _background(
 
 
 async def _resume(central: Reader, living: Sessions) -> None:
-    await living.resume(await central.run(_conversations))
-
-
-def _conversations(connection: Connection) -> list[Conversation]:
-    """All sessions that are not archived."""
-    groups = {group.id: group for group in agent_groups.every(connection)}
-    found = list[Conversation]()
-    for session in sessions.open_ones(connection):
-        row = session.messaging_group_id and messaging_groups.get(connection, session.messaging_group_id)
-        chat = Address(row.channel_type, row.platform_id, session.thread_id) if row else None
-        found.append(Conversation(session, groups[session.agent_group_id], chat))
-    return found
+    await living.resume(await central.run(open_conversations))

@@ -206,11 +206,19 @@ class Logs(Protocol):
 # -- all of it -----------------------------------------------------------------
 
 
+class CannotTell(Exception):
+    """What was asked cannot be read now; the text says why."""
+
+
 class Oversight(Protocol):
     """All that the control socket sees of the host."""
 
     async def status(self) -> HostReport:
-        """What the host is doing; returns within about a second, whatever hangs."""
+        """What the host is doing. A session that hangs costs its details, and about a second.
+
+        Raises:
+            CannotTell: the central database cannot be read now.
+        """
         ...
 
     def tree(self) -> Node:

@@ -6,15 +6,15 @@ from datetime import datetime
 from importlib.metadata import version
 
 import trio
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from actors import Node, Supervisor
 from nanoclaw.config import Config
-from nanoclaw.oversight import ChannelReport, HostReport, SessionDetails, SessionReport
+from nanoclaw.oversight import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.records import Address
 from nanoclaw.seams import Clock
 from nanoclaw.session import Conversation, Sessions, open_conversations
-from nanoclaw.store import Connection, Reader, parked_events
+from nanoclaw.store import Connection, Reader, StoreError, parked_events
 
 ANSWER_WITHIN_S = 1.0
 """A session that has not answered by then is shown without details."""
@@ -31,15 +31,22 @@ class Overview:
     config: Config
     clock: Clock
     runtime: str
-    started_at: datetime
+    started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
         """The live tree of actors."""
         return self.root.tree()
 
     async def status(self) -> HostReport:
-        """What the host is doing; a session that hangs costs its details."""
-        found, parked = await self.central.run(_read)
+        """What the host is doing. A session that hangs costs its details, and about a second.
+
+        Raises:
+            CannotTell: the central database cannot be read now.
+        """
+        try:
+            found, parked = await self.central.run(_read)
+        except StoreError as error:
+            raise CannotTell(f"the sessions cannot be read: {error}") from error
         nodes = self.sessions.nodes()
         details = await self._details(nodes)
         conversations = {who.session.id: who for who in found}

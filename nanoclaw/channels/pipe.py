@@ -10,6 +10,7 @@ from attrs import Factory, define
 
 from nanoclaw.channels.desk import Speaker
 from nanoclaw.channels.terminal import harmless
+from nanoclaw.lines import split_lines
 from nanoclaw.records import NotAccepted
 
 MAX_LINE = 16 * 1024 * 1024
@@ -30,7 +31,7 @@ class Pipe:
         if sys.stdin is None:  # closed by whoever started us; another file may have its number by now
             return
         number = 0
-        async for line in _lines(sys.stdin.fileno()):
+        async for line in split_lines(_chunks(sys.stdin.fileno()), MAX_LINE):
             number += 1
             text = self._decoded(number, line)
             if text:
@@ -64,23 +65,6 @@ class Pipe:
 
     def typing(self, *, on: bool) -> None:
         """Nobody looks."""
-
-
-async def _lines(descriptor: int) -> AsyncIterator[bytes | None]:
-    """The lines of a stream without their ends; None for one that is too long."""
-    parts, size = list[bytes](), 0
-    async for chunk in _chunks(descriptor):
-        *lines, rest = chunk.split(b"\n")
-        for line in lines:
-            yield None if size + len(line) > MAX_LINE else b"".join([*parts, line])
-            parts, size = [], 0
-        size += len(rest)
-        if size <= MAX_LINE:
-            parts.append(rest)
-        else:
-            parts.clear()
-    if size:
-        yield None if size > MAX_LINE else b"".join(parts)
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:

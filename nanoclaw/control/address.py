@@ -1,0 +1,53 @@
+"""Where the socket is, however long the path to it: the kernel takes some hundred bytes and no more."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+NAME = "control.sock"
+MAX_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes of a socket's path (`sun_path`)."""
+
+
+class PathTooLong(OSError):
+    """The kernel of this platform cannot name the socket."""
+
+
+def socket_path(data: Path) -> Path:
+    """The control socket of the host that owns a data directory."""
+    return data / NAME
+
+
+@contextmanager
+def nameable(path: Path) -> Iterator[str]:
+    """A name for `path` that fits; good while the context is open.
+
+    Raises:
+        PathTooLong: it does not fit, and only Linux can name it through a descriptor of its directory.
+        OSError: its directory cannot be opened.
+    """
+    if len(os.fsencode(path)) <= MAX_PATH:
+        yield str(path)
+        return
+    if sys.platform != "linux":
+        raise PathTooLong(f"its path is longer than {MAX_PATH} bytes; choose a shorter --data")
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def remove_socket(path: Path) -> None:
+    """Remove what a dead host left; only the owner of the data directory may.
+
+    Raises:
+        OSError: something else has that name, or it cannot be removed.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError("it is no socket; move it away")
+        path.unlink()

@@ -1,0 +1,215 @@
+"""One client of the control socket: reads its requests in order, and sends what they bring.
+
+Requests that take their time answer later, while the next ones are read. The end of the client's output is
+taken as its leaving.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+
+import trio
+from attrs import Factory, define, frozen
+
+from nanoclaw.control import wire
+from nanoclaw.control.wire import Id, Refused, Request
+from nanoclaw.lines import split_lines
+from nanoclaw.oversight import (
+    CannotTell,
+    ChatEvent,
+    ChatRoom,
+    Done,
+    HostReport,
+    LogLine,
+    Logs,
+    Oversight,
+    Shown,
+    Visit,
+)
+from nanoclaw.records import NotAccepted
+
+STALL_S = 10.0
+"""A client that has not taken what is sent to it by then is cut off."""
+MAX_FOLLOWED = 8
+"""Requests of one client that follow the log."""
+BATCH = 100
+"""Log events sent at once."""
+CHUNK = 65536
+
+
+@frozen
+class Offer:
+    """What the socket offers; where `chat` or `logs` is None, requests for it are refused."""
+
+    oversight: Oversight
+    chat: ChatRoom | None
+    logs: Logs | None
+
+
+# -- parameters ----------------------------------------------------------------
+
+
+@frozen
+class Nothing:
+    """No parameters."""
+
+
+@frozen
+class ChatParams:
+    """Of `chat`."""
+
+    text: str
+
+
+@frozen
+class LogsParams:
+    """Of `logs`: the last so many events, of sessions whose id begins so, then those that follow."""
+
+    last: int = 200
+    session: str | None = None
+    follow: bool = False
+
+
+# -- a client ------------------------------------------------------------------
+
+
+@define(eq=False)
+class Connection:
+    """Serves one client."""
+
+    stream: trio.SocketStream
+    offer: Offer
+    version: str
+    nursery: trio.Nursery
+    """Of this client: it ends with it."""
+    visits: ExitStack
+    """Ends its visit."""
+    _visit: Visit | None = None
+    _followed: int = 0
+    _sending: trio.Lock = Factory(trio.Lock)
+
+    async def serve(self) -> None:
+        """Answer until the client leaves.
+
+        Raises:
+            BrokenResourceError: it is gone.
+            TooSlowError, TooSlow: it does not take what is sent to it.
+        """
+        await self.send(wire.dump({"nanoclaw": wire.VERSION, "version": self.version}))
+        async for line in split_lines(self._chunks(), wire.MAX_REQUEST):
+            await self._answer(line)
+
+    async def send(self, lines: bytes) -> None:
+        """Send whole lines; raises TooSlowError where the client does not take them."""
+        async with self._sending:
+            with trio.fail_after(STALL_S):
+                await self.stream.send_all(lines)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        while chunk := await self.stream.receive_some(CHUNK):
+            yield bytes(chunk)
+
+    async def _answer(self, line: bytes | None) -> None:
+        try:
+            await self._meet(wire.load_request(line))
+        except Refused as refused:
+            await self.send(refused.dump())
+
+    async def _meet(self, request: Request) -> None:
+        id_ = request.id
+        match request.method:
+            case "status":
+                wire.load_params(request, Nothing)
+                await self._result(id_, await self._status(id_))
+            case "tree":
+                wire.load_params(request, Nothing)
+                await self._result(id_, self.offer.oversight.tree())
+            case "chat":
+                await self._chat(id_, wire.load_params(request, ChatParams))
+            case "listen":
+                wire.load_params(request, Nothing)
+                self._attend(id_).listen()
+                await self._result(id_, {})
+            case "logs":
+                await self._logs(id_, wire.load_params(request, LogsParams))
+            case _:
+                raise wire.bad_request(id_, "method: status, tree, chat, listen or logs is wanted")
+
+    async def _result(self, id_: Id, result: object) -> None:
+        await self.send(wire.dump({"id": id_, "result": result}))
+
+    async def _event(self, id_: Id, event: object) -> None:
+        await self.send(wire.dump({"id": id_, "event": event}))
+
+    async def _status(self, id_: Id) -> HostReport:
+        try:
+            return await self.offer.oversight.status()
+        except CannotTell as error:
+            raise Refused(id_, "unavailable", str(error)) from error
+
+    # -- the chat
+
+    async def _chat(self, id_: Id, params: ChatParams) -> None:
+        if len(params.text.encode("utf-8", "surrogatepass")) > wire.MAX_TEXT:
+            raise Refused(id_, "too_long", f"a message has at most {wire.MAX_TEXT >> 20} MiB; split it")
+        try:
+            routed = await self._attend(id_).say(json.dumps(id_), params.text)
+        except NotAccepted as error:
+            raise Refused(id_, "not_accepted", str(error)) from error
+        if routed.dropped:
+            raise Refused(id_, "dropped", routed.dropped)
+        await self._event(id_, {"type": "accepted", "sessions": routed.session_ids})
+
+    def _attend(self, id_: Id) -> Visit:
+        """The client's visit, which lasts as long as the client."""
+        if self.offer.chat is None:
+            raise Refused(id_, "unavailable", "this host has no terminal chat")
+        if self._visit is None:
+            self._visit = self.visits.enter_context(self.offer.chat.visit())
+            self.nursery.start_soon(self._pass_on, self._visit)
+        return self._visit
+
+    async def _pass_on(self, visit: Visit) -> None:
+        while True:
+            await self._tell(await visit.next())
+
+    async def _tell(self, event: ChatEvent) -> None:
+        match event:
+            case Shown(text, tag):
+                await self._event(json.loads(tag or "null"), {"type": "message", "text": text})
+            case Done(tag, failed):
+                await self._result(json.loads(tag), {"failed": failed})
+            case _:
+                await self._event(None, {"type": "typing"})
+
+    # -- the log
+
+    async def _logs(self, id_: Id, params: LogsParams) -> None:
+        logs = self.offer.logs
+        if logs is None:
+            raise Refused(id_, "unavailable", "this host keeps no log events in memory")
+        if params.follow and self._followed >= MAX_FOLLOWED:
+            raise Refused(id_, "busy", f"a client may follow {MAX_FOLLOWED} times at once")
+        reached = logs.newest
+        lines = logs.latest(max(0, params.last), params.session)
+        for first in range(0, len(lines), BATCH):
+            await self.send(_log_lines(id_, lines[first : first + BATCH]))
+        if not params.follow:
+            await self._result(id_, {})
+            return
+        self._followed += 1
+        reached = max(reached, *(line.number for line in lines[-1:]))
+        self.nursery.start_soon(self._follow, id_, logs, reached, params.session)
+
+    async def _follow(self, id_: Id, logs: Logs, number: int, session: str | None) -> None:
+        while True:
+            await logs.wait_after(number)
+            lines, number, lost = logs.after(number, session, BATCH)
+            if lost:
+                await self._event(id_, {"event": "logs.lost", "level": "warning", "events": lost})
+            await self.send(_log_lines(id_, lines))
+
+
+def _log_lines(id_: Id, lines: Sequence[LogLine]) -> bytes:
+    start = f'{{"id": {json.dumps(id_)}, "event": '
+    return "".join(f"{start}{line.text}}}\n" for line in lines).encode()

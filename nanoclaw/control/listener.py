@@ -1,0 +1,138 @@
+"""The control actor: owns the socket, lets in who may be let in, and serves each client by itself."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from actors import Bury, Context, Policy, Refusal, Supervisor
+from nanoclaw.control.address import nameable, remove_socket, socket_path
+from nanoclaw.control.connection import Connection, Offer
+from nanoclaw.control.peers import uid_of_peer
+from nanoclaw.control.wire import Refused
+from nanoclaw.oversight import ChatRoom, Logs, Oversight, TooSlow
+from nanoclaw.supervision import Supervision
+
+MAX_CLIENTS = 64
+BACKLOG = 64
+PRIVATE = 0o600
+RETRY_BURIED_S = 120.0
+FAREWELL_S = 1.0
+"""How long a client that is turned away may take to read why."""
+
+_log = structlog.get_logger()
+
+
+class ControlUnavailable(Refusal):
+    """The socket cannot be made; the host runs on without it."""
+
+
+@frozen
+class Control:
+    """What the control socket offers beside the host's state."""
+
+    chat: ChatRoom | None = None
+    """The terminal's chat, for `nanoclaw chat`."""
+    logs: Logs | None = None
+    """For `nanoclaw logs`."""
+
+
+@define(eq=False)
+class ControlSocket:
+    """Serves the clients of one socket; it takes no messages."""
+
+    offer: Offer
+    users: frozenset[int]
+    """Whose processes may connect."""
+    _clients: int = 0
+    _version: str = field(factory=lambda: version("nanoclaw"))
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Serve one client; its own misbehaviour ends it, and nothing else."""
+        self._clients += 1
+        try:
+            async with stream:
+                await self._serve(stream)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        except* (trio.TooSlowError, TooSlow):
+            _log.warning("control.client_cut_off", reason="it does not read what is sent to it")
+        finally:
+            self._clients -= 1
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        refusal = self._refusal(stream)
+        if refusal is not None:
+            with trio.move_on_after(FAREWELL_S):
+                await stream.send_all(refusal.dump())
+            return
+        with ExitStack() as visits:
+            async with trio.open_nursery() as nursery:
+                await Connection(stream, self.offer, self._version, nursery, visits).serve()
+                nursery.cancel_scope.cancel()
+
+    def _refusal(self, stream: trio.SocketStream) -> Refused | None:
+        try:
+            uid = uid_of_peer(stream.socket)
+        except OSError as error:
+            return Refused(None, "forbidden", f"the kernel does not say who you are: {error}")
+        if uid not in self.users:
+            _log.warning("control.client_refused", uid=uid)
+            return Refused(None, "forbidden", f"this host is not that of user {uid}")
+        if self._clients > MAX_CLIENTS:
+            return Refused(None, "busy", f"{MAX_CLIENTS} clients are connected already")
+        return None
+
+
+def _recipe(
+    path: Path, offer: Offer
+) -> Callable[[Context[ControlSocket]], AbstractAsyncContextManager[ControlSocket]]:
+    @asynccontextmanager
+    async def recipe(_context: Context[ControlSocket]) -> AsyncIterator[ControlSocket]:
+        control = ControlSocket(offer, frozenset({0, os.geteuid()}))
+        with _bound(path) as listener:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.serve_listeners, control.serve, [listener])
+                yield control
+                nursery.cancel_scope.cancel()
+
+    return recipe
+
+
+@contextmanager
+def _bound(path: Path) -> Iterator[trio.SocketListener]:
+    """A listening socket at `path`, for this user alone; it is gone afterwards."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
+        try:
+            remove_socket(path)
+            with nameable(path) as name:
+                bound.bind(name)
+            path.chmod(PRIVATE)  # before `listen`, nobody can connect
+            bound.listen(BACKLOG)
+        except OSError as error:
+            raise ControlUnavailable(f"{path}: the control socket cannot be made: {error}") from error
+        try:
+            yield trio.SocketListener(trio.socket.from_stdlib_socket(bound))
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def open_control(
+    data: Path, control: Control, oversight: Oversight, supervision: Supervision, *, under: Supervisor
+) -> AsyncIterator[None]:
+    """Listen on the control socket of a data directory that this host owns; on leaving, clients are cut off.
+
+    Where the socket cannot be made the log says so, and the host runs on.
+    """
+    policy = Policy(give_up=Bury(RETRY_BURIED_S), fatal=(ControlUnavailable,))
+    offer = Offer(oversight, control.chat, control.logs)
+    async with supervision.open("control", under=under, policy=policy) as supervisor:
+        supervisor.start("socket", _recipe(socket_path(data), offer))
+        yield

@@ -1,0 +1,23 @@
+"""Who is at the other end of a unix socket, by the kernel's word."""
+
+import socket
+import struct
+
+import trio
+
+LOCAL_PEERCRED = 1
+"""Of level 0 on macOS and the BSDs: a version, the uid, and more (`struct xucred`)."""
+
+
+def uid_of_peer(peer: trio.socket.SocketType) -> int:
+    """The user that the other end ran as when it connected. Not tried other than on Linux.
+
+    Raises:
+        OSError: the kernel does not say.
+    """
+    if hasattr(socket, "SO_PEERCRED"):
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        _pid, uid, _gid = struct.unpack("3i", credentials)
+        return int(uid)
+    [uid] = struct.unpack_from("=I", peer.getsockopt(0, LOCAL_PEERCRED, 128), 4)
+    return int(uid)

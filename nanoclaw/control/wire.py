@@ -1,0 +1,111 @@
+"""The protocol: JSON objects in lines, version 1 (docs/operations.md). Both ends use this module."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import cattrs
+from attrs import Factory, frozen
+from cattrs.preconf.json import make_converter
+
+VERSION = 1
+MAX_TEXT = 16 * 1024 * 1024
+"""Bytes of one chat message."""
+MAX_REQUEST = 2 * MAX_TEXT + 64 * 1024
+"""Bytes of one request: quotes and line ends of a text become two each."""
+
+MAX_ID = 100
+
+T = TypeVar("T")
+Id = str | int | None
+
+_JSON = make_converter(forbid_extra_keys=True)
+
+
+def _exactly(value: object, wanted: type) -> object:
+    if type(value) is not wanted:
+        raise TypeError(f"{wanted.__name__} is wanted")
+    return value
+
+
+for _kind in (str, int, bool):
+    _JSON.register_structure_hook(_kind, _exactly)
+
+
+class Refused(Exception):
+    """A request that is not met; `id` is its own where that could be read, `code` is for programs."""
+
+    def __init__(self, id_: Id, code: str, message: str) -> None:
+        super().__init__(message)
+        self.id = id_
+        self.code = code
+
+    def dump(self) -> bytes:
+        """The answer, as a line."""
+        return dump({"id": self.id, "error": {"code": self.code, "message": str(self)}})
+
+
+def bad_request(id_: Id, message: str) -> Refused:
+    """A request that cannot be understood."""
+    return Refused(id_, "bad_request", message)
+
+
+@frozen
+class Request:
+    """One request: `{"v": 1, "id": …, "method": …, "params": {…}}`."""
+
+    id: Id
+    method: str
+    params: Mapping[str, Any] = Factory(dict)
+
+
+def dump(value: object) -> bytes:
+    """A value as one line. Attrs classes become objects, dates ISO 8601."""
+    return json.dumps(_JSON.unstructure(value)).encode() + b"\n"
+
+
+def load(line: bytes) -> Mapping[str, Any]:
+    """One line as an object.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(None, f"this line is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise bad_request(None, f"this line is a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def load_request(line: bytes | None) -> Request:
+    """One request; None is a line that was too long.
+
+    Raises:
+        Refused: it is none, or of another version of the protocol.
+    """
+    if line is None:
+        raise Refused(None, "too_long", f"a request has at most {MAX_REQUEST} bytes")
+    value = load(line)
+    id_, method, params = value.get("id"), value.get("method"), value.get("params", {})
+    if not isinstance(id_, str | int) or isinstance(id_, bool) or len(str(id_)) > MAX_ID:
+        raise bad_request(None, f"id: a text or number is wanted, of at most {MAX_ID} characters")
+    if value.get("v") != VERSION:
+        raise bad_request(id_, f"v: this host speaks version {VERSION} of the protocol")
+    if not isinstance(method, str) or not isinstance(params, dict):
+        raise bad_request(id_, "a method (text) and params (object) are wanted")
+    return Request(id_, method, params)
+
+
+def load_params(request: Request, shape: type[T]) -> T:
+    """The parameters of a request.
+
+    Raises:
+        Refused: they do not have that shape.
+    """
+    try:
+        return _JSON.structure(request.params, shape)
+    except cattrs.BaseValidationError as error:
+        reasons = "; ".join(cattrs.transform_error(error, path="params"))
+        raise bad_request(request.id, reasons) from error
