@@ -166,7 +166,7 @@ async def _tree(
         )
         living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
         root.start("resume", _background(partial(_resume, central, living)))
-        router = Router(central, registry, living)
+        router = Router(central, registry, changes, living)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if control is not None:
             overview = Overview(root, living, central, config, seams.clock, services.runtime.name)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Concatenate, ParamSpec, TypeVar
 
 from attrs import define
 
@@ -16,6 +17,9 @@ from nanoclaw.registry.changes import Changes
 from nanoclaw.seams import Clock, new_id
 from nanoclaw.store import Connection, Executor, Writer, meta, own_central, sessions
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
 INSTALL_ID = "install_id"
 
 
@@ -23,10 +27,23 @@ INSTALL_ID = "install_id"
 class Registry:
     """The state of the registry: its writer, what rows are made with, and whom to tell after a commit."""
 
-    writer: Writer
+    _writer: Writer
     clock: Clock
     random: Random
     changes: Changes
+
+    async def commit(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `fn` as one whole transaction; whoever remembers what was read before reads it again.
+
+        Raises:
+            StoreError: as `Writer.run` does.
+        """
+        try:
+            return await self._writer.run(fn, *args, **kwargs)
+        finally:
+            self.changes.version += 1
 
     def new_id(self, prefix: str) -> str:
         """A fresh id for a row."""
@@ -44,9 +61,9 @@ def registry_recipe(
         nonlocal host_starts
         async with own_central(data, executor=executor, clock=clock, random=random) as writer:
             registry = Registry(writer, clock, random, changes)
-            await writer.run(_ensure_install_id, registry)
+            await registry.commit(_ensure_install_id, registry)
             if host_starts:  # after a crash of the registry alone the sessions run on
-                await writer.run(sessions.nobody_runs)
+                await registry.commit(sessions.nobody_runs)
                 host_starts = False
             yield registry
 

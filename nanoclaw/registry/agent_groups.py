@@ -20,7 +20,7 @@ class CreateAgentGroup:
         """Make its row."""
         now = actor.clock.now()
         group = AgentGroup(actor.new_id("ag"), self.name, self.folder, self.agent_provider, now)
-        await actor.writer.run(agent_groups.create, group)
+        await actor.commit(agent_groups.create, group)
         return group
 
 
@@ -33,7 +33,7 @@ class UpdateAgentGroup:
 
     async def handle(self, actor: Registry) -> AgentGroup:
         """Change it, and tell all whose destinations show it."""
-        group, shown_by = await actor.writer.run(self._update)
+        group, shown_by = await actor.commit(self._update)
         for agent_group_id in (self.id, *shown_by):
             actor.changes.tell(agent_group_id)
         return group
@@ -51,4 +51,4 @@ class DeleteAgentGroup:
 
     async def handle(self, actor: Registry) -> AgentGroup:
         """Delete it, unless something refers to it."""
-        return await actor.writer.run(agent_groups.delete, self.id)
+        return await actor.commit(agent_groups.delete, self.id)

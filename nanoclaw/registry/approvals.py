@@ -36,7 +36,7 @@ class CreateQuestion:
             self.options,
             actor.clock.now(),
         )
-        return await actor.writer.run(pending_questions.create, question)
+        return await actor.commit(pending_questions.create, question)
 
 
 @frozen
@@ -47,7 +47,7 @@ class DeleteQuestion:
 
     async def handle(self, actor: Registry) -> PendingQuestion:
         """Take it away; of two who answer the first gets it, the other a `NotFound`."""
-        return await actor.writer.run(pending_questions.delete, self.question_id)
+        return await actor.commit(pending_questions.delete, self.question_id)
 
 
 @frozen
@@ -72,7 +72,7 @@ class CreateApproval:
 
     async def handle(self, actor: Registry) -> PendingApproval:
         """Record it; returns what is recorded under its id, which may be an earlier one."""
-        return await actor.writer.run(self._create, actor)
+        return await actor.commit(self._create, actor)
 
     def _create(self, connection: Connection, actor: Registry) -> PendingApproval:
         id_, where = self.approval_id or actor.new_id("appr"), self.address
@@ -107,7 +107,7 @@ class DecideApproval:
     async def handle(self, actor: Registry) -> PendingApproval:
         """Record it, unless somebody was first."""
         now = actor.clock.now()
-        return await actor.writer.run(pending_approvals.decide, self.approval_id, self.status, self.by, now)
+        return await actor.commit(pending_approvals.decide, self.approval_id, self.status, self.by, now)
 
 
 @frozen
@@ -116,7 +116,7 @@ class ExpireApprovals:
 
     async def handle(self, actor: Registry) -> list[PendingApproval]:
         """Let them expire; returns them."""
-        return await actor.writer.run(pending_approvals.expire, actor.clock.now())
+        return await actor.commit(pending_approvals.expire, actor.clock.now())
 
 
 @frozen
@@ -127,4 +127,4 @@ class DeleteApproval:
 
     async def handle(self, actor: Registry) -> PendingApproval:
         """Delete it, decided or not."""
-        return await actor.writer.run(pending_approvals.delete, self.approval_id)
+        return await actor.commit(pending_approvals.delete, self.approval_id)

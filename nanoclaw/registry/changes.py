@@ -10,6 +10,8 @@ from attrs import Factory, define
 class Changes:
     """Watchers by agent group. Callbacks are synchronous and only signal; nothing is said of what changed."""
 
+    version: int = 0
+    """Counts the registry's commits: what was read under another version may be out of date."""
     _watchers: dict[str, dict[object, Callable[[], None]]] = Factory(dict)
 
     @contextmanager

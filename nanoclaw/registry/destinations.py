@@ -19,7 +19,7 @@ class CreateDestination:
 
     async def handle(self, actor: Registry) -> AgentDestination:
         """Make it; where the name is taken that is a conflict."""
-        destination = await actor.writer.run(self._make, actor)
+        destination = await actor.commit(self._make, actor)
         actor.changes.tell(self.agent_group_id)
         return destination
 
@@ -42,7 +42,7 @@ class RenameDestination:
     async def handle(self, actor: Registry) -> AgentDestination:
         """Change it; where the name is taken that is a conflict."""
         names = (self.local_name, self.new_name)
-        destination = await actor.writer.run(destinations.rename, self.agent_group_id, *names)
+        destination = await actor.commit(destinations.rename, self.agent_group_id, *names)
         actor.changes.tell(self.agent_group_id)
         return destination
 
@@ -56,6 +56,6 @@ class DeleteDestination:
 
     async def handle(self, actor: Registry) -> AgentDestination:
         """Delete it."""
-        destination = await actor.writer.run(destinations.delete, self.agent_group_id, self.local_name)
+        destination = await actor.commit(destinations.delete, self.agent_group_id, self.local_name)
         actor.changes.tell(self.agent_group_id)
         return destination

@@ -22,7 +22,7 @@ class Bootstrap:
 
     async def handle(self, actor: Registry) -> bool:
         """Make them in one transaction; False if this was done before."""
-        made = await actor.writer.run(self._make, actor)
+        made = await actor.commit(self._make, actor)
         if made:
             actor.changes.tell_all()
         return made

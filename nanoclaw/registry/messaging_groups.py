@@ -20,7 +20,7 @@ class EnsureChat:
 
     async def handle(self, actor: Registry) -> MessagingGroup:
         """Find or create it."""
-        return await actor.writer.run(self._find_or_create, actor.new_id("mg"), actor.clock.now())
+        return await actor.commit(self._find_or_create, actor.new_id("mg"), actor.clock.now())
 
     def _find_or_create(self, connection: Connection, id_: str, now: datetime) -> MessagingGroup:
         found = messaging_groups.by_address(connection, self.address.channel_type, self.address.platform_id)
@@ -52,7 +52,7 @@ class CreateMessagingGroup:
             self.unknown_sender_policy,
             actor.clock.now(),
         )
-        await actor.writer.run(messaging_groups.create, chat)
+        await actor.commit(messaging_groups.create, chat)
         return chat
 
 
@@ -65,7 +65,7 @@ class UpdateMessagingGroup:
 
     async def handle(self, actor: Registry) -> MessagingGroup:
         """Change it."""
-        chat = await actor.writer.run(messaging_groups.update, self.id, self.changes)
+        chat = await actor.commit(messaging_groups.update, self.id, self.changes)
         if "name" in self.changes:
             actor.changes.tell_all()
         return chat
@@ -79,7 +79,7 @@ class DeleteMessagingGroup:
 
     async def handle(self, actor: Registry) -> MessagingGroup:
         """Delete it, unless something refers to it."""
-        return await actor.writer.run(messaging_groups.delete, self.id)
+        return await actor.commit(messaging_groups.delete, self.id)
 
 
 @frozen
@@ -93,7 +93,7 @@ class NoteDm:
     async def handle(self, actor: Registry) -> UserDm:
         """Note it, instead of what was noted before."""
         dm = UserDm(self.user_id, self.channel_type, self.messaging_group_id, actor.clock.now())
-        await actor.writer.run(user_dms.upsert, dm)
+        await actor.commit(user_dms.upsert, dm)
         return dm
 
 
@@ -106,4 +106,4 @@ class ForgetDm:
 
     async def handle(self, actor: Registry) -> UserDm:
         """Forget it."""
-        return await actor.writer.run(user_dms.delete, self.user_id, self.channel_type)
+        return await actor.commit(user_dms.delete, self.user_id, self.channel_type)

@@ -21,7 +21,7 @@ class OpenSession:
 
     async def handle(self, actor: Registry) -> Session:
         """Find or create it."""
-        return await actor.writer.run(self._find_or_create, actor.new_id("sess"), actor.clock.now())
+        return await actor.commit(self._find_or_create, actor.new_id("sess"), actor.clock.now())
 
     def _find_or_create(self, connection: Connection, id_: str, now: datetime) -> Session:
         key = (self.agent_group_id, self.messaging_group_id, self.thread_id)
@@ -42,7 +42,7 @@ class UpdateSession:
 
     async def handle(self, actor: Registry) -> Session:
         """Change it. To open an archived one where another is open is a conflict."""
-        session = await actor.writer.run(sessions.update, self.id, self.changes)
+        session = await actor.commit(sessions.update, self.id, self.changes)
         actor.changes.tell(session.agent_group_id)
         return session
 
@@ -55,7 +55,7 @@ class DeleteSession:
 
     async def handle(self, actor: Registry) -> Session:
         """Delete it, unless something refers to it."""
-        session = await actor.writer.run(sessions.delete, self.id)
+        session = await actor.commit(sessions.delete, self.id)
         actor.changes.tell(session.agent_group_id)
         return session
 
@@ -68,7 +68,7 @@ class RecordPresence:
 
     async def handle(self, actor: Registry) -> None:
         """Write it down, in one transaction. No session shows it."""
-        await actor.writer.run(sessions.record_presence, self.news)
+        await actor.commit(sessions.record_presence, self.news)
 
 
 @frozen
@@ -84,7 +84,7 @@ class ParkEvent:
         parked = ParkedEvent(
             actor.new_id("park"), self.session_id, self.event, self.reason, actor.clock.now()
         )
-        await actor.writer.run(parked_events.park, parked)
+        await actor.commit(parked_events.park, parked)
 
 
 @frozen
@@ -95,4 +95,4 @@ class RemoveParked:
 
     async def handle(self, actor: Registry) -> None:
         """Delete them."""
-        await actor.writer.run(parked_events.remove, self.ids)
+        await actor.commit(parked_events.remove, self.ids)

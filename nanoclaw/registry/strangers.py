@@ -20,7 +20,7 @@ class RecordStranger:
 
     async def handle(self, actor: Registry) -> None:
         """Count it."""
-        await actor.writer.run(
+        await actor.commit(
             unregistered_senders.record,
             channel_type=self.address.channel_type,
             platform_id=self.address.platform_id,
@@ -43,4 +43,4 @@ class ForgetStranger:
     async def handle(self, actor: Registry) -> list[str]:
         """Delete what is recorded of them in that chat; returns the reasons."""
         where = (self.address.channel_type, self.address.platform_id)
-        return await actor.writer.run(unregistered_senders.forget, *where, self.user_id)
+        return await actor.commit(unregistered_senders.forget, *where, self.user_id)

@@ -31,7 +31,7 @@ class EnsureUser:
         """Create or rename it."""
         kind = self.user_id.partition(":")[0]
         user = User(self.user_id, kind, self.display_name, actor.clock.now())
-        await actor.writer.run(users.upsert, user)
+        await actor.commit(users.upsert, user)
 
 
 @frozen
@@ -44,7 +44,7 @@ class CreateUser:
     async def handle(self, actor: Registry) -> User:
         """Make the row; where the id is taken that is a conflict."""
         user = User(self.id, kind_of(self.id), self.display_name, actor.clock.now())
-        await actor.writer.run(users.create, user)
+        await actor.commit(users.create, user)
         return user
 
 
@@ -57,7 +57,7 @@ class UpdateUser:
 
     async def handle(self, actor: Registry) -> User:
         """Change it."""
-        return await actor.writer.run(users.update, self.id, self.changes)
+        return await actor.commit(users.update, self.id, self.changes)
 
 
 @frozen
@@ -68,7 +68,7 @@ class DeleteUser:
 
     async def handle(self, actor: Registry) -> User:
         """Delete it, unless others have rights or memberships from it."""
-        user, had_rights = await actor.writer.run(self._delete)
+        user, had_rights = await actor.commit(self._delete)
         if had_rights:
             actor.changes.tell_all()
         return user
@@ -90,7 +90,7 @@ class GrantRole:
     async def handle(self, actor: Registry) -> None:
         """Give it; nothing happens if the user has it."""
         who = (self.user_id, self.role, self.agent_group_id)
-        await actor.writer.run(user_roles.grant, *who, self.granted_by, actor.clock.now())
+        await actor.commit(user_roles.grant, *who, self.granted_by, actor.clock.now())
         _tell(actor, self.agent_group_id)
 
 
@@ -104,7 +104,7 @@ class RevokeRole:
 
     async def handle(self, actor: Registry) -> bool:
         """Take it away; False if the user did not have it."""
-        had = await actor.writer.run(user_roles.revoke, self.user_id, self.role, self.agent_group_id)
+        had = await actor.commit(user_roles.revoke, self.user_id, self.role, self.agent_group_id)
         _tell(actor, self.agent_group_id)
         return had
 
@@ -127,7 +127,7 @@ class AddMember:
     async def handle(self, actor: Registry) -> None:
         """Let them in; nothing happens if they are. No session shows it."""
         now = actor.clock.now()
-        await actor.writer.run(members.add, self.user_id, self.agent_group_id, self.added_by, now)
+        await actor.commit(members.add, self.user_id, self.agent_group_id, self.added_by, now)
 
 
 @frozen
@@ -139,4 +139,4 @@ class RemoveMember:
 
     async def handle(self, actor: Registry) -> bool:
         """Take them out; False if they were no member."""
-        return await actor.writer.run(members.remove, self.user_id, self.agent_group_id)
+        return await actor.commit(members.remove, self.user_id, self.agent_group_id)

@@ -56,7 +56,7 @@ class CreateWiring:
             self.priority,
             actor.clock.now(),
         )
-        await actor.writer.run(wirings.create, wiring)
+        await actor.commit(wirings.create, wiring)
         actor.changes.tell(wiring.agent_group_id)
         return wiring
 
@@ -71,7 +71,7 @@ class UpdateWiring:
     async def handle(self, actor: Registry) -> Wiring:
         """Change it."""
         check_rules(self.changes.get("trigger_rules", {}))
-        wiring = await actor.writer.run(wirings.update, self.id, self.changes)
+        wiring = await actor.commit(wirings.update, self.id, self.changes)
         actor.changes.tell(wiring.agent_group_id)
         return wiring
 
@@ -84,7 +84,7 @@ class DeleteWiring:
 
     async def handle(self, actor: Registry) -> Wiring:
         """Delete it."""
-        wiring = await actor.writer.run(wirings.delete, self.id)
+        wiring = await actor.commit(wirings.delete, self.id)
         actor.changes.tell(wiring.agent_group_id)
         return wiring
 
@@ -111,7 +111,7 @@ class WireChat:
     async def handle(self, actor: Registry) -> Wiring:
         """Make what is missing, in one transaction."""
         check_rules(self.trigger_rules)
-        wiring = await actor.writer.run(self._make, actor)
+        wiring = await actor.commit(self._make, actor)
         actor.changes.tell(wiring.agent_group_id)
         return wiring
 

@@ -1,23 +1,29 @@
 """What the central database says of an event, read in one transaction."""
 
-from attrs import frozen
+from attrs import Factory, define, frozen
 
-from nanoclaw.records import AgentGroup, InboundEvent, MessagingGroup, Session, Wiring
+from nanoclaw.records import Address, AgentGroup, InboundEvent, MessagingGroup, Session, Wiring
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import Engagement, engagement
 from nanoclaw.store import Connection, agent_groups, messaging_groups, sessions, users, wirings
 
+MAX_PLANS = 4096
+
 
 @frozen
 class Target:
-    """One wiring of the chat, and what it makes of the event."""
+    """One wiring of the chat, its agent group and session, and whether the sender is let in."""
 
     wiring: Wiring
     agent_group: AgentGroup
     session: Session | None
     """The open session; None: none yet."""
     refused: str | None
-    engagement: Engagement
+    """Why the sender is not let in; None: let in."""
+
+    def engagement(self, event: InboundEvent) -> Engagement:
+        """What the wiring makes of the event."""
+        return engagement(self.wiring, event.message)
 
     def session_key(self, event: InboundEvent) -> tuple[str, str | None, str | None]:
         """Agent group, chat and thread of the session, by the wiring's mode."""
@@ -31,6 +37,29 @@ class Plan:
     chat: MessagingGroup | None
     targets: tuple[Target, ...]
     user_known: bool
+
+
+@define(eq=False)
+class PlanCache:
+    """Plans of one version of the central database, by all that they depend on."""
+
+    _version: int = -1
+    _plans: dict[tuple[Address, str, str], Plan] = Factory(dict)
+
+    def get(self, event: InboundEvent, version: int) -> Plan | None:
+        """The plan for such an event, if it was read under this version."""
+        return self._plans.get(_key(event)) if version == self._version else None
+
+    def put(self, event: InboundEvent, version: int, plan: Plan) -> None:
+        """Keep a plan that was read when this version was the newest, or an older one than it."""
+        if version != self._version or len(self._plans) >= MAX_PLANS:
+            self._version = version
+            self._plans.clear()
+        self._plans[_key(event)] = plan
+
+
+def _key(event: InboundEvent) -> tuple[Address, str, str]:
+    return event.address, event.message.sender_id, event.message.sender
 
 
 def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None, str | None]:
@@ -66,5 +95,4 @@ def _target(
         group,
         sessions.find_open(connection, *session_key(wiring, event.address.thread_id)),
         refusal(connection, chat, group.id, event.message.sender_id),
-        engagement(wiring, event.message),
     )

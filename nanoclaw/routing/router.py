@@ -10,8 +10,16 @@ from attrs import Factory, define
 from actors import ActorError, Ref
 from nanoclaw.content import dump_parked, storable
 from nanoclaw.records import Address, InboundEvent, NotAccepted, Routed
-from nanoclaw.registry import EnsureChat, EnsureUser, OpenSession, ParkEvent, RecordStranger, Registry
-from nanoclaw.routing.plan import Plan, Target, plan
+from nanoclaw.registry import (
+    Changes,
+    EnsureChat,
+    EnsureUser,
+    OpenSession,
+    ParkEvent,
+    RecordStranger,
+    Registry,
+)
+from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
 
@@ -35,7 +43,9 @@ class Router:
 
     _central: Reader
     _registry: Ref[Registry]
+    _changes: Changes
     _sessions: Sessions
+    _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _Turns] = Factory(dict)
     _places: trio.Semaphore = Factory(lambda: trio.Semaphore(MAX_CONCURRENT))
 
@@ -79,7 +89,11 @@ class Router:
 
     async def _targets(self, event: InboundEvent) -> tuple[list[Target], str | None]:
         """Who takes the event, and why nobody does."""
-        found = await self._central.run(plan, event)
+        found = self._plans.get(event, self._changes.version)
+        if found is None:
+            version = self._changes.version
+            found = await self._central.run(plan, event)
+            self._plans.put(event, version, found)
         if not found.user_known:
             await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
         if found.chat is None:
@@ -95,7 +109,7 @@ class Router:
             if target.refused is not None:
                 await self._record_stranger(event, target, target.refused)
                 dropped = "the sender is not known here"
-            elif target.engagement != "ignore":
+            elif target.engagement(event) != "ignore":
                 admitted.append(target)
         return admitted, dropped
 
@@ -131,7 +145,7 @@ class Router:
         return Routed(ids, (event.message_id,) * len(ids))
 
     async def _store(self, event: InboundEvent, target: Target, who: Conversation) -> None:
-        trigger = target.engagement == "wake"
+        trigger = target.engagement(event) == "wake"
         try:
             await self._sessions.accept(who, event, trigger=trigger)
         except SessionDown as error:
