@@ -1,0 +1,113 @@
+"""The order of deliveries against a plain model: by number per address, one in flight, each held alone."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from nanoclaw.records import Address
+from nanoclaw.session.queue import Delivery, DeliveryQueue
+from nanoclaw.store.outbound import BadRow, MessageOut
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ADDRESSES = [None, Address("fake", "a"), Address("fake", "b"), Address("fake", "a", "thread")]
+
+
+def row(seq: int, address: Address | None = None, deliver_after: datetime | None = None) -> MessageOut:
+    return MessageOut(f"out-{seq}", seq, "chat", address, "{}", None, deliver_after)
+
+
+class Queue(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = DeliveryQueue()
+        self.now = START
+        self.seqs = iter(range(1, 10_000, 2))
+        self.open: dict[str, Delivery] = {}
+        self.flying: str | None = None
+
+    @rule(address=st.sampled_from(ADDRESSES), later=st.integers(0, 5), bad=st.booleans())
+    def add(self, address: Address | None, later: int, bad: bool) -> None:  # noqa: FBT001 -- hypothesis
+        seq = next(self.seqs)
+        due = self.now + timedelta(seconds=later) if later else None
+        delivery = Delivery(BadRow(f"out-{seq}", seq, "bad") if bad else row(seq, address, due))
+        self.queue.add(delivery)
+        self.open[delivery.id] = delivery
+
+    @rule(seconds=st.integers(0, 4))
+    def pass_time(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule()
+    def take(self) -> None:
+        attempts = {id_: delivery.attempts for id_, delivery in self.open.items()}
+        expected = self._expected()
+        taken = self.queue.take(self.now)
+        assert (taken.id if taken else None) == expected
+        if taken is not None:
+            self.flying = taken.id
+            assert taken.attempts == attempts[taken.id] + 1
+
+    def _expected(self, at: datetime | None = None) -> str | None:
+        """Of what no earlier row of its address holds back, the first that is due."""
+        if self.flying is not None:
+            return None
+        now = at or self.now
+        for delivery in sorted(self.open.values(), key=lambda each: each.row.seq):
+            earlier = [
+                each
+                for each in self.open.values()
+                if each.row.seq < delivery.row.seq
+                and each.address == delivery.address
+                and not each.deferred(now)
+            ]
+            due = delivery.due()
+            free = delivery.deferred(now) or not earlier
+            if free and (due is None or due <= now):
+                return delivery.id
+        return None
+
+    @precondition(lambda self: self.flying is not None)
+    @rule()
+    def finish(self) -> None:
+        self.queue.finished()
+        del self.open[self.flying or ""]
+        self.flying = None
+
+    @precondition(lambda self: self.flying is not None)
+    @rule(seconds=st.integers(0, 5))
+    def back_off(self, seconds: int) -> None:
+        self.queue.postponed(self.now + timedelta(seconds=seconds), "busy")
+        self.flying = None
+
+    @invariant()
+    def it_knows_what_is_open(self) -> None:
+        assert self.queue.empty == (not self.open)
+        seqs = [delivery.row.seq for delivery in self.open.values()]
+        assert self.queue.first_seq() == min(seqs, default=None)
+
+    @invariant()
+    def whoever_sleeps_until_next_due_misses_nothing(self) -> None:
+        due = self.queue.next_due(self.now)
+        if self._expected() is not None or self.flying is not None:
+            return
+        assert (due is None) == (not self.open)
+        for moment in [delivery.due() for delivery in self.open.values()]:
+            if moment is not None and self.now < moment and (due is None or moment < due):
+                assert self._expected(moment) is None
+
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@given(st.permutations(range(1, 9)))
+def test_rows_that_come_in_any_order_leave_in_that_of_their_numbers(seqs: list[int]) -> None:
+    queue, taken = DeliveryQueue(), list[int]()
+    for seq in seqs:
+        queue.add(Delivery(row(seq)))
+    while (delivery := queue.take(START)) is not None:
+        taken.append(delivery.row.seq)
+        queue.finished()
+    assert taken == sorted(seqs)
