@@ -41,7 +41,7 @@ from nanoclaw.records import Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.seams import Clock, SystemClock
-from nanoclaw.session import Services, Sessions, open_conversations, open_sessions
+from nanoclaw.session import Presences, Services, Sessions, open_conversations, open_sessions
 from nanoclaw.store import (
     Executor,
     Reader,
@@ -152,6 +152,8 @@ async def _tree(
         central = await stack.enter_async_context(open_reader(config.data / "v2.db", seams.executor))
         senders = await stack.enter_async_context(open_senders(channels, supervision, under=root))
         root.start("wakeups", _background(wakeups.run))
+        presences = Presences(registry)
+        root.start("presence", presences.recipe)
         services = Services(
             config=config,
             executor=seams.executor,
@@ -163,6 +165,7 @@ async def _tree(
             senders=senders,
             runtime=seams.runtime or _runtime(config),
             wakeups=wakeups,
+            presences=presences,
         )
         living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
         root.start("resume", _background(partial(_resume, central, living)))

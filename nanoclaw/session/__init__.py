@@ -3,11 +3,13 @@
 from nanoclaw.session.actor import Accept
 from nanoclaw.session.conversations import open_conversations
 from nanoclaw.session.directory import SessionDown, Sessions, open_sessions
+from nanoclaw.session.presence import Presences
 from nanoclaw.session.services import Conversation, Services
 
 __all__ = [
     "Accept",
     "Conversation",
+    "Presences",
     "Services",
     "SessionDown",
     "Sessions",

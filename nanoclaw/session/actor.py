@@ -182,6 +182,7 @@ def session_recipe(
             memory = await inbound.run(record.remember)
             reconciler = Reconciler(
                 services=services,
+                session_id=who.session.id,
                 status=who.session.status,
                 inbound=inbound,
                 outbound=outbound,

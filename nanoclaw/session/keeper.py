@@ -15,6 +15,7 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.records import ContainerStatus
 
 STUCK_S = 60.0
 """A claim without a heartbeat for this long (or the declared time-out of a tool) is a hang."""
@@ -137,6 +138,13 @@ class Keeper:
         """Whether the death was wanted: it costs no message a try."""
         left_by_itself = self._stopping is None and self.death is not None and self.death.orderly
         return left_by_itself or self._stopping in {"idle", "shutdown"}
+
+    @property
+    def container_status(self) -> ContainerStatus:
+        """As the central database calls it."""
+        if self.state != "running":
+            return "stopped"
+        return "starting" if self._runner is None else "running"
 
     @property
     def stopping(self) -> bool:

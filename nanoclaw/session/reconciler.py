@@ -6,6 +6,7 @@ so an unreadable one never delays a message that comes in.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from math import inf
 
@@ -14,7 +15,7 @@ import trio
 from attrs import Factory, define, field
 
 from nanoclaw.channels.protocol import Outcome
-from nanoclaw.records import SessionStatus
+from nanoclaw.records import ContainerStatus, SessionStatus
 from nanoclaw.session import record
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import SWEEP_S, Keeper
@@ -36,6 +37,7 @@ class Reconciler:
     """The state of one session's reconciliation. `retire` is tried when nothing is left to do."""
 
     services: Services
+    session_id: str
     status: SessionStatus
     inbound: Writer
     outbound: UntrustedReader
@@ -55,8 +57,14 @@ class Reconciler:
     _tool_timeout_s: float = 0.0
     _blind: bool = False
     """Whether the last look saw nothing, because a lock or a hot journal was in the way."""
+    _told: tuple[ContainerStatus, float] = field(init=False)
+    """What the central database was last told of this session."""
     _under_way: int = 0
     """Rounds and messages being stored: nobody retires meanwhile."""
+
+    @_told.default
+    def _nothing_new(self) -> tuple[ContainerStatus, float]:
+        return "stopped", self._active_at
 
     def wake(self) -> None:
         """Something may have happened: a commit, a death, a finished delivery. Synchronous; only a hint."""
@@ -213,6 +221,7 @@ class Reconciler:
     def carry_on(self) -> None:
         """Start a runner if there is work for one, stop one that is idle, or retire; set the alarm."""
         keeper = self.keeper
+        self._tell_presence()
         if self._closing:
             return
         if keeper.state == "absent" and self._wanted() and keeper.may_start():
@@ -223,6 +232,14 @@ class Reconciler:
         elif self._finished():
             self.retire()
         self._sleep.deadline = trio.current_time() + self._sleep_s()
+
+    def _tell_presence(self) -> None:
+        status, active_at = self.keeper.container_status, self._active_at
+        if (status, active_at) != self._told:
+            self._told = (status, active_at)
+            idle = timedelta(seconds=trio.current_time() - active_at)
+            now = self.services.clock.now()
+            self.services.presences.note(self.session_id, container_status=status, last_active=now - idle)
 
     def _wanted(self) -> bool:
         """Whether a runner has something to do, and may."""

@@ -11,6 +11,7 @@ from nanoclaw.containers import Runtime
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.seams import Clock
+from nanoclaw.session.presence import Presences
 from nanoclaw.store import Executor, Reader
 from nanoclaw.wakeups import Wakeups
 
@@ -29,6 +30,7 @@ class Services:
     senders: Senders
     runtime: Runtime
     wakeups: Wakeups
+    presences: Presences
 
 
 @frozen
