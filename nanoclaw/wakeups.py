@@ -8,6 +8,7 @@ synchronous and only signal.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from errno import ENOSPC
 from pathlib import Path
 from typing import Protocol
 
@@ -105,7 +106,7 @@ class _Inotify:
     @contextmanager
     def watch(self, directory: Path, changed: Changed) -> Iterator[None]:
         watch = _Watch(directory, changed)
-        descriptor = self._inotify.add_watch(directory, self._mask)
+        descriptor = self._add(watch)
         if descriptor in self._watches:
             raise RuntimeError(f"{directory} is watched twice")
         self._watches[descriptor] = watch
@@ -115,8 +116,20 @@ class _Inotify:
             del self._watches[descriptor]
             self._remove(descriptor)
 
+    def _add(self, watch: _Watch) -> int:
+        """The kernel's descriptor of a watch; where it has none left, a negative one of our own."""
+        try:
+            return int(self._inotify.add_watch(watch.directory, self._mask))
+        except OSError as error:
+            if error.errno != ENOSPC:
+                raise
+        watch.flooding = True
+        advice = "raise fs.inotify.max_user_watches"
+        _log.warning("wakeups.no_watch_left", directory=str(watch.directory), now="polled", advice=advice)
+        return min([0, *self._watches]) - 1
+
     def _remove(self, descriptor: int) -> None:
-        with suppress(OSError):  # it goes by itself with its directory
+        with suppress(OSError):  # it goes by itself with its directory, or never was
             self._inotify.rm_watch(descriptor)
 
     def close(self) -> None:
