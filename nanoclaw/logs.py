@@ -7,8 +7,9 @@ is really written: a message that logs nothing costs nothing here.
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import partial
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 
@@ -19,17 +20,19 @@ Fields = MutableMapping[str, Any]
 
 
 class _Stderr:
-    """The stderr of the moment: a prompt replaces it while it is shown."""
+    """The stderr of the moment: a prompt replaces it while it is shown.
+
+    A line that cannot be written (a full disk, a reader that left) is lost, and costs nobody anything else.
+    """
 
     def write(self, text: str) -> int:
-        return self._stream.write(text)
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
-
-    @property
-    def _stream(self) -> TextIO:
-        return sys.stderr
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def configure_logging(level: str, *, human: bool | None = None, ring: LogRing | None = None) -> None:

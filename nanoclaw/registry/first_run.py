@@ -1,5 +1,7 @@
 """The first run's message to the registry."""
 
+from datetime import datetime
+
 from attrs import frozen
 
 from nanoclaw.records import Address, AgentGroup, MessagingGroup, User, Wiring
@@ -33,9 +35,29 @@ class Bootstrap:
         now = actor.clock.now()
         users.upsert(connection, User(self.owner_id, self.owner_id.partition(":")[0], self.owner_name, now))
         user_roles.grant(connection, self.owner_id, "owner", None, None, now)
+        group = self._agent_group(connection, actor, now)
+        chat = self._chat(connection, actor, now)
+        if wirings.by_pair(connection, chat.id, group.id) is None:
+            wiring = Wiring(actor.new_id("wire"), chat.id, group.id, {}, "all", "shared", 0, now)
+            wirings.create(connection, wiring)
+        meta.put(connection, BOOTSTRAPPED, now.isoformat())
+        return True
+
+    # A database that another build has used may have either already.
+
+    def _agent_group(self, connection: Connection, actor: Registry, now: datetime) -> AgentGroup:
+        found = agent_groups.by_folder(connection, self.folder)
+        if found is not None:
+            return found
         group = AgentGroup(actor.new_id("ag"), self.agent_name, self.folder, None, now)
         agent_groups.create(connection, group)
+        return group
+
+    def _chat(self, connection: Connection, actor: Registry, now: datetime) -> MessagingGroup:
         address = (self.chat.channel_type, self.chat.platform_id)
+        found = messaging_groups.by_address(connection, *address)
+        if found is not None:
+            return found
         chat = MessagingGroup(
             actor.new_id("mg"),
             *address,
@@ -45,8 +67,4 @@ class Bootstrap:
             created_at=now,
         )
         messaging_groups.create(connection, chat)
-        wirings.create(
-            connection, Wiring(actor.new_id("wire"), chat.id, group.id, {}, "all", "shared", 0, now)
-        )
-        meta.put(connection, BOOTSTRAPPED, now.isoformat())
-        return True
+        return chat

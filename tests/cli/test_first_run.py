@@ -8,7 +8,7 @@ from attrs import frozen
 
 from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.config import Config, ConfigError, load_config
-from tests.cli.commands import rows, run
+from tests.cli.commands import change, rows, run
 
 TABLES = ("meta", "users", "user_roles", "agent_groups", "messaging_groups", "messaging_group_agents")
 
@@ -63,6 +63,15 @@ def test_later_runs_change_nothing_not_even_what_the_user_removed(home: Path) ->
     before = state(home)
     run(home, "second\n")
     assert state(home) == before
+
+
+def test_a_database_that_another_build_has_used_keeps_its_agent_and_gets_the_terminal(tmp_path: Path) -> None:
+    run(tmp_path)
+    database = tmp_path / "data/v2.db"
+    change(database, "DELETE FROM meta; DELETE FROM agent_destinations; DELETE FROM messaging_group_agents")
+    before = state(tmp_path).rows["agent_groups"]
+    assert run(tmp_path, "hello\n").output == "echo: hello\n"
+    assert state(tmp_path).rows["agent_groups"] == before
 
 
 def configuration(home: Path, runtime: str = "process") -> Config:

@@ -52,6 +52,27 @@ def test_where_nobody_reads_the_answers_it_says_what_stayed_unanswered(tmp_path:
         assert host.wait(GUARD_S) == 1
 
 
+def test_where_nobody_reads_the_logs_it_answers_all_the_same(tmp_path: Path) -> None:
+    with running(tmp_path) as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        assert host.stderr is not None
+        host.stderr.close()
+        host.stdin.write(b"hello\n")
+        host.stdin.close()
+        assert host.stdout.read() == b"echo: hello\n"
+        assert host.wait(GUARD_S) == 0
+
+
+def test_without_a_place_for_answers_it_does_not_begin(tmp_path: Path) -> None:
+    closing = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    result = run(tmp_path, "hello\n", before=closing)
+    assert result.code == 2
+    assert result.errors == [
+        "standard output is closed, so no answer could be shown; open it, or use --headless"
+    ]
+
+
 def test_a_signal_stops_it_in_order(tmp_path: Path) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         with running(tmp_path) as host:
