@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib.metadata import version
 
 import trio
 from attrs import Factory, field, frozen
@@ -15,6 +14,7 @@ from nanoclaw.records import Address
 from nanoclaw.seams import Clock
 from nanoclaw.session import Conversation, Sessions, open_conversations
 from nanoclaw.store import Connection, Reader, StoreError, parked_events
+from nanoclaw.version import installed_version
 
 ANSWER_WITHIN_S = 1.0
 """A session that has not answered by then is shown without details."""
@@ -56,7 +56,7 @@ class Overview:
             if node.name in conversations
         )
         return HostReport(
-            version=version("nanoclaw"),
+            version=installed_version(),
             pid=os.getpid(),
             started_at=self.started_at,
             uptime_s=max(0.0, (self.clock.now() - self.started_at).total_seconds()),

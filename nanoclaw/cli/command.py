@@ -1,19 +1,25 @@
-"""The arguments of the command line, and which command they name."""
+"""From the arguments of the command line to the command they name, and its exit code."""
 
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
 import trio
 
+from nanoclaw.cli.chat import chat
+from nanoclaw.cli.client import NoHost, RequestFailed, until_signal
 from nanoclaw.cli.first_run import prepare_home
-from nanoclaw.cli.run import DRAIN_S, run
-from nanoclaw.config import ConfigError, load_config
+from nanoclaw.cli.logs_command import logs
+from nanoclaw.cli.parser import parser
+from nanoclaw.cli.run import run
+from nanoclaw.cli.status import status, tree
+from nanoclaw.config import Config, ConfigError, load_config
 from nanoclaw.host import HostFailed
+from nanoclaw.log_ring import LogRing
 from nanoclaw.logs import configure_logging
 
 CANNOT_RUN = 2
@@ -26,11 +32,11 @@ def run_command(arguments: Sequence[str] | None) -> int:
     """Parse and run; returns the exit code."""
     if sys.stderr is None:  # closed by whoever started us
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- for the rest of the process
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     _show_all_text()
     try:
-        return _run(options)
-    except (ConfigError, HostFailed) as error:
+        return _run(options) if options.command == "run" else _ask(options)
+    except (ConfigError, HostFailed, NoHost, RequestFailed) as error:
         print(f"nanoclaw: {error}", file=sys.stderr)
         return CANNOT_RUN
 
@@ -47,9 +53,30 @@ def _run(options: argparse.Namespace) -> int:
         flags={flag: getattr(options, flag) for flag in FLAGS},
         defaults=_quiet() if at_prompt else {},
     )
-    configure_logging(config.log_level)
+    ring = LogRing()
+    configure_logging(config.log_level, ring=ring)
     prepare_home(config, write_config=options.config is None)
-    return trio.run(run, config, options.headless, at_prompt, options.drain)
+    return trio.run(run, config, ring, options.headless, at_prompt, options.drain)
+
+
+def _ask(options: argparse.Namespace) -> int:
+    """A command that talks to the running host."""
+    config = load_config(home=options.home, file=options.config, flags={"data": options.data})
+    return trio.run(until_signal, _asking(config, options))
+
+
+def _asking(config: Config, options: argparse.Namespace) -> Callable[[], Awaitable[int]]:
+    match options.command:
+        case "chat":
+            text = " ".join(options.text) if options.text else None
+            return partial(chat, config, text, options.timeout, at_prompt=text is None and _is_terminal())
+        case "status":
+            return partial(status, config, as_json=options.json)
+        case "tree":
+            return partial(tree, config, as_json=options.json)
+        case _:
+            wanted = partial(logs, config, options.session, last=options.last)
+            return partial(wanted, follow=options.follow, as_json=options.json)
 
 
 def _is_terminal() -> bool:
@@ -67,67 +94,3 @@ def _show_all_text() -> None:
         if isinstance(stream, TextIOWrapper):
             encoding = stream.encoding if stream.isatty() else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nanoclaw", description="A personal assistant on your own machine.")
-    parser.add_argument("--version", action="version", version=f"nanoclaw {_version()}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(
-        commands.add_parser(
-            "run", help="run the host, with a prompt on a terminal", description=_WHAT, epilog=_HOW
-        )
-    )
-    return parser
-
-
-def _version() -> str:
-    try:
-        return version("nanoclaw")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
-_WHAT = (
-    "Run the host until Ctrl-C or SIGTERM. On a terminal it shows a prompt; what you type is for the "
-    "agent. With a pipe, each line of input is a message; at its end the answers are waited for."
-)
-_HOW = (
-    "Settings come from <home>/config.toml, then variables NANOCLAW_<KEY>, then these options. Exit "
-    "codes: 0 all is well; 1 a message of the pipe stayed unanswered, and stderr names it; 2 the host cannot "
-    "run, and stderr says why and what to do."
-)
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    places = parser.add_argument_group("where things are")
-    places.add_argument("--home", type=Path, metavar="DIR", help="default: $NANOCLAW_HOME or ~/.nanoclaw")
-    places.add_argument("--data", metavar="DIR", help="databases and sessions; default: <home>/data")
-    places.add_argument("--groups", metavar="DIR", help="the agents' folders; default: <home>/groups")
-    places.add_argument(
-        "--config", type=Path, metavar="FILE", help="default: <home>/config.toml, made at the first run"
-    )
-    settings = parser.add_argument_group("settings")
-    settings.add_argument("--provider", metavar="NAME", help="what answers; default: echo")
-    settings.add_argument("--runtime", metavar="NAME", help="where agents run; default: process")
-    settings.add_argument(
-        "--log-level",
-        metavar="LEVEL",
-        help="debug, info, warning or error; default: warning at a prompt, else info",
-    )
-    parser.add_argument("--headless", action="store_true", help="no terminal: other channels only")
-    parser.add_argument(
-        "--drain",
-        type=seconds,
-        default=DRAIN_S,
-        metavar="SECONDS",
-        help=f"with a pipe, how long to wait for answers at its end; default: {DRAIN_S:g}",
-    )
-
-
-def seconds(text: str) -> float:
-    """A duration; argparse names this function where it cannot be read."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError("seconds of at least 0 are wanted")
-    return value

@@ -27,6 +27,7 @@ from nanoclaw.oversight import (
     Visit,
 )
 from nanoclaw.records import NotAccepted
+from nanoclaw.version import installed_version
 
 STALL_S = 10.0
 """A client that has not taken what is sent to it by then is cut off."""
@@ -79,7 +80,6 @@ class Connection:
 
     stream: trio.SocketStream
     offer: Offer
-    version: str
     nursery: trio.Nursery
     """Of this client: it ends with it."""
     visits: ExitStack
@@ -95,7 +95,7 @@ class Connection:
             BrokenResourceError: it is gone.
             TooSlowError, TooSlow: it does not take what is sent to it.
         """
-        await self.send(wire.dump({"nanoclaw": wire.VERSION, "version": self.version}))
+        await self.send(wire.dump({"nanoclaw": wire.VERSION, "version": installed_version()}))
         async for line in split_lines(self._chunks(), wire.MAX_REQUEST):
             await self._answer(line)
 

@@ -4,12 +4,11 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from actors import Bury, Context, Policy, Refusal, Supervisor
 from nanoclaw.control.address import nameable, remove_socket, socket_path
@@ -51,7 +50,6 @@ class ControlSocket:
     users: frozenset[int]
     """Whose processes may connect."""
     _clients: int = 0
-    _version: str = field(factory=lambda: version("nanoclaw"))
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one client; its own misbehaviour ends it, and nothing else."""
@@ -74,7 +72,7 @@ class ControlSocket:
             return
         with ExitStack() as visits:
             async with trio.open_nursery() as nursery:
-                await Connection(stream, self.offer, self._version, nursery, visits).serve()
+                await Connection(stream, self.offer, nursery, visits).serve()
                 nursery.cancel_scope.cancel()
 
     def _refusal(self, stream: trio.SocketStream) -> Refused | None:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import cattrs
-from attrs import Factory, frozen
-from cattrs.preconf.json import make_converter
+from attrs import Factory, fields, frozen, has
 
 VERSION = 1
 MAX_TEXT = 16 * 1024 * 1024
@@ -19,7 +19,7 @@ MAX_ID = 100
 T = TypeVar("T")
 Id = str | int | None
 
-_JSON = make_converter(forbid_extra_keys=True)
+_JSON = cattrs.Converter(forbid_extra_keys=True)
 
 
 def _exactly(value: object, wanted: type) -> object:
@@ -61,7 +61,18 @@ class Request:
 
 def dump(value: object) -> bytes:
     """A value as one line. Attrs classes become objects, dates ISO 8601."""
-    return json.dumps(_JSON.unstructure(value)).encode() + b"\n"
+    try:
+        return json.dumps(value, default=_plain, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate
+        return json.dumps(value, default=_plain).encode() + b"\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if has(type(value)):
+        return {field.name: getattr(value, field.name) for field in fields(type(value))}
+    raise TypeError(f"{type(value).__name__} is nothing for JSON")
 
 
 def load(line: bytes) -> Mapping[str, Any]:

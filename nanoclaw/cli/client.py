@@ -1,0 +1,159 @@
+"""The client's end of the control socket."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import Factory, define
+
+from nanoclaw.control import wire
+from nanoclaw.control.address import nameable, socket_path
+from nanoclaw.lines import split_lines
+
+MAX_ANSWER = 128 * 1024 * 1024
+"""Bytes of one line from the host."""
+GREET_WITHIN_S = 10.0
+"""A host that has not greeted by then hangs."""
+INTERRUPTED = 130
+"""Exit code: Ctrl-C."""
+CHUNK = 65536
+
+
+class NoHost(Exception):
+    """There is no host to talk to, or not any more; the text says what to do."""
+
+
+class RequestFailed(Exception):
+    """The host does not meet a request; the text is its own."""
+
+
+@define(eq=False)
+class Client:
+    """A connection to the host."""
+
+    stream: trio.SocketStream
+    lines: AsyncIterator[bytes | None]
+    _sending: trio.Lock = Factory(trio.Lock)
+
+    async def send(self, id_: str, method: str, **params: object) -> None:
+        """Send a request; what it brings comes by `receive`.
+
+        Raises:
+            NoHost: the host is gone.
+        """
+        request = {"v": wire.VERSION, "id": id_, "method": method, "params": params}
+        try:
+            async with self._sending:
+                await self.stream.send_all(wire.dump(request))
+        except trio.BrokenResourceError as error:
+            raise NoHost("the host has stopped") from error
+
+    async def receive(self) -> Mapping[str, Any]:
+        """The next line of the host.
+
+        Raises:
+            NoHost: the host is gone.
+            RequestFailed: the host says so, of no request in particular.
+        """
+        try:
+            line = await anext(self.lines)
+        except (StopAsyncIteration, trio.BrokenResourceError) as error:
+            raise NoHost("the host has stopped") from error
+        answer = wire.load(line or b"")
+        if answer.get("id") is None and "error" in answer:
+            raise RequestFailed(answer["error"]["message"])
+        return answer
+
+    async def results(self, method: str, **params: object) -> AsyncIterator[Any]:
+        """Make one request: its events as they come, its result last; nothing else may be under way.
+
+        Raises:
+            NoHost, RequestFailed
+        """
+        await self.send("1", method, **params)
+        while True:
+            answer = await self.receive()
+            if "error" in answer:
+                raise RequestFailed(answer["error"]["message"])
+            yield answer["event"] if "event" in answer else answer["result"]
+            if "result" in answer:
+                return
+
+
+@asynccontextmanager
+async def connect(data: Path) -> AsyncIterator[Client]:
+    """Connect to the host that runs on a data directory.
+
+    Raises:
+        NoHost: there is none, or it speaks another version of the protocol.
+        RequestFailed: it does not let us in.
+    """
+    async with await _open(data) as stream:
+        client = Client(stream, split_lines(_chunks(stream), MAX_ANSWER))
+        try:
+            with trio.fail_after(GREET_WITHIN_S):
+                greeting = await client.receive()
+        except trio.TooSlowError as error:
+            hangs = f"the host on {data} does not answer; see its log, or stop and start it"
+            raise NoHost(hangs) from error
+        if greeting.get("nanoclaw") != wire.VERSION:
+            raise NoHost(
+                f"the host on {data} is nanoclaw {greeting.get('version')}, which speaks another version of "
+                "the protocol; use its own `nanoclaw`, or start it again with this one"
+            )
+        yield client
+
+
+async def _open(data: Path) -> trio.SocketStream:
+    path = socket_path(data)
+    try:
+        with nameable(path) as name:
+            return await trio.open_unix_socket(name)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+        raise NoHost(f"no host is running on {data}; start one with `nanoclaw run`") from error
+    except OSError as error:
+        raise NoHost(f"{path}: cannot connect to the host: {error.strerror or error}") from error
+
+
+async def _chunks(stream: trio.SocketStream) -> AsyncIterator[bytes]:
+    while chunk := await stream.receive_some(CHUNK):
+        yield bytes(chunk)
+
+
+async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
+    """Run `main` until it returns its exit code, or until Ctrl-C, SIGTERM or the end of who reads the output.
+
+    Raises:
+        NoHost, RequestFailed: as `main` did, in no group.
+    """
+    code, problem = INTERRUPTED, None
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def stop() -> None:
+                await anext(signals)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(stop)
+            try:
+                code = await main()
+            except BrokenPipeError:
+                _forget_output()
+            except (NoHost, RequestFailed) as error:
+                problem = error
+            nursery.cancel_scope.cancel()
+    if problem is not None:
+        raise problem
+    return code
+
+
+def _forget_output() -> None:
+    """Nobody reads it (`nanoclaw logs | head`); what is left in buffers is not to be complained about."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,129 @@
+"""`nanoclaw status` and `nanoclaw tree`: what the running host is doing."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nanoclaw.channels.terminal import harmless
+from nanoclaw.cli.client import connect
+from nanoclaw.config import Config
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+COLUMNS = ("session", "agent", "chat", "runner", "pending", "to send")
+
+
+async def status(config: Config, *, as_json: bool) -> int:
+    """Print the host's state. Raises NoHost, RequestFailed."""
+    return await _print(config, "status", _status_lines, as_json=as_json)
+
+
+async def tree(config: Config, *, as_json: bool) -> int:
+    """Print the live tree. Raises NoHost, RequestFailed."""
+    return await _print(config, "tree", _tree_lines, as_json=as_json)
+
+
+async def _print(config: Config, method: str, lines: Any, *, as_json: bool) -> int:
+    async with connect(config.data) as client:
+        async for result in client.results(method):
+            print(json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result))))
+    return 0
+
+
+# -- status --------------------------------------------------------------------
+
+
+def _status_lines(host: Mapping[str, Any]) -> Iterator[str]:
+    yield f"nanoclaw {host['version']}, pid {host['pid']}, up {_duration(host['uptime_s'])}"
+    yield f"data      {host['data']}"
+    yield f"runtime   {host['runtime']}"
+    yield f"channels  {', '.join(map(_channel, host['channels'])) or 'none'}"
+    yield (
+        f"sessions  {host['sessions']} in all, {host['living']} living, {host['buried']} buried; "
+        f"{host['parked']} events parked"
+    )
+    if host["living_sessions"]:
+        yield ""
+        yield from _table(host["living_sessions"])
+
+
+def _channel(channel: Mapping[str, Any]) -> str:
+    states = {channel["sender"], channel["receiver"]}
+    if states == {"running"}:
+        return f"{channel['name']} (running)"
+    crash = f", last crash {channel['last_crash']}" if channel["last_crash"] else ""
+    return f"{channel['name']} (sending {channel['sender']}, receiving {channel['receiver']}{crash})"
+
+
+def _table(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    rows = [COLUMNS, *map(_row, sessions)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    for row, session in zip(rows, [None, *sessions], strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+        if session is not None:
+            yield from (f"  {remark}" for remark in _remarks(session))
+
+
+def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
+    details = session["details"]
+    own = (session["id"], session["agent_group"], session["chat"] or "(all of its agent)")
+    if details is None:
+        return (*own, session["state"] if session["state"] != "running" else "no answer", "?", "?")
+    working = f" ({details['working_on']} at work)" if details["working_on"] else ""
+    pending = f"{details['pending']}{working}"
+    return (*own, details["runner"]["state"], pending, str(details["deliveries"]))
+
+
+def _remarks(session: Mapping[str, Any]) -> Iterator[str]:
+    """What a person should know of a session, besides the figures."""
+    if session["status"] != "active":
+        yield f"{session['status']}: nobody is woken"
+    if session["parked"]:
+        yield f"{session['parked']} events parked until it can take them"
+    if session["last_crash"]:
+        yield f"{session['state']}, {session['restarts']} restarts, last crash: {session['last_crash']}"
+    if session["details"] is not None:
+        yield from _troubles(session["details"])
+
+
+def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
+    runner, delivery = details["runner"], details["oldest_delivery"]
+    if details["quarantined"]:
+        yield f"quarantined: {details['quarantined']}"
+    if runner["failures"]:
+        next_ = f", next start in {runner['next_start_in_s']:.0f} s" if runner["next_start_in_s"] else ""
+        yield f"its runner failed {runner['failures']} times{next_}: {runner['last_failure']}"
+    if delivery is not None and delivery["reason"]:
+        again = f", again at {delivery['not_before']}" if delivery["not_before"] else ""
+        yield f"not delivered after {delivery['attempts']} attempts{again}: {delivery['reason']}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE:.0f} min"
+    if seconds < DAY:
+        return f"{seconds // HOUR:.0f} h {seconds % HOUR // MINUTE:.0f} min"
+    return f"{seconds // DAY:.0f} d {seconds % DAY // HOUR:.0f} h"
+
+
+# -- tree ----------------------------------------------------------------------
+
+
+def _tree_lines(node: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    yield f"{'  ' * depth}{node['name']}  {', '.join(_facts(node))}"
+    for child in node["children"]:
+        yield from _tree_lines(child, depth + 1)
+
+
+def _facts(node: Mapping[str, Any]) -> Iterator[str]:
+    yield node["state"]
+    if node["mailbox"]:
+        yield f"{node['mailbox']} of {node['capacity']} messages wait"
+    if node["in_flight"]:
+        yield f"handling {node['in_flight']} for {node['in_flight_age']:.1f} s"
+    if node["restarts"]:
+        yield f"{node['restarts']} restarts"
+    if node["last_crash"]:
+        yield f"last crash {node['last_crash']}"
