@@ -13,7 +13,7 @@ import trio
 
 from nanoclaw import open_host
 from nanoclaw.testing.channel import FakeChannel, wire
-from tests.cli.commands import Result, change, rows, run, run_until
+from tests.cli.commands import Result, change, run, run_until
 from tests.host.homes import config
 
 CANNOT_RUN = 2
@@ -61,14 +61,15 @@ def test_a_bad_option_is_named(tmp_path: Path) -> None:
 
 
 def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    run(tmp_path)
     database = tmp_path / "data/v2.db"
+    database.parent.mkdir()
+    change(database, "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, name TEXT, applied TEXT)")
     change(database, "INSERT INTO schema_version VALUES (999, 'from-the-future', '2030')")
-    before = rows(database, "SELECT * FROM schema_version")
+    before = database.read_bytes()
     assert only_error(run(tmp_path, "hello\n")) == (
         f"{database}: made by a newer NanoClaw: from-the-future; install that version or use another --data"
     )
-    assert rows(database, "SELECT * FROM schema_version") == before
+    assert database.read_bytes() == before
 
 
 def test_a_foreign_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -102,9 +103,9 @@ def without_privileges() -> list[str]:
 
 
 def test_an_unreadable_database_is_refused(tmp_path: Path) -> None:
-    run(tmp_path)
     database = tmp_path / "data/v2.db"
-    database.chmod(0)
+    database.parent.mkdir()
+    database.touch(mode=0)
     error = only_error(run(tmp_path, "hello\n", before=without_privileges()))
     assert error.startswith(f"{database}: cannot be opened; check that it exists and its permissions")
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 import tomllib
 from pathlib import Path
@@ -65,8 +66,10 @@ def test_later_runs_change_nothing_not_even_what_the_user_removed(home: Path) ->
     assert state(home) == before
 
 
-def test_a_database_that_another_build_has_used_keeps_its_agent_and_gets_the_terminal(tmp_path: Path) -> None:
-    run(tmp_path)
+def test_a_database_that_another_build_has_used_keeps_its_agent_and_gets_the_terminal(
+    home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     database = tmp_path / "data/v2.db"
     change(database, "DELETE FROM meta; DELETE FROM agent_destinations; DELETE FROM messaging_group_agents")
     before = state(tmp_path).rows["agent_groups"]
