@@ -143,6 +143,7 @@ class ProcessRunner:
                 self.stop()
                 with trio.CancelScope(shield=True):
                     await self._gone()
+                self._kill_all()
             nursery.cancel_scope.deadline = trio.current_time() + DRAIN_S
 
     async def _drain(self) -> None:
@@ -159,6 +160,10 @@ class ProcessRunner:
     async def _kill_after_grace(self) -> None:
         await self.asked.wait()
         await trio.sleep(self.grace_s)
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        """The runner, and whatever it started and left behind."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -167,7 +172,14 @@ class ProcessRunner:
         code = self.process.returncode
         words = "".join(f"\n  {line}" for line in self.log.last_words)
         if code is not None and code < 0:
-            reason = f"the runner was killed by {signal.Signals(-code).name}{words}"
+            reason = f"the runner was killed by {_signal_name(-code)}{words}"
         else:
             reason = f"the runner ended with status {code}{words}"
         return Death(orderly=code == 0, reason=reason)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
