@@ -1,20 +1,55 @@
 """Lines out of a stream of bytes, of bounded length."""
 
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from attrs import Factory, define
 
 
-async def split_lines(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes | None]:
-    """The lines of a stream without their ends; None for one of more than `limit` bytes."""
-    parts, size = list[bytes](), 0
-    async for chunk in chunks:
-        *lines, rest = chunk.split(b"\n")
-        for line in lines:
-            yield None if size + len(line) > limit else b"".join([*parts, line])
-            parts, size = [], 0
-        size += len(rest)
-        if size <= limit:
-            parts.append(rest)
-        else:
-            parts.clear()
-    if size:
-        yield None if size > limit else b"".join(parts)
+@define(eq=False)
+class Lines:
+    """Iterates over the lines of a stream, without their ends; None stands for one that is too long.
+
+    `receive` gives the next bytes, and none at the end; `limit` is the most bytes of a line.
+    """
+
+    receive: Callable[[], Awaitable[bytes | bytearray]]
+    limit: int
+    _whole: deque[bytes | None] = Factory(deque)
+    _begun: list[bytes] = Factory(list)
+    _size: int = 0
+    """Of the line that has begun, also where its bytes are not kept any more."""
+    _ended: bool = False
+
+    def __aiter__(self) -> "Lines":
+        return self
+
+    async def __anext__(self) -> bytes | None:
+        while not self._whole and not self._ended:
+            self._take(bytes(await self.receive()))
+        if not self._whole:
+            raise StopAsyncIteration
+        return self._whole.popleft()
+
+    def _take(self, chunk: bytes) -> None:
+        if not chunk:
+            self._ended = True
+            if self._size:
+                self._end_line(b"")
+            return
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            self._end_line(end)
+        self._keep(rest)
+
+    def _end_line(self, end: bytes) -> None:
+        self._keep(end)
+        self._whole.append(None if self._size > self.limit else b"".join(self._begun))
+        self._begun, self._size = [], 0
+
+    def _keep(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > self.limit:
+            self._begun.clear()
+        elif part:
+            self._begun.append(part)

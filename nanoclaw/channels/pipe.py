@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TextIO
 
 import trio
@@ -10,7 +12,7 @@ from attrs import Factory, define
 
 from nanoclaw.channels.desk import Speaker
 from nanoclaw.channels.terminal import harmless
-from nanoclaw.lines import split_lines
+from nanoclaw.lines import Lines
 from nanoclaw.records import NotAccepted
 
 MAX_LINE = 16 * 1024 * 1024
@@ -31,11 +33,12 @@ class Pipe:
         if sys.stdin is None:  # closed by whoever started us; another file may have its number by now
             return
         number = 0
-        async for line in split_lines(_chunks(sys.stdin.fileno()), MAX_LINE):
-            number += 1
-            text = self._decoded(number, line)
-            if text:
-                await self._say(speaker, number, text)
+        async with _input(sys.stdin.fileno()) as stream:
+            async for line in Lines(partial(stream.receive_some, CHUNK), MAX_LINE):
+                number += 1
+                text = self._decoded(number, line)
+                if text:
+                    await self._say(speaker, number, text)
 
     def _decoded(self, number: int, line: bytes | None) -> str | None:
         if line is None:
@@ -67,13 +70,13 @@ class Pipe:
         """Nobody looks."""
 
 
-async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
-    """What comes in; the stream is left as it was found, for it may be shared with other programs."""
+@asynccontextmanager
+async def _input(descriptor: int) -> AsyncIterator[trio.lowlevel.FdStream]:
+    """A stream of what comes in; it is left as it was found, for it may be shared with other programs."""
     blocking = os.get_blocking(descriptor)
     stream = trio.lowlevel.FdStream(os.dup(descriptor))
     try:
-        while chunk := await stream.receive_some(CHUNK):
-            yield bytes(chunk)
+        yield stream
     finally:
         await stream.aclose()
         os.set_blocking(descriptor, blocking)

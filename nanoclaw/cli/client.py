@@ -5,15 +5,16 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from nanoclaw.control import wire
 from nanoclaw.control.address import nameable, socket_path
-from nanoclaw.lines import split_lines
+from nanoclaw.lines import Lines
 
 MAX_ANSWER = 128 * 1024 * 1024
 """Bytes of one line from the host."""
@@ -37,8 +38,13 @@ class Client:
     """A connection to the host."""
 
     stream: trio.SocketStream
-    lines: AsyncIterator[bytes | None]
     _sending: trio.Lock = Factory(trio.Lock)
+    _lines: Lines = field(
+        init=False,
+        default=Factory(
+            lambda self: Lines(partial(self.stream.receive_some, CHUNK), MAX_ANSWER), takes_self=True
+        ),
+    )
 
     async def send(self, id_: str, method: str, **params: object) -> None:
         """Send a request; what it brings comes by `receive`.
@@ -61,7 +67,7 @@ class Client:
             RequestFailed: the host says so, of no request in particular.
         """
         try:
-            line = await anext(self.lines)
+            line = await anext(self._lines)
         except (StopAsyncIteration, trio.BrokenResourceError) as error:
             raise NoHost("the host has stopped") from error
         answer = wire.load(line or b"")
@@ -94,7 +100,7 @@ async def connect(data: Path) -> AsyncIterator[Client]:
         RequestFailed: it does not let us in.
     """
     async with await _open(data) as stream:
-        client = Client(stream, split_lines(_chunks(stream), MAX_ANSWER))
+        client = Client(stream)
         try:
             with trio.fail_after(GREET_WITHIN_S):
                 greeting = await client.receive()
@@ -118,11 +124,6 @@ async def _open(data: Path) -> trio.SocketStream:
         raise NoHost(f"no host is running on {data}; start one with `nanoclaw run`") from error
     except OSError as error:
         raise NoHost(f"{path}: cannot connect to the host: {error.strerror or error}") from error
-
-
-async def _chunks(stream: trio.SocketStream) -> AsyncIterator[bytes]:
-    while chunk := await stream.receive_some(CHUNK):
-        yield bytes(chunk)
 
 
 async def until_signal(main: Callable[[], Awaitable[int]]) -> int:

@@ -5,15 +5,16 @@ taken as its leaving.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import trio
 from attrs import Factory, define, frozen
 
 from nanoclaw.control import wire
 from nanoclaw.control.wire import Id, Refused, Request
-from nanoclaw.lines import split_lines
+from nanoclaw.lines import Lines
 from nanoclaw.oversight import (
     CannotTell,
     ChatEvent,
@@ -35,6 +36,8 @@ MAX_FOLLOWED = 8
 """Requests of one client that follow the log."""
 BATCH = 100
 """Log events sent at once."""
+MAX_LAST = 1_000_000
+"""Log events asked for; the host has fewer."""
 CHUNK = 65536
 
 
@@ -96,7 +99,7 @@ class Connection:
             TooSlowError, TooSlow: it does not take what is sent to it.
         """
         await self.send(wire.dump({"nanoclaw": wire.VERSION, "version": installed_version()}))
-        async for line in split_lines(self._chunks(), wire.MAX_REQUEST):
+        async for line in Lines(partial(self.stream.receive_some, CHUNK), wire.MAX_REQUEST):
             await self._answer(line)
 
     async def send(self, lines: bytes) -> None:
@@ -104,10 +107,6 @@ class Connection:
         async with self._sending:
             with trio.fail_after(STALL_S):
                 await self.stream.send_all(lines)
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        while chunk := await self.stream.receive_some(CHUNK):
-            yield bytes(chunk)
 
     async def _answer(self, line: bytes | None) -> None:
         try:
@@ -191,14 +190,14 @@ class Connection:
         if params.follow and self._followed >= MAX_FOLLOWED:
             raise Refused(id_, "busy", f"a client may follow {MAX_FOLLOWED} times at once")
         reached = logs.newest
-        lines = logs.latest(max(0, params.last), params.session)
+        lines = logs.latest(min(max(0, params.last), MAX_LAST), params.session)
         for first in range(0, len(lines), BATCH):
             await self.send(_log_lines(id_, lines[first : first + BATCH]))
         if not params.follow:
             await self._result(id_, {})
             return
         self._followed += 1
-        reached = max(reached, *(line.number for line in lines[-1:]))
+        reached = max([reached, *(line.number for line in lines[-1:])])
         self.nursery.start_soon(self._follow, id_, logs, reached, params.session)
 
     async def _follow(self, id_: Id, logs: Logs, number: int, session: str | None) -> None:

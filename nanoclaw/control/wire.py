@@ -70,8 +70,9 @@ def dump(value: object) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
-    if has(type(value)):
-        return {field.name: getattr(value, field.name) for field in fields(type(value))}
+    kind = type(value)
+    if has(kind):
+        return {field.name: getattr(value, field.name) for field in fields(kind)}
     raise TypeError(f"{type(value).__name__} is nothing for JSON")
 
 

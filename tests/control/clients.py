@@ -1,0 +1,233 @@
+"""A host with a control socket, and clients that speak its protocol word for word."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import structlog
+import trio
+from attrs import Factory, define, field
+
+from actors import Node, Policy, Supervisor
+from nanoclaw.channels.desk import FrontEnd
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
+from nanoclaw.control import Control, open_control
+from nanoclaw.control.address import nameable, socket_path
+from nanoclaw.host import Host, open_host
+from nanoclaw.lines import Lines
+from nanoclaw.log_ring import LogRing
+from nanoclaw.oversight import CannotTell, HostReport
+from nanoclaw.records import InboundEvent, NotAccepted, Routed
+from nanoclaw.supervision import Supervision
+from tests.host.homes import config
+
+GUARD_S = 10.0
+"""An upper bound on a hang; nothing waits for it."""
+
+
+@define(eq=False)
+class RawClient:
+    """One connection."""
+
+    stream: trio.SocketStream
+    _lines: Lines = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lines = Lines(self.stream.receive_some, 2**27)
+
+    async def send(self, id_: Any, method: str, **params: Any) -> None:
+        request = {"v": 1, "id": id_, "method": method, "params": params}
+        await self.send_raw(json.dumps(request).encode() + b"\n")
+
+    async def send_raw(self, data: bytes) -> None:
+        await self.stream.send_all(data)
+
+    async def receive(self) -> dict[str, Any]:
+        """The next line; fails the test where there is none."""
+        line = await anext(self._lines, b"null")
+        assert line is not None
+        answer = json.loads(line)
+        assert isinstance(answer, dict)
+        return answer
+
+    async def result(self, id_: Any) -> Any:
+        """The result of a request; what comes before it is passed over."""
+        while True:
+            answer = await self.receive()
+            if answer["id"] == id_ and "result" in answer:
+                return answer["result"]
+            assert "error" not in answer, answer
+
+    async def ask(self, method: str, **params: Any) -> Any:
+        await self.send("ask", method, **params)
+        return await self.result("ask")
+
+    async def error(self) -> dict[str, Any]:
+        """The error that comes next, with its request's id."""
+        answer = await self.receive()
+        return {"id": answer["id"], **answer["error"]}
+
+    async def event(self, type_: str) -> dict[str, Any]:
+        """The next event of that type, with its request's id."""
+        while True:
+            answer = await self.receive()
+            if answer.get("event", {}).get("type") == type_:
+                return {"id": answer["id"], **answer["event"]}
+
+    async def message(self) -> tuple[Any, str]:
+        """The next message that is shown: the id of the request it answers, and its text."""
+        event = await self.event("message")
+        return event["id"], event["text"]
+
+    async def ended(self) -> None:
+        """Return when the host has ended the connection, whatever it said before."""
+        try:
+            async for _ in self._lines:
+                pass
+        except trio.BrokenResourceError:
+            return
+
+
+@asynccontextmanager
+async def silent(data: Path) -> AsyncIterator[trio.SocketStream]:
+    """A connection that has said and read nothing."""
+    with nameable(socket_path(data)) as name:
+        stream = await trio.open_unix_socket(name)
+    async with stream:
+        yield stream
+
+
+@asynccontextmanager
+async def connected(data: Path) -> AsyncIterator[RawClient]:
+    """A client that has been greeted."""
+    async with silent(data) as stream:
+        client = RawClient(stream)
+        assert (await client.receive())["nanoclaw"] == 1
+        yield client
+
+
+@define(eq=False)
+class LivingHost:
+    host: Host
+    terminal: Terminal
+    ring: LogRing
+
+    @property
+    def data(self) -> Path:
+        return self.host.config.data
+
+    async def logged(self, event: str) -> dict[str, Any]:
+        """Wait until the log has an event."""
+        number = 0
+        while True:
+            lines, number, _ = self.ring.after(number, None, 1000)
+            for line in lines:
+                fields: dict[str, Any] = json.loads(line.text)
+                if fields["event"] == event:
+                    return fields
+            await self.ring.wait_after(number)
+
+
+@asynccontextmanager
+async def living(
+    home: Path, *others: Channel, front: FrontEnd | None = None, **settings: Any
+) -> AsyncIterator[LivingHost]:
+    """A real host, as `nanoclaw run --headless` has it."""
+    ring, terminal = LogRing(), Terminal(front, Random(1))
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            ring.add,
+            _drop,
+        ]
+    )
+    with trio.fail_after(6 * GUARD_S):
+        async with open_host(
+            config(home, **settings), channels=[terminal, *others], control=Control(terminal, ring)
+        ) as host:
+            await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
+            terminal.open()
+            yield LivingHost(host, terminal, ring)
+
+
+def _drop(*_: object) -> str:
+    raise structlog.DropEvent
+
+
+# -- the socket without a host -------------------------------------------------
+
+
+@define(eq=False)
+class Echo:
+    """An intake and what is behind it: answers at once what it is told, as the host would."""
+
+    terminal: Terminal
+    refusal: str | None = None
+    dropped: str | None = None
+    offered: list[InboundEvent] = Factory(list)
+
+    async def offer(self, event: InboundEvent) -> Routed:
+        if self.refusal is not None:
+            raise NotAccepted(self.refusal)
+        if self.dropped is not None:
+            return Routed(dropped=self.dropped)
+        self.offered.append(event)
+        self.terminal.work()
+        await self.terminal.show(f"echo: {event.message.text}", event.event_id)
+        self.terminal.settled(event.event_id, None)
+        return Routed(("sess-1",), (event.message_id,))
+
+
+@define(eq=False)
+class NoOversight:
+    """A host without a state worth telling."""
+
+    async def status(self) -> HostReport:
+        raise CannotTell("there is nothing to tell")
+
+    def tree(self) -> Node:
+        return Node("host", "running")
+
+
+@define(eq=False)
+class Socket:
+    data: Path
+    terminal: Terminal
+    echo: Echo
+    ring: LogRing
+    supervisor: Supervisor
+
+    @property
+    def node(self) -> Node:
+        """The socket's actor in the live tree."""
+        [node] = self.supervisor.tree().children
+        return node
+
+
+@asynccontextmanager
+async def listening(
+    data: Path, *, front: FrontEnd | None = None, usable: bool = True
+) -> AsyncIterator[Socket]:
+    """A control socket over a terminal whose agent is an echo."""
+    ring, terminal = LogRing(), Terminal(front, Random(1))
+    echo = Echo(terminal)
+    supervision = Supervision(Random(1))
+    with trio.fail_after(6 * GUARD_S):
+        async with (
+            supervision.open("host", under=None, policy=Policy()) as root,
+            open_control(data, Control(terminal, ring), NoOversight(), supervision, under=root),
+            trio.open_nursery() as nursery,
+        ):
+            terminal.open()
+            nursery.start_soon(terminal.receive, echo)
+            [control] = root._nested
+            ref = control.get("socket")
+            assert ref is not None
+            await (ref.wait_started() if usable else ref.wait_stopped())
+            yield Socket(data, terminal, echo, ring, control)
+            nursery.cancel_scope.cancel()
