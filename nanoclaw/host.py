@@ -93,9 +93,16 @@ class Host:
         return self._root.tree()
 
     async def bootstrap(self, chat: Address, chat_name: str, *, owner_id: str, owner_name: str) -> bool:
-        """At the first run: an owner, an agent group, `chat` and its wiring. False: it was done before."""
+        """At the first run: an owner, an agent group, `chat` and its wiring. False: it was done before.
+
+        Raises:
+            HostFailed: it could not be stored.
+        """
         name = self.config.assistant_name
-        return await self.registry.ask(Bootstrap(owner_id, owner_name, name, "main", chat, chat_name))
+        try:
+            return await self.registry.ask(Bootstrap(owner_id, owner_name, name, "main", chat, chat_name))
+        except (ActorError, StoreError) as error:
+            raise HostFailed(_reason(error)) from error
 
 
 @asynccontextmanager
@@ -112,14 +119,24 @@ async def open_host(
 
     Raises:
         HostFailed: it cannot start, or a part that everything needs has given up; one exception, no group.
+        BaseException: whatever the body raised, as it is.
     """
     seams = seams or Seams()
     by_type = _by_type(channels)
+    raised: BaseException | None = None
     try:
         async with _tree(config, by_type, seams, control) as host:
-            yield host
-    except ActorError as error:
+            try:
+                yield host
+            except BaseException as error:
+                raised = error
+                raise
+    except (ActorError, StoreError, OSError) as error:
+        if error is raised:
+            raise
         raise HostFailed(_reason(error)) from error
+    finally:
+        del raised  # it holds this frame
 
 
 def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
@@ -168,7 +185,11 @@ async def _tree(
             presences=presences,
         )
         living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
-        root.start("resume", _background(partial(_resume, central, living)))
+        # Under a supervisor of its own, which leaves before what it uses.
+        start_up = await stack.enter_async_context(
+            supervision.open("start-up", under=root, policy=_ESSENTIAL)
+        )
+        start_up.start("resume", _background(partial(_resume, central, living)))
         router = Router(central, registry, changes, living)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if control is not None:

@@ -46,7 +46,13 @@ def open_wakeups() -> Iterator[Wakeups]:
     if sys.platform != "linux":
         yield _Polling()
         return
-    wakeups = _Inotify()
+    try:
+        wakeups = _Inotify()
+    except OSError as error:
+        advice = "raise fs.inotify.max_user_instances"
+        _log.warning("wakeups.no_inotify_left", reason=str(error), now="polled", advice=advice)
+        yield _Polling()
+        return
     try:
         yield wakeups
     finally:

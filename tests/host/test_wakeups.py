@@ -186,6 +186,21 @@ async def test_where_no_watch_is_to_be_had_a_directory_is_polled(
             await bell.next()
 
 
+async def test_where_no_inotify_is_to_be_had_everything_is_polled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    del autojump_clock
+
+    def none_left(*_arguments: object, **_options: object) -> object:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("inotify_simple.INotify", none_left)
+    bell = Bell()
+    async with running() as wakeups:
+        with wakeups.watch(tmp_path, bell):
+            await bell.next()
+
+
 async def test_elsewhere_every_directory_is_polled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
