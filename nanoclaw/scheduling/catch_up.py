@@ -1,0 +1,79 @@
+"""What becomes of slots that were missed (contract 4, Recurrence)."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from nanoclaw.scheduling.slots import utc
+from nanoclaw.scheduling.timetable import Timetable, timetable
+
+CatchUp = Literal["skip", "all", "none"]
+"""skip: of all that was missed one run at most; all: each; none: not one."""
+
+MAX_CATCH_UP = 1000
+"""Slots that `due_slots` returns at once."""
+
+
+class DueSlots(NamedTuple):
+    """What to do once an occurrence has ended."""
+
+    run: tuple[datetime, ...]
+    """Missed slots to run now, oldest first."""
+    next: datetime
+    """The slot that follows. It has passed, too, only if there were more than `MAX_CATCH_UP` to run."""
+
+
+def due_slots(  # noqa: PLR0913 -- the columns of a task's row, and the time
+    expression: str,
+    slot: datetime,
+    now: datetime,
+    zone: ZoneInfo | str,
+    catch_up: CatchUp,
+    *,
+    began: datetime | None = None,
+) -> DueSlots:
+    """What follows `slot`, the last one that is dealt with, at `now`.
+
+    Args:
+        expression: the schedule.
+        slot: the slot of the occurrence that ended, or that is given up unrun.
+        now: slots until now, inclusive, are missed. If the clock went back before `slot`, none is.
+        zone: in which the schedule is read.
+        catch_up: what becomes of the missed ones; `skip` runs the latest of them.
+        began: when that occurrence began to run; None: on time. With `skip`, one that ran late stands for all
+            slots until it began, so that an outage leads to a single late run.
+
+    Raises:
+        ScheduleError: the expression or the zone is wrong, or it never fires again.
+        ValueError: a time has no zone.
+    """
+    slot, now, table = utc(slot), utc(now), timetable(expression, zone)
+    match catch_up:
+        case "none":
+            return DueSlots((), table.next(slot, now))
+        case "all":
+            return _all(table, slot, now)
+        case "skip":
+            late = _latest(table, slot, slot if began is None else utc(began), now)
+            return DueSlots(() if late is None else (late,), table.next(slot, now))
+
+
+def _all(table: Timetable, slot: datetime, now: datetime) -> DueSlots:
+    missed: list[datetime] = []
+    following = table.next(slot, slot)
+    while following <= now and len(missed) < MAX_CATCH_UP:
+        missed.append(following)
+        following = table.next(following, following)
+    return DueSlots(tuple(missed), following)
+
+
+def _latest(table: Timetable, slot: datetime, since: datetime, now: datetime) -> datetime | None:
+    """The latest slot after `since` and not after `now`, found by halving: there may be millions."""
+    latest, end = table.next(slot, since), now
+    if latest > now:
+        return None
+    while (following := table.next(latest, latest)) <= now:
+        middle = following + (end - following) / 2
+        beyond = table.next(following, middle)
+        latest, end = (beyond, end) if beyond <= now else (following, middle)
+    return latest
