@@ -46,8 +46,6 @@ _log = structlog.get_logger()
 
 PATIENCE_S = 0.5
 """How long a look waits for the runner's lock: the runner's commit, or the alarm, brings the next one."""
-PATIENCE_S = 1.0
-"""How long a look waits for a lock on `outbound.db`; the commit that frees it wakes the session anyway."""
 LAST_LOOK_S = 1.0
 """At shutdown, how long the look at what the stopped runner committed may take."""
 
@@ -150,7 +148,7 @@ class SessionActor:
             session = await self.services.central.run(sessions.get, self.who.session.id)
             await self.inbound.run(record.project, view, self.who.chat)
             self.reconciler.change_status(session.status if session else "archived")
-        self.reconciler.carry_on()
+        self.reconciler.wake()
 
     async def replay_parked(self) -> None:
         """Store what was accepted while this session could not take it."""

@@ -105,7 +105,7 @@ class Reconciler:
         self.wake()
 
     def change_status(self, status: SessionStatus) -> None:
-        """The session was paused, archived or made active again; `carry_on` follows."""
+        """The session was paused, archived or made active again; `wake` follows."""
         self.status = status
         if status != "active":
             self.keeper.stop("shutdown")
