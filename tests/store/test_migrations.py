@@ -99,6 +99,30 @@ async def test_wirings_get_destinations_named_after_their_chats(tmp_path: Path) 
         ]
 
 
+async def test_the_oldest_destination_for_a_wired_chat_becomes_the_wirings(tmp_path: Path) -> None:
+    with made_by_hand(tmp_path / "v2.db") as old:
+        bring_to(old, SEED)
+        old.execute(
+            f"""
+            INSERT INTO agent_destinations VALUES
+              ('ag-1', 'a-second-name', 'channel', 'mg-1', '{LATER}'),
+              ('ag-2', 'not-wired', 'channel', 'mg-2', '{LATER}')
+            """
+        )
+    async with central(tmp_path) as writer:
+        assert await rows(
+            writer, "SELECT agent_group_id, local_name, wiring_id FROM agent_destinations ORDER BY 1, 2"
+        ) == [
+            ("ag-1", "a-second-name", None),
+            ("ag-1", "family", "w-1"),
+            ("ag-1", "family-2", "w-2"),
+            ("ag-1", "tg-tg-3", "w-3"),
+            ("ag-1", "two", None),
+            ("ag-2", "family", "w-4"),
+            ("ag-2", "not-wired", None),
+        ]
+
+
 async def test_of_several_open_sessions_the_newest_active_one_stays_open(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED)
