@@ -24,7 +24,7 @@ from nanoclaw.session.record import Settlement
 from nanoclaw.session.services import Services
 from nanoclaw.store import Connection, HotJournal, StoreBusy, StoreError, UntrustedReader, Writer
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, OpenMessage
-from nanoclaw.store.outbound import BATCH, Look, look
+from nanoclaw.store.outbound import Look, look
 
 BLIND_S = 1.0
 """After this it looks again, if what it looked at could not be read."""
@@ -139,7 +139,7 @@ class Reconciler:
             if seen is None:
                 break
             await self._take(seen)
-            if len(seen.rows) < BATCH:
+            if not (seen.more and self.deliverer.queue.room):
                 break
         return not self._blind
 
@@ -162,13 +162,13 @@ class Reconciler:
 
     def _look(self) -> Callable[[Connection], Look]:
         """What to read: without room for more rows still the acks."""
-        seen = self.deliverer.seen_seq
+        seen, room = self.deliverer.seen_seq, self.deliverer.queue.room
         return partial(
             look,
             above=seen,
-            up_to=self.own_seq + PLAUSIBLE_LEAD if self.deliverer.queue.room else seen,
+            up_to=self.own_seq + PLAUSIBLE_LEAD if room else seen,
             open_ids=self.pending.ids(),
-            known_ids=self.deliverer.unread(),
+            known_ids=self.deliverer.unread() if room else (),
         )
 
     async def _take(self, seen: Look) -> None:
@@ -176,7 +176,7 @@ class Reconciler:
         now = self.services.clock.now()
         before = set(self.pending.claimed)
         verdicts = self.pending.judge(seen.acks, now)
-        doubts = self.deliverer.reread(seen.known, now)
+        doubts = self.deliverer.reread(seen, now)
         self.deliverer.add(seen.rows, self.pending.messages)
         self._tool_timeout_s = seen.tool_timeout_s
         if verdicts or seen.rows:
@@ -271,5 +271,7 @@ class Reconciler:
         return max(0.0, min(waits))
 
     def _held_up(self) -> bool:
-        """Whether only the back-off keeps a runner from being started."""
-        return not self.keeper.may_start() and (self.keeper.state == "dead" or self._wanted())
+        """Whether only the back-off keeps a runner from being started, or did when one looked last."""
+        if self.keeper.state == "dead":
+            return not self.keeper.may_start()
+        return self.keeper.state == "absent" and self._wanted()

@@ -50,10 +50,10 @@ class Watched:
         runtime, outer = self, task_status
 
         class Status(trio.TaskStatus[Runner]):
-            def started(self, runner: Runner) -> None:
-                assert isinstance(runner, ProcessRunner)
-                runtime.add(runner.process)
-                outer.started(runner)
+            def started(self, value: Runner) -> None:
+                assert isinstance(value, ProcessRunner)
+                runtime.add(value.process)
+                outer.started(value)
 
         return await self.runtime.run(spec, task_status=Status())
 
