@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 BENCH ?=
 ARGS ?=
 
-.PHONY: run test check bench format clean
+.PHONY: run test check bench docs format clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run ## a prompt where the agent answers
@@ -24,6 +24,9 @@ check: $(VENV)/.dev ## linters and type checkers
 
 bench: $(VENV)/.dev ## BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
 	@$(BIN)/python -m tests.bench $(BENCH) $(ARGS)
+
+docs: $(VENV)/.dev ## the generated tables of docs/contract.md
+	$(BIN)/python -m tests.docs.contract --write
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only
