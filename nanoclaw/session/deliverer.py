@@ -22,7 +22,7 @@ from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.store import Writer, messages_in
 from nanoclaw.store.deliveries import LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import BadRow, MessageOut
+from nanoclaw.store.outbound import BadRow, Look, MessageOut
 
 _log = structlog.get_logger()
 
@@ -63,14 +63,18 @@ class Deliverer:
 
     def unread(self) -> Sequence[str]:
         """Ids of rows to read again."""
-        return [id_ for id_ in self._unread if id_ not in self._notices]
+        return list(self._unread)
 
-    def reread(self, rows: Iterable[MessageOut | BadRow], now: datetime) -> list[tuple[Delivery, Result]]:
+    def reread(self, asked: Sequence[str], seen: Look, now: datetime) -> list[tuple[Delivery, Result]]:
         """Rows of the ledger, read again after a restart; attempts that were cut off are returned."""
-        found = {**{row.id: row for row in rows}, **self._notices}
+        found = {**{row.id: row for row in seen.known}, **self._notices}
+        reached = seen.known[-1].seq if seen.known_cut else inf
         doubts = list[tuple[Delivery, Result]]()
-        for id_, entry in self._unread.items():
-            row = found.get(id_) or BadRow(id_, entry.seq, "it is gone from outbound.db")
+        for entry in [self._unread[id_] for id_ in asked if self._unread[id_].seq <= reached]:
+            del self._unread[entry.message_out_id]
+            row = found.get(entry.message_out_id) or BadRow(
+                entry.message_out_id, entry.seq, "it is gone from outbound.db"
+            )
             delivery = Delivery(row, entry.attempts, entry.next_attempt, reason=entry.error)
             if entry.status == "sending" and isinstance(row, MessageOut):
                 result = self.attempter.doubt(delivery, "the host stopped while sending", 0.0)
@@ -79,8 +83,6 @@ class Deliverer:
                 if isinstance(result, Undeliverable):
                     continue
             self.queue.add(delivery)
-        self._unread.clear()
-        self._notices.clear()
         return doubts
 
     def add(self, rows: Iterable[MessageOut | BadRow], messages: Mapping[str, OpenMessage]) -> None:

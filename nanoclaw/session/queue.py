@@ -12,7 +12,9 @@ from nanoclaw.records import Address
 from nanoclaw.store.outbound import BadRow, MessageOut
 
 MAX_OPEN = 1000
-"""More than this is not read ahead: a container cannot fill the host's memory."""
+"""More rows than this are not read ahead: a container cannot fill the host's memory."""
+MAX_OPEN_BYTES = 64 * 1024 * 1024
+"""Nor is more content."""
 
 
 @define(eq=False)
@@ -66,7 +68,8 @@ class DeliveryQueue:
     @property
     def room(self) -> bool:
         """Whether more may be read."""
-        return len(self.waiting) < MAX_OPEN
+        size = sum(len(d.row.content) for d in self.waiting if isinstance(d.row, MessageOut))
+        return len(self.waiting) < MAX_OPEN and size < MAX_OPEN_BYTES
 
     @property
     def empty(self) -> bool:

@@ -4,7 +4,7 @@ A child task of the session actor, woken by commits, deaths and due moments. It 
 so an unreadable one never delays a message that comes in.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -55,6 +55,8 @@ class Reconciler:
     _useful: bool = False
     """Whether the runner has settled or sent anything since it started."""
     _tool_timeout_s: float = 0.0
+    _unseen: bool = False
+    """Whether rows wait to be read until there is room for them."""
     _blind: bool = False
     """Whether the last look saw nothing, because a lock or a hot journal was in the way."""
     _told: tuple[ContainerStatus, float] = field(init=False)
@@ -135,19 +137,21 @@ class Reconciler:
         if self.keeper.state == "recovering":
             return False
         while self.quarantined is None:
-            seen = await self._seen()
+            asked = self.deliverer.unread() if self.deliverer.queue.room else ()
+            seen = await self._seen(asked)
             if seen is None:
                 break
-            await self._take(seen)
+            await self._take(asked, seen)
+            self._unseen = seen.more
             if not (seen.more and self.deliverer.queue.room):
                 break
         return not self._blind
 
-    async def _seen(self) -> Look | None:
+    async def _seen(self, asked: Sequence[str]) -> Look | None:
         """What the runner committed; None where that cannot be read."""
         self._blind = False
         try:
-            return await self.outbound.run(self._look())
+            return await self.outbound.run(self._look(asked))
         except HotJournal:
             self._blind = True
             # A living runner rolls it back; without one, it is run once for that (contract 6).
@@ -160,7 +164,7 @@ class Reconciler:
             self._quarantine(error)
         return None
 
-    def _look(self) -> Callable[[Connection], Look]:
+    def _look(self, asked: Sequence[str]) -> Callable[[Connection], Look]:
         """What to read: without room for more rows still the acks."""
         seen, room = self.deliverer.seen_seq, self.deliverer.queue.room
         return partial(
@@ -168,15 +172,15 @@ class Reconciler:
             above=seen,
             up_to=self.own_seq + PLAUSIBLE_LEAD if room else seen,
             open_ids=self.pending.ids(),
-            known_ids=self.deliverer.unread() if room else (),
+            known_ids=asked,
         )
 
-    async def _take(self, seen: Look) -> None:
+    async def _take(self, asked: Sequence[str], seen: Look) -> None:
         """Judge what was seen, commit the judgement with the attempt that starts, then act on it."""
         now = self.services.clock.now()
         before = set(self.pending.claimed)
         verdicts = self.pending.judge(seen.acks, now)
-        doubts = self.deliverer.reread(seen, now)
+        doubts = self.deliverer.reread(asked, seen, now)
         self.deliverer.add(seen.rows, self.pending.messages)
         self._tool_timeout_s = seen.tool_timeout_s
         if verdicts or seen.rows:
@@ -224,6 +228,8 @@ class Reconciler:
         self._tell_presence()
         if self._closing:
             return
+        if self._unseen and self.deliverer.queue.room:
+            self.wake()
         if keeper.state == "absent" and self._wanted() and keeper.may_start():
             self._active_at = trio.current_time()
             keeper.start(self.wake)

@@ -3,7 +3,7 @@
 What is not of the contract's types becomes a `BadRow` with its reason; the next row is read all the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -19,6 +19,8 @@ AckStatus = Literal["processing", "completed", "failed", "released"]
 
 BATCH = 200
 """Rows of `messages_out` taken at a look."""
+LOOK_BYTES = 32 * 1024 * 1024
+"""A look that holds more than this of content ends."""
 MAX_TEXT = 40 << 20
 """Bytes of a text; the guard's bound on what SQLite may hold at once is above it."""
 MAX_ERROR = 500
@@ -67,18 +69,41 @@ class Look:
     """Rows of the ledger that were asked for again, after a restart."""
     acks: tuple[Ack, ...]
     tool_timeout_s: float
+    known_cut: bool = False
+    """Whether the look was full before all of the known rows; then `known` ends before them."""
+    more: bool = False
+    """Whether there may be more to read at once."""
 
 
 def look(
     connection: apsw.Connection, *, above: int, up_to: int, open_ids: Sequence[str], known_ids: Sequence[str]
 ) -> Look:
-    """All that the session has to know, in one read transaction; independent of the length of history."""
+    """All that the session has to know, in one read transaction; independent of the length of history.
+
+    It stops at `BATCH` rows or `LOOK_BYTES`: a container cannot fill the host's memory. Known rows come
+    first, so that their order is kept.
+    """
+    known, known_cut = _full(_by_id(connection, known_ids) if known_ids else ())
+    rows, cut = _full(() if known_cut else _new_rows(connection, above, up_to))
     return Look(
-        tuple(_new_rows(connection, above, up_to)),
-        tuple(_by_id(connection, known_ids)) if known_ids else (),
-        tuple(_acks(connection, open_ids)),
-        _tool_timeout(connection),
+        rows=rows,
+        known=known,
+        acks=tuple(_acks(connection, open_ids)),
+        tool_timeout_s=_tool_timeout(connection),
+        known_cut=known_cut,
+        more=known_cut or cut or len(rows) == BATCH,
     )
+
+
+def _full(rows: Iterable[MessageOut | BadRow]) -> tuple[tuple[MessageOut | BadRow, ...], bool]:
+    """As many rows as one look may hold, and whether that cut some off; always one, or it would never end."""
+    taken, size = list[MessageOut | BadRow](), 0
+    for row in rows:
+        taken.append(row)
+        size += len(row.content) if isinstance(row, MessageOut) else 0
+        if size > LOOK_BYTES:
+            return tuple(taken), True
+    return tuple(taken), False
 
 
 _TEXTS: tuple[str, ...] = (
@@ -103,20 +128,20 @@ _COLUMNS = ", ".join(
 )
 
 
-def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> list[MessageOut | BadRow]:
+def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[MessageOut | BadRow]:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {BATCH}",  # noqa: S608 -- constants of this module
         (above, up_to),
     )
-    return [_message(row) for row in rows]
+    return map(_message, rows)
 
 
-def _by_id(connection: apsw.Connection, ids: Sequence[str]) -> list[MessageOut | BadRow]:
+def _by_id(connection: apsw.Connection, ids: Sequence[str]) -> Iterator[MessageOut | BadRow]:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM messages_out WHERE id IN (SELECT value FROM json_each(?)) ORDER BY seq",  # noqa: S608 -- constants of this module
         (json_array(ids),),
     )
-    return [_message(row) for row in rows]
+    return map(_message, rows)
 
 
 def _message(row: tuple[object, ...]) -> MessageOut | BadRow:

@@ -1,5 +1,6 @@
 """What a container says, and what becomes of it: a real host, a runner that does nothing, rows by hand."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from math import inf
@@ -11,7 +12,8 @@ import trio
 
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import Address, SessionPaths
-from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader
+from nanoclaw.resources import schema_dir
+from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader, outbound
 from nanoclaw.testing.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session, rows, statuses, supervisor
 from tests.host.runtimes import FakeRuntime
@@ -204,3 +206,20 @@ async def test_a_notice_that_may_have_been_sent_follows_the_channels_policy_too(
 
 def not_final(connection: apsw.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM deliveries WHERE status <> 'final'").get)
+
+
+def test_a_look_ends_when_it_holds_enough_and_says_that_there_is_more() -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute((schema_dir() / "outbound" / "001-initial.sql").read_text()).fetchall()
+    text = json.dumps({"text": "x" * (outbound.LOOK_BYTES // 2)})
+    for n in range(4):
+        connection.execute(
+            "INSERT INTO messages_out (id, seq, timestamp, kind, content) VALUES (?, ?, '', 'chat', ?)",
+            (f"out-{n}", 2 * n + 1, text),
+        )
+    first = outbound.look(connection, above=0, up_to=99, open_ids=(), known_ids=())
+    assert ([row.seq for row in first.rows], first.more) == ([1, 3], True)
+    again = outbound.look(connection, above=3, up_to=99, open_ids=(), known_ids=["out-0", "out-1", "out-2"])
+    assert ([row.seq for row in again.known], again.known_cut, again.rows) == ([1, 3], True, ())
+    last = outbound.look(connection, above=5, up_to=99, open_ids=(), known_ids=())
+    assert ([row.seq for row in last.rows], last.more) == ([7], False)
