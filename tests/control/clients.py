@@ -7,7 +7,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import structlog
 import trio
 from attrs import Factory, define, field
 
@@ -120,17 +119,6 @@ class LivingHost:
     def data(self) -> Path:
         return self.host.config.data
 
-    async def logged(self, event: str) -> dict[str, Any]:
-        """Wait until the log has an event."""
-        number = 0
-        while True:
-            lines, number, _ = self.ring.after(number, None, 1000)
-            for line in lines:
-                fields: dict[str, Any] = json.loads(line.text)
-                if fields["event"] == event:
-                    return fields
-            await self.ring.wait_after(number)
-
 
 @asynccontextmanager
 async def living(
@@ -138,25 +126,13 @@ async def living(
 ) -> AsyncIterator[LivingHost]:
     """A real host, as `nanoclaw run --headless` has it."""
     ring, terminal = LogRing(), Terminal(front, Random(1))
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            ring.add,
-            _drop,
-        ]
-    )
-    with trio.fail_after(6 * GUARD_S):
+    with trio.fail_after(3 * GUARD_S):
         async with open_host(
             config(home, **settings), channels=[terminal, *others], control=Control(terminal, ring)
         ) as host:
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
             terminal.open()
             yield LivingHost(host, terminal, ring)
-
-
-def _drop(*_: object) -> str:
-    raise structlog.DropEvent
 
 
 # -- the socket without a host -------------------------------------------------
@@ -211,23 +187,24 @@ class Socket:
 
 @asynccontextmanager
 async def listening(
-    data: Path, *, front: FrontEnd | None = None, usable: bool = True
+    data: Path, *, front: FrontEnd | None = None, usable: bool = True, bare: bool = False
 ) -> AsyncIterator[Socket]:
     """A control socket over a terminal whose agent is an echo."""
     ring, terminal = LogRing(), Terminal(front, Random(1))
     echo = Echo(terminal)
+    control = Control() if bare else Control(terminal, ring)
     supervision = Supervision(Random(1))
-    with trio.fail_after(6 * GUARD_S):
+    with trio.fail_after(3 * GUARD_S):
         async with (
             supervision.open("host", under=None, policy=Policy()) as root,
-            open_control(data, Control(terminal, ring), NoOversight(), supervision, under=root),
+            open_control(data, control, NoOversight(), supervision, under=root),
             trio.open_nursery() as nursery,
         ):
             terminal.open()
             nursery.start_soon(terminal.receive, echo)
-            [control] = root._nested
-            ref = control.get("socket")
+            [supervisor] = root._nested
+            ref = supervisor.get("socket")
             assert ref is not None
             await (ref.wait_started() if usable else ref.wait_stopped())
-            yield Socket(data, terminal, echo, ring, control)
+            yield Socket(data, terminal, echo, ring, supervisor)
             nursery.cancel_scope.cancel()

@@ -1,0 +1,110 @@
+import json
+import threading
+
+import pytest
+import structlog
+import trio
+
+from nanoclaw import log_ring
+from nanoclaw.log_ring import LogRing
+from nanoclaw.logs import configure_logging
+
+
+def add(ring: LogRing, *events: str, **fields: object) -> None:
+    for event in events:
+        ring.add(None, "info", {"event": event, **fields})
+
+
+def events(ring: LogRing, n: int = 100, session: str | None = None) -> list[str]:
+    return [json.loads(line.text)["event"] for line in ring.latest(n, session)]
+
+
+def test_the_latest_come_with_the_oldest_first() -> None:
+    ring = LogRing()
+    add(ring, "a", "b", "c")
+    assert events(ring, 2) == ["b", "c"]
+    assert events(ring, 0) == []
+
+
+def test_a_session_is_named_by_how_its_id_begins_also_where_it_is_the_actor() -> None:
+    ring = LogRing()
+    add(ring, "mine", session="sess-abc")
+    add(ring, "crash", actor="sess-abc")
+    add(ring, "other", session="sess-b", actor="sess-abc")
+    add(ring, "host")
+    assert events(ring, session="sess-a") == ["mine", "crash"]
+
+
+def test_number_and_size_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_ring, "MAX_EVENTS", 3)
+    ring = LogRing()
+    add(ring, *"abcde")
+    assert events(ring) == list("cde")
+    monkeypatch.setattr(log_ring, "MAX_SIZE", 2000)
+    add(ring, "large", text="x" * 1500)
+    assert events(ring) == ["d", "e", "large"]
+    add(ring, "larger", text="x" * 1900)
+    assert events(ring) == ["larger"]
+
+
+def test_an_event_that_is_too_large_is_cut_and_stays_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_ring, "MAX_EVENT_SIZE", 1000)
+    ring = LogRing()
+    add(ring, "large", text='"' * 5000, session="sess-a")
+    [line] = ring.latest(1, None)
+    assert len(line.text) < 2000
+    assert json.loads(line.text)["session"] == "sess-a"
+
+
+def test_whatever_is_logged_can_be_kept() -> None:
+    ring = LogRing()
+    itself: list[object] = []
+    itself.append(itself)
+    add(ring, "odd", itself=itself, number={1, 2}, surrogate="\ud800", line="a\nb")
+    try:
+        raise ValueError("inside")  # noqa: TRY301 -- its traceback is what is logged
+    except ValueError as error:
+        add(ring, "raised", exc_info=error)
+    assert [line.text.count("\n") for line in ring.latest(2, None)] == [0, 0]
+    assert "ValueError: inside" in json.loads(ring.latest(1, None)[0].text)["exception"]
+
+
+def test_what_comes_after_a_number_is_told_with_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_ring, "MAX_EVENTS", 3)
+    ring = LogRing()
+    add(ring, "a", "b")
+    lines, number, lost = ring.after(1, None, 10)
+    assert ([line.number for line in lines], number, lost) == ([2], 2, 0)
+    add(ring, *"cdefg")
+    lines, number, lost = ring.after(2, None, 2)
+    assert ([line.number for line in lines], number, lost) == ([5, 6], 6, 2)
+    lines, number, lost = ring.after(6, "sess", 2)
+    assert (list(lines), number, lost) == ([], 7, 0)
+
+
+async def test_who_waits_is_woken_also_from_another_thread() -> None:
+    ring = LogRing()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ring.wait_after, 0)
+            await trio.testing.wait_all_tasks_blocked()
+            thread = threading.Thread(target=add, args=(ring, "from afar"))
+            thread.start()
+        thread.join()
+        await ring.wait_after(0)
+
+
+def test_the_ring_keeps_what_the_terminal_does_not_show(capsys: pytest.CaptureFixture[str]) -> None:
+    ring = LogRing()
+    before = structlog.get_config()
+    try:
+        configure_logging("warning", human=False, ring=ring)
+        log = structlog.get_logger()
+        log.debug("nothing")
+        log.info("quiet")
+        log.warning("loud")
+    finally:
+        structlog.configure(**before)
+    assert events(ring) == ["quiet", "loud"]
+    [shown] = capsys.readouterr().err.splitlines()
+    assert json.loads(shown)["event"] == "loud"
