@@ -1,7 +1,7 @@
 """What a container says, and what becomes of it: a real host, a runner that does nothing, rows by hand."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from math import inf
 from pathlib import Path
@@ -38,9 +38,15 @@ async def a_host(
 
 def container_runs(paths: SessionPaths, *statements: tuple[str, dict[str, Any]]) -> None:
     """What a runner commits, in one transaction."""
-    with closing(apsw.Connection(str(paths.outbound_db))) as connection, connection:
-        for sql, values in statements:
-            connection.execute(sql, values)
+    with closing(apsw.Connection(str(paths.outbound_db))) as connection:
+        connection.set_busy_timeout(5000)  # the host may be reading
+        with connection:
+            _execute(connection, statements)
+
+
+def _execute(connection: apsw.Connection, statements: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    for sql, values in statements:
+        connection.execute(sql, values)
 
 
 def says(
