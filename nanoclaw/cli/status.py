@@ -1,7 +1,7 @@
 """`nanoclaw status` and `nanoclaw tree`: what the running host is doing."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nanoclaw.channels.terminal import harmless
@@ -14,15 +14,17 @@ COLUMNS = ("session", "agent", "chat", "runner", "pending", "to send")
 
 async def status(config: Config, *, as_json: bool) -> int:
     """Print the host's state. Raises NoHost, RequestFailed."""
-    return await _print(config, "status", _status_lines, as_json=as_json)
+    return await _print(config, "status", status_lines, as_json=as_json)
 
 
 async def tree(config: Config, *, as_json: bool) -> int:
     """Print the live tree. Raises NoHost, RequestFailed."""
-    return await _print(config, "tree", _tree_lines, as_json=as_json)
+    return await _print(config, "tree", tree_lines, as_json=as_json)
 
 
-async def _print(config: Config, method: str, lines: Any, *, as_json: bool) -> int:
+async def _print(
+    config: Config, method: str, lines: Callable[[Mapping[str, Any]], Iterator[str]], *, as_json: bool
+) -> int:
     async with connect(config.data) as client:
         async for result in client.results(method):
             print(json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result))))
@@ -32,7 +34,8 @@ async def _print(config: Config, method: str, lines: Any, *, as_json: bool) -> i
 # -- status --------------------------------------------------------------------
 
 
-def _status_lines(host: Mapping[str, Any]) -> Iterator[str]:
+def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
+    """The status for people, from the result of `status`."""
     yield f"nanoclaw {host['version']}, pid {host['pid']}, up {_duration(host['uptime_s'])}"
     yield f"data      {host['data']}"
     yield f"runtime   {host['runtime']}"
@@ -111,10 +114,11 @@ def _duration(seconds: float) -> str:
 # -- tree ----------------------------------------------------------------------
 
 
-def _tree_lines(node: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+def tree_lines(node: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
+    """The tree for people, from the result of `tree`."""
     yield f"{'  ' * depth}{node['name']}  {', '.join(_facts(node))}"
     for child in node["children"]:
-        yield from _tree_lines(child, depth + 1)
+        yield from tree_lines(child, depth + 1)
 
 
 def _facts(node: Mapping[str, Any]) -> Iterator[str]:

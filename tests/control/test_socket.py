@@ -180,7 +180,7 @@ def hostile_lines() -> st.SearchStrategy[bytes]:
     return st.one_of(st.binary(max_size=200), requests.map(lambda r: json.dumps(r).encode()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(lines=st.lists(hostile_lines(), max_size=8), end=st.binary(max_size=50))
 def test_whatever_clients_send_the_next_client_is_served(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], end: bytes
