@@ -184,7 +184,7 @@ async def open_untrusted(  # noqa: PLR0913 -- bounds, by name
 ) -> AsyncIterator[UntrustedReader]:
     """A reader of a file that a container writes; nothing is opened before its first `run`.
 
-    `deadline_s` bounds a transaction's processor time, `patience_s` the waiting for its writer's lock or return.
+    `deadline_s` bounds a transaction's processor time, `patience_s` the waiting for its writer's lock.
     """
     bounds = Bounds(max_bytes, max_row_bytes, deadline_s)
     jitter = random or Random(str(path))  # noqa: S311 -- jitter, not a secret

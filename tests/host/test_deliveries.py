@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from math import inf
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import apsw
@@ -39,9 +40,14 @@ async def a_host(
 def container_runs(paths: SessionPaths, *statements: tuple[str, dict[str, Any]]) -> None:
     """What a runner commits, in one transaction."""
     with closing(apsw.Connection(str(paths.outbound_db))) as connection:
-        connection.set_busy_timeout(5000)  # the host may be reading
+        connection.set_busy_handler(_let_others_run)  # the host may be reading, in a thread of this process
         with connection:
             _execute(connection, statements)
+
+
+def _let_others_run(_tries: int) -> bool:
+    sleep(0.001)
+    return True
 
 
 def _execute(connection: apsw.Connection, statements: Iterable[tuple[str, dict[str, Any]]]) -> None:
