@@ -189,7 +189,7 @@ async def _tree(
         start_up = await stack.enter_async_context(
             supervision.open("start-up", under=root, policy=_ESSENTIAL)
         )
-        start_up.start("resume", _background(partial(_resume, central, living)))
+        start_up.start("resume", _background(partial(_resume, central, living, changes)))
         router = Router(central, registry, changes, living)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if control is not None:
@@ -233,5 +233,9 @@ def _background(
     return recipe
 
 
-async def _resume(central: Reader, living: Sessions) -> None:
+async def _resume(central: Reader, living: Sessions, changes: Changes) -> None:
+    """Bring all sessions to life at start-up, and later each that was made active again."""
     await living.resume(await central.run(open_conversations))
+    while True:
+        opened = await changes.opened()
+        await living.resume([w for w in await central.run(open_conversations) if w.session.id in opened])

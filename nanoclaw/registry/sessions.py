@@ -44,6 +44,8 @@ class UpdateSession:
         """Change it. To open an archived one where another is open is a conflict."""
         session = await actor.commit(sessions.update, self.id, self.changes)
         actor.changes.tell(session.agent_group_id)
+        if session.status == "active":
+            actor.changes.open(session.id)
         return session
 
 

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import trio
+
+from nanoclaw.host import open_host
+from nanoclaw.testing.channel import FakeChannel, wire
+from tests.host.homes import GUARD_S, config, statuses
+
+
+async def test_a_paused_session_stores_and_wakes_nobody_and_answers_when_it_is_resumed(
+    tmp_path: Path,
+) -> None:
+    channel = FakeChannel()
+    with trio.fail_after(GUARD_S):
+        async with open_host(config(tmp_path), channels=[channel]) as host:
+            await wire(host, channel.address())
+            [session] = (await channel.say("first", event_id="1")).session_ids
+            await channel.reply_to("1")
+            await host.admin.sessions.pause(session)
+            assert (await channel.say("while paused", event_id="2")).session_ids == (session,)
+        assert statuses(tmp_path) == ["completed", "pending"]
+        async with open_host(config(tmp_path), channels=[channel]) as host:
+            await host.admin.sessions.resume(session)
+            await channel.reply_to("2")
+
+
+async def test_after_an_archived_session_the_next_message_opens_a_new_one(tmp_path: Path) -> None:
+    channel = FakeChannel()
+    with trio.fail_after(GUARD_S):
+        async with open_host(config(tmp_path), channels=[channel]) as host:
+            await wire(host, channel.address())
+            [old] = (await channel.say("first", event_id="1")).session_ids
+            await channel.reply_to("1")
+            await host.admin.sessions.archive(old)
+            [new] = (await channel.say("second", event_id="2")).session_ids
+            await channel.reply_to("2")
+    assert new != old
+
+
+async def test_what_a_session_does_stands_in_the_central_database_when_the_host_is_gone(
+    tmp_path: Path,
+) -> None:
+    channel = FakeChannel()
+    with trio.fail_after(GUARD_S):
+        async with open_host(config(tmp_path), channels=[channel]) as host:
+            await wire(host, channel.address())
+            [session] = (await channel.say("first", event_id="1")).session_ids
+            await channel.reply_to("1")
+        async with open_host(config(tmp_path)) as host:
+            record = await host.admin.sessions.get(session)
+    assert record is not None
+    assert (record.container_status, record.last_active is not None) == ("stopped", True)
