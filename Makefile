@@ -13,7 +13,7 @@ run: $(VENV)/.run ## a prompt where the agent answers
 	@$(BIN)/python -m nanoclaw run $(ARGS)
 
 test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev ## linters and type checkers
 	$(BIN)/ruff format --check
