@@ -29,7 +29,7 @@ class Speaker(Protocol):
 class FrontEnd(Protocol):
     """A place where lines come from and replies are shown."""
 
-    async def read(self, speaker: Speaker) -> None:
+    async def read(self, speaker: Speaker, /) -> None:
         """Say each line to the speaker; return at the end of input."""
         ...
 

@@ -143,6 +143,7 @@ async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
             nursery.start_soon(stop)
             try:
                 code = await main()
+                sys.stdout.flush()
             except BrokenPipeError:
                 _forget_output()
             except (NoHost, RequestFailed) as error:

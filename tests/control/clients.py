@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 from typing import Any
 
 import trio
@@ -125,7 +125,7 @@ async def living(
     home: Path, *others: Channel, front: FrontEnd | None = None, **settings: Any
 ) -> AsyncIterator[LivingHost]:
     """A real host, as `nanoclaw run --headless` has it."""
-    ring, terminal = LogRing(), Terminal(front, Random(1))
+    ring, terminal = LogRing(), Terminal(front, SystemRandom())
     with trio.fail_after(3 * GUARD_S):
         async with open_host(
             config(home, **settings), channels=[terminal, *others], control=Control(terminal, ring)

@@ -44,10 +44,10 @@ async def only_living(client: RawClient) -> dict[str, Any]:
 
 
 async def told(client: RawClient, *path: str) -> Any:
-    """Ask for the status of the only living session until there is something at `path` in it."""
+    """Ask for the status until there is a living session, and something at `path` in it."""
     while True:
-        found: Any = await only_living(client)
-        for key in path:
+        found: Any = (await client.ask("status"))["living_sessions"]
+        for key in (0, *path):
             found = found and found[key]
         if found:
             return found

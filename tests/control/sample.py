@@ -1,0 +1,106 @@
+"""The host that docs/operations.md shows: its status and tree, as they come over the socket."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from actors import Node
+from nanoclaw.control import wire
+from nanoclaw.oversight import (
+    ChannelReport,
+    DeliveryReport,
+    HostReport,
+    RunnerReport,
+    SessionDetails,
+    SessionReport,
+)
+
+AT = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
+RESTING = RunnerReport("absent")
+
+
+def _session(id_: str, chat: str | None, details: SessionDetails | None, **more: Any) -> SessionReport:
+    values: dict[str, Any] = {
+        "status": "active",
+        "state": "running",
+        "mailbox": 0,
+        "restarts": 0,
+        "parked": 0,
+    }
+    return SessionReport(id_, "NanoClaw", "ag-7y0zr4geh9s4vap4", chat, details=details, **{**values, **more})
+
+
+SESSIONS = (
+    _session("sess-b2nxtytdncgkh4mt", "cli:terminal", SessionDetails(RunnerReport("running"), 2, 1, 0)),
+    _session(
+        "sess-mb7cnhref211d2rc",
+        "telegram:4711/9",
+        SessionDetails(
+            RESTING,
+            0,
+            0,
+            3,
+            DeliveryReport("out-1", 2, in_flight=False, reason="the network is down", not_before=AT),
+        ),
+    ),
+    _session(
+        "sess-r9kq256p5ksmpw9k",
+        "telegram:42",
+        SessionDetails(
+            RunnerReport("absent", 3, "it ended at once with exit code 1", 4.0),
+            1,
+            0,
+            0,
+            quarantined="outbound.db: file is not a database",
+        ),
+    ),
+    _session(
+        "sess-x1c2v3b4n5m6q7w8",
+        None,
+        None,
+        state="buried",
+        restarts=3,
+        parked=5,
+        last_crash="CorruptDatabase('inbound.db: file is not a database')",
+    ),
+)
+STATUS = HostReport(
+    version="0.1.0",
+    pid=4711,
+    started_at=AT,
+    uptime_s=11_520.0,
+    data="/home/you/.nanoclaw/data",
+    runtime="process",
+    channels=(
+        ChannelReport("cli", "running", "running"),
+        ChannelReport("telegram", "running", "restarting", "NetworkError('connection reset')"),
+    ),
+    sessions=9,
+    living=3,
+    buried=1,
+    parked=5,
+    living_sessions=SESSIONS,
+)
+TREE = Node(
+    "host",
+    "running",
+    children=(
+        Node("registry", "running", capacity=100),
+        Node(
+            "sessions",
+            "running",
+            children=(
+                Node("sess-b2nxtytdncgkh4mt", "running", 3, 100, "Accept", 0.21),
+                Node(
+                    "sess-x1c2v3b4n5m6q7w8", "buried", 0, 100, restarts=3, last_crash="CorruptDatabase('…')"
+                ),
+            ),
+        ),
+    ),
+)
+
+
+def over_the_wire(value: object) -> dict[str, Any]:
+    """As the client gets it."""
+    plain: dict[str, Any] = json.loads(wire.dump(value))
+    return plain

@@ -1,0 +1,194 @@
+"""The commands that ask a running host, as processes of their own; the host is another one."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect.fdpexpect  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+from nanoclaw.cli import main
+from nanoclaw.control.address import nameable, socket_path
+from tests.cli.commands import GUARD_S, NANOCLAW, Result, environment, running, wait_ready
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a running host without a terminal."""
+    home = tmp_path_factory.mktemp("home")
+    with running(home, "--headless") as process:
+        wait_ready(process)
+        yield home
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GUARD_S) == 0
+
+
+def nanoclaw(home: Path, command: str, *arguments: str, text: str | None = None) -> Result:
+    """Run a command to its end."""
+    done = subprocess.run(
+        [*NANOCLAW, command, "--home", str(home), *arguments],
+        input=text,
+        stdin=subprocess.DEVNULL if text is None else None,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=GUARD_S,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def test_chats_at_the_same_time_get_their_own_replies(home: Path) -> None:
+    results = dict[str, Result]()
+
+    def chat(name: str) -> None:
+        results[name] = nanoclaw(home, "chat", text=f"{name} 1\n{name} 2\n")
+
+    threads = [threading.Thread(target=chat, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {name: Result(0, f"echo: {name} 1\necho: {name} 2\n", "") for name in ("one", "two")}
+
+
+def test_the_log_of_a_session_is_picked_by_the_beginning_of_its_id(home: Path) -> None:
+    assert nanoclaw(home, "chat", "hello").code == 0
+    [session] = json.loads(nanoclaw(home, "status", "--json").output)["living_sessions"]
+    done = nanoclaw(home, "logs", "--json", session["id"][:8])
+    events = [json.loads(line) for line in done.output.splitlines()]
+    assert "session.runner_started" in {event["event"] for event in events}
+    assert {event["session"] for event in events} == {session["id"]}
+    assert nanoclaw(home, "logs", "sess-nobody") == Result(0, "", "")
+
+
+@pytest.mark.parametrize("command", ["logs", "status"])
+def test_an_output_that_nobody_reads_is_nothing_to_complain_about(home: Path, command: str) -> None:
+    unread, output = os.pipe()
+    os.close(unread)
+    try:
+        done = subprocess.run(
+            [*NANOCLAW, command, "--home", str(home)],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=GUARD_S,
+            check=False,
+        )
+    finally:
+        os.close(output)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+@pytest.mark.parametrize("command", [("chat", "hello"), ("status",), ("tree",), ("logs",)])
+def test_without_a_host_one_line_says_what_to_do(
+    tmp_path: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command[0], "--home", str(tmp_path), *command[1:]]) == 2
+    data = tmp_path / "data"
+    line = f"nanoclaw: no host is running on {data}; start one with `nanoclaw run`\n"
+    assert capsys.readouterr() == ("", line)
+
+
+def test_what_a_dead_host_left_is_no_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").mkdir()
+    path = socket_path(tmp_path / "data")
+    with socket.socket(socket.AF_UNIX) as dead, nameable(path) as name:
+        dead.bind(name)
+    assert main(["status", "--home", str(tmp_path)]) == 2
+    assert "no host is running" in capsys.readouterr().err
+
+
+def test_a_host_of_another_protocol_is_told_from_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    with socket.socket(socket.AF_UNIX) as other, nameable(socket_path(tmp_path / "data")) as name:
+        other.bind(name)
+        other.listen()
+
+        def greet() -> None:
+            client, _ = other.accept()
+            with client:
+                client.sendall(b'{"nanoclaw": 2, "version": "9.0"}\n')
+                client.recv(1)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        assert main(["status", "--home", str(tmp_path)]) == 2
+        thread.join()
+    assert "is nanoclaw 9.0, which speaks another version of the protocol" in capsys.readouterr().err
+
+
+def test_an_unanswered_message_is_named_with_the_reason(tmp_path: Path) -> None:
+    with running(tmp_path, "--headless", NANOCLAW_RUNNER_COMMAND="/no/runner") as host:
+        wait_ready(host)
+        done = nanoclaw(tmp_path, "chat", "hello", "--timeout", "0.5")
+        late = "there was none within 0.5 s; it is kept, and `nanoclaw chat` shows the answer"
+        assert (done.code, done.output, done.errors) == (1, "", [f"unanswered: hello ({late})"])
+
+
+def test_a_host_that_stops_meanwhile_is_the_reason(tmp_path: Path) -> None:
+    with running(tmp_path, "--headless", NANOCLAW_RUNNER_COMMAND="/no/runner") as host:
+        wait_ready(host)
+        chat = [*NANOCLAW, "chat", "--home", str(tmp_path), "hello"]
+        with subprocess.Popen(chat, stderr=subprocess.PIPE, env=environment()) as waiting:
+            assert host.stderr is not None
+            next(line for line in host.stderr if b"session.runner_failed" in line)
+            host.send_signal(signal.SIGTERM)
+            _, errors = waiting.communicate(timeout=GUARD_S)
+    left = "the host has stopped; if it has the message, it answers when it runs again"
+    assert (waiting.returncode, errors.decode()) == (1, f"nanoclaw: unanswered: hello ({left})\n")
+
+
+def test_at_a_terminal_there_is_a_prompt(home: Path) -> None:
+    master, tty = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [*NANOCLAW, "chat", "--home", str(home)],
+            stdin=tty,
+            stdout=tty,
+            stderr=tty,
+            env=environment(TERM="xterm-256color"),
+        ) as process:
+            screen = pexpect.fdpexpect.fdspawn(master, timeout=GUARD_S)
+            screen.expect_exact("NanoClaw is here")
+            screen.expect_exact("> ")
+            screen.send("hello\r")
+            screen.expect_exact("echo: hello")
+            screen.send("\x04")
+            assert process.wait(GUARD_S) == 0
+    finally:
+        os.close(tty)
+        os.close(master)
+
+
+def test_the_end_of_the_host_ends_the_prompt(tmp_path: Path) -> None:
+    master, tty = pty.openpty()
+    try:
+        with running(tmp_path, "--headless") as host:
+            wait_ready(host)
+            with subprocess.Popen(
+                [*NANOCLAW, "chat", "--home", str(tmp_path)],
+                stdin=tty,
+                stdout=tty,
+                stderr=tty,
+                env=environment(TERM="xterm-256color"),
+            ) as process:
+                screen = pexpect.fdpexpect.fdspawn(master, timeout=GUARD_S)
+                screen.expect_exact("> ")
+                host.send_signal(signal.SIGTERM)
+                screen.expect_exact("nanoclaw: the host has stopped")
+                assert process.wait(GUARD_S) == 1
+    finally:
+        os.close(tty)
+        os.close(master)

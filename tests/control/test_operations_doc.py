@@ -1,0 +1,143 @@
+"""docs/operations.md: its samples are what is printed, and its commands do what it says."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nanoclaw.cli.status import status_lines, tree_lines
+from tests.cli.commands import GUARD_S, NANOCLAW, environment, running, wait_ready
+from tests.control.sample import STATUS, TREE, over_the_wire
+
+TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_the_samples_are_what_the_commands_print() -> None:
+    assert blocks("status") == ["\n".join(status_lines(over_the_wire(STATUS))) + "\n"]
+    assert blocks("tree") == ["\n".join(tree_lines(over_the_wire(TREE))) + "\n"]
+
+
+def test_every_warning_is_explained() -> None:
+    logged = {
+        event
+        for file in (Path(__file__).parents[2] / "nanoclaw").rglob("*.py")
+        for event in re.findall(r'_log\.(?:warning|error)\(\s*"([\w.]+)"', file.read_text("utf-8"))
+    }
+    mere_remarks = {
+        "actor.refused",
+        "presence.not_written",
+        "prompt.history_not_kept",
+        "prompt.history_not_read",
+    }
+    assert len(logged) > 10
+    assert {event for event in logged - mere_remarks if f"`{event}`" not in TEXT} == set()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("operations") / "home"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH where `nanoclaw` is the one under test."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "nanoclaw").write_text(f'#!/bin/sh\nexec {" ".join(NANOCLAW)} "$@"\n')
+    (folder / "nanoclaw").chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def host(home: Path) -> Iterator[None]:
+    with running(home, "--headless") as process:
+        wait_ready(process)
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GUARD_S) == 0
+
+
+def shell(script: str, home: Path, path: str) -> str:
+    done = subprocess.run(
+        ["/usr/bin/env", "bash", "-euo", "pipefail", "-c", script],
+        env=environment(NANOCLAW_HOME=str(home), PATH=path),
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("host")
+def test_the_commands_run_while_the_host_does(home: Path, path: str) -> None:
+    printed = [shell(block, home, path) for block in blocks("sh")]
+    assert len(printed) == 5
+    status, tree, as_json, chat, logs = printed
+    assert status.startswith("nanoclaw ")
+    assert f"data      {home}/data\n" in status
+    assert tree.startswith("host  running\n  registry  running\n")
+    assert '"living_sessions": [' in as_json
+    assert chat.splitlines() == [
+        "echo: What is on my list today?",
+        "echo: first message",
+        "echo: second message",
+    ]
+    assert "host.ready" in logs
+    assert '"event": "session.runner_started"' in logs
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("host")
+def test_the_log_is_followed_until_ctrl_c(home: Path, path: str) -> None:
+    [block] = blocks("sh follow")
+    with subprocess.Popen(
+        ["/usr/bin/env", "bash", "-c", f"exec {block}"],
+        stdout=subprocess.PIPE,
+        env=environment(NANOCLAW_HOME=str(home), PATH=path),
+    ) as following:
+        assert following.stdout is not None
+        next(line for line in following.stdout if b"host.ready" in line)
+        following.send_signal(signal.SIGINT)
+        assert following.wait(GUARD_S) == 130
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("host")
+def test_the_program_speaks_the_protocol(home: Path) -> None:
+    [program] = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(NANOCLAW_HOME=str(home)),
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=True,
+    )
+    assert re.fullmatch(r"version \S+\nliving \d\n", done.stdout)
+
+
+@pytest.mark.slow
+def test_a_backup_is_restored_with_all_that_was_said(tmp_path: Path, path: str) -> None:
+    home = tmp_path / "home"
+    backup, restore = blocks("sh stopped")
+    say = f"echo hello | nanoclaw run --home {home} 2>/dev/null"
+    assert shell(say, home, path) == "echo: hello\n"
+    shell(backup, home, path)
+    before = sorted(file.relative_to(home) for file in home.rglob("*"))
+    for file in (home / "data").rglob("*.db"):
+        file.write_bytes(b"spoilt")
+    shell(restore, home, path)
+    assert sorted(file.relative_to(home) for file in home.rglob("*")) == before
+    assert shell(say, home, path) == "echo: hello\n"
