@@ -5,11 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 
 from nanoclaw.records import Address, Session
-from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordStranger
-from nanoclaw.store import Conflict, NotAllowed, NotFound, StillReferenced, meta
+from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordStranger, Registry
+from nanoclaw.store import Conflict, Connection, NotAllowed, NotFound, StillReferenced, meta
+from nanoclaw.store.rows import BadRow
 from tests.registry.office import Office, an_office
 from tests.store.openings import NOW
 
@@ -274,6 +275,26 @@ async def test_what_the_schema_forbids_is_a_conflict_and_changes_nothing(office:
     with pytest.raises(Conflict, match=r"agent_groups\.folder"):
         await office.agent()
     assert len(await office.admin.agent_groups.list()) == 1
+
+
+@frozen
+class Damage:
+    """Writes what no function of the store would."""
+
+    async def handle(self, actor: Registry) -> None:
+        await actor.writer.run(_damage)
+
+
+def _damage(connection: Connection) -> None:
+    connection.execute("UPDATE messaging_groups SET unknown_sender_policy = 'maybe'")
+
+
+async def test_a_damaged_row_costs_whoever_asks_for_it_and_nobody_else(office: Office) -> None:
+    chat = await office.chat()
+    await office.registry.ask(Damage())
+    with pytest.raises(BadRow, match="unknown_sender_policy"):
+        await office.admin.messaging_groups.update(chat.id, name="x")
+    await office.agent()
 
 
 async def test_an_install_has_an_id_from_the_start(office: Office) -> None:
