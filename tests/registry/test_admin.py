@@ -282,7 +282,7 @@ class Damage:
     """Writes what no function of the store would."""
 
     async def handle(self, actor: Registry) -> None:
-        await actor.writer.run(_damage)
+        await actor.commit(_damage)
 
 
 def _damage(connection: Connection) -> None:
