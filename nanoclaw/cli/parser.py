@@ -68,7 +68,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="LEVEL",
         help="debug, info, warning or error; default: warning at a prompt, else info",
     )
-    run.add_argument("--headless", action="store_true", help="no terminal here: other channels, and `nanoclaw chat`")
+    run.add_argument(
+        "--headless", action="store_true", help="no terminal here: other channels, and `nanoclaw chat`"
+    )
     run.add_argument(
         "--drain",
         type=seconds,
