@@ -41,6 +41,12 @@ def test_a_time_that_the_clock_shows_twice_fires_at_the_first() -> None:
     assert local_slots("45 1 * * *", "2026-04-04 03:00", LORD_HOWE, 2) == ["05 01:45 +1100", "06 01:45 +1030"]
 
 
+def test_in_the_second_pass_of_an_hour_its_times_are_over() -> None:
+    second_pass = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)  # 02:10 again
+    assert next_run("30 2 * * *", second_pass, BERLIN) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
+    assert next_run("0-59 2,3 * * *", second_pass, BERLIN) == datetime(2026, 10, 25, 2, tzinfo=UTC)
+
+
 def test_a_date_that_a_zone_left_out_has_its_slot_right_after() -> None:
     assert local_slots("0 9 * * *", "2011-12-28 12:00", APIA, 3) == [
         "29 09:00 -1000",
