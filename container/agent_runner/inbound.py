@@ -33,7 +33,7 @@ class Fetched:
     context: tuple[Inbound, ...]
     unreadable: tuple[Unreadable, ...]
     routing: Address | None
-    largest_seq: int
+    sequence_floor: int
 
 
 def open_rows(connection: Connection, after: int) -> list[Candidate]:
@@ -59,6 +59,17 @@ def largest_seq(connection: Connection) -> int:
     return value if isinstance(value, int) else 0
 
 
+def sequence_floor(connection: Connection) -> int:
+    """What the runner's numbers must be above: the host's own, and the largest of the runner's it has seen.
+
+    The latter matters when outbound.db was lost and begun anew: the host ignores numbers it knows.
+    """
+    seen = connection.execute(
+        "SELECT max(CAST(value AS INTEGER)) FROM meta WHERE key IN ('seq', 'outbound_seq')"
+    ).get
+    return max(largest_seq(connection), seen if isinstance(seen, int) else 0)
+
+
 def fetch(connection: Connection, ids: Iterable[str], now: datetime) -> Fetched:
     """The rows of a batch, whole, but for those closed since. `now` dates what has no date."""
     messages: list[Inbound] = []
@@ -71,7 +82,7 @@ def fetch(connection: Connection, ids: Iterable[str], now: datetime) -> Fetched:
         else:
             (messages if trigger else context).append(parsed)
     return Fetched(
-        tuple(messages), tuple(context), tuple(unreadable), routing(connection), largest_seq(connection)
+        tuple(messages), tuple(context), tuple(unreadable), routing(connection), sequence_floor(connection)
     )
 
 

@@ -135,7 +135,7 @@ def _write_end(
     connection: Connection, work: _Work, drafts: Sequence[Draft], homeless: Sequence[Reply], now: datetime
 ) -> None:
     for draft in drafts:
-        outbound.send(connection, draft, work.fetched.largest_seq)
+        outbound.send(connection, draft, work.fetched.sequence_floor)
     ack = Ack("completed", work.turn.turn_id)
     outbound.acknowledge(connection, work.omitted, now, ack)
     outbound.close(connection, work.claims, now, ack)

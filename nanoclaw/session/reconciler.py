@@ -59,14 +59,12 @@ class Reconciler:
     """Whether rows wait to be read until there is room for them."""
     _blind: bool = False
     """Whether the last look saw nothing, because a lock or a hot journal was in the way."""
-    _told: tuple[ContainerStatus, float] = field(init=False)
+    _told: tuple[ContainerStatus, float] = field(
+        init=False, default=Factory(lambda self: ("stopped", self._active_at), takes_self=True)
+    )
     """What the central database was last told of this session."""
     _under_way: int = 0
     """Rounds and messages being stored: nobody retires meanwhile."""
-
-    @_told.default
-    def _nothing_new(self) -> tuple[ContainerStatus, float]:
-        return "stopped", self._active_at
 
     def wake(self) -> None:
         """Something may have happened: a commit, a death, a finished delivery. Synchronous; only a hint."""

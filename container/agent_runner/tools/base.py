@@ -72,6 +72,6 @@ def _resolve(connection: Connection, name: str, home: Address | None) -> Address
 async def send(bench: Bench, address: Address, content: Mapping[str, object], id_: str | None = None) -> int:
     """Commit a message of this turn at once; its number. `id_` is given where files were put under it."""
     seams = bench.session.seams
-    seen = await bench.session.host.read(inbound.largest_seq)
+    seen = await bench.session.host.read(inbound.sequence_floor)
     draft = Draft(id_ or seams.new_id("out"), seams.clock.now(), address, content, bench.turn.turn_id)
     return await bench.session.own.write(lambda connection: outbound.send(connection, draft, seen))
