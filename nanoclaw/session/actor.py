@@ -145,10 +145,14 @@ class SessionActor:
         """Follow the central database: projections (contract 4) and status."""
         with self.reconciler.under_way():
             view = await self.services.central.run(central_view, self.who.agent_group.id)
-            session = await self.services.central.run(sessions.get, self.who.session.id)
             await self.inbound.run(record.project, view, self.who.chat)
-            self.reconciler.change_status(session.status if session else "archived")
+            await self.follow_status()
         self.reconciler.wake()
+
+    async def follow_status(self) -> None:
+        """Read whether the session is active; what it was born with may be out of date by then."""
+        session = await self.services.central.run(sessions.get, self.who.session.id)
+        self.reconciler.change_status(session.status if session else "archived")
 
     async def replay_parked(self) -> None:
         """Store what was accepted while this session could not take it."""
@@ -203,6 +207,7 @@ def session_recipe(
             ):
                 nursery.start_soon(reconciler.deliverer.hints)
                 nursery.start_soon(reconciler.deliverer.deliver, reconciler.carry_on)
+                await actor.follow_status()
                 await actor.replay_parked()
                 nursery.start_soon(reconciler.run)
                 yield actor

@@ -4,7 +4,7 @@ import trio
 
 from nanoclaw.host import open_host
 from nanoclaw.testing.channel import FakeChannel, wire
-from tests.host.homes import GUARD_S, config, statuses
+from tests.host.homes import GUARD_S, config, only_session, statuses
 
 
 async def test_a_paused_session_stores_and_wakes_nobody_and_answers_when_it_is_resumed(
@@ -50,3 +50,18 @@ async def test_what_a_session_does_stands_in_the_central_database_when_the_host_
             record = await host.admin.sessions.get(session)
     assert record is not None
     assert (record.container_status, record.last_active is not None) == ("stopped", True)
+
+
+async def test_an_outbound_file_that_was_lost_and_begun_anew_is_heard(tmp_path: Path) -> None:
+    channel = FakeChannel()
+    with trio.fail_after(GUARD_S):
+        async with open_host(config(tmp_path), channels=[channel]) as host:
+            await wire(host, channel.address())
+            for n in range(4):  # more answers than the next message's number makes up for
+                await channel.say('!send_message {"text": "extra"}', event_id=f"old-{n}")
+                await channel.reply_to(f"old-{n}")
+                await channel.wait_settled(f"old-{n}")
+        only_session(tmp_path).outbound_db.unlink()
+        async with open_host(config(tmp_path), channels=[channel]):
+            await channel.say("new", event_id="new")
+            await channel.reply_to("new")
