@@ -11,7 +11,7 @@ from nanoclaw.config import Config
 from nanoclaw.host import Host
 from nanoclaw.records import SessionPaths
 
-GUARD_S = 5.0
+GUARD_S = 20.0
 """An upper bound on a hang; nothing waits for it."""
 
 
