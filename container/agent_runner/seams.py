@@ -17,7 +17,8 @@ from agent_runner.log import Log
 from agent_runner.providers import Provider
 
 T = TypeVar("T")
-Lane = Literal["write", "read"]
+Lane = Literal["write", "read", "commit"]
+"""Files may be large; a read is short; a commit is short, and everyone waits for it."""
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_LENGTH = 16

@@ -151,14 +151,14 @@ class Writer:
 
     async def _transact(self, transaction: _Transaction[T]) -> T:
         try:
-            return await self._patiently(transaction.step)
+            return await self._patiently(transaction.step, lane="commit")
         except Exception:
             self.broken = True
             raise
         finally:
             roll_back(self._connection)
 
-    async def _patiently(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
+    async def _patiently(self, call: Callable[[], T], *, lane: Lane) -> T:
         try:
             return await patiently(lambda: self._executor.run(call, lane=lane))
         except apsw.Error as error:

@@ -4,9 +4,8 @@ import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from time import sleep  # noqa: TID251 -- in a worker thread, for what trio cannot time
+from time import sleep  # noqa: TID251 -- 0.2 ms, which trio cannot time
 from typing import TypeVar
 
 import apsw
@@ -45,21 +44,20 @@ def _past_a_sync(call: Callable[[], T]) -> T:
 
 @define(eq=False)
 class ThreadExecutor:
-    """Writes in a worker thread, for they wait for the disk; a cancelled caller waits for its call.
+    """Files are written in a worker thread; a cancelled caller waits for its call.
 
-    Reads run at once: they take a tenth of a millisecond, which is what a thread would add.
+    Reads and commits run at once: a thread would add a tenth of a millisecond there and back, to an answer
+    that somebody waits for, and the runner has nothing better to do meanwhile.
     """
 
     _write: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1), init=False)
 
     async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
         """Run `call` to its end."""
-        if lane == "read":
+        if lane != "write":
             await trio.lowlevel.checkpoint()
             return _past_a_sync(call)
-        return await trio.to_thread.run_sync(
-            partial(_past_a_sync, call), abandon_on_cancel=False, limiter=self._write
-        )
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=False, limiter=self._write)
 
     def before_commit(self, path: Path) -> None:
         """Nothing: this is for simulations."""

@@ -23,6 +23,7 @@ from nanoclaw.records import InboundEvent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.session import record
 from nanoclaw.session.attempt import Attempter
+from nanoclaw.session.conversations import as_it_is_now
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.describe import describe
 from nanoclaw.session.keeper import Heartbeat, Keeper
@@ -31,6 +32,8 @@ from nanoclaw.session.reconciler import Reconciler
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.spec import runner_spec
 from nanoclaw.store import (
+    CorruptDatabase,
+    ForeignDatabase,
     Writer,
     create_outbound,
     open_untrusted,
@@ -48,6 +51,10 @@ PATIENCE_S = 0.5
 """How long a look waits for the runner's lock: the runner's commit, or the alarm, brings the next one."""
 LAST_LOOK_S = 1.0
 """At shutdown, how long the look at what the stopped runner committed may take."""
+
+
+class SessionDamaged(Exception):
+    """The session's `inbound.db` was damaged while it was open; the text is the store's."""
 
 
 # -- messages ------------------------------------------------------------------
@@ -114,12 +121,16 @@ class SessionActor:
         """Commit a run of events, each on its own savepoint, and see to it that a runner takes them.
 
         Raises:
+            SessionDamaged: the file is damaged: no refusal but a crash, so that what comes is parked.
             StoreError: none of them could be stored.
         """
         with self.reconciler.under_way():
             messages = [await self._message(arrival) for arrival in arrivals]
             step = record.store if self.who.chat else record.store_and_follow
-            outcomes = await self.inbound.run_each(step, messages)
+            try:
+                outcomes = await self.inbound.run_each(step, messages)
+            except (CorruptDatabase, ForeignDatabase) as error:
+                raise SessionDamaged(str(error)) from error
             results = [o if isinstance(o, Error) else o.unwrap() for o in outcomes]
             self.reconciler.stored(result for result in results if isinstance(result, OpenMessage))
         self.reconciler.carry_on()
@@ -219,6 +230,7 @@ def session_recipe(
 
 async def _prepare(services: Services, who: Conversation, inbound: Writer) -> RunnerSpec:
     """Before a runner starts: rewrite the projections, read its settings."""
+    who = await services.central.run(as_it_is_now, who)
     view = await services.central.run(central_view, who.agent_group.id)
     await inbound.run(record.project, view, who.chat)
     return await services.executor.run(partial(runner_spec, services, who, view))

@@ -14,3 +14,10 @@ def open_conversations(connection: Connection) -> list[Conversation]:
         chat = Address(row.channel_type, row.platform_id, session.thread_id) if row else None
         found.append(Conversation(session, groups[session.agent_group_id], chat))
     return found
+
+
+def as_it_is_now(connection: Connection, who: Conversation) -> Conversation:
+    """The same conversation, with what its session and agent group are by now."""
+    session = sessions.get(connection, who.session.id) or who.session
+    group = agent_groups.get(connection, who.agent_group.id) or who.agent_group
+    return Conversation(session, group, who.chat)

@@ -38,6 +38,8 @@ class Deliverer:
     """Entries of the ledger whose rows were not read again since the restart."""
     _notices: dict[str, MessageOut]
     """Those of them that the host itself says: their rows are not in outbound.db."""
+    _delivered_before: frozenset[str] = frozenset()
+    """What another build delivered, before there was a ledger."""
     queue: DeliveryQueue = Factory(DeliveryQueue)
     closing: bool = False
     _settled: deque[tuple[int, Settled]] = Factory(deque)
@@ -57,7 +59,7 @@ class Deliverer:
         unread = {entry.message_out_id: entry for entry in memory.ledger}
         kept = memory.notices.items()
         notices = {id_: record.notice_row(id_, unread[id_].seq, content) for id_, content in kept}
-        return cls(attempter, inbound, memory.seen_seq, unread, notices)
+        return cls(attempter, inbound, memory.seen_seq, unread, notices, memory.delivered_before)
 
     # -- what is to be delivered; synchronous
 
@@ -90,8 +92,9 @@ class Deliverer:
         for row in rows:
             answered = messages.get(row.in_reply_to or "") if isinstance(row, MessageOut) else None
             reply_to = answered.platform_message_id if answered else None
-            self.queue.add(Delivery(row, reply_to=reply_to))
             self.seen_seq = max(self.seen_seq, row.seq)
+            if row.id not in self._delivered_before:
+                self.queue.add(Delivery(row, reply_to=reply_to))
 
     def take(self, now: datetime) -> Delivery | None:
         """The attempt to begin now, if any; it must be committed, then given to `go`."""

@@ -13,7 +13,7 @@ from attrs import Factory, define
 from actors import Bury, Crashed, Node, Policy, Ref, Stopped, Supervisor
 from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import InboundEvent
-from nanoclaw.session.actor import Accept, Describe, Replay, SessionActor, session_recipe
+from nanoclaw.session.actor import Accept, Describe, Replay, SessionActor, SessionDamaged, session_recipe
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase
 from nanoclaw.supervision import Supervision
@@ -97,6 +97,8 @@ async def open_sessions(
     services: Services, supervision: Supervision, *, under: Supervisor
 ) -> AsyncIterator[Sessions]:
     """The supervisor of all sessions; on leaving they all stop: runners, commits, deliveries in flight."""
-    policy = Policy(give_up=Bury(RETRY_BURIED_S), fatal=(CorruptDatabase, ForeignDatabase, NewerDatabase))
+    policy = Policy(
+        give_up=Bury(RETRY_BURIED_S), fatal=(SessionDamaged, CorruptDatabase, ForeignDatabase, NewerDatabase)
+    )
     async with supervision.open("sessions", under=under, policy=policy, order="together") as supervisor:
         yield Sessions(services, supervisor)

@@ -57,6 +57,8 @@ class Reconciler:
     _tool_timeout_s: float = 0.0
     _unseen: bool = False
     """Whether rows wait to be read until there is room for them."""
+    _outdated: bool = False
+    """Whether `outbound.db` is another build's: a runner has to be started to bring it up to date."""
     _blind: bool = False
     """Whether the last look saw nothing, because a lock or a hot journal was in the way."""
     _told: tuple[ContainerStatus, float] = field(
@@ -138,6 +140,9 @@ class Reconciler:
             asked = self.deliverer.unread() if self.deliverer.queue.room else ()
             seen = await self._seen(asked)
             if seen is None:
+                break
+            self._outdated = seen.outdated
+            if seen.outdated:
                 break
             await self._take(asked, seen)
             self._unseen = seen.more
@@ -248,7 +253,7 @@ class Reconciler:
     def _wanted(self) -> bool:
         """Whether a runner has something to do, and may."""
         may_run = self.quarantined is None and self.status == "active"
-        return may_run and self.pending.wanted(self.services.clock.now())
+        return may_run and (self._outdated or self.pending.wanted(self.services.clock.now()))
 
     def _idle_s(self) -> float:
         return 0.0 if self.pending.claimed or self._wanted() else trio.current_time() - self._active_at

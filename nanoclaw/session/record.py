@@ -29,6 +29,8 @@ class Memory:
     """The content of the host's own messages that are not final, by id."""
     own_seq: int
     seen_seq: int
+    delivered_before: frozenset[str]
+    """What another build delivered from this file."""
 
 
 def remember(connection: Connection) -> Memory:
@@ -39,8 +41,9 @@ def remember(connection: Connection) -> Memory:
         open=messages_in.open_messages(connection),
         ledger=ledger,
         notices={id_: deliveries.notice(connection, id_) or "{}" for id_ in ids},
-        own_seq=messages_in.mark(connection, "seq"),
+        own_seq=messages_in.largest_seq(connection),
         seen_seq=deliveries.seen(connection),
+        delivered_before=deliveries.delivered_by_another_build(connection),
     )
 
 

@@ -48,12 +48,27 @@ def seen(connection: apsw.Connection) -> int:
 
 
 def record(connection: apsw.Connection, rows: Sequence[tuple[str, int]]) -> None:
-    """Enter new outbound rows (id, seq) as pending; the mark moves with them."""
+    """Enter new outbound rows (id, seq) as pending; the mark moves with them.
+
+    What is in `delivered` already is final: another build delivered it, and kept no ledger.
+    """
     connection.executemany(
-        "INSERT OR IGNORE INTO deliveries (message_out_id, seq, status) VALUES (?, ?, 'pending')", rows
+        """
+        INSERT OR IGNORE INTO deliveries (message_out_id, seq, status)
+        SELECT :id, :seq, iif(EXISTS (SELECT 1 FROM delivered WHERE message_out_id = :id), 'final', 'pending')
+        """,
+        [{"id": id_, "seq": seq} for id_, seq in rows],
     )
     if rows:
         set_mark(connection, SEEN, max(mark(connection, SEEN), *(seq for _, seq in rows)))
+
+
+def delivered_by_another_build(connection: apsw.Connection) -> frozenset[str]:
+    """Ids of what another build delivered, where this file has no ledger yet; empty otherwise."""
+    rows = connection.execute(
+        "SELECT message_out_id FROM delivered WHERE NOT EXISTS (SELECT 1 FROM deliveries)"
+    )
+    return frozenset(id_ for (id_,) in rows)
 
 
 def add_notice(connection: apsw.Connection, message_out_id: str, seq: int, content: str) -> None:

@@ -87,11 +87,19 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
 
 
 def next_seq(connection: apsw.Connection) -> int:
-    """The next even number above our own mark and the largest outbound one seen; kept with the row."""
-    own, seen = mark(connection, "seq"), mark(connection, "outbound_seq")
-    seq = max(own, seen) // 2 * 2 + 2
+    """The next even number above our own and the largest outbound one seen; the mark is kept with the row.
+
+    The rows count beside the mark: another build's file had none.
+    """
+    seq = max(largest_seq(connection), mark(connection, "outbound_seq")) // 2 * 2 + 2
     set_mark(connection, "seq", seq)
     return seq
+
+
+def largest_seq(connection: apsw.Connection) -> int:
+    """The largest number that the host has given."""
+    there = connection.execute("SELECT max(seq) FROM messages_in").get
+    return max(mark(connection, "seq"), there if isinstance(there, int) else 0)
 
 
 def mark(connection: apsw.Connection, key: str) -> int:

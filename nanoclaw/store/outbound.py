@@ -73,6 +73,8 @@ class Look:
     """Whether the look was full before all of the known rows; then `known` ends before them."""
     more: bool = False
     """Whether there may be more to read at once."""
+    outdated: bool = False
+    """Another build's file: nothing was read, for the runner has to bring it up to date first."""
 
 
 def look(
@@ -83,6 +85,8 @@ def look(
     It stops at `BATCH` rows or `LOOK_BYTES`: a container cannot fill the host's memory. Known rows come
     first, so that their order is kept.
     """
+    if connection.execute("PRAGMA user_version").get == 0:
+        return Look((), (), (), 0.0, outdated=True)
     known, known_cut = _full(_by_id(connection, known_ids) if known_ids else ())
     rows, cut = _full(() if known_cut else _new_rows(connection, above, up_to))
     return Look(

@@ -6,8 +6,6 @@ from typing import Literal, Protocol, TypeVar
 
 import trio
 
-from nanoclaw.store import Lane
-
 T = TypeVar("T")
 
 When = Literal["before", "after"]
@@ -33,8 +31,8 @@ class InlineExecutor:
         self._begun = 0
         self._subscribers: dict[object, tuple[Path, Callable[[], None]]] = {}
 
-    async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
-        """Run `call` here; its lane makes no difference."""
+    async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
+        """Run `call` here; its lane, of the host or of the runner, makes no difference."""
         del lane
         await trio.lowlevel.checkpoint()
         return call()
