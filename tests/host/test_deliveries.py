@@ -223,6 +223,7 @@ def not_final(connection: apsw.Connection) -> int:
 def test_a_look_ends_when_it_holds_enough_and_says_that_there_is_more() -> None:
     connection = apsw.Connection(":memory:")
     connection.execute((schema_dir() / "outbound" / "001-initial.sql").read_text()).fetchall()
+    connection.execute("PRAGMA user_version = 1").fetchall()
     text = json.dumps({"text": "x" * (outbound.LOOK_BYTES // 2)})
     for n in range(4):
         connection.execute(
