@@ -69,6 +69,8 @@ _LITERALS: Mapping[str, tuple[str, ...]] = {
     "runtime": get_args(RuntimeName),
     "log_level": get_args(LogLevel),
 }
+_AT_LEAST: Mapping[str, float] = {"runner_idle_s": 1.0}
+"""Seconds; a runner that is idle at once would be stopped before it has answered."""
 
 
 def load_config(
@@ -92,7 +94,7 @@ def load_config(
         ConfigError: an unknown key, or a value that cannot be used.
     """
     environ = os.environ if environ is None else environ
-    home = (home or Path(environ.get("NANOCLAW_HOME") or "~/.nanoclaw")).expanduser().absolute()
+    home = _path(Path(), "the home directory", str(home or environ.get("NANOCLAW_HOME") or "~/.nanoclaw"))
     found: dict[str, Source] = {key: ("default", value) for key, value in (defaults or {}).items()}
     found.update(_from_file(file or home / "config.toml", required=file is not None))
     found.update(_from_environment(environ))
@@ -111,7 +113,7 @@ def load_config(
 
 
 def _not_isolated(config: Config, where: str, _value: object) -> str:
-    known = ", ".join(config.process_providers)
+    known = ", ".join(config.process_providers) or "those that process_providers names (now: none)"
     return (
         f"{where}: the process runtime isolates nothing, so it runs no provider but {known}; if you want "
         f"{config.provider!r} all the same, name it in process_providers"
@@ -143,9 +145,12 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Source]:
 
 
 def _path(home: Path, where: str, value: object) -> Path:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ConfigError(f"{where}: a path is wanted, not {value!r}")
-    return (home / Path(value).expanduser()).absolute()
+    try:
+        return (home / Path(value).expanduser()).absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"{where}: {value!r} begins with ~ and a user that is not known here") from error
 
 
 def _convert(key: str, where: str, value: object) -> object:
@@ -163,7 +168,8 @@ def _convert(key: str, where: str, value: object) -> object:
         case "timezone":
             return _zone(where, value)
         case _:
-            return _number(where, value, at_least=0) if key.endswith("_s") else _name(where, value)
+            at_least = _AT_LEAST.get(key, 0.0)
+            return _number(where, value, at_least=at_least) if key.endswith("_s") else _name(where, value)
 
 
 def _one_of(where: str, value: object, known: tuple[str, ...]) -> str:
@@ -199,7 +205,7 @@ def _words(where: str, value: object) -> list[object]:
 
 
 def _name(where: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ConfigError(f"{where}: a text is wanted, not {value!r}")
     return value
 

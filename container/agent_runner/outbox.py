@@ -15,7 +15,7 @@ from agent_runner.seams import Executor
 from agent_runner.store import Connection, Reader, Writer
 
 LONGEST_NAME = 128
-LARGEST_FILE = 100 * 1024 * 1024
+LARGEST_FILE = 50 * 1024 * 1024
 CHUNK = 1024 * 1024
 
 

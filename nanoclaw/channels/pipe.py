@@ -59,15 +59,20 @@ class Pipe:
             self.refused[number] = f"{error}; send it again once that is mended"
 
     async def show(self, text: str) -> None:
-        """Write a reply, in a thread: whoever reads the output may be slow."""
-        await trio.to_thread.run_sync(self._write, text)
-
-    def _write(self, text: str) -> None:
-        self.output.write((harmless(text) if self.output.isatty() else text) + "\n")
-        self.output.flush()
+        """Write a reply, in a thread that is left behind if it is cancelled: nobody may read the output."""
+        shown = harmless(text) if self.output.isatty() else text
+        data = f"{shown}\n".encode(errors="replace")
+        await trio.to_thread.run_sync(_write, self.output.fileno(), data, abandon_on_cancel=True)
 
     def typing(self, *, on: bool) -> None:
         """Nobody looks."""
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    # Not through sys.stdout: a thread left behind in it would hold its lock until the program's end.
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 @asynccontextmanager

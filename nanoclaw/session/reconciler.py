@@ -18,7 +18,7 @@ from nanoclaw.channels.protocol import Outcome
 from nanoclaw.records import ContainerStatus, SessionStatus
 from nanoclaw.session import record
 from nanoclaw.session.deliverer import Deliverer
-from nanoclaw.session.keeper import SWEEP_S, Keeper
+from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
 from nanoclaw.session.pending import Completed, Pending, Retry
 from nanoclaw.session.record import Settlement
 from nanoclaw.session.services import Services
@@ -55,6 +55,8 @@ class Reconciler:
     _useful: bool = False
     """Whether the runner has settled or sent anything since it started."""
     _tool_timeout_s: float = 0.0
+    _unclaimed_since: float | None = None
+    """Since when work waits for the living runner, which has claimed nothing."""
     _unseen: bool = False
     """Whether rows wait to be read until there is room for them."""
     _outdated: bool = False
@@ -116,12 +118,23 @@ class Reconciler:
         """One round."""
         with self.under_way():
             self.keeper.watch(claims=bool(self.pending.claimed), tool_timeout_s=self._tool_timeout_s)
+            self._watch_claiming()
             if await self._looked() and self.keeper.state == "dead":
                 await self._settle_death()
             self.carry_on()
             if self.keeper.state == "absent" and self.deliverer.queue.in_flight is None:
                 await self._rest()
         self.carry_on()
+
+    def _watch_claiming(self) -> None:
+        """Stop a runner that lets work lie: without a claim it has no heartbeat to be judged by."""
+        if self.keeper.container_status != "running" or self.pending.claimed or not self._wanted():
+            self._unclaimed_since = None
+        elif self._unclaimed_since is None:
+            self._unclaimed_since = trio.current_time()
+        elif trio.current_time() - self._unclaimed_since > STUCK_S:
+            _log.error("session.runner_claims_nothing", after_s=STUCK_S)
+            self.keeper.stop("stuck")
 
     async def _rest(self) -> None:
         """Without a runner the files may be idle for weeks: their caches are most of a session's memory."""

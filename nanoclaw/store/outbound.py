@@ -134,7 +134,8 @@ _COLUMNS = ", ".join(
 
 def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[MessageOut | BadRow]:
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {BATCH}",  # noqa: S608 -- constants of this module
+        f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? AND typeof(seq) = 'integer' "  # noqa: S608 -- constants of this module
+        f"ORDER BY seq LIMIT {BATCH}",
         (above, up_to),
     )
     return map(_message, rows)
@@ -188,8 +189,9 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
 def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> list[Ack]:
     rows = connection.execute(
         """
-        SELECT message_id, status, attempt, CAST(retry_at AS BLOB), CAST(error AS BLOB) FROM processing_ack
-        WHERE message_id IN (SELECT value FROM json_each(?))
+        SELECT CAST(message_id AS BLOB), CAST(status AS BLOB), attempt, CAST(retry_at AS BLOB),
+          CAST(error AS BLOB)
+        FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(?))
         """,
         (json_array(open_ids),),
     )
@@ -198,8 +200,12 @@ def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> list[Ack]:
 
 def _ack(row: tuple[object, ...]) -> Ack | None:
     """An ack, or None where it is not of the contract's types: then the message counts as not acked."""
-    message_id, status, attempt, retry_at, error = row
-    if not isinstance(message_id, str) or status not in get_args(AckStatus):
+    *texts, attempt, retry_at, error = row
+    try:
+        message_id, status = (_decoded(value) or "" for value in texts)
+    except UnicodeDecodeError:
+        return None
+    if status not in get_args(AckStatus):
         return None
     return Ack(
         message_id,

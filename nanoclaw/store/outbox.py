@@ -11,6 +11,8 @@ from pathlib import Path
 from nanoclaw.records import OutgoingFile
 from nanoclaw.store.names import is_component
 
+MAX_FILES = 50
+"""Of one message: each one is opened in a worker that others wait for."""
 MAX_BYTES = 50 * 1024 * 1024
 """All files of one message together."""
 
@@ -30,6 +32,8 @@ def read_files(outbox: Path, message_out_id: str, names: Sequence[str]) -> tuple
     """
     if not names:
         return ()
+    if len(names) > MAX_FILES:
+        raise BadAttachment(f"the message names {len(names)} files; {MAX_FILES} is the most")
     descriptor = _open(message_out_id, _open_root(outbox), _DIRECTORY)
     try:
         files, left = [], MAX_BYTES

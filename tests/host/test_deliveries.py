@@ -10,13 +10,15 @@ from typing import Any
 
 import apsw
 import trio
+from attrs import evolve
 
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import Address, SessionPaths
 from nanoclaw.resources import schema_dir
 from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader, outbound
 from nanoclaw.testing.channel import FakeChannel, wire
-from tests.host.homes import GUARD_S, config, only_session, rows, statuses, supervisor
+from nanoclaw.testing.simulation import World, simulate
+from tests.host.homes import GUARD_S, config, crashed, only_session, rows, statuses, supervisor
 from tests.host.runtimes import FakeRuntime
 
 ELSEWHERE = Address("fake", "elsewhere")
@@ -236,3 +238,44 @@ def test_a_look_ends_when_it_holds_enough_and_says_that_there_is_more() -> None:
     assert ([row.seq for row in again.known], again.known_cut, again.rows) == ([1, 3], True, ())
     last = outbound.look(connection, above=5, up_to=99, open_ids=(), known_ids=())
     assert ([row.seq for row in last.rows], last.more) == ([7], False)
+
+
+async def test_rows_of_impossible_values_cost_themselves_alone(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(), FakeRuntime()
+    async with a_host(tmp_path, channel, runtime) as host:
+        [message] = (await channel.say("x")).message_ids
+        await runtime.wait_started(1)
+        sql = """
+            INSERT INTO messages_out (id, seq, timestamp, kind, content, deliver_after)
+            VALUES (:id, :seq, '', 'chat', :content, :after)
+            """
+        ack = "INSERT INTO processing_ack VALUES ('x', CAST(x'fffe' AS TEXT), '', 0, NULL, NULL, NULL)"
+        text, files = '{"text": "never"}', json.dumps({"files": ["a"] * 100_000})
+        hostile = [
+            (sql, {"id": "real", "seq": 5.5, "content": text, "after": None}),
+            (sql, {"id": "when", "seq": 7, "content": text, "after": "0001-01-01T00:00:00+14:00"}),
+            (sql, {"id": "many", "seq": 9, "content": files, "after": None}),
+            (ack, {}),
+        ]
+        container_runs(only_session(tmp_path), *hostile, says("good", 11, None), acks(message, "completed"))
+        await channel.wait_for(1)
+        assert crashed(host, "sessions") == set()
+    assert [one.message_out_id for one in channel.sent] == ["good"]
+    assert {id_: status for id_, (status, *_) in ledger(tmp_path).items()} == {
+        "bad-7": "failed",
+        "many": "failed",
+        "good": "delivered",
+    }
+
+
+def test_a_runner_that_lets_work_lie_is_replaced(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        channel, idle = FakeChannel(), FakeRuntime()
+        with trio.fail_after(600):
+            idle_world = evolve(world, runtime=idle)  # type: ignore[arg-type]  # no scenario kills its runners
+            async with idle_world.life(channel) as host:
+                await wire(host, channel.address())
+                await channel.say("x")
+                await idle.wait_started(2)
+
+    simulate(scenario, seed=1, home=tmp_path)

@@ -57,7 +57,7 @@ async def _chat(text: str, tools: Toolbox) -> str:
 def _arguments(text: str) -> Mapping[str, object]:
     try:
         arguments = json.loads(text or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ToolError(f"the arguments are not JSON: {error}") from error
     if not isinstance(arguments, dict):
         raise ToolError("the arguments are not an object")
