@@ -5,6 +5,7 @@ So a session that retires and a message that comes never miss each other.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 import trio
@@ -15,7 +16,8 @@ from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import InboundEvent
 from nanoclaw.session.actor import Accept, Describe, Replay, SessionActor, SessionDamaged, session_recipe
 from nanoclaw.session.services import Conversation, Services
-from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase
+from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, parked_events
+from nanoclaw.store.open_work import has_open_work
 from nanoclaw.supervision import Supervision
 
 RETRY_BURIED_S = 300.0
@@ -76,20 +78,28 @@ class Sessions:
             self.ref(who).signal(Replay())
 
     async def resume(self, conversations: Sequence[Conversation]) -> None:
-        """Bring sessions to life at start-up: files are recovered, open work goes on, the rest retire."""
+        """Bring to life, at start-up, those that have work or a file to recover; the others sleep on."""
+        parked = await self._services.central.run(parked_events.counts)
         async with trio.open_nursery() as nursery:
             for who in conversations:
-                nursery.start_soon(self._resume, who)
+                nursery.start_soon(self._resume, who, who.session.id in parked)
         _log.info("sessions.resumed", sessions=len(conversations))
 
-    async def _resume(self, who: Conversation) -> None:
+    async def _resume(self, who: Conversation, parked: bool) -> None:  # noqa: FBT001 -- start_soon passes positions
         async with self._resuming:
+            inbound = who.paths(self._services.config).inbound_db
+            if not parked and not await self._services.executor.run(
+                partial(has_open_work, inbound), lane="read"
+            ):
+                return
             try:
                 await self.ref(who).wait_started()
-            except (Crashed, Stopped) as error:
-                _log.info(
-                    "session.not_resumed", session=who.session.id, reason=str(error)
-                )  # reported already
+            except (Crashed, Stopped) as error:  # reported already
+                _log.info("session.not_resumed", session=who.session.id, reason=str(error))
+
+    async def _has_work(self, who: Conversation) -> bool:
+        inbound = who.paths(self._services.config).inbound_db
+        return await self._services.executor.run(partial(has_open_work, inbound), lane="read")
 
 
 @asynccontextmanager
