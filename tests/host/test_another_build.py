@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from nanoclaw.host import open_host
+from nanoclaw.records import TextContent
 from nanoclaw.testing.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session
 
@@ -71,7 +72,7 @@ async def test_files_of_another_build_are_taken_over_with_what_is_open(
             await channel.reply_to("open")
             if outbound:
                 await channel.wait_for(3)
-    texts = sorted(sent.content.text for sent in channel.sent if hasattr(sent.content, "text"))
+    texts = sorted(sent.content.text for sent in channel.sent if isinstance(sent.content, TextContent))
     expected = ["echo: new", "echo: still open", *(["not delivered yet"] if outbound else [])]
     assert [text for text in texts if text != "echo: first"] == expected
 
