@@ -1,5 +1,6 @@
 """The terminal's front end when nobody sits at it: lines of input are messages, replies go to the output."""
 
+import errno
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -27,6 +28,8 @@ class Pipe:
     output: TextIO = Factory(lambda: sys.stdout)
     refused: dict[int, str] = Factory(dict)
     """Lines that became no messages, by number, with the reason and what to do."""
+    _cut: bool = False
+    _writing: trio.CancelScope = Factory(trio.CancelScope)
 
     async def read(self, speaker: Speaker) -> None:
         """Say line after line, each stored before the next one is read."""
@@ -59,10 +62,23 @@ class Pipe:
             self.refused[number] = f"{error}; send it again once that is mended"
 
     async def show(self, text: str) -> None:
-        """Write a reply, in a thread that is left behind if it is cancelled: nobody may read the output."""
+        """Write a reply, in a thread that is left behind if nobody reads the output.
+
+        Raises:
+            OSError: the output is closed, or was cut.
+        """
         shown = harmless(text) if self.output.isatty() else text
         data = f"{shown}\n".encode(errors="replace")
-        await trio.to_thread.run_sync(_write, self.output.fileno(), data, abandon_on_cancel=True)
+        with trio.CancelScope() as self._writing:
+            if not self._cut:
+                await trio.to_thread.run_sync(_write, self.output.fileno(), data, abandon_on_cancel=True)
+                return
+        raise OSError(errno.EPIPE, "nobody reads the output")
+
+    def cut(self) -> None:
+        """The program ends: wait no longer for whoever should read the output."""
+        self._cut = True
+        self._writing.cancel()
 
     def typing(self, *, on: bool) -> None:
         """Nobody looks."""

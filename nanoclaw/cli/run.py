@@ -47,6 +47,8 @@ async def run(
                     with trio.move_on_after(drain_s):
                         await terminal.settle()
                 nursery.cancel_scope.cancel()
+            if isinstance(front, Pipe):
+                front.cut()
     if terminal.unseen:
         _log.warning("terminal.unseen", messages=len(terminal.unseen), reason="nobody attended the chat")
     return verdict(front.refused, terminal.unanswered(), KEPT) if isinstance(front, Pipe) else 0

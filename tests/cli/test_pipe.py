@@ -3,7 +3,9 @@ import signal
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 import trio
+import trio.testing
 from attrs import Factory, define
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,3 +147,23 @@ def _read(sent: bytes) -> tuple[list[str], set[int]]:
     ):
         trio.run(front.read, scribe)
     return scribe.said, set(front.refused)
+
+
+async def test_an_output_that_nobody_reads_does_not_hold_up_the_end() -> None:
+    reader, writer = os.pipe()
+    try:
+        with os.fdopen(writer, "w") as output:
+            front = Pipe(output)
+            with trio.fail_after(10):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_refused, front, "x" * 1_000_000)
+                    await trio.testing.wait_all_tasks_blocked()
+                    front.cut()
+                await _refused(front, "later")
+    finally:
+        os.close(reader)
+
+
+async def _refused(front: Pipe, text: str) -> None:
+    with pytest.raises(OSError, match="nobody reads"):
+        await front.show(text)
