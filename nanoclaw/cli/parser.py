@@ -82,7 +82,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 def _add_places(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     places = command.add_argument_group("where things are")
-    places.add_argument("--home", type=Path, metavar="DIR", help="default: $NANOCLAW_HOME or ~/.nanoclaw")
+    places.add_argument("--home", type=_home, metavar="DIR", help="default: $NANOCLAW_HOME or ~/.nanoclaw")
     places.add_argument("--data", metavar="DIR", help="databases and sessions; default: <home>/data")
     places.add_argument(
         "--config", type=Path, metavar="FILE", help="default: <home>/config.toml, made at the first run"
@@ -122,6 +122,12 @@ def seconds(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError("seconds of at least 0 are wanted")
     return value
+
+
+def _home(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("a directory is wanted")
+    return Path(text)
 
 
 def count(text: str) -> int:
