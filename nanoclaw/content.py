@@ -137,12 +137,3 @@ def _text_content(content: Mapping[str, object]) -> TextContent:
     if files and "text" not in content:
         return TextContent("", files=files)
     return TextContent(_text(content, "text"), files=files)
-
-
-def platform_id_of(text: str) -> str | None:
-    """The platform's own id in the content of an inbound message, or None."""
-    try:
-        value = _object(text).get("id")
-    except BadContent:
-        return None
-    return value if isinstance(value, str) else None

@@ -20,6 +20,8 @@ SessionStatus = Literal["active", "paused", "archived"]
 ContainerStatus = Literal["stopped", "starting", "running"]
 DestinationType = Literal["channel", "agent"]
 Role = Literal["owner", "admin"]
+CatchUp = Literal["skip", "all", "none"]
+"""What becomes of missed slots: of all of them one run at most; each; not one (contract 4, Recurrence)."""
 ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
 
 

@@ -18,7 +18,8 @@ nearest to the 15th, or to the last day of a shorter month), `5#2` (second Frida
 for `*` in the day fields.
 """
 
-from nanoclaw.scheduling.catch_up import MAX_CATCH_UP, CatchUp, DueSlots, due_slots
+from nanoclaw.records import CatchUp
+from nanoclaw.scheduling.catch_up import MAX_CATCH_UP, DueSlots, due_slots
 from nanoclaw.scheduling.errors import ScheduleError
 from nanoclaw.scheduling.slots import check, next_run
 

@@ -1,14 +1,12 @@
 """What becomes of slots that were missed (contract 4, Recurrence)."""
 
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from nanoclaw.records import CatchUp
 from nanoclaw.scheduling.slots import utc
 from nanoclaw.scheduling.timetable import Timetable, timetable
-
-CatchUp = Literal["skip", "all", "none"]
-"""skip: of all that was missed one run at most; all: each; none: not one."""
 
 MAX_CATCH_UP = 1000
 """Slots that `due_slots` returns at once."""

@@ -87,10 +87,7 @@ class Sessions:
 
     async def _resume(self, who: Conversation, parked: bool) -> None:  # noqa: FBT001 -- start_soon passes positions
         async with self._resuming:
-            inbound = who.paths(self._services.config).inbound_db
-            if not parked and not await self._services.executor.run(
-                partial(has_open_work, inbound), lane="read"
-            ):
+            if not parked and not await self._has_work(who):
                 return
             try:
                 await self.ref(who).wait_started()

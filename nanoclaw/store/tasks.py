@@ -5,17 +5,13 @@ A task is named by the id of any of its rows or by its series. Its open row is i
 
 import json
 from datetime import datetime
-from typing import Literal
 
 import apsw
 from attrs import frozen
 
-from nanoclaw.records import Address
+from nanoclaw.records import Address, CatchUp
 from nanoclaw.store.messages_in import OpenMessage, as_open, next_seq
 from nanoclaw.store.times import to_text
-
-CatchUp = Literal["skip", "all", "none"]
-"""What becomes of occurrences that were missed (contract 4, Recurrence)."""
 
 
 @frozen
