@@ -57,6 +57,8 @@ class Config:
     """A message is tried again after this times 2^tries."""
     max_tries: int = 5
     delivery_backoff_s: tuple[float, ...] = (5.0, 15.0, 45.0, 120.0, 300.0)
+    runner_backoff_s: float = 1.0
+    """A runner that failed is started again after this, and after each further failure in twice the time."""
     runner_idle_s: float = 900.0
     """An idle runner is stopped after this."""
     stop_grace_s: float = 1.5

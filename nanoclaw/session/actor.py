@@ -205,6 +205,7 @@ def session_recipe(
                     nursery,
                     partial(_prepare, services, who, inbound),
                     Heartbeat(paths.heartbeat),
+                    services.config.runner_backoff_s,
                 ),
                 deliverer=Deliverer.of(memory, Attempter(services, who), inbound),
                 own_seq=memory.own_seq,

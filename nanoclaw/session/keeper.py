@@ -19,7 +19,6 @@ from nanoclaw.records import ContainerStatus
 
 STUCK_S = 60.0
 """A claim without a heartbeat for this long (or the declared time-out of a tool) is a hang."""
-FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 SWEEP_S = 30.0
 """How often a session with a living runner looks without being woken."""
@@ -64,6 +63,8 @@ class Keeper:
     prepare: Callable[[], Awaitable[RunnerSpec]]
     """Makes the specification and writes the projections, at every start."""
     heartbeat: Heartbeat
+    backoff_s: float
+    """How long the first start after a failure waits."""
     state: State = "absent"
     death: Death | None = None
     """Of the last runner, until the actor has settled what it left."""
@@ -161,7 +162,7 @@ class Keeper:
 
     def count_failure(self, reason: str) -> None:
         """Delay the next start, twice as long each time."""
-        delay = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2**self.failures)
+        delay = min(MAX_BACKOFF_S, self.backoff_s * 2**self.failures)
         self.failures, self.last_failure = self.failures + 1, reason
         self.not_before = trio.current_time() + delay
         _log.error(

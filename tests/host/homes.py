@@ -20,6 +20,7 @@ def config(home: Path, **changes: Any) -> Config:
         "timezone": "UTC",
         "retry_base_s": 0.02,
         "delivery_backoff_s": (0.02, 0.02, 0.02),
+        "runner_backoff_s": 0.02,
         **changes,
     }
     return Config(home, home / "data", home / "groups", **settings)

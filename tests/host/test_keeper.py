@@ -43,7 +43,7 @@ async def a_keeper(home: Path, runtime: FakeRuntime) -> AsyncIterator[Keeper]:
         return RunnerSpec("sess-1", SessionPaths(home), home, "echo", {})
 
     async with trio.open_nursery() as nursery:
-        yield Keeper(runtime, nursery, prepare, Heartbeat(home / ".heartbeat"))
+        yield Keeper(runtime, nursery, prepare, Heartbeat(home / ".heartbeat"), 1.0)
         nursery.cancel_scope.cancel()
 
 

@@ -18,7 +18,6 @@ from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
 from nanoclaw.containers.protocol import Death
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import TextContent
-from nanoclaw.session import keeper
 from nanoclaw.testing.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session, statuses
 from tests.store.openings import leave_hot_journal
@@ -26,12 +25,6 @@ from tests.store.openings import leave_hot_journal
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("killing_runner.py")
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A runner that fails is started again at once."""
-    monkeypatch.setattr(keeper, "FIRST_BACKOFF_S", 0.02)
 
 
 @define(eq=False)
