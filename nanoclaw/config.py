@@ -16,6 +16,7 @@ from attrs import field, fields_dict, frozen
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 RuntimeName = Literal["process"]
+DAY_S = 86_400.0
 Source = tuple[str, object]
 """A value with the words that name where it comes from."""
 
@@ -63,6 +64,12 @@ class Config:
     """An idle runner is stopped after this."""
     stop_grace_s: float = 1.5
     """A runner that was asked to stop is killed after this."""
+    keep_acks_s: float = 7 * DAY_S
+    """The runner's acks of messages that are done with; 0: for ever, as with the two below."""
+    keep_files_s: float = 30 * DAY_S
+    """Users' attachments, once their messages are done with."""
+    keep_messages_s: float = 0.0
+    """Messages of both directions, once they are done with."""
 
 
 KEYS = tuple(name for name in fields_dict(Config) if name not in {"home", "data", "groups"})
@@ -73,6 +80,8 @@ _LITERALS: Mapping[str, tuple[str, ...]] = {
 }
 _AT_LEAST: Mapping[str, float] = {"runner_idle_s": 1.0}
 """Seconds; a runner that is idle at once would be stopped before it has answered."""
+_AT_LEAST_OR_0: Mapping[str, float] = {"keep_files_s": 3600.0, "keep_messages_s": DAY_S}
+"""Seconds. A file may wait for its message to be stored; what a channel offers again is known by its message."""
 
 
 def load_config(
@@ -169,6 +178,9 @@ def _convert(key: str, where: str, value: object) -> object:
             return tuple(_name(where, item) for item in items)
         case "timezone":
             return _zone(where, value)
+        case _ if key in _AT_LEAST_OR_0:
+            number = _number(where, value, at_least=0)
+            return number and _number(where, value, at_least=_AT_LEAST_OR_0[key])
         case _:
             at_least = _AT_LEAST.get(key, 0.0)
             return _number(where, value, at_least=at_least) if key.endswith("_s") else _name(where, value)

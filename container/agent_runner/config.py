@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -47,6 +48,10 @@ class RunnerConfig:
     slow_poll: float = 30.0
     silence_limit: float = 1800.0
     """How long a provider may give no sign of life in a turn before it loses it."""
+    keep_acks: float = 7 * 86_400.0
+    """How old the acks of messages that are done with may get; 0: there is no limit, as below."""
+    keep_messages: float = 0.0
+    """How old sent messages may get, once their delivery is final."""
 
     @property
     def owner_lock(self) -> Path:
@@ -76,6 +81,8 @@ def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
         admin_user_ids=_names(given.get("NANOCLAW_ADMIN_USER_IDS", "")),
         mcp_servers=_mcp_servers(given.get("NANOCLAW_MCP_SERVERS", "{}")),
         timezone=_zone(given["TZ"]) if "TZ" in given else defaults.timezone,
+        keep_acks=_seconds(given, "NANOCLAW_KEEP_ACKS_S", defaults.keep_acks),
+        keep_messages=_seconds(given, "NANOCLAW_KEEP_MESSAGES_S", defaults.keep_messages),
     )
 
 
@@ -97,6 +104,16 @@ def _with_outbound(path: Path, where: str) -> Path:
     if not (path / "outbound").is_dir():
         raise ConfigError(f"{where} {path} has no folder outbound/ with the schema of outbound.db")
     return path
+
+
+def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        seconds = float(given.get(name, default))
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < inf:
+        raise ConfigError(f"{name}={given[name]!r} is no number of seconds")
+    return seconds
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -112,4 +112,6 @@ def _config(spec: RunnerSpec) -> RunnerConfig:
         provider=spec.provider,
         assistant_name=spec.environment["NANOCLAW_ASSISTANT_NAME"],
         timezone=spec.environment["TZ"],
+        keep_acks=float(spec.environment["NANOCLAW_KEEP_ACKS_S"]),
+        keep_messages=float(spec.environment["NANOCLAW_KEEP_MESSAGES_S"]),
     )

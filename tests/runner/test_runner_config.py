@@ -37,6 +37,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
                 '{"s": {"command": "c", "args": ["a"], "env": {"K": "v"}}, "t": {"command": "d"}}'
             ),
             "TZ": "Europe/Berlin",
+            "NANOCLAW_KEEP_ACKS_S": "60.0",
+            "NANOCLAW_KEEP_MESSAGES_S": "86400",
         }
     )
     assert config == RunnerConfig(
@@ -52,6 +54,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         admin_user_ids=("tg:1", "tg:2"),
         mcp_servers={"s": McpServer("c", ("a",), {"K": "v"}), "t": McpServer("d")},
         timezone="Europe/Berlin",
+        keep_acks=60.0,
+        keep_messages=86_400.0,
     )
 
 
@@ -60,6 +64,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     [
         ("SESSION_INBOUND_DB_PATH", "/"),
         ("NANOCLAW_SCHEMA_DIR", "/nowhere"),
+        ("NANOCLAW_KEEP_ACKS_S", "a week"),
+        ("NANOCLAW_KEEP_MESSAGES_S", "nan"),
         ("TZ", "Mars/Olympus"),
         ("TZ", "../etc/passwd"),
         ("NANOCLAW_MCP_SERVERS", "{"),
