@@ -32,8 +32,9 @@ from nanoclaw.admin import Admin
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
+from nanoclaw.clock_watch import watch_clock
 from nanoclaw.config import Config
-from nanoclaw.containers import Runtime
+from nanoclaw.containers import Runtime, StartFailed
 from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.control import Control, open_control
 from nanoclaw.overview import Overview
@@ -169,6 +170,8 @@ async def _tree(
         central = await stack.enter_async_context(open_reader(config.data / "v2.db", seams.executor))
         senders = await stack.enter_async_context(open_senders(channels, supervision, under=root))
         root.start("wakeups", _background(wakeups.run))
+        # What follows the central database looks at all it has; after a jump that is what is wanted.
+        root.start("clock", _background(partial(watch_clock, seams.clock, changes.tell_all)))
         presences = Presences(registry)
         root.start("presence", presences.recipe)
         services = Services(
@@ -189,7 +192,8 @@ async def _tree(
         start_up = await stack.enter_async_context(
             supervision.open("start-up", under=root, policy=_ESSENTIAL)
         )
-        start_up.start("resume", _background(partial(_resume, central, living, changes)))
+        resume = partial(_resume, central, living, changes, services.runtime)
+        start_up.start("resume", _background(resume))
         router = Router(central, registry, changes, living)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if control is not None:
@@ -233,9 +237,18 @@ def _background(
     return recipe
 
 
-async def _resume(central: Reader, living: Sessions, changes: Changes) -> None:
+async def _resume(central: Reader, living: Sessions, changes: Changes, runtime: Runtime) -> None:
     """Bring all sessions to life at start-up, and later each that was made active again."""
-    await living.resume(await central.run(open_conversations))
+    survivors = await _survivors(runtime)
+    await living.resume(await central.run(open_conversations), survivors=survivors)
     while True:
         opened = await changes.opened()
         await living.resume([w for w in await central.run(open_conversations) if w.session.id in opened])
+
+
+async def _survivors(runtime: Runtime) -> Sequence[str]:
+    try:
+        return await runtime.survivors()
+    except StartFailed as error:
+        _log.warning("host.survivors_unknown", reason=str(error))
+        return ()

@@ -9,15 +9,25 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Protocol
 
+import trio
+
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_LENGTH = 16
+LOOK_AT_CLOCK_S = 2.0
+"""How often the date is compared with trio's clock: what a jump makes due is late by this at most."""
+JUMP_S = 1.0
+"""Less is no jump: on a busy machine time passes between the readings of the two clocks."""
 
 
 class Clock(Protocol):
-    """Tells the date. Whoever wants to wait asks trio instead."""
+    """Tells the date, and when it jumped. Whoever wants to wait asks trio instead."""
 
     def now(self) -> datetime:
         """The current time, aware, in UTC."""
+        ...
+
+    async def jumped(self) -> None:
+        """Return once the date has moved against trio's clock since the call: by a suspend, or it was set."""
         ...
 
 
@@ -27,6 +37,21 @@ class SystemClock:
     def now(self) -> datetime:
         """The current time, aware, in UTC."""
         return datetime.now(UTC)  # noqa: TID251 -- this is the clock that everyone else asks
+
+    async def jumped(self) -> None:
+        """Return within `LOOK_AT_CLOCK_S` after the date moved by `JUMP_S` or more against trio's clock.
+
+        Trio's clock stops while the machine is suspended, and is slewed with the date: the two part only
+        then, and where somebody sets the date.
+        """
+        before = lead(self)
+        while abs(lead(self) - before) < JUMP_S:  # noqa: ASYNC110 -- nobody tells
+            await trio.sleep(LOOK_AT_CLOCK_S)
+
+
+def lead(clock: Clock) -> float:
+    """Seconds by which the date is ahead of trio's clock; it changes only when the date jumps."""
+    return clock.now().timestamp() - trio.current_time()
 
 
 def new_id(prefix: str, random: Random) -> str:

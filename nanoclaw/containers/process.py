@@ -50,6 +50,10 @@ class ProcessRuntime:
         await runner.live(task_status)
         return runner.death()
 
+    async def survivors(self) -> Sequence[str]:
+        """None: without a host a runner's lifeline ends."""
+        return ()
+
     async def recover(self, spec: RunnerSpec) -> None:
         """Run the runner once with `recover`.
 

@@ -1,6 +1,6 @@
-"""What a runtime does: starts a session's runner, reports its death, and recovers its database."""
+"""What a runtime does: starts or adopts a session's runner, reports its death, and recovers its database."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -57,8 +57,19 @@ class Runtime(Protocol):
     ) -> Death:
         """Start a runner, report it started, and return when it is gone; on cancellation it is stopped first.
 
+        Where a runner of that session outlived the last host, adopt that one instead; if it was started with
+        another specification, stop it and start a new one. A session never has two runners.
+
         Raises:
             StartFailed: it could not be started.
+        """
+        ...
+
+    async def survivors(self) -> Sequence[str]:
+        """The ids of the sessions whose runners outlived the last host and wait to be adopted by `run`.
+
+        Raises:
+            StartFailed: that cannot be known now; they are adopted when their sessions have work.
         """
         ...
 

@@ -80,11 +80,20 @@ class Accept:
 
 @frozen
 class Refresh:
-    """The central database has changed: a signal. What changed is read again."""
+    """A signal: the central database has changed, or the date has jumped. What changed is read again."""
 
     async def handle(self, actor: "SessionActor") -> None:
-        """Rewrite the projections, follow the session's status."""
+        """Rewrite the projections, which also wakes the runner; follow the session's status."""
         await actor.refresh()
+
+
+@frozen
+class Adopt:
+    """A signal: a runner of this session outlived the last host."""
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Take it, also without work for it; it is stopped once it has been idle, like any other."""
+        actor.adopt()
 
 
 @frozen
@@ -159,6 +168,15 @@ class SessionActor:
             await self.inbound.run(record.project, view, self.who.chat)
             await self.follow_status()
         self.reconciler.wake()
+
+    def adopt(self) -> None:
+        """Have the keeper take the runner that there is; one that may not run is stopped by it."""
+        reconciler, keeper = self.reconciler, self.reconciler.keeper
+        if keeper.state == "absent":
+            keeper.start(reconciler.wake)
+            if reconciler.status != "active" or reconciler.quarantined is not None:
+                keeper.stop("shutdown")
+        reconciler.carry_on()
 
     async def follow_status(self) -> None:
         """Read whether the session is active; what it was born with may be out of date by then."""

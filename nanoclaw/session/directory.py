@@ -3,7 +3,7 @@
 So a session that retires and a message that comes never miss each other.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -14,7 +14,15 @@ from attrs import Factory, define
 from actors import Bury, Crashed, Node, Policy, Ref, Stopped, Supervisor
 from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import InboundEvent
-from nanoclaw.session.actor import Accept, Describe, Replay, SessionActor, SessionDamaged, session_recipe
+from nanoclaw.session.actor import (
+    Accept,
+    Adopt,
+    Describe,
+    Replay,
+    SessionActor,
+    SessionDamaged,
+    session_recipe,
+)
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, parked_events
 from nanoclaw.store.open_work import has_open_work
@@ -77,20 +85,26 @@ class Sessions:
         with suppress(Stopped):  # the host is leaving: it is taken at the next start
             self.ref(who).signal(Replay())
 
-    async def resume(self, conversations: Sequence[Conversation]) -> None:
-        """Bring to life, at start-up, those that have work or a file to recover; the others sleep on."""
-        parked = await self._services.central.run(parked_events.counts)
+    async def resume(self, conversations: Sequence[Conversation], *, survivors: Collection[str] = ()) -> None:
+        """Bring to life, at start-up, those that have work or a file to recover; the others sleep on.
+
+        `survivors` are the ids of those whose runners outlived the last host: they adopt them.
+        """
+        busy = {*await self._services.central.run(parked_events.counts), *survivors}
         async with trio.open_nursery() as nursery:
             for who in conversations:
-                nursery.start_soon(self._resume, who, who.session.id in parked)
-        _log.info("sessions.resumed", sessions=len(conversations))
+                nursery.start_soon(self._resume, who, who.session.id in busy, who.session.id in survivors)
+        _log.info("sessions.resumed", sessions=len(conversations), survivors=len(survivors))
 
-    async def _resume(self, who: Conversation, parked: bool) -> None:  # noqa: FBT001 -- start_soon passes positions
+    async def _resume(self, who: Conversation, busy: bool, adopt: bool) -> None:  # noqa: FBT001 -- start_soon passes positions
         async with self._resuming:
-            if not parked and not await self._has_work(who):
+            if not busy and not await self._has_work(who):
                 return
+            ref = self.ref(who)
+            if adopt:
+                ref.signal(Adopt())  # in the same step, so that it does not retire before
             try:
-                await self.ref(who).wait_started()
+                await ref.wait_started()
             except (Crashed, Stopped) as error:  # reported already
                 _log.info("session.not_resumed", session=who.session.id, reason=str(error))
 

@@ -82,7 +82,7 @@ class Keeper:
         return trio.current_time() >= self.not_before
 
     def start(self, changed: Callable[[], None]) -> None:
-        """Start a runner, in a task of its own; only when the last death is settled.
+        """Start or adopt a runner, in a task of its own; only when the last death is settled.
 
         `changed` is called when it is gone; it only signals.
         """

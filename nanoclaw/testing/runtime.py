@@ -1,6 +1,6 @@
 """The container runtime of simulations: the real runner's loop, as a task beside the host."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 import trio
@@ -81,6 +81,10 @@ class SimulatedRuntime:
             death = Death(orderly=not runner.killed, reason="killed" if runner.killed else "stopped")
         self.timeline.add("runner ended", spec.session_id, death.reason)
         return death
+
+    async def survivors(self) -> Sequence[str]:
+        """None: runners are tasks of their host's."""
+        return ()
 
     async def recover(self, spec: RunnerSpec) -> None:
         """Let the runner roll back its journal.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from nanoclaw.testing.executor import InlineExecutor
 from nanoclaw.wakeups import Changed
@@ -15,15 +15,27 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """The date at which every simulation begins, unless it says otherwise."""
 
 
-@frozen
+@define(eq=False)
 class VirtualClock:
-    """The date of trio's clock, which in a simulation is virtual too."""
+    """The date of trio's clock, which in a simulation is virtual too; it jumps when told."""
 
     epoch: datetime = EPOCH
+    """The date at the beginning, as all jumps so far have moved it."""
+    _jumped: trio.Event = field(factory=trio.Event, init=False)
 
     def now(self) -> datetime:
         """The current virtual time, aware, in UTC."""
         return self.epoch + timedelta(seconds=trio.current_time())
+
+    def jump(self, by: timedelta) -> None:
+        """Move the date, forth or back, but not trio's clock: as a suspend does, or somebody who sets it."""
+        self.epoch += by
+        self._jumped.set()
+        self._jumped = trio.Event()
+
+    async def jumped(self) -> None:
+        """Return after the next jump."""
+        await self._jumped.wait()
 
 
 @frozen

@@ -1,5 +1,7 @@
 """Two hundred messages wait before the runner starts; from its start until all are answered."""
 
+from collections.abc import Sequence
+
 import trio
 from attrs import frozen
 
@@ -29,6 +31,9 @@ class HeldRuntime:
     ) -> Death:
         await self.let.wait()
         return await self.runtime.run(spec, task_status=task_status)
+
+    async def survivors(self) -> Sequence[str]:
+        return await self.runtime.survivors()
 
     async def recover(self, spec: RunnerSpec) -> None:
         await self.runtime.recover(spec)

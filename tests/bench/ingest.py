@@ -1,6 +1,7 @@
 """Messages accepted durably a second, into one session and into twenty, beside an open-insert-close loop."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -38,6 +39,9 @@ class NoRuntime:
         del task_status  # it is never started
         await trio.sleep_forever()
         raise AssertionError
+
+    async def survivors(self) -> Sequence[str]:
+        return ()
 
     async def recover(self, _spec: RunnerSpec) -> None: ...
 

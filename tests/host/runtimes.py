@@ -1,5 +1,7 @@
 """Runtimes without processes."""
 
+from collections.abc import Sequence
+
 import trio
 from attrs import Factory, define, field
 
@@ -52,6 +54,9 @@ class FakeRuntime:
         self._started = trio.Event()
         task_status.started(runner)
         return await runner.gone()
+
+    async def survivors(self) -> Sequence[str]:
+        return ()
 
     async def recover(self, spec: RunnerSpec) -> None:
         del spec

@@ -3,7 +3,7 @@
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from pathlib import Path
@@ -49,6 +49,9 @@ class Watched:
                 outer.started(value)
 
         return await self.runtime.run(spec, task_status=Status())
+
+    async def survivors(self) -> Sequence[str]:
+        return await self.runtime.survivors()
 
     async def recover(self, spec: RunnerSpec) -> None:
         self.recovered += 1

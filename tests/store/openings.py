@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import apsw
+import trio
 from attrs import define
 
 from nanoclaw.records import SessionPaths
@@ -22,6 +23,9 @@ class StillClock:
 
     def now(self) -> datetime:
         return NOW
+
+    async def jumped(self) -> None:
+        await trio.sleep_forever()
 
 
 class Killed(BaseException):
