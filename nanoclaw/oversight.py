@@ -63,6 +63,16 @@ class SessionDetails:
     oldest_delivery: DeliveryReport | None = None
     quarantined: str | None = None
     """Why its outbound file is not read any more."""
+    unreadable: str | None = None
+    """Why its outbound file could not be read at the last look, and is tried again."""
+    refused: int = 0
+    """Rows of its runner's that broke the contract, since the session began."""
+    last_refused: str | None = None
+    """The last of them, and why."""
+    ignored: str | None = None
+    """What is in its outbound file and is never read."""
+    polled: str | None = None
+    """Why its outbound directory is polled and not watched."""
 
 
 @frozen

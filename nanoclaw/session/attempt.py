@@ -14,13 +14,12 @@ from nanoclaw.records import Address, Outgoing, Receipt, TextContent
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import destinations
+from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.outbound import BadRow, MessageOut
 from nanoclaw.store.outbox import BadAttachment, read_files
 
 HOLD_S = 60.0
 """How long a row waits that has nowhere to go yet."""
-NOTICE = "notice-"
-"""Ids of what the host itself says."""
 
 
 @frozen
@@ -35,6 +34,11 @@ class Undeliverable:
     """It will never be delivered."""
 
     reason: str
+
+
+@frozen
+class Refused(Undeliverable):
+    """It breaks the contract: the runner is to blame, not the channel."""
 
 
 @frozen
@@ -67,22 +71,20 @@ class Attempter:
         """Deliver, if it may be."""
         row = delivery.row
         if isinstance(row, BadRow):
-            return Undeliverable(f"the row breaks the contract: {row.reason}")
+            return Refused(f"the row breaks the contract: {row.reason}")
         if row.kind == "system":
-            return Undeliverable("this host knows no such action")
+            return Refused("this host knows no such action")
         address = row.address or self.who.chat
         if address is None:
             return Later(
                 "the row names no address, and the session has no chat of its own", self._after(HOLD_S)
             )
         if not await self._allowed(row, address):
-            return Undeliverable(
-                f"{address.channel_type}:{address.platform_id} is no destination of this agent"
-            )
+            return Refused(f"{address.channel_type}:{address.platform_id} is no destination of this agent")
         try:
-            outgoing = await self._outgoing(row, address, delivery.reply_to)
+            outgoing = await self._outgoing(delivery, row, address)
         except (BadContent, BadAttachment) as error:
-            return Undeliverable(str(error))
+            return Refused(str(error))
         return await self._send(delivery, outgoing)
 
     async def _allowed(self, row: MessageOut, address: Address) -> bool:
@@ -90,19 +92,20 @@ class Attempter:
             return True
         return await self.services.central.run(destinations.allows, self.who.agent_group.id, address)
 
-    async def _outgoing(self, row: MessageOut, address: Address, reply_to: str | None) -> Outgoing:
+    async def _outgoing(self, delivery: Delivery, row: MessageOut, address: Address) -> Outgoing:
+        key, reply_to = delivery.id, delivery.reply_to
         content = load_outgoing(row.content)
         if not isinstance(content, TextContent) or not content.files:
-            return Outgoing(row.id, address, content, reply_to)
+            return Outgoing(key, address, content, reply_to)
         outbox = self.who.paths(self.services.config).outbox
         files = await self.services.executor.run(
             lambda: read_files(outbox, row.id, content.files), lane="untrusted"
         )
-        return Outgoing(row.id, address, content, reply_to, files)
+        return Outgoing(key, address, content, reply_to, files)
 
     async def _send(self, delivery: Delivery, outgoing: Outgoing) -> Result:
         try:
-            return Delivered(await self.services.senders.deliver(outgoing))
+            return Delivered(await self.services.senders.deliver(outgoing, doubtful=delivery.doubtful))
         except DeliveryRejected as error:
             return Undeliverable(f"the channel refuses it: {error}")
         except ChannelUnavailable as error:

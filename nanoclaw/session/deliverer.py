@@ -17,12 +17,13 @@ from nanoclaw.channels.protocol import Outcome
 from nanoclaw.channels.senders import Settled, Typing
 from nanoclaw.records import Address
 from nanoclaw.session import record
-from nanoclaw.session.attempt import Attempter, Delivered, Result, Undeliverable, Unknown
+from nanoclaw.session.attempt import Attempter, Delivered, Refused, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.store import Writer, messages_in
 from nanoclaw.store.deliveries import LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import BadRow, Look, MessageOut
+from nanoclaw.store.refusals import Refusals
 
 _log = structlog.get_logger()
 
@@ -33,6 +34,8 @@ class Deliverer:
 
     attempter: Attempter
     inbound: Writer
+    told: Callable[[Iterable[OpenMessage]], None]
+    """Takes what was stored for the agent: it is told of deliveries that failed or may have."""
     seen_seq: int
     _unread: dict[str, LedgerEntry]
     """Entries of the ledger whose rows were not read again since the restart."""
@@ -40,6 +43,7 @@ class Deliverer:
     """Those of them that the host itself says: their rows are not in outbound.db."""
     _delivered_before: frozenset[str] = frozenset()
     """What another build delivered, before there was a ledger."""
+    refusals: Refusals = Refusals()
     queue: DeliveryQueue = Factory(DeliveryQueue)
     closing: bool = False
     _settled: deque[tuple[int, Settled]] = Factory(deque)
@@ -54,51 +58,109 @@ class Deliverer:
     """Set when nothing is in flight after `closing`."""
 
     @classmethod
-    def of(cls, memory: record.Memory, attempter: Attempter, inbound: Writer) -> "Deliverer":
+    def of(
+        cls,
+        memory: record.Memory,
+        attempter: Attempter,
+        inbound: Writer,
+        told: Callable[[Iterable[OpenMessage]], None],
+    ) -> "Deliverer":
         """The deliveries that a session finds in its ledger when it is born."""
         unread = {entry.message_out_id: entry for entry in memory.ledger}
         kept = memory.notices.items()
         notices = {id_: record.notice_row(id_, unread[id_].seq, content) for id_, content in kept}
-        return cls(attempter, inbound, memory.seen_seq, unread, notices, memory.delivered_before)
+        return cls(
+            attempter, inbound, memory.seen_seq, unread, notices, memory.delivered_before, memory.refusals
+        )
 
     # -- what is to be delivered; synchronous
 
     def unread(self) -> Sequence[str]:
         """Ids of rows to read again."""
-        return list(self._unread)
+        return list(dict.fromkeys(map(_row_id, self._unread)))
 
-    def reread(self, asked: Sequence[str], seen: Look, now: datetime) -> list[tuple[Delivery, Result]]:
+    def reread(self, asked: Sequence[str], seen: Look, now: datetime) -> list[Finished]:
         """Rows of the ledger, read again after a restart; attempts that were cut off are returned."""
         found = {**{row.id: row for row in seen.known}, **self._notices}
         reached = seen.known[-1].seq if seen.known_cut else inf
-        doubts = list[tuple[Delivery, Result]]()
-        for entry in [self._unread[id_] for id_ in asked if self._unread[id_].seq <= reached]:
-            del self._unread[entry.message_out_id]
-            row = found.get(entry.message_out_id) or BadRow(
-                entry.message_out_id, entry.seq, "it is gone from outbound.db"
-            )
-            delivery = Delivery(row, entry.attempts, entry.next_attempt, reason=entry.error)
-            if entry.status == "sending" and isinstance(row, MessageOut):
-                result = self.attempter.doubt(delivery, "the host stopped while sending", 0.0)
-                doubts.append((delivery, result))
-                delivery.not_before = now
-                if isinstance(result, Undeliverable):
-                    continue
-            self.queue.add(delivery)
+        doubts = list[Finished]()
+        for entry in [e for e in self._unread.values() if _row_id(e.message_out_id) in asked]:
+            if entry.seq <= reached:
+                del self._unread[entry.message_out_id]
+                doubts += self._reread(entry, found.get(_row_id(entry.message_out_id)), now)
         return doubts
 
-    def add(self, rows: Iterable[MessageOut | BadRow], messages: Mapping[str, OpenMessage]) -> None:
-        """New rows; `messages` are those they may answer."""
-        for row in rows:
-            answered = messages.get(row.in_reply_to or "") if isinstance(row, MessageOut) else None
-            reply_to = answered.platform_message_id if answered else None
-            self.seen_seq = max(self.seen_seq, row.seq)
-            if row.id not in self._delivered_before:
-                self.queue.add(Delivery(row, reply_to=reply_to))
+    def _reread(self, entry: LedgerEntry, row: MessageOut | BadRow | None, now: datetime) -> list[Finished]:
+        delivery = Delivery(
+            row or BadRow(_row_id(entry.message_out_id), entry.seq, "it is gone from outbound.db"),
+            entry.attempts,
+            entry.next_attempt,
+            reason=entry.error,
+            slot=_slot(entry.message_out_id),
+            doubtful=entry.status == "unknown",
+        )
+        if entry.status != "sending" or row is None:
+            self.queue.add(delivery)
+            return []
+        result = self.attempter.doubt(delivery, "the host stopped while sending", 0.0)
+        finished = self._finished(delivery, result, now)
+        if isinstance(result, Unknown):
+            delivery.not_before, delivery.doubtful = now, True
+            self.queue.add(delivery)
+        return [finished]
+
+    def add(
+        self, rows: Iterable[MessageOut | BadRow], messages: Mapping[str, OpenMessage], now: datetime
+    ) -> list[Delivery]:
+        """New rows as deliveries; `messages` are those they may answer."""
+        return [self._add(row, messages, now) for row in rows]
+
+    def _add(
+        self, row: MessageOut | BadRow, messages: Mapping[str, OpenMessage], now: datetime
+    ) -> Delivery:
+        answered = messages.get(row.in_reply_to or "") if isinstance(row, MessageOut) else None
+        delivery = Delivery(row, reply_to=answered.platform_message_id if answered else None)
+        if isinstance(row, MessageOut) and row.recurrence is not None:
+            delivery = self._first_of_series(row, row.recurrence, now)
+        self.seen_seq = max(self.seen_seq, row.seq)
+        if row.id not in self._delivered_before:
+            self.queue.add(delivery)
+        return delivery
+
+    # -- rows that recur
+
+    def _first_of_series(self, row: MessageOut, recurrence: str, now: datetime) -> Delivery:
+        try:
+            first = next_run(recurrence, now, self._zone)
+            return Delivery(row, slot=row.deliver_after or first)
+        except ScheduleError as error:
+            return Delivery(BadRow(row.id, row.seq, str(error)))
+
+    def _finished(self, delivery: Delivery, result: Result, now: datetime) -> Finished:
+        """What has become of an attempt; of one that recurs and is final, with the delivery that follows."""
+        row = delivery.row
+        if not isinstance(result, Delivered | Undeliverable) or not isinstance(row, MessageOut):
+            return Finished(delivery, result)
+        if row.recurrence is None or delivery.slot is None:
+            return Finished(delivery, result)
+        try:
+            slot = due_slots(row.recurrence, delivery.slot, now, self._zone, "none").next
+        except ScheduleError as error:
+            _log.error("delivery.series_stopped", message=row.id, reason=str(error))
+            return Finished(delivery, result)
+        return Finished(delivery, result, following=Delivery(row, slot=slot))
+
+    @property
+    def _zone(self) -> str:
+        return self.attempter.services.config.timezone
 
     def take(self, now: datetime) -> Delivery | None:
         """The attempt to begin now, if any; it must be committed, then given to `go`."""
         return None if self.closing else self.queue.take(now)
+
+    def take_actions(self, now: datetime) -> list[Delivery]:
+        """What the agent asks of its session now; it must be committed."""
+        return [] if self.closing else self.queue.take_actions(now)
 
     def go(self, begun: Delivery | None) -> None:
         """Make an attempt whose beginning is on disk."""
@@ -174,6 +236,8 @@ class Deliverer:
             self.queue.postponed(result.not_before, result.reason)
         begun = self.take(now)
         await self.inbound.run(record.finish, delivery, result, begun, now)
+        if isinstance(result, Refused):
+            self.refusals = self.refusals.and_one(delivery.id, result.reason)
         self._log(delivery, result)
         self._tell_settled()
         return begun
@@ -187,3 +251,13 @@ class Deliverer:
             event = "delivery.unknown" if isinstance(result, Unknown) else "delivery.postponed"
             again = result.not_before.isoformat()
             _log.warning(event, message=delivery.id, reason=result.reason, again_at=again)
+
+
+def _row_id(message_out_id: str) -> str:
+    """The row behind a name of the ledger: one that recurs has its slot after an `@`."""
+    return message_out_id.partition("@")[0]
+
+
+def _slot(message_out_id: str) -> datetime | None:
+    slot = message_out_id.partition("@")[2]
+    return from_text(slot) if slot else None

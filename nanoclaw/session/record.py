@@ -8,13 +8,15 @@ import structlog
 from attrs import frozen
 
 from nanoclaw.records import Address
-from nanoclaw.session.attempt import NOTICE, Delivered, Later, Result, Undeliverable
+from nanoclaw.session.attempt import Delivered, Later, Refused, Result, Undeliverable
 from nanoclaw.session.pending import Completed, Failed, Retry, Verdict
 from nanoclaw.session.queue import Delivery
-from nanoclaw.store import Connection, deliveries, messages_in, projections
+from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals
+from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.outbound import BadRow, MessageOut
 from nanoclaw.store.projections import CentralView
+from nanoclaw.store.refusals import Refusals
 
 _log = structlog.get_logger()
 
@@ -31,6 +33,7 @@ class Memory:
     seen_seq: int
     delivered_before: frozenset[str]
     """What another build delivered from this file."""
+    refusals: Refusals = Refusals()
 
 
 def remember(connection: Connection) -> Memory:
@@ -44,6 +47,7 @@ def remember(connection: Connection) -> Memory:
         own_seq=messages_in.largest_seq(connection),
         seen_seq=deliveries.seen(connection),
         delivered_before=deliveries.delivered_by_another_build(connection),
+        refusals=refusals.read(connection),
     )
 
 
@@ -65,57 +69,138 @@ def project(connection: Connection, view: CentralView, chat: Address | None) -> 
 
 
 @frozen
+class Finished:
+    """What became of an attempt; of a row that recurs, with the delivery that follows it."""
+
+    delivery: Delivery
+    result: Result
+    following: Delivery | None = None
+
+
+@frozen
 class Settlement:
-    """What one look brings: decisions, new rows, attempts of unknown outcome, and the attempt that starts."""
+    """What one look brings, to be committed together."""
 
     verdicts: Sequence[Verdict] = ()
-    rows: Sequence[MessageOut | BadRow] = ()
-    doubts: Sequence[tuple[Delivery, Result]] = ()
+    rows: Sequence[Delivery] = ()
+    """New ones."""
+    doubts: Sequence[Finished] = ()
+    """Attempts that were cut off."""
+    actions: Sequence[Delivery] = ()
+    """What the agent asks of its session."""
+    missed: bool = False
+    """Whether to look for occurrences that were missed: after a start, or a jump of the clock."""
+    claimed: frozenset[str] = frozenset()
+    """What the runner works on."""
     begun: Delivery | None = None
+    """The attempt that starts."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self.verdicts or self.rows or self.doubts or self.begun)
+        return bool(
+            self.verdicts or self.rows or self.doubts or self.actions or self.missed or self.begun is not None
+        )
 
 
-def settle(connection: Connection, settlement: Settlement, now: datetime) -> list[MessageOut]:
-    """Commit it. Returns the notices to users that follow."""
-    verdicts = settlement.verdicts
-    deliveries.record(connection, [(row.id, row.seq) for row in settlement.rows])
-    for delivery, result in settlement.doubts:
-        finish(connection, delivery, result, None, now)
+@define
+class Settled:
+    """What follows from a settlement."""
+
+    notices: list[MessageOut] = Factory(list)
+    """What the host says to users."""
+    opened: list[OpenMessage] = Factory(list)
+    """New messages, and tasks that changed."""
+    closed: list[str] = Factory(list)
+    """Ids of messages that nobody waits for any more."""
+
+
+def settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Settled:
+    """Commit it; `zone` is the user's."""
+    settled = Settled()
+    deliveries.record(connection, [(row.id, row.row.seq) for row in settlement.rows])
+    for finished in settlement.doubts:
+        settled.opened += finish(connection, finished, None, now)
+    for verdict in settlement.verdicts:
+        _judge(connection, verdict, settled, now, zone)
+    for delivery in settlement.actions:
+        _act(connection, delivery, Site(now, zone, settlement.claimed), settled)
+    if settlement.missed:
+        _drop_missed(connection, settlement.claimed, settled, now, zone)
     if settlement.begun is not None:
         deliveries.begin(connection, settlement.begun.id, now)
-    notices = [_judge(connection, verdict) for verdict in verdicts]
-    return [_add_notice(connection, notice, now) for notice in notices if notice is not None]
+    return settled
 
 
-def _judge(connection: Connection, verdict: Verdict) -> Failed | None:
-    match verdict:
-        case Completed(message):
-            messages_in.settle(connection, message.id, "completed")
-        case Failed(message):
-            messages_in.settle(connection, message.id, "failed")
-            return verdict
-        case Retry(message, tries, after):
-            messages_in.postpone(connection, message.id, tries, after)
-    return None
+# -- messages ------------------------------------------------------------------
 
 
-def _add_notice(connection: Connection, failed: Failed, now: datetime) -> MessageOut:
-    text = f"I could not answer your message after {failed.message.tries + 1} tries: {failed.reason}"
-    message = failed.message
+def _judge(connection: Connection, verdict: Verdict, settled: Settled, now: datetime, zone: str) -> None:
+    message = verdict.message
+    if isinstance(verdict, Retry):
+        messages_in.postpone(connection, message.id, verdict.tries, verdict.after)
+        return
+    messages_in.settle(connection, message.id, "completed" if isinstance(verdict, Completed) else "failed")
+    if isinstance(verdict, Failed):
+        settled.notices.append(_add_notice(connection, message, message.id, _words(verdict)))
+        _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
+    occurrence = tasks.of_row(connection, message.id) if message.task else None
+    if occurrence is not None:
+        began = verdict.began if isinstance(verdict, Completed) else None
+        followed = recurrence.follow(connection, occurrence, began or now, now, zone)
+        _follow(connection, occurrence, followed, settled)
+
+
+def _words(failed: Failed) -> str:
+    what = "do a task" if failed.message.task else "answer your message"
+    return f"I could not {what} after {failed.message.tries + 1} tries: {failed.reason}"
+
+
+def _follow(connection: Connection, occurrence: Occurrence, followed: Followed, settled: Settled) -> None:
+    settled.opened += followed.opened
+    if followed.stopped is not None:
+        text = f"A task of yours has stopped: {followed.stopped}"
+        key = f"stopped-{occurrence.id}"
+        settled.notices.append(_add_notice(connection, occurrence.message, key, text))
+
+
+def _drop_missed(
+    connection: Connection, claimed: frozenset[str], settled: Settled, now: datetime, zone: str
+) -> None:
+    missed = [
+        each for each in tasks.overdue(connection, now - recurrence.MISSED_AFTER) if each.id not in claimed
+    ]
+    for occurrence, followed in recurrence.drop_missed(connection, missed, now, zone):
+        settled.closed.append(occurrence.id)
+        _follow(connection, occurrence, followed, settled)
+
+
+def _act(connection: Connection, delivery: Delivery, site: Site, settled: Settled) -> None:
+    """Perform what a row asks: the action, its outcome and its answer are one commit."""
+    assert delivery.action is not None, "only rows of kind system are taken as actions"  # noqa: S101 -- for the type checker
+    answered = actions.perform(connection, delivery.action, site)
+    if answered.error is None:
+        deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
+    else:
+        deliveries.fail(connection, delivery.id, answered.error, site.now)
+    settled.opened += answered.opened
+    settled.closed += answered.closed
+
+
+# -- what the host says to users -----------------------------------------------
+
+
+def _add_notice(connection: Connection, message: OpenMessage, key: str, text: str) -> MessageOut:
     seq = max(messages_in.mark(connection, "seq"), deliveries.seen(connection))
-    notice = notice_row(f"{NOTICE}{message.id}", seq, _notice_content(text, message))
+    notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message))
     deliveries.add_notice(connection, notice.id, seq, notice.content)
-    _log.error("session.message_failed", message=message.id, reason=failed.reason, at=now.isoformat())
     return notice
 
 
 def _notice_content(text: str, message: OpenMessage) -> str:
     address = message.address
     where = [address.channel_type, address.platform_id, address.thread_id] if address else None
-    return json.dumps({"text": text, "address": where, "inReplyTo": message.id}, ensure_ascii=False)
+    answers = None if message.task else message.id
+    return json.dumps({"text": text, "address": where, "inReplyTo": answers}, ensure_ascii=False)
 
 
 def notice_row(id_: str, seq: int, content: str) -> MessageOut:
@@ -126,18 +211,50 @@ def notice_row(id_: str, seq: int, content: str) -> MessageOut:
     return MessageOut(id_, seq, "chat", address, content, values.get("inReplyTo"), None)
 
 
+# -- deliveries ----------------------------------------------------------------
+
+
 def finish(
-    connection: Connection, delivery: Delivery, result: Result, begun: Delivery | None, now: datetime
-) -> None:
-    """What became of an attempt, and the start of the next one, in one transaction."""
+    connection: Connection, finished: Finished, begun: Delivery | None, now: datetime
+) -> list[OpenMessage]:
+    """What became of an attempt, and the start of the next one. Returns what the agent is told of it."""
+    id_, result = finished.delivery.id, finished.result
     match result:
         case Delivered(receipt):
-            deliveries.deliver(connection, delivery.id, receipt, now)
+            deliveries.deliver(connection, id_, receipt, now)
         case Undeliverable(reason):
-            deliveries.fail(connection, delivery.id, reason, now)
+            deliveries.fail(connection, id_, reason, now)
         case Later(reason, not_before):
-            deliveries.postpone(connection, delivery.id, not_before, reason)
+            deliveries.postpone(connection, id_, not_before, reason)
         case _:
-            deliveries.doubt(connection, delivery.id, result.not_before, result.reason)
+            deliveries.doubt(connection, id_, result.not_before, result.reason)
+    if finished.following is not None:
+        deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
     if begun is not None:
         deliveries.begin(connection, begun.id, now)
+    return [] if isinstance(result, Delivered | Later) else _tell_agent(connection, finished.delivery, result, now)
+
+
+def _tell_agent(
+    connection: Connection, delivery: Delivery, result: Undeliverable | Unknown, now: datetime
+) -> list[OpenMessage]:
+    """Store for the agent that a message of its own was not delivered, or may not have been.
+
+    It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
+    """
+    if delivery.id.startswith(NOTICE):
+        return []
+    status = "failed" if isinstance(result, Undeliverable) else "unknown"
+    content = {"type": "delivery", "status": status, "messageId": delivery.row.seq, "reason": result.reason}
+    told = messages_in.insert(
+        connection,
+        NewMessage(
+            id=f"delivery-{status}-{delivery.id}",
+            kind="system",
+            timestamp=now,
+            address=delivery.address,
+            content=json.dumps(content, ensure_ascii=False),
+            trigger=False,
+        ),
+    )
+    return [told] if told else []

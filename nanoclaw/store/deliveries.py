@@ -11,6 +11,8 @@ from nanoclaw.records import Receipt
 from nanoclaw.store.messages_in import mark, set_mark
 from nanoclaw.store.times import from_text, to_text
 
+NOTICE = "notice-"
+"""Ids of what the host itself says; a container's rows may not have such ids."""
 SEEN = "outbound_seq"
 """The mark in `meta`: every outbound row up to it is in the ledger."""
 
@@ -143,4 +145,5 @@ def _finish(
         """,
         (message_out_id, platform_id, status, to_text(now)),
     )
-    connection.execute("DELETE FROM meta WHERE key = ?", (message_out_id,))
+    if message_out_id.startswith(NOTICE):  # any other id is a container's, which may be that of a mark
+        connection.execute("DELETE FROM meta WHERE key = ?", (message_out_id,))
