@@ -81,7 +81,7 @@ _LITERALS: Mapping[str, tuple[str, ...]] = {
 _AT_LEAST: Mapping[str, float] = {"runner_idle_s": 1.0}
 """Seconds; a runner that is idle at once would be stopped before it has answered."""
 _AT_LEAST_OR_0: Mapping[str, float] = {"keep_files_s": 3600.0, "keep_messages_s": DAY_S}
-"""Seconds. A file may wait for its message to be stored; what a channel offers again is known by its message."""
+"""Seconds. A file may wait for its message to be stored; what comes twice is known by the first one's row."""
 
 
 def load_config(
@@ -178,12 +178,14 @@ def _convert(key: str, where: str, value: object) -> object:
             return tuple(_name(where, item) for item in items)
         case "timezone":
             return _zone(where, value)
-        case _ if key in _AT_LEAST_OR_0:
-            number = _number(where, value, at_least=0)
-            return number and _number(where, value, at_least=_AT_LEAST_OR_0[key])
         case _:
-            at_least = _AT_LEAST.get(key, 0.0)
-            return _number(where, value, at_least=at_least) if key.endswith("_s") else _name(where, value)
+            return _seconds(key, where, value) if key.endswith("_s") else _name(where, value)
+
+
+def _seconds(key: str, where: str, value: object) -> float:
+    if key in _AT_LEAST_OR_0 and not _number(where, value, at_least=0):
+        return 0.0
+    return _number(where, value, at_least={**_AT_LEAST, **_AT_LEAST_OR_0}.get(key, 0.0))
 
 
 def _one_of(where: str, value: object, known: tuple[str, ...]) -> str:

@@ -3,11 +3,12 @@
 from datetime import datetime
 
 import trio
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from agent_runner import inbound, outbound
 from agent_runner.config import RunnerConfig
 from agent_runner.errors import InboundUnavailableError
+from agent_runner.pruning import Pruner
 from agent_runner.seams import Seams, Wakeup
 from agent_runner.selection import Batch, Selection
 from agent_runner.session import Session, open_session
@@ -42,6 +43,7 @@ class _Loop:
     _horizon: int | None = field(default=None, init=False)
     """The largest number at the first look; None before it."""
     _waits_for_host: bool = field(default=False, init=False)
+    _pruner: Pruner = field(init=False, default=Factory(lambda self: Pruner(self.session), takes_self=True))
 
     async def run(self) -> None:
         while True:
@@ -56,7 +58,7 @@ class _Loop:
         self._waits_for_host = False
         if look.batch is not None:
             await take_turn(self.session, look.batch)
-        else:
+        elif not await self._pruner.step():
             await self._sleep(look.next_due)
 
     async def _look(self) -> _Look:
