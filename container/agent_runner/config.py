@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
 from agent_runner.errors import ConfigError
+from agent_runner.times import to_zone
 
 HERE = Path(__file__).resolve().parent
 # Beside the code, where there is one, so that code and schema fit: in an image, a checkout, a wheel.
@@ -122,10 +122,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _zone(name: str) -> str:
     try:
-        ZoneInfo(name)
-    except (ValueError, KeyError, OSError) as error:
-        raise ConfigError(f"TZ={name!r} is not a zone such as Europe/Berlin") from error
-    return name
+        return to_zone(name).key
+    except ValueError as error:
+        raise ConfigError(f"TZ={error}") from error
 
 
 def _mcp_servers(text: str) -> Mapping[str, McpServer]:

@@ -76,14 +76,20 @@ def fetch(connection: Connection, ids: Iterable[str], now: datetime) -> Fetched:
     context: list[Inbound] = []
     unreadable: list[Unreadable] = []
     for row in (row for id_ in ids for row in _row(connection, id_)):
-        parsed, trigger = _parse(row, now)
+        parsed = _parse(row, now)
         if isinstance(parsed, Unreadable):
             unreadable.append(parsed)
         else:
-            (messages if trigger else context).append(parsed)
+            (messages if parsed.trigger else context).append(parsed)
     return Fetched(
         tuple(messages), tuple(context), tuple(unreadable), routing(connection), sequence_floor(connection)
     )
+
+
+def answer(connection: Connection, message_id: str, now: datetime) -> Inbound | None:
+    """The host's answer to a request, once it is there. `now` dates what has no date."""
+    rows = (_parse(row, now) for row in _row(connection, message_id))
+    return next((row for row in rows if isinstance(row, Inbound)), None)
 
 
 def _row(connection: Connection, message_id: str) -> Sequence[Sequence[object]]:
@@ -97,16 +103,16 @@ def _row(connection: Connection, message_id: str) -> Sequence[Sequence[object]]:
     ).fetchall()
 
 
-def _parse(row: Sequence[object], now: datetime) -> tuple[Inbound | Unreadable, bool]:
+def _parse(row: Sequence[object], now: datetime) -> Inbound | Unreadable:
     id_, seq, kind, channel_type, platform_id, thread_id, content, tries, timestamp, trigger = row
     claim = Claim(str(id_), _number(tries))
     try:
         parsed = load(content)
     except ValueError as error:
-        return Unreadable(claim, f"content is not readable: {error}"), bool(trigger)
+        return Unreadable(claim, f"content is not readable: {error}")
     address = to_address(channel_type, platform_id, thread_id)
     when = from_text_or(timestamp, now)
-    return Inbound(claim.id, _number(seq), str(kind), address, parsed, claim.tries, when), bool(trigger)
+    return Inbound(claim.id, _number(seq), str(kind), address, parsed, claim.tries, when, bool(trigger))
 
 
 def routing(connection: Connection) -> Address | None:

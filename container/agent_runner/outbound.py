@@ -41,6 +41,16 @@ def _settled(connection: Connection, row: Candidate) -> bool:
     return any(status in FINAL and attempt in (None, row.tries) for status, attempt in acks)
 
 
+def unclaimed(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
+    """Those of `rows` that no turn has had: one that was interrupted knows what it sent for them."""
+    return [row for row in rows if not _acked(connection, row.id)]
+
+
+def _acked(connection: Connection, message_id: str) -> bool:
+    query = "SELECT EXISTS (SELECT 1 FROM processing_ack WHERE message_id = :id)"
+    return bool(connection.execute(query, {"id": message_id}).get)
+
+
 def acknowledge(connection: Connection, claims: Iterable[Claim], at: datetime, ack: Ack) -> None:
     """Write the ack of each claim over the one before it."""
     for claim in claims:
@@ -83,6 +93,25 @@ def claim(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id
         connection, at, "turn started", claims[0].id, turn_id=turn_id, messages=[claim.id for claim in claims]
     )
     return tuple(sent for turn in earlier for sent in _sent(connection, turn))
+
+
+def join(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id: str) -> frozenset[str]:
+    """Claim more for a running turn; the ids of those that nobody had."""
+    free = [each for each in claims if not _acked(connection, each.id)]
+    acknowledge(connection, free, at, Ack("processing", turn_id))
+    return frozenset(each.id for each in free)
+
+
+def give_back(connection: Connection, claims: Iterable[Claim], turn_id: str) -> None:
+    """Undo `join`: as if the turn had never had them, so it costs no try."""
+    for each in claims:
+        connection.execute(
+            """
+            DELETE FROM processing_ack
+            WHERE message_id = :id AND turn_id = :turn_id AND status = 'processing'
+            """,
+            {"id": each.id, "turn_id": turn_id},
+        )
 
 
 def close(connection: Connection, claims: Sequence[Claim], at: datetime, ack: Ack) -> None:
@@ -153,9 +182,9 @@ def send(connection: Connection, draft: Draft, seen: int) -> int:
             "in_reply_to": draft.in_reply_to,
             "at": to_text(draft.at),
             "kind": draft.kind,
-            "channel_type": draft.address.channel_type,
-            "platform_id": draft.address.platform_id,
-            "thread_id": draft.address.thread_id,
+            "channel_type": draft.address and draft.address.channel_type,
+            "platform_id": draft.address and draft.address.platform_id,
+            "thread_id": draft.address and draft.address.thread_id,
             "content": dump(draft.content),
             "turn_id": draft.turn_id,
         },

@@ -26,6 +26,8 @@ class Inbound:
     content: Mapping[str, object]
     tries: int
     timestamp: datetime
+    trigger: bool = True
+    """Whether it wants an answer; context does not."""
 
 
 @frozen
@@ -66,18 +68,22 @@ class Reply:
 
 @frozen
 class Result:
-    """What a provider made of a turn."""
+    """What a provider made of a turn.
+
+    `consumed` names the follow-ups it took account of, besides those it replies to; the others come again.
+    """
 
     replies: tuple[Reply, ...] = ()
+    consumed: tuple[str, ...] = ()
 
 
 @frozen
 class Draft:
-    """A row of messages_out before it has its number."""
+    """A row of messages_out before it has its number. Only a request (kind `system`) needs no address."""
 
     id: str
     at: datetime
-    address: Address
+    address: Address | None
     content: Mapping[str, object]
     turn_id: str
     in_reply_to: str | None = None

@@ -1,6 +1,7 @@
 """Which open rows make the next turn (contract 4, Status). Pure: rows in, oldest first; a batch out."""
 
 from collections import deque
+from collections.abc import Container
 from datetime import datetime
 
 from attrs import define, field, frozen
@@ -69,3 +70,28 @@ class Selection:
         self._rows.append(row)
         self._triggered = self._triggered or row.trigger
         self.closed = self._triggered and len(self._rows) == LARGEST_BATCH
+
+
+@define(eq=False)
+class FollowUps:
+    """Takes rows for a running turn: what is due, triggers and context alike, but not the `barred`.
+
+    A row that was tried before waits for a turn of its own, one with `on_wake` for the loop.
+    """
+
+    now: datetime
+    barred: Container[str]
+    ids: list[str] = field(factory=list, init=False)
+    next_due: datetime | None = field(default=None, init=False)
+    closed: bool = field(default=False, init=False)
+
+    def offer(self, row: Candidate) -> None:
+        """Consider the next row; all have no ack."""
+        if self.closed or row.on_wake or row.tries or row.id in self.barred:
+            return
+        due_at = from_text_or(row.process_after, self.now)
+        if due_at > self.now:
+            self.next_due = min(due_at, self.next_due or due_at)
+            return
+        self.ids.append(row.id)
+        self.closed = len(self.ids) == LARGEST_BATCH

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from attrs import frozen
 
 from agent_runner import events, heartbeat
+from agent_runner.changes import Changes, hear
 from agent_runner.config import RunnerConfig
 from agent_runner.lock import own
 from agent_runner.migrate import migrate
@@ -23,6 +24,7 @@ class Session:
     host: Reader
     own: Writer
     outbox: Outbox
+    changes: Changes
 
 
 @asynccontextmanager
@@ -39,4 +41,5 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
             await writer.write(lambda connection: events.show_tool(connection, None))
         outbox = Outbox(config.outbox, seams.executor)
         await outbox.adopt(writer)
-        yield Session(config, seams, reader, writer, outbox)
+        async with hear(seams.wakeups, config.inbound_db.parent) as changes:
+            yield Session(config, seams, reader, writer, outbox, changes)

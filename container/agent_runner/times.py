@@ -1,6 +1,7 @@
 """Times in the session files (contract 3): ISO 8601 with milliseconds and `Z`; foreign ones have a space."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 
 def to_text(moment: datetime) -> str:
@@ -20,3 +21,19 @@ def from_text_or(text: object, default: datetime) -> datetime:
         return from_text(text) if isinstance(text, str) and text else default
     except (ValueError, OverflowError):
         return default
+
+
+def to_zone(name: str) -> ZoneInfo:
+    """An IANA zone by its name. Raises ValueError, whatever the name."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{name!r} is not a zone such as Europe/Berlin") from error
+
+
+def to_local(moment: datetime, zone: str) -> str:
+    """A moment for people, in a zone; in UTC where that is none."""
+    try:
+        return f"{moment.astimezone(to_zone(zone)):%Y-%m-%d %H:%M:%S} ({zone} local time)"
+    except (ValueError, OverflowError):
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} (UTC)"

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from attrs import frozen
 
 from agent_runner.errors import ConfigError
-from agent_runner.records import Result, Turn
+from agent_runner.records import Inbound, Result, Turn
 
 PROVIDERS: Mapping[str, str] = {"echo": "agent_runner.providers.echo"}
 
@@ -35,6 +35,14 @@ class Toolbox(Protocol):
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> str:
         """Call a tool and return its result in words. Raises ToolError, whose message is for the agent."""
+        ...
+
+    async def follow_ups(self) -> Sequence[Inbound]:
+        """Wait for messages that came since the turn began, and take them into it; for ever, if none come.
+
+        They are completed by a Result that names them (`consumed`, or a reply to them); otherwise they come
+        again with the next turn. To a turn over a message that was tried before none are given.
+        """
         ...
 
     def alive(self) -> None:

@@ -9,17 +9,42 @@ from attrs import define, field
 from agent_runner import events
 from agent_runner.errors import InboundUnavailableError, ToolError
 from agent_runner.events import RunningTool
+from agent_runner.extras import Extras
+from agent_runner.follow_ups import next_follow_ups
 from agent_runner.heartbeat import Pulse
 from agent_runner.providers import ToolSpec
-from agent_runner.records import Address, Turn
+from agent_runner.records import Address, Inbound, Turn
 from agent_runner.session import Session
 from agent_runner.store import Connection
-from agent_runner.tools import add_reaction, edit_message, send_file, send_message
+from agent_runner.tools import (
+    add_reaction,
+    cancel_task,
+    edit_message,
+    list_tasks,
+    pause_task,
+    resume_task,
+    schedule_task,
+    send_file,
+    send_message,
+    update_task,
+)
 from agent_runner.tools.arguments import check
 from agent_runner.tools.base import Bench, Tool
 
 TOOLS: Mapping[str, Tool] = {
-    tool.spec.name: tool for tool in (send_message.TOOL, send_file.TOOL, edit_message.TOOL, add_reaction.TOOL)
+    module.TOOL.spec.name: module.TOOL
+    for module in (
+        send_message,
+        send_file,
+        edit_message,
+        add_reaction,
+        schedule_task,
+        list_tasks,
+        cancel_task,
+        pause_task,
+        resume_task,
+        update_task,
+    )
 }
 
 
@@ -31,6 +56,7 @@ class Tools:
     _turn: Turn
     _routing: Address | None
     _pulse: Pulse
+    _extras: Extras
     _running: list[RunningTool] = field(factory=list, init=False)
 
     @property
@@ -42,6 +68,10 @@ class Tools:
         """Note that the provider gets on."""
         self._pulse.alive()
 
+    async def follow_ups(self) -> Sequence[Inbound]:
+        """Wait for messages that came since the turn began, and take them into it; for ever, if none come."""
+        return await next_follow_ups(self._session, self._turn, self._extras)
+
     async def call(self, name: str, arguments: Mapping[str, object]) -> str:
         """Call a tool. Raises ToolError with a message for the agent."""
         tool = _find(name)
@@ -50,7 +80,7 @@ class Tools:
             return await self._run(tool, arguments)
 
     async def _run(self, tool: Tool, arguments: Mapping[str, object]) -> str:
-        bench = Bench(self._session, self._turn, self._routing)
+        bench = Bench(self._session, self._turn, self._routing, self._extras)
         try:
             with trio.fail_after(tool.timeout):
                 return await tool.run(bench, arguments)

@@ -1,6 +1,6 @@
 """Checks the arguments of a call against the tool's schema: the few words of JSON schema that tools use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from agent_runner.errors import ToolError
@@ -10,7 +10,7 @@ TYPES: Mapping[str, type] = {"string": str, "integer": int}
 
 def check(schema: Mapping[str, object], arguments: object) -> None:
     """Raise ToolError, naming the argument, unless `arguments` is an object that fits."""
-    properties = cast("Mapping[str, Mapping[str, str]]", schema["properties"])
+    properties = cast("Mapping[str, Mapping[str, object]]", schema["properties"])
     if not isinstance(arguments, Mapping):
         raise ToolError("the arguments are not an object")
     for name in arguments:
@@ -20,11 +20,15 @@ def check(schema: Mapping[str, object], arguments: object) -> None:
         if name not in arguments:
             raise ToolError(f"the argument {name!r} is missing")
     for name, value in arguments.items():
-        _check_type(name, properties[name]["type"], value)
+        _check_value(name, properties[name], value)
 
 
-def _check_type(name: str, wanted: str, value: object) -> None:
-    if not isinstance(value, TYPES[wanted]) or isinstance(value, bool):
-        raise ToolError(f"the argument {name!r} must be {'an' if wanted[0] in 'aeiou' else 'a'} {wanted}")
-    if isinstance(value, str) and not value.strip():
+def _check_value(name: str, wanted: Mapping[str, object], value: object) -> None:
+    type_ = str(wanted["type"])
+    if not isinstance(value, TYPES[type_]) or isinstance(value, bool):
+        raise ToolError(f"the argument {name!r} must be {'an' if type_[0] in 'aeiou' else 'a'} {type_}")
+    allowed = cast("Sequence[object]", wanted.get("enum", [value]))
+    if value not in allowed:
+        raise ToolError(f"the argument {name!r} must be one of {', '.join(map(str, allowed))}")
+    if isinstance(value, str) and not value.strip() and wanted.get("minLength") != 0:
         raise ToolError(f"the argument {name!r} is empty")

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from agent_runner import inbound, outbound
 from agent_runner.errors import ToolError
+from agent_runner.extras import Extras
 from agent_runner.providers import ToolSpec
 from agent_runner.records import Address, Draft, Turn
 from agent_runner.session import Session
@@ -24,6 +25,7 @@ class Bench:
     session: Session
     turn: Turn
     routing: Address | None
+    extras: Extras
 
     @property
     def home(self) -> Address | None:
@@ -69,9 +71,20 @@ def _resolve(connection: Connection, name: str, home: Address | None) -> Address
     return found
 
 
-async def send(bench: Bench, address: Address, content: Mapping[str, object], id_: str | None = None) -> int:
-    """Commit a message of this turn at once; its number. `id_` is given where files were put under it."""
+async def send(
+    bench: Bench,
+    address: Address | None,
+    content: Mapping[str, object],
+    id_: str | None = None,
+    kind: str = "chat",
+) -> int:
+    """Commit a message of this turn at once; its number.
+
+    `id_` is given where files were put under it, or an answer is waited for. Only a request (kind `system`)
+    may have no address.
+    """
     seams = bench.session.seams
     seen = await bench.session.host.read(inbound.sequence_floor)
-    draft = Draft(id_ or seams.new_id("out"), seams.clock.now(), address, content, bench.turn.turn_id)
+    turn_id = bench.turn.turn_id
+    draft = Draft(id_ or seams.new_id("out"), seams.clock.now(), address, content, turn_id, kind=kind)
     return await bench.session.own.write(lambda connection: outbound.send(connection, draft, seen))

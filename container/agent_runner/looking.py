@@ -1,0 +1,68 @@
+"""How open rows are looked through, and how the next change is waited for: in the loop and in a turn."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import trio
+
+from agent_runner import inbound, outbound
+from agent_runner.inbound import Candidate, Fetched
+from agent_runner.session import Session
+from agent_runner.store import Connection
+
+Filter = Callable[[Connection, Iterable[Candidate]], list[Candidate]]
+
+
+class Picker(Protocol):
+    """Takes rows, oldest first, until it is closed."""
+
+    closed: bool
+
+    def offer(self, row: Candidate) -> None:
+        """Consider the next row."""
+        ...
+
+
+async def survey(session: Session, picker: Picker, left: Filter = outbound.unsettled) -> None:
+    """Offer what is open and passes the filter on the acks, page by page.
+
+    Raises InboundUnavailableError, StoreBusyError, DatabaseError.
+    """
+    after = 0
+    while not picker.closed:
+        page = await session.host.read(lambda connection: inbound.open_rows(connection, after))  # noqa: B023 -- read at once
+        for row in await session.own.read(lambda connection: left(connection, page)):  # noqa: B023 -- likewise
+            picker.offer(row)
+        if len(page) < inbound.PAGE:
+            return
+        after = page[-1].seq
+
+
+async def fetch(session: Session, ids: Sequence[str]) -> Fetched:
+    """These rows, whole; those that nobody can read are failed, for they would come again for ever.
+
+    Raises InboundUnavailableError, StoreBusyError, DatabaseError.
+    """
+    now = session.seams.clock.now()
+    fetched = await session.host.read(lambda connection: inbound.fetch(connection, ids, now))
+    if fetched.unreadable:
+        await _fail_unreadable(session, fetched)
+    return fetched
+
+
+async def _fail_unreadable(session: Session, fetched: Fetched) -> None:
+    now = session.seams.clock.now()
+    rows = fetched.unreadable
+    await session.own.write(lambda connection: outbound.fail_unreadable(connection, rows, now))
+    for row in rows:
+        session.seams.log("message.unreadable", level="error", message=row.claim.id, reason=row.reason)
+
+
+async def rest(session: Session, seen: int, next_due: datetime | None) -> None:
+    """Return at a commit after the count `seen`, when a row falls due, or after a slow poll."""
+    delay = slow_poll = session.config.slow_poll
+    if next_due is not None:
+        delay = (next_due - session.seams.clock.now()).total_seconds()
+    with trio.move_on_after(max(0.0, min(delay, slow_poll))):
+        await session.changes.after(seen)

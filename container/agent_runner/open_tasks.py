@@ -1,0 +1,62 @@
+"""What is scheduled, as inbound.db has it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from attrs import evolve, frozen
+
+from agent_runner.store import Connection
+from agent_runner.text import load
+from agent_runner.times import from_text_or
+
+FARTHEST = 1000
+
+
+@frozen
+class OpenTask:
+    """A task with an occurrence to come. `zone` is empty where the task has none of its own."""
+
+    id: str
+    prompt: str
+    next_run: datetime
+    recurrence: str
+    paused: bool
+    zone: str
+
+
+def open_tasks(connection: Connection, now: datetime) -> Sequence[OpenTask]:
+    """One a series, the next to run first; of at most 1,000 occurrences. `now` is for rows without a time."""
+    rows = connection.execute(
+        """
+        SELECT coalesce(series_id, id), content, process_after, recurrence, status, zone
+        FROM messages_in
+        WHERE kind = 'task' AND status IN ('pending', 'paused')
+        ORDER BY series_id LIMIT :farthest
+        """,
+        {"farthest": FARTHEST},
+    )
+    return sorted(_merge(_task(row, now) for row in rows), key=lambda task: task.next_run)
+
+
+def _task(row: Sequence[object], now: datetime) -> OpenTask:
+    id_, content, process_after, recurrence, status, zone = row
+    next_run = from_text_or(process_after, now)
+    paused = status == "paused"
+    return OpenTask(str(id_), _prompt(content), next_run, str(recurrence or ""), paused, str(zone or ""))
+
+
+def _prompt(content: object) -> str:
+    try:
+        return str(load(content).get("prompt", ""))
+    except ValueError:
+        return ""
+
+
+def _merge(tasks: Iterable[OpenTask]) -> Iterable[OpenTask]:
+    """Late occurrences stand before the next one, and only the last carries the recurrence."""
+    merged: dict[str, OpenTask] = {}
+    for task in tasks:
+        other = merged.get(task.id, task)
+        next_run = min(task.next_run, other.next_run)
+        merged[task.id] = evolve(task, next_run=next_run, recurrence=task.recurrence or other.recurrence)
+    return merged.values()

@@ -1,0 +1,70 @@
+"""Asking the host to do something: a row of kind `system`, and its answer in inbound.db (contract 5)."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import trio
+
+from agent_runner import inbound, outbound
+from agent_runner.errors import InboundUnavailableError, ToolError
+from agent_runner.records import Address, Claim, Inbound
+from agent_runner.tools.base import Bench, send
+
+LONGEST_WAIT = 10.0
+TIMEOUT = 60.0
+"""What a tool that asks declares: it waits for locks, too."""
+
+
+async def request(
+    bench: Bench, content: Mapping[str, object], address: Address | None
+) -> Mapping[str, object] | None:
+    """Ask, and wait for the answer; what came of it, or None when there was no answer in 10 s.
+
+    The request stands even so: its answer comes to a later turn. An answer that comes belongs to this turn.
+    Raises ToolError with the host's words when it refused.
+    """
+    id_ = bench.session.seams.new_id("out")
+    with bench.extras.awaiting(f"answer-{id_}"):
+        await send(bench, address, content, id_, kind="system")
+        answer = await _wait_for(bench, f"answer-{id_}")
+        if answer is None:
+            return None
+        await _take(bench, answer)
+    return _result(answer.content)
+
+
+async def _wait_for(bench: Bench, id_: str) -> Inbound | None:
+    with trio.move_on_after(LONGEST_WAIT):
+        while True:
+            seen = bench.session.changes.count
+            if answer := await _look(bench, id_):
+                return answer
+            await bench.session.changes.after(seen)
+    return await _look(bench, id_)  # a wake-up may have been lost
+
+
+async def _look(bench: Bench, id_: str) -> Inbound | None:
+    now = bench.session.seams.clock.now()
+    with suppress(InboundUnavailableError):
+        return await bench.session.host.read(lambda connection: inbound.answer(connection, id_, now))
+    return None
+
+
+async def _take(bench: Bench, answer: Inbound) -> None:
+    claim = Claim(answer.id, answer.tries)
+    now = bench.session.seams.clock.now()
+    turn_id = bench.turn.turn_id
+    await bench.session.own.write(lambda connection: outbound.join(connection, [claim], now, turn_id))
+    bench.extras.answers.append(claim)
+
+
+def _result(content: Mapping[str, object]) -> Mapping[str, object]:
+    match content:
+        case {"status": "completed", "result": dict(result)}:
+            return result
+        case {"status": "completed"}:
+            return {}
+        case {"result": {"error": str(reason)}}:
+            raise ToolError(reason)
+        case _:
+            raise ToolError("the host refused, and did not say why")

@@ -1,0 +1,81 @@
+"""What the tools for tasks have in common: their arguments, the request, and its answer in words."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from agent_runner.errors import ToolError
+from agent_runner.providers import ToolSpec
+from agent_runner.records import Address
+from agent_runner.times import from_text, to_local, to_text, to_zone
+from agent_runner.tools.base import Bench, Tool, schema
+from agent_runner.tools.requests import TIMEOUT, request
+
+TASK_ID = {"type": "string", "description": "Id of the task, as schedule_task and list_tasks tell it."}
+PROMPT = {"type": "string", "description": "What you are to do when it is time, in words to yourself."}
+PROCESS_AFTER = {
+    "type": "string",
+    "description": "When: ISO 8601, such as 2026-03-01T09:00; without an offset in the zone of `timezone`.",
+}
+RECURRENCE = {
+    "type": "string",
+    "description": "When again and again: a cron expression (five fields, or six with seconds first), "
+    "@daily and the like, or @every <seconds>; read in the zone of `timezone`.",
+}
+TIMEZONE = {"type": "string", "description": "IANA zone, such as Europe/Berlin. Without it, the user's."}
+CATCH_UP = {
+    "type": "string",
+    "enum": ["skip", "all", "none"],
+    "description": "What of missed times: one late run at most (skip, the default), all, or none.",
+}
+
+
+def details(bench: Bench, arguments: Mapping[str, object]) -> dict[str, object]:
+    """The part of a request that says what and when; what is absent stays so. Raises ToolError."""
+    names = {"prompt": "prompt", "recurrence": "recurrence", "timezone": "zone", "catch_up": "catchUp"}
+    content = {key: arguments[name] for name, key in names.items() if name in arguments}
+    zone = _zone(str(arguments.get("timezone", bench.session.config.timezone)))
+    if "process_after" in arguments:
+        content["processAfter"] = _moment(str(arguments["process_after"]), zone)
+    return content
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return to_zone(name)
+    except ValueError as error:
+        raise ToolError(f"the timezone {error}") from error
+
+
+def _moment(text: str, zone: ZoneInfo) -> str:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return to_text(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+    except (ValueError, OverflowError) as error:
+        raise ToolError(f"process_after {text!r} is not a time such as 2026-03-01T09:00") from error
+
+
+async def ask(bench: Bench, address: Address | None, outcome: str, **content: object) -> str:
+    """Ask the host for a change of a task, and say what came of it. Raises ToolError."""
+    result = await request(bench, content, address)
+    task_id = content["taskId"]
+    if result is None:
+        return f"requested for task {task_id}; the answer will come as a message"
+    zone = str(result.get("zone") or content.get("zone") or bench.session.config.timezone)
+    return f"task {result.get('taskId', task_id)} is {outcome}{_next_run(result.get('nextRun'), zone)}"
+
+
+def _next_run(next_run: object, zone: str) -> str:
+    try:
+        return f"; next run {to_local(from_text(str(next_run)), zone)}" if next_run else ""
+    except (ValueError, OverflowError):
+        return f"; next run {next_run}"
+
+
+def change_by_id(action: str, outcome: str, description: str) -> Tool:
+    """A tool that names a task, and no more."""
+
+    async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
+        return await ask(bench, bench.home, outcome, action=action, taskId=arguments["task_id"])
+
+    return Tool(ToolSpec(action, description, schema({"task_id": TASK_ID})), timeout=TIMEOUT, run=run)
