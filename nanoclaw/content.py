@@ -108,6 +108,15 @@ def _files(content: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(files)
 
 
+def load_request(text: str) -> Mapping[str, object]:
+    """The content of a row of kind `system`, or of a task: a JSON object.
+
+    Raises:
+        BadContent: it is none.
+    """
+    return _object(text)
+
+
 def load_outgoing(text: str) -> OutgoingContent:
     """What a `messages_out` row asks a channel to do.
 

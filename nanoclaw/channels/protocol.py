@@ -1,14 +1,14 @@
 """What a chat network has to offer to be a channel, and the two ways in which it may refuse a message."""
 
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from actors import Refusal
 from nanoclaw.records import Address, Intake, Outgoing, Receipt
 
-Repeat = Literal["idempotent", "again", "never"]
-"""What to do with an attempt whose outcome is unknown: the channel takes an idempotency key; send once more;
-or leave it."""
+Repeat = Literal["idempotent", "look up", "again", "never"]
+"""What to do with an attempt whose outcome is unknown: send again, for the network takes an idempotency key;
+look whether it has the message (`Finder`), and send it if not; send once more; or leave it."""
 
 Outcome = Literal["completed", "failed"]
 """What became of a user's message."""
@@ -45,6 +45,19 @@ class Sender(Protocol):
 
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome, /) -> None:
         """The user's message is done with, and all its replies are delivered; a hint that may be lost."""
+        ...
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """What the sender of a channel that says `look up` offers besides."""
+
+    async def find(self, outgoing: Outgoing, /) -> Receipt | None:
+        """The receipt of a message that may have been sent before; None: the network does not have it.
+
+        Raises:
+            ChannelUnavailable: it cannot be said now.
+        """
         ...
 
 

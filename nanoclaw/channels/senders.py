@@ -10,7 +10,7 @@ import trio
 from attrs import Factory, define, frozen
 
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable, Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import Channel, ChannelUnavailable, Finder, Outcome, Repeat, Sender
 from nanoclaw.records import Address, Outgoing, Receipt
 from nanoclaw.supervision import Supervision
 
@@ -42,6 +42,8 @@ class Deliver:
     """Send one message; the reply is the network's receipt."""
 
     outgoing: Outgoing
+    doubtful: bool = False
+    """Whether it may have been sent before."""
     begun: trio.Event = Factory(trio.Event)
     """Set when the network is asked: from then on nobody can say that nothing was sent."""
 
@@ -50,9 +52,14 @@ class Deliver:
         self.begun.set()
         try:
             with trio.fail_after(DELIVERY_TIMEOUT_S):
-                return await actor.sender.deliver(self.outgoing)
+                there = await self._find(actor.sender)
+                return there or await actor.sender.deliver(self.outgoing)
         except trio.TooSlowError as error:
             raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s") from error
+
+    async def _find(self, sender: Sender) -> Receipt | None:
+        """The receipt of an earlier attempt, where the network can be asked for it."""
+        return await sender.find(self.outgoing) if self.doubtful and isinstance(sender, Finder) else None
 
 
 @frozen
@@ -141,15 +148,15 @@ class Senders:
         """What the channel wants done with an unknown outcome; `again` where there is no such channel."""
         return self._repeat.get(channel_type, "again")
 
-    async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Send one message and wait for the receipt.
+    async def deliver(self, outgoing: Outgoing, *, doubtful: bool = False) -> Receipt:
+        """Send one message and wait for the receipt; `doubtful`: it may have been sent before.
 
         Raises:
             ChannelUnavailable: nothing was sent; also where the channel is missing or down.
             DeliveryRejected: nothing was sent, and never will be.
             OutcomeUnknown: it may have been sent.
         """
-        chat, message = await self._chat(outgoing.address), Deliver(outgoing)
+        chat, message = await self._chat(outgoing.address), Deliver(outgoing, doubtful)
         try:
             return await chat.ask(message)
         except Crashed as error:

@@ -28,6 +28,7 @@ from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.describe import describe
 from nanoclaw.session.keeper import Heartbeat, Keeper
 from nanoclaw.session.pending import Pending
+from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.reconciler import Reconciler
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.spec import runner_spec
@@ -236,10 +237,11 @@ def session_recipe(
                 services.changes.watch(who.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(reconciler.deliverer.hints)
-                nursery.start_soon(reconciler.deliverer.deliver, reconciler.carry_on)
+                nursery.start_soon(reconciler.deliverer.deliver, reconciler.carry_on, reconciler.told)
                 await actor.follow_status()
                 await actor.replay_parked()
                 nursery.start_soon(reconciler.run)
+                nursery.start_soon(Pruner(services, paths, inbound, outbound).run, reconciler.wake)
                 yield actor
                 await _close(reconciler)
             nursery.cancel_scope.cancel()

@@ -105,7 +105,7 @@ class Attempter:
 
     async def _send(self, delivery: Delivery, outgoing: Outgoing) -> Result:
         try:
-            return Delivered(await self.services.senders.deliver(outgoing, doubtful=delivery.doubtful))
+            return Delivered(await self.services.senders.deliver(outgoing, doubtful=delivery.doubts > 0))
         except DeliveryRejected as error:
             return Undeliverable(f"the channel refuses it: {error}")
         except ChannelUnavailable as error:
@@ -127,7 +127,7 @@ class Attempter:
         address = delivery.address or self.who.chat
         repeat = self.services.senders.repeat(address.channel_type) if address else "again"
         limit = {"never": 0, "again": 1}.get(repeat, len(self.services.config.delivery_backoff_s))
-        if delivery.attempts > limit:
+        if delivery.doubts >= limit:
             return Undeliverable(f"unknown whether it was sent, after {delivery.attempts} attempts: {reason}")
         return Unknown(reason, self._after(delay_s))
 

@@ -16,14 +16,17 @@ from attrs import Factory, define, field
 from nanoclaw.channels.protocol import Outcome
 from nanoclaw.channels.senders import Settled, Typing
 from nanoclaw.records import Address
+from nanoclaw.scheduling import ScheduleError, due_slots, next_run
 from nanoclaw.session import record
 from nanoclaw.session.attempt import Attempter, Delivered, Refused, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery, DeliveryQueue
+from nanoclaw.session.record import Finished
 from nanoclaw.store import Writer, messages_in
 from nanoclaw.store.deliveries import LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import BadRow, Look, MessageOut
 from nanoclaw.store.refusals import Refusals
+from nanoclaw.store.times import from_text
 
 _log = structlog.get_logger()
 
@@ -34,8 +37,6 @@ class Deliverer:
 
     attempter: Attempter
     inbound: Writer
-    told: Callable[[Iterable[OpenMessage]], None]
-    """Takes what was stored for the agent: it is told of deliveries that failed or may have."""
     seen_seq: int
     _unread: dict[str, LedgerEntry]
     """Entries of the ledger whose rows were not read again since the restart."""
@@ -43,7 +44,7 @@ class Deliverer:
     """Those of them that the host itself says: their rows are not in outbound.db."""
     _delivered_before: frozenset[str] = frozenset()
     """What another build delivered, before there was a ledger."""
-    refusals: Refusals = Refusals()
+    refusals: Refusals = Factory(Refusals)
     queue: DeliveryQueue = Factory(DeliveryQueue)
     closing: bool = False
     _settled: deque[tuple[int, Settled]] = Factory(deque)
@@ -58,13 +59,7 @@ class Deliverer:
     """Set when nothing is in flight after `closing`."""
 
     @classmethod
-    def of(
-        cls,
-        memory: record.Memory,
-        attempter: Attempter,
-        inbound: Writer,
-        told: Callable[[Iterable[OpenMessage]], None],
-    ) -> "Deliverer":
+    def of(cls, memory: record.Memory, attempter: Attempter, inbound: Writer) -> "Deliverer":
         """The deliveries that a session finds in its ledger when it is born."""
         unread = {entry.message_out_id: entry for entry in memory.ledger}
         kept = memory.notices.items()
@@ -97,7 +92,7 @@ class Deliverer:
             entry.next_attempt,
             reason=entry.error,
             slot=_slot(entry.message_out_id),
-            doubtful=entry.status == "unknown",
+            doubts=entry.doubts,
         )
         if entry.status != "sending" or row is None:
             self.queue.add(delivery)
@@ -105,7 +100,7 @@ class Deliverer:
         result = self.attempter.doubt(delivery, "the host stopped while sending", 0.0)
         finished = self._finished(delivery, result, now)
         if isinstance(result, Unknown):
-            delivery.not_before, delivery.doubtful = now, True
+            delivery.not_before, delivery.doubts = now, delivery.doubts + 1
             self.queue.add(delivery)
         return [finished]
 
@@ -115,9 +110,7 @@ class Deliverer:
         """New rows as deliveries; `messages` are those they may answer."""
         return [self._add(row, messages, now) for row in rows]
 
-    def _add(
-        self, row: MessageOut | BadRow, messages: Mapping[str, OpenMessage], now: datetime
-    ) -> Delivery:
+    def _add(self, row: MessageOut | BadRow, messages: Mapping[str, OpenMessage], now: datetime) -> Delivery:
         answered = messages.get(row.in_reply_to or "") if isinstance(row, MessageOut) else None
         delivery = Delivery(row, reply_to=answered.platform_message_id if answered else None)
         if isinstance(row, MessageOut) and row.recurrence is not None:
@@ -211,12 +204,17 @@ class Deliverer:
         async for address, hint in self._hints[1]:
             await self.attempter.services.senders.hint(address, hint)
 
-    async def deliver(self, rested: Callable[[], None]) -> None:
-        """Make the attempts that are handed over, until cancelled; `rested` is called after each run."""
+    async def deliver(
+        self, rested: Callable[[], None], told: Callable[[Iterable[OpenMessage]], None]
+    ) -> None:
+        """Make the attempts that are handed over, until cancelled; `rested` is called after each run.
+
+        `told` takes what was stored for the agent, which hears of deliveries that failed or may have.
+        """
         async for first in self._hands[1]:
             delivery: Delivery | None = first
             while delivery is not None:
-                delivery = await self._finish(delivery, await self._attempt(delivery))
+                delivery = await self._finish(delivery, await self._attempt(delivery), told)
             if self.closing:
                 self.rested.set()
             rested()
@@ -227,15 +225,21 @@ class Deliverer:
             delivery.reply_to = await self.inbound.run(messages_in.platform_message_id, row.in_reply_to)
         return await self.attempter.attempt(delivery)
 
-    async def _finish(self, delivery: Delivery, result: Result) -> Delivery | None:
+    async def _finish(
+        self, delivery: Delivery, result: Result, told: Callable[[Iterable[OpenMessage]], None]
+    ) -> Delivery | None:
         """Commit what became of an attempt with the beginning of the next one, which is returned."""
         now = self.attempter.services.clock.now()
+        finished = self._finished(delivery, result, now)
         if isinstance(result, Delivered | Undeliverable):
             self.queue.finished()
         else:
+            delivery.doubts += isinstance(result, Unknown)
             self.queue.postponed(result.not_before, result.reason)
+        if finished.following is not None:
+            self.queue.add(finished.following)
         begun = self.take(now)
-        await self.inbound.run(record.finish, delivery, result, begun, now)
+        told(await self.inbound.run(record.finish, finished, begun, now))
         if isinstance(result, Refused):
             self.refusals = self.refusals.and_one(delivery.id, result.reason)
         self._log(delivery, result)

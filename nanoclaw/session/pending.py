@@ -19,9 +19,10 @@ MAX_LOOKED_AT = 1000
 
 @frozen
 class Completed:
-    """A turn consumed it."""
+    """A turn consumed it. `began`: when the runner was first seen at work on it, at this try."""
 
     message: OpenMessage
+    began: datetime | None = None
 
 
 @frozen
@@ -52,8 +53,8 @@ class Pending:
     retry_base_s: float
     max_tries: int
     messages: dict[str, OpenMessage] = Factory(dict)
-    claimed: dict[str, None] = Factory(dict)
-    """Those that the runner works on now, in order."""
+    claimed: dict[str, datetime] = Factory(dict)
+    """Those that the runner works on now, in order, and since when it was seen to."""
 
     @classmethod
     def of(cls, messages: Iterable[OpenMessage], config: Config) -> "Pending":
@@ -66,9 +67,20 @@ class Pending:
         """Messages that are on disk now."""
         self.messages.update((message.id, message) for message in messages)
 
-    def ids(self) -> Sequence[str]:
-        """Whose acks are to be read."""
-        return list(islice(self.messages, MAX_LOOKED_AT))
+    def remove(self, ids: Iterable[str]) -> None:
+        """Messages that nobody waits for any more."""
+        for id_ in ids:
+            self.messages.pop(id_, None)
+            self.claimed.pop(id_, None)
+
+    def ids(self, now: datetime) -> Sequence[str]:
+        """Whose acks are to be read: a runner takes only what is due."""
+        taken = (id_ for id_, message in self.messages.items() if id_ in self.claimed or message.due(now))
+        return list(islice(taken, MAX_LOOKED_AT))
+
+    def rests(self) -> bool:
+        """Whether nothing is open but context, which waits for the next message."""
+        return not any(message.trigger for message in self.messages.values())
 
     def wanted(self, now: datetime) -> bool:
         """Whether there is work for a runner now."""
@@ -81,22 +93,23 @@ class Pending:
 
     def judge(self, acks: Iterable[Ack], now: datetime) -> list[Verdict]:
         """What the runner's acks of the current attempts decide."""
-        verdicts = list[Verdict]()
+        verdicts, before = list[Verdict](), dict(self.claimed)
         self.claimed.clear()
         for ack in acks:
             message = self.messages.get(ack.message_id)
             if message is None or ack.attempt not in {None, message.tries}:
                 continue
+            began = before.get(message.id, now)
             if ack.status == "processing":
-                self.claimed[message.id] = None
+                self.claimed[message.id] = began
             else:
-                verdicts.append(self._verdict(message, ack, now))
+                verdicts.append(self._verdict(message, ack, began, now))
         return verdicts
 
-    def _verdict(self, message: OpenMessage, ack: Ack, now: datetime) -> Verdict:
+    def _verdict(self, message: OpenMessage, ack: Ack, began: datetime, now: datetime) -> Verdict:
         match ack.status:
             case "completed":
-                return Completed(message)
+                return Completed(message, began)
             case "released":
                 return self._again(message, now, ack.error or "the provider gave it back", ack.retry_at)
             case _:

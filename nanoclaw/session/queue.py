@@ -1,6 +1,7 @@
 """The order of a session's deliveries, as plain values: by `seq` per address, one attempt in flight.
 
-A row in back-off holds its own address and no other; a row that is deferred holds none.
+A row in back-off holds its own address and no other; a row that is deferred holds none. What an agent asks of
+its session (kind `system`) goes to no address: it holds nothing, and nothing holds it.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from attrs import Factory, define
 
 from nanoclaw.records import Address
 from nanoclaw.store.outbound import BadRow, MessageOut
+from nanoclaw.store.times import to_text
 
 MAX_OPEN = 1000
 """More rows than this are not read ahead: a container cannot fill the host's memory."""
@@ -29,27 +31,46 @@ class Delivery:
     """The platform's id of the message it answers, where it is known."""
     reason: str | None = None
     """Why the last attempt did not deliver."""
+    slot: datetime | None = None
+    """Of a row that recurs: the moment this delivery stands for."""
+    doubts: int = 0
+    """Attempts whose outcome is unknown."""
 
     @property
     def id(self) -> str:
-        """The idempotency key."""
-        return self.row.id
+        """The idempotency key, and the name in the ledger: the row's id, of one that recurs with its slot."""
+        return self.row.id if self.slot is None else f"{self.row.id}@{to_text(self.slot)}"
+
+    @property
+    def action(self) -> MessageOut | None:
+        """The row, where it asks something of its session; None where it is for a chat."""
+        return self.row if isinstance(self.row, MessageOut) and self.row.kind == "system" else None
 
     @property
     def address(self) -> Address | None:
         """Where it goes; None: the session's own chat, or nowhere."""
         return self.row.address if isinstance(self.row, MessageOut) else None
 
+    @property
+    def _wanted_at(self) -> datetime | None:
+        """When the agent wants it sent; None: at once."""
+        if self.slot is not None or not isinstance(self.row, MessageOut):
+            return self.slot
+        return self.row.deliver_after
+
     def deferred(self, now: datetime) -> bool:
         """Whether the agent wants it sent later."""
-        return isinstance(self.row, MessageOut) and bool(
-            self.row.deliver_after and self.row.deliver_after > now
-        )
+        return self._wanted_at is not None and self._wanted_at > now
 
     def due(self) -> datetime | None:
         """When it may go; None: at once."""
-        times = [self.not_before, self.row.deliver_after if isinstance(self.row, MessageOut) else None]
+        times = [self.not_before, self._wanted_at]
         return max((time for time in times if time is not None), default=None)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it may go now."""
+        due = self.due()
+        return due is None or due <= now
 
 
 @define(eq=False)
@@ -81,13 +102,19 @@ class DeliveryQueue:
         if self.in_flight is not None:
             return None
         for delivery in self._heads(now):
-            due = delivery.due()
-            if due is None or due <= now:
+            if delivery.is_due(now) and delivery.action is None:
                 self.waiting.remove(delivery)
                 delivery.attempts += 1
                 self.in_flight = delivery
                 return delivery
         return None
+
+    def take_actions(self, now: datetime) -> list[Delivery]:
+        """What the agent asks of its session, and is due: it is done at once, in the order of `seq`."""
+        due = [each for each in self.waiting if each.action is not None and each.is_due(now)]
+        if due:
+            self.waiting = [each for each in self.waiting if each not in due]
+        return due
 
     def finished(self) -> None:
         """The one in flight is final."""
@@ -102,18 +129,18 @@ class DeliveryQueue:
             self.waiting.sort(key=lambda other: other.row.seq)
 
     def next_due(self, now: datetime) -> datetime | None:
-        """When the next attempt may begin; None: nothing waits for a time, or an attempt is in flight."""
-        if self.in_flight is not None:
-            return None
-        return min(
-            (due for delivery in self._heads(now) if (due := delivery.due()) is not None), default=None
-        )
+        """When the next attempt or action may begin; None: nothing waits for a time.
+
+        While an attempt is in flight, its end brings the next look at those that wait for theirs.
+        """
+        heads = [head for head in self._heads(now) if head.action is not None or self.in_flight is None]
+        return min((due for head in heads if (due := head.due()) is not None), default=None)
 
     def _heads(self, now: datetime) -> Iterator[Delivery]:
-        """The first of each address, and all that are deferred: those that no other one holds."""
+        """The first of each address, all that are deferred, all actions: those that no other one holds."""
         held = set[Address | None]()
         for delivery in self.waiting:
-            if delivery.deferred(now):
+            if delivery.action is not None or delivery.deferred(now):
                 yield delivery
             elif delivery.address not in held:
                 held.add(delivery.address)

@@ -16,6 +16,7 @@ from attrs import Factory, define, field
 
 from nanoclaw.channels.protocol import Outcome
 from nanoclaw.records import ContainerStatus, SessionStatus
+from nanoclaw.seams import JUMP_S, lead
 from nanoclaw.session import record
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
@@ -61,6 +62,8 @@ class Reconciler:
     """Whether rows wait to be read until there is room for them."""
     _outdated: bool = False
     """Whether `outbound.db` is another build's: a runner has to be started to bring it up to date."""
+    _lead: float | None = None
+    """Of the date before trio's clock, when one last looked for occurrences that were missed."""
     _blind: bool = False
     """Whether the last look saw nothing, because a lock or a hot journal was in the way."""
     _told: tuple[ContainerStatus, float] = field(
@@ -85,10 +88,14 @@ class Reconciler:
 
     def stored(self, messages: Iterable[OpenMessage]) -> None:
         """Messages that are on disk now; `carry_on` follows."""
+        self.told(messages)
+        self._active_at = trio.current_time()
+
+    def told(self, messages: Iterable[OpenMessage]) -> None:
+        """Messages that the host itself has stored, or tasks that changed."""
         for message in messages:
             self.pending.add([message])
             self.own_seq = max(self.own_seq, message.seq)
-        self._active_at = trio.current_time()
 
     async def run(self) -> None:
         """Go round whenever woken and at the next due moment; return once closed and without a runner."""
@@ -187,7 +194,7 @@ class Reconciler:
             look,
             above=seen,
             up_to=self.own_seq + PLAUSIBLE_LEAD if room else seen,
-            open_ids=self.pending.ids(),
+            open_ids=self.pending.ids(self.services.clock.now()),
             known_ids=asked,
         )
 
@@ -197,26 +204,46 @@ class Reconciler:
         before = set(self.pending.claimed)
         verdicts = self.pending.judge(seen.acks, now)
         doubts = self.deliverer.reread(asked, seen, now)
-        self.deliverer.add(seen.rows, self.pending.messages)
+        rows = self.deliverer.add(seen.rows, self.pending.messages, now)
         self._tool_timeout_s = seen.tool_timeout_s
         if verdicts or seen.rows:
             self._useful, self._active_at = True, trio.current_time()
-        await self._commit(Settlement(verdicts, seen.rows, doubts, self.deliverer.take(now)))
+        settlement = Settlement(
+            verdicts,
+            rows,
+            doubts,
+            actions=self.deliverer.take_actions(now),
+            missed=self._may_have_missed(),
+            claimed=frozenset(self.pending.claimed),
+            begun=self.deliverer.take(now),
+        )
+        await self._commit(settlement)
         for claimed in [id_ for id_ in self.pending.claimed if id_ not in before]:
             self.deliverer.show_typing(self.pending.messages[claimed].address)
+
+    def _may_have_missed(self) -> bool:
+        """Whether this is the first look, or the date has jumped since the last."""
+        now = lead(self.services.clock)
+        if self._lead is not None and abs(now - self._lead) < JUMP_S:
+            return False
+        self._lead = now
+        return any(message.task for message in self.pending.messages.values())
 
     async def _commit(self, settlement: Settlement) -> None:
         if not settlement:
             return
-        notices = await self.inbound.run(record.settle, settlement, self.services.clock.now())
+        now, zone = self.services.clock.now(), self.services.config.timezone
+        settled = await self.inbound.run(record.settle, settlement, now, zone)
         self.pending.apply(settlement.verdicts)
-        self.deliverer.add(notices, {})
+        self.pending.remove(settled.closed)
+        self.told(settled.opened)
+        self.deliverer.add(settled.notices, {}, now)
         for verdict in settlement.verdicts:
             if not isinstance(verdict, Retry):
                 outcome: Outcome = "completed" if isinstance(verdict, Completed) else "failed"
                 self.deliverer.settle(verdict.message, outcome)
         self.deliverer.go(settlement.begun)
-        if notices:
+        if settled.notices:
             self.wake()
 
     async def _settle_death(self) -> None:
@@ -274,7 +301,7 @@ class Reconciler:
     def _finished(self) -> bool:
         """Whether the session could as well not live: nothing open, nobody running, nothing under way."""
         resting = self.keeper.state == "absent" and not self._under_way and self.deliverer.idle
-        return resting and (self.status != "active" or not self.pending.messages)
+        return resting and (self.status != "active" or self.pending.rests())
 
     def _sleep_s(self) -> float:
         """Seconds to the next due moment."""

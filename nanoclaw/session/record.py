@@ -5,18 +5,22 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from attrs import frozen
+from attrs import Factory, define, frozen
 
-from nanoclaw.records import Address
-from nanoclaw.session.attempt import Delivered, Later, Refused, Result, Undeliverable
+from nanoclaw.records import Address, Receipt
+from nanoclaw.session import actions, recurrence
+from nanoclaw.session.actions import Site
+from nanoclaw.session.attempt import Delivered, Later, Refused, Result, Undeliverable, Unknown
 from nanoclaw.session.pending import Completed, Failed, Retry, Verdict
 from nanoclaw.session.queue import Delivery
-from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals
+from nanoclaw.session.recurrence import Followed
+from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.outbound import BadRow, MessageOut
+from nanoclaw.store.outbound import MessageOut
 from nanoclaw.store.projections import CentralView
 from nanoclaw.store.refusals import Refusals
+from nanoclaw.store.tasks import Occurrence
 
 _log = structlog.get_logger()
 
@@ -33,7 +37,7 @@ class Memory:
     seen_seq: int
     delivered_before: frozenset[str]
     """What another build delivered from this file."""
-    refusals: Refusals = Refusals()
+    refusals: Refusals = Factory(Refusals)
 
 
 def remember(connection: Connection) -> Memory:
@@ -228,11 +232,15 @@ def finish(
             deliveries.postpone(connection, id_, not_before, reason)
         case _:
             deliveries.doubt(connection, id_, result.not_before, result.reason)
+    if isinstance(result, Refused):
+        refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
     if finished.following is not None:
         deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
     if begun is not None:
         deliveries.begin(connection, begun.id, now)
-    return [] if isinstance(result, Delivered | Later) else _tell_agent(connection, finished.delivery, result, now)
+    if isinstance(result, Delivered | Later):
+        return []
+    return _tell_agent(connection, finished.delivery, result, now)
 
 
 def _tell_agent(

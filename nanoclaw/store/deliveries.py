@@ -28,19 +28,21 @@ class LedgerEntry:
     next_attempt: datetime | None
     error: str | None = None
     """Why the last attempt did not deliver."""
+    doubts: int = 0
+    """Attempts whose outcome is unknown."""
 
 
 def open_entries(connection: apsw.Connection) -> list[LedgerEntry]:
     """What is still to deliver, in order."""
     rows = connection.execute(
         """
-        SELECT message_out_id, seq, status, attempts, next_attempt, error FROM deliveries
+        SELECT message_out_id, seq, status, attempts, next_attempt, error, doubts FROM deliveries
         WHERE status <> 'final' ORDER BY seq
         """
     )
     return [
-        LedgerEntry(id_, seq, status, attempts, from_text(due) if due else None, error)
-        for id_, seq, status, attempts, due, error in rows
+        LedgerEntry(id_, seq, status, attempts, from_text(due) if due else None, error, doubts)
+        for id_, seq, status, attempts, due, error, doubts in rows
     ]
 
 
@@ -111,7 +113,8 @@ def doubt(connection: apsw.Connection, message_out_id: str, next_attempt: dateti
     """The attempt's outcome is not known; it is made again at `next_attempt`."""
     connection.execute(
         """
-        UPDATE deliveries SET status = 'unknown', next_attempt = ?, error = ? WHERE message_out_id = ?
+        UPDATE deliveries SET status = 'unknown', next_attempt = ?, error = ?, doubts = doubts + 1
+        WHERE message_out_id = ?
         """,
         (to_text(next_attempt), error, message_out_id),
     )

@@ -22,7 +22,8 @@ class NewMessage:
     id: str
     kind: MessageKind
     timestamp: datetime
-    address: Address
+    address: Address | None
+    """None: the session's own chat, where it has one."""
     content: str
     trigger: bool = True
     platform_message_id: str | None = None
@@ -42,6 +43,8 @@ class OpenMessage:
     address: Address | None
     platform_message_id: str | None
     """The platform's own id of it, from its content."""
+    task: bool = False
+    """Whether it is an occurrence of a task: something may follow it."""
 
     def due(self, now: datetime) -> bool:
         """Whether a runner would take it now."""
@@ -52,7 +55,7 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
     """Store a message under the next even sequence number; None if it is stored already."""
     if connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message.id,)).fetchone():
         return None
-    seq = next_seq(connection)
+    seq, address = next_seq(connection), message.address
     connection.execute(
         """
         INSERT INTO messages_in
@@ -68,9 +71,9 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
             "kind": message.kind,
             "timestamp": to_text(message.timestamp),
             "process_after": to_text(message.process_after) if message.process_after else None,
-            "platform_id": message.address.platform_id,
-            "channel_type": message.address.channel_type,
-            "thread_id": message.address.thread_id,
+            "platform_id": address.platform_id if address else None,
+            "channel_type": address.channel_type if address else None,
+            "thread_id": address.thread_id if address else None,
             "content": message.content,
             "trigger": int(message.trigger),
         },
@@ -81,8 +84,9 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
         0,
         message.process_after,
         message.trigger,
-        message.address,
+        address,
         message.platform_message_id,
+        task=message.kind == "task",
     )
 
 
@@ -118,16 +122,15 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
     rows = connection.execute(
         """
         SELECT id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
-               iif(json_valid(content), json_extract(content, '$.id'), NULL)
+               iif(json_valid(content), json_extract(content, '$.id'), NULL), kind = 'task'
         FROM messages_in WHERE status = 'pending' ORDER BY seq
         """
     )
-    return [as_open(row) for row in rows]
+    return [_open_message(row) for row in rows]
 
 
-def as_open(row: Iterable[Any]) -> OpenMessage:
-    """A row of the columns that `open_messages` reads."""
-    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id = row
+def _open_message(row: Iterable[Any]) -> OpenMessage:
+    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, task = row
     return OpenMessage(
         id=id_,
         seq=seq,
@@ -136,6 +139,7 @@ def as_open(row: Iterable[Any]) -> OpenMessage:
         trigger=bool(trigger),
         address=Address(channel, platform, thread) if channel and platform else None,
         platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
+        task=bool(task),
     )
 
 

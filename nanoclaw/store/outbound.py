@@ -38,6 +38,7 @@ class MessageOut:
     content: str
     in_reply_to: str | None
     deliver_after: datetime | None
+    recurrence: str | None = None
 
 
 @frozen
@@ -119,6 +120,7 @@ _TEXTS: tuple[str, ...] = (
     "content",
     "in_reply_to",
     "deliver_after",
+    "recurrence",
 )
 # As bytes, and of one that is too long its length: otherwise one such value would end the whole look.
 _COLUMNS = ", ".join(
@@ -183,6 +185,7 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
         content=content,
         in_reply_to=values["in_reply_to"] or None,
         deliver_after=from_text(deliver_after) if deliver_after else None,
+        recurrence=values["recurrence"] or None,
     )
 
 

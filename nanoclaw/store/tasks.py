@@ -1,17 +1,22 @@
 """Tasks: the rows of `messages_in` with kind `task`. The session actor alone calls what writes.
 
-A task is named by the id of any of its rows or by its series. Its open row is its next occurrence.
+A task is named by the id of any of its rows or by its series. What is open of it are its next occurrence and,
+after an outage, late ones; only the last of them carries the recurrence.
 """
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypedDict, Unpack
 
 import apsw
-from attrs import frozen
+from attrs import evolve, frozen
 
 from nanoclaw.records import Address, CatchUp
-from nanoclaw.store.messages_in import OpenMessage, as_open, next_seq
-from nanoclaw.store.times import to_text
+from nanoclaw.store.messages_in import OpenMessage, next_seq
+from nanoclaw.store.times import from_text, to_text
+
+_CATCH_UP: dict[object, CatchUp] = {"all": "all", "none": "none"}
 
 
 @frozen
@@ -29,17 +34,132 @@ class NewTask:
     zone: str | None = None
     """An IANA name, in which `recurrence` is read."""
     catch_up: CatchUp = "skip"
-    series_id: str | None = None
-    """None: a series of its own."""
+
+
+@frozen
+class Occurrence:
+    """An open row of a task, as its schedule and its changes need it."""
+
+    message: OpenMessage
+    paused: bool
+    series_id: str
+    slot: datetime
+    recurrence: str | None
+    zone: str | None
+    catch_up: CatchUp
+    content: str
+
+    @property
+    def id(self) -> str:
+        """Of its row."""
+        return self.message.id
+
+
+class Changes(TypedDict, total=False):
+    """What of an occurrence may change."""
+
+    slot: datetime
+    recurrence: str | None
+    zone: str | None
+    catch_up: CatchUp
+    content: str
+
+
+# -- reading -------------------------------------------------------------------
+
+
+def named(connection: apsw.Connection, task_id: str) -> list[Occurrence]:
+    """What is open of the task that a row or a series of this id names, the next occurrence last."""
+    return _occurrences(
+        connection,
+        """
+        kind = 'task' AND status IN ('pending', 'paused') AND (
+          id = :task OR series_id = :task OR series_id = (
+            SELECT series_id FROM messages_in WHERE id = :task AND kind = 'task'
+          )
+        )
+        """,
+        {"task": task_id},
+    )
+
+
+def of_row(connection: apsw.Connection, message_id: str) -> Occurrence | None:
+    """The occurrence that a row is, open or not; None where it is no task."""
+    found = _occurrences(connection, "kind = 'task' AND id = :id", {"id": message_id})
+    return found[0] if found else None
+
+
+def overdue(connection: apsw.Connection, before: datetime) -> list[Occurrence]:
+    """Pending occurrences, never tried, that were due before a moment and are not to be run late."""
+    found = _occurrences(
+        connection,
+        """
+        kind = 'task' AND status IN ('pending', 'paused') AND status = 'pending' AND catch_up = 'none'
+        AND coalesce(tries, 0) = 0
+        """,
+        {},
+    )
+    return [each for each in found if each.message.process_after and each.message.process_after < before]
+
+
+def count_open(connection: apsw.Connection) -> int:
+    """How many occurrences are open or paused."""
+    count = connection.execute(
+        "SELECT count(*) FROM messages_in WHERE kind = 'task' AND status IN ('pending', 'paused')"
+    ).get
+    return count if isinstance(count, int) else 0
+
+
+def _occurrences(
+    connection: apsw.Connection, where: str, values: Mapping[str, str]
+) -> list[Occurrence]:
+    """Those that fit a condition of this module, oldest first."""
+    rows = connection.execute(
+        f"""
+        SELECT id, seq, coalesce(tries, 0), process_after, channel_type, platform_id, thread_id, timestamp,
+          status, coalesce(series_id, id), slot, recurrence, zone, catch_up, content
+        FROM messages_in WHERE {where} ORDER BY seq
+        """,  # noqa: S608 -- constants of this module
+        values,
+    )
+    return [_occurrence(row) for row in rows.fetchall()]
+
+
+def _occurrence(row: Sequence[object]) -> Occurrence:
+    id_, seq, tries, after, channel, platform, thread, timestamp = row[:8]
+    status, series, slot, recurrence, zone, catch_up, content = row[8:]
+    address = Address(str(channel), str(platform), str(thread) if thread else None)
+    due = from_text(str(after)) if after else None
+    message = OpenMessage(
+        id=str(id_),
+        seq=int(str(seq)),
+        tries=int(str(tries)),
+        process_after=due,
+        trigger=True,
+        address=address if channel and platform else None,
+        platform_message_id=None,
+        task=True,
+    )
+    return Occurrence(
+        message,
+        paused=status == "paused",
+        series_id=str(series),
+        slot=from_text(str(slot))
+        if slot
+        else due or from_text(str(timestamp)),  # another build's has no slot
+        recurrence=str(recurrence) if recurrence else None,
+        zone=str(zone) if zone else None,
+        catch_up=_CATCH_UP.get(catch_up, "skip"),
+        content=str(content),
+    )
+
+
+# -- writing -------------------------------------------------------------------
 
 
 def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
-    """Store a task, due at its slot; None if it is stored already: the id, or the slot of its series."""
-    series, slot = task.series_id or task.id, to_text(task.slot)
-    if connection.execute(
-        "SELECT 1 FROM messages_in WHERE id = :id OR (series_id = :series AND slot = :slot)",
-        {"id": task.id, "series": series, "slot": slot},
-    ).fetchone():
+    """Store a task, due at its slot; None if its id is taken."""
+    if connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (task.id,)).fetchone():
         return None
     seq, address = next_seq(connection), task.address
     content = {"prompt": task.prompt} | ({} if task.script is None else {"script": task.script})
@@ -50,7 +170,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
           thread_id, content, slot, zone, catch_up
         )
         VALUES (
-          :id, :seq, 'task', :timestamp, 'pending', :slot, :recurrence, :series, :platform_id, :channel_type,
+          :id, :seq, 'task', :timestamp, 'pending', :slot, :recurrence, :id, :platform_id, :channel_type,
           :thread_id, :content, :slot, :zone, :catch_up
         )
         """,
@@ -59,63 +179,101 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
             "seq": seq,
             "timestamp": to_text(task.timestamp),
             "recurrence": task.recurrence,
-            "series": series,
             "platform_id": address.platform_id if address else None,
             "channel_type": address.channel_type if address else None,
             "thread_id": address.thread_id if address else None,
             "content": json.dumps(content, ensure_ascii=False),
-            "slot": slot,
+            "slot": to_text(task.slot),
             "zone": task.zone,
             "catch_up": task.catch_up,
         },
     )
-    return OpenMessage(task.id, seq, 0, task.slot, trigger=True, address=address, platform_message_id=None)
+    return OpenMessage(task.id, seq, 0, task.slot, True, address, None, task=True)  # noqa: FBT003 -- a record
 
 
-def cancel(connection: apsw.Connection, task_id: str) -> list[str]:
-    """End a task: what is open of it is completed, and nothing follows. Returns the ids of these rows."""
-    found = connection.execute(
-        """
-        UPDATE messages_in SET status = 'completed', recurrence = NULL
-        WHERE kind = 'task' AND status IN ('pending', 'paused')
-          AND (id = :task OR series_id = :task OR series_id = (
-            SELECT series_id FROM messages_in WHERE id = :task AND kind = 'task'
-          ))
-        RETURNING id
-        """,
-        {"task": task_id},
+def slot_taken(connection: apsw.Connection, series_id: str, slot: datetime) -> bool:
+    """Whether a slot of a series has its row: it fires once, whatever happens."""
+    return bool(
+        connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM messages_in WHERE series_id = :series AND slot = :slot)",
+            {"series": series_id, "slot": to_text(slot)},
+        ).get
     )
-    return sorted(str(id_) for (id_,) in found)
 
 
-def pause(connection: apsw.Connection, task_id: str) -> list[str]:
-    """Let a task rest: nobody takes what is open of it. Returns the ids of these rows."""
-    found = connection.execute(
+def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from the one before
+    connection: apsw.Connection, before: Occurrence, id_: str, slot: datetime, now: datetime, *, last: bool
+) -> OpenMessage:
+    """Store another occurrence of a series; `last` is the one that carries the recurrence."""
+    seq = next_seq(connection)
+    connection.execute(
         """
-        UPDATE messages_in SET status = 'paused'
-        WHERE kind = 'task' AND status = 'pending'
-          AND (id = :task OR series_id = :task OR series_id = (
-            SELECT series_id FROM messages_in WHERE id = :task AND kind = 'task'
-          ))
-        RETURNING id
+        INSERT INTO messages_in (
+          id, seq, kind, timestamp, status, process_after, recurrence, series_id, platform_id, channel_type,
+          thread_id, content, slot, zone, catch_up, source_session_id, causation_id, hops
+        )
+        SELECT :id, :seq, kind, :now, 'pending', :slot, iif(:last, :recurrence, NULL), :series, platform_id,
+          channel_type, thread_id, content, :slot, zone, catch_up, source_session_id, causation_id, hops
+        FROM messages_in WHERE id = :before
         """,
-        {"task": task_id},
+        {
+            "id": id_,
+            "seq": seq,
+            "now": to_text(now),
+            "slot": to_text(slot),
+            "last": int(last),
+            "recurrence": before.recurrence,
+            "series": before.series_id,
+            "before": before.id,
+        },
     )
-    return sorted(str(id_) for (id_,) in found)
+    return evolve(before.message, id=id_, seq=seq, tries=0, process_after=slot)
 
 
-def resume(connection: apsw.Connection, task_id: str) -> list[OpenMessage]:
-    """Let a paused task go on; what became due meanwhile is due now. Returns what is open again."""
-    found = connection.execute(
+def hand_on(connection: apsw.Connection, occurrence: Occurrence) -> None:
+    """The recurrence has gone over to the next row, or has come to its end."""
+    connection.execute(
+        "UPDATE messages_in SET recurrence = NULL, series_id = :series WHERE id = :id",
+        {"id": occurrence.id, "series": occurrence.series_id},
+    )
+
+
+def end(connection: apsw.Connection, occurrences: Iterable[Occurrence]) -> None:
+    """End a task: what is open of it is completed, and nothing follows."""
+    for each in occurrences:
+        connection.execute(
+            "UPDATE messages_in SET status = 'completed', recurrence = NULL WHERE id = ?", (each.id,)
+        )
+
+
+def set_paused(connection: apsw.Connection, occurrences: Iterable[Occurrence], *, paused: bool) -> None:
+    """Let a task rest, so that nobody takes what is open of it, or let it go on."""
+    status = "paused" if paused else "pending"
+    for each in occurrences:
+        connection.execute("UPDATE messages_in SET status = ? WHERE id = ?", (status, each.id))
+
+
+def change(connection: apsw.Connection, occurrence: Occurrence, **changes: Unpack[Changes]) -> Occurrence:
+    """Change an open occurrence; with another slot, it is due then."""
+    changed = evolve(occurrence, **changes)
+    if "slot" in changes:
+        changed = evolve(changed, message=evolve(changed.message, process_after=changed.slot))
+    due = changed.message.process_after
+    connection.execute(
         """
-        UPDATE messages_in SET status = 'pending'
-        WHERE kind = 'task' AND status = 'paused'
-          AND (id = :task OR series_id = :task OR series_id = (
-            SELECT series_id FROM messages_in WHERE id = :task AND kind = 'task'
-          ))
-        RETURNING id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
-          NULL
+        UPDATE messages_in SET slot = :slot, process_after = :due, recurrence = :recurrence, zone = :zone,
+          catch_up = :catch_up, content = :content, series_id = :series
+        WHERE id = :id
         """,
-        {"task": task_id},
+        {
+            "id": changed.id,
+            "slot": to_text(changed.slot),
+            "due": to_text(due) if due else None,
+            "recurrence": changed.recurrence,
+            "zone": changed.zone,
+            "catch_up": changed.catch_up,
+            "content": changed.content,
+            "series": changed.series_id,
+        },
     )
-    return sorted((as_open(row) for row in found), key=lambda message: message.seq)
+    return changed

@@ -1,0 +1,301 @@
+"""What an agent asks of its own session: rows of kind `system` (contract 5), performed in one transaction.
+
+The transaction that performs an action also makes its delivery final and stores its answer, so it runs once
+(contract 4, Delivery). Plain functions of a connection; everything in a request is hostile.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+from attrs import evolve, field, frozen
+
+from nanoclaw.content import BadContent, load_request
+from nanoclaw.records import CatchUp
+from nanoclaw.scheduling import ScheduleError, check, next_run
+from nanoclaw.session import recurrence
+from nanoclaw.store import Connection, messages_in, tasks
+from nanoclaw.store.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.names import is_component
+from nanoclaw.store.outbound import MessageOut
+from nanoclaw.store.tasks import NewTask, Occurrence
+from nanoclaw.store.times import from_text, to_text
+
+MAX_TASKS = 1000
+"""Open ones of a session."""
+MAX_PROMPT = 100_000
+"""Characters."""
+TASK = "task-"
+"""Ids of tasks begin so: they cannot take the place of a message that is still to come."""
+ANSWER = "answer-"
+"""Followed by the request's own id: the id of its answer."""
+_CATCH_UP: Mapping[str, CatchUp] = {"skip": "skip", "all": "all", "none": "none"}
+
+_log = structlog.get_logger()
+
+
+class ActionRefused(Exception):
+    """What was asked cannot be done; the text is for the agent."""
+
+
+@frozen
+class Site:
+    """Where and when an action is performed."""
+
+    now: datetime
+    zone: str
+    """The user's, for schedules that name none."""
+    claimed: frozenset[str] = frozenset()
+    """What the runner works on: its due moment is not changed any more."""
+
+
+@frozen
+class Done:
+    """What an action has come to: the answer's result, and what is open or not any more."""
+
+    result: Mapping[str, object]
+    opened: Sequence[OpenMessage] = ()
+    closed: Sequence[str] = ()
+    """Ids of messages."""
+
+
+@frozen
+class Answered:
+    """An action that is over; `error` says why it was refused."""
+
+    opened: Sequence[OpenMessage]
+    """With the answer."""
+    closed: Sequence[str] = ()
+    error: str | None = None
+
+
+def perform(connection: Connection, row: MessageOut, site: Site) -> Answered:
+    """Do what a row asks, and store the answer; a refusal is an answer, too, and wakes the agent."""
+    try:
+        request = Request(load_request(row.content), row)
+        with connection:  # a savepoint: what is refused half-way leaves nothing
+            done = _action(request)(connection, request, site)
+    except (ActionRefused, BadContent, ScheduleError) as error:
+        _log.warning("action.refused", request=row.id, reason=str(error))
+        answer = _answer(connection, row, site.now, {"error": str(error)}, error=str(error))
+        return Answered([answer] if answer else [], error=str(error))
+    answer = _answer(connection, row, site.now, done.result, error=None)
+    return Answered([*done.opened, *([answer] if answer else [])], done.closed)
+
+
+def _answer(
+    connection: Connection, row: MessageOut, now: datetime, result: Mapping[str, object], error: str | None
+) -> OpenMessage | None:
+    content = {
+        "action": _name(row),
+        "status": "completed" if error is None else "failed",
+        "requestId": row.id,
+        "result": result,
+    }
+    return messages_in.insert(
+        connection,
+        NewMessage(
+            id=f"{ANSWER}{row.id}",
+            kind="system",
+            timestamp=now,
+            address=row.address,
+            content=json.dumps(content, ensure_ascii=False),
+            trigger=error is not None,
+        ),
+    )
+
+
+def _name(row: MessageOut) -> str | None:
+    try:
+        name = load_request(row.content).get("action")
+    except BadContent:
+        return None
+    return name[:100].encode("utf-8", "replace").decode() if isinstance(name, str) else None
+
+
+# -- what a request says -------------------------------------------------------
+
+
+@frozen
+class Request:
+    """The content of a row, read field by field; whatever is missing or wrong is named in the refusal."""
+
+    values: Mapping[str, object] = field(repr=False)
+    row: MessageOut = field(repr=False)
+
+    def text(self, key: str) -> str | None:
+        """A text that may be missing."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, str):
+            raise ActionRefused(f"{key} is no text")
+        return value and value.encode("utf-8", "replace").decode()  # JSON lets in what no database takes
+
+    def needed(self, key: str) -> str:
+        """A text that must be there."""
+        value = self.text(key)
+        if not value or not value.strip():
+            raise ActionRefused(f"{key} is missing")
+        return value
+
+    def moment(self, key: str) -> datetime | None:
+        """A time."""
+        value = self.text(key)
+        try:
+            return from_text(value) if value else None
+        except ValueError as error:
+            raise ActionRefused(f"{key} {value!r:.60} is no time such as 2026-01-31T09:00:00Z") from error
+
+    def prompt(self, key: str = "prompt") -> str | None:
+        """What a task is to do, or the script before it."""
+        value = self.text(key)
+        if value is not None and not 0 < len(value.strip()) <= MAX_PROMPT:
+            raise ActionRefused(f"{key} is empty, or longer than {MAX_PROMPT:,} characters")
+        return value
+
+    def catch_up(self) -> CatchUp | None:
+        """What becomes of missed slots."""
+        value = self.text("catchUp")
+        if value is not None and value not in _CATCH_UP:
+            raise ActionRefused(f"catchUp is one of {', '.join(_CATCH_UP)}, not {value!r:.60}")
+        return None if value is None else _CATCH_UP[value]
+
+    def task(self, connection: Connection) -> list[Occurrence]:
+        """What is open of the task it names."""
+        task_id = self.needed("taskId")
+        found = tasks.named(connection, task_id)
+        if not found:
+            raise ActionRefused(f"there is no open task {task_id!r:.140}")
+        return found
+
+
+# -- the actions ---------------------------------------------------------------
+
+
+def _schedule(connection: Connection, request: Request, site: Site) -> Done:
+    prompt, recurs = request.prompt(), request.text("recurrence") or None
+    zone, start = request.text("zone") or site.zone, request.moment("processAfter")
+    if prompt is None:
+        raise ActionRefused("prompt is missing")
+    check(recurs or "@daily", zone)
+    if start is None:
+        if recurs is None:
+            raise ActionRefused("processAfter or recurrence is missing: when is it to run?")
+        start = next_run(recurs, site.now, zone)
+    if tasks.count_open(connection) >= MAX_TASKS:
+        raise ActionRefused(f"there are {MAX_TASKS} open tasks; cancel some first")
+    stored = tasks.insert(
+        connection,
+        NewTask(
+            id=_new_id(request),
+            timestamp=site.now,
+            prompt=prompt,
+            slot=start,
+            address=request.row.address,
+            script=request.prompt("script"),
+            recurrence=recurs,
+            zone=zone,
+            catch_up=request.catch_up() or "skip",
+        ),
+    )
+    if stored is None:
+        raise ActionRefused("there is a task with this taskId already")
+    return Done({"taskId": stored.id, "nextRun": to_text(start)}, opened=[stored])
+
+
+def _new_id(request: Request) -> str:
+    id_ = request.text("taskId") or f"{TASK}{request.row.id}"[:128]
+    if not id_.startswith(TASK) or not is_component(id_):
+        raise ActionRefused(f"taskId {id_!r:.140} does not begin with {TASK!r}, or is no plain name")
+    return id_
+
+
+def _cancel(connection: Connection, request: Request, _site: Site) -> Done:
+    found = request.task(connection)
+    tasks.end(connection, found)
+    return Done({"taskId": found[-1].series_id}, closed=[each.id for each in found])
+
+
+def _pause(connection: Connection, request: Request, _site: Site) -> Done:
+    found = request.task(connection)
+    tasks.set_paused(connection, found, paused=True)
+    return Done({"taskId": found[-1].series_id}, closed=[each.id for each in found])
+
+
+def _resume(connection: Connection, request: Request, site: Site) -> Done:
+    found = [each for each in request.task(connection) if each.paused]
+    if not found:
+        raise ActionRefused("the task is not paused")
+    tasks.set_paused(connection, found, paused=False)
+    missed = [each for each in found if each.catch_up == "none" and each.slot < site.now]
+    followed = recurrence.drop_missed(connection, missed, site.now, site.zone)
+    kept = [each.message for each in found if each not in missed]
+    opened = [*kept, *(message for _, after in followed for message in after.opened)]
+    return Done({"taskId": found[-1].series_id, "nextRun": _next(opened)}, opened=opened)
+
+
+def _next(opened: Sequence[OpenMessage]) -> str | None:
+    due = [message.process_after for message in opened if message.process_after]
+    return to_text(min(due)) if due else None
+
+
+def _update(connection: Connection, request: Request, site: Site) -> Done:
+    """Change the task; an occurrence that is being worked on keeps its moment."""
+    *late, occurrence = request.task(connection)
+    changes = _changes(request, occurrence)
+    slot = None if occurrence.id in site.claimed else _slot(connection, request, occurrence, changes, site)
+    if slot is not None:
+        changes["slot"] = slot
+    changed = tasks.change(connection, occurrence, **changes)
+    for each in late:
+        tasks.change(connection, each, content=changed.content)
+    due = changed.message.process_after
+    result = {"taskId": changed.series_id, "nextRun": to_text(due) if due else None}
+    return Done(result, opened=[] if changed.paused else [changed.message])
+
+
+def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:
+    changes: tasks.Changes = {}
+    if (prompt := request.prompt()) is not None:
+        content = {**load_request(occurrence.content), "prompt": prompt}
+        changes["content"] = json.dumps(content)
+    if (recurs := request.text("recurrence")) is not None:
+        changes["recurrence"] = recurs or None
+    if zone := request.text("zone"):
+        changes["zone"] = zone
+    if catch_up := request.catch_up():
+        changes["catch_up"] = catch_up
+    return changes
+
+
+def _slot(
+    connection: Connection, request: Request, occurrence: Occurrence, changes: tasks.Changes, site: Site
+) -> datetime | None:
+    """When the changed task runs next; None: as before."""
+    changed = evolve(occurrence, **changes)
+    zone = changed.zone or site.zone
+    check(changed.recurrence or "@daily", zone)
+    start = request.moment("processAfter")
+    if start is None and changed.recurrence and {"recurrence", "zone"} & changes.keys():
+        start = next_run(changed.recurrence, site.now, zone)
+        return start if start == occurrence.slot else recurrence.free_slot(connection, changed, start, zone)
+    if start and start != occurrence.slot and tasks.slot_taken(connection, changed.series_id, start):
+        raise ActionRefused("the task has run for that time already")
+    return start
+
+
+_Action = Callable[[Connection, Request, Site], Done]
+_ACTIONS: Mapping[str, _Action] = {
+    "schedule_task": _schedule,
+    "cancel_task": _cancel,
+    "pause_task": _pause,
+    "resume_task": _resume,
+    "update_task": _update,
+}
+
+
+def _action(request: Request) -> _Action:
+    name = request.needed("action")
+    if name not in _ACTIONS:
+        raise ActionRefused(f"this host knows no action {name!r:.100}; it knows {', '.join(_ACTIONS)}")
+    return _ACTIONS[name]
