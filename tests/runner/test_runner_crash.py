@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 import trio
 
-from agent_runner.providers import Toolbox
+from agent_runner.providers import Provider, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.runner import run_runner
 from tests.runner.world import Killed, Listener, Script, World
@@ -17,7 +17,7 @@ TALK = '!send_message {"text": "aside"}'
 POINTS = [(n, when) for n in range(1, 6) for when in ("before", "after")]
 
 
-async def crash(world: World, commit: int, when: When) -> None:
+async def crash(world: World, commit: int, when: When, provider: Provider | None = None) -> None:
     """Serve until the process dies at that commit; then restart as a host would."""
 
     def kill(n: int, now: str) -> None:
@@ -26,7 +26,7 @@ async def crash(world: World, commit: int, when: When) -> None:
 
     world.executor.on_commit = kill
     with pytest.raises(Killed), trio.fail_after(100):
-        await run_runner(world.config, world.seams(Listener()))
+        await run_runner(world.config, world.seams(provider or Listener()))
     world.executor.on_commit = None
 
 
@@ -61,15 +61,19 @@ async def test_the_next_turn_is_told_what_the_dead_one_had_sent(
 
 
 async def test_a_turn_interrupted_twice_is_told_all_that_was_sent(world: World) -> None:
-    message = world.put(2, TALK)
+    async def act(turn: Turn, tools: Toolbox) -> Result:
+        await tools.call("send_message", {"text": f"aside {turn.messages[0].tries}"})
+        return Result()
+
+    message = world.put(2)
     for commit in (4, 5):  # the second begins by clearing the tool that the first left
         world.executor.commits = 0
-        await crash(world, commit, "before")
+        await crash(world, commit, "before", Script(act))
         world.settle()
     told = Listener()
     await world.serve(told, message)
     (turn,) = told.turns
-    assert [dict(each.content) for each in turn.already_sent] == [{"text": "aside"}, {"text": "aside"}]
+    assert [dict(each.content) for each in turn.already_sent] == [{"text": "aside 0"}, {"text": "aside 1"}]
     assert turn.messages[0].tries == 2
     assert world.out("SELECT 1 FROM meta WHERE key = ?", f"continues:{turn.turn_id}") == []
 

@@ -145,7 +145,8 @@ class World:
         for name in ("inbound", "outbound"):
             with closing(apsw.Connection(str(root / name / f"{name}.db"))) as connection:
                 connection.execute("PRAGMA synchronous = OFF; BEGIN")
-                connection.execute((SCHEMA / name / "001-initial.sql").read_text()).fetchall()
+                for step in sorted((SCHEMA / name).glob("*.sql" if name == "inbound" else "001-*.sql")):
+                    connection.execute(step.read_text()).fetchall()
                 connection.execute("PRAGMA user_version = 1; COMMIT")
         world.host("INSERT INTO session_routing VALUES (1, ?, ?, ?)", *OWN_CHAT)
         return world
@@ -192,6 +193,22 @@ class World:
     ) -> None:
         """Record the final outcome of a sent message."""
         self.host("INSERT INTO delivered VALUES (?, ?, ?, ?)", message_out_id, platform_id, status, at(0))
+
+    def requests(self) -> list[tuple[str, dict[str, object]]]:
+        """Id and content of every request to the host, in order."""
+        rows = self.out("SELECT id, content FROM messages_out WHERE kind = 'system' ORDER BY seq")
+        return [(str(id_), json.loads(str(content))) for id_, content in rows]
+
+    def answer(self, request_id: str, seq: int, **result: object) -> str:
+        """Perform a request, or refuse it with `error`; the id of the answer."""
+        status = "failed" if "error" in result else "completed"
+        content = {"action": "x", "status": status, "requestId": request_id, "result": result}
+        id_ = f"answer-{request_id}"
+        insert = """
+        INSERT INTO messages_in (id, seq, kind, timestamp, content, trigger) VALUES (?, ?, 'system', ?, ?, ?)
+        """
+        self.host(insert, id_, seq, at(0), json.dumps(content), status == "failed")
+        return id_
 
     def settle(self) -> None:
         """What a host does after a container's death: copy final acks, give the others another try."""

@@ -1,4 +1,8 @@
-"""A provider without a model: says what it hears, and calls a tool when told `!<tool> <json>`."""
+"""A provider without a model: says what it hears, and calls a tool when told `!<tool> <json>`.
+
+It takes no follow-ups: what comes during its turn waits for the next. What an interrupted turn had already
+sent or asked for it does not do again.
+"""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +11,7 @@ from attrs import frozen
 
 from agent_runner.errors import ToolError
 from agent_runner.providers import Provider, Toolbox
+from agent_runner.providers.repeats import Repeats
 from agent_runner.records import Inbound, Reply, Result, Turn
 
 
@@ -18,7 +23,8 @@ class Echo:
 
     async def run(self, turn: Turn, tools: Toolbox) -> Result:
         """Answer each message of the turn."""
-        answers = [(message.id, await _answer(message, tools)) for message in turn.messages]
+        repeats = Repeats(list(turn.already_sent))
+        answers = [(message.id, await _answer(message, tools, repeats)) for message in turn.messages]
         return Result(tuple(Reply(text, id_) for id_, text in answers if text is not None))
 
 
@@ -27,10 +33,10 @@ def create() -> Provider:
     return Echo()
 
 
-async def _answer(message: Inbound, tools: Toolbox) -> str | None:
+async def _answer(message: Inbound, tools: Toolbox, repeats: Repeats) -> str | None:
     match message.kind:
         case "chat" | "chat-sdk":
-            return await _chat(_text(message.content, "text"), tools)
+            return await _chat(_text(message.content, "text"), tools, repeats)
         case "task":
             return f"echo: {_text(message.content, 'prompt')}"
         case "webhook":
@@ -44,14 +50,19 @@ def _text(content: Mapping[str, object], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-async def _chat(text: str, tools: Toolbox) -> str:
+async def _chat(text: str, tools: Toolbox, repeats: Repeats) -> str:
     if not text.startswith("!"):
         return f"echo: {text}"
     name, _, arguments = text[1:].partition(" ")
     try:
-        return await tools.call(name, _arguments(arguments))
+        return await _call(name, _arguments(arguments), tools, repeats)
     except ToolError as error:
         return str(error)
+
+
+async def _call(name: str, arguments: Mapping[str, object], tools: Toolbox, repeats: Repeats) -> str:
+    done = repeats.find(name, arguments)
+    return f"done before: {name}, message {done.seq}" if done else await tools.call(name, arguments)
 
 
 def _arguments(text: str) -> Mapping[str, object]:

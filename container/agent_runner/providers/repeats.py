@@ -1,0 +1,52 @@
+"""Which tool calls of an interrupted turn were done: a provider without a memory must not repeat them."""
+
+from collections.abc import Mapping
+
+from attrs import define
+
+from agent_runner.records import Sent
+
+COPIED: Mapping[str, str] = {
+    "text": "text",
+    "emoji": "emoji",
+    "prompt": "prompt",
+    "recurrence": "recurrence",
+    "catch_up": "catchUp",
+    "timezone": "zone",
+    "task_id": "taskId",
+}
+"""Arguments that a row has word for word, and under which name."""
+
+
+@define(eq=False)
+class Repeats:
+    """What is left of what was sent; each row stands for one call, and is known by its words alone."""
+
+    _left: list[Sent]
+
+    def find(self, tool: str, arguments: Mapping[str, object]) -> Sent | None:
+        """The row that this call would write again, taken from what is left; None if there is none."""
+        for sent in self._left:
+            if _tool(sent.content) == tool and _fits(sent.content, arguments):
+                self._left.remove(sent)
+                return sent
+        return None
+
+
+def _tool(content: Mapping[str, object]) -> str:
+    match content:
+        case {"action": str(action)}:
+            return action
+        case {"operation": "edit"}:
+            return "edit_message"
+        case {"operation": "reaction"}:
+            return "add_reaction"
+        case {"files": _}:
+            return "send_file"
+        case _:
+            return "send_message"
+
+
+def _fits(content: Mapping[str, object], arguments: Mapping[str, object]) -> bool:
+    copied = ((COPIED[name], value) for name, value in arguments.items() if name in COPIED)
+    return all(content.get(key) == value for key, value in copied)
