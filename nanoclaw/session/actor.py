@@ -29,6 +29,7 @@ from nanoclaw.session.describe import describe
 from nanoclaw.session.keeper import Heartbeat, Keeper
 from nanoclaw.session.pending import Pending
 from nanoclaw.session.pruning import Pruner
+from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.reconciler import Reconciler
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.spec import runner_spec
@@ -241,6 +242,7 @@ def session_recipe(
                 await actor.follow_status()
                 await actor.replay_parked()
                 nursery.start_soon(reconciler.run)
+                nursery.start_soon(Pruner(services, paths, inbound, outbound).run, reconciler.wake)
                 nursery.start_soon(Pruner(services, paths, inbound, outbound).run, reconciler.wake)
                 yield actor
                 await _close(reconciler)

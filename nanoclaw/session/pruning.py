@@ -1,0 +1,93 @@
+"""A session's pruning: a child task of its actor, at birth and then once a day (contract 4).
+
+A session that sleeps is not woken for it: it does not grow, and is pruned when it lives again.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+import trio
+from attrs import define
+
+from nanoclaw.records import SessionPaths
+from nanoclaw.session.services import Services
+from nanoclaw.store import StoreError, UntrustedReader, Writer, pruning
+
+FIRST_S = 0.5
+"""After birth: the first moments belong to what the session was woken for."""
+INTERVAL_S = 86_400.0
+PAUSE_S = 0.05
+"""Between batches: messages that come are stored meanwhile."""
+
+_log = structlog.get_logger()
+
+
+@define(eq=False)
+class Pruner:
+    """Prunes one session's `inbound.db` and inbox."""
+
+    services: Services
+    paths: SessionPaths
+    inbound: Writer
+    outbound: UntrustedReader
+
+    async def run(self, pruned: Callable[[], None]) -> None:
+        """Prune from time to time, until cancelled; `pruned` is called after each time."""
+        await trio.sleep(FIRST_S)
+        while True:
+            await self.prune()
+            pruned()
+            await trio.sleep(INTERVAL_S)
+
+    async def prune(self) -> None:
+        """Prune once. What cannot be read or removed now is left for the next time."""
+        config = self.services.config
+        try:
+            if config.keep_messages_s:
+                await self._prune_deliveries(self._before(config.keep_messages_s))
+                await self._prune_messages(self._before(config.keep_messages_s))
+            ages = [age for age in (config.keep_files_s, config.keep_messages_s) if age]
+            if ages:  # a message takes its files along
+                await self._prune_files(self._before(min(ages)))
+        except (StoreError, OSError) as error:
+            _log.warning("session.not_pruned", reason=str(error))
+
+    def _before(self, age_s: float) -> float:
+        return self.services.clock.now().timestamp() - age_s
+
+    async def _prune_messages(self, before: float) -> None:
+        after: int | None = 0
+        while after is not None:
+            walked = await self.inbound.run(pruning.drop_messages, before, after)
+            after = walked.next
+            await self._pause("messages", len(walked.ids))
+
+    async def _prune_deliveries(self, before: float) -> None:
+        after: int | None = 0
+        while after is not None:
+            walked = await self.inbound.run(pruning.old_deliveries, before, after)
+            after = walked.next
+            gone = await self._gone(walked.ids) if walked.ids else []
+            if gone:
+                await self.inbound.run(pruning.drop_deliveries, gone)
+            await self._pause("deliveries", len(gone))
+
+    async def _gone(self, ids: Sequence[str]) -> list[str]:
+        """Those whose rows the runner has removed. A row that recurs stands before the slots of its keys."""
+        rows = {id_: id_.partition("@")[0] for id_ in ids}
+        left = await self.outbound.run(pruning.rows_left, list(rows.values()))
+        return [id_ for id_, row in rows.items() if row not in left]
+
+    async def _prune_files(self, before: float) -> None:
+        run, inbox = self.services.executor.run, self.paths.inbox
+        names = await run(partial(pruning.folders, inbox))
+        for start in range(0, len(names), pruning.BATCH):
+            batch = names[start : start + pruning.BATCH]
+            found = await self.inbound.run(pruning.done_with, before, batch)
+            await self._pause("files", await run(partial(pruning.remove_folders, inbox, found, before)))
+
+    async def _pause(self, what: str, count: int) -> None:
+        if count:
+            _log.debug("session.pruned", what=what, count=count)
+            await trio.sleep(PAUSE_S)
