@@ -1,6 +1,7 @@
 """The container runtime of simulations: the real runner's loop, as a task beside the host."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 
 import trio
@@ -27,17 +28,45 @@ START_S = 0.2
 class SimulatedRunner:
     """A runner that is a task."""
 
+    spec: RunnerSpec
     scope: trio.CancelScope = Factory(trio.CancelScope)
     killed: bool = False
+    abandoned: bool = False
+    """Whether its host died and no other one has adopted it yet."""
+    death: Death | None = None
+    gone: trio.Event = Factory(trio.Event)
 
     def stop(self) -> None:
-        """End it at its next checkpoint; what it had committed stays."""
-        self.scope.cancel()
+        """End it at its next checkpoint; what it had committed stays. Its dead host cannot."""
+        if not self.abandoned:
+            self.scope.cancel()
 
     def kill(self) -> None:
         """The same, but nobody asked for it: the host sees a death."""
         self.killed = True
         self.scope.cancel()
+
+    async def live(self, seams: RunnerSeams) -> None:
+        """Run the runner's own loop to its end."""
+        try:
+            with self.scope:
+                await run_runner(_config(self.spec), seams)
+        except (RunnerError, OSError) as error:
+            self.death = Death(orderly=False, reason=f"the runner failed: {error}")
+        else:
+            self.death = Death(orderly=not self.killed, reason="killed" if self.killed else "stopped")
+        finally:
+            self.gone.set()
+
+    async def until_gone(self) -> Death:
+        """How it ended; on cancellation it is stopped first, except by a host that died."""
+        try:
+            await self.gone.wait()
+        finally:
+            self.stop()
+            with trio.CancelScope(shield=not self.abandoned):
+                await self.gone.wait()
+        return self.death or Death(orderly=False, reason="it broke")
 
 
 @define(eq=False)
@@ -52,39 +81,73 @@ class SimulatedRuntime:
     name: str = "simulated"
     runners: dict[str, SimulatedRunner] = field(factory=dict, init=False)
     """The living ones, by session."""
+    _outside: trio.Nursery | None = field(default=None, init=False)
+    """Where runners live that outlive their host."""
+
+    @asynccontextmanager
+    async def outliving(self) -> AsyncIterator[None]:
+        """While open, runners that are started outlive a host that dies, as containers do."""
+        async with trio.open_nursery() as self._outside:
+            yield
+            self._outside.cancel_scope.cancel()
+        self._outside = None
+
+    def host_died(self) -> None:
+        """Called where a host dies, before its tasks are cancelled: its hands are off its runners.
+
+        Those that do not outlive it end with its tasks, as those of the process runtime do.
+        """
+        for runner in self.runners.values():
+            runner.abandoned = self._outside is not None
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        """Run a runner until it ends, is stopped or killed.
+        """Run a runner until it ends, is stopped or killed; one that outlived the last host is adopted.
 
         Raises:
             StartFailed: nobody has a provider of that name.
         """
         seams = self._seams(spec)
-        runner = self.runners[spec.session_id] = SimulatedRunner()
-        try:
-            await trio.sleep(START_S)
-            self.timeline.add("runner started", spec.session_id)
+        survivor = await self._adopted(spec)
+        async with trio.open_nursery() as nursery:
+            runner = survivor or await self._started(spec, seams, self._outside or nursery)
             task_status.started(runner)
-            return await self._live(spec, seams, runner)
-        finally:
-            del self.runners[spec.session_id]
+            return await runner.until_gone()
 
-    async def _live(self, spec: RunnerSpec, seams: RunnerSeams, runner: SimulatedRunner) -> Death:
+    async def _adopted(self, spec: RunnerSpec) -> SimulatedRunner | None:
+        """The session's runner without a host; one of another specification is stopped."""
+        runner = self.runners.get(spec.session_id)
+        if runner is None:
+            return None
+        runner.abandoned = False
+        if runner.spec == spec:
+            self.timeline.add("runner adopted", spec.session_id)
+            return runner
+        self.timeline.add("runner replaced", spec.session_id)
+        runner.stop()
+        await runner.gone.wait()
+        return None
+
+    async def _started(self, spec: RunnerSpec, seams: RunnerSeams, nursery: trio.Nursery) -> SimulatedRunner:
+        await trio.sleep(START_S)
+        runner = self.runners[spec.session_id] = SimulatedRunner(spec)
+        nursery.start_soon(self._live, runner, seams)
+        return runner
+
+    async def _live(self, runner: SimulatedRunner, seams: RunnerSeams) -> None:
+        id_ = runner.spec.session_id
+        self.timeline.add("runner started", id_)
         try:
-            with runner.scope:
-                await run_runner(_config(spec), seams)
-        except (RunnerError, OSError) as error:
-            death = Death(orderly=False, reason=f"the runner failed: {error}")
-        else:
-            death = Death(orderly=not runner.killed, reason="killed" if runner.killed else "stopped")
-        self.timeline.add("runner ended", spec.session_id, death.reason)
-        return death
+            await runner.live(seams)
+        finally:
+            del self.runners[id_]
+            self.timeline.add("runner ended", id_, runner.death and runner.death.reason)
 
     async def survivors(self) -> Sequence[str]:
-        """None: runners are tasks of their host's."""
-        return ()
+        """The sessions of the runners that a dead host left behind."""
+        await trio.lowlevel.checkpoint()
+        return [id_ for id_, runner in self.runners.items() if runner.abandoned]
 
     async def recover(self, spec: RunnerSpec) -> None:
         """Let the runner roll back its journal.

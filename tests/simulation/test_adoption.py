@@ -1,0 +1,196 @@
+"""A host dies, its runners go on, and the next host adopts them."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+from attrs import Factory, define, evolve
+
+from agent_runner.providers import Toolbox
+from agent_runner.records import Reply, Result, Turn
+from nanoclaw.containers import StartFailed
+from nanoclaw.session import open_conversations
+from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing.simulation import World, simulate
+from tests.host.homes import only_session, rows
+
+GUARD_S = 86_400.0
+IDLE_S = 120.0
+
+
+@define(eq=False)
+class Thinker:
+    """A provider that answers when it is let."""
+
+    name: str = "echo"
+    asked: trio.Event = Factory(trio.Event)
+    let: trio.Event = Factory(trio.Event)
+    turns: int = 0
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        del tools
+        self.turns += 1
+        self.asked.set()
+        await self.let.wait()
+        return Result(tuple(Reply("thought", message.id) for message in turn.messages))
+
+
+@define(eq=False)
+class Story:
+    """A world whose runners outlive their host, one chat in it, and an agent that thinks."""
+
+    world: World
+    thinker: Thinker
+    network: FakeChannel = Factory(FakeChannel)
+
+    async def first_life(self, until: Callable[[], Awaitable[object]], *, paused: bool = False) -> None:
+        """A life that is killed once `until` returns: nothing that its host does then has an effect."""
+        with trio.CancelScope() as life:
+            async with self.world.life(self.network) as host:
+                await wire(host, self.network.address())
+                await self.network.say("hello", event_id="1")
+                await until()
+                self.world.runtime.host_died()
+                if paused:
+                    [who] = await host.central.run(open_conversations)
+                    await host.admin.sessions.pause(who.session.id)
+                life.cancel()
+                await trio.sleep_forever()
+
+    async def answered(self) -> None:
+        self.thinker.let.set()
+        await self.network.wait_settled("1")
+
+
+def told(home: Path, scenario: Callable[[Story], Awaitable[None]]) -> list[str]:
+    """Run a scenario; what became of hosts and runners, in order."""
+    thinker = Thinker()
+
+    async def main(world: World) -> None:
+        with trio.fail_after(GUARD_S):
+            async with world.runtime.outliving():
+                await scenario(Story(world, thinker))
+
+    _, timeline = simulate(main, seed=1, home=home, providers={"echo": lambda: thinker})
+    events = [line.strip().split("  ")[1] for line in timeline.lines]
+    return [event for event in events if event.startswith(("host", "runner"))]
+
+
+def settled(home: Path) -> list[tuple[str, int]]:
+    return rows(only_session(home).inbound_db, "SELECT status, tries FROM messages_in")
+
+
+def test_a_message_in_the_hands_of_a_runner_that_outlived_its_host_is_answered_once_at_no_try(
+    tmp_path: Path,
+) -> None:
+    async def scenario(story: Story) -> None:
+        await story.first_life(story.thinker.asked.wait)
+        async with story.world.life(story.network):
+            await story.world.sleep(10)
+            await story.answered()
+        assert (len(story.network.sent), story.thinker.turns) == (1, 1)
+
+    events = told(tmp_path, scenario)
+    assert events == [
+        "host ready",
+        "runner started",
+        "host ready",
+        "runner adopted",
+        "runner ended",
+        "host ended",
+    ]
+    assert settled(tmp_path) == [("completed", 0)]
+
+
+def test_a_turn_that_ends_while_there_is_no_host_is_delivered_by_the_next_one(tmp_path: Path) -> None:
+    async def scenario(story: Story) -> None:
+        await story.first_life(story.thinker.asked.wait)
+        story.thinker.let.set()
+        await story.world.sleep(10)
+        async with story.world.life(story.network):
+            await story.answered()
+        assert (len(story.network.sent), story.thinker.turns) == (1, 1)
+
+    told(tmp_path, scenario)
+    assert settled(tmp_path) == [("completed", 0)]
+
+
+def test_a_runner_without_work_is_adopted_too_and_stopped_once_it_has_been_idle(tmp_path: Path) -> None:
+    async def scenario(story: Story) -> None:
+        await story.first_life(story.answered)
+        await story.world.sleep(3600)
+        async with story.world.life(story.network, runner_idle_s=IDLE_S) as host:
+            await story.world.sleep(IDLE_S - 10)
+            assert list(story.world.runtime.runners) == [node.name for node in host.sessions.nodes()]
+            await story.world.sleep(20)
+            assert not story.world.runtime.runners
+            assert not host.sessions.nodes()
+
+    assert told(tmp_path, scenario)[2:4] == ["host ready", "runner adopted"]
+
+
+def test_the_runner_of_a_session_that_may_not_run_is_stopped(tmp_path: Path) -> None:
+    async def scenario(story: Story) -> None:
+        await story.first_life(story.answered, paused=True)
+        async with story.world.life(story.network):
+            await story.world.sleep(10)
+            assert not story.world.runtime.runners
+
+    assert told(tmp_path, scenario)[2:5] == ["host ready", "runner adopted", "runner ended"]
+
+
+def test_a_runner_with_another_specification_is_replaced_and_its_message_costs_no_try(tmp_path: Path) -> None:
+    async def scenario(story: Story) -> None:
+        await story.first_life(story.thinker.asked.wait)
+        async with story.world.life(story.network, assistant_name="Other"):
+            await story.world.sleep(10)
+            await story.answered()
+        assert (len(story.network.sent), story.thinker.turns) == (1, 2)
+
+    assert told(tmp_path, scenario)[2:6] == [
+        "host ready",
+        "runner replaced",
+        "runner ended",
+        "runner started",
+    ]
+    assert settled(tmp_path) == [("completed", 0)]
+
+
+def test_an_adopted_runner_that_dies_costs_its_message_a_try(tmp_path: Path) -> None:
+    async def scenario(story: Story) -> None:
+        await story.first_life(story.thinker.asked.wait)
+        async with story.world.life(story.network):
+            await story.world.sleep(10)
+            story.world.kill_runner()
+            await story.answered()
+        assert (len(story.network.sent), story.thinker.turns) == (1, 2)
+
+    told(tmp_path, scenario)
+    assert settled(tmp_path) == [("completed", 1)]
+
+
+def test_where_the_engine_does_not_say_who_survived_a_runner_with_work_is_adopted_all_the_same(
+    tmp_path: Path,
+) -> None:
+    @define(eq=False)
+    class Mute:
+        """A runtime whose engine is not up when the host starts."""
+
+        runtime: object
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.runtime, name)
+
+        async def survivors(self) -> list[str]:
+            await trio.lowlevel.checkpoint()
+            raise StartFailed("the engine is not there")
+
+    async def scenario(story: Story) -> None:
+        await story.first_life(story.thinker.asked.wait)
+        world = evolve(story.world, runtime=Mute(story.world.runtime))  # type: ignore[arg-type]  # it is one
+        async with world.life(story.network):
+            await world.sleep(10)
+            await story.answered()
+        assert story.thinker.turns == 1
+
+    assert told(tmp_path, scenario)[2:4] == ["host ready", "runner adopted"]
