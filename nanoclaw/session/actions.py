@@ -200,7 +200,7 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
     )
     if stored is None:
         raise ActionRefused("there is a task with this taskId already")
-    return Done({"taskId": stored.id, "nextRun": to_text(start)}, opened=[stored])
+    return Done({"taskId": stored.id, "nextRun": to_text(start), "zone": zone}, opened=[stored])
 
 
 def _new_id(request: Request) -> str:
@@ -231,7 +231,9 @@ def _resume(connection: Connection, request: Request, site: Site) -> Done:
     followed = recurrence.drop_missed(connection, missed, site.now, site.zone)
     kept = [each.message for each in found if each not in missed]
     opened = [*kept, *(message for _, after in followed for message in after.opened)]
-    return Done({"taskId": found[-1].series_id, "nextRun": _next(opened)}, opened=opened)
+    return Done(
+        {"taskId": found[-1].series_id, "nextRun": _next(opened), "zone": found[-1].zone}, opened=opened
+    )
 
 
 def _next(opened: Sequence[OpenMessage]) -> str | None:
@@ -250,7 +252,11 @@ def _update(connection: Connection, request: Request, site: Site) -> Done:
     for each in late:
         tasks.change(connection, each, content=changed.content)
     due = changed.message.process_after
-    result = {"taskId": changed.series_id, "nextRun": to_text(due) if due else None}
+    result = {
+        "taskId": changed.series_id,
+        "nextRun": to_text(due) if due else None,
+        "zone": changed.zone or site.zone,
+    }
     return Done(result, opened=[] if changed.paused else [changed.message])
 
 

@@ -158,8 +158,9 @@ def _occurrence(row: Sequence[object]) -> Occurrence:
 
 
 def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
-    """Store a task, due at its slot; None if its id is taken."""
-    if connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (task.id,)).fetchone():
+    """Store a task, due at its slot; None if its id is taken, by a row or by a series."""
+    taken = "SELECT 1 FROM messages_in WHERE id = :id OR series_id = :id"
+    if connection.execute(taken, {"id": task.id}).fetchone():
         return None
     seq, address = next_seq(connection), task.address
     content = {"prompt": task.prompt} | ({} if task.script is None else {"script": task.script})

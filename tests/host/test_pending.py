@@ -115,4 +115,4 @@ def test_whoever_sleeps_until_next_due_is_wanted_then(rows: list[tuple[int, int 
 
 def test_acks_are_asked_for_the_oldest_thousand() -> None:
     open_ = pending(*[message(2 * n) for n in range(1, 1200)])
-    assert list(open_.ids()) == [f"in-{2 * n}" for n in range(1, 1001)]
+    assert list(open_.ids(NOW)) == [f"in-{2 * n}" for n in range(1, 1001)]

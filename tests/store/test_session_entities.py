@@ -90,10 +90,20 @@ def test_a_task_is_due_at_its_slot_and_begins_a_series(db: apsw.Connection) -> N
 
 
 def test_a_slot_of_a_series_is_stored_once(db: apsw.Connection) -> None:
-    tasks.insert(db, TASK)
+    stored = tasks.insert(db, TASK)
+    assert stored is not None
     assert tasks.insert(db, TASK) is None
-    assert tasks.insert(db, evolve(TASK, id="t-2", series_id="t-1")) is None
-    assert tasks.insert(db, evolve(TASK, id="t-2", series_id="t-1", slot=LATER + timedelta(days=1)))
+    [first] = tasks.named(db, "t-1")
+    assert tasks.slot_taken(db, "t-1", LATER)
+    with pytest.raises(apsw.ConstraintError, match="slot"):
+        tasks.repeat(db, first, "t-2", LATER, NOW, last=True)
+    tomorrow = LATER + timedelta(days=1)
+    assert not tasks.slot_taken(db, "t-1", tomorrow)
+    again = tasks.repeat(db, first, "t-2", tomorrow, NOW, last=True)
+    assert again == evolve(stored, id="t-2", seq=again.seq, process_after=tomorrow)
+    changed = {"id", "seq", "slot", "process_after"}
+    first_row, second_row = row(db, "t-1"), row(db, "t-2")
+    assert {key for key in first_row if first_row[key] != second_row[key]} == changed
 
 
 def test_a_task_may_have_no_place_and_no_script(db: apsw.Connection) -> None:
@@ -107,28 +117,23 @@ def test_a_task_may_have_no_place_and_no_script(db: apsw.Connection) -> None:
 def test_a_task_goes_by_its_series_and_by_the_id_of_any_occurrence(db: apsw.Connection, name: str) -> None:
     tasks.insert(db, TASK)
     messages_in.settle(db, "t-1", "completed")
-    tasks.insert(db, evolve(TASK, id="t-2", series_id="t-1", slot=LATER + timedelta(days=1)))
-    assert tasks.pause(db, name) == ["t-2"]
+    first = tasks.of_row(db, "t-1")
+    assert first is not None
+    tasks.repeat(db, first, "t-2", LATER + timedelta(days=1), NOW, last=True)
+    [open_] = tasks.named(db, name)
+    assert (open_.id, open_.series_id, open_.paused) == ("t-2", "t-1", False)
+    tasks.set_paused(db, [open_], paused=True)
     assert messages_in.open_messages(db) == []
-    assert [task.id for task in tasks.resume(db, name)] == ["t-2"]
-    assert tasks.resume(db, name) == []
-    assert tasks.cancel(db, name) == ["t-2"]
-    assert tasks.cancel(db, name) == []
+    assert [(each.id, each.paused) for each in tasks.named(db, name)] == [("t-2", True)]
+    tasks.end(db, [open_])
+    assert tasks.named(db, name) == []
     assert (row(db, "t-2")["status"], row(db, "t-2")["recurrence"]) == ("completed", None)
-
-
-def test_a_paused_task_can_be_cancelled_and_a_cancelled_one_does_not_come_back(db: apsw.Connection) -> None:
-    tasks.insert(db, TASK)
-    tasks.pause(db, "t-1")
-    assert tasks.cancel(db, "t-1") == ["t-1"]
-    assert tasks.resume(db, "t-1") == []
-    assert messages_in.open_messages(db) == []
 
 
 def test_what_is_no_task_is_left_alone(db: apsw.Connection) -> None:
     messages_in.insert(db, message("m-1"))
-    assert tasks.pause(db, "m-1") == []
-    assert tasks.cancel(db, "m-1") == []
+    assert tasks.named(db, "m-1") == []
+    assert tasks.of_row(db, "m-1") is None
     assert [one.id for one in messages_in.open_messages(db)] == ["m-1"]
 
 
@@ -136,8 +141,28 @@ def test_a_resumed_task_keeps_what_it_was(db: apsw.Connection) -> None:
     stored = tasks.insert(db, TASK)
     messages_in.postpone(db, "t-1", 2, LATER)
     assert stored is not None
-    tasks.pause(db, "t-1")
-    assert tasks.resume(db, "t-1") == [evolve(stored, tries=2)]
+    tasks.set_paused(db, tasks.named(db, "t-1"), paused=True)
+    [paused] = tasks.named(db, "t-1")
+    tasks.set_paused(db, [paused], paused=False)
+    assert messages_in.open_messages(db) == [evolve(stored, tries=2)] == [paused.message]
+
+
+def test_a_changed_task_is_due_at_its_new_slot(db: apsw.Connection) -> None:
+    tasks.insert(db, TASK)
+    [before] = tasks.named(db, "t-1")
+    changed = tasks.change(db, before, slot=NOW, recurrence=None, zone="Asia/Tokyo", catch_up="none")
+    assert tasks.named(db, "t-1") == [changed]
+    assert (changed.message.process_after, changed.content) == (NOW, before.content)
+
+
+def test_only_untried_late_occurrences_that_are_not_to_be_run_late_are_overdue(db: apsw.Connection) -> None:
+    for n, catch_up in enumerate(("none", "skip", "all", "none", "none")):
+        tasks.insert(db, evolve(TASK, id=f"t-{n}", catch_up=catch_up))
+    messages_in.postpone(db, "t-3", 1, NOW)
+    tasks.set_paused(db, tasks.named(db, "t-4"), paused=True)
+    assert [each.id for each in tasks.overdue(db, LATER + timedelta(seconds=1))] == ["t-0"]
+    assert tasks.overdue(db, LATER) == []
+    assert tasks.count_open(db) == 5
 
 
 # -- a model -------------------------------------------------------------------
@@ -167,23 +192,37 @@ class Inbound:
 
     def task(self) -> None:
         id_, slot = self._task_id(), self.random.randrange(4)
-        series = self.random.choice([None, "t0", "t1"])
-        new = NewTask(id_, NOW, "p", NOW + timedelta(days=slot), series_id=series)
-        stored = tasks.insert(self.db, new)
-        assert (stored and stored.seq) == self._inserted(id_, series or id_, slot)
+        stored = tasks.insert(self.db, NewTask(id_, NOW, "p", NOW + timedelta(days=slot)))
+        assert (stored and stored.seq) == self._inserted(id_, id_, slot)
+
+    def repeat(self) -> None:
+        id_, slot = self._task_id(), self.random.randrange(4)
+        before = tasks.of_row(self.db, self._task_id())
+        if before is None or id_ in self.rows:
+            return
+        moment, taken = NOW + timedelta(days=slot), (before.series_id, slot) in self._slots()
+        assert tasks.slot_taken(self.db, before.series_id, moment) == taken
+        if not taken:
+            stored = tasks.repeat(self.db, before, id_, moment, NOW, last=True)
+            assert stored.seq == self._inserted(id_, before.series_id, slot)
 
     def cancel(self) -> None:
         task = self._task_id()
-        assert tasks.cancel(self.db, task) == self._turned(task, {"pending", "paused"}, "completed")
+        found = tasks.named(self.db, task)
+        tasks.end(self.db, found)
+        assert sorted(each.id for each in found) == self._turned(task, {"pending", "paused"}, "completed")
 
     def pause(self) -> None:
         task = self._task_id()
-        assert tasks.pause(self.db, task) == self._turned(task, {"pending"}, "paused")
+        found = [each for each in tasks.named(self.db, task) if not each.paused]
+        tasks.set_paused(self.db, found, paused=True)
+        assert sorted(each.id for each in found) == self._turned(task, {"pending"}, "paused")
 
     def resume(self) -> None:
         task = self._task_id()
-        resumed = sorted(one.id for one in tasks.resume(self.db, task))
-        assert resumed == self._turned(task, {"paused"}, "pending")
+        found = [each for each in tasks.named(self.db, task) if each.paused]
+        tasks.set_paused(self.db, found, paused=False)
+        assert sorted(each.id for each in found) == self._turned(task, {"paused"}, "pending")
 
     def settle(self) -> None:
         id_ = self._message_id()
@@ -200,6 +239,9 @@ class Inbound:
         assert [(one.seq, one.id) for one in messages_in.open_messages(self.db)] == pending
         assert len({row.seq for row in self.rows.values()}) == len(self.rows)
 
+    def _slots(self) -> set[tuple[str | None, int | None]]:
+        return {(row.series, row.slot) for row in self.rows.values()}
+
     def _message_id(self) -> str:
         return f"m{self.random.randrange(12)}"
 
@@ -207,8 +249,7 @@ class Inbound:
         return f"t{self.random.randrange(6)}"
 
     def _inserted(self, id_: str, series: str | None, slot: int | None) -> int | None:
-        slots = {(row.series, row.slot) for row in self.rows.values()}
-        if id_ in self.rows or (series is not None and (series, slot) in slots):
+        if id_ in self.rows:
             return None
         self.largest = self.largest // 2 * 2 + 2
         self.rows[id_] = Row(self.largest, series, slot)
@@ -225,7 +266,7 @@ class Inbound:
 @pytest.mark.parametrize("seed", range(20))
 def test_any_sequence_of_messages_and_tasks_does_what_a_model_does(db: apsw.Connection, seed: int) -> None:
     session = Inbound(db, Random(seed))
-    steps = ["message", "task", "task", "cancel", "pause", "resume", "settle", "see"]
+    steps = ["message", "task", "repeat", "cancel", "pause", "resume", "settle", "see"]
     for step in session.random.choices(steps, k=150):
         getattr(session, step)()
         session.look()
