@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH ?=
+ROUNDS ?= 25
+SEED ?=
 ARGS ?=
 
-.PHONY: run test check bench docs format clean
+.PHONY: run test check bench soak docs format clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run ## a prompt where the agent answers
@@ -24,6 +26,9 @@ check: $(VENV)/.dev ## linters and type checkers
 
 bench: $(VENV)/.dev ## BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
 	@$(BIN)/python -m tests.bench $(BENCH) $(ARGS)
+
+soak: $(VENV)/.dev ## hosts and runners are killed at random, ROUNDS times; nothing is lost, nothing twice
+	@$(BIN)/python -m tests.soak --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 docs: $(VENV)/.dev ## the generated tables of docs/contract.md
 	$(BIN)/python -m tests.docs.contract --write

@@ -1,0 +1,273 @@
+"""What has to hold of a home, whatever died in it: small named checks, to which embedders may add their own.
+
+    assert violations(Evidence(data, accepted=ids)) == []
+
+A check reads and never writes. Those in `ALWAYS` may be asked of a living home as well; those in `AT_REST`
+only once everything is answered and settled.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import apsw
+from attrs import field, frozen
+
+from nanoclaw.records import Address, SessionPaths
+from nanoclaw.store.connections import open_readonly
+from nanoclaw.store.times import from_text
+
+BUSY_MS = 5000
+
+
+@frozen
+class Asked:
+    """One request to a channel: the key (`Outgoing.message_out_id`) of what it was to deliver, and where."""
+
+    key: str
+    address: Address
+
+
+@frozen
+class Evidence:
+    """A home, and what the world outside knows of it."""
+
+    data: Path
+    accepted: tuple[str, ...] = ()
+    """Ids (`InboundEvent.message_id`) of all that the host confirmed."""
+    asked: tuple[Asked, ...] = field(default=(), repr=False)
+    """All that channels were asked to deliver, in that order, over all lives of the host."""
+
+    def sessions(self) -> Sequence[SessionPaths]:
+        """Those that have files."""
+        return [SessionPaths(file.parents[1]) for file in sorted(self.data.glob("sessions/*/*/inbound/*.db"))]
+
+
+Invariant = Callable[[Evidence], Iterable[str]]
+"""Returns a sentence for each violation, with the name of the session or file."""
+
+
+def violations(evidence: Evidence, invariants: Iterable[Invariant] | None = None) -> list[str]:
+    """All sentences of the checks given (default: `ALWAYS` and `AT_REST`), each with its check's name."""
+    checks = (*ALWAYS, *AT_REST) if invariants is None else invariants
+    return [f"{check.__name__}: {found}" for check in checks for found in _asked_of(check, evidence)]
+
+
+def _asked_of(check: Invariant, evidence: Evidence) -> Iterator[str]:
+    try:
+        yield from check(evidence)
+    except apsw.Error as error:
+        yield f"a file cannot be read: {error!r}"
+
+
+def rows(file: Path, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+    """What a query finds in a database, which is opened for it and never written.
+
+    Raises:
+        apsw.Error: it cannot be read.
+    """
+    with closing(open_readonly(file)) as connection:
+        connection.set_busy_timeout(BUSY_MS)
+        return connection.execute(sql, values).fetchall()
+
+
+# -- files ---------------------------------------------------------------------
+
+
+def databases_are_intact(evidence: Evidence) -> Iterator[str]:
+    """SQLite's own check finds nothing in any database."""
+    files = [evidence.data / "v2.db"]
+    files += [file for paths in evidence.sessions() for file in (paths.inbound_db, paths.outbound_db)]
+    for file in files:
+        if file.exists() and (found := rows(file, "PRAGMA integrity_check")) != [("ok",)]:
+            yield f"{file}: {found[:3]}"
+
+
+# -- sequence numbers ----------------------------------------------------------
+
+
+def numbers_keep_their_parity_and_grow(evidence: Evidence) -> Iterator[str]:
+    """The host's are even, the runner's odd, so none is given twice; each is above those before it."""
+    for paths in evidence.sessions():
+        for file, table, odd in (
+            (paths.inbound_db, "messages_in", 0),
+            (paths.outbound_db, "messages_out", 1),
+        ):
+            given = [seq for (seq,) in _rows(file, f"SELECT seq FROM {table} ORDER BY rowid")]  # noqa: S608 -- ours
+            if wrong := [seq for seq in given if not isinstance(seq, int) or seq < 1 or seq % 2 != odd]:
+                yield f"{file}: {wrong[:3]} of the wrong parity"
+            elif any(before >= after for before, after in pairwise(given)):
+                yield f"{file}: the numbers do not grow: {given}"
+
+
+def marks_are_above_what_was_given(evidence: Evidence) -> Iterator[str]:
+    """No pruning can make either side give a number again."""
+    for paths in evidence.sessions():
+        for file, table in ((paths.inbound_db, "messages_in"), (paths.outbound_db, "messages_out")):
+            [(given,)] = _rows(file, f"SELECT max(seq) FROM {table}") or [(None,)]  # noqa: S608 -- ours
+            marks = _rows(file, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'seq'")
+            if given is not None and (not marks or marks[0][0] < given):
+                yield f"{file}: the mark is {marks}, below {given}"
+
+
+# -- messages ------------------------------------------------------------------
+
+
+def accepted_messages_are_stored(evidence: Evidence) -> Iterator[str]:
+    """What was confirmed is on disk: in a session, or parked for one."""
+    stored = {id_ for paths in evidence.sessions() for id_, _ in _statuses(paths)}
+    lost = [id_ for id_ in evidence.accepted if id_ not in stored]
+    if lost and not _rows(evidence.data / "v2.db", "SELECT 1 FROM parked_events"):
+        yield f"accepted, and nowhere: {', '.join(lost)}"
+
+
+def accepted_messages_have_an_outcome(evidence: Evidence) -> Iterator[str]:
+    """At rest nothing is pending."""
+    for paths in evidence.sessions():
+        for id_, status in _statuses(paths):
+            if id_ in evidence.accepted and status not in {"completed", "failed"}:
+                yield f"{paths.root.name}: {id_} is {status}"
+
+
+def no_message_is_answered_by_two_turns(evidence: Evidence) -> Iterator[str]:
+    """Final texts and acks are one transaction: a turn that is tried again has not answered."""
+    sql = """
+        SELECT in_reply_to, count(DISTINCT turn_id) AS turns FROM messages_out
+        WHERE in_reply_to IS NOT NULL GROUP BY in_reply_to HAVING turns > 1
+        """
+    for paths in evidence.sessions():
+        for id_, turns in _rows(paths.outbound_db, sql):
+            yield f"{paths.root.name}: {turns} turns answered {id_}"
+
+
+# -- the ledger ----------------------------------------------------------------
+
+
+def ledger_agrees_with_itself(evidence: Evidence) -> Iterator[str]:
+    """`delivered` and the final rows of `deliveries` are the same ones; nothing is delivered unattempted."""
+    sql = """
+        SELECT message_out_id, d.status, f.status, attempts
+        FROM deliveries d FULL JOIN delivered f USING (message_out_id)
+        WHERE (d.status IS 'final') <> (f.status IS NOT NULL) OR (f.status = 'delivered' AND attempts < 1)
+          OR coalesce(f.status, 'failed') NOT IN ('delivered', 'failed')
+        """
+    for paths in evidence.sessions():
+        for id_, status, outcome, attempts in _rows(paths.inbound_db, sql):
+            yield f"{paths.root.name}: {id_} is {status} after {attempts} attempts, its outcome {outcome}"
+
+
+def attempts_are_recorded_before_the_channel_is_asked(evidence: Evidence) -> Iterator[str]:
+    """A channel is never asked more often than the ledger says: nothing is sent twice unknown."""
+    asked = Counter(one.key for one in evidence.asked)
+    known = {id_: n for paths in evidence.sessions() for id_, n in _attempts(paths)}
+    for key, times in asked.items():
+        if times > known.get(key, 0):
+            yield f"{key} was asked for {times} times, and {known.get(key, 0)} attempts are recorded"
+
+
+def replies_are_final(evidence: Evidence) -> Iterator[str]:
+    """At rest every outbound row has its outcome in the ledger."""
+    for paths in evidence.sessions():
+        final = {id_ for (id_,) in _rows(paths.inbound_db, "SELECT message_out_id FROM delivered")}
+        later = "SELECT id FROM messages_out WHERE deliver_after IS NULL AND recurrence IS NULL"
+        for (id_,) in _rows(paths.outbound_db, later):
+            if id_ not in final:
+                yield f"{paths.root.name}: {id_} has no outcome"
+
+
+def replies_keep_their_order(evidence: Evidence) -> Iterator[str]:
+    """Each address first hears of a session's rows in the order of `seq`."""
+    first = {one.key: one.address for one in reversed(evidence.asked)}
+    order = {key: n for n, key in enumerate(dict.fromkeys(one.key for one in evidence.asked))}
+    for paths in evidence.sessions():
+        deferred = "SELECT id FROM messages_out WHERE deliver_after IS NOT NULL"
+        free = {id_ for (id_,) in _rows(paths.outbound_db, deferred)}
+        ledger = _rows(paths.inbound_db, "SELECT message_out_id, seq FROM deliveries ORDER BY seq, rowid")
+        latest: dict[Address, tuple[int, int, str]] = {}
+        for key, seq in ledger:
+            if key not in first or key in free or "@" in key:
+                continue
+            before = latest.get(first[key])
+            if before and before[0] > order[key] and before[1] < seq:
+                yield f"{paths.root.name}: {key} ({seq}) came before {before[2]} ({before[1]})"
+            latest[first[key]] = (order[key], seq, key)
+
+
+# -- tasks ---------------------------------------------------------------------
+
+
+def slots_are_unique(evidence: Evidence) -> Iterator[str]:
+    """No slot of a series has two rows."""
+    sql = """
+        SELECT series_id, slot, count(*) AS n FROM messages_in
+        WHERE series_id IS NOT NULL AND slot IS NOT NULL GROUP BY series_id, slot HAVING n > 1
+        """
+    for paths in evidence.sessions():
+        for series, slot, n in _rows(paths.inbound_db, sql):
+            yield f"{paths.root.name}: {series} has {n} rows for {slot}"
+
+
+def series_go_on_or_have_ended(evidence: Evidence) -> Iterator[str]:
+    """The end of an occurrence and its successor are one transaction: one open row carries the recurrence."""
+    sql = """
+        SELECT series_id, count(*) FILTER (WHERE recurrence IS NOT NULL) AS carriers,
+          count(*) FILTER (WHERE recurrence IS NOT NULL AND status NOT IN ('pending', 'paused')) AS ended,
+          max(slot) FILTER (WHERE recurrence IS NOT NULL) < max(slot) AS behind
+        FROM messages_in WHERE kind = 'task' GROUP BY series_id HAVING carriers > 1 OR ended OR behind
+        """
+    for paths in evidence.sessions():
+        for series, carriers, ended, behind in _rows(paths.inbound_db, sql):
+            yield f"{paths.root.name}: {series}: {carriers} rows recur, {ended} ended, behind: {bool(behind)}"
+
+
+def occurrences_of_every_are_whole_periods_apart(evidence: Evidence) -> Iterator[str]:
+    """The next slot is computed from the slot, not from when it ran."""
+    sql = """
+        SELECT series_id, slot, recurrence FROM messages_in
+        WHERE kind = 'task' AND slot IS NOT NULL ORDER BY slot
+        """
+    for paths in evidence.sessions():
+        found = _rows(paths.inbound_db, sql)
+        periods = {series: every for series, _, every in found if every and every.startswith("@every ")}
+        for series, every in periods.items():
+            slots = [from_text(slot) for owner, slot, _ in found if owner == series]
+            period = timedelta(seconds=float(every.split()[1]))
+            if any((later - slots[0]) % period for later in slots):
+                yield f"{paths.root.name}: {series}, {every}: {[slot.isoformat() for slot in slots]}"
+
+
+def _rows(file: Path, sql: str) -> list[tuple[Any, ...]]:
+    """As `rows`; nothing where the file is missing or was never finished."""
+    if not file.exists() or not rows(file, "SELECT 1 FROM sqlite_schema"):
+        return []
+    return rows(file, sql)
+
+
+def _statuses(paths: SessionPaths) -> list[tuple[Any, ...]]:
+    return _rows(paths.inbound_db, "SELECT id, status FROM messages_in")
+
+
+def _attempts(paths: SessionPaths) -> list[tuple[Any, ...]]:
+    return _rows(paths.inbound_db, "SELECT message_out_id, attempts FROM deliveries")
+
+
+ALWAYS: tuple[Invariant, ...] = (
+    databases_are_intact,
+    numbers_keep_their_parity_and_grow,
+    marks_are_above_what_was_given,
+    accepted_messages_are_stored,
+    no_message_is_answered_by_two_turns,
+    ledger_agrees_with_itself,
+    attempts_are_recorded_before_the_channel_is_asked,
+    slots_are_unique,
+    series_go_on_or_have_ended,
+)
+AT_REST: tuple[Invariant, ...] = (
+    accepted_messages_have_an_outcome,
+    replies_are_final,
+    replies_keep_their_order,
+)

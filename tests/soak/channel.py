@@ -1,0 +1,124 @@
+"""The host's channel to the network: one connection for each half, each for one life of the host."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import trio
+from attrs import Factory, define
+
+from nanoclaw.channels.protocol import Outcome, Repeat, Sender
+from nanoclaw.records import (
+    Address,
+    ChatMessage,
+    InboundEvent,
+    Intake,
+    NotAccepted,
+    Outgoing,
+    Receipt,
+    TextContent,
+)
+from tests.soak.talk import Talk
+
+CHANNEL = "soak"
+ANSWER_S = 0.3
+"""A network that has not answered by then leaves the outcome unknown."""
+OFFER_AGAIN_S = 0.05
+
+Wanted = Literal["rest", "finish"]
+
+
+def event(chat: str, event_id: str, text: str) -> InboundEvent:
+    """A message as the network offers it."""
+    return InboundEvent(
+        Address(CHANNEL, chat), event_id, ChatMessage(event_id, text, "User", f"{CHANNEL}:user")
+    )
+
+
+@define(eq=False)
+class SoakChannel:
+    """`rest` returns when nothing is open (`finish`: no task either); `on_delivery` is called at each."""
+
+    socket: Path
+    repeat: Repeat
+    rest: Callable[[Wanted], Awaitable[None]]
+    on_delivery: Callable[[], None]
+    channel_type: str = CHANNEL
+    finished: trio.Event = Factory(trio.Event)
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        async with await trio.open_unix_socket(self.socket) as stream, trio.open_nursery() as nursery:
+            sender = _Sender(Talk(stream), self.on_delivery)
+            await sender.talk.say(**{"i am": "sender"})
+            nursery.start_soon(sender.listen)
+            yield sender
+            nursery.cancel_scope.cancel()
+
+    async def receive(self, intake: Intake, /) -> None:
+        async with await trio.open_unix_socket(self.socket) as stream, trio.open_nursery() as nursery:
+            talk = Talk(stream)
+            await talk.say(**{"i am": "receiver"})
+            chats: dict[str, trio.MemorySendChannel[dict[str, Any]]] = {}
+            async for heard in talk.hear():
+                match heard:
+                    case {"say": _, "chat": chat}:
+                        if chat not in chats:
+                            chats[chat], waiting = trio.open_memory_channel[dict[str, Any]](1000)
+                            nursery.start_soon(_chat, talk, intake, waiting)
+                        chats[chat].send_nowait(heard)
+                    case {"ask": what, "number": number}:
+                        nursery.start_soon(self._ask, talk, what, number)
+
+    async def _ask(self, talk: Talk, what: Wanted, number: int) -> None:
+        await self.rest(what)
+        await talk.say(rested=number)
+        if what == "finish":
+            self.finished.set()
+
+
+async def _chat(talk: Talk, intake: Intake, waiting: trio.MemoryReceiveChannel[dict[str, Any]]) -> None:
+    """Offer what is said in one chat, in order; confirm what is on disk."""
+    async for heard in waiting:
+        while True:
+            try:
+                await intake.offer(event(heard["chat"], heard["say"], heard["text"]))
+                break
+            except NotAccepted:
+                await trio.sleep(OFFER_AGAIN_S)
+        await talk.say(confirmed=heard["say"])
+
+
+@define(eq=False)
+class _Sender:
+    talk: Talk
+    on_delivery: Callable[[], None]
+    waiting: dict[str, trio.Event] = Factory(dict)
+
+    async def listen(self) -> None:
+        async for heard in self.talk.hear():
+            if heard["receipt"] in self.waiting:
+                self.waiting[heard["receipt"]].set()
+
+    async def deliver(self, outgoing: Outgoing, /) -> Receipt:
+        assert isinstance(outgoing.content, TextContent)
+        key = outgoing.message_out_id
+        answered = self.waiting[key] = trio.Event()
+        self.on_delivery()
+        await self.talk.say(
+            deliver=key,
+            chat=outgoing.address.platform_id,
+            text=outgoing.content.text,
+            answers=outgoing.in_reply_to,
+        )
+        try:
+            with trio.fail_after(ANSWER_S):  # the host's own limit is a minute
+                await answered.wait()
+        finally:
+            del self.waiting[key]
+        return Receipt(f"soak-{key}")
+
+    async def typing(self, address: Address, /) -> None: ...
+
+    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome, /) -> None: ...

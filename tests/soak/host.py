@@ -1,0 +1,167 @@
+"""One life of the host, as a process of its own: real threads, real runners, the channel to the network.
+
+It ends when the network asks it to finish and nothing is open any more, unless it is killed before.
+"""
+
+import os
+import signal
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import apsw
+import trio
+from attrs import Factory, define, field
+
+from nanoclaw.containers import Runner, RunnerSpec
+from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
+from nanoclaw.containers.protocol import Death
+from nanoclaw.host import Seams, open_host
+from nanoclaw.logs import configure_logging
+from nanoclaw.records import Address
+from nanoclaw.store.connections import open_readonly
+from nanoclaw.testing.channel import wire
+from tests.host.homes import config
+from tests.host.life import KillingExecutor
+from tests.soak.channel import CHANNEL, SoakChannel, Wanted
+from tests.soak.places import Places
+from tests.soak.plan import CHATS, Plan, RunnerKill
+
+BASE_S = 0.05
+BACKOFF_S = (BASE_S,) * 8
+
+
+def live(places: Places, plan: Plan, life: int) -> None:
+    """The program. `plan.host_kills[life]` is its end, where there is one."""
+    log = os.open(places.host_log(life), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 2)
+    configure_logging("info", human=False)
+    trio.run(_live, places, plan, life)
+
+
+def prepare(home: Path) -> None:
+    """Make a home in which all chats are wired and nobody has spoken."""
+    configure_logging("error", human=False)
+    trio.run(_prepare, home)
+
+
+async def _prepare(home: Path) -> None:
+    async with open_host(config(home)) as host:
+        for chat in CHATS:
+            await wire(host, Address(CHANNEL, chat))
+
+
+async def _live(places: Places, plan: Plan, life: int) -> None:
+    executor, runtime = KillingExecutor(_commit(plan, life)), Hunted(places, plan)
+    channel = SoakChannel(
+        places.socket, plan.repeat, partial(_rest, places.home, executor), runtime.delivery_begun
+    )
+    settings = config(places.home, retry_base_s=BASE_S, runner_backoff_s=BASE_S, delivery_backoff_s=BACKOFF_S)
+    async with open_host(settings, channels=[channel], seams=Seams(executor=executor, runtime=runtime)):
+        await channel.finished.wait()
+
+
+def _commit(plan: Plan, life: int) -> str:
+    """The commit at which the process kills itself, as `KillingExecutor` is told."""
+    kill = plan.host_kills[life] if life < len(plan.host_kills) else None
+    return "never" if kill is None or kill.how == "time" else f"{kill.how}:{kill.n:.0f}"
+
+
+# -- rest ----------------------------------------------------------------------
+
+
+async def _rest(home: Path, executor: KillingExecutor, wanted: Wanted) -> None:
+    """Return when nothing is open but tasks (`finish`: tasks neither)."""
+    while True:
+        committed = executor.committed
+        if not await trio.to_thread.run_sync(open_work, home, wanted):
+            break
+        await committed.wait()
+
+
+def open_work(home: Path, wanted: Wanted) -> list[tuple[str, int, int]]:
+    """Messages and deliveries that are not done with, by session."""
+    files = sorted(home.glob("data/sessions/*/*/inbound/inbound.db"))
+    found = [(file.parents[1].name, *_open_in(file, wanted)) for file in files]
+    return [one for one in found if any(one[1:])]
+
+
+def _open_in(file: Path, wanted: Wanted) -> tuple[int, int]:
+    which = "" if wanted == "finish" else " AND kind <> 'task'"
+    with closing(open_readonly(file)) as connection:
+        connection.set_busy_timeout(5000)
+        try:
+            return (
+                _count(connection, f"messages_in WHERE status IN ('pending', 'paused'){which}"),
+                _count(connection, "deliveries WHERE status <> 'final'"),
+            )
+        except apsw.SQLError:  # its schema is still to come
+            return 0, 0
+
+
+def _count(connection: apsw.Connection, what: str) -> int:
+    return int(str(connection.execute(f"SELECT count(*) FROM {what}").get))  # noqa: S608 -- ours
+
+
+# -- runners -------------------------------------------------------------------
+
+
+@define(eq=False)
+class Hunted:
+    """The process runtime, some of whose runners are killed as the plan has it, whichever host lives."""
+
+    places: Places
+    plan: Plan
+    runtime: ProcessRuntime = field(factory=ProcessRuntime)
+    name: str = "hunted"
+    _living: dict[int, trio.Process] = Factory(dict)
+    _deliveries: int = 0
+    _left: list[RunnerKill] = field(init=False)
+    _random: Random = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        done = len(self.places.kills.read("runner"))
+        self._left = list(self.plan.runner_kills[done:])
+        self._random = Random(f"runners {self.plan.seed} {done}")
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        hunted, outer = self, task_status
+        async with trio.open_nursery() as nursery:
+
+            class Status(trio.TaskStatus[Runner]):
+                def started(self, value: Runner) -> None:
+                    assert isinstance(value, ProcessRunner)
+                    hunted._living[value.process.pid] = value.process
+                    nursery.start_soon(hunted._hunt, value.process)
+                    outer.started(value)
+
+            death = await self.runtime.run(spec, task_status=Status())
+            nursery.cancel_scope.cancel()
+        return death
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        await self.runtime.recover(spec)
+
+    def delivery_begun(self) -> None:
+        """A delivery is about to be made: the moment of those who are to be killed at one."""
+        self._deliveries += 1
+        if self._left and self._left[0].how == "delivery" and self._left[0].n <= self._deliveries:
+            living = [process for process in self._living.values() if process.returncode is None]
+            if living:
+                self._kill(self._random.choice(living))
+
+    async def _hunt(self, process: trio.Process) -> None:
+        if self._left and self._left[0].how == "time":
+            kill = self._left[0]
+            await trio.sleep(kill.n)
+            if self._left and self._left[0] is kill:
+                self._kill(process)
+
+    def _kill(self, process: trio.Process) -> None:
+        if process.returncode is None:
+            kill = self._left.pop(0)
+            self.places.kills.note("runner", how=kill.how, n=kill.n, pid=process.pid)
+            os.kill(process.pid, signal.SIGKILL)

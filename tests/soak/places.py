@@ -1,0 +1,37 @@
+"""Where things are in the folder of a round."""
+
+from pathlib import Path
+
+from attrs import frozen
+
+from tests.soak.journal import Journal
+
+
+@frozen
+class Places:
+    """One round's folder."""
+
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def socket(self) -> Path:
+        """Where the network listens."""
+        return self.folder / "network.sock"
+
+    @property
+    def network(self) -> Journal:
+        """The network's own log."""
+        return Journal(self.folder / "network.log")
+
+    @property
+    def kills(self) -> Journal:
+        """Who was killed."""
+        return Journal(self.folder / "kills.log")
+
+    def host_log(self, life: int) -> Path:
+        """What a life of the host said, with its runners."""
+        return self.folder / f"host-{life}.log"

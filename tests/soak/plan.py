@@ -1,0 +1,84 @@
+"""What a round is to be: all of it follows from its seed."""
+
+from random import Random
+from typing import Literal
+
+from attrs import frozen
+
+from nanoclaw.channels.protocol import Repeat
+
+CHATS = ("ann", "bob", "club")
+LOAD_S = 0.9
+"""Users write within this time of a round's beginning."""
+
+Kind = Literal["plain", "mid", "once", "every"]
+"""What a message makes the agent do: answer; send something before the answer; schedule."""
+
+
+@frozen
+class Saying:
+    """What a user writes, and when (seconds from the beginning)."""
+
+    at: float
+    chat: str
+    event_id: str
+    kind: Kind
+
+
+@frozen
+class HostKill:
+    """How one life of the host ends: so long after its start, or `before` or `after` its n-th commit."""
+
+    how: Literal["time", "before", "after"]
+    n: float
+
+
+@frozen
+class RunnerKill:
+    """How a runner ends: so long after a start, or once the host has begun the n-th delivery of its life."""
+
+    how: Literal["time", "delivery"]
+    n: float
+
+
+@frozen
+class Plan:
+    """A round."""
+
+    seed: int
+    repeat: Repeat
+    sayings: tuple[Saying, ...]
+    host_kills: tuple[HostKill, ...]
+    runner_kills: tuple[RunnerKill, ...]
+
+
+def plan(seed: int, repeat: Repeat, *, tasks: bool) -> Plan:
+    """The round of a seed."""
+    random = Random(seed)
+    kinds: tuple[Kind, ...] = ("plain", "mid", "once", "every") if tasks else ("plain", "mid")
+    weights = (5, 4, 1.5, 1)[: len(kinds)]
+    sayings = [
+        Saying(
+            random.uniform(0, LOAD_S), random.choice(CHATS), f"event-{n}", random.choices(kinds, weights)[0]
+        )
+        for n in range(random.randint(10, 24))
+    ]
+    return Plan(
+        seed,
+        repeat,
+        tuple(sorted(sayings, key=lambda saying: saying.at)),
+        tuple(_host_kill(random) for _ in range(random.randint(1, 3))),
+        tuple(_runner_kill(random) for _ in range(random.randint(1, 4))),
+    )
+
+
+def _host_kill(random: Random) -> HostKill:
+    if random.random() < 0.4:
+        return HostKill("time", random.uniform(0.05, 0.8))
+    return HostKill(random.choice(("before", "after")), random.randint(1, 50))
+
+
+def _runner_kill(random: Random) -> RunnerKill:
+    if random.random() < 0.5:
+        return RunnerKill("time", random.uniform(0.1, 0.7))
+    return RunnerKill("delivery", random.randint(1, 8))

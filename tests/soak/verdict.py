@@ -1,0 +1,170 @@
+"""What a round came to: its counts, and every sentence that says what should not be."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from nanoclaw.records import Address
+from nanoclaw.testing.invariants import (
+    ALWAYS,
+    AT_REST,
+    Asked,
+    Evidence,
+    occurrences_of_every_are_whole_periods_apart,
+    rows,
+    violations,
+)
+from tests.soak.channel import CHANNEL, event
+from tests.soak.places import Places
+from tests.soak.plan import Plan
+
+CHECKS = (*ALWAYS, *AT_REST, occurrences_of_every_are_whole_periods_apart)
+UNSURE = "unknown whether it was sent%"
+
+
+@frozen
+class Verdict:
+    """Of one round, or of many."""
+
+    counts: Mapping[str, int]
+    violations: tuple[str, ...] = ()
+
+    def __add__(self, other: "Verdict") -> "Verdict":
+        """Both together."""
+        names = {**self.counts, **other.counts}
+        counts = {name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in names}
+        return Verdict(counts, self.violations + other.violations)
+
+
+def judge(places: Places, plan: Plan) -> Verdict:
+    """Look at what a settled round has left."""
+    world = _World(places, plan)
+    return Verdict(dict(world.counts()), (*violations(world.evidence, CHECKS), *world.complaints()))
+
+
+@frozen
+class _World:
+    """What network and files say of a round."""
+
+    places: Places
+    plan: Plan
+    log: list[dict[str, Any]] = field(init=False, repr=False)
+    evidence: Evidence = field(init=False, repr=False)
+
+    @log.default
+    def _read_log(self) -> list[dict[str, Any]]:
+        return self.places.network.read()
+
+    @evidence.default
+    def _find_evidence(self) -> Evidence:
+        asked = [Asked(one["key"], Address(CHANNEL, one["chat"])) for one in self.of("asked")]
+        confirmed = [event(one["chat"], one["event_id"], "").message_id for one in self.of("confirmed")]
+        return Evidence(self.places.home / "data", tuple(confirmed), tuple(asked))
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """Lines of the network's log."""
+        return [line for line in self.log if line["event"] == name]
+
+    def inbound(self, sql: str) -> list[tuple[Any, ...]]:
+        """What all sessions' inbound files have, together."""
+        return [row for paths in self.evidence.sessions() for row in rows(paths.inbound_db, sql)]
+
+    def outbound(self, sql: str) -> list[tuple[Any, ...]]:
+        """Likewise, of the outbound files."""
+        return [row for paths in self.evidence.sessions() for row in rows(paths.outbound_db, sql)]
+
+    # -- counts
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """What the table shows."""
+        kills = self.places.kills
+        yield "rounds", 1
+        yield "kills of hosts", len(kills.read("host"))
+        yield "kills of runners", len(kills.read("runner"))
+        yield "messages accepted", len(self.evidence.accepted)
+        yield "messages answered", len(self.answers())
+        yield "answers the network has twice", sum(self.copies()[key] > 1 for key in self.answer_keys())
+        sent = Counter(text for key, text in self.texts().items() if text.startswith("mid "))
+        yield "sent in mid-turn", len(sent)
+        yield "  of these again by a later try", sum(n - 1 for n in sent.values())
+        yield "  of these twice in the network", sum(self.copies()[key] > 1 for key in self.keys_of("mid "))
+        yield "tasks", len(self.inbound("SELECT DISTINCT series_id FROM messages_in WHERE kind = 'task'"))
+        yield "occurrences", len(self.inbound("SELECT 1 FROM messages_in WHERE kind = 'task'"))
+        yield "attempts of unknown outcome", sum(n - 1 for _, n in self.attempts() if n > 1)
+        yield "replies given up as unknown", len(self.given_up())
+
+    def texts(self) -> dict[str, str]:
+        """What the host asked the network to deliver, by key."""
+        return {one["key"]: one["text"] for one in self.of("asked")}
+
+    def keys_of(self, beginning: str) -> list[str]:
+        return [key for key, text in self.texts().items() if text.startswith(beginning)]
+
+    def answers(self) -> dict[str, set[str]]:
+        """The keys of final replies that the network has, by the event they answer."""
+        found: dict[str, set[str]] = {}
+        for one in self.of("has"):
+            if one["answers"]:
+                found.setdefault(one["answers"], set()).add(one["key"])
+        return found
+
+    def answer_keys(self) -> set[str]:
+        return {key for keys in self.answers().values() for key in keys}
+
+    def copies(self) -> Counter[str]:
+        """How often the network has a message."""
+        return Counter(one["key"] for one in self.of("has"))
+
+    def attempts(self) -> list[tuple[str, int]]:
+        return [(key, n) for key, n in self.inbound("SELECT message_out_id, attempts FROM deliveries")]
+
+    def given_up(self) -> set[str]:
+        """Keys of replies whose fate is not known, by the ledger's word."""
+        sql = f"SELECT message_out_id FROM deliveries WHERE status = 'final' AND error LIKE '{UNSURE}'"  # noqa: S608 -- ours
+        return {key for (key,) in self.inbound(sql)}
+
+    # -- what this channel adds to the invariants
+
+    def complaints(self) -> Iterator[str]:
+        """What should not be."""
+        yield from self._unanswered()
+        yield from self._answered_twice()
+        yield from self._undelivered()
+
+    def _unanswered(self) -> Iterator[str]:
+        """Every accepted message has its answer in the network, or the ledger owns up to not knowing."""
+        unsure = self.given_up()
+        written: dict[str, set[str]] = {}
+        for key, answers in self.outbound(
+            "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
+        ):
+            written.setdefault(answers, set()).add(key)
+        for one in self.of("confirmed"):
+            keys = written.get(event(one["chat"], one["event_id"], "").message_id, set())
+            if len(keys) != 1:
+                yield f"{one['event_id']} has {len(keys)} answers in outbound.db"
+            elif one["event_id"] not in self.answers() and not keys & unsure:
+                yield f"{one['event_id']} was accepted and is not answered"
+
+    def _answered_twice(self) -> Iterator[str]:
+        for event_id, keys in self.answers().items():
+            if len(keys) > 1:
+                yield f"{event_id} is answered {len(keys)} times: {sorted(keys)}"
+        attempts = dict(self.attempts())
+        for key, n in self.copies().items():
+            if n > 1 and (self.plan.repeat == "idempotent" or n > attempts.get(key, 0)):
+                yield f"the network has {key} {n} times; attempts recorded: {attempts.get(key, 0)}"
+
+    def _undelivered(self) -> Iterator[str]:
+        """Nothing fails here but what nobody can know."""
+        failed = """
+            SELECT message_out_id, error FROM deliveries JOIN delivered f USING (message_out_id)
+            WHERE f.status = 'failed'
+            """
+        for key, error in self.inbound(failed):
+            if key not in self.given_up():
+                yield f"{key} failed: {error}"
+        for id_, status in self.inbound("SELECT id, status FROM messages_in WHERE status <> 'completed'"):
+            yield f"{id_} is {status}"
