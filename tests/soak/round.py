@@ -95,6 +95,6 @@ async def _listening(socket: Path) -> None:
     with trio.fail_after(ROUND_S):
         while True:
             with suppress(OSError):
-                (await trio.open_unix_socket(socket)).socket.close()
+                await (await trio.open_unix_socket(socket)).aclose()
                 return
             await trio.sleep(0.002)

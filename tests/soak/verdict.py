@@ -17,6 +17,7 @@ from nanoclaw.testing.invariants import (
     violations,
 )
 from tests.soak.channel import CHANNEL, event
+from tests.soak.journal import Journal
 from tests.soak.places import Places
 from tests.soak.plan import Plan
 
@@ -40,7 +41,7 @@ class Verdict:
 
 def judge(places: Places, plan: Plan) -> Verdict:
     """Look at what a settled round has left."""
-    world = _World(places, plan)
+    world = _World.of_round(places, plan)
     return Verdict(dict(world.counts()), (*violations(world.evidence, CHECKS), *world.complaints()))
 
 
@@ -48,24 +49,23 @@ def judge(places: Places, plan: Plan) -> Verdict:
 class _World:
     """What network and files say of a round."""
 
-    places: Places
     plan: Plan
-    log: list[dict[str, Any]] = field(init=False, repr=False)
-    evidence: Evidence = field(init=False, repr=False)
+    kills: Journal
+    log: list[dict[str, Any]] = field(repr=False)
+    """The network's."""
+    evidence: Evidence = field(repr=False)
 
-    @log.default
-    def _read_log(self) -> list[dict[str, Any]]:
-        return self.places.network.read()
-
-    @evidence.default
-    def _find_evidence(self) -> Evidence:
-        asked = [Asked(one["key"], Address(CHANNEL, one["chat"])) for one in self.of("asked")]
-        confirmed = [event(one["chat"], one["event_id"], "").message_id for one in self.of("confirmed")]
-        return Evidence(self.places.home / "data", tuple(confirmed), tuple(asked))
+    @classmethod
+    def of_round(cls, places: Places, plan: Plan) -> "_World":
+        log = places.network.read()
+        asked = [Asked(one["key"], Address(CHANNEL, one["chat"])) for one in _of(log, "asked")]
+        confirmed = [event(one["chat"], one["event_id"], "").message_id for one in _of(log, "confirmed")]
+        evidence = Evidence(places.home / "data", tuple(confirmed), tuple(asked))
+        return cls(plan, places.kills, log, evidence)
 
     def of(self, name: str) -> list[dict[str, Any]]:
         """Lines of the network's log."""
-        return [line for line in self.log if line["event"] == name]
+        return _of(self.log, name)
 
     def inbound(self, sql: str) -> list[tuple[Any, ...]]:
         """What all sessions' inbound files have, together."""
@@ -79,10 +79,9 @@ class _World:
 
     def counts(self) -> Iterator[tuple[str, int]]:
         """What the table shows."""
-        kills = self.places.kills
         yield "rounds", 1
-        yield "kills of hosts", len(kills.read("host"))
-        yield "kills of runners", len(kills.read("runner"))
+        yield "kills of hosts", len(self.kills.read("host"))
+        yield "kills of runners", len(self.kills.read("runner"))
         yield "messages accepted", len(self.evidence.accepted)
         yield "messages answered", len(self.answers())
         yield "answers the network has twice", sum(self.copies()[key] > 1 for key in self.answer_keys())
@@ -168,3 +167,7 @@ class _World:
                 yield f"{key} failed: {error}"
         for id_, status in self.inbound("SELECT id, status FROM messages_in WHERE status <> 'completed'"):
             yield f"{id_} is {status}"
+
+
+def _of(log: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [line for line in log if line["event"] == name]
