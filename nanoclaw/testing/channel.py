@@ -9,7 +9,7 @@
 Nothing here polls, and nothing waits but for what its caller waits for.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from typing import Literal
@@ -106,6 +106,8 @@ class FakeChannel:
     """How often the sending half was opened, or tried to be."""
     unreachable: int = field(default=0, init=False)
     """So many further connections fail."""
+    on_delivery: Callable[[Outgoing, Receipt], None] | None = field(default=None, init=False)
+    """Told of each message that the network took."""
     hints_hang: bool = field(default=False, init=False)
     """Whether the network never answers to typing and settled."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
@@ -263,8 +265,11 @@ class FakeChannel:
         if outgoing.message_out_id in known:
             return Receipt(f"{self.channel_type}-{known.index(outgoing.message_out_id) + 1}")
         self.sent.append(outgoing)
+        receipt = Receipt(f"{self.channel_type}-{len(self.sent)}")
+        if self.on_delivery is not None:
+            self.on_delivery(outgoing, receipt)
         self.change()
-        return Receipt(f"{self.channel_type}-{len(self.sent)}")
+        return receipt
 
     async def _receiving(self) -> _Reception:
         while self._reception is None:

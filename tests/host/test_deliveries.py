@@ -10,7 +10,6 @@ from typing import Any
 
 import apsw
 import trio
-from attrs import evolve
 
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import Address, SessionPaths
@@ -272,8 +271,7 @@ def test_a_runner_that_lets_work_lie_is_replaced(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         channel, idle = FakeChannel(), FakeRuntime()
         with trio.fail_after(600):
-            idle_world = evolve(world, runtime=idle)  # type: ignore[arg-type]  # no scenario kills its runners
-            async with idle_world.life(channel) as host:
+            async with world.life(channel, runtime=idle) as host:
                 await wire(host, channel.address())
                 await channel.say("x")
                 await idle.wait_started(2)

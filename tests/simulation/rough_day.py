@@ -32,7 +32,7 @@ async def _talk(world: World, network: FakeChannel, life: int) -> None:
     async with trio.open_nursery() as nursery:
         for chat in CHATS:
             nursery.start_soon(_chat, world, network, chat, life)
-        for fault in (world.kill_runner, lambda: network.fail("crash after"), network.disconnect):
+        for fault in (lambda: world.kill_runner(), lambda: network.fail("crash after"), network.disconnect):
             await world.sleep(world.random.uniform(0, 300))
             fault()
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import trio
-from attrs import Factory, define, evolve
+from attrs import Factory, define
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
-from nanoclaw.containers import StartFailed
+from nanoclaw.containers import Runtime, StartFailed
 from nanoclaw.session import open_conversations
 from nanoclaw.testing.channel import FakeChannel, wire
 from nanoclaw.testing.simulation import World, simulate
@@ -44,18 +45,16 @@ class Story:
     network: FakeChannel = Factory(FakeChannel)
 
     async def first_life(self, until: Callable[[], Awaitable[object]], *, paused: bool = False) -> None:
-        """A life that is killed once `until` returns: nothing that its host does then has an effect."""
-        with trio.CancelScope() as life:
-            async with self.world.life(self.network) as host:
-                await wire(host, self.network.address())
-                await self.network.say("hello", event_id="1")
-                await until()
-                self.world.runtime.host_died()
-                if paused:
-                    [who] = await host.central.run(open_conversations)
-                    await host.admin.sessions.pause(who.session.id)
-                life.cancel()
-                await trio.sleep_forever()
+        """A life that is killed once `until` returns."""
+        host = await self.world.start(channels=[self.network])
+        await wire(host, self.network.address())
+        await self.network.say("hello", event_id="1")
+        await until()
+        if paused:
+            self.world.runtime.host_died()  # so that this host does not stop the runner by itself
+            [who] = await host.central.run(open_conversations)
+            await host.admin.sessions.pause(who.session.id)
+        await self.world.kill_host()
 
     async def answered(self) -> None:
         self.thinker.let.set()
@@ -94,6 +93,7 @@ def test_a_message_in_the_hands_of_a_runner_that_outlived_its_host_is_answered_o
     assert events == [
         "host ready",
         "runner started",
+        "host killed",
         "host ready",
         "runner adopted",
         "runner ended",
@@ -126,7 +126,7 @@ def test_a_runner_without_work_is_adopted_too_and_stopped_once_it_has_been_idle(
             assert not story.world.runtime.runners
             assert not host.sessions.nodes()
 
-    assert told(tmp_path, scenario)[2:4] == ["host ready", "runner adopted"]
+    assert told(tmp_path, scenario)[3:5] == ["host ready", "runner adopted"]
 
 
 def test_the_runner_of_a_session_that_may_not_run_is_stopped(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_the_runner_of_a_session_that_may_not_run_is_stopped(tmp_path: Path) -> 
             await story.world.sleep(10)
             assert not story.world.runtime.runners
 
-    assert told(tmp_path, scenario)[2:5] == ["host ready", "runner adopted", "runner ended"]
+    assert told(tmp_path, scenario)[3:6] == ["host ready", "runner adopted", "runner ended"]
 
 
 def test_a_runner_with_another_specification_is_replaced_and_its_message_costs_no_try(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_runner_with_another_specification_is_replaced_and_its_message_costs_n
             await story.answered()
         assert (len(story.network.sent), story.thinker.turns) == (1, 2)
 
-    assert told(tmp_path, scenario)[2:6] == [
+    assert told(tmp_path, scenario)[3:7] == [
         "host ready",
         "runner replaced",
         "runner ended",
@@ -187,10 +187,10 @@ def test_where_the_engine_does_not_say_who_survived_a_runner_with_work_is_adopte
 
     async def scenario(story: Story) -> None:
         await story.first_life(story.thinker.asked.wait)
-        world = evolve(story.world, runtime=Mute(story.world.runtime))  # type: ignore[arg-type]  # it is one
-        async with world.life(story.network):
-            await world.sleep(10)
+        mute = cast("Runtime", Mute(story.world.runtime))
+        async with story.world.life(story.network, runtime=mute):
+            await story.world.sleep(10)
             await story.answered()
         assert story.thinker.turns == 1
 
-    assert told(tmp_path, scenario)[2:4] == ["host ready", "runner adopted"]
+    assert told(tmp_path, scenario)[3:5] == ["host ready", "runner adopted"]

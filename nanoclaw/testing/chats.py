@@ -1,0 +1,151 @@
+"""Users and chats of a world: what a test speaks to, and where it listens."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import trio
+from attrs import define, field, frozen
+
+from nanoclaw.records import Address, ChatMessage, InboundEvent, Routed
+from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.errors import ExpectationFailed
+from nanoclaw.testing.transcript import Entry, Kind, Transcript, Wanted, attached, meets, words
+
+
+class Surroundings(Protocol):
+    """What users and chats need of their world."""
+
+    channel: FakeChannel
+
+    @property
+    def patience_s(self) -> float:
+        """How long an expectation waits that says nothing else."""
+        ...
+
+    def own_chat(self, user: "User") -> "Chat":
+        """Where a user is alone with the agent. Raises WorldError where that is not clear."""
+        ...
+
+    def said(self, chat: "Chat", user: "User", text: str, files: Mapping[str, bytes]) -> Entry:
+        """An entry for what a user says now, with an id of its own."""
+        ...
+
+    def report(self) -> str:
+        """What has happened, for somebody whose expectation failed."""
+        ...
+
+
+@define(eq=False)
+class Chat:
+    """A chat of the world's network, or one thread of it.
+
+    Its expectations read the transcript once, from the beginning: what was expected, and what was passed over
+    on the way to it, is not looked at again.
+    """
+
+    world: Surroundings = field(repr=False)
+    name: str
+    address: Address
+    members: "tuple[User, ...]"
+    is_group: bool
+    log: Transcript = field(factory=Transcript, repr=False)
+    _read: int = field(default=0, init=False)
+
+    def thread(self, thread_id: str) -> "Chat":
+        """The same chat, one thread of it."""
+        address = Address(self.address.channel_type, self.address.platform_id, thread_id)
+        return Chat(self.world, self.name, address, self.members, self.is_group, self.log)
+
+    @property
+    def transcript(self) -> Sequence[Entry]:
+        """Who said what, and when; of a thread only what is in it."""
+        thread = self.address.thread_id
+        return tuple(entry for entry in self.log.entries if thread is None or entry.thread == thread)
+
+    async def expect(
+        self, wanted: Wanted = re.compile(""), *, kind: Kind = "message", within: float | None = None
+    ) -> Entry:
+        """Wait until the agent says it, for `within` seconds; returns what it said.
+
+        Raises:
+            ExpectationFailed: it did not; the text tells what happened instead.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            while True:
+                found = self._next(wanted, kind)
+                if found is not None:
+                    return found
+                await self.log.changed.wait()
+        raise self._failure(f"expected the {kind} {words(wanted)} within {limit:g} s, and it did not come")
+
+    async def expect_nothing(self, *, within: float | None = None) -> None:
+        """Wait for `within` seconds in which the agent does nothing here.
+
+        Raises:
+            ExpectationFailed: it did something that no expectation had read before.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            while not (new := self._unread()):
+                await self.log.changed.wait()
+            raise self._failure(f"expected nothing for {limit:g} s, and there came: {new[0]}")
+
+    def _unread(self) -> list[Entry]:
+        return [entry for entry in self.transcript[self._read :] if entry.from_agent]
+
+    def _next(self, wanted: Wanted, kind: Kind) -> Entry | None:
+        for n, entry in enumerate(self.transcript):
+            if n >= self._read and entry.from_agent and entry.kind == kind and meets(entry, wanted):
+                self._read = n + 1
+                return entry
+        return None
+
+    def _failure(self, sentence: str) -> ExpectationFailed:
+        lines = [f"  {entry}" for entry in self.transcript] or ["  (nobody has said anything)"]
+        said = "\n".join(lines[-20:])
+        return ExpectationFailed(
+            f"{self.name}: {sentence}\ntranscript of {self.name}:\n{said}\n{self.world.report()}"
+        )
+
+
+@frozen(eq=False)
+class User:
+    """Somebody on the world's network."""
+
+    world: Surroundings = field(repr=False)
+    name: str
+    id: str
+    """As NanoClaw knows them, such as `fake:ann`."""
+
+    async def says(
+        self,
+        text: str,
+        *,
+        in_: Chat | None = None,
+        mention: bool = False,
+        files: Mapping[str, bytes] | None = None,
+        within: float | None = None,
+    ) -> Routed:
+        """Write a message; return once the host has confirmed it.
+
+        Without `in_` it goes to the chat in which they are alone with the agent. While the host is down or
+        refuses, the network offers it again.
+
+        Raises:
+            ExpectationFailed: it was not confirmed within `within` seconds.
+        """
+        chat = in_ or self.world.own_chat(self)
+        entry = self.world.said(chat, self, text, files or {})
+        limit = self.world.patience_s if within is None else within
+        message = ChatMessage(
+            entry.id or "", text, self.name, self.id, attached(files or {}), is_mention=mention
+        )
+        event = InboundEvent(chat.address, message.id, message, chat_name=chat.name, is_group=chat.is_group)
+        with trio.move_on_after(limit):
+            return await self.world.channel.offer(event)
+        raise ExpectationFailed(
+            f"{self.name} said {text!r} in {chat.name}, and the host did not confirm it within {limit:g} s\n"
+            f"{self.world.report()}"
+        )

@@ -1,0 +1,86 @@
+"""What a world runs on: the five seams, simulated or real. The host of either gets the same."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from attrs import Factory, define, field, frozen
+
+from agent_runner.providers import Provider
+from nanoclaw.containers import Runtime
+from nanoclaw.host import Seams
+from nanoclaw.seams import Clock, SystemClock
+from nanoclaw.testing.executor import InlineExecutor, When
+from nanoclaw.testing.kill import MortalExecutor, Thread
+from nanoclaw.testing.runtime import SimulatedRuntime
+from nanoclaw.testing.timeline import Timeline
+from nanoclaw.testing.virtual import CommitWakeups, VirtualClock
+
+
+class Stage(Protocol):
+    """Simulated or real."""
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the date."""
+        ...
+
+    def seams(self, thread: Thread, runtime: Runtime | None) -> Seams:
+        """For one life of the host; `runtime` instead of its own, if one is given."""
+        ...
+
+
+@frozen
+class RealStage:
+    """As in production."""
+
+    clock: Clock = Factory(SystemClock)
+
+    def seams(self, thread: Thread, runtime: Runtime | None) -> Seams:
+        """Production's."""
+        del thread
+        return Seams(clock=self.clock, runtime=runtime)
+
+
+@define(eq=False)
+class SimulatedStage:
+    """Virtual time, no threads, one seed."""
+
+    home: Path
+    random: Random
+    timeline: Timeline
+    providers: Mapping[str, Callable[[], Provider]]
+    clock: VirtualClock = Factory(VirtualClock)
+    executor: InlineExecutor = field(init=False)
+    runtime: SimulatedRuntime = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.executor = InlineExecutor(self._note)
+        self.runtime = SimulatedRuntime(self.executor, self.clock, self.random, self.timeline, self.providers)
+
+    def seams(self, thread: Thread, runtime: Runtime | None) -> Seams:
+        """The simulated ones; they let go of a host that is killed."""
+        return Seams(
+            executor=MortalExecutor(self.executor, thread),
+            clock=self.clock,
+            random=self.random,
+            runtime=runtime or self.runtime,
+            wakeups=self._wakeups,
+        )
+
+    def host_died(self) -> None:
+        """Its hands are off its runners; those that do not outlive it are gone with it."""
+        self.runtime.host_died()
+        for runner in list(self.runtime.runners.values()):
+            if not runner.abandoned:
+                runner.kill()
+
+    def _note(self, path: Path, when: When, n: int) -> None:
+        if when == "after":
+            self.timeline.add("commit", n, path.relative_to(self.home))
+
+    @contextmanager
+    def _wakeups(self) -> Iterator[CommitWakeups]:
+        yield CommitWakeups(self.executor)

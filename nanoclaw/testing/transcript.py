@@ -1,0 +1,109 @@
+"""Transcripts: who said what in a chat, and when, as its users see it."""
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Literal
+
+import trio
+from attrs import Factory, define, frozen
+
+from nanoclaw.records import (
+    Attachment,
+    EditContent,
+    Outgoing,
+    OutgoingContent,
+    ReactionContent,
+    TextContent,
+)
+
+Kind = Literal["message", "edit", "reaction"]
+
+
+@frozen
+class Entry:
+    """One thing that somebody did in a chat. `text` of a reaction is its emoji."""
+
+    at: datetime
+    who: str
+    text: str
+    kind: Kind = "message"
+    from_agent: bool = False
+    id: str | None = None
+    """The network's own id."""
+    about: str | None = None
+    """Of an edit or a reaction: the id of the message it is about; of an answer: of what it answers."""
+    thread: str | None = None
+    files: Mapping[str, bytes] = Factory(dict)
+
+    def __str__(self) -> str:
+        kind = "" if self.kind == "message" else f" ({self.kind} of {self.about})"
+        thread = f" [{self.thread}]" if self.thread else ""
+        files = f" + {', '.join(self.files)}" if self.files else ""
+        return f"{self.at:%Y-%m-%d %H:%M:%S}{thread} {self.who}{kind}: {self.text}{files}"
+
+
+Wanted = str | re.Pattern[str] | Callable[[Entry], bool]
+"""What is expected: just this text; a pattern that is found in it; or whatever a function says."""
+
+
+def meets(entry: Entry, wanted: Wanted) -> bool:
+    """Whether it is what was wanted."""
+    if isinstance(wanted, str):
+        return entry.text == wanted
+    if isinstance(wanted, re.Pattern):
+        return wanted.search(entry.text) is not None
+    return wanted(entry)
+
+
+def words(wanted: Wanted) -> str:
+    """What was wanted, for people."""
+    if isinstance(wanted, str):
+        return repr(wanted)
+    return f"/{wanted.pattern}/" if isinstance(wanted, re.Pattern) else f"what {wanted!r} accepts"
+
+
+@define(eq=False)
+class Transcript:
+    """Of one chat, with all its threads."""
+
+    entries: list[Entry] = Factory(list)
+    changed: trio.Event = Factory(trio.Event)
+
+    def add(self, entry: Entry) -> None:
+        """Write it down, and let those look who wait."""
+        self.entries.append(entry)
+        self.changed.set()
+        self.changed = trio.Event()
+
+
+def heard(outgoing: Outgoing, at: datetime, who: str, id_: str | None) -> Entry:
+    """What the network got of the host, as an entry."""
+    kind, text, about = _told(outgoing.content)
+    return Entry(
+        at,
+        who,
+        text,
+        kind,
+        from_agent=True,
+        id=id_,
+        about=about or outgoing.in_reply_to,
+        thread=outgoing.address.thread_id,
+        files={file.name: file.data for file in outgoing.files},
+    )
+
+
+def _told(content: OutgoingContent) -> tuple[Kind, str, str | None]:
+    match content:
+        case TextContent():
+            return "message", content.text, None
+        case EditContent():
+            return "edit", content.text, content.message_id
+        case ReactionContent():
+            return "reaction", content.emoji, content.message_id
+
+
+def attached(files: Mapping[str, bytes]) -> tuple[Attachment, ...]:
+    """Files as a channel offers them."""
+    return tuple(Attachment("file", name, data=b64encode(data).decode()) for name, data in files.items())

@@ -1,0 +1,376 @@
+"""A world: the real host and the real runner with users, chats and agents, in virtual time or in real time.
+
+    async def test_the_agent_answers(world):
+        ann = world.user("ann")
+        chat = await world.direct(ann)
+        await ann.says("hello")
+        await chat.expect("echo: hello")
+
+Simulated, all five seams are replaced; SQL and SQLite are real. Nothing runs in a thread: virtual time
+jumps whenever every task waits, and it would jump past a thread's work.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import trio
+from attrs import define, field
+
+from agent_runner.providers import Provider
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.config import Config
+from nanoclaw.containers import Runtime
+from nanoclaw.host import Host, open_host
+from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
+from nanoclaw.testing.brains import Brain, echo, provider_of
+from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.chats import Chat, User
+from nanoclaw.testing.determinism import require_virtual_time, scheduled_by
+from nanoclaw.testing.errors import WorldError
+from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.kill import MortalChannel, Thread
+from nanoclaw.testing.life import Life
+from nanoclaw.testing.places import temporary_home
+from nanoclaw.testing.runtime import SimulatedRuntime
+from nanoclaw.testing.stage import RealStage, SimulatedStage, Stage
+from nanoclaw.testing.timeline import Timeline
+from nanoclaw.testing.transcript import Entry, heard
+from nanoclaw.testing.virtual import VirtualClock
+
+PATIENCE_S = 600.0
+REAL_PATIENCE_S = 10.0
+SHOWN_LINES = 30
+"""Of the timeline, where something failed."""
+
+
+@define(eq=False)
+class Agent:
+    """An agent group of a world: its folder, and the provider that it thinks with."""
+
+    folder: str
+    provider: str
+
+
+@define(eq=False, kw_only=True)
+class World:
+    """An async context manager. The host starts with whatever needs it first, or with `start`."""
+
+    seed: int = 0
+    real: bool = False
+    """Threads, the real clock and child processes instead; brains are then providers by name."""
+    folder: Path | None = None
+    """Where it lives; None: in a folder of its own, in memory, that goes with it."""
+    channel: FakeChannel = field(factory=FakeChannel)
+    """The network of its users."""
+    channels: Sequence[Channel] = ()
+    """Others that the host has, such as one that is to be tested."""
+    settings: Mapping[str, Any] = field(factory=dict)
+    """Keys of the configuration."""
+    providers: dict[str, Callable[[], Provider]] = field(factory=dict)
+    outliving: bool = False
+    """Whether runners outlive a host that is killed, as containers do."""
+    timeline: Timeline = field(factory=Timeline)
+    random: Random = field(init=False)
+    """The seed's: of the host, the runners and whoever draws in a scenario."""
+    home: Path = field(init=False)
+    agents: dict[str, Agent] = field(factory=dict, init=False)
+    chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
+    _stage: Stage = field(init=False)
+    _life: Life | None = field(default=None, init=False)
+    _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
+    _nursery: trio.Nursery = field(init=False)
+    _event_ids: "count[int]" = field(factory=lambda: count(1), init=False)
+
+    # -- its own life
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self.home = self.folder or stack.enter_context(temporary_home())
+            self.random = Random(self.seed)  # noqa: S311 -- a simulation has no secrets
+            self.timeline.began = trio.current_time() if self.real else 0.0
+            self._stage = RealStage() if self.real else await self._simulated(stack)
+            self.channel.on_delivery = self._delivered
+            self._nursery = await stack.enter_async_context(trio.open_nursery())
+            stack.push_async_callback(self.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    async def _simulated(self, stack: AsyncExitStack) -> SimulatedStage:
+        require_virtual_time()
+        stack.enter_context(scheduled_by(self.seed))
+        stage = SimulatedStage(self.home, self.random, self.timeline, self.providers)
+        if self.outliving:
+            await stack.enter_async_context(stage.runtime.outliving())
+        return stage
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):  # it passes by the nursery, which would wrap it
+            await self._stack.__aexit__(None, None, None)
+        else:
+            await self._stack.__aexit__(kind, error, trace)
+
+    # -- the host's lives
+
+    @property
+    def host(self) -> Host:
+        """The host that runs. Raises WorldError where none does, or it failed."""
+        if self._life is None:
+            raise WorldError("the host does not run: `await world.start()`")
+        return self._life.host
+
+    def config(self, **changes: Any) -> Config:
+        """The configuration of this world, with changes."""
+        settings = {"timezone": "UTC", **self.settings, **changes}
+        return Config(self.home, self.home / "data", self.home / "groups", **settings)
+
+    async def start(
+        self, *, channels: Sequence[Channel] | None = None, runtime: Runtime | None = None, **changes: Any
+    ) -> Host:
+        """Start the host, with changes of its configuration for this life.
+
+        Raises:
+            WorldError: it runs already.
+            HostFailed: it cannot start.
+        """
+        if self._life is not None and not self._life.ended.is_set():
+            raise WorldError("the host runs already")
+        used = (self.channel, *self.channels) if channels is None else channels
+        thread = Thread()
+        life = self._life = Life(self.config(**changes).data, thread)
+        seams, mortal = self._stage.seams(thread, runtime), [MortalChannel(one, thread) for one in used]
+        self._nursery.start_soon(
+            life.run, lambda: open_host(self.config(**changes), channels=mortal, seams=seams)
+        )
+        await life.begun.wait()
+        if life.failure is not None:
+            raise life.failure
+        self.timeline.add("host ready")
+        return life.host
+
+    async def stop(self) -> None:
+        """Stop the host in order, if it runs.
+
+        Raises:
+            HostFailed: it had failed.
+        """
+        life, self._life = self._life, None
+        if life is not None:
+            await life.stop()
+            self.timeline.add("host ended")
+            if life.failure is not None:
+                raise life.failure
+
+    async def restart(self, **changes: Any) -> Host:
+        """Stop the host in order, and start it again."""
+        await self.stop()
+        return await self.start(**changes)
+
+    @asynccontextmanager
+    async def life(
+        self, *channels: Channel, runtime: Runtime | None = None, **changes: Any
+    ) -> AsyncIterator[Host]:
+        """Run the host for a while, with these channels instead of the world's."""
+        host = await self.start(channels=channels, runtime=runtime, **changes)
+        try:
+            yield host
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.stop()
+
+    async def kill_host(self) -> None:
+        """Kill the host, as `kill -9` would, and wait until its remains are gone (docs/simulation.md)."""
+        life = self._life
+        self.kill_host_now()
+        if life is not None:
+            await life.ended.wait()
+
+    def kill_host_now(self) -> None:
+        """The same, synchronous, for a hook: what the host does after this has no effect."""
+        life, stage = self._life, self._stage
+        if not isinstance(stage, SimulatedStage):
+            raise WorldError("a host in real time is killed with its process only")
+        if life is not None and not life.ended.is_set():
+            life.kill()
+            stage.host_died()
+            self.timeline.add("host killed")
+
+    def kill_runner(self, session_id: str | None = None) -> None:
+        """Kill the runner of a session, or one drawn by the seed; does nothing where none lives."""
+        runners = self.runtime.runners
+        victims = list(runners) if session_id is None else [id_ for id_ in runners if id_ == session_id]
+        if victims:
+            runners[self.random.choice(victims)].kill()
+
+    # -- time
+
+    @property
+    def now(self) -> datetime:
+        """The date, in this world."""
+        return self._stage.clock.now()
+
+    @property
+    def patience_s(self) -> float:
+        """How long an expectation waits that says nothing else."""
+        return REAL_PATIENCE_S if self.real else PATIENCE_S
+
+    async def sleep(
+        self, seconds: float = 0.0, *, minutes: float = 0.0, hours: float = 0.0, days: float = 0.0
+    ) -> None:
+        """Let time pass; where it is simulated, that takes none."""
+        await trio.sleep(seconds + 60 * (minutes + 60 * (hours + 24 * days)))
+
+    # -- who is in it
+
+    def user(self, name: str) -> User:
+        """Somebody on the network, with the id `<channel_type>:<name>`."""
+        return User(self, name, f"{self.channel.channel_type}:{name}")
+
+    def agent(self, folder: str = "main", brain: str | Brain = echo) -> Agent:
+        """An agent; its brain is a function, a script, or a provider of the runner by name."""
+        if isinstance(brain, str):
+            provider = brain
+        elif self.real:
+            provider = self._known(brain)
+        else:
+            provider = f"brain-{folder}"
+            self.providers[provider] = provider_of(provider, brain)
+        self.agents[folder] = Agent(folder, provider)
+        return self.agents[folder]
+
+    @staticmethod
+    def _known(brain: Brain) -> str:
+        if brain is not echo:
+            raise WorldError("in real time runners are processes: name a provider instead of a brain")
+        return "echo"
+
+    def chat(self, user: User) -> Chat:
+        """The chat in which a user is alone with the agent."""
+        return self._chat(user.name, [user], is_group=False)
+
+    def group(self, name: str, users: Sequence[User]) -> Chat:
+        """A chat of several."""
+        return self._chat(name, users, is_group=True)
+
+    def _chat(self, name: str, users: Sequence[User], *, is_group: bool) -> Chat:
+        address = Address(self.channel.channel_type, name)
+        key = (address.channel_type, address.platform_id)
+        return self.chats.setdefault(key, Chat(self, name, address, tuple(users), is_group))
+
+    async def wire(
+        self,
+        chat: Chat,
+        agent: Agent | str = "main",
+        *,
+        policy: UnknownSenderPolicy = "public",
+        **wiring: Any,
+    ) -> Wiring:
+        """Let an agent listen to a chat; `wiring` as for `host.admin.wirings.connect`.
+
+        Raises:
+            WorldError: the host does not run.
+            Refused, StoreError: as there.
+        """
+        admin = (await self._running()).admin
+        agent = agent if isinstance(agent, Agent) else self.agents.get(agent) or self.agent(agent)
+        group = await admin.agent_groups.by_folder(agent.folder)
+        if group is None:
+            await admin.agent_groups.create(agent.folder, agent.folder, agent_provider=agent.provider)
+        elif group.agent_provider != agent.provider:
+            await admin.agent_groups.update(group.id, agent_provider=agent.provider)
+        return await admin.wirings.connect(chat.address, agent.folder, policy=policy, **wiring)
+
+    async def direct(self, user: User, agent: Agent | str = "main", **wiring: Any) -> Chat:
+        """A user's own chat, wired."""
+        chat = self.chat(user)
+        await self.wire(chat, agent, **wiring)
+        return chat
+
+    async def grant(self, user: User, role: Role, agent: Agent | str | None = None) -> None:
+        """Make a user owner or admin, of everything or of one agent."""
+        admin = (await self._running()).admin
+        if await admin.users.get(user.id) is None:
+            await admin.users.create(user.id, display_name=user.name)
+        await admin.roles.grant(user.id, role, await self._group_id(agent) if agent else None)
+
+    async def admit(self, user: User, agent: Agent | str = "main") -> None:
+        """Make a user a member of an agent's circle."""
+        admin = (await self._running()).admin
+        if await admin.users.get(user.id) is None:
+            await admin.users.create(user.id, display_name=user.name)
+        await admin.members.add(user.id, await self._group_id(agent))
+
+    async def _group_id(self, agent: Agent | str) -> str:
+        folder = agent if isinstance(agent, str) else agent.folder
+        group = await self.host.admin.agent_groups.by_folder(folder)
+        if group is None:
+            raise WorldError(f"wire the agent {folder!r} to a chat first")
+        return group.id
+
+    async def _running(self) -> Host:
+        return await self.start() if self._life is None else self._life.host
+
+    # -- what its machinery is made of; simulated worlds only
+
+    @property
+    def executor(self) -> InlineExecutor:
+        """Where the commit points are."""
+        return self._simulation.executor
+
+    @property
+    def runtime(self) -> SimulatedRuntime:
+        """Where the runners are."""
+        return self._simulation.runtime
+
+    @property
+    def clock(self) -> VirtualClock:
+        """The date, which may be made to jump."""
+        return self._simulation.clock
+
+    @property
+    def _simulation(self) -> SimulatedStage:
+        if not isinstance(self._stage, SimulatedStage):
+            raise WorldError("a world in real time has no simulated machinery")
+        return self._stage
+
+    # -- what users and chats need of it
+
+    def own_chat(self, user: User) -> Chat:
+        """Where a user is alone with the agent. Raises WorldError where they have no such chat."""
+        chat = self.chats.get((self.channel.channel_type, user.name))
+        if chat is None or chat.is_group:
+            raise WorldError(f"{user.name} has no chat of their own: `await world.direct({user.name})`")
+        return chat
+
+    def said(self, chat: Chat, user: User, text: str, files: Mapping[str, bytes]) -> Entry:
+        """Write down what a user says now."""
+        id_ = f"event-{next(self._event_ids)}"
+        entry = Entry(self.now, user.name, text, id=id_, thread=chat.address.thread_id, files=files)
+        chat.log.add(entry)
+        self.timeline.add("said", chat.name, user.name, id_, repr(text))
+        return entry
+
+    def _delivered(self, outgoing: Outgoing, receipt: Receipt) -> None:
+        address, id_ = outgoing.address, receipt.platform_message_id
+        entry = heard(outgoing, self.now, "agent", id_)
+        chat = self.chats.get((address.channel_type, address.platform_id))
+        if chat is not None:
+            chat.log.add(entry)
+        self.timeline.add("delivered", address.platform_id, entry.kind, id_, repr(entry.text))
+
+    def report(self) -> str:
+        """What has happened, for somebody whose expectation failed."""
+        failure = (
+            "" if self._life is None or self._life.failure is None else f"\nthe host: {self._life.failure!r}"
+        )
+        lines = self.timeline.lines
+        last = "\n".join(lines[-SHOWN_LINES:])
+        shown = f"the timeline (the last {SHOWN_LINES} of {len(lines)} lines, seed {self.seed}):"
+        return f"{shown}\n{last}{failure}"

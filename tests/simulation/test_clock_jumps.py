@@ -1,0 +1,207 @@
+"""The date jumps against trio's clock: after a suspend, by NTP, or because somebody sets it."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import apsw
+import pytest
+import trio
+from attrs import define
+
+from agent_runner.errors import ProviderError
+from agent_runner.providers import Provider, Toolbox, load
+from agent_runner.records import Reply, Result, Turn
+from nanoclaw.records import Outgoing, TextContent
+from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing.simulation import World, simulate
+from nanoclaw.testing.virtual import EPOCH
+from tests.host.homes import only_session, rows
+
+AT_ONCE_S = 2.0
+"""A runner's start and a turn; without the clock watch it would be the hours that were jumped over."""
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+Scenario = Callable[[World, FakeChannel], Awaitable[None]]
+
+
+def live(home: Path, scenario: Scenario, provider: Provider | None = None, **changes: object) -> None:
+    """Run a scenario in one life of a host with one chat."""
+
+    async def main(world: World) -> None:
+        network = FakeChannel(repeat="idempotent")
+        with trio.fail_after(10 * 86_400):
+            async with world.life(network, **changes) as host:
+                await wire(host, network.address())
+                await scenario(world, network)
+
+    simulate(main, seed=1, home=home, providers={"echo": lambda: provider or load("echo")})
+
+
+def texts(sent: list[Outgoing]) -> list[str]:
+    return [one.content.text for one in sent if isinstance(one.content, TextContent)]
+
+
+async def schedule(network: FakeChannel, at: datetime, **details: object) -> None:
+    arguments = {"prompt": "water the plants", "process_after": at.isoformat(), **details}
+    await network.say(f"!schedule_task {json.dumps(arguments)}", event_id="task")
+    await network.wait_settled("task")
+    network.sent.clear()
+
+
+# -- forth ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("runner_idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
+@pytest.mark.parametrize("recurrence", [None, "0 * * * *"], ids=["once", "hourly"])
+def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
+    tmp_path: Path, runner_idle_s: float, recurrence: str | None
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        again = {"recurrence": recurrence} if recurrence else {}
+        await schedule(network, world.clock.now() + HOUR, **again)
+        await world.sleep(60)
+        world.clock.jump(5 * HOUR + HOUR / 2)
+        with trio.fail_after(AT_ONCE_S):
+            await network.wait_for(1)
+        await world.sleep(600)
+        assert texts(network.sent) == ["echo: water the plants"]
+
+    live(tmp_path, scenario, runner_idle_s=runner_idle_s)
+
+
+@define(eq=False)
+class Flaky:
+    """A provider that gives its first message back for an hour."""
+
+    until: datetime
+    name: str = "echo"
+    asked: int = 0
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        del tools
+        self.asked += 1
+        await trio.lowlevel.checkpoint()
+        if self.asked == 1:
+            raise ProviderError("the model is away", retry_at=self.until)
+        return Result(tuple(Reply("at last", message.id) for message in turn.messages))
+
+
+def test_a_retry_that_a_jump_makes_due_is_made_once_and_at_once(tmp_path: Path) -> None:
+    provider = Flaky(EPOCH + HOUR)
+
+    async def scenario(world: World, network: FakeChannel) -> None:
+        await network.say("hello", event_id="1")
+        await world.sleep(60)
+        world.clock.jump(2 * HOUR)
+        with trio.fail_after(AT_ONCE_S):
+            await network.reply_to("1")
+        await world.sleep(600)
+        assert (texts(network.sent), provider.asked) == (["at last"], 2)
+
+    live(tmp_path, scenario, provider)
+
+
+def test_a_delivery_that_a_jump_makes_due_is_attempted_once_and_at_once(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        network.fail("unavailable")
+        await network.say("hello", event_id="1")
+        await network.wait_attempts(1)
+        await world.sleep(60)
+        world.clock.jump(2 * HOUR)
+        with trio.fail_after(AT_ONCE_S):
+            await network.reply_to("1")
+        await world.sleep(600)
+        assert len(network.attempts) == 2
+
+    live(tmp_path, scenario, delivery_backoff_s=(3600.0, 3600.0))
+
+
+@pytest.mark.parametrize("runner_idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
+def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, runner_idle_s: float) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        await network.say("hello", event_id="1")
+        await network.wait_settled("1")
+        send_later(only_session(tmp_path).outbound_db, world.clock.now() + 3 * HOUR)
+        await network.say("more", event_id="2")
+        await network.wait_settled("2")
+        await world.sleep(60)
+        assert texts(network.sent) == ["echo: hello", "echo: more"]
+        world.clock.jump(4 * HOUR)
+        with trio.fail_after(AT_ONCE_S):
+            await network.wait_for(3)
+        await world.sleep(600)
+        assert texts(network.sent)[2:] == ["later"]
+
+    live(tmp_path, scenario, runner_idle_s=runner_idle_s)
+
+
+def send_later(outbound: Path, at: datetime) -> None:
+    """A row as a runner would commit it."""
+    connection = apsw.Connection(str(outbound))
+    connection.execute(
+        """
+        INSERT INTO messages_out (id, seq, timestamp, deliver_after, kind, platform_id, channel_type, content)
+        VALUES ('out-later', 2001, :at, :at, 'chat', 'chat', 'fake', '{"text": "later"}')
+        """,
+        {"at": at.strftime("%Y-%m-%dT%H:%M:%S.000Z")},
+    ).fetchall()
+    connection.close()
+
+
+# -- back ----------------------------------------------------------------------
+
+
+def test_a_jump_back_runs_nothing_twice_and_loses_nothing(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        start = world.clock.now()
+        await schedule(network, start + HOUR, recurrence="0 * * * *")
+        await world.sleep(2.5 * 3600)
+        assert len(network.sent) == 2
+        world.clock.jump(-2 * HOUR)
+        await network.say("hello", event_id="1")
+        with trio.fail_after(AT_ONCE_S):
+            await network.reply_to("1")
+        await world.sleep(2.4 * 3600)
+        assert len(network.sent) == 3  # the task's next slot is only now reached again
+        await world.sleep(3600)
+        assert texts(network.sent)[3:] == ["echo: water the plants"]
+        fired = rows(only_session(tmp_path).inbound_db, "SELECT slot FROM messages_in WHERE kind = 'task'")
+        assert len(fired) == len(set(fired)) == 4
+
+    live(tmp_path, scenario)
+
+
+# -- liveness ------------------------------------------------------------------
+
+
+@define(eq=False)
+class Slow:
+    """A provider that takes ten minutes."""
+
+    name: str = "echo"
+    asked: int = 0
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        del tools
+        self.asked += 1
+        await trio.sleep(600)
+        return Result(tuple(Reply("done", message.id) for message in turn.messages))
+
+
+@pytest.mark.parametrize("by", [DAY, -DAY], ids=["forth", "back"])
+def test_a_jump_does_not_make_a_runner_at_work_look_stuck(tmp_path: Path, by: timedelta) -> None:
+    provider = Slow()
+
+    async def scenario(world: World, network: FakeChannel) -> None:
+        await network.say("hello", event_id="1")
+        await world.sleep(30)
+        world.clock.jump(by)
+        await world.sleep(30)
+        world.clock.jump(by)
+        await network.reply_to("1")
+        assert (provider.asked, len(network.sent)) == (1, 1)
+
+    live(tmp_path, scenario, provider)
