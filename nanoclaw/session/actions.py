@@ -77,7 +77,7 @@ def perform(connection: Connection, row: MessageOut, site: Site) -> Answered:
         with connection:  # a savepoint: what is refused half-way leaves nothing
             done = _action(request)(connection, request, site)
     except (ActionRefused, BadContent, ScheduleError) as error:
-        _log.warning("action.refused", request=row.id, reason=str(error))
+        _log.info("action.refused", request=row.id, reason=str(error))
         answer = _answer(connection, row, site.now, {"error": str(error)}, error=str(error))
         return Answered([answer] if answer else [], error=str(error))
     answer = _answer(connection, row, site.now, done.result, error=None)

@@ -1,0 +1,248 @@
+"""What an agent may ask of its session, each in a transaction on a real file, and what it may not."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from nanoclaw.records import Address
+from nanoclaw.session import actions
+from nanoclaw.session.actions import Answered, Site
+from nanoclaw.store import messages_in, tasks
+from nanoclaw.store.migration_steps import inbound
+from nanoclaw.store.migrations import apply_session
+from nanoclaw.store.outbound import MessageOut
+from nanoclaw.store.tasks import Occurrence
+from tests.store.old_databases import made_by_hand
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CHAT = Address("fake", "chat", "thread")
+
+
+@pytest.fixture
+def db() -> Iterator[apsw.Connection]:
+    with made_by_hand(Path(":memory:")) as connection:
+        for migration in inbound():
+            apply_session(connection, migration)
+        yield connection
+
+
+def asks(
+    db: apsw.Connection,
+    action: object,
+    *,
+    id_: str = "out-1",
+    at: datetime = NOW,
+    claimed: tuple[str, ...] = (),
+    **content: object,
+) -> Answered:
+    row = MessageOut(id_, 1, "system", CHAT, json.dumps({"action": action, **content}), None, None)
+    return actions.perform(db, row, Site(at, "UTC", frozenset(claimed)))
+
+
+def answer(db: apsw.Connection, id_: str = "out-1") -> dict[str, Any]:
+    sql = "SELECT content FROM messages_in WHERE id = ?"
+    return dict(json.loads(str(db.execute(sql, (f"answer-{id_}",)).get)))
+
+
+def scheduled(db: apsw.Connection, **content: object) -> Occurrence:
+    """A task that runs each day at nine, unless it says otherwise."""
+    given = {"taskId": "task-1", "prompt": "water", "recurrence": "0 9 * * *", **content}
+    assert asks(db, "schedule_task", id_="out-0", **given).error is None
+    return the_task(db)
+
+
+def the_task(db: apsw.Connection, name: str = "task-1") -> Occurrence:
+    [found] = tasks.named(db, name)
+    return found
+
+
+def on(day: int, hour: int = 9) -> datetime:
+    return datetime(2026, 1, day, hour, tzinfo=UTC)
+
+
+def test_a_task_is_scheduled_in_its_zone_and_the_agent_is_told_when_it_runs(db: apsw.Connection) -> None:
+    done = asks(db, "schedule_task", taskId="task-1", prompt="p", recurrence="@daily", zone="Asia/Tokyo")
+    task = the_task(db)
+    assert (task.slot, task.message.address, task.catch_up) == (on(1, 15), CHAT, "skip")
+    assert answer(db) == {
+        "action": "schedule_task",
+        "status": "completed",
+        "requestId": "out-1",
+        "result": {"taskId": "task-1", "nextRun": "2026-01-01T15:00:00.000Z", "zone": "Asia/Tokyo"},
+    }
+    assert [(message.id, message.trigger) for message in done.opened] == [
+        ("task-1", True),
+        ("answer-out-1", False),
+    ]
+
+
+def test_a_task_may_begin_at_a_time_and_recur_from_then_on(db: apsw.Connection) -> None:
+    assert scheduled(db, processAfter="2026-01-05T10:30:00+01:00").slot == on(5, 9) + timedelta(minutes=30)
+
+
+def test_a_task_without_an_id_is_named_after_its_request(db: apsw.Connection) -> None:
+    asks(db, "schedule_task", prompt="p", processAfter="2026-01-05T10:30:00Z")
+    assert the_task(db, "task-out-1").recurrence is None
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ({"prompt": None}, "prompt is missing"),
+        ({"prompt": " "}, "prompt is empty"),
+        ({"prompt": "x" * 100_001}, "longer than 100,000"),
+        ({"prompt": ["x"]}, "prompt is no text"),
+        ({"script": 5}, "script is no text"),
+        ({"recurrence": "0 99 * * *"}, "'99' is no hour"),
+        ({"recurrence": "0 0 31 2 *"}, "never fires"),
+        ({"recurrence": None}, "when is it to run?"),
+        ({"recurrence": 7}, "recurrence is no text"),
+        ({"zone": "Mars/Olympus"}, "no IANA time zone"),
+        ({"zone": "../../etc/passwd"}, "no IANA time zone"),
+        ({"processAfter": "tomorrow"}, "processAfter 'tomorrow' is no time"),
+        ({"processAfter": "9999-12-31T23:59:59-12:00"}, "is no time"),
+        ({"catchUp": "some"}, "catchUp is one of skip, all, none"),
+        ({"taskId": "in-1"}, "does not begin with 'task-'"),
+        ({"taskId": "task-../x"}, "is no plain name"),
+    ],
+)
+def test_a_bad_schedule_is_refused_with_its_reason(
+    db: apsw.Connection, content: dict[str, object], error: str
+) -> None:
+    given = {"taskId": "task-1", "prompt": "p", "recurrence": "@daily", **content}
+    refused = asks(db, "schedule_task", **given)
+    assert refused.error is not None
+    assert error in refused.error
+    assert answer(db)["status"] == "failed"
+    assert answer(db)["result"] == {"error": refused.error}
+    assert [message.trigger for message in refused.opened] == [True]
+    assert tasks.count_open(db) == 0
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "nothing", '{"action": 5}', '{"action": "\\ud800"}', "{}", "[" * 9999]
+)
+def test_what_is_no_request_is_refused(db: apsw.Connection, content: str) -> None:
+    refused = actions.perform(
+        db, MessageOut("out-1", 1, "system", None, content, None, None), Site(NOW, "UTC")
+    )
+    assert refused.error is not None
+    assert answer(db)["status"] == "failed"
+
+
+def test_an_action_that_nobody_knows_is_refused_with_those_there_are(db: apsw.Connection) -> None:
+    error = asks(db, "format_disk").error
+    assert error is not None
+    assert "'format_disk'" in error
+    assert "schedule_task" in error
+
+
+def test_half_an_emoji_is_no_reason_to_fail(db: apsw.Connection) -> None:
+    assert "?" in scheduled(db, prompt="water \ud83d").content
+
+
+def test_an_id_is_given_once(db: apsw.Connection) -> None:
+    scheduled(db)
+    error = asks(db, "schedule_task", taskId="task-1", prompt="p", recurrence="@daily").error
+    assert error == "there is a task with this taskId already"
+
+
+def test_there_are_so_many_tasks_and_no_more(db: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "MAX_TASKS", 1)
+    scheduled(db)
+    error = asks(db, "schedule_task", taskId="task-2", prompt="p", recurrence="@daily").error
+    assert error == "there are 1 open tasks; cancel some first"
+
+
+def test_a_request_that_is_performed_twice_is_answered_once(db: apsw.Connection) -> None:
+    scheduled(db)
+    assert [m.id for m in asks(db, "pause_task", taskId="task-1").opened] == ["answer-out-1"]
+    assert asks(db, "pause_task", taskId="task-1").opened == []
+
+
+# -- changes -------------------------------------------------------------------
+
+
+def test_a_cancelled_task_is_open_no_more(db: apsw.Connection) -> None:
+    scheduled(db)
+    assert asks(db, "cancel_task", taskId="task-1").closed == ["task-1"]
+    assert tasks.named(db, "task-1") == []
+    error = asks(db, "cancel_task", id_="out-2", taskId="task-1").error
+    assert error == "there is no open task 'task-1'"
+
+
+def test_a_paused_task_is_nobodys_until_it_is_resumed(db: apsw.Connection) -> None:
+    task = scheduled(db)
+    assert asks(db, "pause_task", taskId="task-1").closed == ["task-1"]
+    assert [m.id for m in messages_in.open_messages(db)] == ["answer-out-0", "answer-out-1"]
+    resumed = asks(db, "resume_task", id_="out-2", at=on(9), taskId="task-1")
+    assert resumed.opened[0] == task.message
+    assert asks(db, "resume_task", id_="out-3", taskId="task-1").error == "the task is not paused"
+
+
+def test_a_resumed_task_that_does_not_catch_up_goes_on_with_its_next_slot(db: apsw.Connection) -> None:
+    scheduled(db, catchUp="none")
+    asks(db, "pause_task", taskId="task-1")
+    asks(db, "resume_task", id_="out-2", at=on(9, 10), taskId="task-1")
+    assert the_task(db).slot == on(10)
+    assert answer(db, "out-2")["result"]["nextRun"] == "2026-01-10T09:00:00.000Z"
+
+
+def test_a_changed_recurrence_moves_the_next_run(db: apsw.Connection) -> None:
+    scheduled(db)
+    asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", prompt="water more")
+    task = the_task(db)
+    assert (task.slot, task.message.process_after) == (on(1, 18), on(1, 18))
+    assert json.loads(task.content) == {"prompt": "water more"}
+
+
+def test_a_changed_zone_moves_the_next_run(db: apsw.Connection) -> None:
+    scheduled(db)
+    asks(db, "update_task", taskId="task-1", zone="America/New_York")
+    assert the_task(db).slot == on(1, 14)
+
+
+def test_what_is_being_worked_on_keeps_its_moment_and_its_schedule_changes(db: apsw.Connection) -> None:
+    before = scheduled(db)
+    asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
+    assert (the_task(db).slot, the_task(db).recurrence) == (before.slot, "0 18 * * *")
+
+
+def test_a_task_may_become_one_that_runs_once(db: apsw.Connection) -> None:
+    scheduled(db)
+    asks(db, "update_task", taskId="task-1", recurrence="", processAfter="2026-02-01T00:00:00Z")
+    assert (the_task(db).recurrence, the_task(db).slot) == (None, datetime(2026, 2, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ({"recurrence": "0 99 * * *"}, "'99' is no hour"),
+        ({"zone": "Mars/Olympus"}, "no IANA time zone"),
+        ({"processAfter": "2026-01-01T09:00:00Z"}, "has run for that time already"),
+        ({"prompt": ""}, "prompt is empty"),
+        ({"catchUp": 1}, "catchUp is no text"),
+    ],
+)
+def test_a_bad_change_changes_nothing(db: apsw.Connection, content: dict[str, object], error: str) -> None:
+    first = scheduled(db, processAfter="2026-01-01T09:00:00Z")
+    messages_in.settle(db, first.id, "completed")
+    before = tasks.repeat(db, first, "task-2", on(2), NOW, last=True)
+    refused = asks(db, "update_task", taskId="task-1", **{"prompt": "other", **content})
+    assert refused.error is not None
+    assert error in refused.error
+    assert the_task(db).message == before
+    assert json.loads(the_task(db).content) == {"prompt": "water"}
+
+
+def test_a_schedule_that_is_set_back_skips_slots_that_have_fired(db: apsw.Connection) -> None:
+    first = scheduled(db, processAfter="2026-01-01T18:00:00Z", recurrence="0 18 * * *")
+    messages_in.settle(db, first.id, "completed")
+    tasks.repeat(db, first, "task-2", on(7), NOW, last=True)
+    asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *")
+    assert the_task(db).slot == on(2, 18)
