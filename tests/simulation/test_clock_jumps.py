@@ -126,7 +126,7 @@ def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, runn
         await network.wait_settled("1")
         send_later(only_session(tmp_path).outbound_db, world.clock.now() + 3 * HOUR)
         await network.say("more", event_id="2")
-        await network.wait_settled("2")
+        await network.reply_to("2")
         await world.sleep(60)
         assert texts(network.sent) == ["echo: hello", "echo: more"]
         world.clock.jump(4 * HOUR)
