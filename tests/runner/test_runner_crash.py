@@ -1,9 +1,11 @@
 """A runner may die anywhere; what it had promised holds, and nothing is answered twice."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+import apsw
 import pytest
 import trio
 
@@ -17,12 +19,20 @@ TALK = '!send_message {"text": "aside"}'
 POINTS = [(n, when) for n in range(1, 6) for when in ("before", "after")]
 
 
-async def crash(world: World, commit: int, when: When, provider: Provider | None = None) -> None:
-    """Serve until the process dies at that commit; then restart as a host would."""
+async def crash(
+    world: World,
+    commit: int,
+    when: When,
+    provider: Provider | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> None:
+    """Serve until the process dies at that commit; after each of those before it the host does something."""
 
     def kill(n: int, now: str) -> None:
         if (n, now) == (commit, when):
             raise Killed
+        if now == "after":
+            meanwhile()
 
     world.executor.on_commit = kill
     with pytest.raises(Killed), trio.fail_after(100):
@@ -58,6 +68,63 @@ async def test_the_next_turn_is_told_what_the_dead_one_had_sent(
     await world.serve(told, message)
     assert [(each.seq,) for each in told.turns[0].already_sent] == sent
     assert bool(sent) == (commit > 3 or (commit, when) == (3, "after"))
+
+
+def answer_requests(world: World) -> None:
+    """What a host does: each request is performed once."""
+    for number, (id_, content) in enumerate(world.requests()):
+        with suppress(apsw.ConstraintError):
+            world.answer(id_, 100 + 2 * number, taskId=content["taskId"])
+
+
+@pytest.mark.parametrize("commit", range(1, 7))
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_after_a_death_at_any_commit_a_task_is_requested_exactly_once(
+    world: World, commit: int, when: When
+) -> None:
+    message = world.put(2, '!schedule_task {"prompt": "tea", "recurrence": "@daily"}')
+    await crash(world, commit, when, meanwhile=lambda: answer_requests(world))
+    world.settle()
+    answer_requests(world)
+    other = world.put(200)
+    async with world.running(Listener()):
+        await world.until(lambda: answer_requests(world) or world.acks().get(other) == "completed")
+    assert len(world.requests()) == 1
+    assert len(world.out("SELECT 1 FROM messages_out WHERE in_reply_to = ?", message)) == 1
+    ((request, _),) = world.requests()
+    assert world.acks() == dict.fromkeys([message, other, f"answer-{request}"], "completed")
+
+
+@pytest.mark.parametrize("commit", range(1, 7))
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_after_a_death_at_any_commit_a_turn_and_its_follow_ups_are_answered_once(
+    world: World, commit: int, when: When
+) -> None:
+    async def act(turn: Turn, tools: Toolbox) -> Result:
+        if not turn.messages[0].tries and not turn.already_sent:
+            await tools.call("send_message", {"text": "aside"})
+            rows = (*turn.messages, *await tools.follow_ups())
+        else:
+            rows = turn.messages
+        return Result(tuple(Reply("yes", row.id) for row in rows))
+
+    def follow() -> None:
+        if world.executor.commits == 1:
+            world.put(4)
+
+    provider = Script(act)
+    first, second = world.put(2), "in-4"
+    await crash(world, commit, when, provider, meanwhile=follow)
+    world.settle()
+    follow_up_claimed = second in world.acks()
+    if commit == 1:
+        world.put(4)
+    told = Listener()
+    await world.serve(told, *(id_ for id_ in (first, second) if world.acks().get(id_) != "completed"))
+    replies = world.out("SELECT in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL ORDER BY 1")
+    assert replies == [(first,), (second,)]
+    if follow_up_claimed:
+        assert all(len(turn.already_sent) == 1 for turn in told.turns)
 
 
 async def test_a_turn_interrupted_twice_is_told_all_that_was_sent(world: World) -> None:

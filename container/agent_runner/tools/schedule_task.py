@@ -14,7 +14,8 @@ async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
     if not {"process_after", "recurrence"} & set(arguments):
         raise ToolError("say when: process_after, recurrence, or both")
     address = await find_address(bench, arguments["to"]) if "to" in arguments else bench.home
-    content = {"zone": bench.session.config.timezone, **details(bench, arguments)}
+    zone = bench.session.config.timezone
+    content = {"zone": zone, **details(arguments, zone)}
     task_id = bench.session.seams.new_id("task")
     return await ask(bench, address, "scheduled", action="schedule_task", taskId=task_id, **content)
 

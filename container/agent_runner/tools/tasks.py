@@ -30,11 +30,11 @@ CATCH_UP = {
 }
 
 
-def details(bench: Bench, arguments: Mapping[str, object]) -> dict[str, object]:
+def details(arguments: Mapping[str, object], users_zone: str) -> dict[str, object]:
     """The part of a request that says what and when; what is absent stays so. Raises ToolError."""
     names = {"prompt": "prompt", "recurrence": "recurrence", "timezone": "zone", "catch_up": "catchUp"}
     content = {key: arguments[name] for name, key in names.items() if name in arguments}
-    zone = _zone(str(arguments.get("timezone", bench.session.config.timezone)))
+    zone = _zone(str(arguments.get("timezone", users_zone)))
     if "process_after" in arguments:
         content["processAfter"] = _moment(str(arguments["process_after"]), zone)
     return content

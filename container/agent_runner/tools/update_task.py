@@ -26,7 +26,7 @@ OR_ONCE = {
 
 async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
     """Ask for the change; what is not named stays."""
-    content = details(bench, arguments)
+    content = details(arguments, bench.session.config.timezone)
     if not content:
         raise ToolError("say what to change: prompt, process_after, recurrence, timezone or catch_up")
     return await ask(
