@@ -35,6 +35,10 @@ class Wakeups(Protocol):
         """While open, `changed` is called after commits to databases directly in `directory`."""
         ...
 
+    def polled(self, directory: Path) -> str | None:
+        """Why a directory that is watched is polled instead, where that is its own doing; None: it is not."""
+        ...
+
     async def run(self) -> None:
         """Tell the watchers, until cancelled; called again after it failed."""
         ...
@@ -65,7 +69,8 @@ class _Watch:
     changed: Changed
     since: float = 0.0
     events: int = 0
-    flooding: bool = False
+    polled: str | None = None
+    """Why it is; None while the kernel watches it."""
 
     def floods(self, now: float) -> bool:
         """Count one event; True when this second brought too many."""
@@ -89,6 +94,9 @@ class _Polling:
             yield
         finally:
             self._watches.discard(watch)
+
+    def polled(self, directory: Path) -> None:
+        """All are, and none is to blame."""
 
     async def run(self) -> None:
         while True:
@@ -129,7 +137,7 @@ class _Inotify:
         except OSError as error:
             if error.errno != ENOSPC:
                 raise
-        watch.flooding = True
+        watch.polled = "the kernel has no watch left for it"
         advice = "raise fs.inotify.max_user_watches"
         _log.warning("wakeups.no_watch_left", directory=str(watch.directory), now="polled", advice=advice)
         return min([0, *self._watches]) - 1
@@ -140,6 +148,9 @@ class _Inotify:
 
     def close(self) -> None:
         self._inotify.close()
+
+    def polled(self, directory: Path) -> str | None:
+        return next((w.polled for w in self._watches.values() if w.directory == directory), None)
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -155,7 +166,7 @@ class _Inotify:
         for event in self._inotify.read(timeout=0):
             lost = lost or bool(event.mask & self._overflow)
             watch = self._watches.get(event.wd)
-            if watch is None or watch.flooding:
+            if watch is None or watch.polled:
                 continue
             if watch.floods(now):
                 self._give_up(event.wd, watch)
@@ -166,14 +177,14 @@ class _Inotify:
         return lost
 
     def _give_up(self, descriptor: int, watch: _Watch) -> None:
-        watch.flooding = True
+        watch.polled = f"it brought more than {FLOOD_PER_S:,} events in a second"
         self._remove(descriptor)
         _log.warning("wakeups.flood", directory=str(watch.directory), limit_per_s=FLOOD_PER_S, now="polled")
 
     async def _poll_flooding(self) -> None:
         while True:
             await trio.sleep(SWEEP_S)
-            for watch in [w for w in self._watches.values() if w.flooding]:
+            for watch in [w for w in self._watches.values() if w.polled]:
                 watch.changed()
 
     async def _sweep(self) -> None:

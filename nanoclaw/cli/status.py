@@ -93,12 +93,25 @@ def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
     runner, delivery = details["runner"], details["oldest_delivery"]
     if details["quarantined"]:
         yield f"quarantined: {details['quarantined']}"
+    yield from _faults(details)
     if runner["failures"]:
         next_ = f", next start in {runner['next_start_in_s']:.0f} s" if runner["next_start_in_s"] else ""
         yield f"its runner failed {runner['failures']} times{next_}: {runner['last_failure']}"
     if delivery is not None and delivery["reason"]:
         again = f", again at {delivery['not_before']}" if delivery["not_before"] else ""
         yield f"not delivered after {delivery['attempts']} attempts{again}: {delivery['reason']}"
+
+
+def _faults(details: Mapping[str, Any]) -> Iterator[str]:
+    """What its runner did that is not as it should be, and what that comes to."""
+    if details["unreadable"]:
+        yield f"cannot be read now, and is tried again: {details['unreadable']}"
+    if details["refused"]:
+        yield f"{details['refused']} rows refused, the last {details['last_refused']}"
+    if details["ignored"]:
+        yield f"in outbound.db {details['ignored']}"
+    if details["polled"]:
+        yield f"polled every second, not watched: {details['polled']}"
 
 
 def _duration(seconds: float) -> str:

@@ -29,7 +29,6 @@ from nanoclaw.session.describe import describe
 from nanoclaw.session.keeper import Heartbeat, Keeper
 from nanoclaw.session.pending import Pending
 from nanoclaw.session.pruning import Pruner
-from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.reconciler import Reconciler
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.spec import runner_spec
@@ -113,7 +112,7 @@ class Describe:
 
     async def handle(self, actor: "SessionActor") -> SessionDetails:
         """Describe it."""
-        return describe(actor.reconciler)
+        return describe(actor.reconciler, actor.polled)
 
 
 # -- the actor -----------------------------------------------------------------
@@ -127,6 +126,11 @@ class SessionActor:
     who: Conversation
     inbound: Writer
     reconciler: Reconciler
+
+    @property
+    def polled(self) -> str | None:
+        """Why the runner's commits are not watched for, but looked for from time to time."""
+        return self.services.wakeups.polled(self.who.paths(self.services.config).outbound_dir)
 
     async def accept(self, arrivals: Sequence[Accept]) -> list[Outcome[bool]]:
         """Commit a run of events, each on its own savepoint, and see to it that a runner takes them.
@@ -211,7 +215,7 @@ def session_recipe(
             open_untrusted(paths.outbound_db, executor, patience_s=PATIENCE_S) as outbound,
             trio.open_nursery() as nursery,
         ):
-            await executor.run(partial(create_outbound, paths, owner=None))
+            made = await executor.run(partial(create_outbound, paths, owner=None))
             memory = await inbound.run(record.remember)
             reconciler = Reconciler(
                 services=services,
@@ -230,7 +234,9 @@ def session_recipe(
                 deliverer=Deliverer.of(memory, Attempter(services, who), inbound),
                 own_seq=memory.own_seq,
                 retire=context.retire,
+                begun_anew=memory.fresh and not made,
             )
+            await reconciler.take_over()
             actor = SessionActor(services, who, inbound, reconciler)
             with (
                 services.wakeups.watch(paths.outbound_dir, reconciler.wake),
@@ -242,7 +248,6 @@ def session_recipe(
                 await actor.follow_status()
                 await actor.replay_parked()
                 nursery.start_soon(reconciler.run)
-                nursery.start_soon(Pruner(services, paths, inbound, outbound).run, reconciler.wake)
                 nursery.start_soon(Pruner(services, paths, inbound, outbound).run, reconciler.wake)
                 yield actor
                 await _close(reconciler)

@@ -74,15 +74,13 @@ class Deliverer:
         """Ids of rows to read again."""
         return list(dict.fromkeys(map(_row_id, self._unread)))
 
-    def reread(self, asked: Sequence[str], seen: Look, now: datetime) -> list[Finished]:
+    def reread(self, seen: Look, now: datetime) -> list[Finished]:
         """Rows of the ledger, read again after a restart; attempts that were cut off are returned."""
         found = {**{row.id: row for row in seen.known}, **self._notices}
-        reached = seen.known[-1].seq if seen.known_cut else inf
-        doubts = list[Finished]()
-        for entry in [e for e in self._unread.values() if _row_id(e.message_out_id) in asked]:
-            if entry.seq <= reached:
-                del self._unread[entry.message_out_id]
-                doubts += self._reread(entry, found.get(_row_id(entry.message_out_id)), now)
+        looked_for, doubts = frozenset(seen.looked_for), list[Finished]()
+        for entry in [e for e in self._unread.values() if _row_id(e.message_out_id) in looked_for]:
+            del self._unread[entry.message_out_id]
+            doubts += self._reread(entry, found.get(_row_id(entry.message_out_id)), now)
         return doubts
 
     def _reread(self, entry: LedgerEntry, row: MessageOut | BadRow | None, now: datetime) -> list[Finished]:

@@ -8,8 +8,9 @@ from nanoclaw.session.keeper import Keeper
 from nanoclaw.session.reconciler import Reconciler
 
 
-def describe(reconciler: Reconciler) -> SessionDetails:
-    """The state of a session."""
+def describe(reconciler: Reconciler, polled: str | None) -> SessionDetails:
+    """The state of a session; `polled`: why its directory is not watched."""
+    refusals = reconciler.deliverer.refusals
     return SessionDetails(
         runner=_runner(reconciler.keeper),
         pending=len(reconciler.pending.messages),
@@ -17,6 +18,11 @@ def describe(reconciler: Reconciler) -> SessionDetails:
         deliveries=reconciler.deliverer.waiting,
         oldest_delivery=_oldest(reconciler.deliverer),
         quarantined=reconciler.quarantined,
+        unreadable=reconciler.unreadable,
+        refused=refusals.count,
+        last_refused=refusals.last,
+        ignored=reconciler.ignored,
+        polled=polled,
     )
 
 

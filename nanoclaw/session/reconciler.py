@@ -5,7 +5,7 @@ so an unreadable one never delays a message that comes in.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from math import inf
@@ -23,9 +23,18 @@ from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
 from nanoclaw.session.pending import Completed, Pending, Retry
 from nanoclaw.session.record import Settlement
 from nanoclaw.session.services import Services
-from nanoclaw.store import Connection, HotJournal, StoreBusy, StoreError, UntrustedReader, Writer
+from nanoclaw.store import (
+    Connection,
+    HotJournal,
+    StoreBusy,
+    StoreError,
+    UntrustedReader,
+    Writer,
+    deliveries,
+    outbound,
+)
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, OpenMessage
-from nanoclaw.store.outbound import Look, look
+from nanoclaw.store.outbound import BadRow, Look, MessageOut, look
 
 BLIND_S = 1.0
 """After this it looks again, if what it looked at could not be read."""
@@ -47,7 +56,13 @@ class Reconciler:
     deliverer: Deliverer
     own_seq: int
     retire: Callable[[], bool]
+    begun_anew: bool = False
+    """Whether `inbound.db` is new beside an old `outbound.db`."""
     quarantined: str | None = None
+    unreadable: str | None = None
+    """Why the last look saw nothing: a lock or a hot journal was in the way."""
+    ignored: str | None = None
+    """One of the things in `outbound.db` that are never read."""
     closed: trio.Event = Factory(trio.Event)
     _closing: bool = False
     _woken: trio.Event = Factory(trio.Event)
@@ -64,8 +79,6 @@ class Reconciler:
     """Whether `outbound.db` is another build's: a runner has to be started to bring it up to date."""
     _lead: float | None = None
     """Of the date before trio's clock, when one last looked for occurrences that were missed."""
-    _blind: bool = False
-    """Whether the last look saw nothing, because a lock or a hot journal was in the way."""
     _told: tuple[ContainerStatus, float] = field(
         init=False, default=Factory(lambda self: ("stopped", self._active_at), takes_self=True)
     )
@@ -164,28 +177,47 @@ class Reconciler:
             self._outdated = seen.outdated
             if seen.outdated:
                 break
-            await self._take(asked, seen)
+            await self._take(seen)
             self._unseen = seen.more
             if not (seen.more and self.deliverer.queue.room):
                 break
-        return not self._blind
+        if self.quarantined or self.unreadable:
+            # What was read before goes on its way all the same.
+            await self._commit(Settlement(begun=self.deliverer.take(self.services.clock.now())))
+        return self.unreadable is None
 
     async def _seen(self, asked: Sequence[str]) -> Look | None:
         """What the runner committed; None where that cannot be read."""
-        self._blind = False
+        self.unreadable = None
         try:
+            await self._take_over()
             return await self.outbound.run(self._look(asked))
-        except HotJournal:
-            self._blind = True
+        except HotJournal as error:
+            self.unreadable = str(error)
             # A living runner rolls it back; without one, it is run once for that (contract 6).
             if self.keeper.state in {"absent", "dead"} and self.keeper.may_start():
                 self.keeper.recover(self.wake)
         except StoreBusy as error:
-            self._blind = True
+            self.unreadable = str(error)
             _log.warning("session.outbound_locked", reason=str(error))
         except StoreError as error:
             self._quarantine(error)
         return None
+
+    async def take_over(self) -> None:
+        """At birth: say nothing again that an `outbound.db` without its `inbound.db` has said before."""
+        with suppress(StoreError):  # the first look meets the same, and sees to it
+            await self._take_over()
+
+    async def _take_over(self) -> None:
+        if not self.begun_anew:
+            return
+        newest = await self.outbound.run(outbound.newest)
+        if newest:
+            await self.inbound.run(deliveries.skip, newest)
+            self.deliverer.seen_seq = newest
+            _log.warning("session.old_replies_skipped", up_to=newest)
+        self.begun_anew = False
 
     def _look(self, asked: Sequence[str]) -> Callable[[Connection], Look]:
         """What to read: without room for more rows still the acks."""
@@ -198,14 +230,14 @@ class Reconciler:
             known_ids=asked,
         )
 
-    async def _take(self, asked: Sequence[str], seen: Look) -> None:
+    async def _take(self, seen: Look) -> None:
         """Judge what was seen, commit the judgement with the attempt that starts, then act on it."""
         now = self.services.clock.now()
         before = set(self.pending.claimed)
         verdicts = self.pending.judge(seen.acks, now)
-        doubts = self.deliverer.reread(asked, seen, now)
-        rows = self.deliverer.add(seen.rows, self.pending.messages, now)
-        self._tool_timeout_s = seen.tool_timeout_s
+        doubts = self.deliverer.reread(seen, now)
+        rows = self.deliverer.add(await self._first_of_their_ids(seen), self.pending.messages, now)
+        self._tool_timeout_s, self.ignored = seen.tool_timeout_s, self._checked(seen.ignored)
         if verdicts or seen.rows:
             self._useful, self._active_at = True, trio.current_time()
         settlement = Settlement(
@@ -220,6 +252,18 @@ class Reconciler:
         await self._commit(settlement)
         for claimed in [id_ for id_ in self.pending.claimed if id_ not in before]:
             self.deliverer.show_typing(self.pending.messages[claimed].address)
+
+    async def _first_of_their_ids(self, seen: Look) -> Sequence[MessageOut | BadRow]:
+        """The new rows; an id that comes again would be delivered, or its action done, a second time."""
+        if not seen.rows:
+            return ()
+        used = await self.inbound.run(deliveries.used_before, [row.id for row in seen.rows])
+        return outbound.without_used(seen.rows, used)
+
+    def _checked(self, ignored: str | None) -> str | None:
+        if ignored is not None and self.ignored is None:
+            _log.warning("session.rows_ignored", reason=ignored)
+        return ignored
 
     def _may_have_missed(self) -> bool:
         """Whether this is the first look, or the date has jumped since the last."""
@@ -307,7 +351,7 @@ class Reconciler:
         """Seconds to the next due moment."""
         now = self.services.clock.now()
         moments = [self.deliverer.queue.next_due(now)]
-        waits = [BLIND_S if self._blind else inf]
+        waits = [BLIND_S if self.unreadable else inf]
         if self.keeper.state == "running":
             waits.append(SWEEP_S)
             if not self.keeper.stopping:

@@ -38,6 +38,8 @@ class Memory:
     delivered_before: frozenset[str]
     """What another build delivered from this file."""
     refusals: Refusals = Factory(Refusals)
+    fresh: bool = False
+    """Whether there was never a message: then nothing was ever said in `outbound.db`, or it is another's."""
 
 
 def remember(connection: Connection) -> Memory:
@@ -52,6 +54,7 @@ def remember(connection: Connection) -> Memory:
         seen_seq=deliveries.seen(connection),
         delivered_before=deliveries.delivered_by_another_build(connection),
         refusals=refusals.read(connection),
+        fresh=messages_in.largest_seq(connection) == 0 and deliveries.is_empty(connection),
     )
 
 

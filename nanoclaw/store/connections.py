@@ -1,6 +1,7 @@
 """Opens connections, and keeps everybody else from opening writable ones below a directory owned here."""
 
 import os
+import stat
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
+
+from nanoclaw.store.errors import CannotOpen
 
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
@@ -25,6 +28,7 @@ def open_writable(path: Path) -> apsw.Connection:
     """A read-write connection; the file is created, for its user alone, if it is missing. For owners only."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
+    _check_regular(path)
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
     _ours.opening = True
     try:
@@ -35,7 +39,16 @@ def open_writable(path: Path) -> apsw.Connection:
 
 def open_readonly(path: Path) -> apsw.Connection:
     """A connection that can never write (`mode=ro`)."""
+    _check_regular(path)
     return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+
+
+def _check_regular(path: Path) -> None:
+    """Anything else is no database, and to open one may take for ever."""
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise CannotOpen(path, f"is no regular file ({stat.filemode(mode)}); move it away")
 
 
 def make_private_dir(path: Path) -> None:

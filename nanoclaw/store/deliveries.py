@@ -8,7 +8,7 @@ import apsw
 from attrs import frozen
 
 from nanoclaw.records import Receipt
-from nanoclaw.store.messages_in import mark, set_mark
+from nanoclaw.store.messages_in import json_array, mark, set_mark
 from nanoclaw.store.times import from_text, to_text
 
 NOTICE = "notice-"
@@ -65,6 +65,31 @@ def record(connection: apsw.Connection, rows: Sequence[tuple[str, int]]) -> None
     )
     if rows:
         set_mark(connection, SEEN, max(mark(connection, SEEN), *(seq for _, seq in rows)))
+
+
+def is_empty(connection: apsw.Connection) -> bool:
+    """Whether nothing was ever delivered from this file."""
+    return not connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM deliveries) OR EXISTS (SELECT 1 FROM delivered)"
+    ).get and not seen(connection)
+
+
+def skip(connection: apsw.Connection, up_to: int) -> None:
+    """Take rows up to that number for seen: they are never delivered from this file."""
+    set_mark(connection, SEEN, up_to)
+
+
+def used_before(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
+    """Those of the ids of new rows that the ledger has already, also of rows that recur (`<id>@<slot>`)."""
+    rows = connection.execute(
+        """
+        SELECT value FROM json_each(:ids) WHERE EXISTS (
+          SELECT 1 FROM deliveries
+          WHERE message_out_id = value OR (message_out_id > value || '@' AND message_out_id < value || 'A'))
+        """,
+        {"ids": json_array(ids)},
+    )
+    return frozenset(str(id_) for (id_,) in rows)
 
 
 def delivered_by_another_build(connection: apsw.Connection) -> frozenset[str]:

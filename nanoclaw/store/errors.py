@@ -143,6 +143,8 @@ def translated_os(error: OSError, path: Path) -> StoreError:
         return ReadOnlyStore(path, f"cannot be written; check its permissions and the disk's mount ({error})")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(path, f"the disk is full; free some space ({error})")
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        return CannotOpen(path, f"a file is where a directory has to be; move it away ({error})")
     return CannotOpen(path, f"cannot be opened ({error})")
 
 

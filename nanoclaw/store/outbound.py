@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Literal, get_args
 
 import apsw
-from attrs import frozen
+from attrs import evolve, frozen
 
 from nanoclaw.records import Address
-from nanoclaw.store.messages_in import json_array
+from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, json_array
 from nanoclaw.store.names import is_component
 from nanoclaw.store.times import from_text
 
@@ -22,7 +23,13 @@ BATCH = 200
 LOOK_BYTES = 32 * 1024 * 1024
 """A look that holds more than this of content ends."""
 MAX_TEXT = 40 << 20
-"""Bytes of a text; the guard's bound on what SQLite may hold at once is above it."""
+"""Bytes of a content; the guard's bound on what SQLite may hold at once is above it."""
+MAX_NAME = 4096
+"""Bytes of any other text."""
+BAD = "bad-"
+"""Ids of rows whose own cannot be used; followed by the number."""
+MAX_SEQ = 1 << 48
+"""A number from here on is no runner's, however long it has lived."""
 MAX_ERROR = 500
 """Characters of a runner's reason that are kept."""
 
@@ -67,11 +74,13 @@ class Look:
 
     rows: tuple[MessageOut | BadRow, ...]
     known: tuple[MessageOut | BadRow, ...]
-    """Rows of the ledger that were asked for again, after a restart."""
+    """Rows of the ledger that were asked for again, after a restart; under the ids that were asked for."""
     acks: tuple[Ack, ...]
     tool_timeout_s: float
-    known_cut: bool = False
-    """Whether the look was full before all of the known rows; then `known` ends before them."""
+    looked_for: tuple[str, ...] = ()
+    """Ids of the known rows that were looked for; those that are not in `known` are gone."""
+    ignored: str | None = None
+    """One of the things that are in the file and are never read."""
     more: bool = False
     """Whether there may be more to read at once."""
     outdated: bool = False
@@ -88,14 +97,17 @@ def look(
     """
     if connection.execute("PRAGMA user_version").get == 0:
         return Look((), (), (), 0.0, outdated=True)
-    known, known_cut = _full(_by_id(connection, known_ids) if known_ids else ())
+    looked_for = list[str]()
+    known, known_cut = _full(_by_id(connection, known_ids, looked_for))
     rows, cut = _full(() if known_cut else _new_rows(connection, above, up_to))
+    acks, bad_ack = _acks(connection, open_ids)
     return Look(
         rows=rows,
         known=known,
-        acks=tuple(_acks(connection, open_ids)),
+        acks=acks,
         tool_timeout_s=_tool_timeout(connection),
-        known_cut=known_cut,
+        looked_for=tuple(looked_for),
+        ignored=(_ignored(connection, above, up_to) if up_to > above else None) or bad_ack,
         more=known_cut or cut or len(rows) == BATCH,
     )
 
@@ -109,6 +121,40 @@ def _full(rows: Iterable[MessageOut | BadRow]) -> tuple[tuple[MessageOut | BadRo
         if size > LOOK_BYTES:
             return tuple(taken), True
     return tuple(taken), False
+
+
+def newest(connection: apsw.Connection) -> int:
+    """The largest number of a row; 0 where there is none, or it is beyond all reason."""
+    found = connection.execute("SELECT max(seq) FROM messages_out WHERE typeof(seq) = 'integer'").get
+    return found if isinstance(found, int) and 0 < found < MAX_SEQ else 0
+
+
+def without_used(rows: Sequence[MessageOut | BadRow], used: frozenset[str]) -> list[MessageOut | BadRow]:
+    """The rows, those in the place of whose ids are in `used`, or come twice, as bad ones."""
+    seen, checked = set(used), list[MessageOut | BadRow]()
+    for row in rows:
+        again = row.id in seen and isinstance(row, MessageOut)
+        checked.append(BadRow(f"{BAD}{row.seq}", row.seq, f"id {row.id} was used before") if again else row)
+        seen.add(row.id)
+    return checked
+
+
+def _ignored(connection: apsw.Connection, above: int, up_to: int) -> str | None:
+    """A row whose number is none that is ever read."""
+    rows = connection.execute(
+        """
+        SELECT typeof(seq), iif(typeof(seq) IN ('integer', 'real'), seq, NULL) FROM messages_out
+        WHERE seq IS NULL OR seq <= 0 OR seq > :up_to OR (seq > :above AND typeof(seq) = 'real') LIMIT 1
+        """,
+        {"above": above, "up_to": up_to},
+    ).fetchall()
+    for type_, seq in rows:
+        what = "a row without a number" if type_ == "null" else f"a row whose number is a {type_}"
+        if isinstance(seq, int):
+            lead = f"more than {PLAUSIBLE_LEAD:,} above the host's" if seq > 0 else "below 1"
+            what = f"a row with the number {seq}, {lead}"
+        return f"{what}, is not read"
+    return None
 
 
 _TEXTS: tuple[str, ...] = (
@@ -127,8 +173,9 @@ _COLUMNS = ", ".join(
     [
         "seq",
         *(
-            f"iif(octet_length({name}) > {MAX_TEXT}, octet_length({name}), CAST({name} AS BLOB))"
+            f"iif(octet_length({name}) > {bound}, octet_length({name}), CAST({name} AS BLOB))"
             for name in _TEXTS
+            for bound in [MAX_TEXT if name == "content" else MAX_NAME]
         ),
     ]
 )
@@ -143,36 +190,44 @@ def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[M
     return map(_message, rows)
 
 
-def _by_id(connection: apsw.Connection, ids: Sequence[str]) -> Iterator[MessageOut | BadRow]:
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM messages_out WHERE id IN (SELECT value FROM json_each(?)) ORDER BY seq",  # noqa: S608 -- constants of this module
-        (json_array(ids),),
-    )
-    return map(_message, rows)
+def _by_id(
+    connection: apsw.Connection, ids: Sequence[str], looked_for: list[str]
+) -> Iterator[MessageOut | BadRow]:
+    """The rows of those ids, one each, whatever the file says of their order and their number."""
+    for id_ in ids:
+        looked_for.append(id_)
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM messages_out WHERE id = ? LIMIT 1",  # noqa: S608 -- constants of this module
+            (id_,),
+        ).fetchall()
+        yield from (evolve(_message(row), id=id_) for row in rows)
 
 
 def _message(row: tuple[object, ...]) -> MessageOut | BadRow:
     seq = row[0] if isinstance(row[0], int) else 0
     try:
-        values = dict(zip(_TEXTS, map(_decoded, row[1:]), strict=True))
+        values = {name: _decoded(name, value) for name, value in zip(_TEXTS, row[1:], strict=True)}
         return _checked(seq, values)
     except UnicodeDecodeError as error:
-        return BadRow(f"bad-{seq}", seq, f"a text is not UTF-8: {error.reason}")
+        return BadRow(f"{BAD}{seq}", seq, f"a text is not UTF-8: {error.reason}")
     except ValueError as error:
-        return BadRow(f"bad-{seq}", seq, str(error))
+        return BadRow(f"{BAD}{seq}", seq, str(error))
 
 
-def _decoded(value: object) -> str | None:
+def _decoded(name: str, value: object) -> str | None:
     if isinstance(value, int):
-        raise ValueError(f"a text of {value:,} bytes is longer than {MAX_TEXT:,}; send it as a file")  # noqa: TRY004 -- of the row, not of us
+        bound = f"{MAX_TEXT:,}; send it as a file" if name == "content" else f"{MAX_NAME:,}"
+        raise ValueError(f"a {name} of {value:,} bytes is longer than {bound}")  # noqa: TRY004 -- of the row, not of us
     return value.decode("utf-8") if isinstance(value, bytes) else None
 
 
 def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
     """The row, if it keeps the contract; raises ValueError with the reason if it does not."""
     id_, kind, content = (values[name] or "" for name in ("id", "kind", "content"))
-    if not is_component(id_) or id_.startswith("notice-"):
+    if not is_component(id_) or id_.startswith((NOTICE, BAD)):
         raise ValueError(f"id {id_[:80]!r} is no name for a row (contract 1)")
+    if seq % 2 == 0:
+        raise ValueError(f"the number {seq} is even, which is the host's parity (contract 4)")
     if not kind or not content:
         raise ValueError("kind or content is empty")
     deliver_after = values["deliver_after"]
@@ -189,27 +244,38 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
     )
 
 
-def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> list[Ack]:
+def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> tuple[tuple[Ack, ...], str | None]:
+    """One ack a message, and what is wrong with one that is not of the contract's types."""
     rows = connection.execute(
-        """
-        SELECT CAST(message_id AS BLOB), CAST(status AS BLOB), attempt, CAST(retry_at AS BLOB),
-          CAST(error AS BLOB)
+        f"""
+        SELECT CAST(message_id AS BLOB), {_brief("status")},
+          iif(typeof(attempt) = 'integer', attempt, NULL), {_brief("retry_at")}, {_brief("error")}
         FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(?))
-        """,
+        """,  # noqa: S608 -- constants of this module
         (json_array(open_ids),),
     )
-    return [ack for row in rows if (ack := _ack(row)) is not None]
+    acks, bad = dict[str, Ack](), None
+    for row in rows:
+        ack = _ack(row)
+        if isinstance(ack, Ack):
+            acks.setdefault(ack.message_id, ack)
+        else:
+            bad = ack
+    return tuple(acks.values()), bad
 
 
-def _ack(row: tuple[object, ...]) -> Ack | None:
-    """An ack, or None where it is not of the contract's types: then the message counts as not acked."""
-    *texts, attempt, retry_at, error = row
-    try:
-        message_id, status = (_decoded(value) or "" for value in texts)
-    except UnicodeDecodeError:
-        return None
+def _brief(name: str) -> str:
+    return f"iif(octet_length({name}) > {MAX_NAME}, NULL, CAST({name} AS BLOB))"
+
+
+def _ack(row: tuple[object, ...]) -> Ack | str:
+    """An ack, or why it is none: then the message counts as not acked."""
+    message_id, status, attempt, retry_at, error = row
+    message_id, status = (
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else "" for value in (message_id, status)
+    )
     if status not in get_args(AckStatus):
-        return None
+        return f"an ack of {message_id[:80]!r} with the status {status[:80]!r} is not read"
     return Ack(
         message_id,
         status,  # type: ignore[arg-type]  # checked against the Literal above
@@ -227,5 +293,10 @@ def _time(value: object) -> datetime | None:
 
 
 def _tool_timeout(connection: apsw.Connection) -> float:
-    row = connection.execute("SELECT tool_declared_timeout_ms FROM container_state LIMIT 1").fetchone()
-    return row[0] / 1000 if row and isinstance(row[0], int) and row[0] > 0 else 0.0
+    row = connection.execute(
+        """
+        SELECT tool_declared_timeout_ms FROM container_state
+        WHERE typeof(tool_declared_timeout_ms) = 'integer' LIMIT 1
+        """
+    ).fetchone()
+    return row[0] / 1000 if row and row[0] > 0 else 0.0

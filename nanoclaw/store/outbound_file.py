@@ -11,8 +11,8 @@ from nanoclaw.store.errors import translating
 from nanoclaw.store.migrations import apply_session
 
 
-def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> None:
-    """Make `outbound/`, `outbox/` and `outbound.db` with its schema, unless that file exists.
+def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> bool:
+    """Make `outbound/`, `outbox/` and `outbound.db` with its schema; False where that file exists.
 
     `owner` is the container's (uid, gid), where it is not ours. To be run on the executor.
 
@@ -20,7 +20,7 @@ def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> No
         StoreError: the disk is full, or cannot be written.
     """
     if os.path.lexists(paths.outbound_db):
-        return
+        return False
     with translating(paths.outbound_db):
         make_private_dir(paths.root)
         for directory in (paths.outbound_dir, paths.outbox):
@@ -30,6 +30,7 @@ def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> No
         _build(built, owner)
         built.rename(paths.outbound_db)
         _sync(paths.outbound_dir)
+    return True
 
 
 def _make_dir(directory: Path, owner: tuple[int, int] | None) -> None:

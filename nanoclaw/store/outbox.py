@@ -65,11 +65,26 @@ def _open(name: str, parent: int, flags: int) -> int:
         os.close(parent)
 
 
+def _look(name: str, directory: int) -> os.stat_result:
+    if not is_component(name):
+        raise BadAttachment(f"{name[:80]!r} is no file name of contract 1")
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError as error:
+        raise BadAttachment(f"outbox file {name!r} cannot be opened: {error.strerror}") from error
+
+
+def _check_regular(name: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise BadAttachment(f"outbox file {name!r} is no regular file but {stat.filemode(found.st_mode)}")
+
+
 def _read(name: str, directory: int, limit: int) -> bytes:
+    # The look before keeps us from opening a device, which may do something; the one after is the proof.
+    _check_regular(name, _look(name, directory))
     descriptor = _open(name, os.dup(directory), _FILE)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BadAttachment(f"outbox file {name!r} is no regular file")
+        _check_regular(name, os.fstat(descriptor))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(limit + 1)
     except OSError as error:

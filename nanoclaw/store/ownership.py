@@ -131,7 +131,8 @@ def _connect_inbound(
     paths: SessionPaths, clock: Clock, random: Random, owner: tuple[int, int] | None
 ) -> apsw.Connection:
     for directory in (paths.inbound_dir, paths.inbox):
-        make_private_dir(directory)
+        with translating(directory):
+            make_private_dir(directory)
     connection = _open(paths.inbound_db)
     try:
         # The first read rolls back what a dead host left.

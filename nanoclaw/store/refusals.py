@@ -1,4 +1,4 @@
-"""What a session refused of its runner's rows: how many, and why the last one; kept in `meta` of `inbound.db`."""
+"""What a session refused of its runner's rows: how many, and why the last one; kept in its `meta`."""
 
 import apsw
 from attrs import frozen

@@ -53,6 +53,9 @@ class CommitWakeups:
         finally:
             end()
 
+    def polled(self, directory: Path) -> None:
+        """None is: commits are told of one by one."""
+
     async def run(self) -> None:
         """Nothing has to be read from anywhere."""
         await trio.sleep_forever()

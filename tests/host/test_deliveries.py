@@ -234,7 +234,12 @@ def test_a_look_ends_when_it_holds_enough_and_says_that_there_is_more() -> None:
     first = outbound.look(connection, above=0, up_to=99, open_ids=(), known_ids=())
     assert ([row.seq for row in first.rows], first.more) == ([1, 3], True)
     again = outbound.look(connection, above=3, up_to=99, open_ids=(), known_ids=["out-0", "out-1", "out-2"])
-    assert ([row.seq for row in again.known], again.known_cut, again.rows) == ([1, 3], True, ())
+    assert ([row.seq for row in again.known], again.looked_for, again.rows) == (
+        [1, 3],
+        ("out-0", "out-1"),
+        (),
+    )
+    assert again.more
     last = outbound.look(connection, above=5, up_to=99, open_ids=(), known_ids=())
     assert ([row.seq for row in last.rows], last.more) == ([7], False)
 

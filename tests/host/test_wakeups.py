@@ -131,6 +131,8 @@ async def test_a_flood_costs_its_directory_the_watch_and_it_is_polled(
             [(event, fields)] = log.lines
             assert (event, fields["directory"]) == ("wakeups.flood", str(tmp_path / "loud"))
             await bells["loud"].next()  # nothing happens there any more: it is polled
+            assert "more than 1,000 events" in str(wakeups.polled(tmp_path / "loud"))
+            assert wakeups.polled(tmp_path / "quiet") is None
             commit(tmp_path / "quiet")
             await bells["quiet"].next()
             assert bells["quiet"].rung == 1
@@ -143,7 +145,7 @@ async def test_a_thousand_events_in_a_second_are_no_flood(tmp_path: Path) -> Non
             flood(tmp_path, FLOOD_PER_S - 1)
             commit(tmp_path)
             await bell.next()
-            assert not any(watch.flooding for watch in wakeups._watches.values())  # type: ignore[attr-defined]  # inotify's
+            assert wakeups.polled(tmp_path) is None
 
 
 async def test_lost_events_are_made_good_by_a_look_everywhere(tmp_path: Path) -> None:
