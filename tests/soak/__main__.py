@@ -55,7 +55,7 @@ async def _soak(folder: Path, seed: int, count: int, at_once: int) -> Verdict:
 
     async def one(number: int) -> None:
         async with limit:
-            verdict = await _round(folder, plan(seed + number, REPEATS[(seed + number) % 2], tasks=False))
+            verdict = await _round(folder, plan(seed + number, REPEATS[(seed + number) % 2]))
         total[0] += verdict
         _progress(total[0], count)
 

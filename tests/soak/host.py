@@ -5,6 +5,7 @@ It ends when the network asks it to finish and nothing is open any more, unless 
 
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -88,7 +89,7 @@ def open_work(home: Path, wanted: Wanted) -> list[tuple[str, int, int]]:
 
 
 def _open_in(file: Path, wanted: Wanted) -> tuple[int, int]:
-    which = "" if wanted == "finish" else " AND kind <> 'task'"
+    which = " AND trigger" if wanted == "finish" else " AND trigger AND kind <> 'task'"  # context may wait
     with closing(open_readonly(file)) as connection:
         connection.set_busy_timeout(5000)
         try:
@@ -141,6 +142,9 @@ class Hunted:
             death = await self.runtime.run(spec, task_status=Status())
             nursery.cancel_scope.cancel()
         return death
+
+    async def survivors(self) -> Sequence[str]:
+        return await self.runtime.survivors()
 
     async def recover(self, spec: RunnerSpec) -> None:
         await self.runtime.recover(spec)

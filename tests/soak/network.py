@@ -24,7 +24,8 @@ Manner = Literal["at once", "late", "twice", "silent", "lost"]
 MANNERS: tuple[Manner, ...] = ("at once", "late", "twice", "silent", "lost")
 WEIGHTS = (75, 10, 8, 5, 4)
 LATE_S = (0.02, 0.15)
-TASK = re.compile(r"\btask-[A-Za-z0-9_.-]*[A-Za-z0-9_-]")
+RECURRING = re.compile(r"^(task-[^:]+): .*, recurrence", re.MULTILINE)
+"""In the answer to `list_tasks`."""
 
 
 def serve(places: Places, plan: Plan) -> None:
@@ -166,11 +167,11 @@ class _Network:
             await self._ask_until_answered("rest")
             for chat in sorted(chats):
                 listed = self.replies.get(f"list-{asked}-{chat}")
-                open_ones = set(TASK.findall(listed or ""))
-                if listed is not None and not open_ones:
+                recurring = sorted(RECURRING.findall(listed or ""))
+                if listed is not None and not recurring:
                     chats.remove(chat)
-                for n, task in enumerate(sorted(open_ones)):
-                    await self._say(chat, f"cancel-{asked}-{chat}-{n}", _call("cancel_task", taskId=task))
+                for n, task in enumerate(recurring):
+                    await self._say(chat, f"cancel-{asked}-{chat}-{n}", _call("cancel_task", task_id=task))
 
     async def _ask_until_answered(self, what: Literal["rest", "finish"]) -> None:
         """Once all is confirmed, ask the host, and each that follows it, for its rest."""

@@ -13,6 +13,8 @@ LOAD_S = 0.9
 
 Kind = Literal["plain", "mid", "once", "every"]
 """What a message makes the agent do: answer; send something before the answer; schedule."""
+KINDS: tuple[Kind, ...] = ("plain", "mid", "once", "every")
+WEIGHTS = (10, 8, 3, 1)
 
 
 @frozen
@@ -52,14 +54,12 @@ class Plan:
     runner_kills: tuple[RunnerKill, ...]
 
 
-def plan(seed: int, repeat: Repeat, *, tasks: bool) -> Plan:
+def plan(seed: int, repeat: Repeat) -> Plan:
     """The round of a seed."""
     random = Random(seed)
-    kinds: tuple[Kind, ...] = ("plain", "mid", "once", "every") if tasks else ("plain", "mid")
-    weights = (5, 4, 1.5, 1)[: len(kinds)]
     sayings = [
         Saying(
-            random.uniform(0, LOAD_S), random.choice(CHATS), f"event-{n}", random.choices(kinds, weights)[0]
+            random.uniform(0, LOAD_S), random.choice(CHATS), f"event-{n}", random.choices(KINDS, WEIGHTS)[0]
         )
         for n in range(random.randint(10, 24))
     ]
