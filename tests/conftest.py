@@ -3,3 +3,5 @@
 from nanoclaw.logs import configure_logging
 
 configure_logging("error", human=False)
+
+pytest_plugins = ["nanoclaw.testing.pytest"]

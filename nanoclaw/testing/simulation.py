@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 from trio.testing import MockClock
@@ -22,15 +22,18 @@ def simulate(
     seed: int,
     home: Path | None = None,
     providers: Mapping[str, Callable[[], Provider]] | None = None,
+    **arguments: Any,
 ) -> tuple[T, Timeline]:
     """Run a scenario in a simulated world; returns what it returns, and the timeline. It calls `trio.run`.
+
+    `arguments` are the world's.
 
     Raises:
         Whatever the scenario raises.
     """
 
     async def run() -> tuple[T, Timeline]:
-        async with World(seed=seed, folder=home, providers=dict(providers or {})) as world:
+        async with World(seed=seed, folder=home, providers=dict(providers or {}), **arguments) as world:
             result = await scenario(world)
         return result, world.timeline
 

@@ -1,53 +1,54 @@
-"""A day with trouble, as a simulation; `python rough_day.py SEED HOME` prints its timeline."""
+"""A day with trouble, as a simulation; `python rough_day.py SEED...` prints the timelines of these seeds."""
 
 import sys
-from pathlib import Path
 
 import trio
 
 from nanoclaw.logs import configure_logging
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.simulation import World, simulate
+from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.chats import Chat, User
+from nanoclaw.testing.simulation import simulate
+from nanoclaw.testing.world import World
 
-CHATS = ("ann", "bob", "club")
+NAMES = ("ann", "bob", "club")
 MESSAGES = 8
+CHANGES = {"delivery_backoff_s": (1.0, 5.0, 20.0), "retry_base_s": 1.0}
 
 
 async def rough_day(world: World) -> FakeChannel:
-    """Three chats talk for two lives of the host; runners die, the network fails, senders break."""
-    network = FakeChannel(repeat="idempotent")
-    for life in range(2):
-        async with world.life(network, delivery_backoff_s=(1.0, 5.0, 20.0), retry_base_s=1.0) as host:
-            for chat in CHATS:
-                await wire(host, network.address(chat))
-            with trio.fail_after(86_400):
-                await _talk(world, network, life)
-        await world.sleep(3600)
-    for outgoing in network.sent:
-        world.timeline.add("sent", outgoing.address.platform_id, outgoing.in_reply_to, outgoing.content)
-    return network
+    """Three chats talk for three lives of the host, one of which is killed; runners die, the network fails."""
+    await world.start(**CHANGES)
+    users = [world.user(name) for name in NAMES]
+    chats = [await world.direct(user) for user in users]
+    for life in range(3):
+        with trio.fail_after(86_400):
+            await _talk(world, users, chats, life)
+        await (world.kill_host() if life == 1 else world.stop())
+        await world.sleep(hours=1)
+        await world.start(**CHANGES)
+    return world.channel
 
 
-async def _talk(world: World, network: FakeChannel, life: int) -> None:
+async def _talk(world: World, users: list[User], chats: list[Chat], life: int) -> None:
+    network = world.channel
     async with trio.open_nursery() as nursery:
-        for chat in CHATS:
-            nursery.start_soon(_chat, world, network, chat, life)
-        for fault in (lambda: world.kill_runner(), lambda: network.fail("crash after"), network.disconnect):
+        for user, chat in zip(users, chats, strict=True):
+            nursery.start_soon(_chat, world, user, chat, life)
+        for fault in (world.kill_runner, lambda: network.fail("crash after"), network.disconnect):
             await world.sleep(world.random.uniform(0, 300))
             fault()
 
 
-async def _chat(world: World, network: FakeChannel, chat: str, life: int) -> None:
+async def _chat(world: World, user: User, chat: Chat, life: int) -> None:
     for n in range(MESSAGES):
         await world.sleep(world.random.expovariate(1 / 60))
-        event_id = f"{chat}-{life}-{n}"
-        await network.say(f"message {n} of {chat}", chat=chat, event_id=event_id)
-        world.timeline.add("said", event_id)
-        if n % 3 == 0:
-            await network.reply_to(event_id)
-    await network.reply_to(f"{chat}-{life}-{MESSAGES - 1}")
+        await user.says(f"{n} in {life}")
+        if n % 3 == 0 or n == MESSAGES - 1:
+            await chat.expect(f"echo: {n} in {life}", within=3600)
 
 
 if __name__ == "__main__":
     configure_logging("error", human=False)
-    print(simulate(rough_day, seed=int(sys.argv[1]), home=Path(sys.argv[2]))[1].text(), end="")  # noqa: T201
+    for seed in sys.argv[1:]:
+        timeline = simulate(rough_day, seed=int(seed), channel=FakeChannel(repeat="idempotent"))[1]
+        print(timeline.text(), end="")  # noqa: T201

@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -27,7 +28,7 @@ DAY = timedelta(days=1)
 Scenario = Callable[[World, FakeChannel], Awaitable[None]]
 
 
-def live(home: Path, scenario: Scenario, provider: Provider | None = None, **changes: object) -> None:
+def live(home: Path, scenario: Scenario, provider: Provider | None = None, **changes: Any) -> None:
     """Run a scenario in one life of a host with one chat."""
 
     async def main(world: World) -> None:
@@ -62,7 +63,7 @@ def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
     async def scenario(world: World, network: FakeChannel) -> None:
         again = {"recurrence": recurrence} if recurrence else {}
         await schedule(network, world.clock.now() + HOUR, **again)
-        await world.sleep(60)
+        await world.sleep(40)
         world.clock.jump(5 * HOUR + HOUR / 2)
         with trio.fail_after(AT_ONCE_S):
             await network.wait_for(1)
@@ -94,7 +95,7 @@ def test_a_retry_that_a_jump_makes_due_is_made_once_and_at_once(tmp_path: Path) 
 
     async def scenario(world: World, network: FakeChannel) -> None:
         await network.say("hello", event_id="1")
-        await world.sleep(60)
+        await world.sleep(40)
         world.clock.jump(2 * HOUR)
         with trio.fail_after(AT_ONCE_S):
             await network.reply_to("1")
@@ -109,7 +110,7 @@ def test_a_delivery_that_a_jump_makes_due_is_attempted_once_and_at_once(tmp_path
         network.fail("unavailable")
         await network.say("hello", event_id="1")
         await network.wait_attempts(1)
-        await world.sleep(60)
+        await world.sleep(40)
         world.clock.jump(2 * HOUR)
         with trio.fail_after(AT_ONCE_S):
             await network.reply_to("1")
@@ -127,7 +128,7 @@ def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, runn
         send_later(only_session(tmp_path).outbound_db, world.clock.now() + 3 * HOUR)
         await network.say("more", event_id="2")
         await network.reply_to("2")
-        await world.sleep(60)
+        await world.sleep(40)
         assert texts(network.sent) == ["echo: hello", "echo: more"]
         world.clock.jump(4 * HOUR)
         with trio.fail_after(AT_ONCE_S):

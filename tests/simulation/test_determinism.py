@@ -1,3 +1,5 @@
+"""One seed, one timeline: in one process and across processes."""
+
 import os
 import subprocess
 import sys
@@ -5,41 +7,45 @@ from pathlib import Path
 
 import pytest
 
+from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.simulation import simulate
-from tests.simulation.rough_day import CHATS, MESSAGES, rough_day
+from tests.simulation.rough_day import MESSAGES, NAMES, rough_day
 
 ROOT = Path(__file__).parents[2]
+SEEDS = [str(seed) for seed in range(20)]
 
 
-def timeline(seed: int, home: Path) -> str:
-    return simulate(rough_day, seed=seed, home=home)[1].text()
+def timeline(seed: int) -> str:
+    return simulate(rough_day, seed=seed, channel=FakeChannel(repeat="idempotent"))[1].text()
 
 
-def test_one_seed_gives_one_timeline_byte_for_byte(tmp_path: Path) -> None:
-    assert timeline(7, tmp_path / "first") == timeline(7, tmp_path / "second")
+def test_one_seed_gives_one_timeline_byte_for_byte() -> None:
+    assert timeline(7) == timeline(7)
 
 
-def test_another_seed_gives_another_timeline(tmp_path: Path) -> None:
-    assert timeline(1, tmp_path / "first") != timeline(2, tmp_path / "second")
+def test_another_seed_gives_another_timeline() -> None:
+    assert timeline(1) != timeline(2)
 
 
-def test_the_seed_decides_across_processes_and_hash_seeds(tmp_path: Path) -> None:
-    def run(hash_seed: str) -> bytes:
-        script, home = ROOT / "tests/simulation/rough_day.py", tmp_path / hash_seed
-        return subprocess.run(
-            [sys.executable, script, "3", home],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
-            check=True,
-            capture_output=True,
-        ).stdout
+@pytest.mark.slow
+def test_twenty_seeds_decide_across_processes_and_hash_seeds() -> None:
+    def start(hash_seed: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "tests/simulation/rough_day.py"), *SEEDS],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{ROOT}:{ROOT / 'container'}"},
+            stdout=subprocess.PIPE,
+        )
 
-    assert run("1") == run("2") != b""
+    with start("1") as first, start("2") as second:
+        texts = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert texts[0] == texts[1]
+    assert texts[0].count(b"host killed") == len(SEEDS)
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_rough_day_loses_nothing_and_doubles_nothing(seed: int, tmp_path: Path) -> None:
-    network, _ = simulate(rough_day, seed=seed, home=tmp_path)
-    answered = sorted(outgoing.in_reply_to or "" for outgoing in network.sent)
-    assert answered == sorted(
-        f"{chat}-{life}-{n}" for chat in CHATS for life in range(2) for n in range(MESSAGES)
+def test_a_rough_day_loses_nothing_and_doubles_nothing(seed: int) -> None:
+    network, _ = simulate(rough_day, seed=seed, channel=FakeChannel(repeat="idempotent"))
+    assert sorted(one.in_reply_to or "" for one in network.sent) == sorted(
+        f"event-{n + 1}" for n in range(3 * len(NAMES) * MESSAGES)
     )

@@ -1,0 +1,161 @@
+"""A home that kept its promises has no violations; each one broken on purpose is found by its own check."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import evolve
+
+from nanoclaw.records import Address, InboundEvent
+from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.invariants import ALWAYS, AT_REST, Asked, Evidence, violations
+from nanoclaw.testing.simulation import simulate
+from nanoclaw.testing.world import World
+
+Break = Callable[[Evidence], Evidence]
+
+
+async def talk(world: World) -> tuple[FakeChannel, list[str]]:
+    """Two answers, something sent in mid-turn, a task that has run three times."""
+    await world.start()
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    routed = [
+        await ann.says(text)
+        for text in (
+            "hello",
+            '!send_message {"text": "in the middle"}',
+            '!schedule_task {"prompt": "again", "recurrence": "@every 60"}',
+        )
+    ]
+    await chat.expect("echo: again", within=100)
+    await world.sleep(130)
+    with trio.fail_after(60):
+        await world.stop()
+    return world.channel, [id_ for one in routed for id_ in one.message_ids]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    home = tmp_path_factory.mktemp("kept")
+    channel, accepted = simulate(talk, seed=1, home=home)[0]
+    asked = tuple(Asked(one.message_out_id, one.address) for one in channel.attempts)
+    return Evidence(home / "data", tuple(accepted), asked)
+
+
+@pytest.fixture
+def evidence(kept: Evidence, tmp_path: Path) -> Evidence:
+    shutil.copytree(kept.data, tmp_path / "data")
+    return evolve(kept, data=tmp_path / "data")
+
+
+def test_a_home_that_kept_its_promises_has_no_violations(evidence: Evidence) -> None:
+    assert len(evidence.asked) == 6
+    assert violations(evidence) == []
+
+
+def test_an_embedder_adds_a_check_of_its_own(evidence: Evidence) -> None:
+    def nobody_says_hello(evidence: Evidence) -> Iterable[str]:
+        yield f"{evidence.data.name}: hello"
+
+    assert violations(evidence, (*ALWAYS, nobody_says_hello)) == ["nobody_says_hello: data: hello"]
+
+
+def inbound(sql: str) -> Break:
+    return lambda evidence: run(evidence, evidence.sessions()[0].inbound_db, sql)
+
+
+def outbound(sql: str) -> Break:
+    return lambda evidence: run(evidence, evidence.sessions()[0].outbound_db, sql)
+
+
+def run(evidence: Evidence, file: Path, sql: str) -> Evidence:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        assert connection.execute(sql).rowcount > 0
+    return evidence
+
+
+def rot(evidence: Evidence) -> Evidence:
+    """A page of an index loses its content."""
+    file = evidence.sessions()[0].inbound_db
+    with closing(sqlite3.connect(file)) as connection:
+        [(page,)] = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'idx_messages_in_slot'"
+        )
+        [(size,)] = connection.execute("PRAGMA page_size")
+    with file.open("r+b") as raw:
+        raw.seek((page - 1) * size + size // 2)
+        raw.write(b"\xff" * (size // 2))
+    return evidence
+
+
+def swapped(evidence: Evidence) -> Evidence:
+    first, *rest = evidence.asked
+    return evolve(evidence, asked=(*rest, first))
+
+
+DROP_SLOTS = "DROP INDEX idx_messages_in_slot"
+BROKEN: list[tuple[str, Break]] = [
+    ("databases_are_intact", rot),
+    ("numbers_keep_their_parity_and_grow", inbound("UPDATE messages_in SET seq = 7 WHERE seq = 2")),
+    ("numbers_keep_their_parity_and_grow", outbound("UPDATE messages_out SET seq = seq + 1000 WHERE rowid = 1")),
+    ("marks_are_above_what_was_given", outbound("UPDATE meta SET value = '1' WHERE key = 'seq'")),
+    ("marks_are_above_what_was_given", inbound("DELETE FROM meta WHERE key = 'seq'")),
+    ("accepted_messages_are_stored", inbound("DELETE FROM messages_in WHERE seq = 2")),
+    ("no_message_is_answered_by_two_turns", outbound(
+        """
+        INSERT INTO messages_out (id, seq, in_reply_to, timestamp, kind, content, turn_id)
+        SELECT 'again', seq + 1000, in_reply_to, timestamp, kind, content, 'another'
+        FROM messages_out WHERE in_reply_to IS NOT NULL LIMIT 1
+        """
+    )),
+    ("ledger_agrees_with_itself", inbound("DELETE FROM delivered WHERE rowid = 1")),
+    ("ledger_agrees_with_itself", inbound("DELETE FROM deliveries WHERE rowid = 1")),
+    ("ledger_agrees_with_itself", inbound("UPDATE deliveries SET attempts = 0 WHERE rowid = 1")),
+    ("ledger_agrees_with_itself", inbound("UPDATE delivered SET status = 'sent' WHERE rowid = 1")),
+    (
+        "attempts_are_recorded_before_the_channel_is_asked",
+        lambda evidence: evolve(evidence, asked=(*evidence.asked, evidence.asked[0])),
+    ),
+    ("series_go_on_or_have_ended", inbound("UPDATE messages_in SET status = 'completed' WHERE kind = 'task'")),
+    ("series_go_on_or_have_ended", inbound("UPDATE messages_in SET recurrence = '@daily' WHERE kind = 'task'")),
+    ("accepted_messages_have_an_outcome", inbound("UPDATE messages_in SET status = 'pending' WHERE seq = 2")),
+    ("replies_are_final", outbound(
+        """
+        INSERT INTO messages_out (id, seq, timestamp, kind, content)
+        SELECT 'new', max(seq) + 2, '', 'chat', '{}' FROM messages_out
+        """
+    )),
+    ("replies_keep_their_order", swapped),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "broken"), BROKEN)
+def test_what_is_broken_is_found(evidence: Evidence, check: str, broken: Break) -> None:
+    assert check in {sentence.partition(":")[0] for sentence in violations(broken(evidence))}
+
+
+def test_a_slot_with_two_rows_is_found(evidence: Evidence) -> None:
+    file = evidence.sessions()[0].inbound_db
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(DROP_SLOTS)
+    inbound("UPDATE messages_in SET slot = '2026-01-01T00:00:00.000Z' WHERE kind = 'task'")(evidence)
+    assert {sentence.partition(":")[0] for sentence in violations(evidence)} == {"slots_are_unique"}
+
+
+def test_every_check_was_seen_to_fail() -> None:
+    seen = {name for name, _ in BROKEN} | {"slots_are_unique"}
+    assert {check.__name__ for check in (*ALWAYS, *AT_REST)} == seen
+
+
+def test_what_is_parked_is_not_lost(evidence: Evidence) -> None:
+    event = InboundEvent(Address("fake", "x"), "never", None)  # type: ignore[arg-type]  # only its id counts
+    lost = evolve(evidence, accepted=(*evidence.accepted, event.message_id))
+    assert violations(lost, ALWAYS) == [
+        f"accepted_messages_are_stored: accepted, and nowhere: {event.message_id}"
+    ]
