@@ -23,7 +23,7 @@ async def talk(world: World) -> tuple[FakeChannel, list[str]]:
     """Two answers, something sent in mid-turn, a task that has run three times."""
     await world.start()
     ann = world.user("ann")
-    chat = await world.direct(ann)
+    chat = await world.direct(ann, world.agent("tools", "echo"))
     routed = [
         await ann.says(text)
         for text in (
@@ -54,7 +54,7 @@ def evidence(kept: Evidence, tmp_path: Path) -> Evidence:
 
 
 def test_a_home_that_kept_its_promises_has_no_violations(evidence: Evidence) -> None:
-    assert len(evidence.asked) == 6
+    assert len(evidence.asked) == 7
     assert violations(evidence) == []
 
 
@@ -99,11 +99,12 @@ def swapped(evidence: Evidence) -> Evidence:
     return evolve(evidence, asked=(*rest, first))
 
 
-DROP_SLOTS = "DROP INDEX idx_messages_in_slot"
+TASKS = "UPDATE messages_in SET {} WHERE kind = 'task'"
+SLOTS = "DROP INDEX idx_messages_in_slot"
 BROKEN: list[tuple[str, Break]] = [
     ("databases_are_intact", rot),
     ("numbers_keep_their_parity_and_grow", inbound("UPDATE messages_in SET seq = 7 WHERE seq = 2")),
-    ("numbers_keep_their_parity_and_grow", outbound("UPDATE messages_out SET seq = seq + 1000 WHERE rowid = 1")),
+    ("numbers_keep_their_parity_and_grow", outbound("UPDATE messages_out SET seq = 1001 WHERE rowid = 1")),
     ("marks_are_above_what_was_given", outbound("UPDATE meta SET value = '1' WHERE key = 'seq'")),
     ("marks_are_above_what_was_given", inbound("DELETE FROM meta WHERE key = 'seq'")),
     ("accepted_messages_are_stored", inbound("DELETE FROM messages_in WHERE seq = 2")),
@@ -122,8 +123,8 @@ BROKEN: list[tuple[str, Break]] = [
         "attempts_are_recorded_before_the_channel_is_asked",
         lambda evidence: evolve(evidence, asked=(*evidence.asked, evidence.asked[0])),
     ),
-    ("series_go_on_or_have_ended", inbound("UPDATE messages_in SET status = 'completed' WHERE kind = 'task'")),
-    ("series_go_on_or_have_ended", inbound("UPDATE messages_in SET recurrence = '@daily' WHERE kind = 'task'")),
+    ("series_go_on_or_have_ended", inbound(TASKS.format("status = 'completed'"))),
+    ("series_go_on_or_have_ended", inbound(TASKS.format("recurrence = '@daily'"))),
     ("accepted_messages_have_an_outcome", inbound("UPDATE messages_in SET status = 'pending' WHERE seq = 2")),
     ("replies_are_final", outbound(
         """
@@ -143,8 +144,8 @@ def test_what_is_broken_is_found(evidence: Evidence, check: str, broken: Break) 
 def test_a_slot_with_two_rows_is_found(evidence: Evidence) -> None:
     file = evidence.sessions()[0].inbound_db
     with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute(DROP_SLOTS)
-    inbound("UPDATE messages_in SET slot = '2026-01-01T00:00:00.000Z' WHERE kind = 'task'")(evidence)
+        connection.execute(SLOTS)
+    inbound(TASKS.format("slot = '2026-01-01T00:00:00.000Z'"))(evidence)
     assert {sentence.partition(":")[0] for sentence in violations(evidence)} == {"slots_are_unique"}
 
 
