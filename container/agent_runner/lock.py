@@ -11,7 +11,7 @@ import trio
 from agent_runner.errors import OwnerError
 
 LONGEST_WAIT = 3.0
-PAUSE = 0.05
+PAUSE = 0.02
 
 
 @asynccontextmanager
