@@ -42,7 +42,14 @@ from nanoclaw.records import Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.seams import Clock, SystemClock
-from nanoclaw.session import Presences, Services, Sessions, open_conversations, open_sessions
+from nanoclaw.session import (
+    Presences,
+    Services,
+    Sessions,
+    every_conversation,
+    open_conversations,
+    open_sessions,
+)
 from nanoclaw.store import (
     Executor,
     Reader,
@@ -240,7 +247,7 @@ def _background(
 async def _resume(central: Reader, living: Sessions, changes: Changes, runtime: Runtime) -> None:
     """Bring all sessions to life at start-up, and later each that was made active again."""
     survivors = await _survivors(runtime)
-    await living.resume(await central.run(open_conversations), survivors=survivors)
+    await living.resume(await central.run(every_conversation), survivors=survivors)
     while True:
         opened = await changes.opened()
         await living.resume([w for w in await central.run(open_conversations) if w.session.id in opened])

@@ -1,7 +1,7 @@
 """Sessions: one actor a conversation, and the directory that finds or starts it."""
 
 from nanoclaw.session.actor import Accept
-from nanoclaw.session.conversations import open_conversations
+from nanoclaw.session.conversations import every_conversation, open_conversations
 from nanoclaw.session.directory import SessionDown, Sessions, open_sessions
 from nanoclaw.session.presence import Presences
 from nanoclaw.session.services import Conversation, Services
@@ -13,6 +13,7 @@ __all__ = [
     "Services",
     "SessionDown",
     "Sessions",
+    "every_conversation",
     "open_conversations",
     "open_sessions",
 ]

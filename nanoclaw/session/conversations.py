@@ -1,15 +1,26 @@
-"""All sessions that are not archived, as the central database has them."""
+"""Sessions, as the central database has them."""
 
-from nanoclaw.records import Address
+from collections.abc import Iterable
+
+from nanoclaw.records import Address, Session
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Connection, agent_groups, messaging_groups, sessions
 
 
 def open_conversations(connection: Connection) -> list[Conversation]:
-    """Each with its agent group and chat."""
+    """All that are not archived, each with its agent group and chat."""
+    return _conversations(connection, sessions.open_ones(connection))
+
+
+def every_conversation(connection: Connection) -> list[Conversation]:
+    """Archived ones, too: those may still have something to deliver."""
+    return _conversations(connection, sessions.every(connection))
+
+
+def _conversations(connection: Connection, rows: Iterable[Session]) -> list[Conversation]:
     groups = {group.id: group for group in agent_groups.every(connection)}
     found = list[Conversation]()
-    for session in sessions.open_ones(connection):
+    for session in rows:
         row = session.messaging_group_id and messaging_groups.get(connection, session.messaging_group_id)
         chat = Address(row.channel_type, row.platform_id, session.thread_id) if row else None
         found.append(Conversation(session, groups[session.agent_group_id], chat))

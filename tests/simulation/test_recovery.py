@@ -1,0 +1,146 @@
+"""What a host finds at its start: half a commit, messages and deliveries under way, sessions at rest."""
+
+import math
+from pathlib import Path
+
+import trio
+from attrs import Factory, define
+
+from agent_runner.providers import Toolbox
+from agent_runner.records import Reply, Result, Turn
+from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing.world import World
+from tests.host.homes import rows
+from tests.simulation.playing import play
+from tests.store.openings import leave_hot_journal
+
+SETTLED_S = 10.0
+
+
+def files(home: Path, name: str) -> list[Path]:
+    return sorted((home / "data" / "sessions").glob(f"*/*/{name}"))
+
+
+def hot_ones(home: Path, name: str) -> list[Path]:
+    return [file for file in files(home, name) if Path(f"{file}-journal").exists()]
+
+
+def test_the_start_recovers_the_inbound_file_of_every_session_also_of_those_without_work(
+    tmp_path: Path,
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network) as host:
+            for n in ("rests", "paused", "archived"):
+                await wire(host, network.address(n))
+                await network.say("hello", chat=n, event_id=n)
+                await network.wait_settled(n)
+            _, paused, archived = await host.admin.sessions.list()
+            await host.admin.sessions.pause(paused.id)
+            await host.admin.sessions.archive(archived.id)
+        for file in files(tmp_path, "inbound/inbound.db"):
+            leave_hot_journal(file)
+        assert len(hot_ones(tmp_path, "inbound/inbound.db")) == 3
+        async with world.life(network) as host:
+            await world.sleep(SETTLED_S)
+            assert hot_ones(tmp_path, "inbound/inbound.db") == []
+            assert not host.sessions.nodes()
+        for file in files(tmp_path, "inbound/inbound.db"):
+            assert rows(file, "PRAGMA integrity_check") == [("ok",)]
+            assert rows(file, "SELECT count(*) FROM meta WHERE key LIKE 'half-%'") == [(0,)]
+
+    play(tmp_path, scenario)
+
+
+def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before_anything_is_read(
+    tmp_path: Path,
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network, delivery_backoff_s=(60.0,) * 9) as host:
+            await wire(host, network.address())
+            network.fail("unavailable", times=math.inf)
+            await network.say("hello", event_id="1")
+            await network.wait_attempts(1)
+            await world.kill_host()
+        network.heal()
+        [file] = files(tmp_path, "outbound/outbound.db")
+        leave_hot_journal(file)
+        async with world.life(network):
+            await network.reply_to("1")
+        assert len(network.sent) == 1
+        assert any("runner recovers" in line for line in world.timeline.lines)
+
+    play(tmp_path, scenario)
+
+
+@define(eq=False)
+class Stopping:
+    """A provider that never ends its first turn."""
+
+    name: str = "echo"
+    asked: trio.Event = Factory(trio.Event)
+    turns: int = 0
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        del tools
+        self.turns += 1
+        self.asked.set()
+        if self.turns == 1:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+        return Result(tuple(Reply("done", message.id) for message in turn.messages))
+
+
+def test_what_a_runner_had_claimed_that_died_with_its_host_is_taken_again_at_no_try(tmp_path: Path) -> None:
+    provider = Stopping()
+
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network) as host:
+            await wire(host, network.address())
+            await network.say("hello", event_id="1")
+            await provider.asked.wait()
+            await world.kill_host()
+        async with world.life(network):
+            await network.wait_settled("1")
+        [file] = files(tmp_path, "inbound/inbound.db")
+        assert rows(file, "SELECT status, tries FROM messages_in") == [("completed", 0)]
+        assert (len(network.sent), provider.turns) == (1, 2)
+
+    play(tmp_path, scenario, provider)
+
+
+def test_an_attempt_of_unknown_outcome_is_made_again_where_the_network_knows_its_messages(
+    tmp_path: Path,
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network) as host:
+            await wire(host, network.address())
+            network.fail("hang")
+            await network.say("hello", event_id="1")
+            await network.wait_attempts(1)
+            await world.kill_host()
+        network.heal()
+        async with world.life(network):
+            await network.reply_to("1")
+            await world.sleep(SETTLED_S)
+        [file] = files(tmp_path, "inbound/inbound.db")
+        assert rows(file, "SELECT status, attempts FROM deliveries") == [("final", 2)]
+        assert len(network.sent) == 1
+
+    play(tmp_path, scenario)
+
+
+def test_a_reply_of_a_session_that_was_archived_meanwhile_is_delivered(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network, delivery_backoff_s=(3600.0,) * 9) as host:
+            await wire(host, network.address())
+            network.fail("unavailable")
+            await network.say("hello", event_id="1")
+            await network.wait_attempts(1)
+            [session] = await host.admin.sessions.list()
+            await host.admin.sessions.archive(session.id)
+            await world.sleep(60)
+        async with world.life(network):
+            await network.reply_to("1")
+        assert len(network.sent) == 1
+
+    play(tmp_path, scenario)
