@@ -7,6 +7,8 @@ from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import Keeper
 from nanoclaw.session.reconciler import Reconciler
 
+OUTDATED = "outbound.db is empty or another build's; its runner has to bring it up to date"
+
 
 def describe(reconciler: Reconciler, polled: str | None) -> SessionDetails:
     """The state of a session; `polled`: why its directory is not watched."""
@@ -18,7 +20,7 @@ def describe(reconciler: Reconciler, polled: str | None) -> SessionDetails:
         deliveries=reconciler.deliverer.waiting,
         oldest_delivery=_oldest(reconciler.deliverer),
         quarantined=reconciler.quarantined,
-        unreadable=reconciler.unreadable,
+        unreadable=reconciler.unreadable or (OUTDATED if reconciler.outdated else None),
         refused=refusals.count,
         last_refused=refusals.last,
         ignored=reconciler.ignored,

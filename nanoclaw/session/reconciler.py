@@ -75,7 +75,7 @@ class Reconciler:
     """Since when work waits for the living runner, which has claimed nothing."""
     _unseen: bool = False
     """Whether rows wait to be read until there is room for them."""
-    _outdated: bool = False
+    outdated: bool = False
     """Whether `outbound.db` is another build's: a runner has to be started to bring it up to date."""
     _lead: float | None = None
     """Of the date before trio's clock, when one last looked for occurrences that were missed."""
@@ -174,14 +174,14 @@ class Reconciler:
             seen = await self._seen(asked)
             if seen is None:
                 break
-            self._outdated = seen.outdated
+            self.outdated = seen.outdated
             if seen.outdated:
                 break
             await self._take(seen)
             self._unseen = seen.more
             if not (seen.more and self.deliverer.queue.room):
                 break
-        if self.quarantined or self.unreadable:
+        if self.quarantined or self.unreadable or self.outdated:
             # What was read before goes on its way all the same.
             await self._commit(Settlement(begun=self.deliverer.take(self.services.clock.now())))
         return self.unreadable is None
@@ -337,7 +337,7 @@ class Reconciler:
     def _wanted(self) -> bool:
         """Whether a runner has something to do, and may."""
         may_run = self.quarantined is None and self.status == "active"
-        return may_run and (self._outdated or self.pending.wanted(self.services.clock.now()))
+        return may_run and (self.outdated or self.pending.wanted(self.services.clock.now()))
 
     def _idle_s(self) -> float:
         return 0.0 if self.pending.claimed or self._wanted() else trio.current_time() - self._active_at

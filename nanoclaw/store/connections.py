@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import ENOTDIR
 from pathlib import Path
 
 import apsw
@@ -52,11 +53,17 @@ def _check_regular(path: Path) -> None:
 
 
 def make_private_dir(path: Path) -> None:
-    """Make a directory, and those above it that are missing, for our user alone."""
+    """Make a directory, and those above it that are missing, for our user alone.
+
+    Raises:
+        OSError: it cannot be made; also where a file has its name.
+    """
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     for directory in reversed(missing):
         with suppress(FileExistsError):
             directory.mkdir(mode=PRIVATE_DIR)
+    if not path.is_dir():
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(path))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import apsw
 
 from nanoclaw.store import migration_steps
 from nanoclaw.store.connections import open_readonly
+from nanoclaw.store.errors import StoreError
 
 
 def has_open_work(database: Path) -> bool:
@@ -21,7 +22,7 @@ def has_open_work(database: Path) -> bool:
         with closing(open_readonly(database)) as connection:
             newest = migration_steps.inbound()[-1].number
             return connection.execute("PRAGMA user_version").get != newest or _has_open_rows(connection)
-    except apsw.Error:
+    except (apsw.Error, StoreError):
         return True
 
 

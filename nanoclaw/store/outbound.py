@@ -217,7 +217,7 @@ def _message(row: tuple[object, ...]) -> MessageOut | BadRow:
 def _decoded(name: str, value: object) -> str | None:
     if isinstance(value, int):
         bound = f"{MAX_TEXT:,}; send it as a file" if name == "content" else f"{MAX_NAME:,}"
-        raise ValueError(f"a {name} of {value:,} bytes is longer than {bound}")  # noqa: TRY004 -- of the row, not of us
+        raise ValueError(f"{name} of {value:,} bytes is longer than {bound}")  # noqa: TRY004 -- of the row, not of us
     return value.decode("utf-8") if isinstance(value, bytes) else None
 
 

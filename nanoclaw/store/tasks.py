@@ -110,9 +110,7 @@ def count_open(connection: apsw.Connection) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _occurrences(
-    connection: apsw.Connection, where: str, values: Mapping[str, str]
-) -> list[Occurrence]:
+def _occurrences(connection: apsw.Connection, where: str, values: Mapping[str, str]) -> list[Occurrence]:
     """Those that fit a condition of this module, oldest first."""
     rows = connection.execute(
         f"""

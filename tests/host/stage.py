@@ -1,0 +1,121 @@
+"""A host with a session whose container is hostile, beside a healthy one; and its rows."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from nanoclaw.host import Host, Seams, open_host
+from nanoclaw.oversight import SessionDetails
+from nanoclaw.records import SessionPaths
+from nanoclaw.testing.channel import FakeChannel, wire
+from tests.host.homes import GUARD_S, config, crashed, rows
+from tests.host.runtimes import FakeRuntime
+from tests.host.test_deliveries import container_runs, says
+
+Statement = tuple[str, dict[str, Any]]
+
+
+@define(eq=False)
+class Stage:
+    """A host with a session that is attacked and one that is not."""
+
+    home: Path
+    channel: FakeChannel = field(factory=FakeChannel)
+    runtime: FakeRuntime = field(factory=FakeRuntime)
+    sessions: dict[str, str] = field(factory=dict)
+    messages: dict[str, str] = field(factory=dict)
+    """The first message of each, by chat."""
+    host: Host = field(init=False)
+    _healthy: int = 1
+
+    def paths(self, chat: str = "bad") -> SessionPaths:
+        [root] = (self.home / "data" / "sessions").glob(f"*/{self.sessions[chat]}")
+        return SessionPaths(root)
+
+    def writes(self, *statements: Statement, chat: str = "bad") -> None:
+        """What the runner of a chat's session commits."""
+        container_runs(self.paths(chat), *statements)
+
+    def wake(self) -> None:
+        """An event as that of a commit."""
+        hint = self.paths().outbound_dir / "hint-journal"
+        hint.touch()
+        hint.unlink()
+
+    async def details(self, fits: Callable[[SessionDetails], object]) -> SessionDetails:
+        """What the attacked session says of itself, once it fits."""
+        while True:
+            details = await self.host.sessions.describe(self.sessions["bad"], GUARD_S)
+            if details is not None and fits(details):
+                return details
+
+    async def neighbour_goes_on(self) -> None:
+        """The other session delivers, and no session has crashed."""
+        id_ = f"healthy-{self._healthy}"
+        self.writes(says(id_, self._healthy * 2 - 1, None), chat="good")
+        self._healthy += 1
+        await self.delivered(id_)
+        assert crashed(self.host, "sessions") == set()
+
+    async def delivered(self, id_: str) -> None:
+        n = 1
+        while id_ not in self.ids():
+            n = len(await self.channel.wait_for(n)) + 1
+
+    def ids(self) -> list[str]:
+        """What the network has got."""
+        return [one.message_out_id for one in self.channel.sent]
+
+    def ledger(self) -> dict[str, tuple[str, str | None]]:
+        sql = "SELECT message_out_id, coalesce(f.status, d.status), error FROM deliveries d"
+        found = rows(self.paths().inbound_db, f"{sql} LEFT JOIN delivered f USING (message_out_id)")
+        return {id_: (status, error) for id_, status, error in found}
+
+    @asynccontextmanager
+    async def life(self, **changes: Any) -> AsyncIterator[None]:
+        seams = Seams(runtime=self.runtime)
+        with trio.fail_after(GUARD_S):
+            async with open_host(config(self.home, **changes), channels=[self.channel], seams=seams) as host:
+                self.host = host
+                for chat in ("bad", "good"):
+                    await wire(host, self.channel.address(chat), agent=chat)
+                    routed = await self.channel.say("x", chat=chat, event_id=f"first-{chat}")
+                    [self.sessions[chat]], [self.messages[chat]] = routed.session_ids, routed.message_ids
+                await self.runtime.wait_started(2)
+                yield
+
+
+@asynccontextmanager
+async def a_stage(home: Path, **changes: Any) -> AsyncIterator[Stage]:
+    stage = Stage(home)
+    async with stage.life(**changes):
+        yield stage
+
+
+def row(**values: object) -> Statement:
+    """A row of `messages_out`, good but for what is given."""
+    good = {"id": "out", "seq": 1, "timestamp": "", "kind": "chat", "content": '{"text": "never"}'}
+    given: dict[str, object] = {**good, **values}
+    names, places = ", ".join(given), ", ".join(f":{name}" for name in given)
+    return f"INSERT INTO messages_out ({names}) VALUES ({places})", given  # noqa: S608 -- a test's own names
+
+
+COLUMNS = {
+    "messages_out": "id, seq, in_reply_to, timestamp, deliver_after, recurrence, kind, platform_id, "
+    "channel_type, thread_id, content, turn_id",
+    "processing_ack": "message_id, status, status_changed, attempt, retry_at, error, turn_id",
+}
+
+
+def relaxed(table: str) -> list[Statement]:
+    """Make a table anew, without keys, types or constraints."""
+    return [(f"DROP TABLE {table}", {}), (f"CREATE TABLE {table} ({COLUMNS[table]})", {})]
+
+
+def assert_says(pattern: str, text: str | None) -> None:
+    assert text is not None
+    assert any(part in text for part in pattern.split("|")), text
