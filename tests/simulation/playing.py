@@ -10,7 +10,7 @@ from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
 
-DAYS_S = 30 * 86_400.0
+DAY_S = 86_400.0
 
 Scenario = Callable[[World, FakeChannel], Awaitable[None]]
 
@@ -19,7 +19,7 @@ def play(home: Path, scenario: Scenario, provider: Provider | None = None) -> No
     """In a world whose agent is `provider` (None: echo), with a network that outlives the hosts."""
 
     async def main(world: World) -> None:
-        with trio.fail_after(DAYS_S):
+        with trio.fail_after(DAY_S):
             await scenario(world, FakeChannel(repeat="idempotent"))
 
     simulate(main, seed=1, home=home, providers={"echo": lambda: provider or load("echo")})
