@@ -1,71 +1,59 @@
-"""The host's process is killed before and after every commit of one round trip: the message is answered."""
+"""The host's process is killed before and after commits of a round: nothing is lost, nothing twice.
 
-import shutil
-import signal
-import sys
+A user says one of everything: a message, one that sends in the middle of its turn, a task for once and one
+that recurs. `make soak ARGS=--every-commit` kills at each commit, of the runner as well; this is a sample.
+"""
+
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
 
 from nanoclaw.channels.protocol import Repeat
-from tests.host.homes import statuses
-from tests.host.life import Network
+from tests.soak import round as rounds
+from tests.soak.places import Places
+from tests.soak.plan import HostKill, Plan, one_of_each
+from tests.soak.verdict import Verdict, judge
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-LIFE_S = 30.0
 AT_ONCE = 3
 
 
-async def life(home: Path, repeat: Repeat, kill: str) -> tuple[int, str]:
-    """Run one; how it ended, and what it said."""
-    command = [sys.executable, "-m", "tests.host.life", str(home), repeat, kill]
-    with trio.fail_after(LIFE_S):
-        done = await trio.run_process(command, cwd=ROOT, capture_stdout=True, check=False)
-    return done.returncode, done.stdout.decode().strip()
-
-
-async def prepared(folder: Path) -> Path:
-    """A home with a wired chat, in which nobody has spoken yet."""
-    home = folder / "prepared" / "home"
-    assert await life(home, "again", "never") == (0, "")
-    Network(home.parent / "network").append("said", "hello")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rounds.preload()
+    home = tmp_path_factory.mktemp("template") / "home"
+    rounds.make_template(home)
     return home
 
 
-async def answered_after(prepared: Path, folder: Path, repeat: Repeat, kill: str) -> None:
-    """Kill one life there, let another one follow: the message is answered as the channel's policy has it."""
-    shutil.copytree(prepared.parent, folder)
-    home, network = folder / "home", Network(folder / "network")
-    code, _ = await life(home, repeat, kill)
-    assert code == -signal.SIGKILL, kill
-    code, _ = await life(home, repeat, "never")
-    assert code == 0, kill
-    delivered = network.delivered()
-    assert {one["text"] for one in delivered} == {"echo: hello"}, kill
-    assert len({one["key"] for one in delivered}) == 1, kill
-    assert len(delivered) <= 2, kill
-    assert network.confirmed() == ["hello"], kill
-    assert statuses(home) == ["completed"], kill
+async def lived(template: Path, folder: Path, plan: Plan) -> tuple[int, Verdict]:
+    """How often the last host committed, and what the round came to."""
+    places = Places(folder)
+    await rounds.run_round(template, places, plan)
+    [last] = places.kills.read("lived")
+    return last["commits"], judge(places, plan)
 
 
-@pytest.mark.parametrize(("repeat", "last"), [("again", 100), ("idempotent", 3)])
-async def test_a_kill_at_any_commit_loses_no_message_and_answers_once(
-    tmp_path: Path, repeat: Repeat, last: int
+@pytest.mark.parametrize(("repeat", "points"), [("again", 9), ("idempotent", 4)])
+async def test_a_kill_at_any_commit_loses_nothing_and_does_nothing_twice(
+    template: Path, tmp_path: Path, repeat: Repeat, points: int
 ) -> None:
-    home = await prepared(tmp_path)
-    shutil.copytree(home.parent, tmp_path / "dry")
-    code, counted = await life(tmp_path / "dry" / "home", repeat, "never")
-    assert code == 0
-    commits, limit = int(counted), trio.CapacityLimiter(AT_ONCE)
+    commits, verdict = await lived(template, tmp_path / "dry", one_of_each(repeat))
+    assert verdict.violations == ()
+    limit, found = trio.CapacityLimiter(AT_ONCE), dict[str, Verdict]()
 
-    async def one(kill: str) -> None:
+    async def one(kill: HostKill) -> None:
         async with limit:
-            await answered_after(home, tmp_path / kill, repeat, kill)
+            name = f"{kill.how}-{kill.n:.0f}"
+            _, found[name] = await lived(template, tmp_path / name, one_of_each(repeat, kill))
 
     async with trio.open_nursery() as nursery:
-        for n in range(max(1, commits - last + 1), commits + 1):
-            nursery.start_soon(one, f"before:{n}")
-            nursery.start_soon(one, f"after:{n}")
+        for n in Random(points).sample(range(1, commits + 1), points):
+            nursery.start_soon(one, HostKill("before", n))
+            nursery.start_soon(one, HostKill("after", n))
+    assert {name: verdict.violations for name, verdict in found.items() if verdict.violations} == {}
+    assert sum(verdict.counts["kills of hosts"] for verdict in found.values()) > points
+    assert {verdict.counts["messages answered"] for verdict in found.values()} == {4}

@@ -9,16 +9,21 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 from random import Random
 from time import monotonic
+from typing import Literal
 
 import trio
+from attrs import Factory, define
 
 from nanoclaw.channels.protocol import Repeat
 from tests.soak import round as rounds
 from tests.soak.places import Places
-from tests.soak.plan import Plan, plan
+from tests.soak.plan import HostKill, Plan, one_of_each, plan
 from tests.soak.verdict import Verdict, judge
 
 REPEATS: tuple[Repeat, ...] = ("idempotent", "again")
@@ -32,9 +37,10 @@ def main() -> int:
     started = monotonic()
     rounds.preload()
     rounds.make_template(folder / "template")
-    total = trio.run(_soak, folder, seed, options.rounds, options.at_once)
-    _table(total, seed, monotonic() - started)
-    if total.violations:
+    soak = Soak(folder, trio.CapacityLimiter(options.at_once))
+    trio.run(soak.every_commit if options.every_commit else partial(soak.random, seed, options.rounds))
+    _table(soak.total, seed, monotonic() - started)
+    if soak.total.violations:
         return 1
     shutil.rmtree(folder)
     return 0
@@ -47,46 +53,80 @@ def _options() -> argparse.Namespace:
         "--seed", type=int, help="of the first round; each further one has the next (default: any)"
     )
     parser.add_argument("--at-once", type=int, default=2, help="rounds that run at the same time")
+    parser.add_argument(
+        "--every-commit",
+        action="store_true",
+        help="instead: one message of each kind, and a kill at each commit of the host and of the runner",
+    )
     return parser.parse_args()
 
 
-async def _soak(folder: Path, seed: int, count: int, at_once: int) -> Verdict:
-    total, limit = [Verdict({})], trio.CapacityLimiter(at_once)
+@define(eq=False)
+class Soak:
+    """The rounds of one command."""
 
-    async def one(number: int) -> None:
-        async with limit:
-            verdict = await _round(folder, plan(seed + number, REPEATS[(seed + number) % 2]))
-        total[0] += verdict
-        _progress(total[0], count)
+    folder: Path
+    limit: trio.CapacityLimiter
+    total: Verdict = Factory(lambda: Verdict({}))
 
-    async with trio.open_nursery() as nursery:
-        for number in range(count):
-            nursery.start_soon(one, number)
-    return total[0]
+    async def random(self, seed: int, rounds: int) -> None:
+        """So many rounds of consecutive seeds."""
+        async with trio.open_nursery() as nursery:
+            for number in range(seed, seed + rounds):
+                nursery.start_soon(self._round, str(number), plan(number, REPEATS[number % 2]), rounds)
 
+    async def every_commit(self) -> None:
+        """Rounds with a kill at the first commit, the second and so on, until there is none so late."""
+        async with trio.open_nursery() as nursery:
+            for repeat in REPEATS:
+                for how in ("before", "after"):
+                    nursery.start_soon(self._each, f"host {how} {repeat}", partial(_host_at, repeat, how))
+                for how in ("before", "after", "hot"):
+                    nursery.start_soon(self._each, f"runner {how} {repeat}", partial(_runner_at, repeat, how))
 
-async def _round(folder: Path, round_plan: Plan) -> Verdict:
-    places = Places(folder / str(round_plan.seed))
-    places.folder.mkdir()
-    try:
-        await rounds.run_round(folder / "template", places, round_plan)
-        verdict = await trio.to_thread.run_sync(judge, places, round_plan)
-    except rounds.RoundFailed as error:
-        verdict = Verdict({"rounds": 1}, (str(error),))
-    if not verdict.violations:
-        shutil.rmtree(places.folder)
+    async def _each(self, name: str, plan_at: Callable[[int], Plan]) -> None:
+        for n in count(1):
+            verdict = await self._round(f"{name} {n}", plan_at(n), None)
+            if not (verdict.counts.get("kills of hosts") or verdict.counts.get("kills of runners")):
+                break
+
+    async def _round(self, name: str, round_plan: Plan, of: int | None) -> Verdict:
+        places = Places(self.folder / name.replace(" ", "-"))
+        async with self.limit:
+            verdict = await _judged(self.folder / "template", places, round_plan)
+        self.total += verdict
+        if verdict.violations:
+            print(f"\n{name} ({round_plan.repeat}), kept in {places.folder}:")
+            print("\n".join(f"  {one}" for one in verdict.violations), flush=True)
+        else:
+            shutil.rmtree(places.folder)
+        _progress(self.total, of)
         return verdict
-    print(f"\nseed {round_plan.seed} ({round_plan.repeat}), kept in {places.folder}:")
-    print("\n".join(f"  {one}" for one in verdict.violations), flush=True)
-    return verdict
 
 
-def _progress(total: Verdict, count: int) -> None:
+def _host_at(repeat: Repeat, how: Literal["before", "after"], n: int) -> Plan:
+    return one_of_each(repeat, host_kill=HostKill(how, n))
+
+
+def _runner_at(repeat: Repeat, how: str, n: int) -> Plan:
+    return one_of_each(repeat, runner_commit=f"{how}:{n}")
+
+
+async def _judged(template: Path, places: Places, round_plan: Plan) -> Verdict:
+    try:
+        await rounds.run_round(template, places, round_plan)
+        return await trio.to_thread.run_sync(judge, places, round_plan)
+    except rounds.RoundFailed as error:
+        return Verdict({"rounds": 1}, (str(error),))
+
+
+def _progress(total: Verdict, of: int | None) -> None:
     done, answered = total.counts["rounds"], total.counts.get("messages answered", 0)
-    end = "\n" if done == count or not sys.stdout.isatty() else "\r"
-    if sys.stdout.isatty() or done % 25 == 0 or done == count:
+    if sys.stdout.isatty() or done % 25 == 0 or done == of:
+        end = "\n" if done == of or not sys.stdout.isatty() else "\r"
+        rounds_done = f"{done}/{of}" if of else f"{done}"
         print(
-            f"{done}/{count} rounds, {answered} messages, {len(total.violations)} violations",
+            f"{rounds_done} rounds, {answered} messages, {len(total.violations)} violations",
             end=end,
             flush=True,
         )

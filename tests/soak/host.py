@@ -5,6 +5,7 @@ It ends when the network asks it to finish and nothing is open any more, unless 
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
@@ -24,13 +25,15 @@ from nanoclaw.records import Address
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.testing.channel import wire
 from tests.host.homes import config
-from tests.host.life import KillingExecutor
 from tests.soak.channel import CHANNEL, SoakChannel, Wanted
+from tests.soak.killing import KillingExecutor
 from tests.soak.places import Places
 from tests.soak.plan import CHATS, Plan, RunnerKill
 
 BASE_S = 0.05
 BACKOFF_S = (BASE_S,) * 8
+SOON = "(kind <> 'task' OR process_after < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+5 minutes'))"
+KILLING_RUNNER = Path(__file__).parents[1] / "host" / "killing_runner.py"
 
 
 def live(places: Places, plan: Plan, life: int) -> None:
@@ -61,6 +64,7 @@ async def _live(places: Places, plan: Plan, life: int) -> None:
     settings = config(places.home, retry_base_s=BASE_S, runner_backoff_s=BASE_S, delivery_backoff_s=BACKOFF_S)
     async with open_host(settings, channels=[channel], seams=Seams(executor=executor, runtime=runtime)):
         await channel.finished.wait()
+    places.kills.note("lived", commits=executor.begun)
 
 
 def _commit(plan: Plan, life: int) -> str:
@@ -89,12 +93,14 @@ def open_work(home: Path, wanted: Wanted) -> list[tuple[str, int, int]]:
 
 
 def _open_in(file: Path, wanted: Wanted) -> tuple[int, int]:
-    which = " AND trigger" if wanted == "finish" else " AND trigger AND kind <> 'task'"  # context may wait
+    which = SOON if wanted == "finish" else "kind <> 'task'"
     with closing(open_readonly(file)) as connection:
         connection.set_busy_timeout(5000)
         try:
             return (
-                _count(connection, f"messages_in WHERE status IN ('pending', 'paused'){which}"),
+                _count(
+                    connection, f"messages_in WHERE status IN ('pending', 'paused') AND trigger AND {which}"
+                ),
                 _count(connection, "deliveries WHERE status <> 'final'"),
             )
         except apsw.SQLError:  # its schema is still to come
@@ -114,7 +120,7 @@ class Hunted:
 
     places: Places
     plan: Plan
-    runtime: ProcessRuntime = field(factory=ProcessRuntime)
+    runtime: ProcessRuntime = field(init=False)
     name: str = "hunted"
     _living: dict[int, trio.Process] = Factory(dict)
     _deliveries: int = 0
@@ -122,9 +128,14 @@ class Hunted:
     _random: Random = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.runtime = ProcessRuntime(command=self._command())
         done = len(self.places.kills.read("runner"))
         self._left = list(self.plan.runner_kills[done:])
         self._random = Random(f"runners {self.plan.seed} {done}")
+
+    def _command(self) -> tuple[str, ...] | None:
+        kill, died = self.plan.runner_commit, self.places.runner_died
+        return (sys.executable, "-P", str(KILLING_RUNNER), str(died), kill) if kill else None
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED

@@ -83,6 +83,8 @@ class _Network:
                         self._change()
 
     def _manner(self) -> Manner:
+        if self.plan.reliable:
+            return "at once"
         manner = self.random.choices(MANNERS, WEIGHTS)[0]
         return "silent" if manner == "lost" and self.plan.repeat != "idempotent" else manner
 
@@ -148,6 +150,11 @@ class _Network:
                 return _call("schedule_task", prompt=f"once {number}", process_after=due.isoformat())
             case "every":
                 return _call("schedule_task", prompt=f"every {number}", recurrence="@every 1")
+            case "daily":
+                start = datetime.now(UTC).replace(microsecond=0).isoformat()
+                return _call(
+                    "schedule_task", prompt=f"daily {number}", process_after=start, recurrence="@daily"
+                )
 
     async def _say(self, chat: str, event_id: str, text: str) -> None:
         self.places.network.note("said", event_id=event_id, chat=chat, text=text)

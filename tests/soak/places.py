@@ -32,6 +32,11 @@ class Places:
         """Who was killed."""
         return Journal(self.folder / "kills.log")
 
+    @property
+    def runner_died(self) -> Path:
+        """Made by the runner that kills itself at a commit."""
+        return self.folder / "runner-died"
+
     def host_log(self, life: int) -> Path:
         """What a life of the host said, with its runners."""
         return self.folder / f"host-{life}.log"

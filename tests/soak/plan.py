@@ -11,10 +11,10 @@ CHATS = ("ann", "bob", "club")
 LOAD_S = 0.9
 """Users write within this time of a round's beginning."""
 
-Kind = Literal["plain", "mid", "once", "every"]
-"""What a message makes the agent do: answer; send something before the answer; schedule."""
-KINDS: tuple[Kind, ...] = ("plain", "mid", "once", "every")
-WEIGHTS = (10, 8, 3, 1)
+Kind = Literal["plain", "mid", "once", "every", "daily"]
+"""What a message makes the agent do: answer; send something before the answer; schedule a task."""
+KINDS: tuple[Kind, ...] = ("plain", "mid", "once", "every", "daily")
+WEIGHTS = (10, 8, 3, 1, 1)
 
 
 @frozen
@@ -50,8 +50,12 @@ class Plan:
     seed: int
     repeat: Repeat
     sayings: tuple[Saying, ...]
-    host_kills: tuple[HostKill, ...]
-    runner_kills: tuple[RunnerKill, ...]
+    host_kills: tuple[HostKill, ...] = ()
+    runner_kills: tuple[RunnerKill, ...] = ()
+    runner_commit: str | None = None
+    """`before:N`, `after:N` or `hot:N`: the commit at which a runner kills itself, once."""
+    reliable: bool = False
+    """Whether the network answers at once, always."""
 
 
 def plan(seed: int, repeat: Repeat) -> Plan:
@@ -68,8 +72,17 @@ def plan(seed: int, repeat: Repeat) -> Plan:
         repeat,
         tuple(sorted(sayings, key=lambda saying: saying.at)),
         tuple(_host_kill(random) for _ in range(random.randint(1, 3))),
-        tuple(_runner_kill(random) for _ in range(random.randint(1, 4))),
+        tuple(_runner_kill(random) for _ in range(random.randint(1, 3))),
+        random.choice((None, f"{random.choice(('before', 'after', 'hot'))}:{random.randint(1, 20)}")),
     )
+
+
+def one_of_each(repeat: Repeat, host_kill: HostKill | None = None, runner_commit: str | None = None) -> Plan:
+    """A round in which a user says one of everything at once, and something dies at a given commit."""
+    kinds: tuple[Kind, ...] = ("plain", "mid", "once", "daily")
+    sayings = [Saying(0, CHATS[0], f"event-{n}", kind) for n, kind in enumerate(kinds)]
+    kills = (host_kill,) if host_kill else ()
+    return Plan(0, repeat, tuple(sayings), kills, runner_commit=runner_commit, reliable=True)
 
 
 def _host_kill(random: Random) -> HostKill:

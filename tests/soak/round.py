@@ -56,7 +56,7 @@ async def run_round(template: Path, places: Places, plan: Plan) -> int:
     Raises:
         RoundFailed: it did not settle, or a host ended by itself.
     """
-    shutil.copytree(template, places.home)
+    await trio.to_thread.run_sync(shutil.copytree, template, places.home)
     with running(network.serve, places, plan):
         await _listening(places.socket)
         with trio.move_on_after(ROUND_S):

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 from attrs import field, frozen
@@ -50,6 +51,8 @@ class _World:
 
     plan: Plan
     kills: Journal
+    runner_died: bool
+    """Whether one killed itself at a commit."""
     log: list[dict[str, Any]] = field(repr=False)
     """The network's."""
     evidence: Evidence = field(repr=False)
@@ -60,7 +63,7 @@ class _World:
         asked = [Asked(one["key"], Address(CHANNEL, one["chat"])) for one in _of(log, "asked")]
         confirmed = [event(one["chat"], one["event_id"], "").message_id for one in _of(log, "confirmed")]
         evidence = Evidence(places.home / "data", tuple(confirmed), tuple(asked))
-        return cls(plan, places.kills, log, evidence)
+        return cls(plan, places.kills, places.runner_died.exists(), log, evidence)
 
     def of(self, name: str) -> list[dict[str, Any]]:
         """Lines of the network's log."""
@@ -80,7 +83,7 @@ class _World:
         """What the table shows."""
         yield "rounds", 1
         yield "kills of hosts", len(self.kills.read("host"))
-        yield "kills of runners", len(self.kills.read("runner"))
+        yield "kills of runners", len(self.kills.read("runner")) + self.runner_died
         yield "messages accepted", len(self.evidence.accepted)
         yield "messages answered", len(self.answers())
         yield "answers the network has twice", sum(self.copies()[key] > 1 for key in self.answer_keys())
@@ -168,28 +171,30 @@ class _World:
         for key, error in self.inbound(failed):
             if key not in self.given_up():
                 yield f"{key} failed: {error}"
-        for id_, status in self.inbound(
-            "SELECT id, status FROM messages_in WHERE trigger AND status <> 'completed'"
-        ):
+        open_ones = """
+            SELECT id, status FROM messages_in
+            WHERE trigger AND status <> 'completed' AND NOT (status = 'pending' AND recurrence IS '@daily')
+            """
+        for id_, status in self.inbound(open_ones):
             yield f"{id_} is {status}"
 
     def _slots(self) -> Iterator[str]:
-        """Each occurrence was answered once; the last of what recurs was cancelled, perhaps before it ran."""
+        """Each occurrence was answered once; the last of what recurs waits, or was cancelled at any time."""
         answers = Counter(id_ for (id_,) in self.outbound("SELECT in_reply_to FROM messages_out"))
         sql = """
-            SELECT id, series_id, slot, content ->> 'prompt' LIKE 'once %' FROM messages_in
-            WHERE kind = 'task' ORDER BY slot
+            SELECT series_id, content ->> 'prompt', id, slot FROM messages_in
+            WHERE kind = 'task' ORDER BY series_id, slot
             """
-        series: dict[str, list[datetime]] = {}
-        found = self.inbound(sql)
-        last = {owner: id_ for id_, owner, _, once in found if not once}
-        for id_, owner, slot, _ in found:
-            series.setdefault(owner, []).append(from_text(slot))
-            if not int(id_ not in last.values()) <= answers[id_] <= 1:
-                yield f"the task {id_} of {owner}, slot {slot}, was answered {answers[id_]} times"
-        for owner, slots in series.items():
+        for (owner, prompt), found in groupby(self.inbound(sql), key=lambda row: (row[0], row[1])):
+            ids, slots = zip(*((id_, from_text(slot)) for _, _, id_, slot in found), strict=True)
+            recurs = not prompt.startswith("once")
+            for id_ in ids:
+                if not int(not recurs or id_ != ids[-1]) <= answers[id_] <= 1:
+                    yield f"{owner} ({prompt}): {id_} was answered {answers[id_]} times"
             if any((slot - slots[0]) % EVERY for slot in slots):
-                yield f"{owner} does not keep its second: {[slot.isoformat() for slot in slots]}"
+                yield f"{owner} ({prompt}) does not keep its second: {[slot.isoformat() for slot in slots]}"
+            if wrong := {"once": len(ids) != 1, "daily": len(ids) != 2}.get(prompt.split()[0]):
+                yield f"{owner} ({prompt}) has {len(ids)} occurrences: {wrong}"
 
 
 def _of(log: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
