@@ -41,6 +41,10 @@ SESSIONS = (
             0,
             3,
             DeliveryReport("out-1", 2, in_flight=False, reason="the network is down", not_before=AT),
+            refused=2,
+            last_refused="out-b2nx: content is not JSON: Expecting value: line 1 column 1 (char 0)",
+            ignored="a row with the number 5000001, more than 1,000,000 above the host's, is not read",
+            polled="it brought more than 1,000 events in a second",
         ),
     ),
     _session(
@@ -51,7 +55,7 @@ SESSIONS = (
             1,
             0,
             0,
-            quarantined="outbound.db: file is not a database",
+            quarantined="outbound.db: not read, because it is in WAL mode",
         ),
     ),
     _session(
