@@ -87,8 +87,8 @@ async def test_after_a_death_at_any_commit_a_task_is_requested_exactly_once(
     world.settle()
     answer_requests(world)
     other = world.put(200)
-    async with world.running(Listener()):
-        await world.until(lambda: answer_requests(world) or world.acks().get(other) == "completed")
+    world.executor.on_commit = lambda _n, _when: answer_requests(world)
+    await world.serve(Listener(), other)
     assert len(world.requests()) == 1
     assert len(world.out("SELECT 1 FROM messages_out WHERE in_reply_to = ?", message)) == 1
     ((request, _),) = world.requests()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.errors import ProviderError, ToolError
+from agent_runner.extras import Extras
 from agent_runner.open_tasks import open_tasks
 from agent_runner.providers import Toolbox
 from agent_runner.providers.echo import Echo
@@ -217,6 +218,7 @@ async def test_an_answer_whose_wake_up_is_lost_is_found_at_the_end_of_the_wait(w
     world.put(2, '!cancel_task {"task_id": "x"}')
     async with world.running():
         await world.until(world.requests)
+        await trio.sleep(1)
         world.bell.broken = True
         answer = world.answer(world.requests()[0][0], 4, taskId="x")
         await world.until_acked(answer)
@@ -265,6 +267,14 @@ async def test_two_tools_wait_at_once_and_each_gets_its_own_answer(world: World)
     assert set(world.acks().values()) == {"completed"}
     assert len(world.acks()) == 4
     assert trio.current_time() < 5
+
+
+def test_an_answer_is_kept_for_its_tool_as_long_as_that_waits() -> None:
+    extras = Extras()
+    with suppress(ToolError), extras.awaiting("answer-1"):
+        assert "answer-1" in extras.barred
+        raise ToolError
+    assert extras.barred == set()
 
 
 async def test_a_follow_up_is_never_an_answer_that_a_tool_waits_for(world: World) -> None:
@@ -378,7 +388,7 @@ async def listed(world: World) -> str:
 
 def task(world: World, seq: int, prompt: str, due: str, **columns: object) -> None:
     content = json.dumps({"prompt": prompt})
-    world.put(seq, kind="task", content=content, process_after=due, **columns)
+    world.put(seq, "", kind="task", content=content, process_after=due, **columns)
 
 
 async def test_what_is_open_is_listed_by_series_with_the_next_run_first(world: World) -> None:

@@ -1,15 +1,18 @@
 """Which messages make a turn, and what becomes of them (contract 4, Status)."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 import trio
+from attrs import define, field
 
 from agent_runner.errors import ProviderError
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
-from tests.runner.world import EPOCH, Listener, Script, World, at, of
+from agent_runner.seams import Lane
+from tests.runner.world import EPOCH, InlineExecutor, Listener, Script, T, World, at, of
 
 
 async def test_a_message_is_answered_where_it_came_from(world: World) -> None:
@@ -32,6 +35,29 @@ async def test_a_lost_wake_up_costs_a_slow_poll(world: World) -> None:
         world.bell.broken = True
         await world.until_acked(world.put(2))
         assert trio.current_time() == pytest.approx(60, abs=0.1)
+
+
+@pytest.mark.parametrize("read", range(1, 9))
+async def test_a_message_that_comes_while_the_runner_looks_is_not_missed(world: World, read: int) -> None:
+    world.executor = Interrupted(after_read=lambda n: n == read and world.put(2))
+    async with world.running():
+        await world.until_acked("in-2")
+        assert trio.current_time() < 1
+
+
+@define(eq=False)
+class Interrupted(InlineExecutor):
+    """Lets something happen right after each read."""
+
+    after_read: Callable[[int], object] = field(kw_only=True)
+    reads: int = 0
+
+    async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
+        result = await super().run(call, lane=lane)
+        if lane == "read":
+            self.reads += 1
+            self.after_read(self.reads)
+        return result
 
 
 async def test_what_waits_together_is_one_turn_with_a_reply_each(world: World) -> None:
