@@ -1,0 +1,183 @@
+"""Days of a session that keeps its messages for one: both sides prune, in virtual time, and lose nothing."""
+
+import base64
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import apsw
+import trio
+
+from nanoclaw.records import Attachment
+from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing.invariants import ALWAYS, AT_REST, Evidence, Invariant, violations
+from nanoclaw.testing.simulation import simulate
+from nanoclaw.testing.world import World
+from tests.host.homes import only_session, rows
+
+HOUR, DAY = 3600.0, 86_400.0
+KEEP: dict[str, Any] = {"keep_messages_s": DAY, "keep_acks_s": DAY, "keep_files_s": HOUR}
+LONG_AGO = "UPDATE delivered SET delivered_at = '2025-01-01T00:00:00.000Z'"
+LATER = """
+    INSERT INTO messages_in (id, seq, kind, timestamp, process_after, content)
+    VALUES ('in-later', 1000, 'chat', '2026-01-01T00:00:00.000Z', '2027-01-01T00:00:00.000Z', '{}')
+    """
+PHOTO = Attachment("image", "photo.png", data=base64.b64encode(b"x").decode())
+TABLES = {
+    "inbound": ("messages_in", "delivered", "deliveries"),
+    "outbound": ("messages_out", "processing_ack"),
+}
+
+
+def sizes(home: Path) -> dict[str, int]:
+    """How many rows each table that grows has, and how many folders the inbox."""
+    paths = only_session(home)
+    files = {"inbound": paths.inbound_db, "outbound": paths.outbound_db}
+    counts = {
+        table: rows(files[name], f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608 -- of this file
+        for name, tables in TABLES.items()
+        for table in tables
+    }
+    return {**counts, "inbox": len(list(paths.inbox.iterdir()))}
+
+
+def change(file: Path, *statements: str) -> None:
+    """What stands in a file that nobody has open changes."""
+    with closing(apsw.Connection(str(file))) as connection, connection:
+        for statement in statements:
+            connection.execute(statement).fetchall()
+
+
+def kept_promises(home: Path) -> Sequence[str]:
+    return violations(Evidence(home / "data"), _CHECKS)
+
+
+_CHECKS: Sequence[Invariant] = (*ALWAYS, *AT_REST)
+
+
+def play(home: Path, scenario: Callable[[World, FakeChannel], Awaitable[None]]) -> None:
+    """In a world with a network that outlives the hosts."""
+
+    async def main(world: World) -> None:
+        with trio.fail_after(90 * DAY):
+            await scenario(world, FakeChannel(repeat="idempotent"))
+
+    simulate(main, seed=1, home=home)
+
+
+async def talk(world: World, network: FakeChannel, hours: int) -> None:
+    """A message with a photo every four hours."""
+    for _ in range(0, hours, 4):
+        await network.say("hello", attachments=[PHOTO])
+        await world.sleep(hours=4)
+
+
+def test_a_session_that_keeps_a_day_does_not_grow_and_goes_on_counting(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network, **KEEP) as host:
+            await wire(host, network.address())
+            await talk(world, network, 24 * 3)
+            await network.wait_for(18)
+        kept = sizes(tmp_path)
+        assert kept.pop("inbox") == 1
+        assert set(kept.values()) == {6}, kept  # those of one day
+        seqs = rows(only_session(tmp_path).inbound_db, "SELECT seq FROM messages_in ORDER BY seq")
+        assert seqs[-1][0] == 2 * 18
+        assert kept_promises(tmp_path) == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_session_that_lives_for_days_prunes_daily(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network, **KEEP) as host:
+            await wire(host, network.address())
+            await talk(world, network, 12)
+        paths = only_session(tmp_path)
+        change(paths.inbound_db, LATER)
+        async with world.life(network, **KEEP) as host:
+            await world.sleep(10)
+            assert rows(paths.inbound_db, "SELECT count(*) FROM messages_in") == [(4,)]
+            await world.sleep(days=2)
+            assert host.sessions.nodes()
+            assert rows(paths.inbound_db, "SELECT id FROM messages_in") == [("in-later",)]
+
+    play(tmp_path, scenario)
+
+
+def test_messages_are_kept_for_ever_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network) as host:
+            await wire(host, network.address())
+            await talk(world, network, 8)
+            await world.sleep(days=20)
+            await network.say("hello again")
+            await world.sleep(hours=1)
+        kept = dict.fromkeys(("messages_in", "delivered", "deliveries", "messages_out"), 3)
+        assert sizes(tmp_path) == {**kept, "processing_ack": 1, "inbox": 2}
+
+    play(tmp_path, scenario)
+
+
+def test_what_is_not_done_with_stays_however_old(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        network.fail("unavailable", times=9999)
+        settings = {**KEEP, "delivery_backoff_s": (6 * HOUR,) * 9999}
+        async with world.life(network, **settings) as host:
+            await wire(host, network.address())
+            await network.say("hello")
+            await world.sleep(days=1.5)
+        async with world.life(network, **settings):
+            await world.sleep(days=1.5)
+            assert network.sent == []
+            network.heal()
+            await network.wait_for(1)
+        assert sizes(tmp_path)["delivered"] == 1
+
+    play(tmp_path, scenario)
+
+
+def test_a_container_that_hides_a_row_and_shows_it_again_sends_nothing_twice(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network, **KEEP) as host:
+            await wire(host, network.address())
+            await network.say("first", event_id="first")
+            await network.wait_settled("first")
+        paths = only_session(tmp_path)
+        [row] = rows(paths.outbound_db, "SELECT id, seq, kind, timestamp, content FROM messages_out")
+        change(paths.outbound_db, "DELETE FROM messages_out")
+        change(paths.inbound_db, LONG_AGO)
+        async with world.life(network, **KEEP):
+            await network.say("second", event_id="second")
+            await world.sleep(10)
+        assert rows(paths.inbound_db, "SELECT count(*) FROM deliveries") == [(1,)]
+        change(
+            paths.outbound_db,
+            f"INSERT INTO messages_out (id, seq, kind, timestamp, content) VALUES {row}",  # noqa: S608 -- of ours
+        )
+        async with world.life(network, **KEEP):
+            await network.say("third", event_id="third")
+            await world.sleep(10)
+        assert [sent.in_reply_to for sent in network.sent] == ["first", "second", "third"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_file_that_cannot_be_read_says_nothing_of_what_is_gone(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network, **KEEP) as host:
+            await wire(host, network.address())
+            await network.say("first", event_id="first")
+            await network.wait_settled("first")
+        paths = only_session(tmp_path)
+        paths.outbound_db.write_bytes(b"no database" * 1000)
+        change(paths.inbound_db, LONG_AGO)
+        async with world.life(network, **KEEP):
+            await network.say("second")
+            await world.sleep(10)
+        assert rows(
+            paths.inbound_db, "SELECT (SELECT count(*) FROM delivered), count(*) FROM messages_in"
+        ) == [(1, 2)]
+
+    play(tmp_path, scenario)
