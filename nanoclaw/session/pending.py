@@ -82,6 +82,10 @@ class Pending:
         """Whether nothing is open but context, which waits for the next message."""
         return not any(message.trigger for message in self.messages.values())
 
+    def waiting(self, now: datetime) -> list[OpenMessage]:
+        """The work for a runner now, in order of arrival."""
+        return [message for message in self.messages.values() if message.trigger and message.due(now)]
+
     def wanted(self, now: datetime) -> bool:
         """Whether there is work for a runner now."""
         return any(message.trigger and message.due(now) for message in self.messages.values())

@@ -297,9 +297,20 @@ class Reconciler:
             reason = death.reason.partition("\n")[0]
             verdicts = self.pending.judge_death(reason, self.services.clock.now())
             await self._commit(Settlement(verdicts))
+        idle = not self.pending.claimed
         self.pending.claimed.clear()
         self.keeper.settled(useful=self._useful)
         self._useful = False
+        if idle and self.keeper.failures == self.services.config.max_tries:
+            await self._tell_of_delay()
+
+    async def _tell_of_delay(self) -> None:
+        """No runner gets as far as a message: whoever waits for an answer is told, and waits on."""
+        now, reason = self.services.clock.now(), (self.keeper.last_failure or "").partition("\n")[0]
+        notices = await self.inbound.run(record.tell_of_delay, self.pending.waiting(now), reason)
+        self.deliverer.add(notices, {}, now)
+        if notices:
+            self.wake()
 
     def _quarantine(self, error: StoreError) -> None:
         """A file that cannot be trusted costs its session, not the host: nothing more is read or started."""

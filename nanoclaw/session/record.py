@@ -196,17 +196,29 @@ def _act(connection: Connection, delivery: Delivery, site: Site, settled: Settle
 # -- what the host says to users -----------------------------------------------
 
 
-def _add_notice(connection: Connection, message: OpenMessage, key: str, text: str) -> MessageOut:
+def _add_notice(
+    connection: Connection, message: OpenMessage, key: str, text: str, *, answer: bool = True
+) -> MessageOut:
     seq = max(messages_in.mark(connection, "seq"), deliveries.seen(connection))
-    notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message))
+    notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message, answer=answer))
     deliveries.add_notice(connection, notice.id, seq, notice.content)
     return notice
 
 
-def _notice_content(text: str, message: OpenMessage) -> str:
+def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
+    """Tell each chat in which somebody waits, once for its oldest message, that no runner comes to work."""
+    text = f"I cannot work at the moment: {reason}. What you said is kept, and answered once that is mended."
+    oldest = {message.address: message for message in reversed(waiting)}
+    keys = {f"delayed-{message.id}": message for message in oldest.values()}
+    told = deliveries.used_before(connection, [f"{NOTICE}{key}" for key in keys])
+    new = [(key, message) for key, message in keys.items() if f"{NOTICE}{key}" not in told]
+    return [_add_notice(connection, message, key, text, answer=False) for key, message in new]
+
+
+def _notice_content(text: str, message: OpenMessage, *, answer: bool) -> str:
     address = message.address
     where = [address.channel_type, address.platform_id, address.thread_id] if address else None
-    answers = None if message.task else message.id
+    answers = message.id if answer and not message.task else None
     return json.dumps({"text": text, "address": where, "inReplyTo": answers}, ensure_ascii=False)
 
 

@@ -180,12 +180,18 @@ async def test_a_message_on_which_every_runner_dies_fails_and_the_user_is_told(t
     assert len(runtime.processes) == 5
 
 
-async def test_a_runner_that_dies_before_it_claims_costs_no_try(tmp_path: Path) -> None:
+async def test_runners_that_die_before_they_claim_cost_no_try_and_who_waits_is_told_once(
+    tmp_path: Path,
+) -> None:
     command = (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
     channel, runtime = FakeChannel(), Watched(ProcessRuntime(command=command))
     async with a_host(tmp_path, channel, runtime):
         await channel.say("hello", event_id="1")
-        await runtime.wait_started(6)
-    assert (statuses(tmp_path), channel.sent) == (["pending"], [])
+        await runtime.wait_started(7)
+        [told] = await channel.wait_for(1)
+        await runtime.wait_started(8)
+    assert (statuses(tmp_path), len(channel.sent)) == (["pending"], 1)
+    assert isinstance(told.content, TextContent)
+    assert re.match("I cannot work at the moment: .*SIGKILL. What you said is kept", told.content.text)
     async with a_host(tmp_path, channel, Watched()):
         await channel.reply_to("1")

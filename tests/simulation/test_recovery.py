@@ -144,3 +144,24 @@ def test_a_reply_of_a_session_that_was_archived_meanwhile_is_delivered(tmp_path:
         assert len(network.sent) == 1
 
     play(tmp_path, scenario)
+
+
+def test_each_chat_that_waits_is_told_once_that_no_runner_starts_and_answered_when_one_does(
+    tmp_path: Path,
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        for _ in range(2):
+            async with world.life(network, provider="missing") as host:
+                for chat in ("ann", "bob"):
+                    await wire(host, network.address(chat), session_mode="agent-shared")
+                    await network.say("hello", chat=chat, event_id=chat)
+                    await network.say("are you there?", chat=chat, event_id=f"{chat}-2")
+                await world.sleep(3600)
+            assert sorted(one.address.platform_id for one in network.sent) == ["ann", "bob"]
+            assert all(one.in_reply_to is None for one in network.sent)
+        async with world.life(network):
+            for chat in ("ann", "bob"):
+                await network.reply_to(chat)
+                await network.reply_to(f"{chat}-2")
+
+    play(tmp_path, scenario)
