@@ -38,6 +38,8 @@ from nanoclaw.store.outbound import BadRow, Look, MessageOut, look
 
 BLIND_S = 1.0
 """After this it looks again, if what it looked at could not be read."""
+TICK_S = 0.001
+"""It sleeps no shorter: what is left over by rounding may be too little for the clock to move at all."""
 
 _log = structlog.get_logger()
 
@@ -372,7 +374,8 @@ class Reconciler:
             if self._held_up():
                 waits.append(self.keeper.not_before - trio.current_time())
         waits += [(moment - now).total_seconds() for moment in moments if moment is not None]
-        return max(0.0, min(waits))
+        shortest = min(waits)
+        return max(shortest, TICK_S) if shortest > 0 else 0.0
 
     def _held_up(self) -> bool:
         """Whether only the back-off keeps a runner from being started, or did when one looked last."""
