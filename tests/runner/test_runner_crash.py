@@ -70,6 +70,23 @@ async def test_the_next_turn_is_told_what_the_dead_one_had_sent(
     assert bool(sent) == (commit > 3 or (commit, when) == (3, "after"))
 
 
+async def test_a_request_without_a_chat_is_told_of_to_the_next_turn(world: World) -> None:
+    async def act(_turn: Turn, tools: Toolbox) -> Result:
+        await tools.call("cancel_task", {"task_id": "task-1"})
+        return Result()
+
+    world.host("DELETE FROM session_routing")
+    message = world.put(2, kind="task", content='{"prompt":"x"}', channel_type=None, platform_id=None)
+    await crash(world, 4, "before", Script(act))
+    world.settle()
+    told = Listener()
+    async with world.running(told):
+        await world.until_acked(message, status="failed")  # echo's answer has nowhere to go
+    ((sent,),) = (turn.already_sent for turn in told.turns)
+    assert (sent.kind, sent.address) == ("system", None)
+    assert sent.content == {"action": "cancel_task", "taskId": "task-1"}
+
+
 def answer_requests(world: World) -> None:
     """What a host does: each request is performed once."""
     for number, (id_, content) in enumerate(world.requests()):

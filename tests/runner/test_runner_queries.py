@@ -8,6 +8,7 @@ import pytest
 
 from agent_runner import inbound, outbound
 from agent_runner.inbound import Candidate
+from agent_runner.open_tasks import open_tasks
 from agent_runner.outbound import Ack
 from agent_runner.records import Address, Claim, Draft
 from tests.runner.world import EPOCH, World
@@ -17,6 +18,12 @@ SMALL = {"session_routing", "destinations", "container_state", "CONSTANT"}
 
 def scans(connection: apsw.Connection, call: Callable[[apsw.Connection], object]) -> list[str]:
     """The tables that the statements of `call` read whole."""
+    steps = [step.split() for step in plan(connection, call)]
+    return [step[1] for step in steps if step[0] == "SCAN" and step[1] not in SMALL]
+
+
+def plan(connection: apsw.Connection, call: Callable[[apsw.Connection], object]) -> list[str]:
+    """How SQLite goes about the statements of `call`."""
     statements: list[tuple[str, object]] = []
 
     def trace(_cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
@@ -26,10 +33,9 @@ def scans(connection: apsw.Connection, call: Callable[[apsw.Connection], object]
     connection.exec_trace = trace
     call(connection)
     connection.exec_trace = None
-    plans = [row[3] for sql, values in statements for row in explain(connection, sql, values)]
-    assert plans
-    steps = [str(plan).split() for plan in plans]
-    return [step[1] for step in steps if step[0] == "SCAN" and step[1] not in SMALL]
+    steps = [str(row[3]) for sql, values in statements for row in explain(connection, sql, values)]
+    assert steps
+    return steps
 
 
 def explain(connection: apsw.Connection, sql: str, values: object) -> list[tuple[object, ...]]:
@@ -42,6 +48,7 @@ INBOUND: dict[str, Callable[[apsw.Connection], object]] = {
     "open_rows": lambda db: inbound.open_rows(db, 0),
     "largest_seq": inbound.largest_seq,
     "fetch": lambda db: inbound.fetch(db, ["in-2"], EPOCH),
+    "answer": lambda db: inbound.answer(db, "answer-out-1", EPOCH),
     "destination": lambda db: inbound.destination(db, "x"),
     "destination_names": inbound.destination_names,
     "delivered": lambda db: inbound.delivered(db, "out-1"),
@@ -51,6 +58,11 @@ OUTBOUND: dict[str, Callable[[apsw.Connection], object]] = {
     "unsettled": lambda db: outbound.unsettled(
         db, [Candidate(2, "in-2", 0, None, trigger=True, on_wake=False)]
     ),
+    "unclaimed": lambda db: outbound.unclaimed(
+        db, [Candidate(2, "in-2", 0, None, trigger=True, on_wake=False)]
+    ),
+    "join": lambda db: outbound.join(db, [CLAIM], EPOCH, "turn-1"),
+    "give_back": lambda db: outbound.give_back(db, [CLAIM], "turn-1"),
     "claim": lambda db: [outbound.claim(db, [CLAIM], EPOCH, f"turn-{n}") for n in range(3)],
     "close": lambda db: outbound.close(db, [CLAIM], EPOCH, Ack("released", "turn-1", EPOCH, "x")),
     "forget": lambda db: outbound.forget(db, "turn-1"),
@@ -71,6 +83,12 @@ def test_no_question_to_inbound_grows_with_history(world: World, name: str) -> N
 def test_no_statement_on_outbound_grows_with_history(world: World, name: str) -> None:
     with world.outbound() as connection:
         assert scans(connection, OUTBOUND[name]) == []
+
+
+def test_open_tasks_are_read_from_their_index_alone(world: World) -> None:
+    with closing(apsw.Connection(str(world.config.inbound_db))) as connection:
+        plans = plan(connection, lambda db: open_tasks(db, EPOCH))
+    assert plans == ["SCAN messages_in USING INDEX idx_messages_in_open_tasks"]
 
 
 def test_a_scan_would_be_noticed(world: World) -> None:
