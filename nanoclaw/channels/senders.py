@@ -35,6 +35,8 @@ class ChatSender:
     """Delivers to one chat, one message at a time."""
 
     sender: Sender
+    finder: Finder | None
+    """Where the network can be asked whether it has a message."""
 
 
 @frozen
@@ -52,14 +54,14 @@ class Deliver:
         self.begun.set()
         try:
             with trio.fail_after(DELIVERY_TIMEOUT_S):
-                there = await self._find(actor.sender)
+                there = await self._find(actor.finder)
                 return there or await actor.sender.deliver(self.outgoing)
         except trio.TooSlowError as error:
             raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s") from error
 
-    async def _find(self, sender: Sender) -> Receipt | None:
+    async def _find(self, finder: Finder | None) -> Receipt | None:
         """The receipt of an earlier attempt, where the network can be asked for it."""
-        return await sender.find(self.outgoing) if self.doubtful and isinstance(sender, Finder) else None
+        return await finder.find(self.outgoing) if self.doubtful and finder else None
 
 
 @frozen
@@ -96,6 +98,7 @@ class ChannelSender:
     """Owns the sending half of one channel, and the tasks of its chats."""
 
     sender: Sender
+    finder: Finder | None
     chats: Supervisor
 
 
@@ -108,14 +111,16 @@ class OpenChat:
     async def handle(self, actor: ChannelSender) -> Ref[ChatSender]:
         """Look it up or start it."""
         return actor.chats.get(self.platform_id) or actor.chats.start(
-            self.platform_id, _chat_recipe(actor.sender)
+            self.platform_id, _chat_recipe(actor.sender, actor.finder)
         )
 
 
-def _chat_recipe(sender: Sender) -> Callable[[Context[ChatSender]], AbstractAsyncContextManager[ChatSender]]:
+def _chat_recipe(
+    sender: Sender, finder: Finder | None
+) -> Callable[[Context[ChatSender]], AbstractAsyncContextManager[ChatSender]]:
     @asynccontextmanager
     async def recipe(_context: Context[ChatSender]) -> AsyncIterator[ChatSender]:
-        yield ChatSender(sender)
+        yield ChatSender(sender, finder)
 
     return recipe
 
@@ -129,9 +134,17 @@ def _channel_recipe(
             channel.sender() as sender,
             supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
         ):
-            yield ChannelSender(sender, chats)
+            yield ChannelSender(sender, _finder(channel, sender), chats)
 
     return recipe
+
+
+def _finder(channel: Channel, sender: Sender) -> Finder | None:
+    if channel.repeat != "look up":
+        return None
+    if not isinstance(sender, Finder):
+        raise TypeError(f"the channel {channel.channel_type} says `look up`, and its sender has no find()")
+    return sender
 
 
 # -- all of them ---------------------------------------------------------------

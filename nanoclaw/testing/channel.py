@@ -260,10 +260,17 @@ class FakeChannel:
         self._changed.set()
         self._changed = trio.Event()
 
+    def find(self, outgoing: Outgoing) -> Receipt | None:
+        """The receipt of a message that the network has."""
+        known = [one.message_out_id for one in self.sent]
+        if outgoing.message_out_id not in known:
+            return None
+        return Receipt(f"{self.channel_type}-{known.index(outgoing.message_out_id) + 1}")
+
     def _keep(self, outgoing: Outgoing) -> Receipt:
-        known = [one.message_out_id for one in self.sent] if self.repeat == "idempotent" else []
-        if outgoing.message_out_id in known:
-            return Receipt(f"{self.channel_type}-{known.index(outgoing.message_out_id) + 1}")
+        there = self.find(outgoing) if self.repeat == "idempotent" else None
+        if there is not None:
+            return there
         self.sent.append(outgoing)
         receipt = Receipt(f"{self.channel_type}-{len(self.sent)}")
         if self.on_delivery is not None:
@@ -291,6 +298,11 @@ class _FakeSender:
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Hand it to the network."""
         return await self.channel.deliver(outgoing)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        """Look whether the network has it."""
+        await trio.lowlevel.checkpoint()
+        return self.channel.find(outgoing)
 
     async def typing(self, address: Address) -> None:
         """Note it."""

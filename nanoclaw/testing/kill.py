@@ -15,7 +15,7 @@ from typing import TypeVar
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.channels.protocol import Channel, Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import Channel, Finder, Outcome, Repeat, Sender
 from nanoclaw.records import Address, InboundEvent, Intake, Outgoing, Receipt, Routed
 from nanoclaw.testing.errors import HostKilled
 from nanoclaw.testing.executor import InlineExecutor
@@ -119,6 +119,10 @@ class _MortalSender:
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         with self.thread.holding():
             return await self.sender.deliver(outgoing)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        with self.thread.holding():
+            return await self.sender.find(outgoing) if isinstance(self.sender, Finder) else None
 
     async def typing(self, address: Address) -> None:
         with self.thread.holding():

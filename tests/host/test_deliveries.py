@@ -282,3 +282,73 @@ def test_a_runner_that_lets_work_lie_is_replaced(tmp_path: Path) -> None:
                 await idle.wait_started(2)
 
     simulate(scenario, seed=1, home=tmp_path)
+
+
+# -- what is not known, and who is told ------------------------------------------
+
+
+def told(home: Path) -> list[tuple[str, str, int]]:
+    """What the agent is told of its messages: id, status, number; each time without being woken."""
+    sql = "SELECT content, trigger, kind FROM messages_in WHERE id LIKE 'delivery-%' ORDER BY seq"
+    found = [(json.loads(content), *rest) for content, *rest in rows(only_session(home).inbound_db, sql)]
+    assert {tuple(rest) for _, *rest in found} <= {(0, "system")}
+    return [(content["type"], content["status"], content["messageId"]) for content, *_ in found]
+
+
+async def final(home: Path, n: int) -> None:
+    """Wait until `n` deliveries are."""
+    async with open_reader(only_session(home).inbound_db, ThreadExecutor()) as reader:
+        count = "SELECT count(*) FROM deliveries WHERE status = 'final'"
+        while await reader.run(lambda connection: connection.execute(count).get) != n:
+            await trio.lowlevel.checkpoint()
+
+
+async def says_one(home: Path, channel: FakeChannel, **changes: Any) -> None:
+    """A life in which the agent says one thing, until that is final."""
+    runtime = FakeRuntime()
+    async with a_host(home, channel, runtime, **changes):
+        await channel.say("x")
+        await runtime.wait_started(1)
+        container_runs(only_session(home), says("one", 1, None))
+        await final(home, 1)
+
+
+async def test_a_network_that_can_be_asked_is_asked_before_anything_is_sent_again(tmp_path: Path) -> None:
+    channel = FakeChannel(repeat="look up")
+    channel.fail("crash after")
+    await says_one(tmp_path, channel)
+    assert [one.message_out_id for one in channel.sent] == ["one"]
+    assert ledger(tmp_path)["one"][0] == "delivered"
+    assert told(tmp_path) == [("delivery", "unknown", 1)]
+
+
+async def test_what_a_network_says_it_has_not_is_sent_again(tmp_path: Path) -> None:
+    channel = FakeChannel(repeat="look up")
+    channel.fail("crash before")
+    await says_one(tmp_path, channel)
+    assert [one.message_out_id for one in channel.sent] == ["one"]
+
+
+async def test_a_refused_message_is_told_to_the_agent(tmp_path: Path) -> None:
+    channel = FakeChannel()
+    channel.fail("rejected")
+    await says_one(tmp_path, channel)
+    assert told(tmp_path) == [("delivery", "failed", 1)]
+
+
+async def test_only_attempts_of_unknown_outcome_count_for_the_policy(tmp_path: Path) -> None:
+    channel = FakeChannel(repeat="again")
+    channel.fail("unavailable", times=2)
+    channel.fail("crash after")
+    await says_one(tmp_path, channel)
+    assert len(channel.attempts) == 4
+    assert [one.message_out_id for one in channel.sent] == ["one", "one"]
+    assert ledger(tmp_path)["one"][0] == "delivered"
+
+
+async def test_an_unknown_outcome_is_sent_again_once_and_then_left(tmp_path: Path) -> None:
+    channel = FakeChannel(repeat="again")
+    channel.fail("crash before", times=inf)
+    await says_one(tmp_path, channel)
+    assert len(channel.attempts) == 2
+    assert told(tmp_path) == [("delivery", "unknown", 1), ("delivery", "failed", 1)]
