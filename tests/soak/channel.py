@@ -27,6 +27,7 @@ ANSWER_S = 0.3
 OFFER_AGAIN_S = 0.05
 
 Wanted = Literal["rest", "finish"]
+OnDelivery = Callable[[Literal["asking", "asked"]], None]
 
 
 def event(chat: str, event_id: str, text: str) -> InboundEvent:
@@ -38,12 +39,15 @@ def event(chat: str, event_id: str, text: str) -> InboundEvent:
 
 @define(eq=False)
 class SoakChannel:
-    """`rest` returns when nothing is open (`finish`: no task either); `on_delivery` is called at each."""
+    """`rest` returns when nothing is open (`finish`: no task either).
+
+    `on_delivery` is called before and after the network is asked for one.
+    """
 
     socket: Path
     repeat: Repeat
     rest: Callable[[Wanted], Awaitable[None]]
-    on_delivery: Callable[[], None]
+    on_delivery: OnDelivery
     channel_type: str = CHANNEL
     finished: trio.Event = Factory(trio.Event)
 
@@ -93,7 +97,7 @@ async def _chat(talk: Talk, intake: Intake, waiting: trio.MemoryReceiveChannel[d
 @define(eq=False)
 class _Sender:
     talk: Talk
-    on_delivery: Callable[[], None]
+    on_delivery: OnDelivery
     waiting: dict[str, trio.Event] = Factory(dict)
 
     async def listen(self) -> None:
@@ -105,13 +109,14 @@ class _Sender:
         assert isinstance(outgoing.content, TextContent)
         key = outgoing.message_out_id
         answered = self.waiting[key] = trio.Event()
-        self.on_delivery()
+        self.on_delivery("asking")
         await self.talk.say(
             deliver=key,
             chat=outgoing.address.platform_id,
             text=outgoing.content.text,
             answers=outgoing.in_reply_to,
         )
+        self.on_delivery("asked")
         try:
             with trio.fail_after(ANSWER_S):  # the host's own limit is a minute
                 await answered.wait()

@@ -6,11 +6,12 @@ It ends when the network asks it to finish and nothing is open any more, unless 
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import apsw
 import trio
@@ -28,7 +29,7 @@ from tests.host.homes import config
 from tests.soak.channel import CHANNEL, SoakChannel, Wanted
 from tests.soak.killing import KillingExecutor
 from tests.soak.places import Places
-from tests.soak.plan import CHATS, Plan, RunnerKill
+from tests.soak.plan import CHATS, HostKill, Plan, RunnerKill
 
 BASE_S = 0.05
 BACKOFF_S = (BASE_S,) * 8
@@ -57,9 +58,12 @@ async def _prepare(home: Path) -> None:
 
 
 async def _live(places: Places, plan: Plan, life: int) -> None:
-    executor, runtime = KillingExecutor(_commit(plan, life)), Hunted(places, plan)
+    kill = plan.host_kills[life] if life < len(plan.host_kills) else None
+    executor = KillingExecutor(f"{kill.how}:{kill.n:.0f}" if kill else "never")
+    runtime = Hunted(places, plan)
+    deliveries = Deliveries(kill, runtime.delivery_begun)
     channel = SoakChannel(
-        places.socket, plan.repeat, partial(_rest, places.home, executor), runtime.delivery_begun
+        places.socket, plan.repeat, partial(_rest, places.home, executor), deliveries.happen
     )
     settings = config(places.home, retry_base_s=BASE_S, runner_backoff_s=BASE_S, delivery_backoff_s=BACKOFF_S)
     async with open_host(settings, channels=[channel], seams=Seams(executor=executor, runtime=runtime)):
@@ -67,10 +71,21 @@ async def _live(places: Places, plan: Plan, life: int) -> None:
     places.kills.note("lived", commits=executor.begun)
 
 
-def _commit(plan: Plan, life: int) -> str:
-    """The commit at which the process kills itself, as `KillingExecutor` is told."""
-    kill = plan.host_kills[life] if life < len(plan.host_kills) else None
-    return "never" if kill is None or kill.how == "time" else f"{kill.how}:{kill.n:.0f}"
+@define(eq=False)
+class Deliveries:
+    """Counts them, and kills this process in the middle of one, if it is to end so."""
+
+    kill: HostKill | None
+    begun: Callable[[], None]
+    """Called at each, before the network is asked."""
+    count: int = 0
+
+    def happen(self, when: Literal["asking", "asked"]) -> None:
+        self.count += when == "asking"
+        if self.kill and self.kill.how == when and self.kill.n <= self.count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if when == "asking":
+            self.begun()
 
 
 # -- rest ----------------------------------------------------------------------

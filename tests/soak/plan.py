@@ -27,11 +27,16 @@ class Saying:
     kind: Kind
 
 
+How = Literal["time", "before", "after", "asking", "asked"]
+
+
 @frozen
 class HostKill:
-    """How one life of the host ends: so long after its start, or `before` or `after` its n-th commit."""
+    """How one life of the host ends: so long after its start, `before` or `after` its n-th commit, or in the
+    middle of its n-th delivery, before (`asking`) or after (`asked`) the network hears of that.
+    """
 
-    how: Literal["time", "before", "after"]
+    how: How
     n: float
 
 
@@ -86,9 +91,14 @@ def one_of_each(repeat: Repeat, host_kill: HostKill | None = None, runner_commit
 
 
 def _host_kill(random: Random) -> HostKill:
-    if random.random() < 0.4:
-        return HostKill("time", random.uniform(0.05, 0.8))
-    return HostKill(random.choice(("before", "after")), random.randint(1, 50))
+    how: How = random.choice(("time", "before", "after", "asking", "asked"))
+    match how:
+        case "time":
+            return HostKill(how, random.uniform(0.05, 0.8))
+        case "before" | "after":
+            return HostKill(how, random.randint(1, 50))
+        case _:
+            return HostKill(how, random.randint(1, 8))
 
 
 def _runner_kill(random: Random) -> RunnerKill:
