@@ -20,6 +20,8 @@ PARTS = (
     "ingest",
     "ready",
     "idle",
+    "tasks",
+    "healthy",
 )
 Line = tuple[str, float, str]
 

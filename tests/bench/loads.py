@@ -15,9 +15,9 @@ async def more_chats(bench: Bench, count: int) -> list[Address]:
     return chats
 
 
-def event(chat: Address, event_id: str) -> InboundEvent:
+def event(chat: Address, event_id: str, text: str | None = None) -> InboundEvent:
     """A message from the bench's user."""
-    return InboundEvent(chat, event_id, ChatMessage(event_id, f"message {event_id}", "User", USER))
+    return InboundEvent(chat, event_id, ChatMessage(event_id, text or f"message {event_id}", "User", USER))
 
 
 async def burst(bench: Bench, events: list[InboundEvent]) -> float:

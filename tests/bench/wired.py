@@ -9,7 +9,7 @@ import structlog
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import Channel, Outcome, Repeat, Sender
 from nanoclaw.config import Config
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.logs import configure_logging
@@ -69,7 +69,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def wired_host(*, seams: Seams | None = None) -> AsyncIterator[Bench]:
+async def wired_host(*others: Channel, seams: Seams | None = None) -> AsyncIterator[Bench]:
     """Open it; logs are bound as in production, and written nowhere but for warnings."""
     configure_logging("warning", human=False)
     with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as folder:
@@ -77,6 +77,6 @@ async def wired_host(*, seams: Seams | None = None) -> AsyncIterator[Bench]:
         channel = BenchChannel()
         config = Config(home, home / "data", home / "groups", timezone="UTC")
         structlog.contextvars.clear_contextvars()
-        async with open_host(config, channels=[channel], seams=seams) as host:
+        async with open_host(config, channels=[channel, *others], seams=seams) as host:
             await host.bootstrap(CHAT, "Bench", owner_id=USER, owner_name="User")
             yield Bench(host, channel, home)

@@ -1,0 +1,75 @@
+"""Round trips of a healthy session beside 50 others whose channel hangs, in turns with one that is alone."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from statistics import median
+
+import trio
+from attrs import Factory, define
+
+from nanoclaw.channels.protocol import Repeat, Sender
+from nanoclaw.records import Address, Outgoing, Receipt
+from nanoclaw.registry import WireChat
+from tests.bench.loads import event
+from tests.bench.wired import Bench, wired_host
+
+OTHERS = 50
+ROUNDS = 60
+PAUSE_S = 0.02
+
+
+@define(eq=False)
+class HangingChannel:
+    """Takes messages and never says that it has them."""
+
+    channel_type: str = "hanging"
+    repeat: Repeat = "idempotent"
+    asked: set[str] = Factory(set)
+    all_asked: trio.Event = Factory(trio.Event)
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        yield self
+
+    async def receive(self, _intake: object) -> None:
+        await trio.sleep_forever()
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        self.asked.add(outgoing.address.platform_id)
+        if len(self.asked) == OTHERS:
+            self.all_asked.set()
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def typing(self, _address: Address) -> None: ...
+
+    async def settled(self, _address: Address, _message_id: str, _outcome: str) -> None: ...
+
+
+def run() -> list[tuple[str, float, str]]:
+    return trio.run(_measure)
+
+
+async def _measure() -> list[tuple[str, float, str]]:
+    hanging = HangingChannel()
+    alone, among = list[float](), list[float]()
+    async with wired_host() as one, wired_host(hanging) as other:
+        await _hang(other, hanging)
+        for _ in range(ROUNDS + 5):
+            for bench, trips in ((one, alone), (other, among)):
+                await trio.sleep(PAUSE_S)
+                trips.append(await bench.round_trip())
+    ratio = median(among[5:]) / median(alone[5:])
+    return [
+        ("healthy_alone_p50", median(alone[5:]) * 1e3, "ms"),
+        ("healthy_delay_ratio", ratio, "x"),
+    ]
+
+
+async def _hang(bench: Bench, hanging: HangingChannel) -> None:
+    """Bring the others to where each has an attempt in flight."""
+    for n in range(OTHERS):
+        chat = Address(hanging.channel_type, f"chat-{n}")
+        await bench.host.registry.ask(WireChat(chat, f"agent-{n}", "public"))
+        await bench.host.intake.offer(event(chat, f"hang-{n}"))
+    await hanging.all_asked.wait()

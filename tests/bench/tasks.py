@@ -1,0 +1,73 @@
+"""How late tasks are claimed that are due in the same second, 10 in each of 20 sessions with warm runners."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from statistics import median, quantiles
+
+import apsw
+import trio
+
+from nanoclaw.records import Address
+from nanoclaw.seams import SystemClock
+from tests.bench.loads import burst, event, more_chats
+from tests.bench.wired import Bench, wired_host
+
+SESSIONS = 20
+TASKS = 10
+AHEAD_S = 20.0
+"""Time for scheduling them all."""
+AFTER_S = 5.0
+
+
+def run() -> list[tuple[str, float, str]]:
+    return trio.run(_measure)
+
+
+async def _measure() -> list[tuple[str, float, str]]:
+    async with wired_host() as bench:
+        chats = await more_chats(bench, SESSIONS)
+        await burst(bench, [event(chat, f"warm-{n}") for n, chat in enumerate(chats)])
+        due = SystemClock().now().replace(microsecond=0) + timedelta(seconds=AHEAD_S)
+        await _schedule(bench, chats, due)
+        left = (due - SystemClock().now()).total_seconds()
+        if left < 1.0:
+            raise RuntimeError(
+                f"scheduling took all but {left:.1f} s of {AHEAD_S:g} s: this machine is too busy"
+            )
+        await trio.sleep(left + 1.0 + AFTER_S)
+        lateness = [late for file in sorted(bench.home.glob("data/sessions/*/*")) for late in _lateness(file)]
+    if len(lateness) != SESSIONS * TASKS:
+        raise RuntimeError(f"{len(lateness)} of {SESSIONS * TASKS} tasks were claimed within {AFTER_S:g} s")
+    return [
+        ("task_lateness_p50", median(lateness), "ms"),
+        ("task_lateness_p99", quantiles(lateness, n=100)[-1], "ms"),
+    ]
+
+
+async def _schedule(bench: Bench, chats: list[Address], due: datetime) -> None:
+    """Let the agents schedule them, each at a random moment of that second."""
+    random = Random(1)
+    for n in range(TASKS):
+        events = []
+        for m, chat in enumerate(chats):
+            moment = due + timedelta(milliseconds=random.randrange(1000))
+            arguments = json.dumps({"prompt": "p", "process_after": moment.isoformat()})
+            events.append(event(chat, f"task-{n}-{m}", f"!schedule_task {arguments}"))
+        await burst(bench, events)
+
+
+def _lateness(session: Path) -> Iterator[float]:
+    """Milliseconds from due to the answer's date: it is dated after the claim's commit, so claimed before."""
+    connection = apsw.Connection(str(session / "inbound/inbound.db"), apsw.SQLITE_OPEN_READONLY)
+    connection.execute("ATTACH ? AS o", (str(session / "outbound/outbound.db"),))
+    for slot, answered in connection.execute(
+        """
+        SELECT i.slot, a.timestamp FROM messages_in i JOIN o.messages_out a ON a.in_reply_to = i.id
+        WHERE i.kind = 'task'
+        """
+    ):
+        late = datetime.fromisoformat(str(answered)) - datetime.fromisoformat(str(slot)).astimezone(UTC)
+        yield late.total_seconds() * 1e3
