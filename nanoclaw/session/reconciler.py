@@ -73,6 +73,8 @@ class Reconciler:
     _useful: bool = False
     """Whether the runner has settled or sent anything since it started."""
     _tool_timeout_s: float = 0.0
+    _recovered: bool = False
+    """Whether a recovery has ended since the last look that saw something."""
     _unclaimed_since: float | None = None
     """Since when work waits for the living runner, which has claimed nothing."""
     _unseen: bool = False
@@ -179,6 +181,7 @@ class Reconciler:
             self.outdated = seen.outdated
             if seen.outdated:
                 break
+            self._recovered = False
             await self._take(seen)
             self._unseen = seen.more
             if not (seen.more and self.deliverer.queue.room):
@@ -198,7 +201,7 @@ class Reconciler:
             self.unreadable = str(error)
             # A living runner rolls it back; without one, it is run once for that (contract 6).
             if self.keeper.state in {"absent", "dead"} and self.keeper.may_start():
-                self.keeper.recover(self.wake)
+                self._recover()
         except StoreBusy as error:
             self.unreadable = str(error)
             _log.warning("session.outbound_locked", reason=str(error))
@@ -220,6 +223,14 @@ class Reconciler:
             self.deliverer.seen_seq = newest
             _log.warning("session.old_replies_skipped", up_to=newest)
         self.begun_anew = False
+
+    def _recover(self) -> None:
+        """Have the journal rolled back; where that was of no use, later and later."""
+        if self._recovered:
+            self.keeper.count_failure("outbound.db still has a hot journal after its recovery")
+        else:
+            self.keeper.recover(self.wake)
+        self._recovered = not self._recovered
 
     def _look(self, asked: Sequence[str]) -> Callable[[Connection], Look]:
         """What to read: without room for more rows still the acks."""

@@ -11,6 +11,8 @@ from attrs import frozen
 from nanoclaw.records import Address, MessageKind
 from nanoclaw.store.times import from_text, to_text
 
+MAX_TOLD = 100
+"""Reports of failed deliveries that wait for an agent: a container that fails without end fills no file."""
 PLAUSIBLE_LEAD = 1_000_000
 """Outbound sequence numbers further above the host's own are not believed (contract 4)."""
 
@@ -115,6 +117,18 @@ def mark(connection: apsw.Connection, key: str) -> int:
 def set_mark(connection: apsw.Connection, key: str, value: int) -> None:
     """Keep a high-water mark."""
     connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, str(value)))
+
+
+def is_told_enough(connection: apsw.Connection) -> bool:
+    """Whether the agent has so much to hear from the host already that one more would say nothing."""
+    waiting = connection.execute(
+        """
+        SELECT count(*) FROM (
+          SELECT 1 FROM messages_in WHERE status = 'pending' AND kind = 'system' AND trigger = 0 LIMIT :most)
+        """,
+        {"most": MAX_TOLD},
+    ).get
+    return bool(waiting == MAX_TOLD)
 
 
 def open_messages(connection: apsw.Connection) -> list[OpenMessage]:

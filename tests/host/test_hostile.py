@@ -15,6 +15,7 @@ import apsw
 import pytest
 import trio
 
+from nanoclaw.containers import Death
 from nanoclaw.host import Host, HostFailed, Seams, open_host
 from nanoclaw.wakeups import FLOOD_PER_S
 from tests.host.homes import GUARD_S, config, rows, supervisor
@@ -138,6 +139,18 @@ async def test_a_crafted_journal_deletes_nothing_and_the_session_says_that_it_wa
         await stage.delivered("after")
         await stage.details(lambda details: details.unreadable is None)
     assert victim.exists()
+
+
+async def test_a_journal_that_no_recovery_removes_is_tried_later_and_later(tmp_path: Path) -> None:
+    async with a_stage(tmp_path) as stage:
+        file = stage.paths().outbound_db
+        journal(file).write_bytes(naming(tmp_path / "victim", file.stat().st_size))
+        [runner] = [one for one in stage.runtime.runners if one.spec.session_id == stage.sessions["bad"]]
+        runner.die(Death(orderly=True, reason="it left"))
+        details = await stage.details(lambda details: details.runner.failures)
+        assert_says("still has a hot journal", details.runner.last_failure)
+        assert stage.runtime.recovered == 1
+        await stage.neighbour_goes_on()
 
 
 def naming(victim: Path, size: int) -> bytes:

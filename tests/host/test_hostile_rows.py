@@ -8,6 +8,7 @@ import pytest
 
 from nanoclaw.records import TextContent
 from nanoclaw.store import outbound
+from nanoclaw.store.messages_in import MAX_TOLD
 from tests.host.homes import rows
 from tests.host.stage import Stage, Statement, a_stage, assert_says, relaxed, row
 from tests.host.test_deliveries import acks, says
@@ -130,13 +131,15 @@ async def test_ids_like_the_hosts_marks_move_none_of_them(tmp_path: Path) -> Non
         stage.writes(row(id="", seq=1), *[says(id_, 2 * n + 3, None) for n, id_ in enumerate(ids)])
         await stage.delivered(ids[-1])
         await stage.details(lambda details: not details.deliveries)
+    kept = rows(stage.paths().inbound_db, "SELECT key, value FROM meta WHERE key <> 'last_refused'")
+    assert {("outbound_seq", "9"), ("refused", "1")} < set(kept)
     async with stage.life():
         stage.writes(says("next", 21, None))
         await stage.delivered("next")
         details = await stage.details(lambda details: details.refused)
         await stage.channel.say("y", chat="bad")
     assert stage.ids() == [*ids, "next"]
-    assert details.last_refused is not None
+    assert details.refused == 1
     [(low, high)] = rows(
         stage.paths().inbound_db, "SELECT min(seq), max(seq) FROM messages_in WHERE kind = 'chat'"
     )
@@ -224,6 +227,15 @@ async def test_thousands_of_bad_rows_hold_up_nobody(tmp_path: Path) -> None:
         await stage.neighbour_goes_on()
         details = await stage.details(lambda _: True)
         assert details.refused < 3000, "the neighbour has waited for all of them"
+
+
+async def test_an_agent_hears_of_a_hundred_failures_at_most(tmp_path: Path) -> None:
+    async with a_stage(tmp_path) as stage:
+        stage.writes(*[row(id=f"../{n}", seq=2 * n + 1) for n in range(MAX_TOLD + 50)])
+        await stage.details(lambda details: details.refused == MAX_TOLD + 50)
+        await stage.neighbour_goes_on()
+    told = rows(stage.paths().inbound_db, "SELECT count(*) FROM messages_in WHERE kind = 'system'")
+    assert told == [(MAX_TOLD,)]
 
 
 @pytest.mark.parametrize("content", ['{"action": "explode"}', "5", "{", f'{{"a": [{"[]," * 200_000}0]}}'])
