@@ -159,6 +159,7 @@ def test_each_chat_that_waits_is_told_once_that_no_runner_starts_and_answered_wh
                 await world.sleep(3600)
             assert sorted(one.address.platform_id for one in network.sent) == ["ann", "bob"]
             assert all(one.in_reply_to is None for one in network.sent)
+            assert len(network.attempts) == 2
         async with world.life(network):
             for chat in ("ann", "bob"):
                 await network.reply_to(chat)
