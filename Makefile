@@ -30,8 +30,9 @@ bench: $(VENV)/.dev ## BENCH="roundtrip actors" picks parts, ARGS=--json prints 
 soak: $(VENV)/.dev ## hosts and runners are killed at random, ROUNDS times; nothing is lost, nothing twice
 	@$(BIN)/python -m tests.soak --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-docs: $(VENV)/.dev ## the generated tables of docs/contract.md
+docs: $(VENV)/.dev ## the generated tables of docs/contract.md and docs/performance.md
 	$(BIN)/python -m tests.docs.contract --write
+	$(BIN)/python -m tests.store.plans --write
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only

@@ -22,6 +22,7 @@ PARTS = (
     "idle",
     "tasks",
     "healthy",
+    "history",
 )
 Line = tuple[str, float, str]
 
