@@ -23,6 +23,10 @@ RETRY_BURIED_S = 120.0
 _POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
 
 
+class ChannelDown(ChannelUnavailable):
+    """There is no such channel, or it is not connected: nobody was asked."""
+
+
 class OutcomeUnknown(Refusal):
     """The network may or may not have the message."""
 
@@ -165,7 +169,7 @@ class Senders:
         """Send one message and wait for the receipt; `doubtful`: it may have been sent before.
 
         Raises:
-            ChannelUnavailable: nothing was sent; also where the channel is missing or down.
+            ChannelUnavailable: nothing was sent; `ChannelDown` where the channel is missing or down.
             DeliveryRejected: nothing was sent, and never will be.
             OutcomeUnknown: it may have been sent.
         """
@@ -176,7 +180,7 @@ class Senders:
             raise OutcomeUnknown(f"the channel failed while sending: {error.__cause__!r}") from error
         except Stopped as error:
             stopping = f"the channel {outgoing.address.channel_type} is stopping"
-            raise (OutcomeUnknown if message.begun.is_set() else ChannelUnavailable)(stopping) from error
+            raise (OutcomeUnknown if message.begun.is_set() else ChannelDown)(stopping) from error
 
     async def hint(self, address: Address, hint: Typing | Settled) -> None:
         """Pass a hint to a chat; it is lost where the channel is missing, busy or down."""
@@ -189,11 +193,11 @@ class Senders:
     async def _chat(self, address: Address) -> Ref[ChatSender]:
         channel = self._channels.get(address.channel_type)
         if channel is None:
-            raise ChannelUnavailable(f"there is no channel {address.channel_type!r} here")
+            raise ChannelDown(f"there is no channel {address.channel_type!r} here")
         try:
             return await channel.ask(OpenChat(address.platform_id))
         except (Crashed, Stopped) as error:
-            raise ChannelUnavailable(f"the channel {address.channel_type} is down: {error}") from error
+            raise ChannelDown(f"the channel {address.channel_type} is down: {error}") from error
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
-from nanoclaw.channels.senders import OutcomeUnknown
+from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown
 from nanoclaw.content import BadContent, load_outgoing
 from nanoclaw.records import Address, Outgoing, Receipt, TextContent
 from nanoclaw.session.queue import Delivery
@@ -18,8 +18,10 @@ from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.outbound import BadRow, MessageOut
 from nanoclaw.store.outbox import BadAttachment, read_files
 
-HOLD_S = 60.0
-"""How long a row waits that has nowhere to go yet."""
+LEAST_HOLD_S = 0.2
+"""Between looks for a channel, also where the back-off is configured to be none."""
+LONGEST_RETRY_S = 86_400.0
+"""A channel that asks for a longer pause is not believed."""
 
 
 @frozen
@@ -43,10 +45,11 @@ class Refused(Undeliverable):
 
 @frozen
 class Later:
-    """Not now; nothing was sent."""
+    """Not now; nothing was sent. `asked`: a channel said so, and is not asked for ever."""
 
     reason: str
     not_before: datetime
+    asked: bool = True
 
 
 @frozen
@@ -72,13 +75,9 @@ class Attempter:
         row = delivery.row
         if isinstance(row, BadRow):
             return Refused(f"the row breaks the contract: {row.reason}")
-        if row.kind == "system":
-            return Refused("this host knows no such action")
         address = row.address or self.who.chat
         if address is None:
-            return Later(
-                "the row names no address, and the session has no chat of its own", self._after(HOLD_S)
-            )
+            return self._hold(delivery, "the row names no address, and the session has no chat of its own")
         if not await self._allowed(row, address):
             return Refused(f"{address.channel_type}:{address.platform_id} is no destination of this agent")
         try:
@@ -108,19 +107,29 @@ class Attempter:
             return Delivered(await self.services.senders.deliver(outgoing, doubtful=delivery.doubts > 0))
         except DeliveryRejected as error:
             return Undeliverable(f"the channel refuses it: {error}")
+        except ChannelDown as error:
+            return self._hold(delivery, str(error))
         except ChannelUnavailable as error:
             return self._back_off(delivery, str(error), error.retry_after)
         except OutcomeUnknown as error:
-            return self.doubt(delivery, str(error), self._delay(delivery))
+            return self.doubt(delivery, str(error), self._delay(delivery.attempts))
+
+    def _hold(self, delivery: Delivery, reason: str) -> Later:
+        """It has nowhere to go yet: it waits for that, however long, and says why."""
+        delivery.held += 1
+        delay_s = max(LEAST_HOLD_S, self._delay(delivery.held))
+        return Later(reason, self._after(delay_s), asked=False)
 
     def _back_off(self, delivery: Delivery, reason: str, retry_after: float | None) -> Result:
         if delivery.attempts > len(self.services.config.delivery_backoff_s):
             return Undeliverable(f"given up after {delivery.attempts} attempts: {reason}")
-        return Later(reason, self._after(self._delay(delivery) if retry_after is None else retry_after))
+        if retry_after is None:
+            return Later(reason, self._after(self._delay(delivery.attempts)))
+        return Later(reason, self._after(min(max(retry_after, 0.0), LONGEST_RETRY_S)))
 
-    def _delay(self, delivery: Delivery) -> float:
+    def _delay(self, attempts: int) -> float:
         schedule = self.services.config.delivery_backoff_s
-        return schedule[min(delivery.attempts, len(schedule)) - 1] if schedule else 0.0
+        return schedule[min(attempts, len(schedule)) - 1] if schedule else 0.0
 
     def doubt(self, delivery: Delivery, reason: str, delay_s: float) -> Result:
         """What becomes of an attempt whose outcome is unknown: the channel's policy decides."""

@@ -233,7 +233,8 @@ class Deliverer:
             self.queue.finished()
         else:
             delivery.doubts += isinstance(result, Unknown)
-            self.queue.postponed(result.not_before, result.reason)
+            asked = isinstance(result, Unknown) or result.asked
+            self.queue.postponed(result.not_before, result.reason, asked=asked)
         if finished.following is not None:
             self.queue.add(finished.following)
         begun = self.take(now)

@@ -35,6 +35,8 @@ class Delivery:
     """Of a row that recurs: the moment this delivery stands for."""
     doubts: int = 0
     """Attempts whose outcome is unknown."""
+    held: int = 0
+    """How often, in this life, it had nowhere to go."""
 
     @property
     def id(self) -> str:
@@ -120,10 +122,11 @@ class DeliveryQueue:
         """The one in flight is final."""
         self.in_flight = None
 
-    def postponed(self, not_before: datetime, reason: str) -> None:
-        """The one in flight goes back, to its place."""
+    def postponed(self, not_before: datetime, reason: str, *, asked: bool = True) -> None:
+        """The one in flight goes back, to its place; it was no attempt if nobody was asked."""
         delivery, self.in_flight = self.in_flight, None
         if delivery is not None:
+            delivery.attempts -= not asked
             delivery.not_before, delivery.reason = not_before, reason
             self.waiting.append(delivery)
             self.waiting.sort(key=lambda other: other.row.seq)

@@ -243,8 +243,8 @@ def finish(
             deliveries.deliver(connection, id_, receipt, now)
         case Undeliverable(reason):
             deliveries.fail(connection, id_, reason, now)
-        case Later(reason, not_before):
-            deliveries.postpone(connection, id_, not_before, reason)
+        case Later(reason, not_before, asked):
+            deliveries.postpone(connection, id_, not_before, reason, asked=asked)
         case _:
             deliveries.doubt(connection, id_, result.not_before, result.reason)
     if isinstance(result, Refused):

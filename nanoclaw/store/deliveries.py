@@ -123,13 +123,16 @@ def begin(connection: apsw.Connection, message_out_id: str, now: datetime) -> No
     )
 
 
-def postpone(connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str) -> None:
-    """The attempt did not deliver; the next one is not before `next_attempt`."""
+def postpone(
+    connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str, *, asked: bool
+) -> None:
+    """The attempt did not deliver; it was none if nobody was asked. The next is not before `next_attempt`."""
     connection.execute(
         """
-        UPDATE deliveries SET status = 'pending', next_attempt = ?, error = ? WHERE message_out_id = ?
+        UPDATE deliveries SET status = 'pending', next_attempt = ?, error = ?, attempts = attempts - ?
+        WHERE message_out_id = ?
         """,
-        (to_text(next_attempt), error, message_out_id),
+        (to_text(next_attempt), error, int(not asked), message_out_id),
     )
 
 

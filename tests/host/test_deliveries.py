@@ -352,3 +352,30 @@ async def test_an_unknown_outcome_is_sent_again_once_and_then_left(tmp_path: Pat
     await says_one(tmp_path, channel)
     assert len(channel.attempts) == 2
     assert told(tmp_path) == [("delivery", "unknown", 1), ("delivery", "failed", 1)]
+
+
+async def test_a_message_waits_for_its_channel_however_long_and_says_why(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(), FakeRuntime()
+    gone = Address("gone", "chat")
+    async with a_host(tmp_path, channel, runtime, delivery_backoff_s=(0.0,)) as host:
+        await wire(host, gone)
+        await channel.say("x")
+        await runtime.wait_started(1)
+        executor = ThreadExecutor()
+        async with open_reader(only_session(tmp_path).inbound_db, executor) as reader:
+            container_runs(only_session(tmp_path), says("one", 1, gone), says("two", 3, None))
+            await channel.wait_for(1)
+            error = "SELECT error FROM deliveries WHERE message_out_id = 'one' AND status = 'pending'"
+            while await reader.run(lambda connection: connection.execute(error).get) is None:
+                await trio.lowlevel.checkpoint()
+            reports = [await host.sessions.describe(routed, 1.0) for routed in await living(host)]
+    assert [report.oldest_delivery.reason for report in reports if report and report.oldest_delivery] == [
+        "there is no channel 'gone' here"
+    ]
+    with_it = FakeChannel("gone")
+    async with open_host(config(tmp_path), channels=[with_it], seams=Seams(runtime=FakeRuntime())):
+        await with_it.wait_for(1)
+
+
+async def living(host: Host) -> list[str]:
+    return [node.name for node in host.sessions.nodes()]
