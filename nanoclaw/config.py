@@ -64,6 +64,8 @@ class Config:
     """An idle runner is stopped after this."""
     stop_grace_s: float = 1.5
     """A runner that was asked to stop is killed after this."""
+    slow_poll_s: float = 30.0
+    """What commits wake, host and runner, also looks by itself this often: a hint may be lost."""
     keep_acks_s: float = 7 * DAY_S
     """The runner's acks of messages that are done with; 0: for ever, as with the two below."""
     keep_files_s: float = 30 * DAY_S
@@ -78,8 +80,8 @@ _LITERALS: Mapping[str, tuple[str, ...]] = {
     "runtime": get_args(RuntimeName),
     "log_level": get_args(LogLevel),
 }
-_AT_LEAST: Mapping[str, float] = {"runner_idle_s": 1.0}
-"""Seconds; a runner that is idle at once would be stopped before it has answered."""
+_AT_LEAST: Mapping[str, float] = {"runner_idle_s": 1.0, "slow_poll_s": 1.0}
+"""Seconds; a runner that is idle at once would be stopped before it has answered, and polling costs."""
 _AT_LEAST_OR_0: Mapping[str, float] = {"keep_files_s": 3600.0, "keep_messages_s": DAY_S}
 """Seconds. A file may wait for its message to be stored; what comes twice is known by the first one's row."""
 

@@ -81,6 +81,7 @@ def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
         admin_user_ids=_names(given.get("NANOCLAW_ADMIN_USER_IDS", "")),
         mcp_servers=_mcp_servers(given.get("NANOCLAW_MCP_SERVERS", "{}")),
         timezone=_zone(given["TZ"]) if "TZ" in given else defaults.timezone,
+        slow_poll=_seconds(given, "NANOCLAW_SLOW_POLL_S", defaults.slow_poll),
         keep_acks=_seconds(given, "NANOCLAW_KEEP_ACKS_S", defaults.keep_acks),
         keep_messages=_seconds(given, "NANOCLAW_KEEP_MESSAGES_S", defaults.keep_messages),
     )

@@ -21,7 +21,7 @@ STUCK_S = 60.0
 """A claim without a heartbeat for this long (or the declared time-out of a tool) is a hang."""
 MAX_BACKOFF_S = 60.0
 SWEEP_S = 30.0
-"""How often a session with a living runner looks without being woken."""
+"""How often a session looks without being woken while its runner has work, which it may let lie."""
 
 State = Literal["absent", "recovering", "running", "dead"]
 _log = structlog.get_logger()

@@ -377,7 +377,8 @@ class Reconciler:
         moments = [self.deliverer.queue.next_due(now)]
         waits = [BLIND_S if self.unreadable else inf]
         if self.keeper.state == "running":
-            waits.append(SWEEP_S)
+            watched = self.pending.claimed or self._wanted()
+            waits.append(SWEEP_S if watched else self.services.config.slow_poll_s)
             if not self.keeper.stopping:
                 waits.append(self.services.config.runner_idle_s - self._idle_s())
         elif self.quarantined is None:

@@ -30,6 +30,7 @@ def runner_spec(services: Services, who: Conversation, view: CentralView) -> Run
         "NANOCLAW_ASSISTANT_NAME": config.assistant_name,
         "NANOCLAW_ADMIN_USER_IDS": ",".join(view.admin_ids),
         "NANOCLAW_MCP_SERVERS": json.dumps(settings.get("mcpServers", {})),
+        "NANOCLAW_SLOW_POLL_S": str(config.slow_poll_s),
         "NANOCLAW_KEEP_ACKS_S": str(config.keep_acks_s),
         "NANOCLAW_KEEP_MESSAGES_S": str(config.keep_messages_s),
         "TZ": config.timezone,

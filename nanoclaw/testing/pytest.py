@@ -9,7 +9,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
-import pytest_trio
+import pytest_trio  # type: ignore[import-untyped]  # it has no annotations
 import trio
 from trio.testing import MockClock
 
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.trio(run=trio.run if real else _run_virtually), append=False)
 
 
-@pytest_trio.trio_fixture
+@pytest_trio.trio_fixture  # type: ignore[untyped-decorator]  # likewise
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """A world of its own for each test; its host starts when it is needed."""
     async with World(**_arguments(request.node)) as made:

@@ -179,6 +179,7 @@ def _config(spec: RunnerSpec) -> RunnerConfig:
         provider=spec.provider,
         assistant_name=spec.environment["NANOCLAW_ASSISTANT_NAME"],
         timezone=spec.environment["TZ"],
+        slow_poll=float(spec.environment["NANOCLAW_SLOW_POLL_S"]),
         keep_acks=float(spec.environment["NANOCLAW_KEEP_ACKS_S"]),
         keep_messages=float(spec.environment["NANOCLAW_KEEP_MESSAGES_S"]),
     )

@@ -45,6 +45,8 @@ from nanoclaw.testing.virtual import VirtualClock
 
 PATIENCE_S = 600.0
 REAL_PATIENCE_S = 10.0
+RARELY_S = 3600.0
+"""How often what commits wake also looks by itself: in a simulation no wake-up is lost by itself."""
 SHOWN_LINES = 30
 """Of the timeline, where something failed."""
 
@@ -128,7 +130,8 @@ class World:
 
     def config(self, **changes: Any) -> Config:
         """The configuration of this world, with changes."""
-        settings = {"timezone": "UTC", **self.settings, **changes}
+        polls = {} if self.real else {"slow_poll_s": RARELY_S}
+        settings = {"timezone": "UTC", **polls, **self.settings, **changes}
         return Config(self.home, self.home / "data", self.home / "groups", **settings)
 
     async def start(

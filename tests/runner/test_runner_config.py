@@ -37,6 +37,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
                 '{"s": {"command": "c", "args": ["a"], "env": {"K": "v"}}, "t": {"command": "d"}}'
             ),
             "TZ": "Europe/Berlin",
+            "NANOCLAW_SLOW_POLL_S": "20",
             "NANOCLAW_KEEP_ACKS_S": "60.0",
             "NANOCLAW_KEEP_MESSAGES_S": "86400",
         }
@@ -54,6 +55,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         admin_user_ids=("tg:1", "tg:2"),
         mcp_servers={"s": McpServer("c", ("a",), {"K": "v"}), "t": McpServer("d")},
         timezone="Europe/Berlin",
+        slow_poll=20.0,
         keep_acks=60.0,
         keep_messages=86_400.0,
     )
