@@ -31,7 +31,13 @@ def _session(id_: str, chat: str | None, details: SessionDetails | None, **more:
 
 
 SESSIONS = (
-    _session("sess-b2nxtytdncgkh4mt", "cli:terminal", SessionDetails(RunnerReport("running"), 2, 1, 0)),
+    _session(
+        "sess-b2nxtytdncgkh4mt",
+        "cli:terminal",
+        SessionDetails(
+            RunnerReport("running"), 2, 1, 0, unreadable="outbound.db: another process keeps it locked"
+        ),
+    ),
     _session(
         "sess-mb7cnhref211d2rc",
         "telegram:4711/9",
