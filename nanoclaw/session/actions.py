@@ -246,18 +246,19 @@ def _update(connection: Connection, request: Request, site: Site) -> Done:
     *late, occurrence = request.task(connection)
     changes = _changes(request, occurrence)
     slot = None if occurrence.id in site.claimed else _slot(connection, request, occurrence, changes, site)
-    if slot is not None:
-        changes["slot"] = slot
     changed = tasks.change(connection, occurrence, **changes)
     for each in late:
         tasks.change(connection, each, content=changed.content)
-    due = changed.message.process_after
+    message, closed = changed.message, list[str]()
+    if slot is not None and slot != occurrence.slot:
+        id_ = recurrence.row_id(changed.series_id, slot, request.row.id)
+        message, closed = tasks.move(connection, changed, id_, slot, site.now), [occurrence.id]
     result = {
         "taskId": changed.series_id,
-        "nextRun": to_text(due) if due else None,
+        "nextRun": _next([message]),
         "zone": changed.zone or site.zone,
     }
-    return Done(result, opened=[] if changed.paused else [changed.message])
+    return Done(result, [] if changed.paused else [message], closed)
 
 
 def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:

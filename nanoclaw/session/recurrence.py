@@ -61,7 +61,7 @@ def _insert(
     late = [slot for slot in due.run if not tasks.slot_taken(connection, before.series_id, slot)]
     slots = [*late, free_slot(connection, before, due.next, zone)]
     return [
-        tasks.repeat(connection, before, _id(before.series_id, slot), slot, now, last=slot is slots[-1])
+        tasks.repeat(connection, before, row_id(before.series_id, slot), slot, now, last=slot is slots[-1])
         for slot in slots
     ]
 
@@ -76,9 +76,10 @@ def free_slot(connection: Connection, occurrence: Occurrence, slot: datetime, zo
     return slot
 
 
-def _id(series_id: str, slot: datetime) -> str:
+def row_id(series_id: str, slot: datetime, cause: str = "") -> str:
     """Of an occurrence: the same however often it is computed, and fit for a path."""
-    return "task-" + blake2b(f"{series_id}@{to_text(slot)}".encode(), digest_size=12).hexdigest()
+    key = f"{series_id}@{to_text(slot)}{cause}"
+    return "task-" + blake2b(key.encode(), digest_size=12).hexdigest()
 
 
 def drop_missed(

@@ -56,9 +56,8 @@ class Occurrence:
 
 
 class Changes(TypedDict, total=False):
-    """What of an occurrence may change."""
+    """What of an open occurrence may change; its slot may not: see `move`."""
 
-    slot: datetime
     recurrence: str | None
     zone: str | None
     catch_up: CatchUp
@@ -253,21 +252,16 @@ def set_paused(connection: apsw.Connection, occurrences: Iterable[Occurrence], *
 
 
 def change(connection: apsw.Connection, occurrence: Occurrence, **changes: Unpack[Changes]) -> Occurrence:
-    """Change an open occurrence; with another slot, it is due then."""
+    """Change an open occurrence, and what follows it."""
     changed = evolve(occurrence, **changes)
-    if "slot" in changes:
-        changed = evolve(changed, message=evolve(changed.message, process_after=changed.slot))
-    due = changed.message.process_after
     connection.execute(
         """
-        UPDATE messages_in SET slot = :slot, process_after = :due, recurrence = :recurrence, zone = :zone,
-          catch_up = :catch_up, content = :content, series_id = :series
+        UPDATE messages_in SET recurrence = :recurrence, zone = :zone, catch_up = :catch_up,
+          content = :content, series_id = :series
         WHERE id = :id
         """,
         {
             "id": changed.id,
-            "slot": to_text(changed.slot),
-            "due": to_text(due) if due else None,
             "recurrence": changed.recurrence,
             "zone": changed.zone,
             "catch_up": changed.catch_up,
@@ -276,3 +270,17 @@ def change(connection: apsw.Connection, occurrence: Occurrence, **changes: Unpac
         },
     )
     return changed
+
+
+def move(
+    connection: apsw.Connection, occurrence: Occurrence, id_: str, slot: datetime, now: datetime
+) -> OpenMessage:
+    """Another row takes the place of an open occurrence, at another slot; that one is free again.
+
+    The row itself stays when it is due: its runner may be about to take it.
+    """
+    moved = repeat(connection, occurrence, id_, slot, now, last=True)
+    set_paused(connection, [evolve(occurrence, message=moved)], paused=occurrence.paused)
+    end(connection, [occurrence])
+    connection.execute("UPDATE messages_in SET slot = NULL WHERE id = ?", (occurrence.id,))
+    return moved

@@ -198,6 +198,7 @@ def test_a_changed_recurrence_moves_the_next_run(db: apsw.Connection) -> None:
     asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", prompt="water more")
     task = the_task(db)
     assert (task.slot, task.message.process_after) == (on(1, 18), on(1, 18))
+    assert task.series_id == "task-1"
     assert json.loads(task.content) == {"prompt": "water more"}
 
 
@@ -246,3 +247,13 @@ def test_a_schedule_that_is_set_back_skips_slots_that_have_fired(db: apsw.Connec
     tasks.repeat(db, first, "task-2", on(7), NOW, last=True)
     asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *")
     assert the_task(db).slot == on(2, 18)
+
+
+def test_a_task_may_be_moved_to_and_fro(db: apsw.Connection) -> None:
+    before = scheduled(db)
+    for n, hour in enumerate((18, 9, 18, 9)):
+        moved = asks(db, "update_task", id_=f"move-{n}", taskId="task-1", recurrence=f"0 {hour} * * *")
+        assert moved.opened[0].process_after == the_task(db).slot
+        assert the_task(db).slot.hour == hour
+    assert the_task(db).slot == before.slot
+    assert the_task(db).id != before.id

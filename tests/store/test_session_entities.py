@@ -147,12 +147,27 @@ def test_a_resumed_task_keeps_what_it_was(db: apsw.Connection) -> None:
     assert messages_in.open_messages(db) == [evolve(stored, tries=2)] == [paused.message]
 
 
-def test_a_changed_task_is_due_at_its_new_slot(db: apsw.Connection) -> None:
+def test_a_changed_task_keeps_its_moment(db: apsw.Connection) -> None:
     tasks.insert(db, TASK)
     [before] = tasks.named(db, "t-1")
-    changed = tasks.change(db, before, slot=NOW, recurrence=None, zone="Asia/Tokyo", catch_up="none")
+    changed = tasks.change(db, before, recurrence=None, zone="Asia/Tokyo", catch_up="none", content="{}")
     assert tasks.named(db, "t-1") == [changed]
-    assert (changed.message.process_after, changed.content) == (NOW, before.content)
+    assert (changed.slot, changed.message) == (before.slot, before.message)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_moved_task_is_another_row_of_its_series_and_frees_its_slot(
+    db: apsw.Connection,
+    paused: bool,  # noqa: FBT001 -- pytest
+) -> None:
+    tasks.insert(db, TASK)
+    tasks.set_paused(db, tasks.named(db, "t-1"), paused=paused)
+    moved = tasks.move(db, *tasks.named(db, "t-1"), "t-2", NOW, NOW)
+    [found] = tasks.named(db, "t-1")
+    assert (found.message, found.slot, found.series_id, found.paused) == (moved, NOW, "t-1", paused)
+    assert (found.recurrence, found.zone, found.catch_up) == (TASK.recurrence, TASK.zone, TASK.catch_up)
+    assert (row(db, "t-1")["status"], row(db, "t-1")["recurrence"]) == ("completed", None)
+    assert not tasks.slot_taken(db, "t-1", TASK.slot)
 
 
 def test_only_untried_late_occurrences_that_are_not_to_be_run_late_are_overdue(db: apsw.Connection) -> None:
