@@ -190,7 +190,7 @@ class Deliverer:
             self._tell_settled()
 
     def _tell_settled(self) -> None:
-        open_from = self.queue.first_seq()
+        open_from = self.queue.first_seq(self.attempter.services.clock.now())
         while self._settled and (open_from is None or self._settled[0][0] < open_from):
             _, hint = self._settled.popleft()
             self._hints[0].send_nowait((hint.address, hint))

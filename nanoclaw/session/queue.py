@@ -6,6 +6,7 @@ its session (kind `system`) goes to no address: it holds nothing, and nothing ho
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
 from attrs import Factory, define
 
@@ -155,7 +156,8 @@ class DeliveryQueue:
         found = [delivery for delivery in candidates if delivery is not None]
         return min(found, key=lambda delivery: delivery.row.seq, default=None)
 
-    def first_seq(self) -> int | None:
-        """The lowest `seq` that is not final."""
-        oldest = self.oldest()
-        return None if oldest is None else oldest.row.seq
+    def first_seq(self, now: datetime) -> int | None:
+        """The lowest `seq` that is not final, of those that are not to be sent later."""
+        waiting = (each.row.seq for each in self.waiting if not each.deferred(now))
+        flying = [] if self.in_flight is None else [self.in_flight.row.seq]
+        return min([*flying, *islice(waiting, 1)], default=None)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -84,8 +85,8 @@ class Queue(RuleBasedStateMachine):
     @invariant()
     def it_knows_what_is_open(self) -> None:
         assert self.queue.empty == (not self.open)
-        seqs = [delivery.row.seq for delivery in self.open.values()]
-        assert self.queue.first_seq() == min(seqs, default=None)
+        wanted = [d for d in self.open.values() if not d.deferred(self.now) or d.id == self.flying]
+        assert self.queue.first_seq(self.now) == min((d.row.seq for d in wanted), default=None)
 
     @invariant()
     def whoever_sleeps_until_next_due_misses_nothing(self) -> None:
@@ -111,3 +112,31 @@ def test_rows_that_come_in_any_order_leave_in_that_of_their_numbers(seqs: list[i
         taken.append(delivery.row.seq)
         queue.finished()
     assert taken == sorted(seqs)
+
+
+def asking(seq: int, deliver_after: datetime | None = None) -> Delivery:
+    return Delivery(evolve(row(seq, None, deliver_after), kind="system"))
+
+
+def test_what_an_agent_asks_of_its_session_waits_for_nobody_and_holds_up_nobody() -> None:
+    queue = DeliveryQueue()
+    later = START + timedelta(seconds=5)
+    flying, ask, late, reply = Delivery(row(1)), asking(3), asking(5, later), Delivery(row(7))
+    for delivery in (flying, ask, late, reply):
+        queue.add(delivery)
+    assert queue.take(START) is flying
+    assert queue.take_actions(START) == [ask]
+    assert queue.next_due(START) == later
+    queue.finished()
+    assert queue.take(START) is reply
+    queue.finished()
+    assert queue.take(later) is None
+    assert queue.take_actions(later) == [late]
+    assert queue.empty
+
+
+def test_a_row_that_recurs_has_its_slot_in_its_key_and_goes_then() -> None:
+    delivery = Delivery(evolve(row(1), recurrence="@daily"), slot=START)
+    assert delivery.id == "out-1@2026-01-01T00:00:00.000Z"
+    assert (delivery.due(), delivery.is_due(START)) == (START, True)
+    assert delivery.deferred(START - timedelta(seconds=1))
