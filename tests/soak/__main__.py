@@ -26,7 +26,7 @@ from tests.soak.places import Places
 from tests.soak.plan import HostKill, Plan, one_of_each, plan
 from tests.soak.verdict import Verdict, judge
 
-REPEATS: tuple[Repeat, ...] = ("idempotent", "again")
+REPEATS: tuple[Repeat, ...] = ("idempotent", "again", "look up", "again")
 
 
 def main() -> int:
@@ -73,12 +73,14 @@ class Soak:
         """So many rounds of consecutive seeds."""
         async with trio.open_nursery() as nursery:
             for number in range(seed, seed + rounds):
-                nursery.start_soon(self._round, str(number), plan(number, REPEATS[number % 2]), rounds)
+                nursery.start_soon(
+                    self._round, str(number), plan(number, REPEATS[number % len(REPEATS)]), rounds
+                )
 
     async def every_commit(self) -> None:
         """Rounds with a kill at the first commit, the second and so on, until there is none so late."""
         async with trio.open_nursery() as nursery:
-            for repeat in REPEATS:
+            for repeat in set(REPEATS):
                 for how in ("before", "after"):
                     nursery.start_soon(self._each, f"host {how} {repeat}", partial(_host_at, repeat, how))
                 for how in ("before", "after", "hot"):

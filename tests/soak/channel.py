@@ -1,7 +1,7 @@
 """The host's channel to the network: one connection for each half, each for one life of the host."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,35 +95,60 @@ async def _chat(talk: Talk, intake: Intake, waiting: trio.MemoryReceiveChannel[d
 
 
 @define(eq=False)
+class _Answer:
+    """What the network says of a message."""
+
+    given: trio.Event = Factory(trio.Event)
+    has_it: bool = False
+
+
+@define(eq=False)
 class _Sender:
     talk: Talk
     on_delivery: OnDelivery
-    waiting: dict[str, trio.Event] = Factory(dict)
+    waiting: dict[str, _Answer] = Factory(dict)
 
     async def listen(self) -> None:
         async for heard in self.talk.hear():
-            if heard["receipt"] in self.waiting:
-                self.waiting[heard["receipt"]].set()
+            answer = self.waiting.get(heard["of"])
+            if answer is not None:
+                answer.has_it = heard["has"]
+                answer.given.set()
 
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         assert isinstance(outgoing.content, TextContent)
-        key = outgoing.message_out_id
-        answered = self.waiting[key] = trio.Event()
         self.on_delivery("asking")
-        await self.talk.say(
-            deliver=key,
-            chat=outgoing.address.platform_id,
-            text=outgoing.content.text,
-            answers=outgoing.in_reply_to,
-        )
-        self.on_delivery("asked")
+        with self._answer(outgoing) as answer:
+            await self.talk.say(
+                deliver=outgoing.message_out_id,
+                chat=outgoing.address.platform_id,
+                text=outgoing.content.text,
+                answers=outgoing.in_reply_to,
+            )
+            self.on_delivery("asked")
+            await answer.given.wait()
+        return _receipt(outgoing)
+
+    async def find(self, outgoing: Outgoing, /) -> Receipt | None:
+        with self._answer(outgoing) as answer:
+            await self.talk.say(find=outgoing.message_out_id)
+            await answer.given.wait()
+        return _receipt(outgoing) if answer.has_it else None
+
+    @contextmanager
+    def _answer(self, outgoing: Outgoing) -> Iterator[_Answer]:
+        """Of what is said meanwhile; it is waited for `ANSWER_S`, for the host's own limit is a minute."""
+        answer = self.waiting[outgoing.message_out_id] = _Answer()
         try:
-            with trio.fail_after(ANSWER_S):  # the host's own limit is a minute
-                await answered.wait()
+            with trio.fail_after(ANSWER_S):
+                yield answer
         finally:
-            del self.waiting[key]
-        return Receipt(f"soak-{key}")
+            del self.waiting[outgoing.message_out_id]
 
     async def typing(self, address: Address, /) -> None: ...
 
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome, /) -> None: ...
+
+
+def _receipt(outgoing: Outgoing) -> Receipt:
+    return Receipt(f"soak-{outgoing.message_out_id}")

@@ -76,6 +76,8 @@ class _Network:
                     case {"deliver": key, "chat": chat, "text": text, "answers": answers}:
                         self.places.network.note("asked", key=key, chat=chat, text=text, answers=answers)
                         nursery.start_soon(self._deliver, talk, heard, self._manner())
+                    case {"find": key}:
+                        await self._try(talk, of=key, has=key in self.has)
                     case {"confirmed": event_id}:
                         self._confirm(event_id)
                     case {"rested": number}:
@@ -86,15 +88,17 @@ class _Network:
         if self.plan.reliable:
             return "at once"
         manner = self.random.choices(MANNERS, WEIGHTS)[0]
-        return "silent" if manner == "lost" and self.plan.repeat != "idempotent" else manner
+        return "silent" if manner == "lost" and self.plan.repeat == "again" else manner
 
     async def _deliver(self, talk: Talk, asked: dict[str, Any], manner: Manner) -> None:
-        if manner == "late":
+        if manner == "late" and self.plan.repeat != "look up":
             await trio.sleep(self.random.uniform(*LATE_S))
         if manner != "lost":
             self._take(asked)
+        if manner == "late" and self.plan.repeat == "look up":  # whoever looks finds what is on its way
+            await trio.sleep(self.random.uniform(*LATE_S))
         for _ in range({"lost": 0, "silent": 0, "twice": 2}.get(manner, 1)):
-            await self._try(talk, receipt=asked["deliver"])
+            await self._try(talk, of=asked["deliver"], has=True)
 
     def _take(self, asked: dict[str, Any]) -> None:
         key = asked["deliver"]

@@ -159,7 +159,7 @@ class _World:
                 yield f"{event_id} is answered {len(keys)} times: {sorted(keys)}"
         attempts = dict(self.attempts())
         for key, n in self.copies().items():
-            if n > 1 and (self.plan.repeat == "idempotent" or n > attempts.get(key, 0)):
+            if n > 1 and (self.plan.repeat != "again" or n > attempts.get(key, 0)):
                 yield f"the network has {key} {n} times; attempts recorded: {attempts.get(key, 0)}"
 
     def _undelivered(self) -> Iterator[str]:
