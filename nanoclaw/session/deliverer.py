@@ -153,6 +153,11 @@ class Deliverer:
         """What the agent asks of its session now; it must be committed."""
         return [] if self.closing else self.queue.take_actions(now)
 
+    def put_back(self, refused: Iterable[Delivery]) -> None:
+        """What was taken for actions, and is none."""
+        for delivery in refused:
+            self.queue.add(delivery)
+
     def go(self, begun: Delivery | None) -> None:
         """Make an attempt whose beginning is on disk."""
         if begun is not None:

@@ -34,7 +34,7 @@ from nanoclaw.store import (
     outbound,
 )
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, OpenMessage
-from nanoclaw.store.outbound import BadRow, Look, MessageOut, look
+from nanoclaw.store.outbound import Look, look
 
 BLIND_S = 1.0
 """After this it looks again, if what it looked at could not be read."""
@@ -249,7 +249,7 @@ class Reconciler:
         before = set(self.pending.claimed)
         verdicts = self.pending.judge(seen.acks, now)
         doubts = self.deliverer.reread(seen, now)
-        rows = self.deliverer.add(await self._first_of_their_ids(seen), self.pending.messages, now)
+        rows = self.deliverer.add(seen.rows, self.pending.messages, now)
         self._tool_timeout_s, self.ignored = seen.tool_timeout_s, self._checked(seen.ignored)
         if verdicts or seen.rows:
             self._useful, self._active_at = True, trio.current_time()
@@ -265,13 +265,6 @@ class Reconciler:
         await self._commit(settlement)
         for claimed in [id_ for id_ in self.pending.claimed if id_ not in before]:
             self.deliverer.show_typing(self.pending.messages[claimed].address)
-
-    async def _first_of_their_ids(self, seen: Look) -> Sequence[MessageOut | BadRow]:
-        """The new rows; an id that comes again would be delivered, or its action done, a second time."""
-        if not seen.rows:
-            return ()
-        used = await self.inbound.run(deliveries.used_before, [row.id for row in seen.rows])
-        return outbound.without_used(seen.rows, used)
 
     def _checked(self, ignored: str | None) -> str | None:
         if ignored is not None and self.ignored is None:
@@ -295,12 +288,13 @@ class Reconciler:
         self.pending.remove(settled.closed)
         self.told(settled.opened)
         self.deliverer.add(settled.notices, {}, now)
+        self.deliverer.put_back(settled.refused)
         for verdict in settlement.verdicts:
             if not isinstance(verdict, Retry):
                 outcome: Outcome = "completed" if isinstance(verdict, Completed) else "failed"
                 self.deliverer.settle(verdict.message, outcome)
         self.deliverer.go(settlement.begun)
-        if settled.notices:
+        if settled.notices or settled.refused:
             self.wake()
 
     async def _settle_death(self) -> None:

@@ -17,7 +17,7 @@ from nanoclaw.session.recurrence import Followed
 from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.outbound import MessageOut
+from nanoclaw.store.outbound import MessageOut, bad_row
 from nanoclaw.store.projections import CentralView
 from nanoclaw.store.refusals import Refusals
 from nanoclaw.store.tasks import Occurrence
@@ -119,23 +119,42 @@ class Settled:
     """New messages, and tasks that changed."""
     closed: list[str] = Factory(list)
     """Ids of messages that nobody waits for any more."""
+    refused: list[Delivery] = Factory(list)
+    """Of the actions, those that have become bad rows."""
 
 
 def settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Settled:
     """Commit it; `zone` is the user's."""
     settled = Settled()
+    _refuse_used(connection, settlement.rows)
     deliveries.record(connection, [(row.id, row.row.seq) for row in settlement.rows])
     for finished in settlement.doubts:
         settled.opened += finish(connection, finished, None, now)
     for verdict in settlement.verdicts:
         _judge(connection, verdict, settled, now, zone)
     for delivery in settlement.actions:
-        _act(connection, delivery, Site(now, zone, settlement.claimed), settled)
+        if delivery.action is None:
+            settled.refused.append(delivery)
+        else:
+            _act(connection, delivery, delivery.action, Site(now, zone, settlement.claimed), settled)
     if settlement.missed:
         _drop_missed(connection, settlement.claimed, settled, now, zone)
     if settlement.begun is not None:
         deliveries.begin(connection, settlement.begun.id, now)
     return settled
+
+
+def _refuse_used(connection: Connection, rows: Sequence[Delivery]) -> None:
+    """An id that comes again would be delivered, or its action done, a second time: its row is a bad one.
+
+    Only this transaction can tell, and by then the delivery is in the queue: so it changes there.
+    """
+    used = set(deliveries.used_before(connection, [delivery.row.id for delivery in rows]))
+    for delivery in rows:
+        row = delivery.row
+        if isinstance(row, MessageOut) and row.id in used:
+            delivery.row, delivery.slot = bad_row(row.seq, f"id {row.id} was used before"), None
+        used.add(row.id)
 
 
 # -- messages ------------------------------------------------------------------
@@ -181,10 +200,9 @@ def _drop_missed(
         _follow(connection, occurrence, followed, settled)
 
 
-def _act(connection: Connection, delivery: Delivery, site: Site, settled: Settled) -> None:
+def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site, settled: Settled) -> None:
     """Perform what a row asks: the action, its outcome and its answer are one commit."""
-    assert delivery.action is not None, "only rows of kind system are taken as actions"  # noqa: S101 -- for the type checker
-    answered = actions.perform(connection, delivery.action, site)
+    answered = actions.perform(connection, row, site)
     if answered.error is None:
         deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
     else:

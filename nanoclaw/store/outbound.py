@@ -129,14 +129,9 @@ def newest(connection: apsw.Connection) -> int:
     return found if isinstance(found, int) and 0 < found < MAX_SEQ else 0
 
 
-def without_used(rows: Sequence[MessageOut | BadRow], used: frozenset[str]) -> list[MessageOut | BadRow]:
-    """The rows, those in the place of whose ids are in `used`, or come twice, as bad ones."""
-    seen, checked = set(used), list[MessageOut | BadRow]()
-    for row in rows:
-        again = row.id in seen and isinstance(row, MessageOut)
-        checked.append(BadRow(f"{BAD}{row.seq}", row.seq, f"id {row.id} was used before") if again else row)
-        seen.add(row.id)
-    return checked
+def bad_row(seq: int, reason: str) -> BadRow:
+    """In the place of a row whose own id cannot be used."""
+    return BadRow(f"{BAD}{seq}", seq, reason)
 
 
 def _ignored(connection: apsw.Connection, above: int, up_to: int) -> str | None:
@@ -209,9 +204,9 @@ def _message(row: tuple[object, ...]) -> MessageOut | BadRow:
         values = {name: _decoded(name, value) for name, value in zip(_TEXTS, row[1:], strict=True)}
         return _checked(seq, values)
     except UnicodeDecodeError as error:
-        return BadRow(f"{BAD}{seq}", seq, f"a text is not UTF-8: {error.reason}")
+        return bad_row(seq, f"a text is not UTF-8: {error.reason}")
     except ValueError as error:
-        return BadRow(f"{BAD}{seq}", seq, str(error))
+        return bad_row(seq, str(error))
 
 
 def _decoded(name: str, value: object) -> str | None:
