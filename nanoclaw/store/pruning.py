@@ -146,11 +146,16 @@ def remove_folders(inbox: Path, found: Folders, before: float) -> int:
     Raises:
         OSError: one of them cannot be removed; the others are.
     """
-    unowned = [name for name in found.unowned if os.lstat(inbox / name).st_mtime < before]
+    unowned = [name for name in found.unowned if _newest(inbox / name) < before]
     errors = [error for name in (*found.done, *unowned) if (error := _removed(inbox / name)) is not None]
     if errors:
         raise errors[0]
     return len(found.done) + len(unowned)
+
+
+def _newest(folder: Path) -> float:
+    """When a folder or what is in it was last written: an event offered again writes its files anew."""
+    return max(os.lstat(path).st_mtime for path in (folder, *folder.iterdir()))
 
 
 def _removed(folder: Path) -> OSError | None:

@@ -181,3 +181,30 @@ def test_a_file_that_cannot_be_read_says_nothing_of_what_is_gone(tmp_path: Path)
         ) == [(1, 2)]
 
     play(tmp_path, scenario)
+
+
+def test_deliveries_stay_as_long_as_their_row_also_those_of_each_slot_of_it(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        async with world.life(network, **KEEP) as host:
+            await wire(host, network.address())
+            await network.say("first", event_id="first")
+            await network.wait_settled("first")
+        paths = only_session(tmp_path)
+        [(id_,)] = rows(paths.outbound_db, "SELECT id FROM messages_out")
+        change(paths.outbound_db, "UPDATE messages_out SET recurrence = '@daily'")
+        slots = [f"{row}@2025-01-01T00:00:00.000Z" for row in (id_, "out-gone")]
+        for slot in slots:
+            change(
+                paths.inbound_db,
+                f"INSERT INTO delivered VALUES ('{slot}', 'p', 'delivered', '')",  # noqa: S608 -- of ours
+                f"INSERT INTO deliveries (message_out_id, seq, status) VALUES ('{slot}', 1, 'final')",  # noqa: S608 -- of ours
+                LONG_AGO,
+            )
+        async with world.life(network, **KEEP):
+            await network.say("second")
+            await world.sleep(10)
+        left = {key for (key,) in rows(paths.inbound_db, "SELECT message_out_id FROM deliveries")}
+        assert {id_, slots[0]} <= left
+        assert slots[1] not in left
+
+    play(tmp_path, scenario)

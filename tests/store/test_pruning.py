@@ -175,15 +175,18 @@ def test_files_go_with_their_message_or_by_their_own_age_where_it_has_none(
     put(inbound, "in-open", "pending")
     put(inbound, "in-young", when=YOUNG)
     put(inbound, "in-late", process_after=to_text(YOUNG))
-    for name in ("in-done", "in-open", "in-young", "in-late", "in-none", "in-new"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "photo").touch()
-        os.utime(tmp_path / name, times=(BEFORE - 1, BEFORE + (1 if name == "in-new" else -1)))
+    for name in ("in-done", "in-open", "in-young", "in-late", "in-none", "in-new", "in-again"):
+        photo = tmp_path / name / "photo"
+        photo.parent.mkdir()
+        photo.touch()
+        for place in (photo, photo.parent):
+            young = name == "in-new" or (name == "in-again" and place is photo)
+            os.utime(place, times=(BEFORE - 1, BEFORE + (1 if young else -1)))
     (tmp_path / "no folder").touch()
     found = pruning.done_with(inbound, BEFORE, pruning.folders(tmp_path))
-    assert found == Folders(["in-done"], ["in-new", "in-none"])
+    assert found == Folders(["in-done"], ["in-again", "in-new", "in-none"])
     assert pruning.remove_folders(tmp_path, found, BEFORE) == 2
-    assert pruning.folders(tmp_path) == ["in-late", "in-new", "in-open", "in-young"]
+    assert pruning.folders(tmp_path) == ["in-again", "in-late", "in-new", "in-open", "in-young"]
 
 
 def test_a_link_in_the_inbox_is_not_followed(tmp_path: Path) -> None:
