@@ -11,7 +11,7 @@ jumps whenever every task waits, and it would jump past a thread's work.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -34,6 +34,7 @@ from nanoclaw.testing.chats import Chat, User
 from nanoclaw.testing.determinism import require_virtual_time, scheduled_by
 from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.guards import Guards, NotSimulated
 from nanoclaw.testing.kill import MortalChannel, Thread
 from nanoclaw.testing.life import Life
 from nanoclaw.testing.places import temporary_home
@@ -75,12 +76,16 @@ class World:
     settings: Mapping[str, Any] = field(factory=dict)
     """Keys of the configuration."""
     providers: dict[str, Callable[[], Provider]] = field(factory=dict)
+    allowed: Sequence[str] = ()
+    """Packages that may use the real clock, threads and so on in a simulated world."""
     outliving: bool = False
     """Whether runners outlive a host that is killed, as containers do."""
     timeline: Timeline = field(factory=Timeline)
     random: Random = field(init=False)
     """The seed's: of the host, the runners and whoever draws in a scenario."""
     home: Path = field(init=False)
+    guards: Guards = field(init=False)
+    """Against what is real; `guards.strays` is what they have refused."""
     agents: dict[str, Agent] = field(factory=dict, init=False)
     chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
     _stage: Stage = field(init=False)
@@ -106,6 +111,9 @@ class World:
     async def _simulated(self, stack: AsyncExitStack) -> SimulatedStage:
         require_virtual_time()
         stack.enter_context(scheduled_by(self.seed))
+        self.guards = Guards(lambda: self.now, frozenset(self.allowed))
+        stack.callback(self.guards.check)
+        stack.enter_context(self.guards.up())
         stage = SimulatedStage(self.home, self.random, self.timeline, self.providers)
         if self.outliving:
             await stack.enter_async_context(stage.runtime.outliving())
@@ -115,7 +123,8 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Exception):  # it passes by the nursery, which would wrap it
-            await self._stack.__aexit__(None, None, None)
+            with suppress(NotSimulated):  # it may be why; the error itself says so, or is another matter
+                await self._stack.__aexit__(None, None, None)
         else:
             await self._stack.__aexit__(kind, error, trace)
 

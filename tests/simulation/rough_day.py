@@ -1,6 +1,8 @@
 """A day with trouble, as a simulation; `python rough_day.py SEED...` prints the timelines of these seeds."""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import trio
 
@@ -11,12 +13,12 @@ from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
 
 NAMES = ("ann", "bob", "club")
-MESSAGES = 8
-CHANGES = {"delivery_backoff_s": (1.0, 5.0, 20.0), "retry_base_s": 1.0}
+MESSAGES = 5
+CHANGES: dict[str, Any] = {"delivery_backoff_s": (1.0, 5.0, 20.0), "retry_base_s": 1.0}
 
 
 async def rough_day(world: World) -> FakeChannel:
-    """Three chats talk for three lives of the host, one of which is killed; runners die, the network fails."""
+    """Three chats talk for three lives of the host; one is killed, runners die, the network fails."""
     await world.start(**CHANGES)
     users = [world.user(name) for name in NAMES]
     chats = [await world.direct(user) for user in users]
@@ -31,10 +33,15 @@ async def rough_day(world: World) -> FakeChannel:
 
 async def _talk(world: World, users: list[User], chats: list[Chat], life: int) -> None:
     network = world.channel
+    faults: list[Callable[[], None]] = [
+        world.kill_runner,
+        lambda: network.fail("crash after"),
+        network.disconnect,
+    ]
     async with trio.open_nursery() as nursery:
         for user, chat in zip(users, chats, strict=True):
             nursery.start_soon(_chat, world, user, chat, life)
-        for fault in (world.kill_runner, lambda: network.fail("crash after"), network.disconnect):
+        for fault in faults:
             await world.sleep(world.random.uniform(0, 300))
             fault()
 
