@@ -81,6 +81,10 @@ class SimulatedRuntime:
     name: str = "simulated"
     runners: dict[str, SimulatedRunner] = field(factory=dict, init=False)
     """The living ones, by session."""
+    wrap: Callable[[RunnerSpec, RunnerSeams], RunnerSeams] = lambda _spec, seams: seams
+    """What a runner that is started gets instead of its seams: where faults are injected."""
+    gone: str | None = None
+    """While the engine is gone: why nothing can be started."""
     _outside: trio.Nursery | None = field(default=None, init=False)
     """Where runners live that outlive their host."""
 
@@ -106,8 +110,10 @@ class SimulatedRuntime:
         """Run a runner until it ends, is stopped or killed; one that outlived the last host is adopted.
 
         Raises:
-            StartFailed: nobody has a provider of that name.
+            StartFailed: nobody has a provider of that name, or the engine is gone.
         """
+        if self.gone is not None:
+            raise StartFailed(self.gone)
         seams = self._seams(spec)
         survivor = await self._adopted(spec)
         async with trio.open_nursery() as nursery:
@@ -155,6 +161,8 @@ class SimulatedRuntime:
         Raises:
             StartFailed: it could not.
         """
+        if self.gone is not None:
+            raise StartFailed(self.gone)
         self.timeline.add("runner recovers", spec.session_id)
         try:
             await recover(_config(spec), self.executor)
@@ -166,7 +174,8 @@ class SimulatedRuntime:
             provider = self.providers.get(spec.provider, lambda: load(spec.provider))()
         except RunnerError as error:
             raise StartFailed(str(error)) from error
-        return RunnerSeams(self.clock, self.executor, RunnerWakeups(self.executor), self.random, provider)
+        seams = RunnerSeams(self.clock, self.executor, RunnerWakeups(self.executor), self.random, provider)
+        return self.wrap(spec, seams)
 
 
 def _config(spec: RunnerSpec) -> RunnerConfig:
