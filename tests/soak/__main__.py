@@ -52,7 +52,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, help="of the first round; each further one has the next (default: any)"
     )
-    parser.add_argument("--at-once", type=int, default=2, help="rounds that run at the same time")
+    parser.add_argument("--at-once", type=int, default=3, help="rounds that run at the same time")
     parser.add_argument(
         "--every-commit",
         action="store_true",
