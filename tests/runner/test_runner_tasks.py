@@ -237,7 +237,8 @@ async def test_a_host_that_cannot_be_read_does_not_make_the_agent_ask_again(worl
         await world.until(world.requests)
         with closing(apsw.Connection(str(world.config.inbound_db))) as host:
             host.execute("BEGIN EXCLUSIVE")
-            await world.until(lambda: told)
+            with trio.fail_after(60):
+                await world.until(lambda: told)
             host.execute("ROLLBACK")
         await world.until_acked(message)
     assert told == ["requested for task x; the answer will come as a message"]
