@@ -35,8 +35,10 @@ MACHINERY = frozenset(
 )
 """What a test runs on: its own use of the real things has no effect on the world."""
 CLOCKS = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")
-RANDOM = ("random", "uniform", "randint", "randrange", "choice", "choices", "shuffle", "sample", "gauss")
-RANDOM += ("getrandbits", "randbytes", "expovariate", "betavariate", "normalvariate", "triangular")
+RANDOM = (
+    *("random", "uniform", "randint", "randrange", "choice", "choices", "shuffle", "sample", "gauss"),
+    *("getrandbits", "randbytes", "expovariate", "betavariate", "normalvariate", "triangular"),
+)
 
 _CLOCK = "ask the clock of the world, or trio.current_time()"
 _SLEEP = "everything that takes time asks trio"

@@ -139,10 +139,11 @@ class _MortalIntake:
     thread: Thread
 
     async def offer(self, event: InboundEvent) -> Routed:
-        routed = await self.intake.offer(event)
-        if self.thread.cut:
-            await trio.sleep_forever()  # nobody is there to confirm it; the network ends the offer
-        return routed
+        try:
+            return await self.intake.offer(event)
+        finally:
+            if self.thread.cut:
+                await trio.sleep_forever()  # nobody is there to confirm it; the network ends the offer
 
 
 # -- its files --------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What a world runs on: the five seams, simulated or real. The host of either gets the same."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -12,7 +12,7 @@ from agent_runner.providers import Provider
 from nanoclaw.containers import Runtime
 from nanoclaw.host import Seams
 from nanoclaw.seams import Clock, SystemClock
-from nanoclaw.testing.executor import InlineExecutor, When
+from nanoclaw.testing.executor import CommitHook, InlineExecutor, When
 from nanoclaw.testing.kill import MortalExecutor, Thread
 from nanoclaw.testing.runtime import SimulatedRuntime
 from nanoclaw.testing.timeline import Timeline
@@ -52,6 +52,7 @@ class SimulatedStage:
     random: Random
     timeline: Timeline
     providers: Mapping[str, Callable[[], Provider]]
+    hooks: Sequence[CommitHook] = ()
     clock: VirtualClock = Factory(VirtualClock)
     executor: InlineExecutor = field(init=False)
     runtime: SimulatedRuntime = field(init=False)
@@ -80,6 +81,8 @@ class SimulatedStage:
     def _note(self, path: Path, when: When, n: int) -> None:
         if when == "after":
             self.timeline.add("commit", n, path.relative_to(self.home))
+        for hook in tuple(self.hooks):
+            hook(path, when, n)
 
     @contextmanager
     def _wakeups(self) -> Iterator[CommitWakeups]:

@@ -33,7 +33,7 @@ from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.chats import Chat, User
 from nanoclaw.testing.determinism import require_virtual_time, scheduled_by
 from nanoclaw.testing.errors import WorldError
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.executor import CommitHook, InlineExecutor
 from nanoclaw.testing.guards import Guards, NotSimulated
 from nanoclaw.testing.kill import MortalChannel, Thread
 from nanoclaw.testing.life import Life
@@ -80,6 +80,8 @@ class World:
     """Packages that may use the real clock, threads and so on in a simulated world."""
     outliving: bool = False
     """Whether runners outlive a host that is killed, as containers do."""
+    commit_hooks: list[CommitHook] = field(factory=list)
+    """Called at each commit point of host and runners: faults are injected there. May `kill_host_now`."""
     timeline: Timeline = field(factory=Timeline)
     random: Random = field(init=False)
     """The seed's: of the host, the runners and whoever draws in a scenario."""
@@ -114,7 +116,7 @@ class World:
         self.guards = Guards(lambda: self.now, frozenset(self.allowed))
         stack.callback(self.guards.check)
         stack.enter_context(self.guards.up())
-        stage = SimulatedStage(self.home, self.random, self.timeline, self.providers)
+        stage = SimulatedStage(self.home, self.random, self.timeline, self.providers, self.commit_hooks)
         if self.outliving:
             await stack.enter_async_context(stage.runtime.outliving())
         return stage
@@ -179,6 +181,14 @@ class World:
             self.timeline.add("host ended")
             if life.failure is not None:
                 raise life.failure
+
+    async def ended(self) -> Exception | None:
+        """Wait until the host does not run any more, whatever ends it; returns what it failed of."""
+        life = self._life
+        if life is None:
+            return None
+        await life.ended.wait()
+        return life.failure
 
     async def restart(self, **changes: Any) -> Host:
         """Stop the host in order, and start it again."""
@@ -383,6 +393,6 @@ class World:
             "" if self._life is None or self._life.failure is None else f"\nthe host: {self._life.failure!r}"
         )
         lines = self.timeline.lines
-        last = "\n".join(lines[-SHOWN_LINES:])
-        shown = f"the timeline (the last {SHOWN_LINES} of {len(lines)} lines, seed {self.seed}):"
-        return f"{shown}\n{last}{failure}"
+        last = lines[-SHOWN_LINES:]
+        shown = f"the timeline (the last {len(last)} of {len(lines)} lines, seed {self.seed}):"
+        return "\n".join([shown, *last]) + failure

@@ -1,3 +1,18 @@
+"""What a world offers: who is in it, what is said, lives and deaths, and how its failures read."""
+
+import re
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from agent_runner.providers import Toolbox
+from agent_runner.records import Turn
+from nanoclaw.testing.brains import Script, calls, fails, says, script, thinks
+from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.errors import ExpectationFailed, WorldError
+from nanoclaw.testing.executor import When
 from nanoclaw.testing.world import World
 
 
@@ -6,3 +21,286 @@ async def test_the_agent_answers(world: World) -> None:
     chat = await world.direct(ann)
     await ann.says("hello")
     await chat.expect("echo: hello")
+
+
+async def test_a_programmed_brain_sees_the_turn_and_the_tools(world: World) -> None:
+    async def brain(turn: Turn, tools: Toolbox) -> str:
+        await tools.call("send_message", {"text": "let me see"})
+        return f"{turn.messages[0].content['sender']} said {turn.messages[0].content['text']}"
+
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("hello")
+    await chat.expect("let me see")
+    await chat.expect("ann said hello")
+
+
+async def test_a_script_is_played_turn_by_turn_and_then_is_silent(world: World) -> None:
+    second = [thinks(30), calls("send_message", text="two"), says("and {text}")]
+    world.agent(brain=script(says("one"), second))
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    for text in ("a", "b", "c"):
+        await ann.says(text)
+        await world.sleep(minutes=1)
+    assert [entry.text for entry in chat.transcript] == ["a", "one", "b", "two", "and b", "c"]
+    took = chat.transcript[3].at - chat.transcript[2].at
+    assert 30 <= took.total_seconds() < 31
+
+
+async def test_an_interrupted_turn_of_a_script_is_played_again(world: World) -> None:
+    world.agent(brain=script([thinks(60), says("one")], says("two")))
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("a")
+    await world.sleep(30)
+    world.kill_runner()
+    await chat.expect("one")
+    await ann.says("b")
+    await chat.expect("two")
+
+
+async def test_a_brain_that_fails_is_asked_again(world: World) -> None:
+    answers = iter([fails("overloaded"), says("here I am")])
+
+    async def brain(turn: Turn, tools: Toolbox) -> str | None:
+        return await next(answers)(turn, tools)
+
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("hello?")
+    await chat.expect("here I am")
+
+
+async def test_two_agents_in_a_group_answer_what_is_for_them(world: World) -> None:
+    ann, bob = world.user("ann"), world.user("bob")
+    club = world.group("club", [ann, bob])
+    cook, clerk = world.agent("cook", says_name("cook")), world.agent("clerk", says_name("clerk"))
+    await world.wire(club, cook, trigger_rules={"pattern": "^cook"})
+    await world.wire(club, clerk, trigger_rules={"pattern": "^clerk"})
+    await ann.says("cook, dinner?", in_=club)
+    await club.expect("cook")
+    await bob.says("clerk, letters?", in_=club)
+    await club.expect("clerk")
+    await ann.says("nobody", in_=club)
+    await club.expect_nothing(within=60)
+
+
+def says_name(name: str) -> Script:
+    return script(*[says(name)] * 5)
+
+
+async def test_threads_are_chats_of_their_own(world: World) -> None:
+    ann = world.user("ann")
+    club = world.group("club", [ann])
+    await world.wire(club, session_mode="per-thread")
+    garden, kitchen = club.thread("garden"), club.thread("kitchen")
+    await ann.says("weeds", in_=garden)
+    await ann.says("soup", in_=kitchen)
+    await garden.expect("echo: weeds")
+    await kitchen.expect("echo: soup")
+    assert len(garden.transcript) == len(kitchen.transcript) == 2
+    assert len(club.transcript) == 4
+
+
+async def test_who_may_speak_is_decided_as_in_production(world: World) -> None:
+    ann, bob, cat = world.user("ann"), world.user("bob"), world.user("cat")
+    club = world.group("club", [ann, bob, cat])
+    await world.wire(club, policy="strict")
+    await world.grant(ann, "owner")
+    await world.admit(bob)
+    for user in (ann, bob, cat):
+        await user.says(user.name, in_=club)
+    await club.expect("echo: bob")
+    await club.expect_nothing(within=60)
+    assert {one.user_id for one in await world.host.admin.strangers.list()} == {"fake:cat"}
+
+
+async def test_files_edits_and_reactions_are_in_the_transcript(world: World) -> None:
+    async def brain(turn: Turn, tools: Toolbox) -> None:
+        await tools.call("add_reaction", {"message_id": turn.messages[0].seq, "emoji": "👍"})
+        sent = await tools.call("send_message", {"text": "draft"})
+        number = int(sent.rsplit(" ", 1)[1])
+        await trio.sleep(5)
+        await tools.call("edit_message", {"message_id": number, "text": "final"})
+
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("look", files={"a.txt": b"hello"})
+    said = chat.transcript[0]
+    assert (await chat.expect("👍", kind="reaction")).about == said.id
+    draft = await chat.expect("draft")
+    assert (await chat.expect("final", kind="edit")).about == draft.id
+    assert said.files == {"a.txt": b"hello"}
+
+
+# -- lives ----------------------------------------------------------------------
+
+
+async def test_a_restart_forgets_nothing(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("a")
+    await chat.expect("echo: a")
+    await world.restart(assistant_name="Other")
+    assert world.host.config.assistant_name == "Other"
+    await ann.says("b")
+    await chat.expect("echo: b")
+
+
+async def test_what_is_said_while_the_host_is_dead_is_confirmed_by_the_next_one(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await world.kill_host()
+    with pytest.raises(WorldError, match="does not run"):
+        _ = world.host
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ann.says, "hello?")
+        await world.sleep(30)
+        await world.start()
+    await chat.expect("echo: hello?")
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+@pytest.mark.parametrize("nth", range(1, 6))
+async def test_a_host_that_is_killed_at_a_commit_answers_in_its_next_life(
+    world: World, at: When, nth: int
+) -> None:
+    ann, kill_at = world.user("ann"), 0
+
+    def kill(path: Path, when: When, n: int) -> None:
+        del path
+        if (when, n) == (at, kill_at):
+            world.kill_host_now()
+
+    chat = await world.direct(ann)
+    await ann.says("first")
+    await chat.expect("echo: first")
+    await world.sleep(minutes=1)
+    kill_at = world.executor.commits + nth
+    world.commit_hooks.append(kill)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ann.says, "second")
+        await world.sleep(30)
+        await world.kill_host()  # where it still lives
+        await world.start()
+    await chat.expect("echo: second")
+    await world.sleep(minutes=10)
+    answers = [entry.text for entry in chat.transcript if entry.from_agent]
+    assert answers[0] == "echo: first"
+    assert answers[1:] in (["echo: second"], ["echo: second"] * 2)
+
+
+async def test_after_a_kill_before_a_commit_its_journal_is_there_as_the_next_life_finds_it(
+    world: World,
+) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("first")
+    await chat.expect("echo: first")
+    left = list[str]()
+
+    def kill(path: Path, when: When, n: int) -> None:
+        del n
+        if when == "before" and path.name == "inbound.db":
+            world.kill_host_now()
+
+    world.commit_hooks.append(kill)
+    with trio.move_on_after(10):
+        await ann.says("second")
+    left = sorted(file.name for file in world.home.glob("data/sessions/*/*/inbound/inbound.db*"))
+    world.commit_hooks.clear()
+    assert left == ["inbound.db", "inbound.db-journal"]
+    await world.start()
+    await ann.says("third")
+    await chat.expect("echo: third")
+
+
+async def test_a_killed_host_is_heard_no_more(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=script([thinks(5), says("one")])))
+    await ann.says("a")
+    world.channel.fail("hang")
+    await world.sleep(10)
+    await world.kill_host()
+    world.channel.heal()
+    await chat.expect_nothing(within=60)
+    await world.start()
+    await chat.expect("one")
+
+
+@pytest.mark.world(outliving=True)
+async def test_runners_may_outlive_a_killed_host(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=script([thinks(60), says("one")])))
+    await ann.says("a")
+    await world.sleep(10)
+    await world.kill_host()
+    assert world.runtime.runners
+    await world.start()
+    await chat.expect("one")
+    assert any("runner adopted" in line for line in world.timeline.lines)
+
+
+# -- how failures read -------------------------------------------------------------
+
+
+async def test_a_failed_expectation_tells_the_transcript_and_the_timeline(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("hello")
+    with pytest.raises(ExpectationFailed) as failed:
+        await chat.expect(re.compile("good(bye|night)"), within=5)
+    text = str(failed.value)
+    assert "expected the message /good(bye|night)/ within 5 s" in text
+    assert "2026-01-01 00:00:00 ann: hello" in text
+    assert "agent: echo: hello" in text
+    assert "seed 0" in text
+    assert re.search(r"0\.2\d* +delivered +ann", text)
+
+
+async def test_an_answer_where_none_was_expected_is_shown(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("hello")
+    with pytest.raises(ExpectationFailed, match=r"expected nothing for 5 s, and there came: .* echo: hello"):
+        await chat.expect_nothing(within=5)
+
+
+async def test_a_message_that_nobody_confirms_is_a_failed_expectation(world: World) -> None:
+    ann = world.user("ann")
+    with pytest.raises(ExpectationFailed, match="the host did not confirm it within 5 s"):
+        await ann.says("hello", in_=world.chat(ann), within=5)
+
+
+async def test_who_has_no_chat_is_told_what_to_do(world: World) -> None:
+    with pytest.raises(WorldError, match=r"await world\.direct\(ann\)"):
+        await world.user("ann").says("hello")
+
+
+def test_a_world_without_virtual_time_says_what_to_do() -> None:
+    async def main(clock: object) -> None:
+        del clock
+        with pytest.raises(WorldError, match="MockClock"):
+            async with World():
+                pass
+
+    trio.run(main, None)
+    trio.run(main, None, clock=MockClock())
+
+
+# -- real time ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.world(real=True, channel=FakeChannel())
+async def test_the_same_in_real_time_with_real_processes(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("hello")
+    await chat.expect("echo: hello", within=60)
+    await world.restart()
+    await ann.says("again")
+    await chat.expect("echo: again", within=60)
+    with pytest.raises(WorldError, match="name a provider"):
+        world.agent("other", script(says("x")))
