@@ -83,8 +83,8 @@ class Pending:
         return not any(message.trigger for message in self.messages.values())
 
     def waiting(self, now: datetime) -> list[OpenMessage]:
-        """The work for a runner now, in order of arrival."""
-        return [message for message in self.messages.values() if message.trigger and message.due(now)]
+        """Those that somebody waits for, and that a runner should have, in order of arrival."""
+        return [message for message in self.messages.values() if message.of_somebody and message.due(now)]
 
     def wanted(self, now: datetime) -> bool:
         """Whether there is work for a runner now."""

@@ -167,7 +167,8 @@ def _judge(connection: Connection, verdict: Verdict, settled: Settled, now: date
         return
     messages_in.settle(connection, message.id, "completed" if isinstance(verdict, Completed) else "failed")
     if isinstance(verdict, Failed):
-        settled.notices.append(_add_notice(connection, message, message.id, _words(verdict)))
+        if message.of_somebody:
+            settled.notices.append(_add_notice(connection, message, message.id, _words(verdict)))
         _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
     occurrence = tasks.of_row(connection, message.id) if message.task else None
     if occurrence is not None:

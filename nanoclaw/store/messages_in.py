@@ -45,8 +45,17 @@ class OpenMessage:
     address: Address | None
     platform_message_id: str | None
     """The platform's own id of it, from its content."""
-    task: bool = False
-    """Whether it is an occurrence of a task: something may follow it."""
+    kind: str = "chat"
+
+    @property
+    def task(self) -> bool:
+        """Whether it is an occurrence of a task: something may follow it."""
+        return self.kind == "task"
+
+    @property
+    def of_somebody(self) -> bool:
+        """Whether somebody waits for its answer: it is neither context nor the host's own word."""
+        return self.trigger and self.kind != "system"
 
     def due(self, now: datetime) -> bool:
         """Whether a runner would take it now."""
@@ -88,7 +97,7 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
         message.trigger,
         address,
         message.platform_message_id,
-        task=message.kind == "task",
+        kind=message.kind,
     )
 
 
@@ -136,7 +145,7 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
     rows = connection.execute(
         """
         SELECT id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
-               iif(json_valid(content), json_extract(content, '$.id'), NULL), kind = 'task'
+               iif(json_valid(content), json_extract(content, '$.id'), NULL), kind
         FROM messages_in WHERE status = 'pending' ORDER BY seq
         """
     )
@@ -144,7 +153,7 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
 
 
 def _open_message(row: Iterable[Any]) -> OpenMessage:
-    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, task = row
+    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, kind = row
     return OpenMessage(
         id=id_,
         seq=seq,
@@ -153,7 +162,7 @@ def _open_message(row: Iterable[Any]) -> OpenMessage:
         trigger=bool(trigger),
         address=Address(channel, platform, thread) if channel and platform else None,
         platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
-        task=bool(task),
+        kind=str(kind),
     )
 
 

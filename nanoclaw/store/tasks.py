@@ -135,7 +135,7 @@ def _occurrence(row: Sequence[object]) -> Occurrence:
         trigger=True,
         address=address if channel and platform else None,
         platform_message_id=None,
-        task=True,
+        kind="task",
     )
     return Occurrence(
         message,
@@ -186,7 +186,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
             "catch_up": task.catch_up,
         },
     )
-    return OpenMessage(task.id, seq, 0, task.slot, True, address, None, task=True)  # noqa: FBT003 -- a record
+    return OpenMessage(task.id, seq, 0, task.slot, True, address, None, kind="task")  # noqa: FBT003 -- a record
 
 
 def slot_taken(connection: apsw.Connection, series_id: str, slot: datetime) -> bool:

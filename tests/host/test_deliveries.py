@@ -379,3 +379,17 @@ async def test_a_message_waits_for_its_channel_however_long_and_says_why(tmp_pat
 
 async def living(host: Host) -> list[str]:
     return [node.name for node in host.sessions.nodes()]
+
+
+async def test_only_who_waits_for_an_answer_is_told_that_there_is_none(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(), FakeRuntime()
+    channel.fail("rejected")
+    async with a_host(tmp_path, channel, runtime):
+        [message] = (await channel.say("x", event_id="1")).message_ids
+        await runtime.wait_started(1)
+        container_runs(only_session(tmp_path), says("one", 1, None))
+        await final(tmp_path, 1)
+        container_runs(only_session(tmp_path), acks("delivery-failed-one", "failed"), acks(message, "failed"))
+        await channel.wait_for(1)
+    assert [one.in_reply_to for one in channel.sent] == ["1"]
+    assert statuses(tmp_path) == ["failed", "failed"]
