@@ -1,5 +1,6 @@
 """The store's executor for simulations: no threads, so that virtual time cannot run ahead of the work."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
@@ -29,7 +30,8 @@ class InlineExecutor:
         self.on_commit = on_commit
         self.commits = 0
         self._begun = 0
-        self._subscribers: dict[object, tuple[Path, Callable[[], None]]] = {}
+        self._subscribers: dict[str, dict[object, Callable[[], None]]] = {}
+        """By directory, as text: paths are slow to compare."""
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
         """Run `call` here; its lane, of the host or of the runner, makes no difference."""
@@ -46,9 +48,8 @@ class InlineExecutor:
     def after_commit(self, path: Path) -> None:
         """Tell the subscribers of the file's directory; then give the hook its chance to kill."""
         self.commits += 1
-        for directory, callback in tuple(self._subscribers.values()):
-            if directory == path.parent:
-                callback()
+        for callback in tuple(self._subscribers.get(os.path.dirname(path), {}).values()):  # noqa: PTH120 -- faster
+            callback()
         if self.on_commit is not None:
             self.on_commit(path, "after", self._begun)
 
@@ -57,10 +58,10 @@ class InlineExecutor:
 
         It stands in for inotify, which cannot be had in virtual time.
         """
-        token = object()
-        self._subscribers[token] = (directory, callback)
+        token, here = object(), self._subscribers.setdefault(str(directory), {})
+        here[token] = callback
 
         def unsubscribe() -> None:
-            self._subscribers.pop(token, None)
+            here.pop(token, None)
 
         return unsubscribe

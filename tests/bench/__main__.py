@@ -20,6 +20,7 @@ PARTS = (
     "ingest",
     "ready",
     "idle",
+    "sim",
     "tasks",
     "healthy",
     "history",
