@@ -15,7 +15,6 @@ from itertools import count
 from pathlib import Path
 from random import Random
 from time import monotonic
-from typing import Literal
 
 import trio
 from attrs import Factory, define
@@ -23,10 +22,11 @@ from attrs import Factory, define
 from nanoclaw.channels.protocol import Repeat
 from tests.soak import round as rounds
 from tests.soak.places import Places
-from tests.soak.plan import HostKill, Plan, one_of_each, plan
+from tests.soak.plan import HostKill, How, Plan, one_of_each, plan
 from tests.soak.verdict import Verdict, judge
 
 REPEATS: tuple[Repeat, ...] = ("idempotent", "again", "look up", "again")
+HOST_HOWS: tuple[How, ...] = ("before", "after", "hot", "asking", "asked")
 
 
 def main() -> int:
@@ -81,7 +81,7 @@ class Soak:
         """Rounds with a kill at the first commit, the second and so on, until there is none so late."""
         async with trio.open_nursery() as nursery:
             for repeat in set(REPEATS):
-                for how in ("before", "after"):
+                for how in HOST_HOWS:
                     nursery.start_soon(self._each, f"host {how} {repeat}", partial(_host_at, repeat, how))
                 for how in ("before", "after", "hot"):
                     nursery.start_soon(self._each, f"runner {how} {repeat}", partial(_runner_at, repeat, how))
@@ -106,7 +106,7 @@ class Soak:
         return verdict
 
 
-def _host_at(repeat: Repeat, how: Literal["before", "after"], n: int) -> Plan:
+def _host_at(repeat: Repeat, how: How, n: int) -> Plan:
     return one_of_each(repeat, host_kill=HostKill(how, n))
 
 

@@ -27,7 +27,7 @@ from nanoclaw.store.connections import open_readonly
 from nanoclaw.testing.channel import wire
 from tests.host.homes import config
 from tests.soak.channel import CHANNEL, SoakChannel, Wanted
-from tests.soak.killing import KillingExecutor
+from tests.soak.killing import KillingExecutor, KillingFiles
 from tests.soak.places import Places
 from tests.soak.plan import CHATS, HostKill, Plan, RunnerKill
 
@@ -60,6 +60,7 @@ async def _prepare(home: Path) -> None:
 async def _live(places: Places, plan: Plan, life: int) -> None:
     kill = plan.host_kills[life] if life < len(plan.host_kills) else None
     executor = KillingExecutor(f"{kill.how}:{kill.n:.0f}" if kill else "never")
+    files = KillingFiles(kill.n) if kill and kill.how == "hot" else None
     runtime = Hunted(places, plan)
     deliveries = Deliveries(kill, runtime.delivery_begun)
     channel = SoakChannel(
@@ -69,6 +70,7 @@ async def _live(places: Places, plan: Plan, life: int) -> None:
     async with open_host(settings, channels=[channel], seams=Seams(executor=executor, runtime=runtime)):
         await channel.finished.wait()
     places.kills.note("lived", commits=executor.begun)
+    del files  # SQLite's, until here
 
 
 @define(eq=False)

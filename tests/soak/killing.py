@@ -1,10 +1,12 @@
-"""An executor that kills its process at a commit."""
+"""An executor and a file system that kill their process at a commit."""
 
 import os
 import signal
 import threading
+from itertools import count
 from pathlib import Path
 
+import apsw
 import trio
 
 from nanoclaw.store import ThreadExecutor
@@ -40,3 +42,20 @@ class KillingExecutor(ThreadExecutor):
     def _tell(self) -> None:
         self.committed.set()
         self.committed = trio.Event()
+
+
+class KillingFiles(apsw.VFS):
+    """Kills the process when the n-th commit to an `inbound.db` is written but for its journal's removal.
+
+    The journal stays behind, hot. It is SQLite's default from then on.
+    """
+
+    def __init__(self, n: float) -> None:
+        super().__init__("killing", base="", makedefault=True)
+        self._n = n
+        self._removals = count(1)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802, FBT001 -- apsw's
+        if filename.endswith("inbound.db-journal") and next(self._removals) == self._n:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().xDelete(filename, syncdir)

@@ -17,7 +17,7 @@ import trio
 from attrs import Factory, define, field
 
 from tests.soak.places import Places
-from tests.soak.plan import Plan, Saying
+from tests.soak.plan import DAILY, Plan, Saying
 from tests.soak.talk import Talk
 
 Manner = Literal["at once", "late", "twice", "silent", "lost"]
@@ -156,9 +156,7 @@ class _Network:
                 return _call("schedule_task", prompt=f"every {number}", recurrence="@every 1")
             case "daily":
                 start = datetime.now(UTC).replace(microsecond=0).isoformat()
-                return _call(
-                    "schedule_task", prompt=f"daily {number}", process_after=start, recurrence="@daily"
-                )
+                return _call("schedule_task", prompt=f"daily {number}", process_after=start, recurrence=DAILY)
 
     async def _say(self, chat: str, event_id: str, text: str) -> None:
         self.places.network.note("said", event_id=event_id, chat=chat, text=text)

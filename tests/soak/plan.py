@@ -14,6 +14,8 @@ LOAD_S = 0.9
 Kind = Literal["plain", "mid", "once", "every", "daily"]
 """What a message makes the agent do: answer; send something before the answer; schedule a task."""
 KINDS: tuple[Kind, ...] = ("plain", "mid", "once", "every", "daily")
+DAILY = "@every 86400"
+"""Not `@daily`: a round shortly before midnight would wait for the next occurrence."""
 WEIGHTS = (10, 8, 3, 1, 1)
 
 
@@ -27,13 +29,14 @@ class Saying:
     kind: Kind
 
 
-How = Literal["time", "before", "after", "asking", "asked"]
+How = Literal["time", "before", "after", "hot", "asking", "asked"]
 
 
 @frozen
 class HostKill:
-    """How one life of the host ends: so long after its start, `before` or `after` its n-th commit, or in the
-    middle of its n-th delivery, before (`asking`) or after (`asked`) the network hears of that.
+    """How one life of the host ends: so long after its start; `before` or `after` its n-th commit, or in one
+    to an `inbound.db`, whose journal it leaves behind (`hot`); or in the middle of its n-th delivery, before
+    (`asking`) or after (`asked`) the network hears of that.
     """
 
     how: How
@@ -91,11 +94,11 @@ def one_of_each(repeat: Repeat, host_kill: HostKill | None = None, runner_commit
 
 
 def _host_kill(random: Random) -> HostKill:
-    how: How = random.choice(("time", "before", "after", "asking", "asked"))
+    how: How = random.choice(("time", "before", "after", "hot", "asking", "asked"))
     match how:
         case "time":
             return HostKill(how, random.uniform(0.05, 0.8))
-        case "before" | "after":
+        case "before" | "after" | "hot":
             return HostKill(how, random.randint(1, 50))
         case _:
             return HostKill(how, random.randint(1, 8))

@@ -19,7 +19,7 @@ from nanoclaw.testing.invariants import (
 from tests.soak.channel import CHANNEL, event
 from tests.soak.journal import Journal
 from tests.soak.places import Places
-from tests.soak.plan import Plan
+from tests.soak.plan import DAILY, Plan
 
 EVERY = timedelta(seconds=1)
 UNSURE = "unknown whether it was sent%"
@@ -136,6 +136,7 @@ class _World:
         yield from self._unanswered()
         yield from self._answered_twice()
         yield from self._undelivered()
+        yield from self._untold()
         yield from self._slots()
 
     def _unanswered(self) -> Iterator[str]:
@@ -171,12 +172,22 @@ class _World:
         for key, error in self.inbound(failed):
             if key not in self.given_up():
                 yield f"{key} failed: {error}"
-        open_ones = """
+        open_ones = f"""
             SELECT id, status FROM messages_in
-            WHERE trigger AND status <> 'completed' AND NOT (status = 'pending' AND recurrence IS '@daily')
-            """
+            WHERE trigger AND status <> 'completed' AND NOT (status = 'pending' AND recurrence IS '{DAILY}')
+            """  # noqa: S608 -- ours
         for id_, status in self.inbound(open_ones):
             yield f"{id_} is {status}"
+
+    def _untold(self) -> Iterator[str]:
+        """The agent hears of each reply that may not have come, or may have come twice."""
+        told = {id_ for (id_,) in self.inbound("SELECT id FROM messages_in WHERE kind = 'system'")}
+        for key, attempts in self.attempts():
+            if attempts > 1 and f"delivery-unknown-{key}" not in told:
+                yield f"{key} took {attempts} attempts, and the agent was not told"
+        for key in self.given_up():
+            if f"delivery-failed-{key}" not in told:
+                yield f"{key} was given up, and the agent was not told"
 
     def _slots(self) -> Iterator[str]:
         """Each occurrence was answered once; the last of what recurs waits, or was cancelled at any time."""
