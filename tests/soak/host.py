@@ -28,6 +28,7 @@ from nanoclaw.testing.channel import wire
 from tests.host.homes import config
 from tests.soak.channel import CHANNEL, SoakChannel, Wanted
 from tests.soak.killing import KillingExecutor, KillingFiles
+from tests.soak.lifeline import end_with_parent
 from tests.soak.places import Places
 from tests.soak.plan import CHATS, HostKill, Plan, RunnerKill
 
@@ -67,8 +68,12 @@ async def _live(places: Places, plan: Plan, life: int) -> None:
         places.socket, plan.repeat, partial(_rest, places.home, executor), deliveries.happen
     )
     settings = config(places.home, retry_base_s=BASE_S, runner_backoff_s=BASE_S, delivery_backoff_s=BACKOFF_S)
-    async with open_host(settings, channels=[channel], seams=Seams(executor=executor, runtime=runtime)):
-        await channel.finished.wait()
+    seams = Seams(executor=executor, runtime=runtime)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end_with_parent)
+        async with open_host(settings, channels=[channel], seams=seams):
+            await channel.finished.wait()
+        nursery.cancel_scope.cancel()
     places.kills.note("lived", commits=executor.begun)
     del files  # SQLite's, until here
 

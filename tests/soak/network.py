@@ -16,6 +16,7 @@ from typing import Any, Literal
 import trio
 from attrs import Factory, define, field
 
+from tests.soak.lifeline import end_with_parent
 from tests.soak.places import Places
 from tests.soak.plan import DAILY, Plan, Saying
 from tests.soak.talk import Talk
@@ -29,7 +30,7 @@ RECURRING = re.compile(r"^(task-[^:]+): .*, recurrence", re.MULTILINE)
 
 
 def serve(places: Places, plan: Plan) -> None:
-    """The program; it ends when it is killed."""
+    """The program; it ends when it is killed, or with the soak."""
     trio.run(_Network(places, plan).run)
 
 
@@ -61,6 +62,7 @@ class _Network:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, self._connection, [trio.SocketListener(socket)])
                 nursery.start_soon(self._users)
+                nursery.start_soon(end_with_parent)
 
     # -- the host's two connections
 
