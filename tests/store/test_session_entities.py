@@ -162,7 +162,8 @@ def test_a_moved_task_is_another_row_of_its_series_and_frees_its_slot(
 ) -> None:
     tasks.insert(db, TASK)
     tasks.set_paused(db, tasks.named(db, "t-1"), paused=paused)
-    moved = tasks.move(db, *tasks.named(db, "t-1"), "t-2", NOW, NOW)
+    [before] = tasks.named(db, "t-1")
+    moved = tasks.move(db, before, "t-2", NOW, NOW)
     [found] = tasks.named(db, "t-1")
     assert (found.message, found.slot, found.series_id, found.paused) == (moved, NOW, "t-1", paused)
     assert (found.recurrence, found.zone, found.catch_up) == (TASK.recurrence, TASK.zone, TASK.catch_up)
