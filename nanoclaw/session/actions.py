@@ -5,7 +5,8 @@ The transaction that performs an action also makes its delivery final and stores
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import structlog
@@ -74,7 +75,7 @@ def perform(connection: Connection, row: MessageOut, site: Site) -> Answered:
     """Do what a row asks, and store the answer; a refusal is an answer, too, and wakes the agent."""
     try:
         request = Request(load_request(row.content), row)
-        with connection:  # a savepoint: what is refused half-way leaves nothing
+        with _whole(connection):
             done = _action(request)(connection, request, site)
     except (ActionRefused, BadContent, ScheduleError) as error:
         _log.info("action.refused", request=row.id, reason=str(error))
@@ -82,6 +83,13 @@ def perform(connection: Connection, row: MessageOut, site: Site) -> Answered:
         return Answered([answer] if answer else [], error=str(error))
     answer = _answer(connection, row, site.now, done.result, error=None)
     return Answered([*done.opened, *([answer] if answer else [])], done.closed)
+
+
+@contextmanager
+def _whole(connection: Connection) -> Iterator[None]:
+    """A savepoint: what is refused half-way leaves nothing."""
+    with connection:
+        yield
 
 
 def _answer(
