@@ -20,6 +20,14 @@ class CommitHook(Protocol):
         ...
 
 
+STANDSTILL = 100_000
+"""So many calls at one moment of virtual time, and it will never move again."""
+
+
+class Standstill(Exception):
+    """Something goes round and round without waiting; time cannot pass in a simulation."""
+
+
 class InlineExecutor:
     """Runs the work in the calling task, after a checkpoint; counts commits, and tells who subscribed.
 
@@ -28,15 +36,20 @@ class InlineExecutor:
 
     def __init__(self, on_commit: CommitHook | None = None) -> None:
         self.on_commit = on_commit
+        self.pause: Callable[[], float] | None = None
+        """How long each call takes, in seconds, while the disk is slow."""
         self.commits = 0
+        self.standstill: Standstill | None = None
+        """Set where somebody met it: most who do swallow it."""
         self._begun = 0
+        self._moment, self._calls = 0.0, 0
         self._subscribers: dict[str, dict[object, Callable[[], None]]] = {}
         """By directory, as text: paths are slow to compare."""
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
         """Run `call` here; its lane, of the host or of the runner, makes no difference."""
         del lane
-        await trio.lowlevel.checkpoint()
+        await (trio.lowlevel.checkpoint() if self.pause is None else trio.sleep(self.pause()))
         return call()
 
     def before_commit(self, path: Path) -> None:

@@ -34,6 +34,8 @@ class SimulatedRunner:
     abandoned: bool = False
     """Whether its host died and no other one has adopted it yet."""
     death: Death | None = None
+    at_its_end: Callable[[], None] | None = None
+    """Called when its tasks are gone, before anybody hears of that: what it leaves behind."""
     gone: trio.Event = Factory(trio.Event)
 
     def stop(self) -> None:
@@ -56,6 +58,8 @@ class SimulatedRunner:
         else:
             self.death = Death(orderly=not self.killed, reason="killed" if self.killed else "stopped")
         finally:
+            if self.at_its_end is not None:
+                self.at_its_end()
             self.gone.set()
 
     async def until_gone(self) -> Death:
