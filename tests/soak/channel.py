@@ -9,6 +9,7 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.channels.protocol import Outcome, Repeat, Sender
+from nanoclaw.control.address import nameable
 from nanoclaw.records import (
     Address,
     ChatMessage,
@@ -53,7 +54,7 @@ class SoakChannel:
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
-        async with await trio.open_unix_socket(self.socket) as stream, trio.open_nursery() as nursery:
+        async with await self._connected() as stream, trio.open_nursery() as nursery:
             sender = _Sender(Talk(stream), self.on_delivery)
             await sender.talk.say(**{"i am": "sender"})
             nursery.start_soon(sender.listen)
@@ -61,7 +62,7 @@ class SoakChannel:
             nursery.cancel_scope.cancel()
 
     async def receive(self, intake: Intake, /) -> None:
-        async with await trio.open_unix_socket(self.socket) as stream, trio.open_nursery() as nursery:
+        async with await self._connected() as stream, trio.open_nursery() as nursery:
             talk = Talk(stream)
             await talk.say(**{"i am": "receiver"})
             chats: dict[str, trio.MemorySendChannel[dict[str, Any]]] = {}
@@ -74,6 +75,10 @@ class SoakChannel:
                         chats[chat].send_nowait(heard)
                     case {"ask": what, "number": number}:
                         nursery.start_soon(self._ask, talk, what, number)
+
+    async def _connected(self) -> trio.SocketStream:
+        with nameable(self.socket) as name:
+            return await trio.open_unix_socket(name)
 
     async def _ask(self, talk: Talk, what: Wanted, number: int) -> None:
         await self.rest(what)

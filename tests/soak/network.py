@@ -16,6 +16,7 @@ from typing import Any, Literal
 import trio
 from attrs import Factory, define, field
 
+from nanoclaw.control.address import nameable
 from tests.soak.lifeline import end_with_parent
 from tests.soak.places import Places
 from tests.soak.plan import DAILY, Plan, Saying
@@ -57,7 +58,8 @@ class _Network:
 
     async def run(self) -> None:
         with trio.socket.socket(trio.socket.AF_UNIX) as socket:
-            await socket.bind(str(self.places.socket))
+            with nameable(self.places.socket) as name:
+                await socket.bind(name)
             socket.listen()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.serve_listeners, self._connection, [trio.SocketListener(socket)])

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from nanoclaw.control.address import nameable
 from tests.soak import host, network
 from tests.soak.places import Places
 from tests.soak.plan import Plan
@@ -94,7 +95,7 @@ async def _ended(process: BaseProcess) -> None:
 async def _listening(socket: Path) -> None:
     with trio.fail_after(ROUND_S):
         while True:
-            with suppress(OSError):
-                await (await trio.open_unix_socket(socket)).aclose()
+            with suppress(OSError), nameable(socket) as name:
+                await (await trio.open_unix_socket(name)).aclose()
                 return
             await trio.sleep(0.002)
