@@ -94,4 +94,11 @@ def adopt_inbound(connection: apsw.Connection, first: Migration) -> None:
         WHERE series_id IS NULL AND (kind = 'task' OR recurrence IS NOT NULL)
         """
     )
+    # The mark of what was given so far (contract 4), before pruning takes the rows that show it.
+    connection.execute(
+        """
+        INSERT OR IGNORE INTO meta (key, value)
+        SELECT 'seq', seq FROM messages_in WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1
+        """
+    )
     connection.execute(f"PRAGMA user_version = {first.number:d}").fetchall()

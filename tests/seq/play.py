@@ -1,0 +1,129 @@
+"""One session's life in steps, any of which may be cut short by a kill; a model says what is to be found."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from attrs import define, field
+
+from agent_runner.errors import ToolError
+from agent_runner.tools.targets import find_target
+from nanoclaw.records import SessionPaths
+from nanoclaw.testing.executor import InlineExecutor
+from tests.seq.model import Numbers, Side, Where
+from tests.seq.sides import Date, Host, Runner
+from tests.store.openings import Killed
+
+Fate = Literal["lives", "before", "after"]
+FATES: Sequence[Fate] = ("lives", "lives", "lives", "before", "after")
+"""Whether a side survives a commit, or dies right before or right after it."""
+
+
+@define(eq=False)
+class Play:
+    """A session, its two sides, and what is to be found in their files."""
+
+    root: Path
+    random: Random
+    executor: InlineExecutor = field(factory=InlineExecutor)
+    date: Date = field(factory=Date)
+    trace: list[str] = field(factory=list)
+    foreign: bool = False
+    """Whether a runner that is not ours has written without moving the mark."""
+    known: int = 0
+    """The numbers that the runner's turn knows of; it may not look again for long."""
+    host: Host = field(init=False)
+    runner: Runner = field(init=False)
+    numbers: Numbers = field(init=False)
+    _ids: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        paths = SessionPaths(self.root)
+        self.host = Host(paths, self.executor, self.date)
+        self.runner = Runner(paths, self.executor, self.date, self.random)
+        sides = Side(paths.inbound_db, "messages_in", 0), Side(paths.outbound_db, "messages_out", 1)
+        self.numbers = Numbers(*sides)
+
+    async def run(self, steps: "Sequence[Step]") -> None:
+        """Take these steps; what is wrong after one is raised with all that led to it."""
+        try:
+            for side in (self.host, self.runner):
+                await self.commit(side, side.open)
+            for step in steps:
+                self.trace.append(step.__name__)
+                await step(self)
+                await self._compare_targets(8)
+            await self._compare_targets(None)
+        except BaseException as error:
+            error.add_note("\n".join(self.trace))
+            raise
+        finally:
+            await self.runner.close()
+            await self.host.close()
+
+    def new_id(self, prefix: str) -> str:
+        """An id that no row has yet."""
+        self._ids += 1
+        return f"{prefix}-{self._ids}"
+
+    # -- killing ---------------------------------------------------------------
+
+    async def commit(self, side: Host | Runner, change: Callable[[], Awaitable[object]]) -> bool:
+        """Let a side make a change and perhaps die of its first commit; whether that is to be on disk."""
+        fate = self.random.choice(FATES)
+        self.trace.append(f"  {type(side).__name__} {fate}")
+        try:
+            with self._fated(side, fate):
+                await change()
+        except Killed:
+            await self.rise(side)
+            return fate == "after"
+        return True
+
+    @contextmanager
+    def _fated(self, side: Host | Runner, fate: Fate) -> Iterator[None]:
+        def die(path: Path, when: str, n: int) -> None:
+            if (path, when) == (side.file, fate):
+                raise Killed(f"{path} at commit {n}")
+
+        self.executor.on_commit = die
+        try:
+            yield
+        finally:
+            self.executor.on_commit = None
+
+    async def rise(self, side: Host | Runner) -> None:
+        """A dead side, or one that was stopped, begins anew with what is on disk."""
+        await side.close()
+        await side.open()
+        if side is self.runner:
+            await self.read_floor()
+
+    async def read_floor(self) -> None:
+        """A turn begins."""
+        self.known = await self.runner.floor()
+        expected = max(self.numbers.inbound.mark, self.numbers.seen)
+        assert self.known == expected, f"the floor is {self.known}, not {expected}"
+
+    # -- comparing -------------------------------------------------------------
+
+    async def _compare_targets(self, count: int | None) -> None:
+        """Numbers that once were given stand for what they stood for, or for nothing; others for nothing."""
+        known = sorted(set(self.numbers.known()))
+        chosen = known if count is None else [*known[-4:], *self.random.sample(known, min(count, len(known)))]
+        for number in (*chosen, 0, -1, self.numbers.inbound.top + 2, self.numbers.outbound.top + 2, 1 << 63):
+            found, expected = await self._found(number), self.numbers.target(number)
+            assert found == expected, f"{number} stands for {found}, not for {expected}"
+
+    async def _found(self, number: int) -> tuple[Where, str] | None:
+        try:
+            found = await find_target(self.runner.bench, number)
+        except ToolError:
+            return None
+        where = found.address
+        return (where.channel_type, where.platform_id, where.thread_id), found.id
+
+
+Step = Callable[[Play], Awaitable[None]]

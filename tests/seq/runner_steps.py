@@ -1,0 +1,155 @@
+"""What a runner does in a session: ours in turns, and another's that keeps no rule."""
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from typing import cast
+
+import apsw
+
+from agent_runner.errors import ToolError
+from agent_runner.records import Address, Draft
+from agent_runner.tools import add_reaction, edit_message
+from agent_runner.tools.base import Tool
+from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
+from nanoclaw.store.times import to_text
+from tests.seq.host_steps import AGELESS, AGES_S, CHATS
+from tests.seq.model import FOREIGN
+from tests.seq.play import Play
+
+SCHEDULE = {"action": "schedule_task", "prompt": "x", "recurrence": "@daily"}
+CHANGES = ("pause_task", "resume_task", "update_task", "cancel_task", "fly")
+
+
+async def runner_begins_a_turn(play: Play) -> None:
+    await play.read_floor()
+
+
+async def runner_sends(play: Play) -> None:
+    """Final texts or a request, one transaction, above what the turn knew when it began."""
+    drafts = [_draft(play) for _ in range(play.random.randint(1, 3))]
+    play.numbers.floor = floor = play.known
+    done = await play.commit(play.runner, lambda: play.runner.send(drafts, floor))
+    play.numbers.check(out=[draft.id for draft in drafts] if done else ())
+
+
+def _draft(play: Play) -> Draft:
+    id_, where = play.new_id("out"), play.random.choice(CHATS)
+    play.numbers.new(id_, where)
+    content, kind = ({"text": "hello"}, "chat") if play.random.random() < 0.7 else (_request(play), "system")
+    return Draft(id_, play.date.now(), Address(*where), content, "turn", kind=kind)
+
+
+def _request(play: Play) -> Mapping[str, object]:
+    tasks = [row.id for row in play.numbers.inbound.present.values() if row.id.startswith("task")]
+    if not tasks or play.random.random() < 0.4:
+        return SCHEDULE
+    action, task = play.random.choice(CHANGES), play.random.choice(tasks)
+    return {"action": action, "taskId": task, "recurrence": play.random.choice(["@hourly", "@weekly"])}
+
+
+async def runner_edits(play: Play) -> None:
+    await _act_on(play, edit_message.TOOL, {"text": "better"}, {"operation": "edit", "text": "better"})
+
+
+async def runner_reacts(play: Play) -> None:
+    await _act_on(play, add_reaction.TOOL, {"emoji": "+"}, {"operation": "reaction", "emoji": "+"})
+
+
+async def _act_on(
+    play: Play, tool: Tool, arguments: Mapping[str, object], content: Mapping[str, object]
+) -> None:
+    """Call a tool on some number; what it sends names the message of that number, or it refuses."""
+    number = play.random.choice([*play.numbers.known(), 1, 2])
+    target = play.numbers.target(number)
+    refused = False
+
+    async def call() -> None:
+        nonlocal refused
+        try:
+            await tool.run(play.runner.bench, {"message_id": number, **arguments})
+        except ToolError:
+            refused = True
+
+    # A tool reads the floor by itself, at each call.
+    play.numbers.floor = max(play.numbers.inbound.mark, play.numbers.seen)
+    done = await play.commit(play.runner, call)
+    assert not done or refused == (target is None), f"{number}: refused {refused}, its target {target}"
+    new = _unknown(play)
+    if target is not None and done:
+        [(id_, *where, sent)] = new
+        assert (tuple(where), json.loads(sent)) == (target[0], {**content, "messageId": target[1]})
+        play.numbers.new(id_, target[0])
+    play.numbers.check(out=[id_ for id_, *_ in new])
+
+
+def _unknown(play: Play) -> list[tuple[str, str, str, str | None, str]]:
+    """The rows that no step has told of."""
+    with closing(apsw.Connection(str(play.runner.file), apsw.SQLITE_OPEN_READONLY)) as connection:
+        rows = connection.execute(
+            "SELECT id, channel_type, platform_id, thread_id, content FROM messages_out"
+        )
+        found = cast("list[tuple[str, str, str, str | None, str]]", rows.fetchall())
+    return [row for row in found if row[0] not in play.numbers.messages]
+
+
+async def runner_prunes(play: Play) -> None:
+    """What is older than any age goes, if the host is done with it."""
+    age_s = play.random.choice(AGES_S) or AGELESS
+    await play.commit(play.runner, lambda: play.runner.prune(age_s))
+    play.numbers.check(pruned=True)
+    if (
+        play.foreign
+    ):  # no mark of ours is above its numbers: the turn after the pruning reads that of the host
+        await play.read_floor()
+
+
+async def runner_reopens(play: Play) -> None:
+    await play.rise(play.runner)
+    play.numbers.check()
+
+
+# -- another's -----------------------------------------------------------------
+
+
+async def foreign_runner_goes_on(play: Play) -> None:
+    """Odd and growing, but no mark is kept."""
+    await _foreign(play, play.numbers.outbound.next_above(play.numbers.floor) + 2 * play.random.randrange(3))
+
+
+async def foreign_runner_takes_even_numbers(play: Play) -> None:
+    """The host's parity, also numbers that the host has given or is about to give."""
+    even = play.random.choice(
+        [*play.numbers.inbound.given, play.numbers.inbound.next_above(play.numbers.seen)]
+    )
+    if even not in play.numbers.outbound.present:
+        await _foreign(play, even)
+
+
+async def foreign_runner_leaps(play: Play) -> None:
+    """Further than the host believes; to the edge of that, too."""
+    far = play.random.choice([PLAUSIBLE_LEAD - 1, PLAUSIBLE_LEAD, PLAUSIBLE_LEAD + 1, 1 << 24, 1 << 40])
+    await _foreign(play, play.numbers.inbound.mark + far)
+
+
+async def foreign_runner_writes_nonsense(play: Play) -> None:
+    """Numbers that are none."""
+    wrong = play.random.choice([None, 0, -7, 3.5, -8])
+    if wrong not in play.numbers.outbound.present:
+        await _foreign(play, wrong)
+
+
+async def _foreign(play: Play, seq: float | None) -> None:
+    play.foreign = True
+    id_ = play.new_id(FOREIGN + "row")
+    play.numbers.new(id_, CHATS[0])
+    with closing(apsw.Connection(str(play.runner.file))) as connection:
+        connection.execute("PRAGMA synchronous = OFF").fetchall()
+        connection.execute(
+            """
+            INSERT OR IGNORE INTO messages_out (id, seq, timestamp, kind, channel_type, platform_id, content)
+            VALUES (?, ?, ?, 'chat', 'tg', 'chat-1', '{"text": "x"}')
+            """,
+            (id_, seq, to_text(play.date.now())),
+        ).fetchall()
+    await runner_reopens(play)

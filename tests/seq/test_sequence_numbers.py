@@ -1,0 +1,69 @@
+"""Sequence numbers and what they stand for, in any order of anything that can happen (contract 4).
+
+Seeded random steps and not hypothesis: marks, pruning and kills meet only in long runs on real files, and a
+failure names its seed and all the steps that led to it.
+"""
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+import pytest
+
+from nanoclaw.testing.places import temporary_home
+from tests.runner.world import virtually
+from tests.seq import accidents, another_build, host_steps, runner_steps
+from tests.seq.play import Play, Step
+
+ORDINARY: Mapping[Step, int] = {
+    host_steps.host_hears: 8,
+    host_steps.host_schedules: 2,
+    host_steps.host_looks: 10,
+    host_steps.host_delivers: 10,
+    host_steps.host_settles: 5,
+    host_steps.host_prunes: 4,
+    host_steps.host_reopens: 1,
+    runner_steps.runner_begins_a_turn: 3,
+    runner_steps.runner_sends: 8,
+    runner_steps.runner_edits: 3,
+    runner_steps.runner_reacts: 3,
+    runner_steps.runner_prunes: 4,
+    runner_steps.runner_reopens: 1,
+    accidents.time_passes: 5,
+    accidents.host_dies_in_the_middle_of_a_commit: 1,
+    accidents.runner_dies_in_the_middle_of_a_commit: 1,
+    accidents.outbound_is_lost: 1,
+}
+FOREIGN: Mapping[Step, int] = {
+    runner_steps.foreign_runner_goes_on: 4,
+    runner_steps.foreign_runner_takes_even_numbers: 3,
+    runner_steps.foreign_runner_leaps: 2,
+    runner_steps.foreign_runner_writes_nonsense: 2,
+    accidents.outbound_is_lost: 3,
+}
+STEPS = 120
+
+
+def play(
+    seed: int, weights: Mapping[Step, int], begin: Callable[[Play], None] = lambda _: None, steps: int = STEPS
+) -> None:
+    random = Random(seed)
+    chosen = random.choices(list(weights), list(weights.values()), k=steps)
+    with temporary_home() as home:
+        session = Play(home / "session", random)
+        begin(session)
+        virtually(session.run, chosen)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_numbers_grow_and_stand_for_their_messages(seed: int) -> None:
+    play(seed, ORDINARY)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_a_foreign_runner_does_the_numbers_of_ours_keep_the_rules(seed: int) -> None:
+    play(seed, {**ORDINARY, **FOREIGN})
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_numbers_go_on_above_those_of_another_build(seed: int) -> None:
+    play(seed, ORDINARY, another_build.leave_files, steps=40)
