@@ -143,7 +143,8 @@ class Reconciler:
         with self.under_way():
             self.keeper.watch(claims=bool(self.pending.claimed), tool_timeout_s=self._tool_timeout_s)
             self._watch_claiming()
-            if await self._looked() and self.keeper.state == "dead":
+            dead = self.keeper.state == "dead"  # before the look: a runner may answer, and die, during it
+            if await self._looked() and dead:
                 await self._settle_death()
             self.carry_on()
             if self.keeper.state == "absent" and self.deliverer.queue.in_flight is None:
