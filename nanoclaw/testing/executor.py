@@ -47,10 +47,31 @@ class InlineExecutor:
         """By directory, as text: paths are slow to compare."""
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
-        """Run `call` here; its lane, of the host or of the runner, makes no difference."""
+        """Run `call` here; its lane, of the host or of the runner, makes no difference.
+
+        Raises:
+            Standstill: virtual time does not pass any more.
+        """
         del lane
-        await (trio.lowlevel.checkpoint() if self.pause is None else trio.sleep(self.pause()))
+        if self.pause is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.sleep(self.pause())
+        self._count(trio.current_time())
         return call()
+
+    def _count(self, now: float) -> None:
+        self._calls = self._calls + 1 if now == self._moment else 0
+        self._moment = now
+        if self._calls > STANDSTILL:
+            self.standstill = Standstill(f"{STANDSTILL:,} calls of the store, and it is still {now!r} s")
+            self._calls = 0
+            raise self.standstill
+
+    def check(self) -> None:
+        """Raise `Standstill` where there was one."""
+        if self.standstill is not None:
+            raise self.standstill
 
     def before_commit(self, path: Path) -> None:
         """Give the hook its chance to kill before the commit."""

@@ -80,7 +80,7 @@ class SimulatedStage:
 
     def _note(self, path: Path, when: When, n: int) -> None:
         if when == "after":
-            self.timeline.add("commit", n, path.relative_to(self.home))
+            self.timeline.add("commit", n, str(path).removeprefix(f"{self.home}/"))
         for hook in tuple(self.hooks):
             hook(path, when, n)
 

@@ -117,6 +117,7 @@ class World:
         stack.callback(self.guards.check)
         stack.enter_context(self.guards.up())
         stage = SimulatedStage(self.home, self.random, self.timeline, self.providers, self.commit_hooks)
+        stack.callback(stage.executor.check)
         if self.outliving:
             await stack.enter_async_context(stage.runtime.outliving())
         return stage

@@ -19,17 +19,33 @@ def test_the_first_test_of_the_page_passes_with_the_plugin_switched_on_as_it_say
     (tmp_path / "test_first.py").write_text(first, "utf-8")
     (tmp_path / "conftest.py").write_text(conftest, "utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n", "utf-8")
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_first.py"],
+    run = run_pytest(tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "1 passed" in run.stdout
+
+
+@pytest.mark.slow
+def test_the_report_of_a_failed_test_shows_what_happened_in_its_world(tmp_path: Path) -> None:
+    first, conftest, *_ = PYTHON
+    (tmp_path / "test_first.py").write_text(f"{first}    assert chat is None\n", "utf-8")
+    (tmp_path / "conftest.py").write_text(conftest, "utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n", "utf-8")
+    run = run_pytest(tmp_path, "--world-seed=7")
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert re.search(r"the timeline \(the last \d+ of \d+ lines, seed 7\)", run.stdout)
+    assert re.search(r"delivered +ann +message +fake-1 +'echo: hello'", run.stdout)
+
+
+def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "test_first.py"],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'container'}"},
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         encoding="utf-8",
         timeout=120,
         check=False,
     )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "1 passed" in run.stdout
 
 
 def test_the_brains_of_the_page_are_python() -> None:

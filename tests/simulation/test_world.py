@@ -1,6 +1,7 @@
 """What a world offers: who is in it, what is said, lives and deaths, and how its failures read."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from agent_runner.records import Turn
 from nanoclaw.testing.brains import Script, calls, fails, says, script, thinks
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.errors import ExpectationFailed, WorldError
-from nanoclaw.testing.executor import When
+from nanoclaw.testing.executor import Standstill, When
+from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
 
 
@@ -287,6 +289,26 @@ def test_a_world_without_virtual_time_says_what_to_do() -> None:
 
     trio.run(main, None)
     trio.run(main, None, clock=MockClock())
+
+
+async def run_in_circles(world: World) -> None:
+    async with world.life():
+        while True:
+            await world.executor.run(lambda: None)
+
+
+def test_who_goes_round_without_waiting_is_stopped() -> None:
+    with pytest.raises(Standstill, match=r"100,000 calls of the store, and it is still 0\.0 s"):
+        simulate(run_in_circles, seed=1)
+
+
+def test_what_a_standstill_stopped_fails_its_world_also_where_it_is_swallowed() -> None:
+    async def scenario(world: World) -> None:
+        with suppress(Standstill):
+            await run_in_circles(world)
+
+    with pytest.raises(Standstill):
+        simulate(scenario, seed=1)
 
 
 # -- real time ------------------------------------------------------------------------
