@@ -185,6 +185,9 @@ async def test_a_host_that_is_killed_at_a_commit_answers_in_its_next_life(
         nursery.start_soon(ann.says, "second")
         await world.sleep(30)
         await world.kill_host()  # where it still lives
+        [_, after] = world.timeline.text().split("host killed")
+        assert "v2.db" not in after
+        assert "inbound.db" not in after  # a runner may end the commit at which its host died
         await world.start()
     await chat.expect("echo: second")
     await world.sleep(minutes=10)
@@ -224,8 +227,8 @@ async def test_a_killed_host_is_heard_no_more(world: World) -> None:
     await ann.says("a")
     world.channel.fail("hang")
     await world.sleep(10)
-    await world.kill_host()
-    world.channel.heal()
+    world.kill_host_now()
+    world.channel.heal()  # what was under way would arrive now
     await chat.expect_nothing(within=60)
     await world.start()
     await chat.expect("one")
