@@ -83,10 +83,10 @@ async def host_looks(play: Play) -> None:
     if not settlement:
         assert seen == play.numbers.seen, f"{seen} was not seen"
         return
-    if await play.commit(play.host, lambda: play.host.settle(settlement)):
+    done = await play.commit(play.host, lambda: play.host.settle(settlement))
+    if done:
         play.numbers.seen = seen
-        play.numbers.check(into=None if settlement.actions else ())
-    play.numbers.check()
+    play.numbers.check(into=None if done and settlement.actions else ())
     assert play.host.peek(deliveries.seen) == play.numbers.seen
 
 
@@ -147,6 +147,15 @@ async def host_prunes(play: Play) -> None:
     """What is older than any age goes, in the contract's order."""
     age_s = play.random.choice(AGES_S) or AGELESS
     await play.commit(play.host, lambda: play.host.prune(age_s))
+    play.numbers.check(pruned=True)
+
+
+async def host_forgets(play: Play) -> None:
+    """All messages are answered, and old: hardly a row is left that shows what was given."""
+    open_ = [message for message in play.host.peek(messages_in.open_messages) if not message.task]
+    await play.host.settle(Settlement([Completed(message) for message in open_]))
+    play.date.pass_(1)
+    await play.host.prune(AGELESS)
     play.numbers.check(pruned=True)
 
 

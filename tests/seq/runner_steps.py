@@ -11,6 +11,8 @@ from agent_runner.errors import ToolError
 from agent_runner.records import Address, Draft
 from agent_runner.tools import add_reaction, edit_message
 from agent_runner.tools.base import Tool
+from nanoclaw.records import Receipt
+from nanoclaw.store import deliveries
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
 from nanoclaw.store.times import to_text
 from tests.seq.host_steps import AGELESS, AGES_S, CHATS
@@ -101,6 +103,26 @@ async def runner_prunes(play: Play) -> None:
     if (
         play.foreign
     ):  # no mark of ours is above its numbers: the turn after the pruning reads that of the host
+        await play.read_floor()
+
+
+async def runner_forgets(play: Play) -> None:
+    """All that the host has seen is delivered, and old."""
+    for entry in play.host.peek(deliveries.open_entries):
+        known_as = f"sent-{entry.message_out_id}"
+        await play.host.writer.run(
+            deliveries.deliver, entry.message_out_id, Receipt(known_as), play.date.now()
+        )
+        play.numbers.outcomes[entry.message_out_id] = known_as
+    play.date.pass_(1)
+    await play.runner.prune(AGELESS)
+    play.numbers.check(pruned=True)
+    await _look_again_if_foreign(play)
+
+
+async def _look_again_if_foreign(play: Play) -> None:
+    """No mark of ours is above another's numbers: a turn after the pruning knows of them from the host."""
+    if play.foreign:
         await play.read_floor()
 
 
