@@ -1,5 +1,6 @@
 """The handle by which everyone else reaches an actor."""
 
+from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
 from trio.lowlevel import (
@@ -77,6 +78,10 @@ class Ref(Generic[A_co]):
         """
         self._mailbox.signal(message)
 
+    def heard_by(self, listener: Callable[[object], None]) -> "Ref[A_co]":
+        """The same address for others to use: `listener` is called with each message they ask or cast."""
+        return _HeardRef(self, listener)
+
     async def wait_started(self) -> None:
         """Wait until an incarnation is up; at once, if one is.
 
@@ -91,3 +96,21 @@ class Ref(Generic[A_co]):
     async def wait_stopped(self) -> Exit:
         """Wait until the actor retired, was stopped or given up; of a burial, even if it will be retried."""
         return await self._life.gone.get()
+
+
+class _HeardRef(Ref[A_co]):
+    """An address somebody listens at. Signals carry nothing, so they pass by."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, ref: Ref[A_co], listener: Callable[[object], None]) -> None:
+        super().__init__(ref.name, ref._mailbox, ref._life)  # noqa: SLF001 -- of its own kind
+        self._listener = listener
+
+    async def ask(self, message: Message[A_co, R]) -> R:
+        self._listener(message)
+        return await super().ask(message)
+
+    async def cast(self, message: Message[A_co, object]) -> None:
+        self._listener(message)
+        await super().cast(message)

@@ -17,7 +17,7 @@ from random import Random
 
 import structlog
 import trio
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from actors import (
     ActorError,
@@ -38,11 +38,13 @@ from nanoclaw.containers import Runtime, StartFailed
 from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.control import Control, open_control
 from nanoclaw.overview import Overview
+from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
+    Nobody,
     Presences,
     Services,
     Sessions,
@@ -120,10 +122,12 @@ async def open_host(
     channels: Sequence[Channel] = (),
     seams: Seams | None = None,
     control: Control | None = None,
+    record: Record | None = None,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open; several may run in one process, on data of their own.
 
-    With `control` it listens on its control socket, which offers that; `nanoclaw run` does so.
+    With `control` it listens on its control socket, which offers that; `nanoclaw run` does so. With `record`
+    what comes in is recorded, for `nanoclaw replay`.
 
     Raises:
         HostFailed: it cannot start, or a part that everything needs has given up; one exception, no group.
@@ -133,13 +137,16 @@ async def open_host(
     by_type = _by_type(channels)
     raised: BaseException | None = None
     try:
-        async with _tree(config, by_type, seams, control) as host:
+        async with (
+            _recording(record, config, channels, seams) as recorder,
+            _tree(config, by_type, seams, control, recorder) as host,
+        ):
             try:
                 yield host
             except BaseException as error:
                 raised = error
                 raise
-    except (ActorError, StoreError, OSError) as error:
+    except (ActorError, StoreError, RecordingRefused, OSError) as error:
         if error is raised:
             raise
         raise HostFailed(_reason(error)) from error
@@ -154,6 +161,30 @@ def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
     return by_type
 
 
+@asynccontextmanager
+async def _recording(
+    record: Record | None, config: Config, channels: Sequence[Channel], seams: Seams
+) -> AsyncIterator[Recorder | None]:
+    """What records the host, if it is to be recorded; closed when the host is gone."""
+    if record is None:
+        yield None
+        return
+    recorder = await Recorder.begin(record, config, channels, seams.executor, seams.clock)
+    try:
+        yield recorder
+    finally:
+        await recorder.end(config.data, seams.executor)
+
+
+def _recorded(recorder: Recorder, seams: Seams, config: Config) -> Seams:
+    return evolve(
+        seams,
+        clock=recorder.taped_clock(),
+        random=recorder.random(seams.random),
+        runtime=recorder.runtime(seams.runtime or _runtime(config)),
+    )
+
+
 def _reason(error: BaseException) -> str:
     """The words of the innermost cause: the actors' own only say who."""
     while isinstance(error, ActorError) and error.__cause__ is not None:
@@ -163,8 +194,14 @@ def _reason(error: BaseException) -> str:
 
 @asynccontextmanager
 async def _tree(
-    config: Config, channels: Mapping[str, Channel], seams: Seams, control: Control | None
+    config: Config,
+    channels: Mapping[str, Channel],
+    seams: Seams,
+    control: Control | None,
+    recorder: Recorder | None,
 ) -> AsyncIterator[Host]:
+    if recorder is not None:
+        seams, channels = _recorded(recorder, seams, config), recorder.channels(channels)
     supervision = Supervision(seams.random)
     async with AsyncExitStack() as stack:
         wakeups = stack.enter_context(seams.wakeups())
@@ -175,6 +212,9 @@ async def _tree(
         )
         await registry.wait_started()
         central = await stack.enter_async_context(open_reader(config.data / "v2.db", seams.executor))
+        if recorder is not None:
+            await recorder.keep_state(config, central, seams.executor)
+            root.start("recording", _background(recorder.tape.run))
         senders = await stack.enter_async_context(open_senders(channels, supervision, under=root))
         root.start("wakeups", _background(wakeups.run))
         # What follows the central database looks at all it has; after a jump that is what is wanted.
@@ -193,6 +233,7 @@ async def _tree(
             runtime=seams.runtime or _runtime(config),
             wakeups=wakeups,
             presences=presences,
+            onlooker=Nobody() if recorder is None else recorder.onlooker(),
         )
         living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
         # Under a supervisor of its own, which leaves before what it uses.
@@ -210,9 +251,26 @@ async def _tree(
             )
         _log.info("host.ready", data=str(config.data), runtime=services.runtime.name)
         try:
-            yield Host(config, router, living, registry, central, root)
+            yield _host(config, router, living, registry, central, root, recorder)
         finally:
             _log.info("host.stopping")
+            if recorder is not None:
+                recorder.stopping()
+
+
+def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
+    config: Config,
+    intake: Intake,
+    sessions: Sessions,
+    registry: Ref[Registry],
+    central: Reader,
+    root: Supervisor,
+    recorder: Recorder | None,
+) -> Host:
+    """What embedders get; what they say to it comes in as well."""
+    if recorder is not None:
+        intake, registry = recorder.intake(intake), recorder.registry(registry)
+    return Host(config, intake, sessions, registry, central, root)
 
 
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))

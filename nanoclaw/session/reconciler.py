@@ -6,7 +6,7 @@ so an unreadable one never delays a message that comes in.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from math import inf
 
@@ -247,6 +247,7 @@ class Reconciler:
     async def _take(self, seen: Look) -> None:
         """Judge what was seen, commit the judgement with the attempt that starts, then act on it."""
         now = self.services.clock.now()
+        self.services.onlooker.looked(self.session_id, seen, now)
         before = set(self.pending.claimed)
         verdicts = self.pending.judge(seen.acks, now)
         doubts = self.deliverer.reread(seen, now)
@@ -263,7 +264,7 @@ class Reconciler:
             claimed=frozenset(self.pending.claimed),
             begun=self.deliverer.take(now),
         )
-        await self._commit(settlement)
+        await self._commit(settlement, now)
         for claimed in [id_ for id_ in self.pending.claimed if id_ not in before]:
             self.deliverer.show_typing(self.pending.messages[claimed].address)
 
@@ -280,10 +281,11 @@ class Reconciler:
         self._lead = now
         return any(message.task for message in self.pending.messages.values())
 
-    async def _commit(self, settlement: Settlement) -> None:
+    async def _commit(self, settlement: Settlement, now: datetime | None = None) -> None:
+        """Commit it, as judged `now`, and act on it."""
         if not settlement:
             return
-        now, zone = self.services.clock.now(), self.services.config.timezone
+        now, zone = now or self.services.clock.now(), self.services.config.timezone
         settled = await self.inbound.run(record.settle, settlement, now, zone)
         self.pending.apply(settlement.verdicts)
         self.pending.remove(settled.closed)
@@ -300,12 +302,11 @@ class Reconciler:
 
     async def _settle_death(self) -> None:
         """The runner is gone and its last acks are judged: what it left unfinished costs a try."""
-        death = self.keeper.death
+        death, idle = self.keeper.death, not self.pending.own_claims()
         if death is not None and not self.keeper.asked_to_go():
             reason = death.reason.partition("\n")[0]
             verdicts = self.pending.judge_death(reason, self.services.clock.now())
             await self._commit(Settlement(verdicts))
-        idle = not self.pending.claimed
         self.pending.claimed.clear()
         self.keeper.settled(useful=self._useful)
         self._useful = False
@@ -323,6 +324,7 @@ class Reconciler:
     def _quarantine(self, error: StoreError) -> None:
         """A file that cannot be trusted costs its session, not the host: nothing more is read or started."""
         self.quarantined = str(error)
+        self.services.onlooker.quarantined(self.session_id, str(error))
         self.keeper.stop("quarantine")
         _log.error("session.quarantined", reason=str(error))
 
@@ -338,6 +340,7 @@ class Reconciler:
             self.wake()
         if keeper.state == "absent" and self._wanted() and keeper.may_start():
             self._active_at = trio.current_time()
+            self.pending.begin_runner()
             keeper.start(self.wake)
         elif keeper.state == "running" and self._idle_s() >= self.services.config.runner_idle_s:
             keeper.stop("idle")

@@ -1,6 +1,8 @@
 """What every session actor is given: the parts of the host below it, and who it is."""
 
+from datetime import datetime
 from random import Random
+from typing import Protocol
 
 from attrs import frozen
 
@@ -13,7 +15,31 @@ from nanoclaw.registry import Changes, Registry
 from nanoclaw.seams import Clock
 from nanoclaw.session.presence import Presences
 from nanoclaw.store import Executor, Reader
+from nanoclaw.store.outbound import Look
 from nanoclaw.wakeups import Wakeups
+
+
+class Onlooker(Protocol):
+    """Told of what runners say, before their sessions act upon it: recordings look on."""
+
+    def looked(self, session_id: str, look: Look, now: datetime, /) -> None:
+        """A session has looked at its `outbound.db`; `now` is the date at which it judges what it saw."""
+        ...
+
+    def quarantined(self, session_id: str, reason: str, /) -> None:
+        """It will not read that file any more."""
+        ...
+
+
+@frozen
+class Nobody:
+    """Looks on at nothing."""
+
+    def looked(self, _session_id: str, _look: Look, _now: datetime, /) -> None:
+        """Nothing."""
+
+    def quarantined(self, _session_id: str, _reason: str, /) -> None:
+        """Nothing."""
 
 
 @frozen
@@ -31,6 +57,7 @@ class Services:
     runtime: Runtime
     wakeups: Wakeups
     presences: Presences
+    onlooker: Onlooker = Nobody()
 
 
 @frozen

@@ -1,0 +1,209 @@
+"""Channels, and the intake, with a tape beside them."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Self, cast
+
+import trio
+from attrs import asdict, evolve, frozen
+
+from nanoclaw.channels.protocol import (
+    Channel,
+    ChannelUnavailable,
+    DeliveryRejected,
+    Finder,
+    Outcome,
+    Repeat,
+    Sender,
+)
+from nanoclaw.recording.notes import (
+    Answer,
+    Answered,
+    Asked,
+    Confirmed,
+    Connected,
+    Disconnected,
+    FileMark,
+    NotConfirmed,
+    Offered,
+    ReceiverEnded,
+)
+from nanoclaw.recording.tape import Tape
+from nanoclaw.records import Address, Attachment, InboundEvent, Intake, NotAccepted, Outgoing, Receipt, Routed
+
+
+@frozen
+class TapedIntake:
+    """Notes what is offered, and what becomes of it."""
+
+    intake: Intake
+    tape: Tape
+    channel: str | None = None
+
+    async def offer(self, event: InboundEvent) -> Routed:
+        """The intake's."""
+        n = next(self.tape.numbers)
+        self.tape.note(Offered(n, self.channel, _without_files(event)))
+        try:
+            routed = await self.intake.offer(event)
+        except NotAccepted as error:
+            self.tape.note(NotConfirmed(n, str(error)))
+            raise
+        except BaseException as error:
+            self.tape.note(NotConfirmed(n, f"cut off: {type(error).__name__}"))
+            raise
+        self.tape.note(Confirmed(n, routed))
+        return routed
+
+
+def _without_files(event: InboundEvent) -> InboundEvent:
+    """The same with as much of nothing in its files."""
+    message = event.message
+    attachments = tuple(map(_blank, message.attachments))
+    return evolve(event, message=evolve(message, attachments=attachments))
+
+
+def _blank(attachment: Attachment) -> Attachment:
+    return attachment if attachment.data is None else evolve(attachment, data="A" * len(attachment.data))
+
+
+@frozen
+class TapedChannel:
+    """Notes what a channel brings, is asked and answers."""
+
+    channel: Channel
+    tape: Tape
+
+    @property
+    def channel_type(self) -> str:
+        """The channel's."""
+        return self.channel.channel_type
+
+    @property
+    def repeat(self) -> Repeat:
+        """The channel's."""
+        return self.channel.repeat
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        """The channel's."""
+        connected = False
+        try:
+            async with self.channel.sender() as sender:
+                connected = True
+                self.tape.note(Connected(self.channel_type))
+                kind = TapedFinder if isinstance(sender, Finder) else TapedSender
+                yield kind(sender, self.channel_type, self.tape)
+        except Exception as error:
+            made = Disconnected if connected else Connected
+            self.tape.note(made(self.channel_type, _words(error)))
+            raise
+
+    async def receive(self, intake: Intake) -> None:
+        """The channel's."""
+        try:
+            await self.channel.receive(TapedIntake(intake, self.tape, self.channel_type))
+        except Exception as error:
+            self.tape.note(ReceiverEnded(self.channel_type, _words(error)))
+            raise
+        self.tape.note(ReceiverEnded(self.channel_type, None))
+
+
+def _words(error: BaseException) -> str:
+    """Of an error, or of the first one of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+@frozen
+class TapedSender:
+    """Notes what it is asked and answers; hints pass by."""
+
+    sender: Sender
+    channel: str
+    tape: Tape
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """The sender's."""
+        with self._asking(outgoing, lookup=False) as answer:
+            receipt = await self.sender.deliver(outgoing)
+            answer.receipt(receipt)
+            return receipt
+
+    async def typing(self, address: Address) -> None:
+        """The sender's."""
+        await self.sender.typing(address)
+
+    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
+        """The sender's."""
+        await self.sender.settled(address, platform_message_id, outcome)
+
+    def _asking(self, outgoing: Outgoing, *, lookup: bool) -> "_Answering":
+        n = next(self.tape.numbers)
+        self.tape.note(asked(n, self.channel, outgoing, lookup=lookup))
+        return _Answering(n, self.tape, trio.current_time())
+
+
+@frozen
+class TapedFinder(TapedSender):
+    """The same, of a network that can be asked for a message."""
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        """The sender's."""
+        with self._asking(outgoing, lookup=True) as answer:
+            receipt = await cast("Finder", self.sender).find(outgoing)
+            answer.receipt(receipt)
+            return receipt
+
+
+@frozen
+class _Answering:
+    """While open, a channel is asked; what it says is noted."""
+
+    n: int
+    tape: Tape
+    since: float
+
+    def receipt(self, receipt: Receipt | None) -> None:
+        id_ = None if receipt is None else receipt.platform_message_id
+        answer: Answer = "nothing" if receipt is None else "receipt"
+        self.tape.note(Answered(self.n, answer, self._took(), platform_message_id=id_))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            self.tape.note(self._failed(error))
+
+    def _failed(self, error: BaseException) -> Answered:
+        match error:
+            case DeliveryRejected():
+                return Answered(self.n, "rejected", self._took(), reason=str(error))
+            case ChannelUnavailable():
+                return Answered(
+                    self.n, "unavailable", self._took(), reason=str(error), retry_after=error.retry_after
+                )
+            case Exception():
+                return Answered(self.n, "broke", self._took(), reason=_words(error))
+            case _:
+                return Answered(self.n, "given up", self._took())
+
+    def _took(self) -> float:
+        return round(trio.current_time() - self.since, 6)
+
+
+def asked(n: int, channel: str, outgoing: Outgoing, *, lookup: bool = False) -> Asked:
+    """The note of a message that is to be delivered, or looked for."""
+    content: Mapping[str, object] = {
+        "is": type(outgoing.content).__name__,
+        **{name: _plain(value) for name, value in asdict(outgoing.content).items()},
+    }
+    files = tuple(FileMark(file.name, len(file.data)) for file in outgoing.files)
+    where, reply_to = outgoing.address, outgoing.in_reply_to
+    return Asked(n, channel, outgoing.message_out_id, where, content, reply_to, files, lookup)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

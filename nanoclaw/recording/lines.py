@@ -1,0 +1,113 @@
+"""Notes as lines of JSON, and back."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import get_args
+
+import cattrs
+from attrs import frozen
+
+from nanoclaw.recording.notes import FORMAT, Began, Note
+
+FILE = "recording.jsonl"
+STATE = "data"
+"""The folder of a recording that holds the copy of the data directory."""
+
+_KINDS: dict[str, type[Note]] = {kind.__name__: kind for kind in get_args(Note)}
+JSON = cattrs.Converter()
+JSON.register_unstructure_hook(datetime, datetime.isoformat)
+JSON.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+
+
+class BadRecording(Exception):
+    """A recording that cannot be read; the text says what and where."""
+
+
+@frozen
+class Taken:
+    """A note, and when it was taken: seconds since the recording began."""
+
+    at: float
+    note: Note
+
+
+@frozen
+class Recording:
+    """All of a recording. `torn`: its last line was cut off, by a kill or a full disk."""
+
+    folder: Path
+    began: Began
+    notes: tuple[Taken, ...]
+    torn: bool = False
+
+
+def dump(at: float, note: Note) -> str:
+    """A line, without its end."""
+    line = {"at": round(at, 6), "note": type(note).__name__, **JSON.unstructure(note)}
+    return json.dumps(line, ensure_ascii=True)
+
+
+def load(line: str) -> Taken:
+    """The note of a line.
+
+    Raises:
+        ValueError: it is none; the text says why.
+    """
+    values = json.loads(line)
+    if not isinstance(values, dict) or not isinstance(values.get("note"), str):
+        raise ValueError("it is no note")  # noqa: TRY004 -- of the file, not of us
+    kind = _KINDS.get(values["note"])
+    if kind is None:
+        raise ValueError(f"there is no note {values['note']!r}")
+    try:
+        return Taken(float(values["at"]), JSON.structure(values, kind))
+    except (cattrs.BaseValidationError, KeyError, TypeError) as error:
+        raise ValueError("; ".join(_reasons(error))) from error
+
+
+def _reasons(error: Exception) -> list[str]:
+    return cattrs.transform_error(error) if isinstance(error, cattrs.BaseValidationError) else [repr(error)]
+
+
+def read(folder: Path) -> Recording:
+    """Read a recording; a last line that was cut off is left out.
+
+    Raises:
+        BadRecording: it is none, it is damaged, or a newer NanoClaw wrote it.
+    """
+    file = folder / FILE
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BadRecording(f"{file}: cannot be read: {error.strerror}; is {folder} a recording?") from error
+    whole, _, rest = raw.rpartition(b"\n")
+    notes = tuple(_notes(file, whole))
+    if not notes:
+        raise BadRecording(f"{file}: it is empty, or was cut off in its first line")
+    began = notes[0].note
+    if not isinstance(began, Began):
+        raise BadRecording(f"{file}, line 1: a recording begins with a note `Began`")
+    return Recording(folder, began, notes[1:], torn=bool(rest))
+
+
+def _notes(file: Path, whole: bytes) -> Iterator[Taken]:
+    for number, line in enumerate(whole.split(b"\n") if whole else (), 1):
+        try:
+            text = line.decode("utf-8")
+            if number == 1:
+                _check_format(file, text)
+            yield load(text)
+        except (ValueError, RecursionError) as error:
+            raise BadRecording(f"{file}, line {number}: it is damaged: {error}") from error
+
+
+def _check_format(file: Path, line: str) -> None:
+    values = json.loads(line)
+    found = values.get("format") if isinstance(values, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise BadRecording(
+            f"{file}: it has format {found}, written by NanoClaw {values.get('nanoclaw')}; this one reads up "
+            f"to {FORMAT}: replay it with the newer one"
+        )

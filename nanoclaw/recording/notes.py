@@ -1,0 +1,280 @@
+"""What a recording is made of: one note a line, each a frozen record with the moment at which it was taken.
+
+Version 1. Fields may be added with a default; whatever else changes raises `FORMAT`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from attrs import frozen
+
+from nanoclaw.channels.protocol import Repeat
+from nanoclaw.records import Address, InboundEvent, Routed
+from nanoclaw.store.outbound import Ack, BadRow, MessageOut
+
+FORMAT = 1
+
+
+@frozen
+class ChannelKind:
+    """A channel that the host had."""
+
+    channel_type: str
+    repeat: Repeat
+
+
+@frozen
+class Began:
+    """The first line. `date` is the date at moment 0; `config` has the keys of `KEPT`."""
+
+    format: int
+    nanoclaw: str
+    date: datetime
+    config: Mapping[str, object]
+    channels: tuple[ChannelKind, ...]
+    redacted: bool = False
+
+
+# -- channels ------------------------------------------------------------------
+
+
+@frozen
+class Offered:
+    """An event, offered by a channel; None: by the program in which the host is embedded."""
+
+    n: int
+    channel: str | None
+    event: InboundEvent
+
+
+@frozen
+class Confirmed:
+    """What became of an offered event."""
+
+    n: int
+    routed: Routed
+
+
+@frozen
+class NotConfirmed:
+    """An offer was refused, or cut off before its answer."""
+
+    n: int
+    reason: str
+
+
+@frozen
+class ReceiverEnded:
+    """The receiving half of a channel ended, or broke."""
+
+    channel: str
+    reason: str | None
+
+
+@frozen
+class Connected:
+    """The sending half of a channel was opened, or could not be."""
+
+    channel: str
+    failed: str | None = None
+
+
+@frozen
+class Disconnected:
+    """It broke."""
+
+    channel: str
+    reason: str
+
+
+@frozen
+class FileMark:
+    """A file of a message, without its content."""
+
+    name: str
+    size: int
+
+
+@frozen
+class Asked:
+    """A channel was asked to deliver a message, or to look for one that may have been sent before."""
+
+    n: int
+    channel: str
+    key: str
+    address: Address
+    content: Mapping[str, object]
+    in_reply_to: str | None = None
+    files: tuple[FileMark, ...] = ()
+    lookup: bool = False
+
+
+Answer = Literal["receipt", "nothing", "rejected", "unavailable", "broke", "given up"]
+"""`nothing`: it looked, and does not have it. `given up`: the host did not wait any longer."""
+
+
+@frozen
+class Answered:
+    """What the channel said, after `took_s`."""
+
+    n: int
+    answer: Answer
+    took_s: float
+    platform_message_id: str | None = None
+    reason: str = ""
+    retry_after: float | None = None
+
+
+# -- runners -------------------------------------------------------------------
+
+
+@frozen
+class RunnerAsked:
+    """The host wants a runner."""
+
+    n: int
+    session: str
+    provider: str
+
+
+@frozen
+class RunnerStarted:
+    """There it is."""
+
+    n: int
+
+
+@frozen
+class RunnerStopping:
+    """The host asks it to go; its heartbeat had been silent for so long."""
+
+    n: int
+    silent_s: float
+
+
+@frozen
+class RunnerEnded:
+    """It is gone."""
+
+    n: int
+    orderly: bool
+    reason: str
+
+
+@frozen
+class RunnerRefused:
+    """It could not be started."""
+
+    n: int
+    reason: str
+
+
+@frozen
+class Recovered:
+    """The runner was run to recover `outbound.db`; `failed` says why it could not."""
+
+    session: str
+    failed: str | None = None
+
+
+@frozen
+class Survivors:
+    """Whose runners outlived the last host; `failed` says why that is not known."""
+
+    sessions: tuple[str, ...] = ()
+    failed: str | None = None
+
+
+@frozen
+class Looked:
+    """What the host saw in a session's `outbound.db` for the first time, at the date `now`."""
+
+    session: str
+    now: datetime
+    rows: tuple[MessageOut, ...] = ()
+    bad: tuple[BadRow, ...] = ()
+    acks: tuple[Ack, ...] = ()
+    gone: tuple[str, ...] = ()
+    """Messages that were being worked on, and are neither so nor finished."""
+    tool_timeout_s: float = 0.0
+
+
+@frozen
+class Quarantined:
+    """The host refused to read a session's `outbound.db` any further."""
+
+    session: str
+    reason: str
+
+
+# -- everything else -----------------------------------------------------------
+
+
+@frozen
+class Jumped:
+    """The date jumped."""
+
+    by_s: float
+
+
+@frozen
+class Drew:
+    """The random part of an id."""
+
+    id: str
+
+
+@frozen
+class Told:
+    """The registry was told something from outside: by `host.admin`, or at the first run."""
+
+    message: str
+    fields: Mapping[str, object]
+
+
+@frozen
+class Stopping:
+    """The host begins to stop."""
+
+
+@frozen
+class Left:
+    """How the host left a session that it had dealt with: the status of each message and delivery."""
+
+    session: str
+    messages: Mapping[str, str]
+    deliveries: Mapping[str, str]
+
+
+@frozen
+class Ended:
+    """The last line of a host that was not killed."""
+
+
+Note = (
+    Began
+    | Offered
+    | Confirmed
+    | NotConfirmed
+    | ReceiverEnded
+    | Connected
+    | Disconnected
+    | Asked
+    | Answered
+    | RunnerAsked
+    | RunnerStarted
+    | RunnerStopping
+    | RunnerEnded
+    | RunnerRefused
+    | Recovered
+    | Survivors
+    | Looked
+    | Quarantined
+    | Jumped
+    | Drew
+    | Told
+    | Stopping
+    | Left
+    | Ended
+)

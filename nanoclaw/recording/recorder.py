@@ -1,0 +1,151 @@
+"""The recorder of one host: begins the recording, hands out seams with a tape beside them, and ends it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import trio
+from attrs import fields_dict, frozen
+
+from actors import Ref
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.config import Config
+from nanoclaw.containers import Runtime
+from nanoclaw.recording import redaction
+from nanoclaw.recording.channels import TapedChannel, TapedIntake
+from nanoclaw.recording.lines import STATE
+from nanoclaw.recording.notes import FORMAT, Began, ChannelKind, Ended, Left, Stopping
+from nanoclaw.recording.state import MAX_STATE, copy_state, left, sessions_of, size_of
+from nanoclaw.recording.tape import Tape
+from nanoclaw.recording.taps import TapedClock, TapedLooks, TapedRandom, TapedRuntime, TapedWords
+from nanoclaw.records import Intake
+from nanoclaw.registry import Registry
+from nanoclaw.seams import Clock
+from nanoclaw.store import Executor, Reader
+from nanoclaw.store.connections import make_private_dir
+from nanoclaw.version import installed_version
+
+LEFT_OUT = frozenset(
+    {"home", "data", "groups", "runtime", "log_level", "process_providers", "runner_command"}
+)
+"""Keys of the configuration that are not recorded: places, what may hold secrets, what a replay replaces."""
+KEPT = tuple(key for key in fields_dict(Config) if key not in LEFT_OUT)
+CLOSING_S = 10.0
+"""How long the end of a recording may hold up the end of its host."""
+
+
+class RecordingRefused(Exception):
+    """No recording can be made there; the text says why and what to do."""
+
+
+@frozen
+class Record:
+    """What `open_host` is given to record: a new or empty folder. `redacted`: without words."""
+
+    folder: Path
+    redacted: bool = False
+
+
+@frozen(eq=False)
+class Recorder:
+    """Records one life of a host."""
+
+    record: Record
+    tape: Tape
+    clock: Clock
+
+    @classmethod
+    async def begin(
+        cls, record: Record, config: Config, channels: Sequence[Channel], executor: Executor, clock: Clock
+    ) -> "Recorder":
+        """Begin a recording.
+
+        Raises:
+            RecordingRefused: there is something in the folder, or the home is too large.
+            OSError: it cannot be written.
+        """
+        await executor.run(partial(_prepare, record.folder, config.data))
+        tape = Tape(record.folder, executor, redaction.redacted if record.redacted else redaction.whole)
+        tape.note(
+            Began(
+                FORMAT,
+                installed_version(),
+                clock.now(),
+                {key: getattr(config, key) for key in KEPT},
+                tuple(ChannelKind(channel.channel_type, channel.repeat) for channel in channels),
+                record.redacted,
+            )
+        )
+        await tape.flush()
+        return cls(record, tape, clock)
+
+    async def keep_state(self, config: Config, central: Reader, executor: Executor) -> None:
+        """Copy the data as they are before the host does anything with them.
+
+        Raises:
+            OSError, StoreError: they cannot be copied.
+        """
+        into, redacted = self.record.folder / STATE, self.record.redacted
+        await copy_state(config.data, into, central, executor, redacted=redacted)
+
+    # -- the seams
+
+    def channels(self, channels: Mapping[str, Channel]) -> Mapping[str, Channel]:
+        """The same, with the tape beside them."""
+        return {name: TapedChannel(channel, self.tape) for name, channel in channels.items()}
+
+    def taped_clock(self) -> Clock:
+        """Likewise."""
+        return TapedClock(self.clock, self.tape)
+
+    def random(self, random: Random) -> Random:
+        """Likewise."""
+        return TapedRandom(random, self.tape)
+
+    def runtime(self, runtime: Runtime) -> Runtime:
+        """Likewise."""
+        return TapedRuntime(runtime, self.tape, self.clock)
+
+    def intake(self, intake: Intake) -> Intake:
+        """Likewise, for the program in which the host is embedded."""
+        return TapedIntake(intake, self.tape)
+
+    def registry(self, registry: Ref[Registry]) -> Ref[Registry]:
+        """Likewise."""
+        return registry.heard_by(TapedWords(self.tape))
+
+    def onlooker(self) -> TapedLooks:
+        """Who is told of what runners say."""
+        return TapedLooks(self.tape)
+
+    # -- its end
+
+    def stopping(self) -> None:
+        """The host begins to stop."""
+        self.tape.note(Stopping())
+
+    async def end(self, data: Path, executor: Executor) -> None:
+        """Note how the host left its sessions, and close; nobody writes them any more."""
+        with trio.move_on_after(CLOSING_S) as scope:
+            scope.shield = True
+            for note in await executor.run(partial(self._left, data)):
+                self.tape.note(note)
+            self.tape.note(Ended())
+            await self.tape.close()
+
+    def _left(self, data: Path) -> list[Left]:
+        dealt_with = [paths for paths in sessions_of(data) if paths.root.name in self.tape.sessions]
+        return [note for paths in dealt_with if (note := left(paths)) is not None]
+
+
+def _prepare(folder: Path, data: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RecordingRefused(f"{folder}: a recording wants a folder that is new or empty")
+    size = size_of(data)
+    if size > MAX_STATE:
+        raise RecordingRefused(
+            f"{data} has databases of {size / 1e6:,.0f} MB, which a recording would begin with a copy of; it "
+            f"takes up to {MAX_STATE / 1e6:,.0f} MB: record a home of its own, or prune (keep_messages_s)"
+        )
+    make_private_dir(folder)

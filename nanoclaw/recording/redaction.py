@@ -1,0 +1,117 @@
+"""Recordings without words: each text that people or agents wrote becomes as many `x`.
+
+Names, ids, addresses, reasons and schedules stay: they are what the host decides by. A trigger pattern finds
+nothing in such a text, so a replay may differ there.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import apsw
+from attrs import evolve
+
+from nanoclaw.recording.notes import Asked, Looked, Note, Offered
+from nanoclaw.store import Connection
+from nanoclaw.store.connections import open_writable
+
+WORDS = frozenset(
+    {"text", "markdown", "prompt", "script", "scriptOutput", "fallbackText", "title", "question", "formatted"}
+)
+"""The keys of contents (contract 5) under which words stand."""
+_COLUMNS = {
+    "messages_in": ("content",),
+    "messages_out": ("content",),
+    "session_state": ("value",),
+    "events": ("data",),
+    "parked_events": ("event",),
+    "pending_approvals": ("payload", "title", "options_json"),
+    "pending_questions": ("title", "options_json"),
+}
+_CONFINED = (
+    (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
+    (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+    (apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0),
+    (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0),
+)
+"""A copy of an agent's database may hold anything."""
+
+
+def whole(note: Note) -> Note:
+    """As it is: of a recording that contains all."""
+    return note
+
+
+def redacted(note: Note) -> Note:
+    """The same note without words."""
+    match note:
+        case Offered():
+            message = note.event.message
+            reply = message.reply_to and evolve(message.reply_to, text=crossed_out(message.reply_to.text))
+            shown = evolve(message, text=crossed_out(message.text), reply_to=reply)
+            return evolve(note, event=evolve(note.event, message=shown))
+        case Asked():
+            return evolve(note, content=_without(note.content))
+        case Looked():
+            return evolve(note, rows=tuple(evolve(r, content=without_words(r.content)) for r in note.rows))
+        case _:
+            return note
+
+
+def crossed_out(text: str) -> str:
+    """As many `x`."""
+    return "x" * len(text)
+
+
+def without_words(content: str) -> str:
+    """A content in JSON without its words; what is no JSON is all crossed out."""
+    try:
+        return json.dumps(_without(json.loads(content)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return crossed_out(content)
+
+
+def _without(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {
+                key: crossed_out(item) if key in WORDS and isinstance(item, str) else _without(item)
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return [_without(item) for item in value]
+        case _:
+            return value
+
+
+def cross_out_file(database: Path) -> None:
+    """Take the words out of a copy of a database; what was deleted from it before goes, too.
+
+    Raises:
+        apsw.Error: it cannot be read as one.
+    """
+    connection = open_writable(database)
+    try:
+        for option, value in _CONFINED:
+            connection.config(option, value)
+        connection.create_scalar_function("without_words", _text_without, 1, deterministic=True)
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+        for table, columns in _COLUMNS.items():
+            _cross_out(connection, table, columns)
+        connection.execute("VACUUM")
+    finally:
+        connection.close()
+
+
+def _text_without(*values: "apsw.SQLiteValue") -> str | None:
+    return without_words(values[0]) if isinstance(values[0], str) else None
+
+
+def _cross_out(connection: Connection, table: str, columns: tuple[str, ...]) -> None:
+    there = {row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    for column in columns:
+        if column in there:
+            connection.execute(
+                f"UPDATE {table} SET {column} = without_words({column}) WHERE {column} IS NOT NULL"  # noqa: S608 -- constants of this module
+            )

@@ -1,0 +1,216 @@
+"""The seams of a host with a tape beside them: the same, but what comes in is noted."""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.recording.lines import JSON
+from nanoclaw.recording.notes import (
+    Drew,
+    Jumped,
+    Looked,
+    Quarantined,
+    Recovered,
+    RunnerAsked,
+    RunnerEnded,
+    RunnerRefused,
+    RunnerStarted,
+    RunnerStopping,
+    Survivors,
+    Told,
+)
+from nanoclaw.recording.tape import Tape
+from nanoclaw.seams import ID_LENGTH, Clock, lead
+from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
+
+# -- clock and randomness ------------------------------------------------------
+
+
+@frozen
+class TapedClock:
+    """Notes the jumps."""
+
+    clock: Clock
+    tape: Tape
+
+    def now(self) -> datetime:
+        """The clock's."""
+        return self.clock.now()
+
+    async def jumped(self) -> None:
+        """The clock's."""
+        before = lead(self.clock)
+        await self.clock.jumped()
+        self.tape.note(Jumped(round(lead(self.clock) - before, 6)))
+
+
+class TapedRandom(Random):
+    """Notes the ids that are drawn; what only spreads waits is not worth a note."""
+
+    def __init__(self, random: Random, tape: Tape) -> None:
+        self._inner = random
+        self._tape = tape
+        super().__init__()
+
+    def seed(self, *_arguments: Any, **_named: Any) -> None:
+        """The inner one's is the one that counts."""
+
+    def random(self) -> float:
+        """The inner one's."""
+        return self._inner.random()
+
+    def getrandbits(self, k: int, /) -> int:
+        """The inner one's."""
+        return self._inner.getrandbits(k)
+
+    def choices(self, population: Any, *arguments: Any, k: int = 1, **named: Any) -> list[Any]:
+        """The inner one's; those of an id are noted."""
+        drawn = self._inner.choices(population, *arguments, k=k, **named)
+        if k == ID_LENGTH:
+            self._tape.note(Drew("".join(map(str, drawn))))
+        return drawn
+
+
+# -- runners -------------------------------------------------------------------
+
+
+@frozen
+class _TapedRunner:
+    runner: Runner
+    spec: RunnerSpec
+    n: int
+    tape: Tape
+    clock: Clock
+
+    def stop(self) -> None:
+        self.tape.note(RunnerStopping(self.n, self._silent_s()))
+        self.runner.stop()
+
+    def _silent_s(self) -> float:
+        try:
+            mtime = os.lstat(self.spec.paths.heartbeat).st_mtime
+        except OSError:
+            return 0.0
+        return round(max(0.0, self.clock.now().timestamp() - mtime), 3)
+
+
+@frozen
+class _Start:
+    """Passes on that a runner has started."""
+
+    status: "trio.TaskStatus[Runner]"
+    spec: RunnerSpec
+    n: int
+    tape: Tape
+    clock: Clock
+
+    def started(self, runner: Runner) -> None:
+        self.tape.note(RunnerStarted(self.n))
+        self.status.started(_TapedRunner(runner, self.spec, self.n, self.tape, self.clock))
+
+
+@frozen
+class TapedRuntime:
+    """Notes births and deaths."""
+
+    runtime: Runtime
+    tape: Tape
+    clock: Clock
+
+    @property
+    def name(self) -> str:
+        """The runtime's."""
+        return self.runtime.name
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        """The runtime's."""
+        n = next(self.tape.numbers)
+        self.tape.sessions.add(spec.session_id)
+        self.tape.note(RunnerAsked(n, spec.session_id, spec.provider))
+        status: Any = _Start(task_status, spec, n, self.tape, self.clock)
+        try:
+            death = await self.runtime.run(spec, task_status=status)
+        except StartFailed as error:
+            self.tape.note(RunnerRefused(n, str(error)))
+            raise
+        except BaseException as error:
+            self.tape.note(
+                RunnerEnded(n, orderly=True, reason=f"given up by the host: {type(error).__name__}")
+            )
+            raise
+        self.tape.note(RunnerEnded(n, death.orderly, death.reason))
+        return death
+
+    async def survivors(self) -> Sequence[str]:
+        """The runtime's."""
+        try:
+            found = await self.runtime.survivors()
+        except StartFailed as error:
+            self.tape.note(Survivors(failed=str(error)))
+            raise
+        self.tape.note(Survivors(tuple(found)))
+        return found
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        """The runtime's."""
+        try:
+            await self.runtime.recover(spec)
+        except StartFailed as error:
+            self.tape.note(Recovered(spec.session_id, str(error)))
+            raise
+        self.tape.note(Recovered(spec.session_id))
+
+
+# -- what runners say, and what is told from outside ------------------------------
+
+
+@define(eq=False)
+class _Seen:
+    acks: dict[str, Ack] = field(factory=dict)
+    tool_timeout_s: float = 0.0
+
+
+@define(eq=False)
+class TapedLooks:
+    """Notes what is new in each look. Implements `nanoclaw.session.Onlooker`."""
+
+    tape: Tape
+    _seen: dict[str, _Seen] = field(factory=dict)
+
+    def looked(self, session_id: str, look: Look, now: datetime) -> None:
+        """Note what was not there at the last look."""
+        before = self._seen.setdefault(session_id, _Seen())
+        acks = {ack.message_id: ack for ack in look.acks}
+        new = tuple(ack for ack in acks.values() if before.acks.get(ack.message_id) != ack)
+        gone = tuple(
+            id_ for id_, ack in before.acks.items() if ack.status == "processing" and id_ not in acks
+        )
+        if look.rows or new or gone or look.tool_timeout_s != before.tool_timeout_s:
+            rows = tuple(row for row in look.rows if isinstance(row, MessageOut))
+            bad = tuple(row for row in look.rows if isinstance(row, BadRow))
+            self.tape.note(Looked(session_id, now, rows, bad, new, gone, look.tool_timeout_s))
+        self.tape.sessions.add(session_id)
+        self._seen[session_id] = _Seen(acks, look.tool_timeout_s)
+
+    def quarantined(self, session_id: str, reason: str) -> None:
+        """Note it."""
+        self.tape.note(Quarantined(session_id, reason))
+
+
+@frozen
+class TapedWords:
+    """Notes what the registry is told from outside."""
+
+    tape: Tape
+
+    def __call__(self, message: object) -> None:
+        """Note it."""
+        self.tape.note(Told(type(message).__name__, JSON.unstructure(message)))
