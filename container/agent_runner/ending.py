@@ -85,10 +85,11 @@ def _outcome(session: Session, work: Work, result: Result) -> _Outcome:
 
 
 def _write_end(connection: Connection, work: Work, outcome: _Outcome, now: datetime) -> None:
+    # First, while all that the turn has sent is what it sent before its end.
+    outbound.give_back(connection, work.extras.left(outcome.consumed), work.turn.turn_id)
     for draft in outcome.drafts:
         outbound.send(connection, draft, work.sequence_floor)
     ack = Ack("completed", work.turn.turn_id)
-    outbound.give_back(connection, work.extras.left(outcome.consumed), work.turn.turn_id)
     outbound.acknowledge(connection, (*work.omitted, *work.extras.consumed(outcome.consumed)), now, ack)
     outbound.close(connection, work.claims, now, ack)
     for reply in outcome.homeless:

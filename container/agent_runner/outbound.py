@@ -14,6 +14,8 @@ from agent_runner.text import clip, dump, load
 from agent_runner.times import to_text
 
 FINAL = ("completed", "failed", "released")
+NO_ATTEMPT = -1
+"""In an ack that only says which turn had a message."""
 
 
 @frozen
@@ -103,14 +105,19 @@ def join(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id:
 
 
 def give_back(connection: Connection, claims: Iterable[Claim], turn_id: str) -> None:
-    """Undo `join`: as if the turn had never had them, so it costs no try."""
+    """Undo `join`, so it costs no try. Where the turn has sent something, their next turn is told of it.
+
+    Then the ack stays, of no attempt that the host knows; else it is as if the turn had never had them.
+    """
+    sent = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM messages_out WHERE turn_id = :turn_id)", {"turn_id": turn_id}
+    ).get
+    told = "UPDATE processing_ack SET status = 'released', attempt = :no_attempt"
+    change = told if sent else "DELETE FROM processing_ack"
     for each in claims:
         connection.execute(
-            """
-            DELETE FROM processing_ack
-            WHERE message_id = :id AND turn_id = :turn_id AND status = 'processing'
-            """,
-            {"id": each.id, "turn_id": turn_id},
+            f"{change} WHERE message_id = :id AND turn_id = :turn_id AND status = 'processing'",
+            {"id": each.id, "turn_id": turn_id, "no_attempt": NO_ATTEMPT},
         )
 
 

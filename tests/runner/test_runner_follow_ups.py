@@ -46,6 +46,19 @@ class Taker:
         return [[row.id for row in turn.messages] for turn in self.turns]
 
 
+@define(eq=False)
+class SendingTaker(Taker):
+    """Sends something for each follow-up."""
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        if self.turns:
+            return await super().run(turn, tools)
+        self.turns.append(turn)
+        [row] = await tools.follow_ups()
+        await tools.call("send_message", {"text": f"on {row.id}"})
+        return self.outcome(turn, [row])
+
+
 def answer_all(turn: Turn, rows: Sequence[Inbound]) -> Result:
     """A reply to each."""
     return Result(tuple(Reply(f"re {row.id}", row.id) for row in (*turn.messages, *rows) if row.trigger))
@@ -152,6 +165,20 @@ async def test_a_provider_error_releases_the_turn_s_own_messages_and_gives_the_o
         await world.until_acked(second)
     assert provider.heard == [[first], [second]]
     assert provider.turns[1].already_sent == ()
+
+
+async def test_what_was_sent_for_a_follow_up_is_told_to_its_next_turn_where_the_first_one_failed(
+    world: World,
+) -> None:
+    provider = SendingTaker(fail)
+    first = world.put(2)
+    async with world.running(provider):
+        await trio.sleep(1)
+        second = world.put(4)
+        await world.until_acked(second)
+    assert provider.heard == [[first], [second]]
+    assert [sent.content for sent in provider.turns[1].already_sent] == [{"text": f"on {second}"}]
+    assert world.acks()[second] == "completed"
 
 
 async def test_context_is_taken_and_known_as_context(world: World) -> None:
