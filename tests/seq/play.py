@@ -17,7 +17,7 @@ from tests.seq.sides import Date, Host, Runner
 from tests.store.openings import Killed
 
 Fate = Literal["lives", "before", "after"]
-FATES: Sequence[Fate] = ("lives", "lives", "lives", "before", "after")
+FATES: Sequence[Fate] = ("lives", "lives", "lives", "lives", "lives", "lives", "before", "after")
 """Whether a side survives a commit, or dies right before or right after it."""
 
 

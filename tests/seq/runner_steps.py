@@ -15,7 +15,7 @@ from nanoclaw.records import Receipt
 from nanoclaw.store import deliveries
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
 from nanoclaw.store.times import to_text
-from tests.seq.host_steps import AGELESS, AGES_S, CHATS
+from tests.seq.host_steps import AGELESS, AGES_S, CHATS, host_looks
 from tests.seq.model import FOREIGN
 from tests.seq.play import Play
 
@@ -107,7 +107,8 @@ async def runner_prunes(play: Play) -> None:
 
 
 async def runner_forgets(play: Play) -> None:
-    """All that the host has seen is delivered, and old."""
+    """All that was sent is seen, delivered and old: hardly a row is left that shows what was given."""
+    await host_looks(play)
     for entry in play.host.peek(deliveries.open_entries):
         known_as = f"sent-{entry.message_out_id}"
         await play.host.writer.run(
