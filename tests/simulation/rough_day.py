@@ -13,7 +13,7 @@ from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
 
 NAMES = ("ann", "bob", "club")
-MESSAGES = 5
+MESSAGES = 3
 CHANGES: dict[str, Any] = {"delivery_backoff_s": (1.0, 5.0, 20.0), "retry_base_s": 1.0}
 
 

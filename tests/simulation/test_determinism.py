@@ -37,7 +37,7 @@ def test_twenty_seeds_decide_across_processes_and_hash_seeds() -> None:
         )
 
     with start("1") as first, start("2") as second:
-        texts = [process.communicate(timeout=120)[0] for process in (first, second)]
+        texts = [process.communicate(timeout=600)[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0)
     assert texts[0] == texts[1]
     assert texts[0].count(b"host killed") == len(SEEDS)
