@@ -35,7 +35,13 @@ def run_command(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     _show_all_text()
     try:
-        return _run(options) if options.command == "run" else _ask(options)
+        match options.command:
+            case "run":
+                return _run(options)
+            case "simulate":
+                return _simulate(options)
+            case _:
+                return _ask(options)
     except (ConfigError, HostFailed, NoHost, RequestFailed) as error:
         print(f"nanoclaw: {error}", file=sys.stderr)
         return CANNOT_RUN
@@ -57,6 +63,12 @@ def _run(options: argparse.Namespace) -> int:
     configure_logging(config.log_level, ring=ring)
     prepare_home(config, write_config=options.config is None)
     return trio.run(run, config, ring, options.headless, at_prompt, options.drain)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from nanoclaw.cli.simulate import simulate  # noqa: PLC0415 -- no other command needs the simulation
+
+    return simulate(options)
 
 
 def _ask(options: argparse.Namespace) -> int:

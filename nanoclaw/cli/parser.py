@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from nanoclaw.cli.simulate_options import EPILOG, SIMULATE, add_simulate
 from nanoclaw.version import installed_version
 
 DRAIN_S, TIMEOUT_S = 30.0, 120.0
@@ -54,6 +55,11 @@ def parser() -> argparse.ArgumentParser:
         _add_places(asking)
         _add_json(asking)
     _add_logs(commands.add_parser("logs", help="its log", description=LOGS))
+    add_simulate(
+        commands.add_parser(
+            "simulate", help="days of random households in virtual time", description=SIMULATE, epilog=EPILOG
+        )
+    )
     return top
 
 

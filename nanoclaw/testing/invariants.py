@@ -8,7 +8,8 @@ only once everything is answered and settled.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import apsw
 from attrs import field, frozen
 
 from nanoclaw.records import Address, SessionPaths
+from nanoclaw.store import Connection
 from nanoclaw.store.connections import open_readonly
 
 BUSY_MS = 5000
+_kept: ContextVar[dict[Path, Connection] | None] = ContextVar("kept", default=None)
 
 
 @frozen
@@ -68,9 +71,32 @@ def rows(file: Path, sql: str, **values: Any) -> list[tuple[Any, ...]]:
     Raises:
         apsw.Error: it cannot be read.
     """
-    with closing(open_readonly(file)) as connection:
-        connection.set_busy_timeout(BUSY_MS)
+    kept = _kept.get()
+    if kept is not None:
+        if file not in kept:
+            kept[file] = _connect(file)
+        return kept[file].execute(sql, values).fetchall()
+    with closing(_connect(file)) as connection:
         return connection.execute(sql, values).fetchall()
+
+
+def _connect(file: Path) -> Connection:
+    connection = open_readonly(file)
+    connection.set_busy_timeout(BUSY_MS)
+    return connection
+
+
+@contextmanager
+def opened_once() -> Iterator[None]:
+    """While it is open, `rows` opens each file once. Nobody may replace a file meanwhile."""
+    kept = dict[Path, Connection]()
+    token = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        for connection in kept.values():
+            connection.close()
 
 
 # -- files ---------------------------------------------------------------------

@@ -1,0 +1,95 @@
+"""Damaged files of a world, with what they were before: somebody mends them later, from that."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+import apsw
+import trio
+from attrs import Factory, define
+
+from nanoclaw.host import HostFailed
+from nanoclaw.testing.world import World
+
+PAGE = 4096
+
+
+@define(eq=False)
+class Damage:
+    """The damage done to one world. Whoever starts its host has `hands` meanwhile."""
+
+    world: World
+    files: dict[Path, dict[Path, bytes]] = Factory(dict)
+    """By damaged database: what it and its journal were."""
+    hands: trio.Lock = Factory(trio.Lock)
+
+    def candidate(self, random: Random, side: Literal["inbound", "outbound"]) -> Path | None:
+        """A database of that side, of a session in which nothing is damaged."""
+        found = sorted((self.world.home / "data").glob(f"sessions/*/*/{side}/{side}.db"))
+        damaged = {path.parents[1] for path in self.files}
+        whole = [path for path in found if path.parents[1] not in damaged and path.stat().st_size > PAGE]
+        return random.choice(whole) if whole else None
+
+    async def do(self, random: Random, path: Path) -> None:
+        """Damage it. Its writer is killed first, so that what it was is all that it had written."""
+        async with self.hands:
+            if path.name == "inbound.db":
+                await self.world.kill_host()
+            else:
+                await self._without_runner(path)
+            journal = Path(f"{path}-journal")
+            self.files[path] = {file: file.read_bytes() for file in (path, journal) if file.exists()}
+            journal.unlink(missing_ok=True)
+            path.write_bytes(_damaged(random, self.files[path][path]))
+
+    async def mend(self) -> None:
+        """Put everything back as it was, with the host stopped."""
+        async with self.hands:
+            with suppress(HostFailed):
+                await self.world.stop()
+            for path, contents in self.files.items():
+                await self._without_runner(path)
+                Path(f"{path}-journal").unlink(missing_ok=True)
+                for file, content in contents.items():
+                    file.write_bytes(content)
+            self.files.clear()
+
+    async def _without_runner(self, path: Path) -> None:
+        session_id = path.parents[1].name
+        runner = self.world.runtime.runners.get(session_id)
+        if runner is not None:
+            runner.kill()
+            await runner.gone.wait()
+
+    def spoilt(self) -> frozenset[str]:
+        """The sessions in which something is damaged now."""
+        return frozenset(path.parents[1].name for path in self.files)
+
+
+def _damaged(random: Random, content: bytes) -> bytes:
+    match random.randrange(3):
+        case 0:
+            return content[: len(content) // 2]
+        case 1:
+            return random.randbytes(100) + content[100:]
+        case _:
+            return random.randbytes(len(content))
+
+
+def leave_hot_journal(path: Path, aside: Path) -> None:
+    """Make a database look as if its writer had died while it wrote pages; `aside` is a place for a copy."""
+    with suppress(apsw.Error):
+        shutil.copy(path, aside)
+        connection = apsw.Connection(str(aside))  # noqa: TID251 -- a copy, which nobody owns
+        try:
+            connection.execute("PRAGMA cache_size = 1").fetchall()
+            connection.execute("BEGIN IMMEDIATE")
+            for n in range(50):
+                connection.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (f"half-{n}", "x" * 3000))
+            shutil.copy(f"{aside}-journal", f"{path}-journal")
+            shutil.copy(aside, path)
+        finally:
+            connection.close(force=True)
+    aside.unlink(missing_ok=True)

@@ -1,0 +1,172 @@
+"""The brain of simulated households: it does what the words of a message say, and answers each one.
+
+`#12 send slow=20` is answered `re #12`, after `send_message` and 20 s. It remembers nothing: a turn that is told
+again does again what it was not told to have done.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+import trio
+from attrs import frozen
+
+from agent_runner.errors import ProviderError, ToolError
+from agent_runner.providers import Toolbox
+from agent_runner.providers.repeats import Repeats
+from agent_runner.records import Inbound, Reply, Result, Turn
+from nanoclaw.seams import Clock
+
+FILE = "notes.txt"
+"""In the workspace of every agent of a household."""
+SILENT_S = 4000.0
+DELIVERED_S = 3.0
+"""How long it waits for what it sent to arrive, before it edits that."""
+SPOKEN = ("chat", "task")
+
+
+@frozen
+class Errands:
+    """The brain. `clock` is the world's."""
+
+    clock: Callable[[], Clock]
+
+    async def __call__(self, turn: Turn, tools: Toolbox) -> Result:
+        """Take a turn."""
+        repeats = Repeats(list(turn.already_sent))
+        rows, replies = list(turn.messages), list[Reply]()
+        while rows:
+            row = rows.pop(0)
+            if row.kind in SPOKEN:
+                at_work = _AtWork(row, _words(row), tools, repeats, self.clock())
+                rows += await at_work.do()
+                replies.append(Reply(f"re {at_work.name}", row.id))
+        return Result(tuple(replies), tuple(row.id for row in turn.messages))
+
+
+def _words(row: Inbound) -> list[str]:
+    return str(row.content.get("text") or row.content.get("prompt") or "?").split()
+
+
+@frozen
+class _AtWork:
+    """One message's errands."""
+
+    row: Inbound
+    words: list[str]
+    tools: Toolbox
+    repeats: Repeats
+    clock: Clock
+
+    @property
+    def name(self) -> str:
+        return self.words[0]
+
+    async def do(self) -> list[Inbound]:
+        """Do them all; returns follow-ups, where it was told to wait for some."""
+        await trio.lowlevel.checkpoint()
+        taken = list[Inbound]()
+        for word in self.words[1:]:
+            verb, _, value = word.partition("=")
+            errand = _ERRANDS.get(verb)
+            if errand is not None:
+                taken += await errand(self, value) or ()
+        return taken
+
+    async def call(self, tool: str, **arguments: object) -> str:
+        """Call a tool, if that was not done before; what it refuses is an answer like another."""
+        if self.repeats.find(tool, arguments):
+            return ""
+        try:
+            return await self.tools.call(tool, arguments)
+        except ToolError as error:
+            return f"refused: {error}"
+
+    async def send(self, _value: str) -> None:
+        await self.call("send_message", text=f"{self.name} on it")
+
+    async def to(self, value: str) -> None:
+        await self.call("send_message", text=f"{self.name} says hello", to=value)
+
+    async def file(self, _value: str) -> None:
+        await self.call("send_file", path=FILE, text=f"{self.name} in a file")
+
+    async def edit(self, _value: str) -> None:
+        said = await self.call("send_message", text=f"{self.name} first")
+        await trio.sleep(DELIVERED_S)
+        if said.startswith("sent as message "):
+            await self.call("edit_message", message_id=int(said.split()[-1]), text=f"{self.name} second")
+
+    async def react(self, _value: str) -> None:
+        await self.call("add_reaction", message_id=self.row.seq, emoji="👍")
+
+    async def slow(self, value: str) -> None:
+        await trio.sleep(float(value))
+
+    async def silent(self, _value: str) -> None:
+        if not self.row.tries:
+            await trio.sleep(SILENT_S)
+
+    async def fail(self, value: str) -> None:
+        if self.row.tries < int(value):
+            raise ProviderError(f"{self.name} cannot be done now")
+
+    async def broken(self, _value: str) -> None:
+        if not self.row.tries:
+            raise ValueError(self.name)
+
+    async def follow(self, value: str) -> list[Inbound]:
+        taken = list[Inbound]()
+        with trio.move_on_after(float(value)):
+            while True:
+                taken += await self.tools.follow_ups()
+        return taken
+
+    async def once(self, value: str) -> None:
+        at = self.clock.now() + timedelta(seconds=float(value))
+        await self.call("schedule_task", prompt=f"{self.name}-once", process_after=at.isoformat())
+
+    async def every(self, value: str) -> None:
+        await self.call("schedule_task", prompt=f"{self.name}-every send", recurrence=f"@every {value}")
+
+    async def cron(self, value: str) -> None:
+        recurrence = value.replace("_", " ")
+        await self.call("schedule_task", prompt=f"{self.name}-cron slow=2", recurrence=recurrence)
+
+    async def change(self, tool: str, arguments: Mapping[str, object]) -> None:
+        """Change the first task that there is."""
+        tasks = await self.call("list_tasks")
+        if ":" in tasks and not tasks.startswith("refused"):
+            await self.call(tool, task_id=tasks.partition(":")[0], **arguments)
+
+    async def cancel(self, _value: str) -> None:
+        await self.change("cancel_task", {})
+
+    async def pause(self, _value: str) -> None:
+        await self.change("pause_task", {})
+
+    async def resume(self, _value: str) -> None:
+        await self.change("resume_task", {})
+
+    async def update(self, _value: str) -> None:
+        await self.change("update_task", {"prompt": f"{self.name}-updated"})
+
+
+_ERRANDS: Mapping[str, Callable[[_AtWork, str], Awaitable[list[Inbound] | None]]] = {
+    "send": _AtWork.send,
+    "to": _AtWork.to,
+    "file": _AtWork.file,
+    "edit": _AtWork.edit,
+    "react": _AtWork.react,
+    "slow": _AtWork.slow,
+    "silent": _AtWork.silent,
+    "fail": _AtWork.fail,
+    "break": _AtWork.broken,
+    "follow": _AtWork.follow,
+    "once": _AtWork.once,
+    "every": _AtWork.every,
+    "cron": _AtWork.cron,
+    "cancel": _AtWork.cancel,
+    "pause": _AtWork.pause,
+    "resume": _AtWork.resume,
+    "update": _AtWork.update,
+}

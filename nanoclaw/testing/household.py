@@ -1,0 +1,216 @@
+"""Households: people, chats, agents and what is said in them for some hours, drawn from one seed.
+
+All of it is drawn before anything happens, so a household is a value: cut after `n` of its steps it is the same
+household with a shorter day. What an agent is to do stands in the message itself (`nanoclaw.testing.errands`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from nanoclaw.channels.protocol import Repeat
+from nanoclaw.records import SessionMode
+from nanoclaw.testing.faults import Blow, blows
+
+HOUR_S = 3600.0
+SESSIONS = 5
+PACE_PER_HOUR = 2.0
+"""Messages of one conversation in an hour, on the average."""
+LARGEST_FILE = 3000
+
+PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Asia/Kolkata",
+    "America/St_Johns",
+)
+DATES = (
+    datetime(2026, 1, 1, tzinfo=UTC),
+    datetime(2026, 3, 8, 4, tzinfo=UTC),
+    datetime(2026, 3, 28, 22, tzinfo=UTC),
+    datetime(2026, 4, 4, 12, tzinfo=UTC),
+    datetime(2026, 10, 3, 12, tzinfo=UTC),
+    datetime(2026, 10, 24, 22, tzinfo=UTC),
+    datetime(2026, 11, 1, 3, tzinfo=UTC),
+    datetime(2028, 2, 28, 22, tzinfo=UTC),
+)
+"""Most of them shortly before the clocks of one of the zones change."""
+REPEATS: tuple[Repeat, ...] = ("idempotent", "look up", "again", "never")
+DAY_S = 86_400.0
+
+
+@frozen
+class Say:
+    """Somebody says something. `text` begins with a word that no other message has."""
+
+    at: float
+    """Seconds from the beginning; later, if the one before is not confirmed by then."""
+    user: str
+    chat: str
+    thread: str | None
+    text: str
+    files: Mapping[str, bytes] = field(factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        where = f"{self.chat}/{self.thread}" if self.thread else self.chat
+        return f"{self.user} says in {where}: {self.text}"
+
+
+Step = Say | Blow
+
+
+@frozen
+class Room:
+    """A chat, who is in it, and the agent that listens."""
+
+    name: str
+    users: tuple[str, ...]
+    agent: str
+    threads: tuple[str | None, ...] = (None,)
+    session_mode: SessionMode = "shared"
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it is not somebody's own chat."""
+        return self.name not in self.users
+
+
+@frozen
+class Household:
+    """One seed's household and day."""
+
+    seed: int
+    hours: float
+    rooms: tuple[Room, ...]
+    steps: tuple[Step, ...] = field(repr=False)
+    """In order of time."""
+    zone: str
+    began: datetime
+    repeat: Repeat
+    outliving: bool
+    settings: Mapping[str, Any]
+
+    def cut(self, steps: int) -> "Household":
+        """The same one, whose day ends after so many steps."""
+        return evolve(self, steps=self.steps[:steps])
+
+    @property
+    def ends_at(self) -> float:
+        """When nothing more happens, in seconds from the beginning."""
+        return self.steps[-1].at if self.steps else 0.0
+
+
+def household(
+    seed: int, *, hours: float = 6.0, faults: Sequence[str] = (), sessions: int = SESSIONS
+) -> Household:
+    """Draw one. `faults` are names (`nanoclaw.testing.faults`); they change nothing of what people say."""
+    random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
+    rooms = tuple(_rooms(random, sessions))
+    says = sorted(_says(random, rooms, hours * HOUR_S), key=lambda say: say.at)
+    moments = [say.at for say in says]
+    strokes = blows(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
+    steps: list[Step] = sorted([*says, *strokes], key=lambda step: step.at)
+    zoned = "zones" in faults
+    return Household(
+        seed,
+        hours,
+        rooms,
+        tuple(steps),
+        zone=random.choice(ZONES) if zoned else "UTC",
+        began=random.choice(DATES) + timedelta(seconds=random.uniform(0, 7200)) if zoned else DATES[0],
+        repeat=random.choice(REPEATS),
+        outliving=random.random() < 0.5,
+        settings=_settings(random),
+    )
+
+
+def _settings(random: Random) -> Mapping[str, Any]:
+    return {
+        "retry_base_s": random.choice((1.0, 5.0)),
+        "delivery_backoff_s": random.choice(((5.0, 15.0, 45.0, 120.0, 300.0), (1.0,) * 8)),
+        "runner_idle_s": random.choice((60.0, 900.0)),
+        "keep_acks_s": random.choice((1800.0, 7 * DAY_S)),
+    }
+
+
+# -- who is there --------------------------------------------------------------
+
+
+def _rooms(random: Random, sessions: int) -> Iterator[Room]:
+    """Chats that come to so many sessions: half of them people's own, the rest groups with and without threads."""
+    people = random.sample(PEOPLE, len(PEOPLE))
+    agents = ["main"] if random.random() < 0.5 else ["main", "helper"]
+    left, n = sessions, 0
+    while left:
+        agent = random.choice(agents)
+        if left >= 2 and n % 3 == 2:  # noqa: PLR2004 -- every third is a group with threads
+            threads = tuple(f"thread-{k + 1}" for k in range(min(left, random.choice((2, 2, 3)))))
+            yield Room(f"group-{n}", tuple(random.sample(people, 3)), agent, threads, "per-thread")
+            left -= len(threads)
+        else:
+            name = people[n % len(people)] if n < len(people) and n % 3 == 0 else f"group-{n}"
+            others = tuple(random.sample(people, 2))
+            yield Room(name, (name,) if name in people else others, agent)
+            left -= 1
+        n += 1
+
+
+# -- what is said --------------------------------------------------------------
+
+
+def _says(random: Random, rooms: Sequence[Room], length_s: float) -> Iterator[Say]:
+    number = 0
+    for room in rooms:
+        for thread in room.threads:
+            for at in _moments(random, length_s):
+                number += 1
+                errands = _errands(random, room, rooms)
+                files = _files(random, number)
+                text = " ".join([f"#{number}", *errands])
+                yield Say(at, random.choice(room.users), room.name, thread, text, files)
+
+
+def _moments(random: Random, length_s: float) -> Iterator[float]:
+    """Bursts: somebody begins, and a few things are said soon after each other."""
+    at = random.expovariate(PACE_PER_HOUR / HOUR_S)
+    while at < length_s:
+        yield at
+        gap = 3 * HOUR_S / PACE_PER_HOUR
+        at += random.expovariate(1 / 20.0) if random.random() < 0.6 else random.expovariate(1 / gap)
+
+
+def _files(random: Random, number: int) -> Mapping[str, bytes]:
+    if random.random() >= 0.1:
+        return {}
+    return {f"file-{number}.bin": random.randbytes(random.randrange(1, LARGEST_FILE))}
+
+
+def _errands(random: Random, room: Room, rooms: Sequence[Room]) -> list[str]:
+    """What the agent is to do besides answering; mostly nothing."""
+    near = [other.name for other in rooms if other.agent == room.agent and other != room]
+    drawn = {
+        "send": 0.15,
+        "edit": 0.08,
+        "react": 0.08,
+        "file": 0.06,
+        f"to={random.choice(near)}" if near else "": 0.06,
+        f"slow={random.choice((2, 20, 90))}": 0.12,
+        f"follow={random.choice((10, 60))}": 0.08,
+        f"fail={random.choice((1, 1, 2, 9))}": 0.08,
+        "break": 0.03,
+        "silent": 0.01,
+        f"once={random.randrange(10, 7200)}": 0.06,
+        f"every={random.choice((300, 900, 3600))}": 0.03,
+        f"cron={random.choice(('*/20_*_*_*_*', '30_2_*_*_*', '0_*_*_*_*', '@daily'))}": 0.03,
+        "cancel": 0.03,
+        "pause": 0.02,
+        "resume": 0.02,
+        "update": 0.02,
+    }
+    return [word for word, chance in drawn.items() if word and random.random() < chance]

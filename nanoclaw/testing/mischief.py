@@ -1,0 +1,406 @@
+"""Does faults to a world: what `nanoclaw.testing.faults` names and times.
+
+Each stroke is a line of the timeline. What lasts ends by itself, or with `heal`; the details of a stroke are
+drawn from its own number, so a stroke more or less leaves the others as they are.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+import apsw
+import trio
+from attrs import Factory, define, field
+
+from agent_runner.errors import RunnerError
+from nanoclaw.host import HostFailed
+from nanoclaw.testing.damage import Damage, leave_hot_journal
+from nanoclaw.testing.executor import When
+from nanoclaw.testing.faults import Blow
+from nanoclaw.testing.network import Network
+from nanoclaw.testing.runners import Bodies
+from nanoclaw.testing.world import World
+
+Side = Literal["host", "runner"]
+OUTBOUND = "outbound.db"
+NEXT_COMMITS = 25
+"""At one of the next so many commits a trap springs."""
+NEXT_STEPS = 300
+"""Or after one of the next so many steps of trio's tasks."""
+LONGEST_JUMP_S = 3 * 3600.0
+LONGEST_JUMP_BACK_S = 3600.0
+ENGINE_GONE = "the engine is gone: start it again"
+DISK: Mapping[str, Callable[[], apsw.Error]] = {
+    "disk-full": lambda: apsw.FullError("FullError: database or disk is full"),
+    "io-error": lambda: apsw.IOError("IOError: disk I/O error"),
+}
+
+
+class RunnerKilled(RunnerError):
+    """What a runner meets at the commit at which it is killed."""
+
+
+@define(eq=False)
+class Trap:
+    """Springs once, at a commit."""
+
+    side: Side
+    when: When
+    left: int
+    """Commits of that side until it springs."""
+    spring: Callable[[Path], None]
+    at: int | None = None
+    """At the commit with this number instead, whoever's it is."""
+
+    def meets(self, side: Side, when: When, n: int) -> bool:
+        """Whether it springs now."""
+        if when != self.when or (self.at is None and side != self.side):
+            return False
+        self.left -= 1
+        return n == self.at if self.at is not None else self.left <= 0
+
+
+class _AfterSteps(trio.abc.Instrument):
+    """Springs after some steps of any tasks: between any two checkpoints."""
+
+    def __init__(self, steps: int, spring: Callable[[], None]) -> None:
+        self._left, self._spring = steps, spring
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """One step less."""
+        del task
+        self._left -= 1
+        if not self._left:
+            trio.lowlevel.remove_instrument(self)
+            self._spring()
+
+
+@define(eq=False)
+class Mischief:
+    """Faults of one world. `strokes` counts those that struck, by name."""
+
+    world: World
+    network: Network
+    strokes: Counter[str] = Factory(Counter)
+    damage: Damage = field(init=False)
+    _bodies: Bodies = field(init=False)
+    _traps: list[Trap] = Factory(list)
+    _disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
+    _disk_until: float = 0.0
+    nursery: trio.Nursery = field(init=False)
+    """Where faults last."""
+
+    def __attrs_post_init__(self) -> None:
+        self.damage = Damage(self.world)
+        self._bodies = Bodies(self.world.clock)
+        self.world.runtime.wrap = self._bodies.wrap
+        self.world.commit_hooks.append(self._at_commit)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """While it is open faults may strike; what lasts ends with it."""
+        async with trio.open_nursery() as self.nursery:
+            yield
+            self.nursery.cancel_scope.cancel()
+
+    async def strike(self, blow: Blow) -> None:
+        """Do one; it may take a moment, and what lasts goes on."""
+        random = Random(blow.draw)  # noqa: S311 -- a simulation has no secrets
+        self.strokes[blow.fault] += 1
+        await _STROKES[blow.fault](self, random, blow)
+
+    async def heal(self) -> None:
+        """Mend everything; where files are damaged the host is stopped for that, and who keeps it starts it."""
+        self._traps.clear()
+        self._disk.clear()
+        self.network.heal()
+        self._bodies.thaw()
+        self.world.runtime.gone = None
+        self.world.executor.pause = None
+        self.note("healed")
+        if self.damage.files:
+            await self.damage.mend()
+
+    def excuses(self) -> bool:
+        """Whether a host that fails now may blame its disk."""
+        return bool(self._disk) or trio.current_time() < self._disk_until
+
+    def note(self, *details: object) -> None:
+        """A line of the timeline."""
+        self.world.timeline.add("fault", *details)
+
+    # -- at commits
+
+    def _at_commit(self, path: Path, when: When, n: int) -> None:
+        side: Side = "runner" if path.name == OUTBOUND else "host"
+        for trap in [trap for trap in self._traps if trap.meets(side, when, n)]:
+            self._traps.remove(trap)
+            trap.spring(path)
+        if when == "before":
+            for befallen, error in self._disk:
+                if befallen == side:
+                    raise error()
+
+    def _trap(self, random: Random, blow: Blow, side: Side, spring: Callable[[Path], None]) -> None:
+        when: When = random.choice(("before", "after"))
+        self._traps.append(Trap(side, when, random.randrange(1, NEXT_COMMITS), spring, blow.commit))
+        self.note(blow, "waits for a commit", when)
+
+    def _after_steps(self, random: Random, blow: Blow, spring: Callable[[], None]) -> None:
+        def once(_path: Path) -> None:
+            steps = random.randrange(1, NEXT_STEPS)
+            trio.lowlevel.add_instrument(_AfterSteps(steps, spring))
+
+        self._trap(random, blow, random.choice(("host", "runner")), once)
+
+    # -- host and runners
+
+    async def kill_host(self, random: Random, blow: Blow) -> None:
+        """At a commit, in the middle of whatever it does, or at rest."""
+
+        def spring(path: Path | None = None) -> None:
+            self.note("kill-host", "" if path is None else f"at a commit of {path.name}")
+            self.world.kill_host_now()
+
+        match random.randrange(5) if blow.commit is None else 0:
+            case 0 | 1:
+                self._trap(random, blow, "host", spring)
+            case 2:
+                self._trap(random, blow, "runner", spring)
+            case 3:
+                self._after_steps(random, blow, spring)
+            case _:
+                spring()
+        await trio.lowlevel.checkpoint()
+
+    async def stop_host(self, _random: Random, blow: Blow) -> None:
+        """In order; whoever keeps it starts it again."""
+        self.note(blow)
+        with suppress(HostFailed):  # whoever keeps it hears of that as well
+            await self.world.stop()
+
+    async def kill_runner(self, random: Random, blow: Blow) -> None:
+        """At a commit of its own, in the middle of whatever it does, or at rest; sometimes within a write."""
+
+        def at_commit(path: Path) -> None:
+            self.note("kill-runner", path.parents[1].name)
+            raise RunnerKilled("killed")
+
+        def now() -> None:
+            self.note("kill-runner", "one of", len(self.world.runtime.runners))
+            self.world.kill_runner()
+
+        match random.randrange(5) if blow.commit is None else 0:
+            case 0 | 1:
+                self._trap(random, blow, "runner", at_commit)
+            case 2:
+                self._after_steps(random, blow, now)
+            case 3:
+                self.nursery.start_soon(self._die_writing, random)
+            case _:
+                now()
+        await trio.lowlevel.checkpoint()
+
+    async def _die_writing(self, random: Random) -> None:
+        runners = self.world.runtime.runners
+        if runners:
+            victim = runners[random.choice(sorted(runners))]
+            self.note("kill-runner", victim.spec.session_id, "in the middle of a write")
+            outbound, aside = victim.spec.paths.outbound_db, self.world.home / "dying.db"
+            victim.at_its_end = lambda: leave_hot_journal(outbound, aside)
+            victim.kill()
+        await trio.lowlevel.checkpoint()
+
+    async def stuck_runner(self, random: Random, blow: Blow) -> None:
+        """It stops where it is, as by SIGSTOP, and goes on later, if it is still there."""
+        runners = sorted(self.world.runtime.runners)
+        if runners:
+            victim = random.choice(runners)
+            self._last(blow, self._bodies.frozen(victim), random.uniform(5.0, 600.0), victim)
+        await trio.lowlevel.checkpoint()
+
+    async def slow_runner(self, random: Random, blow: Blow) -> None:
+        """Whatever it does with its files takes its time."""
+        runners = sorted(self.world.runtime.runners)
+        if runners:
+            victim = random.choice(runners)
+            self._last(blow, self._bodies.slow(victim, random), random.uniform(10.0, 600.0), victim)
+        await trio.lowlevel.checkpoint()
+
+    async def slow_host(self, random: Random, blow: Blow) -> None:
+        """The disk is slow, for everybody."""
+        longest = random.choice((0.01, 0.1, 1.0))
+        self._last(blow, self._slow_disk(random, longest), random.uniform(10.0, 300.0), f"up to {longest} s")
+        await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _slow_disk(self, random: Random, longest: float) -> Iterator[None]:
+        self.world.executor.pause = lambda: random.uniform(0.0, longest)
+        try:
+            yield
+        finally:
+            self.world.executor.pause = None
+
+    # -- the network
+
+    async def channel_fails(self, random: Random, blow: Blow) -> None:
+        """It is down, rejects a message, or breaks before or after it has one."""
+        fault = random.choice(("unavailable", "unavailable", "rejected", "crash before", "crash after"))
+        times = random.randrange(1, 8) if fault == "unavailable" else random.randrange(1, 3)
+        self.note(blow, fault, times)
+        self.network.fail(fault, times=times)
+        await trio.lowlevel.checkpoint()
+
+    async def channel_times_out(self, random: Random, blow: Blow) -> None:
+        """It takes messages and does not say so."""
+        self.network.silent += random.randrange(1, 3)
+        self.note(blow)
+        await trio.lowlevel.checkpoint()
+
+    async def channel_duplicates(self, random: Random, blow: Blow) -> None:
+        """It offers events twice at once, and an old one again."""
+        self.network.twice += random.randrange(1, 4)
+        self.note(blow)
+        if self.network.accepted:
+            old = random.choice(self.network.accepted).event
+            self.nursery.start_soon(self.network.offer, old)
+        await trio.lowlevel.checkpoint()
+
+    async def channel_reorders(self, random: Random, blow: Blow) -> None:
+        """What is said in one chat comes before what was said earlier in another."""
+        self._last(blow, self.network.reordering(random), random.uniform(30.0, 900.0))
+        await trio.lowlevel.checkpoint()
+
+    async def channel_limits(self, random: Random, blow: Blow) -> None:
+        """It wants fewer messages."""
+        self.network.retry_after += [random.uniform(0.0, 200.0) for _ in range(random.randrange(1, 5))]
+        self.note(blow, len(self.network.retry_after))
+        await trio.lowlevel.checkpoint()
+
+    async def channel_hangs(self, random: Random, blow: Blow) -> None:
+        """It does not answer, and later it does."""
+        self.network.hints_hang = random.random() < 0.5
+        self.network.fail("hang", times=random.randrange(1, 4))
+        self._last(blow, self._hanging(), random.uniform(10.0, 600.0))
+        await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _hanging(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.network.heal()
+
+    async def channel_disconnects(self, random: Random, blow: Blow) -> None:
+        """Its sending half breaks, or its receiving half; it may be out of reach for a while."""
+        which = random.choice(("sender", "receiver", "both"))
+        self.network.unreachable = random.choice((0, 0, 1, 3, 12)) if which != "receiver" else 0
+        self.note(blow, which, self.network.unreachable)
+        if which != "receiver":
+            self.network.disconnect()
+        if which != "sender":
+            self.network.crash_receiver()
+        await trio.lowlevel.checkpoint()
+
+    # -- the machine
+
+    async def disk(self, random: Random, blow: Blow) -> None:
+        """Commits of the host or of all runners fail: one, or all for a while."""
+        side: Side = random.choice(("host", "runner"))
+        error = DISK[blow.fault]
+
+        def once(path: Path) -> None:
+            self.note(blow.fault, path.name)
+            self._disk_until = trio.current_time() + 1.0
+            raise error()
+
+        if blow.commit is not None or random.random() < 0.5:
+            self._traps.append(Trap(side, "before", random.randrange(1, NEXT_COMMITS), once, blow.commit))
+        else:
+            self._last(blow, self._failing(side, error), random.uniform(1.0, 120.0), side)
+        await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _failing(self, side: Side, error: Callable[[], apsw.Error]) -> Iterator[None]:
+        entry = (side, error)
+        self._disk.append(entry)
+        try:
+            yield
+        finally:
+            if entry in self._disk:
+                self._disk.remove(entry)
+            self._disk_until = trio.current_time() + 1.0
+
+    async def clock_jumps(self, random: Random, blow: Blow) -> None:
+        """Somebody sets it, or the machine was asleep."""
+        by = random.uniform(-LONGEST_JUMP_BACK_S, LONGEST_JUMP_S)
+        self.note(blow, f"{by:+.0f} s")
+        self.world.clock.jump(timedelta(seconds=by))
+        await trio.lowlevel.checkpoint()
+
+    async def corrupt_inbound(self, random: Random, blow: Blow) -> None:
+        """What the host has written of a session cannot be read any more, until somebody mends it."""
+        await self._corrupt(random, blow, "inbound")
+
+    async def corrupt_outbound(self, random: Random, blow: Blow) -> None:
+        """The same, of what its runner has written."""
+        await self._corrupt(random, blow, "outbound")
+
+    async def _corrupt(self, random: Random, blow: Blow, side: Literal["inbound", "outbound"]) -> None:
+        path = self.damage.candidate(random, side)
+        if path is not None:
+            self.note(blow, path.parents[1].name)
+            await self.damage.do(random, path)
+
+    async def engine_gone(self, random: Random, blow: Blow) -> None:
+        """No runner can be started."""
+        self._last(blow, self._without_engine(), random.uniform(5.0, 1800.0))
+        await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _without_engine(self) -> Iterator[None]:
+        self.world.runtime.gone = ENGINE_GONE
+        try:
+            yield
+        finally:
+            self.world.runtime.gone = None
+
+    # -- what lasts
+
+    def _last(
+        self, blow: Blow, fault: AbstractContextManager[None], seconds: float, *details: object
+    ) -> None:
+        self.note(blow, *details, f"for {seconds:.0f} s")
+        self.nursery.start_soon(self._lasting, blow, fault, seconds)
+
+    async def _lasting(self, blow: Blow, fault: AbstractContextManager[None], seconds: float) -> None:
+        with fault:
+            await trio.sleep(seconds)
+        self.note(blow, "is over")
+
+
+_STROKES: Mapping[str, Callable[[Mischief, Random, Blow], Awaitable[None]]] = {
+    "kill-host": Mischief.kill_host,
+    "stop-host": Mischief.stop_host,
+    "kill-runner": Mischief.kill_runner,
+    "stuck-runner": Mischief.stuck_runner,
+    "slow-runner": Mischief.slow_runner,
+    "slow-disk": Mischief.slow_host,
+    "channel-fails": Mischief.channel_fails,
+    "channel-times-out": Mischief.channel_times_out,
+    "channel-duplicates": Mischief.channel_duplicates,
+    "channel-reorders": Mischief.channel_reorders,
+    "channel-limits": Mischief.channel_limits,
+    "channel-hangs": Mischief.channel_hangs,
+    "channel-disconnects": Mischief.channel_disconnects,
+    "disk-full": Mischief.disk,
+    "io-error": Mischief.disk,
+    "clock-jumps": Mischief.clock_jumps,
+    "corrupt-inbound": Mischief.corrupt_inbound,
+    "corrupt-outbound": Mischief.corrupt_outbound,
+    "engine-gone": Mischief.engine_gone,
+}

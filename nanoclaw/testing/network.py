@@ -1,0 +1,82 @@
+"""The network of simulated households: a fake channel that fails in more ways, and remembers what was confirmed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+import trio
+from attrs import define, field, frozen
+
+from nanoclaw.channels.protocol import ChannelUnavailable
+from nanoclaw.records import InboundEvent, Outgoing, Receipt, Routed
+from nanoclaw.testing.channel import FakeChannel
+
+SILENCE_S = 90.0
+"""Longer than any host waits for a receipt."""
+
+
+@frozen
+class Accepted:
+    """One event that the host has confirmed."""
+
+    event: InboundEvent
+    routed: Routed
+
+
+@define(eq=False)
+class Network(FakeChannel):
+    """A network of simulated households."""
+
+    accepted: list[Accepted] = field(factory=list, init=False)
+    """All that was confirmed, in that order; what is offered twice is confirmed twice."""
+    twice: int = field(default=0, init=False)
+    """So many further events are offered twice at the same time."""
+    silent: int = field(default=0, init=False)
+    """So many further messages are taken without a word."""
+    retry_after: list[float] = field(factory=list, init=False)
+    """So many further deliveries are refused, with these pauses asked for."""
+    _delays: Random | None = field(default=None, init=False)
+
+    @contextmanager
+    def reordering(self, random: Random) -> Iterator[None]:
+        """While it is open, what is said in several chats arrives in another order."""
+        self._delays = random
+        try:
+            yield
+        finally:
+            self._delays = None
+
+    def heal(self) -> None:
+        """Forget all faults."""
+        super().heal()
+        self.twice = self.silent = self.unreachable = 0
+        self.retry_after.clear()
+        self.hints_hang = False
+
+    async def offer(self, event: InboundEvent) -> Routed:
+        """Offer an event, late or twice; return when it is confirmed."""
+        if self._delays is not None:
+            await trio.sleep(self._delays.uniform(0.0, 5.0))
+        if not self.twice:
+            return await self._offer(event)
+        self.twice -= 1
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._offer, event)
+            return await self._offer(event)
+
+    async def _offer(self, event: InboundEvent) -> Routed:
+        routed = await super().offer(event)
+        self.accepted.append(Accepted(event, routed))
+        return routed
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Take a message, or meet a fault."""
+        if self.retry_after:
+            self.attempts.append(outgoing)
+            await trio.lowlevel.checkpoint()
+            raise ChannelUnavailable("too many messages", self.retry_after.pop())
+        receipt = await super().deliver(outgoing)
+        if self.silent:
+            self.silent -= 1
+            await trio.sleep(SILENCE_S)
+        return receipt

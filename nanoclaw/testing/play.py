@@ -1,0 +1,302 @@
+"""Plays a household: its people speak, its faults strike, its host is started again; invariants are checked.
+
+A run ends with the first violation, or when everything is healed, has come to rest, and was checked once more.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import trio
+from attrs import Factory, define, field, frozen
+from trio.testing import MockClock
+
+from nanoclaw.host import HostFailed
+from nanoclaw.store.times import to_text
+from nanoclaw.testing.chats import Chat, User
+from nanoclaw.testing.errors import WorldError
+from nanoclaw.testing.errands import FILE, Errands
+from nanoclaw.testing.executor import When
+from nanoclaw.testing.household import Household, Room, Say
+from nanoclaw.testing.invariants import Asked, opened_once
+from nanoclaw.testing.mischief import Mischief
+from nanoclaw.testing.network import Network
+from nanoclaw.testing.scene import REST_CHECKS, STEP_CHECKS, Check, Scene, found, readable
+from nanoclaw.testing.timeline import Timeline
+from nanoclaw.testing.world import World
+
+POLL_S = 1e6
+"""Nobody looks by itself: a wake-up that is lost is found."""
+RESTARTED_WITHIN_S = 60.0
+LOOK_S = 600.0
+"""Invariants are checked at each step, and this often."""
+HEARD_WITHIN_S = 6 * 3600.0
+"""After the last fault everybody is heard within this."""
+REST_S, RESTS = 97.0, 250
+"""It is looked so often, after these pauses, whether everything has come to rest."""
+MOST_LINES = 300_000
+"""Of a timeline; a world that writes more than that turns in circles."""
+
+
+@frozen
+class Violation:
+    """An invariant that did not hold."""
+
+    invariant: str
+    sentence: str
+    at: float
+    """Virtual seconds from the beginning."""
+
+    def __str__(self) -> str:
+        return f"{self.at:.1f} s: {self.invariant}: {self.sentence}"
+
+
+@frozen
+class Outcome:
+    """What came of one household."""
+
+    seed: int
+    steps: int
+    virtual_s: float
+    messages: int
+    """That users said and the host confirmed."""
+    deliveries: int
+    commits: int
+    restarts: int
+    strokes: Counter[str]
+    """Faults that struck, by name."""
+    violations: tuple[Violation, ...]
+    timeline: Timeline = field(repr=False)
+
+
+def play(household: Household, invariants: Sequence[Check] = ()) -> Outcome:
+    """Play it from the beginning to the end; calls `trio.run`. `invariants` are checked besides ours."""
+    return trio.run(_play, household, invariants, clock=MockClock(autojump_threshold=0))
+
+
+async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
+    network = Network(repeat=household.repeat)
+    settings = {"timezone": household.zone, "slow_poll_s": POLL_S, **household.settings}
+    world = World(seed=household.seed, channel=network, settings=settings, outliving=household.outliving)
+    violations = list[Violation]()
+    day: Day | None = None
+    try:
+        async with world:
+            world.clock.epoch = household.began
+            day = Day(household, world, network, Mischief(world, network), tuple(invariants))
+            await day.live()
+    except Violated as error:
+        violations += error.violations
+    except BaseException as error:
+        if not isinstance(error, BaseExceptionGroup | Exception):
+            raise
+        violations += _violations_in(error, trio.current_time())
+    assert day is not None
+    return Outcome(
+        household.seed,
+        len(household.steps),
+        trio.current_time(),
+        len({one.event.message_id for one in network.accepted}),
+        len(network.sent),
+        world.executor.commits,
+        day.restarts,
+        day.mischief.strokes,
+        tuple(violations),
+        world.timeline,
+    )
+
+
+class Violated(Exception):
+    """Ends a run."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__("; ".join(map(str, violations)))
+        self.violations = tuple(violations)
+
+
+def _violations_in(error: BaseException, at: float) -> list[Violation]:
+    """What a run broke off with: violations, or whatever else went wrong, which is one, too."""
+    if isinstance(error, BaseExceptionGroup):
+        return [one for part in error.exceptions for one in _violations_in(part, at)]
+    if isinstance(error, Violated):
+        return list(error.violations)
+    return [Violation("nothing_breaks", repr(error), at)]
+
+
+@define(eq=False)
+class Day:
+    """One household's day in its world."""
+
+    household: Household
+    world: World
+    network: Network
+    mischief: Mischief
+    invariants: tuple[Check, ...]
+    restarts: int = 0
+    _chats: dict[str, Chat] = Factory(dict)
+    _users: dict[str, User] = Factory(dict)
+    _over: bool = False
+    _lines: int = 0
+    _changed: set[str] = Factory(set)
+    """The sessions that have."""
+
+    async def live(self) -> None:
+        """From the first start of the host to the last look."""
+        await self._move_in()
+        self.world.timeline.steps.append(self._count_lines)
+        self.world.commit_hooks.append(self._note_change)
+        async with trio.open_nursery() as house:
+            house.start_soon(self._keep_host)
+            house.start_soon(self._look_often)
+            await self._speak_and_suffer()
+            await self._come_to_rest()
+            self._over = True
+            house.cancel_scope.cancel()
+        await self._leave()
+
+    async def _move_in(self) -> None:
+        await self.world.start()
+        brain = Errands(lambda: self.world.clock)
+        for room in self.household.rooms:
+            await self._furnish(room, brain)
+
+    async def _furnish(self, room: Room, brain: Errands) -> None:
+        world = self.world
+        users = [self._users.setdefault(name, world.user(name)) for name in room.users]
+        chat = world.group(room.name, users) if room.is_group else world.chat(users[0])
+        agent = world.agents.get(room.agent) or world.agent(room.agent, brain)
+        await world.wire(chat, agent, session_mode=room.session_mode)
+        workspace = world.home / "groups" / room.agent / "workspace"
+        workspace.mkdir(parents=True, exist_ok=True)
+        (workspace / FILE).write_text("milk, bread\n")
+        self._chats[room.name] = chat
+
+    def _count_lines(self, _event: str, _details: tuple[object, ...]) -> None:
+        self._lines += 1
+        if self._lines > MOST_LINES:
+            raise RuntimeError(f"the timeline has more than {MOST_LINES} lines: something turns in circles")
+
+    # -- who keeps the host running
+
+    async def _keep_host(self) -> None:
+        random = Random(f"keeper {self.household.seed}")  # noqa: S311 -- a simulation has no secrets
+        while True:
+            failure = await self.world.ended()
+            if self._over:
+                return
+            self._judge(failure)
+            await trio.sleep(random.uniform(0.5, RESTARTED_WITHIN_S))
+            async with self.mischief.damage.hands:
+                await self._start()
+
+    async def _start(self) -> None:
+        self.restarts += 1
+        try:
+            await self.world.start()
+        except HostFailed as error:
+            self._judge(error)
+        except WorldError:  # it was killed while it started
+            pass
+
+    def _judge(self, failure: Exception | None) -> None:
+        """A host may fail where its disk does, and is started again."""
+        if failure is None:
+            return
+        self.world.timeline.add("host failed", repr(failure))
+        if not (isinstance(failure, HostFailed) and self.mischief.excuses()):
+            self._violated([("hosts_fail_of_their_disk_only", repr(failure))])
+
+    # -- what happens
+
+    async def _speak_and_suffer(self) -> None:
+        streams = defaultdict[tuple[str, str, str | None], list[Say]](list)
+        for step in self.household.steps:
+            if isinstance(step, Say):
+                streams[step.user, step.chat, step.thread].append(step)
+        began = trio.current_time()
+        limit = self.household.ends_at + HEARD_WITHIN_S
+        with trio.move_on_after(limit) as scope:
+            async with trio.open_nursery() as nursery:
+                for stream in streams.values():
+                    nursery.start_soon(self._speak, began, stream)
+                await self._suffer(began)
+        if scope.cancelled_caught:
+            self._violated([("everybody_is_heard", f"somebody was not, within {HEARD_WITHIN_S:g} s")])
+
+    async def _speak(self, began: float, says: Sequence[Say]) -> None:
+        for say in says:
+            await trio.sleep_until(began + say.at)
+            chat = self._chats[say.chat]
+            chat = chat.thread(say.thread) if say.thread else chat
+            await self._users[say.user].says(say.text, in_=chat, files=say.files, within=1e9)
+            self.look()
+
+    async def _suffer(self, began: float) -> None:
+        async with self.mischief.open():
+            for step in self.household.steps:
+                if not isinstance(step, Say):
+                    await trio.sleep_until(began + step.at)
+                    await self.mischief.strike(step)
+                    self.look()
+            await trio.sleep_until(began + self.household.ends_at)
+        await self.mischief.heal()
+
+    # -- looking
+
+    async def _look_often(self) -> None:
+        while True:
+            await trio.sleep(LOOK_S)
+            self.look()
+
+    def look(self) -> None:
+        """Check what has to hold at any time, in the sessions that have changed since the last look."""
+        with opened_once():
+            violated = found(self.scene(changed=True), (*STEP_CHECKS, *self.invariants))
+        self._violated(violated)
+        self._changed.clear()
+
+    def scene(self, *, changed: bool = False) -> Scene:
+        """What there is to see now."""
+        network, data = self.network, self.world.home / "data"
+        paths = readable(data, self.mischief.damage.spoilt())
+        asked = tuple(Asked(one.message_out_id, one.address) for one in network.attempts)
+        return Scene(
+            data=data,
+            accepted=tuple(id_ for one in network.accepted for id_ in one.routed.message_ids),
+            asked=asked,
+            confirmed=network.accepted,
+            times_asked=Counter(one.key for one in asked),
+            copies=Counter(one.message_out_id for one in network.sent),
+            repeat=network.repeat,
+            paths=tuple(one for one in paths if not changed or one.root.name in self._changed),
+            now=to_text(self.world.now),
+        )
+
+    def _note_change(self, path: Path, _when: When, _n: int) -> None:
+        self._changed.add(path.parents[1].name)
+
+    def _violated(self, sentences: Sequence[tuple[str, str]]) -> None:
+        if sentences:
+            at = trio.current_time()
+            violations = [Violation(name, sentence, at) for name, sentence in sentences]
+            for violation in violations:
+                self.world.timeline.add("violation", violation.invariant, violation.sentence)
+            raise Violated(violations)
+
+    async def _come_to_rest(self) -> None:
+        for _ in range(RESTS):
+            await trio.sleep(REST_S)
+            with opened_once():
+                restless = found(self.scene(), REST_CHECKS)
+            if not restless:
+                break
+        else:
+            self._violated(restless)
+        self.look()
+        self.world.timeline.add("at rest")
+
+    async def _leave(self) -> None:
+        """Stop the host in order; what is on disk then is looked at, too."""
+        await self.world.stop()
+        self.look()

@@ -1,0 +1,111 @@
+"""Runners that stop where they are, or are slow, as processes of a machine may be."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from random import Random
+from typing import TypeVar
+
+import trio
+from attrs import Factory, define, evolve, frozen
+
+from agent_runner.seams import Clock, Executor, Lane, Seams
+from nanoclaw.containers import RunnerSpec
+
+T = TypeVar("T")
+SLOWEST_S = 2.0
+
+
+@define(eq=False)
+class Body:
+    """What one runner does everything through. Frozen, its clock stands, too, and so does its heartbeat."""
+
+    clock: Clock
+    thawed: trio.Event | None = None
+    stood_at: datetime | None = None
+    lag: Random | None = None
+
+    def freeze(self) -> None:
+        """Stop where it is."""
+        self.thawed, self.stood_at = trio.Event(), self.clock.now()
+
+    def thaw(self) -> None:
+        """Go on."""
+        if self.thawed is not None:
+            self.thawed.set()
+        self.thawed = self.stood_at = None
+
+    def now(self) -> datetime:
+        """The date, as it sees it."""
+        return self.stood_at or self.clock.now()
+
+    async def wait(self) -> None:
+        """Wait while it stands, or for as long as it takes."""
+        while self.thawed is not None:
+            await self.thawed.wait()
+        if self.lag is not None:
+            await trio.sleep(self.lag.uniform(0.0, SLOWEST_S))
+
+
+@frozen
+class _BodyExecutor:
+    """The runner's executor; implements `agent_runner.seams.Executor`."""
+
+    executor: Executor
+    body: Body
+    before_commit: Callable[..., None]
+    after_commit: Callable[..., None]
+
+    async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
+        """Run `call` when it gets round to it."""
+        await self.body.wait()
+        return await self.executor.run(call, lane=lane)
+
+
+@define(eq=False)
+class Bodies:
+    """Those of all runners of a world, by session."""
+
+    clock: Clock
+    _bodies: dict[str, list[Body]] = Factory(lambda: defaultdict(list))
+
+    def wrap(self, spec: RunnerSpec, seams: Seams) -> Seams:
+        """Give a runner that starts a body."""
+        body = Body(self.clock)
+        self._bodies[spec.session_id].append(body)
+        own = seams.executor
+        return evolve(
+            seams, clock=body, executor=_BodyExecutor(own, body, own.before_commit, own.after_commit)
+        )
+
+    @contextmanager
+    def frozen(self, session_id: str) -> Iterator[None]:
+        """While it is open, the session's runner stands; one that is started meanwhile does not."""
+        bodies = list(self._bodies[session_id])
+        for body in bodies:
+            body.freeze()
+        try:
+            yield
+        finally:
+            for body in bodies:
+                body.thaw()
+
+    @contextmanager
+    def slow(self, session_id: str, random: Random) -> Iterator[None]:
+        """While it is open, the session's runner is slow."""
+        bodies = list(self._bodies[session_id])
+        for body in bodies:
+            body.lag = random
+        try:
+            yield
+        finally:
+            for body in bodies:
+                body.lag = None
+
+    def thaw(self) -> None:
+        """Let all go on."""
+        for bodies in self._bodies.values():
+            for body in bodies:
+                body.thaw()
+                body.lag = None

@@ -1,0 +1,244 @@
+"""What the checks of a simulated household look at, and what they ask besides those of every home.
+
+A check is `def name(scene) -> Iterable[str]`; embedders hand theirs to `play(..., invariants=...)`.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import apsw
+from attrs import field, frozen
+
+from nanoclaw.channels.protocol import Repeat
+from nanoclaw.records import Address, InboundEvent, SessionPaths
+from nanoclaw.resources import schema_dir
+from nanoclaw.testing.invariants import (
+    ALWAYS,
+    AT_REST,
+    Evidence,
+    accepted_messages_are_stored,
+    attempts_are_recorded_before_the_channel_is_asked,
+    databases_are_intact,
+    rows,
+)
+from nanoclaw.testing.network import Accepted
+
+LATE_S = 1800.0
+
+
+@frozen
+class Scene(Evidence):
+    """The evidence of a simulated household. Of the sessions, those in `paths`."""
+
+    confirmed: Sequence[Accepted] = ()
+    """All that the host confirmed, in that order."""
+    times_asked: Mapping[str, int] = field(factory=dict)
+    """How often its channel was asked to deliver a message, by its key."""
+    copies: Mapping[str, int] = field(factory=dict)
+    """How often the network has each message, by its key."""
+    repeat: Repeat = "idempotent"
+    paths: tuple[SessionPaths, ...] = ()
+    """Of the sessions to look at."""
+    now: str = ""
+    """The date."""
+
+    def sessions(self) -> Sequence[SessionPaths]:
+        """Those to look at."""
+        return self.paths
+
+    def events(self, paths: SessionPaths) -> list[InboundEvent]:
+        """What was confirmed for a session, each once, in the order of the first confirmations."""
+        own = [one.event for one in self.confirmed if paths.root.name in one.routed.session_ids]
+        return list({event.message_id: event for event in own}.values())
+
+
+Check = Callable[[Scene], Iterable[str]]
+
+
+def readable(data: Path, spoilt: Container[str]) -> Iterator[SessionPaths]:
+    """The sessions that can be looked at: not spoilt, complete, and not in the middle of a commit."""
+    for paths in Evidence(data).sessions():
+        if paths.root.name not in spoilt and _complete(paths):
+            yield paths
+
+
+def _complete(paths: SessionPaths) -> bool:
+    files = {paths.inbound_db: "inbound", paths.outbound_db: "outbound"}
+    if any(Path(f"{file}-journal").exists() or not file.exists() for file in files):
+        return False
+    return all(rows(file, "PRAGMA user_version") == [(_newest(kind),)] for file, kind in files.items())
+
+
+@cache
+def _newest(kind: str) -> int:
+    return max(int(file.name.partition("-")[0]) for file in (schema_dir() / kind).glob("*.sql"))
+
+
+def accepted_messages_are_kept(scene: Scene) -> Iterator[str]:
+    """What was confirmed is in the session it was confirmed for, or parked for that."""
+    parked = defaultdict[str, set[str]](set)
+    for session_id, event in rows(scene.data / "v2.db", "SELECT session_id, event FROM parked_events"):
+        parked[session_id].add(_event_id(event))
+    for paths in scene.sessions():
+        kept = {id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
+        for event in scene.events(paths):
+            if event.message_id not in kept and event.event_id not in parked[paths.root.name]:
+                yield f"{paths.root.name}: {event.event_id} ({event.message.text}) was confirmed and is gone"
+
+
+def _event_id(event: str) -> str:
+    found = json.loads(event)
+    return str(found.get("event_id") or found.get("event", {}).get("event_id"))
+
+
+def users_are_heard_in_order(scene: Scene) -> Iterator[str]:
+    """What one person said in one place, one thing after the other, has numbers in that order."""
+    for paths in scene.sessions():
+        numbers = dict(rows(paths.inbound_db, "SELECT id, seq FROM messages_in WHERE kind = 'chat'"))
+        spoken = defaultdict[tuple[str, Address], list[InboundEvent]](list)
+        for event in scene.events(paths):
+            if event.message_id in numbers:
+                spoken[event.message.sender_id, event.address].append(event)
+        for one, two in (pair for events in spoken.values() for pair in pairwise(events)):
+            if numbers[one.message_id] >= numbers[two.message_id]:
+                yield f"{paths.root.name}: {two.event_id} came before {one.event_id}"
+
+
+def what_is_delivered_has_arrived(scene: Scene) -> Iterator[str]:
+    """Each message that the ledger calls delivered, with a network's id, is at the network."""
+    sql = (
+        "SELECT message_out_id FROM delivered WHERE status = 'delivered' AND platform_message_id IS NOT NULL"
+    )
+    for paths in scene.sessions():
+        for (key,) in rows(paths.inbound_db, sql):
+            if not scene.copies.get(key):
+                yield f"{paths.root.name}: {key} is delivered, and the network does not have it"
+
+
+def nothing_arrives_twice_unknown(scene: Scene) -> Iterator[str]:
+    """A network that knows its messages has one of each; any other no more than the ledger has doubts, and one."""
+    doubts = Counter[str]()
+    for paths in scene.sessions():
+        doubts.update(dict(rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries")))
+    for key, copies in scene.copies.items():
+        allowed = 1 + doubts[key] if scene.repeat == "again" else 1
+        if copies > allowed and key in doubts:
+            yield f"{key} arrived {copies} times, of which {allowed} are accounted for"
+
+
+def mid_turn_messages_are_sent_once(scene: Scene) -> Iterator[str]:
+    """A turn that is told again is told what it had sent: households send each text once."""
+    sql = """
+        SELECT json_extract(content, '$.text') AS text, count(*) AS n FROM messages_out
+        WHERE kind = 'chat' AND in_reply_to IS NULL AND text NOT GLOB '*-every on it'
+          AND json_extract(content, '$.operation') IS NULL
+        GROUP BY text HAVING n > 1
+        """
+    for paths in scene.sessions():
+        for text, n in rows(paths.outbound_db, sql):
+            yield f"{paths.root.name}: {text!r} was sent {n} times"
+
+
+def completed_messages_are_answered(scene: Scene) -> Iterator[str]:
+    """The brain of households answers everything it completes."""
+    for paths in scene.sessions():
+        completed = {
+            id_
+            for (id_,) in rows(
+                paths.inbound_db,
+                "SELECT id FROM messages_in WHERE status = 'completed' AND kind IN ('chat', 'task')",
+            )
+        }
+        answered = {id_ for (id_,) in rows(paths.outbound_db, "SELECT in_reply_to FROM messages_out")}
+        dropped = {id_ for (id_,) in rows(paths.inbound_db, DROPPED)}
+        for id_ in sorted(completed - answered - dropped):
+            yield f"{paths.root.name}: {id_} is completed without an answer"
+
+
+DROPPED = "SELECT id FROM messages_in WHERE kind = 'task'"
+"""Tasks may be completed without a turn: cancelled, or missed."""
+
+
+def failed_messages_are_told(scene: Scene) -> Iterator[str]:
+    """Whoever gets no answer is told so."""
+    sql = """
+        SELECT id FROM messages_in WHERE status = 'failed' AND kind = 'chat'
+          AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_out_id = 'notice-' || id)
+        """
+    for paths in scene.sessions():
+        for (id_,) in rows(paths.inbound_db, sql):
+            yield f"{paths.root.name}: {id_} has failed and nobody was told"
+
+
+def due_tasks_have_run(scene: Scene) -> Iterator[str]:
+    """At rest no task is due for long."""
+    sql = """
+        SELECT id, process_after FROM messages_in WHERE kind = 'task' AND status = 'pending'
+          AND unixepoch(process_after) < unixepoch(:now) - :late
+        """
+    for paths in scene.sessions():
+        for id_, due in rows(paths.inbound_db, sql, now=scene.now, late=LATE_S):
+            yield f"{paths.root.name}: {id_} was due at {due}, and now is {scene.now}"
+
+
+def projections_are_true(scene: Scene) -> Iterator[str]:
+    """What a session is told of its destinations is what the central database says."""
+    sql = """
+        SELECT local_name FROM agent_destinations JOIN sessions USING (agent_group_id)
+        WHERE sessions.id = :id ORDER BY 1
+        """
+    for paths in scene.sessions():
+        true = rows(scene.data / "v2.db", sql, id=paths.root.name)
+        told = rows(paths.inbound_db, "SELECT name FROM destinations ORDER BY 1")
+        woken = rows(paths.inbound_db, "SELECT 1 FROM messages_in WHERE status <> 'pending' LIMIT 1")
+        if woken and told != true:
+            yield f"{paths.root.name}: its destinations are {told}, and should be {true}"
+
+
+def channels_are_asked_after_the_ledger(scene: Scene) -> Iterator[str]:
+    """Of each session: its channel was not asked more often than the attempts that are recorded."""
+    for paths in scene.sessions():
+        for key, attempts in rows(paths.inbound_db, "SELECT message_out_id, attempts FROM deliveries"):
+            if scene.times_asked.get(key, 0) > attempts:
+                yield f"{key} was asked for {scene.times_asked[key]} times, of which {attempts} are recorded"
+
+
+NOT_AT_STEPS: frozenset[Callable[..., object]] = frozenset(
+    {accepted_messages_are_stored, attempts_are_recorded_before_the_channel_is_asked, databases_are_intact}
+)
+"""They need all sessions, or much time."""
+STEP_CHECKS: tuple[Check, ...] = (
+    *(check for check in ALWAYS if check not in NOT_AT_STEPS),
+    channels_are_asked_after_the_ledger,
+    accepted_messages_are_kept,
+    users_are_heard_in_order,
+    what_is_delivered_has_arrived,
+    nothing_arrives_twice_unknown,
+    mid_turn_messages_are_sent_once,
+    failed_messages_are_told,
+)
+"""Asked after each step."""
+REST_CHECKS: tuple[Check, ...] = (
+    *(check for check in ALWAYS if check in NOT_AT_STEPS),
+    *AT_REST,
+    completed_messages_are_answered,
+    due_tasks_have_run,
+    projections_are_true,
+)
+"""Asked once everything is healed and has come to rest."""
+
+
+def found(scene: Scene, checks: Iterable[Check]) -> list[tuple[str, str]]:
+    """Name and sentence of each violation."""
+    return [(check.__name__, sentence) for check in checks for sentence in _asked_of(check, scene)]
+
+
+def _asked_of(check: Check, scene: Scene) -> Iterator[str]:
+    try:
+        yield from check(scene)
+    except apsw.Error as error:
+        yield f"a file cannot be read: {error!r}"
