@@ -55,6 +55,10 @@ class Pending:
     messages: dict[str, OpenMessage] = Factory(dict)
     claimed: dict[str, datetime] = Factory(dict)
     """Those that the runner works on now, in order, and since when it was seen to."""
+    _seen: dict[str, str | None] = Factory(dict)
+    """The claims of the last look, by message."""
+    _inherited: dict[str, str | None] = Factory(dict)
+    """Those that were there before the runner was started."""
 
     @classmethod
     def of(cls, messages: Iterable[OpenMessage], config: Config) -> "Pending":
@@ -99,6 +103,7 @@ class Pending:
         """What the runner's acks of the current attempts decide."""
         verdicts, before = list[Verdict](), dict(self.claimed)
         self.claimed.clear()
+        self._seen.clear()
         for ack in acks:
             message = self.messages.get(ack.message_id)
             if message is None or ack.attempt not in {None, message.tries}:
@@ -106,6 +111,7 @@ class Pending:
             began = before.get(message.id, now)
             if ack.status == "processing":
                 self.claimed[message.id] = began
+                self._seen[message.id] = ack.changed
             else:
                 verdicts.append(self._verdict(message, ack, began, now))
         return verdicts
@@ -119,11 +125,23 @@ class Pending:
             case _:
                 return Failed(message, ack.error or "the agent could not handle it")
 
+    def begin_runner(self) -> None:
+        """A runner starts: the claims seen so far are those of one before it, until it makes them again."""
+        self._inherited = dict(self._seen)
+
+    def own_claims(self) -> Sequence[str]:
+        """Ids of what this runner has claimed itself."""
+        seen, inherited = self._seen, self._inherited
+        return [id_ for id_ in self.claimed if id_ not in inherited or inherited[id_] != seen.get(id_)]
+
     def judge_death(self, reason: str, now: datetime) -> list[Verdict]:
-        """What a runner's death decides for what it had claimed; only after its last acks were judged."""
-        return [
-            self._again(self.messages[id_], now, reason, None) for id_ in self.claimed if id_ in self.messages
-        ]
+        """What a runner's death decides for what it had claimed; only after its last acks were judged.
+
+        What it inherited costs no try: it died with the host, or of a stop, and its turn may still be
+        committed by a runner that is on its way out.
+        """
+        owned = [self.messages[id_] for id_ in self.own_claims() if id_ in self.messages]
+        return [self._again(message, now, reason, None) for message in owned]
 
     def _again(self, message: OpenMessage, now: datetime, reason: str, at: datetime | None) -> Verdict:
         tries = message.tries + 1

@@ -66,6 +66,8 @@ class Ack:
     attempt: int | None
     retry_at: datetime | None
     error: str | None
+    changed: str | None = None
+    """When, in the runner's words: another text is another claim."""
 
 
 @frozen
@@ -244,7 +246,8 @@ def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> tuple[tuple[A
     rows = connection.execute(
         f"""
         SELECT CAST(message_id AS BLOB), {_brief("status")},
-          iif(typeof(attempt) = 'integer', attempt, NULL), {_brief("retry_at")}, {_brief("error")}
+          iif(typeof(attempt) = 'integer', attempt, NULL), {_brief("retry_at")}, {_brief("error")},
+          {_brief("status_changed")}
         FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(?))
         """,  # noqa: S608 -- constants of this module
         (json_array(open_ids),),
@@ -265,9 +268,10 @@ def _brief(name: str) -> str:
 
 def _ack(row: tuple[object, ...]) -> Ack | str:
     """An ack, or why it is none: then the message counts as not acked."""
-    message_id, status, attempt, retry_at, error = row
-    message_id, status = (
-        value.decode("utf-8", "replace") if isinstance(value, bytes) else "" for value in (message_id, status)
+    message_id, status, attempt, retry_at, error, changed = row
+    message_id, status, changed = (
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+        for value in (message_id, status, changed)
     )
     if status not in get_args(AckStatus):
         return f"an ack of {message_id[:80]!r} with the status {status[:80]!r} is not read"
@@ -277,6 +281,7 @@ def _ack(row: tuple[object, ...]) -> Ack | str:
         attempt if isinstance(attempt, int) else None,
         _time(retry_at),
         error.decode("utf-8", "replace")[:MAX_ERROR] if isinstance(error, bytes) else None,
+        changed,
     )
 
 

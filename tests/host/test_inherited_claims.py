@@ -1,0 +1,46 @@
+"""A host dies with its runner in the middle of a turn; the next runner dies before it has claimed."""
+
+from pathlib import Path
+
+from nanoclaw.containers import Death
+from nanoclaw.testing.channel import FakeChannel
+from tests.host.homes import only_session, rows
+from tests.host.runtimes import FakeRuntime
+from tests.host.test_deliveries import a_host, acks, container_runs, says
+
+KILLED = Death(orderly=False, reason="killed")
+
+
+async def test_a_runner_that_dies_before_it_claims_costs_no_try_for_what_its_predecessor_had_claimed(
+    tmp_path: Path,
+) -> None:
+    channel, first, second = FakeChannel(), FakeRuntime(), FakeRuntime()
+    async with a_host(tmp_path, channel, first):
+        [message] = (await channel.say("x", event_id="1")).message_ids
+        await first.wait_started(1)
+        paths = only_session(tmp_path)
+        container_runs(paths, acks(message, "processing"))
+    async with a_host(tmp_path, channel, second):
+        (await second.wait_started(1)).die(KILLED)
+        await second.wait_started(2)
+        assert rows(paths.inbound_db, "SELECT status, tries FROM messages_in") == [("pending", 0)]
+        container_runs(paths, says("late", 1, None), acks(message, "completed"))  # the predecessor's commit
+        assert await channel.wait_settled("1") == "completed"
+    assert rows(paths.inbound_db, "SELECT status, tries FROM messages_in") == [("completed", 0)]
+
+
+async def test_a_runner_that_dies_after_it_claimed_again_costs_a_try(tmp_path: Path) -> None:
+    channel, first, second = FakeChannel(), FakeRuntime(), FakeRuntime()
+    async with a_host(tmp_path, channel, first):
+        [message] = (await channel.say("x", event_id="1")).message_ids
+        await first.wait_started(1)
+        paths = only_session(tmp_path)
+        container_runs(paths, acks(message, "processing"))
+    async with a_host(tmp_path, channel, second):
+        runner = await second.wait_started(1)
+        again = "UPDATE processing_ack SET status_changed = 'later'"
+        container_runs(paths, says("sent", 1, None), (again, {}))
+        await channel.wait_for(1)  # the claim has been seen, too
+        runner.die(KILLED)
+        await second.wait_started(2)
+        assert rows(paths.inbound_db, "SELECT status, tries FROM messages_in") == [("pending", 1)]
