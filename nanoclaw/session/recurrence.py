@@ -61,7 +61,9 @@ def _insert(
     late = [slot for slot in due.run if not tasks.slot_taken(connection, before.series_id, slot)]
     slots = [*late, free_slot(connection, before, due.next, zone)]
     return [
-        tasks.repeat(connection, before, row_id(before.series_id, slot), slot, now, last=slot is slots[-1])
+        tasks.repeat(
+            connection, before, row_id(before.series_id, slot, before.id), slot, now, last=slot is slots[-1]
+        )
         for slot in slots
     ]
 
@@ -76,8 +78,12 @@ def free_slot(connection: Connection, occurrence: Occurrence, slot: datetime, zo
     return slot
 
 
-def row_id(series_id: str, slot: datetime, cause: str = "") -> str:
-    """Of an occurrence: the same however often it is computed, and fit for a path."""
+def row_id(series_id: str, slot: datetime, cause: str) -> str:
+    """Of an occurrence: the same however often it is computed, and fit for a path.
+
+    `cause` is the row or the request that it follows: a slot that a task was moved away from may come again,
+    and its first row is still there.
+    """
     key = f"{series_id}@{to_text(slot)}{cause}"
     return "task-" + blake2b(key.encode(), digest_size=12).hexdigest()
 

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from nanoclaw.records import Address
-from nanoclaw.session import actions
+from nanoclaw.session import actions, recurrence
 from nanoclaw.session.actions import Answered, Site
 from nanoclaw.store import messages_in, tasks
 from nanoclaw.store.migration_steps import inbound
@@ -257,3 +257,13 @@ def test_a_task_may_be_moved_to_and_fro(db: apsw.Connection) -> None:
         assert the_task(db).slot.hour == hour
     assert the_task(db).slot == before.slot
     assert the_task(db).id != before.id
+
+
+def test_a_slot_that_a_task_was_moved_away_from_fires_when_its_time_comes(db: apsw.Connection) -> None:
+    first = scheduled(db)
+    for after in (first.slot, on(3, 8)):  # the 3rd at nine, then at eight, and at nine after all
+        task = the_task(db)
+        messages_in.settle(db, task.id, "completed")
+        recurrence.follow(db, task, None, after, "UTC")
+        asks(db, "update_task", id_=f"move-{after}", at=after, taskId="task-1", recurrence="0 8-9 * * *")
+    assert the_task(db).slot == on(3)
