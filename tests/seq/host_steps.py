@@ -86,6 +86,7 @@ async def host_looks(play: Play) -> None:
     done = await play.commit(play.host, lambda: play.host.settle(settlement))
     if done:
         play.numbers.seen = seen
+        play.numbers.outcomes |= {action.id: None for action in settlement.actions}
     play.numbers.check(into=None if done and settlement.actions else ())
     assert play.host.peek(deliveries.seen) == play.numbers.seen
 
@@ -107,8 +108,9 @@ async def _deliver(play: Play, entry: LedgerEntry) -> None:
     done = await play.commit(
         play.host, lambda: play.host.writer.run(record.finish, finished, None, play.date.now())
     )
-    if done and isinstance(result, Delivered):
-        play.numbers.outcomes[id_] = result.receipt.platform_message_id
+    if done and isinstance(result, Delivered | Undeliverable):
+        known_as = result.receipt.platform_message_id if isinstance(result, Delivered) else None
+        play.numbers.outcomes[id_] = known_as
     play.numbers.check(into=None if done else ())
 
 

@@ -60,7 +60,7 @@ class Numbers:
     messages: dict[str, Stored] = field(factory=dict)
     """What was to be stored, by id."""
     outcomes: dict[str, str | None] = field(factory=dict)
-    """What the platform calls each message that is delivered."""
+    """What the platform calls each message whose delivery is final; None where it is unknown there."""
     seen: int = 0
     """The largest plausible outbound number that the host has committed to have seen."""
     floor: int = 0
@@ -96,8 +96,9 @@ class Numbers:
                 expected, side.given[seq], side.mark = seq + 2, id_, seq
                 found.add(id_)
         assert new is None or found == set(new), f"stored were {found}, not {set(new)}"
-        lost = side.present.keys() - present.keys()
-        assert pruned or not lost, f"{lost} are gone"
+        gone = {row.id for seq, row in side.present.items() if seq not in present}
+        assert pruned or not gone, f"{gone} are gone"
+        assert side is self.inbound or gone <= self.outcomes.keys(), f"of {gone} some are not final"
         side.present = present
 
     # -- what the steps tell

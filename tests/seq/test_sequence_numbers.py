@@ -42,7 +42,7 @@ FOREIGN: Mapping[Step, int] = {
     runner_steps.foreign_runner_writes_nonsense: 2,
     accidents.outbound_is_lost: 3,
 }
-STEPS = 120
+STEPS = 100
 
 
 def play(
@@ -56,7 +56,7 @@ def play(
         virtually(session.run, chosen)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_whatever_happens_numbers_grow_and_stand_for_their_messages(seed: int) -> None:
     play(seed, ORDINARY)
 
@@ -66,6 +66,6 @@ def test_whatever_a_foreign_runner_does_the_numbers_of_ours_keep_the_rules(seed:
     play(seed, {**ORDINARY, **FOREIGN})
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_numbers_go_on_above_those_of_another_build(seed: int) -> None:
     play(seed, ORDINARY, another_build.leave_files, steps=40)
