@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from types import FrameType, ModuleType
@@ -66,11 +66,13 @@ class Guards:
     def up(self) -> Iterator[None]:
         """While it is open they stand."""
         with ExitStack() as stack:
+            imported = dict[int, Any]()
             for owner, name, advice in _TARGETS:
+                original = getattr(owner, name)
+                self._patch(stack, owner, name, advice)
                 if owner in {time, random}:
-                    self._everywhere(stack, owner, name, advice)
-                else:
-                    self._patch(stack, owner, name, advice)
+                    imported[id(original)] = getattr(owner, name)
+            _replace_where_imported(stack, imported)
             for name in ("now", "utcnow"):
                 stack.enter_context(_replaced_in_type(dt.datetime, name, self._date(name)))
             self._active = True
@@ -90,16 +92,6 @@ class Guards:
         original = getattr(owner, name)
         setattr(owner, name, self._guarded(original, f"{getattr(owner, '__name__', owner)}.{name}", advice))
         stack.callback(setattr, owner, name, original)
-
-    def _everywhere(self, stack: ExitStack, owner: Any, name: str, advice: str) -> None:
-        """Also in the modules that have imported it by name."""
-        original = getattr(owner, name)
-        self._patch(stack, owner, name, advice)
-        guarded = getattr(owner, name)
-        for names in _importers():
-            for key in [key for key, value in names.items() if value is original]:
-                names[key] = guarded
-                stack.callback(names.__setitem__, key, original)
 
     def _guarded(self, original: Callable[..., Any], what: str, advice: str) -> Callable[..., Any]:
         @wraps(original)
@@ -151,6 +143,14 @@ def _caller(frame: FrameType | None, passed_by: set[str]) -> tuple[FrameType | N
             return frame, ".".join(module.split(".")[:2]) if top == "nanoclaw" else top
         frame = frame.f_back
     return None, ""
+
+
+def _replace_where_imported(stack: ExitStack, replaced: Mapping[int, Any]) -> None:
+    """Also in the modules that have imported a function by name; `replaced` has them by `id`."""
+    for names in _importers():
+        for key, original in [each for each in names.items() if id(each[1]) in replaced]:
+            names[key] = replaced[id(original)]
+            stack.callback(names.__setitem__, key, original)
 
 
 def _importers() -> list[dict[str, Any]]:
