@@ -13,6 +13,12 @@ from nanoclaw.store.connections import PRIVATE_FILE, make_private_dir
 from nanoclaw.store.errors import Owned, translating
 from nanoclaw.store.executor import Executor
 
+DYING_S = 2.0
+"""How long the lock of a dead process is waited for: a child that it was about to start may hold it still,
+between fork and exec.
+"""
+PAUSE_S = 0.02
+
 
 @asynccontextmanager
 async def holding(path: Path, executor: Executor) -> AsyncIterator[None]:
@@ -22,12 +28,32 @@ async def holding(path: Path, executor: Executor) -> AsyncIterator[None]:
         Owned: somebody holds it, in this process or in another.
         StoreError: it cannot be made.
     """
-    descriptor = await executor.run(partial(_acquire, path))
+    descriptor = await _acquired(path, executor)
     try:
         yield
     finally:
         with trio.CancelScope(shield=True):
             await executor.run(partial(_release, descriptor))
+
+
+async def _acquired(path: Path, executor: Executor) -> int:
+    deadline = trio.current_time() + DYING_S
+    while True:
+        try:
+            return await executor.run(partial(_acquire, path))
+        except Owned as error:
+            if error.pid is None or _lives(error.pid) or trio.current_time() > deadline:
+                raise
+        await trio.sleep(PAUSE_S)
+
+
+def _lives(pid: int) -> bool:
+    with suppress(PermissionError, OverflowError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def _acquire(path: Path) -> int:

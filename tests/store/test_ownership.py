@@ -1,5 +1,6 @@
 # ruff: noqa: ASYNC220, ASYNC240 -- a test may block
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+import trio
 
 from nanoclaw.store import (
     CorruptDatabase,
@@ -71,6 +73,39 @@ async def test_another_process_is_named_and_its_death_frees_the_file(tmp_path: P
         holder.wait()
     async with central(data):
         assert (data / "owner").read_text() == f"{os.getpid()}\n"
+
+
+def leave_locked(lock: Path) -> int:
+    """As a host leaves it that was killed between fork and exec of a child: held, in a dead one's name."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.write(descriptor, f"{dead.pid}\n".encode())
+    return descriptor
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_the_lock_of_a_dead_process_is_waited_for_until_its_last_child_lets_go(tmp_path: Path) -> None:
+    held = leave_locked(tmp_path / "owner")
+
+    async def let_go() -> None:
+        await trio.sleep(0.5)
+        os.close(held)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(let_go)
+        async with central(tmp_path):
+            assert trio.current_time() >= 0.5
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_the_lock_of_a_dead_process_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    held = leave_locked(tmp_path / "owner")
+    with pytest.raises(Owned):
+        async with central(tmp_path):
+            pass
+    os.close(held)
 
 
 async def test_an_owner_that_fails_to_open_frees_the_lock(tmp_path: Path) -> None:
