@@ -21,6 +21,7 @@ from nanoclaw.config import Config, ConfigError, load_config
 from nanoclaw.host import HostFailed
 from nanoclaw.log_ring import LogRing
 from nanoclaw.logs import configure_logging
+from nanoclaw.recording import BadRecording, Record
 
 CANNOT_RUN = 2
 """Exit code: the arguments, the configuration or the data keep the host from running."""
@@ -40,9 +41,11 @@ def run_command(arguments: Sequence[str] | None) -> int:
                 return _run(options)
             case "simulate":
                 return _simulate(options)
+            case "replay":
+                return _replay(options)
             case _:
                 return _ask(options)
-    except (ConfigError, HostFailed, NoHost, RequestFailed) as error:
+    except (ConfigError, HostFailed, NoHost, RequestFailed, BadRecording) as error:
         print(f"nanoclaw: {error}", file=sys.stderr)
         return CANNOT_RUN
 
@@ -62,13 +65,30 @@ def _run(options: argparse.Namespace) -> int:
     ring = LogRing()
     configure_logging(config.log_level, ring=ring)
     prepare_home(config, write_config=options.config is None)
-    return trio.run(run, config, ring, options.headless, at_prompt, options.drain)
+    return trio.run(run, config, ring, options.headless, at_prompt, options.drain, _record(options))
+
+
+def _record(options: argparse.Namespace) -> Record | None:
+    """What to record, said aloud: it is the user's decision that it is kept."""
+    folder = options.record or options.record_redacted
+    if folder is None:
+        return None
+    record = Record(folder, redacted=options.record is None)
+    what = "names, ids and times, no words" if record.redacted else "all messages"
+    print(f"nanoclaw: recording into {folder}; it contains {what}", file=sys.stderr)
+    return record
 
 
 def _simulate(options: argparse.Namespace) -> int:
     from nanoclaw.cli.simulate import simulate  # noqa: PLC0415 -- no other command needs the simulation
 
     return simulate(options)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from nanoclaw.cli.replay import run_replay  # noqa: PLC0415 -- no other command needs the simulation
+
+    return run_replay(options)
 
 
 def _ask(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from nanoclaw.cli.replay_options import REPLAY, REPLAY_CODES, add_record, add_replay
 from nanoclaw.cli.simulate_options import EPILOG, SIMULATE, add_simulate
 from nanoclaw.version import installed_version
 
@@ -60,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
             "simulate", help="days of random households in virtual time", description=SIMULATE, epilog=EPILOG
         )
     )
+    replay = commands.add_parser(
+        "replay", help="a recording again, in virtual time", description=REPLAY, epilog=REPLAY_CODES
+    )
+    add_replay(replay, seconds)
     return top
 
 
@@ -77,6 +82,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--headless", action="store_true", help="no terminal here: other channels, and `nanoclaw chat`"
     )
+    add_record(run)
     run.add_argument(
         "--drain",
         type=seconds,

@@ -15,18 +15,20 @@ from nanoclaw.config import Config
 from nanoclaw.control import Control
 from nanoclaw.host import open_host
 from nanoclaw.log_ring import LogRing
+from nanoclaw.recording import Record
 
 KEPT = "it is kept for the next run"
 
 _log = structlog.get_logger()
 
 
-async def run(
+async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     config: Config,
     ring: LogRing,
     headless: bool,  # noqa: FBT001 -- trio.run passes positions
     at_prompt: bool,  # noqa: FBT001
     drain_s: float,
+    record: Record | None = None,
 ) -> int:
     """Run until the end; returns the exit code.
 
@@ -37,7 +39,7 @@ async def run(
     terminal = Terminal(front, SystemRandom())
     control = Control(terminal, ring)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
-        async with open_host(config, channels=[terminal], control=control) as host:
+        async with open_host(config, channels=[terminal], control=control, record=record) as host:
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)

@@ -19,6 +19,7 @@ _KINDS: dict[str, type[Note]] = {kind.__name__: kind for kind in get_args(Note)}
 JSON = cattrs.Converter()
 JSON.register_unstructure_hook(datetime, datetime.isoformat)
 JSON.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+JSON.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
 
 
 class BadRecording(Exception):

@@ -36,6 +36,11 @@ class Began:
     redacted: bool = False
 
 
+@frozen
+class Kept:
+    """The data directory was copied; what follows starts from there."""
+
+
 # -- channels ------------------------------------------------------------------
 
 
@@ -254,6 +259,7 @@ class Ended:
 
 Note = (
     Began
+    | Kept
     | Offered
     | Confirmed
     | NotConfirmed

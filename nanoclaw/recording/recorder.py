@@ -15,7 +15,7 @@ from nanoclaw.containers import Runtime
 from nanoclaw.recording import redaction
 from nanoclaw.recording.channels import TapedChannel, TapedIntake
 from nanoclaw.recording.lines import STATE
-from nanoclaw.recording.notes import FORMAT, Began, ChannelKind, Ended, Left, Stopping
+from nanoclaw.recording.notes import FORMAT, Began, ChannelKind, Ended, Kept, Left, Stopping
 from nanoclaw.recording.state import MAX_STATE, copy_state, left, sessions_of, size_of
 from nanoclaw.recording.tape import Tape
 from nanoclaw.recording.taps import TapedClock, TapedLooks, TapedRandom, TapedRuntime, TapedWords
@@ -88,6 +88,8 @@ class Recorder:
         """
         into, redacted = self.record.folder / STATE, self.record.redacted
         await copy_state(config.data, into, central, executor, redacted=redacted)
+        self.tape.note(Kept())
+        await self.tape.flush()
 
     # -- the seams
 

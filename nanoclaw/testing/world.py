@@ -26,7 +26,7 @@ from agent_runner.providers import Provider
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
-from nanoclaw.host import Host, open_host
+from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
 from nanoclaw.testing.brains import Brain, echo, provider_of
 from nanoclaw.testing.channel import FakeChannel
@@ -82,6 +82,8 @@ class World:
     """Whether runners outlive a host that is killed, as containers do."""
     commit_hooks: list[CommitHook] = field(factory=list)
     """Called at each commit point of host and runners: faults are injected there. May `kill_host_now`."""
+    seams: Callable[[Seams], Seams] = field(default=lambda seams: seams)
+    """What each life of the host gets instead of its seams."""
     timeline: Timeline = field(factory=Timeline)
     random: Random = field(init=False)
     """The seed's: of the host, the runners and whoever draws in a scenario."""
@@ -160,7 +162,8 @@ class World:
         used = (self.channel, *self.channels) if channels is None else channels
         thread = Thread()
         life = self._life = Life(self.config(**changes).data, thread)
-        seams, mortal = self._stage.seams(thread, runtime), [MortalChannel(one, thread) for one in used]
+        seams = self.seams(self._stage.seams(thread, runtime))
+        mortal = [MortalChannel(one, thread) for one in used]
         self._nursery.start_soon(
             life.run, lambda: open_host(self.config(**changes), channels=mortal, seams=seams)
         )

@@ -1,0 +1,221 @@
+"""Replay: runs the host again on what came in at another one's seams, in virtual time (docs/simulation.md).
+
+What is replayed is what came in: events, answers of channels, births, words and deaths of runners, jumps of
+the clock, drawn ids, words to the registry. What the host makes of them is its own, and is compared.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import cattrs
+import trio
+from attrs import Factory, define, evolve, fields_dict, frozen
+from trio.testing import MockClock
+
+import nanoclaw.registry
+from actors import ActorError
+from nanoclaw.config import Config
+from nanoclaw.host import HostFailed, Seams
+from nanoclaw.recording import BadRecording, Recording, read
+from nanoclaw.recording.lines import JSON, STATE
+from nanoclaw.recording.notes import Looked, Quarantined, Told
+from nanoclaw.recording.state import left, sessions_of
+from nanoclaw.records import SessionPaths
+from nanoclaw.seams import ID_LENGTH
+from nanoclaw.store import StoreError
+from nanoclaw.testing.places import temporary_home
+from nanoclaw.testing.replay_channel import Answers, Happened, ReplayChannel, offer_all
+from nanoclaw.testing.replay_differences import differences, of_left
+from nanoclaw.testing.replay_runner import ReplayRuntime
+from nanoclaw.testing.replay_script import Moments, Script, script_of, settings_of
+from nanoclaw.testing.world import World
+
+AFTER_S = 1.0
+"""A host that was killed is replayed so far past its last note."""
+
+
+@frozen
+class Replayed:
+    """What a replay brings."""
+
+    timeline: Sequence[str]
+    differences: Sequence[str]
+    torn: bool
+    """Whether the recording ends without an end: its host was killed, or its last line cut off."""
+
+
+def replay(folder: Path, *, until: float | None = None) -> Replayed:
+    """Replay a recording, up to a moment in seconds. It calls `trio.run`.
+
+    Raises:
+        BadRecording: it cannot be read, or does not fit together.
+    """
+    recording = read(folder)
+    script = script_of(recording, until)
+    with temporary_home() as home:
+        _copy_state(folder / STATE, home / "data")
+        play = _Play(recording, script, home)
+        clock = MockClock(autojump_threshold=0)
+        try:
+            trio.run(play.run, clock=clock)
+        except* BadRecording as error:
+            raise error.exceptions[0] from None
+        found = [*play.failed, *_differences(play)]
+        lines = [line.replace(str(home), "<home>") for line in play.timeline]
+        return Replayed(lines, [each.replace(str(home), "<home>") for each in found], not script.whole)
+
+
+def _copy_state(source: Path, target: Path) -> None:
+    """The databases of a recording; it may come from anybody, so links and the like are left out."""
+    for folder, _, names in os.walk(source):
+        for name in names:
+            file = Path(folder) / name
+            if stat.S_ISREG(file.lstat().st_mode):
+                copy = target / file.relative_to(source)
+                copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                copy.write_bytes(file.read_bytes())
+
+
+class RecordedRandom(Random):
+    """Draws the ids of a recording in their order, and all else from a seed."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(0)
+        self._ids = script.ids
+
+    def choices(self, population: Any, *arguments: Any, k: int = 1, **named: Any) -> list[Any]:
+        """As drawn then."""
+        if k == ID_LENGTH and self._ids:
+            return list(self._ids.popleft())
+        return super().choices(population, *arguments, k=k, **named)
+
+
+@define(eq=False)
+class _Play:
+    """One replay."""
+
+    recording: Recording
+    script: Script
+    home: Path
+    happened: Happened = Factory(Happened)
+    timeline: list[str] = Factory(list)
+    failed: list[str] = Factory(list)
+    unknown: list[str] = Factory(list)
+
+    async def run(self) -> None:
+        settings = settings_of(self.recording, fields_dict(Config))
+        async with World(folder=self.home, settings=settings, seams=self._seams) as world:
+            self.timeline = world.timeline.lines
+            world.clock.epoch = self.recording.began.date - timedelta(seconds=trio.current_time())
+            moments = Moments(trio.current_time(), world.clock)
+            runtime = ReplayRuntime(self.script, world.executor, moments, world.timeline, self.script.files())
+            try:
+                await world.start(channels=self._channels(moments, world), runtime=runtime)
+                await self._play(moments, world, runtime)
+                await world.stop()
+            except HostFailed as error:
+                self.failed.append(f"the host failed: {error}")
+            self.unknown = runtime.unknown
+
+    def _seams(self, seams: Seams) -> Seams:
+        return evolve(seams, random=RecordedRandom(self.script))
+
+    def _channels(self, moments: Moments, world: World) -> list[ReplayChannel]:
+        answers = Answers(self.script)
+        return [
+            ReplayChannel(
+                kind.channel_type,
+                kind.repeat,
+                self.script.channels[kind.channel_type],
+                answers,
+                self.happened,
+                moments,
+                world.timeline,
+            )
+            for kind in self.recording.began.channels
+        ]
+
+    async def _play(self, moments: Moments, world: World, runtime: ReplayRuntime) -> None:
+        script, intake = self.script, world.host.intake
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell, moments, world)
+            nursery.start_soon(self._jump, moments, world)
+            nursery.start_soon(self._say_alone, moments, runtime)
+            nursery.start_soon(self._spoil, moments, world)
+            nursery.start_soon(offer_all, script.own, intake, self.happened, moments, world.timeline)
+            end = script.end + AFTER_S if script.stopped_at is None else script.stopped_at
+            await moments.sleep_until(end)
+            nursery.cancel_scope.cancel()
+
+    async def _tell(self, moments: Moments, world: World) -> None:
+        for at, told in self.script.told:
+            await moments.sleep_until(at)
+            world.timeline.add("told", told.message)
+            try:
+                await world.host.registry.ask(_message(told))
+            except (ActorError, StoreError, ExceptionGroup) as error:
+                world.timeline.add("refused", told.message, error)
+
+    async def _jump(self, moments: Moments, world: World) -> None:
+        for at, by_s in self.script.jumps:
+            await moments.sleep_until(at)
+            world.timeline.add("the date jumps", by_s)
+            world.clock.jump(timedelta(seconds=by_s))
+
+    async def _say_alone(self, moments: Moments, runtime: ReplayRuntime) -> None:
+        for at, look in self.script.orphans:
+            await moments.sleep_until(moments.exactly(at, look.now))
+            paths = self._paths(look)
+            if paths is not None:
+                await runtime.say_alone(paths, look)
+
+    async def _spoil(self, moments: Moments, world: World) -> None:
+        """Make unreadable what could not be read then."""
+        for at, note in self.script.quarantined:
+            await moments.sleep_until(at)
+            paths = self._paths(note)
+            if paths is not None and paths.outbound_db.is_file():
+                world.timeline.add("outbound.db is spoilt", note.session)
+                paths.outbound_db.write_bytes(b"this is no database\n" * 1000)
+                world.executor.after_commit(paths.outbound_db)
+
+    def _paths(self, note: Looked | Quarantined) -> SessionPaths | None:
+        found = (paths for paths in sessions_of(self.home / "data") if paths.root.name == note.session)
+        return next(found, None)
+
+
+def _message(told: Told) -> Any:
+    known = told.message in nanoclaw.registry.__all__
+    kind: Any = getattr(nanoclaw.registry, told.message) if known else None
+    if not hasattr(kind, "handle"):
+        raise BadRecording(f"there is no message {told.message!r} to the registry")
+    try:
+        return JSON.structure(told.fields, kind)
+    except (cattrs.BaseValidationError, KeyError, TypeError, ValueError) as error:
+        raise BadRecording(f"the message {told.message!r} to the registry is damaged: {error}") from error
+
+
+def _differences(play: _Play) -> Iterator[str]:
+    script, redact = play.script, play.recording.began.redacted
+    end = script.end if script.stopped_at is None else script.end + AFTER_S
+    yield from differences(script, play.happened, redact=redact, until=end)
+    yield from (f"session {id_}: it started a runner that the recording has not" for id_ in play.unknown)
+    if script.whole:
+        for lives in script.lives.values():
+            yield from (f"session {life.session}: a runner was not started" for life in lives)
+        here = {paths.root.name: paths for paths in sessions_of(play.home / "data")}
+        for note in script.left:
+            yield from of_left(note, left(here[note.session]) if note.session in here else None)
+
+
+def as_json(replayed: Replayed) -> str:
+    """For programs."""
+    same = not replayed.differences
+    values = {"same": same, "torn": replayed.torn, "differences": list(replayed.differences)}
+    return json.dumps({**values, "timeline": list(replayed.timeline)}, indent=2, ensure_ascii=False)

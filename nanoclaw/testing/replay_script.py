@@ -1,0 +1,237 @@
+"""A recording, ordered by who plays it again: its channels, its runners, and the world around them."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import trio
+from attrs import Factory, define, field, frozen
+
+from nanoclaw.recording import BadRecording, Recording
+from nanoclaw.recording.notes import (
+    Answered,
+    Asked,
+    Confirmed,
+    Connected,
+    Disconnected,
+    Drew,
+    Ended,
+    FileMark,
+    Jumped,
+    Kept,
+    Left,
+    Looked,
+    NotConfirmed,
+    Note,
+    Offered,
+    Quarantined,
+    ReceiverEnded,
+    RunnerAsked,
+    RunnerEnded,
+    RunnerRefused,
+    RunnerStarted,
+    RunnerStopping,
+    Stopping,
+    Survivors,
+    Told,
+)
+from nanoclaw.testing.virtual import VirtualClock
+
+ALIGNED_S = 0.5
+"""Moment and date of a note differ by less, but around a jump of the clock."""
+
+
+@frozen
+class Moments:
+    """Moments of the recording on trio's clock of the replay."""
+
+    origin: float
+    clock: VirtualClock
+
+    async def sleep_until(self, at: float) -> None:
+        """Return at a moment of the recording, or at once."""
+        await trio.sleep_until(self.origin + at)
+
+    def now(self) -> float:
+        """The moment."""
+        return trio.current_time() - self.origin
+
+    def exactly(self, at: float, date: datetime) -> float:
+        """The moment at which it is that date, if that is about `at`: what is due then depends on it."""
+        dated = (date - self.clock.epoch).total_seconds() - self.origin
+        return dated if abs(dated - at) < ALIGNED_S else at
+
+
+@define(eq=False)
+class Life:
+    """A runner: when it was asked for, what it said, how it ended. Moments are None where there was none."""
+
+    session: str
+    asked_at: float
+    started_at: float | None = None
+    stopping: tuple[float, RunnerStopping] | None = None
+    ended: tuple[float, RunnerEnded] | None = None
+    refused: tuple[float, str] | None = None
+    looks: list[tuple[float, Looked]] = Factory(list)
+
+
+@define(eq=False)
+class Connection:
+    """The sending half of a channel, as it was once opened."""
+
+    at: float
+    failed: str | None
+    broken: tuple[float, str] | None = None
+
+
+@define(eq=False)
+class ChannelScript:
+    """What one channel does."""
+
+    offers: deque[tuple[float, Offered]] = Factory(deque)
+    ends: deque[tuple[float, str | None]] = Factory(deque)
+    connections: deque[Connection] = Factory(deque)
+
+
+@define(eq=False)
+class Script:
+    """All of a recording up to a moment."""
+
+    channels: Mapping[str, ChannelScript]
+    own: ChannelScript = Factory(ChannelScript)
+    """What came in without a channel."""
+    asked: list[tuple[float, Asked]] = Factory(list)
+    answers: dict[int, Answered] = Factory(dict)
+    confirmed: dict[int, Confirmed | NotConfirmed] = Factory(dict)
+    lives: dict[str, deque[Life]] = Factory(dict)
+    orphans: list[tuple[float, Looked]] = Factory(list)
+    """What was said before the first runner: by one of the host before."""
+    quarantined: list[tuple[float, Quarantined]] = Factory(list)
+    jumps: list[tuple[float, float]] = Factory(list)
+    told: list[tuple[float, Told]] = Factory(list)
+    ids: deque[str] = Factory(deque)
+    survivors: Survivors = Factory(Survivors)
+    left: list[Left] = Factory(list)
+    end: float = 0.0
+    stopped_at: float | None = None
+    """When the host began to stop; None: it was killed, or the replay ends before."""
+    whole: bool = False
+    """Whether the recording has its end."""
+    _runners: dict[int, Life] = field(factory=dict)
+    _last: dict[str, Life] = field(factory=dict)
+
+    def files(self) -> Mapping[str, tuple[FileMark, ...]]:
+        """The files of messages, by the ids of their rows."""
+        return {asked.key.partition("@")[0]: asked.files for _, asked in self.asked if asked.files}
+
+    # -- made of notes
+
+    def add(self, at: float, note: Note) -> None:
+        """The next note."""
+        self.end = at
+        self._add_channels(at, note)
+        self._add_runners(at, note)
+        match note:
+            case Drew():
+                self.ids.append(note.id)
+            case Kept():  # what was drawn before is in the copy
+                self.ids.clear()
+            case Jumped():
+                self.jumps.append((at, note.by_s))
+            case Told():
+                self.told.append((at, note))
+            case Stopping():
+                self.stopped_at = at
+            case Left():
+                self.left.append(note)
+            case Ended():
+                self.whole = True
+            case _:
+                pass
+
+    def _add_channels(self, at: float, note: Note) -> None:
+        match note:
+            case Offered():
+                self._channel(note.channel).offers.append((at, note))
+            case Confirmed() | NotConfirmed():
+                self.confirmed[note.n] = note
+            case ReceiverEnded():
+                self._channel(note.channel).ends.append((at, note.reason))
+            case Connected():
+                self._channel(note.channel).connections.append(Connection(at, note.failed))
+            case Disconnected():
+                self._disconnect(at, note)
+            case Asked():
+                self.asked.append((at, note))
+            case Answered():
+                self.answers[note.n] = note
+            case _:
+                pass
+
+    def _add_runners(self, at: float, note: Note) -> None:
+        match note:
+            case RunnerAsked():
+                life = self._runners[note.n] = self._last[note.session] = Life(note.session, at)
+                self.lives.setdefault(note.session, deque()).append(life)
+            case RunnerStarted():
+                self._life(note.n).started_at = at
+            case RunnerStopping():
+                life = self._life(note.n)
+                life.stopping = life.stopping or (at, note)
+            case RunnerEnded():
+                self._life(note.n).ended = (at, note)
+            case RunnerRefused():
+                self._life(note.n).refused = (at, note.reason)
+            case Looked():
+                last = self._last.get(note.session)
+                (self.orphans if last is None else last.looks).append((at, note))
+            case Quarantined():
+                self.quarantined.append((at, note))
+            case Survivors():
+                self.survivors = note
+            case _:
+                pass
+
+    def _channel(self, name: str | None) -> ChannelScript:
+        if name is None:
+            return self.own
+        if name not in self.channels:
+            raise BadRecording(f"it speaks of a channel {name!r} that its first line does not name")
+        return self.channels[name]
+
+    def _disconnect(self, at: float, note: Disconnected) -> None:
+        connections = self._channel(note.channel).connections
+        if connections:
+            connections[-1].broken = (at, note.reason)
+
+    def _life(self, n: int) -> Life:
+        if n not in self._runners:
+            raise BadRecording(f"it speaks of a runner {n} that nobody asked for")
+        return self._runners[n]
+
+
+def script_of(recording: Recording, until: float | None = None) -> Script:
+    """Order a recording, of which the notes after `until` (seconds) do not count.
+
+    Raises:
+        BadRecording: its notes do not fit together.
+    """
+    if not any(isinstance(taken.note, Kept) for taken in recording.notes):
+        raise BadRecording(
+            f"{recording.folder}: the host ended before its data were copied; nothing can be replayed"
+        )
+    script = Script({kind.channel_type: ChannelScript() for kind in recording.began.channels})
+    for taken in recording.notes:
+        if until is None or taken.at <= until:
+            script.add(taken.at, taken.note)
+    if until is not None:
+        script.end = min(script.end, until)
+    return script
+
+
+def settings_of(recording: Recording, known: Iterable[str]) -> dict[str, Any]:
+    """The configuration; what this NanoClaw does not know, and how often to poll, is left out."""
+    kept = {key: value for key, value in recording.began.config.items() if key in set(known)}
+    kept.pop("slow_poll_s", None)
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
