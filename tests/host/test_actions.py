@@ -51,7 +51,7 @@ def answer(db: apsw.Connection, id_: str = "out-1") -> dict[str, Any]:
 
 def scheduled(db: apsw.Connection, **content: object) -> Occurrence:
     """A task that runs each day at nine, unless it says otherwise."""
-    given = {"taskId": "task-1", "prompt": "water", "recurrence": "0 9 * * *", **content}
+    given: dict[str, Any] = {"taskId": "task-1", "prompt": "water", "recurrence": "0 9 * * *", **content}
     assert asks(db, "schedule_task", id_="out-0", **given).error is None
     return the_task(db)
 
@@ -112,9 +112,9 @@ def test_a_task_without_an_id_is_named_after_its_request(db: apsw.Connection) ->
     ],
 )
 def test_a_bad_schedule_is_refused_with_its_reason(
-    db: apsw.Connection, content: dict[str, object], error: str
+    db: apsw.Connection, content: dict[str, Any], error: str
 ) -> None:
-    given = {"taskId": "task-1", "prompt": "p", "recurrence": "@daily", **content}
+    given: dict[str, Any] = {"taskId": "task-1", "prompt": "p", "recurrence": "@daily", **content}
     refused = asks(db, "schedule_task", **given)
     assert refused.error is not None
     assert error in refused.error
@@ -230,7 +230,7 @@ def test_a_task_may_become_one_that_runs_once(db: apsw.Connection) -> None:
         ({"catchUp": 1}, "catchUp is no text"),
     ],
 )
-def test_a_bad_change_changes_nothing(db: apsw.Connection, content: dict[str, object], error: str) -> None:
+def test_a_bad_change_changes_nothing(db: apsw.Connection, content: dict[str, Any], error: str) -> None:
     first = scheduled(db, processAfter="2026-01-01T09:00:00Z")
     messages_in.settle(db, first.id, "completed")
     before = tasks.repeat(db, first, "task-2", on(2), NOW, last=True)
