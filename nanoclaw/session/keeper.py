@@ -68,6 +68,8 @@ class Keeper:
     state: State = "absent"
     death: Death | None = None
     """Of the last runner, until the actor has settled what it left."""
+    lived: bool = False
+    """Whether that one was ever started: else it left nothing, and one may live that nobody can reach now."""
     failures: int = 0
     last_failure: str | None = None
     not_before: float = float("-inf")
@@ -86,7 +88,7 @@ class Keeper:
 
         `changed` is called when it is gone; it only signals.
         """
-        self.state, self._stopping = "running", None
+        self.state, self._stopping, self.lived = "running", None, False
         self.heartbeat.reset()
         self._context.run(self.nursery.start_soon, self._keep, changed)
 
@@ -108,7 +110,7 @@ class Keeper:
                 death = await self.runtime.run(spec, task_status=task_status)
 
             runner: Runner = await nursery.start(keep)
-            self._runner = runner
+            self._runner, self.lived = runner, True
             _log.info("session.runner_started", runtime=self.runtime.name, provider=spec.provider)
             if self._stopping:
                 runner.stop()

@@ -302,8 +302,9 @@ class Reconciler:
 
     async def _settle_death(self) -> None:
         """The runner is gone and its last acks are judged: what it left unfinished costs a try."""
-        death, idle = self.keeper.death, not self.pending.own_claims()
-        if death is not None and not self.keeper.asked_to_go():
+        death, lived = self.keeper.death, self.keeper.lived
+        idle = not (lived and self.pending.own_claims())
+        if death is not None and lived and not self.keeper.asked_to_go():
             reason = death.reason.partition("\n")[0]
             verdicts = self.pending.judge_death(reason, self.services.clock.now())
             await self._commit(Settlement(verdicts))
