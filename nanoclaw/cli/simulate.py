@@ -96,16 +96,17 @@ def _broken(plan: Plan, total: Sum, broken: Broken | None) -> Iterator[str]:
     if broken is not None:
         steps = broken.household.steps
         yield ""
-        yield f"The shortest beginning of seed {broken.outcome.seed} that fails: {len(steps)} steps, the last of them"
+        seed = broken.outcome.seed
+        yield f"The shortest beginning of seed {seed} that fails: {len(steps)} steps, the last of them"
         yield from (f"  {step.at:12.3f}  {step}" for step in steps[-5:])
         yield from (f"{violation}" for violation in broken.outcome.violations)
         yield ""
         yield "The timeline around it:"
         yield from _around(broken.outcome)
         yield ""
-        yield f"To see all of it: {_command(plan, broken.outcome.seed)}"
+        yield f"To see all of it: {_command(plan, seed)}"
     elif total.violations:
-        yield "It did not fail when it was played again: this is a bug of the simulation, which has to be the same."
+        yield "It did not fail when it was played again: a bug of the simulation, which has to be the same."
 
 
 def _around(outcome: Outcome) -> Sequence[str]:

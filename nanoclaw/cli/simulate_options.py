@@ -8,13 +8,13 @@ LONGEST_DAYS = 366.0
 
 SIMULATE = (
     "Play days of random households in virtual time: the real host and the real runner on real databases, "
-    "with faults everywhere, and check that nothing is lost, nothing comes twice and everything keeps its order."
+    "with faults everywhere; and check that nothing is lost, nothing comes twice, everything keeps its order."
 )
 EPILOG = (
     "One seed is one household and one day, whatever the machine. Faults are all, none, or names with commas "
     "between; kill-host, kill-runner, disk-full and io-error may be put at a commit: kill-host@commit:123. "
-    "Exit codes: 0 nothing was violated; 1 something was, and the seed, the shortest beginning that still fails "
-    "and the timeline around it are printed; 2 it cannot run."
+    "Exit codes: 0 nothing was violated; 1 something was, and the seed, the shortest beginning that still "
+    "fails and the timeline around it are printed; 2 it cannot run."
 )
 
 

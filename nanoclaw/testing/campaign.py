@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 
 import structlog
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from nanoclaw.testing.household import SESSIONS, Household, household
 from nanoclaw.testing.play import Outcome, Violation, play
@@ -39,7 +39,7 @@ class Sum:
     deliveries: int = 0
     commits: int = 0
     restarts: int = 0
-    strokes: Counter[str] = Counter()
+    strokes: Counter[str] = field(factory=Counter)
     violations: tuple[tuple[int, Violation], ...] = ()
     """With their seeds."""
 

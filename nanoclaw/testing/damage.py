@@ -1,6 +1,7 @@
 """Damaged files of a world, with what they were before: somebody mends them later, from that."""
 
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -39,10 +40,13 @@ class Damage:
                 await self.world.kill_host()
             else:
                 await self._without_runner(path)
-            journal = Path(f"{path}-journal")
-            self.files[path] = {file: file.read_bytes() for file in (path, journal) if file.exists()}
-            journal.unlink(missing_ok=True)
-            path.write_bytes(_damaged(random, self.files[path][path]))
+            self._spoil(random, path)
+
+    def _spoil(self, random: Random, path: Path) -> None:
+        journal = Path(f"{path}-journal")
+        self.files[path] = {file: file.read_bytes() for file in (path, journal) if file.exists()}
+        journal.unlink(missing_ok=True)
+        path.write_bytes(_damaged(random, self.files[path][path]))
 
     async def mend(self) -> None:
         """Put everything back as it was, with the host stopped."""
@@ -51,9 +55,7 @@ class Damage:
                 await self.world.stop()
             for path, contents in self.files.items():
                 await self._without_runner(path)
-                Path(f"{path}-journal").unlink(missing_ok=True)
-                for file, content in contents.items():
-                    file.write_bytes(content)
+                _put_back(path, contents)
             self.files.clear()
 
     async def _without_runner(self, path: Path) -> None:
@@ -66,6 +68,12 @@ class Damage:
     def spoilt(self) -> frozenset[str]:
         """The sessions in which something is damaged now."""
         return frozenset(path.parents[1].name for path in self.files)
+
+
+def _put_back(path: Path, contents: Mapping[Path, bytes]) -> None:
+    Path(f"{path}-journal").unlink(missing_ok=True)
+    for file, content in contents.items():
+        file.write_bytes(content)
 
 
 def _damaged(random: Random, content: bytes) -> bytes:

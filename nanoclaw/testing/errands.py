@@ -1,7 +1,7 @@
 """The brain of simulated households: it does what the words of a message say, and answers each one.
 
-`#12 send slow=20` is answered `re #12`, after `send_message` and 20 s. It remembers nothing: a turn that is told
-again does again what it was not told to have done.
+`#12 send slow=20` is answered `re #12`, after `send_message` and 20 s. It remembers nothing: a turn that is
+told again does again what it was not told to have done.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

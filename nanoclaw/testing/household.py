@@ -1,7 +1,7 @@
 """Households: people, chats, agents and what is said in them for some hours, drawn from one seed.
 
-All of it is drawn before anything happens, so a household is a value: cut after `n` of its steps it is the same
-household with a shorter day. What an agent is to do stands in the message itself (`nanoclaw.testing.errands`).
+All of it is drawn before anything happens, so a household is a value: cut after `n` of its steps it is the
+same one with a shorter day. What an agent is to do stands in the message itself (`nanoclaw.testing.errands`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +20,10 @@ SESSIONS = 5
 PACE_PER_HOUR = 2.0
 """Messages of one conversation in an hour, on the average."""
 LARGEST_FILE = 3000
+HALF = 0.5
+SOON, SOON_S = 0.6, 20.0
+"""How many messages follow the one before soon, and how soon that is on the average."""
+WITH_FILES = 0.1
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
 ZONES = (
@@ -125,7 +129,7 @@ def household(
         zone=random.choice(ZONES) if zoned else "UTC",
         began=random.choice(DATES) + timedelta(seconds=random.uniform(0, 7200)) if zoned else DATES[0],
         repeat=random.choice(REPEATS),
-        outliving=random.random() < 0.5,
+        outliving=random.random() < HALF,
         settings=_settings(random),
     )
 
@@ -143,9 +147,9 @@ def _settings(random: Random) -> Mapping[str, Any]:
 
 
 def _rooms(random: Random, sessions: int) -> Iterator[Room]:
-    """Chats that come to so many sessions: half of them people's own, the rest groups with and without threads."""
+    """Chats that come to so many sessions: people's own, and groups with and without threads."""
     people = random.sample(PEOPLE, len(PEOPLE))
-    agents = ["main"] if random.random() < 0.5 else ["main", "helper"]
+    agents = ["main"] if random.random() < HALF else ["main", "helper"]
     left, n = sessions, 0
     while left:
         agent = random.choice(agents)
@@ -182,11 +186,11 @@ def _moments(random: Random, length_s: float) -> Iterator[float]:
     while at < length_s:
         yield at
         gap = 3 * HOUR_S / PACE_PER_HOUR
-        at += random.expovariate(1 / 20.0) if random.random() < 0.6 else random.expovariate(1 / gap)
+        at += random.expovariate(1 / SOON_S) if random.random() < SOON else random.expovariate(1 / gap)
 
 
 def _files(random: Random, number: int) -> Mapping[str, bytes]:
-    if random.random() >= 0.1:
+    if random.random() >= WITH_FILES:
         return {}
     return {f"file-{number}.bin": random.randbytes(random.randrange(1, LARGEST_FILE))}
 

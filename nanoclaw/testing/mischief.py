@@ -18,6 +18,7 @@ from attrs import Factory, define, field
 
 from agent_runner.errors import RunnerError
 from nanoclaw.host import HostFailed
+from nanoclaw.testing.channel import Fault
 from nanoclaw.testing.damage import Damage, leave_hot_journal
 from nanoclaw.testing.executor import When
 from nanoclaw.testing.faults import Blow
@@ -27,6 +28,7 @@ from nanoclaw.testing.world import World
 
 Side = Literal["host", "runner"]
 OUTBOUND = "outbound.db"
+HALF = 0.5
 NEXT_COMMITS = 25
 """At one of the next so many commits a trap springs."""
 NEXT_STEPS = 300
@@ -85,7 +87,7 @@ class Mischief:
 
     world: World
     network: Network
-    strokes: Counter[str] = Factory(Counter)
+    strokes: Counter[str]
     damage: Damage = field(init=False)
     _bodies: Bodies = field(init=False)
     _traps: list[Trap] = Factory(list)
@@ -114,7 +116,7 @@ class Mischief:
         await _STROKES[blow.fault](self, random, blow)
 
     async def heal(self) -> None:
-        """Mend everything; where files are damaged the host is stopped for that, and who keeps it starts it."""
+        """Mend everything. Where files are damaged the host is stopped for that; who keeps it starts it."""
         self._traps.clear()
         self._disk.clear()
         self.network.heal()
@@ -249,7 +251,8 @@ class Mischief:
 
     async def channel_fails(self, random: Random, blow: Blow) -> None:
         """It is down, rejects a message, or breaks before or after it has one."""
-        fault = random.choice(("unavailable", "unavailable", "rejected", "crash before", "crash after"))
+        faults: tuple[Fault, ...] = ("unavailable", "unavailable", "rejected", "crash before", "crash after")
+        fault = random.choice(faults)
         times = random.randrange(1, 8) if fault == "unavailable" else random.randrange(1, 3)
         self.note(blow, fault, times)
         self.network.fail(fault, times=times)
@@ -283,7 +286,7 @@ class Mischief:
 
     async def channel_hangs(self, random: Random, blow: Blow) -> None:
         """It does not answer, and later it does."""
-        self.network.hints_hang = random.random() < 0.5
+        self.network.hints_hang = random.random() < HALF
         self.network.fail("hang", times=random.randrange(1, 4))
         self._last(blow, self._hanging(), random.uniform(10.0, 600.0))
         await trio.lowlevel.checkpoint()
@@ -318,7 +321,7 @@ class Mischief:
             self._disk_until = trio.current_time() + 1.0
             raise error()
 
-        if blow.commit is not None or random.random() < 0.5:
+        if blow.commit is not None or random.random() < HALF:
             self._traps.append(Trap(side, "before", random.randrange(1, NEXT_COMMITS), once, blow.commit))
         else:
             self._last(blow, self._failing(side, error), random.uniform(1.0, 120.0), side)

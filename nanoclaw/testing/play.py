@@ -1,10 +1,10 @@
-"""Plays a household: its people speak, its faults strike, its host is started again; invariants are checked.
+"""Plays a household: people speak, faults strike, the host is started again; invariants are checked.
 
-A run ends with the first violation, or when everything is healed, has come to rest, and was checked once more.
+A run ends with the first violation, or when all is healed, has come to rest, and was checked once more.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -15,8 +15,8 @@ from trio.testing import MockClock
 from nanoclaw.host import HostFailed
 from nanoclaw.store.times import to_text
 from nanoclaw.testing.chats import Chat, User
-from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.errands import FILE, Errands
+from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.executor import When
 from nanoclaw.testing.household import Household, Room, Say
 from nanoclaw.testing.invariants import Asked, opened_once
@@ -67,6 +67,8 @@ class Outcome:
     strokes: Counter[str]
     """Faults that struck, by name."""
     violations: tuple[Violation, ...]
+    sessions: Mapping[str, str] = field(repr=False)
+    """Where each session is, by its id: the chat, and the thread after a slash."""
     timeline: Timeline = field(repr=False)
 
 
@@ -76,23 +78,16 @@ def play(household: Household, invariants: Sequence[Check] = ()) -> Outcome:
 
 
 async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
-    network = Network(repeat=household.repeat)
+    network, violations, tally = Network(repeat=household.repeat), list[Violation](), Tally()
     settings = {"timezone": household.zone, "slow_poll_s": POLL_S, **household.settings}
     world = World(seed=household.seed, channel=network, settings=settings, outliving=household.outliving)
-    violations = list[Violation]()
-    day: Day | None = None
     try:
         async with world:
             world.clock.epoch = household.began
-            day = Day(household, world, network, Mischief(world, network), tuple(invariants))
-            await day.live()
-    except Violated as error:
-        violations += error.violations
-    except BaseException as error:
-        if not isinstance(error, BaseExceptionGroup | Exception):
-            raise
+            mischief = Mischief(world, network, tally.strokes)
+            await Day(household, world, network, mischief, tuple(invariants), tally).live()
+    except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
         violations += _violations_in(error, trio.current_time())
-    assert day is not None
     return Outcome(
         household.seed,
         len(household.steps),
@@ -100,11 +95,29 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
         len({one.event.message_id for one in network.accepted}),
         len(network.sent),
         world.executor.commits,
-        day.restarts,
-        day.mischief.strokes,
+        tally.restarts,
+        tally.strokes,
         tuple(violations),
+        _places(network),
         world.timeline,
     )
+
+
+def _places(network: Network) -> Mapping[str, str]:
+    places = dict[str, str]()
+    for one in network.accepted:
+        address = one.event.address
+        place = f"{address.platform_id}/{address.thread_id}" if address.thread_id else address.platform_id
+        places.update(dict.fromkeys(one.routed.session_ids, place))
+    return places
+
+
+@define(eq=False)
+class Tally:
+    """What is counted on the way."""
+
+    restarts: int = 0
+    strokes: Counter[str] = Factory(Counter)
 
 
 class Violated(Exception):
@@ -115,9 +128,9 @@ class Violated(Exception):
         self.violations = tuple(violations)
 
 
-def _violations_in(error: BaseException, at: float) -> list[Violation]:
+def _violations_in(error: Exception, at: float) -> list[Violation]:
     """What a run broke off with: violations, or whatever else went wrong, which is one, too."""
-    if isinstance(error, BaseExceptionGroup):
+    if isinstance(error, ExceptionGroup):
         return [one for part in error.exceptions for one in _violations_in(part, at)]
     if isinstance(error, Violated):
         return list(error.violations)
@@ -133,7 +146,7 @@ class Day:
     network: Network
     mischief: Mischief
     invariants: tuple[Check, ...]
-    restarts: int = 0
+    tally: Tally
     _chats: dict[str, Chat] = Factory(dict)
     _users: dict[str, User] = Factory(dict)
     _over: bool = False
@@ -191,7 +204,7 @@ class Day:
                 await self._start()
 
     async def _start(self) -> None:
-        self.restarts += 1
+        self.tally.restarts += 1
         try:
             await self.world.start()
         except HostFailed as error:
@@ -273,7 +286,8 @@ class Day:
             now=to_text(self.world.now),
         )
 
-    def _note_change(self, path: Path, _when: When, _n: int) -> None:
+    def _note_change(self, path: Path, when: When, n: int) -> None:
+        del when, n
         self._changed.add(path.parents[1].name)
 
     def _violated(self, sentences: Sequence[tuple[str, str]]) -> None:
@@ -285,6 +299,7 @@ class Day:
             raise Violated(violations)
 
     async def _come_to_rest(self) -> None:
+        restless = list[tuple[str, str]]()
         for _ in range(RESTS):
             await trio.sleep(REST_S)
             with opened_once():

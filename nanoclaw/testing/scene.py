@@ -120,7 +120,7 @@ def what_is_delivered_has_arrived(scene: Scene) -> Iterator[str]:
 
 
 def nothing_arrives_twice_unknown(scene: Scene) -> Iterator[str]:
-    """A network that knows its messages has one of each; any other no more than the ledger has doubts, and one."""
+    """A network that knows its messages has one of each; others one more for each doubt in the ledger."""
     doubts = Counter[str]()
     for paths in scene.sessions():
         doubts.update(dict(rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries")))
