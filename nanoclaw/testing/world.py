@@ -27,6 +27,7 @@ from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
 from nanoclaw.host import Host, Seams, open_host
+from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
 from nanoclaw.testing.brains import Brain, echo, provider_of
 from nanoclaw.testing.channel import FakeChannel
@@ -149,9 +150,14 @@ class World:
         return Config(self.home, self.home / "data", self.home / "groups", **settings)
 
     async def start(
-        self, *, channels: Sequence[Channel] | None = None, runtime: Runtime | None = None, **changes: Any
+        self,
+        *,
+        channels: Sequence[Channel] | None = None,
+        runtime: Runtime | None = None,
+        record: Record | None = None,
+        **changes: Any,
     ) -> Host:
-        """Start the host, with changes of its configuration for this life.
+        """Start the host, with changes of its configuration for this life, which may be recorded.
 
         Raises:
             WorldError: it runs already.
@@ -165,7 +171,8 @@ class World:
         seams = self.seams(self._stage.seams(thread, runtime))
         mortal = [MortalChannel(one, thread) for one in used]
         self._nursery.start_soon(
-            life.run, lambda: open_host(self.config(**changes), channels=mortal, seams=seams)
+            life.run,
+            lambda: open_host(self.config(**changes), channels=mortal, seams=seams, record=record),
         )
         await life.begun.wait()
         if life.failure is not None:
