@@ -57,11 +57,12 @@ class Deliver:
         """Ask the network, for at most `DELIVERY_TIMEOUT_S`."""
         self.begun.set()
         try:
-            with trio.fail_after(DELIVERY_TIMEOUT_S):
+            with trio.fail_after(DELIVERY_TIMEOUT_S) as scope:
                 there = await self._find(actor.finder)
                 return there or await actor.sender.deliver(self.outgoing)
         except trio.TooSlowError as error:
-            raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s") from error
+            limit = f"within {DELIVERY_TIMEOUT_S:g} s" if scope.cancelled_caught else "in its own time"
+            raise OutcomeUnknown(f"the channel did not answer {limit}") from error
 
     async def _find(self, finder: Finder | None) -> Receipt | None:
         """The receipt of an earlier attempt, where the network can be asked for it."""
