@@ -56,13 +56,13 @@ class Deliver:
     async def handle(self, actor: ChatSender) -> Receipt:
         """Ask the network, for at most `DELIVERY_TIMEOUT_S`."""
         self.begun.set()
-        try:
-            with trio.fail_after(DELIVERY_TIMEOUT_S) as scope:
+        with trio.move_on_after(DELIVERY_TIMEOUT_S):
+            try:
                 there = await self._find(actor.finder)
                 return there or await actor.sender.deliver(self.outgoing)
-        except trio.TooSlowError as error:
-            limit = f"within {DELIVERY_TIMEOUT_S:g} s" if scope.cancelled_caught else "in its own time"
-            raise OutcomeUnknown(f"the channel did not answer {limit}") from error
+            except trio.TooSlowError as error:
+                raise OutcomeUnknown("the channel says that its network did not answer in time") from error
+        raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s")
 
     async def _find(self, finder: Finder | None) -> Receipt | None:
         """The receipt of an earlier attempt, where the network can be asked for it."""
