@@ -200,12 +200,15 @@ def send(connection: Connection, draft: Draft, seen: int) -> int:
 
 
 def next_seq(connection: Connection, seen: int) -> int:
-    """The next odd number above the mark, above every row and above `seen`; moves the mark."""
+    """The next odd number above the mark, above every row and above `seen`; moves the mark.
+
+    What a foreign runner has left that is no number, or that no number is above, does not count.
+    """
     mark = connection.execute(
         """
         SELECT max(
           coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'seq'), 0),
-          coalesce((SELECT max(seq) FROM messages_out), 0),
+          CAST(coalesce((SELECT max(seq) FROM messages_out WHERE seq < 9e18), 0) AS INTEGER),
           :seen)
         """,
         {"seen": seen},

@@ -43,8 +43,8 @@ class Side:
 
     @property
     def top(self) -> int:
-        """The largest number in the file or given before."""
-        return max([self.mark, *self.present])
+        """The largest number in the file or given before, but for one that no number is above."""
+        return max([self.mark, *(number for number in self.present if number + 2 < 1 << 63)])
 
     def next_above(self, floor: int) -> int:
         """The next number of this side."""

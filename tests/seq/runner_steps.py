@@ -62,7 +62,9 @@ async def _act_on(
     play: Play, tool: Tool, arguments: Mapping[str, object], content: Mapping[str, object]
 ) -> None:
     """Call a tool on some number; what it sends names the message of that number, or it refuses."""
-    number = play.random.choice([*play.numbers.known(), 1, 2])
+    known = [*play.numbers.known(), 1, 2]
+    possible = [number for number in known if play.numbers.target(number)]
+    number = play.random.choice(play.random.choice([possible, possible, known]) or known)
     target = play.numbers.target(number)
     refused = False
 
@@ -157,12 +159,12 @@ async def foreign_runner_leaps(play: Play) -> None:
 
 async def foreign_runner_writes_nonsense(play: Play) -> None:
     """Numbers that are none."""
-    wrong = play.random.choice([None, 0, -7, 3.5, -8])
+    wrong = play.random.choice([None, 0, -7, 3.5, 1e300, "soon", (1 << 63) - 1])
     if wrong not in play.numbers.outbound.present:
         await _foreign(play, wrong)
 
 
-async def _foreign(play: Play, seq: float | None) -> None:
+async def _foreign(play: Play, seq: float | str | None) -> None:
     play.foreign = True
     id_ = play.new_id(FOREIGN + "row")
     play.numbers.new(id_, CHATS[0])
