@@ -211,7 +211,9 @@ async def _tree(
             "registry", registry_recipe(config.data, seams.executor, seams.clock, seams.random, changes)
         )
         await registry.wait_started()
-        central = await stack.enter_async_context(open_reader(config.data / "v2.db", seams.executor))
+        central = await stack.enter_async_context(
+            open_reader(config.data / "v2.db", seams.executor, random=seams.random)
+        )
         if recorder is not None:
             await recorder.keep_state(config, central, seams.executor)
             root.start("recording", _background(recorder.tape.run))

@@ -212,7 +212,9 @@ def session_recipe(
         structlog.contextvars.bind_contextvars(session=who.session.id)
         async with (
             own_inbound(paths, executor=executor, clock=services.clock, random=services.random) as inbound,
-            open_untrusted(paths.outbound_db, executor, patience_s=PATIENCE_S) as outbound,
+            open_untrusted(
+                paths.outbound_db, executor, patience_s=PATIENCE_S, random=services.random
+            ) as outbound,
             trio.open_nursery() as nursery,
         ):
             made = await executor.run(partial(create_outbound, paths, owner=None))

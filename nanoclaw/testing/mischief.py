@@ -35,6 +35,8 @@ NEXT_STEPS = 300
 """Or after one of the next so many steps of trio's tasks."""
 LONGEST_JUMP_S = 3 * 3600.0
 LONGEST_JUMP_BACK_S = 3600.0
+EXCUSED_S = 30.0
+"""After its disk has failed a host may fail of that for so long: it may be slow, too."""
 ENGINE_GONE = "the engine is gone: start it again"
 DISK: Mapping[str, Callable[[], apsw.Error]] = {
     "disk-full": lambda: apsw.FullError("FullError: database or disk is full"),
@@ -318,7 +320,7 @@ class Mischief:
 
         def once(path: Path) -> None:
             self.note(blow.fault, path.name)
-            self._disk_until = trio.current_time() + 1.0
+            self._disk_until = trio.current_time() + EXCUSED_S
             raise error()
 
         if blow.commit is not None or random.random() < HALF:
@@ -336,7 +338,7 @@ class Mischief:
         finally:
             if entry in self._disk:
                 self._disk.remove(entry)
-            self._disk_until = trio.current_time() + 1.0
+            self._disk_until = trio.current_time() + EXCUSED_S
 
     async def clock_jumps(self, random: Random, blow: Blow) -> None:
         """Somebody sets it, or the machine was asleep."""

@@ -78,16 +78,17 @@ def play(household: Household, invariants: Sequence[Check] = ()) -> Outcome:
 
 
 async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
-    network, violations, tally = Network(repeat=household.repeat), list[Violation](), Tally()
+    network, tally = Network(repeat=household.repeat), Tally()
     settings = {"timezone": household.zone, "slow_poll_s": POLL_S, **household.settings}
     world = World(seed=household.seed, channel=network, settings=settings, outliving=household.outliving)
     try:
         async with world:
-            world.clock.epoch = household.began
+            world.clock.epoch, world.timeline.home = household.began, str(world.home)
             mischief = Mischief(world, network, tally.strokes)
             await Day(household, world, network, mischief, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
-        violations += _violations_in(error, trio.current_time())
+        if not tally.violations:
+            tally.violations.append(Violation("nothing_breaks", repr(error), trio.current_time()))
     return Outcome(
         household.seed,
         len(household.steps),
@@ -97,7 +98,7 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
         world.executor.commits,
         tally.restarts,
         tally.strokes,
-        tuple(violations),
+        tuple(tally.violations),
         _places(network),
         world.timeline,
     )
@@ -118,23 +119,11 @@ class Tally:
 
     restarts: int = 0
     strokes: Counter[str] = Factory(Counter)
+    violations: list[Violation] = Factory(list)
 
 
 class Violated(Exception):
-    """Ends a run."""
-
-    def __init__(self, violations: Sequence[Violation]) -> None:
-        super().__init__("; ".join(map(str, violations)))
-        self.violations = tuple(violations)
-
-
-def _violations_in(error: Exception, at: float) -> list[Violation]:
-    """What a run broke off with: violations, or whatever else went wrong, which is one, too."""
-    if isinstance(error, ExceptionGroup):
-        return [one for part in error.exceptions for one in _violations_in(part, at)]
-    if isinstance(error, Violated):
-        return list(error.violations)
-    return [Violation("nothing_breaks", repr(error), at)]
+    """Ends a run; which invariants did not hold is in its tally."""
 
 
 @define(eq=False)
@@ -272,7 +261,7 @@ class Day:
     def scene(self, *, changed: bool = False) -> Scene:
         """What there is to see now."""
         network, data = self.network, self.world.home / "data"
-        paths = readable(data, self.mischief.damage.spoilt())
+        spoilt, only = self.mischief.damage.spoilt(), self._changed if changed else None
         asked = tuple(Asked(one.message_out_id, one.address) for one in network.attempts)
         return Scene(
             data=data,
@@ -282,7 +271,7 @@ class Day:
             times_asked=Counter(one.key for one in asked),
             copies=Counter(one.message_out_id for one in network.sent),
             repeat=network.repeat,
-            paths=tuple(one for one in paths if not changed or one.root.name in self._changed),
+            paths=tuple(readable(data, spoilt, only)),
             now=to_text(self.world.now),
         )
 
@@ -293,10 +282,10 @@ class Day:
     def _violated(self, sentences: Sequence[tuple[str, str]]) -> None:
         if sentences:
             at = trio.current_time()
-            violations = [Violation(name, sentence, at) for name, sentence in sentences]
-            for violation in violations:
-                self.world.timeline.add("violation", violation.invariant, violation.sentence)
-            raise Violated(violations)
+            self.tally.violations += [Violation(name, sentence, at) for name, sentence in sentences]
+            for name, sentence in sentences:
+                self.world.timeline.add("violation", name, sentence)
+            raise Violated
 
     async def _come_to_rest(self) -> None:
         restless = list[tuple[str, str]]()

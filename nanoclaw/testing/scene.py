@@ -59,10 +59,13 @@ class Scene(Evidence):
 Check = Callable[[Scene], Iterable[str]]
 
 
-def readable(data: Path, spoilt: Container[str]) -> Iterator[SessionPaths]:
+def readable(
+    data: Path, spoilt: Container[str], only: Container[str] | None = None
+) -> Iterator[SessionPaths]:
     """The sessions that can be looked at: not spoilt, complete, and not in the middle of a commit."""
     for paths in Evidence(data).sessions():
-        if paths.root.name not in spoilt and _complete(paths):
+        wanted = only is None or paths.root.name in only
+        if wanted and paths.root.name not in spoilt and _complete(paths):
             yield paths
 
 

@@ -17,11 +17,14 @@ class Timeline:
     steps: list[Step] = Factory(list)
     began: float = 0.0
     """The moment, on trio's clock, from which its times count."""
+    home: str = ""
+    """The world's folder: its name, which no two worlds share, is left out of the lines."""
 
     def add(self, event: str, *details: object) -> None:
         """Note an event, now."""
         now = trio.current_time() - self.began
-        self.lines.append("  ".join([f"{now:14.6f}", event, *map(str, details)]))
+        line = "  ".join([f"{now:14.6f}", event, *map(str, details)])
+        self.lines.append(line.replace(self.home, "<home>") if self.home else line)
         for step in self.steps:
             step(event, details)
 
