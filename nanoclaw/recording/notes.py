@@ -218,9 +218,10 @@ class Quarantined:
 
 @frozen
 class Jumped:
-    """The date jumped."""
+    """The date has jumped, to `date`; the host hears of it now."""
 
     by_s: float
+    date: datetime
 
 
 @frozen

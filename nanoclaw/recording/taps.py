@@ -47,7 +47,7 @@ class TapedClock:
         """The clock's."""
         before = lead(self.clock)
         await self.clock.jumped()
-        self.tape.note(Jumped(round(lead(self.clock) - before, 6)))
+        self.tape.note(Jumped(round(lead(self.clock) - before, 6), self.clock.now()))
 
 
 class TapedRandom(Random):

@@ -116,8 +116,9 @@ class _Play:
             moments = Moments(trio.current_time(), world.clock)
             runtime = ReplayRuntime(self.script, world.executor, moments, world.timeline, self.script.files())
             try:
-                await world.start(channels=self._channels(moments, world), runtime=runtime)
-                await self._play(moments, world, runtime)
+                channels = self._channels(moments, world)
+                await world.start(channels=channels, runtime=runtime)
+                await self._play(moments, world, runtime, channels)
                 await world.stop()
             except HostFailed as error:
                 self.failed.append(f"the host failed: {error}")
@@ -141,13 +142,17 @@ class _Play:
             for kind in self.recording.began.channels
         ]
 
-    async def _play(self, moments: Moments, world: World, runtime: ReplayRuntime) -> None:
+    async def _play(
+        self, moments: Moments, world: World, runtime: ReplayRuntime, channels: Sequence[ReplayChannel]
+    ) -> None:
         script, intake = self.script, world.host.intake
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tell, moments, world)
             nursery.start_soon(self._jump, moments, world)
             nursery.start_soon(self._say_alone, moments, runtime)
             nursery.start_soon(self._spoil, moments, world)
+            for channel in channels:
+                nursery.start_soon(channel.offer)
             nursery.start_soon(offer_all, script.own, intake, self.happened, moments, world.timeline)
             end = script.end + AFTER_S if script.stopped_at is None else script.stopped_at
             await moments.sleep_until(end)
@@ -163,14 +168,15 @@ class _Play:
                 world.timeline.add("refused", told.message, error)
 
     async def _jump(self, moments: Moments, world: World) -> None:
-        for at, by_s in self.script.jumps:
+        for at, jumped in self.script.jumps:
             await moments.sleep_until(at)
-            world.timeline.add("the date jumps", by_s)
-            world.clock.jump(timedelta(seconds=by_s))
+            world.timeline.add("the date jumps", jumped.by_s)
+            world.clock.jump(jumped.date - world.clock.now())
 
     async def _say_alone(self, moments: Moments, runtime: ReplayRuntime) -> None:
         for at, look in self.script.orphans:
-            await moments.sleep_until(moments.exactly(at, look.now))
+            await moments.sleep_until(at)
+            moments.align(look.now)
             paths = self._paths(look)
             if paths is not None:
                 await runtime.say_alone(paths, look)

@@ -68,6 +68,8 @@ class ReplayChannel:
     happened: Happened
     moments: Moments
     timeline: Timeline
+    _intake: list[Intake] = field(factory=list, init=False)
+    _receiving: trio.Event = field(factory=trio.Event, init=False)
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -90,16 +92,20 @@ class ReplayChannel:
         raise Broke(reason)
 
     async def receive(self, intake: Intake) -> None:
-        """Offer what it offered, until it ended or broke."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(offer_all, self.script, intake, self.happened, self.moments, self.timeline)
-            if not self.script.ends:
-                await trio.sleep_forever()
-            at, reason = self.script.ends.popleft()
-            await self.moments.sleep_until(at)
-            if reason is not None:
-                raise Broke(reason)
-            nursery.cancel_scope.cancel()
+        """End or break as then. The offers are made beside it: it may come back later than it did then."""
+        self._intake.append(intake)
+        self._receiving.set()
+        if not self.script.ends:
+            await trio.sleep_forever()
+        at, reason = self.script.ends.popleft()
+        await self.moments.sleep_until(at)
+        if reason is not None:
+            raise Broke(reason)
+
+    async def offer(self) -> None:
+        """Offer what it offered; run beside the host."""
+        await self._receiving.wait()
+        await offer_all(self.script, self._intake[0], self.happened, self.moments, self.timeline)
 
     async def answer(self, outgoing: Outgoing, *, lookup: bool) -> Receipt | None:
         """As it answered then."""

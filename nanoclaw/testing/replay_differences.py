@@ -33,7 +33,9 @@ class Said:
     def __str__(self) -> str:
         verb = "look for" if self.lookup else "deliver"
         content = self.content if len(self.content) <= SHOWN else f"{self.content[:SHOWN]}…"
-        return f"{verb} {self.row} {content}"
+        answers = "" if self.in_reply_to is None else f" in reply to {self.in_reply_to}"
+        files = "".join(f", with {file.name} of {file.size} bytes" for file in self.files)
+        return f"{verb} {self.row} {content}{answers}{files}"
 
 
 def differences(script: Script, happened: Happened, *, redact: bool, until: float) -> Iterator[str]:
@@ -74,7 +76,8 @@ def _edits(place: str, then: Sequence[Said], again: Sequence[Said], *, whole: bo
 
 
 def _said(note: Asked) -> Said:
-    content = json.dumps(note.content, ensure_ascii=False, sort_keys=True)
+    told = {name: value for name, value in note.content.items() if value and name != "is"}
+    content = f"{note.content.get('is')} {json.dumps(told, ensure_ascii=False, sort_keys=True)}"
     return Said(note.key.partition("@")[0], content, note.in_reply_to, tuple(note.files), note.lookup)
 
 

@@ -136,8 +136,10 @@ class ReplayRuntime:
 
     async def _play(self, paths: SessionPaths, writer: Writer, life: Life) -> None:
         for at, look in life.looks:
-            moment = self.moments.exactly(at, look.now)
-            await self.moments.sleep_until(moment if life.ended is None else min(moment, life.ended[0]))
+            early = life.ended is not None and life.ended[0] < at
+            await self.moments.sleep_until(life.ended[0] if life.ended and early else at)
+            if not early:
+                self.moments.align(look.now)
             await self.say(paths, writer, look)
 
     async def _until_end(self, life: Life, runner: ReplayRunner) -> None:

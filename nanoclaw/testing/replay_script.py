@@ -1,14 +1,14 @@
 """A recording, ordered by who plays it again: its channels, its runners, and the world around them."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import trio
 from attrs import Factory, define, field, frozen
 
-from nanoclaw.recording import BadRecording, Recording
+from nanoclaw.recording import BadRecording, Recording, Taken
 from nanoclaw.recording.notes import (
     Answered,
     Asked,
@@ -38,8 +38,8 @@ from nanoclaw.recording.notes import (
 )
 from nanoclaw.testing.virtual import VirtualClock
 
-ALIGNED_S = 0.5
-"""Moment and date of a note differ by less, but around a jump of the clock."""
+APART_S = 1e-8
+"""Between notes of one moment, so that they keep their order; of dates it is too little to be seen."""
 
 
 @frozen
@@ -57,10 +57,12 @@ class Moments:
         """The moment."""
         return trio.current_time() - self.origin
 
-    def exactly(self, at: float, date: datetime) -> float:
-        """The moment at which it is that date, if that is about `at`: what is due then depends on it."""
-        dated = (date - self.clock.epoch).total_seconds() - self.origin
-        return dated if abs(dated - at) < ALIGNED_S else at
+    def align(self, date: datetime) -> None:
+        """Make it that date, as the host saw it then: what is due, and the slots of tasks, hang on it.
+
+        The wall clock runs a little faster or slower than trio's, and has jumped before anybody hears of it.
+        """
+        self.clock.epoch = date - timedelta(seconds=trio.current_time())
 
 
 @define(eq=False)
@@ -108,7 +110,7 @@ class Script:
     orphans: list[tuple[float, Looked]] = Factory(list)
     """What was said before the first runner: by one of the host before."""
     quarantined: list[tuple[float, Quarantined]] = Factory(list)
-    jumps: list[tuple[float, float]] = Factory(list)
+    jumps: list[tuple[float, Jumped]] = Factory(list)
     told: list[tuple[float, Told]] = Factory(list)
     ids: deque[str] = Factory(deque)
     survivors: Survivors = Factory(Survivors)
@@ -138,7 +140,7 @@ class Script:
             case Kept():  # what was drawn before is in the copy
                 self.ids.clear()
             case Jumped():
-                self.jumps.append((at, note.by_s))
+                self.jumps.append((at, note))
             case Told():
                 self.told.append((at, note))
             case Stopping():
@@ -222,12 +224,21 @@ def script_of(recording: Recording, until: float | None = None) -> Script:
             f"{recording.folder}: the host ended before its data were copied; nothing can be replayed"
         )
     script = Script({kind.channel_type: ChannelScript() for kind in recording.began.channels})
-    for taken in recording.notes:
-        if until is None or taken.at <= until:
-            script.add(taken.at, taken.note)
+    for at, note in _apart(recording.notes):
+        if until is None or at <= until:
+            script.add(at, note)
     if until is not None:
         script.end = min(script.end, until)
     return script
+
+
+def _apart(notes: Iterable[Taken]) -> Iterator[tuple[float, Note]]:
+    """The notes with their moments, no two at the same."""
+    last, rank = -1.0, 0
+    for taken in notes:
+        rank = rank + 1 if taken.at == last else 0
+        last = taken.at
+        yield taken.at + rank * APART_S, taken.note
 
 
 def settings_of(recording: Recording, known: Iterable[str]) -> dict[str, Any]:

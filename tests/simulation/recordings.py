@@ -50,7 +50,7 @@ async def _first_life(home: Path) -> None:
 async def _recorded_life(home: Path, record: Record) -> None:
     network = FakeChannel()
     # Its first runner dies right after the commit of its first claim, with a try to pay for.
-    runtime = ProcessRuntime(command=(sys.executable, str(KILLING), str(home / "mark"), "after:2"))
+    runtime = ProcessRuntime(command=(sys.executable, str(KILLING), str(home / "mark"), "after:1"))
     seams = Seams(runtime=runtime)
     with trio.fail_after(GUARD_S):
         async with open_host(settings(home), channels=[network], seams=seams, record=record) as host:
@@ -79,7 +79,6 @@ async def _day(network: FakeChannel, host: Host) -> None:
     network.crash_receiver()
     await network.say("a stranger", chat="elsewhere", event_id="7")
     await host.admin.users.create("fake:eve", display_name="Eve")
-    await trio.sleep(1.2)  # the runner is stopped for idleness
 
 
 def changed(source: Path, target: Path, change: Callable[[list[str]], list[str]]) -> Path:

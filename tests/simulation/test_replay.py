@@ -22,6 +22,7 @@ def test_a_recorded_day_has_all_its_trouble(day: Path) -> None:
     answers = {note["answer"] for note in notes(day, "Answered")}
     assert {"receipt", "unavailable", "broke", "rejected"} <= answers
     assert any(not note["orderly"] for note in notes(day, "RunnerEnded"))
+    assert "completed, tries 1" in {status for note in notes(day, "Left") for status in note["messages"].values()}
     assert len(notes(day, "Ended")) == 1
 
 
