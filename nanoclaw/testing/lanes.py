@@ -1,7 +1,7 @@
 """A day of a household as a page: its sessions as lanes, with messages, commits, runners and faults.
 
-The page needs no network. All that users or agents said gets into it as JSON in which no markup can begin, and
-out of it as text nodes.
+The page needs no network. All that users or agents said gets into it as JSON in which no markup can begin,
+and out of it as text nodes.
 """
 
 import json
@@ -69,8 +69,8 @@ def _summary(household: Household, outcome: Outcome) -> str:
 
 
 def _lanes(household: Household) -> list[str]:
-    places = [f"{room.name}/{thread}" if thread else room.name for room in household.rooms for thread in room.threads]
-    return [FAULTS, HOST, *places]
+    rooms = ((room.name, thread) for room in household.rooms for thread in room.threads)
+    return [FAULTS, HOST, *(f"{name}/{thread}" if thread else name for name, thread in rooms)]
 
 
 # -- what happened -------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The network of simulated households: a fake channel that fails in more ways, and knows what was confirmed."""
+"""The network of simulated households: a fake channel that fails more ways, and knows what was confirmed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,0 +1,100 @@
+"""`nanoclaw simulate`, as people and CI meet it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nanoclaw.cli import main
+from nanoclaw.store import deliveries
+from tests.cli.commands import GUARD_S, NANOCLAW
+
+
+def simulate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*NANOCLAW, "simulate", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_households_are_played_in_processes_and_summed_up_in_a_table() -> None:
+    done = simulate("--seeds", "3", "--days", "0.02", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines()[1:])
+    assert (rows["seeds"], rows["violations"]) == ("3", "0")
+    assert int(rows["faults"]) == sum(int(n) for name, n in rows.items() if name.startswith("  "))
+    assert len({len(line) for line in done.stdout.splitlines()[1:]}) == 1
+    assert done.stderr.splitlines()[-1] == "3 of 3 seeds, 0 violations"
+
+
+def test_json_is_for_programs() -> None:
+    done = simulate("--seed", "7", "--days", "0.02", "--faults", "kill-host,zones", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["seeds"], found["violations"], found["shortest"]) == ([7], [], None)
+    assert set(found["faults"]) <= {"kill-host"}
+
+
+@pytest.mark.slow
+def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
+    pages = []
+    for hash_seed in ("1", "2"):
+        file = tmp_path / f"{hash_seed}.html"
+        done = simulate("--seed", "8", "--timeline", str(file), PYTHONHASHSEED=hash_seed)
+        assert done.returncode == 0, done.stdout + done.stderr
+        pages.append(file.read_bytes())
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--faults", "fire"), "there is no fault 'fire'"),
+        (("--faults", "zones@commit:3"), "zones cannot strike at a commit"),
+        (("--seeds", "0"), "a number of at least 1"),
+        (("--seeds", "many"), "'many'"),
+        (("--days", "-1"), "more than 0"),
+        (("--days", "nan"), "more than 0"),
+        (("--timeline", "x.html"), "--timeline draws one household"),
+        (("--timeline", "/nowhere/x.html", "--seed", "1", "--days", "0.001"), "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    try:
+        code = main(["simulate", *arguments])
+    except SystemExit as error:  # argparse's way
+        code = int(str(error.code))
+    assert code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_violation_is_shown_with_its_seed_the_shortest_beginning_and_the_timeline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(deliveries, "begin", lambda *_: None)
+    arguments = ["simulate", "--seeds", "2", "--days", "0.04", "--faults", "none", "--jobs", "1"]
+    assert main(arguments) == 1
+    output = capsys.readouterr().out
+    assert "seed 0: " in output
+    assert "The shortest beginning of seed 0 that fails: 1 steps" in output
+    assert "violation  channels_are_asked_after_the_ledger" in output
+    assert (
+        "nanoclaw simulate --seed 0 --days 0.04 --sessions 5 --faults none --timeline seed-0.html" in output
+    )
+    assert main([*arguments, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["shortest"]["steps"] == 1
+
+
+def test_other_commands_do_not_load_the_simulation() -> None:
+    code = "import sys, nanoclaw.cli.command; print('nanoclaw.testing' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

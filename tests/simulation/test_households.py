@@ -1,0 +1,172 @@
+"""Households: drawn from the seed alone, the same every time, unbroken by every fault."""
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+
+import pytest
+from attrs import evolve
+
+from nanoclaw.store import deliveries, messages_in
+from nanoclaw.testing.campaign import quiet
+from nanoclaw.testing.faults import AT_COMMITS, NAMES, RATES, Blow, UnknownFault, blows, fault_names
+from nanoclaw.testing.household import Household, Say, household
+from nanoclaw.testing.play import Outcome, play
+from nanoclaw.testing.scene import Scene
+from nanoclaw.testing.shrink import shortest
+
+BRIEF_H = 0.4
+ALL = fault_names("all")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged() -> Iterator[None]:
+    with quiet():
+        yield
+
+
+def says(one: Household) -> list[Say]:
+    return [step for step in one.steps if isinstance(step, Say)]
+
+
+def struck(one: Household, *strokes: Blow) -> Household:
+    return evolve(one, steps=tuple(sorted((*one.steps, *strokes), key=lambda step: step.at)))
+
+
+# -- what is drawn -------------------------------------------------------------
+
+
+def test_a_household_is_the_same_each_time_it_is_drawn() -> None:
+    assert household(3, faults=ALL) == household(3, faults=ALL)
+    assert household(3).steps != household(4).steps
+
+
+def test_faults_change_nothing_of_what_is_said() -> None:
+    assert says(household(5, faults=ALL)) == says(household(5))
+
+
+def test_one_fault_less_leaves_the_others_as_they_were() -> None:
+    def drawn(names: Sequence[str]) -> list[Blow]:
+        return [blow for blow in blows(Random(1), names, 50.0, [1.0]) if blow.fault != "kill-host"]
+
+    assert drawn(ALL) == drawn([name for name in ALL if name != "kill-host"])
+
+
+def test_a_household_has_the_sessions_asked_for() -> None:
+    for seed in range(20):
+        rooms = household(seed, sessions=5).rooms
+        assert sum(len(room.threads) for room in rooms) == 5
+        assert len({room.name for room in rooms}) == len(rooms)
+
+
+def test_names_of_faults_are_checked() -> None:
+    assert fault_names("all") == NAMES
+    assert fault_names("none") == fault_names("") == ()
+    assert fault_names("kill-host, kill-host@commit:7") == ("kill-host", "kill-host@commit:7")
+    for wrong in ("fire", "zones@commit:1", "kill-host@commit:0", "kill-host@commit:x", "all,kill-host"):
+        with pytest.raises(UnknownFault):
+            fault_names(wrong)
+
+
+# -- what is played ------------------------------------------------------------
+
+
+def test_a_quiet_hour_breaks_nothing_and_everybody_is_heard() -> None:
+    one = household(1, hours=1.0)
+    outcome = play(one)
+    assert (outcome.violations, outcome.strokes.total()) == ((), 0)
+    assert outcome.messages == len(says(one)) > 0
+    assert outcome.deliveries >= outcome.messages
+
+
+@pytest.mark.parametrize("fault", RATES)
+def test_a_fault_strikes_and_breaks_nothing(fault: str) -> None:
+    one = household(2, hours=BRIEF_H)
+    moments = [say.at for say in says(one)]
+    outcome = play(struck(one, *(Blow(at + 0.1, fault, n) for n, at in enumerate(moments))))
+    assert outcome.violations == ()
+    assert outcome.strokes == {fault: len(moments)}
+    assert any(f"fault  {fault}" in line for line in outcome.timeline.lines)
+
+
+@pytest.mark.parametrize("fault", AT_COMMITS)
+@pytest.mark.parametrize("commit", [30, 47, 60])
+def test_a_fault_strikes_at_the_commit_that_was_chosen(fault: str, commit: int) -> None:
+    faults = fault_names(f"{fault}@commit:{commit}")
+    outcome = play(household(2, hours=BRIEF_H, faults=faults))
+    assert outcome.violations == ()
+    lines = [line.split() for line in outcome.timeline.lines]
+    before = next(n for n, words in enumerate(lines) if words[1:3] == ["commit", str(commit - 1)])
+    assert any(words[1:3] == ["fault", fault] for words in lines[before : before + 4])
+
+
+def test_two_plays_of_one_household_are_the_same_byte_for_byte() -> None:
+    one = household(8, hours=1.5, faults=ALL)
+    assert play(one).timeline.text() == play(one).timeline.text()
+
+
+# -- what is found -------------------------------------------------------------
+
+
+def four_are_too_many(scene: Scene) -> Iterator[str]:
+    heard = {one.event.message_id for one in scene.confirmed}
+    if len(heard) >= 4:
+        yield f"{len(heard)} messages"
+
+
+def test_an_embedders_invariant_ends_the_day_and_the_shortest_beginning_that_breaks_it_is_found() -> None:
+    one = household(1, hours=6.0)
+    outcome = shortest(one, (four_are_too_many,))
+    assert outcome is not None
+    assert [violation.invariant for violation in outcome.violations] == ["four_are_too_many"]
+    assert outcome.steps == 4
+    assert "violation  four_are_too_many" in outcome.timeline.text()
+
+
+def test_what_breaks_nothing_has_no_shortest_beginning() -> None:
+    assert shortest(household(1, hours=0.2)) is None
+
+
+def begins_unrecorded(*_arguments: object) -> None:
+    """An attempt is not recorded before the channel is asked."""
+
+
+def forgets(*_arguments: object) -> None:
+    """A message is confirmed, and stored nowhere."""
+
+
+def is_delivered_already(connection: object, message_out_id: str, *rest: object) -> None:
+    """An attempt that begins is taken for one that has ended."""
+    deliveries_begin(connection, message_out_id, *rest)  # type: ignore[arg-type]  # as they come
+    from nanoclaw.records import Receipt  # noqa: PLC0415 -- for this bug alone
+
+    deliveries.deliver(connection, message_out_id, Receipt("soon"), *rest)  # type: ignore[arg-type]  # likewise
+
+
+deliveries_begin = deliveries.begin
+BUGS: list[tuple[str, object, str, Callable[..., None]]] = [
+    ("channels_are_asked_after_the_ledger", deliveries, "begin", begins_unrecorded),
+    ("what_is_delivered_has_arrived", deliveries, "begin", is_delivered_already),
+    ("accepted_messages_are_kept", messages_in, "insert", forgets),
+]
+
+
+@pytest.mark.parametrize(("invariant", "module", "name", "bug"), BUGS)
+def test_a_bug_of_ours_is_found(
+    monkeypatch: pytest.MonkeyPatch, invariant: str, module: object, name: str, bug: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(module, name, bug)
+    assert invariant in found_in(3)
+
+
+def found_in(seeds: int) -> set[str]:
+    outcomes: list[Outcome] = [play(household(seed, hours=1.0, faults=ALL)) for seed in range(seeds)]
+    return {violation.invariant for outcome in outcomes for violation in outcome.violations}
+
+
+# -- many ----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_five_sessions_over_six_hours_with_all_faults_break_nothing(seed: int) -> None:
+    assert play(household(seed, faults=ALL)).violations == ()
