@@ -152,10 +152,9 @@ class RunnerStarted:
 
 @frozen
 class RunnerStopping:
-    """The host asks it to go; its heartbeat had been silent for so long."""
+    """The host asks it to go."""
 
     n: int
-    silent_s: float
 
 
 @frozen

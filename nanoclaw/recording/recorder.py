@@ -107,7 +107,7 @@ class Recorder:
 
     def runtime(self, runtime: Runtime) -> Runtime:
         """Likewise."""
-        return TapedRuntime(runtime, self.tape, self.clock)
+        return TapedRuntime(runtime, self.tape)
 
     def intake(self, intake: Intake) -> Intake:
         """Likewise, for the program in which the host is embedded."""

@@ -1,6 +1,5 @@
 """The seams of a host with a tape beside them: the same, but what comes in is noted."""
 
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from random import Random
@@ -83,21 +82,12 @@ class TapedRandom(Random):
 @frozen
 class _TapedRunner:
     runner: Runner
-    spec: RunnerSpec
     n: int
     tape: Tape
-    clock: Clock
 
     def stop(self) -> None:
-        self.tape.note(RunnerStopping(self.n, self._silent_s()))
+        self.tape.note(RunnerStopping(self.n))
         self.runner.stop()
-
-    def _silent_s(self) -> float:
-        try:
-            mtime = os.lstat(self.spec.paths.heartbeat).st_mtime
-        except OSError:
-            return 0.0
-        return round(max(0.0, self.clock.now().timestamp() - mtime), 3)
 
 
 @frozen
@@ -105,14 +95,12 @@ class _Start:
     """Passes on that a runner has started."""
 
     status: "trio.TaskStatus[Runner]"
-    spec: RunnerSpec
     n: int
     tape: Tape
-    clock: Clock
 
     def started(self, runner: Runner) -> None:
         self.tape.note(RunnerStarted(self.n))
-        self.status.started(_TapedRunner(runner, self.spec, self.n, self.tape, self.clock))
+        self.status.started(_TapedRunner(runner, self.n, self.tape))
 
 
 @frozen
@@ -121,7 +109,6 @@ class TapedRuntime:
 
     runtime: Runtime
     tape: Tape
-    clock: Clock
 
     @property
     def name(self) -> str:
@@ -135,7 +122,7 @@ class TapedRuntime:
         n = next(self.tape.numbers)
         self.tape.sessions.add(spec.session_id)
         self.tape.note(RunnerAsked(n, spec.session_id, spec.provider))
-        status: Any = _Start(task_status, spec, n, self.tape, self.clock)
+        status: Any = _Start(task_status, n, self.tape)
         try:
             death = await self.runtime.run(spec, task_status=status)
         except StartFailed as error:

@@ -16,6 +16,7 @@ from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.recording.notes import FileMark, Looked
 from nanoclaw.records import SessionPaths
 from nanoclaw.resources import schema_dir
+from nanoclaw.session.keeper import STUCK_S
 from nanoclaw.store import to_text
 from nanoclaw.store.names import is_component
 from nanoclaw.testing.executor import InlineExecutor
@@ -23,6 +24,7 @@ from nanoclaw.testing.replay_script import Life, Moments, Script
 from nanoclaw.testing.timeline import Timeline
 
 BEAT_S = 10.0
+MISSED_S = 0.001
 EARLY_S = 60.0
 """Asked to go earlier than this before it was then, a runner goes at once."""
 GRACE_S = 1.5
@@ -155,16 +157,16 @@ class ReplayRuntime:
     async def _cut_off(self, life: Life, runner: ReplayRunner, scope: trio.CancelScope) -> None:
         """Go before one's time, where the host wants that."""
         await runner.asked.wait()
-        if life.stopping is None or self.moments.now() < life.stopping[0] - EARLY_S:
+        if life.stopping is None or self.moments.now() < life.stopping - EARLY_S:
             await trio.sleep(GRACE_S)
             runner.cut = True
             scope.cancel()
 
     async def _beat(self, paths: SessionPaths, life: Life) -> None:
-        """Show life, up to when it was seen last."""
+        """Show life; one that was asked to go from its work had shown none, for as long as the host waits."""
         until = inf
-        if life.stopping is not None:
-            until = life.stopping[0] - life.stopping[1].silent_s
+        if life.stopping is not None and life.was_at_work():
+            until = life.stopping - max(STUCK_S, life.tool_timeout_s()) - MISSED_S
         while self.moments.now() <= until:
             _touch(paths, self.moments)
             await trio.sleep(BEAT_S)

@@ -72,10 +72,22 @@ class Life:
     session: str
     asked_at: float
     started_at: float | None = None
-    stopping: tuple[float, RunnerStopping] | None = None
+    stopping: float | None = None
     ended: tuple[float, RunnerEnded] | None = None
     refused: tuple[float, str] | None = None
     looks: list[tuple[float, Looked]] = Factory(list)
+
+    def was_at_work(self) -> bool:
+        """Whether it was working on something when it was asked to go."""
+        working = set[str]()
+        for _, look in [(at, look) for at, look in self.looks if self.stopping and at <= self.stopping]:
+            working -= {*look.gone, *(ack.message_id for ack in look.acks)}
+            working |= {ack.message_id for ack in look.acks if ack.status == "processing"}
+        return bool(working)
+
+    def tool_timeout_s(self) -> float:
+        """The longest that it declared."""
+        return max((look.tool_timeout_s for _, look in self.looks), default=0.0)
 
 
 @define(eq=False)
@@ -180,7 +192,7 @@ class Script:
                 self._life(note.n).started_at = at
             case RunnerStopping():
                 life = self._life(note.n)
-                life.stopping = life.stopping or (at, note)
+                life.stopping = at if life.stopping is None else life.stopping
             case RunnerEnded():
                 self._life(note.n).ended = (at, note)
             case RunnerRefused():

@@ -67,9 +67,20 @@ async def _trouble(world: World) -> None:
         network.crash_receiver,
         lambda: world.clock.jump(timedelta(seconds=world.random.uniform(-600, 7200))),
         world.kill_runner,
+        lambda: setattr(world.runtime, "gone", "there is no engine"),
+        lambda: setattr(world.runtime, "gone", None),
+        *([lambda: _spoil(world)] if world.seed % 3 == 0 else []),
     ]
     world.random.shuffle(troubles)
     for trouble in troubles:
         await world.sleep(world.random.uniform(0, 200))
         trouble()
     network.heal()
+    world.runtime.gone = None
+
+
+def _spoil(world: World) -> None:
+    """Damage the outbound file of a session: it is quarantined."""
+    file = min(world.home.glob("data/sessions/*/*/outbound/outbound.db"))
+    file.write_bytes(b"no database" * 1000)
+    world.executor.after_commit(file)
