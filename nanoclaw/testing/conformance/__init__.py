@@ -1,0 +1,13 @@
+"""Conformance suites: what a channel, a runtime or a provider of your own has to do, as checks in your tests.
+
+    @pytest.mark.parametrize("check", channel_checks(mine), ids=str)
+    async def test_my_channel_conforms(check):
+        await check()
+
+where `mine` opens an async context with your channel and the hooks by which its network is steered.
+"""
+
+from nanoclaw.testing.conformance.channel import ChannelUnderTest, channel_checks
+from nanoclaw.testing.conformance.checks import Check, NotConforming
+
+__all__ = ["ChannelUnderTest", "Check", "NotConforming", "channel_checks"]

@@ -1,0 +1,312 @@
+"""The conformance suite of a channel: what `nanoclaw.channels.protocol` says, tried on a network of its own.
+
+@asynccontextmanager
+async def mine() -> AsyncIterator[ChannelUnderTest]:
+    network = MyNetwork()
+    yield ChannelUnderTest(MyChannel(network), Address("mine", "chat"), network.texts, down=network.down)
+
+@pytest.mark.parametrize("check", channel_checks(mine), ids=str)
+async def test_my_channel_conforms(check: Check) -> None:
+    await check()
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import get_args
+
+import trio
+from attrs import frozen
+
+from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Finder, Repeat
+from nanoclaw.records import Address, Receipt
+from nanoclaw.testing.conformance.checks import Check, checks_of, hook, only, require
+from nanoclaw.testing.conformance.exchanges import (
+    SOON_S,
+    Host,
+    deliver,
+    failure,
+    failure_with_connection,
+    finder,
+    hint,
+    outgoing,
+    receiving,
+)
+
+QUIET_S = 1.0
+"""So long nothing happens, where nothing should."""
+REFUSALS = (ChannelUnavailable, DeliveryRejected)
+
+
+@frozen
+class ChannelUnderTest:
+    """A channel, and what its tester can do to the network behind it. A check without its hook is left out."""
+
+    channel: Channel
+    address: Address
+    """A chat of the network."""
+    texts: Callable[[], Sequence[str]]
+    """The messages that users see in that chat, oldest first."""
+    says: Callable[[str], Awaitable[None]] | None = None
+    """A user writes in that chat; returns once the network knows that it arrived."""
+    offers_again: bool = True
+    """Whether the network offers again what it was not told to have arrived, as the same event."""
+    down: Callable[[], AbstractContextManager[None]] | None = None
+    """While it is open, the network cannot be reached."""
+    rejecting: Callable[[], AbstractContextManager[None]] | None = None
+    """While it is open, the network will have none of our messages."""
+    silent: Callable[[], AbstractContextManager[None]] | None = None
+    """While it is open, the network takes messages and nobody hears that it did: the call fails, or hangs."""
+
+
+def channel_checks(open_: Callable[[], AbstractAsyncContextManager[ChannelUnderTest]]) -> Sequence[Check]:
+    """The checks; each opens a channel of its own."""
+    return checks_of(CHECKS, open_)
+
+
+# -- sending -------------------------------------------------------------------
+
+
+async def a_delivery_gives_a_receipt(it: ChannelUnderTest) -> None:
+    """And when it does, the network has the message."""
+    async with it.channel.sender() as sender:
+        receipt = await deliver(sender, outgoing(it.address, "one"))
+        require(isinstance(receipt, Receipt), f"deliver returned {receipt!r}, which is no Receipt")
+        require(it.texts() == ["one"], f"a receipt for 'one', and users see {list(it.texts())}")
+
+
+async def messages_keep_their_order(it: ChannelUnderTest) -> None:
+    """The host sends one after the other."""
+    wanted = [f"message {n}" for n in range(5)]
+    async with it.channel.sender() as sender:
+        for text in wanted:
+            await deliver(sender, outgoing(it.address, text))
+    require(it.texts() == wanted, f"sent in this order: {wanted}; users see {list(it.texts())}")
+
+
+async def the_sender_can_be_opened_again(it: ChannelUnderTest) -> None:
+    """In order, and after its connection broke."""
+    for text in ("one", "two"):
+        raised = await failure_with_connection(it.channel, outgoing(it.address, text))
+        require(raised is None, f"the network is up, and a new sender raised {raised!r}")
+    require(it.texts() == ["one", "two"], f"two connections, a message each; users see {list(it.texts())}")
+
+
+async def what_is_rejected_is_said_to_be(it: ChannelUnderTest) -> None:
+    """`DeliveryRejected`: the network has none of it, and the next message is another matter."""
+    rejecting = hook(it.rejecting, "rejecting")
+    async with it.channel.sender() as sender:
+        with rejecting():
+            raised = await failure(sender, outgoing(it.address, "bad"))
+        require(isinstance(raised, DeliveryRejected), f"a message for ever refused raised {raised!r}")
+        require(it.texts() == [], f"a message was rejected, and users see {list(it.texts())}")
+        await deliver(sender, outgoing(it.address, "good"))
+
+
+async def an_outage_is_no_rejection(it: ChannelUnderTest) -> None:
+    """What is rejected is never tried again; what cannot be taken now is."""
+    down = hook(it.down, "down")
+    with down():
+        raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
+    require(not isinstance(raised, DeliveryRejected), "a network that is down raised DeliveryRejected")
+    require(raised is not None, "a network that is down gave a receipt")
+
+
+async def what_was_unavailable_has_nothing(it: ChannelUnderTest) -> None:
+    """`ChannelUnavailable` says that nothing was sent: the host sends it again, whatever `repeat` says."""
+    down = hook(it.down, "down")
+    with down():
+        raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
+        only(isinstance(raised, ChannelUnavailable), "it does not say ChannelUnavailable when it is down")
+    require(it.texts() == [], f"ChannelUnavailable, and users see {list(it.texts())}")
+
+
+async def after_an_outage_messages_arrive(it: ChannelUnderTest) -> None:
+    """With the sender opened again, as the host does."""
+    down = hook(it.down, "down")
+    with down():
+        await failure_with_connection(it.channel, outgoing(it.address, "one"))
+    async with it.channel.sender() as sender:
+        await deliver(sender, outgoing(it.address, "two"))
+    require(it.texts()[-1:] == ["two"], f"'two' was sent after an outage; users see {list(it.texts())}")
+
+
+async def a_delivery_can_be_cancelled(it: ChannelUnderTest) -> None:
+    """The host waits for an answer for a while, and not longer."""
+    silent = hook(it.silent, "silent")
+    async with it.channel.sender() as sender:
+        with silent(), trio.move_on_after(QUIET_S) as scope:
+            await failure(sender, outgoing(it.address, "one"))
+        late = scope.cancelled_caught and trio.current_time() > scope.deadline + SOON_S
+        require(not late, f"cancelled after {QUIET_S:g} s, it went on for more than {SOON_S:g} s")
+
+
+# -- repeating -----------------------------------------------------------------
+
+
+async def it_says_what_to_do_about_doubts(it: ChannelUnderTest) -> None:
+    """`repeat` is one of four, and `look up` comes with a `find`."""
+    repeat = it.channel.repeat
+    require(repeat in get_args(Repeat), f"repeat is {repeat!r}, none of {get_args(Repeat)}")
+    async with it.channel.sender() as sender:
+        finds = isinstance(sender, Finder)
+    require(finds or repeat != "look up", "it says `look up`, and its sender has no find()")
+
+
+async def an_idempotent_network_keeps_one_of_each(it: ChannelUnderTest) -> None:
+    """The same `message_out_id` is the same message; another one, of the same text, is another."""
+    only(it.channel.repeat == "idempotent", "it does not say that it is idempotent")
+    async with it.channel.sender() as sender:
+        first = await deliver(sender, outgoing(it.address, "one", "out-1"))
+        again = await deliver(sender, outgoing(it.address, "one", "out-1"))
+        require(it.texts() == ["one"], f"one message sent twice; users see {list(it.texts())}")
+        ids = (first.platform_message_id, again.platform_message_id)
+        require(ids[0] == ids[1], f"one message, and two receipts: {ids}")
+        await deliver(sender, outgoing(it.address, "one", "out-2"))
+    require(it.texts() == ["one", "one"], f"two messages of one text; users see {list(it.texts())}")
+
+
+async def what_was_sent_is_found(it: ChannelUnderTest) -> None:
+    """`find` gives the receipt of what the network has, and None for what it has not."""
+    only(it.channel.repeat == "look up", "it does not say `look up`")
+    async with it.channel.sender() as sender:
+        lookup = finder(sender)
+        require(await lookup.find(outgoing(it.address, "one")) is None, "found before it was sent")
+        receipt = await deliver(sender, outgoing(it.address, "one"))
+        found = await lookup.find(outgoing(it.address, "one"))
+        require(found == receipt, f"sent with {receipt}, found {found}")
+        other = await lookup.find(outgoing(it.address, "one", "out-other"))
+        require(other is None, f"found what was never sent: {other}")
+
+
+async def what_was_doubtful_arrives_once(it: ChannelUnderTest) -> None:
+    """The receipt was lost; the host does what `repeat` says, and users see one message."""
+    silent, repeat = hook(it.silent, "silent"), it.channel.repeat
+    only(repeat in {"idempotent", "look up"}, f"it says {repeat!r}: users may see it twice, or not at all")
+    with silent():
+        raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
+    require(not isinstance(raised, REFUSALS), f"its outcome is unknown, and it says {raised!r}")
+    async with it.channel.sender() as sender:
+        found = await finder(sender).find(outgoing(it.address, "one")) if repeat == "look up" else None
+        if found is None:
+            await deliver(sender, outgoing(it.address, "one"))
+    require(it.texts() == ["one"], f"{repeat}, after a doubt; users see {list(it.texts())}")
+
+
+# -- hints ---------------------------------------------------------------------
+
+
+async def hints_never_raise(it: ChannelUnderTest) -> None:
+    """They may be lost; a hint that raises takes the chat's sender with it."""
+    async with it.channel.sender() as sender:
+        await hint(sender, it.address)
+        await deliver(sender, outgoing(it.address, "one"))
+
+
+async def hints_show_nothing(it: ChannelUnderTest) -> None:
+    """They are no messages."""
+    async with it.channel.sender() as sender:
+        await hint(sender, it.address)
+    require(it.texts() == [], f"hints alone, and users see {list(it.texts())}")
+
+
+async def hints_never_raise_when_the_network_is_down(it: ChannelUnderTest) -> None:
+    """Nor then."""
+    down = hook(it.down, "down")
+    async with it.channel.sender() as sender:
+        with down():
+            await hint(sender, it.address)
+
+
+# -- receiving -----------------------------------------------------------------
+
+
+async def what_users_say_is_offered(it: ChannelUnderTest) -> None:
+    """With the channel's own type, the chat, and the text; in order."""
+    says = hook(it.says, "says")
+    async with receiving(it.channel, host := Host()):
+        for text in ("one", "two", "three"):
+            await says(text)
+    require(
+        [event.message.text for event in host.stored] == ["one", "two", "three"], f"stored: {host.stored}"
+    )
+    for event in host.stored:
+        where = (event.address.channel_type, event.address.platform_id)
+        wanted = (it.channel.channel_type, it.address.platform_id)
+        require(where == wanted, f"it was said in {wanted}, and offered as from {where}")
+
+
+async def events_have_ids_of_their_own(it: ChannelUnderTest) -> None:
+    """What is offered with an id that was there before is taken for the same event, and not stored."""
+    says = hook(it.says, "says")
+    async with receiving(it.channel, host := Host()):
+        await says("one")
+        await says("one")
+    ids = {event.message_id for event in host.stored}
+    require(len(ids) == len(host.stored) == 2, f"said twice, and offered as {host.stored}")  # noqa: PLR2004 -- twice
+
+
+async def nothing_is_confirmed_before_it_is_stored(it: ChannelUnderTest) -> None:
+    """What a network was told has arrived, it does not offer again."""
+    says = hook(it.says, "says")
+    async with receiving(it.channel, host := Host(at_once=False)), trio.open_nursery() as nursery:
+        confirmed = trio.Event()
+        nursery.start_soon(_say, says, confirmed)
+        await host.offered.wait()
+        with trio.move_on_after(QUIET_S):
+            await confirmed.wait()
+        require(not confirmed.is_set(), "it was confirmed while `offer` had not returned")
+        host.let()
+        await confirmed.wait()
+
+
+async def what_was_not_accepted_is_not_confirmed(it: ChannelUnderTest) -> None:
+    """`NotAccepted`: it is offered again later, and confirmed when it is accepted."""
+    only(it.offers_again, "the network offers nothing again")
+    says = hook(it.says, "says")
+    async with receiving(it.channel, host := Host(refusals=2)):
+        await says("one")
+    require(len(host.stored) == 1, f"confirmed, and {len(host.stored)} stored")
+
+
+async def what_was_cut_off_is_offered_again(it: ChannelUnderTest) -> None:
+    """As the same event: the host may have stored it before it died."""
+    only(it.offers_again, "the network offers nothing again")
+    says = hook(it.says, "says")
+    async with trio.open_nursery() as nursery:
+        confirmed = trio.Event()
+        async with receiving(it.channel, dies := Host(at_once=False)):
+            nursery.start_soon(_say, says, confirmed)
+            await dies.offered.wait()
+        async with receiving(it.channel, host := Host()):
+            await confirmed.wait()
+    ids = {event.message_id for event in (*dies.seen, *host.stored)}
+    require(len(ids) == 1, f"one message, offered as {len(ids)} events")
+
+
+async def _say(says: Callable[[str], Awaitable[None]], confirmed: trio.Event) -> None:
+    await says("one")
+    confirmed.set()
+
+
+CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
+    a_delivery_gives_a_receipt,
+    messages_keep_their_order,
+    the_sender_can_be_opened_again,
+    what_is_rejected_is_said_to_be,
+    an_outage_is_no_rejection,
+    what_was_unavailable_has_nothing,
+    after_an_outage_messages_arrive,
+    a_delivery_can_be_cancelled,
+    it_says_what_to_do_about_doubts,
+    an_idempotent_network_keeps_one_of_each,
+    what_was_sent_is_found,
+    what_was_doubtful_arrives_once,
+    hints_never_raise,
+    hints_show_nothing,
+    hints_never_raise_when_the_network_is_down,
+    what_users_say_is_offered,
+    events_have_ids_of_their_own,
+    nothing_is_confirmed_before_it_is_stored,
+    what_was_not_accepted_is_not_confirmed,
+    what_was_cut_off_is_offered_again,
+)

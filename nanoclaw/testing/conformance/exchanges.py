@@ -1,0 +1,125 @@
+"""What the channel's suite does with a channel, in the place of the host."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+from attrs import Factory, define
+
+from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Finder, Sender
+from nanoclaw.channels.senders import HINT_TIMEOUT_S
+from nanoclaw.records import (
+    Address,
+    InboundEvent,
+    Intake,
+    NotAccepted,
+    Outgoing,
+    Receipt,
+    Routed,
+    TextContent,
+)
+from nanoclaw.testing.conformance.checks import NotConforming, require
+
+SOON_S = 10.0
+"""A network that is up does what it is asked within this."""
+
+
+def outgoing(address: Address, text: str, key: str | None = None) -> Outgoing:
+    """A message; its key is made of its text, unless one is given."""
+    return Outgoing(key or f"out-{text}", address, TextContent(text))
+
+
+async def deliver(sender: Sender, message: Outgoing) -> Receipt:
+    """Deliver to a network that is up.
+
+    Raises:
+        NotConforming: it refuses, or does not answer soon.
+    """
+    try:
+        with trio.fail_after(SOON_S):
+            return await sender.deliver(message)
+    except trio.TooSlowError as error:
+        raise NotConforming(f"the network is up, and deliver took more than {SOON_S:g} s") from error
+    except (ChannelUnavailable, DeliveryRejected) as error:
+        raise NotConforming(f"the network is up, and deliver raised {error!r}") from error
+
+
+async def failure(sender: Sender, message: Outgoing) -> Exception | None:
+    """What a delivery raised, if only because it took too long; None: it gave a receipt."""
+    try:
+        with trio.fail_after(SOON_S):
+            await sender.deliver(message)
+    except Exception as error:  # noqa: BLE001 -- whatever it raises is what was asked for
+        return error
+    return None
+
+
+async def failure_with_connection(channel: Channel, message: Outgoing) -> Exception | None:
+    """The same with a sender of its own, whose opening or closing may be what fails."""
+    try:
+        async with channel.sender() as sender:
+            return await failure(sender, message)
+    except Exception as error:  # noqa: BLE001 -- likewise
+        return error
+
+
+def finder(sender: Sender) -> Finder:
+    """The sender as one that can look up. Raises NotConforming where it cannot."""
+    if not isinstance(sender, Finder):
+        raise NotConforming("it says `look up`, and its sender has no find()")
+    return sender
+
+
+async def hint(sender: Sender, address: Address) -> None:
+    """Give both hints, as long as the host waits for one. Raises NotConforming where one raises."""
+    hints = {
+        "typing": partial(sender.typing, address),
+        "settled": partial(sender.settled, address, "message-1", "completed"),
+    }
+    for name, give in hints.items():
+        try:
+            with trio.move_on_after(HINT_TIMEOUT_S):
+                await give()
+        except Exception as error:
+            raise NotConforming(f"{name} raised {error!r}") from error
+
+
+@define(eq=False)
+class Host(Intake):
+    """Takes what a channel offers: at once, or once it is `let`; it does not accept the first `refusals`."""
+
+    at_once: bool = True
+    refusals: int = 0
+    seen: list[InboundEvent] = Factory(list)
+    stored: list[InboundEvent] = Factory(list)
+    offered: trio.Event = Factory(trio.Event)
+    _let: trio.Event = Factory(trio.Event)
+
+    def let(self) -> None:
+        """Store what is offered, from now on."""
+        self._let.set()
+
+    async def offer(self, event: InboundEvent) -> Routed:
+        """Take an event."""
+        require(isinstance(event, InboundEvent), f"offered {event!r}, which is no InboundEvent")
+        self.seen.append(event)
+        self.offered.set()
+        await trio.lowlevel.checkpoint()
+        if self.refusals:
+            self.refusals -= 1
+            raise NotAccepted("the disk is full")
+        if not self.at_once:
+            await self._let.wait()
+        if event.message_id not in {one.message_id for one in self.stored}:
+            self.stored.append(event)
+        return Routed(("sess-1",), (event.message_id,))
+
+
+@asynccontextmanager
+async def receiving(channel: Channel, host: Host) -> AsyncIterator[None]:
+    """A host that receives while the context is open."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(channel.receive, host)
+        yield
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,307 @@
+"""Our own channels conform to their protocol, and each check of the suite fails where something is broken."""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from random import Random
+
+import pytest
+import trio
+from attrs import define, evolve, frozen
+
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
+from nanoclaw.channels.terminal import CHAT, Terminal
+from nanoclaw.oversight import Shown
+from nanoclaw.records import (
+    Address,
+    InboundEvent,
+    Intake,
+    NotAccepted,
+    Outgoing,
+    Receipt,
+    Routed,
+    TextContent,
+)
+from nanoclaw.testing.channel import FakeChannel, Fault, NetworkBroke
+from nanoclaw.testing.conformance import ChannelUnderTest, NotConforming, channel_checks
+from nanoclaw.testing.conformance.channel import CHECKS
+
+Opens = Callable[[], AbstractAsyncContextManager[ChannelUnderTest]]
+
+
+def texts(channel: FakeChannel) -> list[str]:
+    return [one.content.text for one in channel.sent if isinstance(one.content, TextContent)]
+
+
+def under_test(channel: FakeChannel, silence: Fault = "crash after") -> ChannelUnderTest:
+    """The fake network with all its hooks."""
+
+    @contextmanager
+    def failing(fault: Fault) -> Iterator[None]:
+        channel.fail(fault, times=math.inf)
+        try:
+            yield
+        finally:
+            channel.heal()
+
+    async def says(text: str) -> None:
+        await channel.say(text)
+
+    return ChannelUnderTest(
+        channel,
+        channel.address(),
+        lambda: texts(channel),
+        says=says,
+        down=lambda: failing("unavailable"),
+        rejecting=lambda: failing("rejected"),
+        silent=lambda: failing(silence),
+    )
+
+
+def fake(repeat: Repeat, silence: Fault = "crash after") -> Opens:
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ChannelUnderTest]:
+        yield under_test(FakeChannel(repeat=repeat), silence)
+
+    return opens
+
+
+@asynccontextmanager
+async def terminal() -> AsyncIterator[ChannelUnderTest]:
+    """The terminal's chat with a visitor; it has no network that could fail."""
+    channel = Terminal(None, Random(1))
+    channel.open()
+    with channel.visit() as guest:
+
+        async def says(text: str) -> None:
+            await guest.say("tag", text)
+
+        def seen() -> list[str]:
+            return [event.text for event in guest._events if isinstance(event, Shown)]
+
+        yield ChannelUnderTest(channel, CHAT, seen, says=says, offers_again=False)
+
+
+OURS = {
+    "idempotent": fake("idempotent"),
+    "look up": fake("look up"),
+    "again": fake("again"),
+    "never": fake("never", "hang"),
+    "terminal": terminal,
+}
+
+
+@pytest.mark.parametrize("opens", OURS.values(), ids=OURS)
+@pytest.mark.parametrize("check", [check.__name__ for check in CHECKS])
+async def test_our_channels_conform(check: str, opens: Opens, autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    [tried] = [one for one in channel_checks(opens) if one.name == check]
+    await tried()
+
+
+async def test_a_check_without_its_hook_says_so() -> None:
+    [check] = [one for one in channel_checks(terminal) if one.name == "an_outage_is_no_rejection"]
+    assert await check() == "no hook `down` was given"
+
+
+# -- every check is seen to fail -------------------------------------------------
+
+
+@define(eq=False)
+class Broken(FakeChannel):
+    """A network whose channel does one thing wrong."""
+
+    wrong: str = ""
+    offers: int = 0
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        if self.wrong == "opens once" and self.connections:
+            raise OSError("it is open already")
+        async with super().sender() as sender:
+            yield BrokenSender(self, sender)
+
+    async def receive(self, intake: Intake) -> None:
+        await super().receive(BrokenIntake(self, intake))
+
+    async def offer(self, event: InboundEvent) -> Routed:
+        match self.wrong:
+            case "one id":
+                event = evolve(event, event_id="event")
+            case "another chat":
+                event = evolve(event, address=self.address("another"))
+        return await super().offer(event)
+
+
+Good = Callable[[Outgoing], Awaitable[Receipt]]
+"""As it should be."""
+
+
+async def no_receipt(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    await good(outgoing)
+    return None  # type: ignore[return-value]  # that is what is wrong
+
+
+async def receipt_before_send(_channel: Broken, _good: Good, _outgoing: Outgoing) -> Receipt:
+    return Receipt("soon")
+
+
+async def another_order(channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    channel.sent.reverse()
+    return await good(outgoing)
+
+
+async def swallows_rejections(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    with suppress(DeliveryRejected):
+        return await good(outgoing)
+    return Receipt("none")
+
+
+async def gives_up(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    try:
+        return await good(outgoing)
+    except ChannelUnavailable as error:
+        raise DeliveryRejected(str(error)) from error
+
+
+async def sends_and_says_unavailable(channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    try:
+        return await good(outgoing)
+    except ChannelUnavailable:
+        channel.sent.append(outgoing)
+        raise
+
+
+async def down_for_ever(channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    try:
+        return await good(outgoing)
+    except ChannelUnavailable:
+        channel.unreachable = 1000
+        raise
+
+
+async def shields(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    with trio.CancelScope(shield=True):
+        await trio.sleep(3600)
+    return await good(outgoing)
+
+
+async def forgets_keys(channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    return await good(evolve(outgoing, message_out_id=f"key-{len(channel.sent)}"))
+
+
+async def knows_texts(channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    known = [one.content for one in channel.sent]
+    if outgoing.content in known:
+        return Receipt(f"fake-{known.index(outgoing.content) + 1}")
+    return await good(outgoing)
+
+
+async def sure(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    try:
+        return await good(outgoing)
+    except NetworkBroke as error:
+        raise ChannelUnavailable("perhaps") from error
+
+
+DELIVERIES: Mapping[str, Callable[[Broken, Good, Outgoing], Awaitable[Receipt]]] = {
+    function.__name__.replace("_", " "): function
+    for function in (
+        *(no_receipt, receipt_before_send, another_order, swallows_rejections, gives_up, shields),
+        *(sends_and_says_unavailable, down_for_ever, forgets_keys, knows_texts, sure),
+    )
+}
+
+
+@frozen
+class BrokenSender:
+    channel: Broken
+    sender: Sender
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        wrong = DELIVERIES.get(self.channel.wrong)
+        if wrong is None:
+            return await self.sender.deliver(outgoing)
+        return await wrong(self.channel, self.sender.deliver, outgoing)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        await trio.lowlevel.checkpoint()
+        return Receipt("any") if self.channel.wrong == "finds all" else self.channel.find(outgoing)
+
+    async def typing(self, address: Address) -> None:
+        match self.channel.wrong:
+            case "hints raise":
+                raise OSError("no typing")
+            case "hints raise when down" if self.channel._troubles:
+                raise OSError("no network")
+            case "hints are messages":
+                self.channel.sent.append(Outgoing("typing", address, TextContent("…")))
+
+    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
+        await self.sender.settled(address, platform_message_id, outcome)
+
+
+@frozen
+class BrokenIntake:
+    channel: Broken
+    intake: Intake
+
+    async def offer(self, event: InboundEvent) -> Routed:
+        match self.channel.wrong:
+            case "confirms first":
+                trio.lowlevel.spawn_system_task(self.intake.offer, event)
+                return Routed()
+            case "a new id each time":
+                self.channel.offers += 1
+                event = evolve(event, event_id=f"event-{self.channel.offers}")
+            case "confirms what was refused":
+                with suppress(NotAccepted):
+                    return await self.intake.offer(event)
+                return Routed()
+        return await self.intake.offer(event)
+
+
+FAULTS: list[tuple[str, str, Repeat]] = [
+    ("a_delivery_gives_a_receipt", "no receipt", "again"),
+    ("a_delivery_gives_a_receipt", "receipt before send", "again"),
+    ("messages_keep_their_order", "another order", "again"),
+    ("the_sender_can_be_opened_again", "opens once", "again"),
+    ("what_is_rejected_is_said_to_be", "swallows rejections", "again"),
+    ("an_outage_is_no_rejection", "gives up", "again"),
+    ("what_was_unavailable_has_nothing", "sends and says unavailable", "again"),
+    ("after_an_outage_messages_arrive", "down for ever", "again"),
+    ("a_delivery_can_be_cancelled", "shields", "again"),
+    ("it_says_what_to_do_about_doubts", "", "perhaps"),  # type: ignore[list-item]  # that is what is wrong
+    ("an_idempotent_network_keeps_one_of_each", "forgets keys", "idempotent"),
+    ("an_idempotent_network_keeps_one_of_each", "knows texts", "idempotent"),
+    ("what_was_sent_is_found", "finds all", "look up"),
+    ("what_was_doubtful_arrives_once", "sure", "idempotent"),
+    ("what_was_doubtful_arrives_once", "forgets keys", "idempotent"),
+    ("hints_never_raise", "hints raise", "again"),
+    ("hints_show_nothing", "hints are messages", "again"),
+    ("hints_never_raise_when_the_network_is_down", "hints raise when down", "again"),
+    ("what_users_say_is_offered", "another chat", "again"),
+    ("events_have_ids_of_their_own", "one id", "again"),
+    ("nothing_is_confirmed_before_it_is_stored", "confirms first", "again"),
+    ("what_was_not_accepted_is_not_confirmed", "confirms what was refused", "again"),
+    ("what_was_cut_off_is_offered_again", "a new id each time", "again"),
+]
+
+
+@pytest.mark.parametrize(("check", "wrong", "repeat"), FAULTS)
+async def test_what_is_broken_is_found(
+    check: str, wrong: str, repeat: Repeat, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ChannelUnderTest]:
+        yield under_test(Broken(repeat=repeat, wrong=wrong))
+
+    [tried] = [one for one in channel_checks(opens) if one.name == check]
+    with pytest.raises(NotConforming):
+        await tried()
+
+
+def test_every_check_was_seen_to_fail() -> None:
+    assert {check.__name__ for check in CHECKS} == {check for check, _, _ in FAULTS}
