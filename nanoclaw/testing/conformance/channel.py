@@ -39,7 +39,7 @@ REFUSALS = (ChannelUnavailable, DeliveryRejected)
 
 @frozen
 class ChannelUnderTest:
-    """A channel, and what its tester can do to the network behind it. A check without its hook is left out."""
+    """A channel, and what its tester can do to the network behind it; a hook may be left out."""
 
     channel: Channel
     address: Address
@@ -125,8 +125,8 @@ async def after_an_outage_messages_arrive(it: ChannelUnderTest) -> None:
     down = hook(it.down, "down")
     with down():
         await failure_with_connection(it.channel, outgoing(it.address, "one"))
-    async with it.channel.sender() as sender:
-        await deliver(sender, outgoing(it.address, "two"))
+    raised = await failure_with_connection(it.channel, outgoing(it.address, "two"))
+    require(raised is None, f"the network is up again, and a new sender raised {raised!r}")
     require(it.texts()[-1:] == ["two"], f"'two' was sent after an outage; users see {list(it.texts())}")
 
 
