@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import trio
-from attrs import fields_dict, frozen
+from attrs import frozen
 
 from actors import Ref
 from nanoclaw.channels.protocol import Channel
@@ -26,11 +26,24 @@ from nanoclaw.store import Executor, Reader
 from nanoclaw.store.connections import make_private_dir
 from nanoclaw.version import installed_version
 
-LEFT_OUT = frozenset(
-    {"home", "data", "groups", "runtime", "log_level", "process_providers", "runner_command"}
+KEPT = (
+    "provider",
+    "timezone",
+    "assistant_name",
+    "retry_base_s",
+    "max_tries",
+    "delivery_backoff_s",
+    "runner_backoff_s",
+    "runner_idle_s",
+    "stop_grace_s",
+    "slow_poll_s",
+    "keep_acks_s",
+    "keep_files_s",
+    "keep_messages_s",
 )
-"""Keys of the configuration that are not recorded: places, what may hold secrets, what a replay replaces."""
-KEPT = tuple(key for key in fields_dict(Config) if key not in LEFT_OUT)
+"""Keys of the configuration that are recorded."""
+LEFT_OUT = ("home", "data", "groups", "runtime", "log_level", "process_providers", "runner_command")
+"""Those that are not: places, what may hold secrets, what a replay replaces."""
 CLOSING_S = 10.0
 """How long the end of a recording may hold up the end of its host."""
 

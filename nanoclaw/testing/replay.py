@@ -106,7 +106,7 @@ class _Play:
     happened: Happened = Factory(Happened)
     timeline: list[str] = Factory(list)
     failed: list[str] = Factory(list)
-    unknown: list[str] = Factory(list)
+    unknown: list[tuple[float, str]] = Factory(list)
 
     async def run(self) -> None:
         settings = settings_of(self.recording, fields_dict(Config))
@@ -211,13 +211,17 @@ def _differences(play: _Play) -> Iterator[str]:
     script, redact = play.script, play.recording.began.redacted
     end = script.end if script.stopped_at is None else script.end + AFTER_S
     yield from differences(script, play.happened, redact=redact, until=end)
-    yield from (f"session {id_}: it started a runner that the recording has not" for id_ in play.unknown)
+    for at, id_ in play.unknown:
+        if script.whole or at < script.end - AFTER_S:
+            yield f"session {id_}: it started a runner that the recording has not"
     if script.whole:
         for lives in script.lives.values():
             yield from (f"session {life.session}: a runner was not started" for life in lives)
         here = {paths.root.name: paths for paths in sessions_of(play.home / "data")}
+        pruned = bool(play.recording.began.config.get("keep_messages_s"))
         for note in script.left:
-            yield from of_left(note, left(here[note.session]) if note.session in here else None)
+            now = left(here[note.session]) if note.session in here else None
+            yield from of_left(note, now, pruned=pruned)
 
 
 def as_json(replayed: Replayed) -> str:

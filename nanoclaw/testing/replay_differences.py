@@ -120,13 +120,17 @@ def _routed(routed: Routed | str) -> str:
 # -- what is left ----------------------------------------------------------------
 
 
-def of_left(before: Left, now: Left | None) -> Iterator[str]:
-    """How a session's messages and deliveries ended."""
+def of_left(before: Left, now: Left | None, *, pruned: bool) -> Iterator[str]:
+    """How a session's messages and deliveries ended; what was `pruned` then may still be there."""
     if now is None:
         yield f"session {before.session}: it cannot be read"
         return
-    yield from _of_statuses(f"session {before.session}, message", before.messages, now.messages)
-    yield from _of_statuses(f"session {before.session}, delivery", before.deliveries, now.deliveries)
+    for what, then, again in (
+        ("message", before.messages, now.messages),
+        ("delivery", before.deliveries, now.deliveries),
+    ):
+        known = {id_: status for id_, status in again.items() if not pruned or id_ in then}
+        yield from _of_statuses(f"session {before.session}, {what}", then, known)
 
 
 def _of_statuses(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -56,8 +56,8 @@ class ReplayRuntime:
     timeline: Timeline
     files: Mapping[str, tuple[FileMark, ...]]
     name: str = "replay"
-    unknown: list[str] = field(factory=list, init=False)
-    """Sessions that wanted a runner which the recording has not."""
+    unknown: list[tuple[float, str]] = field(factory=list, init=False)
+    """Sessions that wanted a runner which the recording has not, and when."""
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -82,7 +82,7 @@ class ReplayRuntime:
         return death
 
     async def _unknown(self, spec: RunnerSpec, task_status: "trio.TaskStatus[Runner]") -> Death:
-        self.unknown.append(spec.session_id)
+        self.unknown.append((self.moments.now(), spec.session_id))
         self.timeline.add("runner started", spec.session_id, "not in the recording")
         runner = ReplayRunner()
         task_status.started(runner)

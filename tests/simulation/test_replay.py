@@ -1,13 +1,21 @@
 """What a host of threads and processes does in trouble is recorded, and done again in a simulation."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nanoclaw.session.attempt import Attempter, Undeliverable
+from nanoclaw.session.pending import Pending
+from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.replay import replay
-from tests.simulation.recordings import notes, record_real_day
+from tests.simulation.recorded_day import recorded_day
+from tests.simulation.recordings import changed, notes, record_real_day
 
 pytestmark = pytest.mark.slow
+SECRET = b"from before"
+"""Words of a user that are in a recorded day."""
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +26,25 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "recording"
 
 
+@pytest.fixture(autouse=True)
+def silence() -> Any:
+    with quiet():
+        yield
+
+
+def differing(folder: Path) -> str:
+    return "\n".join(replay(folder).differences)
+
+
+# -- the same ------------------------------------------------------------------
+
+
 def test_a_recorded_day_has_all_its_trouble(day: Path) -> None:
     answers = {note["answer"] for note in notes(day, "Answered")}
+    left = {status for note in notes(day, "Left") for status in note["messages"].values()}
     assert {"receipt", "unavailable", "broke", "rejected"} <= answers
     assert any(not note["orderly"] for note in notes(day, "RunnerEnded"))
-    assert "completed, tries 1" in {status for note in notes(day, "Left") for status in note["messages"].values()}
+    assert "completed, tries 1" in left
     assert len(notes(day, "Ended")) == 1
 
 
@@ -30,7 +52,89 @@ def test_a_replayed_host_does_what_the_recorded_one_did(day: Path) -> None:
     replayed = replay(day)
     assert list(replayed.differences) == []
     assert not replayed.torn
+    assert [line for line in replayed.timeline if "  asked  " in line]
 
 
 def test_two_replays_are_the_same_to_the_byte(day: Path) -> None:
     assert replay(day) == replay(day)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_simulated_day_full_of_faults_is_replayed_like_a_real_one(seed: int, tmp_path: Path) -> None:
+    recorded_day(seed, tmp_path / "recording")
+    assert differing(tmp_path / "recording") == ""
+
+
+def test_without_its_words_a_day_is_replayed_the_same(tmp_path: Path) -> None:
+    record_real_day(tmp_path / "home", tmp_path / "recording", redacted=True)
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "recording").rglob("*") if file.is_file())
+    assert len(notes(tmp_path / "recording", "Asked")) > 5
+    assert SECRET not in kept
+    assert b"hello" not in kept
+    assert differing(tmp_path / "recording") == ""
+
+
+def test_with_its_words_it_contains_all_messages(day: Path) -> None:
+    kept = b"".join(file.read_bytes() for file in day.rglob("*") if file.is_file())
+    assert SECRET in kept
+
+
+# -- not the same --------------------------------------------------------------
+
+
+def never_again(_self: object, _delivery: object, reason: str, _delay_s: float) -> Undeliverable:
+    return Undeliverable(reason)
+
+
+def gives_up(self: Attempter, _delivery: object, reason: str, _retry_after: float | None) -> Undeliverable:
+    del self
+    return Undeliverable(reason)
+
+
+MISTAKES: dict[str, tuple[type, str, Callable[..., object], str]] = {
+    "a death costs no try": (Pending, "judge_death", lambda *_: [], "completed, tries 1, now it is"),
+    "a doubtful message is not repeated": (Attempter, "doubt", never_again, "the replay has not: deliver"),
+    "an unavailable channel is not asked again": (Attempter, "_back_off", gives_up, "the replay has not"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_host_shows_as_a_difference(
+    mistake: str, day: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, name, wrong, sentence = MISTAKES[mistake]
+    assert hasattr(kind, name)
+    monkeypatch.setattr(kind, name, wrong)
+    assert sentence in differing(day)
+
+
+def test_another_word_of_the_agent_shows_as_a_difference(day: Path, tmp_path: Path) -> None:
+    def other(lines: list[str]) -> list[str]:
+        return [line.replace("echo: down", "echo: up") if '"Looked"' in line else line for line in lines]
+
+    found = differing(changed(day, tmp_path / "other", other))
+    assert "the recording has, the replay has not: deliver" in found
+    assert '{"text": "echo: down"}' in found
+    assert '{"text": "echo: up"}' in found
+
+
+# -- cut off -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eighths", range(1, 8))
+def test_a_host_that_was_killed_is_replayed_up_to_there(eighths: int, day: Path, tmp_path: Path) -> None:
+    def killed(lines: list[str]) -> list[str]:
+        kept = max(len(lines) * eighths // 8, next(n for n, line in enumerate(lines, 1) if '"Kept"' in line))
+        return [*lines[:kept], lines[kept][:20]]
+
+    replayed = replay(changed(day, tmp_path / "killed", killed))
+    assert replayed.torn
+    assert list(replayed.differences) == []
+
+
+def test_a_replay_may_end_before_the_recording(day: Path) -> None:
+    half = notes(day, "Ended")[0]["at"] / 2
+    replayed = replay(day, until=half)
+    assert replayed.torn
+    assert list(replayed.differences) == []
+    assert 0 < len(replayed.timeline) < len(replay(day).timeline)
