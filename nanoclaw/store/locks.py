@@ -67,14 +67,20 @@ def _acquire(path: Path) -> int:
         pid = _pid(descriptor)
         os.close(descriptor)
         raise Owned(path, pid) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    _write(descriptor, f"{os.getpid()}\n")
     return descriptor
 
 
 def _release(descriptor: int) -> None:
-    os.ftruncate(descriptor, 0)
+    _write(descriptor, "")
     os.close(descriptor)
+
+
+def _write(descriptor: int, holder: str) -> None:
+    """Say who holds it; a full disk costs whoever wants it next the name, and nobody the lock."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
 
 
 def _pid(descriptor: int) -> int | None:

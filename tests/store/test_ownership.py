@@ -19,6 +19,9 @@ from nanoclaw.store import (
     ReadOnlyStore,
     create_outbound,
 )
+from nanoclaw.store.locks import holding
+from nanoclaw.testing.disk import no_file_beyond
+from nanoclaw.testing.executor import InlineExecutor
 from tests.store.openings import a_session, central, inbound, keys, leave_hot_journal, on_disk, paths_in, put
 
 HOLD = """
@@ -119,6 +122,22 @@ async def test_an_owner_that_fails_to_open_frees_the_lock(tmp_path: Path) -> Non
 
 
 # -- files and settings --------------------------------------------------------
+
+
+async def test_a_disk_that_is_full_keeps_nobody_from_a_lock_nor_a_lock_from_being_given_back(
+    tmp_path: Path,
+) -> None:
+    lock = paths_in(tmp_path).lock
+    async with a_session(tmp_path):
+        pass
+    for _ in range(2):
+        with no_file_beyond(0):
+            async with holding(lock, InlineExecutor()):
+                with pytest.raises(Owned):
+                    async with holding(lock, InlineExecutor()):
+                        pass
+    async with a_session(tmp_path) as writer:
+        await writer.run(put, "works")
 
 
 async def test_everything_made_is_for_its_user_alone(tmp_path: Path) -> None:
