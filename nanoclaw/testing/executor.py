@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -38,6 +39,8 @@ class InlineExecutor:
         self.on_commit = on_commit
         self.pause: Callable[[], float] | None = None
         """How long each call takes, in seconds, while the disk is slow."""
+        self.around: Callable[[], AbstractContextManager[None]] | None = None
+        """What each call runs in, while the disk fails."""
         self.commits = 0
         self.standstill: Standstill | None = None
         """Set where somebody met it: most who do swallow it."""
@@ -58,7 +61,8 @@ class InlineExecutor:
         else:
             await trio.sleep(self.pause())
         self._count(trio.current_time())
-        return call()
+        with nullcontext() if self.around is None else self.around():
+            return call()
 
     def _count(self, now: float) -> None:
         self._calls = self._calls + 1 if now == self._moment else 0

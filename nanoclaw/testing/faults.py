@@ -31,6 +31,7 @@ RATES: Mapping[str, float] = {
     "channel-disconnects": 0.4,
     "disk-full": 0.3,
     "io-error": 0.3,
+    "torn-writes": 0.3,
     "clock-jumps": 0.3,
     "corrupt-inbound": 0.04,
     "corrupt-outbound": 0.06,

@@ -6,7 +6,7 @@ drawn from its own number, so a stroke more or less leaves the others as they ar
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -20,6 +20,7 @@ from agent_runner.errors import RunnerError
 from nanoclaw.host import HostFailed
 from nanoclaw.testing.channel import Fault
 from nanoclaw.testing.damage import Damage, leave_hot_journal
+from nanoclaw.testing.disk import no_file_beyond
 from nanoclaw.testing.executor import When
 from nanoclaw.testing.faults import Blow
 from nanoclaw.testing.network import Network
@@ -95,6 +96,7 @@ class Mischief:
     _traps: list[Trap] = Factory(list)
     _disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
     _disk_until: float = 0.0
+    _tearing_now: int = 0
     nursery: trio.Nursery = field(init=False)
     """Where faults last."""
 
@@ -124,14 +126,14 @@ class Mischief:
         self.network.heal()
         self._bodies.thaw()
         self.world.runtime.gone = None
-        self.world.executor.pause = None
+        self.world.executor.pause = self.world.executor.around = None
         self.note("healed")
         if self.damage.files:
             await self.damage.mend()
 
     def excuses(self) -> bool:
         """Whether a host that fails now may blame its disk."""
-        return bool(self._disk) or trio.current_time() < self._disk_until
+        return bool(self._disk) or self._tearing_now > 0 or trio.current_time() < self._disk_until
 
     def note(self, *details: object) -> None:
         """A line of the timeline."""
@@ -340,6 +342,27 @@ class Mischief:
                 self._disk.remove(entry)
             self._disk_until = trio.current_time() + EXCUSED_S
 
+    async def torn_writes(self, random: Random, blow: Blow) -> None:
+        """Some calls, of the host and of runners, can write no further than to some place in a file."""
+        seconds, share = random.uniform(1.0, 60.0), random.choice((0.1, 0.5, 1.0))
+        self._last(blow, self._tearing(random, share), seconds, f"{share:.0%} of the calls")
+        await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _tearing(self, random: Random, share: float) -> Iterator[None]:
+        def around() -> AbstractContextManager[None]:
+            place = random.choice((0, random.randrange(70_000)))
+            return no_file_beyond(place) if random.random() < share else nullcontext()
+
+        self.world.executor.around = around
+        self._tearing_now += 1
+        try:
+            yield
+        finally:
+            self._tearing_now -= 1
+            self.world.executor.around = None
+            self._disk_until = trio.current_time() + EXCUSED_S
+
     async def clock_jumps(self, random: Random, blow: Blow) -> None:
         """Somebody sets it, or the machine was asleep."""
         by = random.uniform(-LONGEST_JUMP_BACK_S, LONGEST_JUMP_S)
@@ -404,6 +427,7 @@ _STROKES: Mapping[str, Callable[[Mischief, Random, Blow], Awaitable[None]]] = {
     "channel-disconnects": Mischief.channel_disconnects,
     "disk-full": Mischief.disk,
     "io-error": Mischief.disk,
+    "torn-writes": Mischief.torn_writes,
     "clock-jumps": Mischief.clock_jumps,
     "corrupt-inbound": Mischief.corrupt_inbound,
     "corrupt-outbound": Mischief.corrupt_outbound,

@@ -272,6 +272,7 @@ class Day:
             copies=Counter(one.message_out_id for one in network.sent),
             repeat=network.repeat,
             paths=tuple(readable(data, spoilt, only)),
+            spoilt=spoilt,
             now=to_text(self.world.now),
         )
 

@@ -43,6 +43,8 @@ class Scene(Evidence):
     repeat: Repeat = "idempotent"
     paths: tuple[SessionPaths, ...] = ()
     """Of the sessions to look at."""
+    spoilt: Container[str] = ()
+    """Sessions with damaged files."""
     now: str = ""
     """The date."""
 
@@ -214,6 +216,27 @@ NOT_AT_STEPS: frozenset[Callable[..., object]] = frozenset(
     {accepted_messages_are_stored, attempts_are_recorded_before_the_channel_is_asked, databases_are_intact}
 )
 """They need all sessions, or much time."""
+
+
+def nothing_waits_behind_a_journal(scene: Scene) -> Iterator[str]:
+    """At rest a session may sleep beside a journal of its dead runner, if nobody waits for it."""
+    sql = "SELECT count(*) FROM messages_in WHERE status = 'pending' AND trigger AND kind <> 'task'"
+    for paths in Evidence(scene.data).sessions():
+        if paths in scene.paths or paths.root.name in scene.spoilt:
+            continue
+        if Path(f"{paths.inbound_db}-journal").exists():
+            yield f"{paths.root.name}: its inbound.db was not recovered"
+        elif waiting := rows(paths.inbound_db, sql)[0][0]:
+            yield f"{paths.root.name}: {waiting} messages wait behind a journal"
+
+
+def what_all_sessions_keep(scene: Scene) -> Iterator[str]:
+    """What can only be asked of all sessions together, where all can be read."""
+    if len(scene.paths) == len(Evidence(scene.data).sessions()):
+        yield from accepted_messages_are_stored(scene)
+        yield from attempts_are_recorded_before_the_channel_is_asked(scene)
+
+
 STEP_CHECKS: tuple[Check, ...] = (
     *(check for check in ALWAYS if check not in NOT_AT_STEPS),
     channels_are_asked_after_the_ledger,
@@ -226,7 +249,9 @@ STEP_CHECKS: tuple[Check, ...] = (
 )
 """Asked after each step."""
 REST_CHECKS: tuple[Check, ...] = (
-    *(check for check in ALWAYS if check in NOT_AT_STEPS),
+    databases_are_intact,
+    what_all_sessions_keep,
+    nothing_waits_behind_a_journal,
     *AT_REST,
     completed_messages_are_answered,
     due_tasks_have_run,
