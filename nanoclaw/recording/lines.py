@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import cattrs
 from attrs import frozen
@@ -12,13 +12,15 @@ from attrs import frozen
 from nanoclaw.recording.notes import FORMAT, Began, Note
 
 FILE = "recording.jsonl"
+LONGEST_S = 100 * 366 * 86_400.0
+FIRST_YEAR, LAST_YEAR = 1970, 2200
 STATE = "data"
 """The folder of a recording that holds the copy of the data directory."""
 
 _KINDS: dict[str, type[Note]] = {kind.__name__: kind for kind in get_args(Note)}
 JSON = cattrs.Converter()
 JSON.register_unstructure_hook(datetime, datetime.isoformat)
-JSON.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+JSON.register_structure_hook(datetime, lambda text, _: _date(text))
 JSON.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
 
 
@@ -63,9 +65,23 @@ def load(line: str) -> Taken:
     if kind is None:
         raise ValueError(f"there is no note {values['note']!r}")
     try:
-        return Taken(float(values["at"]), JSON.structure(values, kind))
+        return Taken(_moment(values["at"]), JSON.structure(values, kind))
     except (cattrs.BaseValidationError, KeyError, TypeError) as error:
         raise ValueError("; ".join(_reasons(error))) from error
+
+
+def _moment(value: Any) -> float:
+    moment = float(value)
+    if not 0 <= moment <= LONGEST_S:
+        raise ValueError(f"{moment} is no moment of a recording")
+    return moment
+
+
+def _date(text: str) -> datetime:
+    date = datetime.fromisoformat(text)
+    if date.tzinfo is None or not FIRST_YEAR <= date.year <= LAST_YEAR:
+        raise ValueError(f"{text} is no date of a recording")
+    return date
 
 
 def _reasons(error: Exception) -> list[str]:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
+from os import fsync
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,7 +91,7 @@ class Tape:
                 self._file = _create(self.folder / FILE)
             self._file.write("".join(lines).encode("ascii"))
             self._file.flush()
-            os.fsync(self._file.fileno())
+            fsync(self._file.fileno())
         except OSError as error:
             self._stop(str(error))
 

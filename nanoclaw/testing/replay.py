@@ -7,7 +7,7 @@ the clock, drawn ids, words to the registry. What the host makes of them is its 
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -15,12 +15,11 @@ from typing import Any
 
 import cattrs
 import trio
-from attrs import Factory, define, evolve, fields_dict, frozen
+from attrs import Factory, define, evolve, frozen
 from trio.testing import MockClock
 
 import nanoclaw.registry
 from actors import ActorError
-from nanoclaw.config import Config
 from nanoclaw.host import HostFailed, Seams
 from nanoclaw.recording import BadRecording, Recording, read
 from nanoclaw.recording.lines import JSON, STATE
@@ -60,12 +59,12 @@ def replay(folder: Path, *, until: float | None = None) -> Replayed:
     script = script_of(recording, until)
     with temporary_home() as home:
         _copy_state(folder / STATE, home / "data")
-        play = _Play(recording, script, home)
-        clock = MockClock(autojump_threshold=0)
+        play = _Play(recording, script, home, settings_of(recording, home))
         try:
-            trio.run(play.run, clock=clock)
-        except* BadRecording as error:
-            raise error.exceptions[0] from None
+            trio.run(play.run, clock=MockClock(autojump_threshold=0))
+        except BaseExceptionGroup as group:
+            damage = next((each for each in _leaves(group) if isinstance(each, BadRecording)), None)
+            raise damage or group from None
         found = [*play.failed, *_differences(play)]
         lines = [line.replace(str(home), "<home>") for line in play.timeline]
         return Replayed(lines, [each.replace(str(home), "<home>") for each in found], not script.whole)
@@ -80,6 +79,14 @@ def _copy_state(source: Path, target: Path) -> None:
                 copy = target / file.relative_to(source)
                 copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 copy.write_bytes(file.read_bytes())
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 class RecordedRandom(Random):
@@ -103,14 +110,14 @@ class _Play:
     recording: Recording
     script: Script
     home: Path
+    settings: Mapping[str, Any]
     happened: Happened = Factory(Happened)
     timeline: list[str] = Factory(list)
     failed: list[str] = Factory(list)
     unknown: list[tuple[float, str]] = Factory(list)
 
     async def run(self) -> None:
-        settings = settings_of(self.recording, fields_dict(Config))
-        async with World(folder=self.home, settings=settings, seams=self._seams) as world:
+        async with World(folder=self.home, settings=self.settings, seams=self._seams) as world:
             self.timeline = world.timeline.lines
             world.clock.epoch = self.recording.began.date - timedelta(seconds=trio.current_time())
             moments = Moments(trio.current_time(), world.clock)

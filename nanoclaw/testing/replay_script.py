@@ -3,11 +3,13 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import trio
 from attrs import Factory, define, field, frozen
 
+from nanoclaw.config import ConfigError, load_config
 from nanoclaw.recording import BadRecording, Recording, Taken
 from nanoclaw.recording.notes import (
     Answered,
@@ -36,6 +38,7 @@ from nanoclaw.recording.notes import (
     Survivors,
     Told,
 )
+from nanoclaw.recording.recorder import KEPT
 from nanoclaw.testing.virtual import VirtualClock
 
 APART_S = 1e-8
@@ -253,8 +256,17 @@ def _apart(notes: Iterable[Taken]) -> Iterator[tuple[float, Note]]:
         yield taken.at + rank * APART_S, taken.note
 
 
-def settings_of(recording: Recording, known: Iterable[str]) -> dict[str, Any]:
-    """The configuration; what this NanoClaw does not know, and how often to poll, is left out."""
-    kept = {key: value for key, value in recording.began.config.items() if key in set(known)}
+def settings_of(recording: Recording, home: Path) -> dict[str, Any]:
+    """The configuration; what this NanoClaw does not know, and how often to poll, is left out.
+
+    Raises:
+        BadRecording: it is none.
+    """
+    kept: dict[str, Any] = {key: value for key, value in recording.began.config.items() if key in KEPT}
     kept.pop("slow_poll_s", None)
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
+    allowed = {"process_providers": [kept.get("provider", "echo")]}
+    try:
+        config = load_config(home=home, environ={}, defaults={**kept, **allowed})
+    except ConfigError as error:
+        raise BadRecording(f"its configuration cannot be used: {error}") from error
+    return {key: getattr(config, key) for key in kept}

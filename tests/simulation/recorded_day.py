@@ -48,7 +48,7 @@ async def _play(world: World, folder: Path) -> None:
         for user in users:
             nursery.start_soon(_talk, world, user)
         nursery.start_soon(_trouble, world)
-    await world.sleep(hours=2)
+    await world.sleep(hours=1)
     await world.stop()
 
 

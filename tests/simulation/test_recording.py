@@ -1,0 +1,225 @@
+"""Making a recording: what it needs, what it costs, what it may not hold; and reading a hostile one."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import fields_dict
+
+from nanoclaw.cli import main
+from nanoclaw.config import Config
+from nanoclaw.host import HostFailed, open_host
+from nanoclaw.recording import BadRecording, Record, read, recorder, tape
+from nanoclaw.recording.lines import FILE
+from nanoclaw.recording.recorder import KEPT, LEFT_OUT
+from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing.replay import replay
+from nanoclaw.testing.simulation import simulate
+from nanoclaw.testing.world import World
+from tests.cli.commands import run
+from tests.simulation.recordings import changed, settings
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recording of one message with a file, in a simulation."""
+    folder = tmp_path_factory.mktemp("talk") / "recording"
+
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start(record=Record(folder))
+        chat = await world.direct(ann)
+        await ann.says("hello", files={"a.txt": b"what is in the file"})
+        await chat.expect("echo: hello")
+        await world.stop()
+
+    simulate(scenario, seed=0)
+    return folder
+
+
+# -- making one ----------------------------------------------------------------
+
+
+def test_of_each_key_of_the_configuration_it_is_decided_whether_it_is_kept() -> None:
+    assert {*KEPT, *LEFT_OUT} == set(fields_dict(Config))
+    assert not {*KEPT} & {*LEFT_OUT}
+
+
+def test_what_is_in_files_is_not_recorded(talk: Path) -> None:
+    assert "a.txt" in (talk / FILE).read_text("ascii")
+    kept = b"".join(file.read_bytes() for file in talk.rglob("*") if file.is_file())
+    assert b"what is in the file" not in kept
+    assert b"d2hhdCBpcyBpbiB0aGUgZmlsZQ" not in kept
+
+
+def test_only_its_user_can_read_a_recording(talk: Path) -> None:
+    for place in (talk, *talk.rglob("*")):
+        assert place.stat().st_mode & 0o077 == 0
+
+
+async def test_a_folder_that_has_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "taxes.txt").write_text("2025")
+    with pytest.raises(HostFailed, match="wants a folder that is new or empty"):
+        async with open_host(settings(tmp_path / "home"), record=Record(tmp_path)):
+            pass
+    assert names(tmp_path) == ["taxes.txt"]
+
+
+def names(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
+
+
+async def test_a_home_that_is_too_large_is_not_recorded_and_it_says_how_large_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_host(settings(tmp_path / "home")):
+        pass
+    monkeypatch.setattr(recorder, "MAX_STATE", 1000)
+    with pytest.raises(HostFailed, match=r"has databases of \d+ MB"):
+        async with open_host(settings(tmp_path / "home"), record=Record(tmp_path / "recording")):
+            pass
+
+
+async def test_a_full_disk_ends_the_recording_and_not_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network = FakeChannel()
+    with trio.fail_after(30):
+        async with open_host(
+            settings(tmp_path / "home"), channels=[network], record=Record(tmp_path / "recording")
+        ) as host:
+            monkeypatch.setattr(tape, "fsync", _full)
+            await wire(host, network.address("chat"))
+            await network.say("hello", event_id="1")
+            await network.reply_to("1")
+    assert "recording.stopped" in capfd.readouterr().err
+
+
+def _full(_descriptor: int) -> None:
+    raise OSError(28, os.strerror(28))
+
+
+# -- reading one ---------------------------------------------------------------
+
+
+Change = Callable[[list[str]], list[str]]
+
+
+def with_line(number: int, text: str) -> Change:
+    return lambda lines: [*lines[: number - 1], f"{text}\n", *lines[number:]]
+
+
+def edited(kind: str, **values: object) -> Change:
+    """The first note of a kind, with other values."""
+
+    def change(lines: list[str]) -> list[str]:
+        n = next(n for n, line in enumerate(lines) if json.loads(line)["note"] == kind)
+        return [*lines[:n], json.dumps({**json.loads(lines[n]), **values}) + "\n", *lines[n + 1 :]]
+
+    return change
+
+
+HOSTILE: dict[str, tuple[Change, str]] = {
+    "empty": (lambda _: [], "it is empty"),
+    "its first line cut off": (lambda lines: [lines[0][:50]], "cut off in its first line"),
+    "without a beginning": (lambda lines: lines[1:], "begins with a note `Began`"),
+    "garbage in a line": (with_line(4, "garbage"), "line 4: it is damaged"),
+    "a line that is no object": (with_line(4, "[1]"), "line 4: it is damaged: it is no note"),
+    "nesting without an end": (with_line(4, "[" * 100_000), "line 4: it is damaged"),
+    "an unknown note": (with_line(4, '{"at": 1, "note": "Coffee"}'), "there is no note 'Coffee'"),
+    "a note without its fields": (with_line(4, '{"at": 1, "note": "Offered"}'), "line 4: it is damaged"),
+    "a wrong type": (edited("RunnerAsked", n="many"), "it is damaged"),
+    "no moment": (edited("Told", at="noon"), "it is damaged"),
+    "a moment that never comes": (edited("Told", at=float("nan")), "it is damaged"),
+    "a newer format": (edited("Began", format=2), "format 2, written by NanoClaw"),
+    "a channel that is not named": (edited("Offered", channel="other"), "a channel 'other'"),
+    "a runner that nobody asked for": (edited("RunnerStarted", n=99), "a runner 99"),
+    "no copy of the data": (lambda lines: lines[:1], "before its data were copied"),
+    "an unknown message": (edited("Told", message="Detonate"), "no message 'Detonate'"),
+    "a message that is none": (edited("Told", message="Registry"), "no message 'Registry'"),
+    "a message of other fields": (edited("Told", fields={}), "to the registry is damaged"),
+    "a zone that is none": (edited("Began", config={"timezone": "Moon/Base"}), "cannot be used"),
+    "a setting of another type": (edited("Began", config={"max_tries": "many"}), "cannot be used"),
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_a_recording_that_cannot_be_read_says_where(
+    how: str, talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, sentence = HOSTILE[how]
+    hostile = changed(talk, tmp_path / "hostile", change)
+    with pytest.raises(BadRecording, match=sentence.replace("(", r"\(")):
+        replay(hostile)
+    assert main(["replay", str(hostile)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_recording_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BadRecording, match="cannot be read: No such file"):
+        read(tmp_path)
+
+
+def test_a_recording_cannot_make_files_elsewhere(talk: Path, tmp_path: Path) -> None:
+    def climbing(lines: list[str]) -> list[str]:
+        marks = [{"name": "../../../../../../../../../../tmp/climbed", "size": 1}]
+        return edited("Asked", files=marks)(lines)
+
+    climbed = Path("/tmp/climbed")  # noqa: S108 -- where the recording wants it
+    replay(changed(talk, tmp_path / "hostile", climbing))
+    assert not climbed.exists()
+
+
+def test_a_recording_cannot_have_other_files_read(talk: Path, tmp_path: Path) -> None:
+    hostile = changed(talk, tmp_path / "hostile", lambda lines: lines)
+    (tmp_path / "secret").write_text("secret")
+    (hostile / "data/v2.db").unlink()
+    (hostile / "data/v2.db").symlink_to(tmp_path / "secret")
+    assert not any("database" in difference for difference in replay(hostile).differences)
+
+
+# -- the command ---------------------------------------------------------------
+
+
+def test_the_command_prints_what_happens_and_that_it_is_the_same(
+    talk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(talk)]) == 0
+    shown = capsys.readouterr().out
+    assert "  offered  " in shown
+    assert shown.endswith("\nThe replay does what the recording did.\n")
+
+
+def test_the_command_prints_what_is_different(
+    talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = changed(talk, tmp_path / "other", edited("Asked", key="out-of-nowhere"))
+    timeline = tmp_path / "timeline.txt"
+    assert main(["replay", str(other), "--timeline", str(timeline)]) == 1
+    shown = capsys.readouterr().out
+    assert "differs from the recording" in shown
+    assert "out-of-nowhere" in shown
+    assert "  offered  " not in shown
+    assert "  offered  " in timeline.read_text("utf-8")
+
+
+def test_the_command_speaks_json_and_may_end_early(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(talk), "--json", "--until", "0"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["same"], shown["torn"], shown["differences"]) == (True, True, [])
+    assert shown["timeline"]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_recorded_says_what_that_holds_and_can_be_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "recording"
+    result = run(tmp_path / "home", "hello\n", "--record", str(folder))
+    assert result.code == 0
+    assert f"recording into {folder}; it contains all messages" in result.errors
+    assert main(["replay", str(folder)]) == 0
+    assert "echo" not in capsys.readouterr().err
