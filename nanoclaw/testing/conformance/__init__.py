@@ -9,5 +9,15 @@ where `mine` opens an async context with your channel and the hooks by which its
 
 from nanoclaw.testing.conformance.channel import ChannelUnderTest, channel_checks
 from nanoclaw.testing.conformance.checks import Check, NotConforming
+from nanoclaw.testing.conformance.runtime import RuntimeUnderTest, runtime_checks
+from nanoclaw.testing.conformance.sessions import make_session
 
-__all__ = ["ChannelUnderTest", "Check", "NotConforming", "channel_checks"]
+__all__ = [
+    "ChannelUnderTest",
+    "Check",
+    "NotConforming",
+    "RuntimeUnderTest",
+    "channel_checks",
+    "make_session",
+    "runtime_checks",
+]

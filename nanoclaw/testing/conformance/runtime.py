@@ -1,0 +1,249 @@
+"""The conformance suite of a runtime: what `nanoclaw.containers.protocol` says, tried with our own runner.
+
+@asynccontextmanager
+async def mine() -> AsyncIterator[RuntimeUnderTest]:
+    yield RuntimeUnderTest(MyRuntime(), await make_session(home), kill=lambda runner: runner.machine.kill())
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import trio
+from attrs import Factory, define, evolve, frozen
+
+from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, require
+from nanoclaw.testing.conformance.sessions import (
+    is_sound,
+    leave_hot_journal,
+    lives,
+    until_answered,
+    until_it_lives,
+)
+
+SOON_S = 10.0
+"""What needs no waiting is done by then, also on a slow machine."""
+NOBODY = "a-provider-that-nobody-has"
+
+
+@frozen
+class RuntimeUnderTest:
+    """A runtime, a session for it (`make_session`), and what its tester can do to a runner.
+
+    `Runner` is what the runtime itself reported as started. A hook may be left out.
+    """
+
+    runtime: Runtime
+    spec: RunnerSpec
+    grace_s: float = 10.0
+    """A runner that was asked to go is killed after this at the latest."""
+    kill: Callable[[Runner], None] | None = None
+    """It dies, as by SIGKILL, and nobody had asked it to go."""
+    hang: Callable[[Runner], None] | None = None
+    """It does nothing any more, and hears nothing, as by SIGSTOP."""
+    host_dies: Callable[[], None] | None = None
+    """The host dies; its tasks are cancelled next. To be given where runners outlive it."""
+
+
+@define(eq=False)
+class _Life:
+    """A runner that was started, and its death once it is gone."""
+
+    runner: Runner
+    _deaths: list[Death]
+    _gone: trio.Event
+    scope: trio.CancelScope = Factory(trio.CancelScope)
+
+    async def death(self, limit_s: float) -> Death:
+        with trio.move_on_after(limit_s):
+            await self._gone.wait()
+        if not self._gone.is_set():
+            raise NotConforming(f"`run` has not returned {limit_s:g} s later")
+        if not self._deaths or not isinstance(self._deaths[0], Death):
+            raise NotConforming(f"`run` returned {self._deaths}, which is no Death")
+        return self._deaths[0]
+
+
+@asynccontextmanager
+async def _running(it: RuntimeUnderTest) -> AsyncIterator[_Life]:
+    """A runner, started, which has the session's lock."""
+    deaths, gone = list[Death](), trio.Event()
+
+    async def live(*, task_status: trio.TaskStatus[Runner]) -> None:
+        try:
+            deaths.append(await it.runtime.run(it.spec, task_status=task_status))
+        except StartFailed as error:
+            raise NotConforming(f"there is nothing wrong with it, and it does not start: {error}") from error
+        finally:
+            gone.set()
+
+    async with trio.open_nursery() as nursery:
+        runner = await nursery.start(live)
+        await until_it_lives(it.spec.paths)
+        yield _Life(runner, deaths, gone, nursery.cancel_scope)
+        nursery.cancel_scope.cancel()
+
+
+def runtime_checks(open_: Callable[[], AbstractAsyncContextManager[RuntimeUnderTest]]) -> Sequence[Check]:
+    """The checks; each opens a runtime and a session of its own."""
+    return checks_of(CHECKS, open_)
+
+
+# -- starting --------------------------------------------------------------------
+
+
+async def a_runner_that_was_started_works(it: RuntimeUnderTest) -> None:
+    """It is reported as started, and answers what waits in its session."""
+    async with _running(it) as life:
+        require(callable(getattr(life.runner, "stop", None)), f"it reported {life.runner!r}, no Runner")
+        await until_answered(it.spec.paths)
+
+
+async def one_that_cannot_work_does_not_end_in_order(it: RuntimeUnderTest) -> None:
+    """Nobody has its provider: `StartFailed` says why, or its death does."""
+    broken = evolve(it, spec=evolve(it.spec, provider=NOBODY, environment=_with_provider(it.spec)))
+    try:
+        death = await broken.runtime.run(broken.spec)
+    except StartFailed as error:
+        require(str(error), "StartFailed says nothing")
+        return
+    require(not death.orderly, f"it cannot work, and it ended in order: {death}")
+    require(death.reason, "its death has no reason")
+
+
+def _with_provider(spec: RunnerSpec) -> dict[str, str]:
+    return {**spec.environment, "AGENT_PROVIDER": NOBODY}
+
+
+async def a_session_may_have_another_one_afterwards(it: RuntimeUnderTest) -> None:
+    """Once the first is gone."""
+    for _ in range(2):
+        async with _running(it) as life:
+            life.runner.stop()
+            await life.death(it.grace_s + SOON_S)
+
+
+# -- ending ----------------------------------------------------------------------
+
+
+async def a_runner_that_is_asked_to_go_ends_in_order(it: RuntimeUnderTest) -> None:
+    """And `run` returns when it is gone, not before."""
+    async with _running(it) as life:
+        await until_answered(it.spec.paths)
+        life.runner.stop()
+        death = await life.death(it.grace_s + SOON_S)
+        require(not lives(it.spec.paths), "`run` has returned, and a runner has the session's lock")
+        require(death.orderly, f"it was asked to go: {death}")
+
+
+async def stop_may_be_repeated(it: RuntimeUnderTest) -> None:
+    """Also when it is gone already; it never raises."""
+    async with _running(it) as life:
+        for _ in range(2):
+            _stop(life.runner)
+        await life.death(it.grace_s + SOON_S)
+        _stop(life.runner)
+
+
+def _stop(runner: Runner) -> None:
+    try:
+        runner.stop()
+    except Exception as error:
+        raise NotConforming(f"stop raised {error!r}") from error
+
+
+async def a_death_is_reported(it: RuntimeUnderTest) -> None:
+    """By itself, with its reason, and as none that anybody asked for."""
+    kill = hook(it.kill, "kill")
+    async with _running(it) as life:
+        kill(life.runner)
+        death = await life.death(SOON_S)
+        require(not death.orderly, f"it was killed: {death}")
+        require(death.reason, "its death has no reason")
+
+
+async def one_that_hangs_is_killed_after_the_grace(it: RuntimeUnderTest) -> None:
+    """`stop` asks; what does not hear is killed."""
+    hang = hook(it.hang, "hang")
+    async with _running(it) as life:
+        hang(life.runner)
+        life.runner.stop()
+        await life.death(it.grace_s + SOON_S)
+        require(not lives(it.spec.paths), "`run` has returned, and a runner has the session's lock")
+
+
+async def cancellation_stops_the_runner_first(it: RuntimeUnderTest) -> None:
+    """A host that leaves leaves no runner behind."""
+    async with _running(it) as life:
+        life.scope.cancel()
+    require(not lives(it.spec.paths), "`run` was cancelled and is gone, and a runner has the session's lock")
+
+
+# -- outliving a host ------------------------------------------------------------
+
+
+async def without_a_dead_host_nobody_has_survived(it: RuntimeUnderTest) -> None:
+    """`survivors` names only those that wait to be adopted."""
+    survivors = await it.runtime.survivors()
+    require(it.spec.session_id not in survivors, f"nothing was ever started, and it names {list(survivors)}")
+
+
+async def one_that_outlives_its_host_is_adopted(it: RuntimeUnderTest) -> None:
+    """It is named, `run` takes it as it is, and it can be stopped like any other."""
+    host_dies, session = hook(it.host_dies, "host_dies"), it.spec.session_id
+    async with _running(it) as life:
+        host_dies()
+        life.scope.cancel()
+    require(lives(it.spec.paths), "the host died, and its runner did not outlive it")
+    require(session in await it.runtime.survivors(), "a runner outlived its host, and is not named")
+    async with _running(it) as life:
+        life.runner.stop()
+        death = await life.death(it.grace_s + SOON_S)
+        require(death.orderly, f"it was adopted and asked to go: {death}")
+    require(not lives(it.spec.paths), "it was adopted and asked to go, and a runner has the session's lock")
+
+
+# -- recovering ------------------------------------------------------------------
+
+
+async def what_a_dead_runner_left_half_done_is_rolled_back(it: RuntimeUnderTest) -> None:
+    """And the runner that did it is gone."""
+    outbound = it.spec.paths.outbound_db
+    leave_hot_journal(outbound)
+    await it.runtime.recover(it.spec)
+    require(not lives(it.spec.paths), "`recover` has returned, and a runner has the session's lock")
+    require(is_sound(outbound), "`recover` has returned, and half a transaction is there")
+
+
+async def a_sound_database_is_left_as_it_is(it: RuntimeUnderTest) -> None:
+    """There may have been nothing to recover."""
+    await it.runtime.recover(it.spec)
+    require(is_sound(it.spec.paths.outbound_db), "`recover` has damaged a sound database")
+
+
+async def what_cannot_be_recovered_is_said(it: RuntimeUnderTest) -> None:
+    """`StartFailed`, with the runner's last words: the session stops there."""
+    it.spec.paths.outbound_db.write_bytes(b"this is no database, " * 1000)
+    try:
+        await it.runtime.recover(it.spec)
+    except StartFailed as error:
+        require(str(error), "StartFailed says nothing")
+        return
+    raise NotConforming("`recover` returned, and the file is no database")
+
+
+CHECKS: tuple[Callable[[RuntimeUnderTest], Awaitable[None]], ...] = (
+    a_runner_that_was_started_works,
+    one_that_cannot_work_does_not_end_in_order,
+    a_session_may_have_another_one_afterwards,
+    a_runner_that_is_asked_to_go_ends_in_order,
+    stop_may_be_repeated,
+    a_death_is_reported,
+    one_that_hangs_is_killed_after_the_grace,
+    cancellation_stops_the_runner_first,
+    without_a_dead_host_nobody_has_survived,
+    one_that_outlives_its_host_is_adopted,
+    what_a_dead_runner_left_half_done_is_rolled_back,
+    a_sound_database_is_left_as_it_is,
+    what_cannot_be_recovered_is_said,
+)

@@ -1,0 +1,214 @@
+"""Our own runtimes conform to their protocol, and each check of the suite fails where something is broken."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+from attrs import define, frozen
+
+from agent_runner.providers import Toolbox
+from agent_runner.records import Result, Turn
+from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
+from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
+from nanoclaw.testing.conformance import NotConforming, RuntimeUnderTest, make_session, runtime_checks
+from nanoclaw.testing.conformance.runtime import CHECKS
+from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.runtime import SimulatedRunner, SimulatedRuntime
+from nanoclaw.testing.timeline import Timeline
+from nanoclaw.testing.virtual import VirtualClock
+
+NAMES = [check.__name__ for check in CHECKS]
+Opens = Callable[[], AbstractAsyncContextManager[RuntimeUnderTest]]
+
+
+async def run(name: str, opens: Opens) -> str | None:
+    [check] = [one for one in runtime_checks(opens) if one.name == name]
+    return await check()
+
+
+@define(eq=False)
+class Told:
+    """Tells of a runner that was started, after something was done to it."""
+
+    status: trio.TaskStatus[Runner]
+    do: Callable[[SimulatedRunner], Runner]
+
+    def started(self, value: Runner | None = None) -> None:
+        assert isinstance(value, SimulatedRunner)
+        self.status.started(self.do(value))
+
+
+@define(eq=False)
+class StopsOnce:
+    """A runner that can be asked to go once."""
+
+    runner: SimulatedRunner
+    asked: bool = False
+
+    def stop(self) -> None:
+        if self.asked:
+            raise OSError("it is closed")
+        self.asked = True
+        self.runner.stop()
+
+
+def abandoned(runner: SimulatedRunner) -> Runner:
+    runner.abandoned = True
+    return runner
+
+
+@define(eq=False)
+class Broken(SimulatedRuntime):
+    """A runtime that does one thing wrong, or nothing."""
+
+    wrong: str | None = None
+    lives: int = 0
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        self.lives += 1
+        match self.wrong:
+            case "starts one only" if self.lives > 1:
+                raise StartFailed("one is enough")
+            case "is content with anything" if spec.provider != "echo":
+                return Death(orderly=True, reason="")
+            case "stops once":
+                task_status = Told(task_status, StopsOnce)
+            case "leaves a survivor":
+                task_status = Told(task_status, abandoned)
+        death = await super().run(spec, task_status=task_status)
+        match self.wrong:
+            case "calls an end a death":
+                return Death(orderly=False, reason="it is gone")
+            case "calls a death an end":
+                return Death(orderly=True, reason=death.reason)
+        return death
+
+    async def survivors(self) -> Sequence[str]:
+        if self.wrong == "dreams":
+            return ["sess-1"]
+        return [] if self.wrong == "forgets survivors" else await super().survivors()
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        if self.wrong == "damages":
+            spec.paths.outbound_db.write_bytes(b"oops")
+        elif self.wrong != "recovers nothing":
+            await super().recover(spec)
+
+
+@frozen
+class Idle:
+    """A provider that never answers."""
+
+    name: str = "echo"
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        del turn, tools
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+def kill(runner: Runner) -> None:
+    assert isinstance(runner, SimulatedRunner)
+    runner.kill()
+
+
+def hang(runner: Runner) -> None:
+    assert isinstance(runner, SimulatedRunner)
+    runner.abandoned = True
+
+
+def simulated(home: Path, wrong: str | None = None) -> Opens:
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[RuntimeUnderTest]:
+        executor, clock = InlineExecutor(), VirtualClock()
+        providers = {"echo": Idle} if wrong == "is idle" else {}
+        runtime = Broken(executor, clock, Random(1), Timeline(), providers, wrong=wrong)
+        spec = await make_session(home, executor=executor, clock=clock)
+        if wrong is None or "surviv" not in wrong:
+            yield RuntimeUnderTest(runtime, spec, kill=kill, hang=hang if wrong == "hangs" else None)
+            return
+        async with runtime.outliving():
+            yield RuntimeUnderTest(runtime, spec, kill=kill, host_dies=runtime.host_died)
+
+    return opens
+
+
+def process(home: Path) -> Opens:
+    def send(number: signal.Signals) -> Callable[[Runner], None]:
+        def to(runner: Runner) -> None:
+            assert isinstance(runner, ProcessRunner)
+            os.kill(runner.process.pid, number)
+
+        return to
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[RuntimeUnderTest]:
+        yield RuntimeUnderTest(
+            ProcessRuntime(grace_s=0.5),
+            await make_session(home),
+            grace_s=0.5,
+            kill=send(signal.SIGKILL),
+            hang=send(signal.SIGSTOP),
+        )
+
+    return opens
+
+
+@pytest.mark.parametrize("check", NAMES)
+async def test_the_simulated_runtime_conforms(
+    check: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    await run(check, simulated(tmp_path))
+
+
+async def test_a_simulated_runner_that_outlives_its_host_is_adopted(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    assert await run("one_that_outlives_its_host_is_adopted", simulated(tmp_path, "has survivors")) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", NAMES)
+async def test_the_process_runtime_conforms(check: str, tmp_path: Path) -> None:
+    await run(check, process(tmp_path))
+
+
+# -- every check is seen to fail -------------------------------------------------
+
+FAULTS = [
+    ("a_runner_that_was_started_works", "is idle"),
+    ("one_that_cannot_work_does_not_end_in_order", "is content with anything"),
+    ("a_session_may_have_another_one_afterwards", "starts one only"),
+    ("a_runner_that_is_asked_to_go_ends_in_order", "calls an end a death"),
+    ("stop_may_be_repeated", "stops once"),
+    ("a_death_is_reported", "calls a death an end"),
+    ("one_that_hangs_is_killed_after_the_grace", "hangs"),
+    ("cancellation_stops_the_runner_first", "leaves a survivor"),
+    ("without_a_dead_host_nobody_has_survived", "dreams"),
+    ("one_that_outlives_its_host_is_adopted", "forgets survivors"),
+    ("what_a_dead_runner_left_half_done_is_rolled_back", "recovers nothing"),
+    ("a_sound_database_is_left_as_it_is", "damages"),
+    ("what_cannot_be_recovered_is_said", "recovers nothing"),
+]
+
+
+@pytest.mark.parametrize(("check", "wrong"), FAULTS)
+async def test_what_is_broken_is_found(
+    check: str, wrong: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    with pytest.raises(NotConforming, match=f"^{check}: "):
+        await run(check, simulated(tmp_path, wrong))
+
+
+def test_every_check_was_seen_to_fail() -> None:
+    assert [check for check, _ in FAULTS] == NAMES
