@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Sender
     from nanoclaw.config import Config, ConfigError, load_config
     from nanoclaw.host import Host, HostFailed, open_host
+    from nanoclaw.recording import Record
     from nanoclaw.records import (
         Address,
         Attachment,
@@ -41,6 +42,7 @@ __all__ = [
     "NotAccepted",
     "Outgoing",
     "Receipt",
+    "Record",
     "Routed",
     "Sender",
     "load_config",
@@ -51,6 +53,7 @@ _HOMES = {
     "nanoclaw.channels.protocol": ("Channel", "ChannelUnavailable", "DeliveryRejected", "Sender"),
     "nanoclaw.config": ("Config", "ConfigError", "load_config"),
     "nanoclaw.host": ("Host", "HostFailed", "open_host"),
+    "nanoclaw.recording": ("Record",),
 }
 
 

@@ -264,9 +264,9 @@ def settings_of(recording: Recording, home: Path) -> dict[str, Any]:
     """
     kept: dict[str, Any] = {key: value for key, value in recording.began.config.items() if key in KEPT}
     kept.pop("slow_poll_s", None)
-    allowed = {"process_providers": [kept.get("provider", "echo")]}
+    wanted: dict[str, Any] = {**kept, "process_providers": [kept.get("provider", "echo")]}
     try:
-        config = load_config(home=home, environ={}, defaults={**kept, **allowed})
+        config = load_config(home=home, environ={}, defaults=wanted)
     except ConfigError as error:
         raise BadRecording(f"its configuration cannot be used: {error}") from error
     return {key: getattr(config, key) for key in kept}
