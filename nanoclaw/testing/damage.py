@@ -65,6 +65,30 @@ class Damage:
             runner.kill()
             await runner.gone.wait()
 
+    async def unreported(self) -> list[str]:
+        """Sessions that are awake, damaged, and say nothing of it; the host runs.
+
+        Raises:
+            WorldError: it does not.
+        """
+        states = {node.name: node.state for node in self.world.host.sessions.nodes()}
+        living = [path for path in self.files if path.parents[1].name in states]
+        said = {path: await self._says(path, states[path.parents[1].name]) for path in living}
+        return [
+            f"{path.parents[1].name}: {path.name} is damaged, and nobody says so"
+            for path in said
+            if not said[path]
+        ]
+
+    async def _says(self, path: Path, state: str) -> bool:
+        """Whether status has a word about it; who has nothing to do need not have looked."""
+        if state != "running":
+            return True  # buried, or about to be
+        details = await self.world.host.sessions.describe(path.parents[1].name, 1.0)
+        if details is None or not details.pending:
+            return True
+        return bool(details.quarantined or details.unreadable or details.runner.last_failure)
+
     def spoilt(self) -> frozenset[str]:
         """The sessions in which something is damaged now."""
         return frozenset(path.parents[1].name for path in self.files)

@@ -1,4 +1,4 @@
-"""Writes that fail, in the middle of whatever writes: the kernel refuses them, and SQLite itself sees to it."""
+"""Writes that fail in the middle of whatever writes: the kernel refuses them, to SQLite itself."""
 
 import resource
 from collections.abc import Iterator

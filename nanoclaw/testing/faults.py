@@ -24,6 +24,7 @@ RATES: Mapping[str, float] = {
     "slow-disk": 0.3,
     "channel-fails": 0.6,
     "channel-times-out": 0.4,
+    "channel-late": 0.2,
     "channel-duplicates": 0.6,
     "channel-reorders": 0.3,
     "channel-limits": 0.3,
@@ -36,6 +37,8 @@ RATES: Mapping[str, float] = {
     "corrupt-inbound": 0.04,
     "corrupt-outbound": 0.06,
     "engine-gone": 0.15,
+    "session-paused": 0.15,
+    "destination-renamed": 0.15,
 }
 """How often each one strikes in an hour, on the average."""
 ZONES = "zones"

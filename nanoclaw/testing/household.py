@@ -24,6 +24,7 @@ HALF = 0.5
 SOON, SOON_S = 0.6, 20.0
 """How many messages follow the one before soon, and how soon that is on the average."""
 WITH_FILES = 0.1
+AGENT_SHARED, MENTION_ONLY = 0.3, 0.3
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
 ZONES = (
@@ -59,6 +60,7 @@ class Say:
     chat: str
     thread: str | None
     text: str
+    mention: bool = False
     files: Mapping[str, bytes] = field(factory=dict, repr=False)
 
     def __str__(self) -> str:
@@ -78,6 +80,8 @@ class Room:
     agent: str
     threads: tuple[str | None, ...] = (None,)
     session_mode: SessionMode = "shared"
+    mention_only: bool = False
+    """Whether what does not mention the agent is context only."""
 
     @property
     def is_group(self) -> bool:
@@ -149,8 +153,12 @@ def _settings(random: Random) -> Mapping[str, Any]:
 def _rooms(random: Random, sessions: int) -> Iterator[Room]:
     """Chats that come to so many sessions: people's own, and groups with and without threads."""
     people = random.sample(PEOPLE, len(PEOPLE))
+    agent_shared = sessions > 1 and random.random() < AGENT_SHARED
+    if agent_shared:
+        yield Room("group-a", tuple(random.sample(people, 2)), "shared", session_mode="agent-shared")
+        yield Room("group-b", tuple(random.sample(people, 2)), "shared", session_mode="agent-shared")
     agents = ["main"] if random.random() < HALF else ["main", "helper"]
-    left, n = sessions, 0
+    left, n = sessions - agent_shared, 0
     while left:
         agent = random.choice(agents)
         if left >= 2 and n % 3 == 2:  # noqa: PLR2004 -- every third is a group with threads
@@ -159,8 +167,9 @@ def _rooms(random: Random, sessions: int) -> Iterator[Room]:
             left -= len(threads)
         else:
             name = people[n % len(people)] if n < len(people) and n % 3 == 0 else f"group-{n}"
-            others = tuple(random.sample(people, 2))
-            yield Room(name, (name,) if name in people else others, agent)
+            users = (name,) if name in people else tuple(random.sample(people, 2))
+            mention_only = name not in people and random.random() < MENTION_ONLY
+            yield Room(name, users, agent, mention_only=mention_only)
             left -= 1
         n += 1
 
@@ -177,7 +186,8 @@ def _says(random: Random, rooms: Sequence[Room], length_s: float) -> Iterator[Sa
                 errands = _errands(random, room, rooms)
                 files = _files(random, number)
                 text = " ".join([f"#{number}", *errands])
-                yield Say(at, random.choice(room.users), room.name, thread, text, files)
+                mention = random.random() < HALF
+                yield Say(at, random.choice(room.users), room.name, thread, text, mention, files)
 
 
 def _moments(random: Random, length_s: float) -> Iterator[float]:

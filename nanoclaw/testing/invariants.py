@@ -150,9 +150,10 @@ def accepted_messages_are_stored(evidence: Evidence) -> Iterator[str]:
 
 
 def accepted_messages_have_an_outcome(evidence: Evidence) -> Iterator[str]:
-    """At rest nothing is pending."""
+    """At rest nothing is pending but context, which waits for the next message."""
+    sql = "SELECT id, status FROM messages_in WHERE trigger"
     for paths in evidence.sessions():
-        for id_, status in _statuses(paths):
+        for id_, status in _rows(paths.inbound_db, sql):
             if id_ in evidence.accepted and status not in {"completed", "failed"}:
                 yield f"{paths.root.name}: {id_} is {status}"
 

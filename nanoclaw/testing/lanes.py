@@ -98,8 +98,7 @@ def marks(household: Household, outcome: Outcome) -> Iterator[Mark]:
         text = " ".join([line.event, *line.details])
         match line.event:
             case "said" | "delivered":
-                kind = line.event
-                yield Mark(line.at, _place(line.details, said_in, _lanes(household)), kind, text)
+                yield Mark(line.at, _place(line.details, said_in, _lanes(household)), line.event, text)
             case "commit":
                 lane, kind = _committed(line.details[-1], outcome.sessions)
                 yield Mark(line.at, lane, kind, text)

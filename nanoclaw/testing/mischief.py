@@ -16,11 +16,14 @@ import apsw
 import trio
 from attrs import Factory, define, field
 
+from actors import ActorError
 from agent_runner.errors import RunnerError
 from nanoclaw.host import HostFailed
+from nanoclaw.store import StoreError
 from nanoclaw.testing.channel import Fault
 from nanoclaw.testing.damage import Damage, leave_hot_journal
 from nanoclaw.testing.disk import no_file_beyond
+from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.executor import When
 from nanoclaw.testing.faults import Blow
 from nanoclaw.testing.network import Network
@@ -43,6 +46,10 @@ DISK: Mapping[str, Callable[[], apsw.Error]] = {
     "disk-full": lambda: apsw.FullError("FullError: database or disk is full"),
     "io-error": lambda: apsw.IOError("IOError: disk I/O error"),
 }
+
+
+UNREACHABLE = (WorldError, ActorError, StoreError)
+"""What somebody meets who wants something of a host that does not run, or cannot write."""
 
 
 class RunnerKilled(RunnerError):
@@ -97,6 +104,7 @@ class Mischief:
     _disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
     _disk_until: float = 0.0
     _tearing_now: int = 0
+    _paused: set[str] = Factory(set)
     nursery: trio.Nursery = field(init=False)
     """Where faults last."""
 
@@ -268,6 +276,20 @@ class Mischief:
         self.note(blow)
         await trio.lowlevel.checkpoint()
 
+    async def channel_late(self, random: Random, blow: Blow) -> None:
+        """Messages arrive after the host has given up waiting for the receipt."""
+        self.network.late += random.randrange(1, 3)
+        self._last(blow, self._late(), random.uniform(70.0, 300.0))
+        await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _late(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self.network.late = 0
+            self.network.arrive()
+
     async def channel_duplicates(self, random: Random, blow: Blow) -> None:
         """It offers events twice at once, and an old one again."""
         self.network.twice += random.randrange(1, 4)
@@ -384,6 +406,48 @@ class Mischief:
             self.note(blow, path.parents[1].name)
             await self.damage.do(random, path)
 
+    # -- what people do
+
+    async def session_paused(self, random: Random, blow: Blow) -> None:
+        """Somebody pauses a session, and makes it active again later."""
+        with suppress(*UNREACHABLE):
+            sessions = await self.world.host.admin.sessions.list("active")
+            if sessions:
+                session = random.choice(sorted(one.id for one in sessions))
+                self.note(blow, session)
+                self._paused.add(session)
+                await self.world.host.admin.sessions.pause(session)
+                self.nursery.start_soon(self._resume, session, random.uniform(10.0, 900.0))
+
+    async def _resume(self, session: str, seconds: float) -> None:
+        await trio.sleep(seconds)
+        with suppress(*UNREACHABLE):
+            await self.world.host.admin.sessions.resume(session)
+            self.note("session-paused", session, "is over")
+
+    async def make_up(self) -> None:
+        """Make all sessions active again, once the host can be reached."""
+        while self._paused:
+            with suppress(*UNREACHABLE):
+                for session in sorted(self._paused):
+                    await self.world.host.admin.sessions.resume(session)
+                self._paused.clear()
+            await trio.sleep(1.0)
+
+    async def destination_renamed(self, random: Random, blow: Blow) -> None:
+        """Somebody gives a destination of an agent another name."""
+        with suppress(*UNREACHABLE):
+            admin = self.world.host.admin
+            group = random.choice(await admin.agent_groups.list())
+            name = random.choice(
+                sorted(one.local_name for one in await admin.destinations.of_agent(group.id))
+            )
+            new = f"renamed-{random.randrange(1000)}"
+            self.note(blow, group.folder, name, new)
+            await admin.destinations.rename(group.id, name, new)
+
+    # -- the engine
+
     async def engine_gone(self, random: Random, blow: Blow) -> None:
         """No runner can be started."""
         self._last(blow, self._without_engine(), random.uniform(5.0, 1800.0))
@@ -431,5 +495,8 @@ _STROKES: Mapping[str, Callable[[Mischief, Random, Blow], Awaitable[None]]] = {
     "clock-jumps": Mischief.clock_jumps,
     "corrupt-inbound": Mischief.corrupt_inbound,
     "corrupt-outbound": Mischief.corrupt_outbound,
+    "session-paused": Mischief.session_paused,
+    "destination-renamed": Mischief.destination_renamed,
+    "channel-late": Mischief.channel_late,
     "engine-gone": Mischief.engine_gone,
 }

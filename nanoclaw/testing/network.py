@@ -33,6 +33,9 @@ class Network(FakeChannel):
     """So many further events are offered twice at the same time."""
     silent: int = field(default=0, init=False)
     """So many further messages are taken without a word."""
+    late: int = field(default=0, init=False)
+    """So many further messages arrive when the host has given up waiting, with `arrive`."""
+    _under_way: list[Outgoing] = field(factory=list, init=False)
     retry_after: list[float] = field(factory=list, init=False)
     """So many further deliveries are refused, with these pauses asked for."""
     _delays: Random | None = field(default=None, init=False)
@@ -49,9 +52,15 @@ class Network(FakeChannel):
     def heal(self) -> None:
         """Forget all faults."""
         super().heal()
-        self.twice = self.silent = self.unreachable = 0
+        self.twice = self.silent = self.late = self.unreachable = 0
         self.retry_after.clear()
         self.hints_hang = False
+
+    def arrive(self) -> None:
+        """What is late arrives now."""
+        for outgoing in self._under_way:
+            self._keep(outgoing)
+        self._under_way.clear()
 
     async def offer(self, event: InboundEvent) -> Routed:
         """Offer an event, late or twice; return when it is confirmed."""
@@ -75,6 +84,11 @@ class Network(FakeChannel):
             self.attempts.append(outgoing)
             await trio.lowlevel.checkpoint()
             raise ChannelUnavailable("too many messages", self.retry_after.pop())
+        if self.late and self.repeat != "look up":  # a network that was asked in vain must not have it later
+            self.late -= 1
+            self.attempts.append(outgoing)
+            self._under_way.append(outgoing)
+            await trio.sleep(SILENCE_S)
         receipt = await super().deliver(outgoing)
         if self.silent:
             self.silent -= 1

@@ -5,6 +5,7 @@ A run ends with the first violation, or when all is healed, has come to rest, an
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -152,6 +153,7 @@ class Day:
             house.start_soon(self._keep_host)
             house.start_soon(self._look_often)
             await self._speak_and_suffer()
+            await self.mischief.make_up()
             await self._come_to_rest()
             self._over = True
             house.cancel_scope.cancel()
@@ -168,7 +170,8 @@ class Day:
         users = [self._users.setdefault(name, world.user(name)) for name in room.users]
         chat = world.group(room.name, users) if room.is_group else world.chat(users[0])
         agent = world.agents.get(room.agent) or world.agent(room.agent, brain)
-        await world.wire(chat, agent, session_mode=room.session_mode)
+        rules = {"mentionOnly": True, "ignored": "accumulate"} if room.mention_only else {}
+        await world.wire(chat, agent, session_mode=room.session_mode, trigger_rules=rules)
         workspace = world.home / "groups" / room.agent / "workspace"
         workspace.mkdir(parents=True, exist_ok=True)
         (workspace / FILE).write_text("milk, bread\n")
@@ -231,7 +234,8 @@ class Day:
             await trio.sleep_until(began + say.at)
             chat = self._chats[say.chat]
             chat = chat.thread(say.thread) if say.thread else chat
-            await self._users[say.user].says(say.text, in_=chat, files=say.files, within=1e9)
+            user = self._users[say.user]
+            await user.says(say.text, in_=chat, mention=say.mention, files=say.files, within=1e9)
             self.look()
 
     async def _suffer(self, began: float) -> None:
@@ -242,7 +246,21 @@ class Day:
                     await self.mischief.strike(step)
                     self.look()
             await trio.sleep_until(began + self.household.ends_at)
+            await self._ask_for_damage()
         await self.mischief.heal()
+
+    async def _ask_for_damage(self) -> None:
+        """What is damaged has to show in the status; who was asked in the middle of a try is asked again."""
+        silent = await self._unreported()
+        if silent:
+            await trio.sleep(REST_S)
+            silent &= await self._unreported()
+        self._violated([("damage_is_reported", sentence) for sentence in sorted(silent)])
+
+    async def _unreported(self) -> set[str]:
+        with suppress(WorldError):
+            return set(await self.mischief.damage.unreported())
+        return set()
 
     # -- looking
 
@@ -273,6 +291,7 @@ class Day:
             repeat=network.repeat,
             paths=tuple(readable(data, spoilt, only)),
             spoilt=spoilt,
+            awake=frozenset(self.world.runtime.runners),
             now=to_text(self.world.now),
         )
 

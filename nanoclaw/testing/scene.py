@@ -45,6 +45,8 @@ class Scene(Evidence):
     """Of the sessions to look at."""
     spoilt: Container[str] = ()
     """Sessions with damaged files."""
+    awake: Container[str] = ()
+    """Sessions with a living runner."""
     now: str = ""
     """The date."""
 
@@ -155,17 +157,12 @@ def completed_messages_are_answered(scene: Scene) -> Iterator[str]:
             id_
             for (id_,) in rows(
                 paths.inbound_db,
-                "SELECT id FROM messages_in WHERE status = 'completed' AND kind IN ('chat', 'task')",
+                "SELECT id FROM messages_in WHERE status = 'completed' AND kind = 'chat' AND trigger",
             )
         }
         answered = {id_ for (id_,) in rows(paths.outbound_db, "SELECT in_reply_to FROM messages_out")}
-        dropped = {id_ for (id_,) in rows(paths.inbound_db, DROPPED)}
-        for id_ in sorted(completed - answered - dropped):
+        for id_ in sorted(completed - answered):
             yield f"{paths.root.name}: {id_} is completed without an answer"
-
-
-DROPPED = "SELECT id FROM messages_in WHERE kind = 'task'"
-"""Tasks may be completed without a turn: cancelled, or missed."""
 
 
 def failed_messages_are_told(scene: Scene) -> Iterator[str]:
@@ -191,7 +188,7 @@ def due_tasks_have_run(scene: Scene) -> Iterator[str]:
 
 
 def projections_are_true(scene: Scene) -> Iterator[str]:
-    """What a session is told of its destinations is what the central database says."""
+    """What a session with a runner is told of its destinations is what the central database says."""
     sql = """
         SELECT local_name FROM agent_destinations JOIN sessions USING (agent_group_id)
         WHERE sessions.id = :id ORDER BY 1
@@ -199,8 +196,7 @@ def projections_are_true(scene: Scene) -> Iterator[str]:
     for paths in scene.sessions():
         true = rows(scene.data / "v2.db", sql, id=paths.root.name)
         told = rows(paths.inbound_db, "SELECT name FROM destinations ORDER BY 1")
-        woken = rows(paths.inbound_db, "SELECT 1 FROM messages_in WHERE status <> 'pending' LIMIT 1")
-        if woken and told != true:
+        if paths.root.name in scene.awake and told != true:
             yield f"{paths.root.name}: its destinations are {told}, and should be {true}"
 
 
