@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 from attrs import evolve
 
-from nanoclaw.recording.notes import Asked, Looked, Note, Offered
+from nanoclaw.recording.notes import Asked, Looked, Note, Offered, RunnerEnded, RunnerRefused
 from nanoclaw.store import Connection
 from nanoclaw.store.connections import open_writable
 
@@ -54,7 +54,11 @@ def redacted(note: Note) -> Note:
         case Asked():
             return evolve(note, content=_without(note.content))
         case Looked():
-            return evolve(note, rows=tuple(evolve(r, content=without_words(r.content)) for r in note.rows))
+            rows = tuple(evolve(row, content=without_words(row.content)) for row in note.rows)
+            acks = tuple(evolve(ack, error=ack.error and crossed_out(ack.error)) for ack in note.acks)
+            return evolve(note, rows=rows, acks=acks)
+        case RunnerEnded() | RunnerRefused():  # what follows are its last words
+            return evolve(note, reason=note.reason.partition("\n")[0])
         case _:
             return note
 

@@ -46,6 +46,20 @@ async def test_an_ask_has_its_place_in_the_mailbox_before_it_first_yields() -> N
         assert log == ["player in", "asked"]
 
 
+async def test_whoever_listens_at_an_address_hears_what_is_asked_and_cast_there_and_nothing_else() -> None:
+    heard: list[object] = []
+    log: Log = []
+    async with open_supervisor("test") as supervisor:
+        ref = supervisor.start("player", plays(log))
+        tapped = ref.heard_by(heard.append)
+        assert await tapped.ask(Say("asked")) == "asked"
+        await tapped.cast(Say("cast"))
+        tapped.signal(Say("signalled"))
+        assert await ref.ask(Say("beside")) == "beside"
+    assert heard == [Say("asked"), Say("cast")]
+    assert {"asked", "cast", "signalled", "beside"} <= set(log)
+
+
 async def test_a_cast_waits_only_while_the_mailbox_is_full() -> None:
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays([]), Policy(capacity=1))

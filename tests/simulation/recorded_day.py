@@ -23,13 +23,14 @@ TASK = {"prompt": "tick", "recurrence": "*/20 * * * *"}
 EVERY = {"prompt": "tock", "recurrence": "@every 500"}
 
 
-def recorded_day(seed: int, folder: Path) -> None:
+def recorded_day(seed: int, folder: Path, *, redacted: bool = False) -> None:
     """Play it, and record its second life."""
+    record = Record(folder, redacted)
     repeat: Any = ("again", "idempotent", "look up", "never")[seed % 4]
-    simulate(lambda world: _play(world, folder), seed=seed, channel=FakeChannel(repeat=repeat))
+    simulate(lambda world: _play(world, record), seed=seed, channel=FakeChannel(repeat=repeat))
 
 
-async def _play(world: World, folder: Path) -> None:
+async def _play(world: World, record: Record) -> None:
     scripted = script(
         [calls("schedule_task", **TASK), says("yes")],
         [thinks(30), calls("send_message", text="wait"), calls("schedule_task", **EVERY), says("and {text}")],
@@ -43,7 +44,7 @@ async def _play(world: World, folder: Path) -> None:
     await users[0].says("before")
     await world.sleep(world.random.uniform(0, 60))
     await world.stop()
-    await world.start(record=Record(folder), **CHANGES)
+    await world.start(record=record, **CHANGES)
     async with trio.open_nursery() as nursery:
         for user in users:
             nursery.start_soon(_talk, world, user)
