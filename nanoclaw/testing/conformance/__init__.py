@@ -9,6 +9,7 @@ where `mine` opens an async context with your channel and the hooks by which its
 
 from nanoclaw.testing.conformance.channel import ChannelUnderTest, channel_checks
 from nanoclaw.testing.conformance.checks import Check, NotConforming
+from nanoclaw.testing.conformance.provider import ProviderUnderTest, provider_checks
 from nanoclaw.testing.conformance.runtime import RuntimeUnderTest, runtime_checks
 from nanoclaw.testing.conformance.sessions import make_session
 
@@ -16,8 +17,10 @@ __all__ = [
     "ChannelUnderTest",
     "Check",
     "NotConforming",
+    "ProviderUnderTest",
     "RuntimeUnderTest",
     "channel_checks",
     "make_session",
+    "provider_checks",
     "runtime_checks",
 ]

@@ -1,0 +1,199 @@
+"""The conformance suite of a provider: what `agent_runner.providers` says, tried with turns of its own.
+
+@asynccontextmanager
+async def mine() -> AsyncIterator[ProviderUnderTest]:
+    with fake_model() as model:
+        yield ProviderUnderTest(MyProvider(model.url), unable=model.down)
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+import trio
+from attrs import evolve, frozen
+
+from agent_runner.errors import ProviderError, ToolError
+from agent_runner.providers import Provider
+from agent_runner.records import Result, Sent, Turn
+from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, require
+from nanoclaw.testing.conformance.turns import CHAT, CancelAfter, Tools, message, turn_of
+
+SOON_S = 10.0
+
+
+@frozen
+class ProviderUnderTest:
+    """A provider, and what its tester can do to what is behind it; a hook may be left out."""
+
+    provider: Provider
+    question: str = "hello"
+    """Something that it answers."""
+    tool_question: str | None = None
+    """Something over which it calls a tool."""
+    unable: Callable[[], AbstractContextManager[None]] | None = None
+    """While it is open, it cannot answer: its model is out of reach."""
+    turn_s: float = SOON_S
+    """No turn takes longer."""
+    cancellations: int = 50
+    """So many turns are cut short, each a step later than the one before; fewer where turns are dear."""
+
+
+def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnderTest]]) -> Sequence[Check]:
+    """The checks; each opens a provider of its own."""
+    return checks_of(CHECKS, open_)
+
+
+async def _taken(it: ProviderUnderTest, turn: Turn, tools: Tools | None = None) -> Result:
+    """The result of a turn that nothing hinders."""
+    try:
+        with trio.fail_after(it.turn_s):
+            result = await it.provider.run(turn, tools or Tools())
+    except trio.TooSlowError as error:
+        raise NotConforming(f"a turn took more than {it.turn_s:g} s") from error
+    except (ProviderError, ToolError) as error:
+        raise NotConforming(f"a turn that nothing hinders ended with {error!r}") from error
+    require(isinstance(result, Result), f"run returned {result!r}, which is no Result")
+    return result
+
+
+def _answers(result: Result) -> bool:
+    return any(reply.text for reply in result.replies)
+
+
+# -- answering -------------------------------------------------------------------
+
+
+async def it_has_a_name(it: ProviderUnderTest) -> None:
+    """By which it is chosen."""
+    name = it.provider.name
+    require(isinstance(name, str) and name, f"its name is {name!r}")
+
+
+async def what_is_asked_is_answered(it: ProviderUnderTest) -> None:
+    """With a text."""
+    result = await _taken(it, turn_of(message(1, it.question)))
+    require(_answers(result), f"{it.question!r} was asked, and the result is {result}")
+
+
+async def it_takes_one_turn_after_the_other(it: ProviderUnderTest) -> None:
+    """A runner has one provider as long as it lives; each turn is about its own messages."""
+    for n in range(1, 4):
+        asked = message(n, it.question)
+        result = await _taken(it, turn_of(asked))
+        require(_answers(result), f"turn {n} was not answered: {result}")
+        _require_known(result, {asked.id})
+
+
+async def replies_name_messages_of_their_turn(it: ProviderUnderTest) -> None:
+    """`in_reply_to` and `consumed` are ids of it; context is there to be read."""
+    asked = [message(n, it.question) for n in (2, 3, 4)]
+    turn = evolve(turn_of(*asked), context=(message(1, "nobody asked", trigger=False),))
+    _require_known(await _taken(it, turn), {one.id for one in asked})
+
+
+def _require_known(result: Result, known: set[str]) -> None:
+    named = {reply.in_reply_to for reply in result.replies if reply.in_reply_to} | {*result.consumed}
+    require(named <= known, f"the turn is about {sorted(known)}, and its result about {sorted(named)}")
+
+
+# -- follow-ups ------------------------------------------------------------------
+
+
+async def no_turn_waits_for_follow_ups_for_ever(it: ProviderUnderTest) -> None:
+    """There may come none, and then `follow_ups` never returns."""
+    result = await _taken(it, turn_of(message(1, it.question)), Tools(follow=None))
+    require(_answers(result), f"{it.question!r} was asked, and the result is {result}")
+
+
+async def only_follow_ups_that_it_took_are_consumed(it: ProviderUnderTest) -> None:
+    """What a result names is completed, and never comes again."""
+    asked, follow = message(1, it.question), message(2, it.question)
+    tools = Tools(follow=follow)
+    result = await _taken(it, turn_of(asked), tools)
+    _require_known(result, {asked.id, *(one.id for one in tools.taken)})
+
+
+# -- interruptions ---------------------------------------------------------------
+
+
+async def it_may_be_cancelled_at_any_checkpoint(it: ProviderUnderTest) -> None:
+    """It goes at once, without an error and without half an answer; the next turn is as good as any."""
+    turn = turn_of(message(1, it.question))
+    for steps in range(1, it.cancellations + 1):
+        if not await _cut_short(it, turn, steps):
+            break
+    require(_answers(await _taken(it, turn)), "after turns that were cancelled it answers no more")
+
+
+async def _cut_short(it: ProviderUnderTest, turn: Turn, steps: int) -> bool:
+    """Cancel a turn after so many steps; False: it was done before."""
+    with trio.CancelScope() as scope, CancelAfter(scope, steps):
+        try:
+            result = await it.provider.run(turn, Tools())
+        except Exception as error:
+            raise NotConforming(f"cancelled after {steps} steps it raised {error!r}") from error
+        require(_answers(result), f"cancelled after {steps} steps it returned {result}")
+        return False
+    return True
+
+
+async def a_turn_that_is_told_again_is_answered(it: ProviderUnderTest) -> None:
+    """With what the interrupted one had sent."""
+    sent = Sent(3, "chat", CHAT, {"text": "on it"})
+    turn = evolve(turn_of(evolve(message(1, it.question), tries=1)), already_sent=(sent,))
+    require(_answers(await _taken(it, turn)), "a turn was told again, and not answered")
+
+
+async def a_tool_that_refuses_does_not_end_the_turn(it: ProviderUnderTest) -> None:
+    """`ToolError` is an answer for the agent."""
+    question = hook(it.tool_question, "tool_question")
+    tools = Tools(refuses=True)
+    await _taken(it, turn_of(message(1, question)), tools)
+    require(tools.calls, f"{question!r} was to have a tool called, and none was")
+
+
+# -- failing ---------------------------------------------------------------------
+
+
+async def when_it_cannot_answer_it_says_why(it: ProviderUnderTest) -> None:
+    """`ProviderError`, and no apology as an answer: the message is tried again later."""
+    unable = hook(it.unable, "unable")
+    with unable():
+        raised = await _failure(it)
+    if not isinstance(raised, ProviderError):
+        raise NotConforming(f"it cannot answer, and raised {raised!r}")
+    require(raised.reason, "ProviderError has no reason")
+    aware = raised.retry_at is None or raised.retry_at.tzinfo is not None
+    require(aware, f"retry_at has no zone: {raised.retry_at}")
+
+
+async def when_it_can_answer_again_it_does(it: ProviderUnderTest) -> None:
+    """A failure leaves nothing behind."""
+    unable = hook(it.unable, "unable")
+    with unable():
+        await _failure(it)
+    require(_answers(await _taken(it, turn_of(message(1, it.question)))), "it answers no more")
+
+
+async def _failure(it: ProviderUnderTest) -> Exception | None:
+    try:
+        with trio.fail_after(it.turn_s):
+            await it.provider.run(turn_of(message(1, it.question)), Tools())
+    except Exception as error:  # noqa: BLE001 -- whatever it raises is what was asked for
+        return error
+    return None
+
+
+CHECKS: tuple[Callable[[ProviderUnderTest], Awaitable[None]], ...] = (
+    it_has_a_name,
+    what_is_asked_is_answered,
+    it_takes_one_turn_after_the_other,
+    replies_name_messages_of_their_turn,
+    no_turn_waits_for_follow_ups_for_ever,
+    only_follow_ups_that_it_took_are_consumed,
+    it_may_be_cancelled_at_any_checkpoint,
+    a_turn_that_is_told_again_is_answered,
+    a_tool_that_refuses_does_not_end_the_turn,
+    when_it_cannot_answer_it_says_why,
+    when_it_can_answer_again_it_does,
+)
