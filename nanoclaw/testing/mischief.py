@@ -23,7 +23,7 @@ from nanoclaw.store import StoreError
 from nanoclaw.testing.channel import Fault
 from nanoclaw.testing.damage import Damage, leave_hot_journal
 from nanoclaw.testing.disk import no_file_beyond
-from nanoclaw.testing.errors import WorldError
+from nanoclaw.testing.errors import HostKilled, WorldError
 from nanoclaw.testing.executor import When
 from nanoclaw.testing.faults import Blow
 from nanoclaw.testing.network import Network
@@ -48,7 +48,7 @@ DISK: Mapping[str, Callable[[], apsw.Error]] = {
 }
 
 
-UNREACHABLE = (WorldError, ActorError, StoreError)
+UNREACHABLE = (WorldError, HostKilled, ActorError, StoreError)
 """What somebody meets who wants something of a host that does not run, or cannot write."""
 
 
