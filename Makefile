@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH ?=
 ROUNDS ?= 25
+SEEDS ?= 100
 SEED ?=
 ARGS ?=
 
-.PHONY: run test check bench soak docs format clean
+.PHONY: run test check bench soak simulate docs format clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run ## a prompt where the agent answers
@@ -29,6 +30,9 @@ bench: $(VENV)/.dev ## BENCH="roundtrip actors" picks parts, ARGS=--json prints 
 
 soak: $(VENV)/.dev ## hosts and runners are killed at random, ROUNDS times; nothing is lost, nothing twice
 	@$(BIN)/python -m tests.soak --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+simulate: $(VENV)/.run ## SEEDS households over 6 hours each in virtual time, with all faults; nothing is violated
+	@$(BIN)/python -m nanoclaw simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 docs: $(VENV)/.dev ## the generated tables of docs/contract.md and docs/performance.md
 	$(BIN)/python -m tests.docs.contract --write
