@@ -91,6 +91,8 @@ class Recorder:
             )
         )
         await tape.flush()
+        if tape.stopped is not None:
+            raise RecordingRefused(f"{record.folder}: nothing can be recorded there: {tape.stopped}")
         return cls(record, tape, clock)
 
     async def keep_state(self, config: Config, central: Reader, executor: Executor) -> None:

@@ -107,7 +107,11 @@ def quiet() -> Iterator[None]:
 
 def be_quiet() -> None:
     """Log nothing in this process."""
-    structlog.configure(processors=[_drop], wrapper_class=structlog.make_filtering_bound_logger(50))
+    structlog.configure(
+        processors=[_drop],
+        wrapper_class=structlog.make_filtering_bound_logger(50),
+        cache_logger_on_first_use=False,  # or a logger first used now would be silent for ever
+    )
 
 
 def _drop(_logger: object, _method: str, _fields: structlog.typing.EventDict) -> structlog.typing.EventDict:

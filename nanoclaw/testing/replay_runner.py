@@ -145,10 +145,7 @@ class ReplayRuntime:
             await self.say(paths, writer, look)
 
     async def _until_end(self, life: Life, runner: ReplayRunner) -> None:
-        if life.ended is None:
-            await trio.sleep_forever()
-            return
-        at, _ = life.ended
+        at = inf if life.ended is None else life.ended[0]
         if life.stopping is not None:
             with trio.move_on_at(self.moments.origin + at + LATE_S):
                 await runner.asked.wait()

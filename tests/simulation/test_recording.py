@@ -72,6 +72,15 @@ def names(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir()]
 
 
+async def test_where_nothing_can_be_written_no_host_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tape, "fsync", _full)
+    with pytest.raises(HostFailed, match="nothing can be recorded there: .*No space left"):
+        async with open_host(settings(tmp_path / "home"), record=Record(tmp_path / "recording")):
+            pass
+
+
 async def test_a_home_that_is_too_large_is_not_recorded_and_it_says_how_large_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
