@@ -92,6 +92,7 @@ class Recorder:
         )
         await tape.flush()
         if tape.stopped is not None:
+            await tape.close()
             raise RecordingRefused(f"{record.folder}: nothing can be recorded there: {tape.stopped}")
         return cls(record, tape, clock)
 

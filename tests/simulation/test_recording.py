@@ -76,7 +76,7 @@ async def test_where_nothing_can_be_written_no_host_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tape, "fsync", _full)
-    with pytest.raises(HostFailed, match="nothing can be recorded there: .*No space left"):
+    with pytest.raises(HostFailed, match="nothing can be recorded there"):
         async with open_host(settings(tmp_path / "home"), record=Record(tmp_path / "recording")):
             pass
 
