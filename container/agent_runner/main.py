@@ -6,7 +6,7 @@
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import SystemRandom
 from typing import Literal
 
@@ -16,7 +16,7 @@ from agent_runner.beside import beside
 from agent_runner.config import RunnerConfig, from_environment
 from agent_runner.errors import ConfigError, OwnerError, RecoverError
 from agent_runner.log import Log, to_stderr
-from agent_runner.providers import load
+from agent_runner.providers import Provider, load
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
 from agent_runner.seams import Seams
@@ -27,23 +27,24 @@ EXIT_CODES: Mapping[type[Exception], int] = {ConfigError: 2, OwnerError: 3, Reco
 STDIN = 0
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command and return the exit code."""
+def main(arguments: Sequence[str], providers: Mapping[str, Callable[[], Provider]] | None = None) -> int:
+    """Run a command and return the exit code. `providers`, by name, are there besides our own."""
     log = Log(to_stderr)
     try:
-        _run(_command(arguments), log)
+        _run(_command(arguments), log, providers or {})
     except Exception as error:  # noqa: BLE001 -- the last frame: one clear line and a code
         return _explain(error, log)
     log("runner.stopped")
     return 0
 
 
-def _run(command: Command, log: Log) -> None:
+def _run(command: Command, log: Log, providers: Mapping[str, Callable[[], Provider]]) -> None:
     config = from_environment(os.environ)
     if command == "recover":
         trio.run(recover, config, ThreadExecutor())
-    else:
-        trio.run(_serve, config, _lifeline(os.environ), log)
+        return
+    lifeline, name = _lifeline(os.environ), config.provider
+    trio.run(_serve, config, lifeline, providers[name]() if name in providers else load(name), log)
 
 
 def _explain(error: Exception, log: Log) -> int:
@@ -68,8 +69,8 @@ def _lifeline(environ: Mapping[str, str]) -> bool:
     return value == "stdin"
 
 
-async def _serve(config: RunnerConfig, lifeline: bool, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
-    seams = Seams(SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), load(config.provider), log)
+async def _serve(config: RunnerConfig, lifeline: bool, provider: Provider, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
+    seams = Seams(SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log)
     with trio.CancelScope() as scope:
         async with beside(lambda: _cancel_on_end(scope, lifeline=lifeline)):
             await run_runner(config, seams)

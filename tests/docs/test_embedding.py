@@ -4,9 +4,25 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
+
+from nanoclaw import Address
+from nanoclaw.testing.conformance import (
+    ChannelUnderTest,
+    Check,
+    ProviderUnderTest,
+    channel_checks,
+    provider_checks,
+)
+from nanoclaw.testing.conformance.channel import CHECKS as CHANNEL
+from nanoclaw.testing.conformance.provider import CHECKS as PROVIDER
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
 PROGRAMS = re.findall(
@@ -22,9 +38,14 @@ def test_every_program_of_the_page_is_tried() -> None:
 def test_a_program_prints_what_the_page_says(tmp_path: Path, program: str, output: str) -> None:
     file = tmp_path / "program.py"
     file.write_text(program, "utf-8")
+    assert printed(tmp_path, file) == output
+
+
+def printed(tmp_path: Path, program: Path) -> str:
+    """By a program that runs as a process of its own, on a home of its own."""
     settings = {"NANOCLAW_HOME": str(tmp_path / "home"), "NANOCLAW_PROVIDER": "echo", "PYTHONUTF8": "1"}
     run = subprocess.run(
-        [sys.executable, "-W", "error", str(file)],
+        [sys.executable, "-W", "error", str(program)],
         env={**os.environ, **settings},
         cwd=tmp_path,
         capture_output=True,
@@ -33,4 +54,73 @@ def test_a_program_prints_what_the_page_says(tmp_path: Path, program: str, outpu
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout == output
+    return run.stdout
+
+
+# -- the programs beside the page ------------------------------------------------
+
+FILES = re.findall(
+    r"^\[`docs/embedding/(\w+)\.py`\].*?^```text\n(.*?)^```$",
+    PAGE.read_text("utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
+FOLDER = PAGE.parent / "embedding"
+
+
+def test_the_page_shows_every_program_beside_it() -> None:
+    assert sorted(name for name, _ in FILES) == sorted(file.stem for file in FOLDER.glob("*.py"))
+
+
+@pytest.mark.parametrize(("name", "output"), FILES, ids=[name for name, _ in FILES])
+def test_a_program_beside_the_page_prints_what_that_says(tmp_path: Path, name: str, output: str) -> None:
+    assert printed(tmp_path, FOLDER / f"{name}.py") == output
+
+
+def load(name: str) -> Any:
+    """A program as a module; what it defines is tried here, and it does not run."""
+    spec = spec_from_file_location(f"embedding_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("check", [check.__name__ for check in CHANNEL])
+async def test_the_channel_of_the_page_conforms(
+    check: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    folder = load("channel").Folder(tmp_path)
+
+    async def says(text: str) -> None:
+        file = folder.said / f"{trio.current_time()} {text}.txt"
+        file.write_text(text)
+        while file.exists():  # noqa: ASYNC110 -- a folder tells nobody
+            await trio.sleep(0.1)
+
+    def texts() -> list[str]:
+        files = sorted(folder.heard.glob("*.txt"), key=lambda file: file.stat().st_mtime_ns)
+        return [file.read_text() for file in files]
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ChannelUnderTest]:
+        yield ChannelUnderTest(folder, Address("folder", "here"), texts, says=says)
+
+    await one(channel_checks(opens), check)()
+
+
+@pytest.mark.parametrize("check", [check.__name__ for check in PROVIDER])
+async def test_the_provider_of_the_page_conforms(check: str, autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(load("provider").Shout())
+
+    await one(provider_checks(opens), check)()
+
+
+def one(checks: Sequence[Check], name: str) -> Check:
+    [found] = [check for check in checks if check.name == name]
+    return found

@@ -23,6 +23,7 @@ from nanoclaw.testing.conformance.checks import NotConforming, require
 
 SOON_S = 10.0
 """A network that is up does what it is asked within this."""
+AGAIN_S = 0.1
 
 
 def outgoing(address: Address, text: str, key: str | None = None) -> Outgoing:
@@ -118,8 +119,20 @@ class Host(Intake):
 
 @asynccontextmanager
 async def receiving(channel: Channel, host: Host) -> AsyncIterator[None]:
-    """A host that receives while the context is open."""
+    """A host that receives while the context is open; a receiving half that fails is begun again."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(channel.receive, host)
+        nursery.start_soon(_receive, channel, host)
         yield
         nursery.cancel_scope.cancel()
+
+
+async def _receive(channel: Channel, host: Host) -> None:
+    while True:
+        try:
+            await channel.receive(host)
+        except NotConforming:
+            raise
+        except Exception:  # noqa: BLE001 -- it may fail of what it likes, such as of what `offer` raised
+            await trio.sleep(AGAIN_S)
+        else:
+            return

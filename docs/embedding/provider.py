@@ -1,0 +1,61 @@
+"""An agent that shouts: a provider of one's own, in a runner of one's own.
+
+The runner is a process of its own, so this program is two: started without arguments it is the host, and the
+host starts it again, with `runner`, for each session.
+"""
+
+import sys
+
+import attrs
+import trio
+
+from agent_runner.errors import ProviderError
+from agent_runner.main import main as runner
+from agent_runner.providers import Toolbox
+from agent_runner.records import Reply, Result, Turn
+from nanoclaw import load_config, open_host
+from nanoclaw.channels.terminal import render
+from nanoclaw.logs import configure_logging
+from nanoclaw.testing.channel import FakeChannel
+
+
+@attrs.frozen
+class Shout:
+    """Makes replies of messages. A model would be asked here."""
+
+    name: str = "shout"
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        """Take a turn; cancelled or failed, the same messages come again."""
+        replies = []
+        for message in turn.messages:
+            text = str(message.content.get("text", ""))
+            if text == "":
+                raise ProviderError("there is nothing to shout")  # no answer; it is tried again later
+            if text.endswith("?"):
+                await tools.call("send_message", {"text": "LET ME THINK"})  # sent at once
+            replies.append(Reply(f"{text.upper()}!", message.id))
+        return Result(tuple(replies))
+
+
+async def host() -> None:
+    """Ask the agent once. The network is one for tests: it stands for any channel."""
+    config = attrs.evolve(
+        load_config(),
+        provider="shout",
+        process_providers=("shout",),  # it runs as you, on your files, and so it has to be named
+        runner_command=(sys.executable, "-P", __file__, "runner"),
+    )
+    network = FakeChannel()
+    async with open_host(config, channels=[network]) as running:
+        await running.admin.wirings.connect(network.address(), "main", policy="public")
+        await network.say("is anybody there?")
+        for outgoing in await network.wait_for(2):
+            print(render(outgoing))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["runner"]:
+        sys.exit(runner(sys.argv[2:], {"shout": Shout}))
+    configure_logging("error")
+    trio.run(host)
