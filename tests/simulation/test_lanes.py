@@ -38,8 +38,8 @@ def test_messages_commits_faults_and_lives_are_in_the_lanes_of_their_sessions(
     found = data(page(*day))
     kinds = {mark["kind"] for mark in found["marks"]}
     assert {"said", "delivered", "inbound", "outbound", "fault", "host", "runner"} <= kinds
-    assert {mark["lane"] for mark in found["marks"]} <= set(found["lanes"])  # type: ignore[arg-type]  # names
-    assert {"host"} < {span["lane"] for span in found["spans"]} <= set(found["lanes"])  # type: ignore[arg-type]
+    assert {mark["lane"] for mark in found["marks"]} <= set(found["lanes"])
+    assert {"host"} < {span["lane"] for span in found["spans"]} <= set(found["lanes"])
     said = [mark["text"] for mark in found["marks"] if mark["kind"] == "said"]
     assert len(said) == sum(isinstance(step, Say) for step in day[0].steps)
 
