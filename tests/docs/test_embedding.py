@@ -100,7 +100,7 @@ async def test_the_channel_of_the_page_conforms(
             await trio.sleep(0.1)
 
     def texts() -> list[str]:
-        files = sorted(folder.heard.glob("*.txt"), key=lambda file: file.stat().st_mtime_ns)
+        files = sorted(folder.heard.glob("*.txt"), key=lambda file: (file.stat().st_mtime_ns, file.name))
         return [file.read_text() for file in files]
 
     @asynccontextmanager
