@@ -7,7 +7,7 @@ from functools import partial
 from math import inf
 
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from agent_runner.errors import RunnerError
 from agent_runner.migrate import migrate
@@ -140,9 +140,11 @@ class ReplayRuntime:
         for at, look in life.looks:
             early = life.ended is not None and life.ended[0] < at
             await self.moments.sleep_until(life.ended[0] if life.ended and early else at)
-            if not early:
+            if early:  # what a dead runner had claimed was not given back, but judged
+                await self.say(paths, writer, evolve(look, gone=()))
+            else:
                 self.moments.align(look.now)
-            await self.say(paths, writer, look)
+                await self.say(paths, writer, look)
 
     async def _until_end(self, life: Life, runner: ReplayRunner) -> None:
         at = inf if life.ended is None else life.ended[0]
