@@ -44,7 +44,7 @@ class Sender(Protocol):
         ...
 
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome, /) -> None:
-        """The user's message is done with, and all its replies are delivered; a hint that may be lost."""
+        """The user's message is done with, and of its replies none is on its way; a hint that may be lost."""
         ...
 
 

@@ -11,11 +11,14 @@ from attrs import Factory, define, frozen
 
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
 from nanoclaw.channels.protocol import Channel, ChannelUnavailable, Finder, Outcome, Repeat, Sender
+from nanoclaw.content import storable
 from nanoclaw.records import Address, Outgoing, Receipt
 from nanoclaw.supervision import Supervision
 
 DELIVERY_TIMEOUT_S = 60.0
 """A network that has not answered by then leaves the outcome of an attempt unknown."""
+CONNECTED_WITHIN_S = 1.0
+"""A channel that takes longer to connect is down for now: the messages of other channels wait behind."""
 HINT_TIMEOUT_S = 5.0
 """A hint that takes longer is dropped: messages to the same chat wait behind it."""
 RETRY_BURIED_S = 120.0
@@ -59,7 +62,7 @@ class Deliver:
         with trio.move_on_after(DELIVERY_TIMEOUT_S):
             try:
                 there = await self._find(actor.finder)
-                return there or await actor.sender.deliver(self.outgoing)
+                return _checked(there or await actor.sender.deliver(self.outgoing))
             except trio.TooSlowError as error:
                 raise OutcomeUnknown("the channel says that its network did not answer in time") from error
         raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s")
@@ -67,6 +70,13 @@ class Deliver:
     async def _find(self, finder: Finder | None) -> Receipt | None:
         """The receipt of an earlier attempt, where the network can be asked for it."""
         return await finder.find(self.outgoing) if self.doubtful and finder else None
+
+
+def _checked(receipt: object) -> Receipt:
+    """What a channel gave for a receipt, if it is one: channels are written by others."""
+    if not isinstance(receipt, Receipt) or not isinstance(receipt.platform_message_id, str | None):
+        raise OutcomeUnknown(f"the channel gave {receipt!r:.200} and no receipt")
+    return storable(receipt)
 
 
 @frozen
@@ -196,9 +206,11 @@ class Senders:
         if channel is None:
             raise ChannelDown(f"there is no channel {address.channel_type!r} here")
         try:
-            return await channel.ask(OpenChat(address.platform_id))
+            with trio.move_on_after(CONNECTED_WITHIN_S):
+                return await channel.ask(OpenChat(address.platform_id))
         except (Crashed, Stopped) as error:
             raise ChannelDown(f"the channel {address.channel_type} is down: {error}") from error
+        raise ChannelDown(f"the channel {address.channel_type} is not connected yet")
 
 
 @asynccontextmanager

@@ -7,14 +7,14 @@ The transaction that performs an action also makes its delivery final and stores
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from attrs import evolve, field, frozen
 
 from nanoclaw.content import BadContent, load_request
 from nanoclaw.records import CatchUp
-from nanoclaw.scheduling import ScheduleError, check, next_run
+from nanoclaw.scheduling import ScheduleError, check, due_slots, next_run
 from nanoclaw.session import recurrence
 from nanoclaw.store import Connection, messages_in, tasks
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
@@ -25,6 +25,9 @@ from nanoclaw.store.times import from_text, to_text
 
 MAX_TASKS = 1000
 """Open ones of a session."""
+LEAST_TO_MAKE_UP = timedelta(minutes=1)
+_ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
+"""Where a check begins, so that its answer does not depend on the date."""
 MAX_PROMPT = 100_000
 """Characters."""
 TASK = "task-"
@@ -186,10 +189,10 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
     if prompt is None:
         raise ActionRefused("prompt is missing")
     check(recurs or "@daily", zone)
-    if start is None:
-        if recurs is None:
-            raise ActionRefused("processAfter or recurrence is missing: when is it to run?")
-        start = next_run(recurs, site.now, zone)
+    if start is None and recurs is None:
+        raise ActionRefused("processAfter or recurrence is missing: when is it to run?")
+    start = _first(start, recurs, zone, site.now)
+    _check_backlog(recurs, zone, request.catch_up())
     if tasks.count_open(connection) >= MAX_TASKS:
         raise ActionRefused(f"there are {MAX_TASKS} open tasks; cancel some first")
     stored = tasks.insert(
@@ -209,6 +212,23 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
     if stored is None:
         raise ActionRefused("there is a task with this taskId already")
     return Done({"taskId": stored.id, "nextRun": to_text(start), "zone": zone}, opened=[stored])
+
+
+def _first(start: datetime | None, recurs: str | None, zone: str, now: datetime) -> datetime:
+    """The first slot. What recurs from a moment in the past on has no past to make up for."""
+    if recurs is None:
+        return start or now
+    if start is None:
+        return next_run(recurs, now, zone)
+    return start if start >= now else due_slots(recurs, start, now, zone, "none").next
+
+
+def _check_backlog(recurs: str | None, zone: str, catch_up: CatchUp | None) -> None:
+    """An outage of a week may leave ten thousand slots to make up for, and no more."""
+    if recurs is not None and catch_up == "all":
+        first = next_run(recurs, _ANY_TIME, zone)
+        if next_run(recurs, first, zone) - first < LEAST_TO_MAKE_UP:
+            raise ActionRefused("catchUp all is for what recurs once a minute or less often")
 
 
 def _new_id(request: Request) -> str:
@@ -250,23 +270,30 @@ def _next(opened: Sequence[OpenMessage]) -> str | None:
 
 
 def _update(connection: Connection, request: Request, site: Site) -> Done:
-    """Change the task; an occurrence that is being worked on keeps its moment."""
+    """Change the task; an occurrence that is being worked on goes on, and is followed by the changed one."""
     *late, occurrence = request.task(connection)
     changes = _changes(request, occurrence)
-    slot = None if occurrence.id in site.claimed else _slot(connection, request, occurrence, changes, site)
+    slot = _slot(connection, request, occurrence, changes, site)
     changed = tasks.change(connection, occurrence, **changes)
     for each in late:
         tasks.change(connection, each, content=changed.content)
     message, closed = changed.message, list[str]()
     if slot is not None and slot != occurrence.slot:
-        id_ = recurrence.row_id(changed.series_id, slot, request.row.id)
-        message, closed = tasks.move(connection, changed, id_, slot, site.now), [occurrence.id]
-    result = {
-        "taskId": changed.series_id,
-        "nextRun": _next([message]),
-        "zone": changed.zone or site.zone,
-    }
+        message, closed = _moved(connection, changed, slot, request, site)
+    next_run_ = None if message.due(site.now) else _next([message])
+    result = {"taskId": changed.series_id, "nextRun": next_run_, "zone": changed.zone or site.zone}
     return Done(result, [] if changed.paused else [message], closed)
+
+
+def _moved(
+    connection: Connection, occurrence: Occurrence, slot: datetime, request: Request, site: Site
+) -> tuple[OpenMessage, list[str]]:
+    """The row that stands for the other slot, and the ids of those that nobody waits for any more."""
+    id_ = recurrence.row_id(occurrence.series_id, slot, request.row.id)
+    if occurrence.id not in site.claimed:
+        return tasks.move(connection, occurrence, id_, slot, site.now), [occurrence.id]
+    tasks.hand_on(connection, occurrence)
+    return tasks.repeat(connection, occurrence, id_, slot, site.now, last=True), []
 
 
 def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:
@@ -290,8 +317,11 @@ def _slot(
     changed = evolve(occurrence, **changes)
     zone = changed.zone or site.zone
     check(changed.recurrence or "@daily", zone)
+    _check_backlog(changed.recurrence, zone, changed.catch_up)
     start = request.moment("processAfter")
-    if start is None and changed.recurrence and {"recurrence", "zone"} & changes.keys():
+    if start is not None:
+        start = _first(start, changed.recurrence, zone, site.now)
+    elif changed.recurrence and {"recurrence", "zone"} & changes.keys():
         start = next_run(changed.recurrence, site.now, zone)
         return start if start == occurrence.slot else recurrence.free_slot(connection, changed, start, zone)
     if start and start != occurrence.slot and tasks.slot_taken(connection, changed.series_id, start):

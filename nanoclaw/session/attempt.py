@@ -4,12 +4,13 @@ Nothing is written here; what became of the attempt is a value, and its recorder
 """
 
 from datetime import datetime, timedelta
+from math import isnan
 
 from attrs import frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown
-from nanoclaw.content import BadContent, load_outgoing
+from nanoclaw.content import BadContent, load_outgoing, storable
 from nanoclaw.records import Address, Outgoing, Receipt, TextContent
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.services import Conversation, Services
@@ -20,6 +21,8 @@ from nanoclaw.store.outbox import BadAttachment, read_files
 
 LEAST_HOLD_S = 0.2
 """Between looks for a channel, also where the back-off is configured to be none."""
+MAX_REASON = 500
+"""Characters of a channel's words that are kept."""
 LONGEST_RETRY_S = 86_400.0
 """A channel that asks for a longer pause is not believed."""
 
@@ -106,13 +109,13 @@ class Attempter:
         try:
             return Delivered(await self.services.senders.deliver(outgoing, doubtful=delivery.doubts > 0))
         except DeliveryRejected as error:
-            return Undeliverable(f"the channel refuses it: {error}")
+            return Undeliverable(f"the channel refuses it: {_words(error)}")
         except ChannelDown as error:
-            return self._hold(delivery, str(error))
+            return self._hold(delivery, _words(error))
         except ChannelUnavailable as error:
-            return self._back_off(delivery, str(error), error.retry_after)
+            return self._back_off(delivery, _words(error), error.retry_after)
         except OutcomeUnknown as error:
-            return self.doubt(delivery, str(error), self._delay(delivery.attempts))
+            return self.doubt(delivery, _words(error), self._delay(delivery.attempts))
 
     def _hold(self, delivery: Delivery, reason: str) -> Later:
         """It has nowhere to go yet: it waits for that, however long, and says why."""
@@ -120,10 +123,10 @@ class Attempter:
         delay_s = max(LEAST_HOLD_S, self._delay(delivery.held))
         return Later(reason, self._after(delay_s), asked=False)
 
-    def _back_off(self, delivery: Delivery, reason: str, retry_after: float | None) -> Result:
+    def _back_off(self, delivery: Delivery, reason: str, retry_after: object) -> Result:
         if delivery.attempts > len(self.services.config.delivery_backoff_s):
             return Undeliverable(f"given up after {delivery.attempts} attempts: {reason}")
-        if retry_after is None:
+        if not isinstance(retry_after, int | float) or isnan(retry_after):
             return Later(reason, self._after(self._delay(delivery.attempts)))
         return Later(reason, self._after(min(max(retry_after, 0.0), LONGEST_RETRY_S)))
 
@@ -142,3 +145,8 @@ class Attempter:
 
     def _after(self, seconds: float) -> datetime:
         return self.services.clock.now() + timedelta(seconds=seconds)
+
+
+def _words(error: Exception) -> str:
+    """What a channel says, short, and such that a database takes it."""
+    return storable(str(error)[:MAX_REASON])

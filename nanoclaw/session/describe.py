@@ -7,6 +7,7 @@ from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import Keeper
 from nanoclaw.session.reconciler import Reconciler
 
+FULL = "so much waits to be delivered that nothing more is read until some of it is"
 OUTDATED = "outbound.db is empty or another build's; its runner has to bring it up to date"
 
 
@@ -20,12 +21,20 @@ def describe(reconciler: Reconciler, polled: str | None) -> SessionDetails:
         deliveries=reconciler.deliverer.waiting,
         oldest_delivery=_oldest(reconciler.deliverer),
         quarantined=reconciler.quarantined,
-        unreadable=reconciler.unreadable or (OUTDATED if reconciler.outdated else None),
+        unreadable=_unreadable(reconciler),
         refused=refusals.count,
         last_refused=refusals.last,
         ignored=reconciler.ignored,
         polled=polled,
     )
+
+
+def _unreadable(reconciler: Reconciler) -> str | None:
+    if reconciler.unreadable is not None:
+        return reconciler.unreadable
+    if reconciler.outdated:
+        return OUTDATED
+    return None if reconciler.deliverer.queue.room else FULL
 
 
 def _runner(keeper: Keeper) -> RunnerReport:

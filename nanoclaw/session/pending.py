@@ -90,6 +90,14 @@ class Pending:
         """Those that somebody waits for, and that a runner should have, in order of arrival."""
         return [message for message in self.messages.values() if message.of_somebody and message.due(now)]
 
+    def has_missed(self, before: datetime) -> bool:
+        """Whether something that is not to be run late was due before a moment, and nobody has taken it."""
+        return any(
+            message.expires and not message.tries and message.id not in self.claimed
+            for message in self.messages.values()
+            if message.process_after is not None and message.process_after < before
+        )
+
     def wanted(self, now: datetime) -> bool:
         """Whether there is work for a runner now."""
         return any(message.trigger and message.due(now) for message in self.messages.values())

@@ -14,7 +14,7 @@ from nanoclaw.records import Address
 from nanoclaw.store.outbound import BadRow, MessageOut
 from nanoclaw.store.times import to_text
 
-MAX_OPEN = 1000
+MAX_OPEN = 10_000
 """More rows than this are not read ahead: a container cannot fill the host's memory."""
 MAX_OPEN_BYTES = 64 * 1024 * 1024
 """Nor is more content."""

@@ -16,8 +16,7 @@ from attrs import Factory, define, field
 
 from nanoclaw.channels.protocol import Outcome
 from nanoclaw.records import ContainerStatus, SessionStatus
-from nanoclaw.seams import JUMP_S, lead
-from nanoclaw.session import record
+from nanoclaw.session import record, recurrence
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
 from nanoclaw.session.pending import Completed, Pending, Retry
@@ -81,8 +80,6 @@ class Reconciler:
     """Whether rows wait to be read until there is room for them."""
     outdated: bool = False
     """Whether `outbound.db` is another build's: a runner has to be started to bring it up to date."""
-    _lead: float | None = None
-    """Of the date before trio's clock, when one last looked for occurrences that were missed."""
     _told: tuple[ContainerStatus, float] = field(
         init=False, default=Factory(lambda self: ("stopped", self._active_at), takes_self=True)
     )
@@ -260,7 +257,7 @@ class Reconciler:
             rows,
             doubts,
             actions=self.deliverer.take_actions(now),
-            missed=self._may_have_missed(),
+            missed=self.pending.has_missed(now - recurrence.MISSED_AFTER),
             claimed=frozenset(self.pending.claimed),
             begun=self.deliverer.take(now),
         )
@@ -272,14 +269,6 @@ class Reconciler:
         if ignored is not None and self.ignored is None:
             _log.warning("session.rows_ignored", reason=ignored)
         return ignored
-
-    def _may_have_missed(self) -> bool:
-        """Whether this is the first look, or the date has jumped since the last."""
-        now = lead(self.services.clock)
-        if self._lead is not None and abs(now - self._lead) < JUMP_S:
-            return False
-        self._lead = now
-        return any(message.task for message in self.pending.messages.values())
 
     async def _commit(self, settlement: Settlement, now: datetime | None = None) -> None:
         """Commit it, as judged `now`, and act on it."""

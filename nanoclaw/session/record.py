@@ -96,7 +96,7 @@ class Settlement:
     actions: Sequence[Delivery] = ()
     """What the agent asks of its session."""
     missed: bool = False
-    """Whether to look for occurrences that were missed: after a start, or a jump of the clock."""
+    """Whether there are occurrences that were missed and are not to be run late."""
     claimed: frozenset[str] = frozenset()
     """What the runner works on."""
     begun: Delivery | None = None

@@ -126,13 +126,16 @@ def begin(connection: apsw.Connection, message_out_id: str, now: datetime) -> No
 def postpone(
     connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str, *, asked: bool
 ) -> None:
-    """The attempt did not deliver; it was none if nobody was asked. The next is not before `next_attempt`."""
+    """The attempt did not deliver; the next is not before `next_attempt`.
+
+    If nobody was asked it was none, and the next life asks at once.
+    """
     connection.execute(
         """
         UPDATE deliveries SET status = 'pending', next_attempt = ?, error = ?, attempts = attempts - ?
         WHERE message_out_id = ?
         """,
-        (to_text(next_attempt), error, int(not asked), message_out_id),
+        (to_text(next_attempt) if asked else None, error, int(not asked), message_out_id),
     )
 
 

@@ -46,6 +46,8 @@ class OpenMessage:
     platform_message_id: str | None
     """The platform's own id of it, from its content."""
     kind: str = "chat"
+    expires: bool = False
+    """Whether it is not to be run late: an occurrence of a task with the catch-up `none`."""
 
     @property
     def task(self) -> bool:
@@ -145,7 +147,8 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
     rows = connection.execute(
         """
         SELECT id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
-               iif(json_valid(content), json_extract(content, '$.id'), NULL), kind
+               iif(json_valid(content), json_extract(content, '$.id'), NULL), kind,
+               coalesce(catch_up, '') = 'none'
         FROM messages_in WHERE status = 'pending' ORDER BY seq
         """
     )
@@ -153,7 +156,7 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
 
 
 def _open_message(row: Iterable[Any]) -> OpenMessage:
-    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, kind = row
+    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, kind, expires = row
     return OpenMessage(
         id=id_,
         seq=seq,
@@ -163,6 +166,7 @@ def _open_message(row: Iterable[Any]) -> OpenMessage:
         address=Address(channel, platform, thread) if channel and platform else None,
         platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
         kind=str(kind),
+        expires=bool(expires),
     )
 
 

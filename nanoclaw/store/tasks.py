@@ -136,6 +136,7 @@ def _occurrence(row: Sequence[object]) -> Occurrence:
         address=address if channel and platform else None,
         platform_message_id=None,
         kind="task",
+        expires=catch_up == "none",
     )
     return Occurrence(
         message,
@@ -186,7 +187,17 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
             "catch_up": task.catch_up,
         },
     )
-    return OpenMessage(task.id, seq, 0, task.slot, True, address, None, kind="task")  # noqa: FBT003 -- a record
+    return OpenMessage(
+        id=task.id,
+        seq=seq,
+        tries=0,
+        process_after=task.slot,
+        trigger=True,
+        address=address,
+        platform_message_id=None,
+        kind="task",
+        expires=task.catch_up == "none",
+    )
 
 
 def slot_taken(connection: apsw.Connection, series_id: str, slot: datetime) -> bool:
@@ -254,6 +265,7 @@ def set_paused(connection: apsw.Connection, occurrences: Iterable[Occurrence], *
 def change(connection: apsw.Connection, occurrence: Occurrence, **changes: Unpack[Changes]) -> Occurrence:
     """Change an open occurrence, and what follows it."""
     changed = evolve(occurrence, **changes)
+    changed = evolve(changed, message=evolve(changed.message, expires=changed.catch_up == "none"))
     connection.execute(
         """
         UPDATE messages_in SET recurrence = :recurrence, zone = :zone, catch_up = :catch_up,

@@ -61,6 +61,12 @@ def the_task(db: apsw.Connection, name: str = "task-1") -> Occurrence:
     return found
 
 
+def the_task_after(db: apsw.Connection, name: str) -> Occurrence:
+    """What follows the occurrence that is being worked on."""
+    _, found = tasks.named(db, name)
+    return found
+
+
 def on(day: int, hour: int = 9) -> datetime:
     return datetime(2026, 1, day, hour, tzinfo=UTC)
 
@@ -208,10 +214,46 @@ def test_a_changed_zone_moves_the_next_run(db: apsw.Connection) -> None:
     assert the_task(db).slot == on(1, 14)
 
 
-def test_what_is_being_worked_on_keeps_its_moment_and_its_schedule_changes(db: apsw.Connection) -> None:
+def test_what_is_being_worked_on_goes_on_and_the_changed_task_follows_it(db: apsw.Connection) -> None:
     before = scheduled(db)
-    asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
-    assert (the_task(db).slot, the_task(db).recurrence) == (before.slot, "0 18 * * *")
+    done = asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
+    at_work, following = tasks.named(db, "task-1")
+    assert (at_work.message, at_work.recurrence) == (before.message, None)
+    assert (following.slot, following.recurrence, done.closed) == (on(1, 18), "0 18 * * *", [])
+    assert done.opened[0] == following.message
+
+
+def test_what_is_being_worked_on_may_be_put_off(db: apsw.Connection) -> None:
+    scheduled(db, recurrence=None, processAfter="2026-01-01T11:59:00Z")
+    later = "2027-01-01T00:00:00Z"
+    asks(db, "update_task", taskId="task-1", processAfter=later, claimed=("task-1",))
+    assert the_task_after(db, "task-1").slot == datetime(2027, 1, 1, tzinfo=UTC)
+    assert answer(db)["result"]["nextRun"] == "2027-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("content", [{"recurrence": "61 61 * * *"}, {"zone": "Mars"}])
+def test_a_bad_schedule_is_refused_also_where_the_task_is_being_worked_on(
+    db: apsw.Connection, content: dict[str, Any]
+) -> None:
+    before = scheduled(db)
+    assert asks(db, "update_task", taskId="task-1", claimed=("task-1",), **content).error is not None
+    assert the_task(db) == before
+
+
+def test_what_recurs_from_long_ago_begins_with_its_next_slot(db: apsw.Connection) -> None:
+    task = scheduled(db, processAfter="0001-01-01T00:00:00Z", recurrence="@every 3600")
+    assert NOW < task.slot <= NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("recurrence", "refused"), [("@every 59", True), ("* * * * *", False)])
+def test_there_is_no_making_up_for_what_recurs_all_the_time(
+    db: apsw.Connection,
+    recurrence: str,
+    refused: bool,  # noqa: FBT001 -- pytest
+) -> None:
+    given: dict[str, Any] = {"taskId": "task-1", "prompt": "p", "recurrence": recurrence}
+    error = asks(db, "schedule_task", catchUp="all", **given).error
+    assert (error is not None and "once a minute" in error) == refused
 
 
 def test_a_task_may_become_one_that_runs_once(db: apsw.Connection) -> None:
@@ -225,14 +267,14 @@ def test_a_task_may_become_one_that_runs_once(db: apsw.Connection) -> None:
     [
         ({"recurrence": "0 99 * * *"}, "'99' is no hour"),
         ({"zone": "Mars/Olympus"}, "no IANA time zone"),
-        ({"processAfter": "2026-01-01T09:00:00Z"}, "has run for that time already"),
+        ({"processAfter": "2026-01-03T09:00:00Z"}, "has run for that time already"),
         ({"prompt": ""}, "prompt is empty"),
         ({"catchUp": 1}, "catchUp is no text"),
     ],
 )
 def test_a_bad_change_changes_nothing(db: apsw.Connection, content: dict[str, Any], error: str) -> None:
-    first = scheduled(db, processAfter="2026-01-01T09:00:00Z")
-    messages_in.settle(db, first.id, "completed")
+    first = scheduled(db, processAfter="2026-01-03T09:00:00Z")
+    messages_in.settle(db, first.id, "completed")  # and then the clock went back
     before = tasks.repeat(db, first, "task-2", on(2), NOW, last=True)
     refused = asks(db, "update_task", taskId="task-1", **{"prompt": "other", **content})
     assert refused.error is not None

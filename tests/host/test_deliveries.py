@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager, closing
 from math import inf
 from pathlib import Path
 from time import sleep
-from typing import Any
+from typing import Any, cast
 
 import apsw
+import pytest
 import trio
 
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Sender
 from nanoclaw.host import Host, Seams, open_host
-from nanoclaw.records import Address, SessionPaths
+from nanoclaw.records import Address, Outgoing, Receipt, SessionPaths
 from nanoclaw.resources import schema_dir
 from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader, outbound
 from nanoclaw.testing.channel import FakeChannel, wire
@@ -393,3 +395,86 @@ async def test_only_who_waits_for_an_answer_is_told_that_there_is_none(tmp_path:
         await channel.wait_for(1)
     assert [one.in_reply_to for one in channel.sent] == ["1"]
     assert statuses(tmp_path) == ["failed", "failed"]
+
+
+class OddSender:
+    """Written by somebody who did not read the protocol."""
+
+    def __init__(self, outcome: object) -> None:
+        self.outcome = outcome
+        self.asked = 0
+
+    async def deliver(self, _outgoing: Outgoing) -> Any:
+        self.asked += 1
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    async def typing(self, _address: Address) -> None: ...
+
+    async def settled(self, _address: Address, _message_id: str, _outcome: object) -> None: ...
+
+
+class OddChannel(FakeChannel):
+    """Its sending half is another one."""
+
+    odd: OddSender
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        yield self.odd
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "asked"),
+    [
+        (None, "gave None and no receipt", 2),
+        (Receipt(cast("str", 7)), "and no receipt", 2),
+        (Receipt("\ud800"), None, 1),
+        (DeliveryRejected("no \ud800" + "x" * 3_000_000), "the channel refuses it: no ?", 1),
+        (ChannelUnavailable("busy", float("nan")), "given up after 4 attempts: busy", 4),
+        (ChannelUnavailable("busy", cast("float", "3")), "given up after 4 attempts: busy", 4),
+    ],
+)
+async def test_a_channel_that_breaks_its_protocol_costs_that_delivery_alone(
+    tmp_path: Path, outcome: object, error: str | None, asked: int
+) -> None:
+    channel = OddChannel()
+    channel.odd = OddSender(outcome)
+    runtime = FakeRuntime()
+    async with a_host(tmp_path, channel, runtime) as host:
+        await channel.say("x")
+        await runtime.wait_started(1)
+        container_runs(only_session(tmp_path), says("one", 1, None))
+        await final(tmp_path, 1)
+        assert crashed(host, "sessions") == set()
+    assert channel.odd.asked == asked
+    status, reason = ledger(tmp_path)["one"]
+    assert status == ("delivered" if error is None else "failed")
+    assert (error or "") in (reason or "")
+
+
+class SlowChannel(FakeChannel):
+    """It never gets as far as being connected."""
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        await trio.sleep(inf)
+        async with super().sender() as sender:
+            yield sender
+
+
+async def test_a_channel_that_does_not_connect_holds_up_no_other(tmp_path: Path) -> None:
+    channel, slow, runtime = FakeChannel(), SlowChannel("slow"), FakeRuntime()
+    seams = Seams(runtime=runtime)
+    with trio.fail_after(GUARD_S):
+        async with open_host(config(tmp_path), channels=[channel, slow], seams=seams) as host:
+            await wire(host, channel.address())
+            await wire(host, slow.address())
+            [session] = (await channel.say("x")).session_ids
+            await runtime.wait_started(1)
+            [root] = (tmp_path / "data" / "sessions").glob(f"*/{session}")
+            container_runs(SessionPaths(root), says("held", 1, slow.address()), says("good", 3, None))
+            await channel.wait_for(1)
+    found = rows(SessionPaths(root).inbound_db, "SELECT status, attempts, doubts, error FROM deliveries")
+    assert found[0] == ("pending", 0, 0, "the channel slow is not connected yet")
