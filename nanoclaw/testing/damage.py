@@ -85,7 +85,7 @@ class Damage:
         if state != "running":
             return True  # buried, or about to be
         details = await self.world.host.sessions.describe(path.parents[1].name, 1.0)
-        if details is None or not details.pending:
+        if details is None or details.runner.state == "absent":
             return True
         return bool(details.quarantined or details.unreadable or details.runner.last_failure)
 
