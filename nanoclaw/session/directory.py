@@ -28,7 +28,7 @@ from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, park
 from nanoclaw.store.open_work import has_open_work
 from nanoclaw.supervision import Supervision
 
-RETRY_BURIED_S = 300.0
+RETRY_BURIED_S = 60.0
 ASKS = 3
 """An event whose session crashed on it is offered this often before it is parked."""
 

@@ -155,8 +155,8 @@ class Pending:
         tries = message.tries + 1
         if tries >= self.max_tries:
             return Failed(message, reason)
-        after = at or now + timedelta(seconds=self.retry_base_s * 2**tries)
-        return Retry(message, tries, after, reason)
+        back_off = now + timedelta(seconds=self.retry_base_s * 2**tries)
+        return Retry(message, tries, max(at or back_off, back_off), reason)
 
     def apply(self, verdicts: Iterable[Verdict]) -> None:
         """Follow what was committed."""
