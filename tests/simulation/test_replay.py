@@ -121,7 +121,7 @@ def test_another_word_of_the_agent_shows_as_a_difference(day: Path, tmp_path: Pa
 # -- cut off -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("eighths", (1, 3, 5, 7))
+@pytest.mark.parametrize("eighths", [1, 3, 5, 7])
 def test_a_host_that_was_killed_is_replayed_up_to_there(eighths: int, day: Path, tmp_path: Path) -> None:
     def killed(lines: list[str]) -> list[str]:
         kept = max(len(lines) * eighths // 8, next(n for n, line in enumerate(lines, 1) if '"Kept"' in line))
