@@ -10,7 +10,7 @@ import apsw
 import pytest
 from attrs import Factory, define, evolve
 
-from nanoclaw.records import Address, Destination
+from nanoclaw.records import Address, CatchUp, Destination
 from nanoclaw.store import messages_in, projections, tasks
 from nanoclaw.store.messages_in import NewMessage
 from nanoclaw.store.migration_steps import inbound as migrations_of_inbound
@@ -172,7 +172,8 @@ def test_a_moved_task_is_another_row_of_its_series_and_frees_its_slot(
 
 
 def test_only_untried_late_occurrences_that_are_not_to_be_run_late_are_overdue(db: apsw.Connection) -> None:
-    for n, catch_up in enumerate(("none", "skip", "all", "none", "none")):
+    policies: list[CatchUp] = ["none", "skip", "all", "none", "none"]
+    for n, catch_up in enumerate(policies):
         tasks.insert(db, evolve(TASK, id=f"t-{n}", catch_up=catch_up))
     messages_in.postpone(db, "t-3", 1, NOW)
     tasks.set_paused(db, tasks.named(db, "t-4"), paused=True)
