@@ -22,7 +22,7 @@ from nanoclaw.session.attempt import Attempter, Delivered, Refused, Result, Unde
 from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.session.record import Finished
 from nanoclaw.store import Writer, messages_in
-from nanoclaw.store.deliveries import LedgerEntry
+from nanoclaw.store.deliveries import NOTICE, LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import BadRow, Look, MessageOut
 from nanoclaw.store.refusals import Refusals
@@ -100,6 +100,8 @@ class Deliverer:
         if isinstance(result, Unknown):
             delivery.not_before, delivery.doubts = now, delivery.doubts + 1
             self.queue.add(delivery)
+        if finished.following is not None:
+            self.queue.add(finished.following)
         return [finished]
 
     def add(
@@ -263,9 +265,9 @@ class Deliverer:
 
 def _row_id(message_out_id: str) -> str:
     """The row behind a name of the ledger: one that recurs has its slot after an `@`."""
-    return message_out_id.partition("@")[0]
+    return message_out_id if message_out_id.startswith(NOTICE) else message_out_id.partition("@")[0]
 
 
 def _slot(message_out_id: str) -> datetime | None:
-    slot = message_out_id.partition("@")[2]
+    slot = message_out_id.removeprefix(_row_id(message_out_id)).removeprefix("@")
     return from_text(slot) if slot else None

@@ -478,3 +478,29 @@ async def test_a_channel_that_does_not_connect_holds_up_no_other(tmp_path: Path)
             await channel.wait_for(1)
     found = rows(SessionPaths(root).inbound_db, "SELECT status, attempts, doubts, error FROM deliveries")
     assert found[0] == ("pending", 0, 0, "the channel slow is not connected yet")
+
+
+def test_a_series_goes_on_when_the_fate_of_one_delivery_is_given_up(tmp_path: Path) -> None:
+    async def scenario(world: World) -> list[str]:
+        channel, idle = FakeChannel(repeat="never"), FakeRuntime()
+        channel.fail("hang", times=1)
+        async with world.life(channel, runtime=idle) as host:
+            await wire(host, channel.address())
+            [message] = (await channel.say("x")).message_ids
+            await idle.wait_started(1)
+            again: dict[str, Any] = {}
+            container_runs(
+                only_session(tmp_path),
+                says("daily", 1, channel.address()),
+                ("UPDATE messages_out SET recurrence = '@daily'", again),
+                acks(message, "completed"),
+            )
+            await channel.wait_attempts(1)
+            await world.kill_host()
+        channel.heal()
+        async with world.life(channel, runtime=FakeRuntime()):
+            await channel.wait_for(1)
+        return [one.message_out_id for one in channel.sent]
+
+    sent, _ = simulate(scenario, seed=1, home=tmp_path)
+    assert sent == ["daily@2026-01-03T00:00:00.000Z"]
