@@ -146,3 +146,10 @@ def _requirements(lines: Sequence[str]) -> Mapping[str, str]:
     """Versions by name, without markers and comments."""
     plain = (line.split(";")[0].split("#")[0].strip() for line in lines)
     return dict(line.split(">=") for line in plain if line)
+
+
+def test_it_simulates_without_the_checkout(installed: Installation, tmp_path: Path) -> None:
+    page = tmp_path / "day.html"
+    arguments: Command = ["--seed", "1", "--days", "0.02", "--faults", "all", "--timeline", page]
+    assert "violations" in call([installed.scripts / "nanoclaw", "simulate", *arguments], cwd=tmp_path)
+    assert "<svg" in page.read_text()
