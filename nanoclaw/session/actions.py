@@ -191,8 +191,9 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
     check(recurs or "@daily", zone)
     if start is None and recurs is None:
         raise ActionRefused("processAfter or recurrence is missing: when is it to run?")
-    start = _first(start, recurs, zone, site.now)
-    _check_backlog(recurs, zone, request.catch_up())
+    catch_up = request.catch_up() or "skip"
+    start = _first(start, recurs, zone, catch_up, site.now)
+    _check_backlog(recurs, zone, catch_up)
     if tasks.count_open(connection) >= MAX_TASKS:
         raise ActionRefused(f"there are {MAX_TASKS} open tasks; cancel some first")
     stored = tasks.insert(
@@ -206,7 +207,7 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
             script=request.prompt("script"),
             recurrence=recurs,
             zone=zone,
-            catch_up=request.catch_up() or "skip",
+            catch_up=catch_up,
         ),
     )
     if stored is None:
@@ -214,16 +215,21 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
     return Done({"taskId": stored.id, "nextRun": to_text(start), "zone": zone}, opened=[stored])
 
 
-def _first(start: datetime | None, recurs: str | None, zone: str, now: datetime) -> datetime:
-    """The first slot. What recurs from a moment in the past on has no past to make up for."""
+def _first(
+    start: datetime | None, recurs: str | None, zone: str, catch_up: CatchUp, now: datetime
+) -> datetime:
+    """The first slot. Of what recurs from a moment in the past on, the latest may run late, and no other."""
     if recurs is None:
         return start or now
     if start is None:
         return next_run(recurs, now, zone)
-    return start if start >= now else due_slots(recurs, start, now, zone, "none").next
+    if start >= now:
+        return start
+    due = due_slots(recurs, start, now, zone, "none" if catch_up == "none" else "skip")
+    return due.next if catch_up == "none" else (*due.run, start)[0]
 
 
-def _check_backlog(recurs: str | None, zone: str, catch_up: CatchUp | None) -> None:
+def _check_backlog(recurs: str | None, zone: str, catch_up: CatchUp) -> None:
     """An outage of a week may leave ten thousand slots to make up for, and no more."""
     if recurs is not None and catch_up == "all":
         first = next_run(recurs, _ANY_TIME, zone)
@@ -320,7 +326,7 @@ def _slot(
     _check_backlog(changed.recurrence, zone, changed.catch_up)
     start = request.moment("processAfter")
     if start is not None:
-        start = _first(start, changed.recurrence, zone, site.now)
+        start = _first(start, changed.recurrence, zone, changed.catch_up, site.now)
     elif changed.recurrence and {"recurrence", "zone"} & changes.keys():
         start = next_run(changed.recurrence, site.now, zone)
         return start if start == occurrence.slot else recurrence.free_slot(connection, changed, start, zone)

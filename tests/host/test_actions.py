@@ -240,9 +240,19 @@ def test_a_bad_schedule_is_refused_also_where_the_task_is_being_worked_on(
     assert the_task(db) == before
 
 
-def test_what_recurs_from_long_ago_begins_with_its_next_slot(db: apsw.Connection) -> None:
-    task = scheduled(db, processAfter="0001-01-01T00:00:00Z", recurrence="@every 3600")
-    assert NOW < task.slot <= NOW + timedelta(hours=1)
+@pytest.mark.parametrize(
+    ("start", "catch_up", "hour"),
+    [
+        ("0001-01-01T00:30:00Z", "skip", 11.5),
+        ("0001-01-01T00:30:00Z", "none", 12.5),
+        ("2026-01-01T11:59:00Z", "skip", 12 - 1 / 60),
+    ],
+)
+def test_of_what_recurs_since_long_ago_the_latest_slot_may_run_late(
+    db: apsw.Connection, start: str, catch_up: str, hour: float
+) -> None:
+    task = scheduled(db, processAfter=start, recurrence="@every 3600", catchUp=catch_up)
+    assert task.slot == on(1, 0) + timedelta(hours=hour)
 
 
 @pytest.mark.parametrize(("recurrence", "refused"), [("@every 59", True), ("* * * * *", False)])
