@@ -158,7 +158,7 @@ def test_a_planted_bug_is_found_and_shrunk_to_the_steps_that_it_takes(
 ) -> None:
     monkeypatch.setattr(Deliver, "handle", _sent_for_all_it_knows)
     with pytest.raises(Broken, match="never answered: #1\n") as found:
-        run(100, length=4)
+        run(1000, length=4)  # it stops at the first
     told = [line for line in found.value.__notes__ if line.startswith("state.")]
     assert told == [
         "state.begin(seed=0, repeat='idempotent', outliving=False)",
