@@ -1,6 +1,6 @@
 """How late tasks are claimed that are due in the same second, 10 in each of 20 sessions with warm runners.
 
-Schedules know whole seconds, so what is due in the same one is due at the same moment. Beside that, tasks with
+Schedules know whole seconds, so what is due in the same one is due at one moment. Beside that, tasks with
 moments of their own, spread over the second: 200 turns in it, more than two cores commit.
 """
 
