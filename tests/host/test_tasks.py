@@ -112,6 +112,20 @@ def test_a_task_that_was_missed_for_seconds_is_run(tmp_path: Path) -> None:
     assert runs(simulated(tmp_path, restart)) == 1
 
 
+def test_what_is_not_to_be_run_late_is_not_while_the_host_lives_either(tmp_path: Path) -> None:
+    async def without_an_engine(world: World, network: FakeChannel) -> None:
+        await schedule(world, network, hourly(catch_up="none"), 0.5 * HOUR)
+        async with world.life(network):
+            world.runtime.gone = "the engine is away"
+            await trio.sleep_until(2.5 * HOUR)
+            world.runtime.gone = None
+            await trio.sleep_until(3.5 * HOUR)
+
+    network = simulated(tmp_path, without_an_engine)
+    assert runs(network) == 1
+    assert slots(tmp_path) == [*((str(n), "completed") for n in range(1, 4)), ("4", "pending")]
+
+
 def test_a_paused_task_rests_and_a_cancelled_one_ends(tmp_path: Path) -> None:
     async def day(world: World, network: FakeChannel) -> None:
         async with world.life(network) as host:
