@@ -504,3 +504,15 @@ def test_a_series_goes_on_when_the_fate_of_one_delivery_is_given_up(tmp_path: Pa
 
     sent, _ = simulate(scenario, seed=1, home=tmp_path)
     assert sent == ["daily@2026-01-03T00:00:00.000Z"]
+
+
+async def test_a_thousand_messages_that_wait_for_their_channel_hold_up_no_other(tmp_path: Path) -> None:
+    channel, runtime, gone = FakeChannel(), FakeRuntime(), Address("gone", "chat")
+    async with a_host(tmp_path, channel, runtime, delivery_backoff_s=(60.0,)) as host:
+        await wire(host, gone)
+        await channel.say("x")
+        await runtime.wait_started(1)
+        held = [says(f"held-{n}", 2 * n + 1, gone) for n in range(1005)]
+        container_runs(only_session(tmp_path), *held, says("good", 9999, None))
+        await channel.wait_for(1)
+    assert [one.message_out_id for one in channel.sent] == ["good"]
