@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from attrs import evolve, field, frozen
 
-from nanoclaw.content import BadContent, load_request
+from nanoclaw.content import BadContent, load_request, storable
 from nanoclaw.records import CatchUp
 from nanoclaw.scheduling import ScheduleError, check, due_slots, next_run
 from nanoclaw.session import recurrence
@@ -76,15 +76,19 @@ class Answered:
 
 def perform(connection: Connection, row: MessageOut, site: Site) -> Answered:
     """Do what a row asks, and store the answer; a refusal is an answer, too, and wakes the agent."""
+    values: Mapping[str, object] = {}
     try:
-        request = Request(load_request(row.content), row)
+        values = load_request(row.content)
+        request = Request(values, row)
         with _whole(connection):
             done = _action(request)(connection, request, site)
     except (ActionRefused, BadContent, ScheduleError) as error:
         _log.info("action.refused", request=row.id, reason=str(error))
-        answer = _answer(connection, row, site.now, {"error": str(error)}, error=str(error))
+        refusal = {"action": _name(values), "status": "failed", "result": {"error": str(error)}}
+        answer = _answer(connection, row, site.now, refusal, wakes=True)
         return Answered([answer] if answer else [], error=str(error))
-    answer = _answer(connection, row, site.now, done.result, error=None)
+    content = {"action": _name(values), "status": "completed", "result": done.result}
+    answer = _answer(connection, row, site.now, content, wakes=False)
     return Answered([*done.opened, *([answer] if answer else [])], done.closed)
 
 
@@ -96,14 +100,8 @@ def _whole(connection: Connection) -> Iterator[None]:
 
 
 def _answer(
-    connection: Connection, row: MessageOut, now: datetime, result: Mapping[str, object], error: str | None
+    connection: Connection, row: MessageOut, now: datetime, content: Mapping[str, object], *, wakes: bool
 ) -> OpenMessage | None:
-    content = {
-        "action": _name(row),
-        "status": "completed" if error is None else "failed",
-        "requestId": row.id,
-        "result": result,
-    }
     return messages_in.insert(
         connection,
         NewMessage(
@@ -111,18 +109,15 @@ def _answer(
             kind="system",
             timestamp=now,
             address=row.address,
-            content=json.dumps(content, ensure_ascii=False),
-            trigger=error is not None,
+            content=json.dumps({**content, "requestId": row.id}, ensure_ascii=False),
+            trigger=wakes,
         ),
     )
 
 
-def _name(row: MessageOut) -> str | None:
-    try:
-        name = load_request(row.content).get("action")
-    except BadContent:
-        return None
-    return name[:100].encode("utf-8", "replace").decode() if isinstance(name, str) else None
+def _name(values: Mapping[str, object]) -> str | None:
+    name = values.get("action")
+    return storable(name[:100]) if isinstance(name, str) else None
 
 
 # -- what a request says -------------------------------------------------------
@@ -140,7 +135,7 @@ class Request:
         value = self.values.get(key)
         if value is not None and not isinstance(value, str):
             raise ActionRefused(f"{key} is no text")
-        return value and value.encode("utf-8", "replace").decode()  # JSON lets in what no database takes
+        return storable(value)
 
     def needed(self, key: str) -> str:
         """A text that must be there."""
