@@ -54,6 +54,24 @@ def lead(clock: Clock) -> float:
     return clock.now().timestamp() - trio.current_time()
 
 
-def new_id(prefix: str, random: Random) -> str:
-    """A fresh identifier such as `ag-3f9k2m8x0c7v1b5n`: 80 bits, fit for a path (contract 1)."""
-    return f"{prefix}-" + "".join(random.choices(CROCKFORD, k=ID_LENGTH))
+class Naming(Random):
+    """Randomness that is told what each id is for, as a recording and a replay want to know."""
+
+    def name(self, what: str) -> str:
+        """The random part of an id; `what` may come again."""
+        raise NotImplementedError
+
+
+def random_name(random: Random) -> str:
+    """The random part of an id: 80 bits."""
+    return "".join(random.choices(CROCKFORD, k=ID_LENGTH))
+
+
+def new_id(prefix: str, random: Random, *what: str | None) -> str:
+    """A fresh identifier such as `ag-3f9k2m8x0c7v1b5n`, fit for a path (contract 1).
+
+    `what` says what it is for, in ids and addresses: it tells apart those that are drawn at the same time.
+    """
+    if isinstance(random, Naming):
+        return f"{prefix}-{random.name(' '.join([prefix, *(part or '-' for part in what)]))}"
+    return f"{prefix}-{random_name(random)}"

@@ -225,9 +225,10 @@ class Jumped:
 
 @frozen
 class Drew:
-    """The random part of an id."""
+    """The random part of an id, and what it was for ("": an older recording, that does not know)."""
 
     id: str
+    what: str = ""
 
 
 @frozen

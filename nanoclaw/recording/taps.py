@@ -25,7 +25,7 @@ from nanoclaw.recording.notes import (
     Told,
 )
 from nanoclaw.recording.tape import Tape
-from nanoclaw.seams import ID_LENGTH, Clock, lead
+from nanoclaw.seams import Clock, Naming, lead, random_name
 from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
 
 # -- clock and randomness ------------------------------------------------------
@@ -49,7 +49,7 @@ class TapedClock:
         self.tape.note(Jumped(round(lead(self.clock) - before, 6), self.clock.now()))
 
 
-class TapedRandom(Random):
+class TapedRandom(Naming):
     """Notes the ids that are drawn; what only spreads waits is not worth a note."""
 
     def __init__(self, random: Random, tape: Tape) -> None:
@@ -68,11 +68,10 @@ class TapedRandom(Random):
         """The inner one's."""
         return self._inner.getrandbits(k)
 
-    def choices(self, population: Any, *arguments: Any, k: int = 1, **named: Any) -> list[Any]:
-        """The inner one's; those of an id are noted."""
-        drawn = self._inner.choices(population, *arguments, k=k, **named)
-        if k == ID_LENGTH:
-            self._tape.note(Drew("".join(map(str, drawn))))
+    def name(self, what: str) -> str:
+        """The inner one's, noted."""
+        drawn = random_name(self._inner)
+        self._tape.note(Drew(drawn, what))
         return drawn
 
 

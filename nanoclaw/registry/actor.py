@@ -45,9 +45,9 @@ class Registry:
         finally:
             self.changes.version += 1
 
-    def new_id(self, prefix: str) -> str:
-        """A fresh id for a row."""
-        return new_id(prefix, self.random)
+    def new_id(self, prefix: str, *what: str | None) -> str:
+        """A fresh id for a row; `what` as in `nanoclaw.seams.new_id`."""
+        return new_id(prefix, self.random, *what)
 
 
 def registry_recipe(

@@ -19,7 +19,7 @@ class CreateAgentGroup:
     async def handle(self, actor: Registry) -> AgentGroup:
         """Make its row."""
         now = actor.clock.now()
-        group = AgentGroup(actor.new_id("ag"), self.name, self.folder, self.agent_provider, now)
+        group = AgentGroup(actor.new_id("ag", self.folder), self.name, self.folder, self.agent_provider, now)
         await actor.commit(agent_groups.create, group)
         return group
 

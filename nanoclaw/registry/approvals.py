@@ -75,7 +75,8 @@ class CreateApproval:
         return await actor.commit(self._create, actor)
 
     def _create(self, connection: Connection, actor: Registry) -> PendingApproval:
-        id_, where = self.approval_id or actor.new_id("appr"), self.address
+        id_ = self.approval_id or actor.new_id("appr", self.session_id, self.request_id, self.action)
+        where = self.address
         approval = PendingApproval(
             id_,
             self.session_id,

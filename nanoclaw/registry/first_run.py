@@ -38,7 +38,8 @@ class Bootstrap:
         group = self._agent_group(connection, actor, now)
         chat = self._chat(connection, actor, now)
         if wirings.by_pair(connection, chat.id, group.id) is None:
-            wiring = Wiring(actor.new_id("wire"), chat.id, group.id, {}, "all", "shared", 0, now)
+            id_ = actor.new_id("wire", chat.id, group.id)
+            wiring = Wiring(id_, chat.id, group.id, {}, "all", "shared", 0, now)
             wirings.create(connection, wiring)
         meta.put(connection, BOOTSTRAPPED, now.isoformat())
         return True
@@ -49,7 +50,7 @@ class Bootstrap:
         found = agent_groups.by_folder(connection, self.folder)
         if found is not None:
             return found
-        group = AgentGroup(actor.new_id("ag"), self.agent_name, self.folder, None, now)
+        group = AgentGroup(actor.new_id("ag", self.folder), self.agent_name, self.folder, None, now)
         agent_groups.create(connection, group)
         return group
 
@@ -59,7 +60,7 @@ class Bootstrap:
         if found is not None:
             return found
         chat = MessagingGroup(
-            actor.new_id("mg"),
+            actor.new_id("mg", *address),
             *address,
             self.chat_name,
             is_group=False,

@@ -20,7 +20,8 @@ class EnsureChat:
 
     async def handle(self, actor: Registry) -> MessagingGroup:
         """Find or create it."""
-        return await actor.commit(self._find_or_create, actor.new_id("mg"), actor.clock.now())
+        id_ = actor.new_id("mg", self.address.channel_type, self.address.platform_id)
+        return await actor.commit(self._find_or_create, id_, actor.clock.now())
 
     def _find_or_create(self, connection: Connection, id_: str, now: datetime) -> MessagingGroup:
         found = messaging_groups.by_address(connection, self.address.channel_type, self.address.platform_id)
@@ -44,7 +45,7 @@ class CreateMessagingGroup:
     async def handle(self, actor: Registry) -> MessagingGroup:
         """Make it; where the address has one that is a conflict."""
         chat = MessagingGroup(
-            actor.new_id("mg"),
+            actor.new_id("mg", self.address.channel_type, self.address.platform_id),
             self.address.channel_type,
             self.address.platform_id,
             self.name,

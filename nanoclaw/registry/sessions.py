@@ -21,14 +21,18 @@ class OpenSession:
 
     async def handle(self, actor: Registry) -> Session:
         """Find or create it."""
-        return await actor.commit(self._find_or_create, actor.new_id("sess"), actor.clock.now())
+        id_ = actor.new_id("sess", *self._key)
+        return await actor.commit(self._find_or_create, id_, actor.clock.now())
+
+    @property
+    def _key(self) -> tuple[str, str | None, str | None]:
+        return self.agent_group_id, self.messaging_group_id, self.thread_id
 
     def _find_or_create(self, connection: Connection, id_: str, now: datetime) -> Session:
-        key = (self.agent_group_id, self.messaging_group_id, self.thread_id)
-        found = sessions.find_open(connection, *key)
+        found = sessions.find_open(connection, *self._key)
         if found is not None:
             return found
-        session = Session(id_, *key, None, "active", "stopped", None, now)
+        session = Session(id_, *self._key, None, "active", "stopped", None, now)
         sessions.create(connection, session)
         return session
 
@@ -83,9 +87,8 @@ class ParkEvent:
 
     async def handle(self, actor: Registry) -> None:
         """Store it whole."""
-        parked = ParkedEvent(
-            actor.new_id("park"), self.session_id, self.event, self.reason, actor.clock.now()
-        )
+        id_ = actor.new_id("park", self.session_id)
+        parked = ParkedEvent(id_, self.session_id, self.event, self.reason, actor.clock.now())
         await actor.commit(parked_events.park, parked)
 
 

@@ -47,7 +47,7 @@ class CreateWiring:
         """Make it, and its destination; where the two are wired that is a conflict."""
         check_rules(self.trigger_rules)
         wiring = Wiring(
-            actor.new_id("wire"),
+            actor.new_id("wire", self.messaging_group_id, self.agent_group_id),
             self.messaging_group_id,
             self.agent_group_id,
             self.trigger_rules,
@@ -121,7 +121,7 @@ class WireChat:
         if there is not None:
             return there
         wiring = Wiring(
-            actor.new_id("wire"),
+            actor.new_id("wire", chat, group),
             chat,
             group,
             self.trigger_rules,
@@ -138,7 +138,7 @@ class WireChat:
         if found is not None:
             return found.id
         name = self.agent_name or self.folder
-        group = AgentGroup(actor.new_id("ag"), name, self.folder, None, actor.clock.now())
+        group = AgentGroup(actor.new_id("ag", self.folder), name, self.folder, None, actor.clock.now())
         agent_groups.create(connection, group)
         return group.id
 
@@ -148,7 +148,7 @@ class WireChat:
         if found is not None:
             messaging_groups.update(connection, found.id, {"unknown_sender_policy": self.policy})
             return found.id
-        id_, now = actor.new_id("mg"), actor.clock.now()
+        id_, now = actor.new_id("mg", channel, platform), actor.clock.now()
         chat = MessagingGroup(id_, channel, platform, self.chat_name, self.is_group, self.policy, now)
         messaging_groups.create(connection, chat)
         return chat.id

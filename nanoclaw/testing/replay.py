@@ -10,7 +10,6 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import cattrs
@@ -26,7 +25,7 @@ from nanoclaw.recording.lines import JSON, STATE
 from nanoclaw.recording.notes import Looked, Quarantined, Told
 from nanoclaw.recording.state import left, sessions_of
 from nanoclaw.records import SessionPaths
-from nanoclaw.seams import ID_LENGTH
+from nanoclaw.seams import Naming, random_name
 from nanoclaw.store import StoreError
 from nanoclaw.testing.places import temporary_home
 from nanoclaw.testing.replay_channel import Answers, Happened, ReplayChannel, offer_all
@@ -89,18 +88,17 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
-class RecordedRandom(Random):
-    """Draws the ids of a recording in their order, and all else from a seed."""
+class RecordedRandom(Naming):
+    """Draws the ids of a recording, each for what it was for, and all else from a seed."""
 
     def __init__(self, script: Script) -> None:
         super().__init__(0)
         self._ids = script.ids
 
-    def choices(self, population: Any, *arguments: Any, k: int = 1, **named: Any) -> list[Any]:
-        """As drawn then."""
-        if k == ID_LENGTH and self._ids:
-            return list(self._ids.popleft())
-        return super().choices(population, *arguments, k=k, **named)
+    def name(self, what: str) -> str:
+        """As drawn then; in their order where the recording does not know what they were for."""
+        drawn = self._ids.get(what) or self._ids.get("")
+        return drawn.popleft() if drawn else random_name(self)
 
 
 @define(eq=False)

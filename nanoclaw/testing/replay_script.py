@@ -127,7 +127,8 @@ class Script:
     quarantined: list[tuple[float, Quarantined]] = Factory(list)
     jumps: list[tuple[float, Jumped]] = Factory(list)
     told: list[tuple[float, Told]] = Factory(list)
-    ids: deque[str] = Factory(deque)
+    ids: dict[str, deque[str]] = Factory(dict)
+    """Those that were drawn, by what they were for."""
     survivors: Survivors = Factory(Survivors)
     left: list[Left] = Factory(list)
     end: float = 0.0
@@ -151,7 +152,7 @@ class Script:
         self._add_runners(at, note)
         match note:
             case Drew():
-                self.ids.append(note.id)
+                self.ids.setdefault(note.what, deque()).append(note.id)
             case Kept():  # what was drawn before is in the copy
                 self.ids.clear()
             case Jumped():
