@@ -38,6 +38,7 @@ class Deliverer:
     attempter: Attempter
     inbound: Writer
     seen_seq: int
+    """Up to this number the rows of outbound.db are known."""
     _unread: dict[str, LedgerEntry]
     """Entries of the ledger whose rows were not read again since the restart."""
     _notices: dict[str, MessageOut]
@@ -120,6 +121,11 @@ class Deliverer:
             self.queue.add(delivery)
         return delivery
 
+    def say(self, notices: Iterable[MessageOut]) -> None:
+        """What the host itself says; rows of the runner may still come with lower numbers."""
+        for notice in notices:
+            self.queue.add(Delivery(notice))
+
     # -- rows that recur
 
     def _first_of_series(self, row: MessageOut, recurrence: str, now: datetime) -> Delivery:
@@ -193,7 +199,7 @@ class Deliverer:
         """A message is done with; its channel hears of it once all that was sent so far is final."""
         if message.address is not None and message.platform_message_id is not None:
             hint = Settled(message.address, message.platform_message_id, outcome)
-            self._settled.append((self.seen_seq, hint))
+            self._settled.append((max(self.seen_seq, self.queue.last_seq()), hint))
             self._tell_settled()
 
     def _tell_settled(self) -> None:

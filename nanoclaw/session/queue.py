@@ -4,6 +4,7 @@ A row in back-off holds its own address and no other; a row that is deferred hol
 its session (kind `system`) goes to no address: it holds nothing, and nothing holds it.
 """
 
+from bisect import insort_left
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
@@ -129,8 +130,7 @@ class DeliveryQueue:
         if delivery is not None:
             delivery.attempts -= not asked
             delivery.not_before, delivery.reason = not_before, reason
-            self.waiting.append(delivery)
-            self.waiting.sort(key=lambda other: other.row.seq)
+            insort_left(self.waiting, delivery, key=lambda other: other.row.seq)
 
     def next_due(self, now: datetime) -> datetime | None:
         """When the next attempt or action may begin; None: nothing waits for a time.
@@ -155,6 +155,11 @@ class DeliveryQueue:
         candidates = (self.in_flight, *self.waiting[:1])
         found = [delivery for delivery in candidates if delivery is not None]
         return min(found, key=lambda delivery: delivery.row.seq, default=None)
+
+    def last_seq(self) -> int:
+        """The highest `seq` that is not final; 0 if all are."""
+        flying = [] if self.in_flight is None else [self.in_flight.row.seq]
+        return max([*flying, *(each.row.seq for each in self.waiting[-1:])], default=0)
 
     def first_seq(self, now: datetime) -> int | None:
         """The lowest `seq` that is not final, of those that are not to be sent later."""

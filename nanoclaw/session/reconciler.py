@@ -279,7 +279,7 @@ class Reconciler:
         self.pending.apply(settlement.verdicts)
         self.pending.remove(settled.closed)
         self.told(settled.opened)
-        self.deliverer.add(settled.notices, {}, now)
+        self.deliverer.say(settled.notices)
         self.deliverer.put_back(settled.refused)
         for verdict in settlement.verdicts:
             if not isinstance(verdict, Retry):
@@ -307,7 +307,7 @@ class Reconciler:
         """No runner gets as far as a message: whoever waits for an answer is told, and waits on."""
         now, reason = self.services.clock.now(), (self.keeper.last_failure or "").partition("\n")[0]
         notices = await self.inbound.run(record.tell_of_delay, self.pending.waiting(now), reason)
-        self.deliverer.add(notices, {}, now)
+        self.deliverer.say(notices)
         if notices:
             self.wake()
 

@@ -218,7 +218,8 @@ def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site
 def _add_notice(
     connection: Connection, message: OpenMessage, key: str, text: str, *, answer: bool = True
 ) -> MessageOut:
-    seq = max(messages_in.mark(connection, "seq"), deliveries.seen(connection))
+    seen = deliveries.seen(connection)
+    seq = seen + seen % 2  # after what the runner has said, and before what it will say
     notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message, answer=answer))
     deliveries.add_notice(connection, notice.id, seq, notice.content)
     return notice

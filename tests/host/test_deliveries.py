@@ -219,6 +219,19 @@ async def test_a_notice_that_may_have_been_sent_follows_the_channels_policy_too(
     assert ledger(tmp_path)[f"notice-{message}"][0] == "failed"
 
 
+async def test_what_the_host_says_hides_no_reply_that_is_still_to_come(tmp_path: Path) -> None:
+    channel, runtime = FakeChannel(), FakeRuntime()
+    async with a_host(tmp_path, channel, runtime):
+        [message] = (await channel.say("x", event_id="1")).message_ids
+        [_, _] = [await channel.say("y", event_id=str(n)) for n in (2, 3)]
+        await runtime.wait_started(1)
+        container_runs(only_session(tmp_path), acks(message, "failed"))
+        await channel.wait_for(1)
+        container_runs(only_session(tmp_path), says("one", 1, None))  # by a runner that saw no later message
+        await channel.wait_for(2)
+    assert [one.message_out_id for one in channel.sent] == [f"notice-{message}", "one"]
+
+
 def not_final(connection: apsw.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM deliveries WHERE status <> 'final'").get)
 

@@ -114,6 +114,16 @@ def test_rows_that_come_in_any_order_leave_in_that_of_their_numbers(seqs: list[i
     assert taken == sorted(seqs)
 
 
+def test_of_two_with_one_number_the_first_keeps_its_place_when_it_is_postponed() -> None:
+    queue, first, second = DeliveryQueue(), Delivery(row(2)), Delivery(row(2))
+    queue.add(first)
+    queue.add(second)
+    assert queue.take(START) is first
+    queue.postponed(START + timedelta(seconds=1), "busy")
+    assert queue.take(START) is None
+    assert queue.take(START + timedelta(seconds=1)) is first
+
+
 def asking(seq: int, deliver_after: datetime | None = None) -> Delivery:
     return Delivery(evolve(row(seq, None, deliver_after), kind="system"))
 
