@@ -2,7 +2,11 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -10,10 +14,15 @@ from attrs import evolve
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.faults import Blow, fault_names
 from nanoclaw.testing.household import Household, Say, household
-from nanoclaw.testing.lanes import page
-from nanoclaw.testing.play import Outcome, play
+from nanoclaw.testing.lanes import TEMPLATE, Mark, marks, page, spans
+from nanoclaw.testing.play import Outcome, Violation, play
+from nanoclaw.testing.timeline import Timeline
 
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \u2028"
+HOSTILE = (
+    "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)>"
+    " & ' \"  \u2028\u202e\0\ud800 @DATA@ \\1"
+)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +31,13 @@ def day() -> Iterator[tuple[Household, Outcome]]:
     steps = [
         evolve(step, text=f"{step.text} {HOSTILE}") if isinstance(step, Say) else step for step in drawn.steps
     ]
-    one = evolve(drawn, steps=(*steps[:10], Blow(steps[9].at + 1, "kill-host", 4)))
+    kills = (Blow(steps[9].at + 30 * n, "kill-host", n) for n in range(1, 4))
+    one = evolve(drawn, steps=(*steps[:10], *kills))
     with quiet():
         yield one, play(one)
 
 
-def data(html: str) -> dict[str, list[dict[str, object]]]:
+def data(html: str) -> dict[str, list[Any]]:
     [found] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
     return dict(json.loads(found))
 
@@ -35,13 +45,37 @@ def data(html: str) -> dict[str, list[dict[str, object]]]:
 def test_messages_commits_faults_and_lives_are_in_the_lanes_of_their_sessions(
     day: tuple[Household, Outcome],
 ) -> None:
-    found = data(page(*day))
-    kinds = {mark["kind"] for mark in found["marks"]}
-    assert {"said", "delivered", "inbound", "outbound", "fault", "host", "runner"} <= kinds
-    assert {mark["lane"] for mark in found["marks"]} <= set(found["lanes"])
-    assert {"host"} < {span["lane"] for span in found["spans"]} <= set(found["lanes"])
-    said = [mark["text"] for mark in found["marks"] if mark["kind"] == "said"]
-    assert len(said) == sum(isinstance(step, Say) for step in day[0].steps)
+    drawn = list(marks(*day))
+    assert {"said", "delivered", "inbound", "outbound", "commit", "fault", "death"} <= {
+        mark.kind for mark in drawn
+    }
+    lanes = {say.chat if say.thread is None else f"{say.chat}/{say.thread}" for say in said(day[0])}
+    assert {mark.lane for mark in drawn if mark.kind == "said"} == lanes
+    assert lanes <= {span.lane for span in spans(day[1])}
+    assert len([mark for mark in drawn if mark.kind == "said"]) == len(list(said(day[0])))
+
+
+def said(household: Household) -> Iterator[Say]:
+    return (step for step in household.steps if isinstance(step, Say))
+
+
+def test_the_page_has_each_line_of_the_timeline_once(day: tuple[Household, Outcome]) -> None:
+    html = page(*day)
+    found = data(html)
+    lines = [line.strip() for line in day[1].timeline.lines]
+    assert found["lines"] == lines
+    assert len(found["lane"]) == len(found["kind"]) == len(lines)
+    assert [found["lanes"][lane] for lane in found["lane"]] == [mark.lane for mark in marks(*day)]
+    assert len(html) < len(day[1].timeline.text()) * 1.2 + len(TEMPLATE.read_text("utf-8"))
+
+
+def test_a_violation_is_drawn_also_where_the_world_could_not_note_it(day: tuple[Household, Outcome]) -> None:
+    broken = evolve(day[1], violations=(Violation("nothing_breaks", "<b>KeyError</b>", 7.0),))
+    assert Mark(7.0, "faults", "violation", "7.000000  violation  nothing_breaks  <b>KeyError</b>") in set(
+        marks(day[0], broken)
+    )
+    assert '<p class="violated">' in page(day[0], broken)
+    assert "<b>KeyError" not in page(day[0], broken)
 
 
 def test_nothing_that_anybody_says_becomes_markup(day: tuple[Household, Outcome]) -> None:
@@ -55,3 +89,42 @@ def test_the_page_needs_no_network(day: tuple[Household, Outcome]) -> None:
     addresses = re.findall(r"(?:https?:)?//[a-z][\w.]+", page(*day))
     assert set(addresses) == {"http://www.w3.org"}  # the name of SVG, which nobody fetches
     assert "default-src 'none'" in page(*day)
+
+
+# -- in a browser ----------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="there is no Chromium")
+def test_a_browser_draws_the_page_without_an_error_and_runs_nothing_of_what_was_said(
+    day: tuple[Household, Outcome], tmp_path: Path
+) -> None:
+    long = f"     0.500000  said  {day[0].rooms[0].name}  ann  event-0  {HOSTILE * 10_000!r}"
+    outcome = evolve(day[1], timeline=Timeline([long, *day[1].timeline.lines]))
+    file = tmp_path / "day.html"
+    file.write_text(page(day[0], outcome), "utf-8")
+    drawn, errors = in_browser(file)
+    for kind in ("said", "delivered", "inbound", "outbound", "fault", "death", "life", "host"):
+        assert re.search(rf'<path d="M[^"]+" class="{kind}">', drawn.partition('id="drawing"')[2]), kind
+    assert "CONSOLE" not in errors
+    assert "<img" not in drawn
+
+
+def in_browser(file: Path) -> tuple[str, str]:
+    """The page's markup after its script has run, and what the browser logged."""
+    [browser, *_] = filter(None, map(shutil.which, BROWSERS))
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=2000",
+    ]
+    run = subprocess.run(
+        [browser, *options, f"--user-data-dir={file.parent / 'profile'}", "--dump-dom", file.as_uri()],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
+    )
+    return run.stdout, run.stderr
