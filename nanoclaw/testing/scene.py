@@ -75,9 +75,21 @@ def readable(
 
 def _complete(paths: SessionPaths) -> bool:
     files = {paths.inbound_db: "inbound", paths.outbound_db: "outbound"}
-    if any(Path(f"{file}-journal").exists() or not file.exists() for file in files):
+    if any(is_hot(file) or not file.exists() for file in files):
         return False
-    return all(rows(file, "PRAGMA user_version") == [(_newest(kind),)] for file, kind in files.items())
+    try:
+        return all(rows(file, "PRAGMA user_version") == [(_newest(kind),)] for file, kind in files.items())
+    except apsw.BusyError:
+        return False
+
+
+def is_hot(database: Path) -> bool:
+    """Whether its journal has to be rolled back, by SQLite's rule.
+
+    One that begins with a zero was not synced when its writer died: nothing was written yet, nobody minds it.
+    """
+    journal = Path(f"{database}-journal")
+    return journal.exists() and journal.read_bytes()[:1] not in {b"", b"\0"}
 
 
 @cache
@@ -220,7 +232,7 @@ def nothing_waits_behind_a_journal(scene: Scene) -> Iterator[str]:
     for paths in Evidence(scene.data).sessions():
         if paths in scene.paths or paths.root.name in scene.spoilt:
             continue
-        if Path(f"{paths.inbound_db}-journal").exists():
+        if is_hot(paths.inbound_db):
             yield f"{paths.root.name}: its inbound.db was not recovered"
         elif waiting := rows(paths.inbound_db, sql)[0][0]:
             yield f"{paths.root.name}: {waiting} messages wait behind a journal"

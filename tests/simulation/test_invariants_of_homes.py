@@ -12,7 +12,9 @@ from attrs import evolve
 
 from nanoclaw.records import Address, InboundEvent
 from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.damage import leave_hot_journal
 from nanoclaw.testing.invariants import ALWAYS, AT_REST, Asked, Evidence, violations
+from nanoclaw.testing.scene import Scene, nothing_waits_behind_a_journal, readable
 from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
 
@@ -160,3 +162,26 @@ def test_what_is_parked_is_not_lost(evidence: Evidence) -> None:
     assert violations(lost, ALWAYS) == [
         f"accepted_messages_are_stored: accepted, and nowhere: {event.message_id}"
     ]
+
+
+def waiting(evidence: Evidence) -> tuple[int, list[str]]:
+    """How many sessions can be looked at, and who waits behind a journal."""
+    paths = tuple(readable(evidence.data, ()))
+    return len(paths), list(nothing_waits_behind_a_journal(Scene(evidence.data, paths=paths)))
+
+
+def test_a_journal_that_was_never_synced_is_in_nobodys_way(evidence: Evidence) -> None:
+    [paths] = evidence.sessions()
+    journal = Path(f"{paths.inbound_db}-journal")
+    with closing(sqlite3.connect(paths.inbound_db)) as connection:
+        connection.execute("UPDATE messages_in SET tries = 4")
+        left = journal.read_bytes()
+        connection.rollback()
+    journal.write_bytes(left)
+    assert waiting(evidence) == (1, [])
+
+
+def test_a_journal_that_is_to_be_rolled_back_has_to_be_by_the_end(evidence: Evidence, tmp_path: Path) -> None:
+    [paths] = evidence.sessions()
+    leave_hot_journal(paths.inbound_db, tmp_path / "aside")
+    assert waiting(evidence) == (0, [f"{paths.root.name}: its inbound.db was not recovered"])
