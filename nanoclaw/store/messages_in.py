@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import apsw
-from attrs import frozen
+from attrs import field, frozen
 
 from nanoclaw.records import Address, MessageKind
-from nanoclaw.store.times import from_text, to_text
+from nanoclaw.store.times import as_stored, from_text, to_text
 
 MAX_TOLD = 100
 """Reports of failed deliveries that wait for an agent: a container that fails without end fills no file."""
@@ -40,7 +40,8 @@ class OpenMessage:
     id: str
     seq: int
     tries: int
-    process_after: datetime | None
+    process_after: datetime | None = field(converter=as_stored)
+    """To the millisecond, as the runner reads it: what is due for it is due for the host."""
     trigger: bool
     address: Address | None
     platform_message_id: str | None

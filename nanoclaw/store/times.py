@@ -14,6 +14,11 @@ def to_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+def as_stored(moment: datetime | None) -> datetime | None:
+    """What a moment is once it is written and read again: whole milliseconds, so never later."""
+    return moment and moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
 def from_text(text: str) -> datetime:
     """The aware UTC time that a text means: our spelling, or `YYYY-MM-DD HH:MM:SS` (no zone = UTC).
 

@@ -89,6 +89,15 @@ def test_a_task_is_due_at_its_slot_and_begins_a_series(db: apsw.Connection) -> N
     assert (found["zone"], found["catch_up"], found["thread_id"]) == ("Europe/Rome", "all", "t")
 
 
+def test_what_is_remembered_of_a_slot_is_what_the_runner_reads(db: apsw.Connection) -> None:
+    """Else the host would take a task for one that is not due yet, while the runner is at work on it."""
+    slot = LATER + timedelta(microseconds=1999)
+    stored = tasks.insert(db, evolve(TASK, slot=slot))
+    assert stored is not None
+    assert messages_in.open_messages(db) == [stored]
+    assert stored.due(LATER + timedelta(milliseconds=1))
+
+
 def test_a_slot_of_a_series_is_stored_once(db: apsw.Connection) -> None:
     stored = tasks.insert(db, TASK)
     assert stored is not None
