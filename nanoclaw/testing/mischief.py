@@ -99,7 +99,7 @@ class Mischief:
     network: Network
     strokes: Counter[str]
     damage: Damage = field(init=False)
-    _bodies: Bodies = field(init=False)
+    bodies: Bodies = field(init=False)
     _traps: list[Trap] = Factory(list)
     _disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
     _disk_until: float = 0.0
@@ -110,8 +110,8 @@ class Mischief:
 
     def __attrs_post_init__(self) -> None:
         self.damage = Damage(self.world)
-        self._bodies = Bodies(self.world.clock)
-        self.world.runtime.wrap = self._bodies.wrap
+        self.bodies = Bodies(self.world.clock)
+        self.world.runtime.wrap = self.bodies.wrap
         self.world.commit_hooks.append(self._at_commit)
 
     @asynccontextmanager
@@ -132,7 +132,7 @@ class Mischief:
         self._traps.clear()
         self._disk.clear()
         self.network.heal()
-        self._bodies.thaw()
+        self.bodies.thaw()
         self.world.runtime.gone = None
         self.world.executor.pause = self.world.executor.around = None
         self.note("healed")
@@ -142,6 +142,13 @@ class Mischief:
     def excuses(self) -> bool:
         """Whether a host that fails now may blame its disk."""
         return bool(self._disk) or self._tearing_now > 0 or trio.current_time() < self._disk_until
+
+    def hindered(self) -> frozenset[str]:
+        """Sessions that something keeps from their work now."""
+        machine = self._disk or self._tearing_now or self.world.executor.pause is not None
+        ids = frozenset(path.name for path in (self.world.home / "data").glob("sessions/*/*"))
+        slow = frozenset(id_ for id_ in ids if (body := self.bodies.of(id_)) is not None and body.hindered)
+        return ids if machine else slow | self.damage.spoilt()
 
     def note(self, *details: object) -> None:
         """A line of the timeline."""
@@ -234,7 +241,7 @@ class Mischief:
         runners = sorted(self.world.runtime.runners)
         if runners:
             victim = random.choice(runners)
-            self._last(blow, self._bodies.frozen(victim), random.uniform(5.0, 600.0), victim)
+            self._last(blow, self.bodies.frozen(victim), random.uniform(5.0, 600.0), victim)
         await trio.lowlevel.checkpoint()
 
     async def slow_runner(self, random: Random, blow: Blow) -> None:
@@ -242,7 +249,7 @@ class Mischief:
         runners = sorted(self.world.runtime.runners)
         if runners:
             victim = random.choice(runners)
-            self._last(blow, self._bodies.slow(victim, random), random.uniform(10.0, 600.0), victim)
+            self._last(blow, self.bodies.slow(victim, random), random.uniform(10.0, 600.0), victim)
         await trio.lowlevel.checkpoint()
 
     async def slow_host(self, random: Random, blow: Blow) -> None:
@@ -445,6 +452,7 @@ class Mischief:
             new = f"renamed-{random.randrange(1000)}"
             self.note(blow, group.folder, name, new)
             await admin.destinations.rename(group.id, name, new)
+            self.note(blow, "is over")
 
     # -- the engine
 

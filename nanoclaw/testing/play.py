@@ -23,6 +23,7 @@ from nanoclaw.testing.household import Household, Room, Say
 from nanoclaw.testing.invariants import Asked, opened_once
 from nanoclaw.testing.mischief import Mischief
 from nanoclaw.testing.network import Network
+from nanoclaw.testing.quiet import PROMPT_S, QUIET_CHECKS, Quiet
 from nanoclaw.testing.scene import REST_CHECKS, STEP_CHECKS, Check, Scene, found, readable
 from nanoclaw.testing.timeline import Timeline
 from nanoclaw.testing.world import World
@@ -143,15 +144,19 @@ class Day:
     _lines: int = 0
     _changed: set[str] = Factory(set)
     """The sessions that have."""
+    _quiet: Quiet = field(init=False)
 
     async def live(self) -> None:
         """From the first start of the host to the last look."""
         await self._move_in()
         self.world.timeline.steps.append(self._count_lines)
         self.world.commit_hooks.append(self._note_change)
+        quiet = self._quiet = Quiet(self.world, self.mischief, self._look_at_quiet)
+        self.world.timeline.steps.append(quiet.note)
         async with trio.open_nursery() as house:
             house.start_soon(self._keep_host)
             house.start_soon(self._look_often)
+            house.start_soon(quiet.watch)
             await self._speak_and_suffer()
             await self.mischief.make_up()
             await self._come_to_rest()
@@ -276,6 +281,26 @@ class Day:
         self._violated(violated)
         self._changed.clear()
 
+    def _look_at_quiet(self, sessions: frozenset[str]) -> None:
+        """Check what has to hold of sessions that had time enough."""
+        runners, since = self.world.runtime.runners, trio.current_time() - PROMPT_S
+        living = [id_ for id_, runner in runners.items() if not runner.scope.cancel_called]
+        bodies = [(id_, body) for id_ in living if (body := self.mischief.bodies.of(id_)) is not None]
+        data, spoilt = self.world.home / "data", self.mischief.damage.spoilt()
+        with opened_once():
+            scene = Scene(
+                data=data,
+                paths=tuple(readable(data, spoilt, sessions)),
+                spoilt=spoilt,
+                awake=frozenset(runners),
+                resting=frozenset(id_ for id_, body in bodies if _before(body.rests_since, since)),
+                listening=frozenset(id_ for id_, body in bodies if _before(body.listens_since, since)),
+                attended=self._quiet.attended(),
+                now=to_text(self.world.now),
+            )
+            violated = found(scene, QUIET_CHECKS)
+        self._violated(violated)
+
     def scene(self, *, changed: bool = False) -> Scene:
         """What there is to see now."""
         network, data = self.network, self.world.home / "data"
@@ -292,6 +317,7 @@ class Day:
             paths=tuple(readable(data, spoilt, only)),
             spoilt=spoilt,
             awake=frozenset(self.world.runtime.runners),
+            attended=self._quiet.attended(),
             now=to_text(self.world.now),
         )
 
@@ -324,3 +350,7 @@ class Day:
         """Stop the host in order; what is on disk then is looked at, too."""
         await self.world.stop()
         self.look()
+
+
+def _before(at: float | None, since: float) -> bool:
+    return at is not None and at <= since

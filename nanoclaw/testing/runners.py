@@ -1,7 +1,7 @@
 """Runners that stop where they are, or are slow, as processes of a machine may be."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from random import Random
@@ -10,6 +10,8 @@ from typing import TypeVar
 import trio
 from attrs import Factory, define, evolve, frozen
 
+from agent_runner.providers import Provider, Toolbox, ToolSpec
+from agent_runner.records import Inbound, Result, Turn
 from agent_runner.seams import Clock, Executor, Lane, Seams
 from nanoclaw.containers import RunnerSpec
 
@@ -25,6 +27,17 @@ class Body:
     thawed: trio.Event | None = None
     stood_at: datetime | None = None
     lag: Random | None = None
+    begun: bool = False
+    """Whether it has ever done anything: that of a runner that is adopted stays what it was."""
+    rests_since: float | None = Factory(trio.current_time)
+    """Since when it is in no turn."""
+    listens_since: float | None = None
+    """In its turn, since when it waits for follow-ups, which it may have."""
+
+    @property
+    def hindered(self) -> bool:
+        """Whether it stands or is slow."""
+        return self.thawed is not None or self.lag is not None
 
     def freeze(self) -> None:
         """Stop where it is."""
@@ -42,6 +55,7 @@ class Body:
 
     async def wait(self) -> None:
         """Wait while it stands, or for as long as it takes."""
+        self.begun = True
         while self.thawed is not None:
             await self.thawed.wait()
         if self.lag is not None:
@@ -63,6 +77,57 @@ class _BodyExecutor:
         return await self.executor.run(call, lane=lane)
 
 
+@frozen
+class _BodyProvider:
+    """The runner's provider; implements `agent_runner.providers.Provider`."""
+
+    provider: Provider
+    body: Body
+
+    @property
+    def name(self) -> str:
+        """The provider's."""
+        return self.provider.name
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        """Take a turn, and let it be seen."""
+        alone = any(message.tries for message in turn.messages)
+        self.body.rests_since = None
+        try:
+            return await self.provider.run(turn, tools if alone else _BodyTools(tools, self.body))
+        finally:
+            self.body.rests_since = trio.current_time()
+
+
+@frozen
+class _BodyTools:
+    """A turn's tools; implements `agent_runner.providers.Toolbox`."""
+
+    tools: Toolbox
+    body: Body
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """The tools there are."""
+        return self.tools.specs
+
+    async def call(self, name: str, arguments: Mapping[str, object]) -> str:
+        """Call a tool."""
+        return await self.tools.call(name, arguments)
+
+    async def follow_ups(self) -> Sequence[Inbound]:
+        """Wait for follow-ups, and let that be seen."""
+        self.body.listens_since = trio.current_time()
+        try:
+            return await self.tools.follow_ups()
+        finally:
+            self.body.listens_since = None
+
+    def alive(self) -> None:
+        """Say that the provider still gets on."""
+        self.tools.alive()
+
+
 @define(eq=False)
 class Bodies:
     """Those of all runners of a world, by session."""
@@ -75,9 +140,12 @@ class Bodies:
         body = Body(self.clock)
         self._bodies[spec.session_id].append(body)
         own = seams.executor
-        return evolve(
-            seams, clock=body, executor=_BodyExecutor(own, body, own.before_commit, own.after_commit)
-        )
+        executor = _BodyExecutor(own, body, own.before_commit, own.after_commit)
+        return evolve(seams, clock=body, executor=executor, provider=_BodyProvider(seams.provider, body))
+
+    def of(self, session_id: str) -> Body | None:
+        """That of the session's last runner."""
+        return next((body for body in reversed(self._bodies.get(session_id, [])) if body.begun), None)
 
     @contextmanager
     def frozen(self, session_id: str) -> Iterator[None]:

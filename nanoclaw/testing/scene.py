@@ -47,6 +47,12 @@ class Scene(Evidence):
     """Sessions with damaged files."""
     awake: Container[str] = ()
     """Sessions with a living runner."""
+    resting: Container[str] = ()
+    """Those whose runner is in no turn, and not hindered."""
+    listening: Container[str] = ()
+    """Those whose runner is in a turn that waits for follow-ups, and not hindered."""
+    attended: Container[str] = ()
+    """Those that the host sees to."""
     now: str = ""
     """The date."""
 
@@ -208,7 +214,7 @@ def projections_are_true(scene: Scene) -> Iterator[str]:
     for paths in scene.sessions():
         true = rows(scene.data / "v2.db", sql, id=paths.root.name)
         told = rows(paths.inbound_db, "SELECT name FROM destinations ORDER BY 1")
-        if paths.root.name in scene.awake and told != true:
+        if paths.root.name in scene.awake and paths.root.name in scene.attended and told != true:
             yield f"{paths.root.name}: its destinations are {told}, and should be {true}"
 
 
