@@ -1,18 +1,22 @@
 """The JSON of `content` columns (contract 5), to and from records. cattrs names the field that is wrong."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import cattrs
 from attrs import evolve, fields, has
 
 from nanoclaw.records import (
+    Answer,
     Attachment,
+    CardContent,
     ChatMessage,
     EditContent,
     InboundEvent,
+    Option,
     OutgoingContent,
+    QuestionContent,
     ReactionContent,
     TextContent,
 )
@@ -22,6 +26,9 @@ T = TypeVar("T")
 
 MAX_VALUES = 200_000
 """Of the marks that part values, in one content: a parse holds up the whole host, by 0.3 s a million."""
+MAX_QUESTION_ID, MAX_TITLE, MAX_QUESTION = 128, 200, 4000
+MAX_OPTIONS, MAX_LABEL, MAX_VALUE = 25, 100, 128
+"""Of a card with buttons, in characters; no chat network shows more."""
 
 
 class BadContent(ValueError):
@@ -59,14 +66,27 @@ def dump_chat(message: ChatMessage) -> str:
     return json.dumps(content, ensure_ascii=False)
 
 
-def dump_parked(event: InboundEvent, *, trigger: bool) -> str:
+def dump_answer(answer: Answer) -> str:
+    """The content of its row of kind `system`."""
+    content = {
+        "type": "question_response",
+        "questionId": answer.question_id,
+        "selectedOption": answer.value,
+        "userId": answer.user_id,
+    }
+    return json.dumps(content, ensure_ascii=False)
+
+
+def dump_parked(event: InboundEvent | Answer, *, trigger: bool = True) -> str:
     """A whole event as JSON, for `parked_events`, with whether it is to wake an agent."""
     return json.dumps({**_JSON.unstructure(event), "trigger": trigger}, ensure_ascii=False)
 
 
-def load_parked(text: str) -> tuple[InboundEvent, bool]:
+def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
     """An event as `dump_parked` wrote it."""
     values = json.loads(text)
+    if "question_id" in values:
+        return _JSON.structure(values, Answer), True
     return _JSON.structure(values, InboundEvent), bool(values.get("trigger", True))
 
 
@@ -136,19 +156,88 @@ def load_outgoing(text: str) -> OutgoingContent:
         case "reaction":
             return storable(ReactionContent(_text(content, "messageId"), _text(content, "emoji")))
         case None:
-            return storable(_text_content(content))
+            return storable(_shown(content))
         case other:
             raise BadContent(f"operation {other!r} is not known")
 
 
+def _shown(content: Mapping[str, object]) -> OutgoingContent:
+    if "type" not in content:
+        return _text_content(content)
+    match content["type"]:
+        case "ask_question":
+            return _question(content)
+        case "card":
+            return CardContent(_card(content), _text(content, "fallbackText"))
+        case other:
+            raise BadContent(f"type {other!r:.100} is not known")
+
+
 def _text_content(content: Mapping[str, object]) -> TextContent:
-    if content.get("type") == "card":
-        return TextContent(_text(content, "fallbackText"))
-    if "type" in content:
-        raise BadContent(f"type {content['type']!r} is not known")
     files = _files(content)
     if "markdown" in content:
         return TextContent(_text(content, "markdown"), markdown=True, files=files)
     if files and "text" not in content:
         return TextContent("", files=files)
     return TextContent(_text(content, "text"), files=files)
+
+
+# -- cards ---------------------------------------------------------------------
+
+
+def _question(content: Mapping[str, object]) -> QuestionContent:
+    return QuestionContent(
+        _short(content, "questionId", MAX_QUESTION_ID),
+        _short(content, "title", MAX_TITLE),
+        _short(content, "question", MAX_QUESTION),
+        load_options(content.get("options")),
+    )
+
+
+def load_options(options: object) -> tuple[Option, ...]:
+    """The options of a question: each a text, or `{label, selectedLabel?, value?}`.
+
+    Raises:
+        BadContent: there are none, too many or two of one label or value, or one is of another shape.
+    """
+    if not isinstance(options, list) or not 0 < len(options) <= MAX_OPTIONS:
+        raise BadContent(f"options is no list of 1 to {MAX_OPTIONS}")
+    found = tuple(_option(n, option) for n, option in enumerate(options))
+    for name, used in (("label", [o.label for o in found]), ("value", [o.value for o in found])):
+        if len(set(used)) < len(used):
+            raise BadContent(f"two options have the same {name}")
+    return found
+
+
+def dump_options(options: Iterable[Option]) -> list[object]:
+    """As `load_options` reads them."""
+    return [{"label": o.label, "selectedLabel": o.selected_label, "value": o.value} for o in options]
+
+
+def _option(n: int, option: object) -> Option:
+    values = {"label": option} if isinstance(option, str) else option
+    if not isinstance(values, dict):
+        raise BadContent(f"options[{n}] is neither a text nor an object")
+    label = _short(values, "label", MAX_LABEL, f"options[{n}].")
+    rest = {"selectedLabel": label, "value": label, **values}
+    return Option(
+        label,
+        _short(rest, "selectedLabel", MAX_LABEL, f"options[{n}]."),
+        _short(rest, "value", MAX_VALUE, f"options[{n}]."),
+    )
+
+
+def _short(content: Mapping[str, object], key: str, most: int, where: str = "") -> str:
+    value = content.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise BadContent(f"{where}{key} is missing, empty or no text")
+    if len(value) > most:
+        raise BadContent(f"{where}{key} of {len(value):,} characters is longer than {most:,}")
+    return storable(value)
+
+
+def _card(content: Mapping[str, object]) -> str:
+    card = content.get("card")
+    if not isinstance(card, dict):
+        raise BadContent("card is missing or no object")
+    return json.dumps(card, ensure_ascii=False)

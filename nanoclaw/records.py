@@ -95,6 +95,40 @@ class InboundEvent:
 
 
 @frozen
+class Clicked:
+    """A button of a card, pressed by a user: one event of a chat network, as its channel offers it.
+
+    `value` is that of the option (`Option.value`). However often a question is answered, the first counts.
+    """
+
+    address: Address
+    event_id: str
+    question_id: str
+    value: str
+    user_id: str
+
+
+Event = InboundEvent | Clicked
+"""What a channel offers."""
+
+
+@frozen
+class Answer:
+    """What somebody has chosen, for the session that asked; `message_out_id` is the question's row."""
+
+    message_out_id: str
+    question_id: str
+    value: str
+    user_id: str
+    address: Address
+
+    @property
+    def message_id(self) -> str:
+        """The id of its row in `messages_in`: a question has one answer."""
+        return f"answer-{self.message_out_id}"
+
+
+@frozen
 class Routed:
     """What became of an offered event: the sessions that stored it, or why nobody did.
 
@@ -113,7 +147,7 @@ class NotAccepted(Exception):
 class Intake(Protocol):
     """All that a channel sees of the host."""
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         """Route one event; when this returns, what was accepted is on disk and may be confirmed upstream.
 
         Raises:
@@ -150,7 +184,34 @@ class ReactionContent:
     emoji: str
 
 
-OutgoingContent = TextContent | EditContent | ReactionContent
+@frozen
+class Option:
+    """A button: what stands on it, what replaces it once it is chosen, and what its channel offers then."""
+
+    label: str
+    selected_label: str
+    value: str
+
+
+@frozen
+class QuestionContent:
+    """A card with buttons; a channel that shows it offers `Clicked` with `question_id`."""
+
+    question_id: str
+    title: str
+    text: str
+    options: tuple[Option, ...]
+
+
+@frozen
+class CardContent:
+    """A card to look at, as its agent described it: a JSON object. `fallback_text` says the same in words."""
+
+    card: str
+    fallback_text: str
+
+
+OutgoingContent = TextContent | EditContent | ReactionContent | QuestionContent | CardContent
 
 
 @frozen

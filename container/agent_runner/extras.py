@@ -14,6 +14,8 @@ class Extras:
 
     barred: set[str] = field(factory=set)
     """Never follow-ups: context that is closed with the turn, and answers that a tool waits for."""
+    resumed: set[str] = field(factory=set, init=False)
+    """Questions of an interrupted turn that a call of this one waits for, or has."""
     answers: list[Claim] = field(factory=list, init=False)
     follow_ups: list[Inbound] = field(factory=list, init=False)
 

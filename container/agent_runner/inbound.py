@@ -92,14 +92,22 @@ def answer(connection: Connection, message_id: str, now: datetime) -> Inbound | 
     return next((row for row in rows if isinstance(row, Inbound)), None)
 
 
-def _row(connection: Connection, message_id: str) -> Sequence[Sequence[object]]:
+def chosen(connection: Connection, message_id: str, now: datetime) -> Inbound | None:
+    """As `answer`, also of one that an earlier turn has had: what somebody chose stays chosen."""
+    rows = (_parse(row, now) for row in _row(connection, message_id, of_any_status=True))
+    return next((row for row in rows if isinstance(row, Inbound)), None)
+
+
+def _row(
+    connection: Connection, message_id: str, *, of_any_status: bool = False
+) -> Sequence[Sequence[object]]:
     return connection.execute(
         """
         SELECT id, seq, kind, channel_type, platform_id, thread_id, content, tries, timestamp, trigger
         FROM messages_in
-        WHERE id = :id AND status = 'pending'
+        WHERE id = :id AND (status = 'pending' OR :of_any_status)
         """,
-        {"id": message_id},
+        {"id": message_id, "of_any_status": of_any_status},
     ).fetchall()
 
 

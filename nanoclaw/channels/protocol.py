@@ -61,6 +61,21 @@ class Finder(Protocol):
         ...
 
 
+@runtime_checkable
+class WithButtons(Protocol):
+    """What a channel has besides that shows cards; one without gets them as text."""
+
+    @property
+    def buttons(self) -> bool:
+        """Whether it shows `QuestionContent` and `CardContent`, and offers `Clicked`."""
+        ...
+
+
+def has_buttons(channel: "Channel") -> bool:
+    """Whether a channel shows cards and their buttons."""
+    return isinstance(channel, WithButtons) and channel.buttons
+
+
 class Channel(Protocol):
     """A chat network. The host opens its sender first and receives last, and closes them in reverse."""
 

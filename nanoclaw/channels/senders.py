@@ -7,10 +7,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable, Finder, Outcome, Repeat, Sender
+from nanoclaw.channels.cards import as_text
+from nanoclaw.channels.protocol import (
+    Channel,
+    ChannelUnavailable,
+    Finder,
+    Outcome,
+    Repeat,
+    Sender,
+    has_buttons,
+)
 from nanoclaw.content import storable
 from nanoclaw.records import Address, Outgoing, Receipt
 from nanoclaw.supervision import Supervision
@@ -171,6 +180,7 @@ class Senders:
 
     _channels: Mapping[str, Ref[ChannelSender]]
     _repeat: Mapping[str, Repeat]
+    _with_buttons: frozenset[str]
 
     def repeat(self, channel_type: str) -> Repeat:
         """What the channel wants done with an unknown outcome; `again` where there is no such channel."""
@@ -179,11 +189,15 @@ class Senders:
     async def deliver(self, outgoing: Outgoing, *, doubtful: bool = False) -> Receipt:
         """Send one message and wait for the receipt; `doubtful`: it may have been sent before.
 
+        A channel without buttons gets cards as text.
+
         Raises:
             ChannelUnavailable: nothing was sent; `ChannelDown` where the channel is missing or down.
             DeliveryRejected: nothing was sent, and never will be.
             OutcomeUnknown: it may have been sent.
         """
+        if outgoing.address.channel_type not in self._with_buttons:
+            outgoing = evolve(outgoing, content=as_text(outgoing.content))
         chat, message = await self._chat(outgoing.address), Deliver(outgoing, doubtful)
         try:
             return await chat.ask(message)
@@ -223,4 +237,6 @@ async def open_senders(
             name: senders.start(name, _channel_recipe(channel, supervision, senders))
             for name, channel in channels.items()
         }
-        yield Senders(refs, {name: channel.repeat for name, channel in channels.items()})
+        repeat: dict[str, Repeat] = {name: channel.repeat for name, channel in channels.items()}
+        with_buttons = frozenset(name for name, channel in channels.items() if has_buttons(channel))
+        yield Senders(refs, repeat, with_buttons)

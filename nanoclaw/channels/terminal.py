@@ -14,6 +14,7 @@ from typing import Protocol
 import trio
 from attrs import Factory, define, field, frozen
 
+from nanoclaw.channels.cards import as_text
 from nanoclaw.channels.desk import Desk, FrontEnd, Line
 from nanoclaw.channels.guest import Guest
 from nanoclaw.channels.protocol import ChannelUnavailable, Outcome, Repeat, Sender
@@ -222,7 +223,7 @@ class TerminalSender:
 
 def render(outgoing: Outgoing) -> str:
     """A message as text for people."""
-    match outgoing.content:
+    match as_text(outgoing.content):
         case EditContent(message_id, text):
             return f"[edit of {message_id}] {text}"
         case ReactionContent(message_id, emoji):

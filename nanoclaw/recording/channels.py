@@ -15,6 +15,7 @@ from nanoclaw.channels.protocol import (
     Outcome,
     Repeat,
     Sender,
+    has_buttons,
 )
 from nanoclaw.recording.notes import (
     Answer,
@@ -29,7 +30,17 @@ from nanoclaw.recording.notes import (
     ReceiverEnded,
 )
 from nanoclaw.recording.tape import Tape
-from nanoclaw.records import Address, Attachment, InboundEvent, Intake, NotAccepted, Outgoing, Receipt, Routed
+from nanoclaw.records import (
+    Address,
+    Attachment,
+    Clicked,
+    Event,
+    Intake,
+    NotAccepted,
+    Outgoing,
+    Receipt,
+    Routed,
+)
 
 
 @frozen
@@ -40,7 +51,7 @@ class TapedIntake:
     tape: Tape
     channel: str | None = None
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         """The intake's."""
         n = next(self.tape.numbers)
         self.tape.note(Offered(n, self.channel, _without_files(event)))
@@ -56,8 +67,10 @@ class TapedIntake:
         return routed
 
 
-def _without_files(event: InboundEvent) -> InboundEvent:
+def _without_files(event: Event) -> Event:
     """The same with as much of nothing in its files."""
+    if isinstance(event, Clicked):
+        return event
     message = event.message
     attachments = tuple(map(_blank, message.attachments))
     return evolve(event, message=evolve(message, attachments=attachments))
@@ -83,6 +96,11 @@ class TapedChannel:
     def repeat(self) -> Repeat:
         """The channel's."""
         return self.channel.repeat
+
+    @property
+    def buttons(self) -> bool:
+        """The channel's."""
+        return has_buttons(self.channel)
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -206,4 +224,4 @@ def asked(n: int, channel: str, outgoing: Outgoing, *, lookup: bool = False) -> 
 
 
 def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+    return list(map(_plain, value)) if isinstance(value, tuple) else value

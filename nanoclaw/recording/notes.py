@@ -10,7 +10,7 @@ from typing import Literal
 from attrs import frozen
 
 from nanoclaw.channels.protocol import Repeat
-from nanoclaw.records import Address, InboundEvent, Routed
+from nanoclaw.records import Address, Event, Routed
 from nanoclaw.store.outbound import Ack, BadRow, MessageOut
 
 FORMAT = 1
@@ -22,6 +22,7 @@ class ChannelKind:
 
     channel_type: str
     repeat: Repeat
+    buttons: bool = False
 
 
 @frozen
@@ -50,7 +51,7 @@ class Offered:
 
     n: int
     channel: str | None
-    event: InboundEvent
+    event: Event
 
 
 @frozen

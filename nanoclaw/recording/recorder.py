@@ -9,7 +9,7 @@ import trio
 from attrs import frozen
 
 from actors import Ref
-from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.protocol import Channel, has_buttons
 from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
 from nanoclaw.recording import redaction
@@ -86,7 +86,7 @@ class Recorder:
                 installed_version(),
                 clock.now(),
                 {key: getattr(config, key) for key in KEPT},
-                tuple(ChannelKind(channel.channel_type, channel.repeat) for channel in channels),
+                tuple(map(_kind, channels)),
                 record.redacted,
             )
         )
@@ -155,6 +155,10 @@ class Recorder:
     def _left(self, data: Path) -> list[Left]:
         dealt_with = [paths for paths in sessions_of(data) if paths.root.name in self.tape.sessions]
         return [note for paths in dealt_with if (note := left(paths)) is not None]
+
+
+def _kind(channel: Channel) -> ChannelKind:
+    return ChannelKind(channel.channel_type, channel.repeat, has_buttons(channel))
 
 
 def _prepare(folder: Path, data: Path) -> None:

@@ -1,7 +1,7 @@
 """Recordings without words: each text that people or agents wrote becomes as many `x`.
 
-Names, ids, addresses, reasons and schedules stay: they are what the host decides by. A trigger pattern finds
-nothing in such a text, so a replay may differ there.
+Names, ids, addresses, reasons, schedules and what stands on buttons stay: they are what the host decides by.
+A trigger pattern finds nothing in such a text, so a replay may differ there.
 """
 
 import json
@@ -13,6 +13,7 @@ import apsw
 from attrs import evolve
 
 from nanoclaw.recording.notes import Asked, Looked, Note, Offered, RunnerEnded, RunnerRefused
+from nanoclaw.records import InboundEvent
 from nanoclaw.store import Connection
 from nanoclaw.store.connections import open_writable
 
@@ -46,11 +47,11 @@ def whole(note: Note) -> Note:
 def redacted(note: Note) -> Note:
     """The same note without words."""
     match note:
-        case Offered():
-            message = note.event.message
+        case Offered(event=InboundEvent() as event):
+            message = event.message
             reply = message.reply_to and evolve(message.reply_to, text=crossed_out(message.reply_to.text))
             shown = evolve(message, text=crossed_out(message.text), reply_to=reply)
-            return evolve(note, event=evolve(note.event, message=shown))
+            return evolve(note, event=evolve(event, message=shown))
         case Asked():
             return evolve(note, content=_without(note.content))
         case Looked():
@@ -79,14 +80,17 @@ def without_words(content: str) -> str:
 def _without(value: Any) -> Any:
     match value:
         case Mapping():
-            return {
-                key: crossed_out(item) if key in WORDS and isinstance(item, str) else _without(item)
-                for key, item in value.items()
-            }
+            return {key: _item_without(key, item) for key, item in value.items()}
         case list() | tuple():
             return [_without(item) for item in value]
         case _:
             return value
+
+
+def _item_without(key: object, item: Any) -> Any:
+    if key == "card":  # of no known shape: all of it may be words
+        return "{}" if isinstance(item, str) else {}
+    return crossed_out(item) if key in WORDS and isinstance(item, str) else _without(item)
 
 
 def cross_out_file(database: Path) -> None:

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from nanoclaw.records import ParkedEvent, Presence, Session
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, parked_events, sessions
+from nanoclaw.store import Connection, parked_events, pending_questions, sessions
 from nanoclaw.store.sessions import SessionChanges
 
 
@@ -84,12 +84,19 @@ class ParkEvent:
     session_id: str
     event: str
     reason: str
+    answers: str | None = None
+    """The id of the question that it answers: taken away with it, so that nobody answers it again."""
 
     async def handle(self, actor: Registry) -> None:
-        """Store it whole."""
+        """Store it whole; an answer only if its question waits, else it is a `NotFound`."""
         id_ = actor.new_id("park", self.session_id)
         parked = ParkedEvent(id_, self.session_id, self.event, self.reason, actor.clock.now())
-        await actor.commit(parked_events.park, parked)
+        await actor.commit(self._park, parked)
+
+    def _park(self, connection: Connection, parked: ParkedEvent) -> None:
+        if self.answers is not None:
+            pending_questions.delete(connection, self.answers)
+        parked_events.park(connection, parked)
 
 
 @frozen

@@ -12,12 +12,13 @@ Engagement = Literal["wake", "context", "ignore"]
 def engagement(wiring: Wiring, message: ChatMessage) -> Engagement:
     """What a wiring makes of a message. A rule that cannot be understood wakes nobody."""
     rules = wiring.trigger_rules
-    if _welcome(wiring, message.sender_id) and _triggered(wiring, message):
+    if welcome(wiring, message.sender_id) and _triggered(wiring, message):
         return "wake"
     return "context" if rules.get("ignored") == "accumulate" else "ignore"
 
 
-def _welcome(wiring: Wiring, sender_id: str) -> bool:
+def welcome(wiring: Wiring, sender_id: str) -> bool:
+    """Whether the agent listens to somebody at all."""
     include, exclude = (_names(wiring.trigger_rules, key) for key in ("includeSenders", "excludeSenders"))
     if include or wiring.response_scope == "allowlisted":
         return sender_id in include and sender_id not in exclude

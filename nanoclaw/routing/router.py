@@ -9,7 +9,7 @@ from attrs import Factory, define
 
 from actors import ActorError, Ref
 from nanoclaw.content import dump_parked, storable
-from nanoclaw.records import Address, InboundEvent, NotAccepted, Routed
+from nanoclaw.records import Address, Clicked, Event, InboundEvent, NotAccepted, Routed
 from nanoclaw.registry import (
     Changes,
     EnsureChat,
@@ -19,6 +19,7 @@ from nanoclaw.registry import (
     RecordStranger,
     Registry,
 )
+from nanoclaw.routing.clicks import Clicks, Void, judge
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
@@ -49,18 +50,32 @@ class Router:
     _chats: dict[tuple[str, str], _Turns] = Factory(dict)
     _places: trio.Semaphore = Factory(lambda: trio.Semaphore(MAX_CONCURRENT))
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         """Route one event; when this returns, what was accepted is on disk.
 
         Raises:
             NotAccepted: it is stored nowhere; offer it again later.
         """
-        if event.message.is_from_me:
-            return Routed(dropped="the message is the assistant's own")
+        event = storable(event)
         try:
-            return await self._route(storable(event))
+            if isinstance(event, Clicked):
+                return await self._click(event)
+            if event.message.is_from_me:
+                return Routed(dropped="the message is the assistant's own")
+            return await self._route(event)
         except (StoreError, ActorError) as error:
             raise NotAccepted(f"the event could not be stored: {error}") from error
+
+    async def _click(self, click: Clicked) -> Routed:
+        """In its place among the messages of its chat; of two clicks the first one counts."""
+        with self._turns(click.address) as turns:
+            async with turns.lock:
+                async with self._places:
+                    found = await self._central.run(judge, click)
+                clicks = Clicks(self._registry, self._sessions)
+                if isinstance(found, Void):
+                    return await clicks.drop(click, found)
+                return await clicks.store(click, found)
 
     async def _route(self, event: InboundEvent) -> Routed:
         with self._turns(event.address) as turns:

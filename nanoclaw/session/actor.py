@@ -17,9 +17,9 @@ from outcome import Error, Outcome, Value
 
 from actors import Context
 from nanoclaw.containers import RunnerSpec
-from nanoclaw.content import dump_chat, load_parked
+from nanoclaw.content import dump_answer, dump_chat, load_parked
 from nanoclaw.oversight import SessionDetails
-from nanoclaw.records import InboundEvent
+from nanoclaw.records import Answer, InboundEvent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.session import record
 from nanoclaw.session.attempt import Attempter
@@ -63,9 +63,12 @@ class SessionDamaged(Exception):
 
 @frozen
 class Accept:
-    """Store one event. The reply comes when it is on disk; False: it was stored before."""
+    """Store one event, or an answer. The reply comes when it is on disk; False: it was stored before.
 
-    event: InboundEvent
+    Another answer to the same question was, too: it has one.
+    """
+
+    event: InboundEvent | Answer
     trigger: bool = True
 
     async def handle(self, actor: "SessionActor") -> bool:
@@ -152,7 +155,10 @@ class SessionActor:
         return [r if isinstance(r, Error) else Value(r is not None) for r in results]
 
     async def _message(self, arrival: Accept) -> NewMessage:
-        event, chat = arrival.event, arrival.event.message
+        event = arrival.event
+        if isinstance(event, Answer):
+            return self._answer(event)
+        chat = event.message
         if any(attachment.data is not None for attachment in chat.attachments):
             inbox = self.who.paths(self.services.config).inbox
             store = partial(store_attachments, inbox, event.message_id, chat.attachments)
@@ -165,6 +171,15 @@ class SessionActor:
             content=dump_chat(chat),
             trigger=arrival.trigger,
             platform_message_id=chat.id,
+        )
+
+    def _answer(self, answer: Answer) -> NewMessage:
+        return NewMessage(
+            id=answer.message_id,
+            kind="system",
+            timestamp=self.services.clock.now(),
+            address=answer.address,
+            content=dump_answer(answer),
         )
 
     async def refresh(self) -> None:

@@ -8,13 +8,15 @@ from math import isnan
 
 from attrs import frozen
 
+from actors import ActorError
+from nanoclaw.approvals import QuestionRefused, record, withdraw
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown
 from nanoclaw.content import BadContent, load_outgoing, storable
-from nanoclaw.records import Address, Outgoing, Receipt, TextContent
+from nanoclaw.records import Address, Outgoing, QuestionContent, Receipt, TextContent
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.services import Conversation, Services
-from nanoclaw.store import destinations
+from nanoclaw.store import NotFound, StoreError, destinations
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.outbound import BadRow, MessageOut
 from nanoclaw.store.outbox import BadAttachment, read_files
@@ -36,9 +38,10 @@ class Delivered:
 
 @frozen
 class Undeliverable:
-    """It will never be delivered."""
+    """It will never be delivered; where that is `doubtful`, it may have been."""
 
     reason: str
+    doubtful: bool = False
 
 
 @frozen
@@ -87,6 +90,8 @@ class Attempter:
             outgoing = await self._outgoing(delivery, row, address)
         except (BadContent, BadAttachment) as error:
             return Refused(str(error))
+        if isinstance(outgoing.content, QuestionContent):
+            return await self._ask(delivery, outgoing, outgoing.content)
         return await self._send(delivery, outgoing)
 
     async def _allowed(self, row: MessageOut, address: Address) -> bool:
@@ -104,6 +109,27 @@ class Attempter:
             lambda: read_files(outbox, row.id, content.files), lane="untrusted"
         )
         return Outgoing(key, address, content, reply_to, files)
+
+    async def _ask(self, delivery: Delivery, outgoing: Outgoing, question: QuestionContent) -> Result:
+        """Send a question, which waits for its answer before anybody can give one."""
+        central, registry = self.services.central, self.services.registry
+        try:
+            await record(
+                central,
+                registry,
+                session_id=self.who.session.id,
+                message_out_id=delivery.id,
+                address=outgoing.address,
+                question=question,
+            )
+            result = await self._send(delivery, outgoing)
+            if isinstance(result, Undeliverable) and not (result.doubtful or delivery.doubts):
+                await withdraw(registry, question.question_id)
+        except (QuestionRefused, NotFound) as error:
+            return Refused(str(error))
+        except (ActorError, StoreError) as error:
+            return self._hold(delivery, f"the question cannot be recorded: {error}")
+        return result
 
     async def _send(self, delivery: Delivery, outgoing: Outgoing) -> Result:
         try:
@@ -140,7 +166,8 @@ class Attempter:
         repeat = self.services.senders.repeat(address.channel_type) if address else "again"
         limit = {"never": 0, "again": 1}.get(repeat, len(self.services.config.delivery_backoff_s))
         if delivery.doubts >= limit:
-            return Undeliverable(f"unknown whether it was sent, after {delivery.attempts} attempts: {reason}")
+            unknown = f"unknown whether it was sent, after {delivery.attempts} attempts: {reason}"
+            return Undeliverable(unknown, doubtful=True)
         return Unknown(reason, self._after(delay_s))
 
     def _after(self, seconds: float) -> datetime:

@@ -17,6 +17,12 @@ def every_conversation(connection: Connection) -> list[Conversation]:
     return _conversations(connection, sessions.every(connection))
 
 
+def conversation(connection: Connection, session: Session) -> Conversation:
+    """That of one session."""
+    [found] = _conversations(connection, [session])
+    return found
+
+
 def _conversations(connection: Connection, rows: Iterable[Session]) -> list[Conversation]:
     groups = {group.id: group for group in agent_groups.every(connection)}
     found = list[Conversation]()

@@ -13,7 +13,7 @@ from attrs import Factory, define
 
 from actors import Bury, Crashed, Node, Policy, Ref, Stopped, Supervisor
 from nanoclaw.oversight import SessionDetails
-from nanoclaw.records import InboundEvent
+from nanoclaw.records import Answer, InboundEvent
 from nanoclaw.session.actor import (
     Accept,
     Adopt,
@@ -52,8 +52,8 @@ class Sessions:
         name = who.session.id
         return self._supervisor.get(name) or self._supervisor.start(name, session_recipe(self._services, who))
 
-    async def accept(self, who: Conversation, event: InboundEvent, *, trigger: bool = True) -> bool:
-        """Store an event; when this returns it is on disk. False: it was there before.
+    async def accept(self, who: Conversation, event: InboundEvent | Answer, *, trigger: bool = True) -> bool:
+        """Store an event, or an answer; when this returns it is on disk. False: it was there before.
 
         Raises:
             SessionDown: the session is buried, or crashed on it again and again.

@@ -101,7 +101,9 @@ async def echo(turn: Turn, _tools: Toolbox) -> Result:
 
 
 def _heard(content: Mapping[str, object]) -> str | None:
-    return next((str(content[key]) for key in ("text", "prompt", "event") if key in content), None)
+    return next(
+        (str(content[key]) for key in ("text", "prompt", "event", "selectedOption") if key in content), None
+    )
 
 
 @frozen

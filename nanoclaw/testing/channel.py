@@ -23,6 +23,8 @@ from nanoclaw.records import (
     Address,
     Attachment,
     ChatMessage,
+    Clicked,
+    Event,
     InboundEvent,
     Intake,
     NotAccepted,
@@ -95,6 +97,8 @@ class FakeChannel:
 
     channel_type: str = "fake"
     repeat: Repeat = "again"
+    buttons: bool = True
+    """Whether it shows cards; `click` presses a button."""
     sent: list[Outgoing] = field(factory=list, init=False)
     """What the network has, in the order in which it got it."""
     attempts: list[Outgoing] = field(factory=list, init=False)
@@ -147,7 +151,21 @@ class FakeChannel:
         message = ChatMessage(id_, text, user, sender_id, tuple(attachments), is_mention=mention)
         return await self.offer(InboundEvent(self.address(chat, thread), id_, message, is_group=group))
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def click(
+        self,
+        question_id: str,
+        value: str,
+        *,
+        chat: str = "chat",
+        user: str = "user",
+        event_id: str | None = None,
+    ) -> Routed:
+        """A user presses a button, or says so; return when the host has confirmed it, as `say` does."""
+        id_ = event_id or f"click-{next(self._ids)}"
+        user_id = f"{self.channel_type}:{user}"
+        return await self.offer(Clicked(self.address(chat), id_, question_id, value, user_id))
+
+    async def offer(self, event: Event) -> Routed:
         """As `say`, for an event of the caller's making."""
         while True:
             reception = await self._receiving()

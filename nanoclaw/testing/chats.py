@@ -7,7 +7,7 @@ from typing import Protocol
 import trio
 from attrs import define, field, frozen
 
-from nanoclaw.records import Address, ChatMessage, InboundEvent, Routed
+from nanoclaw.records import Address, ChatMessage, Clicked, Event, InboundEvent, Option, Routed
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.errors import ExpectationFailed
 from nanoclaw.testing.transcript import Entry, Kind, Transcript, Wanted, attached, meets, words
@@ -29,6 +29,10 @@ class Surroundings(Protocol):
 
     def said(self, chat: "Chat", user: "User", text: str, files: Mapping[str, bytes]) -> Entry:
         """An entry for what a user says now, with an id of its own."""
+        ...
+
+    def clicked(self, chat: "Chat", user: "User", card: Entry, label: str) -> Entry:
+        """An entry for a button that a user presses now, with an id of its own."""
         ...
 
     def report(self) -> str:
@@ -92,6 +96,21 @@ class Chat:
                 await self.log.changed.wait()
             raise self._failure(f"expected nothing for {limit:g} s, and there came: {new[0]}")
 
+    async def card_with(self, label: str, within: float | None = None) -> tuple[Entry, Option]:
+        """Wait for a card with a button of that label, for `within` seconds; the newest, and its button.
+
+        Raises:
+            ExpectationFailed: there is none.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            while True:
+                for entry in reversed(self.transcript):
+                    if button := entry.button(label):
+                        return entry, button
+                await self.log.changed.wait()
+        raise self._failure(f"waited {limit:g} s for a card with a button {label!r}, and there is none")
+
     def _unread(self) -> list[Entry]:
         return [entry for entry in self.transcript[self._read :] if entry.from_agent]
 
@@ -138,14 +157,33 @@ class User:
         """
         chat = in_ or self.world.own_chat(self)
         entry = self.world.said(chat, self, text, files or {})
-        limit = self.world.patience_s if within is None else within
         message = ChatMessage(
             entry.id or "", text, self.name, self.id, attached(files or {}), is_mention=mention
         )
         event = InboundEvent(chat.address, message.id, message, chat_name=chat.name, is_group=chat.is_group)
+        return await self._offer(event, f"said {text!r} in {chat.name}", within)
+
+    async def clicks(self, label: str, *, in_: Chat | None = None, within: float | None = None) -> Routed:
+        """Press a button of the newest card that has it, waiting for one; return once that is confirmed.
+
+        Without `in_` in the chat in which they are alone with the agent. Buttons stay: one may be pressed
+        twice, and the second time is `dropped`.
+
+        Raises:
+            ExpectationFailed: there is no such card, or the host did not confirm, within `within` seconds.
+        """
+        chat = in_ or self.world.own_chat(self)
+        card, button = await chat.card_with(label, within)
+        assert card.card is not None  # noqa: S101 -- cards with buttons have one
+        entry = self.world.clicked(chat, self, card, label)
+        address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
+        event = Clicked(address, entry.id or "", card.card.question_id, button.value, self.id)
+        return await self._offer(event, f"clicked {label!r} in {chat.name}", within)
+
+    async def _offer(self, event: Event, what: str, within: float | None) -> Routed:
+        limit = self.world.patience_s if within is None else within
         with trio.move_on_after(limit):
             return await self.world.channel.offer(event)
         raise ExpectationFailed(
-            f"{self.name} said {text!r} in {chat.name}, and the host did not confirm it within {limit:g} s\n"
-            f"{self.world.report()}"
+            f"{self.name} {what}, and the host did not confirm it within {limit:g} s\n{self.world.report()}"
         )

@@ -15,8 +15,8 @@ from typing import TypeVar
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.channels.protocol import Channel, Finder, Outcome, Repeat, Sender
-from nanoclaw.records import Address, InboundEvent, Intake, Outgoing, Receipt, Routed
+from nanoclaw.channels.protocol import Channel, Finder, Outcome, Repeat, Sender, has_buttons
+from nanoclaw.records import Address, Event, Intake, Outgoing, Receipt, Routed
 from nanoclaw.testing.errors import HostKilled
 from nanoclaw.testing.executor import InlineExecutor
 
@@ -99,6 +99,11 @@ class MortalChannel:
         """The network's."""
         return self.channel.repeat
 
+    @property
+    def buttons(self) -> bool:
+        """The network's."""
+        return has_buttons(self.channel)
+
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
         """Connect the sending half."""
@@ -138,7 +143,7 @@ class _MortalIntake:
     intake: Intake
     thread: Thread
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         try:
             return await self.intake.offer(event)
         finally:

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable
-from nanoclaw.records import InboundEvent, Outgoing, Receipt, Routed
+from nanoclaw.records import Event, InboundEvent, Outgoing, Receipt, Routed
 from nanoclaw.testing.channel import FakeChannel
 
 SILENCE_S = 90.0
@@ -62,7 +62,7 @@ class Network(FakeChannel):
             self._keep(outgoing)
         self._under_way.clear()
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         """Offer an event, late or twice; return when it is confirmed."""
         if self._delays is not None:
             await trio.sleep(self._delays.uniform(0.0, 5.0))
@@ -73,9 +73,10 @@ class Network(FakeChannel):
             nursery.start_soon(self._offer, event)
             return await self._offer(event)
 
-    async def _offer(self, event: InboundEvent) -> Routed:
+    async def _offer(self, event: Event) -> Routed:
         routed = await super().offer(event)
-        self.accepted.append(Accepted(event, routed))
+        if isinstance(event, InboundEvent):
+            self.accepted.append(Accepted(event, routed))
         return routed
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:

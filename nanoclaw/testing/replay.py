@@ -143,6 +143,7 @@ class _Play:
                 self.happened,
                 moments,
                 world.timeline,
+                kind.buttons,
             )
             for kind in self.recording.began.channels
         ]

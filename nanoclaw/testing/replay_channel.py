@@ -68,6 +68,7 @@ class ReplayChannel:
     happened: Happened
     moments: Moments
     timeline: Timeline
+    buttons: bool = False
     _intake: list[Intake] = field(factory=list, init=False)
     _receiving: trio.Event = field(factory=trio.Event, init=False)
 

@@ -11,19 +11,25 @@ from attrs import Factory, define, frozen
 
 from nanoclaw.records import (
     Attachment,
+    CardContent,
     EditContent,
+    Option,
     Outgoing,
     OutgoingContent,
+    QuestionContent,
     ReactionContent,
     TextContent,
 )
 
-Kind = Literal["message", "edit", "reaction"]
+Kind = Literal["message", "edit", "reaction", "card", "click"]
 
 
 @frozen
 class Entry:
-    """One thing that somebody did in a chat. `text` of a reaction is its emoji."""
+    """One thing that somebody did in a chat.
+
+    `text` of a reaction is its emoji, of a card its question, of a click what stands on the button.
+    """
 
     at: datetime
     who: str
@@ -36,12 +42,26 @@ class Entry:
     """Of an edit or a reaction: the id of the message it is about; of an answer: of what it answers."""
     thread: str | None = None
     files: Mapping[str, bytes] = Factory(dict)
+    card: QuestionContent | None = None
+    """Of a card with buttons: the whole."""
+
+    def button(self, label: str) -> Option | None:
+        """The button of that label."""
+        return next((each for each in self.card.options if each.label == label), None) if self.card else None
 
     def __str__(self) -> str:
-        kind = "" if self.kind == "message" else f" ({self.kind} of {self.about})"
-        thread = f" [{self.thread}]" if self.thread else ""
+        if self.card is not None:
+            buttons = " ".join(f"[{option.label}]" for option in self.card.options)
+            return f"{self._head}{self.card.title}: {self.text} {buttons}"
         files = f" + {', '.join(self.files)}" if self.files else ""
-        return f"{self.at:%Y-%m-%d %H:%M:%S}{thread} {self.who}{kind}: {self.text}{files}"
+        return f"{self._head}{self.text}{files}"
+
+    @property
+    def _head(self) -> str:
+        about = f" of {self.about}" if self.about else ""
+        kind = "" if self.kind == "message" else f" ({self.kind}{about})"
+        thread = f" [{self.thread}]" if self.thread else ""
+        return f"{self.at:%Y-%m-%d %H:%M:%S}{thread} {self.who}{kind}: "
 
 
 Wanted = str | re.Pattern[str] | Callable[[Entry], bool]
@@ -91,6 +111,7 @@ def heard(outgoing: Outgoing, at: datetime, who: str, id_: str | None) -> Entry:
         about=about or outgoing.in_reply_to,
         thread=outgoing.address.thread_id,
         files={file.name: file.data for file in outgoing.files},
+        card=outgoing.content if isinstance(outgoing.content, QuestionContent) else None,
     )
 
 
@@ -102,6 +123,10 @@ def _told(content: OutgoingContent) -> tuple[Kind, str, str | None]:
             return "edit", content.text, content.message_id
         case ReactionContent():
             return "reaction", content.emoji, content.message_id
+        case QuestionContent():
+            return "card", content.text, None
+        case CardContent():
+            return "card", content.fallback_text, None
 
 
 def attached(files: Mapping[str, bytes]) -> tuple[Attachment, ...]:

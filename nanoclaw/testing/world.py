@@ -390,6 +390,14 @@ class World:
         self.timeline.add("said", chat.name, user.name, id_, repr(text))
         return entry
 
+    def clicked(self, chat: Chat, user: User, card: Entry, label: str) -> Entry:
+        """Write down what a user presses now."""
+        id_ = f"click-{next(self._event_ids)}"
+        entry = Entry(self.now, user.name, label, "click", id=id_, about=card.id, thread=card.thread)
+        chat.log.add(entry)
+        self.timeline.add("clicked", chat.name, user.name, id_, repr(label))
+        return entry
+
     def _delivered(self, outgoing: Outgoing, receipt: Receipt) -> None:
         address, id_ = outgoing.address, receipt.platform_message_id
         entry = heard(outgoing, self.now, "agent", id_)

@@ -14,7 +14,7 @@ from nanoclaw.channels.terminal import CHAT, Terminal
 from nanoclaw.oversight import Shown
 from nanoclaw.records import (
     Address,
-    InboundEvent,
+    Event,
     Intake,
     NotAccepted,
     Outgoing,
@@ -124,7 +124,7 @@ class Broken(FakeChannel):
     async def receive(self, intake: Intake) -> None:
         await super().receive(BrokenIntake(self, intake))
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         match self.wrong:
             case "one id":
                 event = evolve(event, event_id="event")
@@ -246,7 +246,7 @@ class BrokenIntake:
     channel: Broken
     intake: Intake
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         match self.channel.wrong:
             case "confirms first":
                 trio.lowlevel.spawn_system_task(self.intake.offer, event)

@@ -20,7 +20,7 @@ from nanoclaw.host import Host, open_host
 from nanoclaw.lines import Lines
 from nanoclaw.log_ring import LogRing
 from nanoclaw.oversight import CannotTell, HostReport
-from nanoclaw.records import InboundEvent, NotAccepted, Routed
+from nanoclaw.records import Event, InboundEvent, NotAccepted, Routed
 from nanoclaw.supervision import Supervision
 from tests.host.homes import config
 
@@ -147,7 +147,8 @@ class Echo:
     dropped: str | None = None
     offered: list[InboundEvent] = Factory(list)
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
+        assert isinstance(event, InboundEvent)
         if self.refusal is not None:
             raise NotAccepted(self.refusal)
         if self.dropped is not None:

@@ -152,7 +152,7 @@ async def test_a_tool_that_the_host_does_not_let_work_says_so_in_time(world: Wor
         ("!send_message {", "the arguments are not JSON: Expecting property name"),
         (
             "!wow",
-            "there is no tool 'wow'; there are: add_reaction, cancel_task, edit_message, list_tasks, ",
+            "there is no tool 'wow'; there are: add_reaction, ask_user_question, cancel_task, ",
         ),
     ],
 )

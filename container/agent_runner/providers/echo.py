@@ -42,6 +42,15 @@ async def _answer(message: Inbound, tools: Toolbox, repeats: Repeats) -> str | N
         case "webhook":
             return f"echo: {_text(message.content, 'event')}"
         case _:
+            return _chosen(message.content)
+
+
+def _chosen(content: Mapping[str, object]) -> str | None:
+    """Of an answer that nobody waited for any more."""
+    match content:
+        case {"type": "question_response", "selectedOption": str(option)}:
+            return f"echo: {option}"
+        case _:
             return None
 
 

@@ -41,6 +41,8 @@ def _tool(content: Mapping[str, object]) -> str:
             return "edit_message"
         case {"operation": "reaction"}:
             return "add_reaction"
+        case {"type": "ask_question"}:  # its tool knows what was asked, and goes on waiting
+            return ""
         case {"files": _}:
             return "send_file"
         case _:

@@ -18,6 +18,7 @@ from agent_runner.session import Session
 from agent_runner.store import Connection
 from agent_runner.tools import (
     add_reaction,
+    ask_user_question,
     cancel_task,
     edit_message,
     list_tasks,
@@ -38,6 +39,7 @@ TOOLS: Mapping[str, Tool] = {
         send_file,
         edit_message,
         add_reaction,
+        ask_user_question,
         schedule_task,
         list_tasks,
         cancel_task,
@@ -76,22 +78,23 @@ class Tools:
         """Call a tool. Raises ToolError with a message for the agent."""
         tool = _find(name)
         check(tool.spec.parameters, arguments)
-        async with self._running_shown(tool):
-            return await self._run(tool, arguments)
+        limit = tool.declared(arguments)
+        async with self._running_shown(tool, limit):
+            return await self._run(tool, limit, arguments)
 
-    async def _run(self, tool: Tool, arguments: Mapping[str, object]) -> str:
+    async def _run(self, tool: Tool, limit: float, arguments: Mapping[str, object]) -> str:
         bench = Bench(self._session, self._turn, self._routing, self._extras)
         try:
-            with trio.fail_after(tool.timeout):
+            with trio.fail_after(limit):
                 return await tool.run(bench, arguments)
         except trio.TooSlowError as error:
-            raise ToolError(f"{tool.spec.name} took longer than {tool.timeout:.0f} s") from error
+            raise ToolError(f"{tool.spec.name} took longer than {limit:.0f} s") from error
         except InboundUnavailableError as error:
             raise ToolError("the host does not answer at the moment; try again later") from error
 
     @asynccontextmanager
-    async def _running_shown(self, tool: Tool) -> AsyncGenerator[None]:
-        running = RunningTool(tool.spec.name, tool.timeout, self._session.seams.clock.now())
+    async def _running_shown(self, tool: Tool, limit: float) -> AsyncGenerator[None]:
+        running = RunningTool(tool.spec.name, limit, self._session.seams.clock.now())
         self._running.append(running)
         self._pulse.tools += 1
         outcome = "done"

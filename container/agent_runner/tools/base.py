@@ -40,6 +40,12 @@ class Tool:
     spec: ToolSpec
     timeout: float
     run: Callable[[Bench, Mapping[str, object]], Awaitable[str]]
+    patience: Callable[[Mapping[str, object]], float] | None = None
+    """How long a call waits for somebody, on top of `timeout`."""
+
+    def declared(self, arguments: Mapping[str, object]) -> float:
+        """The time that a call with these arguments may take, in seconds."""
+        return self.timeout + (self.patience(arguments) if self.patience else 0.0)
 
 
 def schema(required: Mapping[str, object], **optional: object) -> Mapping[str, object]:

@@ -29,7 +29,7 @@ async def request(
         answer = await _wait_for(bench, f"answer-{id_}")
         if answer is None:
             return None
-        await _take(bench, answer)
+        await take(bench, answer)
     return _result(answer.content)
 
 
@@ -50,7 +50,8 @@ async def _look(bench: Bench, id_: str) -> Inbound | None:
     return None
 
 
-async def _take(bench: Bench, answer: Inbound) -> None:
+async def take(bench: Bench, answer: Inbound) -> None:
+    """Make an answer this turn's, which closes it."""
     claim = Claim(answer.id, answer.tries)
     now = bench.session.seams.clock.now()
     turn_id = bench.turn.turn_id

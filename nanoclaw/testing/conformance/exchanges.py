@@ -11,6 +11,8 @@ from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryReje
 from nanoclaw.channels.senders import HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
+    Clicked,
+    Event,
     InboundEvent,
     Intake,
     NotAccepted,
@@ -94,6 +96,8 @@ class Host(Intake):
     refusals: int = 0
     seen: list[InboundEvent] = Factory(list)
     stored: list[InboundEvent] = Factory(list)
+    clicks: list[Clicked] = Factory(list)
+    """Stored, each once for each question."""
     offered: trio.Event = Factory(trio.Event)
     _let: trio.Event = Factory(trio.Event)
 
@@ -101,10 +105,11 @@ class Host(Intake):
         """Store what is offered, from now on."""
         self._let.set()
 
-    async def offer(self, event: InboundEvent) -> Routed:
+    async def offer(self, event: Event) -> Routed:
         """Take an event."""
-        require(isinstance(event, InboundEvent), f"offered {event!r}, which is no InboundEvent")
-        self.seen.append(event)
+        require(isinstance(event, Event), f"offered {event!r}, which is neither InboundEvent nor Clicked")
+        if isinstance(event, InboundEvent):
+            self.seen.append(event)
         self.offered.set()
         await trio.lowlevel.checkpoint()
         if self.refusals:
@@ -112,9 +117,18 @@ class Host(Intake):
             raise NotAccepted("the disk is full")
         if not self.at_once:
             await self._let.wait()
+        return self._click(event) if isinstance(event, Clicked) else self._store(event)
+
+    def _store(self, event: InboundEvent) -> Routed:
         if event.message_id not in {one.message_id for one in self.stored}:
             self.stored.append(event)
         return Routed(("sess-1",), (event.message_id,))
+
+    def _click(self, click: Clicked) -> Routed:
+        if click.question_id in {one.question_id for one in self.clicks}:
+            return Routed(dropped="it is answered")
+        self.clicks.append(click)
+        return Routed(("sess-1",), ("answer-1",))
 
 
 @asynccontextmanager

@@ -1,0 +1,114 @@
+"""Clicks on the buttons of cards: from the event to the session that asked, or why it counts for nothing."""
+
+import structlog
+from attrs import frozen
+
+from actors import Ref
+from nanoclaw.approvals import chosen, withdraw
+from nanoclaw.content import dump_parked
+from nanoclaw.records import Address, Answer, Clicked, PendingQuestion, Routed
+from nanoclaw.registry import ParkEvent, RecordStranger, Registry
+from nanoclaw.routing.access import refusal
+from nanoclaw.routing.engagement import welcome
+from nanoclaw.session import Conversation, SessionDown, Sessions
+from nanoclaw.session.conversations import conversation
+from nanoclaw.store import Connection, NotFound, messaging_groups, pending_questions, sessions, wirings
+
+ANSWERED = "no such question waits for an answer: it has one already, or was never asked"
+
+_log = structlog.get_logger()
+
+
+@frozen
+class Pressed:
+    """A click that counts: what it answers, and whom."""
+
+    answer: Answer
+    who: Conversation
+
+
+@frozen
+class Void:
+    """A click that does not, and why. `stranger`: who is not let in."""
+
+    reason: str
+    stranger: RecordStranger | None = None
+
+
+def judge(connection: Connection, click: Clicked) -> Pressed | Void:
+    """What the central database says of a click, everything in which may be made up."""
+    question = pending_questions.get(connection, click.question_id)
+    if question is None:
+        return Void(ANSWERED)
+    where = Address(question.channel_type or "", question.platform_id or "", question.thread_id)
+    if (where.channel_type, where.platform_id) != (click.address.channel_type, click.address.platform_id):
+        return Void("the question was asked in another chat")
+    value = chosen(question, click.value)
+    if value is None:
+        return Void("the question has no such answer")
+    answer = Answer(question.message_out_id, question.question_id, value, click.user_id, where)
+    return _of_session(connection, question, answer)
+
+
+def _of_session(connection: Connection, question: PendingQuestion, answer: Answer) -> Pressed | Void:
+    session = sessions.require(connection, question.session_id)
+    if session.status == "archived":
+        return Void("the conversation that asked is over")
+    refused = _refused(connection, session.agent_group_id, answer)
+    return refused or Pressed(answer, conversation(connection, session))
+
+
+def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Void | None:
+    """Why somebody may not answer: whom the agent would not hear there, it does not ask there either."""
+    address, user = answer.address, answer.user_id
+    chat = messaging_groups.by_address(connection, address.channel_type, address.platform_id)
+    if chat is None:
+        return Void("the chat is not known here")
+    reason = refusal(connection, chat, agent_group_id, user)
+    if reason is not None:
+        stranger = RecordStranger(address, user, user, reason, chat.id, agent_group_id)
+        return Void("the user is not known here", stranger)
+    wired = [each for each in wirings.for_chat(connection, chat.id) if each.agent_group_id == agent_group_id]
+    return (
+        None
+        if all(welcome(wiring, user) for wiring in wired)
+        else Void("the agent does not listen to the user")
+    )
+
+
+@frozen
+class Clicks:
+    """Gives sessions their answers. The answer is on disk before its question is taken away."""
+
+    registry: Ref[Registry]
+    sessions: Sessions
+
+    async def drop(self, click: Clicked, void: Void) -> Routed:
+        """Say why it counts for nothing; record who is not let in."""
+        _log.info("routing.click_dropped", question=click.question_id, user=click.user_id, reason=void.reason)
+        if void.stranger is not None:
+            await self.registry.ask(void.stranger)
+        return Routed(dropped=void.reason)
+
+    async def store(self, click: Clicked, pressed: Pressed) -> Routed:
+        """Hand the answer to its session; a session that is down finds it parked."""
+        answer, session_id = pressed.answer, pressed.who.session.id
+        try:
+            new = await self.sessions.accept(pressed.who, answer)
+        except SessionDown as error:
+            return await self._park(click, pressed, str(error))
+        await withdraw(self.registry, answer.question_id)
+        if not new:
+            return await self.drop(click, Void(ANSWERED))
+        return Routed((session_id,), (answer.message_id,))
+
+    async def _park(self, click: Clicked, pressed: Pressed, reason: str) -> Routed:
+        answer, session_id = pressed.answer, pressed.who.session.id
+        _log.warning("routing.parked", session=session_id, reason=reason)
+        try:
+            parked = dump_parked(answer)
+            await self.registry.ask(ParkEvent(session_id, parked, reason, answer.question_id))
+        except NotFound:
+            return await self.drop(click, Void(ANSWERED))
+        self.sessions.replay(pressed.who)
+        return Routed((session_id,), (answer.message_id,))
