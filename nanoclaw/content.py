@@ -73,6 +73,7 @@ def dump_answer(answer: Answer) -> str:
         "questionId": answer.question_id,
         "selectedOption": answer.value,
         "userId": answer.user_id,
+        **_present(id=answer.said and answer.said.event_id),
     }
     return json.dumps(content, ensure_ascii=False)
 

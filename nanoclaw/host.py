@@ -29,7 +29,7 @@ from actors import (
     Supervisor,
 )
 from nanoclaw.admin import Admin
-from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.clock_watch import watch_clock
@@ -244,7 +244,7 @@ async def _tree(
         )
         resume = partial(_resume, central, living, changes, services.runtime)
         start_up.start("resume", _background(resume))
-        router = Router(central, registry, changes, living)
+        router = Router(central, registry, changes, living, types_with_buttons(channels.values()))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if control is not None:
             overview = Overview(root, living, central, config, seams.clock, services.runtime.name)

@@ -121,6 +121,8 @@ class Answer:
     value: str
     user_id: str
     address: Address
+    said: InboundEvent | None = None
+    """The message by which it was chosen, where there are no buttons."""
 
     @property
     def message_id(self) -> str:

@@ -1,5 +1,5 @@
 """Questions of agents, from the card to the answer."""
 
-from nanoclaw.approvals.questions import QuestionRefused, chosen, record, withdraw
+from nanoclaw.approvals.questions import QuestionRefused, chosen, named, record, withdraw
 
-__all__ = ["QuestionRefused", "chosen", "record", "withdraw"]
+__all__ = ["QuestionRefused", "chosen", "named", "record", "withdraw"]

@@ -2,7 +2,7 @@
 
 from actors import Ref
 from nanoclaw.content import BadContent, dump_options, load_options
-from nanoclaw.records import Address, PendingQuestion, QuestionContent
+from nanoclaw.records import Address, Option, PendingQuestion, QuestionContent
 from nanoclaw.registry import CreateQuestion, DeleteQuestion, Registry
 from nanoclaw.store import NotFound, Reader, pending_questions
 
@@ -51,8 +51,20 @@ async def withdraw(registry: Ref[Registry], question_id: str) -> None:
 
 def chosen(question: PendingQuestion, value: str) -> str | None:
     """The option's value, if the question has such a one."""
+    return next((option.value for option in _options(question) if option.value == value), None)
+
+
+def named(question: PendingQuestion, text: str) -> str | None:
+    """The value of the option that somebody names in words: by its number, its label or its value."""
+    words = text.strip().casefold()
+    for n, option in enumerate(_options(question), 1):
+        if words in {str(n), option.label.casefold(), option.value.casefold()}:
+            return option.value
+    return None
+
+
+def _options(question: PendingQuestion) -> tuple[Option, ...]:
     try:
-        options = load_options(list(question.options))
+        return load_options(list(question.options))
     except BadContent:  # another program wrote the row
-        return None
-    return next((option.value for option in options if option.value == value), None)
+        return ()

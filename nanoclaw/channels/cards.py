@@ -23,4 +23,4 @@ def as_text(content: OutgoingContent) -> TextContent | EditContent | ReactionCon
 
 def _question(content: QuestionContent) -> str:
     options = (f"{n}. {option.label}" for n, option in enumerate(content.options, 1))
-    return "\n".join([content.title, content.text, *options, "Answer with one of the numbers."])
+    return "\n".join([content.title, content.text, *options, "Answer with a number."])

@@ -1,5 +1,6 @@
 """What a chat network has to offer to be a channel, and the two ways in which it may refuse a message."""
 
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, runtime_checkable
 
@@ -74,6 +75,11 @@ class WithButtons(Protocol):
 def has_buttons(channel: "Channel") -> bool:
     """Whether a channel shows cards and their buttons."""
     return isinstance(channel, WithButtons) and channel.buttons
+
+
+def types_with_buttons(channels: "Iterable[Channel]") -> frozenset[str]:
+    """The types of those that do."""
+    return frozenset(channel.channel_type for channel in channels if has_buttons(channel))
 
 
 class Channel(Protocol):

@@ -18,7 +18,7 @@ from nanoclaw.channels.protocol import (
     Outcome,
     Repeat,
     Sender,
-    has_buttons,
+    types_with_buttons,
 )
 from nanoclaw.content import storable
 from nanoclaw.records import Address, Outgoing, Receipt
@@ -238,5 +238,4 @@ async def open_senders(
             for name, channel in channels.items()
         }
         repeat: dict[str, Repeat] = {name: channel.repeat for name, channel in channels.items()}
-        with_buttons = frozenset(name for name, channel in channels.items() if has_buttons(channel))
-        yield Senders(refs, repeat, with_buttons)
+        yield Senders(refs, repeat, types_with_buttons(channels.values()))

@@ -1,12 +1,14 @@
 """Clicks on the buttons of cards: from the event to the session that asked, or why it counts for nothing."""
 
+from collections.abc import Iterable
+
 import structlog
 from attrs import frozen
 
 from actors import Ref
-from nanoclaw.approvals import chosen, withdraw
+from nanoclaw.approvals import chosen, named, withdraw
 from nanoclaw.content import dump_parked
-from nanoclaw.records import Address, Answer, Clicked, PendingQuestion, Routed
+from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
 from nanoclaw.registry import ParkEvent, RecordStranger, Registry
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import welcome
@@ -33,6 +35,16 @@ class Void:
 
     reason: str
     stranger: RecordStranger | None = None
+
+
+def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
+    """The choice that a message makes among what is asked in its chat; None: it is no answer."""
+    for question in () if event.message.attachments else waiting:
+        value = named(question, event.message.text)
+        if value is not None:
+            sender = event.message.sender_id
+            return Clicked(event.address, event.event_id, question.question_id, value, sender)
+    return None
 
 
 def judge(connection: Connection, click: Clicked) -> Pressed | Void:

@@ -2,10 +2,26 @@
 
 from attrs import Factory, define, frozen
 
-from nanoclaw.records import Address, AgentGroup, InboundEvent, MessagingGroup, Session, Wiring
+from nanoclaw.records import (
+    Address,
+    AgentGroup,
+    InboundEvent,
+    MessagingGroup,
+    PendingQuestion,
+    Session,
+    Wiring,
+)
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import Engagement, engagement
-from nanoclaw.store import Connection, agent_groups, messaging_groups, sessions, users, wirings
+from nanoclaw.store import (
+    Connection,
+    agent_groups,
+    messaging_groups,
+    pending_questions,
+    sessions,
+    users,
+    wirings,
+)
 
 MAX_PLANS = 4096
 
@@ -37,6 +53,8 @@ class Plan:
     chat: MessagingGroup | None
     targets: tuple[Target, ...]
     user_known: bool
+    waiting: tuple[PendingQuestion, ...] = ()
+    """Questions that were asked there and wait for an answer, the newest first."""
 
 
 @define(eq=False)
@@ -81,7 +99,8 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
     if chat is None:
         return Plan(None, (), known)
     found = [_target(connection, event, chat, wiring) for wiring in wirings.for_chat(connection, chat.id)]
-    return Plan(chat, tuple(target for target in found if target is not None), known)
+    waiting = tuple(pending_questions.in_chat(connection, event.address))
+    return Plan(chat, tuple(target for target in found if target is not None), known, waiting)
 
 
 def _target(

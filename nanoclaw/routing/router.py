@@ -1,11 +1,12 @@
 """The router: the intake of all channels. It runs in the receivers' tasks, in order per chat, not across."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 import structlog
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from actors import ActorError, Ref
 from nanoclaw.content import dump_parked, storable
@@ -19,7 +20,7 @@ from nanoclaw.registry import (
     RecordStranger,
     Registry,
 )
-from nanoclaw.routing.clicks import Clicks, Void, judge
+from nanoclaw.routing.clicks import Clicks, Void, as_click, judge
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
@@ -46,6 +47,8 @@ class Router:
     _registry: Ref[Registry]
     _changes: Changes
     _sessions: Sessions
+    _with_buttons: AbstractSet[str] = frozenset()
+    """Types of channels; in the chats of others a message may answer a question."""
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _Turns] = Factory(dict)
     _places: trio.Semaphore = Factory(lambda: trio.Semaphore(MAX_CONCURRENT))
@@ -82,7 +85,10 @@ class Router:
             # No yield before the place in the chat's queue: here, too, the order of the offers is kept.
             async with turns.lock:
                 async with self._places:
-                    targets, dropped = await self._targets(event)
+                    found = await self._plan(event)
+                    if answered := await self._answer(event, found):
+                        return answered
+                    targets, dropped = await self._targets(event, found)
                     conversations = [(target, await self._conversation(event, target)) for target in targets]
                 if len(conversations) > 1:
                     return await self._store_all(event, conversations)
@@ -102,13 +108,29 @@ class Router:
             if not turns.users:
                 del self._chats[key]
 
-    async def _targets(self, event: InboundEvent) -> tuple[list[Target], str | None]:
-        """Who takes the event, and why nobody does."""
+    async def _plan(self, event: InboundEvent) -> Plan:
         found = self._plans.get(event, self._changes.version)
         if found is None:
             version = self._changes.version
             found = await self._central.run(plan, event)
             self._plans.put(event, version, found)
+        return found
+
+    async def _answer(self, event: InboundEvent, found: Plan) -> Routed | None:
+        """Take a message for what it chooses where there are no buttons; None: it is like any other."""
+        with_buttons = event.address.channel_type in self._with_buttons
+        click = None if with_buttons else as_click(event, found.waiting)
+        if click is None:
+            return None
+        pressed = await self._central.run(judge, click)
+        if isinstance(pressed, Void):
+            return None
+        said = evolve(pressed, answer=evolve(pressed.answer, said=event))
+        routed = await Clicks(self._registry, self._sessions).store(click, said)
+        return None if routed.dropped else routed
+
+    async def _targets(self, event: InboundEvent, found: Plan) -> tuple[list[Target], str | None]:
+        """Who takes the event, and why nobody does."""
         if not found.user_known:
             await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
         if found.chat is None:

@@ -37,6 +37,7 @@ from nanoclaw.store import (
     ForeignDatabase,
     Writer,
     create_outbound,
+    messages_in,
     open_untrusted,
     own_inbound,
     parked_events,
@@ -63,9 +64,9 @@ class SessionDamaged(Exception):
 
 @frozen
 class Accept:
-    """Store one event, or an answer. The reply comes when it is on disk; False: it was stored before.
+    """Store one event, or an answer. The reply comes when it is on disk.
 
-    Another answer to the same question was, too: it has one.
+    False: an event was stored before, or another answer to the same question.
     """
 
     event: InboundEvent | Answer
@@ -151,13 +152,23 @@ class SessionActor:
                 raise SessionDamaged(str(error)) from error
             results = [o if isinstance(o, Error) else o.unwrap() for o in outcomes]
             self.reconciler.stored(result for result in results if isinstance(result, OpenMessage))
+            news: list[Outcome[bool]] = [
+                result if isinstance(result, Error) else Value(await self._counts(arrival, message, result))
+                for arrival, message, result in zip(arrivals, messages, results, strict=True)
+            ]
         self.reconciler.carry_on()
-        return [r if isinstance(r, Error) else Value(r is not None) for r in results]
+        return news
+
+    async def _counts(self, arrival: Accept, message: NewMessage, stored: OpenMessage | None) -> bool:
+        """Whether it is new; an answer that was cut off also counts when it comes again."""
+        if stored is not None or not isinstance(arrival.event, Answer):
+            return stored is not None
+        return await self.inbound.run(messages_in.holds, message.id, message.content)
 
     async def _message(self, arrival: Accept) -> NewMessage:
         event = arrival.event
         if isinstance(event, Answer):
-            return self._answer(event)
+            return await self._answer(event)
         chat = event.message
         if any(attachment.data is not None for attachment in chat.attachments):
             inbox = self.who.paths(self.services.config).inbox
@@ -173,13 +184,16 @@ class SessionActor:
             platform_message_id=chat.id,
         )
 
-    def _answer(self, answer: Answer) -> NewMessage:
+    async def _answer(self, answer: Answer) -> NewMessage:
+        said = answer.said
         return NewMessage(
             id=answer.message_id,
             kind="system",
             timestamp=self.services.clock.now(),
             address=answer.address,
             content=dump_answer(answer),
+            platform_message_id=said.event_id if said else None,
+            said=await self._message(Accept(said)) if said else None,
         )
 
     async def refresh(self) -> None:

@@ -31,6 +31,8 @@ class NewMessage:
     platform_message_id: str | None = None
     process_after: datetime | None = None
     """Not due before; None: at once."""
+    said: "NewMessage | None" = None
+    """What a user wrote that has become this message: it is kept, and nobody is to answer it."""
 
 
 @frozen
@@ -69,6 +71,8 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
     """Store a message under the next even sequence number; None if it is stored already."""
     if connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message.id,)).fetchone():
         return None
+    if message.said is not None and insert(connection, message.said):
+        settle(connection, message.said.id, "completed")
     seq, address = next_seq(connection), message.address
     connection.execute(
         """
@@ -102,6 +106,12 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
         message.platform_message_id,
         kind=message.kind,
     )
+
+
+def holds(connection: apsw.Connection, message_id: str, content: str) -> bool:
+    """Whether it is stored with that content."""
+    query = "SELECT 1 FROM messages_in WHERE id = ? AND content = ?"
+    return connection.execute(query, (message_id, content)).fetchone() is not None
 
 
 def next_seq(connection: apsw.Connection) -> int:

@@ -2,7 +2,7 @@
 
 import apsw
 
-from nanoclaw.records import PendingQuestion
+from nanoclaw.records import Address, PendingQuestion
 from nanoclaw.store import rows, sessions
 from nanoclaw.store.errors import NotFound
 
@@ -51,6 +51,21 @@ def for_session(connection: apsw.Connection, session_id: str) -> list[PendingQue
         connection.execute(
             f"{_SELECT} WHERE session_id = :session ORDER BY julianday(created_at), question_id",
             {"session": session_id},
+        ),
+    )
+
+
+def in_chat(connection: apsw.Connection, address: Address) -> list[PendingQuestion]:
+    """Those that were asked in a chat, and thread of it, the newest first."""
+    return rows.many(
+        PendingQuestion,
+        connection.execute(
+            f"""
+            {_SELECT}
+            WHERE channel_type = :channel_type AND platform_id = :platform_id AND thread_id IS :thread_id
+            ORDER BY julianday(created_at) DESC, question_id
+            """,
+            rows.values(address),
         ),
     )
 
