@@ -60,7 +60,7 @@ class Pruner:
             if trio.current_time() < self._again_at:
                 return False
             await self._begin()
-        else:
+        if self._walks:
             await self._walk(self._walks[0])
         return bool(self._walks)
 

@@ -15,6 +15,7 @@ import trio
 from attrs import define, field
 
 from agent_runner.errors import DatabaseError, InboundUnavailableError, RunnerError, StoreBusyError
+from agent_runner.mutex import Mutex
 from agent_runner.seams import Executor, Lane
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ class Reader:
 
     path: Path
     _executor: Executor
-    _lock: trio.Lock = field(factory=trio.Lock, init=False)
+    _lock: Mutex = field(factory=Mutex, init=False)
     _connection: Connection | None = field(default=None, init=False)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -132,7 +133,7 @@ class Writer:
     path: Path
     _connection: Connection
     _executor: Executor
-    _lock: trio.Lock = field(factory=trio.Lock, init=False)
+    _lock: Mutex = field(factory=Mutex, init=False)
     broken: bool = field(default=False, init=False)
     """A transaction failed: whatever was going on, the runner must not take it for a provider's failure."""
 

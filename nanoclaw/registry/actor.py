@@ -45,6 +45,16 @@ class Registry:
         finally:
             self.changes.version += 1
 
+    async def note(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `commit`, for what nobody remembers: all that was read before stays true.
+
+        Raises:
+            StoreError: as `Writer.run` does.
+        """
+        return await self._writer.run(fn, *args, **kwargs)
+
     def new_id(self, prefix: str, *what: str | None) -> str:
         """A fresh id for a row; `what` as in `nanoclaw.seams.new_id`."""
         return new_id(prefix, self.random, *what)

@@ -74,7 +74,7 @@ class RecordPresence:
 
     async def handle(self, actor: Registry) -> None:
         """Write it down, in one transaction. No session shows it."""
-        await actor.commit(sessions.record_presence, self.news)
+        await actor.note(sessions.record_presence, self.news)
 
 
 @frozen

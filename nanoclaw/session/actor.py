@@ -23,7 +23,7 @@ from nanoclaw.records import Answer, InboundEvent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.session import record
 from nanoclaw.session.attempt import Attempter
-from nanoclaw.session.conversations import as_it_is_now
+from nanoclaw.session.conversations import seen_from
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.describe import describe
 from nanoclaw.session.keeper import Heartbeat, Keeper
@@ -289,9 +289,8 @@ def session_recipe(
 
 async def _prepare(services: Services, who: Conversation, inbound: Writer) -> RunnerSpec:
     """Before a runner starts: rewrite the projections, read its settings."""
-    who = await services.central.run(as_it_is_now, who)
-    view = await services.central.run(central_view, who.agent_group.id)
-    await inbound.run(record.project, view, who.chat)
+    who, view = await services.central.run(seen_from, who)
+    await inbound.run(record.project_news, view, who.chat)
     return await services.executor.run(partial(runner_spec, services, who, view))
 
 

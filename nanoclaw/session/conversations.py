@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from nanoclaw.records import Address, Session
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Connection, agent_groups, messaging_groups, sessions
+from nanoclaw.store.projections import CentralView, central_view
 
 
 def open_conversations(connection: Connection) -> list[Conversation]:
@@ -33,8 +34,8 @@ def _conversations(connection: Connection, rows: Iterable[Session]) -> list[Conv
     return found
 
 
-def as_it_is_now(connection: Connection, who: Conversation) -> Conversation:
-    """The same conversation, with what its session and agent group are by now."""
+def seen_from(connection: Connection, who: Conversation) -> tuple[Conversation, CentralView]:
+    """The same conversation, with what its session and agent group are by now, and what it may see."""
     session = sessions.get(connection, who.session.id) or who.session
     group = agent_groups.get(connection, who.agent_group.id) or who.agent_group
-    return Conversation(session, group, who.chat)
+    return Conversation(session, group, who.chat), central_view(connection, group.id)

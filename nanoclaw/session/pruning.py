@@ -33,25 +33,30 @@ class Pruner:
     outbound: UntrustedReader
 
     async def run(self, pruned: Callable[[], None]) -> None:
-        """Prune from time to time, until cancelled; `pruned` is called after each time."""
+        """Prune from time to time, until cancelled; `pruned` is called after it."""
         await trio.sleep(FIRST_S)
         while True:
-            await self.prune()
-            pruned()
+            if await self.prune():
+                pruned()
             await trio.sleep(INTERVAL_S)
 
-    async def prune(self) -> None:
-        """Prune once. What cannot be read or removed now is left for the next time."""
+    async def prune(self) -> bool:
+        """Prune once; whether files of the session were opened for it.
+
+        What cannot be read or removed now is left for the next time.
+        """
         config = self.services.config
         try:
             if config.keep_messages_s:
                 await self._prune_deliveries(self._before(config.keep_messages_s))
                 await self._prune_messages(self._before(config.keep_messages_s))
+            # A message takes its files along.
             ages = [age for age in (config.keep_files_s, config.keep_messages_s) if age]
-            if ages:  # a message takes its files along
-                await self._prune_files(self._before(min(ages)))
+            found = bool(ages) and await self._prune_files(self._before(min(ages)))
         except (StoreError, OSError) as error:
             _log.warning("session.not_pruned", reason=str(error))
+            return True
+        return found or bool(config.keep_messages_s)
 
     def _before(self, age_s: float) -> float:
         return self.services.clock.now().timestamp() - age_s
@@ -79,13 +84,15 @@ class Pruner:
         left = await self.outbound.run(pruning.rows_left, list(rows.values()))
         return [id_ for id_, row in rows.items() if row not in left]
 
-    async def _prune_files(self, before: float) -> None:
+    async def _prune_files(self, before: float) -> bool:
+        """Whether there were any."""
         run, inbox = self.services.executor.run, self.paths.inbox
         names = await run(partial(pruning.folders, inbox))
         for start in range(0, len(names), pruning.BATCH):
             batch = names[start : start + pruning.BATCH]
             found = await self.inbound.run(pruning.done_with, before, batch)
             await self._pause("files", await run(partial(pruning.remove_folders, inbox, found, before)))
+        return bool(names)
 
     async def _pause(self, what: str, count: int) -> None:
         if count:

@@ -113,15 +113,18 @@ class Reconciler:
 
     async def run(self) -> None:
         """Go round whenever woken and at the next due moment; return once closed and without a runner."""
-        while True:
+        while not self._ended():
             self._woken = trio.Event()
             await self._go_round()
-            if self._closing and self.keeper.state == "absent":
-                break
-            with trio.CancelScope() as self._sleep:
-                self._sleep.deadline = trio.current_time() + self._sleep_s()
-                await self._woken.wait()
+            if not self._ended():
+                with trio.CancelScope() as self._sleep:
+                    self._sleep.deadline = trio.current_time() + self._sleep_s()
+                    await self._woken.wait()
         self.closed.set()
+
+    def _ended(self) -> bool:
+        """Whether it is closed and all is seen: nobody has written since the last death was settled."""
+        return self._closing and self.keeper.state == "absent"
 
     def close(self) -> None:
         """Start no more runners, stop the one there is; `closed` follows when what it left is settled."""
@@ -144,7 +147,7 @@ class Reconciler:
             if await self._looked() and dead:
                 await self._settle_death()
             self.carry_on()
-            if self.keeper.state == "absent" and self.deliverer.queue.in_flight is None:
+            if self._waits_alone():
                 await self._rest()
         self.carry_on()
 
@@ -354,10 +357,17 @@ class Reconciler:
     def _idle_s(self) -> float:
         return 0.0 if self.pending.claimed or self._wanted() else trio.current_time() - self._active_at
 
+    def _waits_alone(self) -> bool:
+        """Whether the session lives on for something later, without a runner or a delivery until then."""
+        alone = self.keeper.state == "absent" and self.deliverer.queue.in_flight is None
+        return alone and not self._done() and not (self._wanted() and self.keeper.may_start())
+
     def _finished(self) -> bool:
         """Whether the session could as well not live: nothing open, nobody running, nothing under way."""
-        resting = self.keeper.state == "absent" and not self._under_way and self.deliverer.idle
-        return resting and (self.status != "active" or self.pending.rests())
+        return self.keeper.state == "absent" and not self._under_way and self._done()
+
+    def _done(self) -> bool:
+        return self.deliverer.idle and (self.status != "active" or self.pending.rests())
 
     def _sleep_s(self) -> float:
         """Seconds to the next due moment."""

@@ -70,9 +70,17 @@ def store_and_follow(connection: Connection, message: NewMessage) -> OpenMessage
 
 
 def project(connection: Connection, view: CentralView, chat: Address | None) -> None:
-    """The projections of a wake."""
+    """Rewrite the projections, which also wakes the runner."""
     projections.write_destinations(connection, view.destinations)
     projections.write_routing(connection, chat)
+
+
+def project_news(connection: Connection, view: CentralView, chat: Address | None) -> None:
+    """The same before a runner is there: where all is as it was, nothing is written."""
+    if projections.destinations(connection) != sorted(view.destinations, key=lambda one: one.name):
+        projections.write_destinations(connection, view.destinations)
+    if chat not in (None, projections.routing(connection)):
+        projections.write_routing(connection, chat)
 
 
 @frozen

@@ -58,6 +58,8 @@ def make_private_dir(path: Path) -> None:
     Raises:
         OSError: it cannot be made; also where a file has its name.
     """
+    if path.is_dir():
+        return
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     for directory in reversed(missing):
         with suppress(FileExistsError):

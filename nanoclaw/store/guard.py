@@ -13,6 +13,7 @@ import trio
 from nanoclaw.store.errors import StoreClosed, StoreError, Untrusted, is_waitable, translated
 from nanoclaw.store.executor import Executor
 from nanoclaw.store.guard_vfs import Bounds, GuardVFS, Verdict
+from nanoclaw.store.mutex import Mutex
 from nanoclaw.store.patience import LIMIT_S, Patience
 from nanoclaw.store.reader import in_read_transaction
 
@@ -62,7 +63,7 @@ class UntrustedReader:
         self._executor = executor
         self._verdict = Verdict(bounds)
         self._patience = patience
-        self._lock = trio.Lock()
+        self._lock = Mutex()
         self._connection: apsw.Connection | None = None
         self._vfs: GuardVFS | None = None
         self._schema_version: int | None = None

@@ -5,6 +5,7 @@ They speak the schema of their own time, so they use no entity module: those spe
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import apsw
@@ -64,16 +65,19 @@ CENTRAL_STEPS: Mapping[str, Step] = {
 }
 
 
+@cache
 def central() -> tuple[Migration, ...]:
     """The central database's migrations, in order."""
     return load("central", CENTRAL_STEPS)
 
 
+@cache
 def inbound() -> tuple[Migration, ...]:
     """The migrations of a session's `inbound.db`, in order."""
     return load("inbound", {})
 
 
+@cache
 def outbound() -> tuple[Migration, ...]:
     """The migrations of a session's `outbound.db`, in order; the host only builds new files with them."""
     return load("outbound", {})

@@ -15,6 +15,7 @@ from outcome import Error, Outcome, Value
 
 from nanoclaw.store.errors import StoreClosed, StoreError, translated
 from nanoclaw.store.executor import Executor
+from nanoclaw.store.mutex import Mutex
 from nanoclaw.store.patience import Patience
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class Transactions:
         self._connection: apsw.Connection | None = None
         self._executor = executor
         self._patience = Patience(path, random)
-        self._lock = trio.Lock()
+        self._lock = Mutex()
         self._blocked: dict[object, Callable[[], None]] = {}
 
     @contextmanager

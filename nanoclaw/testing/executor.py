@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -61,7 +61,9 @@ class InlineExecutor:
         else:
             await trio.sleep(self.pause())
         self._count(trio.current_time())
-        with nullcontext() if self.around is None else self.around():
+        if self.around is None:
+            return call()
+        with self.around():
             return call()
 
     def _count(self, now: float) -> None:

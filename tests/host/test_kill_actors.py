@@ -5,6 +5,7 @@ Real threads, real inotify, real runners.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,9 @@ async def test_a_session_killed_again_and_again_is_buried_and_what_comes_is_park
     channel = FakeChannel()
     async with two_chats(tmp_path, channel) as (host, session):
         sessions = supervisor(host, "sessions")
+        channel.fail("unavailable", times=inf, chat="chat")  # it lives on for what it cannot deliver
+        await channel.say("wait", event_id="w")
+        await channel.wait_attempts(3)
         for _ in range(4):
             ref = sessions.get(session)
             assert ref is not None
@@ -115,6 +119,7 @@ async def test_a_session_killed_again_and_again_is_buried_and_what_comes_is_park
         assert routed.session_ids == (session,)
         await channel.say("two", chat="sibling", event_id="s2")
         await channel.reply_to("s2")
+    channel.heal()
     async with open_host(config(tmp_path), channels=[channel]):
         with trio.fail_after(GUARD_S):
             await channel.reply_to("2")
