@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Sender
+    from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Repeat, Sender
+    from nanoclaw.channels.simple import SimpleChannel
+    from nanoclaw.channels.terminal import render
     from nanoclaw.config import Config, ConfigError, load_config
     from nanoclaw.host import Host, HostFailed, open_host
     from nanoclaw.recording import Record
@@ -43,14 +45,19 @@ __all__ = [
     "Outgoing",
     "Receipt",
     "Record",
+    "Repeat",
     "Routed",
     "Sender",
+    "SimpleChannel",
     "load_config",
     "open_host",
+    "render",
 ]
 
 _HOMES = {
-    "nanoclaw.channels.protocol": ("Channel", "ChannelUnavailable", "DeliveryRejected", "Sender"),
+    "nanoclaw.channels.protocol": ("Channel", "ChannelUnavailable", "DeliveryRejected", "Repeat", "Sender"),
+    "nanoclaw.channels.simple": ("SimpleChannel",),
+    "nanoclaw.channels.terminal": ("render",),
     "nanoclaw.config": ("Config", "ConfigError", "load_config"),
     "nanoclaw.host": ("Host", "HostFailed", "open_host"),
     "nanoclaw.recording": ("Record",),

@@ -1,22 +1,19 @@
 """A chat network of one's own, a folder: what is put into `in` is said, the agent's words appear in `out`."""
 
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import trio
 
-from nanoclaw import Address, ChatMessage, InboundEvent, Intake, Outgoing, Receipt, load_config, open_host
-from nanoclaw.channels.protocol import Outcome, Repeat
-from nanoclaw.channels.terminal import render
+import nanoclaw
+from nanoclaw import Address, ChatMessage, InboundEvent, Intake, Outgoing, Receipt, Repeat, SimpleChannel
 from nanoclaw.logs import configure_logging
 
 CHAT = Address("folder", "here")
 
 
-class Folder:
-    """The channel. `nanoclaw.testing.conformance.channel_checks` says what else one has to do: nothing."""
+class Folder(SimpleChannel):
+    """The channel; whatever it does not say, it inherits."""
 
     channel_type = "folder"
     repeat: Repeat = "idempotent"  # a message that is sent again writes the same file
@@ -26,7 +23,7 @@ class Folder:
         self.said.mkdir()
         self.heard.mkdir()
 
-    async def receive(self, intake: Intake) -> None:
+    async def receive(self, intake: Intake, /) -> None:
         """Offer each file; it is confirmed by its removal, which comes after the offer has returned."""
         while True:
             for file in sorted(self.said.glob("*.txt")):
@@ -36,38 +33,27 @@ class Folder:
                 file.unlink()
             await trio.sleep(0.05)
 
-    @asynccontextmanager
-    async def sender(self) -> AsyncIterator["Folder"]:
-        """There is nothing to connect to."""
-        yield self
-
-    async def deliver(self, outgoing: Outgoing) -> Receipt:
+    async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         """Write a file, whole: the receipt says that it is there."""
         file = self.heard / f"{outgoing.message_out_id}.txt"
-        file.with_suffix(".new").write_text(render(outgoing), "utf-8")
+        file.with_suffix(".new").write_text(nanoclaw.render(outgoing), "utf-8")
         file.with_suffix(".new").replace(file)
         return Receipt(file.name)
 
-    async def typing(self, address: Address) -> None:
-        """Nobody looks."""
 
-    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
-        """Nobody waits."""
-
-
-async def main() -> None:
+async def main(root: Path) -> None:
     """Say something, and read the answer."""
-    with tempfile.TemporaryDirectory() as root:
-        folder = Folder(Path(root))
-        async with open_host(load_config(), channels=[folder]) as host:
-            await host.admin.wirings.connect(CHAT, "main", policy="public")
-            (folder.said / "1.new").write_text("hello", "utf-8")
-            (folder.said / "1.new").rename(folder.said / "1.txt")
-            while not (answers := list(folder.heard.glob("*.txt"))):  # noqa: ASYNC110 -- a folder tells nobody
-                await trio.sleep(0.05)
-            print(answers[0].read_text("utf-8"))
+    folder = Folder(root)
+    async with nanoclaw.open_host(nanoclaw.load_config(), channels=[folder]) as host:
+        await host.admin.wirings.connect(CHAT, "main", policy="public")
+        (folder.said / "1.new").write_text("hello", "utf-8")
+        (folder.said / "1.new").rename(folder.said / "1.txt")
+        while not (answers := list(folder.heard.glob("*.txt"))):  # noqa: ASYNC110 -- a folder tells nobody
+            await trio.sleep(0.05)
+        print(answers[0].read_text("utf-8"))
 
 
 if __name__ == "__main__":
     configure_logging("error")
-    trio.run(main)
+    with TemporaryDirectory() as root:
+        trio.run(main, Path(root))

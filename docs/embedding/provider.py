@@ -13,8 +13,7 @@ from agent_runner.errors import ProviderError
 from agent_runner.main import main as runner
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
-from nanoclaw import load_config, open_host
-from nanoclaw.channels.terminal import render
+from nanoclaw import load_config, open_host, render
 from nanoclaw.logs import configure_logging
 from nanoclaw.testing.channel import FakeChannel
 

@@ -1,10 +1,5 @@
-"""A web application with an agent in it: POST /say, and the response is what the agent says.
+"""A web application that asks an agent, in the trio program of its host; with `starlette` and `hypercorn`."""
 
-Host and server run in one trio program. Needs `starlette` and `hypercorn`.
-"""
-
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import Any
 from urllib.request import urlopen
@@ -17,26 +12,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from nanoclaw import (
-    Address,
-    ChatMessage,
-    Host,
-    InboundEvent,
-    Intake,
-    Outgoing,
-    Receipt,
-    load_config,
-    open_host,
-)
-from nanoclaw.channels.protocol import Outcome, Repeat
-from nanoclaw.channels.terminal import render
+import nanoclaw
+from nanoclaw import Address, ChatMessage, Host, InboundEvent, Outgoing, Receipt, Repeat, SimpleChannel
 from nanoclaw.logs import configure_logging
 
 CHAT = Address("web", "visitors")
 
 
-class Web:
-    """The channel: an answer goes to the request that waits for it."""
+class Web(SimpleChannel):
+    """Hands each answer to the request that waits for it."""
 
     channel_type = "web"
     repeat: Repeat = "never"  # who asked is gone when the host is
@@ -44,52 +28,33 @@ class Web:
     def __init__(self) -> None:
         self.waiting = dict[str, trio.MemorySendChannel[str]]()
 
-    async def receive(self, intake: Intake) -> None: ...  # requests are offered by the application
-
-    @asynccontextmanager
-    async def sender(self) -> AsyncIterator["Web"]:
-        yield self
-
-    async def deliver(self, outgoing: Outgoing) -> Receipt:
-        request = self.waiting.pop(outgoing.in_reply_to or "", None)
-        if request is not None:
-            request.send_nowait(render(outgoing))
-        return Receipt(None)
-
-    async def typing(self, address: Address) -> None: ...
-
-    async def settled(self, address: Address, message_id: str, outcome: Outcome) -> None: ...
-
-
-def application(host: Host, web: Web) -> Starlette:
-    async def say(request: Request) -> PlainTextResponse:
-        text, id_ = (await request.body()).decode(), token_hex(8)
-        web.waiting[id_], answer = trio.open_memory_channel[str](1)
+    async def ask(self, host: Host, text: str) -> str:
+        id_ = token_hex(8)
+        self.waiting[id_], answer = trio.open_memory_channel[str](1)
         message = ChatMessage(id_, text, "a visitor", "web:visitor")
         await host.intake.offer(InboundEvent(CHAT, id_, message))  # on disk when this returns
         with trio.fail_after(60):
-            return PlainTextResponse(await answer.receive())
+            return await answer.receive()
 
-    return Starlette(routes=[Route("/say", say, methods=["POST"])])
-
-
-def visit(url: str) -> str:
-    """What a visitor does, from anywhere."""
-    with urlopen(url, b"hello") as response:
-        return str(response.read(), "utf-8")
+    async def deliver(self, outgoing: Outgoing, /) -> Receipt:
+        if (asker := self.waiting.pop(outgoing.in_reply_to or "", None)) is not None:
+            asker.send_nowait(nanoclaw.render(outgoing))  # what comes later finds nobody
+        return Receipt(None)
 
 
 async def main() -> None:
-    web, config, done = Web(), Config(), trio.Event()
-    config.bind = ["127.0.0.1:0"]
-    async with open_host(load_config(), channels=[web]) as host, trio.open_nursery() as nursery:
+    web, config = Web(), Config.from_mapping(bind=["127.0.0.1:0"])
+    async with nanoclaw.open_host(nanoclaw.load_config(), channels=[web]) as host:
         await host.admin.wirings.connect(CHAT, "main", policy="public")
-        app: Any = application(host, web)  # the two libraries spell ASGI's types differently
-        [url] = await nursery.start(
-            lambda **started: serve(app, config, shutdown_trigger=done.wait, **started)
-        )
-        print(await trio.to_thread.run_sync(visit, f"{url}/say"))
-        done.set()
+
+        async def asked(request: Request) -> PlainTextResponse:
+            return PlainTextResponse(await web.ask(host, (await request.body()).decode()))
+
+        app: Any = Starlette(routes=[Route("/", asked, methods=["POST"])])
+        async with trio.open_nursery() as tasks:
+            [url] = await tasks.start(serve, app, config)
+            print(await trio.to_thread.run_sync(lambda: urlopen(url, b"hello").read().decode()))
+            tasks.cancel_scope.cancel()
 
 
 configure_logging("error")
