@@ -127,7 +127,12 @@ class Answer:
     @property
     def message_id(self) -> str:
         """The id of its row in `messages_in`: a question has one answer."""
-        return f"answer-{self.message_out_id}"
+        return answer_id(self.message_out_id)
+
+
+def answer_id(message_out_id: str) -> str:
+    """The id, in `messages_in`, of the answer to what an agent asked."""
+    return f"answer-{message_out_id}"
 
 
 @frozen

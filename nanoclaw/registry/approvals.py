@@ -10,6 +10,9 @@ from nanoclaw.records import Address, PendingApproval, PendingQuestion
 from nanoclaw.registry.actor import Registry
 from nanoclaw.store import Connection, pending_approvals, pending_questions
 
+MAX_WAITING = 100
+"""Questions of one session: an agent whose questions nobody answers fills no file."""
+
 
 @frozen
 class CreateQuestion:
@@ -23,7 +26,7 @@ class CreateQuestion:
     options: Sequence[object]
 
     async def handle(self, actor: Registry) -> bool:
-        """Record it; False if it is recorded."""
+        """Record it; False if it is recorded. Of more than `MAX_WAITING` the oldest wait no longer."""
         where = self.address
         question = PendingQuestion(
             self.question_id,
@@ -36,7 +39,12 @@ class CreateQuestion:
             self.options,
             actor.clock.now(),
         )
-        return await actor.commit(pending_questions.create, question)
+        return await actor.commit(self._create, question)
+
+    def _create(self, connection: Connection, question: PendingQuestion) -> bool:
+        new = pending_questions.create(connection, question)
+        pending_questions.forget_oldest(connection, self.session_id, keep=MAX_WAITING)
+        return new
 
 
 @frozen

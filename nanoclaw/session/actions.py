@@ -13,7 +13,7 @@ import structlog
 from attrs import evolve, field, frozen
 
 from nanoclaw.content import BadContent, load_request, storable
-from nanoclaw.records import CatchUp
+from nanoclaw.records import CatchUp, answer_id
 from nanoclaw.scheduling import ScheduleError, check, due_slots, next_run
 from nanoclaw.session import recurrence
 from nanoclaw.store import Connection, messages_in, tasks
@@ -32,8 +32,6 @@ MAX_PROMPT = 100_000
 """Characters."""
 TASK = "task-"
 """Ids of tasks begin so: they cannot take the place of a message that is still to come."""
-ANSWER = "answer-"
-"""Followed by the request's own id: the id of its answer."""
 _CATCH_UP: Mapping[str, CatchUp] = {"skip": "skip", "all": "all", "none": "none"}
 
 _log = structlog.get_logger()
@@ -105,7 +103,7 @@ def _answer(
     return messages_in.insert(
         connection,
         NewMessage(
-            id=f"{ANSWER}{row.id}",
+            id=answer_id(row.id),
             kind="system",
             timestamp=now,
             address=row.address,

@@ -262,7 +262,7 @@ def session_recipe(
                     Heartbeat(paths.heartbeat),
                     services.config.runner_backoff_s,
                 ),
-                deliverer=Deliverer.of(memory, Attempter(services, who), inbound),
+                deliverer=Deliverer.of(memory, Attempter(services, who, inbound), inbound),
                 own_seq=memory.own_seq,
                 retire=context.retire,
                 begun_anew=memory.fresh and not made,

@@ -13,10 +13,10 @@ from nanoclaw.approvals import QuestionRefused, record, withdraw
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown
 from nanoclaw.content import BadContent, load_outgoing, storable
-from nanoclaw.records import Address, Outgoing, QuestionContent, Receipt, TextContent
+from nanoclaw.records import Address, Outgoing, QuestionContent, Receipt, TextContent, answer_id
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.services import Conversation, Services
-from nanoclaw.store import NotFound, StoreError, destinations
+from nanoclaw.store import NotFound, StoreError, Writer, destinations, messages_in
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.outbound import BadRow, MessageOut
 from nanoclaw.store.outbox import BadAttachment, read_files
@@ -75,6 +75,8 @@ class Attempter:
 
     services: Services
     who: Conversation
+    inbound: Writer
+    """Only read here."""
 
     async def attempt(self, delivery: Delivery) -> Result:
         """Deliver, if it may be."""
@@ -112,16 +114,9 @@ class Attempter:
 
     async def _ask(self, delivery: Delivery, outgoing: Outgoing, question: QuestionContent) -> Result:
         """Send a question, which waits for its answer before anybody can give one."""
-        central, registry = self.services.central, self.services.registry
+        registry = self.services.registry
         try:
-            await record(
-                central,
-                registry,
-                session_id=self.who.session.id,
-                message_out_id=delivery.id,
-                address=outgoing.address,
-                question=question,
-            )
+            await self._record(delivery, outgoing.address, question)
             result = await self._send(delivery, outgoing)
             if isinstance(result, Undeliverable) and not (result.doubtful or delivery.doubts):
                 await withdraw(registry, question.question_id)
@@ -130,6 +125,19 @@ class Attempter:
         except (ActorError, StoreError) as error:
             return self._hold(delivery, f"the question cannot be recorded: {error}")
         return result
+
+    async def _record(self, delivery: Delivery, address: Address, question: QuestionContent) -> None:
+        await record(
+            self.services.central,
+            self.services.registry,
+            session_id=self.who.session.id,
+            message_out_id=delivery.id,
+            address=address,
+            question=question,
+        )
+        # After it: of an answer that comes from now on, its question is taken away by the router.
+        if delivery.doubts and await self.inbound.run(messages_in.is_stored, answer_id(delivery.id)):
+            await withdraw(self.services.registry, question.question_id)
 
     async def _send(self, delivery: Delivery, outgoing: Outgoing) -> Result:
         try:

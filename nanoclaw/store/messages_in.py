@@ -69,7 +69,7 @@ class OpenMessage:
 
 def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | None:
     """Store a message under the next even sequence number; None if it is stored already."""
-    if connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message.id,)).fetchone():
+    if is_stored(connection, message.id):
         return None
     if message.said is not None and insert(connection, message.said):
         settle(connection, message.said.id, "completed")
@@ -106,6 +106,11 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
         message.platform_message_id,
         kind=message.kind,
     )
+
+
+def is_stored(connection: apsw.Connection, message_id: str) -> bool:
+    """Whether it is there, in whatever state."""
+    return connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message_id,)).fetchone() is not None
 
 
 def holds(connection: apsw.Connection, message_id: str, content: str) -> bool:

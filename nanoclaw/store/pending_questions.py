@@ -88,3 +88,15 @@ def delete(connection: apsw.Connection, question_id: str) -> PendingQuestion:
         raise NotFound(f"no question {question_id!r} waits for an answer")
     connection.execute("DELETE FROM pending_questions WHERE question_id = :id", {"id": question_id})
     return found
+
+
+def forget_oldest(connection: apsw.Connection, session_id: str, *, keep: int) -> None:
+    """Take away all of a session's but the newest."""
+    connection.execute(
+        """
+        DELETE FROM pending_questions WHERE session_id = :session AND question_id NOT IN (
+          SELECT question_id FROM pending_questions WHERE session_id = :session
+          ORDER BY julianday(created_at) DESC, rowid DESC LIMIT :keep)
+        """,
+        {"session": session_id, "keep": keep},
+    )

@@ -1,0 +1,292 @@
+"""Questions with buttons, from the agent's tool to a user's click and back, also through deaths."""
+
+import json
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import evolve
+from trio.testing import MockClock
+
+from agent_runner.errors import ToolError
+from agent_runner.providers import Toolbox
+from agent_runner.records import Result, Turn
+from nanoclaw.records import Address, Clicked
+from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.errors import ExpectationFailed
+from nanoclaw.testing.executor import When
+from nanoclaw.testing.world import World
+from tests.host.homes import only_session, rows, supervisor
+
+QUESTION = {"title": "Deploy", "question": "Ship it?", "options": ["Approve", "Reject"]}
+
+
+async def asks(turn: Turn, tools: Toolbox) -> str:
+    """Ask; what comes when nobody waits any more, say."""
+    answer = turn.messages[0].content.get("selectedOption")
+    if answer is not None:
+        return f"so late: {answer}"
+    try:
+        return f"you chose {await tools.call('ask_user_question', {**QUESTION, 'timeout_s': 120})}"
+    except ToolError as error:
+        return str(error)
+
+
+async def test_a_click_is_the_answer_that_the_agent_waits_for(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=asks))
+    await ann.says("deploy")
+    card = await chat.expect("Ship it?", kind="card")
+    assert str(card).endswith("agent (card): Deploy: Ship it? [Approve] [Reject]")
+    await ann.clicks("Reject")
+    await chat.expect("you chose Reject")
+
+
+async def test_of_two_clicks_the_first_counts(world: World) -> None:
+    ann, ben = world.user("ann"), world.user("ben")
+    chat = world.group("team", [ann, ben])
+    await world.wire(chat, world.agent(brain=asks))
+    await ann.says("deploy", in_=chat)
+    first = await ann.clicks("Approve", in_=chat)
+    second = await ben.clicks("Reject", in_=chat)
+    assert len(first.session_ids) == 1
+    assert second.dropped == "no such question waits for an answer: it has one already, or was never asked"
+    await chat.expect("you chose Approve")
+    assert await world.host.admin.questions.list() == []
+    await world.stop()
+    [(answer,)] = rows(
+        only_session(world.home).inbound_db, "SELECT content FROM messages_in WHERE kind = 'system'"
+    )
+    [question] = [one.content for one in world.channel.sent if hasattr(one.content, "question_id")]
+    assert json.loads(answer) == {
+        "type": "question_response",
+        "questionId": question.question_id,
+        "selectedOption": "Approve",
+        "userId": "fake:ann",
+    }
+
+
+async def test_an_answer_that_comes_too_late_wakes_the_agent(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=asks), session_mode="agent-shared")
+    await ann.says("deploy")
+    await chat.expect("nobody has answered within 120 s; an answer that comes later will come as a message")
+    await world.sleep(days=1)
+    await ann.clicks("Approve")
+    await chat.expect("so late: Approve")
+
+
+async def test_a_long_wait_is_not_taken_for_a_hang(world: World) -> None:
+    async def brain(_turn: Turn, tools: Toolbox) -> str:
+        return await tools.call("ask_user_question", {**QUESTION, "timeout_s": 86_400})
+
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("deploy")
+    await world.sleep(hours=23)
+    await ann.clicks("Approve")
+    await chat.expect("Approve")
+    assert not [line for line in world.timeline.lines if "killed" in line]
+
+
+async def test_who_clicks_where_there_is_no_such_button_hears_of_it(world: World) -> None:
+    ann = world.user("ann")
+    await world.direct(ann, world.agent(brain=asks))
+    await ann.says("deploy")
+    with pytest.raises(ExpectationFailed, match=r"(?s)'Maybe', and there is none.*\[Approve\] \[Reject\]"):
+        await ann.clicks("Maybe")
+
+
+# -- clicks that count for nothing ---------------------------------------------
+
+
+async def asked(world: World, **wiring: str) -> Clicked:
+    """A question waits in ann's chat; a click on it as it should be."""
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=asks), **wiring)
+    await world.admit(ann)
+    await ann.says("deploy")
+    await chat.expect(kind="card")
+    [question] = await world.host.admin.questions.list()
+    return Clicked(chat.address, "click-1", question.question_id, "Approve", ann.id)
+
+
+def made_up(click: Clicked) -> dict[str, Clicked]:
+    return {
+        "no such question": evolve(click, question_id="other'; DROP TABLE users"),
+        "no such answer": evolve(click, value="Appro\ud800ve"),
+        "another chat": evolve(click, address=Address(click.address.channel_type, "elsewhere")),
+        "not known": evolve(click, user_id="fake:eve"),
+    }
+
+
+@pytest.mark.parametrize("word", ["no such question", "no such answer", "another chat", "not known"])
+async def test_what_is_made_up_is_dropped_and_the_question_waits_on(world: World, word: str) -> None:
+    click = await asked(world, policy="strict")
+    routed = await world.channel.offer(made_up(click)[word])
+    assert routed.dropped is not None
+    assert word in routed.dropped
+    assert (await world.channel.offer(click)).dropped is None
+
+
+async def test_whom_an_agent_does_not_listen_to_gives_it_no_answers(world: World) -> None:
+    click = await asked(world)
+    [wiring] = await world.host.admin.wirings.list()
+    await world.host.admin.wirings.update(wiring.id, trigger_rules={"excludeSenders": ["fake:ann"]})
+    routed = await world.channel.offer(click)
+    assert routed.dropped == "the agent does not listen to the user"
+
+
+async def test_a_stranger_who_clicks_is_recorded(world: World) -> None:
+    click = await asked(world, policy="strict")
+    await world.channel.offer(made_up(click)["not known"])
+    [stranger] = await world.host.admin.strangers.list()
+    assert (stranger.user_id, stranger.reason) == ("fake:eve", "unknown_sender_strict")
+
+
+async def test_after_its_conversation_is_over_a_question_has_no_answer(world: World) -> None:
+    click = await asked(world)
+    [session] = await world.host.admin.sessions.list()
+    await world.host.admin.sessions.archive(session.id)
+    assert (await world.channel.offer(click)).dropped == "the conversation that asked is over"
+
+
+# -- deaths --------------------------------------------------------------------
+
+
+async def test_an_answer_for_a_session_that_is_down_is_parked_and_the_only_one(world: World) -> None:
+    click = await asked(world)
+    sessions = supervisor(world.host, "sessions")
+    [node] = world.host.sessions.nodes()
+    for _ in range(4):
+        ref = sessions.get(node.name)
+        assert ref is not None
+        await ref.wait_started()
+        sessions.kill(node.name)
+        await trio.testing.wait_all_tasks_blocked()
+    first = await world.channel.offer(click)
+    assert first.session_ids == (node.name,)
+    assert len(await world.host.admin.parked.list()) == 1
+    assert (await world.channel.offer(click)).dropped is not None
+    [chat] = world.chats.values()
+    await chat.expect("you chose Approve")
+
+
+class DiesAt:
+    """Kills the host at one commit after the first card, counted from it."""
+
+    def __init__(self, world: World, n: int, when: When) -> None:
+        self.world, self.n, self.when = world, n, when
+        self.hit = False
+
+    def __call__(self, path: Path, when: When, n: int) -> None:
+        del n
+        shown = [one for one in self.world.channel.attempts if hasattr(one.content, "question_id")]
+        if self.hit or not shown or when != self.when or "outbound" in str(path):
+            return
+        self.n -= 1
+        if self.n < 0:
+            self.hit = True
+            self.world.kill_host_now()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("n", range(6))
+async def test_a_host_that_dies_at_a_commit_neither_loses_an_answer_nor_has_two(
+    n: int, when: When, autojump_clock: MockClock
+) -> None:
+    del autojump_clock
+    async with World(channel=FakeChannel(repeat="idempotent")) as world:
+        ann = world.user("ann")
+        chat = await world.direct(ann, world.agent(brain=asks))
+        dies = DiesAt(world, n, when)
+        world.commit_hooks.append(dies)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lives_again, world)
+            await ann.says("deploy", within=3600)
+            await chat.expect(kind="card")
+            await ann.clicks("Approve", within=3600)
+            await ann.clicks("Reject", within=3600)
+            await chat.expect("you chose Approve", within=3600)
+            await world.sleep(hours=1)
+            nursery.cancel_scope.cancel()
+        assert dies.hit
+        assert await world.host.admin.questions.list() == []
+        await world.stop()
+        found = rows(
+            only_session(world.home).inbound_db, "SELECT id FROM messages_in WHERE id LIKE 'answer-%'"
+        )
+        assert len(found) == 1
+        assert [one.kind for one in chat.transcript if one.from_agent] == ["card", "message"]
+
+
+async def lives_again(world: World) -> None:
+    while True:
+        await world.ended()
+        await world.sleep(1)
+        await world.start()
+
+
+async def test_a_runner_that_dies_while_it_waits_does_not_ask_again(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=asks))
+    await ann.says("deploy")
+    await chat.expect(kind="card")
+    world.kill_runner()
+    await world.sleep(minutes=1)
+    await ann.clicks("Approve")
+    await chat.expect("you chose Approve")
+    assert [entry.kind for entry in chat.transcript] == ["message", "card", "click", "message"]
+
+
+async def test_an_answer_that_comes_while_its_runner_is_dead_is_the_tool_s_all_the_same(world: World) -> None:
+    ann = world.user("ann")
+
+    async def brain(turn: Turn, tools: Toolbox) -> str | Result:
+        return Result() if "questionId" in turn.messages[0].content else await asks(turn, tools)
+
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("deploy")
+    await chat.expect(kind="card")
+    world.kill_runner()
+    await ann.clicks("Approve")
+    await chat.expect("you chose Approve")
+
+
+# -- how a question is asked ---------------------------------------------------
+
+
+async def test_a_question_is_recorded_before_anybody_sees_it(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=asks))
+    world.channel.fail("hang")
+    await ann.says("deploy")
+    await world.channel.wait_attempts(1)
+    [question] = await world.host.admin.questions.list()
+    assert (question.channel_type, question.platform_id) == ("fake", "ann")
+    world.channel.heal()
+    await chat.expect(kind="card")
+
+
+async def test_a_question_that_a_network_refuses_does_not_wait(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=asks))
+    world.channel.fail("rejected")
+    await ann.says("deploy")
+    await chat.expect("the question could not be delivered: nobody has seen it")
+    assert await world.host.admin.questions.list() == []
+
+
+# -- channels without buttons --------------------------------------------------
+
+
+@pytest.mark.world(channel=FakeChannel(buttons=False))
+async def test_without_buttons_a_message_that_names_an_option_is_the_answer(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=asks))
+    await ann.says("deploy")
+    await chat.expect("Deploy\nShip it?\n1. Approve\n2. Reject\nAnswer with a number.")
+    await ann.says(" 2 ")
+    await chat.expect("you chose Reject")
+    await world.sleep(minutes=1)
+    assert world.channel.settled == {"event-1": "completed", "event-2": "completed"}
