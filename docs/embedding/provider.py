@@ -28,10 +28,10 @@ class Shout:
         """Take a turn; cancelled or failed, the same messages come again."""
         replies = []
         for message in turn.messages:
-            text = str(message.content.get("text", ""))
+            text = str(message.content.get("prompt" if message.kind == "task" else "text", ""))
             if text == "":
                 raise ProviderError("there is nothing to shout")  # no answer; it is tried again later
-            if text.endswith("?"):
+            if text.endswith("?") and not turn.already_sent:  # by this turn, when it was cut short
                 await tools.call("send_message", {"text": "LET ME THINK"})  # sent at once
             replies.append(Reply(f"{text.upper()}!", message.id))
         return Result(tuple(replies))

@@ -13,12 +13,9 @@ from typing import Any
 import pytest
 import trio
 
-from nanoclaw import Address
 from nanoclaw.testing.conformance import (
-    ChannelUnderTest,
     Check,
     ProviderUnderTest,
-    channel_checks,
     provider_checks,
 )
 from nanoclaw.testing.conformance.channel import CHECKS as CHANNEL
@@ -76,6 +73,39 @@ def test_a_program_beside_the_page_prints_what_that_says(tmp_path: Path, name: s
     assert printed(tmp_path, FOLDER / f"{name}.py") == output
 
 
+# -- that they conform -----------------------------------------------------------
+
+[FOLDER_TEST] = re.findall(
+    r"^```py\n(.*?channel_checks.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
+
+
+def test_the_channel_of_the_page_conforms_as_the_page_tries_it(tmp_path: Path) -> None:
+    (tmp_path / "test_folder.py").write_text(FOLDER_TEST, "utf-8")
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "pytest",
+            "-q",
+            "-o",
+            "trio_mode=true",
+            "-p",
+            "no:cacheprovider",
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), *sys.path])},
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"{len(CHANNEL)} passed" in run.stdout
+
+
 def load(name: str) -> Any:
     """A program as a module; what it defines is tried here, and it does not run."""
     spec = spec_from_file_location(f"embedding_{name}", FOLDER / f"{name}.py")
@@ -84,30 +114,6 @@ def load(name: str) -> Any:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.mark.parametrize("check", [check.__name__ for check in CHANNEL])
-async def test_the_channel_of_the_page_conforms(
-    check: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    del autojump_clock
-    folder = load("channel").Folder(tmp_path)
-
-    async def says(text: str) -> None:
-        file = folder.said / f"{trio.current_time()} {text}.txt"
-        file.write_text(text)
-        while file.exists():  # noqa: ASYNC110 -- a folder tells nobody
-            await trio.sleep(0.1)
-
-    def texts() -> list[str]:
-        files = sorted(folder.heard.glob("*.txt"), key=lambda file: (file.stat().st_mtime_ns, file.name))
-        return [file.read_text() for file in files]
-
-    @asynccontextmanager
-    async def opens() -> AsyncIterator[ChannelUnderTest]:
-        yield ChannelUnderTest(folder, Address("folder", "here"), texts, says=says)
-
-    await one(channel_checks(opens), check)()
 
 
 @pytest.mark.parametrize("check", [check.__name__ for check in PROVIDER])
