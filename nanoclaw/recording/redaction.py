@@ -1,7 +1,8 @@
 """Recordings without words: each text that people or agents wrote becomes as many `x`.
 
 Names, ids, addresses, reasons, schedules and what stands on buttons stay: they are what the host decides by.
-A trigger pattern finds nothing in such a text, so a replay may differ there.
+A trigger pattern finds nothing in such a text, and it names no option of a question, so a replay may differ
+there.
 """
 
 import json

@@ -14,10 +14,13 @@ from nanoclaw.channels.terminal import CHAT, Terminal
 from nanoclaw.oversight import Shown
 from nanoclaw.records import (
     Address,
+    CardContent,
+    Clicked,
     Event,
     Intake,
     NotAccepted,
     Outgoing,
+    QuestionContent,
     Receipt,
     Routed,
     TextContent,
@@ -47,11 +50,17 @@ def under_test(channel: FakeChannel, silence: Fault = "crash after") -> ChannelU
     async def says(text: str) -> None:
         await channel.say(text)
 
+    async def presses(label: str) -> None:
+        [card] = [one.content for one in channel.sent if isinstance(one.content, QuestionContent)]
+        [button] = [option for option in card.options if option.label == label]
+        await channel.click(card.question_id, button.value)
+
     return ChannelUnderTest(
         channel,
         channel.address(),
         lambda: texts(channel),
         says=says,
+        presses=presses,
         down=lambda: failing("unavailable"),
         rejecting=lambda: failing("rejected"),
         silent=lambda: failing(silence),
@@ -126,6 +135,8 @@ class Broken(FakeChannel):
 
     async def offer(self, event: Event) -> Routed:
         match self.wrong:
+            case "another button" if isinstance(event, Clicked):
+                event = evolve(event, value="No!")
             case "one id":
                 event = evolve(event, event_id="event")
             case "another chat":
@@ -135,6 +146,12 @@ class Broken(FakeChannel):
 
 Good = Callable[[Outgoing], Awaitable[Receipt]]
 """As it should be."""
+
+
+async def no_cards(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
+    if isinstance(outgoing.content, CardContent):
+        raise DeliveryRejected("cards are not for us")
+    return await good(outgoing)
 
 
 async def no_receipt(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
@@ -207,7 +224,7 @@ async def sure(_channel: Broken, good: Good, outgoing: Outgoing) -> Receipt:
 DELIVERIES: Mapping[str, Callable[[Broken, Good, Outgoing], Awaitable[Receipt]]] = {
     function.__name__.replace("_", " "): function
     for function in (
-        *(no_receipt, receipt_before_send, another_order, swallows_rejections, gives_up, shields),
+        *(no_cards, no_receipt, receipt_before_send, another_order, swallows_rejections, gives_up, shields),
         *(sends_and_says_unavailable, down_for_ever, forgets_keys, knows_texts, sure),
     )
 }
@@ -285,6 +302,9 @@ FAULTS: list[tuple[str, str, Repeat]] = [
     ("nothing_is_confirmed_before_it_is_stored", "confirms first", "again"),
     ("what_was_not_accepted_is_not_confirmed", "confirms what was refused", "again"),
     ("what_was_cut_off_is_offered_again", "a new id each time", "again"),
+    ("a_channel_with_buttons_shows_cards", "no cards", "again"),
+    ("what_users_press_is_offered", "another button", "again"),
+    ("a_press_that_was_not_accepted_is_offered_again", "confirms what was refused", "again"),
 ]
 
 

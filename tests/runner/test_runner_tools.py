@@ -139,6 +139,12 @@ async def test_a_tool_that_the_host_does_not_let_work_says_so_in_time(world: Wor
 # -- arguments -----------------------------------------------------------------
 
 
+def question(options: object, **more: object) -> str:
+    """A call of `ask_user_question`."""
+    arguments = {"title": "a", "question": "b", "options": options, **more}
+    return f"!ask_user_question {json.dumps(arguments)}"
+
+
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
@@ -150,6 +156,12 @@ async def test_a_tool_that_the_host_does_not_let_work_says_so_in_time(world: Wor
         ('!add_reaction {"message_id": true, "emoji": "x"}', "the argument 'message_id' must be an integer"),
         ("!send_message [1]", "the arguments are not an object"),
         ("!send_message {", "the arguments are not JSON: Expecting property name"),
+        (question("c"), "the argument 'options' must be an array"),
+        (question([]), "the argument 'options' must have 1 to 25 items"),
+        (question([5]), "the argument 'options[0]' must be a string"),
+        (question(["c" * 101]), "the argument 'options[0]' is longer than 100 characters"),
+        (question(["c", "c"]), "the argument 'options' has an item twice"),
+        (question(["c"], timeout_s=0), "the argument 'timeout_s' must be from 1 to 86400"),
         (
             "!wow",
             "there is no tool 'wow'; there are: add_reaction, ask_user_question, cancel_task, ",

@@ -1,6 +1,7 @@
 """Questions with buttons, from the agent's tool to a user's click and back, also through deaths."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from trio.testing import MockClock
 from agent_runner.errors import ToolError
 from agent_runner.providers import Toolbox
 from agent_runner.records import Result, Turn
-from nanoclaw.records import Address, Clicked
+from nanoclaw.recording import Record
+from nanoclaw.records import Address, Clicked, QuestionContent
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.errors import ExpectationFailed
 from nanoclaw.testing.executor import When
+from nanoclaw.testing.replay import replay
+from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
 from tests.host.homes import only_session, rows, supervisor
 
@@ -57,7 +61,7 @@ async def test_of_two_clicks_the_first_counts(world: World) -> None:
     [(answer,)] = rows(
         only_session(world.home).inbound_db, "SELECT content FROM messages_in WHERE kind = 'system'"
     )
-    [question] = [one.content for one in world.channel.sent if hasattr(one.content, "question_id")]
+    [question] = [one.content for one in world.channel.sent if isinstance(one.content, QuestionContent)]
     assert json.loads(answer) == {
         "type": "question_response",
         "questionId": question.question_id,
@@ -181,7 +185,7 @@ class DiesAt:
 
     def __call__(self, path: Path, when: When, n: int) -> None:
         del n
-        shown = [one for one in self.world.channel.attempts if hasattr(one.content, "question_id")]
+        shown = [one for one in self.world.channel.attempts if isinstance(one.content, QuestionContent)]
         if self.hit or not shown or when != self.when or "outbound" in str(path):
             return
         self.n -= 1
@@ -290,3 +294,25 @@ async def test_without_buttons_a_message_that_names_an_option_is_the_answer(worl
     await chat.expect("you chose Reject")
     await world.sleep(minutes=1)
     assert world.channel.settled == {"event-1": "completed", "event-2": "completed"}
+
+
+# -- recordings ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("buttons", "redacted"), [(True, False), (True, True), (False, False)])
+def test_a_question_and_its_answer_are_replayed(tmp_path: Path, *, buttons: bool, redacted: bool) -> None:
+    async def day(world: World) -> None:
+        await world.start(record=Record(tmp_path / "recording", redacted))
+        ann = world.user("ann")
+        chat = await world.direct(ann, world.agent(brain=asks))
+        await ann.says("deploy")
+        await chat.expect(re.compile("Ship it"), kind="card" if buttons else "message")
+        await (ann.clicks("Approve") if buttons else ann.says("1"))
+        await chat.expect("you chose Approve")
+        await world.sleep(minutes=1)
+        await world.stop()
+
+    simulate(day, seed=1, channel=FakeChannel(buttons=buttons))
+    assert list(replay(tmp_path / "recording").differences) == []
+    written = b"".join(file.read_bytes() for file in (tmp_path / "recording").rglob("*") if file.is_file())
+    assert (b"Ship it?" in written) is not redacted

@@ -17,8 +17,15 @@ from typing import get_args
 import trio
 from attrs import frozen
 
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Finder, Repeat
-from nanoclaw.records import Address, Receipt
+from nanoclaw.channels.protocol import (
+    Channel,
+    ChannelUnavailable,
+    DeliveryRejected,
+    Finder,
+    Repeat,
+    has_buttons,
+)
+from nanoclaw.records import Address, CardContent, Option, Outgoing, QuestionContent, Receipt
 from nanoclaw.testing.conformance.checks import Check, checks_of, hook, only, require
 from nanoclaw.testing.conformance.exchanges import (
     SOON_S,
@@ -32,6 +39,10 @@ from nanoclaw.testing.conformance.exchanges import (
     receiving,
 )
 
+QUESTION = QuestionContent(
+    "question-1", "Deploy", "Ship it?", (Option("Yes!", "Yes", "yes"), Option("No!", "No", "no"))
+)
+CARD = CardContent('{"title": "Weather"}', "It rains")
 QUIET_S = 1.0
 """So long nothing happens, where nothing should."""
 REFUSALS = (ChannelUnavailable, DeliveryRejected)
@@ -48,6 +59,8 @@ class ChannelUnderTest:
     """The messages that users see in that chat, oldest first."""
     says: Callable[[str], Awaitable[None]] | None = None
     """A user writes in that chat; returns once the network knows that it arrived."""
+    presses: Callable[[str], Awaitable[None]] | None = None
+    """A user presses the button of that label on the newest card in that chat; returns as `says` does."""
     offers_again: bool = True
     """Whether the network offers again what it was not told to have arrived, as the same event."""
     down: Callable[[], AbstractContextManager[None]] | None = None
@@ -283,6 +296,47 @@ async def what_was_cut_off_is_offered_again(it: ChannelUnderTest) -> None:
     require(len(ids) == 1, f"one message, offered as {len(ids)} events")
 
 
+# -- buttons -------------------------------------------------------------------
+
+
+async def a_channel_with_buttons_shows_cards(it: ChannelUnderTest) -> None:
+    """With buttons, and to look at; a channel without gets text instead of them."""
+    only(has_buttons(it.channel), "it has no buttons")
+    async with it.channel.sender() as sender:
+        for key, content in (("out-1", QUESTION), ("out-2", CARD)):
+            receipt = await deliver(sender, Outgoing(key, it.address, content))
+            require(isinstance(receipt, Receipt), f"deliver returned {receipt!r} for a card")
+
+
+async def what_users_press_is_offered(it: ChannelUnderTest) -> None:
+    """With the question's id, the option's value, the chat, and who did it."""
+    host = Host()
+    await _press(it, host)
+    require(len(host.clicks) == 1, f"a button was pressed, and offered: {host.clicks}")
+    [click] = host.clicks
+    require(click.question_id == QUESTION.question_id, f"another question: {click}")
+    require(click.value == "no", f"the button with the value 'no' was pressed: {click}")
+    where = (click.address.channel_type, click.address.platform_id)
+    wanted = (it.channel.channel_type, it.address.platform_id)
+    require(where == wanted, f"it was pressed in {wanted}, and offered as from {where}")
+    require(bool(click.user_id), f"who pressed it? {click}")
+
+
+async def a_press_that_was_not_accepted_is_offered_again(it: ChannelUnderTest) -> None:
+    """As a message is: until it is on disk."""
+    only(it.offers_again, "the network offers nothing again")
+    await _press(it, host := Host(refusals=2))
+    require(len(host.clicks) == 1, f"confirmed, and {len(host.clicks)} stored")
+
+
+async def _press(it: ChannelUnderTest, host: Host) -> None:
+    only(has_buttons(it.channel), "it has no buttons")
+    presses = hook(it.presses, "presses")
+    async with it.channel.sender() as sender, receiving(it.channel, host):
+        await deliver(sender, Outgoing("out-1", it.address, QUESTION))
+        await presses("No!")
+
+
 async def _say(says: Callable[[str], Awaitable[None]], confirmed: trio.Event) -> None:
     await says("one")
     confirmed.set()
@@ -309,4 +363,7 @@ CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
     nothing_is_confirmed_before_it_is_stored,
     what_was_not_accepted_is_not_confirmed,
     what_was_cut_off_is_offered_again,
+    a_channel_with_buttons_shows_cards,
+    what_users_press_is_offered,
+    a_press_that_was_not_accepted_is_offered_again,
 )
