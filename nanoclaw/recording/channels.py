@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Self, cast
 
 import trio
-from attrs import asdict, evolve, frozen
+from attrs import asdict, define, evolve, frozen
 
 from nanoclaw.channels.protocol import (
     Channel,
@@ -105,16 +105,18 @@ class TapedChannel:
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
         """The channel's."""
-        connected = False
+        broken: _Moment | None = None
         try:
-            async with self.channel.sender() as sender:
-                connected = True
+            async with self.channel.sender() as sender, _noticing_cancellation() as broken:
                 self.tape.note(Connected(self.channel_type))
                 kind = TapedFinder if isinstance(sender, Finder) else TapedSender
                 yield kind(sender, self.channel_type, self.tape)
         except Exception as error:
-            made = Disconnected if connected else Connected
-            self.tape.note(made(self.channel_type, _words(error)))
+            words = _words(error)
+            if broken is None:
+                self.tape.note(Connected(self.channel_type, words))
+            else:
+                self.tape.note(Disconnected(self.channel_type, words, broken.ago_s()))
             raise
 
     async def receive(self, intake: Intake) -> None:
@@ -125,6 +127,45 @@ class TapedChannel:
             self.tape.note(ReceiverEnded(self.channel_type, _words(error)))
             raise
         self.tape.note(ReceiverEnded(self.channel_type, None))
+
+
+@define(eq=False)
+class _Moment:
+    """When something happened first, on trio's clock."""
+
+    at: float | None = None
+
+    def now(self) -> None:
+        """Now, unless it was before."""
+        self.at = trio.current_time() if self.at is None else self.at
+
+    def ago_s(self) -> float:
+        """Seconds since."""
+        return 0.0 if self.at is None else round(trio.current_time() - self.at, 6)
+
+
+@asynccontextmanager
+async def _noticing_cancellation() -> AsyncIterator[_Moment]:
+    """Tell when the block is cancelled from outside: it may take long to end. Its error comes as it is."""
+    moment = _Moment()
+    raised: Exception | None = None
+
+    async def wait() -> None:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            moment.now()
+            raise
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        try:
+            yield moment
+        except Exception as error:  # noqa: BLE001 -- raised again below, out of the nursery
+            raised = error
+        nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
 
 
 def _words(error: BaseException) -> str:

@@ -88,10 +88,11 @@ class Connected:
 
 @frozen
 class Disconnected:
-    """It broke."""
+    """It broke, `took_s` before: so long the host took to let go of it."""
 
     channel: str
     reason: str
+    took_s: float = 0.0
 
 
 @frozen
@@ -153,9 +154,10 @@ class RunnerStarted:
 
 @frozen
 class RunnerStopping:
-    """The host asks it to go."""
+    """The host asks it to go. `silent_s`: how long its heartbeat had not moved; None: that is not known."""
 
     n: int
+    silent_s: float | None = None
 
 
 @frozen

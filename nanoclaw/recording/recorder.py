@@ -123,7 +123,7 @@ class Recorder:
 
     def runtime(self, runtime: Runtime) -> Runtime:
         """Likewise."""
-        return TapedRuntime(runtime, self.tape)
+        return TapedRuntime(runtime, self.tape, self.clock)
 
     def intake(self, intake: Intake) -> Intake:
         """Likewise, for the program in which the host is embedded."""

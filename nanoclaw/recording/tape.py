@@ -41,6 +41,8 @@ class Tape:
     numbers: "count[int]" = field(factory=lambda: count(1))
     sessions: set[str] = field(factory=set)
     """Those that the host has dealt with."""
+    jumps: list[tuple[float, float]] = field(factory=list)
+    """When the date jumped, on trio's clock, and by how many seconds."""
     stopped: str | None = None
     """Why no more notes are taken."""
     _file: BinaryIO | None = None

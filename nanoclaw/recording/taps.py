@@ -1,7 +1,9 @@
 """The seams of a host with a tape beside them: the same, but what comes in is noted."""
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -46,7 +48,9 @@ class TapedClock:
         """The clock's."""
         before = lead(self.clock)
         await self.clock.jumped()
-        self.tape.note(Jumped(round(lead(self.clock) - before, 6), self.clock.now()))
+        by_s = round(lead(self.clock) - before, 6)
+        self.tape.jumps.append((trio.current_time(), by_s))
+        self.tape.note(Jumped(by_s, self.clock.now()))
 
 
 class TapedRandom(Naming):
@@ -83,10 +87,23 @@ class _TapedRunner:
     runner: Runner
     n: int
     tape: Tape
+    clock: Clock
+    heartbeat: Path
 
     def stop(self) -> None:
-        self.tape.note(RunnerStopping(self.n))
+        self.tape.note(RunnerStopping(self.n, self._silent_s()))
         self.runner.stop()
+
+    def _silent_s(self) -> float | None:
+        try:
+            silent_s = self.clock.now().timestamp() - os.lstat(self.heartbeat).st_mtime
+        except OSError:
+            return None
+        now = trio.current_time()
+        for at, by_s in reversed(self.tape.jumps):
+            if not 0 <= silent_s <= now - at:  # it moved before that jump
+                silent_s -= by_s
+        return round(silent_s, 6) if silent_s >= 0 else None
 
 
 @frozen
@@ -96,10 +113,12 @@ class _Start:
     status: "trio.TaskStatus[Runner]"
     n: int
     tape: Tape
+    clock: Clock
+    heartbeat: Path
 
     def started(self, runner: Runner) -> None:
         self.tape.note(RunnerStarted(self.n))
-        self.status.started(_TapedRunner(runner, self.n, self.tape))
+        self.status.started(_TapedRunner(runner, self.n, self.tape, self.clock, self.heartbeat))
 
 
 @frozen
@@ -108,6 +127,7 @@ class TapedRuntime:
 
     runtime: Runtime
     tape: Tape
+    clock: Clock
 
     @property
     def name(self) -> str:
@@ -121,7 +141,7 @@ class TapedRuntime:
         n = next(self.tape.numbers)
         self.tape.sessions.add(spec.session_id)
         self.tape.note(RunnerAsked(n, spec.session_id, spec.provider))
-        status: Any = _Start(task_status, n, self.tape)
+        status: Any = _Start(task_status, n, self.tape, self.clock, spec.paths.heartbeat)
         try:
             death = await self.runtime.run(spec, task_status=status)
         except StartFailed as error:

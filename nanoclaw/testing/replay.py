@@ -30,7 +30,7 @@ from nanoclaw.store import StoreError
 from nanoclaw.testing.places import temporary_home
 from nanoclaw.testing.replay_channel import Answers, Happened, ReplayChannel, offer_all
 from nanoclaw.testing.replay_differences import differences, of_left
-from nanoclaw.testing.replay_runner import ReplayRuntime
+from nanoclaw.testing.replay_runner import ReplayRuntime, make_files
 from nanoclaw.testing.replay_script import Moments, Script, script_of, settings_of
 from nanoclaw.testing.world import World
 
@@ -58,6 +58,7 @@ def replay(folder: Path, *, until: float | None = None) -> Replayed:
     script = script_of(recording, until)
     with temporary_home() as home:
         _copy_state(folder / STATE, home / "data")
+        _make_older_files(home / "data", script)
         play = _Play(recording, script, home, settings_of(recording, home))
         try:
             trio.run(play.run, clock=MockClock(autojump_threshold=0))
@@ -78,6 +79,13 @@ def _copy_state(source: Path, target: Path) -> None:
                 copy = target / file.relative_to(source)
                 copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 copy.write_bytes(file.read_bytes())
+
+
+def _make_older_files(data: Path, script: Script) -> None:
+    """Nobody knows any more whose they were: every session gets them."""
+    for paths in sessions_of(data):
+        for row_id, marks in script.older_files().items():
+            make_files(paths, row_id, marks)
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -119,7 +127,8 @@ class _Play:
             self.timeline = world.timeline.lines
             world.clock.epoch = self.recording.began.date - timedelta(seconds=trio.current_time())
             moments = Moments(trio.current_time(), world.clock)
-            runtime = ReplayRuntime(self.script, world.executor, moments, world.timeline, self.script.files())
+            files, aside = self.script.files(), self.home / "aside.db"
+            runtime = ReplayRuntime(self.script, world.executor, moments, world.timeline, files, aside)
             try:
                 channels = self._channels(moments, world)
                 await world.start(channels=channels, runtime=runtime)
@@ -215,8 +224,7 @@ def _message(told: Told) -> Any:
 
 def _differences(play: _Play) -> Iterator[str]:
     script, redact = play.script, play.recording.began.redacted
-    end = script.end if script.stopped_at is None else script.end + AFTER_S
-    yield from differences(script, play.happened, redact=redact, until=end)
+    yield from differences(script, play.happened, redact=redact, until=script.end + AFTER_S)
     for at, id_ in play.unknown:
         if script.whole or at < script.end - AFTER_S:
             yield f"session {id_}: it started a runner that the recording has not"

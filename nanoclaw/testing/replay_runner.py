@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
+from pathlib import Path
 
 import trio
 from attrs import Factory, define, evolve, field
@@ -19,6 +20,7 @@ from nanoclaw.resources import schema_dir
 from nanoclaw.session.keeper import STUCK_S
 from nanoclaw.store import to_text
 from nanoclaw.store.names import is_component
+from nanoclaw.testing.damage import leave_hot_journal
 from nanoclaw.testing.executor import InlineExecutor
 from nanoclaw.testing.replay_script import Life, Moments, Script
 from nanoclaw.testing.timeline import Timeline
@@ -55,6 +57,8 @@ class ReplayRuntime:
     moments: Moments
     timeline: Timeline
     files: Mapping[str, tuple[FileMark, ...]]
+    aside: Path
+    """A place for a file."""
     name: str = "replay"
     unknown: list[tuple[float, str]] = field(factory=list, init=False)
     """Sessions that wanted a runner which the recording has not, and when."""
@@ -78,6 +82,8 @@ class ReplayRuntime:
         self.timeline.add("runner started", spec.session_id)
         task_status.started(runner)
         death = await self._live(spec.paths, life, runner)
+        if life.hot and not runner.cut:
+            leave_hot_journal(spec.paths.outbound_db, self.aside)
         self.timeline.add("runner ended", spec.session_id, death.reason.partition("\n")[0])
         return death
 
@@ -101,11 +107,16 @@ class ReplayRuntime:
         return self.script.survivors.sessions
 
     async def recover(self, spec: RunnerSpec) -> None:
-        """Roll back the journal that the recording began with.
+        """Roll back the journal that the recording began with, or that a runner left.
 
         Raises:
-            StartFailed: it could not be.
+            StartFailed: it could not be, or that failed then.
         """
+        recorded = self.script.recoveries.get(spec.session_id)
+        at, failed = recorded.popleft() if recorded else (0.0, None)
+        await self.moments.sleep_until(at)
+        if failed is not None:
+            raise StartFailed(failed)
         try:
             async with open_outbound(spec.paths.outbound_db, self.executor):
                 pass
@@ -162,13 +173,12 @@ class ReplayRuntime:
             scope.cancel()
 
     async def _beat(self, paths: SessionPaths, life: Life) -> None:
-        """Show life; one that was asked to go from its work had shown none, for as long as the host waits."""
-        until = inf
-        if life.stopping is not None and life.was_at_work():
-            until = life.stopping - max(STUCK_S, life.tool_timeout_s()) - MISSED_S
-        while self.moments.now() <= until:
+        """Show life, until its last sign of life then."""
+        last = _last_beat(life)
+        while self.moments.now() < last:
             _touch(paths, self.moments)
-            await trio.sleep(BEAT_S)
+            await self.moments.sleep_until(min(self.moments.now() + BEAT_S, last))
+        _touch(paths, self.moments)
 
     # -- what it says
 
@@ -187,13 +197,26 @@ class ReplayRuntime:
             self.timeline.add("runner cannot play", look.session, str(error))
 
     def _make_files(self, paths: SessionPaths, row_id: str) -> None:
-        """Files as large as they were, of nothing."""
-        for mark in self.files.get(row_id, ()):
-            if is_component(row_id) and is_component(mark.name) and 0 <= mark.size <= MAX_FILE:
-                folder = paths.outbox / row_id
-                folder.mkdir(parents=True, exist_ok=True)
-                with (folder / mark.name).open("wb") as file:
-                    file.truncate(mark.size)
+        make_files(paths, row_id, self.files.get(row_id, ()))
+
+
+def _last_beat(life: Life) -> float:
+    """When its heartbeat moved last; of an older recording, when it must have by how long a host waits."""
+    if life.stopping is None:
+        return inf
+    if life.silent_s is not None:
+        return life.stopping - life.silent_s
+    return life.stopping - max(STUCK_S, life.tool_timeout_s()) - MISSED_S if life.was_at_work() else inf
+
+
+def make_files(paths: SessionPaths, row_id: str, marks: Sequence[FileMark]) -> None:
+    """The files of a row, as large as they were, of nothing."""
+    for mark in marks:
+        if is_component(row_id) and is_component(mark.name) and 0 <= mark.size <= MAX_FILE:
+            folder = paths.outbox / row_id
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / mark.name).open("wb") as file:
+                file.truncate(mark.size)
 
 
 def _touch(paths: SessionPaths, moments: Moments) -> None:

@@ -29,6 +29,7 @@ from nanoclaw.recording.notes import (
     Offered,
     Quarantined,
     ReceiverEnded,
+    Recovered,
     RunnerAsked,
     RunnerEnded,
     RunnerRefused,
@@ -76,8 +77,12 @@ class Life:
     asked_at: float
     started_at: float | None = None
     stopping: float | None = None
+    silent_s: float | None = None
+    """How long its heartbeat had not moved when it was asked to go, where that is known."""
     ended: tuple[float, RunnerEnded] | None = None
     refused: tuple[float, str] | None = None
+    hot: bool = False
+    """Whether it left a journal behind that had to be rolled back."""
     looks: list[tuple[float, Looked]] = Factory(list)
 
     def was_at_work(self) -> bool:
@@ -123,7 +128,9 @@ class Script:
     confirmed: dict[int, Confirmed | NotConfirmed] = Factory(dict)
     lives: dict[str, deque[Life]] = Factory(dict)
     orphans: list[tuple[float, Looked]] = Factory(list)
-    """What was said before the first runner: by one of the host before."""
+    """What a runner said that the host had not started: before the first one, or while none started."""
+    recoveries: dict[str, deque[tuple[float, str | None]]] = Factory(dict)
+    """Of each session: when one ended, and why it failed."""
     quarantined: list[tuple[float, Quarantined]] = Factory(list)
     jumps: list[tuple[float, Jumped]] = Factory(list)
     told: list[tuple[float, Told]] = Factory(list)
@@ -142,6 +149,12 @@ class Script:
     def files(self) -> Mapping[str, tuple[FileMark, ...]]:
         """The files of messages, by the ids of their rows."""
         return {asked.key.partition("@")[0]: asked.files for _, asked in self.asked if asked.files}
+
+    def older_files(self) -> Mapping[str, tuple[FileMark, ...]]:
+        """Those of rows that no runner of the recording brought."""
+        looks = [look for lives in self.lives.values() for life in lives for _, look in life.looks]
+        come = {row.id for look in looks for row in look.rows}
+        return {row: marks for row, marks in self.files().items() if row not in come}
 
     # -- made of notes
 
@@ -196,7 +209,8 @@ class Script:
                 self._life(note.n).started_at = at
             case RunnerStopping():
                 life = self._life(note.n)
-                life.stopping = at if life.stopping is None else life.stopping
+                if life.stopping is None:
+                    life.stopping, life.silent_s = at, note.silent_s
             case RunnerEnded():
                 self._life(note.n).ended = (at, note)
             case RunnerRefused():
@@ -204,12 +218,32 @@ class Script:
             case Looked():
                 last = self._last.get(note.session)
                 (self.orphans if last is None else last.looks).append((at, note))
+            case _:
+                self._add_files(at, note)
+
+    def _add_files(self, at: float, note: Note) -> None:
+        match note:
+            case Recovered():
+                self._add_recovery(at, note)
             case Quarantined():
                 self.quarantined.append((at, note))
             case Survivors():
                 self.survivors = note
             case _:
                 pass
+
+    def _add_recovery(self, at: float, note: Recovered) -> None:
+        self.recoveries.setdefault(note.session, deque()).append((at, note.failed))
+        last = self._last.get(note.session)
+        if last is not None and last.ended is not None:
+            last.hot = True
+
+    def sort_out(self) -> None:
+        """Once all is added: what was said while a runner could not be started was said by another one."""
+        for life in (life for lives in self.lives.values() for life in lives if life.refused):
+            self.orphans += life.looks
+            life.looks = []
+        self.orphans.sort(key=lambda said: said[0])
 
     def _channel(self, name: str | None) -> ChannelScript:
         if name is None:
@@ -221,7 +255,7 @@ class Script:
     def _disconnect(self, at: float, note: Disconnected) -> None:
         connections = self._channel(note.channel).connections
         if connections:
-            connections[-1].broken = (at, note.reason)
+            connections[-1].broken = (at - note.took_s, note.reason)
 
     def _life(self, n: int) -> Life:
         if n not in self._runners:
@@ -243,6 +277,7 @@ def script_of(recording: Recording, until: float | None = None) -> Script:
     for at, note in _apart(recording.notes):
         if until is None or at <= until:
             script.add(at, note)
+    script.sort_out()
     if until is not None:
         script.end = min(script.end, until)
     return script

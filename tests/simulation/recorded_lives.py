@@ -1,0 +1,85 @@
+"""Households in which each life of the host is recorded.
+
+`python -m tests.simulation.recorded_lives HOURS SEED...` replays those of these seeds; what differs stays in
+the temporary folder.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from nanoclaw.host import Host
+from nanoclaw.recording import Record
+from nanoclaw.recording.lines import FILE
+from nanoclaw.testing.campaign import quiet
+from nanoclaw.testing.faults import RATES
+from nanoclaw.testing.household import household
+from nanoclaw.testing.play import play
+from nanoclaw.testing.replay import replay
+from nanoclaw.testing.timeline import Step
+from nanoclaw.testing.world import World
+
+OF_THE_DISK = ("disk-full", "io-error", "torn-writes", "slow-disk", "corrupt-inbound", "corrupt-outbound")
+"""What does not come in at a seam (docs/simulation.md)."""
+FAULTS = tuple(name for name in RATES if name not in OF_THE_DISK)
+
+
+def record_lives(seed: int, into: Path, *, hours: float, faults: Sequence[str] = FAULTS) -> list[Path]:
+    """Play a household; the recordings of its lives, in order. What a killed host had not written is lost."""
+    folders, sizes = list[Path](), dict[Path, int]()
+
+    class RecordedWorld(World):
+        async def start(self, **changes: Any) -> Host:
+            folders.append(into / f"{len(folders):02}")
+            self.timeline.steps.append(_size_at_death(folders[-1] / FILE, sizes))
+            return await super().start(record=Record(folders[-1]), **changes)
+
+    with patch("nanoclaw.testing.play.World", RecordedWorld):
+        play(household(seed, hours=hours, faults=faults))
+    for file, size in sizes.items():
+        with file.open("r+b") as opened:
+            opened.truncate(size)
+    return [folder for folder in folders if _has_state(folder / FILE)]
+
+
+def _size_at_death(file: Path, sizes: dict[Path, int]) -> Step:
+    def step(event: str, _details: tuple[object, ...]) -> None:
+        if event == "host killed" and file.exists():
+            sizes.setdefault(file, file.stat().st_size)
+
+    return step
+
+
+def _has_state(file: Path) -> bool:
+    """Whether the host lived long enough."""
+    return file.exists() and '"Kept"' in file.read_text("ascii")
+
+
+def differing(folders: Sequence[Path]) -> Iterator[str]:
+    """What is different in their replays."""
+    for folder in folders:
+        yield from (f"{folder.name}: {difference}" for difference in replay(folder).differences)
+
+
+def _main(hours: float, seeds: Sequence[int]) -> None:
+    for seed in seeds:
+        into = Path(tempfile.gettempdir(), f"lives-{hours:g}-{seed}")
+        shutil.rmtree(into, ignore_errors=True)
+        with quiet():
+            lives = record_lives(seed, into, hours=hours)
+            found = list(differing(lives))
+        lines = [
+            f"seed {seed}: {len(lives)} lives, {len(found)} differences",
+            *(f"  {line}" for line in found),
+        ]
+        print("\n".join(lines), flush=True)  # noqa: T201 -- it is a command
+        if not found:
+            shutil.rmtree(into)
+
+
+if __name__ == "__main__":
+    _main(float(sys.argv[1]), [int(seed) for seed in sys.argv[2:]])
