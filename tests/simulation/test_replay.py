@@ -1,15 +1,20 @@
 """What a host of threads and processes does in trouble is recorded, and done again in a simulation."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from nanoclaw.recording import Record
 from nanoclaw.session.attempt import Attempter, Undeliverable
 from nanoclaw.session.pending import Pending
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.replay import replay
+from nanoclaw.testing.simulation import simulate
+from nanoclaw.testing.world import World
 from tests.simulation.recorded_day import recorded_day
 from tests.simulation.recordings import changed, notes, record_real_day
 
@@ -77,6 +82,53 @@ def test_without_its_words_a_day_is_replayed_the_same(tmp_path: Path) -> None:
 def test_with_its_words_it_contains_all_messages(day: Path) -> None:
     kept = b"".join(file.read_bytes() for file in day.rglob("*") if file.is_file())
     assert SECRET in kept
+
+
+# -- ids -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording in which two sessions are opened at the same moment."""
+    folder = tmp_path_factory.mktemp("two") / "recording"
+
+    async def scenario(world: World) -> None:
+        await world.start(record=Record(folder))
+        users = [world.user("ann"), world.user("bob")]
+        chats = [await world.direct(user) for user in users]
+        async with trio.open_nursery() as nursery:
+            for user in users:
+                nursery.start_soon(user.says, f"I am {user.name}")
+        for user, chat in zip(users, chats, strict=True):
+            await chat.expect(f"echo: I am {user.name}")
+        await world.stop()
+
+    simulate(scenario, seed=0)
+    return folder
+
+
+def swapped(lines: list[str]) -> list[str]:
+    """The other one is opened first."""
+    first, second = (n for n, line in enumerate(lines) if '"what": "sess ' in line)
+    lines[first], lines[second] = lines[second], lines[first]
+    return lines
+
+
+def without_what(lines: list[str]) -> list[str]:
+    """As written before it was noted what an id is for."""
+    return [re.sub(r', "what": "[^"]*"', "", line) for line in lines]
+
+
+def test_sessions_that_are_opened_at_once_get_their_own_ids_whoever_comes_first(
+    two_at_once: Path, tmp_path: Path
+) -> None:
+    assert differing(changed(two_at_once, tmp_path / "swapped", swapped)) == ""
+
+
+def test_an_older_recording_hands_its_ids_out_in_their_order(two_at_once: Path, tmp_path: Path) -> None:
+    assert differing(changed(two_at_once, tmp_path / "older", without_what)) == ""
+    other = changed(two_at_once, tmp_path / "other", lambda lines: without_what(swapped(lines)))
+    assert "now it was stored by" in differing(other)
 
 
 # -- not the same --------------------------------------------------------------
