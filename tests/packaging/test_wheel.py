@@ -99,7 +99,8 @@ def test_it_holds_the_three_packages_once_and_what_is_not_python(wheel: Path) ->
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"actors", "agent_runner", "nanoclaw"}
     assert {name for name in names if name.endswith("/agent_runner/main.py")} == set()
-    assert {"nanoclaw/py.typed", "actors/py.typed", "nanoclaw/_resources/container/Dockerfile"} <= set(names)
+    typed = {f"{package}/py.typed" for package in ("actors", "agent_runner", "nanoclaw")}
+    assert typed | {"nanoclaw/_resources/container/Dockerfile"} <= set(names)
     packed = {name.removeprefix("nanoclaw/_resources/") for name in names if name.endswith(".sql")}
     assert packed == {str(file.relative_to(CHECKOUT)) for file in (CHECKOUT / "schema").rglob("*.sql")}
     assert not [name for name in names if "test_" in name or "__pycache__" in name]
