@@ -45,9 +45,7 @@ class Registry:
         finally:
             self.changes.version += 1
 
-    async def note(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def note(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `commit`, for what nobody remembers: all that was read before stays true.
 
         Raises:
