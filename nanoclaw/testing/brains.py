@@ -50,6 +50,16 @@ def calls(tool: str, **arguments: object) -> Step:
     return step
 
 
+def asks(question: str, *options: str, title: str = "Question", timeout_s: int = 300) -> Step:
+    """Ask with buttons, and answer with what somebody chose; if nobody does in time, the turn fails."""
+    arguments = {"title": title, "question": question, "options": list(options), "timeout_s": timeout_s}
+
+    async def step(_turn: Turn, tools: Toolbox) -> str:
+        return await tools.call("ask_user_question", arguments)
+
+    return step
+
+
 def thinks(seconds: float) -> Step:
     """Take so long."""
 
