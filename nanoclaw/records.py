@@ -6,6 +6,7 @@ contract text (ISO 8601, milliseconds, `Z`) in the files.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, Protocol
@@ -458,42 +459,42 @@ class SessionPaths:
         """The paths of a session below the data directory."""
         return cls(data / "sessions" / agent_group_id / session_id)
 
-    @property
+    @cached_property
     def lock(self) -> Path:
         """The host's lock, outside both mounts."""
         return self.root / "owner"
 
-    @property
+    @cached_property
     def inbound_dir(self) -> Path:
         """Mounted read-only in the container."""
         return self.root / "inbound"
 
-    @property
+    @cached_property
     def inbound_db(self) -> Path:
         """What the host says to the container."""
         return self.inbound_dir / "inbound.db"
 
-    @property
+    @cached_property
     def inbox(self) -> Path:
         """Attachments of users, a folder a message."""
         return self.inbound_dir / "inbox"
 
-    @property
+    @cached_property
     def outbound_dir(self) -> Path:
         """Mounted read-write in the container: everything in it is hostile."""
         return self.root / "outbound"
 
-    @property
+    @cached_property
     def outbound_db(self) -> Path:
         """What the container says to the host."""
         return self.outbound_dir / "outbound.db"
 
-    @property
+    @cached_property
     def outbox(self) -> Path:
         """Attachments of the agent, a folder a message."""
         return self.outbound_dir / "outbox"
 
-    @property
+    @cached_property
     def heartbeat(self) -> Path:
         """Its mtime is the runner's liveness."""
         return self.outbound_dir / ".heartbeat"

@@ -67,7 +67,8 @@ class Reconciler:
     closed: trio.Event = Factory(trio.Event)
     _closing: bool = False
     _woken: trio.Event = Factory(trio.Event)
-    _sleep: trio.CancelScope = Factory(trio.CancelScope)
+    _sleep: trio.CancelScope | None = None
+    """While it sleeps."""
     _active_at: float = field(factory=trio.current_time)
     _useful: bool = False
     """Whether the runner has settled or sent anything since it started."""
@@ -117,9 +118,9 @@ class Reconciler:
             self._woken = trio.Event()
             await self._go_round()
             if not self._ended():
-                with trio.CancelScope() as self._sleep:
-                    self._sleep.deadline = trio.current_time() + self._sleep_s()
+                with trio.CancelScope(deadline=trio.current_time() + self._sleep_s()) as self._sleep:
                     await self._woken.wait()
+                self._sleep = None
         self.closed.set()
 
     def _ended(self) -> bool:
@@ -339,7 +340,8 @@ class Reconciler:
             keeper.stop("idle")
         elif self._finished():
             self.retire()
-        self._sleep.deadline = trio.current_time() + self._sleep_s()
+        if self._sleep is not None:
+            self._sleep.deadline = trio.current_time() + self._sleep_s()
 
     def _tell_presence(self) -> None:
         status, active_at = self.keeper.container_status, self._active_at
