@@ -22,7 +22,7 @@ PROMPT_S = 1.7
 """Within this everything has happened that waits for nobody: in virtual time work takes none."""
 TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "healed")
 """What may have kept sessions from their work until now; faults of the network do not."""
-NETWORK = "channel-"
+NETWORK, JUMP = "channel-", "clock-jumps"
 
 
 @define(eq=False)
@@ -36,6 +36,7 @@ class Quiet:
     """When each session that has something to show will have had time enough."""
     _known: dict[str, None] = Factory(dict)
     """Sessions that have files, in the order in which they came."""
+    _host_lives: bool = True
     _some: trio.Event = field(factory=trio.Event, init=False)
 
     def note(self, event: str, details: tuple[object, ...]) -> None:
@@ -47,7 +48,10 @@ class Quiet:
                 self._begin([place[-3]])
         elif event in {"runner started", "runner adopted"}:
             self._begin([str(details[0])])
+        elif event == "fault" and str(details[0]) == JUMP and not self._host_lives:
+            self._enough_at.clear()  # only a host hears of it, and tells its runners
         elif event in TROUBLES and not (details and str(details[0]).startswith(NETWORK)):
+            self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
             self._begin(self._known)
 
     def _begin(self, sessions: "Sequence[str] | dict[str, None]") -> None:

@@ -1,0 +1,44 @@
+"""When a session of a household is looked at: after it has had time enough, and could know what to do."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import trio
+from attrs import Factory, define
+
+from nanoclaw.testing.quiet import Quiet
+
+COMMIT = (1, "data/sessions/ag-1/sess-1/inbound/inbound.db")
+
+
+@define
+class Looks:
+    """What was looked at."""
+
+    seen: list[set[str]] = Factory(list)
+
+    async def of(self, *steps: tuple[str, tuple[object, ...]]) -> list[set[str]]:
+        """Play steps of a timeline, and see."""
+        mischief: Any = SimpleNamespace(hindered=frozenset)
+        world: Any = SimpleNamespace(host=SimpleNamespace(sessions=SimpleNamespace(nodes=list)))
+        quiet = Quiet(world, mischief, lambda sessions, *_: self.seen.append(set(sessions)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(quiet.watch)
+            for event, details in steps:
+                quiet.note(event, details)
+            await trio.sleep(60)
+            nursery.cancel_scope.cancel()
+        return self.seen
+
+
+async def test_after_a_commit_a_session_is_looked_at_once(autojump_clock: object) -> None:
+    del autojump_clock
+    assert await Looks().of(("commit", COMMIT)) == [{"sess-1"}]
+
+
+async def test_a_jump_of_the_date_that_no_host_hears_of_is_nobodys_fault(autojump_clock: object) -> None:
+    del autojump_clock
+    dead = (("commit", COMMIT), ("host killed", ()), ("fault", ("clock-jumps", "+10242 s")))
+    assert await Looks().of(*dead) == []
+    assert await Looks().of(*dead, ("host ready", ())) == [{"sess-1"}]
+    assert await Looks().of(("commit", COMMIT), dead[-1]) == [{"sess-1"}]
