@@ -146,8 +146,9 @@ def _drawn(
 ) -> tuple[str, str]:
     """Its lane and its kind."""
     match line.event:
-        case "said" | "delivered":
-            return _place(line.details, said_in, lanes), line.event
+        case "said" | "edited" | "clicked" | "delivered":
+            kind = "delivered" if line.event == "delivered" else "said"
+            return _place(line.details, said_in, lanes), kind
         case "commit":
             return _committed(line.details[-1], sessions)
         case "fault":
