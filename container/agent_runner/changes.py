@@ -20,7 +20,8 @@ class Changes:
 
     async def after(self, count: int) -> None:
         """Return once there was a commit after that count, at once if there was."""
-        await trio.lowlevel.checkpoint()
+        if self.count > count:
+            await trio.lowlevel.checkpoint()
         while self.count <= count:
             await self._next.wait()
 

@@ -1,6 +1,11 @@
-"""Simulated time: a day of ten people who write fifty messages each, and how many small worlds a second."""
+"""Simulated time: a day of ten people who write fifty messages each, and how many small worlds a second.
 
-from collections.abc import Awaitable, Callable
+People write as in the simulated households: three of five messages follow the one before within a minute.
+`sim_speed_spread` is the same day with all messages at random moments, nearly each of which starts a runner.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
 from time import perf_counter
 
 import structlog
@@ -8,19 +13,24 @@ import trio
 
 from nanoclaw.logs import configure_logging
 from nanoclaw.testing.chats import Chat, User
+from nanoclaw.testing.household import SOON_S
 from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
 
-PEOPLE, MESSAGES = 10, 50
-DAY_S = 86_400.0
+PEOPLE, CONVERSATIONS, MESSAGES = 10, 20, 50
+DAY_S, LAST_S = 86_400.0, 82_800.0
 WORLDS = 20
 
 
 def run() -> list[tuple[str, float, str]]:
     configure_logging("warning", human=False)
     structlog.contextvars.clear_contextvars()
-    day, small = _took(a_day, 1), [_took(a_word, seed) for seed in range(WORLDS)]
-    return [("sim_speed", DAY_S / day, "x"), ("worlds_per_second", WORLDS / sum(small), "/s")]
+    small = [_took(a_word, seed) for seed in range(WORLDS)]
+    return [
+        ("sim_speed", DAY_S / _took(a_day, 1), "x"),
+        ("sim_speed_spread", DAY_S / _took(a_spread_day, 1), "x"),
+        ("worlds_per_second", WORLDS / sum(small), "/s"),
+    ]
 
 
 def _took(scenario: Callable[[World], Awaitable[None]], seed: int) -> float:
@@ -30,17 +40,31 @@ def _took(scenario: Callable[[World], Awaitable[None]], seed: int) -> float:
 
 
 async def a_day(world: World) -> None:
-    """Everybody writes at random moments of a day; every message is answered."""
+    """Everybody has a few conversations; every message is answered."""
+    await _a_day(world, _conversations)
+
+
+async def a_spread_day(world: World) -> None:
+    """Everybody writes at random moments; every message is answered."""
+    await _a_day(world, lambda random: [random.uniform(0, LAST_S) for _ in range(MESSAGES)])
+
+
+def _conversations(random: Random) -> list[float]:
+    begun = [random.uniform(0, LAST_S) for _ in range(CONVERSATIONS)]
+    followed = random.choices(begun, k=MESSAGES - CONVERSATIONS)
+    return [*begun, *(at + random.expovariate(1 / SOON_S) for at in followed)]
+
+
+async def _a_day(world: World, moments: Callable[[Random], list[float]]) -> None:
     users = [world.user(f"user-{n}") for n in range(PEOPLE)]
     chats = [await world.direct(user, f"agent-{n}") for n, user in enumerate(users)]
     async with trio.open_nursery() as nursery:
         for user, chat in zip(users, chats, strict=True):
-            nursery.start_soon(_talk, world, user, chat)
+            nursery.start_soon(_talk, user, chat, sorted(moments(world.random)))
     await trio.sleep_until(DAY_S)
 
 
-async def _talk(world: World, user: User, chat: Chat) -> None:
-    moments = sorted(world.random.uniform(0, DAY_S - 3600) for _ in range(MESSAGES))
+async def _talk(user: User, chat: Chat, moments: Sequence[float]) -> None:
     for n, moment in enumerate(moments):
         await trio.sleep_until(moment)
         await user.says(f"message {n}")
