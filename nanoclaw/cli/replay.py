@@ -1,6 +1,8 @@
 """`nanoclaw replay`: runs a recording again and says what is different."""
 
 import argparse
+import os
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -19,10 +21,14 @@ def run_replay(options: argparse.Namespace) -> int:
         replayed = replay(options.folder, until=options.until)
     if options.timeline is not None:
         _write(options.timeline, "".join(f"{line}\n" for line in replayed.timeline))
-    if options.json:
-        print(as_json(replayed))
-    else:
-        _report(replayed, timeline=options.timeline is None)
+    try:
+        if options.json:
+            print(as_json(replayed))
+        else:
+            _report(replayed, timeline=options.timeline is None)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it has seen enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DIFFERS if replayed.differences else 0
 
 

@@ -1,6 +1,7 @@
 """The recorder of one host: begins the recording, hands out seams with a tape beside them, and ends it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -75,10 +76,10 @@ class Recorder:
         """Begin a recording.
 
         Raises:
-            RecordingRefused: there is something in the folder, or the home is too large.
-            OSError: it cannot be written.
+            RecordingRefused: nothing can be recorded there, or the home is too large.
         """
-        await executor.run(partial(_prepare, record.folder, config.data))
+        with _refusing(record.folder):
+            await executor.run(partial(_prepare, record.folder, config))
         tape = Tape(record.folder, executor, redaction.redacted if record.redacted else redaction.whole)
         tape.note(
             Began(
@@ -100,10 +101,12 @@ class Recorder:
         """Copy the data as they are before the host does anything with them.
 
         Raises:
-            OSError, StoreError: they cannot be copied.
+            RecordingRefused: there is no room for them.
+            StoreError: they cannot be read.
         """
         into, redacted = self.record.folder / STATE, self.record.redacted
-        await copy_state(config.data, into, central, executor, redacted=redacted)
+        with _refusing(self.record.folder):
+            await copy_state(config.data, into, central, executor, redacted=redacted)
         self.tape.note(Kept())
         await self.tape.flush()
 
@@ -161,7 +164,20 @@ def _kind(channel: Channel) -> ChannelKind:
     return ChannelKind(channel.channel_type, channel.repeat, has_buttons(channel))
 
 
-def _prepare(folder: Path, data: Path) -> None:
+@contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RecordingRefused(
+            f"{folder}: nothing can be recorded there: {error.strerror}; name another folder"
+        ) from error
+
+
+def _prepare(folder: Path, config: Config) -> None:
+    data = config.data
+    if any(folder.resolve().is_relative_to(place.resolve()) for place in (data, config.groups)):
+        raise RecordingRefused(f"{folder}: it would lie among the data, or what agents can read; name another folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RecordingRefused(f"{folder}: a recording wants a folder that is new or empty")
     size = size_of(data)

@@ -34,6 +34,8 @@ from nanoclaw.testing.replay_runner import ReplayRuntime, make_files
 from nanoclaw.testing.replay_script import Moments, Script, script_of, settings_of
 from nanoclaw.testing.world import World
 
+NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
+"""The end of a journal that names a super-journal, which a rollback deletes (contract 6)."""
 AFTER_S = 1.0
 """A host that was killed is replayed so far past its last note."""
 
@@ -63,22 +65,36 @@ def replay(folder: Path, *, until: float | None = None) -> Replayed:
         try:
             trio.run(play.run, clock=MockClock(autojump_threshold=0))
         except BaseExceptionGroup as group:
-            damage = next((each for each in _leaves(group) if isinstance(each, BadRecording)), None)
-            raise damage or group from None
+            plain = (each for each in _leaves(group) if isinstance(each, BadRecording | KeyboardInterrupt))
+            raise next(plain, group) from None
         found = [*play.failed, *_differences(play)]
         lines = [line.replace(str(home), "<home>") for line in play.timeline]
         return Replayed(lines, [each.replace(str(home), "<home>") for each in found], not script.whole)
 
 
 def _copy_state(source: Path, target: Path) -> None:
-    """The databases of a recording; it may come from anybody, so links and the like are left out."""
+    """The databases of a recording; it may come from anybody, so links and the like are left out.
+
+    Raises:
+        BadRecording: one of them cannot be read, or may not be.
+    """
     for folder, _, names in os.walk(source):
         for name in names:
             file = Path(folder) / name
             if stat.S_ISREG(file.lstat().st_mode):
                 copy = target / file.relative_to(source)
                 copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                copy.write_bytes(file.read_bytes())
+                copy.write_bytes(_content(file))
+
+
+def _content(file: Path) -> bytes:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadRecording(f"{file}: cannot be read: {error.strerror}") from error
+    if content.endswith(NAMES_ANOTHER):
+        raise BadRecording(f"{file}: it is a journal that names another file, which SQLite would delete")
+    return content
 
 
 def _make_older_files(data: Path, script: Script) -> None:

@@ -2,20 +2,25 @@
 
 import json
 import os
+import struct
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 from attrs import fields_dict
 
-from nanoclaw.cli import main
+from nanoclaw.cli import INTERRUPTED, main
 from nanoclaw.config import Config
 from nanoclaw.host import HostFailed, open_host
-from nanoclaw.recording import BadRecording, Record, read, recorder, tape
+from nanoclaw.recording import BadRecording, Record, read, recorder, state, tape
 from nanoclaw.recording.lines import FILE
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
+from nanoclaw.store.connections import open_writable
 from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing.damage import leave_hot_journal
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
@@ -107,6 +112,23 @@ async def test_a_full_disk_ends_the_recording_and_not_the_host(
     assert "recording.stopped" in capfd.readouterr().err
 
 
+async def test_where_there_is_no_room_for_the_copy_no_host_starts_and_it_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_write", lambda _file, _content: _full(0))
+    with pytest.raises(HostFailed, match="recording: nothing can be recorded there: No space left"):
+        async with open_host(settings(tmp_path / "home"), record=Record(tmp_path / "recording")):
+            pass
+
+
+@pytest.mark.parametrize("place", ["data/sessions/ag/sess", "groups/main/workspace/recording"])
+async def test_no_recording_is_made_where_agents_can_read(place: str, tmp_path: Path) -> None:
+    with pytest.raises(HostFailed, match="it would lie among"):
+        async with open_host(settings(tmp_path), record=Record(tmp_path / place)):
+            pass
+    assert not (tmp_path / place).exists()
+
+
 def _full(_descriptor: int) -> None:
     raise OSError(28, os.strerror(28))
 
@@ -190,6 +212,24 @@ def test_a_recording_cannot_have_other_files_read(talk: Path, tmp_path: Path) ->
     assert not any("database" in difference for difference in replay(hostile).differences)
 
 
+def test_a_recording_cannot_have_a_file_deleted(talk: Path, tmp_path: Path) -> None:
+    """SQLite deletes the file that a journal names as its super-journal when it rolls that back."""
+    hostile, victim = changed(talk, tmp_path / "hostile", lambda lines: lines), tmp_path / "victim"
+    victim.write_text("here")
+    database = hostile / "data/v2.db"
+    with closing(open_writable(database)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    leave_hot_journal(database, tmp_path / "aside.db")
+    name = os.fsencode(victim)
+    with Path(f"{database}-journal").open("ab") as journal:
+        page = (1 << 30) // 4096 + 1
+        journal.write(struct.pack(">I", page) + name + struct.pack(">II", len(name), sum(name)))
+        journal.write(bytes.fromhex("d9d505f920a163d7"))
+    with pytest.raises(BadRecording, match=r"v2\.db-journal: it is a journal that names another file"):
+        replay(hostile)
+    assert victim.exists()
+
+
 # -- the command ---------------------------------------------------------------
 
 
@@ -232,3 +272,19 @@ def test_a_run_that_is_recorded_says_what_that_holds_and_can_be_replayed(
     assert f"recording into {folder}; it contains all messages" in result.errors
     assert main(["replay", str(folder)]) == 0
     assert "echo" not in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_a_replay_plainly(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nanoclaw.testing.replay.offer_all", interrupted)
+    assert main(["replay", str(talk)]) == INTERRUPTED
+
+
+def test_whoever_reads_the_report_may_stop_reading(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as nobody:
+        monkeypatch.setattr(sys, "stdout", nobody)
+        assert main(["replay", str(talk)]) == 0
