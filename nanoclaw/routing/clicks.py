@@ -15,6 +15,7 @@ from nanoclaw.routing.engagement import welcome
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, NotFound, messaging_groups, pending_questions, sessions, wirings
+from nanoclaw.store.rows import BadRow
 
 ANSWERED = "no such question waits for an answer: it has one already, or was never asked"
 
@@ -37,6 +38,15 @@ class Void:
     stranger: RecordStranger | None = None
 
 
+def waiting_in(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
+    """What is asked in a chat, the newest first; nothing where a row is damaged: messages go on without."""
+    try:
+        return tuple(pending_questions.in_chat(connection, address))
+    except BadRow as error:
+        _log.error("routing.question_damaged", chat=address.platform_id, reason=str(error))
+        return ()
+
+
 def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
     """The choice that a message makes among what is asked in its chat; None: it is no answer."""
     for question in () if event.message.attachments else waiting:
@@ -49,7 +59,10 @@ def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked
 
 def judge(connection: Connection, click: Clicked) -> Pressed | Void:
     """What the central database says of a click, everything in which may be made up."""
-    question = pending_questions.get(connection, click.question_id)
+    try:
+        question = pending_questions.get(connection, click.question_id)
+    except BadRow as error:
+        return Void(str(error))
     if question is None:
         return Void(ANSWERED)
     where = Address(question.channel_type or "", question.platform_id or "", question.thread_id)

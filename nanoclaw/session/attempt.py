@@ -8,7 +8,7 @@ from math import isnan
 
 from attrs import frozen
 
-from actors import ActorError
+from actors import ActorError, Refusal
 from nanoclaw.approvals import QuestionRefused, record, withdraw
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown
@@ -16,7 +16,7 @@ from nanoclaw.content import BadContent, load_outgoing, storable
 from nanoclaw.records import Address, Outgoing, QuestionContent, Receipt, TextContent, answer_id
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.services import Conversation, Services
-from nanoclaw.store import NotFound, StoreError, Writer, destinations, messages_in
+from nanoclaw.store import StoreError, Writer, destinations, messages_in
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.outbound import BadRow, MessageOut
 from nanoclaw.store.outbox import BadAttachment, read_files
@@ -120,10 +120,10 @@ class Attempter:
             result = await self._send(delivery, outgoing)
             if isinstance(result, Undeliverable) and not (result.doubtful or delivery.doubts):
                 await withdraw(registry, question.question_id)
-        except (QuestionRefused, NotFound) as error:
-            return Refused(str(error))
         except (ActorError, StoreError) as error:
             return self._hold(delivery, f"the question cannot be recorded: {error}")
+        except (QuestionRefused, Refusal) as error:
+            return Refused(str(error))
         return result
 
     async def _record(self, delivery: Delivery, address: Address, question: QuestionContent) -> None:

@@ -1,10 +1,13 @@
 """Rows with cards (contract 5), as any container may write them; and what is made of them."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from nanoclaw.channels.cards import as_text
 from nanoclaw.content import BadContent, dump_parked, load_outgoing, load_parked
@@ -19,7 +22,9 @@ from nanoclaw.records import (
     TextContent,
 )
 from nanoclaw.registry.approvals import MAX_WAITING
+from nanoclaw.session.conversations import conversation
 from nanoclaw.testing.channel import FakeChannel
+from tests.host.runtimes import FakeRuntime
 from tests.host.stage import Stage, a_stage, assert_says, row
 from tests.host.test_deliveries import says
 
@@ -153,3 +158,31 @@ async def test_a_message_that_answered_is_no_second_one_when_it_is_offered_again
         before = await stage.details(lambda details: details)
         await stage.channel.say("2", chat="bad", event_id="e1")
         assert (await stage.details(lambda details: details)).pending == before.pending
+
+
+async def test_a_damaged_question_costs_its_answer_and_no_message(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, FakeChannel(buttons=False))
+    async with stage.life():
+        stage.writes(says("asked", 1, None, question()))
+        await stage.delivered("asked")
+    with closing(sqlite3.connect(tmp_path / "data" / "v2.db")) as central:
+        central.execute("UPDATE pending_questions SET options_json = '{'")
+        central.commit()
+    stage.runtime = FakeRuntime()
+    async with stage.life():
+        routed = await stage.channel.say("1", chat="bad", event_id="e1")
+        assert routed.message_ids[0].startswith("in-")
+        click = await stage.channel.click("q-1", "Yes", chat="bad")
+        assert "is damaged" in str(click.dropped)
+
+
+async def test_an_answer_that_comes_again_counts_and_another_one_does_not(tmp_path: Path) -> None:
+    async with a_stage(tmp_path) as stage:
+        [session] = [
+            each for each in await stage.host.admin.sessions.list() if each.id == stage.sessions["bad"]
+        ]
+        who = await stage.host.central.run(conversation, session)
+        answer = Answer("out", "q", "yes", "fake:ann", stage.channel.address("bad"))
+        assert [await stage.host.sessions.accept(who, answer) for _ in range(2)] == [True, True]
+        assert not await stage.host.sessions.accept(who, evolve(answer, value="no"))
+        assert not await stage.host.sessions.accept(who, evolve(answer, user_id="fake:ben"))
