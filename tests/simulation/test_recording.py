@@ -213,7 +213,7 @@ def test_a_recording_cannot_have_other_files_read(talk: Path, tmp_path: Path) ->
 
 
 def test_a_recording_cannot_have_a_file_deleted(talk: Path, tmp_path: Path) -> None:
-    """SQLite deletes the file that a journal names as its super-journal when it rolls that back."""
+    """Rolling a journal back, SQLite may delete the file that it names as its super-journal (contract 6)."""
     hostile, victim = changed(talk, tmp_path / "hostile", lambda lines: lines), tmp_path / "victim"
     victim.write_text("here")
     database = hostile / "data/v2.db"
