@@ -35,12 +35,16 @@ from nanoclaw.records import (
     Attachment,
     Clicked,
     Event,
+    InboundEvent,
     Intake,
     NotAccepted,
     Outgoing,
     Receipt,
     Routed,
 )
+
+LONGEST = 64 << 20
+"""Characters of a file, in base64, that a replay makes again."""
 
 
 @frozen
@@ -54,7 +58,7 @@ class TapedIntake:
     async def offer(self, event: Event) -> Routed:
         """The intake's."""
         n = next(self.tape.numbers)
-        self.tape.note(Offered(n, self.channel, _without_files(event)))
+        self.tape.note(_offered(n, self.channel, event))
         try:
             routed = await self.intake.offer(event)
         except NotAccepted as error:
@@ -67,17 +71,34 @@ class TapedIntake:
         return routed
 
 
-def _without_files(event: Event) -> Event:
-    """The same with as much of nothing in its files."""
-    if isinstance(event, Clicked):
+def _offered(n: int, channel: str | None, event: Event) -> Offered:
+    """The note, without what is in files."""
+    if isinstance(event, Clicked) or not event.message.attachments:
+        return Offered(n, channel, event)
+    attachments = event.message.attachments
+    lengths = tuple(len(attachment.data or "") for attachment in attachments)
+    return Offered(n, channel, _with_files(event, tuple(map(_empty, attachments))), lengths)
+
+
+def _empty(attachment: Attachment) -> Attachment:
+    return attachment if attachment.data is None else evolve(attachment, data="")
+
+
+def _with_files(event: InboundEvent, attachments: tuple[Attachment, ...]) -> InboundEvent:
+    return evolve(event, message=evolve(event.message, attachments=attachments))
+
+
+def event_of(note: Offered) -> Event:
+    """The event, with as much of nothing in its files as there was."""
+    event = note.event
+    if isinstance(event, Clicked) or not note.lengths:
         return event
-    message = event.message
-    attachments = tuple(map(_blank, message.attachments))
-    return evolve(event, message=evolve(message, attachments=attachments))
+    pairs = zip(event.message.attachments, note.lengths, strict=False)
+    return _with_files(event, tuple(_filled(attachment, length) for attachment, length in pairs))
 
 
-def _blank(attachment: Attachment) -> Attachment:
-    return attachment if attachment.data is None else evolve(attachment, data="A" * len(attachment.data))
+def _filled(attachment: Attachment, length: int) -> Attachment:
+    return attachment if attachment.data is None else evolve(attachment, data="A" * min(length, LONGEST))
 
 
 @frozen

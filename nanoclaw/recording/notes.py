@@ -52,6 +52,8 @@ class Offered:
     n: int
     channel: str | None
     event: Event
+    lengths: tuple[int, ...] = ()
+    """Of the data of its files, which are left out; an older recording has as much of nothing there."""
 
 
 @frozen

@@ -177,7 +177,9 @@ def _refusing(folder: Path) -> Iterator[None]:
 def _prepare(folder: Path, config: Config) -> None:
     data = config.data
     if any(folder.resolve().is_relative_to(place.resolve()) for place in (data, config.groups)):
-        raise RecordingRefused(f"{folder}: it would lie among the data, or what agents can read; name another folder")
+        raise RecordingRefused(
+            f"{folder}: it would lie among the data, or what agents can read; name another folder"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RecordingRefused(f"{folder}: a recording wants a folder that is new or empty")
     size = size_of(data)

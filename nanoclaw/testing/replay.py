@@ -34,6 +34,7 @@ from nanoclaw.testing.replay_runner import ReplayRuntime, make_files
 from nanoclaw.testing.replay_script import Moments, Script, script_of, settings_of
 from nanoclaw.testing.world import World
 
+CENTRAL = "v2.db"
 NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 """The end of a journal that names a super-journal, which a rollback deletes (contract 6)."""
 AFTER_S = 1.0
@@ -85,6 +86,8 @@ def _copy_state(source: Path, target: Path) -> None:
                 copy = target / file.relative_to(source)
                 copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 copy.write_bytes(_content(file))
+    if not (target / CENTRAL).exists():
+        raise BadRecording(f"{source / CENTRAL}: it is missing, or no plain file; copy the whole folder")
 
 
 def _content(file: Path) -> bytes:

@@ -8,7 +8,7 @@ import trio
 from attrs import Factory, define, field, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
-from nanoclaw.recording.channels import asked
+from nanoclaw.recording.channels import asked, event_of
 from nanoclaw.recording.notes import Answered, Asked, Offered
 from nanoclaw.records import Address, Intake, NotAccepted, Outgoing, Receipt, Routed
 from nanoclaw.testing.replay_script import ChannelScript, Moments, Script
@@ -160,7 +160,7 @@ async def offer_all(
 
 async def _offer(offered: Offered, intake: Intake, happened: Happened) -> None:
     try:
-        happened.routed[offered.n] = await intake.offer(offered.event)
+        happened.routed[offered.n] = await intake.offer(event_of(offered))
     except NotAccepted as error:
         happened.routed[offered.n] = str(error)
 

@@ -4,6 +4,7 @@ import json
 import os
 import struct
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +17,11 @@ from nanoclaw.cli import INTERRUPTED, main
 from nanoclaw.config import Config
 from nanoclaw.host import HostFailed, open_host
 from nanoclaw.recording import BadRecording, Record, read, recorder, state, tape
+from nanoclaw.recording.channels import event_of
 from nanoclaw.recording.lines import FILE
+from nanoclaw.recording.notes import Offered
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
+from nanoclaw.records import InboundEvent
 from nanoclaw.store.connections import open_writable
 from nanoclaw.testing.channel import FakeChannel, wire
 from nanoclaw.testing.damage import leave_hot_journal
@@ -58,6 +62,16 @@ def test_what_is_in_files_is_not_recorded(talk: Path) -> None:
     kept = b"".join(file.read_bytes() for file in talk.rglob("*") if file.is_file())
     assert b"what is in the file" not in kept
     assert b"d2hhdCBpcyBpbiB0aGUgZmlsZQ" not in kept
+
+
+def test_a_file_takes_no_room_and_is_in_the_replay_as_large_as_it_was(talk: Path) -> None:
+    offered = [taken.note for taken in read(talk).notes if isinstance(taken.note, Offered)]
+    event, again = offered[0].event, event_of(offered[0])
+    assert isinstance(event, InboundEvent)
+    assert isinstance(again, InboundEvent)
+    assert [attachment.data for attachment in event.message.attachments] == [""]
+    made = [b64decode(attachment.data or "") for attachment in again.message.attachments]
+    assert [len(content) for content in made] == [21]
 
 
 def test_only_its_user_can_read_a_recording(talk: Path) -> None:
@@ -209,7 +223,8 @@ def test_a_recording_cannot_have_other_files_read(talk: Path, tmp_path: Path) ->
     (tmp_path / "secret").write_text("secret")
     (hostile / "data/v2.db").unlink()
     (hostile / "data/v2.db").symlink_to(tmp_path / "secret")
-    assert not any("database" in difference for difference in replay(hostile).differences)
+    with pytest.raises(BadRecording, match="it is missing, or no plain file"):
+        replay(hostile)
 
 
 def test_a_recording_cannot_have_a_file_deleted(talk: Path, tmp_path: Path) -> None:
