@@ -40,7 +40,9 @@ class Body:
         return self.thawed is not None or self.lag is not None
 
     def freeze(self) -> None:
-        """Stop where it is."""
+        """Stop where it is; once more is no more than once."""
+        if self.thawed is not None:
+            return
         self.thawed, self.stood_at = trio.Event(), self.clock.now()
 
     def thaw(self) -> None:
