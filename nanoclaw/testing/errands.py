@@ -132,6 +132,17 @@ class _AtWork:
         recurrence = value.replace("_", " ")
         await self.call("schedule_task", prompt=f"{self.name}-cron slow=2", recurrence=recurrence)
 
+    async def ask(self, value: str) -> None:
+        """Ask with buttons, and say what was chosen."""
+        chosen = await self.call(
+            "ask_user_question",
+            title=self.name,
+            question=f"{self.name}: shall I?",
+            options=["yes", "no"],
+            timeout_s=int(value),
+        )
+        await self.call("send_message", text=f"{self.name} chose {chosen[:7]}")
+
     async def change(self, tool: str, arguments: Mapping[str, object]) -> None:
         """Change the first task that there is."""
         tasks = await self.call("list_tasks")
@@ -162,6 +173,7 @@ _ERRANDS: Mapping[str, Callable[[_AtWork, str], Awaitable[list[Inbound] | None]]
     "fail": _AtWork.fail,
     "break": _AtWork.broken,
     "follow": _AtWork.follow,
+    "ask": _AtWork.ask,
     "once": _AtWork.once,
     "every": _AtWork.every,
     "cron": _AtWork.cron,

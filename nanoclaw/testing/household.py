@@ -24,6 +24,7 @@ HALF = 0.5
 SOON, SOON_S = 0.6, 20.0
 """How many messages follow the one before soon, and how soon that is on the average."""
 WITH_FILES = 0.1
+WITH_QUESTIONS = 0.08
 AGENT_SHARED, MENTION_ONLY = 0.3, 0.3
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
@@ -120,7 +121,9 @@ def household(
     """Draw one. `faults` are names (`nanoclaw.testing.faults`); they change nothing of what people say."""
     random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
     rooms = tuple(_rooms(random, sessions))
-    says = sorted(_says(random, rooms, hours * HOUR_S), key=lambda say: say.at)
+    asking = Random(f"questions {seed}")  # noqa: S311 -- a simulation has no secrets
+    said = _with_questions(asking, _says(random, rooms, hours * HOUR_S))
+    says = sorted(said, key=lambda say: say.at)
     moments = [say.at for say in says]
     strokes = blows(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
     steps: list[Step] = sorted([*says, *strokes], key=lambda step: step.at)
@@ -197,6 +200,13 @@ def _moments(random: Random, length_s: float) -> Iterator[float]:
         yield at
         gap = 3 * HOUR_S / PACE_PER_HOUR
         at += random.expovariate(1 / SOON_S) if random.random() < SOON else random.expovariate(1 / gap)
+
+
+def _with_questions(random: Random, says: Iterator[Say]) -> Iterator[Say]:
+    """Some of them are to be answered after a question with buttons."""
+    for say in says:
+        asks = f" ask={random.choice((20, 60))}" if random.random() < WITH_QUESTIONS else ""
+        yield evolve(say, text=f"{say.text}{asks}")
 
 
 def _files(random: Random, number: int) -> Mapping[str, bytes]:

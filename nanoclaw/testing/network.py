@@ -8,7 +8,7 @@ import trio
 from attrs import define, field, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable
-from nanoclaw.records import Event, InboundEvent, Outgoing, Receipt, Routed
+from nanoclaw.records import Clicked, Event, InboundEvent, Outgoing, Receipt, Routed
 from nanoclaw.testing.channel import FakeChannel
 
 SILENCE_S = 90.0
@@ -29,6 +29,8 @@ class Network(FakeChannel):
 
     accepted: list[Accepted] = field(factory=list, init=False)
     """All that was confirmed, in that order; what is offered twice is confirmed twice."""
+    clicked: list[tuple[Clicked, Routed]] = field(factory=list, init=False)
+    """Likewise the buttons that were pressed, also in vain."""
     twice: int = field(default=0, init=False)
     """So many further events are offered twice at the same time."""
     silent: int = field(default=0, init=False)
@@ -77,6 +79,8 @@ class Network(FakeChannel):
         routed = await super().offer(event)
         if isinstance(event, InboundEvent):
             self.accepted.append(Accepted(event, routed))
+        else:
+            self.clicked.append((event, routed))
         return routed
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:

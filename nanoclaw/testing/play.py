@@ -16,6 +16,7 @@ from trio.testing import MockClock
 from nanoclaw.host import HostFailed
 from nanoclaw.store.times import to_text
 from nanoclaw.testing.chats import Chat, User
+from nanoclaw.testing.clickers import Clickers
 from nanoclaw.testing.errands import FILE, Errands
 from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.executor import When
@@ -157,6 +158,7 @@ class Day:
             house.start_soon(self._keep_host)
             house.start_soon(self._look_often)
             house.start_soon(quiet.watch)
+            house.start_soon(self._clickers().press)
             await self._speak_and_suffer()
             await self.mischief.make_up()
             await self._come_to_rest()
@@ -169,6 +171,10 @@ class Day:
         brain = Errands(lambda: self.world.clock)
         for room in self.household.rooms:
             await self._furnish(room, brain)
+
+    def _clickers(self) -> Clickers:
+        users = {room.name: [self._users[name].id for name in room.users] for room in self.household.rooms}
+        return Clickers(self.household.seed, self.network, users)
 
     async def _furnish(self, room: Room, brain: Errands) -> None:
         world = self.world
@@ -311,6 +317,7 @@ class Day:
             accepted=tuple(id_ for one in network.accepted for id_ in one.routed.message_ids),
             asked=asked,
             confirmed=network.accepted,
+            clicked=network.clicked,
             times_asked=Counter(one.key for one in asked),
             copies=Counter(one.message_out_id for one in network.sent),
             repeat=network.repeat,

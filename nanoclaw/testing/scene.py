@@ -14,7 +14,7 @@ import apsw
 from attrs import field, frozen
 
 from nanoclaw.channels.protocol import Repeat
-from nanoclaw.records import Address, InboundEvent, SessionPaths
+from nanoclaw.records import Address, Clicked, InboundEvent, Routed, SessionPaths
 from nanoclaw.resources import schema_dir
 from nanoclaw.testing.invariants import (
     ALWAYS,
@@ -36,6 +36,8 @@ class Scene(Evidence):
 
     confirmed: Sequence[Accepted] = ()
     """All that the host confirmed, in that order."""
+    clicked: Sequence[tuple[Clicked, Routed]] = ()
+    """The buttons that were pressed, and what became of it."""
     times_asked: Mapping[str, int] = field(factory=dict)
     """How often its channel was asked to deliver a message, by its key."""
     copies: Mapping[str, int] = field(factory=dict)
@@ -113,6 +115,32 @@ def accepted_messages_are_kept(scene: Scene) -> Iterator[str]:
         for event in scene.events(paths):
             if event.message_id not in kept and event.event_id not in parked[paths.root.name]:
                 yield f"{paths.root.name}: {event.event_id} ({event.message.text}) was confirmed and is gone"
+
+
+_ANSWERS = """
+    SELECT json_extract(content, '$.questionId'), json_extract(content, '$.selectedOption')
+    FROM messages_in WHERE kind = 'system' AND json_extract(content, '$.type') = 'question_response'
+"""
+
+
+def questions_have_one_answer(scene: Scene) -> Iterator[str]:
+    """What counted is what the session that asked has for its answer, or will have; and it has no other."""
+    parked = [json.loads(event) for (event,) in rows(scene.data / "v2.db", "SELECT event FROM parked_events")]
+    waiting = {found["question_id"]: found["value"] for found in parked if "question_id" in found}
+    for paths in scene.sessions():
+        answers = defaultdict[str, list[str]](list)
+        for question, value in rows(paths.inbound_db, _ANSWERS):
+            answers[question].append(value)
+        asked = {id_ for (id_,) in rows(paths.inbound_db, "SELECT message_out_id FROM deliveries")}
+        for click, routed in (one for one in scene.clicked if one[0].question_id in asked):
+            given = answers[click.question_id] or [waiting.get(click.question_id, "nothing")]
+            if not _fits(click, routed, given):
+                became = routed.dropped or click.value
+                yield f"{paths.root.name}: {click.event_id} was {became}, it has {given}"
+
+
+def _fits(click: Clicked, routed: Routed, given: Sequence[str]) -> bool:
+    return given == [click.value] if routed.dropped is None else len(given) == 1 and given != ["nothing"]
 
 
 def _event_id(event: str) -> str:
@@ -255,6 +283,7 @@ STEP_CHECKS: tuple[Check, ...] = (
     *(check for check in ALWAYS if check not in NOT_AT_STEPS),
     channels_are_asked_after_the_ledger,
     accepted_messages_are_kept,
+    questions_have_one_answer,
     users_are_heard_in_order,
     what_is_delivered_has_arrived,
     nothing_arrives_twice_unknown,
