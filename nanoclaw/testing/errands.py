@@ -4,8 +4,9 @@
 told again does again what it was not told to have done.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import trio
 from attrs import frozen
@@ -21,7 +22,10 @@ FILE = "notes.txt"
 SILENT_S = 4000.0
 DELIVERED_S = 3.0
 """How long it waits for what it sent to arrive, before it edits that."""
+EVERY_FAILS = "900"
+"""Seconds; what is to be done so often, fails each time."""
 SPOKEN = ("chat", "task")
+_NEXT_RUN = re.compile(r"(?P<id>\S+): next run (?P<next>\S+ \S+) .*?(?P<recurs>, recurrence)?[^,]*: ")
 
 
 @frozen
@@ -126,11 +130,24 @@ class _AtWork:
         await self.call("schedule_task", prompt=f"{self.name}-once", process_after=at.isoformat())
 
     async def every(self, value: str) -> None:
-        await self.call("schedule_task", prompt=f"{self.name}-every send", recurrence=f"@every {value}")
+        failing = " fail=9" if value == EVERY_FAILS else ""
+        prompt = f"{self.name}-every send{failing}"
+        await self.call("schedule_task", prompt=prompt, recurrence=f"@every {value}")
 
     async def cron(self, value: str) -> None:
         recurrence = value.replace("_", " ")
-        await self.call("schedule_task", prompt=f"{self.name}-cron slow=2", recurrence=recurrence)
+        again = f" again={value[2:4]}" if value.startswith("*/") else ""
+        await self.call("schedule_task", prompt=f"{self.name}-cron slow=2{again}", recurrence=recurrence)
+
+    async def again(self, value: str) -> None:
+        """Of a task, from its second run on: have it run for the time so many minutes before once more."""
+        own = [line for line in (await self.call("list_tasks")).splitlines() if f": {self.name} " in line]
+        match = _NEXT_RUN.match(own[0]) if own else None
+        if match and match["recurs"] and match["id"] != self.row.id:
+            before = datetime.fromisoformat(match["next"]) - timedelta(minutes=float(value))
+            await self.call(
+                "update_task", task_id=match["id"], process_after=before.isoformat(), recurrence=""
+            )
 
     async def ask(self, value: str) -> None:
         """Ask with buttons, and say what was chosen."""
@@ -177,6 +194,7 @@ _ERRANDS: Mapping[str, Callable[[_AtWork, str], Awaitable[list[Inbound] | None]]
     "once": _AtWork.once,
     "every": _AtWork.every,
     "cron": _AtWork.cron,
+    "again": _AtWork.again,
     "cancel": _AtWork.cancel,
     "pause": _AtWork.pause,
     "resume": _AtWork.resume,

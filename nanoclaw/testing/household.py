@@ -25,6 +25,8 @@ SOON, SOON_S = 0.6, 20.0
 """How many messages follow the one before soon, and how soon that is on the average."""
 WITH_FILES = 0.1
 WITH_QUESTIONS = 0.08
+EDITED, EDITED_S = 0.05, 30.0
+"""How many messages are edited later, and how much later on the average."""
 AGENT_SHARED, MENTION_ONLY = 0.3, 0.3
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
@@ -63,10 +65,13 @@ class Say:
     text: str
     mention: bool = False
     files: Mapping[str, bytes] = field(factory=dict, repr=False)
+    instead_of: str | None = None
+    """The text that it replaces, of an edit."""
 
     def __str__(self) -> str:
         where = f"{self.chat}/{self.thread}" if self.thread else self.chat
-        return f"{self.user} says in {where}: {self.text}"
+        verb = "says" if self.instead_of is None else "edits"
+        return f"{self.user} {verb} in {where}: {self.text}"
 
 
 Step = Say | Blow
@@ -122,8 +127,9 @@ def household(
     random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
     rooms = tuple(_rooms(random, sessions))
     asking = Random(f"questions {seed}")  # noqa: S311 -- a simulation has no secrets
-    said = _with_questions(asking, _says(random, rooms, hours * HOUR_S))
-    says = sorted(said, key=lambda say: say.at)
+    said = list(_with_questions(asking, _says(random, rooms, hours * HOUR_S)))
+    edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- likewise
+    says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]
     strokes = blows(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
     steps: list[Step] = sorted([*says, *strokes], key=lambda step: step.at)
@@ -200,6 +206,14 @@ def _moments(random: Random, length_s: float) -> Iterator[float]:
         yield at
         gap = 3 * HOUR_S / PACE_PER_HOUR
         at += random.expovariate(1 / SOON_S) if random.random() < SOON else random.expovariate(1 / gap)
+
+
+def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:
+    """Second thoughts: another text for what was said, with nothing more for the agent to do."""
+    for say in says:
+        if random.random() < EDITED:
+            at, text = say.at + random.expovariate(1 / EDITED_S), f"{say.text.split()[0]}-edited"
+            yield evolve(say, at=at, text=text, files={}, instead_of=say.text)
 
 
 def _with_questions(random: Random, says: Iterator[Say]) -> Iterator[Say]:

@@ -20,6 +20,7 @@ from attrs import field, frozen
 from nanoclaw.records import Address, SessionPaths
 from nanoclaw.store import Connection
 from nanoclaw.store.connections import open_readonly
+from nanoclaw.store.deliveries import NOTICE
 
 BUSY_MS = 5000
 _kept: ContextVar[dict[Path, Connection] | None] = ContextVar("kept", default=None)
@@ -212,9 +213,13 @@ def replies_are_final(evidence: Evidence) -> Iterator[str]:
 
 
 def replies_keep_their_order(evidence: Evidence) -> Iterator[str]:
-    """Each address first hears of a session's rows in the order of `seq`."""
-    first = {one.key: one.address for one in reversed(evidence.asked)}
-    order = {key: n for n, key in enumerate(dict.fromkeys(one.key for one in evidence.asked))}
+    """An address hears of a session's rows in the order of `seq`: of the next one once one is final.
+
+    Where a runner lags behind, what the host says itself may have a number above what it says then.
+    """
+    first = {one.key: n for n, one in reversed(list(enumerate(evidence.asked)))}
+    last = {one.key: n for n, one in enumerate(evidence.asked)}
+    where = {one.key: one.address for one in evidence.asked}
     for paths in evidence.sessions():
         deferred = "SELECT id FROM messages_out WHERE deliver_after IS NOT NULL"
         free = {id_ for (id_,) in _rows(paths.outbound_db, deferred)}
@@ -223,10 +228,11 @@ def replies_keep_their_order(evidence: Evidence) -> Iterator[str]:
         for key, seq in ledger:
             if key not in first or key in free or "@" in key:
                 continue
-            before = latest.get(first[key])
-            if before and before[0] > order[key] and before[1] < seq:
+            before = latest.get(where[key])
+            if before and before[0] > first[key] and before[1] < seq:
                 yield f"{paths.root.name}: {key} ({seq}) came before {before[2]} ({before[1]})"
-            latest[first[key]] = (order[key], seq, key)
+            own = key.startswith(NOTICE)
+            latest[where[key]] = max(before or (-1, 0, ""), ((first if own else last)[key], seq, key))
 
 
 # -- tasks ---------------------------------------------------------------------

@@ -27,7 +27,7 @@ from nanoclaw.testing.errors import HostKilled, WorldError
 from nanoclaw.testing.executor import When
 from nanoclaw.testing.faults import Blow
 from nanoclaw.testing.network import Network
-from nanoclaw.testing.runners import Bodies
+from nanoclaw.testing.runners import Bodies, Body
 from nanoclaw.testing.world import World
 
 Side = Literal["host", "runner"]
@@ -237,12 +237,22 @@ class Mischief:
         await trio.lowlevel.checkpoint()
 
     async def stuck_runner(self, random: Random, blow: Blow) -> None:
-        """It stops where it is, as by SIGSTOP, and goes on later, if it is still there."""
-        runners = sorted(self.world.runtime.runners)
-        if runners:
-            victim = random.choice(runners)
-            self._last(blow, self.bodies.frozen(victim), random.uniform(5.0, 600.0), victim)
+        """It stops where it is, at work if one is, as by SIGSTOP; it goes on later, if it is still there."""
+        bodies = {id_: self.bodies.of(id_) for id_ in sorted(self.world.runtime.runners)}
+        found = [(id_, body) for id_, body in bodies.items() if body is not None]
+        if found:
+            victim, body = random.choice([one for one in found if one[1].rests_since is None] or found)
+            seconds = random.uniform(5.0, 600.0)
+            if body.rests_since is None or random.random() < HALF:
+                self._last(blow, self.bodies.frozen(victim), seconds, victim)
+            else:
+                self.note(blow, victim, "waits for its next turn")
+                self.nursery.start_soon(self._stick, blow, victim, body, seconds)
         await trio.lowlevel.checkpoint()
+
+    async def _stick(self, blow: Blow, victim: str, body: Body, seconds: float) -> None:
+        await body.at_work.wait()
+        self._last(blow, self.bodies.frozen(victim), seconds, victim)
 
     async def slow_runner(self, random: Random, blow: Blow) -> None:
         """Whatever it does with its files takes its time."""

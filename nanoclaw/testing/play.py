@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 import trio
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 from trio.testing import MockClock
 
 from nanoclaw.host import HostFailed
@@ -25,7 +25,7 @@ from nanoclaw.testing.invariants import Asked, opened_once
 from nanoclaw.testing.mischief import Mischief
 from nanoclaw.testing.network import Network
 from nanoclaw.testing.quiet import PROMPT_S, QUIET_CHECKS, Quiet
-from nanoclaw.testing.scene import REST_CHECKS, STEP_CHECKS, Check, Scene, found, readable
+from nanoclaw.testing.scene import NOTES, REST_CHECKS, STEP_CHECKS, Check, Scene, found, readable
 from nanoclaw.testing.timeline import Timeline
 from nanoclaw.testing.world import World
 
@@ -96,7 +96,7 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
         household.seed,
         len(household.steps),
         trio.current_time(),
-        len({one.event.message_id for one in network.accepted}),
+        len({one.event.message.text for one in network.accepted}),
         len(network.sent),
         world.executor.commits,
         tally.restarts,
@@ -185,7 +185,7 @@ class Day:
         await world.wire(chat, agent, session_mode=room.session_mode, trigger_rules=rules)
         workspace = world.home / "groups" / room.agent / "workspace"
         workspace.mkdir(parents=True, exist_ok=True)
-        (workspace / FILE).write_text("milk, bread\n")
+        (workspace / FILE).write_text(NOTES)
         self._chats[room.name] = chat
 
     def _count_lines(self, _event: str, _details: tuple[object, ...]) -> None:
@@ -246,8 +246,18 @@ class Day:
             chat = self._chats[say.chat]
             chat = chat.thread(say.thread) if say.thread else chat
             user = self._users[say.user]
-            await user.says(say.text, in_=chat, mention=say.mention, files=say.files, within=1e9)
+            if say.instead_of is None:
+                await user.says(say.text, in_=chat, mention=say.mention, files=say.files, within=1e9)
+            else:
+                await self._edit(say, say.instead_of)
             self.look()
+
+    async def _edit(self, say: Say, said: str) -> None:
+        """The network offers another version of what was said."""
+        event = next(one.event for one in self.network.accepted if one.event.message.text == said)
+        message = evolve(event.message, text=say.text, attachments=())
+        self.world.timeline.add("edited", say.chat, say.user, event.event_id, repr(say.text))
+        await self.network.offer(evolve(event, version="2", message=message))
 
     async def _suffer(self, began: float) -> None:
         async with self.mischief.open():
@@ -287,8 +297,8 @@ class Day:
         self._violated(violated)
         self._changed.clear()
 
-    def _look_at_quiet(self, sessions: frozenset[str]) -> None:
-        """Check what has to hold of sessions that had time enough."""
+    def _look_at_quiet(self, sessions: frozenset[str], stuck: frozenset[str]) -> None:
+        """Check what has to hold of sessions that had time enough, and of those that are stuck."""
         runners, since = self.world.runtime.runners, trio.current_time() - PROMPT_S
         living = [id_ for id_, runner in runners.items() if not runner.scope.cancel_called]
         bodies = [(id_, body) for id_ in living if (body := self.mischief.bodies.of(id_)) is not None]
@@ -302,9 +312,12 @@ class Day:
                 resting=frozenset(id_ for id_, body in bodies if _before(body.rests_since, since)),
                 listening=frozenset(id_ for id_, body in bodies if _before(body.listens_since, since)),
                 attended=self._quiet.attended(),
+                stuck=sorted(stuck),
+                left_alone=self._quiet.left_alone(),
                 now=to_text(self.world.now),
             )
             violated = found(scene, QUIET_CHECKS)
+            self._quiet.look_again(scene)
         self._violated(violated)
 
     def scene(self, *, changed: bool = False) -> Scene:
@@ -320,6 +333,9 @@ class Day:
             clicked=network.clicked,
             times_asked=Counter(one.key for one in asked),
             copies=Counter(one.message_out_id for one in network.sent),
+            arrived=network.sent,
+            pauses=self.mischief.bodies.tries.pauses,
+            retry_base_s=self.world.config().retry_base_s,
             repeat=network.repeat,
             paths=tuple(readable(data, spoilt, only)),
             spoilt=spoilt,

@@ -4,7 +4,7 @@ Then nothing may be left that a wake-up should have brought about. Slow polls, s
 heal a wake-up that was lost, so it costs nothing but time: here is where the time is asked for.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 
 import trio
@@ -15,27 +15,35 @@ from nanoclaw.store.times import to_text
 from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.mischief import Mischief
-from nanoclaw.testing.scene import Check, Scene, projections_are_true
+from nanoclaw.testing.scene import ROUNDING_S, Check, Scene, projections_are_true
 from nanoclaw.testing.world import World
 
 PROMPT_S = 1.7
 """Within this everything has happened that waits for nobody: in virtual time work takes none."""
+STARTED_S = 150.0
+"""Whatever went wrong before, a runner is started within this: session and keeper wait for a minute each."""
+STUCK_S = 165.0
+"""A runner that stands still with a claim is replaced within this: a tool may take two minutes."""
 TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "healed")
 """What may have kept sessions from their work until now; faults of the network do not."""
-NETWORK, JUMP = "channel-", "clock-jumps"
+NETWORK, STUCK, JUMP = "channel-", "stuck-runner", "clock-jumps"
+MACHINE = ("slow-disk", "disk-full", "io-error", "torn-writes", "session-paused")
+RUNNERS = ("runner started", "runner adopted", "runner ended")
 
 
 @define(eq=False)
 class Quiet:
-    """Waits for such moments. `look` is called with the sessions that have one."""
+    """Waits for such moments. `look` is called with the sessions that have one, and those that are stuck."""
 
     world: World
     mischief: Mischief
-    look: Callable[[frozenset[str]], None]
+    look: Callable[[frozenset[str], frozenset[str]], None]
     _enough_at: dict[str, float] = Factory(dict)
     """When each session that has something to show will have had time enough."""
-    _known: dict[str, None] = Factory(dict)
-    """Sessions that have files, in the order in which they came."""
+    _touched: dict[str, float] = Factory(dict)
+    """When something last happened in each session, or might have; those that have files."""
+    _replaced_by: dict[str, float] = Factory(dict)
+    """When runners that stand still will have had to be replaced."""
     _host_lives: bool = True
     _some: trio.Event = field(factory=trio.Event, init=False)
 
@@ -44,39 +52,79 @@ class Quiet:
         if event == "commit":
             place = str(details[1]).split("/")
             if len(place) > 3:  # noqa: PLR2004 -- data/sessions/<agent group>/<session>/…
-                self._known[place[-3]] = None
                 self._begin([place[-3]])
-        elif event in {"runner started", "runner adopted"}:
+        elif event in RUNNERS:
             self._begin([str(details[0])])
+            self._replaced_by.pop(str(details[0]), None)
         elif event == "fault" and str(details[0]) == JUMP and not self._host_lives:
             self._enough_at.clear()  # only a host hears of it, and tells its runners
         elif event in TROUBLES and not (details and str(details[0]).startswith(NETWORK)):
             self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
-            self._begin(self._known)
+            self._begin(list(self._touched))
+            self._begin_to_wait_for_another(details)
 
-    def _begin(self, sessions: "Sequence[str] | dict[str, None]") -> None:
-        enough_at = trio.current_time() + PROMPT_S
-        self._enough_at.update((id_, enough_at) for id_ in sessions)
+    def _begin_to_wait_for_another(self, details: tuple[object, ...]) -> None:
+        """A runner that stands still is replaced in time, if neither host nor machine has troubles."""
+        fault = str(details[0]) if details else ""
+        by = trio.current_time() + STUCK_S
+        if fault == STUCK and str(details[-1]).startswith("for "):
+            self._replaced_by[str(details[1])] = by
+        elif fault in {"", *MACHINE}:
+            self._replaced_by.update(dict.fromkeys(self._replaced_by, by))
+
+    def _begin(self, sessions: Iterable[str]) -> None:
+        now = trio.current_time()
+        for id_ in sessions:
+            self._touched[id_] = now
+            self._enough_at[id_] = now + PROMPT_S
         self._some.set()
+
+    def look_again(self, scene: Scene) -> None:
+        """Where more is due later it is looked again then, if nothing happens before."""
+        now = trio.current_time()
+        date = datetime.fromisoformat(scene.now)
+        for paths in scene.sessions():
+            moments = [
+                (datetime.fromisoformat(at) - date).total_seconds() for at in _moments(paths, scene.now)
+            ]
+            waits = [wait + PROMPT_S for wait in moments]
+            if _due(paths, scene.now, 0.0) and paths.root.name not in scene.awake:
+                waits.append(STARTED_S)
+            if waits:
+                self._enough_at[paths.root.name] = now + min(waits) + ROUNDING_S
+                self._some.set()
 
     async def watch(self) -> None:
         """Look at each such moment, until cancelled."""
         while True:
-            while self._enough_at:
-                await trio.sleep_until(min(self._enough_at.values()))
+            while moments := [*self._enough_at.values(), *self._replaced_by.values()]:
+                await trio.sleep_until(min(moments))
                 self._look()
             self._some = trio.Event()
             await self._some.wait()
 
     def _look(self) -> None:
-        now = trio.current_time()
-        ready = frozenset(id_ for id_, at in self._enough_at.items() if at <= now)
-        for id_ in ready:
-            del self._enough_at[id_]
         # Who is hindered now is looked at when that is over, which is a step of the timeline, too.
-        free = ready - self.mischief.hindered()
-        if free:
-            self.look(free)
+        free = _taken(self._enough_at) - self.mischief.hindered()
+        stuck = frozenset(id_ for id_ in _taken(self._replaced_by) if self._stands_at_work(id_))
+        if free or stuck:
+            self.look(free, stuck & self.attended())
+
+    def _stands_at_work(self, session_id: str) -> bool:
+        runner, body = self.world.runtime.runners.get(session_id), self.mischief.bodies.of(session_id)
+        if runner is None or body is None or runner.scope.cancel_called:
+            return False
+        # A turn that comes to its end meanwhile cannot be ended: that would be a commit.
+        at_work = body.rests_since is None or body.rests_since > body.stands_since
+        return at_work and body.stands_since <= trio.current_time() - STUCK_S
+
+    def left_alone(self) -> frozenset[str]:
+        """Sessions without a runner in which nothing has happened for long, and nothing hindered one."""
+        now = trio.current_time()
+        alone = {id_ for id_, at in self._touched.items() if at <= now - STARTED_S}
+        return (
+            frozenset() if self.world.runtime.gone else frozenset(alone - self.world.runtime.runners.keys())
+        )
 
     def attended(self) -> frozenset[str]:
         """Sessions that the host sees to now."""
@@ -88,6 +136,12 @@ class Quiet:
             return frozenset()
 
 
+def _taken(moments: dict[str, float]) -> frozenset[str]:
+    """Those whose moment has come; they are taken out."""
+    now = trio.current_time()
+    return frozenset([id_ for id_, at in list(moments.items()) if at <= now and moments.pop(id_)])
+
+
 # -- what is asked then ----------------------------------------------------------
 
 
@@ -97,7 +151,7 @@ def nobody_waits_for_a_poll(scene: Scene) -> Iterator[str]:
         id_ = paths.root.name
         if id_ in scene.resting or id_ in scene.listening:
             acks = _acks(paths)
-            for message, tries in _due(paths, scene.now):
+            for message, tries in _due(paths, scene.now, PROMPT_S):
                 mine = [status for status, attempt in acks.get(message, []) if attempt in {None, tries}]
                 if id_ in scene.resting and mine in ([], ["processing"]):
                     yield f"{id_}: {message} is due, and its runner does nothing"
@@ -117,32 +171,64 @@ def replies_are_seen_at_once(scene: Scene) -> Iterator[str]:
             if said > max([0, *(mark for (mark,) in seen)]):
                 yield f"{id_}: {said} was said, and the ledger ends at {seen}"
             acks = _acks(paths)
-            for message, tries in _due(paths, scene.now):
+            for message, tries in _due(paths, scene.now, PROMPT_S):
                 mine = [status for status, attempt in acks.get(message, []) if attempt in {None, tries}]
                 if mine not in ([], ["processing"]):
                     yield f"{id_}: {message} is {mine[0]}, and that is not settled"
 
 
 def replies_are_tried_at_once(scene: Scene) -> Iterator[str]:
-    """Where nothing was tried, and nothing is under way, nothing is to be delivered."""
+    """While nothing is being sent, the first one waits for its time, or for a channel: no other holds it."""
     sql = """
-        SELECT count(*), sum(status = 'pending' AND attempts = 0 AND error IS NULL)
-        FROM deliveries WHERE status <> 'final'
+        SELECT message_out_id, iif(error IS NULL, coalesce(next_attempt, ''), next_attempt) <= :since AS waits
+        FROM deliveries WHERE status <> 'final' AND message_out_id NOT LIKE '%@%'
+          AND NOT EXISTS (SELECT 1 FROM deliveries WHERE status = 'sending')
+        ORDER BY seq, rowid LIMIT 1
         """
     for paths in scene.sessions():
-        [(left, untried)] = rows(paths.inbound_db, sql)
-        if paths.root.name in scene.attended and left and left == untried:
-            yield f"{paths.root.name}: {left} replies wait for nothing"
+        if paths.root.name in scene.attended:
+            for key, waits in rows(paths.inbound_db, sql, since=_before(scene.now, PROMPT_S)):
+                if waits:
+                    yield f"{paths.root.name}: {key} could be sent, and waits"
 
 
-def _due(paths: SessionPaths, now: str) -> list[tuple[str, int]]:
-    """What should be somebody's work by now, with its number of tries."""
-    since = to_text(datetime.fromisoformat(now) - timedelta(seconds=PROMPT_S))
+def work_gets_a_runner(scene: Scene) -> Iterator[str]:
+    """What is due in an active session has a runner started for it."""
+    active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
+    for paths in scene.sessions():
+        id_ = paths.root.name
+        if id_ in scene.left_alone and id_ in scene.attended and rows(scene.data / "v2.db", active, id=id_):
+            for message, _ in _due(paths, scene.now, STARTED_S):
+                yield f"{id_}: {message} is due, and no runner is started"
+
+
+def stuck_runners_are_replaced(scene: Scene) -> Iterator[str]:
+    """A runner that stands still in the middle of a turn is stopped."""
+    for id_ in scene.stuck:
+        yield f"{id_}: its runner has stood still for {STUCK_S:g} s, and was let be"
+
+
+def _due(paths: SessionPaths, now: str, for_s: float) -> list[tuple[str, int]]:
+    """What has been due for so long, with its number of tries."""
     sql = """
         SELECT id, coalesce(tries, 0) FROM messages_in
         WHERE status = 'pending' AND trigger AND NOT on_wake AND coalesce(process_after, '') <= :since
         """
-    return [(str(id_), int(tries)) for id_, tries in rows(paths.inbound_db, sql, since=since)]
+    return [(str(id_), int(tries)) for id_, tries in rows(paths.inbound_db, sql, since=_before(now, for_s))]
+
+
+def _before(now: str, seconds: float) -> str:
+    return to_text(datetime.fromisoformat(now) - timedelta(seconds=seconds))
+
+
+def _moments(paths: SessionPaths, now: str) -> list[str]:
+    """Dates at which something will be due."""
+    sql = """
+        SELECT min(process_after) FROM messages_in
+        WHERE status = 'pending' AND trigger AND process_after > :now
+        UNION ALL SELECT min(next_attempt) FROM deliveries WHERE status <> 'final' AND next_attempt > :now
+        """
+    return [str(at) for (at,) in rows(paths.inbound_db, sql, now=now) if at is not None]
 
 
 def _acks(paths: SessionPaths) -> dict[str, list[tuple[str, int | None]]]:
@@ -154,6 +240,8 @@ QUIET_CHECKS: tuple[Check, ...] = (
     nobody_waits_for_a_poll,
     replies_are_seen_at_once,
     replies_are_tried_at_once,
+    work_gets_a_runner,
+    stuck_runners_are_replaced,
     projections_are_true,
 )
 """Asked of each session that has had time enough."""

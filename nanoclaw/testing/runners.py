@@ -1,5 +1,6 @@
 """Runners that stop where they are, or are slow, as processes of a machine may be."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from random import Random
 from typing import TypeVar
 
 import trio
-from attrs import Factory, define, evolve, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from agent_runner.providers import Provider, Toolbox, ToolSpec
 from agent_runner.records import Inbound, Result, Turn
@@ -26,11 +27,14 @@ class Body:
     clock: Clock
     thawed: trio.Event | None = None
     stood_at: datetime | None = None
+    stands_since: float = math.inf
     lag: Random | None = None
     begun: bool = False
     """Whether it has ever done anything: that of a runner that is adopted stays what it was."""
     rests_since: float | None = Factory(trio.current_time)
     """Since when it is in no turn."""
+    at_work: trio.Event = Factory(trio.Event)
+    """Set when it begins its next turn."""
     listens_since: float | None = None
     """In its turn, since when it waits for follow-ups, which it may have."""
 
@@ -44,12 +48,13 @@ class Body:
         if self.thawed is not None:
             return
         self.thawed, self.stood_at = trio.Event(), self.clock.now()
+        self.stands_since = trio.current_time()
 
     def thaw(self) -> None:
         """Go on."""
         if self.thawed is not None:
             self.thawed.set()
-        self.thawed = self.stood_at = None
+        self.thawed, self.stood_at, self.stands_since = None, None, math.inf
 
     def now(self) -> datetime:
         """The date, as it sees it."""
@@ -79,12 +84,38 @@ class _BodyExecutor:
         return await self.executor.run(call, lane=lane)
 
 
+@define(eq=False)
+class Tries:
+    """When each try of a message ended, by the message: what comes again has to wait."""
+
+    clock: Clock
+    ended: dict[str, tuple[int, datetime]] = Factory(dict)
+    """The number of the try, and the date."""
+    pauses: list[tuple[str, int, float]] = Factory(list)
+    """Message, number of the try, and the seconds from the end of the one before."""
+
+    @contextmanager
+    def of(self, messages: Sequence[Inbound]) -> Iterator[None]:
+        """One turn with them."""
+        for message in messages:
+            number, ended = self.ended.get(message.id, (message.tries, self.clock.now()))
+            if number < message.tries:
+                pause = (self.clock.now() - ended).total_seconds()
+                self.pauses.append((message.id, message.tries, pause))
+        try:
+            yield
+        finally:
+            now = self.clock.now()
+            self.ended.update((message.id, (message.tries, now)) for message in messages)
+
+
 @frozen
 class _BodyProvider:
     """The runner's provider; implements `agent_runner.providers.Provider`."""
 
     provider: Provider
     body: Body
+    tries: Tries
 
     @property
     def name(self) -> str:
@@ -95,8 +126,11 @@ class _BodyProvider:
         """Take a turn, and let it be seen."""
         alone = any(message.tries for message in turn.messages)
         self.body.rests_since = None
+        self.body.at_work.set()
+        self.body.at_work = trio.Event()
         try:
-            return await self.provider.run(turn, tools if alone else _BodyTools(tools, self.body))
+            with self.tries.of(turn.messages):
+                return await self.provider.run(turn, tools if alone else _BodyTools(tools, self.body))
         finally:
             self.body.rests_since = trio.current_time()
 
@@ -136,6 +170,7 @@ class Bodies:
 
     clock: Clock
     _bodies: dict[str, list[Body]] = Factory(lambda: defaultdict(list))
+    tries: Tries = field(init=False, default=Factory(lambda self: Tries(self.clock), takes_self=True))
 
     def wrap(self, spec: RunnerSpec, seams: Seams) -> Seams:
         """Give a runner that starts a body."""
@@ -143,7 +178,9 @@ class Bodies:
         self._bodies[spec.session_id].append(body)
         own = seams.executor
         executor = _BodyExecutor(own, body, own.before_commit, own.after_commit)
-        return evolve(seams, clock=body, executor=executor, provider=_BodyProvider(seams.provider, body))
+        return evolve(
+            seams, clock=body, executor=executor, provider=_BodyProvider(seams.provider, body, self.tries)
+        )
 
     def of(self, session_id: str) -> Body | None:
         """That of the session's last runner."""

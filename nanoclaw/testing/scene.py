@@ -4,6 +4,7 @@ A check is `def name(scene) -> Iterable[str]`; embedders hand theirs to `play(..
 """
 
 import json
+from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -14,7 +15,7 @@ import apsw
 from attrs import field, frozen
 
 from nanoclaw.channels.protocol import Repeat
-from nanoclaw.records import Address, Clicked, InboundEvent, Routed, SessionPaths
+from nanoclaw.records import Address, Clicked, InboundEvent, Outgoing, Routed, SessionPaths, TextContent
 from nanoclaw.resources import schema_dir
 from nanoclaw.testing.invariants import (
     ALWAYS,
@@ -28,6 +29,11 @@ from nanoclaw.testing.invariants import (
 from nanoclaw.testing.network import Accepted
 
 LATE_S = 1800.0
+ROUNDING_S = 0.002
+"""Dates are kept to the millisecond."""
+INBOX = "in/inbox/"
+NOTES = "milk, bread\n"
+"""What an agent of a household has in its file."""
 
 
 @frozen
@@ -42,6 +48,11 @@ class Scene(Evidence):
     """How often its channel was asked to deliver a message, by its key."""
     copies: Mapping[str, int] = field(factory=dict)
     """How often the network has each message, by its key."""
+    arrived: Sequence[Outgoing] = ()
+    """All that the network has."""
+    pauses: Sequence[tuple[str, int, float]] = ()
+    """Of each try of a message but its first: the message, its number, seconds since the last one ended."""
+    retry_base_s: float = 0.0
     repeat: Repeat = "idempotent"
     paths: tuple[SessionPaths, ...] = ()
     """Of the sessions to look at."""
@@ -55,6 +66,10 @@ class Scene(Evidence):
     """Those whose runner is in a turn that waits for follow-ups, and not hindered."""
     attended: Container[str] = ()
     """Those that the host sees to."""
+    stuck: Iterable[str] = ()
+    """Those of them whose runner stands still in the middle of a turn, and has for long."""
+    left_alone: Container[str] = ()
+    """Those of them that have no runner, and in which nothing has happened for long."""
     now: str = ""
     """The date."""
 
@@ -65,7 +80,7 @@ class Scene(Evidence):
     def events(self, paths: SessionPaths) -> list[InboundEvent]:
         """What was confirmed for a session, each once, in the order of the first confirmations."""
         own = [one.event for one in self.confirmed if paths.root.name in one.routed.session_ids]
-        return list({event.message_id: event for event in own}.values())
+        return list({(event.address, event.event_id, event.version): event for event in own}.values())
 
 
 Check = Callable[[Scene], Iterable[str]]
@@ -111,9 +126,11 @@ def accepted_messages_are_kept(scene: Scene) -> Iterator[str]:
     for session_id, event in rows(scene.data / "v2.db", "SELECT session_id, event FROM parked_events"):
         parked[session_id].add(_event_id(event))
     for paths in scene.sessions():
-        kept = {id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
+        sql = "SELECT id, json_extract(content, '$.text') FROM messages_in WHERE kind = 'chat'"
+        kept = set(rows(paths.inbound_db, sql))
         for event in scene.events(paths):
-            if event.message_id not in kept and event.event_id not in parked[paths.root.name]:
+            wanted = (event.message_id, event.message.text)
+            if wanted not in kept and event.event_id not in parked[paths.root.name]:
                 yield f"{paths.root.name}: {event.event_id} ({event.message.text}) was confirmed and is gone"
 
 
@@ -183,6 +200,37 @@ def nothing_arrives_twice_unknown(scene: Scene) -> Iterator[str]:
             yield f"{key} arrived {copies} times, of which {allowed} are accounted for"
 
 
+def files_arrive(scene: Scene) -> Iterator[str]:
+    """What is said to have files has them, and they are what the agent has."""
+    for one in scene.arrived:
+        if isinstance(one.content, TextContent) and one.content.files:
+            there = tuple(file.data for file in one.files)
+            if there != (NOTES.encode(),) * len(one.content.files):
+                yield f"{one.message_out_id} arrived with {there} for {one.content.files}"
+
+
+def files_are_kept(scene: Scene) -> Iterator[str]:
+    """What came with a message is in the session, where its row says."""
+    sql = """
+        SELECT json_extract(each.value, '$.localPath')
+        FROM messages_in, json_each(content, '$.attachments') AS each WHERE messages_in.id = :id
+        """
+    for paths in scene.sessions():
+        for event in scene.events(paths):
+            sent = [b64decode(each.data or "") for each in event.message.attachments]
+            told = [path for (path,) in rows(paths.inbound_db, sql, id=event.message_id)] if sent else []
+            kept = [paths.inbox / str(path).removeprefix(INBOX) for path in told]
+            if [file.read_bytes() for file in kept if file.is_file()] != sent[: len(told)]:
+                yield f"{paths.root.name}: files of {event.event_id} are not at {told}"
+
+
+def retries_wait(scene: Scene) -> Iterator[str]:
+    """Each try waits twice as long as the one before."""
+    for id_, tries, pause in scene.pauses:
+        if pause < scene.retry_base_s * 2**tries - ROUNDING_S:
+            yield f"{id_} was tried again, number {tries}, after {pause:g} s"
+
+
 def mid_turn_messages_are_sent_once(scene: Scene) -> Iterator[str]:
     """A turn that is told again is told what it had sent: households send each text once."""
     sql = """
@@ -212,9 +260,9 @@ def completed_messages_are_answered(scene: Scene) -> Iterator[str]:
 
 
 def failed_messages_are_told(scene: Scene) -> Iterator[str]:
-    """Whoever gets no answer is told so."""
+    """Whoever waits for an answer and gets none is told so; context waits for none."""
     sql = """
-        SELECT id FROM messages_in WHERE status = 'failed' AND kind = 'chat'
+        SELECT id FROM messages_in WHERE status = 'failed' AND kind = 'chat' AND trigger
           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_out_id = 'notice-' || id)
         """
     for paths in scene.sessions():
@@ -289,6 +337,7 @@ STEP_CHECKS: tuple[Check, ...] = (
     nothing_arrives_twice_unknown,
     mid_turn_messages_are_sent_once,
     failed_messages_are_told,
+    retries_wait,
 )
 """Asked after each step."""
 REST_CHECKS: tuple[Check, ...] = (
@@ -299,6 +348,8 @@ REST_CHECKS: tuple[Check, ...] = (
     completed_messages_are_answered,
     due_tasks_have_run,
     projections_are_true,
+    files_arrive,
+    files_are_kept,
 )
 """Asked once everything is healed and has come to rest."""
 

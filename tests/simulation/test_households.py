@@ -1,16 +1,15 @@
 """Households: drawn from the seed alone, the same every time, unbroken by every fault."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import pytest
 from attrs import evolve
 
-from nanoclaw.store import deliveries, messages_in
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.faults import AT_COMMITS, NAMES, RATES, Blow, UnknownFault, blows, fault_names
 from nanoclaw.testing.household import Household, Say, household
-from nanoclaw.testing.play import Outcome, play
+from nanoclaw.testing.play import play
 from nanoclaw.testing.scene import Scene
 from nanoclaw.testing.shrink import shortest
 
@@ -126,43 +125,6 @@ def test_an_embedders_invariant_ends_the_day_and_the_shortest_beginning_that_bre
 
 def test_what_breaks_nothing_has_no_shortest_beginning() -> None:
     assert shortest(household(1, hours=0.2)) is None
-
-
-def begins_unrecorded(*_arguments: object) -> None:
-    """An attempt is not recorded before the channel is asked."""
-
-
-def forgets(*_arguments: object) -> None:
-    """A message is confirmed, and stored nowhere."""
-
-
-def is_delivered_already(connection: object, message_out_id: str, *rest: object) -> None:
-    """An attempt that begins is taken for one that has ended."""
-    deliveries_begin(connection, message_out_id, *rest)  # type: ignore[arg-type]  # as they come
-    from nanoclaw.records import Receipt  # noqa: PLC0415 -- for this bug alone
-
-    deliveries.deliver(connection, message_out_id, Receipt("soon"), *rest)  # type: ignore[arg-type]  # likewise
-
-
-deliveries_begin = deliveries.begin
-BUGS: list[tuple[str, object, str, Callable[..., None]]] = [
-    ("channels_are_asked_after_the_ledger", deliveries, "begin", begins_unrecorded),
-    ("what_is_delivered_has_arrived", deliveries, "begin", is_delivered_already),
-    ("accepted_messages_are_kept", messages_in, "insert", forgets),
-]
-
-
-@pytest.mark.parametrize(("invariant", "module", "name", "bug"), BUGS)
-def test_a_bug_of_ours_is_found(
-    monkeypatch: pytest.MonkeyPatch, invariant: str, module: object, name: str, bug: Callable[..., None]
-) -> None:
-    monkeypatch.setattr(module, name, bug)
-    assert invariant in found_in(range(5, 9))
-
-
-def found_in(seeds: Sequence[int]) -> set[str]:
-    outcomes: list[Outcome] = [play(household(seed, hours=2.0, faults=ALL)) for seed in seeds]
-    return {violation.invariant for outcome in outcomes for violation in outcome.violations}
 
 
 # -- many ----------------------------------------------------------------------

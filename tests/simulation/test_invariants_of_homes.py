@@ -135,6 +135,7 @@ BROKEN: list[tuple[str, Break]] = [
         """
     )),
     ("replies_keep_their_order", swapped),
+    ("replies_keep_their_order", lambda home: evolve(home, asked=(*home.asked, home.asked[0]))),
 ]  # fmt: skip
 
 

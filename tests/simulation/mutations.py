@@ -1,0 +1,351 @@
+"""Bugs that are put into the product on purpose, and found by simulated households (docs/simulation.md).
+
+    python -m tests.simulation.mutations                 # each at its seed
+    python -m tests.simulation.mutations --search 25     # each at the first seeds, until it is found
+    python -m tests.simulation.mutations "lost wake-up"  # those with these words
+
+Each one replaces functions of the real host or the real runner while a household is played, three hours with
+all faults; the files stay as they are.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+import apsw
+import pytest
+from attrs import evolve, frozen
+
+from agent_runner import changes, follow_ups, looking, outbound
+from agent_runner.extras import Extras
+from nanoclaw.records import InboundEvent, Receipt
+from nanoclaw.registry import RemoveParked
+from nanoclaw.session import attempt, record
+from nanoclaw.session.actor import Refresh, SessionActor
+from nanoclaw.session.deliverer import Deliverer
+from nanoclaw.session.keeper import Keeper
+from nanoclaw.session.pending import Failed, Pending, Retry
+from nanoclaw.session.queue import DeliveryQueue
+from nanoclaw.store import deliveries, messages_in, parked_events, tasks
+from nanoclaw.testing.campaign import quiet
+from nanoclaw.testing.faults import fault_names
+from nanoclaw.testing.household import household
+from nanoclaw.testing.play import play
+from nanoclaw.testing.virtual import CommitWakeups
+
+HOURS = 3.0
+FAULTS = fault_names("all")
+SEVENTH = 7
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@frozen
+class Mutation:
+    """One bug: what it is, how it is put in, and where and as what it is found."""
+
+    name: str
+    plant: Plant
+    seed: int
+    invariant: str
+
+
+# -- delivering ------------------------------------------------------------------
+
+
+def attempt_unrecorded(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(deliveries, "begin", lambda *_: None)
+
+
+def receipt_before_sending(patch: pytest.MonkeyPatch) -> None:
+    begin = deliveries.begin
+
+    def begun(connection: apsw.Connection, message_out_id: str, now: datetime) -> None:
+        begin(connection, message_out_id, now)
+        deliveries.deliver(connection, message_out_id, Receipt("soon"), now)
+
+    patch.setattr(deliveries, "begin", begun)
+
+
+def doubt_uncounted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        deliveries,
+        "doubt",
+        lambda connection, id_, at, error: deliveries.postpone(connection, id_, at, error, asked=True),
+    )
+
+
+def cut_off_attempts_forgotten(patch: pytest.MonkeyPatch) -> None:
+    reread = Deliverer._reread
+
+    def again(self: Deliverer, entry: Any, row: Any, now: datetime) -> Any:
+        return reread(self, evolve(entry, status="pending"), row, now)
+
+    patch.setattr(Deliverer, "_reread", again)
+
+
+def addresses_not_held(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DeliveryQueue, "_heads", lambda self, _now: iter(self.waiting))
+
+
+def files_left_out(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempt, "read_files", lambda *_: ())
+
+
+# -- storing ---------------------------------------------------------------------
+
+
+def confirmed_unstored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(messages_in, "insert", lambda *_: None)
+
+
+def parked_forgotten(patch: pytest.MonkeyPatch) -> None:
+    async def removes(actor: SessionActor) -> None:
+        parked = await actor.services.central.run(parked_events.for_session, actor.who.session.id)
+        if parked:
+            await actor.services.registry.ask(RemoveParked([event.id for event in parked]))
+
+    patch.setattr(SessionActor, "replay_parked", removes)
+
+
+def mark_not_kept(patch: pytest.MonkeyPatch) -> None:
+    set_mark = messages_in.set_mark
+
+    def forgets(connection: apsw.Connection, key: str, value: int) -> None:
+        if key != "seq":
+            set_mark(connection, key, value)
+
+    patch.setattr(messages_in, "set_mark", forgets)
+
+
+def edits_taken_for_duplicates(patch: pytest.MonkeyPatch) -> None:
+    of = InboundEvent.__dict__["message_id"].fget
+    patch.setattr(InboundEvent, "message_id", property(lambda self: of(evolve(self, version=""))))
+
+
+# -- working ---------------------------------------------------------------------
+
+
+def acked_as_claimed(patch: pytest.MonkeyPatch) -> None:
+    claim = outbound.claim
+
+    def claimed(connection: apsw.Connection, claims: Any, at: datetime, turn_id: str) -> Any:
+        sent = claim(connection, claims, at, turn_id)
+        outbound.acknowledge(connection, claims, at, outbound.Ack("completed", turn_id))
+        return sent
+
+    patch.setattr(outbound, "claim", claimed)
+
+
+def retold_untold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(outbound, "_sent", lambda *_: [])
+
+
+def follow_ups_untold(patch: pytest.MonkeyPatch) -> None:
+    """The turn's end closes them, and the provider has not seen them."""
+    take = follow_ups._take
+
+    async def taken(session: Any, turn: Any, extras: Any, ids: Sequence[str]) -> Sequence[Any]:
+        await take(session, turn, extras, ids)
+        return ()
+
+    patch.setattr(follow_ups, "_take", taken)
+    consumed = Extras.consumed
+    patch.setattr(
+        Extras,
+        "consumed",
+        lambda self, _ids: consumed(self, {row.id for row in self.follow_ups}),
+    )
+    patch.setattr(Extras, "left", lambda _self, _ids: [])
+
+
+# -- trying again ----------------------------------------------------------------
+
+
+def retried_at_once(patch: pytest.MonkeyPatch) -> None:
+    again = Pending._again
+
+    def at_once(self: Pending, message: Any, now: datetime, reason: str, at: datetime | None) -> Any:
+        verdict = again(self, message, now, reason, at)
+        return evolve(verdict, after=now) if isinstance(verdict, Retry) else verdict
+
+    patch.setattr(Pending, "_again", at_once)
+
+
+def released_uncounted(patch: pytest.MonkeyPatch) -> None:
+    again = Pending._again
+
+    def uncounted(self: Pending, message: Any, now: datetime, reason: str, at: datetime | None) -> Any:
+        verdict = again(self, evolve(message, tries=min(message.tries, 1)), now, reason, at)
+        return evolve(verdict, message=message)
+
+    patch.setattr(Pending, "_again", uncounted)
+
+
+def heartbeat_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Keeper, "watch", lambda *_args, **_options: None)
+
+
+# -- tasks -----------------------------------------------------------------------
+
+
+def slot_not_unique(patch: pytest.MonkeyPatch) -> None:
+    """Neither is it asked whether a slot has its row, nor does the file refuse a second one."""
+    patch.setattr(tasks, "slot_taken", lambda *_: False)
+    repeat = tasks.repeat
+
+    def repeats(connection: apsw.Connection, *args: Any, **options: Any) -> Any:
+        connection.execute("DROP INDEX IF EXISTS idx_messages_in_slot")
+        return repeat(connection, *args, **options)
+
+    patch.setattr(tasks, "repeat", repeats)
+
+
+def no_successor_of_failures(patch: pytest.MonkeyPatch) -> None:
+    judge = record._judge
+
+    def judged(connection: apsw.Connection, verdict: Any, *rest: Any) -> None:
+        if isinstance(verdict, Failed):
+            verdict = evolve(verdict, message=evolve(verdict.message, kind="chat"))
+        judge(connection, verdict, *rest)
+
+    patch.setattr(record, "_judge", judged)
+
+
+def recurrence_not_handed_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tasks, "hand_on", lambda *_: None)
+
+
+def alarm_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Pending, "next_due", lambda *_: None)
+
+
+# -- waking ----------------------------------------------------------------------
+
+
+def runners_wake_lost(patch: pytest.MonkeyPatch) -> None:
+    """Every seventh commit of a host wakes no runner."""
+    numbers, following = count(1), changes.Changes.follow
+
+    class Lossy:
+        def __init__(self, wakeup: Any) -> None:
+            self._wakeup = wakeup
+
+        async def wait(self) -> None:
+            await self._wakeup.wait()
+            if next(numbers) % SEVENTH == 0:
+                await self._wakeup.wait()
+
+    async def follow(self: changes.Changes, wakeup: Any) -> None:
+        await following(self, Lossy(wakeup))
+
+    patch.setattr(changes.Changes, "follow", follow)
+
+
+def hosts_wake_lost(patch: pytest.MonkeyPatch) -> None:
+    """Every seventh commit of a runner wakes no session."""
+    numbers, watch = count(1), CommitWakeups.watch
+
+    def lossy(
+        self: CommitWakeups, directory: Any, changed: Callable[[], None]
+    ) -> AbstractContextManager[None]:
+        def often() -> None:
+            if next(numbers) % SEVENTH:
+                changed()
+
+        return watch(self, directory, often)
+
+    patch.setattr(CommitWakeups, "watch", lossy)
+
+
+def follow_ups_wake_lost(patch: pytest.MonkeyPatch) -> None:
+    """A turn that waits for follow-ups does not hear of commits."""
+    rest = looking.rest
+
+    async def deaf(session: Any, _seen: int, next_due: datetime | None) -> None:
+        await rest(session, 10**9, next_due)
+
+    patch.setattr(follow_ups, "rest", deaf)
+
+
+def delivery_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
+    """What was postponed waits until something else happens."""
+    patch.setattr(DeliveryQueue, "next_due", lambda *_: None)
+
+
+def projections_stale(patch: pytest.MonkeyPatch) -> None:
+    """A living session does not follow the central database; the next wake would."""
+
+    async def handle(_self: Refresh, actor: SessionActor) -> None:
+        await actor.follow_status()
+        actor.reconciler.wake()
+
+    patch.setattr(Refresh, "handle", handle)
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("an attempt is not recorded before the channel is asked", attempt_unrecorded, 0, ""),
+    Mutation("the receipt is written before the channel is asked", receipt_before_sending, 0, ""),
+    Mutation("a doubtful attempt is not counted as one", doubt_uncounted, 0, ""),
+    Mutation("an attempt that a death cut off is forgotten", cut_off_attempts_forgotten, 0, ""),
+    Mutation("the queue does not hold an address", addresses_not_held, 0, ""),
+    Mutation("files of a message are left out", files_left_out, 0, ""),
+    Mutation("a message is confirmed and not stored", confirmed_unstored, 0, ""),
+    Mutation("parked events are forgotten", parked_forgotten, 0, ""),
+    Mutation("the mark of `seq` is not kept", mark_not_kept, 0, ""),
+    Mutation("an edit is taken for a duplicate", edits_taken_for_duplicates, 0, ""),
+    Mutation("messages are acked as they are claimed", acked_as_claimed, 0, ""),
+    Mutation("a turn that is told again is not told what it had sent", retold_untold, 0, ""),
+    Mutation("follow-ups are closed, and the agent has not seen them", follow_ups_untold, 0, ""),
+    Mutation("a retry does not wait", retried_at_once, 0, ""),
+    Mutation("what a provider gives back costs no try", released_uncounted, 0, ""),
+    Mutation("a runner that is stuck is not replaced", heartbeat_ignored, 0, ""),
+    Mutation("a slot is not unique: neither checked nor refused", slot_not_unique, 0, ""),
+    Mutation("nothing follows an occurrence that failed", no_successor_of_failures, 0, ""),
+    Mutation("an occurrence that ended keeps its recurrence", recurrence_not_handed_on, 0, ""),
+    Mutation("the alarm of a task is forgotten", alarm_forgotten, 0, ""),
+    Mutation("every seventh wake-up of a runner is lost", runners_wake_lost, 0, ""),
+    Mutation("every seventh wake-up of the host is lost", hosts_wake_lost, 0, ""),
+    Mutation("a follow-up wakes no turn", follow_ups_wake_lost, 0, ""),
+    Mutation("the next attempt of a delivery has no alarm", delivery_wakes_nobody, 0, ""),
+    Mutation("projections do not follow while a runner lives", projections_stale, 0, ""),
+)
+
+
+def found(mutation: Mutation | None, seed: int) -> str:
+    """The invariant that a household of this seed breaks, with that bug or without one; empty: none."""
+    with pytest.MonkeyPatch.context() as patch, quiet():
+        if mutation is not None:
+            mutation.plant(patch)
+        violations = play(household(seed, hours=HOURS, faults=FAULTS)).violations
+    return violations[0].invariant if violations else ""
+
+
+def search(mutation: Mutation, seeds: int) -> tuple[int, str]:
+    """The first seed at which it is found, and as what; -1 where it is not."""
+    hits = ((seed, invariant) for seed in range(seeds) if (invariant := found(mutation, seed)))
+    return next(hits, (-1, "not found"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Play them; the exit code is the number of those that were not found as they should be."""
+    searching = "--search" in arguments
+    seeds = int(arguments[arguments.index("--search") + 1]) if searching else 0
+    words = [word for word in arguments if word not in {"--search", str(seeds)}]
+    missed = 0
+    for mutation in MUTATIONS:
+        if all(word in mutation.name for word in words):
+            seed, invariant = (
+                search(mutation, seeds) if searching else (mutation.seed, found(mutation, mutation.seed))
+            )
+            missed += seed < 0 if searching else invariant != mutation.invariant
+            sys.stdout.write(f"| {mutation.name} | {seed} | `{invariant}` |\n")
+            sys.stdout.flush()
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""Bugs put in on purpose are found: the cheapest here, all by `python -m tests.simulation.mutations`."""
+
+import pytest
+
+from nanoclaw.testing.invariants import ALWAYS, AT_REST
+from nanoclaw.testing.quiet import QUIET_CHECKS
+from nanoclaw.testing.scene import REST_CHECKS, STEP_CHECKS
+from tests.simulation.mutations import MUTATIONS, Mutation, found
+
+CHEAPEST = (
+    "a message is confirmed and not stored",
+    "a retry does not wait",
+    "every seventh wake-up of a runner is lost",
+)
+SEEDS = 3
+
+
+@pytest.mark.parametrize("mutation", [each for each in MUTATIONS if each.name in CHEAPEST], ids=str)
+def test_a_mutation_is_found_as_what_it_is(mutation: Mutation) -> None:
+    assert mutation.invariant in (found(mutation, seed) for seed in range(SEEDS))
+
+
+def test_each_mutation_has_a_name_and_an_invariant_that_there_is() -> None:
+    checks = {check.__name__ for check in (*ALWAYS, *AT_REST, *QUIET_CHECKS, *STEP_CHECKS, *REST_CHECKS)}
+    assert {each.invariant for each in MUTATIONS} <= checks
+    assert len({each.name for each in MUTATIONS}) == len(MUTATIONS) > len(CHEAPEST)
+
+
+def test_a_mutation_finds_each_of_the_checks_at_quiet_moments() -> None:
+    assert {check.__name__ for check in QUIET_CHECKS} <= {each.invariant for each in MUTATIONS}
