@@ -173,9 +173,8 @@ class Reconciler:
         Raises:
             StoreError: of `inbound.db`: what was seen cannot be committed, so this incarnation has to end.
         """
-        if self.keeper.state == "recovering":
-            return False
-        while self.quarantined is None:
+        recovering = self.keeper.state == "recovering"
+        while self.quarantined is None and not recovering:
             asked = self.deliverer.unread() if self.deliverer.queue.room else ()
             seen = await self._seen(asked)
             if seen is None:
@@ -188,10 +187,15 @@ class Reconciler:
             self._unseen = seen.more
             if not (seen.more and self.deliverer.queue.room):
                 break
-        if self.quarantined or self.unreadable or self.outdated:
-            # What was read before goes on its way all the same.
-            await self._commit(Settlement(begun=self.deliverer.take(self.services.clock.now())))
-        return self.unreadable is None
+        if self.quarantined or self.unreadable or self.outdated or recovering:
+            await self._go_on()
+        return self.unreadable is None and not recovering
+
+    async def _go_on(self) -> None:
+        """What was read before goes on its way all the same: while it is due and lies, nobody sleeps."""
+        now, claimed = self.services.clock.now(), frozenset(self.pending.claimed)
+        actions = self.deliverer.take_actions(now)
+        await self._commit(Settlement(actions=actions, claimed=claimed, begun=self.deliverer.take(now)), now)
 
     async def _seen(self, asked: Sequence[str]) -> Look | None:
         """What the runner committed; None where that cannot be read."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from math import inf
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import trio
 
 from nanoclaw.containers import Death
 from nanoclaw.host import Host, HostFailed, Seams, open_host
+from nanoclaw.store import to_text
 from nanoclaw.wakeups import FLOOD_PER_S
 from tests.host.homes import GUARD_S, config, rows, supervisor
 from tests.host.runtimes import FakeRuntime
@@ -210,6 +212,18 @@ async def test_a_quarantined_session_delivers_what_it_has_read(tmp_path: Path) -
         stage.channel.heal()
         await stage.delivered("second")
         await stage.details(lambda details: not details.deliveries)
+
+
+async def test_a_quarantined_session_does_what_was_asked_of_it_for_later(tmp_path: Path) -> None:
+    async with a_stage(tmp_path) as stage:
+        at = to_text(datetime.now(UTC) + timedelta(seconds=0.3))
+        content = '{"action": "cancel_task", "taskId": "task-none"}'
+        stage.writes(row(id="later", kind="system", content=content, deliver_after=at), says("read", 3, None))
+        await stage.delivered("read")
+        sql("CREATE VIEW v AS SELECT 1")(stage.paths().outbound_db)
+        await stage.details(lambda details: details.quarantined)
+        # Refused: there is no such task.
+        await stage.details(lambda _details: stage.ledger()["later"][0] == "failed")
 
 
 # -- the outbox ----------------------------------------------------------------
