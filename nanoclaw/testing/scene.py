@@ -15,6 +15,7 @@ import apsw
 from attrs import field, frozen
 
 from nanoclaw.channels.protocol import Repeat
+from nanoclaw.content import storable
 from nanoclaw.records import Address, Clicked, InboundEvent, Outgoing, Routed, SessionPaths, TextContent
 from nanoclaw.resources import schema_dir
 from nanoclaw.testing.invariants import (
@@ -129,7 +130,7 @@ def accepted_messages_are_kept(scene: Scene) -> Iterator[str]:
         sql = "SELECT id, json_extract(content, '$.text') FROM messages_in WHERE kind = 'chat'"
         kept = set(rows(paths.inbound_db, sql))
         for event in scene.events(paths):
-            wanted = (event.message_id, event.message.text)
+            wanted = (event.message_id, storable(event.message.text))
             if wanted not in kept and event.event_id not in parked[paths.root.name]:
                 yield f"{paths.root.name}: {event.event_id} ({event.message.text}) was confirmed and is gone"
 
