@@ -287,31 +287,67 @@ def projections_stale(patch: pytest.MonkeyPatch) -> None:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    Mutation("an attempt is not recorded before the channel is asked", attempt_unrecorded, 0, ""),
-    Mutation("the receipt is written before the channel is asked", receipt_before_sending, 0, ""),
-    Mutation("a doubtful attempt is not counted as one", doubt_uncounted, 0, ""),
-    Mutation("an attempt that a death cut off is forgotten", cut_off_attempts_forgotten, 0, ""),
-    Mutation("the queue does not hold an address", addresses_not_held, 0, ""),
-    Mutation("files of a message are left out", files_left_out, 0, ""),
-    Mutation("a message is confirmed and not stored", confirmed_unstored, 0, ""),
-    Mutation("parked events are forgotten", parked_forgotten, 0, ""),
-    Mutation("the mark of `seq` is not kept", mark_not_kept, 0, ""),
-    Mutation("an edit is taken for a duplicate", edits_taken_for_duplicates, 0, ""),
-    Mutation("messages are acked as they are claimed", acked_as_claimed, 0, ""),
-    Mutation("a turn that is told again is not told what it had sent", retold_untold, 0, ""),
-    Mutation("follow-ups are closed, and the agent has not seen them", follow_ups_untold, 0, ""),
-    Mutation("a retry does not wait", retried_at_once, 0, ""),
-    Mutation("what a provider gives back costs no try", released_uncounted, 0, ""),
-    Mutation("a runner that is stuck is not replaced", heartbeat_ignored, 0, ""),
-    Mutation("a slot is not unique: neither checked nor refused", slot_not_unique, 0, ""),
-    Mutation("nothing follows an occurrence that failed", no_successor_of_failures, 0, ""),
-    Mutation("an occurrence that ended keeps its recurrence", recurrence_not_handed_on, 0, ""),
-    Mutation("the alarm of a task is forgotten", alarm_forgotten, 0, ""),
-    Mutation("every seventh wake-up of a runner is lost", runners_wake_lost, 0, ""),
-    Mutation("every seventh wake-up of the host is lost", hosts_wake_lost, 0, ""),
-    Mutation("a follow-up wakes no turn", follow_ups_wake_lost, 0, ""),
-    Mutation("the next attempt of a delivery has no alarm", delivery_wakes_nobody, 0, ""),
-    Mutation("projections do not follow while a runner lives", projections_stale, 0, ""),
+    Mutation(
+        "an attempt is not recorded before the channel is asked",
+        attempt_unrecorded,
+        0,
+        "ledger_agrees_with_itself",
+    ),
+    Mutation(
+        "the receipt is written before the channel is asked",
+        receipt_before_sending,
+        1,
+        "ledger_agrees_with_itself",
+    ),
+    Mutation("a doubtful attempt is not counted as one", doubt_uncounted, 1, "nothing_arrives_twice_unknown"),
+    Mutation(
+        "an attempt that a death cut off is forgotten",
+        cut_off_attempts_forgotten,
+        1,
+        "nothing_arrives_twice_unknown",
+    ),
+    Mutation("the queue does not hold an address", addresses_not_held, 1, "replies_keep_their_order"),
+    Mutation("files of a message are left out", files_left_out, 1, "files_arrive"),
+    Mutation("a message is confirmed and not stored", confirmed_unstored, 0, "accepted_messages_are_kept"),
+    Mutation("parked events are forgotten", parked_forgotten, 0, "accepted_messages_are_kept"),
+    Mutation("the mark of `seq` is not kept", mark_not_kept, 0, "marks_are_above_what_was_given"),
+    Mutation("an edit is taken for a duplicate", edits_taken_for_duplicates, 0, "accepted_messages_are_kept"),
+    Mutation(
+        "messages are acked as they are claimed", acked_as_claimed, 0, "completed_messages_are_answered"
+    ),
+    Mutation(
+        "a turn that is told again is not told what it had sent",
+        retold_untold,
+        0,
+        "mid_turn_messages_are_sent_once",
+    ),
+    Mutation(
+        "follow-ups are closed, and the agent has not seen them",
+        follow_ups_untold,
+        7,
+        "completed_messages_are_answered",
+    ),
+    Mutation("a retry does not wait", retried_at_once, 0, "retries_wait"),
+    Mutation("what a provider gives back costs no try", released_uncounted, 1, "replies_are_seen_at_once"),
+    Mutation("a runner that is stuck is not replaced", heartbeat_ignored, 8, "stuck_runners_are_replaced"),
+    Mutation("a slot is not unique: neither checked nor refused", slot_not_unique, 4, "slots_are_unique"),
+    Mutation(
+        "nothing follows an occurrence that failed", no_successor_of_failures, 1, "series_go_on_or_have_ended"
+    ),
+    Mutation(
+        "an occurrence that ended keeps its recurrence",
+        recurrence_not_handed_on,
+        1,
+        "series_go_on_or_have_ended",
+    ),
+    Mutation("the alarm of a task is forgotten", alarm_forgotten, 0, "work_gets_a_runner"),
+    Mutation("every seventh wake-up of a runner is lost", runners_wake_lost, 1, "nobody_waits_for_a_poll"),
+    Mutation("every seventh wake-up of the host is lost", hosts_wake_lost, 1, "replies_are_seen_at_once"),
+    Mutation("a follow-up wakes no turn", follow_ups_wake_lost, 10, "nobody_waits_for_a_poll"),
+    Mutation(
+        "the next attempt of a delivery has no alarm", delivery_wakes_nobody, 1, "replies_are_tried_at_once"
+    ),
+    Mutation("projections do not follow while a runner lives", projections_stale, 16, "projections_are_true"),
 )
 
 
