@@ -89,24 +89,30 @@ class Tries:
     """When each try of a message ended, by the message: what comes again has to wait."""
 
     clock: Clock
-    ended: dict[str, tuple[int, datetime]] = Factory(dict)
-    """The number of the try, and the date."""
+    ended: dict[str, tuple[int, datetime, float]] = Factory(dict)
+    """The number of the try, the date, and the moment on trio's clock."""
     pauses: list[tuple[str, int, float]] = Factory(list)
-    """Message, number of the try, and the seconds from the end of the one before."""
+    """Message, number of the try, seconds from the end of the one before: of both clocks the more."""
 
     @contextmanager
     def of(self, messages: Sequence[Inbound]) -> Iterator[None]:
         """One turn with them."""
         for message in messages:
-            number, ended = self.ended.get(message.id, (message.tries, self.clock.now()))
+            number, date, moment = self.ended.get(message.id, (message.tries, *self._now()))
             if number < message.tries:
-                pause = (self.clock.now() - ended).total_seconds()
-                self.pauses.append((message.id, message.tries, pause))
+                self.pauses.append((message.id, message.tries, self._since(date, moment)))
         try:
             yield
         finally:
-            now = self.clock.now()
-            self.ended.update((message.id, (message.tries, now)) for message in messages)
+            now = self._now()
+            self.ended.update((message.id, (message.tries, *now)) for message in messages)
+
+    def _now(self) -> tuple[datetime, float]:
+        return self.clock.now(), trio.current_time()
+
+    def _since(self, date: datetime, moment: float) -> float:
+        # The date may have been set back before the host heard of the end, and said when the next one is.
+        return max((self.clock.now() - date).total_seconds(), trio.current_time() - moment)
 
 
 @frozen
