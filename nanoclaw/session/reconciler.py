@@ -70,6 +70,8 @@ class Reconciler:
     _sleep: trio.CancelScope | None = None
     """While it sleeps."""
     _active_at: float = field(factory=trio.current_time)
+    _swept_at: float = field(factory=trio.current_time)
+    """When the last round began, or there was something to sweep for again."""
     _useful: bool = False
     """Whether the runner has settled or sent anything since it started."""
     _tool_timeout_s: float = 0.0
@@ -103,6 +105,8 @@ class Reconciler:
 
     def stored(self, messages: Iterable[OpenMessage]) -> None:
         """Messages that are on disk now; `carry_on` follows."""
+        if not self._watched():
+            self._swept_at = trio.current_time()
         self.told(messages)
         self._active_at = trio.current_time()
 
@@ -141,6 +145,7 @@ class Reconciler:
 
     async def _go_round(self) -> None:
         """One round."""
+        self._swept_at = trio.current_time()
         with self.under_way():
             self.keeper.watch(claims=bool(self.pending.claimed), tool_timeout_s=self._tool_timeout_s)
             self._watch_claiming()
@@ -360,8 +365,12 @@ class Reconciler:
         may_run = self.quarantined is None and self.status == "active"
         return may_run and (self.outdated or self.pending.wanted(self.services.clock.now()))
 
+    def _watched(self) -> bool:
+        """Whether a runner has something to do, which it might let lie."""
+        return bool(self.pending.claimed) or self._wanted()
+
     def _idle_s(self) -> float:
-        return 0.0 if self.pending.claimed or self._wanted() else trio.current_time() - self._active_at
+        return 0.0 if self._watched() else trio.current_time() - self._active_at
 
     def _waits_alone(self) -> bool:
         """Whether the session lives on for something later, without a runner or a delivery until then."""
@@ -381,8 +390,9 @@ class Reconciler:
         moments = [self.deliverer.queue.next_due(now)]
         waits = [BLIND_S if self.unreadable else inf]
         if self.keeper.state == "running":
-            watched = self.pending.claimed or self._wanted()
-            waits.append(SWEEP_S if watched else self.services.config.slow_poll_s)
+            # From the last round on: what else happens, such as deliveries, puts no sweep off.
+            interval = SWEEP_S if self._watched() else self.services.config.slow_poll_s
+            waits.append(self._swept_at + interval - trio.current_time())
             if not self.keeper.stopping:
                 waits.append(self.services.config.runner_idle_s - self._idle_s())
         elif self.quarantined is None:

@@ -1,0 +1,35 @@
+"""A runner at work is looked at every half minute, whatever else its session does."""
+
+from itertools import pairwise
+
+import pytest
+import trio
+
+from agent_runner.providers import Toolbox
+from agent_runner.records import Turn
+from nanoclaw.session.keeper import SWEEP_S, Keeper
+from nanoclaw.testing.world import World
+
+
+async def test_messages_put_off_no_look_at_a_runner_at_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, watched = Keeper.watch, list[float]()
+
+    def noted(keeper: Keeper, *, claims: bool, tool_timeout_s: float) -> None:
+        watched.append(trio.current_time())
+        watch(keeper, claims=claims, tool_timeout_s=tool_timeout_s)
+
+    async def brain(_turn: Turn, _tools: Toolbox) -> str:
+        await trio.sleep(300)
+        return "done"
+
+    monkeypatch.setattr(Keeper, "watch", noted)
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=brain))
+    for _ in range(14):
+        await ann.says("go")
+        await world.sleep(20)
+    await chat.expect("done")
+    at_work = [moment for moment in watched if moment < 300]
+    assert max(after - before for before, after in pairwise(at_work)) < SWEEP_S + 1
