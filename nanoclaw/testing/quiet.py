@@ -22,9 +22,10 @@ PROMPT_S = 1.7
 """Within this everything has happened that waits for nobody: in virtual time work takes none."""
 STARTED_S = 150.0
 """Whatever went wrong before, a runner is started within this: session and keeper wait for a minute each."""
-STUCK_S = 185.0
-"""A runner that stands still with a claim is replaced within this: a tool may take two minutes, and the
-sweep that sees its last heartbeat and the one that misses the next come within half a minute each."""
+STUCK_S = 195.0
+"""A runner that stands still with a claim is replaced within this: a tool may take two minutes, a last beat of
+its heart comes up to 10 s later, and sweeps, of which one sees that and one misses the next, every half minute.
+"""
 TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "healed")
 """What may have kept sessions from their work until now; faults of the network do not."""
 NETWORK, STUCK, JUMP = "channel-", "stuck-runner", "clock-jumps"
