@@ -23,8 +23,8 @@ PROMPT_S = 1.7
 STARTED_S = 150.0
 """Whatever went wrong before, a runner is started within this: session and keeper wait for a minute each."""
 STUCK_S = 195.0
-"""A runner that stands still with a claim is replaced within this: a tool may take two minutes, a last beat of
-its heart comes up to 10 s later, and sweeps, of which one sees that and one misses the next, every half minute.
+"""A runner that stands still with a claim is replaced within this: a tool may take two minutes, a last beat
+comes up to 10 s later, and sweeps every half minute, of which one sees that and one misses the next.
 """
 TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "healed")
 """What may have kept sessions from their work until now; faults of the network do not."""
