@@ -15,6 +15,7 @@ from trio.testing import MockClock
 
 from nanoclaw.host import HostFailed
 from nanoclaw.store.times import to_text
+from nanoclaw.testing.arrivals import ARRIVALS
 from nanoclaw.testing.chats import Chat, User
 from nanoclaw.testing.clickers import Clickers
 from nanoclaw.testing.errands import FILE, Errands
@@ -36,6 +37,8 @@ LOOK_S = 600.0
 """Invariants are checked at each step, and this often."""
 HEARD_WITHIN_S = 6 * 3600.0
 """After the last fault everybody is heard within this."""
+ALL_STEP_CHECKS: tuple[Check, ...] = (*STEP_CHECKS, *ARRIVALS)
+"""Asked after each step."""
 REST_S, RESTS = 97.0, 250
 """It is looked so often, after these pauses, whether everything has come to rest."""
 MOST_LINES = 300_000
@@ -293,7 +296,7 @@ class Day:
     def look(self) -> None:
         """Check what has to hold at any time, in the sessions that have changed since the last look."""
         with opened_once():
-            violated = found(self.scene(changed=True), (*STEP_CHECKS, *self.invariants))
+            violated = found(self.scene(changed=True), (*ALL_STEP_CHECKS, *self.invariants))
         self._violated(violated)
         self._changed.clear()
 

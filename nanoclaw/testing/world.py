@@ -404,7 +404,8 @@ class World:
         chat = self.chats.get((address.channel_type, address.platform_id))
         if chat is not None:
             chat.log.add(entry)
-        self.timeline.add("delivered", address.platform_id, entry.kind, id_, repr(entry.text))
+        key, text = outgoing.message_out_id, repr(entry.text)
+        self.timeline.add("delivered", address.platform_id, entry.kind, id_, key, text)
 
     def report(self) -> str:
         """What has happened, for somebody whose expectation failed."""
