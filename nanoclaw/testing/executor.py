@@ -8,6 +8,8 @@ from typing import Literal, Protocol, TypeVar
 
 import trio
 
+from nanoclaw.testing.standstill import Standstill
+
 T = TypeVar("T")
 
 When = Literal["before", "after"]
@@ -23,10 +25,6 @@ class CommitHook(Protocol):
 
 STANDSTILL = 100_000
 """So many calls at one moment of virtual time, and it will never move again."""
-
-
-class Standstill(Exception):
-    """Something goes round and round without waiting; time cannot pass in a simulation."""
 
 
 class InlineExecutor:
@@ -73,6 +71,10 @@ class InlineExecutor:
             self.standstill = Standstill(f"{STANDSTILL:,} calls of the store, and it is still {now!r} s")
             self._calls = 0
             raise self.standstill
+
+    def stand_still(self, standstill: Standstill) -> None:
+        """Note one that somebody else has found."""
+        self.standstill = self.standstill or standstill
 
     def check(self) -> None:
         """Raise `Standstill` where there was one."""

@@ -41,6 +41,7 @@ from nanoclaw.testing.life import Life
 from nanoclaw.testing.places import temporary_home
 from nanoclaw.testing.runtime import SimulatedRuntime
 from nanoclaw.testing.stage import RealStage, SimulatedStage, Stage
+from nanoclaw.testing.standstill import Standstill, watched
 from nanoclaw.testing.timeline import Timeline
 from nanoclaw.testing.transcript import Entry, heard
 from nanoclaw.testing.virtual import VirtualClock
@@ -121,9 +122,14 @@ class World:
         stack.enter_context(self.guards.up())
         stage = SimulatedStage(self.home, self.random, self.timeline, self.providers, self.commit_hooks)
         stack.callback(stage.executor.check)
+        stack.enter_context(watched(lambda standstill: self._end(stage, standstill)))
         if self.outliving:
             await stack.enter_async_context(stage.runtime.outliving())
         return stage
+
+    def _end(self, stage: SimulatedStage, standstill: Standstill) -> None:
+        stage.executor.stand_still(standstill)
+        self._nursery.cancel_scope.cancel()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -225,15 +231,17 @@ class World:
         if life is not None:
             await life.ended.wait()
 
-    def kill_host_now(self) -> None:
-        """The same, synchronous, for a hook: what the host does after this has no effect."""
+    def kill_host_now(self) -> bool:
+        """The same, synchronous, for a hook: what the host does after this has no effect. Whether one lived."""
         life, stage = self._life, self._stage
         if not isinstance(stage, SimulatedStage):
             raise WorldError("a host in real time is killed with its process only")
-        if life is not None and not life.ended.is_set():
+        lived = life is not None and not life.ended.is_set()
+        if life is not None and lived:
             life.kill()
             stage.host_died()
             self.timeline.add("host killed")
+        return lived
 
     def kill_runner(self, session_id: str | None = None) -> None:
         """Kill the runner of a session, or one drawn by the seed; does nothing where none lives."""

@@ -1,0 +1,89 @@
+"""Notices where virtual time stands still for ever: tasks that go round and round and wait for nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import trio
+
+ROUNDS = 500_000
+"""So many rounds of trio's scheduler while virtual time does not move, and it never will again."""
+MOVES_S = 0.001
+"""What is less than this is no move: a sleep of 10⁻⁹ s is as good as none."""
+SAMPLE = 100
+"""So many steps are looked at to name who goes round."""
+
+
+class Standstill(Exception):
+    """Something goes round and round without waiting; time cannot pass in a simulation."""
+
+
+class Rounds(trio.abc.Instrument):
+    """Counts the scheduler's rounds: a few hundred nanoseconds each. Calls `stop` once, from outside any task."""
+
+    def __init__(self, stop: Callable[[Standstill], None]) -> None:
+        self._stop = stop
+        self._moment, self._rounds = 0.0, 0
+
+    def after_io_wait(self, timeout: float) -> None:
+        """One round more."""
+        del timeout
+        now = trio.current_time()
+        if now - self._moment > MOVES_S:
+            self._moment, self._rounds = now, 0
+        self._rounds += 1
+        if self._rounds == ROUNDS:
+            trio.lowlevel.add_instrument(_Who(now, self._stop))
+
+
+class _Who(trio.abc.Instrument):
+    """Finds out who makes most of the next steps."""
+
+    def __init__(self, now: float, stop: Callable[[Standstill], None]) -> None:
+        self._now, self._stop = now, stop
+        self._seen = Counter[trio.lowlevel.Task]()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """One of them."""
+        self._seen[task] += 1
+        if self._seen.total() == SAMPLE:
+            trio.lowlevel.remove_instrument(self)
+            [(busiest, _)] = self._seen.most_common(1)
+            what = f"{ROUNDS:,} rounds of the scheduler, and it is still {self._now!r} s"
+            where = _place(busiest)
+            _unshield(busiest)
+            self._stop(Standstill(f"{what}: {where} waits for nothing"))
+
+
+@contextmanager
+def watched(stop: Callable[[Standstill], None]) -> Iterator[None]:
+    """While it is open a standstill is noticed. `stop` has to cancel whoever may go round."""
+    rounds = Rounds(stop)
+    trio.lowlevel.add_instrument(rounds)
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(rounds)
+
+
+def _place(task: trio.lowlevel.Task) -> str:
+    """Where a task waits, outside of trio."""
+    frames = [(frame, line) for frame, line in task.iter_await_frames() if not _is_trios(frame)]
+    if not frames:
+        return task.name
+    frame, line = frames[-1]
+    return f"{task.name}, at {frame.f_globals.get('__name__', '?')}:{line},"
+
+
+def _is_trios(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "trio"
+
+
+def _unshield(task: trio.lowlevel.Task) -> None:
+    """Let a cancellation reach it wherever it is: trio's own attributes, for nothing public does."""
+    status: Any = task._cancel_status  # noqa: SLF001 -- see above
+    while status is not None:
+        status._scope.shield = False  # noqa: SLF001 -- see above
+        status = status._parent  # noqa: SLF001 -- see above

@@ -1,0 +1,63 @@
+"""Tasks that go round and round and wait for nothing: the world ends, and who it was is named."""
+
+import pytest
+import trio
+
+from nanoclaw.testing import standstill
+from nanoclaw.testing.simulation import simulate
+from nanoclaw.testing.standstill import Standstill
+from nanoclaw.testing.world import World
+
+
+@pytest.fixture(autouse=True)
+def few_rounds_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "ROUNDS", 20_000)
+
+
+@pytest.mark.parametrize("shield", [False, True])
+def test_who_goes_round_without_waiting_is_ended_and_named_also_behind_a_shield(*, shield: bool) -> None:
+    async def scenario(world: World) -> None:
+        async with world.life():
+            await world.sleep(12.5)
+            with trio.CancelScope(shield=shield):
+                while True:
+                    await trio.lowlevel.checkpoint()
+
+    with pytest.raises(
+        Standstill, match=r"rounds of the scheduler, and it is still 12\.5 s.*test_standstill:"
+    ):
+        simulate(scenario, seed=1)
+
+
+def test_two_who_wake_each_other_for_ever_stand_still_too() -> None:
+    async def scenario(_world: World) -> None:
+        there, back = trio.open_memory_channel[None](0)
+
+        async def serve() -> None:
+            while True:
+                await there.send(None)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            async for _ in back:
+                pass
+
+    with pytest.raises(Standstill):
+        simulate(scenario, seed=1)
+
+
+def test_sleeps_that_are_too_short_to_matter_are_none() -> None:
+    async def scenario(world: World) -> None:
+        while True:
+            await world.sleep(1e-9)
+
+    with pytest.raises(Standstill):
+        simulate(scenario, seed=1)
+
+
+def test_whoever_waits_is_left_alone() -> None:
+    async def scenario(world: World) -> None:
+        for _ in range(25_000):
+            await world.sleep(0.01)
+
+    simulate(scenario, seed=1)
