@@ -7,8 +7,9 @@
 where `mine` opens an async context with your channel and the hooks by which its network is steered.
 """
 
-from nanoclaw.testing.conformance.channel import ChannelUnderTest, channel_checks
+from nanoclaw.testing.conformance.channel import channel_checks
 from nanoclaw.testing.conformance.checks import Check, NotConforming
+from nanoclaw.testing.conformance.networks import ChannelUnderTest, Thread
 from nanoclaw.testing.conformance.provider import ProviderUnderTest, provider_checks
 from nanoclaw.testing.conformance.runtime import RuntimeUnderTest, runtime_checks
 from nanoclaw.testing.conformance.sessions import make_session
@@ -19,6 +20,7 @@ __all__ = [
     "NotConforming",
     "ProviderUnderTest",
     "RuntimeUnderTest",
+    "Thread",
     "channel_checks",
     "make_session",
     "provider_checks",

@@ -11,22 +11,22 @@ async def test_my_channel_conforms(check: Check) -> None:
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import get_args
 
 import trio
-from attrs import frozen
 
 from nanoclaw.channels.protocol import (
-    Channel,
     ChannelUnavailable,
     DeliveryRejected,
     Finder,
     Repeat,
     has_buttons,
 )
-from nanoclaw.records import Address, CardContent, Option, Outgoing, QuestionContent, Receipt
+from nanoclaw.records import CardContent, Option, Outgoing, QuestionContent, Receipt
+from nanoclaw.testing.conformance import contents
 from nanoclaw.testing.conformance.checks import Check, checks_of, hook, only, require
+from nanoclaw.testing.conformance.contents import require_user
 from nanoclaw.testing.conformance.exchanges import (
     SOON_S,
     Host,
@@ -38,6 +38,7 @@ from nanoclaw.testing.conformance.exchanges import (
     outgoing,
     receiving,
 )
+from nanoclaw.testing.conformance.networks import ChannelUnderTest
 
 QUESTION = QuestionContent(
     "question-1", "Deploy", "Ship it?", (Option("Yes!", "Yes", "yes"), Option("No!", "No", "no"))
@@ -46,29 +47,6 @@ CARD = CardContent('{"title": "Weather"}', "It rains")
 QUIET_S = 1.0
 """So long nothing happens, where nothing should."""
 REFUSALS = (ChannelUnavailable, DeliveryRejected)
-
-
-@frozen
-class ChannelUnderTest:
-    """A channel, and what its tester can do to the network behind it; a hook may be left out."""
-
-    channel: Channel
-    address: Address
-    """A chat of the network."""
-    texts: Callable[[], Sequence[str]]
-    """The messages that users see in that chat, oldest first."""
-    says: Callable[[str], Awaitable[None]] | None = None
-    """A user writes in that chat; returns once the network knows that it arrived."""
-    presses: Callable[[str], Awaitable[None]] | None = None
-    """A user presses the button of that label on the newest card in that chat; returns as `says` does."""
-    offers_again: bool = True
-    """Whether the network offers again what it was not told to have arrived, as the same event."""
-    down: Callable[[], AbstractContextManager[None]] | None = None
-    """While it is open, the network cannot be reached."""
-    rejecting: Callable[[], AbstractContextManager[None]] | None = None
-    """While it is open, the network will have none of our messages."""
-    silent: Callable[[], AbstractContextManager[None]] | None = None
-    """While it is open, the network takes messages and nobody hears that it did: the call fails, or hangs."""
 
 
 def channel_checks(open_: Callable[[], AbstractAsyncContextManager[ChannelUnderTest]]) -> Sequence[Check]:
@@ -319,7 +297,7 @@ async def what_users_press_is_offered(it: ChannelUnderTest) -> None:
     where = (click.address.channel_type, click.address.platform_id)
     wanted = (it.channel.channel_type, it.address.platform_id)
     require(where == wanted, f"it was pressed in {wanted}, and offered as from {where}")
-    require(bool(click.user_id), f"who pressed it? {click}")
+    require_user(it.channel.channel_type, click.user_id)
 
 
 async def a_press_that_was_not_accepted_is_offered_again(it: ChannelUnderTest) -> None:
@@ -366,4 +344,5 @@ CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
     a_channel_with_buttons_shows_cards,
     what_users_press_is_offered,
     a_press_that_was_not_accepted_is_offered_again,
+    *contents.CHECKS,
 )

@@ -56,27 +56,30 @@ def checks_of(
 async def _run(
     function: Callable[[T], Awaitable[None]], open_: Callable[[], AbstractAsyncContextManager[T]]
 ) -> str | None:
-    reason: str | None = None
-    failed: NotConforming | None = None
+    verdict: NotConforming | NotApplicable | None = None
     async with open_() as tested:  # what is raised in it may come out in a group
         try:
             await function(tested)
-        except NotApplicable as error:
-            reason = str(error)
-        except (NotConforming, ExceptionGroup) as error:
-            failed = _first(error)
-            if failed is None:
+        except (NotConforming, NotApplicable, ExceptionGroup) as error:
+            verdict = _verdict(error)
+            if verdict is None:
                 raise
-    if failed is not None:
-        raise NotConforming(f"{function.__name__}: {failed}") from failed
-    return reason
+    if isinstance(verdict, NotConforming):
+        raise NotConforming(f"{function.__name__}: {verdict}") from verdict
+    return None if verdict is None else str(verdict)
 
 
-def _first(error: NotConforming | ExceptionGroup[Exception]) -> NotConforming | None:
-    if isinstance(error, NotConforming):
-        return error
-    found = (_first(one) for one in error.exceptions if isinstance(one, NotConforming | ExceptionGroup))
-    return next((one for one in found if one is not None), None)
+def _verdict(error: Exception) -> NotConforming | NotApplicable | None:
+    """What a check found, out of whatever groups; None: something else broke."""
+    match error:
+        case NotConforming() | NotApplicable():
+            return error
+        case ExceptionGroup():
+            found = [_verdict(one) for one in error.exceptions]
+            failed = next((one for one in found if isinstance(one, NotConforming)), None)
+            return failed or (found[0] if None not in found else None)
+        case _:
+            return None
 
 
 def require(holds: object, sentence: str) -> None:

@@ -1,0 +1,301 @@
+"""The channel's suite, continued: what a message is made of arrives, here and there."""
+
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Sequence
+from unicodedata import normalize
+
+from nanoclaw.channels.protocol import DeliveryRejected, Sender
+from nanoclaw.records import (
+    EditContent,
+    InboundEvent,
+    Outgoing,
+    OutgoingFile,
+    ReactionContent,
+    TextContent,
+)
+from nanoclaw.testing.conformance.checks import NotConforming, hook, only, require
+from nanoclaw.testing.conformance.exchanges import Host, deliver, failure, outgoing, receiving
+from nanoclaw.testing.conformance.networks import ChannelUnderTest, Thread
+
+WRITING = (
+    "äöüß ñ ø",
+    "日本語 русский العربية",
+    "\N{GRINNING FACE} \N{THUMBS UP SIGN}\N{EMOJI MODIFIER FITZPATRICK TYPE-4} \N{HEAVY BLACK HEART}\ufe0f",
+    "<b>5 > 3 & \"so\" 'on'</b> %s {0} \\n $HOME *_`",
+)
+LINES = "one\ntwo\n\nthree"
+LENGTHS = (300, 5_000, 20_000)
+"""In characters: a long line, a usual answer, a long one."""
+FILES = (OutgoingFile("notes 1.txt", "Grüße\n".encode()), OutgoingFile("data.bin", bytes(range(256)) * 300))
+UP = "\N{THUMBS UP SIGN}"
+
+
+# -- texts ---------------------------------------------------------------------
+
+
+async def every_character_arrives(it: ChannelUnderTest) -> None:
+    """Of any script, emoji, what other programs take for markup, and lines."""
+    async with it.channel.sender() as sender:
+        for text in (*WRITING, LINES):
+            before = len(it.texts())
+            await deliver(sender, outgoing(it.address, text, f"out-{before}"))
+            seen = "\n".join(it.texts()[before:])
+            require(_same(seen, text), f"sent {text!r}; users see {seen!r}")
+
+
+def _same(one: str, other: str) -> bool:
+    """But for how a network writes accents and ends lines."""
+    lines = [[line.rstrip() for line in normalize("NFC", text).splitlines()] for text in (one, other)]
+    return lines[0] == lines[1]
+
+
+async def what_is_too_long_is_split_or_rejected(it: ChannelUnderTest) -> None:
+    """In as many messages as it takes, or `DeliveryRejected`; cut off, nobody knows what is missing."""
+    async with it.channel.sender() as sender:
+        for length in LENGTHS:
+            text, before = numbered(length), len(it.texts())
+            if await _rejected(sender, outgoing(it.address, text, f"out-{length}")):
+                continue
+            seen = "".join(it.texts()[before:]) + _in_files(it)
+            require(_holds(seen, text), f"of {length:,} characters users see {len(seen):,}, not all")
+
+
+def numbered(length: int) -> str:
+    """A text of which no part is like another."""
+    text = " ".join(f"word{n}" for n in range(length // 5))
+    return text[: length - 4] + " end"
+
+
+def _in_files(it: ChannelUnderTest) -> str:
+    """What came as a file, as some networks do with a long text."""
+    return "".join(data.decode("utf-8", "replace") for _, data in (it.files() if it.files else ()))
+
+
+def _holds(seen: str, text: str) -> bool:
+    """Whether all of the text is there, in order; a network may break it anywhere and mark the parts."""
+    characters = iter(seen)
+    return all(one in characters for one in text if not one.isspace())
+
+
+async def markdown_arrives(it: ChannelUnderTest) -> None:
+    """Shown or taken off, but not with what it marks."""
+    content = TextContent(
+        "# Weather\n\n**rain** and `wind_1`\n\n- [more](https://example.org/a_b)", markdown=True
+    )
+    async with it.channel.sender() as sender:
+        await deliver(sender, Outgoing("out-1", it.address, content))
+    seen = "\n".join(it.texts())
+    missing = [word for word in ("Weather", "rain", "and", "wind_1", "more") if word not in seen]
+    require(not missing, f"sent {content.text!r}; users see {seen!r}")
+
+
+# -- receipts --------------------------------------------------------------------
+
+
+async def receipts_tell_messages_apart(it: ChannelUnderTest) -> None:
+    """By their ids edits, reactions and replies find them; a network without ids says None."""
+    async with it.channel.sender() as sender:
+        ids = [await _id_of(sender, outgoing(it.address, "one", key)) for key in ("out-1", "out-2", "out-3")]
+    for id_ in ids:
+        require(id_ is None or (isinstance(id_, str) and id_), f"a receipt with the id {id_!r}")
+    given = [id_ for id_ in ids if id_ is not None]
+    require(len(given) == len(set(given)), f"three messages, and their receipts say {ids}")
+
+
+async def _id_of(sender: Sender, message: Outgoing) -> str | None:
+    return (await deliver(sender, message)).platform_message_id
+
+
+# -- edits, reactions, replies ---------------------------------------------------
+
+
+async def an_edit_is_seen_or_rejected(it: ChannelUnderTest) -> None:
+    """In the message that it is of, or as a message of its own."""
+    async with it.channel.sender() as sender:
+        first, _ = await _two(it, sender)
+        if await _rejected(sender, Outgoing("out-3", it.address, EditContent(first, "three"))):
+            return
+    seen = list(it.texts())
+    whole = seen == ["three", "two"] or (seen[:2] == ["one", "two"] and "three" in "".join(seen[2:]))
+    require(whole, f"'one' was edited to 'three', 'two' was not, and users see {seen}")
+
+
+async def a_reaction_is_seen_or_rejected(it: ChannelUnderTest) -> None:
+    """On the message that it is of, or as a message of its own; no other message changes."""
+    async with it.channel.sender() as sender:
+        first, _ = await _two(it, sender)
+        if await _rejected(sender, Outgoing("out-3", it.address, ReactionContent(first, UP))):
+            return
+    seen = list(it.texts())
+    require(seen[:2] == ["one", "two"], f"a reaction to 'one', and users see {seen}")
+    if any(UP in text for text in seen[2:]):
+        return
+    shown = list(hook(it.reactions, "reactions")())
+    require(shown == [(first, UP)], f"{UP} on {first}; users see the reactions {shown}")
+
+
+async def _two(it: ChannelUnderTest, sender: Sender) -> tuple[str, str]:
+    """The ids of `one` and `two`, sent."""
+    ids = [await _id_of(sender, outgoing(it.address, text)) for text in ("one", "two")]
+    given = [id_ for id_ in ids if id_ is not None]
+    only(len(given) == len(ids), "its receipts have no ids")
+    return given[0], given[1]
+
+
+async def _rejected(sender: Sender, message: Outgoing) -> bool:
+    """Deliver what a network may not have; whether it said so."""
+    raised = await failure(sender, message)
+    if isinstance(raised, DeliveryRejected):
+        return True
+    what = type(message.content).__name__
+    require(
+        raised is None, f"the network is up, and for {what} deliver raised {raised!r}, not DeliveryRejected"
+    )
+    return False
+
+
+async def a_reply_is_shown_as_one(it: ChannelUnderTest) -> None:
+    """Where the network shows what a message answers; what answers nothing is shown to answer nothing."""
+    says, answers = hook(it.says, "says"), hook(it.answers, "answers")
+    async with receiving(it.channel, host := Host()):
+        await says("why?")
+    asked = _one(host).message.id
+    before = len(it.texts())
+    async with it.channel.sender() as sender:
+        await deliver(sender, Outgoing("out-1", it.address, TextContent("because"), in_reply_to=asked))
+        await deliver(sender, outgoing(it.address, "besides"))
+    shown = list(answers())[before:]
+    require(shown == [asked, None], f"a reply to {asked!r}, and a message; they are shown to answer {shown}")
+
+
+# -- files -----------------------------------------------------------------------
+
+
+async def a_text_with_files_arrives(it: ChannelUnderTest) -> None:
+    """Whatever the network does with the files; or both are rejected."""
+    async with it.channel.sender() as sender:
+        if await _rejected(sender, _with_files(it, "look here")):
+            return
+    seen = list(it.texts())
+    require("look here" in "".join(seen), f"'look here' was sent with files; users see {seen}")
+
+
+async def files_arrive_as_they_are(it: ChannelUnderTest) -> None:
+    """Their names and their bytes, in order, with words and without; or the message is rejected."""
+    files = hook(it.files, "files")
+    wanted = [(file.name, file.data) for file in FILES]
+    async with it.channel.sender() as sender:
+        for text in ("look here", ""):
+            before = len(files())
+            if not await _rejected(sender, _with_files(it, text)):
+                got = list(files())[before:]
+                require(got == wanted, f"sent {_named(wanted)}; users got {_named(got)}")
+
+
+def _with_files(it: ChannelUnderTest, text: str) -> Outgoing:
+    content = TextContent(text, files=tuple(file.name for file in FILES))
+    return Outgoing(f"out-files-{text}", it.address, content, files=FILES)
+
+
+async def what_users_send_is_offered(it: ChannelUnderTest) -> None:
+    """With the file's name, and its bytes as base64 or where they are to be had."""
+    sends = hook(it.sends, "sends")
+    async with receiving(it.channel, host := Host()):
+        await sends(FILES[1].name, FILES[1].data)
+    attachments = _one(host).message.attachments
+    names = [one.name for one in attachments]
+    require(names == [FILES[1].name], f"a user sent {FILES[1].name!r}; offered with the files {names}")
+    [file] = attachments
+    require(file.data is not None or file.url, f"{file.name} was offered without its bytes")
+    same = file.data is None or b64decode(file.data) == FILES[1].data
+    require(same, f"{file.name} was offered with other bytes")
+
+
+def _named(files: Sequence[tuple[str, bytes]]) -> str:
+    return ", ".join(f"{name} ({len(data):,} bytes)" for name, data in files) or "nothing"
+
+
+# -- threads -----------------------------------------------------------------------
+
+
+async def what_is_for_a_thread_arrives_there(it: ChannelUnderTest) -> None:
+    """And what is for the chat does not."""
+    thread = _thread(it)
+    async with it.channel.sender() as sender:
+        await deliver(sender, outgoing(it.address, "for all"))
+        await deliver(sender, outgoing(thread.address, "for the thread"))
+    seen = list(thread.texts())
+    require(seen == ["for the thread"], f"'for the thread' was for that, and users see {seen} there")
+
+
+async def what_is_said_in_a_thread_is_offered_as_from_there(it: ChannelUnderTest) -> None:
+    """Answers go to where it was said."""
+    thread = _thread(it)
+    says = hook(thread.says, "thread.says")
+    async with receiving(it.channel, host := Host()):
+        await says("one")
+    where = _one(host).address
+    require(where == thread.address, f"it was said in {thread.address}, and offered as from {where}")
+
+
+def _thread(it: ChannelUnderTest) -> Thread:
+    return hook(it.thread, "thread")
+
+
+# -- what users say ------------------------------------------------------------------
+
+
+async def what_users_say_arrives_whole(it: ChannelUnderTest) -> None:
+    """Every character of it."""
+    says = hook(it.says, "says")
+    wanted = [*WRITING, numbered(LENGTHS[0])]
+    async with receiving(it.channel, host := Host()):
+        for text in wanted:
+            await says(text)
+    offered = [event.message.text for event in host.stored]
+    require(len(offered) == len(wanted), f"{len(wanted)} texts were said, and {len(offered)} offered")
+    for said, text in zip(wanted, offered, strict=True):
+        require(_same(text, said), f"a user said {said!r}; offered was {text!r}")
+
+
+async def a_sender_is_known_by_a_whole_id(it: ChannelUnderTest) -> None:
+    """`<channel_type>:<user>`, by which rights are given; always the same for the same user."""
+    says = hook(it.says, "says")
+    async with receiving(it.channel, host := Host()):
+        for text in ("one", "two"):
+            await says(text)
+    ids = {event.message.sender_id for event in host.stored}
+    for id_ in ids:
+        require_user(it.channel.channel_type, id_)
+    require(len(ids) == 1, f"one user said it all, and was offered as {sorted(ids)}")
+
+
+def require_user(channel_type: str, id_: object) -> None:
+    """Raise NotConforming unless it is the id of a user of that network."""
+    kind, colon, user = str(id_).partition(":")
+    whole = isinstance(id_, str) and kind == channel_type and colon and user
+    require(whole, f"a user's id is '{channel_type}:<user>', and it offered {id_!r}")
+
+
+def _one(host: Host) -> InboundEvent:
+    if len(host.stored) != 1:
+        raise NotConforming(f"one thing was said, and offered: {host.stored}")
+    return host.stored[0]
+
+
+CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
+    every_character_arrives,
+    what_is_too_long_is_split_or_rejected,
+    markdown_arrives,
+    receipts_tell_messages_apart,
+    an_edit_is_seen_or_rejected,
+    a_reaction_is_seen_or_rejected,
+    a_reply_is_shown_as_one,
+    a_text_with_files_arrives,
+    files_arrive_as_they_are,
+    what_users_send_is_offered,
+    what_is_for_a_thread_arrives_there,
+    what_is_said_in_a_thread_is_offered_as_from_there,
+    what_users_say_arrives_whole,
+    a_sender_is_known_by_a_whole_id,
+)

@@ -1,0 +1,57 @@
+"""What the channel's suite is given: a channel, and how its tester sees and steers the network behind it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
+
+from attrs import frozen
+
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.records import Address
+
+
+@frozen
+class Thread:
+    """A thread of the chat under test."""
+
+    address: Address
+    texts: Callable[[], Sequence[str]]
+    """The messages that users see in it, oldest first."""
+    says: Callable[[str], Awaitable[None]] | None = None
+    """A user writes in it; returns as `ChannelUnderTest.says` does."""
+
+
+@frozen
+class ChannelUnderTest:
+    """A channel, and what its tester can do to the network behind it; a hook may be left out.
+
+    The ids of messages are those that the network knows: of ours the one in the receipt, of users' that of
+    the offered message.
+    """
+
+    channel: Channel
+    address: Address
+    """A chat of the network."""
+    texts: Callable[[], Sequence[str]]
+    """The messages that users see in that chat, oldest first."""
+    says: Callable[[str], Awaitable[None]] | None = None
+    """A user writes in that chat; returns once the network knows that it arrived."""
+    presses: Callable[[str], Awaitable[None]] | None = None
+    """A user presses the button of that label on the newest card in that chat; returns as `says` does."""
+    offers_again: bool = True
+    """Whether the network offers again what it was not told to have arrived, as the same event."""
+    down: Callable[[], AbstractContextManager[None]] | None = None
+    """While it is open, the network cannot be reached."""
+    rejecting: Callable[[], AbstractContextManager[None]] | None = None
+    """While it is open, the network will have none of our messages."""
+    silent: Callable[[], AbstractContextManager[None]] | None = None
+    """While it is open, the network takes messages and nobody hears that it did: the call fails, or hangs."""
+    files: Callable[[], Sequence[tuple[str, bytes]]] | None = None
+    """The files that users got in that chat, oldest first: name and bytes."""
+    sends: Callable[[str, bytes], Awaitable[None]] | None = None
+    """A user sends a file of that name in that chat; returns as `says` does."""
+    answers: Callable[[], Sequence[str | None]] | None = None
+    """For each of `texts`, the id of the message that it is shown to answer; where the network shows that."""
+    reactions: Callable[[], Sequence[tuple[str, str]]] | None = None
+    """The reactions that users see in that chat, oldest first: the id of the message, and the emoji."""
+    thread: Thread | None = None
+    """A thread of that chat, where it has threads."""

@@ -1,0 +1,308 @@
+"""What a channel does to messages is seen, and what an honest one may do is no fault."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from attrs import define, evolve
+
+from nanoclaw.channels.protocol import DeliveryRejected
+from nanoclaw.channels.terminal import render
+from nanoclaw.records import (
+    Address,
+    EditContent,
+    Event,
+    InboundEvent,
+    Outgoing,
+    ReactionContent,
+    Receipt,
+    Routed,
+    TextContent,
+)
+from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.conformance import ChannelUnderTest, NotConforming, channel_checks
+from nanoclaw.testing.conformance.contents import CHECKS
+from tests.conformance.fake_network import under_test
+
+NAMES = [check.__name__ for check in CHECKS]
+
+
+@define(eq=False)
+class Odd(FakeChannel):
+    """A network that keeps other messages than it was given, or takes some for others."""
+
+    keeps: Callable[[Outgoing], list[Outgoing]] = lambda outgoing: [outgoing]
+    hears: Callable[[InboundEvent], InboundEvent] = lambda event: event
+    receipt: Callable[[Receipt], Receipt] = lambda receipt: receipt
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        await trio.lowlevel.checkpoint()
+        kept = [self._keep(one) for one in self.keeps(outgoing)]
+        return self.receipt(kept[0] if kept else Receipt("fake-0"))
+
+    async def offer(self, event: Event) -> Routed:
+        return await super().offer(self.hears(event) if isinstance(event, InboundEvent) else event)
+
+
+async def run(name: str, channel: Odd) -> str | None:
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ChannelUnderTest]:
+        yield under_test(channel)
+
+    [check] = [one for one in channel_checks(opens) if one.name == name]
+    return await check()
+
+
+def with_text(outgoing: Outgoing, change: Callable[[str], str]) -> list[Outgoing]:
+    """Its text, changed."""
+    content = outgoing.content
+    if not isinstance(content, TextContent):
+        return [outgoing]
+    return [evolve(outgoing, content=evolve(content, text=change(content.text)))]
+
+
+# -- what is allowed ---------------------------------------------------------------
+
+
+def splits(outgoing: Outgoing) -> list[Outgoing]:
+    """Into parts with marks."""
+    if not isinstance(outgoing.content, TextContent) or len(outgoing.content.text) <= 200:
+        return [outgoing]
+    text = outgoing.content.text
+    parts = [f"{text[n : n + 190].strip()} ({n // 190 + 1})" for n in range(0, len(text), 190)]
+    return [evolve(outgoing, content=TextContent(part)) for part in parts]
+
+
+def refuses(outgoing: Outgoing) -> list[Outgoing]:
+    """What is long, edits, reactions, files."""
+    content = outgoing.content
+    if not isinstance(content, TextContent) or outgoing.files or len(content.text) > 200:
+        raise DeliveryRejected("nothing of that here")
+    return [outgoing]
+
+
+def says_it_in_words(outgoing: Outgoing) -> list[Outgoing]:
+    """Edits, reactions and files become texts."""
+    return [evolve(outgoing, content=TextContent(render(outgoing)), files=())]
+
+
+def nothing_known(receipt: Receipt) -> Receipt:
+    """A network that gives no ids."""
+    return evolve(receipt, platform_message_id=None)
+
+
+HONEST: Mapping[str, Callable[[], Odd]] = {
+    "whole": Odd,
+    "splits": lambda: Odd(keeps=splits),
+    "refuses": lambda: Odd(keeps=refuses),
+    "no ids": lambda: Odd(receipt=nothing_known),
+}
+
+
+@pytest.mark.parametrize("made", HONEST.values(), ids=HONEST)
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_honest_network_conforms(
+    name: str, made: Callable[[], Odd], autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    await run(name, made())
+
+
+@pytest.mark.parametrize(
+    "name", ["an_edit_is_seen_or_rejected", "a_reaction_is_seen_or_rejected", "a_text_with_files_arrives"]
+)
+async def test_what_a_network_has_not_it_may_say_in_words(name: str) -> None:
+    assert await run(name, Odd(keeps=says_it_in_words)) is None
+
+
+# -- what is not --------------------------------------------------------------------
+
+
+def cuts(outgoing: Outgoing) -> list[Outgoing]:
+    return with_text(outgoing, lambda text: text[:200])
+
+
+def cuts_late(outgoing: Outgoing) -> list[Outgoing]:
+    return with_text(outgoing, lambda text: text[:10_000])
+
+
+def loses_the_last_part(outgoing: Outgoing) -> list[Outgoing]:
+    parts = splits(outgoing)
+    return parts[:-1] if parts[1:] else parts
+
+
+def swaps_parts(outgoing: Outgoing) -> list[Outgoing]:
+    return splits(outgoing)[::-1]
+
+
+def fails_over_long_texts(outgoing: Outgoing) -> list[Outgoing]:
+    if isinstance(outgoing.content, TextContent) and len(outgoing.content.text) > 4096:
+        raise ValueError("400 Bad Request: message is too long")
+    return [outgoing]
+
+
+def knows_latin_1_only(outgoing: Outgoing) -> list[Outgoing]:
+    return with_text(outgoing, lambda text: text.encode("latin-1", "replace").decode("latin-1"))
+
+
+def has_one_line(outgoing: Outgoing) -> list[Outgoing]:
+    return with_text(outgoing, lambda text: text.replace("\n", " "))
+
+
+def escapes(outgoing: Outgoing) -> list[Outgoing]:
+    return with_text(outgoing, lambda text: text.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def takes_markdown_away(outgoing: Outgoing) -> list[Outgoing]:
+    content = outgoing.content
+    marked = isinstance(content, TextContent) and content.markdown
+    return with_text(outgoing, lambda text: text.split("**")[0] if marked else text)
+
+
+def loses(*kinds: type) -> Callable[[Outgoing], list[Outgoing]]:
+    return lambda outgoing: [] if isinstance(outgoing.content, kinds) else [outgoing]
+
+
+def edits_the_newest(outgoing: Outgoing) -> list[Outgoing]:
+    match outgoing.content:
+        case EditContent(_, text):
+            return [evolve(outgoing, content=EditContent("fake-2", text))]
+    return [outgoing]
+
+
+def reacts_to_the_newest(outgoing: Outgoing) -> list[Outgoing]:
+    match outgoing.content:
+        case ReactionContent(_, emoji):
+            return [evolve(outgoing, content=ReactionContent("fake-2", emoji))]
+    return [outgoing]
+
+
+def answers_nothing(outgoing: Outgoing) -> list[Outgoing]:
+    return [evolve(outgoing, in_reply_to=None)]
+
+
+def has_no_files(outgoing: Outgoing) -> list[Outgoing]:
+    return [evolve(outgoing, files=())]
+
+
+def has_nothing_but_files(outgoing: Outgoing) -> list[Outgoing]:
+    return with_text(outgoing, lambda text: "" if outgoing.files else text)
+
+
+def renames_files(outgoing: Outgoing) -> list[Outgoing]:
+    return [evolve(outgoing, files=tuple(evolve(file, name="file.bin") for file in outgoing.files))]
+
+
+def reads_files_as_text(outgoing: Outgoing) -> list[Outgoing]:
+    files = [evolve(file, data=file.data.decode("utf-8", "ignore").encode()) for file in outgoing.files]
+    return [evolve(outgoing, files=tuple(files))]
+
+
+def sends_files_with_words_only(outgoing: Outgoing) -> list[Outgoing]:
+    words = isinstance(outgoing.content, TextContent) and outgoing.content.text
+    return [outgoing if words else evolve(outgoing, files=())]
+
+
+def knows_no_threads(outgoing: Outgoing) -> list[Outgoing]:
+    return [evolve(outgoing, address=evolve(outgoing.address, thread_id=None))]
+
+
+def puts_all_in_a_thread(outgoing: Outgoing) -> list[Outgoing]:
+    return [evolve(outgoing, address=evolve(outgoing.address, thread_id="topic"))]
+
+
+def hears(**changes: object) -> Callable[[InboundEvent], InboundEvent]:
+    """The message, with something else instead."""
+    return lambda event: evolve(event, message=evolve(event.message, **changes))
+
+
+def hears_ascii(event: InboundEvent) -> InboundEvent:
+    return hears(text=event.message.text.encode("ascii", "replace").decode())(event)
+
+
+def hears_a_little(event: InboundEvent) -> InboundEvent:
+    return hears(text=event.message.text[:200])(event)
+
+
+def hears_a_user_each_time(event: InboundEvent) -> InboundEvent:
+    return hears(sender_id=f"fake:{event.event_id}")(event)
+
+
+def hears_no_threads(event: InboundEvent) -> InboundEvent:
+    return evolve(event, address=Address("fake", "chat"))
+
+
+def renames_what_it_hears(event: InboundEvent) -> InboundEvent:
+    files = [evolve(file, name="file.bin") for file in event.message.attachments]
+    return hears(attachments=tuple(files))(event)
+
+
+def hears_names_only(event: InboundEvent) -> InboundEvent:
+    files = [evolve(file, data=None) for file in event.message.attachments]
+    return hears(attachments=tuple(files))(event)
+
+
+OUT: list[tuple[str, Callable[[Outgoing], list[Outgoing]]]] = [
+    ("every_character_arrives", knows_latin_1_only),
+    ("every_character_arrives", has_one_line),
+    ("every_character_arrives", escapes),
+    ("what_is_too_long_is_split_or_rejected", cuts),
+    ("what_is_too_long_is_split_or_rejected", cuts_late),
+    ("what_is_too_long_is_split_or_rejected", loses_the_last_part),
+    ("what_is_too_long_is_split_or_rejected", swaps_parts),
+    ("what_is_too_long_is_split_or_rejected", fails_over_long_texts),
+    ("markdown_arrives", takes_markdown_away),
+    ("an_edit_is_seen_or_rejected", loses(EditContent)),
+    ("an_edit_is_seen_or_rejected", edits_the_newest),
+    ("a_reaction_is_seen_or_rejected", loses(ReactionContent)),
+    ("a_reaction_is_seen_or_rejected", reacts_to_the_newest),
+    ("a_reply_is_shown_as_one", answers_nothing),
+    ("a_text_with_files_arrives", has_nothing_but_files),
+    ("files_arrive_as_they_are", has_no_files),
+    ("files_arrive_as_they_are", renames_files),
+    ("files_arrive_as_they_are", reads_files_as_text),
+    ("files_arrive_as_they_are", sends_files_with_words_only),
+    ("what_is_for_a_thread_arrives_there", knows_no_threads),
+    ("what_is_for_a_thread_arrives_there", puts_all_in_a_thread),
+]
+IN: list[tuple[str, Callable[[InboundEvent], InboundEvent]]] = [
+    ("what_users_send_is_offered", hears(attachments=())),
+    ("what_users_send_is_offered", renames_what_it_hears),
+    ("what_users_send_is_offered", hears_names_only),
+    ("what_is_said_in_a_thread_is_offered_as_from_there", hears_no_threads),
+    ("what_users_say_arrives_whole", hears_ascii),
+    ("what_users_say_arrives_whole", hears_a_little),
+    ("a_sender_is_known_by_a_whole_id", hears(sender_id="me")),
+    ("a_sender_is_known_by_a_whole_id", hears(sender_id="fake:")),
+    ("a_sender_is_known_by_a_whole_id", hears_a_user_each_time),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong"), OUT)
+async def test_what_is_lost_on_its_way_out_is_found(
+    name: str, wrong: Callable[[Outgoing], list[Outgoing]], autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    with pytest.raises(NotConforming, match=f"^{name}: "):
+        await run(name, Odd(keeps=wrong))
+
+
+@pytest.mark.parametrize(("name", "wrong"), IN)
+async def test_what_is_lost_on_its_way_in_is_found(
+    name: str, wrong: Callable[[InboundEvent], InboundEvent], autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    with pytest.raises(NotConforming, match=f"^{name}: "):
+        await run(name, Odd(hears=wrong))
+
+
+@pytest.mark.parametrize("id_", ["sent", "", 7])
+async def test_a_receipt_that_names_no_message_is_found(id_: str) -> None:
+    with pytest.raises(NotConforming, match="receipts_tell_messages_apart: "):
+        await run("receipts_tell_messages_apart", Odd(receipt=lambda _receipt: Receipt(id_)))
+
+
+def test_every_check_was_seen_to_fail() -> None:
+    found = {name for name, _ in OUT} | {name for name, _ in IN} | {"receipts_tell_messages_apart"}
+    assert found == set(NAMES)
