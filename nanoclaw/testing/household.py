@@ -12,7 +12,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from nanoclaw.channels.protocol import Repeat
-from nanoclaw.records import SessionMode
+from nanoclaw.records import SessionMode, UnknownSenderPolicy
 from nanoclaw.testing.faults import Blow, blows
 
 HOUR_S = 3600.0
@@ -28,8 +28,15 @@ WITH_QUESTIONS = 0.08
 EDITED, EDITED_S = 0.05, 30.0
 """How many messages are edited later, and how much later on the average."""
 AGENT_SHARED, MENTION_ONLY = 0.3, 0.3
+CLOSED = 0.5
+"""How many chats let in those only who are known."""
+VISITS_PER_HOUR = 0.5
+"""What somebody from outside says in a closed group, on the average; in an open one a third of that."""
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
+VISITORS = ("xenia", "yuri", "zoe")
+"""Nobody in a household knows them."""
+CLOSING: tuple[UnknownSenderPolicy, ...] = ("strict", "request_approval")
 ZONES = (
     "UTC",
     "Europe/Berlin",
@@ -88,6 +95,8 @@ class Room:
     session_mode: SessionMode = "shared"
     mention_only: bool = False
     """Whether what does not mention the agent is context only."""
+    policy: UnknownSenderPolicy = "public"
+    """Where it is another one, users are members of the agent's circle, the first of them an admin."""
 
     @property
     def is_group(self) -> bool:
@@ -125,14 +134,16 @@ def household(
 ) -> Household:
     """Draw one. `faults` are names (`nanoclaw.testing.faults`); they change nothing of what people say."""
     random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
-    rooms = tuple(_rooms(random, sessions))
+    doors = Random(f"doors {seed}")  # noqa: S311 -- likewise
+    rooms = tuple(_with_doors(doors, _rooms(random, sessions)))
     asking = Random(f"questions {seed}")  # noqa: S311 -- a simulation has no secrets
     said = list(_with_questions(asking, _says(random, rooms, hours * HOUR_S)))
     edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- likewise
     says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]
     strokes = blows(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
-    steps: list[Step] = sorted([*says, *strokes], key=lambda step: step.at)
+    visits = _visits(doors, rooms, hours * HOUR_S, len(said) + 1)
+    steps: list[Step] = sorted([*says, *visits, *strokes], key=lambda step: step.at)
     zoned = "zones" in faults
     return Household(
         seed,
@@ -183,6 +194,13 @@ def _rooms(random: Random, sessions: int) -> Iterator[Room]:
         n += 1
 
 
+def _with_doors(random: Random, rooms: Iterator[Room]) -> Iterator[Room]:
+    """Some of them are closed to those who are not known."""
+    for room in rooms:
+        closed = random.random() < CLOSED
+        yield evolve(room, policy=random.choice(CLOSING) if closed else "public")
+
+
 # -- what is said --------------------------------------------------------------
 
 
@@ -206,6 +224,17 @@ def _moments(random: Random, length_s: float) -> Iterator[float]:
         yield at
         gap = 3 * HOUR_S / PACE_PER_HOUR
         at += random.expovariate(1 / SOON_S) if random.random() < SOON else random.expovariate(1 / gap)
+
+
+def _visits(random: Random, rooms: Sequence[Room], length_s: float, number: int) -> Iterator[Say]:
+    """Somebody from outside writes in groups; they are heard where the door is open."""
+    for room in rooms:
+        pace = VISITS_PER_HOUR / HOUR_S / (3 if room.policy == "public" else 1)
+        at = random.expovariate(pace) if room.is_group else length_s
+        while at < length_s:
+            text, mention = f"#{number} hello", random.random() < HALF
+            yield Say(at, random.choice(VISITORS), room.name, random.choice(room.threads), text, mention)
+            at, number = at + random.expovariate(pace), number + 1
 
 
 def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:

@@ -6,6 +6,7 @@ A run ends with the first violation, or when all is healed, has come to rest, an
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from random import Random
 
@@ -21,13 +22,15 @@ from nanoclaw.testing.clickers import Clickers
 from nanoclaw.testing.errands import FILE, Errands
 from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.executor import When
-from nanoclaw.testing.household import Household, Room, Say
+from nanoclaw.testing.hearing import HEARING
+from nanoclaw.testing.household import VISITORS, Household, Room, Say
 from nanoclaw.testing.invariants import Asked, opened_once
 from nanoclaw.testing.mischief import Mischief
 from nanoclaw.testing.network import Network
 from nanoclaw.testing.quiet import PROMPT_S, QUIET_CHECKS, Quiet
 from nanoclaw.testing.scene import NOTES, REST_CHECKS, STEP_CHECKS, Check, Scene, found, readable
 from nanoclaw.testing.timeline import Timeline
+from nanoclaw.testing.timetables import TIMETABLES
 from nanoclaw.testing.world import World
 
 POLL_S = 1e6
@@ -37,7 +40,7 @@ LOOK_S = 600.0
 """Invariants are checked at each step, and this often."""
 HEARD_WITHIN_S = 6 * 3600.0
 """After the last fault everybody is heard within this."""
-ALL_STEP_CHECKS: tuple[Check, ...] = (*STEP_CHECKS, *ARRIVALS)
+ALL_STEP_CHECKS: tuple[Check, ...] = (*STEP_CHECKS, *ARRIVALS, *HEARING, *TIMETABLES)
 """Asked after each step."""
 REST_S, RESTS = 97.0, 250
 """It is looked so often, after these pauses, whether everything has come to rest."""
@@ -172,8 +175,18 @@ class Day:
     async def _move_in(self) -> None:
         await self.world.start()
         brain = Errands(lambda: self.world.clock)
+        self._users.update((name, self.world.user(name)) for name in VISITORS)
         for room in self.household.rooms:
             await self._furnish(room, brain)
+
+    @cached_property
+    def _doors(self) -> Mapping[str, frozenset[str]]:
+        """Who is let in where not everybody is: who is known to an agent in one chat is so in all of its."""
+        closed = [room for room in self.household.rooms if room.policy != "public"]
+        known = defaultdict[str, set[str]](set)
+        for room in closed:
+            known[room.agent] |= {self._users[name].id for name in room.users}
+        return {room.name: frozenset(known[room.agent]) for room in closed}
 
     def _clickers(self) -> Clickers:
         users = {room.name: [self._users[name].id for name in room.users] for room in self.household.rooms}
@@ -185,7 +198,9 @@ class Day:
         chat = world.group(room.name, users) if room.is_group else world.chat(users[0])
         agent = world.agents.get(room.agent) or world.agent(room.agent, brain)
         rules = {"mentionOnly": True, "ignored": "accumulate"} if room.mention_only else {}
-        await world.wire(chat, agent, session_mode=room.session_mode, trigger_rules=rules)
+        await world.wire(chat, agent, policy=room.policy, session_mode=room.session_mode, trigger_rules=rules)
+        for n, user in enumerate(users if room.policy != "public" else ()):
+            await (world.admit(user, agent) if n else world.grant(user, "admin", agent))
         workspace = world.home / "groups" / room.agent / "workspace"
         workspace.mkdir(parents=True, exist_ok=True)
         (workspace / FILE).write_text(NOTES)
@@ -345,6 +360,9 @@ class Day:
             awake=frozenset(self.world.runtime.runners),
             attended=self._quiet.attended(),
             now=to_text(self.world.now),
+            zone=self.household.zone,
+            doors=self._doors,
+            mention_only={room.name for room in self.household.rooms if room.mention_only},
         )
 
     def _note_change(self, path: Path, when: When, n: int) -> None:

@@ -75,6 +75,12 @@ class Scene(Evidence):
     """Those of them that have no runner, and in which nothing has happened for long."""
     now: str = ""
     """The date."""
+    zone: str = "UTC"
+    """Of the household."""
+    doors: Mapping[str, Container[str]] = field(factory=dict)
+    """Chats in which not everybody is let in, by the network's ids, and the ids of those who are."""
+    mention_only: Container[str] = ()
+    """Chats in which the agent is to be mentioned."""
 
     def sessions(self) -> Sequence[SessionPaths]:
         """Those to look at."""

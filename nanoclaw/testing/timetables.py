@@ -1,0 +1,94 @@
+"""When tasks of a simulated household run: their slots by the clock on the wall, and what stops them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from nanoclaw.store.times import from_text
+from nanoclaw.testing.invariants import rows
+from nanoclaw.testing.scene import ROUNDING_S, Check, Scene
+
+ALIASES = {"@daily": "0 0 * * *", "@hourly": "0 * * * *"}
+EVERY = "@every "
+FIELDS = 5
+TICK = timedelta(seconds=1)
+
+
+def slots_fit_their_schedules(scene: Scene) -> Iterator[str]:
+    """Each slot of a series that goes on is one of its schedule, as the household's clock shows it.
+
+    Agents of a household name no zone.
+    """
+    sql = """
+        SELECT series_id, slot, max(recurrence) OVER (PARTITION BY series_id)
+        FROM messages_in WHERE kind = 'task' AND slot IS NOT NULL ORDER BY series_id, slot
+        """
+    zone = ZoneInfo(scene.zone)
+    for paths in scene.sessions():
+        first = dict[str, datetime]()
+        for series, text, recurrence in rows(paths.inbound_db, sql):
+            slot = from_text(text)
+            began = first.setdefault(series, slot)
+            if recurrence and not fits(recurrence, slot, began, zone):
+                shown = f"{slot.astimezone(zone):%Y-%m-%d %H:%M:%S} in {scene.zone}"
+                yield f"{paths.root.name}: {series} runs at {recurrence!r}, and has the slot {text}, {shown}"
+
+
+def fits(recurrence: str, slot: datetime, began: datetime, zone: ZoneInfo) -> bool:
+    """Whether a moment is one of a schedule that began then; kinds which no household has always fit."""
+    if recurrence.startswith(EVERY):
+        off = (slot - began).total_seconds() % float(recurrence.removeprefix(EVERY))
+        return min(off, float(recurrence.removeprefix(EVERY)) - off) < ROUNDING_S
+    fields = ALIASES.get(recurrence, recurrence).split()
+    if len(fields) != FIELDS or fields[2:] != ["*"] * 3:
+        return True
+    shown = slot.astimezone(zone)
+    there = shown.second == 0 and _shows(fields, shown)
+    if any(field.startswith("*") for field in fields[:2]):
+        return there
+    return shown.fold == 0 if there else _jumps_over(fields, slot, zone)
+
+
+def _shows(fields: Sequence[str], wall: datetime) -> bool:
+    return all(_is(field, value) for field, value in zip(fields, (wall.minute, wall.hour), strict=False))
+
+
+def _is(field: str, value: int) -> bool:
+    if field.startswith("*"):
+        return value % int(field.partition("/")[2] or 1) == 0
+    return int(field) == value
+
+
+def _jumps_over(fields: Sequence[str], slot: datetime, zone: ZoneInfo) -> bool:
+    """Whether the clock jumps forth at that moment, over a time that the schedule names."""
+    wall = (slot - TICK).astimezone(zone).replace(tzinfo=None) + TICK
+    now = slot.astimezone(zone).replace(tzinfo=None)
+    minutes = range(int((now - wall) / timedelta(minutes=1)))
+    return any(_shows(fields, wall + timedelta(minutes=n)) for n in minutes)
+
+
+_ANSWERS = """
+    SELECT seq, json_extract(content, '$.action'), json_extract(content, '$.result.taskId') FROM messages_in
+    WHERE kind = 'system' AND json_extract(content, '$.status') = 'completed' ORDER BY seq
+    """
+_TASKS = "SELECT coalesce(series_id, id), id, seq, status FROM messages_in WHERE kind = 'task'"
+STOPPING = {"cancel_task": ("pending", "paused"), "pause_task": ("pending",), "resume_task": ()}
+"""What no row of the task is any more, once the agent is told that this is done."""
+
+
+def what_is_stopped_does_not_run(scene: Scene) -> Iterator[str]:
+    """What is said to be cancelled has nothing open and nothing new; what is paused waits to be resumed."""
+    for paths in scene.sessions():
+        said = {
+            task: (seq, action)
+            for seq, action, task in rows(paths.inbound_db, _ANSWERS)
+            if action in STOPPING
+        }
+        for series, id_, seq, status in rows(paths.inbound_db, _TASKS) if said else ():
+            since, action = said.get(series, (0, "resume_task"))
+            if status in STOPPING[action] or (action == "cancel_task" and seq > since):
+                yield f"{paths.root.name}: {action} of {series} was said to be done, and {id_} is {status}"
+
+
+TIMETABLES: tuple[Check, ...] = (slots_fit_their_schedules, what_is_stopped_does_not_run)
+"""Asked at each step."""
