@@ -125,6 +125,17 @@ def load_config(
     return config
 
 
+def setting(key: str, where: str, value: object) -> object:
+    """The value of one key, checked and converted as those of the file are; `where` names it in errors.
+
+    Raises:
+        ConfigError: an unknown key, or a value that cannot be used.
+    """
+    if key not in KEYS:
+        raise ConfigError(f"{where}: unknown key {key!r}; known are {', '.join(sorted(KEYS))}")
+    return _convert(key, where, list(value) if isinstance(value, tuple) else value)
+
+
 def _not_isolated(config: Config, where: str, _value: object) -> str:
     known = ", ".join(config.process_providers) or "those that process_providers names (now: none)"
     return (

@@ -4,15 +4,15 @@ A brain gets what a provider gets: the turn (messages, context, what was already
 returns the answer: a text, a whole `Result`, or None for no answer.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import trio
 from attrs import Factory, define, frozen
 
 from agent_runner.errors import ProviderError
-from agent_runner.providers import Toolbox
-from agent_runner.records import Reply, Result, Turn
+from agent_runner.providers import Provider, Toolbox
+from agent_runner.records import Inbound, Reply, Result, Turn
 
 
 class Brain(Protocol):
@@ -83,37 +83,47 @@ def fails(reason: str) -> Step:
 class Script:
     """A brain that does as it is told, turn by turn; after the last one it is silent.
 
-    A turn that was interrupted is told again and does the same again: it is known by its messages.
+    A turn that was interrupted is told again and does the same again, also where other messages have come to
+    it meanwhile, or some are told later: it is known by any message that it had. An answer to a question that
+    comes by itself while such a turn has still to be told again is that turn's, and no turn of its own.
     """
 
     turns: Sequence[Sequence[Step]]
-    _taken: dict[tuple[str, ...], int] = Factory(dict)
+    _taken: dict[str, int] = Factory(dict)
+    """By the message."""
+    _begun: int = 0
+    _open: set[int] = Factory(set)
+    """Turns that have not come to their end."""
 
     async def __call__(self, turn: Turn, tools: Toolbox) -> str | None:
         """Take the turn that is next, or the one that it was before."""
-        key = tuple(message.id for message in turn.messages)
-        n = self._taken.setdefault(key, len(self._taken))
+        n = self._number(turn.messages)
+        if n is None:
+            await trio.lowlevel.checkpoint()
+            return None
+        self._open.add(n)
         steps = self.turns[n] if n < len(self.turns) else ()
         said = [await step(turn, tools) for step in steps]
+        self._open.discard(n)
         return "\n".join(text for text in said if text is not None) or None
+
+    def _number(self, messages: Sequence[Inbound]) -> int | None:
+        n = next((self._taken[message.id] for message in messages if message.id in self._taken), None)
+        if n is None:
+            if self._open and all(_is_answer(message) for message in messages):
+                return None
+            n, self._begun = self._begun, self._begun + 1
+        self._taken.update((message.id, n) for message in messages)
+        return n
+
+
+def _is_answer(message: Inbound) -> bool:
+    return message.content.get("type") == "question_response"
 
 
 def script(*turns: Step | Sequence[Step]) -> Script:
     """A brain of turns, each one step or several."""
     return Script([turn if isinstance(turn, Sequence) else (turn,) for turn in turns])
-
-
-async def echo(turn: Turn, _tools: Toolbox) -> Result:
-    """The brain of agents that were given none: says what it hears."""
-    await trio.lowlevel.checkpoint()
-    texts = [(message.id, _heard(message.content)) for message in turn.messages]
-    return Result(tuple(Reply(f"echo: {text}", id_) for id_, text in texts if text is not None))
-
-
-def _heard(content: Mapping[str, object]) -> str | None:
-    return next(
-        (str(content[key]) for key in ("text", "prompt", "event", "selectedOption") if key in content), None
-    )
 
 
 @frozen
@@ -134,3 +144,24 @@ class BrainProvider:
 def provider_of(name: str, brain: Brain) -> Callable[[], BrainProvider]:
     """What the runtime makes a provider of, at each start of a runner; the brain stays the same."""
     return lambda: BrainProvider(name, brain)
+
+
+@frozen
+class Overheard:
+    """A provider whose errors are told before the runner takes them for a failed try and goes on."""
+
+    provider: Provider
+    tell: Callable[[Exception], None]
+
+    @property
+    def name(self) -> str:
+        """The provider's."""
+        return self.provider.name
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        """Let it take the turn."""
+        try:
+            return await self.provider.run(turn, tools)
+        except Exception as error:
+            self.tell(error)
+            raise

@@ -13,6 +13,7 @@ import pytest_trio  # type: ignore[import-untyped]  # it has no annotations
 import trio
 from trio.testing import MockClock
 
+from nanoclaw.testing.errors import ExpectationFailed
 from nanoclaw.testing.world import World
 
 FIXTURE = "world"
@@ -48,29 +49,45 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         yield made
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse what cannot have a world before pytest-trio does: that would break the tests after it, too."""
+    if _asks_for_world(item) and item.get_closest_marker("trio") is None:
+        pytest.fail(
+            f"{item.name} is no `async def`, and the fixture `world` is for those alone; "
+            "without it there is `nanoclaw.testing.simulate(scenario, seed=1)`",
+            pytrace=False,
+        )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what happened in the world of a test that failed."""
+    """Show what happened in the world of a test that failed, unless its error does."""
     report = yield
     made = item.stash.get(_WORLD, None)
-    if made is not None and report.failed:
+    if made is not None and report.failed and not (call.excinfo and _tells(call.excinfo.value)):
         report.sections.append(("world", made.report()))
     return report
 
 
+def _tells(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_tells, error.exceptions))
+    return isinstance(error, ExpectationFailed)
+
+
 def _has_world(item: pytest.Item) -> bool:
-    return (
-        isinstance(item, pytest.Function)
-        and FIXTURE in item.fixturenames
-        and iscoroutinefunction(item.obj)
-        and _is_ours(item)
-    )
+    return _asks_for_world(item) and iscoroutinefunction(getattr(item, "obj", None))
+
+
+def _asks_for_world(item: pytest.Item) -> bool:
+    """Whether it has the `world` of this plugin: others may have a fixture of that name."""
+    return isinstance(item, pytest.Function) and FIXTURE in item.fixturenames and _is_ours(item)
 
 
 def _is_ours(item: pytest.Function) -> bool:
-    """Whether `world` is the fixture of this plugin: others may have one of that name."""
     found = item._fixtureinfo.name2fixturedefs.get(FIXTURE, ())  # noqa: SLF001 -- pytest has no other way
     return bool(found) and found[-1].func.__module__ == __name__
 

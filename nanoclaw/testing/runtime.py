@@ -16,6 +16,8 @@ from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.resources import schema_dir
 from nanoclaw.seams import Clock
+from nanoclaw.testing.blame import blame
+from nanoclaw.testing.brains import Overheard
 from nanoclaw.testing.executor import InlineExecutor
 from nanoclaw.testing.timeline import Timeline
 from nanoclaw.testing.virtual import RunnerWakeups
@@ -178,7 +180,9 @@ class SimulatedRuntime:
             provider = self.providers.get(spec.provider, lambda: load(spec.provider))()
         except RunnerError as error:
             raise StartFailed(str(error)) from error
-        seams = RunnerSeams(self.clock, self.executor, RunnerWakeups(self.executor), self.random, provider)
+        agent = spec.workspace.parent.name
+        overheard = Overheard(provider, lambda error: self.timeline.add("brain raised", agent, blame(error)))
+        seams = RunnerSeams(self.clock, self.executor, RunnerWakeups(self.executor), self.random, overheard)
         return self.wrap(spec, seams)
 
 

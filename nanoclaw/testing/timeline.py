@@ -28,6 +28,10 @@ class Timeline:
         for step in self.steps:
             step(event, details)
 
+    def events(self) -> list[str]:
+        """Its lines without the commits: what people, agents, runners, the host and faults did."""
+        return [line for line in self.lines if line.split(maxsplit=2)[1] != "commit"]
+
     def text(self) -> str:
         """All of it."""
         return "\n".join(self.lines) + "\n"

@@ -10,6 +10,7 @@ Simulated, all five seams are replaced; SQL and SQLite are real. Nothing runs in
 jumps whenever every task waits, and it would jump past a thread's work.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
@@ -24,12 +25,12 @@ from attrs import define, field
 
 from agent_runner.providers import Provider
 from nanoclaw.channels.protocol import Channel
-from nanoclaw.config import Config
+from nanoclaw.config import Config, setting
 from nanoclaw.containers import Runtime
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
-from nanoclaw.testing.brains import Brain, echo, provider_of
+from nanoclaw.testing.brains import Brain, provider_of
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.chats import Chat, User
 from nanoclaw.testing.determinism import require_virtual_time, scheduled_by
@@ -51,7 +52,11 @@ REAL_PATIENCE_S = 10.0
 RARELY_S = 3600.0
 """How often what commits wake also looks by itself: in a simulation no wake-up is lost by itself."""
 SHOWN_LINES = 30
-"""Of the timeline, where something failed."""
+"""Of the timeline's events, where something failed."""
+
+
+def _checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: setting(key, f"settings: {key}", value) for key, value in settings.items()}
 
 
 @define(eq=False)
@@ -75,8 +80,8 @@ class World:
     """The network of its users."""
     channels: Sequence[Channel] = ()
     """Others that the host has, such as one that is to be tested."""
-    settings: Mapping[str, Any] = field(factory=dict)
-    """Keys of the configuration."""
+    settings: Mapping[str, Any] = field(factory=dict, converter=_checked)
+    """Keys of the configuration. ConfigError for what its file would not be allowed either."""
     providers: dict[str, Callable[[], Provider]] = field(factory=dict)
     allowed: Sequence[str] = ()
     """Packages that may use the real clock, threads and so on in a simulated world."""
@@ -94,6 +99,8 @@ class World:
     """Against what is real; `guards.strays` is what they have refused."""
     agents: dict[str, Agent] = field(factory=dict, init=False)
     chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
+    raised: list[str] = field(factory=list, init=False)
+    """What brains raised, and where, as sentences; their messages are tried again."""
     _stage: Stage = field(init=False)
     _life: Life | None = field(default=None, init=False)
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
@@ -107,6 +114,7 @@ class World:
             self.home = self.folder or stack.enter_context(temporary_home())
             self.random = Random(self.seed)  # noqa: S311 -- a simulation has no secrets
             self.timeline.began = trio.current_time() if self.real else 0.0
+            self.timeline.steps.append(self._note)
             self._stage = RealStage() if self.real else await self._simulated(stack)
             self.channel.on_delivery = self._delivered
             self._nursery = await stack.enter_async_context(trio.open_nursery())
@@ -150,9 +158,9 @@ class World:
         return self._life.host
 
     def config(self, **changes: Any) -> Config:
-        """The configuration of this world, with changes."""
+        """The configuration of this world, with changes. Raises ConfigError for those it cannot take."""
         polls = {} if self.real else {"slow_poll_s": RARELY_S}
-        settings = {"timezone": "UTC", **polls, **self.settings, **changes}
+        settings: dict[str, Any] = {"timezone": "UTC", **polls, **self.settings, **_checked(changes)}
         return Config(self.home, self.home / "data", self.home / "groups", **settings)
 
     async def start(
@@ -167,6 +175,7 @@ class World:
 
         Raises:
             WorldError: it runs already.
+            ConfigError: the configuration cannot be changed so.
             HostFailed: it cannot start.
         """
         if self._life is not None and not self._life.ended.is_set():
@@ -274,23 +283,21 @@ class World:
         """Somebody on the network, with the id `<channel_type>:<name>`."""
         return User(self, name, f"{self.channel.channel_type}:{name}")
 
-    def agent(self, folder: str = "main", brain: str | Brain = echo) -> Agent:
-        """An agent; its brain is a function, a script, or a provider of the runner by name."""
+    def agent(self, folder: str = "main", brain: str | Brain = "echo") -> Agent:
+        """An agent; its brain is a function, a script, or a provider of the runner by name.
+
+        Raises:
+            WorldError: in real time, for one that is no name.
+        """
         if isinstance(brain, str):
             provider = brain
         elif self.real:
-            provider = self._known(brain)
+            raise WorldError("in real time runners are processes: name a provider instead of a brain")
         else:
             provider = f"brain-{folder}"
             self.providers[provider] = provider_of(provider, brain)
         self.agents[folder] = Agent(folder, provider)
         return self.agents[folder]
-
-    @staticmethod
-    def _known(brain: Brain) -> str:
-        if brain is not echo:
-            raise WorldError("in real time runners are processes: name a provider instead of a brain")
-        return "echo"
 
     def chat(self, user: User) -> Chat:
         """The chat in which a user is alone with the agent."""
@@ -416,11 +423,24 @@ class World:
         self.timeline.add("delivered", address.platform_id, entry.kind, id_, key, text)
 
     def report(self) -> str:
-        """What has happened, for somebody whose expectation failed."""
-        failure = (
-            "" if self._life is None or self._life.failure is None else f"\nthe host: {self._life.failure!r}"
+        """What has happened, for somebody whose expectation failed: what brains raised, and the last events.
+
+        Without the commits, which are many; they are in `timeline.text()`.
+        """
+        life = self._life
+        failure = [] if life is None or life.failure is None else [f"the host: {life.failure!r}"]
+        events = self.timeline.events()
+        last = events[-SHOWN_LINES:]
+        shown = (
+            f"the timeline (the last {len(last)} of {len(events)} events, without commits; seed {self.seed}):"
         )
-        lines = self.timeline.lines
-        last = lines[-SHOWN_LINES:]
-        shown = f"the timeline (the last {len(last)} of {len(lines)} lines, seed {self.seed}):"
-        return "\n".join([shown, *last]) + failure
+        return "\n".join([*self._raised_by_brains(), shown, *last, *failure])
+
+    def _raised_by_brains(self) -> list[str]:
+        times = Counter(self.raised)
+        return [f"{what}, {n} times" if n > 1 else what for what, n in times.items()]
+
+    def _note(self, event: str, details: tuple[object, ...]) -> None:
+        if event == "brain raised":
+            agent, what = details
+            self.raised.append(f"the brain of {agent} raised {what}")

@@ -3,6 +3,7 @@
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -10,12 +11,24 @@ from trio.testing import MockClock
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.testing.brains import Script, calls, fails, says, script, thinks
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.errors import ExpectationFailed, WorldError
-from nanoclaw.testing.executor import Standstill, When
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.config import ConfigError
+from nanoclaw.testing import (
+    Brain,
+    ExpectationFailed,
+    FakeChannel,
+    Script,
+    Standstill,
+    World,
+    WorldError,
+    asks,
+    calls,
+    fails,
+    says,
+    script,
+    simulate,
+    thinks,
+)
+from nanoclaw.testing.executor import When
 
 
 async def test_the_agent_answers(world: World) -> None:
@@ -23,6 +36,16 @@ async def test_the_agent_answers(world: World) -> None:
     chat = await world.direct(ann)
     await ann.says("hello")
     await chat.expect("echo: hello")
+
+
+async def test_who_has_no_other_brain_has_the_runner_s_echo_with_its_tools(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says('!send_message {"text": "sent"}')
+    await chat.expect("sent")
+    await ann.says('!ask_user_question {"title": "T", "question": "Ship it?", "options": ["Approve"]}')
+    await ann.clicks("Approve")
+    await chat.expect("Approve")
 
 
 async def test_a_programmed_brain_sees_the_turn_and_the_tools(world: World) -> None:
@@ -59,6 +82,46 @@ async def test_an_interrupted_turn_of_a_script_is_played_again(world: World) -> 
     world.kill_runner()
     await chat.expect("one")
     await ann.says("b")
+    await chat.expect("two")
+
+
+@pytest.mark.parametrize("death", ["stopped", "killed", "runner killed"])
+async def test_a_scripted_question_survives_whatever_interrupts_it(world: World, death: str) -> None:
+    ann = world.user("ann")
+    brain = script(asks("Ship it?", "Approve", "Reject"), says("again {text}"))
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("deploy")
+    await chat.expect("Ship it?", kind="card")
+    await world.sleep(1)
+    await interrupted(world, death)
+    await ann.clicks("Approve")
+    await chat.expect("Approve")
+    await ann.says("deploy")
+    await chat.expect("again deploy")
+
+
+async def interrupted(world: World, death: str) -> None:
+    if death == "runner killed":
+        world.kill_runner()
+    elif death == "killed":
+        await world.kill_host()
+        await world.start()
+    else:
+        await world.restart()
+
+
+async def test_what_a_turn_of_a_script_shares_with_an_interrupted_one_makes_it_the_same(world: World) -> None:
+    world.agent(brain=script([thinks(60), says("one: {text}")], says("two")))
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("a")
+    await world.sleep(30)
+    await world.stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ann.says, "b")
+        await world.start()
+    await chat.expect("one: b")
+    await ann.says("c")
     await chat.expect("two")
 
 
@@ -264,6 +327,61 @@ async def test_a_failed_expectation_tells_the_transcript_and_the_timeline(world:
     assert re.search(r"0\.2\d* +delivered +ann", text)
 
 
+async def breaks(turn: Turn, _tools: Toolbox) -> str:
+    await trio.lowlevel.checkpoint()
+    return turn.message.content["text"]  # type: ignore[attr-defined,no-any-return]  # that is what breaks
+
+
+HERE = breaks.__code__.co_firstlineno + 2
+
+
+async def in_a_nursery(turn: Turn, tools: Toolbox) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(breaks, turn, tools)
+
+
+MISTAKES: list[tuple[Brain, str]] = [
+    (breaks, f"AttributeError: 'Turn' object has no attribute 'message' (test_world.py:{HERE})"),
+    (in_a_nursery, f"AttributeError: 'Turn' object has no attribute 'message' (test_world.py:{HERE})"),
+    (script(fails("overloaded")), "ProviderError: overloaded"),
+    (script(calls("no_such_tool")), "ToolError: "),
+]
+
+
+@pytest.mark.parametrize(("brain", "what"), MISTAKES, ids=["by a slip", "in a nursery", "on purpose", "tool"])
+async def test_a_failed_expectation_names_what_the_brain_raised(
+    world: World, brain: Brain, what: str
+) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("hello")
+    with pytest.raises(ExpectationFailed) as failed:
+        await chat.expect("hello", within=60)
+    lines = str(failed.value).splitlines()
+    [named] = [line for line in lines if line.startswith("the brain of main raised ")]
+    assert named.startswith(f"the brain of main raised {what}")
+    assert named.endswith(" times")
+    told = [line for line in world.timeline.lines if "brain raised  main" in line]
+    assert len(told) == int(named.split()[-2])
+    assert what in told[0]
+    assert float(told[0].split()[0]) < 1
+
+
+async def test_a_failed_expectation_shows_what_people_and_agents_did_and_no_commits(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    for n in range(4):
+        await ann.says(f"hello {n}")
+        await chat.expect(f"echo: hello {n}")
+    with pytest.raises(ExpectationFailed) as failed:
+        await chat.expect("goodbye", within=5)
+    [_, shown] = str(failed.value).split("the timeline ")
+    assert "  commit  " in world.timeline.text()
+    assert "  commit  " not in shown
+    assert re.search(r"said +ann +ann +event-1 +'hello 0'", shown)
+    assert "runner started" in shown
+
+
 async def test_an_answer_where_none_was_expected_is_shown(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
@@ -312,6 +430,29 @@ def test_what_a_standstill_stopped_fails_its_world_also_where_it_is_swallowed() 
 
     with pytest.raises(Standstill):
         simulate(scenario, seed=1)
+
+
+# -- settings ---------------------------------------------------------------------------
+
+UNFIT: dict[str, Any] = {
+    "timezone": "Mars/Base",
+    "runner_idle_s": 0.0,
+    "max_tries": 1.5,
+    "delivery_backoff_s": (5.0, -1.0),
+    "colour": "red",
+}
+
+
+@pytest.mark.parametrize("key", UNFIT)
+async def test_a_world_takes_no_settings_that_a_configuration_s_file_may_not_have(
+    world: World, key: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^settings: {key}: "):
+        World(settings={key: UNFIT[key]})
+    with pytest.raises(ConfigError, match=rf"^settings: {key}: "):
+        await world.start(**{key: UNFIT[key]})
+    await world.start(delivery_backoff_s=(1, 2), timezone="Europe/Berlin")
+    assert world.host.config.delivery_backoff_s == (1.0, 2.0)
 
 
 # -- real time ------------------------------------------------------------------------
