@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nanoclaw.recording.tape import BATCH_S
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/simulation.md").read_text("utf-8")
 PYTHON = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -33,8 +35,8 @@ def test_the_report_of_a_failed_test_shows_what_happened_in_its_world(tmp_path: 
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n", "utf-8")
     run = run_pytest(tmp_path, "--world-seed=7")
     assert run.returncode == 1, run.stdout + run.stderr
-    assert re.search(r"the timeline \(the last \d+ of \d+ lines, seed 7\)", run.stdout)
-    assert re.search(r"delivered +ann +message +fake-1 +'echo: hello'", run.stdout)
+    assert re.search(r"the timeline \(the last \d+ of \d+ events, without commits; seed 7\)", run.stdout)
+    assert re.search(r"delivered +ann +message +fake-1 .*'echo: hello'", run.stdout)
 
 
 def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +49,17 @@ def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )
+
+
+def test_everything_public_comes_from_one_module_as_the_page_says() -> None:
+    _, _, imports, *_ = PYTHON
+    found: dict[str, object] = {}
+    exec(imports, found)  # noqa: S102 -- it is our own page
+    assert {"World", "simulate", "script", "ExpectationFailed"} < found.keys()
+
+
+def test_the_page_says_how_much_of_a_recording_a_kill_takes() -> None:
+    assert f"in the last {BATCH_S:g} s before `kill -9`" in PAGE
 
 
 def test_the_brains_of_the_page_are_python() -> None:
