@@ -1,0 +1,100 @@
+"""Functions replaced in their modules, in their classes, and wherever somebody has imported them by name."""
+
+import ctypes
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any
+
+from attrs import define, field
+
+from nanoclaw.testing.guards.callers import LOGGERS, MACHINERY, NOBODY
+from nanoclaw.testing.guards.targets import Target
+
+Guard = Callable[..., Any]
+
+
+@define(eq=False)
+class Patches:
+    """Those of the process: worlds in two threads share them, and the last one takes them down."""
+
+    targets: tuple[Target, ...]
+    guarded: Callable[[Target, Guard], Guard]
+    """Makes a guard of a target and what stands there; it has that as `__wrapped__`."""
+    methods: Mapping[tuple[type, str], Any]
+    """Instead of methods of types that are written in C."""
+    _guards: dict[tuple[Any, str], Guard] = field(factory=dict, init=False)
+    _users: int = field(default=0, init=False)
+    _stack: ExitStack = field(factory=ExitStack, init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """While it is open they are in place."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._apply()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._stack.close()
+
+    def _apply(self) -> None:
+        imported = dict[int, Guard]()
+        for target in self.targets:
+            original = getattr(target.owner, target.name)
+            guard = self._guard(target, original)
+            self._stack.callback(setattr, target.owner, target.name, original)
+            setattr(target.owner, target.name, guard)
+            if isinstance(target.owner, ModuleType):
+                imported[id(original)] = guard
+        _replace_where_imported(self._stack, imported)
+        for (type_, name), method in self.methods.items():
+            self._stack.enter_context(_replaced_in_type(type_, name, method))
+
+    def _guard(self, target: Target, original: Guard) -> Guard:
+        """The same one in every world, unless somebody has replaced the function meanwhile."""
+        key = (target.owner, target.name)
+        found = self._guards.get(key)
+        if found is None or found.__wrapped__ is not original:  # type: ignore[attr-defined]  # as promised
+            found = self._guards[key] = self.guarded(target, original)
+        return found
+
+
+def _replace_where_imported(stack: ExitStack, replaced: Mapping[int, Any]) -> None:
+    """Also in the modules that have imported a function by name; `replaced` has them by `id`."""
+    for names in _importers():
+        for key, original in [each for each in names.items() if id(each[1]) in replaced]:
+            names[key] = replaced[id(original)]
+            stack.callback(names.__setitem__, key, original)
+
+
+def _importers() -> list[dict[str, Any]]:
+    """The names in all modules but the standard library's and the machinery's."""
+    skipped = sys.stdlib_module_names | MACHINERY | LOGGERS | NOBODY
+    modules = [(name.partition(".")[0], module) for name, module in list(sys.modules.items())]
+    return [vars(each) for top, each in modules if top not in skipped and isinstance(each, ModuleType)]
+
+
+@contextmanager
+def _replaced_in_type(type_: type, name: str, value: object) -> Iterator[None]:
+    """Replace a method of a type that is written in C: CPython keeps them in a dictionary like any other."""
+    if sys.implementation.name != "cpython":
+        yield
+        return
+    names: dict[str, Any] = gc.get_referents(type_.__dict__)[0]
+    original = names[name]
+    names[name] = value
+    ctypes.pythonapi.PyType_Modified(ctypes.py_object(type_))
+    try:
+        yield
+    finally:
+        names[name] = original
+        ctypes.pythonapi.PyType_Modified(ctypes.py_object(type_))

@@ -1,0 +1,170 @@
+"""The guards of one world, and which world's are up."""
+
+import datetime as dt
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from types import FrameType
+from typing import Any
+
+from attrs import Factory, define, field
+
+from nanoclaw.testing.guards.callers import (
+    LOGGERS,
+    MACHINERY,
+    NOBODY,
+    OURS,
+    beneath,
+    caller,
+    is_of,
+    package,
+    place,
+    task_place,
+)
+from nanoclaw.testing.guards.patches import Patches
+from nanoclaw.testing.guards.targets import EFFECTS, TARGETS, Kind, Target
+
+_MAY = {"time.thread_time": "nanoclaw.store.guard_vfs"}
+"""What one module of the host may: how long a hostile file is read is bounded by the processor's time."""
+SHOWN_STRAYS = 3
+
+
+class NotSimulated(Exception):
+    """Something real was used in a simulated world; the text names who did, where, and what to use."""
+
+
+@define(eq=False)
+class Guards:
+    """The guards of one world. `allowed` are packages (top-level names) that may do as they like."""
+
+    now: Callable[[], dt.datetime]
+    allowed: frozenset[str] = frozenset()
+    strays: list[NotSimulated] = Factory(list)
+    """All that was refused, also what somebody swallowed."""
+    _thread: int = field(factory=threading.get_ident, init=False)
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """While it is open they stand."""
+        with suppress(FileNotFoundError):
+            tempfile.gettempdir()  # where no world has asked yet, it tries names
+        with _PATCHES.applied():
+            standing = _STANDING.setdefault(self._thread, [])
+            standing.append(self)
+            try:
+                yield
+            finally:
+                standing.remove(self)
+
+    def check(self) -> None:
+        """Raise the first thing that was refused, if anything was: a provider's errors never reach a test."""
+        if self.strays:
+            raise self.strays[0]
+
+    def mention(self, error: BaseException) -> None:
+        """Note at an error what was refused before it: that may be why."""
+        for stray in self.strays[:SHOWN_STRAYS]:
+            if stray is not error:
+                error.add_note(f"refused before: {stray}")
+
+    def judge(self, what: str, kind: Kind, frame: FrameType | None) -> str:
+        """The package that asks for something, if it may.
+
+        Raises:
+            NotSimulated: it may not.
+        """
+        passed_by = NOBODY | {"trio"} if kind in EFFECTS else NOBODY
+        found = caller(frame, passed_by)
+        asking = found or beneath(passed_by)
+        if self._may(asking, what, kind, is_itself=found is not None):
+            return package(asking)
+        stray = NotSimulated(f"{_named(found, asking)}: {what}() in a simulated world: {kind.value}")
+        self.strays.append(stray)
+        raise stray
+
+    def _may(self, asking: FrameType | None, what: str, kind: Kind, *, is_itself: bool) -> bool:
+        """Whether it may; who only has the nursery in which a task was begun is not asked as who calls."""
+        name = package(asking)
+        if name in self.allowed:
+            return True
+        if not is_itself:
+            return False
+        return (
+            name in LOGGERS | MACHINERY
+            or (name == OURS and kind not in EFFECTS)
+            or (what in _MAY and is_of(asking, _MAY[what]))
+        )
+
+
+def _named(found: FrameType | None, nursery: FrameType | None) -> str:
+    if found is not None:
+        return place(found)
+    begun = f", begun beneath {place(nursery)}" if nursery is not None and package(nursery) != OURS else ""
+    return f"{task_place()}{begun}"
+
+
+_STANDING: dict[int, list[Guards]] = {}
+"""By thread; the innermost world is the last."""
+
+
+def _here() -> Guards | None:
+    standing = _STANDING.get(threading.get_ident())
+    return standing[-1] if standing else None
+
+
+def _guarded(target: Target, original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def guard(*arguments: Any, **options: Any) -> Any:
+        guards = _here()
+        if guards is not None and not target.is_harmless(arguments, options):
+            asking = guards.judge(target.what, target.kind, sys._getframe(1))  # noqa: SLF001 -- who called
+            if asking in LOGGERS and target.what in _DATES:
+                return _DATES[target.what](guards.now())
+        return original(*arguments, **options)
+
+    return guard
+
+
+_DATES: dict[str, Callable[[dt.datetime], Any]] = {
+    "time.time": lambda now: now.timestamp(),
+    "time.time_ns": lambda now: int(now.timestamp() * 1e9),
+    "time.localtime": lambda now: time.localtime(now.timestamp()),
+    "time.gmtime": lambda now: time.gmtime(now.timestamp()),
+}
+"""What loggers are told."""
+
+
+def _date(owner: type[dt.date], name: str) -> "classmethod[Any, Any, Any]":
+    original = owner.__dict__[name]
+
+    def guard(cls: Any, *arguments: Any, **options: Any) -> Any:
+        guards = _here()
+        if guards is not None:
+            asking = guards.judge(f"{owner.__name__}.{name}", Kind.CLOCK, sys._getframe(1))  # noqa: SLF001 -- who
+            if asking in LOGGERS:
+                return _virtual(cls, guards.now(), *arguments, **options)
+        return original.__get__(None, cls)(*arguments, **options)
+
+    return classmethod(guard)
+
+
+def _virtual(cls: type[dt.date], now: dt.datetime, tz: dt.tzinfo | None = None) -> dt.date:
+    """The same as `now`, `utcnow` and `today` make of the present."""
+    if not issubclass(cls, dt.datetime):
+        return cls(now.year, now.month, now.day)
+    return now.astimezone(tz) if tz else now.replace(tzinfo=None)
+
+
+_PATCHES = Patches(
+    TARGETS,
+    _guarded,
+    {
+        (dt.datetime, "now"): _date(dt.datetime, "now"),
+        (dt.datetime, "utcnow"): _date(dt.datetime, "utcnow"),
+        (dt.date, "today"): _date(dt.date, "today"),
+    },
+)
