@@ -143,6 +143,8 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Exception):  # it passes by the nursery, which would wrap it
+            if not self.real:
+                self.guards.mention(error)
             with suppress(NotSimulated):  # it may be why; the error itself says so, or is another matter
                 await self._stack.__aexit__(None, None, None)
         else:
