@@ -5,21 +5,25 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 from attrs import asdict, frozen
 
 from nanoclaw.cli.simulate_options import SEEDS
 from nanoclaw.config import ConfigError
-from nanoclaw.testing.campaign import Plan, Sum, cores, quiet, sums
-from nanoclaw.testing.faults import UnknownFault, fault_names
+from nanoclaw.testing.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
+from nanoclaw.testing.faults import ALL, NAMES, NONE, UnknownFault, fault_names
 from nanoclaw.testing.household import Household
 from nanoclaw.testing.lanes import page
-from nanoclaw.testing.play import Outcome, play
-from nanoclaw.testing.shrink import shortest
+from nanoclaw.testing.play import Outcome
+from nanoclaw.testing.shrink import bisected
+from nanoclaw.testing.workers import Interrupted, Workers, stopping
 
 VIOLATED = 1
 """Exit code."""
+KILLED = 128
+"""And the number of the signal that stopped it."""
 BEFORE, AFTER = 30, 5
 """Lines of the timeline that are shown around a violation."""
 LISTED = 10
@@ -29,15 +33,38 @@ HOUR_S, DAY_S = 3600, 86_400
 def simulate(options: argparse.Namespace) -> int:
     """Play and report; the exit code. Raises ConfigError."""
     plan, jobs = _plan(options), options.jobs or cores()
-    if options.timeline is not None:
-        return _draw(plan, options.timeline, as_json=options.json)
-    total = _progress(plan, jobs)
-    broken = _shortest(plan, total)
-    if options.json:
-        print(json.dumps(_as_json(plan, total, broken), indent=2))
-    else:
+    with stopping() as stop, processes(min(jobs, len(plan.seeds)), stop) as workers:
+        if options.timeline is not None:
+            _require_writable(options.timeline)
+            return _draw(plan, workers, options.timeline, as_json=options.json)
+        return _campaign(plan, workers, as_json=options.json)
+
+
+def _campaign(plan: Plan, workers: Workers, *, as_json: bool) -> int:
+    total, stopped = _progress(plan, workers)
+    broken: Broken | None = None
+    if stopped is None:
+        try:
+            broken = _shortest(plan, workers, total)
+        except Interrupted as error:
+            stopped = error.by
+    if as_json:
+        print(json.dumps(_as_json(plan, total, broken, stopped), indent=2))
+    elif stopped is None:
         print("\n".join([*_table(plan, total), *_broken(plan, total, broken)]))
+    if stopped is not None:
+        return _stopped(plan, total, stopped, listed=not as_json)
     return VIOLATED if total.violations else 0
+
+
+def _stopped(plan: Plan, total: Sum, by: Signals, *, listed: bool) -> int:
+    """Say how far it came; the exit code is that of whoever dies of a signal."""
+    if listed:
+        for line in _violated(total):
+            print(line)
+    played = f"{total.seeds} of {len(plan.seeds)} seeds played, {len(total.violations)} violations"
+    print(f"nanoclaw: stopped by {by.name}: {played}", file=sys.stderr)
+    return KILLED + by
 
 
 def _plan(options: argparse.Namespace) -> Plan:
@@ -52,19 +79,23 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(tuple(range(first, first + seeds)), options.days * 24, faults, options.sessions)
 
 
-def _progress(plan: Plan, jobs: int) -> Sum:
-    """Play all, and say on stderr how far that is."""
+def _progress(plan: Plan, workers: Workers) -> tuple[Sum, Signals | None]:
+    """Play all, and say on stderr how far that is; what came of it, and the signal that ended it early."""
     total, shown, on_terminal = Sum(), -1, sys.stderr is not None and sys.stderr.isatty()
-    for total in sums(plan, jobs):
-        done = total.seeds if on_terminal else 10 * total.seeds // len(plan.seeds)
-        if done != shown and len(plan.seeds) > 1:
-            end = "" if on_terminal else "\n"
-            line = f"{total.seeds} of {len(plan.seeds)} seeds, {len(total.violations)} violations"
-            print(f"\r{line}" if on_terminal else line, end=end, file=sys.stderr, flush=True)
-            shown = done
-    if on_terminal and len(plan.seeds) > 1:
+    stopped: Signals | None = None
+    try:
+        for total in sums(plan, workers):
+            done = total.seeds if on_terminal else 10 * total.seeds // len(plan.seeds)
+            if done != shown and len(plan.seeds) > 1:
+                end = "" if on_terminal else "\n"
+                line = f"{total.seeds} of {len(plan.seeds)} seeds, {len(total.violations)} violations"
+                print(f"\r{line}" if on_terminal else line, end=end, file=sys.stderr, flush=True)
+                shown = done
+    except Interrupted as error:
+        stopped = error.by
+    if on_terminal and shown >= 0:
         print(file=sys.stderr)
-    return total
+    return total, stopped
 
 
 # -- what broke ----------------------------------------------------------------
@@ -78,21 +109,28 @@ class Broken:
     outcome: Outcome
 
 
-def _shortest(plan: Plan, total: Sum) -> Broken | None:
+def _shortest(plan: Plan, workers: Workers, total: Sum) -> Broken | None:
     if not total.violations:
         return None
     household = plan.household(min(seed for seed, _ in total.violations))
     print(f"seed {household.seed}: looking for the shortest beginning that fails ...", file=sys.stderr)
-    with quiet():
-        outcome = shortest(household)
+
+    def played(steps: int) -> Outcome:
+        return next(outcomes(workers, [Play(plan, household.seed, steps, drawn=True)]))
+
+    outcome = bisected(len(household.steps), played)
     return None if outcome is None else Broken(household.cut(outcome.steps), outcome)
 
 
-def _broken(plan: Plan, total: Sum, broken: Broken | None) -> Iterator[str]:
+def _violated(total: Sum) -> Iterator[str]:
     for seed, violation in total.violations[:LISTED]:
         yield f"seed {seed}: {violation}"
     if len(total.violations) > LISTED:
         yield f"and {len(total.violations) - LISTED} more"
+
+
+def _broken(plan: Plan, total: Sum, broken: Broken | None) -> Iterator[str]:
+    yield from _violated(total)
     if broken is not None:
         steps = broken.household.steps
         yield ""
@@ -101,22 +139,28 @@ def _broken(plan: Plan, total: Sum, broken: Broken | None) -> Iterator[str]:
         yield from (f"  {step.at:12.3f}  {step}" for step in steps[-5:])
         yield from (f"{violation}" for violation in broken.outcome.violations)
         yield ""
-        yield "The timeline around it:"
         yield from _around(broken.outcome)
-        yield ""
         yield f"To see all of it: {_command(plan, seed)}"
     elif total.violations:
         yield "It did not fail when it was played again: a bug of the simulation, which has to be the same."
 
 
-def _around(outcome: Outcome) -> Sequence[str]:
+def _around(outcome: Outcome) -> Iterator[str]:
+    """Nothing where its process died with it."""
+    if outcome.timeline.lines:
+        yield "The timeline around it:"
+        yield from _excerpt(outcome)
+        yield ""
+
+
+def _excerpt(outcome: Outcome) -> Sequence[str]:
     lines = outcome.timeline.lines
     at = next((n for n, line in enumerate(lines) if line.split()[1] == "violation"), len(lines))
     return lines[max(0, at - BEFORE) : at + AFTER]
 
 
 def _command(plan: Plan, seed: int) -> str:
-    faults = ",".join(plan.faults) or "none"
+    faults = ALL if plan.faults == NAMES else ",".join(plan.faults) or NONE
     return (
         f"nanoclaw simulate --seed {seed} --days {plan.hours / 24:g} --sessions {plan.sessions} "
         f"--faults {faults} --timeline seed-{seed}.html"
@@ -149,9 +193,11 @@ def _duration(seconds: float) -> str:
     return f"{days} d {hours} h {rest // 60} min"
 
 
-def _as_json(plan: Plan, total: Sum, broken: Broken | None) -> dict[str, Any]:
+def _as_json(plan: Plan, total: Sum, broken: Broken | None, stopped: Signals | None) -> dict[str, Any]:
     return {
         "seeds": list(plan.seeds),
+        "played": total.seeds,
+        "stopped": stopped and stopped.name,
         "hours": plan.hours,
         "sessions": plan.sessions,
         "virtual_s": total.virtual_s,
@@ -167,7 +213,7 @@ def _as_json(plan: Plan, total: Sum, broken: Broken | None) -> dict[str, Any]:
             "seed": broken.outcome.seed,
             "steps": len(broken.household.steps),
             "violations": [asdict(violation) for violation in broken.outcome.violations],
-            "timeline": list(_around(broken.outcome)),
+            "timeline": list(_excerpt(broken.outcome)),
         },
     }
 
@@ -175,17 +221,35 @@ def _as_json(plan: Plan, total: Sum, broken: Broken | None) -> dict[str, Any]:
 # -- one of them, drawn --------------------------------------------------------
 
 
-def _draw(plan: Plan, file: Path, *, as_json: bool) -> int:
+def _require_writable(file: Path) -> None:
+    """Before hours are played for it. Raises ConfigError."""
+    new = not file.exists()
+    try:
+        with file.open("ab"):
+            pass
+        if new:
+            file.unlink()
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"--timeline: {file} cannot be written: {error.strerror or error}")
+
+
+def _draw(plan: Plan, workers: Workers, file: Path, *, as_json: bool) -> int:
     household = plan.household(plan.seeds[0])
-    with quiet():
-        outcome = play(household)
+    try:
+        [outcome] = outcomes(workers, [Play(plan, household.seed, drawn=True)])
+    except Interrupted as error:
+        return _stopped(plan, Sum(), error.by, listed=False)
     try:
         file.write_text(page(household, outcome), "utf-8")
     except OSError as error:
-        raise ConfigError(f"--timeline: {file} cannot be written: {error.strerror or error}") from error
+        raise _unwritable(file, error) from error
     total = Sum().and_one(outcome)
     if as_json:
-        print(json.dumps(_as_json(plan, total, None), indent=2))
+        print(json.dumps(_as_json(plan, total, None, None), indent=2))
     else:
         print("\n".join([*_table(plan, total), *_broken_once(outcome), f"drawn in {file}"]))
     return VIOLATED if outcome.violations else 0

@@ -3,9 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
 
 import structlog
 from attrs import evolve, field, frozen
@@ -13,6 +11,7 @@ from attrs import evolve, field, frozen
 from nanoclaw.testing.household import SESSIONS, Household, household
 from nanoclaw.testing.play import Outcome, Violation, play
 from nanoclaw.testing.timeline import Timeline
+from nanoclaw.testing.workers import Lost, Stop, Workers, workers
 
 
 @frozen
@@ -57,36 +56,58 @@ class Sum:
         )
 
 
-def sums(plan: Plan, jobs: int) -> Iterator[Sum]:
-    """The sum so far, each time when one more household is done."""
+@frozen
+class Play:
+    """One household of a plan, to be played; a value, so that another process can."""
+
+    plan: Plan
+    seed: int
+    steps: int | None = None
+    """Cut after so many."""
+    drawn: bool = False
+    """Whether its timeline is wanted, which is large, and can be had again."""
+
+    def __call__(self) -> Outcome:
+        """Play it, in this process."""
+        household = self.plan.household(self.seed)
+        outcome = play(household if self.steps is None else household.cut(self.steps))
+        # Who listened to it stays behind.
+        return evolve(outcome, timeline=evolve(outcome.timeline, steps=[]) if self.drawn else Timeline())
+
+
+@contextmanager
+def processes(most: int, stop: Stop) -> Iterator[Workers]:
+    """While it is open there are processes to play in; they are silent, and gone afterwards."""
+    with workers(most, stop, be_quiet) as found:
+        yield found
+
+
+def outcomes(found: Workers, plays: Iterable[Play]) -> Iterator[Outcome]:
+    """What came of each, as they are done. A process that dies is a violation of the household it was at.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    for one, result in found.results(plays):
+        assert isinstance(one, Play)  # noqa: S101 -- they are what they were
+        yield _lost(one, result.why) if isinstance(result, Lost) else result
+
+
+def _lost(one: Play, why: str) -> Outcome:
+    violations = (Violation("nothing_breaks", why, 0.0),)
+    return Outcome(one.seed, one.steps or 0, 0.0, 0, 0, 0, 0, Counter(), violations, {}, Timeline())
+
+
+def sums(plan: Plan, found: Workers) -> Iterator[Sum]:
+    """The sum so far, each time when one more household is done.
+
+    Raises:
+        Interrupted: a signal came.
+    """
     total = Sum()
-    for outcome in _outcomes(plan, jobs):
+    for outcome in outcomes(found, [Play(plan, seed) for seed in plan.seeds]):
         total = total.and_one(outcome)
         yield total
-
-
-def _outcomes(plan: Plan, jobs: int) -> Iterator[Outcome]:
-    if jobs == 1 or len(plan.seeds) == 1:
-        with quiet():
-            yield from (_play_one(plan, seed) for seed in plan.seeds)
-        return
-    # Not forked: what this process has open and runs is none of theirs.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=be_quiet) as pool:
-        try:
-            yield from _as_done(pool.submit(_play_one, plan, seed) for seed in plan.seeds)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _as_done(futures: Iterable[Future[Outcome]]) -> Iterator[Outcome]:
-    for future in as_completed(list(futures)):
-        yield future.result()
-
-
-def _play_one(plan: Plan, seed: int) -> Outcome:
-    """Without its timeline, which is large, and can be had again."""
-    return evolve(play(plan.household(seed)), timeline=Timeline())
 
 
 def cores() -> int:

@@ -21,7 +21,7 @@ class Standstill(Exception):
 
 
 class Rounds(trio.abc.Instrument):
-    """Counts the scheduler's rounds: a few hundred nanoseconds each. Calls `stop` once, from outside any task."""
+    """Counts the scheduler's rounds: a few hundred nanoseconds each. Calls `stop` once, in no task."""
 
     def __init__(self, stop: Callable[[Standstill], None]) -> None:
         self._stop = stop

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from nanoclaw.cli import main
-from nanoclaw.store import deliveries
-from tests.cli.commands import GUARD_S, NANOCLAW
+from tests.cli.commands import GUARD_S, NANOCLAW, environment
 
 
 def simulate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -63,7 +62,7 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
         (("--days", "-1"), "more than 0"),
         (("--days", "nan"), "more than 0"),
         (("--timeline", "x.html"), "--timeline draws one household"),
-        (("--timeline", "/nowhere/x.html", "--seed", "1", "--days", "0.001"), "cannot be written"),
+        (("--timeline", "/nowhere/x.html", "--seed", "1", "--days", "300"), "cannot be written"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -77,21 +76,46 @@ def test_what_cannot_be_done_is_said(
     assert words in capsys.readouterr().err
 
 
-def test_a_violation_is_shown_with_its_seed_the_shortest_beginning_and_the_timeline(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(deliveries, "begin", lambda *_: None)
-    arguments = ["simulate", "--seeds", "2", "--days", "0.04", "--faults", "none", "--jobs", "1"]
-    assert main(arguments) == 1
-    output = capsys.readouterr().out
-    assert "seed 0: " in output
-    assert "The shortest beginning of seed 0 that fails: 1 steps" in output
-    assert "violation  channels_are_asked_after_the_ledger" in output
-    assert (
-        "nanoclaw simulate --seed 0 --days 0.04 --sessions 5 --faults none --timeline seed-0.html" in output
+def broken(bug: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.cli.broken_product", *arguments]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=False,
+        env=environment(BUG=bug, **variables),
     )
-    assert main([*arguments, "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["shortest"]["steps"] == 1
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_a_violation_is_shown_with_its_seed_the_shortest_beginning_and_the_timeline() -> None:
+    done = broken("unrecorded", "--seeds", "2", "--days", "0.04", "--faults", "none", "--jobs", "1")
+    assert done.returncode == 1
+    assert "seed 0: " in done.stdout
+    assert "The shortest beginning of seed 0 that fails: 1 steps" in done.stdout
+    assert "violation  channels_are_asked_after_the_ledger" in done.stdout
+    again = "nanoclaw simulate --seed 0 --days 0.04 --sessions 5 --faults none --timeline seed-0.html"
+    assert again in done.stdout
+
+
+def test_a_process_that_dies_is_a_violation_of_its_seed_and_the_others_are_played_on() -> None:
+    arguments = ("--seeds", "3", "--days", "0.02", "--faults", "none", "--jobs", "2", "--json")
+    done = broken("dies", *arguments, AT_SEED="1")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    [violation] = found["violations"]
+    assert (found["played"], violation["seed"], violation["invariant"]) == (3, 1, "nothing_breaks")
+    assert violation["sentence"] == "the process died (exit code 3)"
+    assert found["shortest"]["steps"] == 1
+
+
+def test_who_goes_round_without_waiting_is_a_violation_of_its_seed() -> None:
+    done = broken("spins", "--seed", "0", "--days", "0.02", "--faults", "none")
+    assert done.returncode == 1
+    assert "nothing_breaks: Standstill(" in done.stdout
+    assert "at __mp_main__:" in done.stdout  # the module of the bug
 
 
 def test_other_commands_do_not_load_the_simulation() -> None:

@@ -1,0 +1,59 @@
+"""`nanoclaw simulate` with a bug in the product, in each of its processes: all of them import this module.
+
+The environment says which BUG, and with AT_SEED that only one household has it.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from unittest.mock import patch
+
+import trio
+
+from nanoclaw.cli import main
+from nanoclaw.session.deliverer import Deliverer
+from nanoclaw.store import deliveries, messages_in
+from nanoclaw.testing import campaign, standstill
+from nanoclaw.testing.household import Household
+from nanoclaw.testing.play import Outcome, play
+
+HANGS = "it hangs"
+
+
+def _dies(*_: object) -> None:
+    os._exit(3)
+
+
+def _hangs(*_: object) -> None:
+    sys.stderr.write(f"{HANGS}\n")
+    sys.stderr.flush()
+    while True:
+        pass
+
+
+async def _spins(*_: object) -> None:
+    while True:
+        await trio.lowlevel.checkpoint()
+
+
+BUGS: dict[str, tuple[object, str, Callable[..., object]]] = {
+    "dies": (messages_in, "insert", _dies),
+    "hangs": (messages_in, "insert", _hangs),
+    "spins": (Deliverer, "_attempt", _spins),
+    "unrecorded": (deliveries, "begin", lambda *_: None),
+}
+
+
+def _played(household: Household) -> Outcome:
+    if os.environ.get("AT_SEED", str(household.seed)) != str(household.seed):
+        return play(household)
+    owner, name, bug = BUGS[os.environ["BUG"]]
+    with patch.object(owner, name, bug):
+        return play(household)
+
+
+setattr(campaign, "play", _played)  # noqa: B010 -- a bug is put in; type checkers are right to mind
+standstill.ROUNDS = 20_000
+
+if __name__ == "__main__":
+    sys.exit(main(["simulate", *sys.argv[1:]]))
