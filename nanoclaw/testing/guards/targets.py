@@ -85,7 +85,7 @@ def _of_the_shared_random() -> list[str]:
 def _selectors() -> Iterator[Target]:
     for value in vars(selectors).values():
         if isinstance(value, type) and "select" in vars(value) and value is not selectors.BaseSelector:
-            yield Target(value, "select", f"{value.__name__}.select", Kind.WAIT)
+            yield Target(value, "select", "Selector.select", Kind.WAIT)
 
 
 _OWN_NAMES = tempfile._RandomNameSequence  # type: ignore[attr-defined]  # noqa: SLF001 -- each name comes from it
