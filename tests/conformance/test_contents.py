@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -212,7 +213,7 @@ def puts_all_in_a_thread(outgoing: Outgoing) -> list[Outgoing]:
     return [evolve(outgoing, address=evolve(outgoing.address, thread_id="topic"))]
 
 
-def hears(**changes: object) -> Callable[[InboundEvent], InboundEvent]:
+def hears(**changes: Any) -> Callable[[InboundEvent], InboundEvent]:
     """The message, with something else instead."""
     return lambda event: evolve(event, message=evolve(event.message, **changes))
 

@@ -1,8 +1,12 @@
 """Our own providers conform to their protocol; each check of the suite fails where something is broken."""
 
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import datetime
+from itertools import count
+from socket import socketpair
 
 import pytest
 import trio
@@ -10,9 +14,9 @@ from attrs import define
 
 from agent_runner.errors import ProviderError
 from agent_runner.providers import Toolbox, load
-from agent_runner.records import Reply, Result, Turn
+from agent_runner.records import Inbound, Reply, Result, Turn
 from nanoclaw.testing.brains import calls, provider_of, says, thinks
-from nanoclaw.testing.conformance import NotConforming, ProviderUnderTest, provider_checks
+from nanoclaw.testing.conformance import NotConforming, ProviderUnderTest, provider_checks, watches
 from nanoclaw.testing.conformance.provider import CHECKS
 
 NAMES = [check.__name__ for check in CHECKS]
@@ -142,7 +146,150 @@ async def knows_no_zone(_turn: Turn, _tools: Toolbox) -> Result:
     raise ProviderError("busy", datetime(2026, 1, 1))  # noqa: DTZ001 -- that is what is wrong
 
 
+def yes(turn: Turn) -> Result:
+    return Result(tuple(Reply("yes", one.id) for one in turn.messages))
+
+
+async def shields(turn: Turn, _tools: Toolbox) -> Result:
+    with trio.CancelScope(shield=True):
+        await trio.sleep(9)
+    await trio.lowlevel.checkpoint()
+    return yes(turn)
+
+
+async def shields_late(turn: Turn, _tools: Toolbox) -> Result:
+    for _ in range(100):
+        await trio.lowlevel.checkpoint()
+    return await shields(turn, _tools)
+
+
+async def answers_although_cancelled(turn: Turn, _tools: Toolbox) -> Result:
+    with suppress(trio.Cancelled):
+        await trio.sleep(1)
+    return yes(turn)
+
+
+async def tries_for_ever(turn: Turn, _tools: Toolbox) -> Result:
+    for n in count():
+        try:
+            await trio.sleep(1)
+        except trio.Cancelled:
+            continue
+        if n > 1:
+            break
+    return yes(turn)
+
+
+async def takes_cancellation_for_a_refusal(turn: Turn, tools: Toolbox) -> Result:
+    if CALL in str(turn.messages[0].content):
+        with suppress(BaseException):
+            await tools.call("send_message", {"text": "x"})
+    return yes(turn)
+
+
+async def sleeps(turn: Turn, _tools: Toolbox) -> Result:
+    time.sleep(0)  # noqa: ASYNC251 -- that is what is wrong
+    await trio.lowlevel.checkpoint()
+    return yes(turn)
+
+
+async def waits_for_a_socket(turn: Turn, _tools: Toolbox) -> Result:
+    await trio.lowlevel.checkpoint()
+    here, there = socketpair()
+    with here, there:
+        there.send(b"answer")
+        here.recv(10)
+    return yes(turn)
+
+
+async def knows_chats_only(turn: Turn, _tools: Toolbox) -> Result:
+    return Result(tuple(Reply(str(one.content["text"]), one.id) for one in turn.messages))
+
+
+async def ignores_tasks(turn: Turn, _tools: Toolbox) -> Result:
+    return yes(turn) if turn.messages[0].kind == "chat" else Result()
+
+
+async def will_have_no_tasks(turn: Turn, _tools: Toolbox) -> Result:
+    if turn.messages[0].kind == "task":
+        raise ProviderError("a task?")
+    return yes(turn)
+
+
+async def names_its_sender(turn: Turn, _tools: Toolbox) -> Result:
+    [one] = turn.messages
+    return Result((Reply(f"{one.content['sender'] if 'text' in one.content else 'Task'}, yes", one.id),))
+
+
+async def opens_files_at_once(turn: Turn, _tools: Toolbox) -> Result:
+    for one in turn.messages:
+        files = one.content.get("attachments", [])
+        assert isinstance(files, list)
+        [file["data"] for file in files]
+    return yes(turn)
+
+
+async def knows_no_webhooks(turn: Turn, _tools: Toolbox) -> Result:
+    assert all(one.kind != "webhook" for one in turn.messages)
+    return yes(turn)
+
+
+async def knows_no_answers(turn: Turn, _tools: Toolbox) -> Result:
+    return yes(turn) if knows(turn.messages) else Result()
+
+
+async def knows_no_news_in_context(turn: Turn, _tools: Toolbox) -> Result:
+    return yes(turn) if knows(turn.context) else Result()
+
+
+def knows(messages: tuple[Inbound, ...]) -> bool:
+    return all(one.content["action"] for one in messages if one.kind == "system")
+
+
+async def replies_to_addresses(turn: Turn, _tools: Toolbox) -> Result:
+    chats = [one.address.platform_id for one in turn.messages]  # type: ignore[union-attr]  # what is wrong
+    return Result(
+        tuple(Reply(f"yes, {chat}", one.id) for chat, one in zip(chats, turn.messages, strict=True))
+    )
+
+
+async def reads_the_first_word(turn: Turn, _tools: Toolbox) -> Result:
+    texts = [str(one.content.get("text", one.content.get("prompt"))) for one in turn.messages]
+    return Result(tuple(Reply(text.split()[0]) for text in texts))
+
+
+async def has_a_limit(turn: Turn, _tools: Toolbox) -> Result:
+    if len(str(turn.messages[0].content)) > 32_000:
+        raise ValueError("413 context length exceeded")
+    return yes(turn)
+
+
+async def answers_odd_texts_late(turn: Turn, _tools: Toolbox) -> Result:
+    if "\x00" in str(turn.messages[0].content.get("text")):
+        await trio.sleep(30)
+    return yes(turn)
+
+
 FAULTS: list[tuple[str, Run]] = [
+    ("it_may_be_cancelled_at_any_checkpoint", shields),
+    ("it_may_be_cancelled_at_any_checkpoint", shields_late),
+    ("it_may_be_cancelled_at_any_checkpoint", answers_although_cancelled),
+    ("it_may_be_cancelled_at_any_checkpoint", tries_for_ever),
+    ("it_may_be_cancelled_at_any_checkpoint", takes_cancellation_for_a_refusal),
+    ("others_run_meanwhile", sleeps),
+    ("others_run_meanwhile", waits_for_a_socket),
+    ("tasks_are_done", knows_chats_only),
+    ("tasks_are_done", ignores_tasks),
+    ("tasks_are_done", will_have_no_tasks),
+    ("tasks_are_done", replies_to_addresses),
+    ("what_is_said_in_other_words_is_answered", names_its_sender),
+    ("what_is_said_in_other_words_is_answered", opens_files_at_once),
+    ("every_kind_of_message_is_taken", knows_no_webhooks),
+    ("every_kind_of_message_is_taken", knows_no_answers),
+    ("every_kind_of_message_is_taken", knows_no_news_in_context),
+    ("any_text_is_taken", reads_the_first_word),
+    ("any_text_is_taken", has_a_limit),
+    ("any_text_is_taken", answers_odd_texts_late),
     ("what_is_asked_is_answered", silent),
     ("it_takes_one_turn_after_the_other", answers_the_first),
     ("replies_name_messages_of_their_turn", answers_context),
@@ -169,6 +316,89 @@ async def test_what_is_broken_is_found(name: str, wrong: Run, autojump_clock: tr
 
     with pytest.raises(NotConforming, match=f"^{name}: "):
         await check(name, opens)
+
+
+@pytest.mark.parametrize(("slow_turns", "found"), [(math.inf, True), (2, False)])
+async def test_a_provider_that_computes_for_long_is_found_unless_the_machine_was_busy(
+    monkeypatch: pytest.MonkeyPatch, slow_turns: float, *, found: bool
+) -> None:
+    left, now = [slow_turns + 1], [0.0]  # the first turn is watched for something else
+
+    async def computes(turn: Turn, _tools: Toolbox) -> Result:
+        await trio.lowlevel.checkpoint()
+        left[0] -= 1
+        now[0] += 3 if left[0] >= 0 else 0
+        await trio.lowlevel.checkpoint()
+        return yes(turn)
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(Model(computes))
+
+    monkeypatch.setattr(watches, "perf_counter", lambda: now[0])
+    if not found:
+        assert await check("others_run_meanwhile", opens) is None
+        return
+    with pytest.raises(NotConforming, match=r"let nobody else run for 3\.0 s"):
+        await check("others_run_meanwhile", opens)
+
+
+async def test_who_holds_up_the_others_is_named_with_the_line() -> None:
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(Model(sleeps))
+
+    with pytest.raises(NotConforming, match=r"sleep \(test_provider\.py:\d+\)"):
+        await check("others_run_meanwhile", opens)
+
+
+async def in_a_thread(turn: Turn, _tools: Toolbox) -> Result:
+    """Where waiting holds up nobody."""
+    await trio.to_thread.run_sync(time.sleep, 0)
+    return yes(turn)
+
+
+async def cleans_up(turn: Turn, _tools: Toolbox) -> Result:
+    """When it is cancelled, quickly."""
+    try:
+        await trio.sleep(1)
+    finally:
+        with trio.move_on_after(2, shield=True):
+            await trio.sleep(3)
+    return yes(turn)
+
+
+async def asks_within_limits(turn: Turn, _tools: Toolbox) -> Result:
+    """And answers without what did not come in time."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 2)
+        with trio.move_on_after(1):
+            await trio.sleep_forever()
+        nursery.cancel_scope.cancel()
+    return yes(turn)
+
+
+@pytest.mark.parametrize("honest", [cleans_up, asks_within_limits])
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_honest_provider_conforms(
+    name: str, honest: Run, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(Model(honest), tool_question="hello again")
+
+    if name != "a_tool_that_refuses_does_not_end_the_turn":  # they call none
+        await check(name, opens)
+
+
+async def test_a_provider_that_waits_in_a_thread_conforms() -> None:
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(Model(in_a_thread))
+
+    assert await check("others_run_meanwhile", opens) is None
 
 
 async def test_a_provider_without_a_name_is_found() -> None:

@@ -10,7 +10,8 @@ where `mine` opens an async context with your channel and the hooks by which its
 from nanoclaw.testing.conformance.channel import channel_checks
 from nanoclaw.testing.conformance.checks import Check, NotConforming
 from nanoclaw.testing.conformance.networks import ChannelUnderTest, Thread
-from nanoclaw.testing.conformance.provider import ProviderUnderTest, provider_checks
+from nanoclaw.testing.conformance.provider import provider_checks
+from nanoclaw.testing.conformance.providers import ProviderUnderTest
 from nanoclaw.testing.conformance.runtime import RuntimeUnderTest, runtime_checks
 from nanoclaw.testing.conformance.sessions import make_session
 

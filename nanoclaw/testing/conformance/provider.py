@@ -7,35 +7,26 @@ async def mine() -> AsyncIterator[ProviderUnderTest]:
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from agent_runner.errors import ProviderError, ToolError
 from agent_runner.providers import Provider
 from agent_runner.records import Result, Sent, Turn
+from nanoclaw.testing.conformance import kinds
 from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, require
-from nanoclaw.testing.conformance.turns import CHAT, CancelAfter, Tools, message, turn_of
+from nanoclaw.testing.conformance.providers import ProviderUnderTest, answers, require_known
+from nanoclaw.testing.conformance.turns import CHAT, Tools, message, turn_of
+from nanoclaw.testing.conformance.watches import CancelAfter, Sleeps, Slowness, Watched
 
-SOON_S = 10.0
-
-
-@frozen
-class ProviderUnderTest:
-    """A provider, and what its tester can do to what is behind it; a hook may be left out."""
-
-    provider: Provider
-    question: str = "hello"
-    """Something that it answers."""
-    tool_question: str | None = None
-    """Something over which it calls a tool."""
-    unable: Callable[[], AbstractContextManager[None]] | None = None
-    """While it is open, it cannot answer: its model is out of reach."""
-    turn_s: float = SOON_S
-    """No turn takes longer."""
-    cancellations: int = 50
-    """So many turns are cut short, each a step later than the one before; fewer where turns are dear."""
+GOES_S = 5.0
+"""Who is cancelled is gone by then; a runner that is stopped may be killed sooner."""
+BLOCKED_S = 1.0
+"""Who holds up the others for so long may be taken for dead."""
+TRIES = 3
+"""Of a turn, before it is called slow: the machine may have been busy."""
 
 
 def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnderTest]]) -> Sequence[Check]:
@@ -56,10 +47,6 @@ async def _taken(it: ProviderUnderTest, turn: Turn, tools: Tools | None = None) 
     return result
 
 
-def _answers(result: Result) -> bool:
-    return any(reply.text for reply in result.replies)
-
-
 # -- answering -------------------------------------------------------------------
 
 
@@ -72,7 +59,7 @@ async def it_has_a_name(it: ProviderUnderTest) -> None:
 async def what_is_asked_is_answered(it: ProviderUnderTest) -> None:
     """With a text."""
     result = await _taken(it, turn_of(message(1, it.question)))
-    require(_answers(result), f"{it.question!r} was asked, and the result is {result}")
+    require(answers(result), f"{it.question!r} was asked, and the result is {result}")
 
 
 async def it_takes_one_turn_after_the_other(it: ProviderUnderTest) -> None:
@@ -80,20 +67,15 @@ async def it_takes_one_turn_after_the_other(it: ProviderUnderTest) -> None:
     for n in range(1, 4):
         asked = message(n, it.question)
         result = await _taken(it, turn_of(asked))
-        require(_answers(result), f"turn {n} was not answered: {result}")
-        _require_known(result, {asked.id})
+        require(answers(result), f"turn {n} was not answered: {result}")
+        require_known(result, {asked.id})
 
 
 async def replies_name_messages_of_their_turn(it: ProviderUnderTest) -> None:
     """`in_reply_to` and `consumed` are ids of it; context is there to be read."""
     asked = [message(n, it.question) for n in (2, 3, 4)]
     turn = evolve(turn_of(*asked), context=(message(1, "nobody asked", trigger=False),))
-    _require_known(await _taken(it, turn), {one.id for one in asked})
-
-
-def _require_known(result: Result, known: set[str]) -> None:
-    named = {reply.in_reply_to for reply in result.replies if reply.in_reply_to} | {*result.consumed}
-    require(named <= known, f"the turn is about {sorted(known)}, and its result about {sorted(named)}")
+    require_known(await _taken(it, turn), {one.id for one in asked})
 
 
 # -- follow-ups ------------------------------------------------------------------
@@ -102,7 +84,7 @@ def _require_known(result: Result, known: set[str]) -> None:
 async def no_turn_waits_for_follow_ups_for_ever(it: ProviderUnderTest) -> None:
     """There may come none, and then `follow_ups` never returns."""
     result = await _taken(it, turn_of(message(1, it.question)), Tools(follow=None))
-    require(_answers(result), f"{it.question!r} was asked, and the result is {result}")
+    require(answers(result), f"{it.question!r} was asked, and the result is {result}")
 
 
 async def only_follow_ups_that_it_took_are_consumed(it: ProviderUnderTest) -> None:
@@ -110,7 +92,7 @@ async def only_follow_ups_that_it_took_are_consumed(it: ProviderUnderTest) -> No
     asked, follow = message(1, it.question), message(2, it.question)
     tools = Tools(follow=follow)
     result = await _taken(it, turn_of(asked), tools)
-    _require_known(result, {asked.id, *(one.id for one in tools.taken)})
+    require_known(result, {asked.id, *(one.id for one in tools.taken)})
 
 
 # -- interruptions ---------------------------------------------------------------
@@ -118,30 +100,72 @@ async def only_follow_ups_that_it_took_are_consumed(it: ProviderUnderTest) -> No
 
 async def it_may_be_cancelled_at_any_checkpoint(it: ProviderUnderTest) -> None:
     """It goes at once, without an error and without half an answer; the next turn is as good as any."""
+    for question in filter(None, (it.question, it.tool_question)):
+        turn = turn_of(message(1, question))
+        for steps in await _spread(it, turn):
+            if not await _cut_short(it, turn, steps):
+                break
     turn = turn_of(message(1, it.question))
-    for steps in range(1, it.cancellations + 1):
-        if not await _cut_short(it, turn, steps):
-            break
-    require(_answers(await _taken(it, turn)), "after turns that were cancelled it answers no more")
+    require(answers(await _taken(it, turn)), "after turns that were cancelled it answers no more")
+
+
+async def _spread(it: ProviderUnderTest, turn: Turn) -> Sequence[int]:
+    """After how many steps to cut a turn."""
+    with CancelAfter(trio.CancelScope(), 0) as counter:
+        await _taken(it, turn)
+    return counter.worth(it.cancellations)
 
 
 async def _cut_short(it: ProviderUnderTest, turn: Turn, steps: int) -> bool:
     """Cancel a turn after so many steps; False: it was done before."""
-    with trio.CancelScope() as scope, CancelAfter(scope, steps):
+    result: Result | None = None
+    watched = Watched(_run(it.provider, turn), scope := trio.CancelScope())
+    with scope, CancelAfter(scope, steps) as cut:
         try:
-            result = await it.provider.run(turn, Tools())
+            result = await watched
+        except NotConforming:
+            raise
         except Exception as error:
             raise NotConforming(f"cancelled after {steps} steps it raised {error!r}") from error
-        require(_answers(result), f"cancelled after {steps} steps it returned {result}")
-        return False
-    return True
+    lasted = 0.0 if cut.at is None else trio.current_time() - cut.at
+    require(lasted <= GOES_S, f"cancelled after {steps} steps it went on for {lasted:g} s")
+    if scope.cancelled_caught:
+        return True
+    require(
+        not watched.told, f"told after {steps} steps to go it returned {result}: `Cancelled` is not its own"
+    )
+    require(result is not None and answers(result), f"cut short after {steps} steps it returned {result}")
+    return False
+
+
+async def _run(provider: Provider, turn: Turn) -> Result:
+    return await provider.run(turn, Tools())
+
+
+async def others_run_meanwhile(it: ProviderUnderTest) -> None:
+    """The heartbeat does, for one: what takes long is awaited, or done in another thread."""
+    for question in filter(None, (it.question, it.tool_question)):
+        turn = turn_of(message(1, question))
+        with Sleeps() as sleeps:
+            await _taken(it, turn)
+        require(not sleeps.seen, f"it holds up everybody with {', '.join(sleeps.seen)}")
+        steps = [await _longest_step(it, turn)]
+        while min(steps) > BLOCKED_S and len(steps) < TRIES:
+            steps.append(await _longest_step(it, turn))
+        require(min(steps) <= BLOCKED_S, f"it let nobody else run for {min(steps):.1f} s, {TRIES} times")
+
+
+async def _longest_step(it: ProviderUnderTest, turn: Turn) -> float:
+    with Slowness() as slowness:
+        await _taken(it, turn)
+    return slowness.longest_s
 
 
 async def a_turn_that_is_told_again_is_answered(it: ProviderUnderTest) -> None:
     """With what the interrupted one had sent."""
     sent = Sent(3, "chat", CHAT, {"text": "on it"})
     turn = evolve(turn_of(evolve(message(1, it.question), tries=1)), already_sent=(sent,))
-    require(_answers(await _taken(it, turn)), "a turn was told again, and not answered")
+    require(answers(await _taken(it, turn)), "a turn was told again, and not answered")
 
 
 async def a_tool_that_refuses_does_not_end_the_turn(it: ProviderUnderTest) -> None:
@@ -172,7 +196,7 @@ async def when_it_can_answer_again_it_does(it: ProviderUnderTest) -> None:
     unable = hook(it.unable, "unable")
     with unable():
         await _failure(it)
-    require(_answers(await _taken(it, turn_of(message(1, it.question)))), "it answers no more")
+    require(answers(await _taken(it, turn_of(message(1, it.question)))), "it answers no more")
 
 
 async def _failure(it: ProviderUnderTest) -> Exception | None:
@@ -192,8 +216,10 @@ CHECKS: tuple[Callable[[ProviderUnderTest], Awaitable[None]], ...] = (
     no_turn_waits_for_follow_ups_for_ever,
     only_follow_ups_that_it_took_are_consumed,
     it_may_be_cancelled_at_any_checkpoint,
+    others_run_meanwhile,
     a_turn_that_is_told_again_is_answered,
     a_tool_that_refuses_does_not_end_the_turn,
     when_it_cannot_answer_it_says_why,
     when_it_can_answer_again_it_does,
+    *kinds.CHECKS,
 )

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 
 import trio
 from attrs import Factory, define
@@ -20,6 +18,11 @@ def message(n: int, text: str, *, trigger: bool = True) -> Inbound:
     """The n-th message of a chat."""
     content = {"id": str(n), "text": text, "sender": "Ann", "senderId": "test:ann"}
     return Inbound(f"in-{n}", 2 * n, "chat", CHAT, content, 0, WHEN, trigger)
+
+
+def of_kind(n: int, kind: str, content: Mapping[str, object], *, trigger: bool = True) -> Inbound:
+    """A message of another kind, from nowhere in particular, as tasks and webhooks may be."""
+    return Inbound(f"in-{n}", 2 * n, kind, None, content, 0, WHEN, trigger)
 
 
 def turn_of(*messages: Inbound) -> Turn:
@@ -61,26 +64,3 @@ class Tools(Toolbox):
 
     def alive(self) -> None:
         """Nobody watches."""
-
-
-class CancelAfter(trio.abc.Instrument):
-    """While it is open: cancels a scope after so many steps of trio's tasks."""
-
-    def __init__(self, scope: trio.CancelScope, steps: int) -> None:
-        self._scope, self._left = scope, steps
-
-    def __enter__(self) -> Self:
-        trio.lowlevel.add_instrument(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        trio.lowlevel.remove_instrument(self)
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One step less."""
-        del task
-        self._left -= 1
-        if self._left == 0:
-            self._scope.cancel()

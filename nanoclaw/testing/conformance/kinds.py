@@ -1,0 +1,121 @@
+"""The provider's suite, continued: every kind of message that may come (contract 5), and any text."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+from attrs import evolve
+
+from agent_runner.errors import ProviderError
+from agent_runner.records import Inbound, Result, Turn
+from nanoclaw.testing.conformance.checks import NotConforming, require
+from nanoclaw.testing.conformance.providers import ProviderUnderTest, answers, require_known
+from nanoclaw.testing.conformance.turns import Tools, message, of_kind, turn_of
+
+Content = Mapping[str, object]
+HUGE = 100_000
+"""Characters."""
+AUTHOR = {"userId": "u1", "userName": "ann", "fullName": "Ann", "isBot": False, "isMe": False}
+TASK: Content = {"taskId": "task-1", "nextRun": None}
+OTHERS: Mapping[str, tuple[str, Content]] = {
+    "a webhook": ("webhook", {"source": "ci", "event": "failed", "payload": {"build": 7}}),
+    "a late answer to a question": (
+        "system",
+        {"type": "question_response", "questionId": "q1", "selectedOption": "Yes", "userId": "test:ann"},
+    ),
+    "the answer to a request": (
+        "system",
+        {"action": "schedule_task", "status": "completed", "requestId": "out-1", "result": TASK},
+    ),
+    "the refusal of a request": (
+        "system",
+        {"action": "schedule_task", "status": "failed", "requestId": "out-1", "result": {"error": "no"}},
+    ),
+    "news of a delivery": (
+        "system",
+        {"type": "delivery", "status": "failed", "messageId": 3, "reason": "too long"},
+    ),
+    "a continuation": ("system", {"type": "continuation"}),
+}
+TEXTS: Mapping[str, str] = {
+    "an empty text": "",
+    "a blank text": " \n\t ",
+    "a text of one emoji": "\N{THUMBS UP SIGN}",
+    "a text with odd characters": "\x00\x1b[2J \u202e {text} %s \\ \ufffd",
+    "a huge text": "word " * (HUGE // 5),
+}
+
+
+async def tasks_are_done(it: ProviderUnderTest) -> None:
+    """They have a `prompt`, and no text, sender or, perhaps, chat."""
+    for content in (
+        {"prompt": it.question},
+        {"prompt": it.question, "script": "date", "scriptOutput": "now"},
+    ):
+        await _answered(it, of_kind(1, "task", content), "a task")
+
+
+async def what_is_said_in_other_words_is_answered(it: ProviderUnderTest) -> None:
+    """With files, as a reply, and as the chat library puts it."""
+    plain = message(1, it.question)
+    files = [{"type": "image", "name": "a.png", "localPath": "in/inbox/in-1/a.png"}]
+    more = {"attachments": files, "replyTo": {"sender": "Bob", "text": "hm"}, "isMention": True}
+    sdk = {
+        "id": "1",
+        "threadId": "t",
+        "text": it.question,
+        "author": AUTHOR,
+        "metadata": {},
+        "attachments": [],
+    }
+    await _answered(it, evolve(plain, content={**plain.content, **more}), "a message with files")
+    await _answered(it, of_kind(1, "chat-sdk", sdk), "a message of kind chat-sdk")
+
+
+async def _answered(it: ProviderUnderTest, asked: Inbound, what: str) -> None:
+    tools = Tools()
+    result = await _settled(it, turn_of(asked), what, tools)
+    require(result is not None, f"{what} was refused with ProviderError, though it asked {it.question!r}")
+    done = result is not None and (answers(result) or tools.calls)
+    require(done, f"{what} asked {it.question!r}, and the result is {result}")
+
+
+async def every_kind_of_message_is_taken(it: ProviderUnderTest) -> None:
+    """Webhooks, answers, news: with a result, at worst `ProviderError`; as context they hinder nothing."""
+    for what, (kind, content) in OTHERS.items():
+        await _settled(it, turn_of(of_kind(1, kind, content)), what)
+    context = tuple(of_kind(n, *other, trigger=False) for n, other in enumerate(OTHERS.values(), 10))
+    turn = evolve(turn_of(message(9, it.question)), context=context)
+    result = await _settled(it, turn, "a question with such context")
+    require(result is not None and answers(result), f"with such context {it.question!r} was not answered")
+
+
+async def any_text_is_taken(it: ProviderUnderTest) -> None:
+    """Likewise; and the next question is answered as ever."""
+    for what, text in TEXTS.items():
+        await _settled(it, turn_of(message(1, text)), what)
+        await _settled(it, turn_of(of_kind(1, "task", {"prompt": text})), f"a task with {what}")
+    await _answered(it, message(1, it.question), "the message after odd ones")
+
+
+async def _settled(it: ProviderUnderTest, turn: Turn, what: str, tools: Tools | None = None) -> Result | None:
+    """What came of a turn; None: the provider says that it cannot."""
+    try:
+        with trio.fail_after(it.turn_s):
+            result = await it.provider.run(turn, tools or Tools())
+    except ProviderError:
+        return None
+    except trio.TooSlowError as error:
+        raise NotConforming(f"{what} took more than {it.turn_s:g} s") from error
+    except Exception as error:
+        raise NotConforming(f"{what} raised {error!r}, which is no ProviderError") from error
+    require(isinstance(result, Result), f"for {what} run returned {result!r}, which is no Result")
+    require_known(result, {one.id for one in turn.messages})
+    return result
+
+
+CHECKS: tuple[Callable[[ProviderUnderTest], Awaitable[None]], ...] = (
+    tasks_are_done,
+    what_is_said_in_other_words_is_answered,
+    every_kind_of_message_is_taken,
+    any_text_is_taken,
+)

@@ -1,0 +1,40 @@
+"""What the provider's suite is given, and what it looks for in a result."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from attrs import frozen
+
+from agent_runner.providers import Provider
+from agent_runner.records import Result
+from nanoclaw.testing.conformance.checks import require
+
+SOON_S = 10.0
+
+
+@frozen
+class ProviderUnderTest:
+    """A provider, and what its tester can do to what is behind it; a hook may be left out."""
+
+    provider: Provider
+    question: str = "hello"
+    """Something that it answers."""
+    tool_question: str | None = None
+    """Something over which it calls a tool."""
+    unable: Callable[[], AbstractContextManager[None]] | None = None
+    """While it is open, it cannot answer: its model is out of reach."""
+    turn_s: float = SOON_S
+    """No turn takes longer."""
+    cancellations: int = 50
+    """So many turns at most are cut short for each question, spread over its steps; fewer where dear."""
+
+
+def answers(result: Result) -> bool:
+    """Whether it says anything."""
+    return any(reply.text for reply in result.replies)
+
+
+def require_known(result: Result, known: set[str]) -> None:
+    """Raise NotConforming unless it names only messages of its turn."""
+    named = {reply.in_reply_to for reply in result.replies if reply.in_reply_to} | {*result.consumed}
+    require(named <= known, f"the turn is about {sorted(known)}, and its result about {sorted(named)}")

@@ -1,0 +1,183 @@
+"""How a provider's turn is watched: what it does when it is cancelled, and whether it lets others run."""
+
+import math
+import sys
+import time
+from collections.abc import Coroutine, Generator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from socket import socket
+from time import perf_counter
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import outcome
+import trio
+from attrs import Factory, define
+
+from nanoclaw.testing.conformance.checks import NotConforming
+
+WAY_OUT = 10_000
+"""Who is cancelled goes; so many steps later it never will."""
+LONG_AGO = -1e18
+WAITING = frozenset({"accept", "connect", "recv", "recv_into", "recvfrom", "send", "sendall", "sendto"})
+
+
+class Steps(trio.abc.Instrument):
+    """While it is open: what steps trio's tasks make."""
+
+    def __enter__(self) -> Self:
+        trio.lowlevel.add_instrument(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        trio.lowlevel.remove_instrument(self)
+
+
+@define(eq=False)
+class CancelAfter(Steps):
+    """Cancels a scope after so many steps."""
+
+    scope: trio.CancelScope
+    steps: int
+    ends: list[float] = Factory(list)
+    """Of the steps there were, on trio's clock."""
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """One step more."""
+        del task
+        self.ends.append(trio.current_time())
+        if len(self.ends) == self.steps:
+            self.scope.cancel()
+
+    @property
+    def at(self) -> float | None:
+        """When it did; None: there were too few steps."""
+        return self.ends[self.steps - 1] if len(self.ends) >= self.steps else None
+
+    def worth(self, n: int) -> Sequence[int]:
+        """After how many steps to cut such a turn, `n` times: in its longest waits, and all over it."""
+        made = len(self.ends)
+        if made <= n:
+            return range(1, made + 1)
+        waits = sorted(range(1, made), key=lambda k: self.ends[k - 1] - self.ends[k])
+        return sorted({*waits[: n // 2], *(1 + k * made // n for k in range(0, n, 2))})
+
+
+@define(eq=False)
+class Watched:
+    """A coroutine to await in a scope that is cancelled; it may go on, but not for ever."""
+
+    coroutine: Coroutine[Any, Any, Any]
+    scope: trio.CancelScope
+    told: bool = False
+    """Whether `Cancelled` was raised in it because of that."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Run it; hear what trio answers to each of its waits.
+
+        Raises:
+            NotConforming: it waits again and again, cancelled as it is.
+        """
+        answer: Any = None
+        left, reached = WAY_OUT, True
+        while left:
+            try:
+                wait = self.coroutine.send(answer)
+            except StopIteration as end:
+                return end.value
+            if not self.scope.cancel_called:
+                reached = self._reaches()
+            try:
+                answer = yield wait
+            except BaseException:
+                self.coroutine.close()
+                raise
+            if self.scope.cancel_called:
+                self.told = self.told or (reached and _is_cancelled(answer))
+                left -= 1
+        return self._abandon()
+
+    def _reaches(self) -> bool:
+        """Whether the scope, not cancelled yet, reaches what waits now: nothing shields it."""
+        self.scope.deadline = LONG_AGO  # for a moment in which nobody else runs
+        reached = trio.current_effective_deadline() == LONG_AGO
+        self.scope.deadline = math.inf
+        return reached
+
+    def _abandon(self) -> None:
+        error = NotConforming(f"cancelled, it went on for {WAY_OUT:,} steps: it keeps `Cancelled` to itself")
+        with suppress(StopIteration):
+            self.coroutine.throw(error)
+        with suppress(RuntimeError):  # it kept this one to itself, too
+            self.coroutine.close()
+        raise error
+
+
+def _is_cancelled(answer: object) -> bool:
+    return isinstance(answer, outcome.Error) and isinstance(answer.error, trio.Cancelled)
+
+
+@define(eq=False)
+class Slowness(Steps):
+    """How long the longest step took, in seconds of the real clock: so long nobody else ran."""
+
+    longest_s: float = 0.0
+    _since: float | None = None
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """It begins."""
+        del task
+        self._since = perf_counter()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """It is over; the one in which this was opened does not count."""
+        del task
+        if self._since is not None:
+            self.longest_s = max(self.longest_s, perf_counter() - self._since)
+
+
+@define(eq=False)
+class Sleeps(Steps):
+    """Calls, in trio's own thread, that hold up everybody: `time.sleep`, and sockets that wait."""
+
+    seen: list[str] = Factory(list)
+    """Each with the line that made it."""
+    _in_step: bool = True
+    _before: Any = None
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._before = sys.getprofile()
+        sys.setprofile(self._called)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.setprofile(self._before)
+        super().__exit__(kind, error, trace)
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Only what tasks do counts; between their steps trio waits."""
+        del task
+        self._in_step = True
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Likewise."""
+        del task
+        self._in_step = False
+
+    def _called(self, frame: FrameType, event: str, what: Any) -> None:
+        if event == "c_call" and self._in_step and _waits(what):
+            place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            self.seen.append(f"{what.__qualname__} ({place})")
+
+
+def _waits(called: Any) -> bool:
+    if called is time.sleep:  # noqa: TID251 -- that is what is looked for
+        return True
+    owner = getattr(called, "__self__", None)
+    return isinstance(owner, socket) and called.__name__ in WAITING and owner.gettimeout() != 0
