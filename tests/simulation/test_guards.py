@@ -84,7 +84,7 @@ STRAYS: dict[str, Callable[[], object]] = {
     "os.system": lambda: os.system("true"),  # noqa: S605, S607 -- it does not come to that
     "os.fork": lambda: multiprocessing.get_context("fork").Process(target=print).start(),
     "os.posix_spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
-    "os.execv": lambda: os.execl("/bin/true", "true"),  # noqa: S606 -- likewise
+    "os.execv": lambda: os.execl("/nowhere", "true"),  # noqa: S606 -- likewise
 }
 HARMLESS: dict[str, Callable[[], object]] = {
     "a moment told": lambda: (
@@ -93,7 +93,8 @@ HARMLESS: dict[str, Callable[[], object]] = {
         time.ctime(0),
         time.strftime("%H", time.gmtime(0)),
     ),
-    "a seed": lambda: (random.Random(3).random(), random.Random(x=3), random.Random(3).seed(a=4)),
+    "a seed": lambda: (random.Random(3).random(), random.Random(x=3)),
+    "a seed by name": lambda: random.Random(3).seed(a=4),
     "an event that is set": lambda: _set_event().wait(1),
 }
 
@@ -116,6 +117,7 @@ async def _by_a_nursery(asked: Callable[..., Awaitable[object]], *arguments: obj
 async def _started(asked: Callable[..., Awaitable[object]], *arguments: object) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(asked, *arguments)
+        nursery.cancel_scope.cancel()
 
 
 BEGUN_BY_TRIO: dict[str, tuple[str, Callable[[], Awaitable[None]]]] = {

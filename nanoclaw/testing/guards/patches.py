@@ -71,6 +71,8 @@ class Patches:
 def _replace_where_imported(stack: ExitStack, replaced: Mapping[int, Any]) -> None:
     """Also in the modules that have imported a function by name; `replaced` has them by `id`."""
     for names in _importers():
+        if replaced.keys().isdisjoint(map(id, names.values())):  # quick, as nearly all are
+            continue
         for key, original in [each for each in names.items() if id(each[1]) in replaced]:
             names[key] = replaced[id(original)]
             stack.callback(names.__setitem__, key, original)
