@@ -4,17 +4,20 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from random import Random
 
 import pytest
 import trio
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Result, Turn
+from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
+from nanoclaw.records import SessionPaths
 from nanoclaw.testing.conformance import NotConforming, RuntimeUnderTest, make_session, runtime_checks
 from nanoclaw.testing.conformance.runtime import CHECKS
 from nanoclaw.testing.executor import InlineExecutor
@@ -57,9 +60,30 @@ class StopsOnce:
         self.runner.stop()
 
 
+@define(eq=False)
+class StopsAll:
+    """A runner that, asked to go, takes the others along."""
+
+    runtime: SimulatedRuntime
+    runner: SimulatedRunner
+
+    def stop(self) -> None:
+        for runner in (*self.runtime.runners.values(), self.runner):
+            runner.stop()
+
+
 def abandoned(runner: SimulatedRunner) -> Runner:
     runner.abandoned = True
     return runner
+
+
+@frozen
+class Elsewhere(SessionPaths):
+    """Paths of which one leads nowhere."""
+
+    @cached_property
+    def heartbeat(self) -> Path:
+        return self.outbound_dir / "beat"
 
 
 @define(eq=False)
@@ -80,15 +104,33 @@ class Broken(SimulatedRuntime):
                 return Death(orderly=True, reason="")
             case "stops once":
                 task_status = Told(task_status, StopsOnce)
+            case "stops all":
+                task_status = Told(task_status, partial(StopsAll, self))
             case "leaves a survivor":
                 task_status = Told(task_status, abandoned)
-        death = await super().run(spec, task_status=task_status)
+        death = await super().run(self._taken_for(spec), task_status=task_status)
         match self.wrong:
             case "calls an end a death":
                 return Death(orderly=False, reason="it is gone")
             case "calls a death an end":
                 return Death(orderly=True, reason=death.reason)
         return death
+
+    def _taken_for(self, spec: RunnerSpec) -> RunnerSpec:
+        match self.wrong:
+            case "adopts any survivor" if spec.session_id in self.runners:
+                spec = self.runners[spec.session_id].spec
+            case "has another workspace":
+                spec = evolve(spec, workspace=spec.workspace.parent)
+            case "beats elsewhere":
+                spec = evolve(spec, paths=Elsewhere(spec.paths.root))
+        return spec
+
+    async def _started(self, spec: RunnerSpec, seams: RunnerSeams, nursery: trio.Nursery) -> SimulatedRunner:
+        runner = await super()._started(spec, seams, nursery)
+        if self.wrong == "starts a survivor and looks away":
+            await trio.sleep(1)
+        return runner
 
     async def survivors(self) -> Sequence[str]:
         if self.wrong == "dreams":
@@ -131,8 +173,11 @@ def simulated(home: Path, wrong: str | None = None) -> Opens:
         providers = {"echo": Idle} if wrong == "is idle" else {}
         runtime = Broken(executor, clock, Random(1), Timeline(), providers, wrong=wrong)
         spec = await make_session(home, executor=executor, clock=clock)
+        other = await make_session(home, session="sess-2", executor=executor, clock=clock)
         if wrong is None or "surviv" not in wrong:
-            yield RuntimeUnderTest(runtime, spec, kill=kill, hang=hang if wrong == "hangs" else None)
+            yield RuntimeUnderTest(
+                runtime, spec, kill=kill, hang=hang if wrong == "hangs" else None, other=other
+            )
             return
         async with runtime.outliving():
             yield RuntimeUnderTest(runtime, spec, kill=kill, host_dies=runtime.host_died)
@@ -156,6 +201,7 @@ def process(home: Path) -> Opens:
             grace_s=0.5,
             kill=send(signal.SIGKILL),
             hang=send(signal.SIGSTOP),
+            other=await make_session(home, session="sess-2"),
         )
 
     return opens
@@ -169,11 +215,14 @@ async def test_the_simulated_runtime_conforms(
     await run(check, simulated(tmp_path))
 
 
-async def test_a_simulated_runner_that_outlives_its_host_is_adopted(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
+@pytest.mark.parametrize(
+    "check", ["one_that_outlives_its_host_is_adopted", "one_that_was_started_otherwise_is_not_adopted"]
+)
+async def test_a_simulated_runner_that_outlives_its_host_is_looked_at(
+    check: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
-    assert await run("one_that_outlives_its_host_is_adopted", simulated(tmp_path, "has survivors")) is None
+    assert await run(check, simulated(tmp_path, "has survivors")) is None
 
 
 @pytest.mark.slow
@@ -187,14 +236,20 @@ async def test_the_process_runtime_conforms(check: str, tmp_path: Path) -> None:
 FAULTS = [
     ("a_runner_that_was_started_works", "is idle"),
     ("one_that_cannot_work_does_not_end_in_order", "is content with anything"),
+    ("it_works_in_the_places_of_its_specification", "has another workspace"),
+    ("it_works_in_the_places_of_its_specification", "beats elsewhere"),
+    ("sessions_have_runners_of_their_own", "stops all"),
+    ("sessions_have_runners_of_their_own", "starts one only"),
     ("a_session_may_have_another_one_afterwards", "starts one only"),
     ("a_runner_that_is_asked_to_go_ends_in_order", "calls an end a death"),
     ("stop_may_be_repeated", "stops once"),
     ("a_death_is_reported", "calls a death an end"),
     ("one_that_hangs_is_killed_after_the_grace", "hangs"),
     ("cancellation_stops_the_runner_first", "leaves a survivor"),
+    ("a_start_that_is_cancelled_leaves_nobody", "starts a survivor and looks away"),
     ("without_a_dead_host_nobody_has_survived", "dreams"),
     ("one_that_outlives_its_host_is_adopted", "forgets survivors"),
+    ("one_that_was_started_otherwise_is_not_adopted", "adopts any survivor"),
     ("what_a_dead_runner_left_half_done_is_rolled_back", "recovers nothing"),
     ("a_sound_database_is_left_as_it_is", "damages"),
     ("what_cannot_be_recovered_is_said", "recovers nothing"),
@@ -211,4 +266,4 @@ async def test_what_is_broken_is_found(
 
 
 def test_every_check_was_seen_to_fail() -> None:
-    assert [check for check, _ in FAULTS] == NAMES
+    assert list(dict.fromkeys(check for check, _ in FAULTS)) == NAMES

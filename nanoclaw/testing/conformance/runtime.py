@@ -12,17 +12,29 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime, StartFailed
-from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, require
+from nanoclaw.seams import SystemClock
+from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, only, require
 from nanoclaw.testing.conformance.sessions import (
     is_sound,
     leave_hot_journal,
+    leave_message,
     lives,
+    said,
     until_answered,
     until_it_lives,
 )
+from nanoclaw.testing.conformance.watches import CancelAfter
+from nanoclaw.testing.executor import InlineExecutor
 
 SOON_S = 10.0
 """What needs no waiting is done by then, also on a slow machine."""
+QUIET_S = 1.0
+"""What was to end with something else has ended by then."""
+STARTED_S = 1.0
+"""A runner that was started is alive by then, if anybody is to notice."""
+STARTS = (1, 3, 9)
+"""After so many steps of trio's tasks starts are cut short."""
+NOTE = "note.txt"
 NOBODY = "a-provider-that-nobody-has"
 
 
@@ -43,6 +55,8 @@ class RuntimeUnderTest:
     """It does nothing any more, and hears nothing, as by SIGSTOP."""
     host_dies: Callable[[], None] | None = None
     """The host dies; its tasks are cancelled next. To be given where runners outlive it."""
+    other: RunnerSpec | None = None
+    """Another session of the same home: `make_session(home, session="sess-2")`."""
 
 
 @define(eq=False)
@@ -115,6 +129,36 @@ def _with_provider(spec: RunnerSpec) -> dict[str, str]:
     return {**spec.environment, "AGENT_PROVIDER": NOBODY}
 
 
+async def it_works_in_the_places_of_its_specification(it: RuntimeUnderTest) -> None:
+    """It reads the agent's folder, writes the session's outbox, and beats where its host listens."""
+    only(it.spec.provider == "echo", "the session's provider is not `echo`")
+    paths = it.spec.paths
+    (it.spec.workspace / NOTE).write_text("of the agent", "utf-8")
+    await leave_message(paths, "in-2", f'!send_file {{"path": "{NOTE}"}}', InlineExecutor(), SystemClock())
+    async with _running(it):
+        await until_answered(paths, "in-2")
+        sent = {id_: content for id_, content in (await said(paths)).items() if content.get("files")}
+        require(
+            sent, f"it was to send {NOTE} of its workspace, and said {list((await said(paths)).values())}"
+        )
+        files = [paths.outbox / id_ / NOTE for id_ in sent]
+        there = [file.is_file() and file.read_text("utf-8") for file in files]
+        require(there == ["of the agent"], f"it sent {NOTE}, and it is not in {files}")
+        require(paths.heartbeat.exists(), f"it took a turn, and there is no heartbeat: {paths.heartbeat}")
+
+
+async def sessions_have_runners_of_their_own(it: RuntimeUnderTest) -> None:
+    """Both at work; when one goes, the other one stays."""
+    other = evolve(it, spec=hook(it.other, "other"))
+    async with _running(it) as life, _running(other):
+        await until_answered(it.spec.paths)
+        await until_answered(other.spec.paths)
+        life.runner.stop()
+        await life.death(it.grace_s + SOON_S)
+        await trio.sleep(QUIET_S)
+        require(lives(other.spec.paths), "the runner of one session was asked to go, and the other's went")
+
+
 async def a_session_may_have_another_one_afterwards(it: RuntimeUnderTest) -> None:
     """Once the first is gone."""
     for _ in range(2):
@@ -179,6 +223,16 @@ async def cancellation_stops_the_runner_first(it: RuntimeUnderTest) -> None:
     require(not lives(it.spec.paths), "`run` was cancelled and is gone, and a runner has the session's lock")
 
 
+async def a_start_that_is_cancelled_leaves_nobody(it: RuntimeUnderTest) -> None:
+    """Wherever it is cut short."""
+    for steps in STARTS:
+        with trio.move_on_after(STARTED_S) as scope, CancelAfter(scope, steps):
+            await it.runtime.run(it.spec)
+        with trio.move_on_after(STARTED_S):
+            await until_it_lives(it.spec.paths)
+            raise NotConforming(f"`run` was cancelled after {steps} steps, and a runner has come alive since")
+
+
 # -- outliving a host ------------------------------------------------------------
 
 
@@ -201,6 +255,18 @@ async def one_that_outlives_its_host_is_adopted(it: RuntimeUnderTest) -> None:
         death = await life.death(it.grace_s + SOON_S)
         require(death.orderly, f"it was adopted and asked to go: {death}")
     require(not lives(it.spec.paths), "it was adopted and asked to go, and a runner has the session's lock")
+
+
+async def one_that_was_started_otherwise_is_not_adopted(it: RuntimeUnderTest) -> None:
+    """With another specification it is stopped, and a new one started: here one that cannot work."""
+    host_dies = hook(it.host_dies, "host_dies")
+    async with _running(it) as life:
+        host_dies()
+        life.scope.cancel()
+    with trio.move_on_after(it.grace_s + SOON_S):
+        await one_that_cannot_work_does_not_end_in_order(it)
+        return
+    raise NotConforming("its provider has changed to one that nobody has, and the old runner works on")
 
 
 # -- recovering ------------------------------------------------------------------
@@ -235,14 +301,18 @@ async def what_cannot_be_recovered_is_said(it: RuntimeUnderTest) -> None:
 CHECKS: tuple[Callable[[RuntimeUnderTest], Awaitable[None]], ...] = (
     a_runner_that_was_started_works,
     one_that_cannot_work_does_not_end_in_order,
+    it_works_in_the_places_of_its_specification,
+    sessions_have_runners_of_their_own,
     a_session_may_have_another_one_afterwards,
     a_runner_that_is_asked_to_go_ends_in_order,
     stop_may_be_repeated,
     a_death_is_reported,
     one_that_hangs_is_killed_after_the_grace,
     cancellation_stops_the_runner_first,
+    a_start_that_is_cancelled_leaves_nobody,
     without_a_dead_host_nobody_has_survived,
     one_that_outlives_its_host_is_adopted,
+    one_that_was_started_otherwise_is_not_adopted,
     what_a_dead_runner_left_half_done_is_rolled_back,
     a_sound_database_is_left_as_it_is,
     what_cannot_be_recovered_is_said,

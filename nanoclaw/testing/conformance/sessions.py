@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import apsw
 import trio
@@ -22,12 +24,17 @@ from nanoclaw.testing.invariants import rows
 
 CHAT = Address("test", "chat")
 LOOK_S = 0.05
-ANSWERED = "SELECT 1 FROM processing_ack WHERE message_id = 'in-1' AND status = 'completed'"
+ANSWERED = "SELECT message_id FROM processing_ack WHERE status = 'completed'"
 JOURNAL = "-journal"
 
 
 async def make_session(
-    home: Path, *, provider: str = "echo", executor: Executor | None = None, clock: Clock | None = None
+    home: Path,
+    *,
+    provider: str = "echo",
+    session: str = "sess-1",
+    executor: Executor | None = None,
+    clock: Clock | None = None,
 ) -> RunnerSpec:
     """A session with one message that waits, below `home`; what its runner is started with.
 
@@ -36,17 +43,22 @@ async def make_session(
     """
     executor, clock = executor or ThreadExecutor(), clock or SystemClock()
     paths, workspace = (
-        SessionPaths.of(home / "data", "ag-1", "sess-1"),
+        SessionPaths.of(home / "data", "ag-1", session),
         home / "groups" / "main" / "workspace",
     )
     workspace.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({"id": "1", "text": "hello", "sender": "Ann", "senderId": "test:ann"})
-    message = NewMessage("in-1", "chat", clock.now(), CHAT, content, platform_message_id="1")
+    await leave_message(paths, "in-1", "hello", executor, clock)
+    await executor.run(partial(create_outbound, paths, owner=None))
+    return RunnerSpec(session, paths, workspace, provider, _environment(provider))
+
+
+async def leave_message(paths: SessionPaths, id_: str, text: str, executor: Executor, clock: Clock) -> None:
+    """Leave a message to a session that no host has. Raises StoreError."""
+    content = json.dumps({"id": id_, "text": text, "sender": "Ann", "senderId": "test:ann"})
+    message = NewMessage(id_, "chat", clock.now(), CHAT, content, platform_message_id=id_)
     random = Random(1)  # noqa: S311 -- nothing of it is secret
     async with own_inbound(paths, executor=executor, clock=clock, random=random) as writer:
         await writer.run(messages_in.insert, message)
-    await executor.run(partial(create_outbound, paths, owner=None))
-    return RunnerSpec("sess-1", paths, workspace, provider, _environment(provider))
 
 
 def _environment(provider: str) -> dict[str, str]:
@@ -86,17 +98,24 @@ async def until_it_lives(paths: SessionPaths) -> None:
         await trio.sleep(LOOK_S)
 
 
-async def until_answered(paths: SessionPaths) -> None:
-    """Wait until a runner is done with the message."""
-    while not _answered(paths):  # noqa: ASYNC110 -- nobody tells a stranger
+async def until_answered(paths: SessionPaths, id_: str = "in-1") -> None:
+    """Wait until a runner is done with a message."""
+    while (id_,) not in _read(paths, ANSWERED):  # noqa: ASYNC110 -- nobody tells a stranger
         await trio.sleep(LOOK_S)
 
 
-def _answered(paths: SessionPaths) -> bool:
+async def said(paths: SessionPaths) -> Mapping[str, Mapping[str, object]]:
+    """What its runner sent: contents by ids; only once it has answered."""
+    while not (found := _read(paths, "SELECT id, content FROM messages_out")):  # noqa: ASYNC110 -- likewise
+        await trio.sleep(LOOK_S)
+    return {id_: json.loads(content) for id_, content in found}
+
+
+def _read(paths: SessionPaths, sql: str) -> Sequence[tuple[Any, ...]]:
     try:
-        return bool(rows(paths.outbound_db, ANSWERED))
+        return rows(paths.outbound_db, sql)
     except apsw.Error:  # the runner is in the middle of a commit
-        return False
+        return ()
 
 
 # -- what a dead one leaves ------------------------------------------------------
