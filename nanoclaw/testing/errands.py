@@ -26,6 +26,7 @@ EVERY_FAILS = "900"
 """Seconds; what is to be done so often, fails each time."""
 SPOKEN = ("chat", "task")
 _NEXT_RUN = re.compile(r"(?P<id>\S+): next run (?P<next>\S+ \S+) .*?(?P<recurs>, recurrence)?[^,]*: ")
+_RULE = re.compile(r"(?P<id>\S+): .*?, recurrence (?P<rule>[^@:]+): ")
 
 
 @frozen
@@ -149,6 +150,13 @@ class _AtWork:
                 "update_task", task_id=match["id"], process_after=before.isoformat(), recurrence=""
             )
 
+    async def renew(self, _value: str) -> None:
+        """Give the first task that follows the clock its schedule once more: its next slot is looked for."""
+        tasks = (await self.call("list_tasks")).splitlines()
+        match = next(filter(None, map(_RULE.match, tasks)), None)
+        if match is not None:
+            await self.call("update_task", task_id=match["id"], recurrence=match["rule"])
+
     async def ask(self, value: str) -> None:
         """Ask with buttons, and say what was chosen."""
         chosen = await self.call(
@@ -191,6 +199,7 @@ _ERRANDS: Mapping[str, Callable[[_AtWork, str], Awaitable[list[Inbound] | None]]
     "break": _AtWork.broken,
     "follow": _AtWork.follow,
     "ask": _AtWork.ask,
+    "renew": _AtWork.renew,
     "once": _AtWork.once,
     "every": _AtWork.every,
     "cron": _AtWork.cron,

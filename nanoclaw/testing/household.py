@@ -24,7 +24,7 @@ HALF = 0.5
 SOON, SOON_S = 0.6, 20.0
 """How many messages follow the one before soon, and how soon that is on the average."""
 WITH_FILES = 0.1
-WITH_QUESTIONS = 0.08
+WITH_QUESTIONS, RENEWING = 0.08, 0.3
 EDITED, EDITED_S = 0.05, 30.0
 """How many messages are edited later, and how much later on the average."""
 AGENT_SHARED, MENTION_ONLY = 0.3, 0.3
@@ -138,6 +138,8 @@ def household(
     rooms = tuple(_with_doors(doors, _rooms(random, sessions)))
     asking = Random(f"questions {seed}")  # noqa: S311 -- a simulation has no secrets
     said = list(_with_questions(asking, _says(random, rooms, hours * HOUR_S)))
+    renewing = Random(f"renewing {seed}")  # noqa: S311 -- likewise
+    said = [evolve(say, text=f"{say.text} renew") if renewing.random() < RENEWING else say for say in said]
     edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- likewise
     says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]

@@ -15,12 +15,12 @@ TICK = timedelta(seconds=1)
 
 
 def slots_fit_their_schedules(scene: Scene) -> Iterator[str]:
-    """Each slot of a series that goes on is one of its schedule, as the household's clock shows it.
+    """The next slot of each series is one of its schedule, as the household's clock shows it.
 
     Agents of a household name no zone.
     """
     sql = """
-        SELECT series_id, slot, max(recurrence) OVER (PARTITION BY series_id)
+        SELECT series_id, slot, recurrence
         FROM messages_in WHERE kind = 'task' AND slot IS NOT NULL ORDER BY series_id, slot
         """
     zone = ZoneInfo(scene.zone)

@@ -14,16 +14,21 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import count
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import apsw
 import pytest
 from attrs import evolve, frozen
 
-from agent_runner import changes, follow_ups, looking, outbound
+from agent_runner import changes, follow_ups, inbound, looking, outbound, selection
 from agent_runner.extras import Extras
-from nanoclaw.records import InboundEvent, Receipt
+from agent_runner.records import Inbound
+from nanoclaw.records import InboundEvent, Outgoing, Receipt, TextContent
 from nanoclaw.registry import RemoveParked
-from nanoclaw.session import attempt, record
+from nanoclaw.routing import clicks, engagement, plan
+from nanoclaw.routing.access import refusal
+from nanoclaw.scheduling import timetable
+from nanoclaw.session import actions, attempt, record, recurrence
 from nanoclaw.session.actor import Refresh, SessionActor
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import Keeper
@@ -93,6 +98,87 @@ def addresses_not_held(patch: pytest.MonkeyPatch) -> None:
 
 def files_left_out(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(attempt, "read_files", lambda *_: ())
+
+
+def rows_never_sent(patch: pytest.MonkeyPatch) -> None:
+    """Every seventh counts as delivered, without a receipt, and nobody is asked."""
+    numbers, send = count(1), attempt.Attempter._send
+
+    async def sends(self: attempt.Attempter, delivery: Any, outgoing: Outgoing) -> Any:
+        if next(numbers) % SEVENTH == 0:
+            return attempt.Delivered(Receipt(None))
+        return await send(self, delivery, outgoing)
+
+    patch.setattr(attempt.Attempter, "_send", sends)
+
+
+def _changing(patch: pytest.MonkeyPatch, change: Callable[[Outgoing], Outgoing]) -> None:
+    outgoing = attempt.Attempter._outgoing
+
+    async def changed(self: attempt.Attempter, *args: Any) -> Outgoing:
+        return change(await outgoing(self, *args))
+
+    patch.setattr(attempt.Attempter, "_outgoing", changed)
+
+
+def threads_dropped(patch: pytest.MonkeyPatch) -> None:
+    _changing(patch, lambda one: evolve(one, address=evolve(one.address, thread_id=None)))
+
+
+def texts_cut(patch: pytest.MonkeyPatch) -> None:
+    def cut(one: Outgoing) -> Outgoing:
+        content = one.content
+        return (
+            evolve(one, content=evolve(content, text=content.text[:6]))
+            if isinstance(content, TextContent)
+            else one
+        )
+
+    _changing(patch, cut)
+
+
+def threads_unread(patch: pytest.MonkeyPatch) -> None:
+    """The runner does not see in which thread something was said."""
+    patch.setattr(inbound, "to_address", lambda *where: _address(*where[:2]))
+
+
+_address = inbound.to_address
+
+
+def reply_to_dropped(patch: pytest.MonkeyPatch) -> None:
+    _changing(patch, lambda one: evolve(one, in_reply_to=None))
+
+
+# -- hearing ---------------------------------------------------------------------
+
+
+def doors_open(patch: pytest.MonkeyPatch) -> None:
+    for module in (plan, clicks):
+        patch.setattr(module, "refusal", lambda *_: None)
+
+
+def members_refused(patch: pytest.MonkeyPatch) -> None:
+    def refused(connection: apsw.Connection, chat: Any, *rest: Any) -> str | None:
+        closed = chat.unknown_sender_policy != "public"
+        return "unknown_sender_strict" if closed else refusal(connection, chat, *rest)
+
+    patch.setattr(plan, "refusal", refused)
+
+
+def mentions_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engagement, "_triggered", lambda *_: True)
+
+
+def context_begins_turns(patch: pytest.MonkeyPatch) -> None:
+    """The runner takes context for what wakes it."""
+    page = selection.Selection.offer
+    patch.setattr(selection.Selection, "offer", lambda self, row: page(self, evolve(row, trigger=True)))
+    inbound_row = inbound._parse
+    patch.setattr(inbound, "_parse", lambda *args: _waking(inbound_row(*args)))
+
+
+def _waking(row: Any) -> Any:
+    return evolve(row, trigger=True) if isinstance(row, Inbound) else row
 
 
 # -- storing ---------------------------------------------------------------------
@@ -204,6 +290,35 @@ def slot_not_unique(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tasks, "repeat", repeats)
 
 
+def slot_free_unasked(patch: pytest.MonkeyPatch) -> None:
+    """The same where the next slot is looked for, and nowhere else."""
+    patch.setattr(recurrence, "free_slot", lambda _connection, _occurrence, slot, _zone: slot)
+    repeat = tasks.repeat
+
+    def repeats(connection: apsw.Connection, *args: Any, **options: Any) -> Any:
+        connection.execute("DROP INDEX IF EXISTS idx_messages_in_slot")
+        return repeat(connection, *args, **options)
+
+    patch.setattr(tasks, "repeat", repeats)
+
+
+def schedules_in_utc(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(timetable, "zone_of", lambda _zone: ZoneInfo("UTC"))
+
+
+def _idle(connection: apsw.Connection, request: actions.Request, _site: actions.Site) -> actions.Done:
+    """Do nothing, and say that it is done."""
+    return actions.Done({"taskId": request.task(connection)[-1].series_id})
+
+
+def cancelled_in_words(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(actions._ACTIONS, "cancel_task", _idle)
+
+
+def paused_in_words(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(actions._ACTIONS, "pause_task", _idle)
+
+
 def no_successor_of_failures(patch: pytest.MonkeyPatch) -> None:
     judge = record._judge
 
@@ -308,6 +423,29 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation("the queue does not hold an address", addresses_not_held, 1, "replies_keep_their_order"),
     Mutation("files of a message are left out", files_left_out, 1, "files_arrive"),
+    Mutation(
+        "every seventh message counts as delivered, and is not sent",
+        rows_never_sent,
+        0,
+        "what_is_delivered_has_arrived",
+    ),
+    Mutation(
+        "a message goes to the group instead of the thread", threads_dropped, 0, "replies_arrive_as_they_are"
+    ),
+    Mutation(
+        "the runner answers in the group instead of the thread",
+        threads_unread,
+        0,
+        "answers_arrive_where_was_asked",
+    ),
+    Mutation("texts are cut at six characters", texts_cut, 0, "replies_arrive_as_they_are"),
+    Mutation("a reply does not say what it answers", reply_to_dropped, 0, "replies_arrive_as_they_are"),
+    Mutation("strangers are let in everywhere", doors_open, 0, "strangers_are_not_heard"),
+    Mutation("members are refused like strangers", members_refused, 0, "who_is_let_in_is_heard"),
+    Mutation(
+        "what mentions nobody wakes the agent", mentions_ignored, 1, "what_mentions_nobody_wakes_nobody"
+    ),
+    Mutation("context has turns of its own", context_begins_turns, 9, "context_has_no_turn_of_its_own"),
     Mutation("a message is confirmed and not stored", confirmed_unstored, 0, "accepted_messages_are_kept"),
     Mutation("parked events are forgotten", parked_forgotten, 0, "accepted_messages_are_kept"),
     Mutation("the mark of `seq` is not kept", mark_not_kept, 0, "marks_are_above_what_was_given"),
@@ -331,6 +469,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("what a provider gives back costs no try", released_uncounted, 1, "replies_are_seen_at_once"),
     Mutation("a runner that is stuck is not replaced", heartbeat_ignored, 8, "stuck_runners_are_replaced"),
     Mutation("a slot is not unique: neither checked nor refused", slot_not_unique, 4, "slots_are_unique"),
+    Mutation(
+        "the next slot may have run before, and nobody asks", slot_free_unasked, 223, "slots_are_unique"
+    ),
+    Mutation("schedules are read in UTC", schedules_in_utc, 1, "slots_fit_their_schedules"),
+    Mutation("a task is cancelled in words only", cancelled_in_words, 0, "what_is_stopped_does_not_run"),
+    Mutation("a task is paused in words only", paused_in_words, 3, "what_is_stopped_does_not_run"),
     Mutation(
         "nothing follows an occurrence that failed", no_successor_of_failures, 1, "series_go_on_or_have_ended"
     ),
