@@ -13,7 +13,7 @@ from attrs import asdict, frozen
 from nanoclaw.cli.simulate_options import SEEDS
 from nanoclaw.config import ConfigError
 from nanoclaw.testing.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
-from nanoclaw.testing.faults import ALL, NAMES, NONE, UnknownFault, fault_names
+from nanoclaw.testing.faults import ALL, NAMES, NONE, UnknownFault, fault_names, wish
 from nanoclaw.testing.household import Household
 from nanoclaw.testing.lanes import page
 from nanoclaw.testing.play import Outcome
@@ -70,6 +70,7 @@ def _stopped(plan: Plan, total: Sum, by: Signals, *, listed: bool) -> int:
 def _plan(options: argparse.Namespace) -> Plan:
     try:
         faults = fault_names(options.faults)
+        _require_within(faults, options.days * DAY_S)
     except UnknownFault as error:
         raise ConfigError(f"--faults: {error}") from error
     first = options.seed or 0
@@ -77,6 +78,13 @@ def _plan(options: argparse.Namespace) -> Plan:
     if options.timeline is not None and seeds != 1:
         raise ConfigError("--timeline draws one household: name it with --seed, without --seeds")
     return Plan(tuple(range(first, first + seeds)), options.days * 24, faults, options.sessions)
+
+
+def _require_within(faults: Sequence[str], day_s: float) -> None:
+    for name in faults:
+        point = wish(name).point
+        if point is not None and point.kind == "time" and point.number > day_s:
+            raise UnknownFault(f"{name}: the day ends at {day_s:g} s")
 
 
 def _progress(plan: Plan, workers: Workers) -> tuple[Sum, Signals | None]:
@@ -185,6 +193,15 @@ def _table(plan: Plan, total: Sum) -> Iterator[str]:
     names, figures = (max(len(row[column]) for row in rows) for column in (0, 1))
     yield f"{plan.sessions} sessions over {plan.hours:g} h each"
     yield from (f"{name:<{names}}  {figure:>{figures}}" for name, figure in rows)
+    yield from _missed(total)
+
+
+def _missed(total: Sum) -> Iterator[str]:
+    """Faults that did not strike where they were put."""
+    for fault in dict.fromkeys(name for _, name, _ in total.missed):
+        seeds = {seed: why for seed, name, why in total.missed if name == fault}
+        seed = min(seeds)
+        yield f"{fault} did not strike in {len(seeds)} of {total.seeds} seeds; seed {seed}: {seeds[seed]}"
 
 
 def _duration(seconds: float) -> str:
@@ -206,6 +223,7 @@ def _as_json(plan: Plan, total: Sum, broken: Broken | None, stopped: Signals | N
         "commits": total.commits,
         "restarts": total.restarts,
         "faults": dict(sorted(total.strokes.items())),
+        "missed": [{"seed": seed, "fault": fault, "why": why} for seed, fault, why in total.missed],
         "violations": [{"seed": seed, **asdict(violation)} for seed, violation in total.violations],
         "shortest": None
         if broken is None

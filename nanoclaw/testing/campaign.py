@@ -41,6 +41,8 @@ class Sum:
     strokes: Counter[str] = field(factory=Counter)
     violations: tuple[tuple[int, Violation], ...] = ()
     """With their seeds."""
+    missed: tuple[tuple[int, str, str], ...] = ()
+    """Seed, fault, reason: of faults that were put at a point and did not strike there."""
 
     def and_one(self, one: Outcome) -> "Sum":
         """One more household."""
@@ -53,6 +55,7 @@ class Sum:
             self.restarts + one.restarts,
             self.strokes + one.strokes,
             (*self.violations, *((one.seed, violation) for violation in one.violations)),
+            (*self.missed, *((one.seed, fault, why) for fault, why in one.missed)),
         )
 
 

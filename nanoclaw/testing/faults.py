@@ -1,11 +1,14 @@
 """What goes wrong in simulated households: named faults, and when each one strikes, drawn from the seed.
 
-A fault is only named and timed here; `nanoclaw.testing.mischief` does them. Those of `AT_COMMITS` may also be
-asked for by name at a chosen commit: `kill-host@commit:123`.
+A fault is only named and timed here; `nanoclaw.testing.mischief` does them. Each may be given another rate
+(`kill-host=20`, in an hour) or be put at a moment (`kill-host@time:3600`), those of `AT_COMMITS` and
+`AT_STEPS` also at a commit or at a step of trio's scheduler (`kill-host@commit:123`, `kill-host@step:4567`).
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
+from typing import Literal
 
 from attrs import evolve, field, frozen
 
@@ -45,11 +48,30 @@ ZONES = "zones"
 """Not a stroke: the household lives in a zone, and at a date, where the clocks change."""
 NAMES: tuple[str, ...] = (*RATES, ZONES)
 AT_COMMITS = ("kill-host", "kill-runner", "disk-full", "io-error")
+AT_STEPS = ("kill-host", "kill-runner")
 ALL, NONE = "all", "none"
+HIGHEST_RATE = 3600.0
+LONGEST_S = 366 * 24 * HOUR_S
+
+Kind = Literal["commit", "step", "time"]
+POINTS: Mapping[Kind, tuple[str, ...]] = {"commit": AT_COMMITS, "step": AT_STEPS, "time": tuple(RATES)}
+"""Which faults may be put where."""
 
 
 class UnknownFault(ValueError):
-    """There is no fault of that name; the text names those that there are."""
+    """There is no such fault, rate or point; the text says what there is."""
+
+
+@frozen
+class Point:
+    """Where a fault strikes that was put there."""
+
+    kind: Kind
+    number: float
+    """Of the commit, from the beginning; of the step, once everybody is wired; seconds from the beginning."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.number:.12g}"
 
 
 @frozen
@@ -60,56 +82,134 @@ class Blow:
     """Seconds from the beginning."""
     fault: str
     draw: int = field(repr=False)
-    commit: int | None = None
-    """At this commit instead, counted from the beginning."""
+    point: Point | None = None
+    """Exactly there, instead of somewhere near."""
+
+    @property
+    def commit(self) -> int | None:
+        """The commit at which it strikes, where it was put at one."""
+        return int(self.point.number) if self.point is not None and self.point.kind == "commit" else None
+
+    @property
+    def step(self) -> int | None:
+        """The same, of a step."""
+        return int(self.point.number) if self.point is not None and self.point.kind == "step" else None
+
+    @property
+    def now(self) -> bool:
+        """Whether it was put at its moment."""
+        return self.point is not None and self.point.kind == "time"
 
     def __str__(self) -> str:
-        return self.fault if self.commit is None else f"{self.fault}@commit:{self.commit}"
+        return self.fault if self.point is None else f"{self.fault}@{self.point}"
+
+
+@frozen
+class Wish:
+    """One word of a command line."""
+
+    fault: str
+    rate: float | None = None
+    """In an hour; None: its own."""
+    point: Point | None = None
+    """There, and nowhere else."""
 
 
 def fault_names(text: str) -> tuple[str, ...]:
-    """The faults of a command line: `all`, `none`, or names with commas between.
+    """The faults of a command line: `all`, `none`, or words with commas between, `all` among them.
 
     Raises:
-        UnknownFault: one of them is not known.
+        UnknownFault: one of them cannot be.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if names in ([ALL], [NONE], []):
-        return NAMES if names == [ALL] else ()
-    for name in names:
-        _check(name)
-    return tuple(dict.fromkeys(names))
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise UnknownFault(f"no fault is named in {text!r}; to play without any say none")
+    if NONE in words:
+        if len(words) > 1:
+            raise UnknownFault("none stands alone")
+        return ()
+    named = dict.fromkeys(word for word in words if word != ALL)
+    wishes = [wish(word) for word in named]
+    rated = [each.fault for each in wishes if each.point is None]
+    for fault in rated:
+        if rated.count(fault) > 1:
+            raise UnknownFault(f"{fault} is there twice")
+    if ALL not in words:
+        return tuple(named)
+    for each in wishes:
+        if each.rate is None and each.point is None:
+            raise UnknownFault(f"{each.fault} is one of all; beside that it may have a rate: {each.fault}=10")
+    return (*(name for name in NAMES if name not in rated), *named)
 
 
-def _check(name: str) -> None:
-    fault, at, number = name.partition("@commit:")
-    if fault not in NAMES:
-        raise UnknownFault(f"there is no fault {fault!r}; there are all, none, {', '.join(NAMES)}")
-    if at and fault not in AT_COMMITS:
-        raise UnknownFault(f"{fault} cannot strike at a commit; those that can are {', '.join(AT_COMMITS)}")
-    if at and not (number.isdecimal() and int(number)):
-        raise UnknownFault(f"{name!r}: a commit is a number from 1")
+def wish(word: str) -> Wish:
+    """One word: a name, `name=RATE`, or `name@commit:N`, `name@step:N`, `name@time:SECONDS`.
+
+    Raises:
+        UnknownFault: it cannot be; the text says why.
+    """
+    name = word.partition("@")[0].partition("=")[0]
+    if name not in NAMES:
+        raise UnknownFault(f"there is no fault {name!r}; there are all, none, {', '.join(NAMES)}")
+    rest = word.removeprefix(name)
+    if name == ZONES and rest:
+        raise UnknownFault(f"{word}: zones does not strike, so it has neither rate nor point")
+    if rest.startswith("="):
+        return Wish(name, rate=_number(word, rest[1:], HIGHEST_RATE, "a rate is a number in an hour"))
+    return Wish(name, point=_point(word, name, rest[1:]) if rest else None)
+
+
+def _point(word: str, fault: str, text: str) -> Point:
+    kind, _, number = text.partition(":")
+    match kind:
+        case "time":
+            return Point(
+                "time", _number(word, number, LONGEST_S, "a moment is in seconds from the beginning")
+            )
+        case "commit" | "step":
+            if fault not in POINTS[kind]:
+                can = ", ".join(POINTS[kind])
+                raise UnknownFault(f"{fault} cannot strike at a {kind}; those that can are {can}")
+            if not (number.isascii() and number.isdecimal() and int(number)):
+                raise UnknownFault(f"{word!r}: a {kind} is a number from 1")
+            return Point(kind, int(number))
+        case _:
+            raise UnknownFault(f"{word!r}: a point is commit:N, step:N or time:SECONDS")
+
+
+def _number(word: str, text: str, most: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most:
+        raise UnknownFault(f"{word!r}: {what}, from 0 to {most:,.0f}")
+    return value
 
 
 def blows(random: Random, names: Iterable[str], hours: float, moments: Sequence[float]) -> Iterator[Blow]:
     """When they strike within so many hours; most of them soon after one of the moments."""
-    chosen = tuple(names)
-    for fault in RATES:  # in this order, whatever the order of the names
+    wishes = [wish(name) for name in names]
+    rates = {each.fault: each.rate for each in wishes if each.point is None}
+    for fault, usual in RATES.items():  # in this order, whatever the order of the names
         own = Random(random.getrandbits(64))  # noqa: S311 -- so that one fault less leaves the others as they are
-        if fault in chosen:
-            yield from _of_one(own, fault, hours, moments)
-    for name in chosen:
-        fault, _, commit = name.partition("@commit:")
-        if commit:
-            yield Blow(0.0, fault, random.getrandbits(32), int(commit))
+        if fault in rates:
+            rate = rates[fault]
+            yield from _of_one(own, fault, usual if rate is None else rate, hours, moments)
+    for each in wishes:
+        if each.point is not None:
+            at = each.point.number if each.point.kind == "time" else 0.0
+            yield Blow(at, each.fault, random.getrandbits(32), each.point)
 
 
-def _of_one(random: Random, fault: str, hours: float, moments: Sequence[float]) -> Iterator[Blow]:
-    at = random.expovariate(RATES[fault])
+def _of_one(
+    random: Random, fault: str, rate: float, hours: float, moments: Sequence[float]
+) -> Iterator[Blow]:
+    at = random.expovariate(rate) if rate else math.inf
     while at < hours:
         blow = Blow(at * HOUR_S, fault, random.getrandbits(32))
         yield _near(random, blow, moments)
-        at += random.expovariate(RATES[fault])
+        at += random.expovariate(rate)
 
 
 def _near(random: Random, blow: Blow, moments: Sequence[float]) -> Blow:

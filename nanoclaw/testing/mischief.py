@@ -67,6 +67,8 @@ class Trap:
     spring: Callable[[Path], None]
     at: int | None = None
     """At the commit with this number instead, whoever's it is."""
+    blow: Blow | None = None
+    """Which stroke that was put there waits in it."""
 
     def meets(self, side: Side, when: When, n: int) -> bool:
         """Whether it springs now."""
@@ -80,24 +82,33 @@ class _AfterSteps(trio.abc.Instrument):
     """Springs after some steps of any tasks: between any two checkpoints."""
 
     def __init__(self, steps: int, spring: Callable[[], None]) -> None:
-        self._left, self._spring = steps, spring
+        self._steps, self._spring = steps, spring
+        self.made = 0
+
+    @property
+    def sprung(self) -> bool:
+        """Whether it has."""
+        return self.made == self._steps
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One step less."""
+        """One step more."""
         del task
-        self._left -= 1
-        if not self._left:
+        self.made += 1
+        if self.sprung:
             trio.lowlevel.remove_instrument(self)
             self._spring()
 
 
 @define(eq=False)
 class Mischief:
-    """Faults of one world. `strokes` counts those that struck, by name."""
+    """Faults of one world."""
 
     world: World
     network: Network
     strokes: Counter[str]
+    """Counts those that struck, by name."""
+    missed: list[tuple[str, str]] = Factory(list)
+    """Those that were put at a point and did not strike there, and why not."""
     damage: Damage = field(init=False)
     bodies: Bodies = field(init=False)
     _traps: list[Trap] = Factory(list)
@@ -105,6 +116,8 @@ class Mischief:
     _disk_until: float = 0.0
     _tearing_now: int = 0
     _paused: set[str] = Factory(set)
+    _awaited: list[tuple[Blow, _AfterSteps]] = Factory(list)
+    """What was put at a step."""
     nursery: trio.Nursery = field(init=False)
     """Where faults last."""
 
@@ -124,11 +137,21 @@ class Mischief:
     async def strike(self, blow: Blow) -> None:
         """Do one; it may take a moment, and what lasts goes on."""
         random = Random(blow.draw)  # noqa: S311 -- a simulation has no secrets
-        self.strokes[blow.fault] += 1
+        before = self.strokes[blow.fault]
         await _STROKES[blow.fault](self, random, blow)
+        if blow.now and self.strokes[blow.fault] == before:
+            self._miss(blow, "there was nothing for it to strike")
 
     async def heal(self) -> None:
         """Mend everything. Where files are damaged the host is stopped for that; who keeps it starts it."""
+        for trap in self._traps:
+            if trap.blow is not None:
+                self._miss(trap.blow, f"it is over after commit {self.world.executor.commits}")
+        for blow, steps in self._awaited:
+            if not steps.sprung:
+                trio.lowlevel.remove_instrument(steps)
+                self._miss(blow, f"it is over after step {steps.made}")
+        self._awaited.clear()
         self._traps.clear()
         self._disk.clear()
         self.network.heal()
@@ -154,6 +177,16 @@ class Mischief:
         """A line of the timeline."""
         self.world.timeline.add("fault", *details)
 
+    def _struck(self, blow: Blow, *details: object) -> None:
+        """Note that it has; one that has nothing to strike, or waits for a commit in vain, never does."""
+        self.strokes[blow.fault] += 1
+        self.note(blow.fault, *details)
+
+    def _miss(self, blow: Blow, why: str) -> None:
+        if str(blow) not in dict(self.missed):
+            self.missed.append((str(blow), why))
+            self.note(blow, "has not struck", why)
+
     # -- at commits
 
     def _at_commit(self, path: Path, when: When, n: int) -> None:
@@ -168,8 +201,22 @@ class Mischief:
 
     def _trap(self, random: Random, blow: Blow, side: Side, spring: Callable[[Path], None]) -> None:
         when: When = random.choice(("before", "after"))
-        self._traps.append(Trap(side, when, random.randrange(1, NEXT_COMMITS), spring, blow.commit))
+        self._set(Trap(side, when, random.randrange(1, NEXT_COMMITS), spring, blow.commit), blow)
         self.note(blow, "waits for a commit", when)
+
+    def _set(self, trap: Trap, blow: Blow) -> None:
+        moved_in = self.world.executor.commits
+        if blow.commit is not None and blow.commit <= moved_in:
+            self._miss(blow, f"the household had not moved in before commit {moved_in}")
+        else:
+            trap.blow = None if blow.commit is None else blow
+            self._traps.append(trap)
+
+    def _at_step(self, blow: Blow, step: int, spring: Callable[[], None]) -> None:
+        steps = _AfterSteps(step, spring)
+        self._awaited.append((blow, steps))
+        trio.lowlevel.add_instrument(steps)
+        self.note(blow, "waits for its step")
 
     def _after_steps(self, random: Random, blow: Blow, spring: Callable[[], None]) -> None:
         def once(_path: Path) -> None:
@@ -184,23 +231,33 @@ class Mischief:
         """At a commit, in the middle of whatever it does, or at rest."""
 
         def spring(path: Path | None = None) -> None:
-            self.note("kill-host", "" if path is None else f"at a commit of {path.name}")
-            self.world.kill_host_now()
+            details = ("",) if path is None else (f"at a commit of {path.name}",)
+            if self.world.host_lives:
+                self._struck(blow, *details)
+                self.world.kill_host_now()
+            elif blow.point is not None:
+                self._miss(blow, "no host lived there")
 
-        match random.randrange(5) if blow.commit is None else 0:
+        if blow.step is not None:
+            self._at_step(blow, blow.step, spring)
+        else:
+            self._kill_host(random, blow, spring)
+        await trio.lowlevel.checkpoint()
+
+    def _kill_host(self, random: Random, blow: Blow, spring: Callable[[Path | None], None]) -> None:
+        match _way(random, blow):
             case 0 | 1:
                 self._trap(random, blow, "host", spring)
             case 2:
                 self._trap(random, blow, "runner", spring)
             case 3:
-                self._after_steps(random, blow, spring)
+                self._after_steps(random, blow, lambda: spring(None))
             case _:
-                spring()
-        await trio.lowlevel.checkpoint()
+                spring(None)
 
     async def stop_host(self, _random: Random, blow: Blow) -> None:
         """In order; whoever keeps it starts it again."""
-        self.note(blow)
+        self._struck(blow)
         with suppress(HostFailed):  # whoever keeps it hears of that as well
             await self.world.stop()
 
@@ -208,29 +265,44 @@ class Mischief:
         """At a commit of its own, in the middle of whatever it does, or at rest; sometimes within a write."""
 
         def at_commit(path: Path) -> None:
-            self.note("kill-runner", path.parents[1].name)
+            if path.name != OUTBOUND:  # a commit of the host, by its number
+                now()
+                return
+            self._struck(blow, path.parents[1].name)
             raise RunnerKilled("killed")
 
         def now() -> None:
-            self.note("kill-runner", "one of", len(self.world.runtime.runners))
-            self.world.kill_runner()
+            living = len(self.world.runtime.runners)
+            if living:
+                self._struck(blow, "one of", living)
+                self.world.kill_runner()
+            elif blow.point is not None:
+                self._miss(blow, "no runner lived there")
 
-        match random.randrange(5) if blow.commit is None else 0:
+        if blow.step is not None:
+            self._at_step(blow, blow.step, now)
+        else:
+            self._kill_runner(random, blow, at_commit, now)
+        await trio.lowlevel.checkpoint()
+
+    def _kill_runner(
+        self, random: Random, blow: Blow, at_commit: Callable[[Path], None], now: Callable[[], None]
+    ) -> None:
+        match _way(random, blow):
             case 0 | 1:
                 self._trap(random, blow, "runner", at_commit)
             case 2:
                 self._after_steps(random, blow, now)
             case 3:
-                self.nursery.start_soon(self._die_writing, random)
+                self.nursery.start_soon(self._die_writing, random, blow)
             case _:
                 now()
-        await trio.lowlevel.checkpoint()
 
-    async def _die_writing(self, random: Random) -> None:
+    async def _die_writing(self, random: Random, blow: Blow) -> None:
         runners = self.world.runtime.runners
         if runners:
             victim = runners[random.choice(sorted(runners))]
-            self.note("kill-runner", victim.spec.session_id, "in the middle of a write")
+            self._struck(blow, victim.spec.session_id, "in the middle of a write")
             outbound, aside = victim.spec.paths.outbound_db, self.world.home / "dying.db"
             victim.at_its_end = lambda: leave_hot_journal(outbound, aside)
             victim.kill()
@@ -243,7 +315,7 @@ class Mischief:
         if found:
             victim, body = random.choice([one for one in found if one[1].rests_since is None] or found)
             seconds = random.uniform(5.0, 600.0)
-            if body.rests_since is None or random.random() < HALF:
+            if body.rests_since is None or random.random() < HALF or blow.now:
                 self._last(blow, self.bodies.frozen(victim), seconds, victim)
             else:
                 self.note(blow, victim, "waits for its next turn")
@@ -283,14 +355,14 @@ class Mischief:
         faults: tuple[Fault, ...] = ("unavailable", "unavailable", "rejected", "crash before", "crash after")
         fault = random.choice(faults)
         times = random.randrange(1, 8) if fault == "unavailable" else random.randrange(1, 3)
-        self.note(blow, fault, times)
+        self._struck(blow, fault, times)
         self.network.fail(fault, times=times)
         await trio.lowlevel.checkpoint()
 
     async def channel_times_out(self, random: Random, blow: Blow) -> None:
         """It takes messages and does not say so."""
         self.network.silent += random.randrange(1, 3)
-        self.note(blow)
+        self._struck(blow)
         await trio.lowlevel.checkpoint()
 
     async def channel_late(self, random: Random, blow: Blow) -> None:
@@ -310,7 +382,7 @@ class Mischief:
     async def channel_duplicates(self, random: Random, blow: Blow) -> None:
         """It offers events twice at once, and an old one again."""
         self.network.twice += random.randrange(1, 4)
-        self.note(blow)
+        self._struck(blow)
         if self.network.accepted:
             old = random.choice(self.network.accepted).event
             self.nursery.start_soon(self.network.offer, old)
@@ -324,7 +396,7 @@ class Mischief:
     async def channel_limits(self, random: Random, blow: Blow) -> None:
         """It wants fewer messages."""
         self.network.retry_after += [random.uniform(0.0, 200.0) for _ in range(random.randrange(1, 5))]
-        self.note(blow, len(self.network.retry_after))
+        self._struck(blow, len(self.network.retry_after))
         await trio.lowlevel.checkpoint()
 
     async def channel_hangs(self, random: Random, blow: Blow) -> None:
@@ -345,7 +417,7 @@ class Mischief:
         """Its sending half breaks, or its receiving half; it may be out of reach for a while."""
         which = random.choice(("sender", "receiver", "both"))
         self.network.unreachable = random.choice((0, 0, 1, 3, 12)) if which != "receiver" else 0
-        self.note(blow, which, self.network.unreachable)
+        self._struck(blow, which, self.network.unreachable)
         if which != "receiver":
             self.network.disconnect()
         if which != "sender":
@@ -360,12 +432,12 @@ class Mischief:
         error = DISK[blow.fault]
 
         def once(path: Path) -> None:
-            self.note(blow.fault, path.name)
+            self._struck(blow, path.name)
             self._disk_until = trio.current_time() + EXCUSED_S
             raise error()
 
-        if blow.commit is not None or random.random() < HALF:
-            self._traps.append(Trap(side, "before", random.randrange(1, NEXT_COMMITS), once, blow.commit))
+        if blow.commit is not None or (not blow.now and random.random() < HALF):
+            self._set(Trap(side, "before", random.randrange(1, NEXT_COMMITS), once, blow.commit), blow)
         else:
             self._last(blow, self._failing(side, error), random.uniform(1.0, 120.0), side)
         await trio.lowlevel.checkpoint()
@@ -405,7 +477,7 @@ class Mischief:
     async def clock_jumps(self, random: Random, blow: Blow) -> None:
         """Somebody sets it, or the machine was asleep."""
         by = random.uniform(-LONGEST_JUMP_BACK_S, LONGEST_JUMP_S)
-        self.note(blow, f"{by:+.0f} s")
+        self._struck(blow, f"{by:+.0f} s")
         self.world.clock.jump(timedelta(seconds=by))
         await trio.lowlevel.checkpoint()
 
@@ -420,7 +492,7 @@ class Mischief:
     async def _corrupt(self, random: Random, blow: Blow, side: Literal["inbound", "outbound"]) -> None:
         path = self.damage.candidate(random, side)
         if path is not None:
-            self.note(blow, path.parents[1].name)
+            self._struck(blow, path.parents[1].name)
             await self.damage.do(random, path)
 
     # -- what people do
@@ -431,7 +503,7 @@ class Mischief:
             sessions = await self.world.host.admin.sessions.list("active")
             if sessions:
                 session = random.choice(sorted(one.id for one in sessions))
-                self.note(blow, session)
+                self._struck(blow, session)
                 self._paused.add(session)
                 await self.world.host.admin.sessions.pause(session)
                 self.nursery.start_soon(self._resume, session, random.uniform(10.0, 900.0))
@@ -460,9 +532,9 @@ class Mischief:
                 sorted(one.local_name for one in await admin.destinations.of_agent(group.id))
             )
             new = f"renamed-{random.randrange(1000)}"
-            self.note(blow, group.folder, name, new)
+            self._struck(blow, group.folder, name, new)
             await admin.destinations.rename(group.id, name, new)
-            self.note(blow, "is over")
+            self.note(blow.fault, "is over")
 
     # -- the engine
 
@@ -484,13 +556,20 @@ class Mischief:
     def _last(
         self, blow: Blow, fault: AbstractContextManager[None], seconds: float, *details: object
     ) -> None:
-        self.note(blow, *details, f"for {seconds:.0f} s")
+        self._struck(blow, *details, f"for {seconds:.0f} s")
         self.nursery.start_soon(self._lasting, blow, fault, seconds)
 
     async def _lasting(self, blow: Blow, fault: AbstractContextManager[None], seconds: float) -> None:
         with fault:
             await trio.sleep(seconds)
-        self.note(blow, "is over")
+        self.note(blow.fault, "is over")
+
+
+def _way(random: Random, blow: Blow) -> int:
+    """How somebody is killed: 0 at a commit, 4 now."""
+    if blow.point is None:
+        return random.randrange(5)
+    return 4 if blow.now else 0
 
 
 _STROKES: Mapping[str, Callable[[Mischief, Random, Blow], Awaitable[None]]] = {

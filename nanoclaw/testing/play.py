@@ -79,6 +79,8 @@ class Outcome:
     sessions: Mapping[str, str] = field(repr=False)
     """Where each session is, by its id: the chat, and the thread after a slash."""
     timeline: Timeline = field(repr=False)
+    missed: tuple[tuple[str, str], ...] = ()
+    """Faults that were put at a point and did not strike there, and why not."""
 
 
 def play(household: Household, invariants: Sequence[Check] = ()) -> Outcome:
@@ -93,7 +95,7 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
     try:
         async with world:
             world.clock.epoch, world.timeline.home = household.began, str(world.home)
-            mischief = Mischief(world, network, tally.strokes)
+            mischief = Mischief(world, network, tally.strokes, tally.missed)
             await Day(household, world, network, mischief, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
         if not tally.violations:
@@ -110,6 +112,7 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
         tuple(tally.violations),
         _places(network),
         world.timeline,
+        tuple(tally.missed),
     )
 
 
@@ -128,6 +131,7 @@ class Tally:
 
     restarts: int = 0
     strokes: Counter[str] = Factory(Counter)
+    missed: list[tuple[str, str]] = Factory(list)
     violations: list[Violation] = Factory(list)
 
 

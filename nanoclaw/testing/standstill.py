@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-ROUNDS = 500_000
+ROUNDS = 200_000
 """So many rounds of trio's scheduler while virtual time does not move, and it never will again."""
 MOVES_S = 0.001
 """What is less than this is no move: a sleep of 10⁻⁹ s is as good as none."""

@@ -159,6 +159,11 @@ class World:
             raise WorldError("the host does not run: `await world.start()`")
         return self._life.host
 
+    @property
+    def host_lives(self) -> bool:
+        """Whether there is one to be killed, also while it starts or ends."""
+        return self._life is not None and not self._life.ended.is_set()
+
     def config(self, **changes: Any) -> Config:
         """The configuration of this world, with changes. Raises ConfigError for those it cannot take."""
         polls = {} if self.real else {"slow_poll_s": RARELY_S}
@@ -242,17 +247,15 @@ class World:
         if life is not None:
             await life.ended.wait()
 
-    def kill_host_now(self) -> bool:
-        """The same, synchronous, for a hook: what the host does after this has no effect. Whether one lived."""
+    def kill_host_now(self) -> None:
+        """The same, synchronous, for a hook: what the host does after this has no effect."""
         life, stage = self._life, self._stage
         if not isinstance(stage, SimulatedStage):
             raise WorldError("a host in real time is killed with its process only")
-        lived = life is not None and not life.ended.is_set()
-        if life is not None and lived:
+        if life is not None and not life.ended.is_set():
             life.kill()
             stage.host_died()
             self.timeline.add("host killed")
-        return lived
 
     def kill_runner(self, session_id: str | None = None) -> None:
         """Kill the runner of a session, or one drawn by the seed; does nothing where none lives."""

@@ -1,0 +1,120 @@
+"""Faults that are put at a point or at a rate: they strike exactly there, or it is said that they did not."""
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from nanoclaw.testing.campaign import quiet
+from nanoclaw.testing.faults import AT_STEPS, NAMES, RATES, UnknownFault, blows, fault_names
+from nanoclaw.testing.household import household
+from nanoclaw.testing.play import Outcome, play
+
+BRIEF_H, BUSY = 0.4, 6
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged() -> Iterator[None]:
+    with quiet():
+        yield
+
+
+def played(faults: str) -> Outcome:
+    return play(household(BUSY, hours=BRIEF_H, faults=fault_names(faults)))
+
+
+# -- what is drawn -----------------------------------------------------------------
+
+
+def test_a_rate_of_ones_own_changes_that_fault_alone() -> None:
+    usual = list(blows(Random(1), fault_names("all"), 50.0, [1.0]))
+    more = list(blows(Random(1), fault_names("all,kill-host=30,io-error=0"), 50.0, [1.0]))
+    strange = {"kill-host", "io-error"}
+    assert [blow for blow in usual if blow.fault not in strange] == [
+        blow for blow in more if blow.fault not in strange
+    ]
+    assert 1300 < sum(blow.fault == "kill-host" for blow in more) < 1700
+    assert not any(blow.fault == "io-error" for blow in more)
+
+
+def test_all_may_have_rates_and_points_beside_it() -> None:
+    faults = fault_names("all, kill-host=20, kill-runner@step:7")
+    assert set(faults) == {*NAMES, "kill-host=20", "kill-runner@step:7"} - {"kill-host"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no fault is named in ''"),
+        ("kill-host,", "no fault is named"),
+        ("fire@time:3", "there is no fault 'fire'"),
+        ("all,kill-host", "kill-host is one of all"),
+        ("none,kill-host", "none stands alone"),
+        ("kill-host=1,kill-host=2", "kill-host is there twice"),
+        ("kill-host=many", "a rate is a number in an hour"),
+        ("kill-host=-1", "a rate is a number in an hour"),
+        ("kill-host=nan", "a rate is a number in an hour"),
+        ("zones=3", "zones does not strike"),
+        ("zones@commit:3", "zones does not strike"),
+        ("kill-host@", "a point is commit:N, step:N or time:SECONDS"),
+        ("kill-host@noon", "a point is commit:N, step:N or time:SECONDS"),
+        ("kill-host@commit:0", "a commit is a number from 1"),
+        ("kill-host@step:1.5", "a step is a number from 1"),
+        ("channel-late@commit:3", "channel-late cannot strike at a commit; those that can are kill-host"),
+        ("io-error@step:3", "io-error cannot strike at a step; those that can are kill-host, kill-runner"),
+        ("kill-host@time:-3", "a moment is in seconds from the beginning"),
+    ],
+)
+def test_what_cannot_be_is_said(text: str, words: str) -> None:
+    with pytest.raises(UnknownFault, match=r".*") as error:
+        fault_names(text)
+    assert words in str(error.value)
+
+
+# -- what is played ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", RATES)
+def test_every_fault_strikes_at_the_moment_it_was_put_at_or_says_why_not(fault: str) -> None:
+    outcome = played(f"{fault}@time:700.5")
+    assert outcome.violations == ()
+    if outcome.strokes:
+        assert (outcome.strokes, outcome.missed) == ({fault: 1}, ())
+        struck = [line.split() for line in outcome.timeline.lines if f"fault  {fault}" in line]
+        assert 700.5 <= float(struck[0][0]) < 702
+    else:
+        assert outcome.missed == ((f"{fault}@time:700.5", "there was nothing for it to strike"),)
+
+
+@pytest.mark.parametrize("fault", AT_STEPS)
+@pytest.mark.parametrize("step", [1, 333, 1000])
+def test_a_kill_strikes_at_the_step_that_was_chosen(fault: str, step: int) -> None:
+    outcome = played(f"{fault}@step:{step}")
+    assert outcome.violations == ()
+    if fault == "kill-host":
+        assert (outcome.strokes, outcome.missed, outcome.restarts) == ({fault: 1}, (), 1)
+        assert any("host killed" in line for line in outcome.timeline.lines)
+    else:
+        assert outcome.strokes[fault] + len(outcome.missed) == 1
+
+
+def test_a_runner_is_killed_by_a_commit_of_its_host_too() -> None:
+    outcome = played(
+        "kill-runner@commit:90,kill-runner@commit:91,kill-runner@commit:92,kill-runner@commit:93"
+    )
+    assert outcome.violations == ()
+    assert outcome.strokes["kill-runner"] + len(outcome.missed) == 4
+
+
+def test_a_point_that_was_never_reached_counts_for_nothing_and_is_told() -> None:
+    outcome = played("kill-host@commit:99999,kill-host@commit:1,kill-runner@step:99999999")
+    assert (outcome.violations, outcome.strokes.total()) == ((), 0)
+    missed = dict(outcome.missed)
+    assert missed["kill-host@commit:1"].startswith("the household had not moved in before commit ")
+    assert missed["kill-host@commit:99999"].startswith("it is over after commit ")
+    assert missed["kill-runner@step:99999999"].startswith("it is over after step ")
+
+
+def test_two_plays_with_a_chosen_step_are_the_same() -> None:
+    texts = {played("kill-host@step:700,kill-runner@time:900").timeline.text() for _ in range(2)}
+    assert len(texts) == 1
