@@ -28,8 +28,6 @@ from nanoclaw.testing.guards.callers import (
 from nanoclaw.testing.guards.patches import Patches
 from nanoclaw.testing.guards.targets import EFFECTS, TARGETS, Kind, Target
 
-_MAY = {"time.thread_time": "nanoclaw.store.guard_vfs"}
-"""What one module of the host may: how long a hostile file is read is bounded by the processor's time."""
 SHOWN_STRAYS = 3
 
 
@@ -80,24 +78,17 @@ class Guards:
         passed_by = NOBODY | {"trio"} if kind in EFFECTS else NOBODY
         found = caller(frame, passed_by)
         asking = found or beneath(passed_by)
-        if self._may(asking, what, kind, is_itself=found is not None):
+        if self._may(package(asking), kind, is_itself=found is not None):
             return package(asking)
         stray = NotSimulated(f"{_named(found, asking)}: {what}() in a simulated world: {kind.value}")
         self.strays.append(stray)
         raise stray
 
-    def _may(self, asking: FrameType | None, what: str, kind: Kind, *, is_itself: bool) -> bool:
-        """Whether it may; who only has the nursery in which a task was begun is not asked as who calls."""
-        name = package(asking)
+    def _may(self, name: str, kind: Kind, *, is_itself: bool) -> bool:
+        """Whether a package may, which asks itself or has the nursery in which a task was begun."""
         if name in self.allowed:
             return True
-        if not is_itself:
-            return False
-        return (
-            name in LOGGERS | MACHINERY
-            or (name == OURS and kind not in EFFECTS)
-            or (what in _MAY and is_of(asking, _MAY[what]))
-        )
+        return is_itself and (name in LOGGERS | MACHINERY or (name == OURS and kind not in EFFECTS))
 
 
 def _named(found: FrameType | None, nursery: FrameType | None) -> str:
@@ -119,9 +110,11 @@ def _here() -> Guards | None:
 def _guarded(target: Target, original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def guard(*arguments: Any, **options: Any) -> Any:
-        guards = _here()
+        guards, frame = _here(), sys._getframe(1)  # noqa: SLF001 -- who called, and nothing else says it
+        if target.free_for and is_of(frame, target.free_for):
+            return original(*arguments, **options)
         if guards is not None and not target.is_harmless(arguments, options):
-            asking = guards.judge(target.what, target.kind, sys._getframe(1))  # noqa: SLF001 -- who called
+            asking = guards.judge(target.what, target.kind, frame)
             if asking in LOGGERS and target.what in _DATES:
                 return _DATES[target.what](guards.now())
         return original(*arguments, **options)
