@@ -173,11 +173,16 @@ class Sleeps(Steps):
     def _called(self, frame: FrameType, event: str, what: Any) -> None:
         if event == "c_call" and self._in_step and _waits(what):
             place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-            self.seen.append(f"{what.__qualname__} ({place})")
+            name = "time.sleep" if _sleeps(what) else what.__qualname__
+            self.seen.append(f"{name} ({place})")
 
 
 def _waits(called: Any) -> bool:
-    if called is time.sleep:  # noqa: TID251 -- that is what is looked for
+    if _sleeps(called):
         return True
     owner = getattr(called, "__self__", None)
     return isinstance(owner, socket) and called.__name__ in WAITING and owner.gettimeout() != 0
+
+
+def _sleeps(called: Any) -> bool:
+    return called is time.sleep  # noqa: TID251 -- that is what is looked for
