@@ -26,6 +26,7 @@ from time import monotonic
 
 import pytest
 import trio
+from attrs import Factory, define
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
@@ -99,6 +100,13 @@ HARMLESS: dict[str, Callable[[], object]] = {
 }
 
 
+@define
+class Drawer:
+    """Its factory is called by code that attrs has written."""
+
+    source: random.Random = Factory(random.Random)
+
+
 def _set_event() -> threading.Event:
     event = threading.Event()
     event.set()
@@ -135,6 +143,12 @@ async def test_a_stray_is_refused_where_it_is_called(world: World, name: str) ->
         STRAYS[name]()
     assert f"{Path(__file__)}:" in str(refused.value)
     assert f" {name}() in a simulated world" in str(refused.value)
+    world.guards.strays.clear()
+
+
+async def test_who_makes_a_value_is_told_and_not_the_code_that_attrs_has_written(world: World) -> None:
+    with pytest.raises(NotSimulated, match=r"test_guards\.py:\d+: Random\.seed\(\)"):
+        Drawer()
     world.guards.strays.clear()
 
 
@@ -236,11 +250,13 @@ def test_a_failure_tells_what_was_refused_before() -> None:
         ann = world.user("ann")
         chat = await world.direct(ann)
         await ann.says("what time is it?")
+        await ann.says("and now?")
         await chat.expect("twelve", within=60)
 
     with pytest.raises(ExpectationFailed) as failed:
         simulate(scenario, seed=1)
-    assert re.search(r"refused before: \S*test_guards\.py:\d+: time\.time\(\)", failed.value.__notes__[0])
+    (note,) = failed.value.__notes__
+    assert re.match(r"refused before: \S*test_guards\.py:\d+: time\.time\(\)", note)
 
 
 def test_a_brain_that_looks_at_the_real_clock_fails_its_test_though_its_error_is_swallowed() -> None:

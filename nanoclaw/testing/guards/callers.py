@@ -13,7 +13,9 @@ MACHINERY = frozenset(
 )
 """What a test runs on: its own use of the real things has no effect on the world."""
 NOBODY = frozenset({"", "outcome", "attr", "attrs"})
-"""They call what others hand them; generated code has no name."""
+"""They call what others hand them."""
+GENERATED = "<attrs generated"
+"""It calls factories in the name of the module it was made for, and has no lines to look up."""
 OURS = "nanoclaw.testing"
 _OWN = __name__.rpartition(".")[0]
 
@@ -75,9 +77,11 @@ def _module(frame: FrameType | None) -> str:
 def _is_somebody(frame: FrameType, passed_by: frozenset[str]) -> bool:
     module = _module(frame)
     top = module.partition(".")[0]
-    if top in LOGGERS or top == "__main__":
+    if top in LOGGERS:
         return True
-    return not (top in sys.stdlib_module_names or top in passed_by or module.startswith(_OWN))
+    if top in sys.stdlib_module_names or top in passed_by or module.startswith(_OWN):
+        return False
+    return not frame.f_code.co_filename.startswith(GENERATED)
 
 
 def _last(frames: Iterable[FrameType]) -> FrameType | None:

@@ -65,9 +65,9 @@ class Guards:
 
     def mention(self, error: BaseException) -> None:
         """Note at an error what was refused before it: that may be why."""
-        for stray in self.strays[:SHOWN_STRAYS]:
-            if stray is not error:
-                error.add_note(f"refused before: {stray}")
+        told = dict.fromkeys(str(stray) for stray in self.strays if stray is not error)
+        for text in list(told)[:SHOWN_STRAYS]:
+            error.add_note(f"refused before: {text}")
 
     def judge(self, what: str, kind: Kind, frame: FrameType | None) -> str:
         """The package that asks for something, if it may.
