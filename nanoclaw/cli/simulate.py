@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from nanoclaw.cli.excerpt import excerpt
 from nanoclaw.cli.simulate_options import SEEDS
 from nanoclaw.config import ConfigError
 from nanoclaw.testing.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
@@ -24,8 +25,6 @@ VIOLATED = 1
 """Exit code."""
 KILLED = 128
 """And the number of the signal that stopped it."""
-BEFORE, AFTER = 30, 5
-"""Lines of the timeline that are shown around a violation."""
 LISTED = 10
 HOUR_S, DAY_S = 3600, 86_400
 
@@ -147,24 +146,11 @@ def _broken(plan: Plan, total: Sum, broken: Broken | None) -> Iterator[str]:
         yield from (f"  {step.at:12.3f}  {step}" for step in steps[-5:])
         yield from (f"{violation}" for violation in broken.outcome.violations)
         yield ""
-        yield from _around(broken.outcome)
+        yield from excerpt(broken.household, broken.outcome)
+        yield ""
         yield f"To see all of it: {_command(plan, seed)}"
     elif total.violations:
         yield "It did not fail when it was played again: a bug of the simulation, which has to be the same."
-
-
-def _around(outcome: Outcome) -> Iterator[str]:
-    """Nothing where its process died with it."""
-    if outcome.timeline.lines:
-        yield "The timeline around it:"
-        yield from _excerpt(outcome)
-        yield ""
-
-
-def _excerpt(outcome: Outcome) -> Sequence[str]:
-    lines = outcome.timeline.lines
-    at = next((n for n, line in enumerate(lines) if line.split()[1] == "violation"), len(lines))
-    return lines[max(0, at - BEFORE) : at + AFTER]
 
 
 def _command(plan: Plan, seed: int) -> str:
@@ -231,7 +217,7 @@ def _as_json(plan: Plan, total: Sum, broken: Broken | None, stopped: Signals | N
             "seed": broken.outcome.seed,
             "steps": len(broken.household.steps),
             "violations": [asdict(violation) for violation in broken.outcome.violations],
-            "timeline": list(_excerpt(broken.outcome)),
+            "timeline": list(excerpt(broken.household, broken.outcome)),
         },
     }
 
@@ -269,11 +255,11 @@ def _draw(plan: Plan, workers: Workers, file: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_as_json(plan, total, None, None), indent=2))
     else:
-        print("\n".join([*_table(plan, total), *_broken_once(outcome), f"drawn in {file}"]))
+        print("\n".join([*_table(plan, total), *_broken_once(household, outcome), f"drawn in {file}"]))
     return VIOLATED if outcome.violations else 0
 
 
-def _broken_once(outcome: Outcome) -> Iterator[str]:
+def _broken_once(household: Household, outcome: Outcome) -> Iterator[str]:
     yield from map(str, outcome.violations)
     if outcome.violations:
-        yield from _around(outcome)
+        yield from excerpt(household, outcome)

@@ -11,10 +11,13 @@ SIMULATE = (
     "with faults everywhere; and check that nothing is lost, nothing comes twice, everything keeps its order."
 )
 EPILOG = (
-    "One seed is one household and one day, whatever the machine. Faults are all, none, or names with commas "
-    "between; kill-host, kill-runner, disk-full and io-error may be put at a commit: kill-host@commit:123. "
-    "Exit codes: 0 nothing was violated; 1 something was, and the seed, the shortest beginning that still "
-    "fails and the timeline around it are printed; 2 it cannot run."
+    "One seed is one household and one day, whatever the machine. Faults are all, none, or names with "
+    "commas between. One may have a rate of its own, in an hour (kill-host=20; beside all as well: "
+    "all,kill-host=0), or be put at a moment (kill-host@time:SECONDS); kill-host, kill-runner, disk-full and "
+    "io-error at a commit (kill-host@commit:123); kill-host and kill-runner at a step of the scheduler "
+    "(kill-host@step:4567). Exit codes: 0 nothing was violated; 1 something was, and the seed, the shortest "
+    "beginning that still fails and the timeline around it are printed; 2 it cannot run; 130 and 143 SIGINT "
+    "and SIGTERM stopped it."
 )
 
 

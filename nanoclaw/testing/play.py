@@ -24,7 +24,7 @@ from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.executor import When
 from nanoclaw.testing.hearing import HEARING
 from nanoclaw.testing.household import VISITORS, Household, Room, Say
-from nanoclaw.testing.invariants import Asked, opened_once
+from nanoclaw.testing.invariants import Asked, opened_once, replies_keep_their_order
 from nanoclaw.testing.mischief import Mischief
 from nanoclaw.testing.network import Network
 from nanoclaw.testing.quiet import PROMPT_S, QUIET_CHECKS, Quiet
@@ -81,6 +81,8 @@ class Outcome:
     timeline: Timeline = field(repr=False)
     missed: tuple[tuple[str, str], ...] = ()
     """Faults that were put at a point and did not strike there, and why not."""
+    events: Mapping[str, str] = field(factory=dict, repr=False)
+    """The event that each row of `messages_in` came from, by its id."""
 
 
 def play(household: Household, invariants: Sequence[Check] = ()) -> Outcome:
@@ -113,6 +115,7 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
         _places(network),
         world.timeline,
         tuple(tally.missed),
+        {one.event.message_id: one.event.event_id for one in network.accepted},
     )
 
 
@@ -328,6 +331,7 @@ class Day:
         with opened_once():
             scene = Scene(
                 data=data,
+                asked=self._asked(),
                 paths=tuple(readable(data, spoilt, sessions)),
                 spoilt=spoilt,
                 awake=frozenset(runners),
@@ -338,7 +342,7 @@ class Day:
                 left_alone=self._quiet.left_alone(),
                 now=to_text(self.world.now),
             )
-            violated = found(scene, QUIET_CHECKS)
+            violated = found(scene, (*QUIET_CHECKS, replies_keep_their_order))
             self._quiet.look_again(scene)
         self._violated(violated)
 
@@ -346,7 +350,7 @@ class Day:
         """What there is to see now."""
         network, data = self.network, self.world.home / "data"
         spoilt, only = self.mischief.damage.spoilt(), self._changed if changed else None
-        asked = tuple(Asked(one.message_out_id, one.address) for one in network.attempts)
+        asked = self._asked()
         return Scene(
             data=data,
             accepted=tuple(id_ for one in network.accepted for id_ in one.routed.message_ids),
@@ -368,6 +372,9 @@ class Day:
             doors=self._doors,
             mention_only={room.name for room in self.household.rooms if room.mention_only},
         )
+
+    def _asked(self) -> tuple[Asked, ...]:
+        return tuple(Asked(one.message_out_id, one.address) for one in self.network.attempts)
 
     def _note_change(self, path: Path, when: When, n: int) -> None:
         del when, n

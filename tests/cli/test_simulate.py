@@ -56,7 +56,9 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (("--faults", "fire"), "there is no fault 'fire'"),
-        (("--faults", "zones@commit:3"), "zones cannot strike at a commit"),
+        (("--faults", "zones@commit:3"), "zones does not strike"),
+        (("--faults", ""), "to play without any say none"),
+        (("--faults", "kill-host@time:90000"), "the day ends at 21600 s"),
         (("--seeds", "0"), "a number of at least 1"),
         (("--seeds", "many"), "'many'"),
         (("--days", "-1"), "more than 0"),

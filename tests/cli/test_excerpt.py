@@ -1,0 +1,54 @@
+"""What of a timeline is shown around a violation."""
+
+from collections import Counter
+
+from attrs import evolve
+
+from nanoclaw.cli.excerpt import BEFORE, excerpt
+from nanoclaw.testing.campaign import quiet
+from nanoclaw.testing.household import Say, household
+from nanoclaw.testing.play import Outcome, Violation, play
+
+DAY = household(6, hours=0.4)
+
+
+def broken(sentence_of: str) -> tuple[Outcome, str, str]:
+    """A day whose last line is a violation that names a session and the first message in it."""
+    with quiet():
+        outcome = play(DAY)
+    session = Counter(id_ for line in outcome.timeline.lines for id_ in outcome.sessions if id_ in line)
+    [(id_, _)] = session.most_common(1)
+    row, event = next(iter(outcome.events.items()))
+    sentence = sentence_of.format(session=id_, row=row)
+    at = outcome.timeline.lines[-1].split()[0]
+    outcome.timeline.lines.append(f"{at:>14}  violation  some_rule  {sentence}")
+    return evolve(outcome, violations=(Violation("some_rule", sentence, float(at)),)), id_, event
+
+
+def test_of_commits_only_those_of_the_session_that_is_named_are_shown_and_runs_of_them_as_one() -> None:
+    outcome, session, _ = broken("{session}: something is wrong")
+    heading, *lines = excerpt(DAY, outcome)
+    assert session in heading
+    assert outcome.sessions[session] in heading
+    commits = [line for line in lines if "  commit" in line]
+    assert commits
+    assert all(session in line for line in commits)
+    assert any("  commits  " in line for line in commits)
+    assert lines[-1].endswith(f"violation  some_rule  {session}: something is wrong")
+    assert len(lines) <= BEFORE + 2
+
+
+def test_a_message_that_is_named_is_marked_however_long_ago_it_was_said() -> None:
+    outcome, _, event = broken("{row} is lost")
+    lines = list(excerpt(DAY, outcome))
+    marked = [line for line in lines if line.startswith(">")]
+    assert any(f"  {event}  " in line and "  said  " in line for line in marked)
+    assert "  ..." in lines
+
+
+def test_where_no_session_is_named_there_are_no_commits() -> None:
+    outcome, _, _ = broken("it is too warm")
+    heading, *lines = excerpt(DAY, outcome)
+    assert heading == "The timeline around it, without commits:"
+    assert not any("commit" in line for line in lines)
+    assert any("  said  " in line for line in lines) == any(isinstance(step, Say) for step in DAY.steps)
