@@ -31,7 +31,7 @@ def replies_arrive_as_they_are(scene: Scene) -> Iterator[str]:
     """Chat, thread, text, files, what is edited or reacted to, and what it answers: as the row says."""
     arrived = _by_row(scene)
     for paths in scene.sessions():
-        default = _own_chat(scene, paths)
+        default, known = _own_chat(scene, paths), dict(rows(paths.inbound_db, _KNOWN))
         for id_, channel, platform, thread, content, answers in _said(paths, arrived):
             address = Address(channel, platform, thread or None) if channel and platform else default
             said = _words_of(json.loads(content))
@@ -40,8 +40,8 @@ def replies_arrive_as_they_are(scene: Scene) -> Iterator[str]:
                     yield f"{paths.root.name}: {id_} is for {address}, and arrived in {one.address}"
                 if (heard := _heard(one.content)) != storable(said):
                     yield f"{paths.root.name}: {id_} says {said}, and arrived as {heard}"
-                if (known := _replied_to(paths, answers)) and one.in_reply_to != known:
-                    yield f"{paths.root.name}: {id_} answers {known}, and arrived for {one.in_reply_to}"
+                if known.get(answers) not in {None, one.in_reply_to}:
+                    yield f"{paths.root.name}: {id_} answers {known[answers]}, not {one.in_reply_to}"
 
 
 def answers_arrive_where_was_asked(scene: Scene) -> Iterator[str]:
@@ -68,7 +68,8 @@ _OWN_CHAT = """
     SELECT channel_type, platform_id, thread_id FROM sessions
     JOIN messaging_groups ON messaging_groups.id = messaging_group_id WHERE sessions.id = :id
     """
-_REPLIED_TO = "SELECT json_extract(content, '$.id') FROM messages_in WHERE id = :id AND kind = 'chat'"
+_KNOWN = "SELECT id, json_extract(content, '$.id') FROM messages_in WHERE kind = 'chat'"
+"""What the network calls what was said."""
 
 
 def _by_row(scene: Scene) -> Mapping[str, Sequence[Outgoing]]:
@@ -86,11 +87,6 @@ def _said(paths: SessionPaths, arrived: Mapping[str, object]) -> list[tuple[Any,
 def _own_chat(scene: Scene, paths: SessionPaths) -> Address | None:
     found = rows(scene.data / "v2.db", _OWN_CHAT, id=paths.root.name)
     return Address(*found[0]) if found else None
-
-
-def _replied_to(paths: SessionPaths, message_id: str | None) -> str | None:
-    found = rows(paths.inbound_db, _REPLIED_TO, id=message_id)
-    return str(found[0][0]) if found and found[0][0] else None
 
 
 def _words_of(content: Mapping[str, Any]) -> Words:
