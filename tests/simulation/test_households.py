@@ -131,6 +131,17 @@ def test_an_embedders_invariant_ends_the_day_and_the_shortest_beginning_that_bre
     assert "violation  four_are_too_many" in outcome.timeline.text()
 
 
+def nothing_arrives(scene: Scene) -> Iterator[str]:
+    yield from (one.message_out_id for one in scene.arrived)
+
+
+def test_the_timeline_names_what_a_violation_names() -> None:
+    outcome = play(household(1, hours=1.0), (nothing_arrives,))
+    delivered = [line for line in outcome.timeline.lines if line.split()[1] == "delivered"]
+    assert outcome.violations
+    assert all(violation.sentence in delivered[n] for n, violation in enumerate(outcome.violations))
+
+
 def test_what_breaks_nothing_has_no_shortest_beginning() -> None:
     assert shortest(household(1, hours=0.2)) is None
 
