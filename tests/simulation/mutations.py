@@ -418,7 +418,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "an attempt that a death cut off is forgotten",
         cut_off_attempts_forgotten,
-        1,
+        5,
         "nothing_arrives_twice_unknown",
     ),
     Mutation("the queue does not hold an address", addresses_not_held, 1, "replies_keep_their_order"),
