@@ -10,10 +10,10 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from nanoclaw.cli.excerpt import excerpt
 from nanoclaw.cli.simulate_options import SEEDS
 from nanoclaw.config import ConfigError
 from nanoclaw.testing.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
+from nanoclaw.testing.excerpt import excerpt
 from nanoclaw.testing.faults import ALL, NAMES, NONE, UnknownFault, fault_names, wish
 from nanoclaw.testing.household import Household
 from nanoclaw.testing.lanes import page

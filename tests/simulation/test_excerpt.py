@@ -4,7 +4,7 @@ from collections import Counter
 
 from attrs import evolve
 
-from nanoclaw.cli.excerpt import BEFORE, excerpt
+from nanoclaw.testing.excerpt import BEFORE, excerpt
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.household import Say, household
 from nanoclaw.testing.play import Outcome, Violation, play
