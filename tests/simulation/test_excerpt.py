@@ -4,8 +4,8 @@ from collections import Counter
 
 from attrs import evolve
 
-from nanoclaw.testing.excerpt import BEFORE, excerpt
 from nanoclaw.testing.campaign import quiet
+from nanoclaw.testing.excerpt import BEFORE, excerpt
 from nanoclaw.testing.household import Say, household
 from nanoclaw.testing.play import Outcome, Violation, play
 
