@@ -198,11 +198,13 @@ class SessionActor:
 
     async def refresh(self) -> None:
         """Follow the central database: projections (contract 4) and status."""
-        with self.reconciler.under_way():
-            view = await self.services.central.run(central_view, self.who.agent_group.id)
-            await self.inbound.run(record.project, view, self.who.chat)
-            await self.follow_status()
-        self.reconciler.wake()
+        try:
+            with self.reconciler.under_way():
+                view = await self.services.central.run(central_view, self.who.agent_group.id)
+                await self.inbound.run(record.project, view, self.who.chat)
+                await self.follow_status()
+        finally:
+            self.reconciler.wake()  # also where nothing can be written: a jump of the date makes things due
 
     def adopt(self) -> None:
         """Have the keeper take the runner that there is; one that may not run is stopped by it."""

@@ -16,6 +16,7 @@ from agent_runner.providers import Provider, Toolbox, load
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.records import Outgoing, TextContent
 from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing.executor import When
 from nanoclaw.testing.simulation import World, simulate
 from nanoclaw.testing.virtual import EPOCH
 from tests.host.homes import only_session, rows
@@ -71,6 +72,25 @@ def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
         assert texts(network.sent) == ["echo: water the plants"]
 
     live(tmp_path, scenario, runner_idle_s=runner_idle_s)
+
+
+def test_a_jump_is_heard_while_the_disk_is_full(tmp_path: Path) -> None:
+    def full(path: Path, when: When, n: int) -> None:
+        del when, n
+        if path.name == "inbound.db":
+            raise apsw.FullError("FullError: database or disk is full")
+
+    async def scenario(world: World, network: FakeChannel) -> None:
+        await schedule(network, world.clock.now() + HOUR)
+        await world.sleep(40)
+        world.commit_hooks.append(full)
+        world.clock.jump(2 * HOUR)
+        await world.sleep(2)
+        world.commit_hooks.remove(full)
+        with trio.fail_after(120):
+            await network.wait_for(1)
+
+    live(tmp_path, scenario, runner_idle_s=5.0)
 
 
 @define(eq=False)
