@@ -292,7 +292,9 @@ def _moved(
     if occurrence.id not in site.claimed:
         return tasks.move(connection, occurrence, id_, slot, site.now), [occurrence.id]
     tasks.hand_on(connection, occurrence)
-    return tasks.repeat(connection, occurrence, id_, slot, site.now, last=True), []
+    following = tasks.repeat(connection, occurrence, id_, slot, site.now, last=True)
+    tasks.set_paused(connection, [evolve(occurrence, message=following)], paused=occurrence.paused)
+    return following, []
 
 
 def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:

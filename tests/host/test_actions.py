@@ -223,6 +223,13 @@ def test_what_is_being_worked_on_goes_on_and_the_changed_task_follows_it(db: aps
     assert done.opened[0] == following.message
 
 
+def test_what_follows_a_task_at_work_rests_like_the_task(db: apsw.Connection) -> None:
+    scheduled(db)
+    asks(db, "pause_task", taskId="task-1", claimed=("task-1",))
+    done = asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
+    assert (the_task_after(db, "task-1").paused, done.opened) == (True, [])
+
+
 def test_what_is_being_worked_on_may_be_put_off(db: apsw.Connection) -> None:
     scheduled(db, recurrence=None, processAfter="2026-01-01T11:59:00Z")
     later = "2027-01-01T00:00:00Z"
