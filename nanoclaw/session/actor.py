@@ -12,10 +12,10 @@ from functools import partial
 
 import structlog
 import trio
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 from outcome import Error, Outcome, Value
 
-from actors import Context
+from actors import Context, Ref
 from nanoclaw.containers import RunnerSpec
 from nanoclaw.content import dump_answer, dump_chat, load_parked
 from nanoclaw.oversight import SessionDetails
@@ -35,6 +35,7 @@ from nanoclaw.session.spec import runner_spec
 from nanoclaw.store import (
     CorruptDatabase,
     ForeignDatabase,
+    StoreError,
     Writer,
     create_outbound,
     messages_in,
@@ -53,6 +54,8 @@ PATIENCE_S = 0.5
 """How long a look waits for the runner's lock: the runner's commit, or the alarm, brings the next one."""
 LAST_LOOK_S = 1.0
 """At shutdown, how long the look at what the stopped runner committed may take."""
+REFRESH_AGAIN_S = 5.0
+"""So long after the projections could not be written that is tried again."""
 
 
 class SessionDamaged(Exception):
@@ -130,6 +133,8 @@ class SessionActor:
     who: Conversation
     inbound: Writer
     reconciler: Reconciler
+    refresh_later: Callable[[], None]
+    """Has `Refresh` signalled once more, after a while."""
 
     @property
     def polled(self) -> str | None:
@@ -203,6 +208,9 @@ class SessionActor:
                 view = await self.services.central.run(central_view, self.who.agent_group.id)
                 await self.inbound.run(record.project, view, self.who.chat)
                 await self.follow_status()
+        except StoreError:
+            self.refresh_later()
+            raise
         finally:
             self.reconciler.wake()  # also where nothing can be written: a jump of the date makes things due
 
@@ -270,7 +278,7 @@ def session_recipe(
                 begun_anew=memory.fresh and not made,
             )
             await reconciler.take_over()
-            actor = SessionActor(services, who, inbound, reconciler)
+            actor = SessionActor(services, who, inbound, reconciler, _Later(nursery, context.ref).ask)
             with (
                 services.wakeups.watch(paths.outbound_dir, reconciler.wake),
                 inbound.when_blocked(partial(_free, reconciler.keeper)),
@@ -287,6 +295,25 @@ def session_recipe(
             nursery.cancel_scope.cancel()
 
     return recipe
+
+
+@define(eq=False)
+class _Later:
+    """Signals `Refresh` after a while, once for all that ask for it meanwhile."""
+
+    nursery: trio.Nursery
+    session: Ref[SessionActor]
+    _asked: bool = False
+
+    def ask(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self.nursery.start_soon(self._signal)
+
+    async def _signal(self) -> None:
+        await trio.sleep(REFRESH_AGAIN_S)
+        self._asked = False
+        self.session.signal(Refresh())
 
 
 async def _prepare(services: Services, who: Conversation, inbound: Writer) -> RunnerSpec:
