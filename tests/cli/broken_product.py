@@ -1,4 +1,4 @@
-"""`nanoclaw simulate` with a bug in the product, in each of its processes: all of them import this module.
+"""`nanoclaw simulate` with a bug in the product, in each of its processes: all of them run this module.
 
 The environment says which BUG, and with AT_SEED that only one household has it.
 """
@@ -52,8 +52,9 @@ def _played(household: Household) -> Outcome:
         return play(household)
 
 
-setattr(campaign, "play", _played)  # noqa: B010 -- a bug is put in; type checkers are right to mind
-standstill.ROUNDS = 20_000
+if __name__ in {"__main__", "__mp_main__"}:  # not where a test imports a name
+    setattr(campaign, "play", _played)  # noqa: B010 -- a bug is put in; type checkers are right to mind
+    standstill.ROUNDS = 20_000
 
 if __name__ == "__main__":
     sys.exit(main(["simulate", *sys.argv[1:]]))
