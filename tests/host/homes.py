@@ -1,15 +1,21 @@
 """Homes for hosts under test: a configuration that retries at once, and how to reach an actor to kill it."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from actors import Supervisor
 from nanoclaw.config import Config
 from nanoclaw.host import Host
 from nanoclaw.records import SessionPaths
+from nanoclaw.store.executor import Lane, ThreadExecutor
+
+T = TypeVar("T")
 
 GUARD_S = 20.0
 """An upper bound on a hang; nothing waits for it."""
@@ -59,3 +65,33 @@ def statuses(home: Path, session: str | None = None) -> list[str]:
     [root] = (home / "data" / "sessions").glob(f"*/{session or '*'}")
     found = rows(SessionPaths(root).inbound_db, "SELECT status FROM messages_in ORDER BY seq")
     return [status for (status,) in found]
+
+
+class WatchedExecutor(ThreadExecutor):
+    """Production's, and tests can wait for what it does.
+
+    A test that asks a host again and again would keep the interpreter's lock from its worker threads.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._done = 0
+        self._more = trio.Event()
+
+    async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
+        try:
+            return await super().run(call, lane=lane)
+        finally:
+            self._done += 1
+            self._more.set()
+            self._more = trio.Event()
+
+    async def until(self, look: Callable[[], Awaitable[T | None]]) -> T:
+        """What `look` returns once that is not None; it looks again after each piece of work."""
+        while True:
+            done, more = self._done, self._more
+            await wait_all_tasks_blocked()  # what follows from the last piece of work has happened
+            if (found := await look()) is not None:
+                return found
+            if self._done == done:
+                await more.wait()

@@ -12,7 +12,7 @@ from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import SessionPaths
 from nanoclaw.testing.channel import FakeChannel, wire
-from tests.host.homes import GUARD_S, config, crashed, rows
+from tests.host.homes import GUARD_S, WatchedExecutor, config, crashed, rows
 from tests.host.runtimes import FakeRuntime
 from tests.host.test_deliveries import container_runs, says
 
@@ -26,6 +26,7 @@ class Stage:
     home: Path
     channel: FakeChannel = field(factory=FakeChannel)
     runtime: FakeRuntime = field(factory=FakeRuntime)
+    executor: WatchedExecutor = field(factory=WatchedExecutor)
     sessions: dict[str, str] = field(factory=dict)
     messages: dict[str, str] = field(factory=dict)
     """The first message of each, by chat."""
@@ -48,10 +49,12 @@ class Stage:
 
     async def details(self, fits: Callable[[SessionDetails], object]) -> SessionDetails:
         """What the attacked session says of itself, once it fits."""
-        while True:
+
+        async def look() -> SessionDetails | None:
             details = await self.host.sessions.describe(self.sessions["bad"], GUARD_S)
-            if details is not None and fits(details):
-                return details
+            return details if details is not None and fits(details) else None
+
+        return await self.executor.until(look)
 
     async def neighbour_goes_on(self) -> None:
         """The other session delivers, and no session has crashed."""
@@ -77,7 +80,7 @@ class Stage:
 
     @asynccontextmanager
     async def life(self, **changes: Any) -> AsyncIterator[None]:
-        seams = Seams(runtime=self.runtime)
+        seams = Seams(runtime=self.runtime, executor=self.executor)
         with trio.fail_after(GUARD_S):
             async with open_host(config(self.home, **changes), channels=[self.channel], seams=seams) as host:
                 self.host = host
