@@ -292,9 +292,7 @@ def _moved(
     if occurrence.id not in site.claimed:
         return tasks.move(connection, occurrence, id_, slot, site.now), [occurrence.id]
     tasks.hand_on(connection, occurrence)
-    following = tasks.repeat(connection, occurrence, id_, slot, site.now, last=True)
-    tasks.set_paused(connection, [evolve(occurrence, message=following)], paused=occurrence.paused)
-    return following, []
+    return tasks.repeat(connection, occurrence, id_, slot, site.now, last=True), []
 
 
 def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:

@@ -213,7 +213,10 @@ def slot_taken(connection: apsw.Connection, series_id: str, slot: datetime) -> b
 def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from the one before
     connection: apsw.Connection, before: Occurrence, id_: str, slot: datetime, now: datetime, *, last: bool
 ) -> OpenMessage:
-    """Store another occurrence of a series; `last` is the one that carries the recurrence."""
+    """Store another occurrence of a series, paused like the one before.
+
+    `last` is the one that carries the recurrence.
+    """
     seq = next_seq(connection)
     connection.execute(
         """
@@ -221,7 +224,7 @@ def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from 
           id, seq, kind, timestamp, status, process_after, recurrence, series_id, platform_id, channel_type,
           thread_id, content, slot, zone, catch_up, source_session_id, causation_id, hops
         )
-        SELECT :id, :seq, kind, :now, 'pending', :slot, iif(:last, :recurrence, NULL), :series, platform_id,
+        SELECT :id, :seq, kind, :now, :status, :slot, iif(:last, :recurrence, NULL), :series, platform_id,
           channel_type, thread_id, content, :slot, zone, catch_up, source_session_id, causation_id, hops
         FROM messages_in WHERE id = :before
         """,
@@ -229,6 +232,7 @@ def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from 
             "id": id_,
             "seq": seq,
             "now": to_text(now),
+            "status": _status(paused=before.paused),
             "slot": to_text(slot),
             "last": int(last),
             "recurrence": before.recurrence,
@@ -257,9 +261,14 @@ def end(connection: apsw.Connection, occurrences: Iterable[Occurrence]) -> None:
 
 def set_paused(connection: apsw.Connection, occurrences: Iterable[Occurrence], *, paused: bool) -> None:
     """Let a task rest, so that nobody takes what is open of it, or let it go on."""
-    status = "paused" if paused else "pending"
     for each in occurrences:
-        connection.execute("UPDATE messages_in SET status = ? WHERE id = ?", (status, each.id))
+        connection.execute(
+            "UPDATE messages_in SET status = ? WHERE id = ?", (_status(paused=paused), each.id)
+        )
+
+
+def _status(*, paused: bool) -> str:
+    return "paused" if paused else "pending"
 
 
 def change(connection: apsw.Connection, occurrence: Occurrence, **changes: Unpack[Changes]) -> Occurrence:
@@ -292,7 +301,6 @@ def move(
     The row itself stays when it is due: its runner may be about to take it.
     """
     moved = repeat(connection, occurrence, id_, slot, now, last=True)
-    set_paused(connection, [evolve(occurrence, message=moved)], paused=occurrence.paused)
     end(connection, [occurrence])
     connection.execute("UPDATE messages_in SET slot = NULL WHERE id = ?", (occurrence.id,))
     return moved

@@ -231,6 +231,8 @@ class Inbound:
         if not taken:
             stored = tasks.repeat(self.db, before, id_, moment, NOW, last=True)
             assert stored.seq == self._inserted(id_, before.series_id, slot)
+            if before.paused:
+                self.rows[id_].status = "paused"
 
     def cancel(self) -> None:
         task = self._task_id()
