@@ -86,15 +86,14 @@ def fetch(connection: Connection, ids: Iterable[str], now: datetime) -> Fetched:
     )
 
 
-def answer(connection: Connection, message_id: str, now: datetime) -> Inbound | None:
-    """The host's answer to a request, once it is there. `now` dates what has no date."""
-    rows = (_parse(row, now) for row in _row(connection, message_id))
-    return next((row for row in rows if isinstance(row, Inbound)), None)
+def answer(
+    connection: Connection, message_id: str, now: datetime, *, of_any_status: bool = False
+) -> Inbound | None:
+    """The host's answer to a request, once it is there. `now` dates what has no date.
 
-
-def chosen(connection: Connection, message_id: str, now: datetime) -> Inbound | None:
-    """As `answer`, also of one that an earlier turn has had: what somebody chose stays chosen."""
-    rows = (_parse(row, now) for row in _row(connection, message_id, of_any_status=True))
+    `of_any_status`: also one that an earlier turn has had.
+    """
+    rows = (_parse(row, now) for row in _row(connection, message_id, of_any_status=of_any_status))
     return next((row for row in rows if isinstance(row, Inbound)), None)
 
 

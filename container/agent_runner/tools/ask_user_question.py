@@ -1,23 +1,20 @@
 """ask_user_question: a card with buttons, and what somebody chooses."""
 
 from collections.abc import Mapping
-from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import cast
 
-import trio
-
 from agent_runner import inbound
-from agent_runner.errors import InboundUnavailableError, ToolError
+from agent_runner.errors import ToolError
 from agent_runner.providers import ToolSpec
 from agent_runner.records import Inbound
 from agent_runner.store import Connection
 from agent_runner.tools.base import TO, Bench, Tool, find_address, schema, send
-from agent_runner.tools.requests import take
+from agent_runner.tools.requests import take, wait_for
 
 PATIENCE = 300
 MAX_PATIENCE = 86_400
-LOOK_AGAIN = 10.0
-"""A wake-up may have been lost."""
 
 
 async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
@@ -32,7 +29,12 @@ async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
     with bench.extras.awaiting(f"answer-{id_}"):
         if before is None:
             await send(bench, address, {**content, "questionId": id_}, id_)
-        answer = await _wait_for(bench, id_, patience(arguments))
+        limit = patience(arguments)
+        answer = await wait_for(bench, partial(_answer, id_), limit)
+        if answer is None:
+            raise ToolError(
+                f"nobody has answered within {limit:.0f} s; an answer that comes later will come as a message"
+            )
         await take(bench, answer)
     return str(answer.content.get("selectedOption"))
 
@@ -52,33 +54,12 @@ def _asked_before(bench: Bench, content: Mapping[str, object]) -> str | None:
     return None
 
 
-async def _wait_for(bench: Bench, id_: str, patience_s: float) -> Inbound:
-    with trio.move_on_after(patience_s):
-        while True:
-            seen = bench.session.changes.count
-            if answer := await _look(bench, id_):
-                return answer
-            with trio.move_on_after(LOOK_AGAIN):
-                await bench.session.changes.after(seen)
-    if answer := await _look(bench, id_):
-        return answer
-    raise ToolError(
-        f"nobody has answered within {patience_s:.0f} s; an answer that comes later will come as a message"
-    )
-
-
-async def _look(bench: Bench, id_: str) -> Inbound | None:
-    now = bench.session.seams.clock.now()
-
-    def look(connection: Connection) -> Inbound | None:
-        delivered = inbound.delivered(connection, id_)
-        if delivered is not None and delivered.status == "failed":
-            raise ToolError("the question could not be delivered: nobody has seen it")
-        return inbound.chosen(connection, f"answer-{id_}", now)
-
-    with suppress(InboundUnavailableError):
-        return await bench.session.host.read(look)
-    return None
+def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
+    """Also one that an earlier turn has had: what somebody chose stays chosen."""
+    delivered = inbound.delivered(connection, id_)
+    if delivered is not None and delivered.status == "failed":
+        raise ToolError("the question could not be delivered: nobody has seen it")
+    return inbound.answer(connection, f"answer-{id_}", now, of_any_status=True)
 
 
 TOOL = Tool(

@@ -1,18 +1,26 @@
 """Asking the host to do something: a row of kind `system`, and its answer in inbound.db (contract 5)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 
 import trio
 
 from agent_runner import inbound, outbound
 from agent_runner.errors import InboundUnavailableError, ToolError
 from agent_runner.records import Address, Claim, Inbound
+from agent_runner.store import Connection
 from agent_runner.tools.base import Bench, send
 
 LONGEST_WAIT = 10.0
+LOOK_AGAIN = 10.0
+"""A wake-up may have been lost."""
 TIMEOUT = 60.0
 """What a tool that asks declares: it waits for locks, too."""
+
+Query = Callable[[Connection, datetime], Inbound | None]
+"""Finds an answer in inbound.db, at that date."""
 
 
 async def request(
@@ -26,27 +34,36 @@ async def request(
     id_ = bench.session.seams.new_id("out")
     with bench.extras.awaiting(f"answer-{id_}"):
         await send(bench, address, content, id_, kind="system")
-        answer = await _wait_for(bench, f"answer-{id_}")
+        answer = await wait_for(bench, partial(_answer, f"answer-{id_}"), LONGEST_WAIT)
         if answer is None:
             return None
         await take(bench, answer)
     return _result(answer.content)
 
 
-async def _wait_for(bench: Bench, id_: str) -> Inbound | None:
-    with trio.move_on_after(LONGEST_WAIT):
+def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
+    return inbound.answer(connection, id_, now)
+
+
+async def wait_for(bench: Bench, query: Query, patience_s: float) -> Inbound | None:
+    """The answer that the query finds, for which it waits so long; None: there is none.
+
+    What the query raises goes to the caller.
+    """
+    with trio.move_on_after(patience_s):
         while True:
             seen = bench.session.changes.count
-            if answer := await _look(bench, id_):
+            if answer := await _look(bench, query):
                 return answer
-            await bench.session.changes.after(seen)
-    return await _look(bench, id_)  # a wake-up may have been lost
+            with trio.move_on_after(LOOK_AGAIN):
+                await bench.session.changes.after(seen)
+    return await _look(bench, query)
 
 
-async def _look(bench: Bench, id_: str) -> Inbound | None:
+async def _look(bench: Bench, query: Query) -> Inbound | None:
     now = bench.session.seams.clock.now()
     with suppress(InboundUnavailableError):
-        return await bench.session.host.read(lambda connection: inbound.answer(connection, id_, now))
+        return await bench.session.host.read(lambda connection: query(connection, now))
     return None
 
 
