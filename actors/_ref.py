@@ -78,6 +78,11 @@ class Ref(Generic[A_co]):
         """
         self._mailbox.signal(message)
 
+    @property
+    def shut(self) -> bool:
+        """Whether it takes no messages now; a burial or a stop can shut it the next moment."""
+        return self._mailbox.shut_for is not None
+
     def heard_by(self, listener: Callable[[object], None]) -> "Ref[A_co]":
         """The same address for others to use: `listener` is called with each message they ask or cast."""
         return _HeardRef(self, listener)

@@ -6,21 +6,21 @@ import trio
 
 
 class Mutex:
-    """`trio.Lock`, but taking it where nobody has it is no checkpoint: the work that follows is one.
+    """A lock, but taking it where nobody has it is no checkpoint: the work that follows is one.
 
     That is one step of the scheduler less for each call of the store.
     """
 
     def __init__(self) -> None:
-        self._lock = trio.Lock()
+        self._free = trio.Semaphore(1)
 
     async def __aenter__(self) -> None:
         try:
-            self._lock.acquire_nowait()
+            self._free.acquire_nowait()
         except trio.WouldBlock:
-            await self._lock.acquire()
+            await self._free.acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self._free.release()

@@ -181,6 +181,8 @@ class Senders:
     _channels: Mapping[str, Ref[ChannelSender]]
     _repeat: Mapping[str, Repeat]
     _with_buttons: frozenset[str]
+    _chats: dict[tuple[str, str], Ref[ChatSender]] = Factory(dict)
+    """By network and chat: who has been asked for before."""
 
     def repeat(self, channel_type: str) -> Repeat:
         """What the channel wants done with an unknown outcome; `again` where there is no such channel."""
@@ -216,6 +218,13 @@ class Senders:
         chat.signal(hint)
 
     async def _chat(self, address: Address) -> Ref[ChatSender]:
+        key = (address.channel_type, address.platform_id)
+        known = self._chats.get(key)
+        if known is None or known.shut:
+            known = self._chats[key] = await self._open(address)
+        return known
+
+    async def _open(self, address: Address) -> Ref[ChatSender]:
         channel = self._channels.get(address.channel_type)
         if channel is None:
             raise ChannelDown(f"there is no channel {address.channel_type!r} here")

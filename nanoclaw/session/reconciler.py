@@ -345,7 +345,7 @@ class Reconciler:
             self._active_at = trio.current_time()
             self.pending.begin_runner()
             keeper.start(self.wake)
-        elif keeper.state == "running" and self._idle_s() >= self.services.config.runner_idle_s:
+        elif keeper.state == "running" and self._left_s(watched=self._watched()) <= 0:
             keeper.stop("idle")
         elif self._finished():
             self.retire()
@@ -369,8 +369,10 @@ class Reconciler:
         """Whether a runner has something to do, which it might let lie."""
         return bool(self.pending.claimed) or self._wanted()
 
-    def _idle_s(self) -> float:
-        return 0.0 if self._watched() else trio.current_time() - self._active_at
+    def _left_s(self, *, watched: bool) -> float:
+        """Seconds until a runner has been idle for too long."""
+        limit = self.services.config.runner_idle_s
+        return limit if watched else self._active_at + limit - trio.current_time()
 
     def _waits_alone(self) -> bool:
         """Whether the session lives on for something later, without a runner or a delivery until then."""
@@ -391,10 +393,11 @@ class Reconciler:
         waits = [BLIND_S if self.unreadable else inf]
         if self.keeper.state == "running":
             # From the last round on: what else happens, such as deliveries, puts no sweep off.
-            interval = SWEEP_S if self._watched() else self.services.config.slow_poll_s
+            watched = self._watched()
+            interval = SWEEP_S if watched else self.services.config.slow_poll_s
             waits.append(self._swept_at + interval - trio.current_time())
             if not self.keeper.stopping:
-                waits.append(self.services.config.runner_idle_s - self._idle_s())
+                waits.append(self._left_s(watched=watched))
         elif self.quarantined is None:
             moments.append(self.pending.next_due(now))
             if self._held_up():

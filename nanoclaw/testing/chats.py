@@ -65,7 +65,9 @@ class Chat:
     def transcript(self) -> Sequence[Entry]:
         """Who said what, and when; of a thread only what is in it."""
         thread = self.address.thread_id
-        return tuple(entry for entry in self.log.entries if thread is None or entry.thread == thread)
+        if thread is None:
+            return tuple(self.log.entries)
+        return tuple(entry for entry in self.log.entries if entry.thread == thread)
 
     async def expect(
         self, wanted: Wanted = re.compile(""), *, kind: Kind = "message", within: float | None = None
@@ -115,8 +117,8 @@ class Chat:
         return [entry for entry in self.transcript[self._read :] if entry.from_agent]
 
     def _next(self, wanted: Wanted, kind: Kind) -> Entry | None:
-        for n, entry in enumerate(self.transcript):
-            if n >= self._read and entry.from_agent and entry.kind == kind and meets(entry, wanted):
+        for n, entry in enumerate(self.transcript[self._read :], self._read):
+            if entry.from_agent and entry.kind == kind and meets(entry, wanted):
                 self._read = n + 1
                 return entry
         return None

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeVar
 
 import trio
 
-from nanoclaw.testing.standstill import Standstill
+from nanoclaw.testing.standstill import EVERY, Standstill
 
 T = TypeVar("T")
 
@@ -58,15 +58,17 @@ class InlineExecutor:
             await trio.lowlevel.checkpoint()
         else:
             await trio.sleep(self.pause())
-        self._count(trio.current_time())
+        self._calls += 1
+        if self._calls % EVERY == 0:
+            self._look(trio.current_time())
         if self.around is None:
             return call()
         with self.around():
             return call()
 
-    def _count(self, now: float) -> None:
-        self._calls = self._calls + 1 if now == self._moment else 0
-        self._moment = now
+    def _look(self, now: float) -> None:
+        if now != self._moment:
+            self._moment, self._calls = now, 0
         if self._calls > STANDSTILL:
             self.standstill = Standstill(f"{STANDSTILL:,} calls of the store, and it is still {now!r} s")
             self._calls = 0
