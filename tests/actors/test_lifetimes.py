@@ -185,6 +185,14 @@ async def test_what_is_sent_before_the_first_start_is_done_waits_for_it() -> Non
         assert await ref.ask(Say("b")) == "b"
 
 
+async def test_an_address_says_whether_it_is_shut() -> None:
+    async with open_supervisor("test") as supervisor:
+        ref = supervisor.start("player", plays([]))
+        assert not ref.shut
+        await supervisor.stop("player")
+        assert ref.shut
+
+
 async def test_a_crashing_actor_can_be_replaced_after_it_was_stopped() -> None:
     async with open_supervisor("test") as supervisor:
         old = supervisor.start("player", plays([]))
