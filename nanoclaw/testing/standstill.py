@@ -1,5 +1,7 @@
-"""Notices where virtual time stands still for ever: tasks that go round and round and wait for nothing."""
+"""Notices where virtual time stands still for ever: who goes round and round and waits for nothing."""
 
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ EVERY = 64
 """So many rounds pass between two looks at the clock: this is the harness's most frequent call."""
 MOVES_S = 0.001
 """What is less than this is no move: a sleep of 10⁻⁹ s is as good as none."""
+NO_ROUND_S = 20.0
+"""So many seconds of the processor without one round, and somebody goes round between two of them."""
 SAMPLE = 100
 """So many steps are looked at to name who goes round."""
 
@@ -29,6 +33,11 @@ class Rounds(trio.abc.Instrument):
         self._stop = stop
         self._moment, self._rounds = 0.0, 0
         self._told = False
+
+    @property
+    def now(self) -> tuple[float, int]:
+        """Another one in each round."""
+        return self._moment, self._rounds
 
     def after_io_wait(self, timeout: float) -> None:
         """One round more."""
@@ -64,15 +73,66 @@ class _Who(trio.abc.Instrument):
             self._stop(Standstill(f"{what}: {where} waits for nothing"))
 
 
+class Unstoppable(BaseException):
+    """Whoever goes round and round has swallowed a `Standstill`; this one nobody swallows by mistake."""
+
+
+class Alarm:
+    """Rings while no round begins: raises `Standstill` right where the processor is, whoever that is."""
+
+    def __init__(self, rounds: Rounds, stop: Callable[[Standstill], None]) -> None:
+        self._rounds, self._stop = rounds, stop
+        self._seen = rounds.now
+        self._rung = False
+
+    def ring(self, _number: int, frame: FrameType | None) -> None:
+        """The handler of the signal."""
+        seen, self._seen = self._seen, self._rounds.now
+        if seen != self._seen:
+            return
+        what = f"{NO_ROUND_S:g} s of the processor without a checkpoint, {_line(frame)}"
+        if self._rung:
+            raise Unstoppable(what)
+        self._rung = True
+        standstill = Standstill(what)
+        self._stop(standstill)
+        raise standstill
+
+    @contextmanager
+    def set(self) -> Iterator[None]:
+        """While it is open it may ring: in the main thread only, where nobody else has that signal."""
+        number = signal.SIGVTALRM
+        taken = signal.getsignal(number) is not signal.SIG_DFL
+        if taken or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        signal.signal(number, self.ring)
+        signal.setitimer(signal.ITIMER_VIRTUAL, NO_ROUND_S, NO_ROUND_S)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def watched(stop: Callable[[Standstill], None]) -> Iterator[None]:
     """While it is open a standstill is noticed. `stop` has to cancel whoever may go round."""
     rounds = Rounds(stop)
     trio.lowlevel.add_instrument(rounds)
     try:
-        yield
+        with Alarm(rounds, stop).set():
+            yield
     finally:
         trio.lowlevel.remove_instrument(rounds)
+
+
+def _line(frame: FrameType | None) -> str:
+    return (
+        "nobody knows where"
+        if frame is None
+        else f"at {frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
+    )
 
 
 def _place(task: trio.lowlevel.Task) -> str:

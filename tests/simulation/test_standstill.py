@@ -1,5 +1,8 @@
 """Tasks that go round and round and wait for nothing: the world ends, and who it was is named."""
 
+import signal
+from contextlib import suppress
+
 import pytest
 import trio
 
@@ -61,3 +64,38 @@ def test_whoever_waits_is_left_alone() -> None:
             await world.sleep(0.01)
 
     simulate(scenario, seed=1)
+
+
+def test_who_never_comes_to_a_checkpoint_is_ended_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "NO_ROUND_S", 0.02)
+
+    async def scenario(_world: World) -> None:
+        while True:
+            pass
+
+    with pytest.raises(
+        Standstill, match=r"0\.02 s of the processor without a checkpoint, at .*standstill:\d"
+    ):
+        simulate(scenario, seed=1)
+
+
+def test_who_swallows_that_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "NO_ROUND_S", 0.02)
+
+    async def scenario(_world: World) -> None:
+        while True:
+            with suppress(Exception):
+                while True:
+                    pass
+
+    with pytest.raises(Standstill, match="without a checkpoint"):
+        simulate(scenario, seed=1)
+
+
+def test_the_signal_is_given_back() -> None:
+    async def scenario(_world: World) -> None:
+        assert signal.getsignal(signal.SIGVTALRM) is not signal.SIG_DFL
+
+    simulate(scenario, seed=1)
+    assert signal.getsignal(signal.SIGVTALRM) is signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
