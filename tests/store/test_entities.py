@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -26,6 +27,7 @@ from nanoclaw.store import (
     messaging_groups,
     meta,
     parked_events,
+    pending_questions,
     sessions,
     unregistered_senders,
     user_roles,
@@ -280,3 +282,17 @@ def test_meta_keeps_the_last_value(db: apsw.Connection) -> None:
     meta.put(db, "k", "1")
     meta.put(db, "k", "2")
     assert meta.get(db, "k") == "2"
+
+
+def test_the_questions_of_a_chat_are_found_by_an_index(db: apsw.Connection) -> None:
+    """Each new plan for a chat asks for them, and of a session a hundred may wait."""
+    plans: list[str] = []
+
+    def explain(_cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        db.set_exec_trace(None)
+        plans.extend(step for *_, step in db.execute(f"EXPLAIN QUERY PLAN {sql}", bindings))
+        return True
+
+    db.set_exec_trace(explain)
+    pending_questions.in_chat(db, Address("tg", "tg:1"))
+    assert "idx_pending_questions_chat" in plans[0]
