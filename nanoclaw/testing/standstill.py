@@ -128,11 +128,9 @@ def watched(stop: Callable[[Standstill], None]) -> Iterator[None]:
 
 
 def _line(frame: FrameType | None) -> str:
-    return (
-        "nobody knows where"
-        if frame is None
-        else f"at {frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
-    )
+    if frame is None:
+        return "nobody knows where"
+    return f"at {frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
 
 
 def _place(task: trio.lowlevel.Task) -> str:
