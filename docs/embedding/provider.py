@@ -5,6 +5,7 @@ host starts it again, with `runner`, for each session.
 """
 
 import sys
+from secrets import token_hex
 
 import attrs
 import trio
@@ -48,7 +49,7 @@ async def host() -> None:
     network = FakeChannel()
     async with open_host(config, channels=[network]) as running:
         await running.admin.wirings.connect(network.address(), "main", policy="public")
-        await network.say("is anybody there?")
+        await network.say("is anybody there?", event_id=token_hex(8))  # its own: events are stored once
         for outgoing in await network.wait_for(2):
             print(render(outgoing))
 
