@@ -12,7 +12,7 @@ from agent_runner.extras import Extras
 from agent_runner.heartbeat import Pulse, beat
 from agent_runner.inbound import Fetched
 from agent_runner.looking import fetch
-from agent_runner.records import Claim, Result, Sent, Turn
+from agent_runner.records import Claim, Reply, Result, Sent, Turn
 from agent_runner.selection import Batch
 from agent_runner.session import Session
 from agent_runner.tools import Tools
@@ -72,7 +72,7 @@ async def _ask(session: Session, work: Work) -> Result | ProviderError:
 
 async def _run_provider(session: Session, turn: Turn, tools: Tools) -> Result | ProviderError:
     try:
-        return await session.seams.provider.run(turn, tools)
+        return _checked(await session.seams.provider.run(turn, tools))
     except ProviderError as error:
         return error
     except Exception as error:
@@ -80,3 +80,19 @@ async def _run_provider(session: Session, turn: Turn, tools: Tools) -> Result | 
         if session.own.broken:
             raise
         return ProviderError(f"{type(error).__name__}: {error}")
+
+
+def _checked(result: object) -> Result:
+    """What a provider returned, if it is a result: providers are written by others."""
+    if not isinstance(result, Result):
+        raise ProviderError(f"the provider returned {_kind(result)}, and no Result")
+    replies: Sequence[object] = result.replies
+    for reply in replies:
+        text: object = reply.text if isinstance(reply, Reply) else reply
+        if not isinstance(reply, Reply) or not isinstance(text, str):
+            raise ProviderError(f"the provider replied with {_kind(text)}, and no text")
+    return result
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 import trio
@@ -269,6 +270,29 @@ async def test_an_unexpected_error_of_a_provider_is_released_for_half_a_minute(w
     async with world.running(Script(act)):
         await world.until_acked(world.put(2), status="released")
     assert world.out("SELECT retry_at, error FROM processing_ack") == [(at(30), "ValueError: what?")]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (5, "the provider returned a value of type int, and no Result"),
+        (None, "the provider returned None, and no Result"),
+        (
+            Result(cast("Any", (Reply(cast("Any", 5)),))),
+            "the provider replied with a value of type int, and no text",
+        ),
+        (Result(cast("Any", ("hello",))), "the provider replied with a value of type str, and no text"),
+    ],
+)
+async def test_a_provider_that_returns_what_is_no_result_is_told_so(
+    world: World, made: object, said: str
+) -> None:
+    async def act(_turn: Turn, _tools: Toolbox) -> Result:
+        return cast("Result", made)
+
+    async with world.running(Script(act)):
+        await world.until_acked(world.put(2), status="released")
+    assert world.out("SELECT error FROM processing_ack") == [(said,)]
 
 
 async def test_a_released_message_is_taken_again_as_the_next_attempt(world: World) -> None:
