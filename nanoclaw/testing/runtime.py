@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from random import Random
 
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 
 from agent_runner.config import RunnerConfig
 from agent_runner.errors import RunnerError
-from agent_runner.providers import Provider, load
+from agent_runner.providers import Provider, Toolbox, load
+from agent_runner.records import Result, Turn
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
 from agent_runner.seams import Seams as RunnerSeams
@@ -57,6 +58,8 @@ class SimulatedRunner:
                 await run_runner(_config(self.spec), seams)
         except (RunnerError, OSError) as error:
             self.death = Death(orderly=False, reason=f"the runner failed: {error}")
+        except Exception as error:  # noqa: BLE001 -- a bug of it ends a process, and not the host
+            self.death = Death(orderly=False, reason=f"the runner broke: {blame(error)}")
         else:
             self.death = Death(orderly=not self.killed, reason="killed" if self.killed else "stopped")
         finally:
@@ -73,6 +76,22 @@ class SimulatedRunner:
             with trio.CancelScope(shield=not self.abandoned):
                 await self.gone.wait()
         return self.death or Death(orderly=False, reason="it broke")
+
+
+@frozen
+class _Unmade:
+    """A provider that could not be made: whoever asks it for anything breaks of that."""
+
+    error: Exception
+
+    @property
+    def name(self) -> str:
+        """It has none."""
+        raise self.error
+
+    async def run(self, _turn: Turn, _tools: Toolbox) -> Result:
+        """It cannot."""
+        raise self.error
 
 
 @define(eq=False)
@@ -177,9 +196,11 @@ class SimulatedRuntime:
 
     def _seams(self, spec: RunnerSpec) -> RunnerSeams:
         try:
-            provider = self.providers.get(spec.provider, lambda: load(spec.provider))()
+            provider: Provider = self.providers.get(spec.provider, lambda: load(spec.provider))()
         except RunnerError as error:
             raise StartFailed(str(error)) from error
+        except Exception as error:  # noqa: BLE001 -- a runner whose provider cannot be made starts, and breaks
+            provider = _Unmade(error)
         agent = spec.workspace.parent.name
         overheard = Overheard(provider, lambda error: self.timeline.add("brain raised", agent, blame(error)))
         seams = RunnerSeams(self.clock, self.executor, RunnerWakeups(self.executor), self.random, overheard)
