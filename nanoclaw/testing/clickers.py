@@ -1,4 +1,4 @@
-"""People of simulated households who press buttons: never, once or twice, soon or too late."""
+"""People of simulated households who press buttons: never, once or twice, soon or too late, or unasked."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -8,8 +8,10 @@ from attrs import frozen
 
 from nanoclaw.records import Clicked, Outgoing, QuestionContent
 from nanoclaw.testing.network import Network
+from nanoclaw.testing.timeline import Timeline
 
 PRESSES = (0, 1, 1, 1, 2, 2)
+BY_A_STRANGER = 0.2
 PRESSED_AFTER_S = 30.0
 """On the average."""
 
@@ -21,6 +23,8 @@ class Clickers:
     seed: int
     network: Network
     users: Mapping[str, Sequence[str]]
+    strangers: Sequence[str]
+    timeline: Timeline
 
     async def press(self) -> None:
         """Look at each card that comes, until cancelled."""
@@ -40,6 +44,11 @@ class Clickers:
         random = Random(f"clicks {self.seed} {content.text}")  # noqa: S311 -- a simulation has no secrets
         for n in range(random.choice(PRESSES)):
             await trio.sleep(random.expovariate(1 / PRESSED_AFTER_S))
-            value, user = random.choice(content.options).value, random.choice(users)
+            value = random.choice(content.options).value
+            user = random.choice(self.strangers if random.random() < BY_A_STRANGER else users)
             event_id = f"click-{outgoing.message_out_id}-{n}"
-            await self.network.offer(Clicked(address, event_id, content.question_id, value, user))
+            self.timeline.add("clicked", address.platform_id, user, event_id, repr(value))
+            click = Clicked(address, event_id, content.question_id, value, user)
+            routed = await self.network.offer(click)
+            if routed.dropped is not None:
+                self.timeline.add("click dropped", address.platform_id, event_id, routed.dropped)

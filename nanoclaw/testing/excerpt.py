@@ -14,7 +14,7 @@ BEFORE, AFTER, MENTIONS = 30, 5, 10
 """Lines that are shown before the violation, after it, and of those that mention its message earlier."""
 COMMITS = {"inbound", "outbound", "commit"}
 WORD = re.compile(r"[#\w-]+")
-SAID = re.compile(r"#\d+|event-\d+|out-[0-9a-z]+")
+SAID = re.compile(r"#\d+|event-\d+|out-[0-9a-z]+|click-[0-9a-z-]+")
 
 
 @frozen

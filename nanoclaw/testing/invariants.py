@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 from attrs import field, frozen
@@ -21,8 +21,10 @@ from nanoclaw.records import Address, SessionPaths
 from nanoclaw.store import Connection
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.testing.blame import blame
 
 BUSY_MS = 5000
+E = TypeVar("E")
 _kept: ContextVar[dict[Path, Connection] | None] = ContextVar("kept", default=None)
 
 
@@ -56,14 +58,28 @@ Invariant = Callable[[Evidence], Iterable[str]]
 def violations(evidence: Evidence, invariants: Iterable[Invariant] | None = None) -> list[str]:
     """All sentences of the checks given (default: `ALWAYS` and `AT_REST`), each with its check's name."""
     checks = (*ALWAYS, *AT_REST) if invariants is None else invariants
-    return [f"{check.__name__}: {found}" for check in checks for found in _asked_of(check, evidence)]
+    return [f"{name_of(check)}: {found}" for check in checks for found in sentences(check, evidence)]
 
 
-def _asked_of(check: Invariant, evidence: Evidence) -> Iterator[str]:
+def sentences(check: Callable[[E], Iterable[str]], evidence: E) -> Iterator[str]:
+    """What a check finds; that it cannot read a file, or is broken itself, is a sentence as well."""
     try:
-        yield from check(evidence)
+        yield from _sentences(check(evidence))
     except apsw.Error as error:
         yield f"a file cannot be read: {error!r}"
+    except Exception as error:  # noqa: BLE001 -- embedders write their own
+        yield f"the check itself is broken: {blame(error)}"
+
+
+def _sentences(found: object) -> Iterable[str]:
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise TypeError(f"it returned {found!r:.200}, and has to return or yield sentences")
+    return found
+
+
+def name_of(check: Callable[..., object]) -> str:
+    """What a check is called; a partial one as the function in it."""
+    return str(getattr(getattr(check, "func", check), "__name__", type(check).__name__))
 
 
 def rows(file: Path, sql: str, **values: Any) -> list[tuple[Any, ...]]:

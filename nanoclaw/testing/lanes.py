@@ -146,7 +146,7 @@ def _drawn(
 ) -> tuple[str, str]:
     """Its lane and its kind."""
     match line.event:
-        case "said" | "edited" | "clicked" | "delivered":
+        case "said" | "edited" | "clicked" | "click dropped" | "delivered":
             kind = "delivered" if line.event == "delivered" else "said"
             return _place(line.details, said_in, lanes), kind
         case "commit":

@@ -20,6 +20,7 @@ from actors import ActorError
 from agent_runner.errors import RunnerError
 from nanoclaw.host import HostFailed
 from nanoclaw.store import StoreError
+from nanoclaw.store.ownership import CENTRAL
 from nanoclaw.testing.channel import Fault
 from nanoclaw.testing.damage import Damage, leave_hot_journal
 from nanoclaw.testing.disk import no_file_beyond
@@ -432,7 +433,7 @@ class Mischief:
         error = DISK[blow.fault]
 
         def once(path: Path) -> None:
-            self._struck(blow, path.name)
+            self._struck(blow, *([] if path.name == CENTRAL else [path.parents[1].name]), path.name)
             self._disk_until = trio.current_time() + EXCUSED_S
             raise error()
 
@@ -506,7 +507,7 @@ class Mischief:
                 self._struck(blow, session)
                 self._paused.add(session)
                 await self.world.host.admin.sessions.pause(session)
-                self.nursery.start_soon(self._resume, session, random.uniform(10.0, 900.0))
+                self.nursery.start_soon(self._resume, session, random.uniform(10.0, 3600.0))
 
     async def _resume(self, session: str, seconds: float) -> None:
         await trio.sleep(seconds)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from random import Random
 
 import trio
@@ -9,8 +10,11 @@ from attrs import define, field, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.records import Clicked, Event, InboundEvent, Outgoing, Receipt, Routed
+from nanoclaw.seams import Clock
 from nanoclaw.testing.channel import FakeChannel
 
+ROUNDING_S = 0.002
+"""Dates are kept to the millisecond."""
 SILENCE_S = 90.0
 """Longer than any host waits for a receipt."""
 
@@ -21,6 +25,17 @@ class Accepted:
 
     event: InboundEvent
     routed: Routed
+
+
+@frozen
+class _Refused:
+    """A refusal for a while."""
+
+    date: datetime
+    moment: float
+    pause_s: float
+    connection: int
+    """In which life of the channel; one that dies may take its memory of this along."""
 
 
 @define(eq=False)
@@ -40,6 +55,11 @@ class Network(FakeChannel):
     _under_way: list[Outgoing] = field(factory=list, init=False)
     retry_after: list[float] = field(factory=list, init=False)
     """So many further deliveries are refused, with these pauses asked for."""
+    clock: Clock | None = field(default=None, init=False)
+    """The host's: it reckons in dates."""
+    hasty: list[tuple[str, float, float]] = field(factory=list, init=False)
+    """What was sent again too early: key, seconds asked for, seconds that passed by either clock at most."""
+    _refused: dict[str, _Refused] = field(factory=dict, init=False)
     _delays: Random | None = field(default=None, init=False)
 
     @contextmanager
@@ -85,10 +105,11 @@ class Network(FakeChannel):
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Take a message, or meet a fault."""
+        self._judge(outgoing.message_out_id)
         if self.retry_after:
             self.attempts.append(outgoing)
             await trio.lowlevel.checkpoint()
-            raise ChannelUnavailable("too many messages", self.retry_after.pop())
+            raise ChannelUnavailable("too many messages", self._refuse(outgoing.message_out_id))
         if self.late and self.repeat != "look up":  # a network that was asked in vain must not have it later
             self.late -= 1
             self.attempts.append(outgoing)
@@ -99,3 +120,18 @@ class Network(FakeChannel):
             self.silent -= 1
             await trio.sleep(SILENCE_S)
         return receipt
+
+    def _refuse(self, key: str) -> float:
+        pause_s = self.retry_after.pop()
+        if self.clock is not None:
+            self._refused[key] = _Refused(self.clock.now(), trio.current_time(), pause_s, self.connections)
+        return pause_s
+
+    def _judge(self, key: str) -> None:
+        """Whether a message that was refused comes back too early."""
+        before = self._refused.pop(key, None)
+        if before is None or self.clock is None or before.connection != self.connections:
+            return
+        passed = [(self.clock.now() - before.date).total_seconds(), trio.current_time() - before.moment]
+        if max(passed) < before.pause_s - ROUNDING_S:
+            self.hasty.append((key, before.pause_s, max(passed)))

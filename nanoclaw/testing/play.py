@@ -97,6 +97,7 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
     try:
         async with world:
             world.clock.epoch, world.timeline.home = household.began, str(world.home)
+            network.clock = world.clock
             mischief = Mischief(world, network, tally.strokes, tally.missed)
             await Day(household, world, network, mischief, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
@@ -197,7 +198,8 @@ class Day:
 
     def _clickers(self) -> Clickers:
         users = {room.name: [self._users[name].id for name in room.users] for room in self.household.rooms}
-        return Clickers(self.household.seed, self.network, users)
+        strangers = [self._users[name].id for name in VISITORS]
+        return Clickers(self.household.seed, self.network, users, strangers, self.world.timeline)
 
     async def _furnish(self, room: Room, brain: Errands) -> None:
         world = self.world
@@ -340,6 +342,7 @@ class Day:
                 attended=self._quiet.attended(),
                 stuck=sorted(stuck),
                 left_alone=self._quiet.left_alone(),
+                shaken=self._quiet.shaken,
                 now=to_text(self.world.now),
             )
             violated = found(scene, (*QUIET_CHECKS, replies_keep_their_order))
@@ -360,6 +363,8 @@ class Day:
             times_asked=Counter(one.key for one in asked),
             copies=Counter(one.message_out_id for one in network.sent),
             arrived=network.sent,
+            turns=self.mischief.bodies.tries.turns,
+            hasty=network.hasty,
             pauses=self.mischief.bodies.tries.pauses,
             retry_base_s=self.world.config().retry_base_s,
             repeat=network.repeat,

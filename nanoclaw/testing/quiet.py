@@ -11,11 +11,13 @@ import trio
 from attrs import Factory, define, field
 
 from nanoclaw.records import SessionPaths
+from nanoclaw.session.actor import REFRESH_AGAIN_S
 from nanoclaw.store.times import to_text
 from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.mischief import Mischief
-from nanoclaw.testing.scene import ROUNDING_S, Check, Scene, projections_are_true
+from nanoclaw.testing.network import ROUNDING_S
+from nanoclaw.testing.scene import Check, Scene, projections_are_true
 from nanoclaw.testing.world import World
 
 PROMPT_S = 1.7
@@ -47,6 +49,7 @@ class Quiet:
     _replaced_by: dict[str, float] = Factory(dict)
     """When runners that stand still will have had to be replaced."""
     _host_lives: bool = True
+    _shaken_until: float = -PROMPT_S
     _some: trio.Event = field(factory=trio.Event, init=False)
 
     def note(self, event: str, details: tuple[object, ...]) -> None:
@@ -61,6 +64,8 @@ class Quiet:
         elif event == "fault" and str(details[0]) == JUMP and not self._host_lives:
             self._enough_at.clear()  # only a host hears of it, and tells its runners
         elif event in TROUBLES and not (details and str(details[0]).startswith(NETWORK)):
+            if details and str(details[0]) in {"healed", *MACHINE}:
+                self._shaken_until = trio.current_time() + REFRESH_AGAIN_S
             self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
             self._begin(list(self._touched))
             self._begin_to_wait_for_another(details)
@@ -90,6 +95,8 @@ class Quiet:
                 (datetime.fromisoformat(at) - date).total_seconds() for at in _moments(paths, scene.now)
             ]
             waits = [wait + PROMPT_S for wait in moments]
+            if self.shaken:
+                waits.append(self._shaken_until - now + PROMPT_S)
             if _due(paths, scene.now, 0.0) and paths.root.name not in scene.awake:
                 waits.append(STARTED_S)
             if waits:
@@ -119,6 +126,11 @@ class Quiet:
         # A turn that comes to its end meanwhile cannot be ended: that would be a commit.
         at_work = body.rests_since is None or body.rests_since > body.stands_since
         return at_work and body.stands_since <= trio.current_time() - STUCK_S
+
+    @property
+    def shaken(self) -> bool:
+        """Whether the disk has failed so lately that projections may wait for another try."""
+        return trio.current_time() < self._shaken_until + PROMPT_S
 
     def left_alone(self) -> frozenset[str]:
         """Sessions without a runner in which nothing has happened for long, and nothing hindered one."""
@@ -204,6 +216,16 @@ def work_gets_a_runner(scene: Scene) -> Iterator[str]:
                 yield f"{id_}: {message} is due, and no runner is started"
 
 
+def paused_sessions_rest(scene: Scene) -> Iterator[str]:
+    """A session that is not active has no runner."""
+    status = "SELECT status FROM sessions WHERE id = :id AND status <> 'active'"
+    for paths in scene.sessions():
+        id_ = paths.root.name
+        if id_ in scene.awake and id_ in scene.attended:
+            for (found,) in rows(scene.data / "v2.db", status, id=id_):
+                yield f"{id_}: it is {found}, and has a runner"
+
+
 def stuck_runners_are_replaced(scene: Scene) -> Iterator[str]:
     """A runner that stands still in the middle of a turn is stopped."""
     for id_ in scene.stuck:
@@ -245,5 +267,6 @@ QUIET_CHECKS: tuple[Check, ...] = (
     work_gets_a_runner,
     stuck_runners_are_replaced,
     projections_are_true,
+    paused_sessions_rest,
 )
 """Asked of each session that has had time enough."""

@@ -91,12 +91,15 @@ class Tries:
     clock: Clock
     ended: dict[str, tuple[int, datetime, float]] = Factory(dict)
     """The number of the try, the date, and the moment on trio's clock."""
+    turns: list[tuple[tuple[int, str, int], ...]] = Factory(list)
+    """Of the messages of each turn: number, id, tries."""
     pauses: list[tuple[str, int, float]] = Factory(list)
     """Message, number of the try, seconds from the end of the one before: of both clocks the more."""
 
     @contextmanager
     def of(self, messages: Sequence[Inbound]) -> Iterator[None]:
         """One turn with them."""
+        self.turns.append(tuple((message.seq, message.id, message.tries) for message in messages))
         for message in messages:
             number, date, moment = self.ended.get(message.id, (message.tries, *self._now()))
             if number < message.tries:

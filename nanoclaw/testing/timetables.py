@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 from nanoclaw.store.times import from_text
 from nanoclaw.testing.invariants import rows
-from nanoclaw.testing.scene import ROUNDING_S, Check, Scene
+from nanoclaw.testing.network import ROUNDING_S
+from nanoclaw.testing.scene import Check, Scene
 
 ALIASES = {"@daily": "0 0 * * *", "@hourly": "0 * * * *"}
 EVERY = "@every "

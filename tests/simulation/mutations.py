@@ -34,6 +34,7 @@ from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import Keeper
 from nanoclaw.session.pending import Failed, Pending, Retry
 from nanoclaw.session.queue import DeliveryQueue
+from nanoclaw.session.reconciler import Reconciler
 from nanoclaw.store import deliveries, messages_in, parked_events, tasks
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.faults import fault_names
@@ -401,6 +402,43 @@ def projections_stale(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Refresh, "handle", handle)
 
 
+# -- who decides, and when -------------------------------------------------------
+
+
+def strangers_click(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(clicks, "_refused", lambda *_: None)
+
+
+def paused_goes_on(patch: pytest.MonkeyPatch) -> None:
+    def wanted(self: Reconciler) -> bool:
+        return self.quarantined is None and self.pending.wanted(self.services.clock.now())
+
+    patch.setattr(Reconciler, "_wanted", wanted)
+
+
+def turns_backwards(patch: pytest.MonkeyPatch) -> None:
+    fetch = inbound.fetch
+
+    def backwards(*args: Any) -> inbound.Fetched:
+        found = fetch(*args)
+        return evolve(found, messages=found.messages[::-1])
+
+    patch.setattr(inbound, "fetch", backwards)
+
+
+def pauses_not_kept(patch: pytest.MonkeyPatch) -> None:
+    back_off = attempt.Attempter._back_off
+    patch.setattr(
+        attempt.Attempter,
+        "_back_off",
+        lambda self, delivery, reason, _retry_after: back_off(self, delivery, reason, 0.0),
+    )
+
+
+def retries_in_company(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(selection.Selection, "_offer_retry", selection.Selection._add)
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "an attempt is not recorded before the channel is asked",
@@ -491,6 +529,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "the next attempt of a delivery has no alarm", delivery_wakes_nobody, 1, "replies_are_tried_at_once"
     ),
+    Mutation("a stranger's click counts", strangers_click, 6, "strangers_decide_nothing"),
+    Mutation("a session that is paused goes on", paused_goes_on, 30, "paused_sessions_rest"),
+    Mutation("a turn has its messages backwards", turns_backwards, 0, "turns_are_in_order"),
+    Mutation("a network's pause is not kept", pauses_not_kept, 4, "networks_get_the_pause_they_ask_for"),
+    Mutation("a retry takes others along", retries_in_company, 0, "retries_are_alone"),
     Mutation("projections do not follow while a runner lives", projections_stale, 16, "projections_are_true"),
 )
 

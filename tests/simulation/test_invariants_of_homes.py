@@ -4,7 +4,9 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -65,6 +67,22 @@ def test_an_embedder_adds_a_check_of_its_own(evidence: Evidence) -> None:
         yield f"{evidence.data.name}: hello"
 
     assert violations(evidence, (*ALWAYS, nobody_says_hello)) == ["nobody_says_hello: data: hello"]
+
+
+def test_a_check_that_is_broken_itself_is_named(evidence: Evidence) -> None:
+    def raises(_evidence: Evidence) -> Iterable[str]:
+        yield from ()
+        raise KeyError("x")
+
+    def says_nothing(_evidence: Evidence) -> Any: ...
+
+    def says_a_word(_evidence: Evidence) -> str:
+        return "bad"
+
+    one, two, three = violations(evidence, (raises, says_nothing, partial(says_a_word)))
+    assert one.startswith("raises: the check itself is broken: KeyError: 'x' (test_invariants_of_homes.py:")
+    assert "says_nothing: the check itself is broken: TypeError: it returned None" in two
+    assert "says_a_word: the check itself is broken: TypeError: it returned 'bad'" in three
 
 
 def inbound(sql: str) -> Break:
