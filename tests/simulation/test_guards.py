@@ -6,21 +6,27 @@ import importlib
 import logging
 import multiprocessing
 import os
+import platform
 import queue
 import random
 import re
+import resource
 import secrets
 import select
 import selectors
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import UTC, date, datetime
+from operator import is_
 from pathlib import Path
 from time import monotonic
 
@@ -51,6 +57,7 @@ STRAYS: dict[str, Callable[[], object]] = {
     "time.clock_gettime_ns": lambda: time.clock_gettime_ns(0),
     "time.process_time": lambda: time.process_time(),
     "time.thread_time": lambda: time.thread_time(),
+    "resource.getrusage": lambda: resource.getrusage(resource.RUSAGE_SELF),
     "os.times": lambda: os.times(),
     "date.today": lambda: date.today(),  # noqa: DTZ011 -- likewise
     "datetime.now": lambda: datetime.now(UTC),
@@ -81,6 +88,8 @@ STRAYS: dict[str, Callable[[], object]] = {
     "socket.getaddrinfo": lambda: socket.create_connection(("localhost", 9)),
     "socket.gethostbyname": lambda: socket.gethostbyname("localhost"),
     "socket.gethostbyaddr": lambda: socket.getfqdn("localhost"),
+    "socket.gethostname": lambda: socket.gethostname(),
+    "platform.node": lambda: platform.node(),
     "Popen.__init__": lambda: subprocess.run(["/bin/true"], check=False),
     "os.system": lambda: os.system("true"),  # noqa: S605, S607 -- it does not come to that
     "os.fork": lambda: multiprocessing.get_context("fork").Process(target=print).start(),
@@ -105,6 +114,35 @@ class Drawer:
     """Its factory is called by code that attrs has written."""
 
     source: random.Random = Factory(random.Random)
+
+
+class Moment(datetime):
+    """A date of one's own."""
+
+
+@dataclass
+class Written:
+    """Its factory is called by code that `dataclasses` has written."""
+
+    at: datetime = dataclass_field(default_factory=datetime.now, init=False)
+
+
+@define
+class Sent:
+    """Its factory is a method of a type that is written in C."""
+
+    at: datetime = Factory(datetime.now)
+
+
+@define
+class Counted:
+    """Its factory is a function of a module."""
+
+    at: float = Factory(time.perf_counter)
+
+
+kept_now, kept_utcnow, kept_today, kept_moment = datetime.now, datetime.utcnow, date.today, Moment.now
+kept_later: Callable[[], object] = print
 
 
 def _set_event() -> threading.Event:
@@ -228,6 +266,47 @@ def test_a_module_that_was_imported_in_one_world_is_guarded_in_the_next(
         with pytest.raises(NotSimulated, match=r"test_guards\.py:\d+: time\.time\(\)"):
             simulate(looks, seed=1)
     assert importlib.import_module("imported_in_a_world").time() > EPOCH.timestamp()
+
+
+KEPT: dict[str, Callable[[], object]] = {
+    "now": lambda: kept_now(),
+    "utcnow": lambda: kept_utcnow(),
+    "now of a subclass": lambda: kept_moment(UTC),
+    "today": lambda: kept_today(),
+    "a field of a dataclass": lambda: Written(),
+    "a field of attrs": lambda: Sent(),
+    "a field of attrs, by a function": lambda: Counted(),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+async def test_a_clock_that_was_kept_before_any_world_is_refused(world: World, name: str) -> None:
+    with pytest.raises(NotSimulated, match=rf"{__name__.rpartition('.')[2]}\.py:\d+: "):
+        KEPT[name]()
+    world.guards.strays.clear()
+
+
+def test_what_was_kept_is_as_it_was_when_the_world_is_over() -> None:
+    before = kept_now, kept_today, kept_moment
+    simulate(lambda world: world.sleep(1), seed=1)
+    assert all(map(is_, before, (kept_now, kept_today, kept_moment)))
+    assert kept_now().year > 2000
+    assert Written().at.year > 2000
+    assert Sent().at.year > 2000
+    assert isinstance(kept_moment(UTC), Moment)
+
+
+def test_what_is_kept_between_two_worlds_is_refused_in_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules[__name__]
+
+    async def looks(_world: World) -> None:
+        module.kept_later()
+
+    monkeypatch.setattr(module, "kept_later", lambda: None)
+    simulate(looks, seed=1)
+    monkeypatch.setattr(module, "kept_later", datetime.now)
+    with pytest.raises(NotSimulated, match=r"datetime\.now\(\)"):
+        simulate(looks, seed=1)
 
 
 def test_a_world_that_ends_leaves_the_guards_of_another_up() -> None:

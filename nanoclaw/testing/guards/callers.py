@@ -16,6 +16,8 @@ NOBODY = frozenset({"", "outcome", "attr", "attrs"})
 """They call what others hand them."""
 GENERATED = "<attrs generated"
 """It calls factories in the name of the module it was made for, and has no lines to look up."""
+GENERATED_TOO = "_dflt_"
+"""Likewise what `dataclasses` has written; its file is `<string>`, as of `python -c`: a variable tells it."""
 OURS = "nanoclaw.testing"
 _OWN = __name__.rpartition(".")[0]
 
@@ -81,7 +83,10 @@ def _is_somebody(frame: FrameType, passed_by: frozenset[str]) -> bool:
         return True
     if top in sys.stdlib_module_names or top in passed_by or module.startswith(_OWN):
         return False
-    return not frame.f_code.co_filename.startswith(GENERATED)
+    code = frame.f_code
+    return not code.co_filename.startswith(GENERATED) and not any(
+        GENERATED_TOO in name for name in code.co_freevars
+    )
 
 
 def _last(frames: Iterable[FrameType]) -> FrameType | None:

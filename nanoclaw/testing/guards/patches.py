@@ -1,4 +1,4 @@
-"""Functions replaced in their modules, in their classes, and wherever somebody has imported them by name."""
+"""Functions replaced in their modules, in their classes, and wherever somebody keeps them by name."""
 
 import ctypes
 import gc
@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
-from attrs import define, field
+from attrs import Factory, define, field
 
-from nanoclaw.testing.guards.callers import LOGGERS, MACHINERY, NOBODY
+from nanoclaw.testing.guards.holders import Holders
 from nanoclaw.testing.guards.targets import Target
 
 Guard = Callable[..., Any]
@@ -27,6 +27,9 @@ class Patches:
     methods: Mapping[tuple[type, str], Any]
     """Instead of methods of types that are written in C."""
     _guards: dict[tuple[Any, str], Guard] = field(factory=dict, init=False)
+    _holders: Holders = field(
+        default=Factory(lambda it: Holders(tuple(it.methods)), takes_self=True), init=False
+    )
     _users: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
@@ -55,9 +58,11 @@ class Patches:
             setattr(target.owner, target.name, guard)
             if isinstance(target.owner, ModuleType):
                 imported[id(original)] = guard
-        _replace_where_imported(self._stack, imported)
         for (type_, name), method in self.methods.items():
             self._stack.enter_context(_replaced_in_type(type_, name, method))
+        for held in self._holders.of(imported):
+            held.put(held.guard)
+            self._stack.callback(held.put, held.original)
 
     def _guard(self, target: Target, original: Guard) -> Guard:
         """The same one in every world, unless somebody has replaced the function meanwhile."""
@@ -66,23 +71,6 @@ class Patches:
         if found is None or found.__wrapped__ is not original:  # type: ignore[attr-defined]  # as promised
             found = self._guards[key] = self.guarded(target, original)
         return found
-
-
-def _replace_where_imported(stack: ExitStack, replaced: Mapping[int, Any]) -> None:
-    """Also in the modules that have imported a function by name; `replaced` has them by `id`."""
-    for names in _importers():
-        if replaced.keys().isdisjoint(map(id, names.values())):  # quick, as nearly all are
-            continue
-        for key, original in [each for each in names.items() if id(each[1]) in replaced]:
-            names[key] = replaced[id(original)]
-            stack.callback(names.__setitem__, key, original)
-
-
-def _importers() -> list[dict[str, Any]]:
-    """The names in all modules but the standard library's and the machinery's."""
-    skipped = sys.stdlib_module_names | MACHINERY | LOGGERS | NOBODY
-    modules = [(name.partition(".")[0], module) for name, module in list(sys.modules.items())]
-    return [vars(each) for top, each in modules if top not in skipped and isinstance(each, ModuleType)]
 
 
 @contextmanager

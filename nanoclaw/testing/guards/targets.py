@@ -3,7 +3,9 @@
 import _posixsubprocess
 import _thread
 import os
+import platform
 import random
+import resource
 import select
 import selectors
 import signal
@@ -103,6 +105,7 @@ TARGETS: tuple[Target, ...] = (
     *(Target(time, name, f"time.{name}", Kind.CLOCK, _given(1)) for name in ("ctime", "asctime")),
     Target(time, "strftime", "time.strftime", Kind.CLOCK, _given(2)),
     *_functions(Kind.CLOCK, os, "times"),
+    *_functions(Kind.CLOCK, resource, "getrusage"),
     *_functions(Kind.WAIT, time, "sleep"),
     *_functions(Kind.WAIT, select, "select", "poll"),
     *_functions(Kind.WAIT, signal, "pause", "sigwait", "sigwaitinfo", "sigtimedwait"),
@@ -118,7 +121,8 @@ TARGETS: tuple[Target, ...] = (
     Target(ThreadCache, "start_thread_soon", "trio.to_thread.run_sync", Kind.THREAD),
     *_methods(Kind.OUTSIDE, (socket.socket, "__init__"), (subprocess.Popen, "__init__")),
     *_functions(Kind.OUTSIDE, socket, "getaddrinfo", "gethostbyname", "gethostbyname_ex"),
-    *_functions(Kind.OUTSIDE, socket, "gethostbyaddr", "getnameinfo"),
+    *_functions(Kind.OUTSIDE, socket, "gethostbyaddr", "getnameinfo", "gethostname"),
+    *_functions(Kind.OUTSIDE, platform, "node"),
     *_functions(Kind.OUTSIDE, os, "system", "fork", "forkpty", "posix_spawn", "posix_spawnp"),
     *_functions(Kind.OUTSIDE, os, "execv", "execve"),
     *_functions(Kind.OUTSIDE, _posixsubprocess, "fork_exec"),
