@@ -9,6 +9,7 @@ class Mutex:
     """A lock, but taking it where nobody has it is no checkpoint: the work that follows is one.
 
     That is one step of the scheduler less for each call of the store.
+    A task that takes it twice waits for ever.
     """
 
     def __init__(self) -> None:
