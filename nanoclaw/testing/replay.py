@@ -8,6 +8,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,16 @@ from attrs import Factory, define, evolve, frozen
 from trio.testing import MockClock
 
 import nanoclaw.registry
-from actors import ActorError
+from actors import ActorError, Ref
 from nanoclaw.host import HostFailed, Seams
 from nanoclaw.recording import BadRecording, Recording, read
 from nanoclaw.recording.lines import JSON, STATE
 from nanoclaw.recording.notes import Looked, Quarantined, Told
 from nanoclaw.recording.state import left, sessions_of
 from nanoclaw.records import SessionPaths
+from nanoclaw.registry import Registry
 from nanoclaw.seams import Naming, random_name
-from nanoclaw.store import StoreError
+from nanoclaw.store import StoreError, StoreFull
 from nanoclaw.testing.places import temporary_home
 from nanoclaw.testing.replay_channel import Answers, Happened, ReplayChannel, offer_all
 from nanoclaw.testing.replay_differences import differences, of_left
@@ -62,7 +64,7 @@ def replay(folder: Path, *, until: float | None = None) -> Replayed:
     with temporary_home() as home:
         _copy_state(folder / STATE, home / "data")
         _make_older_files(home / "data", script)
-        play = _Play(recording, script, home, settings_of(recording, home))
+        play = _Play(folder, recording, script, home, settings_of(recording, home))
         try:
             trio.run(play.run, clock=MockClock(autojump_threshold=0))
         except BaseExceptionGroup as group:
@@ -115,6 +117,12 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
             yield error
 
 
+def _cause(error: BaseException) -> BaseException:
+    while isinstance(error, HostFailed | ActorError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 class RecordedRandom(Naming):
     """Draws the ids of a recording, each for what it was for, and all else from a seed."""
 
@@ -132,6 +140,7 @@ class RecordedRandom(Naming):
 class _Play:
     """One replay."""
 
+    folder: Path
     recording: Recording
     script: Script
     home: Path
@@ -150,12 +159,27 @@ class _Play:
             runtime = ReplayRuntime(self.script, world.executor, moments, world.timeline, files, aside)
             try:
                 channels = self._channels(moments, world)
-                await world.start(channels=channels, runtime=runtime)
+                await self._start(world, runtime, channels)
                 await self._play(moments, world, runtime, channels)
                 await world.stop()
             except HostFailed as error:
                 self.failed.append(f"the host failed: {error}")
             self.unknown = runtime.unknown
+
+    async def _start(self, world: World, runtime: ReplayRuntime, channels: Sequence[ReplayChannel]) -> None:
+        try:
+            await world.start(channels=channels, runtime=runtime)
+        except HostFailed as error:
+            with suppress(HostFailed):  # the same once more
+                await world.stop()
+            cause = _cause(error)
+            if isinstance(cause, StoreError) and not isinstance(cause, StoreFull):
+                raise BadRecording(self._unusable(cause)) from error  # the recorded host ran on it
+            raise
+
+    def _unusable(self, error: StoreError) -> str:
+        what, _, _ = str(error).replace(str(self.home / "data"), str(self.folder / STATE)).partition("; ")
+        return f"{what}; no host starts on it, so the recording is damaged or a newer one's"
 
     def _seams(self, seams: Seams) -> Seams:
         return evolve(seams, random=RecordedRandom(self.script))
@@ -181,7 +205,7 @@ class _Play:
     ) -> None:
         script, intake = self.script, world.host.intake
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tell, moments, world)
+            nursery.start_soon(self._tell, moments, world, world.host.registry)
             nursery.start_soon(self._jump, moments, world)
             nursery.start_soon(self._say_alone, moments, runtime)
             nursery.start_soon(self._spoil, moments, world)
@@ -192,12 +216,12 @@ class _Play:
             await moments.sleep_until(end)
             nursery.cancel_scope.cancel()
 
-    async def _tell(self, moments: Moments, world: World) -> None:
+    async def _tell(self, moments: Moments, world: World, registry: Ref[Registry]) -> None:
         for at, told in self.script.told:
             await moments.sleep_until(at)
             world.timeline.add("told", told.message)
             try:
-                await world.host.registry.ask(_message(told))
+                await registry.ask(_message(told))
             except (ActorError, StoreError, ExceptionGroup) as error:
                 world.timeline.add("refused", told.message, error)
 

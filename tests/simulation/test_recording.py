@@ -23,6 +23,7 @@ from nanoclaw.recording.notes import Offered
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
 from nanoclaw.records import InboundEvent
 from nanoclaw.store.connections import open_writable
+from nanoclaw.testing import world
 from nanoclaw.testing.channel import FakeChannel, wire
 from nanoclaw.testing.damage import leave_hot_journal
 from nanoclaw.testing.replay import replay
@@ -243,6 +244,38 @@ def test_a_recording_cannot_have_a_file_deleted(talk: Path, tmp_path: Path) -> N
     with pytest.raises(BadRecording, match=r"v2\.db-journal: it is a journal that names another file"):
         replay(hostile)
     assert victim.exists()
+
+
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "no database": (lambda _: b"garbage\n", "is not a SQLite database"),
+    "half of it": (lambda whole: whole[: len(whole) // 2], "is damaged"),
+    "its first page": (lambda whole: whole[:100] + b"\xa5" * 3996 + whole[4096:], "is damaged"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_database_is_a_recording_that_cannot_be_read(
+    how: str, talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage, sentence = DAMAGES[how]
+    hostile = changed(talk, tmp_path / "hostile", lambda lines: lines)
+    database = hostile / "data/v2.db"
+    database.write_bytes(damage(database.read_bytes()))
+    assert main(["replay", str(hostile)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(f"nanoclaw: {database}: {sentence}; no host starts on it")
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_host_that_fails_in_a_replay_and_did_not_then_is_a_difference(
+    talk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise HostFailed("no memory")
+
+    monkeypatch.setattr(world, "open_host", failing)
+    assert "the host failed: no memory" in replay(talk).differences
 
 
 # -- the command ---------------------------------------------------------------
