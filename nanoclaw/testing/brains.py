@@ -4,15 +4,18 @@ A brain gets what a provider gets: the turn (messages, context, what was already
 returns the answer: a text, a whole `Result`, or None for no answer.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, cast
 
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, fields, frozen
 
 from agent_runner.errors import ProviderError
 from agent_runner.providers import Provider, Toolbox
 from agent_runner.records import Inbound, Reply, Result, Turn
+from nanoclaw.config import Config
+
+MAX_TRIES = cast("int", fields(Config).max_tries.default)
 
 
 class Brain(Protocol):
@@ -32,11 +35,14 @@ class Step(Protocol):
 
 
 def says(text: str) -> Step:
-    """Answer with this text; `{text}` in it is the text of the message."""
+    """Answer with this text; `{text}` in it is the text of the message, or the option that somebody chose."""
 
     async def step(turn: Turn, _tools: Toolbox) -> str:
         await trio.lowlevel.checkpoint()
-        return text.replace("{text}", str(turn.messages[-1].content.get("text", "")))
+        content = turn.messages[-1].content
+        return text.replace(
+            "{text}", str(content.get("selectedOption" if _is_answer(content) else "text", ""))
+        )
 
     return step
 
@@ -51,7 +57,11 @@ def calls(tool: str, **arguments: object) -> Step:
 
 
 def asks(question: str, *options: str, title: str = "Question", timeout_s: int = 300) -> Step:
-    """Ask with buttons, and answer with what somebody chose; if nobody does in time, the turn fails."""
+    """Ask with buttons, and answer with what somebody chose; if nobody does in time, the turn fails.
+
+    It is tried again then, and waits again. An answer that comes once it has failed for good begins the next
+    turn, as a message does.
+    """
     arguments = {"title": title, "question": question, "options": list(options), "timeout_s": timeout_s}
 
     async def step(_turn: Turn, tools: Toolbox) -> str:
@@ -85,15 +95,18 @@ class Script:
 
     A turn that was interrupted is told again and does the same again, also where other messages have come to
     it meanwhile, or some are told later: it is known by any message that it had. An answer to a question that
-    comes by itself while such a turn has still to be told again is that turn's, and no turn of its own.
+    comes by itself while such a turn has still to be told again is that turn's, and no turn of its own; it
+    is one where the other has had its last try.
     """
 
     turns: Sequence[Sequence[Step]]
+    max_tries: Callable[[], int] = lambda: MAX_TRIES
+    """How often the host lets a message be tried; the world tells it."""
     _taken: dict[str, int] = Factory(dict)
     """By the message."""
     _begun: int = 0
-    _open: set[int] = Factory(set)
-    """Turns that have not come to their end."""
+    _open: dict[int, int] = Factory(dict)
+    """Turns that have not come to their end, and which try the last was."""
 
     async def __call__(self, turn: Turn, tools: Toolbox) -> str | None:
         """Take the turn that is next, or the one that it was before."""
@@ -101,24 +114,28 @@ class Script:
         if n is None:
             await trio.lowlevel.checkpoint()
             return None
-        self._open.add(n)
+        self._open[n] = 1 + max(message.tries for message in turn.messages)
         steps = self.turns[n] if n < len(self.turns) else ()
         said = [await step(turn, tools) for step in steps]
-        self._open.discard(n)
+        self._open.pop(n, None)
         return "\n".join(text for text in said if text is not None) or None
 
     def _number(self, messages: Sequence[Inbound]) -> int | None:
         n = next((self._taken[message.id] for message in messages if message.id in self._taken), None)
         if n is None:
-            if self._open and all(_is_answer(message) for message in messages):
+            if self._comes_again() and all(_is_answer(message.content) for message in messages):
                 return None
             n, self._begun = self._begun, self._begun + 1
         self._taken.update((message.id, n) for message in messages)
         return n
 
+    def _comes_again(self) -> bool:
+        """Whether a turn has still to be told again."""
+        return any(tried < self.max_tries() for tried in self._open.values())
 
-def _is_answer(message: Inbound) -> bool:
-    return message.content.get("type") == "question_response"
+
+def _is_answer(content: Mapping[str, object]) -> bool:
+    return content.get("type") == "question_response"
 
 
 def script(*turns: Step | Sequence[Step]) -> Script:

@@ -35,6 +35,10 @@ class Surroundings(Protocol):
         """An entry for a button that a user presses now, with an id of its own."""
         ...
 
+    def dropped(self, chat: "Chat", entry: Entry, reason: str) -> None:
+        """Write down that what a user did counts for nothing."""
+        ...
+
     def report(self) -> str:
         """What has happened, for somebody whose expectation failed."""
         ...
@@ -45,7 +49,8 @@ class Chat:
     """A chat of the world's network, or one thread of it.
 
     Its expectations read the transcript once, from the beginning: what was expected, and what was passed over
-    on the way to it, is not looked at again.
+    on the way to it, is not looked at again. A thread is read apart from its chat, and it is the same one
+    however often it is asked for.
     """
 
     world: Surroundings = field(repr=False)
@@ -54,12 +59,19 @@ class Chat:
     members: "tuple[User, ...]"
     is_group: bool
     log: Transcript = field(factory=Transcript, repr=False)
+    _threads: dict[str, "Chat"] = field(factory=dict, repr=False)
     _read: int = field(default=0, init=False)
 
     def thread(self, thread_id: str) -> "Chat":
         """The same chat, one thread of it."""
         address = Address(self.address.channel_type, self.address.platform_id, thread_id)
-        return Chat(self.world, self.name, address, self.members, self.is_group, self.log)
+        made = Chat(self.world, self.name, address, self.members, self.is_group, self.log, self._threads)
+        return self._threads.setdefault(thread_id, made)
+
+    @property
+    def member_ids(self) -> frozenset[str]:
+        """Who is in it."""
+        return frozenset(user.id for user in self.members)
 
     @property
     def transcript(self) -> Sequence[Entry]:
@@ -99,7 +111,9 @@ class Chat:
             raise self._failure(f"expected nothing for {limit:g} s, and there came: {new[0]}")
 
     async def card_with(self, label: str, within: float | None = None) -> tuple[Entry, Option]:
-        """Wait for a card with a button of that label, for `within` seconds; the newest, and its button.
+        """Wait for a card with a button of that label, for `within` seconds; its newest, and its button.
+
+        A card that a user has answered is none.
 
         Raises:
             ExpectationFailed: there is none.
@@ -108,10 +122,20 @@ class Chat:
         with trio.move_on_after(limit):
             while True:
                 for entry in reversed(self.transcript):
-                    if button := entry.button(label):
+                    if (button := entry.button(label)) and self.log.waits(entry):
                         return entry, button
                 await self.log.changed.wait()
-        raise self._failure(f"waited {limit:g} s for a card with a button {label!r}, and there is none")
+        has_one = any(entry.button(label) for entry in self.transcript)
+        raise self._failure(
+            f"waited {limit:g} s for a card with a button {label!r}, and there is none"
+            + (" that has no answer yet; to press an answered one, name it: `card=`" if has_one else "")
+        )
+
+    def button_of(self, card: Entry, label: str) -> Option:
+        """The button of that label on a card. Raises ExpectationFailed where it has none."""
+        if (button := card.button(label)) is None:
+            raise self._failure(f"there is no button {label!r} on {card}")
+        return button
 
     def _unread(self) -> list[Entry]:
         return [entry for entry in self.transcript[self._read :] if entry.from_agent]
@@ -163,29 +187,42 @@ class User:
             entry.id or "", text, self.name, self.id, attached(files or {}), is_mention=mention
         )
         event = InboundEvent(chat.address, message.id, message, chat_name=chat.name, is_group=chat.is_group)
-        return await self._offer(event, f"said {text!r} in {chat.name}", within)
+        return await self._offer(event, chat, entry, f"said {text!r}", within)
 
-    async def clicks(self, label: str, *, in_: Chat | None = None, within: float | None = None) -> Routed:
-        """Press a button of the newest card that has it, waiting for one; return once that is confirmed.
+    async def clicks(
+        self, label: str, *, in_: Chat | None = None, card: Entry | None = None, within: float | None = None
+    ) -> Routed:
+        """Press a button of the newest card that has it and that nobody has answered; wait for such a card.
 
-        Without `in_` in the chat in which they are alone with the agent. Buttons stay: one may be pressed
-        twice, and the second time is `dropped`.
+        Returns once the press is confirmed. Without `in_` in the chat in which they are alone with the agent.
+        Buttons stay: `card`, as `expect` returned it, is pressed also where it has been answered, and that
+        press is `dropped`.
 
         Raises:
             ExpectationFailed: there is no such card, or the host did not confirm, within `within` seconds.
         """
         chat = in_ or self.world.own_chat(self)
-        card, button = await chat.card_with(label, within)
+        if card is None:
+            card, button = await chat.card_with(label, within)
+        else:
+            button = chat.button_of(card, label)
         assert card.card is not None  # noqa: S101 -- cards with buttons have one
         entry = self.world.clicked(chat, self, card, label)
         address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
         event = Clicked(address, entry.id or "", card.card.question_id, button.value, self.id)
-        return await self._offer(event, f"clicked {label!r} in {chat.name}", within)
+        routed = await self._offer(event, chat, entry, f"clicked {label!r}", within)
+        if routed.dropped is None:
+            chat.log.answered.add(card.card.question_id)
+        return routed
 
-    async def _offer(self, event: Event, what: str, within: float | None) -> Routed:
+    async def _offer(self, event: Event, chat: Chat, entry: Entry, what: str, within: float | None) -> Routed:
         limit = self.world.patience_s if within is None else within
         with trio.move_on_after(limit):
-            return await self.world.channel.offer(event)
+            routed = await self.world.channel.offer(event)
+            if routed.dropped is not None:
+                self.world.dropped(chat, entry, routed.dropped)
+            return routed
         raise ExpectationFailed(
-            f"{self.name} {what}, and the host did not confirm it within {limit:g} s\n{self.world.report()}"
+            f"{self.name} {what} in {chat.name}, and the host did not confirm it within {limit:g} s\n"
+            f"{self.world.report()}"
         )

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 import trio
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from nanoclaw.records import (
     Attachment,
@@ -44,6 +44,8 @@ class Entry:
     files: Mapping[str, bytes] = Factory(dict)
     card: QuestionContent | None = None
     """Of a card with buttons: the whole."""
+    dropped: str | None = None
+    """Of what a user did, and the host let count for nothing: why."""
 
     def button(self, label: str) -> Option | None:
         """The button of that label."""
@@ -59,9 +61,11 @@ class Entry:
     @property
     def _head(self) -> str:
         about = f" of {self.about}" if self.about else ""
-        kind = "" if self.kind == "message" else f" ({self.kind}{about})"
+        kind = "" if self.kind == "message" else f"{self.kind}{about}"
+        dropped = f"dropped: {self.dropped}" if self.dropped else ""
+        what = ", ".join(filter(None, (kind, dropped)))
         thread = f" [{self.thread}]" if self.thread else ""
-        return f"{self.at:%Y-%m-%d %H:%M:%S}{thread} {self.who}{kind}: "
+        return f"{self.at:%Y-%m-%d %H:%M:%S}{thread} {self.who}{f' ({what})' if what else ''}: "
 
 
 Wanted = str | re.Pattern[str] | Callable[[Entry], bool]
@@ -89,6 +93,8 @@ class Transcript:
     """Of one chat, with all its threads."""
 
     entries: list[Entry] = Factory(list)
+    answered: set[str] = Factory(set)
+    """The questions whose answer was a click of a user."""
     changed: trio.Event = Factory(trio.Event)
 
     def add(self, entry: Entry) -> None:
@@ -96,6 +102,15 @@ class Transcript:
         self.entries.append(entry)
         self.changed.set()
         self.changed = trio.Event()
+
+    def drop(self, entry: Entry, reason: str) -> None:
+        """Note of what was written down that it counts for nothing."""
+        at = next(n for n in reversed(range(len(self.entries))) if self.entries[n] is entry)
+        self.entries[at] = evolve(entry, dropped=reason)
+
+    def waits(self, entry: Entry) -> bool:
+        """Whether it is a card that no user has answered."""
+        return entry.card is not None and entry.card.question_id not in self.answered
 
 
 def heard(outgoing: Outgoing, at: datetime, who: str, id_: str | None) -> Entry:

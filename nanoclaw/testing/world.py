@@ -30,7 +30,7 @@ from nanoclaw.containers import Runtime
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
-from nanoclaw.testing.brains import Brain, provider_of
+from nanoclaw.testing.brains import MAX_TRIES, Brain, Script, provider_of
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.chats import Chat, User
 from nanoclaw.testing.determinism import require_virtual_time, scheduled_by
@@ -105,6 +105,8 @@ class World:
     _life: Life | None = field(default=None, init=False)
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _nursery: trio.Nursery = field(init=False)
+    _max_tries: int = field(default=MAX_TRIES, init=False)
+    """Of the host that was started last."""
     _event_ids: "count[int]" = field(factory=lambda: count(1), init=False)
 
     # -- its own life
@@ -189,12 +191,14 @@ class World:
             raise WorldError("the host runs already")
         used = (self.channel, *self.channels) if channels is None else channels
         thread = Thread()
-        life = self._life = Life(self.config(**changes).data, thread)
+        config = self.config(**changes)
+        self._max_tries = config.max_tries
+        life = self._life = Life(config.data, thread)
         seams = self.seams(self._stage.seams(thread, runtime))
         mortal = [MortalChannel(one, thread) for one in used]
         self._nursery.start_soon(
             life.run,
-            lambda: open_host(self.config(**changes), channels=mortal, seams=seams, record=record),
+            lambda: open_host(config, channels=mortal, seams=seams, record=record),
         )
         await life.begun.wait()
         if life.failure is not None:
@@ -300,22 +304,38 @@ class World:
             raise WorldError("in real time runners are processes: name a provider instead of a brain")
         else:
             provider = f"brain-{folder}"
+            if isinstance(brain, Script):
+                brain.max_tries = lambda: self._max_tries
             self.providers[provider] = provider_of(provider, brain)
         self.agents[folder] = Agent(folder, provider)
         return self.agents[folder]
 
     def chat(self, user: User) -> Chat:
-        """The chat in which a user is alone with the agent."""
+        """The chat in which a user is alone with the agent. WorldError where a group has their name."""
         return self._chat(user.name, [user], is_group=False)
 
     def group(self, name: str, users: Sequence[User]) -> Chat:
-        """A chat of several."""
+        """A chat of several.
+
+        Raises:
+            WorldError: a user's own chat has that name, or the group is there with other members.
+        """
         return self._chat(name, users, is_group=True)
 
     def _chat(self, name: str, users: Sequence[User], *, is_group: bool) -> Chat:
         address = Address(self.channel.channel_type, name)
-        key = (address.channel_type, address.platform_id)
-        return self.chats.setdefault(key, Chat(self, name, address, tuple(users), is_group))
+        made = Chat(self, name, address, tuple(users), is_group)
+        found = self.chats.setdefault((address.channel_type, address.platform_id), made)
+        if found.is_group != is_group:
+            raise WorldError(
+                f"a user's own chat and a group cannot both be called {name!r}: rename one of them"
+            )
+        if (members := found.member_ids) != made.member_ids:
+            raise WorldError(
+                f"the group {name!r} has been made, with {', '.join(sorted(members)) or 'nobody'}: "
+                "name all its members where you make it, and keep what `world.group` returns"
+            )
+        return found
 
     async def wire(
         self,
@@ -417,6 +437,12 @@ class World:
         chat.log.add(entry)
         self.timeline.add("clicked", chat.name, user.name, id_, repr(label))
         return entry
+
+    def dropped(self, chat: Chat, entry: Entry, reason: str) -> None:
+        """Write down that what a user did counts for nothing."""
+        chat.log.drop(entry, reason)
+        if entry.kind == "click":
+            self.timeline.add("click dropped", chat.name, entry.id, reason)
 
     def _delivered(self, outgoing: Outgoing, receipt: Receipt) -> None:
         address, id_ = outgoing.address, receipt.platform_message_id

@@ -51,8 +51,9 @@ async def test_of_two_clicks_the_first_counts(world: World) -> None:
     chat = world.group("team", [ann, ben])
     await world.wire(chat, world.agent(brain=asks))
     await ann.says("deploy", in_=chat)
+    card = await chat.expect(kind="card")
     first = await ann.clicks("Approve", in_=chat)
-    second = await ben.clicks("Reject", in_=chat)
+    second = await ben.clicks("Reject", in_=chat, card=card)
     assert len(first.session_ids) == 1
     assert second.dropped == "no such question waits for an answer: it has one already, or was never asked"
     await chat.expect("you chose Approve")
@@ -208,9 +209,9 @@ async def test_a_host_that_dies_at_a_commit_neither_loses_an_answer_nor_has_two(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lives_again, world)
             await ann.says("deploy", within=3600)
-            await chat.expect(kind="card")
+            card = await chat.expect(kind="card")
             await ann.clicks("Approve", within=3600)
-            await ann.clicks("Reject", within=3600)
+            await ann.clicks("Reject", card=card, within=3600)
             await chat.expect("you chose Approve", within=3600)
             await world.sleep(hours=1)
             nursery.cancel_scope.cancel()

@@ -1,0 +1,162 @@
+"""Users and chats of a world: which card a click presses, what was read, which names go together."""
+
+import re
+
+import pytest
+import trio
+
+from agent_runner.providers import Toolbox
+from agent_runner.records import Turn
+from nanoclaw.testing import ExpectationFailed, World, WorldError, asks, says, script
+
+# -- clicks -----------------------------------------------------------------------
+
+
+async def test_a_click_waits_for_a_card_that_nobody_has_answered(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"), asks("2?", "Y", "N"))))
+    await ann.says("a")
+    await ann.clicks("Y")
+    await ann.says("b")
+    routed = await ann.clicks("N")
+    assert routed.dropped is None
+    await chat.expect("Y")
+    await chat.expect("N")
+    first, second = [entry.id for entry in chat.transcript if entry.kind == "card"]
+    assert [entry.about for entry in chat.transcript if entry.kind == "click"] == [first, second]
+
+
+async def test_a_card_that_is_named_is_pressed_again_and_everybody_sees_what_came_of_it(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"))))
+    await ann.says("a")
+    card = await chat.expect(kind="card")
+    await ann.clicks("Y")
+    routed = await ann.clicks("N", card=card)
+    assert routed.dropped is not None
+    with pytest.raises(ExpectationFailed) as failed:
+        await chat.expect("N", within=5)
+    assert f"ann (click of fake-1, dropped: {routed.dropped}): N" in str(failed.value)
+    assert re.search(rf"click dropped +ann +click-3 +{re.escape(routed.dropped)}", str(failed.value))
+
+
+async def test_where_all_cards_are_answered_a_click_says_how_to_press_one_again(world: World) -> None:
+    ann = world.user("ann")
+    await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"))))
+    await ann.says("a")
+    await ann.clicks("Y")
+    began = trio.current_time()
+    with pytest.raises(ExpectationFailed, match=r"'N', and there is none that has no answer yet.*`card=`"):
+        await ann.clicks("N", within=30)
+    assert trio.current_time() - began == 30
+
+
+async def test_a_card_without_such_a_button_is_not_pressed(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"))))
+    await ann.says("a")
+    card = await chat.expect(kind="card")
+    with pytest.raises(ExpectationFailed, match=r"no button 'Maybe' on .*1\? \[Y\] \[N\]"):
+        await ann.clicks("Maybe", card=card)
+
+
+async def test_a_click_that_counts_for_nothing_leaves_the_card_to_others(world: World) -> None:
+    ann, eve = world.user("ann"), world.user("eve")
+    club = world.group("club", [ann, eve])
+    await world.wire(club, world.agent(brain=script(asks("1?", "Y", "N"))), policy="strict")
+    await world.grant(ann, "owner")
+    await ann.says("a", in_=club)
+    assert (await eve.clicks("N", in_=club)).dropped is not None
+    await ann.clicks("Y", in_=club)
+    await club.expect("Y")
+
+
+async def test_the_transcript_shows_that_nobody_heard_what_a_stranger_said(world: World) -> None:
+    ann, eve = world.user("ann"), world.user("eve")
+    club = world.group("club", [ann, eve])
+    await world.wire(club, policy="strict")
+    routed = await eve.says("let me in", in_=club)
+    assert routed.dropped
+    assert str(club.transcript[0]).endswith(f"eve (dropped: {routed.dropped}): let me in")
+
+
+# -- scripts that ask ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("max_tries", [1, 5])
+async def test_a_click_after_a_turn_has_failed_for_good_begins_the_next_turn_of_a_script(
+    world: World, max_tries: int
+) -> None:
+    await world.start(max_tries=max_tries)
+    ann = world.user("ann")
+    brain = script(asks("Ship?", "Yes", "No", timeout_s=10), says("got {text}"))
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("deploy")
+    await chat.expect(re.compile("^I could not answer your message after"), within=600)
+    assert (await ann.clicks("Yes")).dropped is None
+    await chat.expect("got Yes", within=60)
+
+
+async def test_a_click_between_two_tries_of_a_turn_is_the_answer_of_the_next_try(world: World) -> None:
+    ann = world.user("ann")
+    brain = script(asks("Ship?", "Yes", "No", timeout_s=10), says("again {text}"))
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("deploy")
+    await chat.expect("Ship?", kind="card")
+    await world.sleep(20)
+    await ann.clicks("Yes")
+    await chat.expect("Yes")
+    await ann.says("deploy")
+    await chat.expect("again deploy")
+
+
+async def test_a_script_that_is_part_of_a_programmed_brain_gives_up_a_turn_as_the_host_does(
+    world: World,
+) -> None:
+    plays = script([asks("Ship?", "Yes", timeout_s=10)], says("got {text}"))
+
+    async def brain(turn: Turn, tools: Toolbox) -> str | None:
+        return await plays(turn, tools)
+
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("deploy")
+    await world.sleep(minutes=10)
+    await ann.clicks("Yes")
+    await chat.expect("got Yes", within=60)
+
+
+# -- what was read --------------------------------------------------------------------
+
+
+async def test_a_thread_that_is_taken_twice_is_read_on_from_where_it_was_read_to(world: World) -> None:
+    ann = world.user("ann")
+    club = world.group("club", [ann])
+    await world.wire(club, session_mode="per-thread")
+    await ann.says("a", in_=club.thread("t"))
+    await club.thread("t").expect("echo: a")
+    with pytest.raises(ExpectationFailed):
+        await club.thread("t").expect("echo: a", within=60)
+    await club.thread("other").thread("t").expect_nothing(within=60)
+    await club.expect("echo: a")
+
+
+# -- names ----------------------------------------------------------------------------
+
+
+async def test_a_user_s_own_chat_and_a_group_have_names_of_their_own(world: World) -> None:
+    ann, team = world.user("ann"), world.user("team")
+    world.group("team", [ann, team])
+    with pytest.raises(WorldError, match="cannot both be called 'team'"):
+        world.chat(team)
+    world.chat(ann)
+    with pytest.raises(WorldError, match="cannot both be called 'ann'"):
+        world.group("ann", [ann])
+
+
+async def test_a_group_is_made_with_all_its_members(world: World) -> None:
+    ann, bob = world.user("ann"), world.user("bob")
+    club = world.group("club", [ann])
+    with pytest.raises(WorldError, match="'club' has been made, with fake:ann: name all its members"):
+        world.group("club", [ann, bob])
+    assert world.group("club", [world.user("ann")]) is club
