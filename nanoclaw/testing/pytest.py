@@ -52,6 +52,13 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse what cannot have a world before pytest-trio does: that would break the tests after it, too."""
+    marker = item.get_closest_marker("world")
+    if _asks_for_world(item) and marker is not None and marker.args:
+        pytest.fail(
+            f"{item.name}: `pytest.mark.world` takes arguments by name only, as `World` does: "
+            f"`@pytest.mark.world(seed={marker.args[0]!r})`, if that is the seed",
+            pytrace=False,
+        )
     if _asks_for_world(item) and item.get_closest_marker("trio") is None:
         pytest.fail(
             f"{item.name} is no `async def`, and the fixture `world` is for those alone; "

@@ -19,6 +19,11 @@ async def test_that_can_have_one(world):
     await chat.expect("echo: hello")
 
 
+@pytest.mark.world(3)
+async def test_with_a_seed_without_its_name(world):
+    """Would have another seed."""
+
+
 async def test_that_fails_by_an_expectation(world):
     ann = world.user("ann")
     chat = await world.direct(ann)
@@ -52,6 +57,8 @@ def test_a_project_that_switches_the_plugin_on(tmp_path: Path) -> None:
     assert "1 passed, " in shown
     assert "PASSED test_mine.py::test_that_can_have_one" in shown
     assert "test_that_is_not_async is no `async def`, and the fixture `world` is for those alone" in shown
+    assert "`@pytest.mark.world(seed=3)`, if that is the seed" in shown
+    assert "ERROR test_mine.py::test_with_a_seed_without_its_name" in shown
     [expected, otherwise] = shown.split("__ test_that_fails_by_an_expectation __")[1].split(
         "__ test_that_fails_otherwise __"
     )
