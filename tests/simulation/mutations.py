@@ -2,12 +2,13 @@
 
     python -m tests.simulation.mutations                 # each at its seed
     python -m tests.simulation.mutations --search 25     # each at the first seeds, until it is found
-    python -m tests.simulation.mutations "lost wake-up"  # those with these words
+    python -m tests.simulation.mutations "wake-up"       # those with these words
 
 Each one replaces functions of the real host or the real runner while a household is played, three hours with
 all faults; the files stay as they are.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -553,22 +554,30 @@ def search(mutation: Mutation, seeds: int) -> tuple[int, str]:
     return next(hits, (-1, "not found"))
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Play them; the exit code is the number of those that were not found as they should be."""
-    searching = "--search" in arguments
-    seeds = int(arguments[arguments.index("--search") + 1]) if searching else 0
-    words = [word for word in arguments if word not in {"--search", str(seeds)}]
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play them; the exit code is 1 where one was not found as it should be."""
+    parser = argparse.ArgumentParser(description="Bugs that are put in on purpose, and found.")
+    parser.add_argument("words", nargs="*", metavar="WORDS", help="those with all of these in their names")
+    parser.add_argument(
+        "--search", type=int, metavar="N", help="each at the first N seeds, until it is found"
+    )
+    options = parser.parse_args(arguments)
+    named = [each for each in MUTATIONS if all(word in each.name for word in options.words)]
+    if not named:
+        names = "\n  ".join(each.name for each in MUTATIONS)
+        parser.error(f"no bug has {' and '.join(map(repr, options.words))} in its name; there are\n  {names}")
     missed = 0
-    for mutation in MUTATIONS:
-        if all(word in mutation.name for word in words):
-            seed, invariant = (
-                search(mutation, seeds) if searching else (mutation.seed, found(mutation, mutation.seed))
-            )
-            missed += seed < 0 if searching else invariant != mutation.invariant
-            sys.stdout.write(f"| {mutation.name} | {seed} | `{invariant}` |\n")
-            sys.stdout.flush()
-    return missed
+    for mutation in named:
+        if options.search is None:
+            seed, invariant = mutation.seed, found(mutation, mutation.seed)
+            missed += invariant != mutation.invariant
+        else:
+            seed, invariant = search(mutation, options.search)
+            missed += seed < 0
+        sys.stdout.write(f"| {mutation.name} | {seed} | `{invariant}` |\n")
+        sys.stdout.flush()
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -11,7 +11,8 @@ from nanoclaw.testing.play import ALL_STEP_CHECKS
 from nanoclaw.testing.quiet import QUIET_CHECKS
 from nanoclaw.testing.scene import REST_CHECKS, Check
 from nanoclaw.testing.timetables import TIMETABLES
-from tests.simulation.mutations import MUTATIONS, found
+from tests.simulation import mutations
+from tests.simulation.mutations import MUTATIONS, found, main
 
 CHEAPEST = (
     "a message is confirmed and not stored",
@@ -40,3 +41,23 @@ def test_each_mutation_has_a_name_and_an_invariant_that_there_is() -> None:
 @pytest.mark.parametrize("checks", [QUIET_CHECKS, ARRIVALS, HEARING, TIMETABLES])
 def test_a_mutation_finds_each_of_these_checks(checks: Sequence[Check]) -> None:
     assert {check.__name__ for check in checks} <= {each.invariant for each in MUTATIONS}
+
+
+def test_words_that_are_in_no_name_are_an_error_that_names_the_bugs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nosuchbug"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "no bug has 'nosuchbug' in its name" in told
+    assert CHEAPEST[0] in told
+
+
+@pytest.mark.parametrize(("invariant", "code"), [("retries_wait", 0), ("", 1)])
+def test_the_exit_code_says_whether_all_were_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], invariant: str, code: int
+) -> None:
+    monkeypatch.setattr(mutations, "found", lambda *_: invariant)
+    assert main(["a retry", "not wait"]) == code
+    assert capsys.readouterr().out == f"| a retry does not wait | 0 | `{invariant}` |\n"
