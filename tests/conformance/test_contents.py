@@ -1,5 +1,6 @@
 """What a channel does to messages is seen, and what an honest one may do is no fault."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -151,6 +152,10 @@ def has_one_line(outgoing: Outgoing) -> list[Outgoing]:
     return with_text(outgoing, lambda text: text.replace("\n", " "))
 
 
+def strips_lines(outgoing: Outgoing) -> list[Outgoing]:
+    return with_text(outgoing, lambda text: "\n".join(line.strip() for line in text.split("\n")))
+
+
 def escapes(outgoing: Outgoing) -> list[Outgoing]:
     return with_text(outgoing, lambda text: text.replace("&", "&amp;").replace("<", "&lt;"))
 
@@ -226,6 +231,22 @@ def hears_a_little(event: InboundEvent) -> InboundEvent:
     return hears(text=event.message.text[:200])(event)
 
 
+def hears_no_blanks_around(event: InboundEvent) -> InboundEvent:
+    return hears(text=event.message.text.strip())(event)
+
+
+def hears_one_line(event: InboundEvent) -> InboundEvent:
+    return hears(text=event.message.text.replace("\n", " "))(event)
+
+
+def hears_the_first_line(event: InboundEvent) -> InboundEvent:
+    return hears(text=event.message.text.split("\n")[0])(event)
+
+
+def hears_single_blanks(event: InboundEvent) -> InboundEvent:
+    return hears(text=re.sub(r"\b\s+", " ", event.message.text))(event)
+
+
 def hears_a_user_each_time(event: InboundEvent) -> InboundEvent:
     return hears(sender_id=f"fake:{event.event_id}")(event)
 
@@ -247,6 +268,7 @@ def hears_names_only(event: InboundEvent) -> InboundEvent:
 OUT: list[tuple[str, Callable[[Outgoing], list[Outgoing]]]] = [
     ("every_character_arrives", knows_latin_1_only),
     ("every_character_arrives", has_one_line),
+    ("every_character_arrives", strips_lines),
     ("every_character_arrives", escapes),
     ("what_is_too_long_is_split_or_rejected", cuts),
     ("what_is_too_long_is_split_or_rejected", cuts_late),
@@ -274,6 +296,10 @@ IN: list[tuple[str, Callable[[InboundEvent], InboundEvent]]] = [
     ("what_is_said_in_a_thread_is_offered_as_from_there", hears_no_threads),
     ("what_users_say_arrives_whole", hears_ascii),
     ("what_users_say_arrives_whole", hears_a_little),
+    ("what_users_say_arrives_whole", hears_no_blanks_around),
+    ("what_users_say_arrives_whole", hears_single_blanks),
+    ("lines_that_users_say_stay_lines", hears_one_line),
+    ("lines_that_users_say_stay_lines", hears_the_first_line),
     ("a_sender_is_known_by_a_whole_id", hears(sender_id="me")),
     ("a_sender_is_known_by_a_whole_id", hears(sender_id="fake:")),
     ("a_sender_is_known_by_a_whole_id", hears_a_user_each_time),

@@ -24,6 +24,8 @@ WRITING = (
     "<b>5 > 3 & \"so\" 'on'</b> %s {0} \\n $HOME *_`",
 )
 LINES = "one\ntwo\n\nthree"
+INDENTED = "def f():\n    return 1\n\tend"
+BLANKS = "  two  before,\ta tab, two after  "
 LENGTHS = (300, 5_000, 20_000)
 """In characters: a long line, a usual answer, a long one."""
 FILES = (OutgoingFile("notes 1.txt", "Grüße\n".encode()), OutgoingFile("data.bin", bytes(range(256)) * 300))
@@ -34,9 +36,9 @@ UP = "\N{THUMBS UP SIGN}"
 
 
 async def every_character_arrives(it: ChannelUnderTest) -> None:
-    """Of any script, emoji, what other programs take for markup, and lines."""
+    """Of any script, emoji, what other programs take for markup, lines, and what they begin with."""
     async with it.channel.sender() as sender:
-        for text in (*WRITING, LINES):
+        for text in (*WRITING, LINES, INDENTED):
             before = len(it.texts())
             await deliver(sender, outgoing(it.address, text, f"out-{before}"))
             seen = "\n".join(it.texts()[before:])
@@ -246,16 +248,27 @@ def _thread(it: ChannelUnderTest) -> Thread:
 
 
 async def what_users_say_arrives_whole(it: ChannelUnderTest) -> None:
-    """Every character of it."""
+    """Every character of it, also blanks around it."""
     says = hook(it.says, "says")
-    wanted = [*WRITING, numbered(LENGTHS[0])]
+    wanted = [*WRITING, BLANKS, numbered(LENGTHS[0])]
     async with receiving(it.channel, host := Host()):
         for text in wanted:
             await says(text)
     offered = [event.message.text for event in host.stored]
     require(len(offered) == len(wanted), f"{len(wanted)} texts were said, and {len(offered)} offered")
     for said, text in zip(wanted, offered, strict=True):
-        require(_same(text, said), f"a user said {said!r}; offered was {text!r}")
+        same = normalize("NFC", text) == normalize("NFC", said)
+        require(same, f"a user said {said!r}; offered was {text!r}")
+
+
+async def lines_that_users_say_stay_lines(it: ChannelUnderTest) -> None:
+    """In one message, or in one each where a network has no longer ones."""
+    says = hook(it.says, "says")
+    async with receiving(it.channel, host := Host()):
+        await says(LINES)
+    offered = [event.message.text for event in host.stored]
+    lines = [line for text in offered for line in text.splitlines() if line]
+    require(lines == LINES.split(), f"a user said {LINES!r}; offered was {offered}")
 
 
 async def a_sender_is_known_by_a_whole_id(it: ChannelUnderTest) -> None:
@@ -297,5 +310,6 @@ CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
     what_is_for_a_thread_arrives_there,
     what_is_said_in_a_thread_is_offered_as_from_there,
     what_users_say_arrives_whole,
+    lines_that_users_say_stay_lines,
     a_sender_is_known_by_a_whole_id,
 )
