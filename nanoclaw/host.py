@@ -181,7 +181,7 @@ def _recorded(recorder: Recorder, seams: Seams, config: Config) -> Seams:
         seams,
         clock=recorder.taped_clock(),
         random=recorder.random(seams.random),
-        runtime=recorder.runtime(seams.runtime or _runtime(config)),
+        runtime=recorder.runtime(seams.runtime or own_runtime(config)),
     )
 
 
@@ -232,7 +232,7 @@ async def _tree(
             registry=registry,
             changes=changes,
             senders=senders,
-            runtime=seams.runtime or _runtime(config),
+            runtime=seams.runtime or own_runtime(config),
             wakeups=wakeups,
             presences=presences,
             onlooker=Nobody() if recorder is None else recorder.onlooker(),
@@ -279,7 +279,8 @@ _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
 """What everything else stands on: its end is the host's."""
 
 
-def _runtime(config: Config) -> Runtime:
+def own_runtime(config: Config) -> Runtime:
+    """What the configuration says."""
     _log.warning("runtime.process", warning="this runtime isolates nothing: agents run as you, on your files")
     return ProcessRuntime(config.stop_grace_s, config.process_providers, config.runner_command or None)
 

@@ -6,17 +6,27 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from agent_runner.providers import Provider
+from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
-from nanoclaw.host import Seams
+from nanoclaw.host import Seams, own_runtime
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.testing.executor import CommitHook, InlineExecutor, When
 from nanoclaw.testing.kill import MortalExecutor, Thread
+from nanoclaw.testing.processes import MortalProcesses
 from nanoclaw.testing.runtime import SimulatedRuntime
 from nanoclaw.testing.timeline import Timeline
 from nanoclaw.testing.virtual import CommitWakeups, VirtualClock
+
+
+class Mortal(Protocol):
+    """A living runner."""
+
+    def kill(self) -> None:
+        """Kill it; nobody asked for its end."""
+        ...
 
 
 class Stage(Protocol):
@@ -27,21 +37,30 @@ class Stage(Protocol):
         """Tells the date."""
         ...
 
-    def seams(self, thread: Thread, runtime: Runtime | None) -> Seams:
+    @property
+    def runners(self) -> Mapping[str, Mortal]:
+        """The living ones, by session."""
+        ...
+
+    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
         """For one life of the host; `runtime` instead of its own, if one is given."""
         ...
 
 
-@frozen
+@define(eq=False)
 class RealStage:
     """As in production."""
 
+    timeline: Timeline
     clock: Clock = Factory(SystemClock)
+    runners: Mapping[str, Mortal] = Factory(dict)
 
-    def seams(self, thread: Thread, runtime: Runtime | None) -> Seams:
+    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
         """Production's."""
         del thread
-        return Seams(clock=self.clock, runtime=runtime)
+        known = MortalProcesses(runtime or own_runtime(config), self.timeline)
+        self.runners = known.runners
+        return Seams(clock=self.clock, runtime=known)
 
 
 @define(eq=False)
@@ -61,8 +80,14 @@ class SimulatedStage:
         self.executor = InlineExecutor(self._note)
         self.runtime = SimulatedRuntime(self.executor, self.clock, self.random, self.timeline, self.providers)
 
-    def seams(self, thread: Thread, runtime: Runtime | None) -> Seams:
+    @property
+    def runners(self) -> Mapping[str, Mortal]:
+        """The living ones, by session."""
+        return self.runtime.runners
+
+    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
         """The simulated ones; they let go of a host that is killed."""
+        del config
         return Seams(
             executor=MortalExecutor(self.executor, thread),
             clock=self.clock,

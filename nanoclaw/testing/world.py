@@ -51,6 +51,7 @@ PATIENCE_S = 600.0
 REAL_PATIENCE_S = 10.0
 RARELY_S = 3600.0
 """How often what commits wake also looks by itself: in a simulation no wake-up is lost by itself."""
+SIMULATED_ONLY = ("providers", "outliving", "commit_hooks")
 SHOWN_LINES = 30
 """Of the timeline's events, where something failed."""
 
@@ -117,12 +118,17 @@ class World:
             self.random = Random(self.seed)  # noqa: S311 -- a simulation has no secrets
             self.timeline.began = trio.current_time() if self.real else 0.0
             self.timeline.steps.append(self._note)
-            self._stage = RealStage() if self.real else await self._simulated(stack)
+            self._stage = self._in_real_time() if self.real else await self._simulated(stack)
             self.channel.on_delivery = self._delivered
             self._nursery = await stack.enter_async_context(trio.open_nursery())
             stack.push_async_callback(self.stop)
             self._stack = stack.pop_all()
         return self
+
+    def _in_real_time(self) -> RealStage:
+        if unfit := [name for name in SIMULATED_ONLY if getattr(self, name)]:
+            raise WorldError(f"in real time there is no {' and no '.join(unfit)}: the runner is a process")
+        return RealStage(self.timeline)
 
     async def _simulated(self, stack: AsyncExitStack) -> SimulatedStage:
         require_virtual_time()
@@ -194,7 +200,7 @@ class World:
         config = self.config(**changes)
         self._max_tries = config.max_tries
         life = self._life = Life(config.data, thread)
-        seams = self.seams(self._stage.seams(thread, runtime))
+        seams = self.seams(self._stage.seams(thread, runtime, config))
         mortal = [MortalChannel(one, thread) for one in used]
         self._nursery.start_soon(
             life.run,
@@ -263,7 +269,7 @@ class World:
 
     def kill_runner(self, session_id: str | None = None) -> None:
         """Kill the runner of a session, or one drawn by the seed; does nothing where none lives."""
-        runners = self.runtime.runners
+        runners = self._stage.runners
         victims = list(runners) if session_id is None else [id_ for id_ in runners if id_ == session_id]
         if victims:
             runners[self.random.choice(victims)].kill()
@@ -395,22 +401,21 @@ class World:
     @property
     def executor(self) -> InlineExecutor:
         """Where the commit points are."""
-        return self._simulation.executor
+        return self._simulation("there are no commit points: its stores have threads").executor
 
     @property
     def runtime(self) -> SimulatedRuntime:
         """Where the runners are."""
-        return self._simulation.runtime
+        return self._simulation("runners are processes of the host's own runtime").runtime
 
     @property
     def clock(self) -> VirtualClock:
         """The date, which may be made to jump."""
-        return self._simulation.clock
+        return self._simulation("the date is the machine's, and does not jump").clock
 
-    @property
-    def _simulation(self) -> SimulatedStage:
+    def _simulation(self, otherwise: str) -> SimulatedStage:
         if not isinstance(self._stage, SimulatedStage):
-            raise WorldError("a world in real time has no simulated machinery")
+            raise WorldError(f"in real time {otherwise}")
         return self._stage
 
     # -- what users and chats need of it

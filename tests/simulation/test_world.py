@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from agent_runner.providers import Toolbox
+from agent_runner.providers.echo import Echo
 from agent_runner.records import Turn
 from nanoclaw.config import ConfigError
 from nanoclaw.testing import (
@@ -470,3 +471,30 @@ async def test_the_same_in_real_time_with_real_processes(world: World) -> None:
     await chat.expect("echo: again", within=60)
     with pytest.raises(WorldError, match="name a provider"):
         world.agent("other", script(says("x")))
+    with pytest.raises(WorldError, match="the date is the machine's, and does not jump"):
+        _ = world.clock
+
+
+@pytest.mark.slow
+@pytest.mark.world(real=True, channel=FakeChannel(), settings={"retry_base_s": 0.05})
+async def test_a_runner_is_killed_in_real_time_and_another_one_answers(world: World) -> None:
+    ann = world.user("ann")
+    world.kill_runner()  # there is none
+    chat = await world.direct(ann)
+    await ann.says('!ask_user_question {"title": "T", "question": "Ship it?", "options": ["Approve"]}')
+    await chat.expect("Ship it?", kind="card", within=60)
+    world.kill_runner()
+    await ann.clicks("Approve", within=60)
+    await chat.expect("Approve", within=60)
+    told = [line.split("  ")[-1] for line in world.timeline.events() if "runner " in line]
+    assert told[1] == "the runner was killed by SIGKILL"
+    assert len(told) == 3  # and another one was started
+
+
+@pytest.mark.parametrize(
+    "unfit", [{"outliving": True}, {"commit_hooks": [print]}, {"providers": {"x": Echo}}]
+)
+async def test_a_world_in_real_time_refuses_what_only_simulated_ones_have(unfit: dict[str, Any]) -> None:
+    with pytest.raises(WorldError, match=f"in real time there is no {next(iter(unfit))}"):
+        async with World(real=True, **unfit):
+            pass
