@@ -250,9 +250,16 @@ def retries_wait(scene: Scene) -> Iterator[str]:
 
 
 def networks_get_the_pause_they_ask_for(scene: Scene) -> Iterator[str]:
-    """What a network refuses for a while is sent again after that."""
-    for key, wanted, got in scene.hasty:
-        yield f"{key} was sent again after {got:g} s, and its network had asked for {wanted:g} s"
+    """What a network refuses for a while is sent again after that, unless the refusal is a doubt in the ledger.
+
+    A session that cannot store an answer crashes, and knows no more than one that was killed before it came.
+    """
+    hasty = {key: (wanted, got) for key, wanted, got in scene.hasty}
+    for paths in scene.sessions() if hasty else ():
+        for key, doubts in rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries"):
+            if key in hasty and not doubts:
+                wanted, got = hasty[key]
+                yield f"{key} was sent again after {got:g} s, and its network had asked for {wanted:g} s"
 
 
 def turns_are_in_order(scene: Scene) -> Iterator[str]:
