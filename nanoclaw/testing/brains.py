@@ -152,9 +152,11 @@ class BrainProvider:
 
     async def run(self, turn: Turn, tools: Toolbox) -> Result:
         """Ask the brain. A text answers the last message of the turn."""
-        answer = await self.brain(turn, tools)
+        answer: object = await self.brain(turn, tools)
         if isinstance(answer, Result):
             return answer
+        if not isinstance(answer, str | None):
+            raise TypeError(f"the brain returned {answer!r:.200}: a text, a Result or None is an answer")
         return Result(() if answer is None else (Reply(answer, turn.messages[-1].id),))
 
 

@@ -250,7 +250,7 @@ def retries_wait(scene: Scene) -> Iterator[str]:
 
 
 def networks_get_the_pause_they_ask_for(scene: Scene) -> Iterator[str]:
-    """What a network refuses for a while is sent again after that, unless the refusal is a doubt in the ledger.
+    """What a network refuses for a while is sent again after that, unless that is a doubt in the ledger.
 
     A session that cannot store an answer crashes, and knows no more than one that was killed before it came.
     """

@@ -341,7 +341,12 @@ async def in_a_nursery(turn: Turn, tools: Toolbox) -> None:
         nursery.start_soon(breaks, turn, tools)
 
 
+async def counts(_turn: Turn, _tools: Toolbox) -> Any:
+    return 5
+
+
 MISTAKES: list[tuple[Brain, str]] = [
+    (counts, "TypeError: the brain returned 5: a text, a Result or None is an answer"),
     (breaks, f"AttributeError: 'Turn' object has no attribute 'message' (test_world.py:{HERE})"),
     (in_a_nursery, f"AttributeError: 'Turn' object has no attribute 'message' (test_world.py:{HERE})"),
     (script(fails("overloaded")), "ProviderError: overloaded"),
@@ -349,7 +354,9 @@ MISTAKES: list[tuple[Brain, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("brain", "what"), MISTAKES, ids=["by a slip", "in a nursery", "on purpose", "tool"])
+@pytest.mark.parametrize(
+    ("brain", "what"), MISTAKES, ids=["no text", "by a slip", "in a nursery", "on purpose", "tool"]
+)
 async def test_a_failed_expectation_names_what_the_brain_raised(
     world: World, brain: Brain, what: str
 ) -> None:
