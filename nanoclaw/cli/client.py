@@ -1,6 +1,5 @@
 """The client's end of the control socket."""
 
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import trio
 from attrs import Factory, define, field
 
+from nanoclaw.cli.output import forget
 from nanoclaw.control import wire
 from nanoclaw.control.address import nameable, socket_path
 from nanoclaw.lines import Lines
@@ -145,17 +145,10 @@ async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
                 code = await main()
                 sys.stdout.flush()
             except BrokenPipeError:
-                _forget_output()
+                forget(sys.stdout)  # `nanoclaw logs | head`
             except (NoHost, RequestFailed) as error:
                 problem = error
             nursery.cancel_scope.cancel()
     if problem is not None:
         raise problem
     return code
-
-
-def _forget_output() -> None:
-    """Nobody reads it (`nanoclaw logs | head`); what is left in buffers is not to be complained about."""
-    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

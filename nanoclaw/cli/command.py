@@ -14,6 +14,7 @@ from nanoclaw.cli.chat import chat
 from nanoclaw.cli.client import NoHost, RequestFailed, until_signal
 from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.cli.logs_command import logs
+from nanoclaw.cli.output import tell
 from nanoclaw.cli.parser import parser
 from nanoclaw.cli.run import run
 from nanoclaw.cli.status import status, tree
@@ -46,7 +47,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
             case _:
                 return _ask(options)
     except (ConfigError, HostFailed, NoHost, RequestFailed, BadRecording) as error:
-        print(f"nanoclaw: {error}", file=sys.stderr)
+        tell(f"nanoclaw: {error}")
         return CANNOT_RUN
 
 

@@ -1,11 +1,11 @@
 """`nanoclaw replay`: runs a recording again and says what is different."""
 
 import argparse
-import os
-import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from nanoclaw.cli.output import show
 from nanoclaw.config import ConfigError
 from nanoclaw.logs import configure_logging
 from nanoclaw.testing.campaign import quiet
@@ -21,14 +21,8 @@ def run_replay(options: argparse.Namespace) -> int:
         replayed = replay(options.folder, until=options.until)
     if options.timeline is not None:
         _write(options.timeline, "".join(f"{line}\n" for line in replayed.timeline))
-    try:
-        if options.json:
-            print(as_json(replayed))
-        else:
-            _report(replayed, timeline=options.timeline is None)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads it has seen enough (`| head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    lines = _report(replayed, timeline=options.timeline is None)
+    show(as_json(replayed) if options.json else "\n".join(lines))
     return DIFFERS if replayed.differences else 0
 
 
@@ -46,13 +40,14 @@ def _write(file: Path, text: str) -> None:
         raise ConfigError(f"--timeline: {file} cannot be written: {error.strerror}") from error
 
 
-def _report(replayed: Replayed, *, timeline: bool) -> None:
+def _report(replayed: Replayed, *, timeline: bool) -> Iterator[str]:
     if timeline:
-        print("\n".join(replayed.timeline), end="\n\n")
+        yield from replayed.timeline
+        yield ""
     if replayed.torn:
-        print("The recording has no end: its host was killed, or the replay ends before.")
+        yield "The recording has no end: its host was killed, or the replay ends before."
     if replayed.differences:
-        print(f"The replay differs from the recording, {len(replayed.differences)} times:")
-        print("\n".join(f"  {difference}" for difference in replayed.differences))
+        yield f"The replay differs from the recording, {len(replayed.differences)} times:"
+        yield from (f"  {difference}" for difference in replayed.differences)
     else:
-        print("The replay does what the recording did.")
+        yield "The replay does what the recording did."

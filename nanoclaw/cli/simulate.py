@@ -2,14 +2,18 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from signal import Signals
 from typing import Any
 
 from attrs import asdict, frozen
 
+from nanoclaw.cli.output import write, write_aside
 from nanoclaw.cli.simulate_options import SEEDS
 from nanoclaw.config import ConfigError
 from nanoclaw.testing.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
@@ -19,7 +23,7 @@ from nanoclaw.testing.household import Household
 from nanoclaw.testing.lanes import page
 from nanoclaw.testing.play import Outcome
 from nanoclaw.testing.shrink import bisected
-from nanoclaw.testing.workers import Interrupted, Workers, stopping
+from nanoclaw.testing.workers import KILLED_OUTSIDE, Interrupted, Stop, Workers, stopping
 
 VIOLATED = 1
 """Exit code."""
@@ -34,7 +38,6 @@ def simulate(options: argparse.Namespace) -> int:
     plan, jobs = _plan(options), options.jobs or cores()
     with stopping() as stop, processes(min(jobs, len(plan.seeds)), stop) as workers:
         if options.timeline is not None:
-            _require_writable(options.timeline)
             return _draw(plan, workers, options.timeline, as_json=options.json)
         return _campaign(plan, workers, as_json=options.json)
 
@@ -48,21 +51,31 @@ def _campaign(plan: Plan, workers: Workers, *, as_json: bool) -> int:
         except Interrupted as error:
             stopped = error.by
     if as_json:
-        print(json.dumps(_as_json(plan, total, broken, stopped), indent=2))
+        text = json.dumps(_as_json(plan, total, broken, stopped), indent=2)
     elif stopped is None:
-        print("\n".join([*_table(plan, total), *_broken(plan, total, broken)]))
+        text = "\n".join([*_table(plan, total), *_broken(plan, total, broken)])
+    else:
+        text = "\n".join(_violated(total))
+    return _ended(plan, workers.stop, total, text, stopped)
+
+
+def _ended(plan: Plan, stop: Stop, total: Sum, text: str, stopped: Signals | None = None) -> int:
+    """Show it; the exit code."""
+    try:
+        if text:
+            stop.aside(partial(write, text))
+    except Interrupted as error:
+        stopped = error.by
     if stopped is not None:
-        return _stopped(plan, total, stopped, listed=not as_json)
+        return _stopped(plan, stop, total, stopped)
     return VIOLATED if total.violations else 0
 
 
-def _stopped(plan: Plan, total: Sum, by: Signals, *, listed: bool) -> int:
+def _stopped(plan: Plan, stop: Stop, total: Sum, by: Signals) -> int:
     """Say how far it came; the exit code is that of whoever dies of a signal."""
-    if listed:
-        for line in _violated(total):
-            print(line)
     played = f"{total.seeds} of {len(plan.seeds)} seeds played, {len(total.violations)} violations"
-    print(f"nanoclaw: stopped by {by.name}: {played}", file=sys.stderr)
+    with suppress(Interrupted):
+        stop.aside(partial(write_aside, f"nanoclaw: stopped by {by.name}: {played}"))
     return KILLED + by
 
 
@@ -76,7 +89,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     seeds = options.seeds or (1 if options.seed is not None else SEEDS)
     if options.timeline is not None and seeds != 1:
         raise ConfigError("--timeline draws one household: name it with --seed, without --seeds")
-    return Plan(tuple(range(first, first + seeds)), options.days * 24, faults, options.sessions)
+    return Plan(tuple(range(first, first + seeds)), options.days, faults, options.sessions)
 
 
 def _require_within(faults: Sequence[str], day_s: float) -> None:
@@ -96,12 +109,13 @@ def _progress(plan: Plan, workers: Workers) -> tuple[Sum, Signals | None]:
             if done != shown and len(plan.seeds) > 1:
                 end = "" if on_terminal else "\n"
                 line = f"{total.seeds} of {len(plan.seeds)} seeds, {len(total.violations)} violations"
-                print(f"\r{line}" if on_terminal else line, end=end, file=sys.stderr, flush=True)
+                workers.stop.aside(partial(write_aside, f"\r{line}" if on_terminal else line, end))
                 shown = done
     except Interrupted as error:
         stopped = error.by
     if on_terminal and shown >= 0:
-        print(file=sys.stderr)
+        with suppress(Interrupted):
+            workers.stop.aside(partial(write_aside, ""))
     return total, stopped
 
 
@@ -120,7 +134,8 @@ def _shortest(plan: Plan, workers: Workers, total: Sum) -> Broken | None:
     if not total.violations:
         return None
     household = plan.household(min(seed for seed, _ in total.violations))
-    print(f"seed {household.seed}: looking for the shortest beginning that fails ...", file=sys.stderr)
+    looking = f"seed {household.seed}: looking for the shortest beginning that fails ..."
+    workers.stop.aside(partial(write_aside, looking))
 
     def played(steps: int) -> Outcome:
         return next(outcomes(workers, [Play(plan, household.seed, steps, drawn=True)]))
@@ -150,14 +165,21 @@ def _broken(plan: Plan, total: Sum, broken: Broken | None) -> Iterator[str]:
         yield ""
         yield f"To see all of it: {_command(plan, seed)}"
     elif total.violations:
-        yield "It did not fail when it was played again: a bug of the simulation, which has to be the same."
+        yield f"It did not fail when it was played again: {_why_once(total)}."
+
+
+def _why_once(total: Sum) -> str:
+    first, violation = min(total.violations, key=lambda each: each[0])
+    if violation.sentence == KILLED_OUTSIDE:
+        return f"nothing is wrong with seed {first}. If memory ran out, say fewer --jobs"
+    return "a bug of the simulation, which has to be the same"
 
 
 def _command(plan: Plan, seed: int) -> str:
     faults = ALL if plan.faults == NAMES else ",".join(plan.faults) or NONE
     return (
-        f"nanoclaw simulate --seed {seed} --days {plan.hours / 24:g} --sessions {plan.sessions} "
-        f"--faults {faults} --timeline seed-{seed}.html"
+        f"nanoclaw simulate --seed {seed} --days {plan.days!r} --sessions {plan.sessions} "
+        f"--faults {shlex.quote(faults)} --timeline seed-{seed}.html"
     )
 
 
@@ -227,6 +249,8 @@ def _as_json(plan: Plan, total: Sum, broken: Broken | None, stopped: Signals | N
 
 def _require_writable(file: Path) -> None:
     """Before hours are played for it. Raises ConfigError."""
+    if file.is_fifo():  # who reads it would take that for the end
+        return
     new = not file.exists()
     try:
         with file.open("ab"):
@@ -242,21 +266,29 @@ def _unwritable(file: Path, error: OSError) -> ConfigError:
 
 
 def _draw(plan: Plan, workers: Workers, file: Path, *, as_json: bool) -> int:
-    household = plan.household(plan.seeds[0])
+    household, total = plan.household(plan.seeds[0]), Sum()
     try:
+        _require_writable(file)
         [outcome] = outcomes(workers, [Play(plan, household.seed, drawn=True)])
+        total = total.and_one(outcome)
+        workers.stop.aside(partial(_write, file, page(household, outcome).encode()))
     except Interrupted as error:
-        return _stopped(plan, Sum(), error.by, listed=False)
+        return _stopped(plan, workers.stop, total, error.by)
+    if as_json:
+        text = json.dumps(_as_json(plan, total, None, None), indent=2)
+    else:
+        text = "\n".join([*_table(plan, total), *_broken_once(household, outcome), f"drawn in {file}"])
+    return _ended(plan, workers.stop, total, text)
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Without a buffer, which would be written at the end, whatever interrupts it."""
     try:
-        file.write_text(page(household, outcome), "utf-8")
+        with file.open("wb", buffering=0) as opened:
+            while content:
+                content = content[opened.write(content) :]
     except OSError as error:
         raise _unwritable(file, error) from error
-    total = Sum().and_one(outcome)
-    if as_json:
-        print(json.dumps(_as_json(plan, total, None, None), indent=2))
-    else:
-        print("\n".join([*_table(plan, total), *_broken_once(household, outcome), f"drawn in {file}"]))
-    return VIOLATED if outcome.violations else 0
 
 
 def _broken_once(household: Household, outcome: Outcome) -> Iterator[str]:

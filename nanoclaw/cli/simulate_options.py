@@ -5,6 +5,7 @@ from pathlib import Path
 
 SEEDS, DAYS, SESSIONS = 20, 0.25, 5
 LONGEST_DAYS = 366.0
+MOST = 1_000_000
 
 SIMULATE = (
     "Play days of random households in virtual time: the real host and the real runner on real databases, "
@@ -49,8 +50,8 @@ def add_simulate(command: argparse.ArgumentParser) -> None:
 
 def _number(text: str) -> int:
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("a number of at least 1 is wanted")
+    if not 1 <= value <= MOST:
+        raise argparse.ArgumentTypeError(f"a number of at least 1 and at most {MOST:,} is wanted")
     return value
 
 

@@ -19,9 +19,14 @@ class Plan:
     """What to play: which households, and what goes wrong in them."""
 
     seeds: tuple[int, ...]
-    hours: float
+    days: float
     faults: tuple[str, ...]
     sessions: int = SESSIONS
+
+    @property
+    def hours(self) -> float:
+        """How long each of them is."""
+        return self.days * 24
 
     def household(self, seed: int) -> Household:
         """One of them."""

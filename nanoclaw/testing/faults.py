@@ -52,6 +52,10 @@ AT_STEPS = ("kill-host", "kill-runner")
 ALL, NONE = "all", "none"
 HIGHEST_RATE = 3600.0
 LONGEST_S = 366 * 24 * HOUR_S
+DIGITS = 12
+"""Of the number of a commit or a step."""
+SHOWN = 60
+"""Characters of a word that cannot be read."""
 
 Kind = Literal["commit", "step", "time"]
 POINTS: Mapping[Kind, tuple[str, ...]] = {"commit": AT_COMMITS, "step": AT_STEPS, "time": tuple(RATES)}
@@ -170,11 +174,16 @@ def _point(word: str, fault: str, text: str) -> Point:
             if fault not in POINTS[kind]:
                 can = ", ".join(POINTS[kind])
                 raise UnknownFault(f"{fault} cannot strike at a {kind}; those that can are {can}")
-            if not (number.isascii() and number.isdecimal() and int(number)):
-                raise UnknownFault(f"{word!r}: a {kind} is a number from 1")
+            short = len(number) <= DIGITS  # Python reads no number of thousands of them
+            if not (short and number.isascii() and number.isdecimal() and int(number)):
+                raise UnknownFault(f"{_cut(word)!r}: a {kind} is a number from 1, of at most {DIGITS} digits")
             return Point(kind, int(number))
         case _:
             raise UnknownFault(f"{word!r}: a point is commit:N, step:N or time:SECONDS")
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= SHOWN else f"{word[:SHOWN]}…"
 
 
 def _number(word: str, text: str, most: float, what: str) -> float:

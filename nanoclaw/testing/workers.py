@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """What ends a campaign before its time."""
+PIPE = 65_536
+"""Bytes that are in a pipe at most."""
+KILLED_OUTSIDE = "the process was killed from outside (SIGKILL), as the system does where memory runs out"
 
 
 class Interrupted(Exception):
@@ -49,20 +52,49 @@ class Stop:
     """What has come of signals. Nothing is interrupted by them where it happens to be."""
 
     reader: int
-    """Readable from the first one on."""
+    """Readable while there is one of which nobody was told."""
     by: signal.Signals | None = None
 
     def check(self) -> None:
         """Raise Interrupted once one has come."""
         if self.by is not None:
+            with suppress(BlockingIOError):
+                os.read(self.reader, PIPE)
             raise Interrupted(self.by)
+
+    def aside(self, call: Callable[[], None]) -> None:
+        """Do what may block, as writing to a pipe does: in a thread, which a signal leaves behind.
+
+        Raises:
+            Interrupted: a signal came.
+            Exception: whatever the call raised.
+        """
+        raised = list[Exception]()
+        ended, ending = os.pipe()
+
+        def run() -> None:
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 -- it is raised where it was called
+                raised.append(error)
+            finally:
+                os.close(ending)
+
+        Thread(target=run, daemon=True).start()
+        ready = wait([self.reader, ended])
+        os.close(ended)
+        if ended not in ready:
+            self.check()
+        for error in raised:
+            raise error
 
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
     """While it is open SIGINT and SIGTERM are only noted, however often they come. For the main thread."""
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    for end in (reader, writer):
+        os.set_blocking(end, False)
     stop = Stop(reader)
 
     def note(number: int, _frame: object) -> None:
@@ -122,10 +154,23 @@ class Workers:
         """Give everybody something to do; whether anybody has."""
         while len(self._busy()) < self.most and (call := next(waiting, None)) is not None:
             self.stop.check()
-            worker = next((worker for worker in self._all if worker.call is None), None) or self._start()
+            worker = self._idle() or self._start()
             worker.call = call
-            worker.connection.send(call)
+            with suppress(OSError):  # it is dead; its result will say so
+                worker.connection.send(call)
         return bool(self._busy())
+
+    def _idle(self) -> _Worker[Any] | None:
+        for worker in [worker for worker in self._all if worker.call is None]:
+            if worker.process.is_alive():
+                return worker
+            self._bury(worker)
+        return None
+
+    def _bury(self, worker: _Worker[Any]) -> None:
+        worker.process.join()
+        worker.connection.close()
+        self._all.remove(worker)
 
     def _start(self) -> _Worker[Any]:
         context = get_context("spawn")  # not forked: what this process has open and runs is none of theirs
@@ -149,10 +194,8 @@ class Workers:
         try:
             return call, worker.connection.recv()
         except (EOFError, OSError):
-            worker.process.join()
-            worker.connection.close()
-            self._all.remove(worker)
-            return call, Lost(f"the process died ({_end(worker.process.exitcode)})")
+            self._bury(worker)
+            return call, Lost(_death(worker.process.exitcode))
 
     def kill(self) -> None:
         """End all of them now."""
@@ -164,8 +207,11 @@ class Workers:
         self._all.clear()
 
 
-def _end(code: int | None) -> str:
-    return f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
+def _death(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return KILLED_OUTSIDE
+    how = f"exit code {code}" if code is None or code >= 0 else signal.Signals(-code).name
+    return f"the process died ({how})"
 
 
 @contextmanager

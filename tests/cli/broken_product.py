@@ -1,11 +1,14 @@
 """`nanoclaw simulate` with a bug in the product, in each of its processes: all of them run this module.
 
-The environment says which BUG, and with AT_SEED that only one household has it.
+The environment says which BUG, with AT_SEED that only one household has it, and with ONCE, which names a file
+that is made then, that it strikes once.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from unittest.mock import patch
 
 import trio
@@ -24,6 +27,10 @@ def _dies(*_: object) -> None:
     os._exit(3)
 
 
+def _killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _hangs(*_: object) -> None:
     sys.stderr.write(f"{HANGS}\n")
     sys.stderr.flush()
@@ -38,6 +45,7 @@ async def _spins(*_: object) -> None:
 
 BUGS: dict[str, tuple[object, str, Callable[..., object]]] = {
     "dies": (messages_in, "insert", _dies),
+    "killed": (messages_in, "insert", _killed),
     "hangs": (messages_in, "insert", _hangs),
     "spins": (Deliverer, "_attempt", _spins),
     "unrecorded": (deliveries, "begin", lambda *_: None),
@@ -47,6 +55,11 @@ BUGS: dict[str, tuple[object, str, Callable[..., object]]] = {
 def _played(household: Household) -> Outcome:
     if os.environ.get("AT_SEED", str(household.seed)) != str(household.seed):
         return play(household)
+    if "ONCE" in os.environ:
+        once = Path(os.environ["ONCE"])
+        if once.exists():
+            return play(household)
+        once.touch()
     owner, name, bug = BUGS[os.environ["BUG"]]
     with patch.object(owner, name, bug):
         return play(household)

@@ -11,6 +11,8 @@ import pytest
 from nanoclaw.cli import main
 from tests.cli.commands import GUARD_S, NANOCLAW, environment
 
+FULL = Path("/dev/full")
+
 
 def simulate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -59,7 +61,9 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
         (("--faults", "zones@commit:3"), "zones does not strike"),
         (("--faults", ""), "to play without any say none"),
         (("--faults", "kill-host@time:90000"), "the day ends at 21600 s"),
+        (("--faults", f"kill-host@commit:{'9' * 5000}"), "a commit is a number from 1, of at most 12 digits"),
         (("--seeds", "0"), "a number of at least 1"),
+        (("--seeds", "1" * 12), "at most 1,000,000"),
         (("--seeds", "many"), "'many'"),
         (("--days", "-1"), "more than 0"),
         (("--days", "nan"), "more than 0"),
@@ -93,12 +97,12 @@ def broken(bug: str, *arguments: str, **variables: str) -> subprocess.CompletedP
 
 
 def test_a_violation_is_shown_with_its_seed_the_shortest_beginning_and_the_timeline() -> None:
-    done = broken("unrecorded", "--seeds", "2", "--days", "0.04", "--faults", "none", "--jobs", "1")
+    done = broken("unrecorded", "--seeds", "2", "--days", "0.0412345678", "--faults", "none", "--jobs", "1")
     assert done.returncode == 1
     assert "seed 0: " in done.stdout
     assert "The shortest beginning of seed 0 that fails: 1 steps" in done.stdout
     assert "violation  channels_are_asked_after_the_ledger" in done.stdout
-    again = "nanoclaw simulate --seed 0 --days 0.04 --sessions 5 --faults none --timeline seed-0.html"
+    again = "nanoclaw simulate --seed 0 --days 0.0412345678 --sessions 5 --faults none --timeline seed-0.html"
     assert again in done.stdout
 
 
@@ -111,6 +115,45 @@ def test_a_process_that_dies_is_a_violation_of_its_seed_and_the_others_are_playe
     assert (found["played"], violation["seed"], violation["invariant"]) == (3, 1, "nothing_breaks")
     assert violation["sentence"] == "the process died (exit code 3)"
     assert found["shortest"]["steps"] == 1
+
+
+def test_a_process_that_somebody_killed_is_said_to_be_none_of_the_simulation(tmp_path: Path) -> None:
+    arguments = ("--seeds", "2", "--days", "0.02", "--faults", "none", "--jobs", "1")
+    done = broken("killed", *arguments, ONCE=str(tmp_path / "once"))
+    assert done.returncode == 1
+    assert "nothing_breaks: the process was killed from outside (SIGKILL)" in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("It did not fail when it was played again: nothing is wrong with seed 0.")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="the system has no such device")
+@pytest.mark.parametrize("arguments", [("--seed", "1"), ("--seed", "1", "--json")])
+def test_an_output_that_cannot_be_written_is_no_violation(arguments: tuple[str, ...]) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [*NANOCLAW, "simulate", "--days", "0.01", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=GUARD_S,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "nanoclaw: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="the system has no such device")
+def test_nobody_has_to_hear_how_far_it_is() -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [*NANOCLAW, "simulate", "--days", "0.01", "--seeds", "2"],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            timeout=GUARD_S,
+            check=False,
+        )
+    assert (done.returncode, done.stdout.splitlines()[-1].split()) == (0, ["violations", "0"])
 
 
 def test_who_goes_round_without_waiting_is_a_violation_of_its_seed() -> None:

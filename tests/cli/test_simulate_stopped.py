@@ -3,13 +3,15 @@
 `communicate` returns when nobody has our pipes open any more: a process that stays behind would keep it.
 """
 
+import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,26 +23,38 @@ LAST = "nanoclaw: stopped by {by}: {played} of {all} seeds played, 0 violations"
 
 
 @contextmanager
-def hanging(*arguments: str, others: bool = True) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A simulation one of whose processes hangs, and the others have played what there was."""
+def playing(*arguments: str, stdout: int = subprocess.PIPE, **bug: str) -> Iterator[subprocess.Popen[str]]:
+    """A simulation, in which there may be a bug."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.cli.broken_product", "--days", "0.02", "--faults", "none", *arguments],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=environment(BUG="hangs", AT_SEED="1"),
+        env=environment(**({"BUG": "hangs", "AT_SEED": "none"} | bug)),
     ) as process:
         try:
-            assert process.stderr is not None
-            said = ""
-            while HANGS not in said or (others and "2 of 3" not in said):
-                line = process.stderr.readline()
-                assert line, said
-                said += line
-            yield process, said
+            yield process
         finally:
             process.kill()
+
+
+def wait_for(process: subprocess.Popen[str], *words: str) -> str:
+    """Until it has said all of them on stderr; what it said."""
+    assert process.stderr is not None
+    said = ""
+    while not all(word in said for word in words):
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
+
+
+@contextmanager
+def hanging(*arguments: str, others: bool = True) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A simulation one of whose processes hangs, and the others have played what there was."""
+    with playing(*arguments, AT_SEED="1") as process:
+        yield process, wait_for(process, HANGS, *(["2 of 3"] if others else []))
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
@@ -76,6 +90,36 @@ def test_a_single_household_is_stopped_as_fast(tmp_path: Path, *, drawn: bool) -
         code, output, errors = ended(process)
     assert (code, output, errors) == (130, "", [LAST.format(by="SIGINT", played=0, all=1)])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="pipes have another size there")
+def test_a_pipe_that_nobody_empties_does_not_keep_it(tmp_path: Path) -> None:
+    fifo = tmp_path / "day.html"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    with playing("--seed", "1", "--timeline", str(fifo)) as process:
+        assert select.select([reader], [], [], GUARD_S)[0]  # it writes, more than there is room for
+        process.terminate()
+        code, output, errors = ended(process)
+    os.close(reader)
+    assert (code, output, errors) == (143, "", [LAST.format(by="SIGTERM", played=1, all=1)])
+
+
+def test_an_output_that_nobody_reads_does_not_keep_it() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b" " * 1024)
+    os.set_blocking(writer, True)
+    with playing("--seeds", "2", stdout=writer) as process:
+        wait_for(process, "2 of 2 seeds")
+        process.terminate()
+        code, _, errors = ended(process)
+    os.close(reader)
+    os.close(writer)
+    assert (code, errors) == (143, [LAST.format(by="SIGTERM", played=2, all=2)])
 
 
 def test_processes_die_with_the_one_that_started_them() -> None:
