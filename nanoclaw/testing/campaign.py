@@ -138,6 +138,7 @@ def be_quiet() -> None:
     """Log nothing in this process."""
     structlog.configure(
         processors=[_drop],
+        logger_factory=structlog.ReturnLoggerFactory(),  # the usual one needs a standard output
         wrapper_class=structlog.make_filtering_bound_logger(50),
         cache_logger_on_first_use=False,  # or a logger first used now would be silent for ever
     )
