@@ -7,7 +7,7 @@ before the channel is asked.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 
 import structlog
@@ -46,6 +46,7 @@ from nanoclaw.store import (
 )
 from nanoclaw.store.inbox import store_attachments
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.mutex import Mutex
 from nanoclaw.store.projections import central_view
 
 _log = structlog.get_logger()
@@ -135,6 +136,8 @@ class SessionActor:
     reconciler: Reconciler
     refresh_later: Callable[[], None]
     """Has `Refresh` signalled once more, after a while."""
+    files: Mutex
+    """Held from the writing of files to the commit of their rows: until then they look like nobody's."""
 
     @property
     def polled(self) -> str | None:
@@ -149,12 +152,9 @@ class SessionActor:
             StoreError: none of them could be stored.
         """
         with self.reconciler.under_way():
-            messages = [await self._message(arrival) for arrival in arrivals]
-            step = record.store if self.who.chat else record.store_and_follow
-            try:
-                outcomes = await self.inbound.run_each(step, messages)
-            except (CorruptDatabase, ForeignDatabase) as error:
-                raise SessionDamaged(str(error)) from error
+            async with self.files if any(map(_has_files, arrivals)) else nullcontext():
+                messages = [await self._message(arrival) for arrival in arrivals]
+                outcomes = await self._commit(messages)
             results = [o if isinstance(o, Error) else o.unwrap() for o in outcomes]
             self.reconciler.stored(result for result in results if isinstance(result, OpenMessage))
             news: list[Outcome[bool]] = [
@@ -163,6 +163,13 @@ class SessionActor:
             ]
         self.reconciler.carry_on()
         return news
+
+    async def _commit(self, messages: Sequence[NewMessage]) -> list[Outcome[OpenMessage | None]]:
+        step = record.store if self.who.chat else record.store_and_follow
+        try:
+            return await self.inbound.run_each(step, messages)
+        except (CorruptDatabase, ForeignDatabase) as error:
+            raise SessionDamaged(str(error)) from error
 
     async def _counts(self, arrival: Accept, message: NewMessage, stored: OpenMessage | None) -> bool:
         """Whether it is new; an answer that was cut off also counts when it comes again."""
@@ -175,7 +182,7 @@ class SessionActor:
         if isinstance(event, Answer):
             return await self._answer(event)
         chat = event.message
-        if any(attachment.data is not None for attachment in chat.attachments):
+        if _has_files(arrival):
             inbox = self.who.paths(self.services.config).inbox
             store = partial(store_attachments, inbox, event.message_id, chat.attachments)
             chat = evolve(chat, attachments=await self.services.executor.run(store))
@@ -237,6 +244,11 @@ class SessionActor:
             _log.info("session.replayed", events=len(parked))
 
 
+def _has_files(arrival: Accept) -> bool:
+    event = arrival.event
+    return not isinstance(event, Answer) and any(one.data is not None for one in event.message.attachments)
+
+
 # -- recipe --------------------------------------------------------------------
 
 
@@ -278,7 +290,8 @@ def session_recipe(
                 begun_anew=memory.fresh and not made,
             )
             await reconciler.take_over()
-            actor = SessionActor(services, who, inbound, reconciler, _Later(nursery, context.ref).ask)
+            files, later = Mutex(), _Later(nursery, context.ref)
+            actor = SessionActor(services, who, inbound, reconciler, later.ask, files)
             with (
                 services.wakeups.watch(paths.outbound_dir, reconciler.wake),
                 inbound.when_blocked(partial(_free, reconciler.keeper)),
@@ -289,7 +302,7 @@ def session_recipe(
                 await actor.follow_status()
                 await actor.replay_parked()
                 nursery.start_soon(reconciler.run)
-                nursery.start_soon(Pruner(services, paths, inbound, outbound).run, reconciler.wake)
+                nursery.start_soon(Pruner(services, paths, inbound, outbound, files).run, reconciler.wake)
                 yield actor
                 await _close(reconciler)
             nursery.cancel_scope.cancel()

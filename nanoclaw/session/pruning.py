@@ -8,11 +8,12 @@ from functools import partial
 
 import structlog
 import trio
-from attrs import define
+from attrs import Factory, define
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.session.services import Services
 from nanoclaw.store import StoreError, UntrustedReader, Writer, pruning
+from nanoclaw.store.mutex import Mutex
 
 FIRST_S = 0.5
 """After birth: the first moments belong to what the session was woken for."""
@@ -31,6 +32,8 @@ class Pruner:
     paths: SessionPaths
     inbound: Writer
     outbound: UntrustedReader
+    files: Mutex = Factory(Mutex)
+    """Whoever stores files holds it until their rows are committed."""
 
     async def run(self, pruned: Callable[[], None]) -> None:
         """Prune from time to time, until cancelled; `pruned` is called after it."""
@@ -90,8 +93,10 @@ class Pruner:
         names = await run(partial(pruning.folders, inbox))
         for start in range(0, len(names), pruning.BATCH):
             batch = names[start : start + pruning.BATCH]
-            found = await self.inbound.run(pruning.done_with, before, batch)
-            await self._pause("files", await run(partial(pruning.remove_folders, inbox, found, before)))
+            async with self.files:
+                found = await self.inbound.run(pruning.done_with, before, batch)
+                removed = await run(partial(pruning.remove_folders, inbox, found, before))
+            await self._pause("files", removed)
         return bool(names)
 
     async def _pause(self, what: str, count: int) -> None:

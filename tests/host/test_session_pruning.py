@@ -3,13 +3,15 @@
 import base64
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import apsw
+import pytest
 import trio
 
-from nanoclaw.records import Attachment
+from nanoclaw.records import Attachment, ChatMessage, InboundEvent
 from nanoclaw.testing.channel import FakeChannel, wire
 from nanoclaw.testing.invariants import ALWAYS, AT_REST, Evidence, Invariant, violations
 from nanoclaw.testing.simulation import simulate
@@ -206,5 +208,30 @@ def test_deliveries_stay_as_long_as_their_row_also_those_of_each_slot_of_it(tmp_
         left = {key for (key,) in rows(paths.inbound_db, "SELECT message_out_id FROM deliveries")}
         assert {id_, slots[0]} <= left
         assert slots[1] not in left
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("after_s", [0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9])
+def test_files_of_a_message_that_is_just_being_stored_stay(tmp_path: Path, after_s: float) -> None:
+    """Its folder is there from a try that a crash cut off, and looks old, for the date has jumped."""
+
+    async def scenario(world: World, network: FakeChannel) -> None:
+        world.clock.jump(timedelta(days=2000))
+        host = await world.start(channels=[network], **KEEP)
+        await wire(host, network.address())
+        await network.say("hello", event_id="1")
+        await world.sleep(hours=5)
+        said = ChatMessage("2", "look", "ann", "fake:ann")
+        left_over = only_session(world.home).inbox / InboundEvent(network.address(), "2", said).message_id
+        left_over.mkdir()
+        (left_over / PHOTO.name).touch()
+        world.executor.pause = lambda: 0.1
+        await network.say("awake", event_id="3")
+        await world.sleep(after_s)
+        await network.say("look", event_id="2", attachments=[PHOTO])
+        world.executor.pause = None
+        await world.sleep(minutes=1)
+        assert (left_over / PHOTO.name).read_bytes() == b"x"
 
     play(tmp_path, scenario)
