@@ -89,8 +89,9 @@ class _Unmade:
         """It has none."""
         raise self.error
 
-    async def run(self, _turn: Turn, _tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
         """It cannot."""
+        del turn, tools
         raise self.error
 
 
