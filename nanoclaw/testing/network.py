@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from random import Random
 
 import trio
@@ -12,6 +11,7 @@ from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.records import Clicked, Event, InboundEvent, Outgoing, Receipt, Routed
 from nanoclaw.seams import Clock
 from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.virtual import Moment
 
 ROUNDING_S = 0.002
 """Dates are kept to the millisecond."""
@@ -31,8 +31,7 @@ class Accepted:
 class _Refused:
     """A refusal for a while."""
 
-    date: datetime
-    moment: float
+    at: Moment
     pause_s: float
     connection: int
     """In which life of the channel; one that dies may take its memory of this along."""
@@ -124,7 +123,7 @@ class Network(FakeChannel):
     def _refuse(self, key: str) -> float:
         pause_s = self.retry_after.pop()
         if self.clock is not None:
-            self._refused[key] = _Refused(self.clock.now(), trio.current_time(), pause_s, self.connections)
+            self._refused[key] = _Refused(Moment.of(self.clock), pause_s, self.connections)
         return pause_s
 
     def _judge(self, key: str) -> None:
@@ -132,6 +131,6 @@ class Network(FakeChannel):
         before = self._refused.pop(key, None)
         if before is None or self.clock is None or before.connection != self.connections:
             return
-        passed = [(self.clock.now() - before.date).total_seconds(), trio.current_time() - before.moment]
-        if max(passed) < before.pause_s - ROUNDING_S:
-            self.hasty.append((key, before.pause_s, max(passed)))
+        passed = before.at.passed(self.clock)
+        if passed < before.pause_s - ROUNDING_S:
+            self.hasty.append((key, before.pause_s, passed))

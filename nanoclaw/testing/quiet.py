@@ -50,6 +50,7 @@ class Quiet:
     """When runners that stand still will have had to be replaced."""
     _host_lives: bool = True
     _shaken_until: float = -PROMPT_S
+    """When what could not be written, for the disk failed, has been tried again."""
     _some: trio.Event = field(factory=trio.Event, init=False)
 
     def note(self, event: str, details: tuple[object, ...]) -> None:

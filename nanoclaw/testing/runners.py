@@ -15,6 +15,7 @@ from agent_runner.providers import Provider, Toolbox, ToolSpec
 from agent_runner.records import Inbound, Result, Turn
 from agent_runner.seams import Clock, Executor, Lane, Seams
 from nanoclaw.containers import RunnerSpec
+from nanoclaw.testing.virtual import Moment
 
 T = TypeVar("T")
 SLOWEST_S = 2.0
@@ -89,8 +90,8 @@ class Tries:
     """When each try of a message ended, by the message: what comes again has to wait."""
 
     clock: Clock
-    ended: dict[str, tuple[int, datetime, float]] = Factory(dict)
-    """The number of the try, the date, and the moment on trio's clock."""
+    ended: dict[str, tuple[int, Moment]] = Factory(dict)
+    """The number of the try, and when."""
     turns: list[tuple[tuple[int, str, int], ...]] = Factory(list)
     """Of the messages of each turn: number, id, tries."""
     pauses: list[tuple[str, int, float]] = Factory(list)
@@ -101,21 +102,15 @@ class Tries:
         """One turn with them."""
         self.turns.append(tuple((message.seq, message.id, message.tries) for message in messages))
         for message in messages:
-            number, date, moment = self.ended.get(message.id, (message.tries, *self._now()))
-            if number < message.tries:
-                self.pauses.append((message.id, message.tries, self._since(date, moment)))
+            number, moment = self.ended.get(message.id, (message.tries, None))
+            if moment is not None and number < message.tries:
+                # The date may have been set back before the host heard of the end, and said when the next is.
+                self.pauses.append((message.id, message.tries, moment.passed(self.clock)))
         try:
             yield
         finally:
-            now = self._now()
-            self.ended.update((message.id, (message.tries, *now)) for message in messages)
-
-    def _now(self) -> tuple[datetime, float]:
-        return self.clock.now(), trio.current_time()
-
-    def _since(self, date: datetime, moment: float) -> float:
-        # The date may have been set back before the host heard of the end, and said when the next one is.
-        return max((self.clock.now() - date).total_seconds(), trio.current_time() - moment)
+            now = Moment.of(self.clock)
+            self.ended.update((message.id, (message.tries, now)) for message in messages)
 
 
 @frozen

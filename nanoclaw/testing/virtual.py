@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 from attrs import Factory, define, field, frozen
 
+from agent_runner.seams import Clock
 from nanoclaw.testing.executor import InlineExecutor
 from nanoclaw.wakeups import Changed
 
@@ -36,6 +37,23 @@ class VirtualClock:
     async def jumped(self) -> None:
         """Return after the next jump."""
         await self._jumped.wait()
+
+
+@frozen
+class Moment:
+    """A moment by the date, which may be set, and by trio's clock, which may not."""
+
+    date: datetime
+    on_trios_clock: float
+
+    @classmethod
+    def of(cls, clock: Clock) -> "Moment":
+        """Now."""
+        return cls(clock.now(), trio.current_time())
+
+    def passed(self, clock: Clock) -> float:
+        """Seconds since then: of both clocks the more."""
+        return max((clock.now() - self.date).total_seconds(), trio.current_time() - self.on_trios_clock)
 
 
 @frozen
