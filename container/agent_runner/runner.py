@@ -31,10 +31,11 @@ async def run_runner(config: RunnerConfig, seams: Seams) -> None:
 
 @frozen
 class _Look:
-    """What a look found. `next_due` is known only where there is no batch."""
+    """What a look found; `whole` where it has seen all that is open, and so knows what is due next."""
 
     batch: Batch | None
     next_due: datetime | None
+    whole: bool
 
 
 @define(eq=False)
@@ -61,14 +62,17 @@ class _Loop:
         self._waits_for_host = False
         if look.batch is not None:
             await take_turn(self.session, look.batch)
-        elif not await self._pruner.step():
+            if not look.whole or self.session.changes.count > self._seen:
+                return
+            # Nothing has come meanwhile that another look would find.
+        if not await self._pruner.step():
             await rest(self.session, self._seen, look.next_due)
 
     async def _look(self) -> _Look:
         horizon = await self._first_horizon()
         selection = Selection(self.session.seams.clock.now(), horizon)
         await survey(self.session, selection)
-        return _Look(selection.batch(), selection.next_due)
+        return _Look(selection.batch(), selection.next_due, whole=not selection.closed)
 
     async def _first_horizon(self) -> int:
         if self._horizon is None:

@@ -33,14 +33,15 @@ def passes(error: apsw.Error) -> bool:
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Repeat `attempt` while what stops it passes. Raises its last error after 5 s."""
-    deadline = trio.current_time() + LONGEST_WAIT
-    pause = FIRST_PAUSE
+    """Repeat `attempt` while what stops it passes. Raises its last error 5 s after the first."""
+    deadline, pause = None, FIRST_PAUSE
     while True:
         try:
             return await attempt()
         except apsw.Error as error:
-            if not passes(error) or trio.current_time() + pause > deadline:
+            now = trio.current_time()  # not before: nearly always nothing stops it
+            deadline = now + LONGEST_WAIT if deadline is None else deadline
+            if not passes(error) or now + pause > deadline:
                 raise
         await trio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

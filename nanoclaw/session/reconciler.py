@@ -155,7 +155,8 @@ class Reconciler:
             self.carry_on()
             if self._waits_alone():
                 await self._rest()
-        self.carry_on()
+        if self._finished() and not self._closing:
+            self.retire()
 
     def _watch_claiming(self) -> None:
         """Stop a runner that lets work lie: without a claim it has no heartbeat to be judged by."""

@@ -7,6 +7,7 @@ is created, changed or deleted; what is not allowed is refused with a reason (co
 import os
 import stat
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Never
@@ -44,11 +45,13 @@ class Verdict:
     bounds: Bounds
     reason: str | None = None
     ends: float = 0.0
+    processor_time: Callable[[], float] = time.thread_time
+    """Of this thread, in seconds: no clock that a simulation replaces."""
 
     def begin(self) -> None:
         """A transaction starts, with all of its time and nothing held against the file."""
         self.reason = None
-        self.ends = time.thread_time() + self.bounds.deadline_s
+        self.ends = self.processor_time() + self.bounds.deadline_s
 
     def refuse(self, reason: str) -> Never:
         """Fail the call of SQLite's under way; the first reason stands."""
@@ -57,7 +60,7 @@ class Verdict:
 
     def is_late(self) -> bool:
         """Whether the time is over; the reason is noted then. SQLite's progress handler."""
-        late = time.thread_time() > self.ends
+        late = self.processor_time() > self.ends
         if late:
             self.reason = self.reason or f"took more than {self.bounds.deadline_s:g} s to read"
         return late

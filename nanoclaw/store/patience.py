@@ -39,12 +39,14 @@ class Patience:
             StoreBusy, HotJournal: the file was locked, or its journal not rolled back, for all of that time.
             StoreError: whatever else SQLite says.
         """
-        start, delay, told = trio.current_time(), FIRST_S, False
+        start, delay, told = None, FIRST_S, False
         while True:
             try:
                 return await attempt()
             except apsw.Error as error:
-                waited = trio.current_time() - start
+                now = trio.current_time()  # not before: nearly always nothing is locked
+                start = now if start is None else start
+                waited = now - start
                 if not is_waitable(error) or waited >= self._limit_s:
                     raise translated(error, self._path) from error
             if waited >= OVERDUE_S and not told:

@@ -1,7 +1,6 @@
 """Write transactions on one connection, from BEGIN IMMEDIATE to a known outcome. What `Writer` is made of."""
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -148,7 +147,7 @@ def run_body(path: Path, connection: apsw.Connection, body: Body[T]) -> T:
     except apsw.Error as error:
         # Also BUSY: once the transaction has begun it is a mistake of the body, not a lock to wait for.
         raise translated(error, path) from error
-    if inspect.isawaitable(value) or isinstance(value, apsw.Cursor):
+    if isinstance(value, Awaitable | apsw.Cursor):
         raise TypeError(f"a transaction returned {value!r}, which would do its work after the commit")
     if connection.get_autocommit():
         raise StoreError(path, "the function ended the transaction itself")

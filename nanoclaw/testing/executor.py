@@ -8,7 +8,8 @@ from typing import Literal, Protocol, TypeVar
 
 import trio
 
-from nanoclaw.testing.standstill import EVERY, Standstill
+from nanoclaw.testing.determinism import EVERY, give_way
+from nanoclaw.testing.standstill import Standstill
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class InlineExecutor:
         """
         del lane
         if self.pause is None:
-            await trio.lowlevel.checkpoint()
+            await give_way()
         else:
             await trio.sleep(self.pause())
         self._calls += 1

@@ -10,10 +10,10 @@ from typing import Any
 
 import trio
 
+from nanoclaw.testing.determinism import Order
+
 ROUNDS = 200_000
 """So many rounds of trio's scheduler while virtual time does not move, and it never will again."""
-EVERY = 64
-"""So many rounds pass between two looks at the clock: this is the harness's most frequent call."""
 MOVES_S = 0.001
 """What is less than this is no move: a sleep of 10⁻⁹ s is as good as none."""
 NO_ROUND_S = 20.0
@@ -26,30 +26,25 @@ class Standstill(Exception):
     """Something goes round and round without waiting; time cannot pass in a simulation."""
 
 
-class Rounds(trio.abc.Instrument):
-    """Counts the scheduler's rounds: a few hundred nanoseconds each. Calls `stop` once, in no task."""
+class Rounds:
+    """Looks at the rounds of an order. Calls `stop` once, in no task."""
 
-    def __init__(self, stop: Callable[[Standstill], None]) -> None:
-        self._stop = stop
-        self._moment, self._rounds = 0.0, 0
+    def __init__(self, order: Order, stop: Callable[[Standstill], None]) -> None:
+        self._order, self._stop = order, stop
+        self._moment, self._moved_at = 0.0, order.rounds
         self._told = False
 
     @property
-    def now(self) -> tuple[float, int]:
-        """Another one in each round."""
-        return self._moment, self._rounds
+    def made(self) -> int:
+        """How many there have been."""
+        return self._order.rounds
 
-    def after_io_wait(self, timeout: float) -> None:
-        """One round more."""
-        del timeout
-        self._rounds += 1
-        if self._rounds % EVERY == 0:
-            self._look(trio.current_time())
-
-    def _look(self, now: float) -> None:
+    def look(self) -> None:
+        """Called every so many rounds."""
+        now = trio.current_time()
         if now - self._moment > MOVES_S:
-            self._moment, self._rounds = now, 0
-        elif self._rounds >= ROUNDS and not self._told:
+            self._moment, self._moved_at = now, self.made
+        elif self.made - self._moved_at >= ROUNDS and not self._told:
             self._told = True
             trio.lowlevel.add_instrument(_Who(now, self._stop))
 
@@ -82,12 +77,12 @@ class Alarm:
 
     def __init__(self, rounds: Rounds, stop: Callable[[Standstill], None]) -> None:
         self._rounds, self._stop = rounds, stop
-        self._seen = rounds.now
+        self._seen = rounds.made
         self._rung = False
 
     def ring(self, _number: int, frame: FrameType | None) -> None:
         """The handler of the signal."""
-        seen, self._seen = self._seen, self._rounds.now
+        seen, self._seen = self._seen, self._rounds.made
         if seen != self._seen:
             return
         what = f"{NO_ROUND_S:g} s of the processor without a checkpoint, {_line(frame)}"
@@ -116,15 +111,15 @@ class Alarm:
 
 
 @contextmanager
-def watched(stop: Callable[[Standstill], None]) -> Iterator[None]:
+def watched(order: Order, stop: Callable[[Standstill], None]) -> Iterator[None]:
     """While it is open a standstill is noticed. `stop` has to cancel whoever may go round."""
-    rounds = Rounds(stop)
-    trio.lowlevel.add_instrument(rounds)
+    rounds = Rounds(order, stop)
+    order.watch = rounds.look
     try:
         with Alarm(rounds, stop).set():
             yield
     finally:
-        trio.lowlevel.remove_instrument(rounds)
+        order.watch = None
 
 
 def _line(frame: FrameType | None) -> str:

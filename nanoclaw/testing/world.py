@@ -33,7 +33,7 @@ from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPoli
 from nanoclaw.testing.brains import MAX_TRIES, Brain, Script, provider_of
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.chats import Chat, User
-from nanoclaw.testing.determinism import require_virtual_time, scheduled_by
+from nanoclaw.testing.determinism import scheduled_by, virtual_time
 from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.executor import CommitHook, InlineExecutor
 from nanoclaw.testing.guards import Guards, NotSimulated
@@ -131,14 +131,14 @@ class World:
         return RealStage(self.timeline)
 
     async def _simulated(self, stack: AsyncExitStack) -> SimulatedStage:
-        require_virtual_time()
-        stack.enter_context(scheduled_by(self.seed))
+        stack.enter_context(virtual_time())
+        order = stack.enter_context(scheduled_by(self.seed))
         self.guards = Guards(lambda: self.now, frozenset(self.allowed))
         stack.callback(self.guards.check)
         stack.enter_context(self.guards.up())
         stage = SimulatedStage(self.home, self.random, self.timeline, self.providers, self.commit_hooks)
         stack.callback(stage.executor.check)
-        stack.enter_context(watched(lambda standstill: self._end(stage, standstill)))
+        stack.enter_context(watched(order, lambda standstill: self._end(stage, standstill)))
         if self.outliving:
             await stack.enter_async_context(stage.runtime.outliving())
         return stage

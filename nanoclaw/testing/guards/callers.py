@@ -29,11 +29,6 @@ def package(frame: FrameType | None) -> str:
     return ".".join(module.split(".")[:2]) if top == "nanoclaw" else top
 
 
-def is_of(frame: FrameType | None, module: str) -> bool:
-    """Whether it is code of that module."""
-    return _module(frame) == module
-
-
 def place(frame: FrameType) -> str:
     """Its file and line."""
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -20,7 +20,6 @@ from nanoclaw.testing.guards.callers import (
     OURS,
     beneath,
     caller,
-    is_of,
     package,
     place,
     task_place,
@@ -111,8 +110,6 @@ def _guarded(target: Target, original: Callable[..., Any]) -> Callable[..., Any]
     @wraps(original)
     def guard(*arguments: Any, **options: Any) -> Any:
         guards, frame = _here(), sys._getframe(1)  # noqa: SLF001 -- who called, and nothing else says it
-        if target.free_for and is_of(frame, target.free_for):
-            return original(*arguments, **options)
         if guards is not None and not target.is_harmless(arguments, options):
             asking = guards.judge(target.what, target.kind, frame)
             if asking in LOGGERS and target.what in _DATES:

@@ -57,8 +57,6 @@ class Target:
     """As it is told."""
     kind: Kind
     is_harmless: Harmless = _never
-    free_for: str = ""
-    """A module of the host that may."""
 
 
 def _given(count: int, name: str = "") -> Harmless:
@@ -93,14 +91,11 @@ def _selectors() -> Iterator[Target]:
 
 
 _OWN_NAMES = tempfile._RandomNameSequence  # type: ignore[attr-defined]  # noqa: SLF001 -- each name comes from it
-_READER = "nanoclaw.store.guard_vfs"
-"""How long it reads a hostile file is bounded by the processor's time."""
 
 TARGETS: tuple[Target, ...] = (
     *_functions(Kind.CLOCK, time, "time", "time_ns", "monotonic", "monotonic_ns"),
     *_functions(Kind.CLOCK, time, "perf_counter", "perf_counter_ns", "clock_gettime", "clock_gettime_ns"),
-    *_functions(Kind.CLOCK, time, "process_time", "process_time_ns", "thread_time_ns"),
-    Target(time, "thread_time", "time.thread_time", Kind.CLOCK, free_for=_READER),
+    *_functions(Kind.CLOCK, time, "process_time", "process_time_ns", "thread_time", "thread_time_ns"),
     *(Target(time, name, f"time.{name}", Kind.CLOCK, _given(1)) for name in ("localtime", "gmtime")),
     *(Target(time, name, f"time.{name}", Kind.CLOCK, _given(1)) for name in ("ctime", "asctime")),
     Target(time, "strftime", "time.strftime", Kind.CLOCK, _given(2)),
