@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import cattrs
@@ -102,11 +103,18 @@ def _storable(value: Any) -> object:
             return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
         case tuple():
             return tuple(_storable(item) for item in value)
-        case _ if has(type(value)):
-            names = [field.name for field in fields(type(value))]
-            return evolve(value, **{name: _storable(getattr(value, name)) for name in names})
+        case _ if (names := _names(value.__class__)) is not None:
+            found = {name: (before, _storable(before)) for name in names for before in [getattr(value, name)]}
+            changed = {name: after for name, (before, after) in found.items() if after is not before}
+            return evolve(value, **changed) if changed else value
         case _:
             return value
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...] | None:
+    """The fields of a record's class; None of any other."""
+    return tuple(field.name for field in fields(cls)) if has(cls) else None
 
 
 def _object(text: str) -> Mapping[str, object]:

@@ -1,14 +1,7 @@
 """Commits of the host, told to all who wait for one: the loop between turns, tools and providers in them."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from pathlib import Path
-
 import trio
 from attrs import define, field
-
-from agent_runner.beside import beside
-from agent_runner.seams import Wakeup, Wakeups
 
 
 @define(eq=False)
@@ -18,25 +11,15 @@ class Changes:
     count: int = 0
     _next: trio.Event = field(factory=trio.Event, init=False)
 
+    def note(self) -> None:
+        """There may have been one."""
+        self.count += 1
+        self._next.set()
+        self._next = trio.Event()
+
     async def after(self, count: int) -> None:
         """Return once there was a commit after that count, at once if there was."""
         if self.count > count:
             await trio.lowlevel.checkpoint()
         while self.count <= count:
             await self._next.wait()
-
-    async def follow(self, wakeup: Wakeup) -> None:
-        """Count for ever what one wake-up hears. A wake-up has one listener; this is it."""
-        while True:
-            await wakeup.wait()
-            self.count += 1
-            self._next.set()
-            self._next = trio.Event()
-
-
-@asynccontextmanager
-async def hear(wakeups: Wakeups, directory: Path) -> AsyncGenerator[Changes]:
-    """The commits in `directory`, from now until the context ends."""
-    changes = Changes()
-    async with wakeups.open(directory) as wakeup, beside(lambda: changes.follow(wakeup)):
-        yield changes

@@ -1,13 +1,18 @@
 """Liveness, as an mtime (contract 1), and the watch over a provider that has fallen silent."""
 
 import os
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from math import inf
 from pathlib import Path
+from types import TracebackType
 
 import trio
 from attrs import define, field
 
+from agent_runner.beside import beside
+from agent_runner.config import RunnerConfig
 from agent_runner.seams import Seams
 
 INTERVAL = 10.0
@@ -35,11 +40,77 @@ class Pulse:
         return 0.0 if self.tools else trio.current_time() - self.last
 
 
-async def beat(path: Path, seams: Seams, pulse: Pulse, silence_limit: float, stop: trio.CancelScope) -> None:
-    """Touch the heartbeat every 10 s; cancel `stop` once the provider has been silent for the limit."""
-    while True:
+@define(eq=False)
+class Heart:
+    """The one task of a runner that touches its heartbeat: every 10 s while a turn is open."""
+
+    _file: Path
+    _seams: Seams
+    _silence_limit: float
+    _turn: tuple[Pulse, trio.CancelScope] | None = field(default=None, init=False)
+    """The open one."""
+    _sleep: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+
+    def touch(self) -> None:
+        """Say that the runner lives. Raises OSError."""
+        touch(self._file, self._seams.clock.now())
+
+    def beats_for(self, pulse: Pulse) -> "Beats":
+        """For one turn."""
+        return Beats(self, pulse)
+
+    def begin(self, pulse: Pulse, scope: trio.CancelScope) -> None:
+        """A turn is open."""
+        self._touch()
+        self._turn = pulse, scope
+        self._sleep.deadline = trio.current_time() + INTERVAL
+
+    def end(self) -> None:
+        """It is over."""
+        self._turn = None
+        self._sleep.deadline = inf
+
+    async def beat(self) -> None:
+        """The task."""
+        while True:
+            with self._sleep:
+                await trio.sleep_forever()
+            self._sleep = trio.CancelScope()
+            if self._turn is not None:
+                pulse, scope = self._turn
+                self._sleep.deadline = trio.current_time() + INTERVAL
+                self._touch()
+                if pulse.silent_for() >= self._silence_limit:
+                    scope.cancel()
+
+    def _touch(self) -> None:
         with suppress(OSError):  # a full disk is told by the commit that meets it
-            touch(path, seams.clock.now())
-        await trio.sleep(INTERVAL)
-        if pulse.silent_for() >= silence_limit:
-            stop.cancel()
+            self.touch()
+
+
+@define(eq=False)
+class Beats:
+    """While open the heart beats; once the provider has been silent for the limit, the block is cancelled."""
+
+    _heart: Heart
+    _pulse: Pulse
+    _scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+
+    def __enter__(self) -> None:
+        self._heart.begin(self._pulse, self._scope)
+        self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._heart.end()
+        return self._scope.__exit__(kind, error, trace)
+
+
+@asynccontextmanager
+async def hearts(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Heart]:
+    """The heart of a runner that starts. Raises OSError."""
+    heart = Heart(config.heartbeat, seams, config.silence_limit)
+    heart.touch()
+    async with beside(heart.beat):
+        yield heart

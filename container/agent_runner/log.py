@@ -28,4 +28,6 @@ class Log:
 
     def __call__(self, event: str, level: Level = "info", **fields: object) -> None:
         """Tell one event; what JSON cannot carry is told as its text."""
+        if self.write is silent:
+            return
         self.write(json.dumps({"event": event, "level": level, **fields}, default=str))

@@ -48,19 +48,11 @@ class Executor(Protocol):
         ...
 
 
-class Wakeup(Protocol):
+class Wakeups(Protocol):
     """Hints that a directory's database has changed. A lost hint costs a slow poll, no more."""
 
-    async def wait(self) -> None:
-        """Return when a commit may have happened since the last return."""
-        ...
-
-
-class Wakeups(Protocol):
-    """Where wake-ups come from."""
-
-    def open(self, directory: Path) -> AbstractAsyncContextManager[Wakeup]:
-        """Hear of commits in `directory`, from now until the context ends."""
+    def watch(self, directory: Path, changed: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Call `changed` when there may have been a commit in `directory`, until the context ends."""
         ...
 
 

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 
 from attrs import frozen
 
-from agent_runner import events, heartbeat
-from agent_runner.changes import Changes, hear
+from agent_runner import events
+from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
+from agent_runner.heartbeat import Heart, hearts
 from agent_runner.lock import own
 from agent_runner.migrate import migrate
 from agent_runner.outbox import Outbox
@@ -25,6 +26,7 @@ class Session:
     own: Writer
     outbox: Outbox
     changes: Changes
+    heart: Heart
 
 
 @asynccontextmanager
@@ -35,11 +37,14 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
         open_outbound(config.outbound_db, seams.executor) as writer,
         open_inbound(config.inbound_db, seams.executor) as reader,
     ):
-        heartbeat.touch(config.heartbeat, seams.clock.now())
         await migrate(writer, config.schema_dir)
         if await writer.read(events.tool_shown):
             await writer.write(lambda connection: events.show_tool(connection, None))
         outbox = Outbox(config.outbox, seams.executor)
         await outbox.adopt(writer)
-        async with hear(seams.wakeups, config.inbound_db.parent) as changes:
-            yield Session(config, seams, reader, writer, outbox, changes)
+        changes = Changes()
+        async with (
+            seams.wakeups.watch(config.inbound_db.parent, changes.note),
+            hearts(config, seams) as heart,
+        ):
+            yield Session(config, seams, reader, writer, outbox, changes, heart)

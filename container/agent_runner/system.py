@@ -1,8 +1,8 @@
 """The real seams: this machine's clock, threads, file events and randomness. Only `main` binds them."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import sleep  # noqa: TID251 -- 0.2 ms, which trio cannot time
@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import apsw
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from agent_runner.seams import Lane, Wakeup, Wakeups
+from agent_runner.beside import beside
+from agent_runner.seams import Lane, Wakeups
 
 T = TypeVar("T")
 POLL = 0.5
@@ -66,58 +67,56 @@ class ThreadExecutor:
         """Nothing: this is for simulations."""
 
 
-class PollingWakeup:
+class PollingWakeups:
     """Wakes every half a second, where nothing better can be had."""
 
-    async def wait(self) -> None:
-        """Return after half a second."""
-        await trio.sleep(POLL)
-
-
-class PollingWakeups:
-    """Polling, as wake-ups."""
-
     @asynccontextmanager
-    async def open(self, directory: Path) -> AsyncGenerator[Wakeup]:  # noqa: ARG002 -- the protocol's
+    async def watch(self, directory: Path, changed: Callable[[], None]) -> AsyncGenerator[None]:  # noqa: ARG002 -- the protocol's
         """Poll, whatever the directory."""
-        yield PollingWakeup()
+        async with beside(lambda: _poll(changed)):
+            yield
+
+
+async def _poll(changed: Callable[[], None]) -> None:
+    while True:
+        await trio.sleep(POLL)
+        changed()
 
 
 if sys.platform == "linux":
     from inotify_simple import INotify, flags  # type: ignore[import-untyped]  # it ships no types
 
-    @frozen
-    class InotifyWakeup:
-        """Wakes when a journal is gone from a directory: in DELETE mode that is the commit."""
-
-        _events: INotify
-
-        async def wait(self) -> None:
-            """Return after the next commit, or after the kernel lost events."""
-            while not any(_is_commit(event) for event in self._events.read(timeout=0)):
-                await trio.lowlevel.wait_readable(self._events.fileno())
-            await trio.lowlevel.checkpoint()
-
     class InotifyWakeups:
-        """File events of the kernel, as wake-ups."""
+        """File events of the kernel: in DELETE mode a journal that is gone from a directory is the commit."""
 
         @asynccontextmanager
-        async def open(self, directory: Path) -> AsyncGenerator[Wakeup]:
+        async def watch(self, directory: Path, changed: Callable[[], None]) -> AsyncGenerator[None]:
             """Watch a directory; where the kernel has no watch left, poll."""
-            try:
-                events = INotify(nonblocking=True)
-            except OSError:
-                yield PollingWakeup()
-                return
-            with events:
-                yield _watch(events, directory)
+            with _watching(directory) as events:
+                async with beside(lambda: _follow(events, changed) if events else _poll(changed)):
+                    yield
 
-    def _watch(events: INotify, directory: Path) -> Wakeup:
+    @contextmanager
+    def _watching(directory: Path) -> Iterator[INotify | None]:
         try:
-            events.add_watch(directory, flags.DELETE)
+            events = INotify(nonblocking=True)
         except OSError:
-            return PollingWakeup()
-        return InotifyWakeup(events)
+            yield None
+            return
+        with events:
+            try:
+                events.add_watch(directory, flags.DELETE)
+            except OSError:
+                yield None
+            else:
+                yield events
+
+    async def _follow(events: INotify, changed: Callable[[], None]) -> None:
+        """Tell of each run of commits, and where the kernel has lost events."""
+        while True:
+            await trio.lowlevel.wait_readable(events.fileno())
+            if any(_is_commit(event) for event in events.read(timeout=0)):
+                changed()
 
     def _is_commit(event: tuple[int, int, int, str]) -> bool:
         _, mask, _, name = event

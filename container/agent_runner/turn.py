@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-import trio
-
 from agent_runner import outbound
-from agent_runner.beside import beside
 from agent_runner.ending import Work, end
 from agent_runner.errors import ProviderError
 from agent_runner.extras import Extras
-from agent_runner.heartbeat import Pulse, beat
+from agent_runner.heartbeat import Pulse
 from agent_runner.inbound import Fetched
 from agent_runner.looking import fetch
 from agent_runner.records import Claim, Reply, Result, Sent, Turn
@@ -61,13 +58,10 @@ def _turn(session: Session, batch: Batch, fetched: Fetched, turn_id: str, sent: 
 async def _ask(session: Session, work: Work) -> Result | ProviderError:
     """The provider's result, or why there is none. Its heartbeat goes on beside it."""
     pulse = Pulse()
-    scope = trio.CancelScope()
-    limit = session.config.silence_limit
     tools = Tools(session, work.turn, work.fetched.routing, pulse, work.extras)
-    async with beside(lambda: beat(session.config.heartbeat, session.seams, pulse, limit, scope)):
-        with scope:
-            return await _run_provider(session, work.turn, tools)
-    return ProviderError(f"the provider gave no sign of life for {limit:.0f} s")
+    with session.heart.beats_for(pulse):
+        return await _run_provider(session, work.turn, tools)
+    return ProviderError(f"the provider gave no sign of life for {session.config.silence_limit:.0f} s")
 
 
 async def _run_provider(session: Session, turn: Turn, tools: Tools) -> Result | ProviderError:

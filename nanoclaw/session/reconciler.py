@@ -148,25 +148,31 @@ class Reconciler:
         self._swept_at = trio.current_time()
         with self.under_way():
             self.keeper.watch(claims=bool(self.pending.claimed), tool_timeout_s=self._tool_timeout_s)
-            self._watch_claiming()
+            self._stop_if_idle_at_work()
             dead = self.keeper.state == "dead"  # before the look: a runner may answer, and die, during it
             if await self._looked() and dead:
                 await self._settle_death()
             self.carry_on()
             if self._waits_alone():
                 await self._rest()
+        self._note_claiming()
         if self._finished() and not self._closing:
             self.retire()
 
-    def _watch_claiming(self) -> None:
+    def _stop_if_idle_at_work(self) -> None:
         """Stop a runner that lets work lie: without a claim it has no heartbeat to be judged by."""
+        self._note_claiming()
+        since = self._unclaimed_since
+        if since is not None and trio.current_time() - since > STUCK_S:
+            _log.error("session.runner_claims_nothing", after_s=STUCK_S)
+            self.keeper.stop("stuck")
+
+    def _note_claiming(self) -> None:
+        """Also after a look: what was claimed and done by then is not what lies at the next one."""
         if self.keeper.container_status != "running" or self.pending.claimed or not self._wanted():
             self._unclaimed_since = None
         elif self._unclaimed_since is None:
             self._unclaimed_since = trio.current_time()
-        elif trio.current_time() - self._unclaimed_since > STUCK_S:
-            _log.error("session.runner_claims_nothing", after_s=STUCK_S)
-            self.keeper.stop("stuck")
 
     async def _rest(self) -> None:
         """Without a runner the files may be idle for weeks: their caches are most of a session's memory."""

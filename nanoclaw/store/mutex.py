@@ -13,15 +13,16 @@ class Mutex:
     """
 
     def __init__(self) -> None:
-        self._free = trio.Semaphore(1)
+        self._taken = False
+        self._waiting = trio.lowlevel.ParkingLot()
 
     async def __aenter__(self) -> None:
-        try:
-            self._free.acquire_nowait()
-        except trio.WouldBlock:
-            await self._free.acquire()
+        if self._taken:
+            await self._waiting.park()  # who is woken has it: it was handed over
+        else:
+            self._taken = True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._free.release()
+        self._taken = bool(self._waiting.unpark())

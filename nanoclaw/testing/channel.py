@@ -37,6 +37,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.registry import WireChat
+from nanoclaw.testing.determinism import give_way
 
 OFFER_AGAIN_S = 0.05
 """An event that was not accepted is offered again after this."""
@@ -252,7 +253,7 @@ class FakeChannel:
         fault = next((t.fault for t in self._troubles if t.meets(outgoing.address)), None)
         self.attempts.append(outgoing)
         self.change()
-        await trio.lowlevel.checkpoint()
+        await give_way()
         match fault:
             case "unavailable":
                 raise ChannelUnavailable("the fake network is down")
@@ -271,7 +272,7 @@ class FakeChannel:
         """Let a hint pass, or not."""
         if self.hints_hang:
             await trio.sleep_forever()
-        await trio.lowlevel.checkpoint()
+        await give_way()
 
     def change(self) -> None:
         """Let those who wait look again."""

@@ -1,4 +1,4 @@
-"""One seed, one order: what trio decides at random is decided by the seed. And trio's clock, without the real one."""
+"""One seed, one order: what trio decides at random is decided by the seed, and its clock asks no real one."""
 
 from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ from trio.testing import MockClock
 from nanoclaw.testing.errors import WorldError
 
 _trio: Any = import_module("trio._core._run")
-"""Of trio's own `_ALLOW_DETERMINISTIC_SCHEDULING` and `_r` are used, which are there for it (trio issue 890)."""
+"""Its own. `_ALLOW_DETERMINISTIC_SCHEDULING` and `_r` are there for this use (trio issue 890)."""
 EVERY = 64
 """So many rounds of the scheduler pass between two looks of whoever watches them: they are most frequent."""
 
 
 class Order(Random):
-    """Trio's randomness while a world is up. It is asked once a round, with the tasks that are to run in it."""
+    """Trio's randomness while a world is up: asked once a round, with the tasks that are to run in it."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -39,7 +39,7 @@ class Order(Random):
             self.watch()
 
     def is_alone(self) -> bool:
-        """Whether nobody but the current task has anything to do at this moment, and nobody counts its steps."""
+        """Whether only the current task has something to do at this moment, and nobody counts its steps."""
         runner = _trio.GLOBAL_RUN_CONTEXT.runner
         return not (
             self._left

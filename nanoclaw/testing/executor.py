@@ -93,7 +93,8 @@ class InlineExecutor:
     def after_commit(self, path: Path) -> None:
         """Tell the subscribers of the file's directory; then give the hook its chance to kill."""
         self.commits += 1
-        for callback in tuple(self._subscribers.get(os.path.dirname(path), {}).values()):  # noqa: PTH120 -- faster
+        directory, _, _ = str(path).rpartition(os.sep)
+        for callback in tuple(self._subscribers.get(directory, {}).values()):
             callback()
         if self.on_commit is not None:
             self.on_commit(path, "after", self._begun)

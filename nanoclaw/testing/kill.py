@@ -7,9 +7,10 @@ program. When they are gone, its files are put back as they were at the moment. 
 the middle of a single write (transactions of this process are killed at their checkpoints and commit points).
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TypeVar
 
 import trio
@@ -43,17 +44,31 @@ class Thread:
         if self.cut:
             raise HostKilled
 
-    @contextmanager
-    def holding(self) -> Iterator[None]:
+    def holding(self) -> AbstractContextManager[None]:
         """Cancel the block when it is cut, and raise HostKilled, also where the block was done."""
-        self.check()
-        with trio.CancelScope() as scope:
-            self._scopes[scope] = None
-            try:
-                yield
-            finally:
-                del self._scopes[scope]
-        self.check()
+        return _Hold(self, self._scopes)
+
+
+@define(eq=False)
+class _Hold:
+    """What `holding` is: each delivery goes through one, so it is no generator."""
+
+    thread: Thread
+    scopes: dict[trio.CancelScope, None]
+    scope: trio.CancelScope = Factory(trio.CancelScope)
+
+    def __enter__(self) -> None:
+        self.thread.check()
+        self.scopes[self.scope.__enter__()] = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        del self.scopes[self.scope]
+        swallowed = self.scope.__exit__(kind, error, trace)
+        if error is None or swallowed:
+            self.thread.check()
+        return swallowed
 
 
 # -- what a host acts through ---------------------------------------------------

@@ -76,7 +76,10 @@ class SimulatedStage:
     executor: InlineExecutor = field(init=False)
     runtime: SimulatedRuntime = field(init=False)
 
+    _below: str = field(init=False)
+
     def __attrs_post_init__(self) -> None:
+        self._below = f"{self.home}/"
         self.executor = InlineExecutor(self._note)
         self.runtime = SimulatedRuntime(self.executor, self.clock, self.random, self.timeline, self.providers)
 
@@ -105,7 +108,7 @@ class SimulatedStage:
 
     def _note(self, path: Path, when: When, n: int) -> None:
         if when == "after":
-            self.timeline.add("commit", n, str(path).removeprefix(f"{self.home}/"))
+            self.timeline.add("commit", n, str(path).removeprefix(self._below))
         for hook in tuple(self.hooks):
             hook(path, when, n)
 

@@ -1,12 +1,12 @@
 """Virtual stand-ins for the clock and for the wake-ups of host and runner."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trio
-from attrs import Factory, define, field, frozen
+from attrs import define, field, frozen
 
 from agent_runner.seams import Clock
 from nanoclaw.testing.executor import InlineExecutor
@@ -79,22 +79,6 @@ class CommitWakeups:
         await trio.sleep_forever()
 
 
-@define(eq=False)
-class CommitWakeup:
-    """One runner's wake-up."""
-
-    changed: trio.Event = Factory(trio.Event)
-
-    def wake(self) -> None:
-        """There was a commit."""
-        self.changed.set()
-
-    async def wait(self) -> None:
-        """Return when there was a commit since the last return."""
-        await self.changed.wait()
-        self.changed = trio.Event()
-
-
 @frozen
 class RunnerWakeups:
     """The runner's wake-ups. Implements `agent_runner.seams.Wakeups`."""
@@ -102,11 +86,10 @@ class RunnerWakeups:
     executor: InlineExecutor
 
     @asynccontextmanager
-    async def open(self, directory: Path) -> AsyncIterator[CommitWakeup]:
-        """Hear of commits in `directory`, from now until the context ends."""
-        wakeup = CommitWakeup()
-        end = self.executor.subscribe(directory, wakeup.wake)
+    async def watch(self, directory: Path, changed: Callable[[], None]) -> AsyncIterator[None]:
+        """Call `changed` after each commit in `directory`, until the context ends."""
+        end = self.executor.subscribe(directory, changed)
         try:
-            yield wakeup
+            yield
         finally:
             end()

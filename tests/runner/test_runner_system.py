@@ -6,8 +6,9 @@ from contextlib import closing
 import apsw
 import pytest
 import trio
+import trio.testing
 
-from agent_runner.seams import Wakeup
+from agent_runner.changes import Changes
 from agent_runner.system import PollingWakeups, SystemClock, ThreadExecutor, wakeups
 from tests.runner.world import World
 
@@ -15,44 +16,46 @@ GUARD = 10
 
 
 async def test_a_commit_wakes_and_several_wake_once(world: World) -> None:
-    async with wakeups().open(world.config.inbound_db.parent) as wakeup:
+    changes = Changes()
+    async with wakeups().watch(world.config.inbound_db.parent, changes.note):
         world.put(2)
         world.put(4)
         with trio.fail_after(GUARD):
-            await wakeup.wait()
+            await changes.after(0)
         if sys.platform == "linux":
-            assert not await wakes(wakeup)
+            assert not await wakes(changes)
 
 
-async def wakes(wakeup: Wakeup) -> bool:
-    """Whether it returns without anything more happening."""
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        await wakeup.wait()
-    return not scope.cancelled_caught
+async def wakes(changes: Changes) -> bool:
+    """Whether it wakes once more, without anything more happening."""
+    before = changes.count
+    await trio.testing.wait_all_tasks_blocked()
+    return changes.count > before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="polling wakes for anything")
 async def test_what_is_no_commit_does_not_wake(world: World) -> None:
-    folder = world.config.inbound_db.parent
-    async with wakeups().open(folder) as wakeup:
+    folder, changes = world.config.inbound_db.parent, Changes()
+    async with wakeups().watch(folder, changes.note):
         (folder / "x").write_text("")
         (folder / "x").unlink()
         with closing(apsw.Connection(str(world.config.inbound_db))) as connection:
             connection.execute("SELECT * FROM meta").fetchall()
-        assert not await wakes(wakeup)
+        assert not await wakes(changes)
 
 
 async def test_a_directory_that_cannot_be_watched_is_polled(world: World) -> None:
-    async with wakeups().open(world.root / "none") as wakeup:
+    changes = Changes()
+    async with wakeups().watch(world.root / "none", changes.note):
         with trio.fail_after(GUARD):
-            await wakeup.wait()
+            await changes.after(0)
 
 
 async def test_polling_wakes_by_itself(world: World) -> None:
-    async with PollingWakeups().open(world.root) as wakeup:
+    changes = Changes()
+    async with PollingWakeups().watch(world.root, changes.note):
         with trio.fail_after(GUARD):
-            await wakeup.wait()
+            await changes.after(0)
 
 
 async def test_a_cancelled_call_is_waited_for() -> None:

@@ -38,9 +38,19 @@ async def test_a_lost_wake_up_costs_a_slow_poll(world: World) -> None:
         assert trio.current_time() == pytest.approx(60, abs=0.1)
 
 
+FIRST_LOOKS = 7
+"""Reads from the start to the first rest."""
+
+
 @pytest.mark.parametrize("read", range(1, 9))
 async def test_a_message_that_comes_while_the_runner_looks_is_not_missed(world: World, read: int) -> None:
-    world.executor = Interrupted(after_read=lambda n: n == read and world.put(2))
+    def happen(n: int) -> None:
+        if n == read:
+            world.put(2)
+        elif n == FIRST_LOOKS:
+            world.bell.ring()  # it looks once more
+
+    world.executor = Interrupted(after_read=happen)
     async with world.running():
         await world.until_acked("in-2")
         assert trio.current_time() < 1

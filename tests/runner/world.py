@@ -19,7 +19,7 @@ from agent_runner.providers import Provider, Toolbox
 from agent_runner.providers.echo import Echo
 from agent_runner.records import Result, Turn
 from agent_runner.runner import run_runner
-from agent_runner.seams import Lane, Seams, Wakeup
+from agent_runner.seams import Lane, Seams
 
 T = TypeVar("T")
 Row = tuple[object, ...]
@@ -79,21 +79,22 @@ class InlineExecutor:
 class Bell:
     """Wake-ups that the fake host rings."""
 
-    _rung: trio.Event = field(factory=trio.Event)
     broken: bool = False
+    _listeners: list[Callable[[], None]] = field(factory=list)
 
     def ring(self) -> None:
         if not self.broken:
-            self._rung.set()
-
-    async def wait(self) -> None:
-        await self._rung.wait()
-        self._rung = trio.Event()
+            for changed in self._listeners:
+                changed()
 
     @asynccontextmanager
-    async def open(self, directory: Path) -> AsyncGenerator[Wakeup]:
+    async def watch(self, directory: Path, changed: Callable[[], None]) -> AsyncGenerator[None]:
         assert directory.name == "inbound"
-        yield self
+        self._listeners.append(changed)
+        try:
+            yield
+        finally:
+            self._listeners.remove(changed)
 
 
 @define(eq=False)

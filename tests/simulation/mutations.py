@@ -11,7 +11,7 @@ all faults; the files stay as they are.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -21,7 +21,7 @@ import apsw
 import pytest
 from attrs import evolve, frozen
 
-from agent_runner import changes, follow_ups, inbound, looking, outbound, selection
+from agent_runner import follow_ups, inbound, looking, outbound, selection
 from agent_runner.extras import Extras
 from agent_runner.records import Inbound
 from nanoclaw.records import InboundEvent, Outgoing, Receipt, TextContent
@@ -41,7 +41,7 @@ from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.faults import fault_names
 from nanoclaw.testing.household import household
 from nanoclaw.testing.play import play
-from nanoclaw.testing.virtual import CommitWakeups
+from nanoclaw.testing.virtual import CommitWakeups, RunnerWakeups
 
 HOURS = 3.0
 FAULTS = fault_names("all")
@@ -345,21 +345,22 @@ def alarm_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def runners_wake_lost(patch: pytest.MonkeyPatch) -> None:
     """Every seventh commit of a host wakes no runner."""
-    numbers, following = count(1), changes.Changes.follow
+    numbers, watch = count(1), RunnerWakeups.watch
 
-    class Lossy:
-        def __init__(self, wakeup: Any) -> None:
-            self._wakeup = wakeup
+    def lossy(
+        self: RunnerWakeups, directory: Any, changed: Callable[[], None]
+    ) -> AbstractAsyncContextManager[None]:
+        return watch(self, directory, _most_often(numbers, changed))
 
-        async def wait(self) -> None:
-            await self._wakeup.wait()
-            if next(numbers) % SEVENTH == 0:
-                await self._wakeup.wait()
+    patch.setattr(RunnerWakeups, "watch", lossy)
 
-    async def follow(self: changes.Changes, wakeup: Any) -> None:
-        await following(self, Lossy(wakeup))
 
-    patch.setattr(changes.Changes, "follow", follow)
+def _most_often(numbers: "count[int]", changed: Callable[[], None]) -> Callable[[], None]:
+    def often() -> None:
+        if next(numbers) % SEVENTH:
+            changed()
+
+    return often
 
 
 def hosts_wake_lost(patch: pytest.MonkeyPatch) -> None:
@@ -369,11 +370,7 @@ def hosts_wake_lost(patch: pytest.MonkeyPatch) -> None:
     def lossy(
         self: CommitWakeups, directory: Any, changed: Callable[[], None]
     ) -> AbstractContextManager[None]:
-        def often() -> None:
-            if next(numbers) % SEVENTH:
-                changed()
-
-        return watch(self, directory, often)
+        return watch(self, directory, _most_often(numbers, changed))
 
     patch.setattr(CommitWakeups, "watch", lossy)
 

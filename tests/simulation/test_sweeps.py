@@ -1,4 +1,4 @@
-"""A runner at work is looked at every half minute, whatever else its session does."""
+"""How a session watches its runner: every half minute while it has work, whatever else happens."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ import trio
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.session.keeper import SWEEP_S, Keeper
+from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
 from nanoclaw.testing.world import World
 
 
@@ -33,3 +33,16 @@ async def test_messages_put_off_no_look_at_a_runner_at_work(
     await chat.expect("done")
     at_work = [moment for moment in watched if moment < 300]
     assert max(after - before for before, after in pairwise(at_work)) < SWEEP_S + 1
+
+
+async def test_a_turn_that_is_over_before_it_was_seen_leaves_no_suspicion_behind(world: World) -> None:
+    """Each message is claimed and answered before the session looks at either."""
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    for text in ("one", "two", "three"):
+        await ann.says(text)
+        await chat.expect(f"echo: {text}")
+        await world.sleep(STUCK_S + 1)
+    assert [line.split()[1:3] for line in world.timeline.events() if "runner" in line] == [
+        ["runner", "started"]
+    ]
