@@ -98,17 +98,22 @@ def storable(value: T) -> T:
 
 
 def _storable(value: Any) -> object:
-    match value:
-        case str():
-            return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-        case tuple():
-            return tuple(_storable(item) for item in value)
-        case _ if (names := _names(value.__class__)) is not None:
-            found = {name: (before, _storable(before)) for name in names for before in [getattr(value, name)]}
-            changed = {name: after for name, (before, after) in found.items() if after is not before}
-            return evolve(value, **changed) if changed else value
-        case _:
-            return value
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, tuple):
+        return tuple(_storable(item) for item in value) if value else value
+    names = None if value is None else _names(value.__class__)
+    if names is None:
+        return value
+    changed = dict[str, object]()
+    for name in names:
+        before = getattr(value, name)
+        if before is None or (isinstance(before, str) and before.isascii()):
+            continue  # nearly always; each message of every channel comes by here
+        after = _storable(before)
+        if after is not before:
+            changed[name] = after
+    return evolve(value, **changed) if changed else value
 
 
 @cache

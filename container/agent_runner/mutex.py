@@ -14,15 +14,20 @@ class Mutex:
 
     def __init__(self) -> None:
         self._taken = False
+        self._queue = 0
         self._waiting = trio.lowlevel.ParkingLot()
 
     async def __aenter__(self) -> None:
-        if self._taken:
-            await self._waiting.park()  # who is woken has it: it was handed over
-        else:
+        if not self._taken:
             self._taken = True
+            return
+        self._queue += 1
+        try:
+            await self._waiting.park()  # who is woken has it: it was handed over
+        finally:
+            self._queue -= 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._taken = bool(self._waiting.unpark())
+        self._taken = bool(self._queue and self._waiting.unpark())

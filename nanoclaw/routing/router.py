@@ -24,6 +24,7 @@ from nanoclaw.routing.clicks import Clicks, Void, as_click, judge
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
+from nanoclaw.store.mutex import Mutex, Places
 
 MAX_CONCURRENT = 64
 """Chats whose events are looked up at once; the rest wait their turn."""
@@ -35,7 +36,7 @@ _log = structlog.get_logger()
 class _Turns:
     """The order of one chat, and how many wait for it."""
 
-    lock: trio.Lock = Factory(trio.Lock)
+    lock: Mutex = Factory(Mutex)
     users: int = 0
 
 
@@ -51,7 +52,7 @@ class Router:
     """Types of channels; in the chats of others a message may answer a question."""
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _Turns] = Factory(dict)
-    _places: trio.Semaphore = Factory(lambda: trio.Semaphore(MAX_CONCURRENT))
+    _places: Places = Factory(lambda: Places(MAX_CONCURRENT))
 
     async def offer(self, event: Event) -> Routed:
         """Route one event; when this returns, what was accepted is on disk.
@@ -94,7 +95,10 @@ class Router:
                     return await self._store_all(event, conversations)
             # No yield between the release above and the place in the session's mailbox: the order is kept,
             # and the next event of this chat is committed together with this one.
-            return await self._store_all(event, conversations) if conversations else Routed(dropped=dropped)
+            if conversations:
+                return await self._store_all(event, conversations)
+            await trio.lowlevel.checkpoint()  # nothing else is one where the plan is known
+            return Routed(dropped=dropped)
 
     @contextmanager
     def _turns(self, address: Address) -> Iterator[_Turns]:

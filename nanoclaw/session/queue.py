@@ -93,6 +93,8 @@ class DeliveryQueue:
     @property
     def room(self) -> bool:
         """Whether more may be read."""
+        if not self.waiting:
+            return True
         size = sum(len(d.row.content) for d in self.waiting if isinstance(d.row, MessageOut))
         return len(self.waiting) < MAX_OPEN and size < MAX_OPEN_BYTES
 
@@ -103,7 +105,7 @@ class DeliveryQueue:
 
     def take(self, now: datetime) -> Delivery | None:
         """The next one to attempt, now in flight; None while another is, or none may go."""
-        if self.in_flight is not None:
+        if self.in_flight is not None or not self.waiting:
             return None
         for delivery in self._heads(now):
             if delivery.is_due(now) and delivery.action is None:
@@ -115,6 +117,8 @@ class DeliveryQueue:
 
     def take_actions(self, now: datetime) -> list[Delivery]:
         """What the agent asks of its session, and is due: it is done at once, in the order of `seq`."""
+        if not self.waiting:
+            return []
         due = [each for each in self.waiting if each.action is not None and each.is_due(now)]
         if due:
             self.waiting = [each for each in self.waiting if each not in due]
@@ -137,6 +141,8 @@ class DeliveryQueue:
 
         While an attempt is in flight, its end brings the next look at those that wait for theirs.
         """
+        if not self.waiting:
+            return None
         heads = [head for head in self._heads(now) if head.action is not None or self.in_flight is None]
         return min((due for head in heads if (due := head.due()) is not None), default=None)
 

@@ -369,8 +369,11 @@ class Reconciler:
 
     def _wanted(self) -> bool:
         """Whether a runner has something to do, and may."""
-        may_run = self.quarantined is None and self.status == "active"
-        return may_run and (self.outdated or self.pending.wanted(self.services.clock.now()))
+        if self.quarantined is not None or self.status != "active":
+            return False
+        return self.outdated or (
+            bool(self.pending.messages) and self.pending.wanted(self.services.clock.now())
+        )
 
     def _watched(self) -> bool:
         """Whether a runner has something to do, which it might let lie."""

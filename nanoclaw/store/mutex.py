@@ -1,28 +1,41 @@
-"""A lock for what is used by one task at a time and ends in a worker."""
+"""Locks for what is used by few tasks at a time, each of which then works in a worker."""
 
 from types import TracebackType
 
 import trio
 
 
-class Mutex:
-    """A lock, but taking it where nobody has it is no checkpoint: the work that follows is one.
+class Places:
+    """So many tasks at a time, in the order in which they come.
 
-    That is one step of the scheduler less for each call of the store.
-    A task that takes it twice waits for ever.
+    Taking a free place is no checkpoint: the work that follows is one. That is a step of the scheduler less
+    for each call of the store.
     """
 
-    def __init__(self) -> None:
-        self._taken = False
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._queue = 0
         self._waiting = trio.lowlevel.ParkingLot()
 
     async def __aenter__(self) -> None:
-        if self._taken:
-            await self._waiting.park()  # who is woken has it: it was handed over
-        else:
-            self._taken = True
+        if self._free:
+            self._free -= 1
+            return
+        self._queue += 1
+        try:
+            await self._waiting.park()  # who is woken has a place: it was handed over
+        finally:
+            self._queue -= 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._taken = bool(self._waiting.unpark())
+        if not (self._queue and self._waiting.unpark()):
+            self._free += 1
+
+
+class Mutex(Places):
+    """One at a time. A task that takes it twice waits for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(1)

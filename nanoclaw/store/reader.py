@@ -1,7 +1,7 @@
 """Readers: connections that can never write, each call one read transaction."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -13,6 +13,7 @@ import trio
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.errors import StoreClosed
 from nanoclaw.store.executor import Executor, Lane
+from nanoclaw.store.mutex import Places
 from nanoclaw.store.patience import Patience
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class Reader:
         self._executor = executor
         self._lane: Lane = lane
         self._patience = Patience(path, random)
-        self._places = trio.Semaphore(CONNECTIONS)
+        self._places = Places(CONNECTIONS)
         self._idle: list[apsw.Connection] = []
         self._open = True
 
@@ -65,11 +66,10 @@ class Reader:
         """Wait for the reads under way and close the connections; `open_reader` does it."""
         self._open = False
         with trio.CancelScope(shield=True):
-            for _ in range(CONNECTIONS):
-                await self._places.acquire()
-            await self._executor.run(self._disconnect, lane=self._lane)
-        for _ in range(CONNECTIONS):
-            self._places.release()
+            async with AsyncExitStack() as stack:
+                for _ in range(CONNECTIONS):
+                    await stack.enter_async_context(self._places)
+                await self._executor.run(self._disconnect, lane=self._lane)
 
     def _disconnect(self) -> None:
         while self._idle:
