@@ -31,7 +31,7 @@ async def survey(session: Session, picker: Picker, left: Filter = outbound.unset
     """
     after = 0
     while not picker.closed:
-        page = await session.host.read(lambda connection: inbound.open_rows(connection, after))  # noqa: B023 -- read at once
+        page = await session.host.select(lambda connection: inbound.open_rows(connection, after))  # noqa: B023 -- read at once
         if page:
             for row in await session.own.read(lambda connection: left(connection, page)):  # noqa: B023 -- likewise
                 picker.offer(row)

@@ -104,11 +104,13 @@ def join(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id:
     return frozenset(each.id for each in free)
 
 
-def give_back(connection: Connection, claims: Iterable[Claim], turn_id: str) -> None:
+def give_back(connection: Connection, claims: Sequence[Claim], turn_id: str) -> None:
     """Undo `join`, so it costs no try. Where the turn has sent something, their next turn is told of it.
 
     Then the ack stays, of no attempt that the host knows; else it is as if the turn had never had them.
     """
+    if not claims:
+        return
     sent = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM messages_out WHERE turn_id = :turn_id)", {"turn_id": turn_id}
     ).get

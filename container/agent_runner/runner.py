@@ -76,7 +76,7 @@ class _Loop:
 
     async def _first_horizon(self) -> int:
         if self._horizon is None:
-            self._horizon = await self.session.host.read(inbound.largest_seq)
+            self._horizon = await self.session.host.select(inbound.largest_seq)
         return self._horizon
 
     async def _wait_for_host(self, error: InboundUnavailableError) -> None:

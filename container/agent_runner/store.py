@@ -67,9 +67,16 @@ class Reader:
 
         Raises InboundUnavailableError when it was not let for 5 s or the file is not there, DatabaseError.
         """
+        return await self._run(lambda: self._snapshot(query))
+
+    async def select(self, query: Callable[[Connection], T]) -> T:
+        """The same for a `query` of a single statement, which is a transaction by itself."""
+        return await self._run(lambda: query(self._open()))
+
+    async def _run(self, call: Callable[[], T]) -> T:
         async with self._lock:
             try:
-                return await patiently(lambda: self._executor.run(lambda: self._snapshot(query), lane="read"))
+                return await patiently(lambda: self._executor.run(call, lane="read"))
             except apsw.Error as error:
                 if passes(error) or isinstance(error, apsw.CantOpenError):
                     raise InboundUnavailableError(f"{self.path} cannot be read now: {error}") from error
@@ -183,9 +190,8 @@ async def open_outbound(path: Path, executor: Executor, *, create: bool = True) 
 
     Raises StoreBusyError, DatabaseError.
     """
-    connection = await executor.run(lambda: _open_outbound(path, create=create))
+    connection = await _opened_outbound(path, executor, create=create)
     try:
-        await _prepare_outbound(connection, path, executor)
         yield Writer(path, connection, executor)
     finally:
         roll_back(connection)
@@ -197,26 +203,24 @@ def open_memory() -> Connection:
     return Connection(":memory:")
 
 
+async def _opened_outbound(path: Path, executor: Executor, *, create: bool) -> Connection:
+    try:
+        return await patiently(lambda: executor.run(lambda: _open_outbound(path, create=create)))
+    except apsw.Error as error:
+        raise _explained(path, error) from error
+
+
 def _open_outbound(path: Path, *, create: bool) -> Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = Connection(str(path), flags)
     try:
-        connection = Connection(str(path), flags)
-    except apsw.Error as error:
-        raise _explained(path, error) from error
-    connection.set_busy_timeout(0)
+        connection.set_busy_timeout(0)
+        for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
     return connection
-
-
-async def _prepare_outbound(connection: Connection, path: Path, executor: Executor) -> None:
-    try:
-        await patiently(lambda: executor.run(lambda: _set_pragmas(connection)))
-    except apsw.Error as error:
-        raise _explained(path, error) from error
-
-
-def _set_pragmas(connection: Connection) -> None:
-    for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
 def _explained(path: Path, error: apsw.Error) -> RunnerError:

@@ -8,7 +8,7 @@ import apsw
 from attrs import frozen
 
 from nanoclaw.records import Receipt
-from nanoclaw.store.messages_in import json_array, mark, set_mark
+from nanoclaw.store.messages_in import json_array, mark, raise_mark, set_mark
 from nanoclaw.store.times import from_text, to_text
 
 NOTICE = "notice-"
@@ -64,7 +64,7 @@ def record(connection: apsw.Connection, rows: Sequence[tuple[str, int]]) -> None
         [{"id": id_, "seq": seq} for id_, seq in rows],
     )
     if rows:
-        set_mark(connection, SEEN, max(mark(connection, SEEN), *(seq for _, seq in rows)))
+        raise_mark(connection, SEEN, max(seq for _, seq in rows))
 
 
 def is_empty(connection: apsw.Connection) -> bool:

@@ -124,7 +124,14 @@ def next_seq(connection: apsw.Connection) -> int:
 
     The rows count beside the mark: another build's file had none.
     """
-    seq = max(largest_seq(connection), mark(connection, "outbound_seq")) // 2 * 2 + 2
+    above = connection.execute(
+        """
+        SELECT max(
+          coalesce((SELECT max(seq) FROM messages_in), 0),
+          coalesce((SELECT max(CAST(value AS INTEGER)) FROM meta WHERE key IN ('seq', 'outbound_seq')), 0))
+        """
+    ).get
+    seq = (above if isinstance(above, int) else 0) // 2 * 2 + 2
     set_mark(connection, "seq", seq)
     return seq
 
@@ -144,6 +151,17 @@ def mark(connection: apsw.Connection, key: str) -> int:
 def set_mark(connection: apsw.Connection, key: str, value: int) -> None:
     """Keep a high-water mark."""
     connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, str(value)))
+
+
+def raise_mark(connection: apsw.Connection, key: str, value: int) -> None:
+    """Keep the higher one."""
+    connection.execute(
+        """
+        INSERT INTO meta (key, value) VALUES (:key, :value)
+        ON CONFLICT DO UPDATE SET value = excluded.value WHERE CAST(value AS INTEGER) < :number
+        """,
+        {"key": key, "value": str(value), "number": value},
+    )
 
 
 def is_told_enough(connection: apsw.Connection) -> bool:
