@@ -1,6 +1,7 @@
 """Brings outbound.db up to date: `schema/outbound/NNN-name.sql` are the steps, `user_version` counts them."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from agent_runner.errors import NewerDatabaseError, RunnerError
@@ -12,9 +13,7 @@ async def migrate(outbound: Writer, schema_dir: Path) -> None:
 
     Raises NewerDatabaseError, and RunnerError when the steps are not to be found.
     """
-    steps = sorted((schema_dir / "outbound").glob("[0-9][0-9][0-9]-*.sql"))
-    if not steps:
-        raise RunnerError(f"{schema_dir / 'outbound'} has no schema of outbound.db")
+    steps = _steps(schema_dir / "outbound")
     latest = int(steps[-1].name[:3])
     version = await outbound.read(_version)
     if version > latest:
@@ -23,6 +22,14 @@ async def migrate(outbound: Writer, schema_dir: Path) -> None:
         )
     if version < latest:
         await outbound.write(lambda connection: _apply(connection, steps))
+
+
+@cache
+def _steps(folder: Path) -> Sequence[Path]:
+    steps = sorted(folder.glob("[0-9][0-9][0-9]-*.sql"))
+    if not steps:
+        raise RunnerError(f"{folder} has no schema of outbound.db")
+    return steps
 
 
 def _apply(connection: Connection, steps: Sequence[Path]) -> None:

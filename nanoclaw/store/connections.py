@@ -17,7 +17,7 @@ PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 
 # The two are of the process, as SQLite's hook is: which directories it owns, and whether this thread is ours.
-_owned: Counter[Path] = Counter()
+_owned: Counter[str] = Counter()
 _ours = threading.local()
 
 
@@ -71,7 +71,7 @@ def make_private_dir(path: Path) -> None:
 @contextmanager
 def guarding(directory: Path) -> Iterator[None]:
     """While it lasts, writable connections below `directory` are the store's alone."""
-    place = directory.resolve()
+    place = os.path.realpath(directory)
     _owned[place] += 1
     try:
         yield
@@ -85,18 +85,19 @@ def _refuse_others(connection: apsw.Connection) -> None:
     """Run by apsw for each new connection."""
     if getattr(_ours, "opening", False) or not connection.filename or connection.readonly("main"):
         return
-    path = Path(connection.filename)
+    path = connection.filename
     for directory in tuple(_owned):
-        if path.is_relative_to(directory) and not _is_runners(path.relative_to(directory)):
+        if path.startswith(f"{directory}/") and not _is_runners(path.removeprefix(directory)):
             raise ForbiddenConnection(
                 f"{path} has an owner in this process; ask it to write, or open it mode=ro"
             )
 
 
-def _is_runners(path: Path) -> bool:
-    """Is it in a session's `outbound/`? The path is relative to a data directory or a session."""
-    below_data = path.parts[:1] == ("sessions",) and path.parts[3:4] == ("outbound",)
-    return below_data or path.parts[:1] == ("outbound",)
+def _is_runners(path: str) -> bool:
+    """Is it in a session's `outbound/`? The path is below a data directory or a session."""
+    _, *parts = path.split("/")
+    below_data = parts[:1] == ["sessions"] and parts[3:4] == ["outbound"]
+    return below_data or parts[:1] == ["outbound"]
 
 
 apsw.connection_hooks.append(_refuse_others)

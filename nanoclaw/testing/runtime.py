@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
 import trio
@@ -32,6 +33,7 @@ class SimulatedRunner:
     """A runner that is a task."""
 
     spec: RunnerSpec
+    config: RunnerConfig
     scope: trio.CancelScope = Factory(trio.CancelScope)
     killed: bool = False
     abandoned: bool = False
@@ -55,7 +57,7 @@ class SimulatedRunner:
         """Run the runner's own loop to its end."""
         try:
             with self.scope:
-                await run_runner(_config(self.spec), seams)
+                await run_runner(self.config, seams)
         except (RunnerError, OSError) as error:
             self.death = Death(orderly=False, reason=f"the runner failed: {error}")
         except Exception as error:  # noqa: BLE001 -- a bug of it ends a process, and not the host
@@ -111,6 +113,7 @@ class SimulatedRuntime:
     """What a runner that is started gets instead of its seams: where faults are injected."""
     gone: str | None = None
     """While the engine is gone: why nothing can be started."""
+    _schema: Path = field(factory=schema_dir, init=False)
     _outside: trio.Nursery | None = field(default=None, init=False)
     """Where runners live that outlive their host."""
 
@@ -163,7 +166,7 @@ class SimulatedRuntime:
 
     async def _started(self, spec: RunnerSpec, seams: RunnerSeams, nursery: trio.Nursery) -> SimulatedRunner:
         await trio.sleep(START_S)
-        runner = self.runners[spec.session_id] = SimulatedRunner(spec)
+        runner = self.runners[spec.session_id] = SimulatedRunner(spec, self._config(spec))
         nursery.start_soon(self._live, runner, seams)
         return runner
 
@@ -191,7 +194,7 @@ class SimulatedRuntime:
             raise StartFailed(self.gone)
         self.timeline.add("runner recovers", spec.session_id)
         try:
-            await recover(_config(spec), self.executor)
+            await recover(self._config(spec), self.executor)
         except RunnerError as error:
             raise StartFailed(f"outbound.db could not be recovered: {error}") from error
 
@@ -207,18 +210,17 @@ class SimulatedRuntime:
         seams = RunnerSeams(self.clock, self.executor, RunnerWakeups(self.executor), self.random, overheard)
         return self.wrap(spec, seams)
 
-
-def _config(spec: RunnerSpec) -> RunnerConfig:
-    return RunnerConfig(
-        inbound_db=spec.paths.inbound_db,
-        outbound_db=spec.paths.outbound_db,
-        heartbeat=spec.paths.heartbeat,
-        workspace=spec.workspace,
-        schema_dir=schema_dir(),
-        provider=spec.provider,
-        assistant_name=spec.environment["NANOCLAW_ASSISTANT_NAME"],
-        timezone=spec.environment["TZ"],
-        slow_poll=float(spec.environment["NANOCLAW_SLOW_POLL_S"]),
-        keep_acks=float(spec.environment["NANOCLAW_KEEP_ACKS_S"]),
-        keep_messages=float(spec.environment["NANOCLAW_KEEP_MESSAGES_S"]),
-    )
+    def _config(self, spec: RunnerSpec) -> RunnerConfig:
+        return RunnerConfig(
+            inbound_db=spec.paths.inbound_db,
+            outbound_db=spec.paths.outbound_db,
+            heartbeat=spec.paths.heartbeat,
+            workspace=spec.workspace,
+            schema_dir=self._schema,
+            provider=spec.provider,
+            assistant_name=spec.environment["NANOCLAW_ASSISTANT_NAME"],
+            timezone=spec.environment["TZ"],
+            slow_poll=float(spec.environment["NANOCLAW_SLOW_POLL_S"]),
+            keep_acks=float(spec.environment["NANOCLAW_KEEP_ACKS_S"]),
+            keep_messages=float(spec.environment["NANOCLAW_KEEP_MESSAGES_S"]),
+        )
