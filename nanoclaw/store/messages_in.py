@@ -127,7 +127,7 @@ def next_seq(connection: apsw.Connection) -> int:
     above = connection.execute(
         """
         SELECT max(
-          coalesce((SELECT max(seq) FROM messages_in), 0),
+          CAST(coalesce((SELECT max(seq) FROM messages_in), 0) AS INTEGER),
           coalesce((SELECT max(CAST(value AS INTEGER)) FROM meta WHERE key IN ('seq', 'outbound_seq')), 0))
         """
     ).get
