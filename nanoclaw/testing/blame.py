@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from traceback import walk_tb
 
-NO_BRAINS = frozenset({"nanoclaw", "agent_runner", "trio", "outcome"}) | sys.stdlib_module_names
+NO_BRAINS = frozenset({"actors", "nanoclaw", "agent_runner", "trio", "outcome"}) | sys.stdlib_module_names
 """Packages whose lines say nothing of the brain."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 

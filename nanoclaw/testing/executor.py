@@ -17,7 +17,11 @@ When = Literal["before", "after"]
 
 
 class CommitHook(Protocol):
-    """Called at the commit points; what it raises ends the transaction's caller there, as a kill would."""
+    """Called at the commit points; what it raises ends the transaction's caller there, as a kill would.
+
+    Unless that is an error of the disk (`apsw.Error`, `OSError`, `StoreError`) or a runner's (`RunnerError`),
+    the world ends with it, too.
+    """
 
     def __call__(self, path: Path, when: When, n: int) -> None:
         """`n` counts this executor's commits from 1."""

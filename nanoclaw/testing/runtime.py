@@ -172,10 +172,11 @@ class SimulatedRuntime:
 
     async def _live(self, runner: SimulatedRunner, seams: RunnerSeams) -> None:
         id_ = runner.spec.session_id
-        self.timeline.add("runner started", id_)
         try:
+            self.timeline.add("runner started", id_)
             await runner.live(seams)
         finally:
+            runner.gone.set()  # also of one that never lived
             del self.runners[id_]
             self.timeline.add("runner ended", id_, runner.death and runner.death.reason)
 

@@ -6,19 +6,26 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
+import apsw
 from attrs import Factory, define, field
 
+from agent_runner.errors import RunnerError
 from agent_runner.providers import Provider
 from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
 from nanoclaw.host import Seams, own_runtime
 from nanoclaw.seams import Clock, SystemClock
+from nanoclaw.store import StoreError
+from nanoclaw.testing.errors import HostKilled
 from nanoclaw.testing.executor import CommitHook, InlineExecutor, When
 from nanoclaw.testing.kill import MortalExecutor, Thread
 from nanoclaw.testing.processes import MortalProcesses
 from nanoclaw.testing.runtime import SimulatedRuntime
 from nanoclaw.testing.timeline import Timeline
 from nanoclaw.testing.virtual import CommitWakeups, VirtualClock
+
+FAULTS = (apsw.Error, OSError, StoreError, RunnerError, HostKilled)
+"""What hooks at commits raise on purpose: for the transaction's caller alone."""
 
 
 class Mortal(Protocol):
@@ -109,8 +116,14 @@ class SimulatedStage:
     def _note(self, path: Path, when: When, n: int) -> None:
         if when == "after":
             self.timeline.add("commit", n, str(path).removeprefix(self._below))
-        for hook in tuple(self.hooks):
-            hook(path, when, n)
+        try:
+            for hook in tuple(self.hooks):
+                hook(path, when, n)
+        except FAULTS:
+            raise
+        except BaseException as error:
+            self.timeline.broke(error)
+            raise
 
     @contextmanager
     def _wakeups(self) -> Iterator[CommitWakeups]:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 Step = Callable[[str, tuple[object, ...]], None]
-"""Told of each event with its details, at once; what it raises, its causer gets."""
+"""Told of each event with its details, at once. What it raises ends the world; its causer gets it first."""
 
 
 @define(eq=False)
@@ -19,14 +19,33 @@ class Timeline:
     """The moment, on trio's clock, from which its times count."""
     home: str = ""
     """The world's folder: its name, which no two worlds share, is left out of the lines."""
+    broken: BaseException | None = field(default=None, init=False)
+    """What a step, or a hook at a commit, raised first."""
+    when_broken: Callable[[], None] = field(default=lambda: None, init=False)
+    """Called then: it was raised in the midst of whatever was going on, which may swallow it."""
 
     def add(self, event: str, *details: object) -> None:
         """Note an event, now."""
         now = trio.current_time() - self.began
         line = "  ".join([f"{now:14.6f}", event, *map(str, details)])
         self.lines.append(line.replace(self.home, "<home>") if self.home else line)
-        for step in self.steps:
-            step(event, details)
+        try:
+            for step in self.steps:
+                step(event, details)
+        except BaseException as error:
+            self.broke(error)
+            raise
+
+    def broke(self, error: BaseException) -> None:
+        """Remember what nobody may swallow."""
+        if self.broken is None:
+            self.broken = error
+            self.when_broken()
+
+    def check(self) -> None:
+        """Raise what a step or a hook raised first, if any did."""
+        if self.broken is not None:
+            raise self.broken
 
     def events(self) -> list[str]:
         """Its lines without the commits: what people, agents, runners, the host and faults did."""

@@ -30,6 +30,7 @@ from nanoclaw.containers import Runtime
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
+from nanoclaw.testing.blame import blame
 from nanoclaw.testing.brains import MAX_TRIES, Brain, Script, provider_of
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.chats import Chat, User
@@ -121,6 +122,7 @@ class World:
             self._stage = self._in_real_time() if self.real else await self._simulated(stack)
             self.channel.on_delivery = self._delivered
             self._nursery = await stack.enter_async_context(trio.open_nursery())
+            self.timeline.when_broken = self._nursery.cancel_scope.cancel
             stack.push_async_callback(self.stop)
             self._stack = stack.pop_all()
         return self
@@ -153,10 +155,19 @@ class World:
         if isinstance(error, Exception):  # it passes by the nursery, which would wrap it
             if not self.real:
                 self.guards.mention(error)
+            self._mention_broken(error)
             with suppress(NotSimulated):  # it may be why; the error itself says so, or is another matter
                 await self._stack.__aexit__(None, None, None)
-        else:
+            return
+        try:
             await self._stack.__aexit__(kind, error, trace)
+        finally:
+            self.timeline.check()
+
+    def _mention_broken(self, error: Exception) -> None:
+        broken = self.timeline.broken
+        if broken is not None and broken is not error:
+            error.add_note(f"before, a step of the timeline or a hook at a commit raised {blame(broken)}")
 
     # -- the host's lives
 

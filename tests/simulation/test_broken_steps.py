@@ -1,0 +1,107 @@
+"""What a step of the timeline or a hook at a commit raises: nobody swallows it, nobody waits for ever."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+import pytest
+import trio
+
+from nanoclaw.testing import World, simulate
+from nanoclaw.testing.executor import When
+
+EVENTS = ("host ready", "said", "commit", "runner started", "delivered", "runner ended")
+
+
+class Wrong(Exception):
+    pass
+
+
+async def one_answer(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("hello")
+    await chat.expect("echo: hello")
+    await world.sleep(minutes=5)
+
+
+def raises_at(wanted: str, error: Callable[[], BaseException]) -> Callable[[str, tuple[object, ...]], None]:
+    def step(event: str, details: tuple[object, ...]) -> None:
+        del details
+        if event == wanted:
+            raise error()
+
+    return step
+
+
+@pytest.mark.parametrize("outliving", [False, True])
+@pytest.mark.parametrize("event", EVENTS)
+def test_what_a_step_raises_fails_its_world_wherever_it_is_raised(event: str, *, outliving: bool) -> None:
+    async def scenario(world: World) -> None:
+        world.timeline.steps.append(raises_at(event, Wrong))
+        await one_answer(world)
+        await trio.sleep_forever()
+
+    with pytest.raises(Wrong):
+        simulate(scenario, seed=1, outliving=outliving, settings={"runner_idle_s": 30})
+
+
+def test_also_what_is_no_exception_as_pytest_s_fail_is_none() -> None:
+    async def scenario(world: World) -> None:
+        world.timeline.steps.append(raises_at("delivered", lambda: pytest.fail.Exception("so not")))
+        await one_answer(world)
+
+    with pytest.raises(pytest.fail.Exception, match="so not"):
+        simulate(scenario, seed=1)
+
+
+def test_a_scenario_that_fails_of_something_else_is_told_of_it() -> None:
+    async def scenario(world: World) -> None:
+        world.timeline.steps.append(raises_at("delivered", Wrong))
+        try:
+            await one_answer(world)
+        finally:
+            raise KeyError
+
+    with pytest.raises(KeyError) as caught:
+        simulate(scenario, seed=1)
+    [note] = caught.value.__notes__
+    assert "a hook at a commit raised Wrong (test_broken_steps.py:" in note
+
+
+@pytest.mark.parametrize("file", ["v2.db", "inbound.db", "outbound.db"])
+def test_what_a_hook_at_a_commit_raises_fails_its_world_too(file: str) -> None:
+    def hook(path: Path, when: When, n: int) -> None:
+        del when, n
+        if path.name == file:
+            raise Wrong
+
+    async def scenario(world: World) -> None:
+        await world.start()
+        world.commit_hooks.append(hook)
+        await one_answer(world)
+        await trio.sleep_forever()
+
+    with pytest.raises(Wrong):
+        simulate(scenario, seed=1)
+
+
+def test_a_hook_that_lets_the_disk_fail_does_not() -> None:
+    left = 3
+
+    def hook(path: Path, when: When, n: int) -> None:
+        nonlocal left
+        del path, when, n
+        if left:
+            left -= 1
+            raise apsw.FullError("FullError: database or disk is full")
+
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        chat = await world.direct(ann)
+        world.commit_hooks.append(hook)
+        await ann.says("hello")
+        await chat.expect("echo: hello")
+
+    simulate(scenario, seed=1)
+    assert left == 0
