@@ -10,7 +10,7 @@ Nothing here polls, and nothing waits but for what its caller waits for.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count
 from typing import Literal
 
@@ -40,7 +40,9 @@ from nanoclaw.registry import WireChat
 from nanoclaw.testing.determinism import give_way
 
 OFFER_AGAIN_S = 0.05
-"""An event that was not accepted is offered again after this."""
+"""An event that was not accepted is offered again after this, then after twice as long, and so on …"""
+SELDOM_S = 5.0
+"""… up to this."""
 
 Fault = Literal["unavailable", "rejected", "crash before", "crash after", "hang"]
 """How a delivery fails: refused for now; refused for good; the network breaks before, or after, it has the
@@ -122,6 +124,8 @@ class FakeChannel:
     """While a host receives."""
     _changed: trio.Event = field(factory=trio.Event, init=False)
     _ids: Iterator[int] = field(factory=lambda: count(1), init=False)
+    _refused_to: "dict[_Speaker, trio.Lock]" = field(factory=dict, init=False)
+    """Who waits to offer again, each in the order in which they spoke."""
 
     # -- users
 
@@ -167,14 +171,35 @@ class FakeChannel:
         return await self.offer(Clicked(self.address(chat), id_, question_id, value, user_id))
 
     async def offer(self, event: Event) -> Routed:
-        """As `say`, for an event of the caller's making."""
+        """As `say`, for an event of the caller's making.
+
+        Whoever has an event that was refused in a chat says nothing else there until it is confirmed.
+        """
+        speaker = _speaker(event)
+        if speaker not in self._refused_to:
+            with suppress(NotAccepted):
+                return await self._offer_once(event)
+            return await self._offer_in_turn(event, speaker, OFFER_AGAIN_S)
+        return await self._offer_in_turn(event, speaker, 0.0)
+
+    async def _offer_in_turn(self, event: Event, speaker: "_Speaker", pause_s: float) -> Routed:
+        turns = self._refused_to.setdefault(speaker, trio.Lock())
+        try:
+            async with turns:
+                while True:
+                    await trio.sleep(pause_s)
+                    with suppress(NotAccepted):
+                        return await self._offer_once(event)
+                    pause_s = min(max(OFFER_AGAIN_S, 2 * pause_s), SELDOM_S)
+        finally:
+            if not turns.locked():
+                self._refused_to.pop(speaker, None)
+
+    async def _offer_once(self, event: Event) -> Routed:
         while True:
             reception = await self._receiving()
             with reception.offering():
-                try:
-                    return await reception.intake.offer(event)
-                except NotAccepted:
-                    await trio.sleep(OFFER_AGAIN_S)
+                return await reception.intake.offer(event)
 
     async def wait_for(self, n: int) -> Sequence[Outgoing]:
         """Wait until the network has `n` messages or more; all of them."""
@@ -301,6 +326,14 @@ class FakeChannel:
         while self._reception is None:
             await self._changed.wait()
         return self._reception
+
+
+_Speaker = tuple[Address, str]
+"""Somebody in a chat or thread."""
+
+
+def _speaker(event: Event) -> _Speaker:
+    return event.address, event.user_id if isinstance(event, Clicked) else event.message.sender_id
 
 
 async def _break_after(event: trio.Event) -> None:
