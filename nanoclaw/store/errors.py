@@ -159,6 +159,11 @@ def translating(path: Path) -> Iterator[None]:
         raise translated_os(error, path) from error
 
 
+def not_text(error: UnicodeEncodeError) -> NotAllowed:
+    """The error of ours for a text with half of a character in it: SQLite stores no such thing."""
+    return NotAllowed(f"{error.object!r} is no text that a database takes: {error.reason}")
+
+
 def _extended(error: apsw.Error) -> int:
     code: int = getattr(error, "extendedresult", 0)
     return code

@@ -11,7 +11,7 @@ import apsw
 import trio
 
 from nanoclaw.store.connections import open_readonly
-from nanoclaw.store.errors import StoreClosed
+from nanoclaw.store.errors import StoreClosed, not_text
 from nanoclaw.store.executor import Executor, Lane
 from nanoclaw.store.mutex import Places
 from nanoclaw.store.patience import Patience
@@ -42,6 +42,7 @@ class Reader:
         A locked file is waited for, so `fn` may be called more than once.
 
         Raises:
+            NotAllowed: a text has half of a character in it (a lone surrogate).
             StoreClosed: the reader's scope has ended.
             StoreBusy, HotJournal: the file was locked, or waited for its writer to roll back, for 5 s.
             StoreError: whatever else SQLite says.
@@ -81,6 +82,8 @@ def in_read_transaction(connection: apsw.Connection, body: Callable[[apsw.Connec
     connection.execute("BEGIN")
     try:
         return body(connection)
+    except UnicodeEncodeError as error:
+        raise not_text(error) from error
     finally:
         if not connection.get_autocommit():
             connection.execute("ROLLBACK")

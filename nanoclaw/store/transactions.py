@@ -12,7 +12,7 @@ import trio
 from attrs import frozen
 from outcome import Error, Outcome, Value
 
-from nanoclaw.store.errors import StoreClosed, StoreError, translated
+from nanoclaw.store.errors import StoreClosed, StoreError, not_text, translated
 from nanoclaw.store.executor import Executor
 from nanoclaw.store.mutex import Mutex
 from nanoclaw.store.patience import Patience
@@ -147,6 +147,8 @@ def run_body(path: Path, connection: apsw.Connection, body: Body[T]) -> T:
     except apsw.Error as error:
         # Also BUSY: once the transaction has begun it is a mistake of the body, not a lock to wait for.
         raise translated(error, path) from error
+    except UnicodeEncodeError as error:
+        raise not_text(error) from error
     if isinstance(value, Awaitable | apsw.Cursor):
         raise TypeError(f"a transaction returned {value!r}, which would do its work after the commit")
     if connection.get_autocommit():

@@ -54,6 +54,7 @@ class Writer:
         while it waits for a lock, nothing is committed; otherwise the outcome is known.
 
         Raises:
+            NotAllowed: a text has half of a character in it (a lone surrogate).
             StoreClosed: the owner's scope has ended.
             StoreBusy: others held a lock for 5 s.
             StoreError: whatever else SQLite says; nothing is committed.
