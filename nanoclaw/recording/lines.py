@@ -1,6 +1,9 @@
 """Notes as lines of JSON, and back."""
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +15,8 @@ from attrs import frozen
 from nanoclaw.recording.notes import FORMAT, Began, Note
 
 FILE = "recording.jsonl"
+MAX_BYTES = 1 << 30
+"""Of that file: it is read as a whole, and its notes are kept in memory."""
 LONGEST_S = 100 * 366 * 86_400.0
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 STATE = "data"
@@ -96,7 +101,7 @@ def read(folder: Path) -> Recording:
     """
     file = folder / FILE
     try:
-        raw = file.read_bytes()
+        raw = _content(file)
     except OSError as error:
         raise BadRecording(f"{file}: cannot be read: {error.strerror}; is {folder} a recording?") from error
     whole, _, rest = raw.rpartition(b"\n")
@@ -107,6 +112,22 @@ def read(folder: Path) -> Recording:
     if not isinstance(began, Began):
         raise BadRecording(f"{file}, line 1: a recording begins with a note `Began`")
     return Recording(folder, began, notes[1:], torn=bool(rest))
+
+
+def _content(file: Path) -> bytes:
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise BadRecording(f"{file}: it is a link; put the file itself there") from error
+        raise
+    with os.fdopen(descriptor, "rb") as opened:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise BadRecording(f"{file}: it is no plain file")
+        if found.st_size > MAX_BYTES:
+            raise BadRecording(f"{file}: it has {found.st_size:,} bytes; up to {MAX_BYTES:,} can be replayed")
+        return opened.read(MAX_BYTES)
 
 
 def _notes(file: Path, whole: bytes) -> Iterator[Taken]:

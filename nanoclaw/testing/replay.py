@@ -81,6 +81,8 @@ def _copy_state(source: Path, target: Path) -> None:
     Raises:
         BadRecording: one of them cannot be read, or may not be.
     """
+    if source.is_symlink():
+        raise BadRecording(f"{source}: it is a link; copy the whole folder")
     for folder, _, names in os.walk(source):
         for name in names:
             file = Path(folder) / name

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import sys
 from base64 import b64decode
@@ -204,6 +205,51 @@ def test_a_recording_that_cannot_be_read_says_where(
     assert sentence in capsys.readouterr().err
 
 
+def fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def link_elsewhere(file: Path) -> None:
+    shutil.move(file, file.parent.parent / "elsewhere")
+    file.symlink_to(file.parent.parent / "elsewhere")
+
+
+def endless_link(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+def folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def enormous(file: Path) -> None:
+    with file.open("ab") as opened:
+        opened.truncate(1 << 40)
+
+
+NO_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a fifo": (fifo, "it is no plain file"),
+    "a link": (link_elsewhere, "it is a link; put the file itself there"),
+    "a link to what never ends": (endless_link, "it is a link; put the file itself there"),
+    "a folder": (folder, "it is no plain file"),
+    "a file without end": (enormous, "it has 1,099,511,627,776 bytes; up to 1,073,741,824 can be replayed"),
+}
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+def test_a_recording_whose_notes_are_no_plain_file_is_refused(
+    what: str, talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, sentence = NO_FILES[what]
+    hostile = changed(talk, tmp_path / "hostile", lambda lines: lines)
+    change(hostile / "recording.jsonl")
+    assert main(["replay", str(hostile)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
 def test_a_folder_that_is_no_recording_says_so(tmp_path: Path) -> None:
     with pytest.raises(BadRecording, match="cannot be read: No such file"):
         read(tmp_path)
@@ -217,6 +263,14 @@ def test_a_recording_cannot_make_files_elsewhere(talk: Path, tmp_path: Path) -> 
     climbed = Path("/tmp/climbed")  # noqa: S108 -- where the recording wants it
     replay(changed(talk, tmp_path / "hostile", climbing))
     assert not climbed.exists()
+
+
+def test_a_recording_whose_data_are_elsewhere_is_refused(talk: Path, tmp_path: Path) -> None:
+    hostile = changed(talk, tmp_path / "hostile", lambda lines: lines)
+    shutil.move(hostile / "data", tmp_path / "elsewhere")
+    (hostile / "data").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadRecording, match="it is a link; copy the whole folder"):
+        replay(hostile)
 
 
 def test_a_recording_cannot_have_other_files_read(talk: Path, tmp_path: Path) -> None:
