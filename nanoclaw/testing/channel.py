@@ -102,6 +102,8 @@ class FakeChannel:
     repeat: Repeat = "again"
     buttons: bool = True
     """Whether it shows cards; `click` presses a button."""
+    nth: int = 1
+    """Of the networks that a home has had, one after the other: no two have an id in common."""
     sent: list[Outgoing] = field(factory=list, init=False)
     """What the network has, in the order in which it got it."""
     attempts: list[Outgoing] = field(factory=list, init=False)
@@ -151,7 +153,7 @@ class FakeChannel:
         receiver and of the host. `user` becomes the id `<channel_type>:<user>`. Messages that are said one
         after the other in one task are routed in that order.
         """
-        id_ = event_id or f"event-{next(self._ids)}"
+        id_ = event_id or self.new_id("event")
         sender_id = f"{self.channel_type}:{user}"
         message = ChatMessage(id_, text, user, sender_id, tuple(attachments), is_mention=mention)
         return await self.offer(InboundEvent(self.address(chat, thread), id_, message, is_group=group))
@@ -166,9 +168,16 @@ class FakeChannel:
         event_id: str | None = None,
     ) -> Routed:
         """A user presses a button, or says so; return when the host has confirmed it, as `say` does."""
-        id_ = event_id or f"click-{next(self._ids)}"
+        id_ = event_id or self.new_id("click")
         user_id = f"{self.channel_type}:{user}"
         return await self.offer(Clicked(self.address(chat), id_, question_id, value, user_id))
+
+    def new_id(self, kind: str) -> str:
+        """An id for an event that had none before, such as `event-7`; of the second network `event-2.7`."""
+        return self._id(kind, next(self._ids))
+
+    def _id(self, kind: str, n: int) -> str:
+        return f"{kind}-{n}" if self.nth == 1 else f"{kind}-{self.nth}.{n}"
 
     async def offer(self, event: Event) -> Routed:
         """As `say`, for an event of the caller's making.
@@ -309,14 +318,14 @@ class FakeChannel:
         known = [one.message_out_id for one in self.sent]
         if outgoing.message_out_id not in known:
             return None
-        return Receipt(f"{self.channel_type}-{known.index(outgoing.message_out_id) + 1}")
+        return Receipt(self._id(self.channel_type, known.index(outgoing.message_out_id) + 1))
 
     def _keep(self, outgoing: Outgoing) -> Receipt:
         there = self.find(outgoing) if self.repeat == "idempotent" else None
         if there is not None:
             return there
         self.sent.append(outgoing)
-        receipt = Receipt(f"{self.channel_type}-{len(self.sent)}")
+        receipt = Receipt(self._id(self.channel_type, len(self.sent)))
         if self.on_delivery is not None:
             self.on_delivery(outgoing, receipt)
         self.change()

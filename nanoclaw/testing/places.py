@@ -9,6 +9,9 @@ from pathlib import Path
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- what is made in it is made by tempfile
 
+WORLDS = ".worlds"
+"""In a folder that its world does not take along: how many have lived there."""
+
 _place: ContextVar[Path | None] = ContextVar("place", default=None)
 
 
@@ -23,3 +26,12 @@ def temporary_home(prefix: str = "nanoclaw-world-") -> Iterator[Path]:
     in_memory = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=prefix, dir=_place.get() or in_memory) as folder:
         yield Path(folder)
+
+
+def nth_world(folder: Path) -> int:
+    """Count a world that begins to live in a folder; which one it is, from 1."""
+    file = folder / WORLDS
+    nth = int(file.read_text("ascii")) + 1 if file.exists() else 1
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(str(nth), "ascii")
+    return nth

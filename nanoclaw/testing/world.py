@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -40,7 +39,7 @@ from nanoclaw.testing.executor import CommitHook, InlineExecutor
 from nanoclaw.testing.guards import Guards, NotSimulated
 from nanoclaw.testing.kill import MortalChannel, Thread
 from nanoclaw.testing.life import Life
-from nanoclaw.testing.places import temporary_home
+from nanoclaw.testing.places import nth_world, temporary_home
 from nanoclaw.testing.runtime import SimulatedRuntime
 from nanoclaw.testing.stage import RealStage, SimulatedStage, Stage
 from nanoclaw.testing.standstill import Standstill, watched
@@ -77,7 +76,7 @@ class World:
     real: bool = False
     """Threads, the real clock and child processes instead; brains are then providers by name."""
     folder: Path | None = None
-    """Where it lives; None: in a folder of its own, in memory, that goes with it."""
+    """Where it lives, and where another world may go on; None: in memory, in a folder that goes with it."""
     channel: FakeChannel = field(factory=FakeChannel)
     """The network of its users."""
     channels: Sequence[Channel] = ()
@@ -109,13 +108,14 @@ class World:
     _nursery: trio.Nursery = field(init=False)
     _max_tries: int = field(default=MAX_TRIES, init=False)
     """Of the host that was started last."""
-    _event_ids: "count[int]" = field(factory=lambda: count(1), init=False)
 
     # -- its own life
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self.home = self.folder or stack.enter_context(temporary_home())
+            if self.folder is not None:
+                self.channel.nth = max(self.channel.nth, nth_world(self.folder))
             self.random = Random(self.seed)  # noqa: S311 -- a simulation has no secrets
             self.timeline.began = trio.current_time() if self.real else 0.0
             self.timeline.steps.append(self._note)
@@ -440,7 +440,7 @@ class World:
 
     def said(self, chat: Chat, user: User, text: str, files: Mapping[str, bytes]) -> Entry:
         """Write down what a user says now."""
-        id_ = f"event-{next(self._event_ids)}"
+        id_ = self.channel.new_id("event")
         entry = Entry(self.now, user.name, text, id=id_, thread=chat.address.thread_id, files=files)
         chat.log.add(entry)
         self.timeline.add("said", chat.name, user.name, id_, repr(text))
@@ -448,7 +448,7 @@ class World:
 
     def clicked(self, chat: Chat, user: User, card: Entry, label: str) -> Entry:
         """Write down what a user presses now."""
-        id_ = f"click-{next(self._event_ids)}"
+        id_ = self.channel.new_id("click")
         entry = Entry(self.now, user.name, label, "click", id=id_, about=card.id, thread=card.thread)
         chat.log.add(entry)
         self.timeline.add("clicked", chat.name, user.name, id_, repr(label))

@@ -200,6 +200,24 @@ async def test_files_edits_and_reactions_are_in_the_transcript(world: World) -> 
     assert said.files == {"a.txt": b"hello"}
 
 
+def test_a_world_goes_on_where_another_one_lived(tmp_path: Path) -> None:
+    async def scenario(world: World) -> list[str | None]:
+        ann = world.user("ann")
+        chat = await world.direct(ann, world.agent(brain=script(says("one"), says("two"))))
+        await ann.says("hello")
+        await chat.expect("one")
+        await world.channel.say("hello again", chat="ann", user="ann")
+        await chat.expect("two")
+        return [entry.id for entry in chat.transcript]
+
+    ids = [simulate(scenario, seed=1, home=tmp_path)[0] for _ in range(3)]
+    assert ids == [
+        ["event-1", "fake-1", "fake-2"],
+        ["event-2.1", "fake-2.1", "fake-2.2"],
+        ["event-3.1", "fake-3.1", "fake-3.2"],
+    ]
+
+
 # -- lives ----------------------------------------------------------------------
 
 
