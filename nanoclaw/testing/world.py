@@ -66,6 +66,8 @@ class Agent:
 
     folder: str
     provider: str
+    brain: str | Brain = field(repr=False)
+    """As it was made with; it has no other."""
 
 
 @define(eq=False, kw_only=True)
@@ -309,12 +311,24 @@ class World:
         """Somebody on the network, with the id `<channel_type>:<name>`."""
         return User(self, name, f"{self.channel.channel_type}:{name}")
 
-    def agent(self, folder: str = "main", brain: str | Brain = "echo") -> Agent:
-        """An agent; its brain is a function, a script, or a provider of the runner by name.
+    def agent(self, folder: str = "main", brain: str | Brain | None = None) -> Agent:
+        """An agent; its brain is a function, a script, or a provider of the runner by name (None: `echo`).
+
+        The same again where it is asked for again, without a brain or with the one it has.
 
         Raises:
-            WorldError: in real time, for one that is no name.
+            WorldError: it has another brain; or in real time, for one that is no name.
         """
+        if (there := self.agents.get(folder)) is None:
+            return self._new_agent(folder, "echo" if brain is None else brain)
+        if brain is not None and brain != there.brain:
+            raise WorldError(
+                f"the agent {folder!r} has been made, with another brain: give it where it is made first, "
+                "and let what it does differently be decided in it"
+            )
+        return there
+
+    def _new_agent(self, folder: str, brain: str | Brain) -> Agent:
         if isinstance(brain, str):
             provider = brain
         elif self.real:
@@ -324,8 +338,8 @@ class World:
             if isinstance(brain, Script):
                 brain.max_tries = lambda: self._max_tries
             self.providers[provider] = provider_of(provider, brain)
-        self.agents[folder] = Agent(folder, provider)
-        return self.agents[folder]
+        made = self.agents[folder] = Agent(folder, provider, brain)
+        return made
 
     def chat(self, user: User) -> Chat:
         """The chat in which a user is alone with the agent. WorldError where a group has their name."""
@@ -369,7 +383,7 @@ class World:
             Refused, StoreError: as there.
         """
         admin = (await self._running()).admin
-        agent = agent if isinstance(agent, Agent) else self.agents.get(agent) or self.agent(agent)
+        agent = agent if isinstance(agent, Agent) else self.agent(agent)
         group = await admin.agent_groups.by_folder(agent.folder)
         if group is None:
             await admin.agent_groups.create(agent.folder, agent.folder, agent_provider=agent.provider)

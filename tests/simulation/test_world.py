@@ -218,6 +218,22 @@ def test_a_world_goes_on_where_another_one_lived(tmp_path: Path) -> None:
     ]
 
 
+async def test_an_agent_that_is_asked_for_again_keeps_its_brain(world: World) -> None:
+    ann, brain = world.user("ann"), script(says("one"), says("two"))
+    agent = world.agent("cook", brain)
+    chat = await world.direct(ann, agent)
+    await ann.says("hello")
+    await chat.expect("one")
+    assert world.agent("cook") is world.agent("cook", brain) is agent
+    await world.restart()
+    await world.wire(chat, "cook")
+    await ann.says("hello")
+    await chat.expect("two")
+    for other in ("echo", script(says("three"))):
+        with pytest.raises(WorldError, match="the agent 'cook' has been made, with another brain"):
+            world.agent("cook", other)
+
+
 # -- lives ----------------------------------------------------------------------
 
 
