@@ -112,14 +112,27 @@ class Wirings(Access):
         response_scope: ResponseScope = "all",
         trigger_rules: Mapping[str, object] | None = None,
         priority: int = 0,
+        chat_name: str | None = None,
+        is_group: bool = False,
     ) -> Wiring:
         """Let the agent in that folder listen to a chat, in one step: what is missing is made.
 
-        The chat's policy becomes `policy`; a wiring that there is stays as it is, and is returned.
+        The chat's policy becomes `policy`; a wiring that there is stays as it is, and is returned. So does
+        the row of a chat: `chat_name` and `is_group` are for a new one. Raises `NotAllowed` (its rules, its
+        address, or what is no folder).
         """
-        rules = trigger_rules or {}
         return await self._registry.ask(
-            WireChat(address, folder, policy, session_mode, response_scope, rules, priority)
+            WireChat(
+                address,
+                folder,
+                policy,
+                session_mode,
+                response_scope,
+                trigger_rules or {},
+                priority,
+                chat_name=chat_name,
+                is_group=is_group,
+            )
         )
 
     async def create(  # noqa: PLR0913 -- the settings of a wiring, by name

@@ -378,6 +378,8 @@ class World:
     ) -> Wiring:
         """Let an agent listen to a chat; `wiring` as for `host.admin.wirings.connect`.
 
+        Where it does already, its wiring gets the settings that are named, and keeps the others.
+
         Raises:
             WorldError: the host does not run.
             Refused, StoreError: as there.
@@ -389,7 +391,17 @@ class World:
             await admin.agent_groups.create(agent.folder, agent.folder, agent_provider=agent.provider)
         elif group.agent_provider != agent.provider:
             await admin.agent_groups.update(group.id, agent_provider=agent.provider)
-        return await admin.wirings.connect(chat.address, agent.folder, policy=policy, **wiring)
+        wired = await admin.wirings.connect(
+            chat.address,
+            agent.folder,
+            policy=policy,
+            chat_name=chat.name,
+            is_group=chat.is_group,
+            **wiring,
+        )
+        named = {key: value or {} if key == "trigger_rules" else value for key, value in wiring.items()}
+        changes: Any = {key: value for key, value in named.items() if getattr(wired, key) != value}
+        return await admin.wirings.update(wired.id, **changes) if changes else wired
 
     async def direct(self, user: User, agent: Agent | str = "main", **wiring: Any) -> Chat:
         """A user's own chat, wired."""

@@ -13,6 +13,7 @@ from agent_runner.providers import Toolbox
 from agent_runner.providers.echo import Echo
 from agent_runner.records import Turn
 from nanoclaw.config import ConfigError
+from nanoclaw.store import Refused, StoreError
 from nanoclaw.testing import (
     Brain,
     ExpectationFailed,
@@ -232,6 +233,39 @@ async def test_an_agent_that_is_asked_for_again_keeps_its_brain(world: World) ->
     for other in ("echo", script(says("three"))):
         with pytest.raises(WorldError, match="the agent 'cook' has been made, with another brain"):
             world.agent("cook", other)
+
+
+async def test_a_chat_that_is_wired_again_gets_the_settings_that_are_named(world: World) -> None:
+    ann = world.user("ann")
+    club = world.group("club", [ann])
+    await world.wire(club, trigger_rules={"pattern": "^bot"}, session_mode="per-thread")
+    await ann.says("hello", in_=club)
+    await club.expect_nothing(within=60)
+    again = await world.wire(club, trigger_rules=None, priority=3)
+    assert (again.trigger_rules, again.priority, again.session_mode) == ({}, 3, "per-thread")
+    assert again == (await world.wire(club))
+    await ann.says("hello", in_=club)
+    await club.expect("echo: hello")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"session_mode": "alone"}, {"priority": "high"}, {"trigger_rules": {"pattern": "("}}]
+)
+async def test_wrong_settings_of_a_wiring_are_refused_also_where_there_is_one(
+    world: World, wrong: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        with pytest.raises((Refused, StoreError)):
+            await world.direct(world.user("ann"), **wrong)
+        await world.direct(world.user("ann"))
+
+
+async def test_the_host_knows_chats_by_their_names_and_groups_as_groups(world: World) -> None:
+    ann = world.user("ann")
+    await world.direct(ann)
+    await world.wire(world.group("club", [ann]))
+    chats = await world.host.admin.messaging_groups.list()
+    assert [(chat.name, chat.is_group) for chat in chats] == [("ann", False), ("club", True)]
 
 
 # -- lives ----------------------------------------------------------------------
