@@ -64,7 +64,7 @@ class _Who(trio.abc.Instrument):
             [(busiest, _)] = self._seen.most_common(1)
             what = f"{ROUNDS:,} rounds of the scheduler, and it is still {self._now!r} s"
             where = _place(busiest)
-            _unshield(busiest)
+            unshield(busiest)
             self._stop(Standstill(f"{what}: {where} waits for nothing"))
 
 
@@ -141,7 +141,7 @@ def _is_trios(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "trio"
 
 
-def _unshield(task: trio.lowlevel.Task) -> None:
+def unshield(task: trio.lowlevel.Task) -> None:
     """Let a cancellation reach it wherever it is: trio's own attributes, for nothing public does."""
     status: Any = task._cancel_status  # noqa: SLF001 -- see above
     while status is not None:

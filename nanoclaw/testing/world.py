@@ -34,6 +34,7 @@ from nanoclaw.testing.brains import MAX_TRIES, Brain, Script, provider_of
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.chats import Chat, User
 from nanoclaw.testing.determinism import scheduled_by, virtual_time
+from nanoclaw.testing.endless import LIMIT_DAYS, too_late
 from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.executor import CommitHook, InlineExecutor
 from nanoclaw.testing.guards import Guards, NotSimulated
@@ -94,6 +95,8 @@ class World:
     """Called at each commit point of host and runners: faults are injected there. May `kill_host_now`."""
     seams: Callable[[Seams], Seams] = field(default=lambda seams: seams)
     """What each life of the host gets instead of its seams."""
+    limit_days: float = LIMIT_DAYS
+    """So many days after its beginning a simulated world ends with a WorldError that says where it waits."""
     timeline: Timeline = field(factory=Timeline)
     random: Random = field(init=False)
     """The seed's: of the host, the runners and whoever draws in a scenario."""
@@ -125,9 +128,16 @@ class World:
             self.channel.on_delivery = self._delivered
             self._nursery = await stack.enter_async_context(trio.open_nursery())
             self.timeline.when_broken = self._nursery.cancel_scope.cancel
+            if not self.real:
+                stack.callback((await self._nursery.start(self._limit)).cancel)
             stack.push_async_callback(self.stop)
             self._stack = stack.pop_all()
         return self
+
+    async def _limit(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        with trio.CancelScope() as scope:
+            task_status.started(scope)
+            self.timeline.broke(await too_late(self.limit_days))
 
     def _in_real_time(self) -> RealStage:
         if unfit := [name for name in SIMULATED_ONLY if getattr(self, name)]:
