@@ -70,14 +70,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> Record | None:
-    """What to record, said aloud: it is the user's decision that it is kept."""
     folder = options.record or options.record_redacted
-    if folder is None:
-        return None
-    record = Record(folder, redacted=options.record is None)
-    what = "names, ids and times, no words" if record.redacted else "all messages"
-    print(f"nanoclaw: recording into {folder}; it contains {what}", file=sys.stderr)
-    return record
+    return None if folder is None else Record(folder, redacted=options.record is None)
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -16,13 +16,13 @@ def show(text: str) -> None:
         ConfigError: standard output cannot be written.
     """
     with _shown():
-        print(text, flush=True)
+        print(text, file=_stdout(), flush=True)
 
 
 def write(text: str) -> None:
     """The same past the stream's buffer, for a thread that may be left behind: it would keep its lock."""
     with _shown():
-        _put(sys.stdout, text)
+        _put(_stdout(), text)
 
 
 def tell(text: str) -> None:
@@ -35,6 +35,12 @@ def write_aside(text: str, end: str = "\n") -> None:
     """The same past the stream's buffer."""
     with _told():
         _put(sys.stderr, text, end)
+
+
+def _stdout() -> TextIO:
+    if sys.stdout is None:
+        raise ConfigError("standard output cannot be written: it is closed")
+    return sys.stdout
 
 
 @contextmanager

@@ -37,13 +37,19 @@ def add_record(run: argparse.ArgumentParser) -> None:
     either = group.add_mutually_exclusive_group()
     either.add_argument(
         "--record",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="record what comes in, in a new folder; it contains all messages",
     )
     either.add_argument(
         "--record-redacted",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="the same, with an x for each character that people and agents write; names and ids stay",
     )
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("a folder is wanted, new or empty")
+    return Path(text)

@@ -10,6 +10,7 @@ import trio
 from nanoclaw.channels.desk import FrontEnd
 from nanoclaw.channels.pipe import Pipe
 from nanoclaw.channels.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
+from nanoclaw.cli.output import tell
 from nanoclaw.cli.verdict import verdict
 from nanoclaw.config import Config
 from nanoclaw.control import Control
@@ -40,6 +41,8 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     control = Control(terminal, ring)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
         async with open_host(config, channels=[terminal], control=control, record=record) as host:
+            if record is not None:
+                _say_recorded(record)
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
@@ -54,6 +57,12 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     if terminal.unseen:
         _log.warning("terminal.unseen", messages=len(terminal.unseen), reason="nobody attended the chat")
     return verdict(front.refused, terminal.unanswered(), KEPT) if isinstance(front, Pipe) else 0
+
+
+def _say_recorded(record: Record) -> None:
+    """Aloud: it is the user's decision that it is kept."""
+    what = "names, ids and times, no words" if record.redacted else "all messages"
+    tell(f"nanoclaw: recording into {record.folder}; it contains {what}")
 
 
 def _prompt(config: Config) -> FrontEnd:

@@ -376,6 +376,24 @@ def test_a_run_that_is_recorded_says_what_that_holds_and_can_be_replayed(
     assert "echo" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--record", "--record-redacted"])
+def test_a_run_is_not_recorded_into_a_folder_without_a_name(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", option, ""])
+    assert f"argument {option}: a folder is wanted, new or empty" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_folder_that_is_refused_is_not_said_to_be_recorded_into(tmp_path: Path) -> None:
+    (tmp_path / "recording").mkdir()
+    (tmp_path / "recording" / "mine").touch()
+    result = run(tmp_path / "home", "hello\n", "--record", str(tmp_path / "recording"))
+    assert result.code == 2
+    assert "recording into" not in result.errors
+
+
 def test_ctrl_c_ends_a_replay_plainly(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def interrupted(*_arguments: object) -> None:
         raise KeyboardInterrupt
