@@ -156,6 +156,8 @@ class Day:
     _chats: dict[str, Chat] = Factory(dict)
     _users: dict[str, User] = Factory(dict)
     _over: bool = False
+    _judged: Exception | None = None
+    """What the host failed of last: whoever starts it and whoever keeps it hear of it."""
     _lines: int = 0
     _changed: set[str] = Factory(set)
     """The sessions that have."""
@@ -244,8 +246,9 @@ class Day:
 
     def _judge(self, failure: Exception | None) -> None:
         """A host may fail where its disk does, and is started again."""
-        if failure is None:
+        if failure is None or failure is self._judged:
             return
+        self._judged = failure
         self.world.timeline.add("host failed", repr(failure))
         if not (isinstance(failure, HostFailed) and self.mischief.excuses()):
             self._violated([("hosts_fail_of_their_disk_only", repr(failure))])

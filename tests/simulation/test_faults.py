@@ -118,3 +118,10 @@ def test_a_point_that_was_never_reached_counts_for_nothing_and_is_told() -> None
 def test_two_plays_with_a_chosen_step_are_the_same() -> None:
     texts = {played("kill-host@step:700,kill-runner@time:900").timeline.text() for _ in range(2)}
     assert len(texts) == 1
+
+
+def test_a_host_that_fails_fails_once_in_the_timeline() -> None:
+    outcome = play(household(0, hours=1.0, faults=fault_names("disk-full=60,stop-host=60,kill-host=60")))
+    failed = [line for line in outcome.timeline.lines if "  host failed  " in line]
+    assert failed
+    assert len(failed) == len(set(failed))
