@@ -9,8 +9,8 @@ from attrs import define, field, frozen
 
 from nanoclaw.records import Address, ChatMessage, Clicked, Event, InboundEvent, Option, Routed
 from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.errors import ExpectationFailed
-from nanoclaw.testing.transcript import Entry, Kind, Transcript, Wanted, attached, meets, words
+from nanoclaw.testing.errors import ExpectationFailed, WorldError
+from nanoclaw.testing.transcript import KINDS, Entry, Kind, Transcript, Wanted, attached, meets, words
 
 
 class Surroundings(Protocol):
@@ -88,7 +88,10 @@ class Chat:
 
         Raises:
             ExpectationFailed: it did not; the text tells what happened instead.
+            WorldError: there is no such kind.
         """
+        if kind not in KINDS:
+            raise WorldError(f"there is no kind {kind!r} of what an agent does, only {', '.join(KINDS)}")
         limit = self.world.patience_s if within is None else within
         with trio.move_on_after(limit):
             while True:
@@ -180,7 +183,10 @@ class User:
 
         Raises:
             ExpectationFailed: it was not confirmed within `within` seconds.
+            WorldError: it is no text.
         """
+        if not isinstance(text, str):
+            raise WorldError(f"{self.name} says {text!r}, which is no text")
         chat = in_ or self.world.own_chat(self)
         entry = self.world.said(chat, self, text, files or {})
         message = ChatMessage(

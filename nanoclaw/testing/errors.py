@@ -12,7 +12,11 @@ class ExpectationFailed(AssertionError):
 
 
 class HostKilled(Refusal):
-    """What a killed host meets wherever it would still have an effect. It never reaches a test."""
+    """What a killed host meets wherever it would still have an effect.
+
+    A scenario meets it where it asks that host itself, as `world.direct` and `host.admin` do, and a hook at
+    one of its commits kills it meanwhile.
+    """
 
     def __init__(self) -> None:
         super().__init__("the host was killed")

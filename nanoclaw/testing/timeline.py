@@ -27,7 +27,7 @@ class Timeline:
     def add(self, event: str, *details: object) -> None:
         """Note an event, now."""
         now = trio.current_time() - self.began
-        line = "  ".join([f"{now:14.6f}", event, *map(str, details)])
+        line = in_one_line("  ".join([f"{now:14.6f}", event, *map(str, details)]))
         self.lines.append(line.replace(self.home, "<home>") if self.home else line)
         try:
             for step in self.steps:
@@ -54,3 +54,10 @@ class Timeline:
     def text(self) -> str:
         """All of it."""
         return "\n".join(self.lines) + "\n"
+
+
+def in_one_line(text: str) -> str:
+    """Line breaks, escape sequences and the like as Python would write them."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

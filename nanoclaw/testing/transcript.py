@@ -4,7 +4,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import trio
 from attrs import Factory, define, evolve, frozen
@@ -20,8 +20,10 @@ from nanoclaw.records import (
     ReactionContent,
     TextContent,
 )
+from nanoclaw.testing.timeline import in_one_line
 
 Kind = Literal["message", "edit", "reaction", "card", "click"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @frozen
@@ -52,6 +54,10 @@ class Entry:
         return next((each for each in self.card.options if each.label == label), None) if self.card else None
 
     def __str__(self) -> str:
+        return in_one_line(self._words)
+
+    @property
+    def _words(self) -> str:
         if self.card is not None:
             buttons = " ".join(f"[{option.label}]" for option in self.card.options)
             return f"{self._head}{self.card.title}: {self.text} {buttons}"

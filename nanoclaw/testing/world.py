@@ -114,6 +114,15 @@ class World:
     _max_tries: int = field(default=MAX_TRIES, init=False)
     """Of the host that was started last."""
 
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise WorldError(f"seed={self.seed!r}: a seed is a whole number")
+        if not self.limit_days > 0:
+            raise WorldError(f"limit_days={self.limit_days!r}: it has to be more than 0")
+        for name, provider in self.providers.items():
+            if not callable(provider):
+                raise WorldError(f"the provider {name!r} is {provider!r}: what is wanted is what makes one")
+
     # -- its own life
 
     async def __aenter__(self) -> Self:

@@ -3,7 +3,7 @@
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -266,6 +266,38 @@ async def test_the_host_knows_chats_by_their_names_and_groups_as_groups(world: W
     await world.wire(world.group("club", [ann]))
     chats = await world.host.admin.messaging_groups.list()
     assert [(chat.name, chat.is_group) for chat in chats] == [("ann", False), ("club", True)]
+
+
+async def test_what_cannot_be_meant_is_refused_at_once(world: World) -> None:
+    ann, wrong = world.user("ann"), cast("Any", 5)
+    chat = await world.direct(ann)
+    before = world.now
+    with pytest.raises(WorldError, match="there is no kind 'zzz' of what an agent does, only message, edit"):
+        await chat.expect("x", kind=cast("Any", "zzz"))
+    with pytest.raises(WorldError, match="ann says 5, which is no text"):
+        await ann.says(wrong)
+    assert (world.now, chat.transcript) == (before, ())
+    with pytest.raises(WorldError, match="the provider 'x' is 5"):
+        World(providers={"x": wrong})
+    with pytest.raises(WorldError, match="seed='x': a seed is a whole number"):
+        World(seed=cast("Any", "x"))
+    with pytest.raises(WorldError, match="limit_days=0: it has to be more than 0"):
+        World(limit_days=0)
+
+
+async def test_whatever_is_said_is_one_line_of_what_a_failure_tells(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("a\nb \x1b[2J\u2028 Grüße 🌍")
+    with pytest.raises(ExpectationFailed) as caught:
+        await chat.expect("nothing", within=1)
+    assert not set("\x1b\u2028") & set(str(caught.value))
+    assert r"ann: a\nb \x1b[2J\u2028 Grüße 🌍" + "\n" in str(caught.value)
+
+
+async def test_a_broken_name_makes_no_second_line_of_the_timeline(world: World) -> None:
+    world.timeline.add("said", "a\nb\x1b")
+    assert world.timeline.lines[-1].endswith(r"said  a\nb\x1b")
 
 
 # -- lives ----------------------------------------------------------------------
