@@ -21,7 +21,7 @@ class Timeline:
     """The world's folder: its name, which no two worlds share, is left out of the lines."""
     broken: BaseException | None = field(default=None, init=False)
     """What a step, or a hook at a commit, raised first."""
-    when_broken: Callable[[], None] = field(default=lambda: None, init=False)
+    when_broken: Callable[[], None] | None = field(default=None, init=False)
     """Called then: it was raised in the midst of whatever was going on, which may swallow it."""
 
     def add(self, event: str, *details: object) -> None:
@@ -40,7 +40,8 @@ class Timeline:
         """Remember what nobody may swallow."""
         if self.broken is None:
             self.broken = error
-            self.when_broken()
+            if self.when_broken is not None:
+                self.when_broken()
 
     def check(self) -> None:
         """Raise what a step or a hook raised first, if any did."""

@@ -234,7 +234,7 @@ NO_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a fifo": (fifo, "it is no plain file"),
     "a link": (link_elsewhere, "it is a link; put the file itself there"),
     "a link to what never ends": (endless_link, "it is a link; put the file itself there"),
-    "a folder": (folder, "it is no plain file"),
+    "a folder": (folder, "cannot be read: Is a directory"),
     "a file without end": (enormous, "it has 1,099,511,627,776 bytes; up to 1,073,741,824 can be replayed"),
 }
 
