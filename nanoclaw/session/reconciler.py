@@ -77,6 +77,8 @@ class Reconciler:
     _tool_timeout_s: float = 0.0
     _recovered: bool = False
     """Whether a recovery has ended since the last look that saw something."""
+    _acquainted: bool = False
+    """Whether it has looked for what the last runner had claimed: none of that is the next one's doing."""
     _unclaimed_since: float | None = None
     """Since when work waits for the living runner, which has claimed nothing."""
     _unseen: bool = False
@@ -152,6 +154,7 @@ class Reconciler:
             dead = self.keeper.state == "dead"  # before the look: a runner may answer, and die, during it
             if await self._looked() and dead:
                 await self._settle_death()
+            self._acquainted = True
             self.carry_on()
             if self._waits_alone():
                 await self._rest()
@@ -348,7 +351,7 @@ class Reconciler:
             return
         if self._unseen and self.deliverer.queue.room:
             self.wake()
-        if keeper.state == "absent" and self._wanted() and keeper.may_start():
+        if keeper.state == "absent" and self._acquainted and self._wanted() and keeper.may_start():
             self._active_at = trio.current_time()
             self.pending.begin_runner()
             keeper.start(self.wake)
