@@ -160,6 +160,8 @@ def _broken(plan: Plan, total: Sum, broken: Broken | None) -> Iterator[str]:
         yield f"The shortest beginning of seed {seed} that fails: {len(steps)} steps, the last of them"
         yield from (f"  {step.at:12.3f}  {step}" for step in steps[-5:])
         yield from (f"{violation}" for violation in broken.outcome.violations)
+        if others := broken.outcome.others:
+            yield f"Cut differently, the day breaks {', '.join(others)} instead"
         yield ""
         yield from excerpt(broken.household, broken.outcome)
         yield ""
@@ -239,6 +241,7 @@ def _as_json(plan: Plan, total: Sum, broken: Broken | None, stopped: Signals | N
             "seed": broken.outcome.seed,
             "steps": len(broken.household.steps),
             "violations": [asdict(violation) for violation in broken.outcome.violations],
+            "others": list(broken.outcome.others),
             "timeline": list(excerpt(broken.household, broken.outcome)),
         },
     }

@@ -49,15 +49,19 @@ def answers_arrive_where_was_asked(scene: Scene) -> Iterator[str]:
     arrived = _by_row(scene)
     for paths in scene.sessions():
         asked = {id_: Address(*where) for id_, *where in rows(paths.inbound_db, _PLACES)}
-        for id_, answers in [*rows(paths.outbound_db, _ANSWERS), *((f"{NOTICE}{one}", one) for one in asked)]:
+        told = [(f"{NOTICE}{about}{one}", one) for about in TOLD for one in asked]
+        for id_, answers in [*rows(paths.outbound_db, _ANSWERS), *told]:
             for one in arrived.get(id_, ()):
                 if answers in asked and one.address != asked[answers]:
                     where = f"{asked[answers]}, and its answer {id_} arrived in {one.address}"
                     yield f"{paths.root.name}: {answers} was said in {where}"
 
 
+TOLD = ("", "delayed-", "stopped-")
+"""What the host says of a message itself: that it failed, that it has to wait, that no more will follow."""
 _PLACES = """
-    SELECT id, channel_type, platform_id, thread_id FROM messages_in WHERE kind = 'chat' AND platform_id <> ''
+    SELECT id, channel_type, platform_id, thread_id FROM messages_in
+    WHERE kind IN ('chat', 'task') AND platform_id <> ''
     """
 _ANSWERS = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
 _SAID = """

@@ -25,6 +25,7 @@ DELIVERED_S = 3.0
 EVERY_FAILS = "900"
 """Seconds; what is to be done so often, fails each time."""
 SPOKEN = ("chat", "task")
+OPTIONS = {"zone": "timezone", "catch_up": "catch_up"}
 _NEXT_RUN = re.compile(r"(?P<id>\S+): next run (?P<next>\S+ \S+) .*?(?P<recurs>, recurrence)?[^,]*: ")
 _RULE = re.compile(r"(?P<id>\S+): .*?, recurrence (?P<rule>[^@:]+): ")
 
@@ -50,6 +51,13 @@ class Errands:
 
 def _words(row: Inbound) -> list[str]:
     return str(row.content.get("text") or row.content.get("prompt") or "?").split()
+
+
+def _options(value: str) -> tuple[str, dict[str, object]]:
+    """What stands before the first semicolon, and arguments of a tool behind it."""
+    first, *rest = value.split(";")
+    found = dict(each.split("=", 1) for each in rest)
+    return first, {OPTIONS[name]: option for name, option in found.items()}
 
 
 @frozen
@@ -115,6 +123,11 @@ class _AtWork:
         if self.row.tries < int(value):
             raise ProviderError(f"{self.name} cannot be done now")
 
+    async def later(self, value: str) -> None:
+        if not self.row.tries:
+            at = self.clock.now() + timedelta(seconds=float(value))
+            raise ProviderError(f"{self.name} can be done then", retry_at=at)
+
     async def broken(self, _value: str) -> None:
         if not self.row.tries:
             raise ValueError(self.name)
@@ -128,17 +141,20 @@ class _AtWork:
 
     async def once(self, value: str) -> None:
         at = self.clock.now() + timedelta(seconds=float(value))
-        await self.call("schedule_task", prompt=f"{self.name}-once", process_after=at.isoformat())
+        await self.call("schedule_task", prompt=f"{self.name}-once send", process_after=at.isoformat())
 
     async def every(self, value: str) -> None:
-        failing = " fail=9" if value == EVERY_FAILS else ""
+        seconds, options = _options(value)
+        failing = " fail=9" if seconds == EVERY_FAILS else ""
         prompt = f"{self.name}-every send{failing}"
-        await self.call("schedule_task", prompt=prompt, recurrence=f"@every {value}")
+        await self.call("schedule_task", prompt=prompt, recurrence=f"@every {seconds}", **options)
 
     async def cron(self, value: str) -> None:
-        recurrence = value.replace("_", " ")
+        times, options = _options(value)
+        recurrence = times.replace("_", " ")
         again = f" again={value[2:4]}" if value.startswith("*/") else ""
-        await self.call("schedule_task", prompt=f"{self.name}-cron slow=2{again}", recurrence=recurrence)
+        prompt = f"{self.name}-cron slow=2{again}"
+        await self.call("schedule_task", prompt=prompt, recurrence=recurrence, **options)
 
     async def again(self, value: str) -> None:
         """Of a task, from its second run on: have it run for the time so many minutes before once more."""
@@ -197,6 +213,7 @@ _ERRANDS: Mapping[str, Callable[[_AtWork, str], Awaitable[list[Inbound] | None]]
     "silent": _AtWork.silent,
     "fail": _AtWork.fail,
     "break": _AtWork.broken,
+    "later": _AtWork.later,
     "follow": _AtWork.follow,
     "ask": _AtWork.ask,
     "renew": _AtWork.renew,

@@ -21,6 +21,8 @@ NEAR = 0.7
 RATES: Mapping[str, float] = {
     "kill-host": 0.8,
     "stop-host": 0.2,
+    "kill-in-doubt": 0.4,
+    "kill-newborn": 0.4,
     "kill-runner": 1.0,
     "stuck-runner": 0.3,
     "slow-runner": 0.3,
@@ -41,6 +43,7 @@ RATES: Mapping[str, float] = {
     "corrupt-outbound": 0.06,
     "engine-gone": 0.15,
     "session-paused": 0.15,
+    "session-buried": 0.4,
     "destination-renamed": 0.15,
 }
 """How often each one strikes in an hour, on the average."""

@@ -1,6 +1,7 @@
 """Who is heard in a simulated household, and what wakes an agent: doors, strangers, mentions."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -40,14 +41,21 @@ def who_is_let_in_is_heard(scene: Scene) -> Iterator[str]:
 
 
 def what_mentions_nobody_wakes_nobody(scene: Scene) -> Iterator[str]:
-    """Where an agent is to be mentioned, everything else is context; everywhere, nothing else is."""
+    """Where an agent is to be mentioned or called, everything else is context; elsewhere nothing is."""
     for paths in scene.sessions():
         wakes = dict(rows(paths.inbound_db, "SELECT id, trigger FROM messages_in WHERE kind = 'chat'"))
         for event in scene.events(paths):
-            wanted = event.message.is_mention or event.address.platform_id not in scene.mention_only
+            wanted = event.message.is_mention or _called(scene, event)
             if event.message_id in wakes and bool(wakes[event.message_id]) != wanted:
                 what = "wakes nobody" if wanted else "mentions nobody, and is to wake the agent"
                 yield f"{paths.root.name}: {event.event_id} ({event.message.text}) {what}"
+
+
+def _called(scene: Scene, event: InboundEvent) -> bool:
+    chat = event.address.platform_id
+    return chat not in scene.mention_only and bool(
+        re.search(scene.patterns.get(chat, ""), event.message.text)
+    )
 
 
 def context_has_no_turn_of_its_own(scene: Scene) -> Iterator[str]:

@@ -4,7 +4,7 @@ All of it is drawn before anything happens, so a household is a value: cut after
 same one with a shorter day. What an agent is to do stands in the message itself (`nanoclaw.testing.errands`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -27,7 +27,9 @@ WITH_FILES = 0.1
 WITH_QUESTIONS, RENEWING = 0.08, 0.3
 EDITED, EDITED_S = 0.05, 30.0
 """How many messages are edited later, and how much later on the average."""
-AGENT_SHARED, MENTION_ONLY = 0.3, 0.3
+AGENT_SHARED, MENTION_ONLY, CALLED = 0.5, 0.3, 0.2
+EVEN = r"#\d*[02468]\b"
+"""Calls agents where not everything does: every other message."""
 CLOSED = 0.5
 """How many chats let in those only who are known."""
 VISITS_PER_HOUR = 0.5
@@ -37,27 +39,36 @@ PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
 VISITORS = ("xenia", "yuri", "zoe")
 """Nobody in a household knows them."""
 CLOSING: tuple[UnknownSenderPolicy, ...] = ("strict", "request_approval")
-ZONES = (
-    "UTC",
-    "Europe/Berlin",
-    "America/New_York",
-    "Australia/Lord_Howe",
-    "Asia/Kolkata",
-    "America/St_Johns",
-)
-DATES = (
-    datetime(2026, 1, 1, tzinfo=UTC),
-    datetime(2026, 3, 8, 4, tzinfo=UTC),
-    datetime(2026, 3, 28, 22, tzinfo=UTC),
-    datetime(2026, 4, 4, 12, tzinfo=UTC),
-    datetime(2026, 10, 3, 12, tzinfo=UTC),
-    datetime(2026, 10, 24, 22, tzinfo=UTC),
-    datetime(2026, 11, 1, 3, tzinfo=UTC),
-    datetime(2028, 2, 28, 22, tzinfo=UTC),
-)
-"""Most of them shortly before the clocks of one of the zones change."""
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 REPEATS: tuple[Repeat, ...] = ("idempotent", "look up", "again", "never")
 DAY_S = 86_400.0
+CATCH_UPS = ("", "", "", ";catch_up=all", ";catch_up=none")
+
+
+@frozen
+class Change:
+    """A zone, a date three hours before its clocks change, and the times that come twice or never then."""
+
+    zone: str
+    before: datetime
+    hour: int = 2
+    minutes: tuple[int, int] = (0, 59)
+
+
+CHANGES = (
+    Change("UTC", NEW_YEAR),
+    Change("UTC", datetime(2028, 2, 28, 22, tzinfo=UTC)),
+    Change("Asia/Kolkata", NEW_YEAR),
+    Change("Europe/Berlin", datetime(2026, 3, 28, 22, tzinfo=UTC)),
+    Change("Europe/Berlin", datetime(2026, 10, 24, 22, tzinfo=UTC)),
+    Change("America/New_York", datetime(2026, 3, 8, 4, tzinfo=UTC)),
+    Change("America/New_York", datetime(2026, 11, 1, 3, tzinfo=UTC), hour=1),
+    Change("America/St_Johns", datetime(2026, 3, 8, 2, 30, tzinfo=UTC)),
+    Change("America/St_Johns", datetime(2026, 11, 1, 1, 30, tzinfo=UTC), hour=1),
+    Change("Australia/Lord_Howe", datetime(2026, 4, 4, 12, tzinfo=UTC), hour=1, minutes=(30, 59)),
+    Change("Australia/Lord_Howe", datetime(2026, 10, 3, 12, 30, tzinfo=UTC), minutes=(0, 29)),
+)
+"""In the first three nothing changes."""
 
 
 @frozen
@@ -95,6 +106,8 @@ class Room:
     session_mode: SessionMode = "shared"
     mention_only: bool = False
     """Whether what does not mention the agent is context only."""
+    pattern: str = ""
+    """What calls the agent without a mention, where not everything does."""
     policy: UnknownSenderPolicy = "public"
     """Where it is another one, users are members of the agent's circle, the first of them an admin."""
 
@@ -102,6 +115,19 @@ class Room:
     def is_group(self) -> bool:
         """Whether it is not somebody's own chat."""
         return self.name not in self.users
+
+    @property
+    def pace(self) -> float:
+        """Messages of each conversation in an hour: more where two chats are to meet in one session."""
+        return PACE_PER_HOUR * (2 if self.session_mode == "agent-shared" else 1)
+
+    @property
+    def trigger_rules(self) -> Mapping[str, object]:
+        """Those of its wiring."""
+        if not self.mention_only and not self.pattern:
+            return {}
+        which = {"mentionOnly": True} if self.mention_only else {"pattern": self.pattern}
+        return {**which, "ignored": "accumulate"}
 
 
 @frozen
@@ -136,10 +162,13 @@ def household(
     random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
     doors = Random(f"doors {seed}")  # noqa: S311 -- likewise
     rooms = tuple(_with_doors(doors, _rooms(random, sessions)))
+    where = Random(f"zone {seed}")  # noqa: S311 -- likewise
+    change = where.choice(CHANGES)
     asking = Random(f"questions {seed}")  # noqa: S311 -- a simulation has no secrets
-    said = list(_with_questions(asking, _says(random, rooms, hours * HOUR_S)))
+    said = list(_with_questions(asking, _says(random, rooms, hours * HOUR_S, change)))
     renewing = Random(f"renewing {seed}")  # noqa: S311 -- likewise
     said = [evolve(say, text=f"{say.text} renew") if renewing.random() < RENEWING else say for say in said]
+    said = list(_shuffled(Random(f"words {seed}"), said))  # noqa: S311 -- likewise
     edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- likewise
     says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]
@@ -152,8 +181,8 @@ def household(
         hours,
         rooms,
         tuple(steps),
-        zone=random.choice(ZONES) if zoned else "UTC",
-        began=random.choice(DATES) + timedelta(seconds=random.uniform(0, 7200)) if zoned else DATES[0],
+        zone=change.zone if zoned else "UTC",
+        began=change.before + timedelta(seconds=where.uniform(0, 7200)) if zoned else NEW_YEAR,
         repeat=random.choice(REPEATS),
         outliving=random.random() < HALF,
         settings=_settings(random),
@@ -190,8 +219,9 @@ def _rooms(random: Random, sessions: int) -> Iterator[Room]:
         else:
             name = people[n % len(people)] if n < len(people) and n % 3 == 0 else f"group-{n}"
             users = (name,) if name in people else tuple(random.sample(people, 2))
-            mention_only = name not in people and random.random() < MENTION_ONLY
-            yield Room(name, users, agent, mention_only=mention_only)
+            which = random.random() if name not in people else 1.0
+            pattern = EVEN if MENTION_ONLY <= which < MENTION_ONLY + CALLED else ""
+            yield Room(name, users, agent, mention_only=which < MENTION_ONLY, pattern=pattern)
             left -= 1
         n += 1
 
@@ -206,25 +236,25 @@ def _with_doors(random: Random, rooms: Iterator[Room]) -> Iterator[Room]:
 # -- what is said --------------------------------------------------------------
 
 
-def _says(random: Random, rooms: Sequence[Room], length_s: float) -> Iterator[Say]:
+def _says(random: Random, rooms: Sequence[Room], length_s: float, change: Change) -> Iterator[Say]:
     number = 0
     for room in rooms:
         for thread in room.threads:
-            for at in _moments(random, length_s):
+            for at in _moments(random, length_s, room.pace):
                 number += 1
-                errands = _errands(random, room, rooms)
+                errands = _errands(random, room, rooms, change)
                 files = _files(random, number)
                 text = " ".join([f"#{number}", *errands])
                 mention = random.random() < HALF
                 yield Say(at, random.choice(room.users), room.name, thread, text, mention, files)
 
 
-def _moments(random: Random, length_s: float) -> Iterator[float]:
+def _moments(random: Random, length_s: float, pace: float) -> Iterator[float]:
     """Bursts: somebody begins, and a few things are said soon after each other."""
-    at = random.expovariate(PACE_PER_HOUR / HOUR_S)
+    at = random.expovariate(pace / HOUR_S)
     while at < length_s:
         yield at
-        gap = 3 * HOUR_S / PACE_PER_HOUR
+        gap = 3 * HOUR_S / pace
         at += random.expovariate(1 / SOON_S) if random.random() < SOON else random.expovariate(1 / gap)
 
 
@@ -239,6 +269,14 @@ def _visits(random: Random, rooms: Sequence[Room], length_s: float, number: int)
             at, number = at + random.expovariate(pace), number + 1
 
 
+def _shuffled(random: Random, says: Iterable[Say]) -> Iterator[Say]:
+    """What an agent is to do comes in any order: also after what makes its turn fail, or before it."""
+    for say in says:
+        number, *errands = say.text.split()
+        random.shuffle(errands)
+        yield evolve(say, text=" ".join([number, *errands]))
+
+
 def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:
     """Second thoughts: another text for what was said, with nothing more for the agent to do."""
     for say in says:
@@ -248,35 +286,47 @@ def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:
 
 
 def _with_questions(random: Random, says: Iterator[Say]) -> Iterator[Say]:
-    """Some of them are to be answered after a question with buttons."""
+    """Some of them are to be answered after a question with buttons, and some turns fail before or after."""
     for say in says:
         asks = f" ask={random.choice((20, 60))}" if random.random() < WITH_QUESTIONS else ""
-        yield evolve(say, text=f"{say.text}{asks}")
+        fails = " fail=1" if asks and " fail" not in say.text and random.random() < HALF else ""
+        yield evolve(say, text=f"{say.text}{asks}{fails}")
 
 
 def _files(random: Random, number: int) -> Mapping[str, bytes]:
     if random.random() >= WITH_FILES:
         return {}
-    return {f"file-{number}.bin": random.randbytes(random.randrange(1, LARGEST_FILE))}
+    names = [f"file-{number}.bin", f"another-{number}.bin", f"file {number}.bin"][: random.randrange(1, 4)]
+    return {name: random.randbytes(random.randrange(1, LARGEST_FILE)) for name in names}
 
 
-def _errands(random: Random, room: Room, rooms: Sequence[Room]) -> list[str]:
+def _errands(random: Random, room: Room, rooms: Sequence[Room], change: Change) -> list[str]:
     """What the agent is to do besides answering; mostly nothing."""
+    fixed = f"{random.randint(*change.minutes)}_{change.hour}_*_*_*"
+    crons = (
+        "*/20_*_*_*_*",
+        fixed,
+        fixed,
+        f"{fixed};zone={random.choice(CHANGES).zone}",
+        "0_*_*_*_*",
+        "@daily",
+    )
     near = [other.name for other in rooms if other.agent == room.agent and other != room]
     drawn = {
         "send": 0.15,
         "edit": 0.08,
         "react": 0.08,
-        "file": 0.06,
+        "file": 0.1,
         f"to={random.choice(near)}" if near else "": 0.06,
         f"slow={random.choice((2, 20, 90))}": 0.12,
         f"follow={random.choice((10, 60))}": 0.08,
         f"fail={random.choice((1, 1, 2, 9))}": 0.08,
         "break": 0.03,
+        "later=7200": 0.02,
         "silent": 0.01,
         f"once={random.randrange(10, 7200)}": 0.06,
-        f"every={random.choice((300, 900, 3600))}": 0.03,
-        f"cron={random.choice(('*/20_*_*_*_*', '30_2_*_*_*', '0_*_*_*_*', '@daily'))}": 0.03,
+        f"every={random.choice((300, 900, 3600))}{random.choice(CATCH_UPS)}": 0.04,
+        f"cron={random.choice(crons)}": 0.05,
         "cancel": 0.03,
         "pause": 0.02,
         "resume": 0.02,

@@ -29,6 +29,7 @@ from nanoclaw.testing.executor import When
 from nanoclaw.testing.faults import Blow
 from nanoclaw.testing.network import Network
 from nanoclaw.testing.runners import Bodies, Body
+from nanoclaw.testing.spending import Spending
 from nanoclaw.testing.world import World
 
 Side = Literal["host", "runner"]
@@ -40,6 +41,10 @@ NEXT_STEPS = 300
 """Or after one of the next so many steps of trio's tasks."""
 LONGEST_JUMP_S = 3 * 3600.0
 LONGEST_JUMP_BACK_S = 3600.0
+IN_DOUBT_S = 0.9
+"""So soon after its host has given up waiting for a receipt, a doubtful attempt is made again."""
+CRADLE_STEPS = 60
+"""Steps of any tasks, in which a runner that was started opens its files and claims its first message."""
 EXCUSED_S = 30.0
 """After its disk has failed a host may fail of that for so long: it may be slow, too."""
 ENGINE_GONE = "the engine is gone: start it again"
@@ -112,11 +117,16 @@ class Mischief:
     """Those that were put at a point and did not strike there, and why not."""
     damage: Damage = field(init=False)
     bodies: Bodies = field(init=False)
+    spending: Spending = field(init=False)
     _traps: list[Trap] = Factory(list)
     _disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
     _disk_until: float = 0.0
     _tearing_now: int = 0
     _paused: set[str] = Factory(set)
+    _buried: dict[str, Callable[[], apsw.Error]] = Factory(dict)
+    """Sessions whose host cannot write their file, and what it meets."""
+    _newborns: list[int] = Factory(list)
+    """Of the runners that are to die young: after how many steps of any tasks."""
     _awaited: list[tuple[Blow, _AfterSteps]] = Factory(list)
     """What was put at a step."""
     nursery: trio.Nursery = field(init=False)
@@ -124,9 +134,11 @@ class Mischief:
 
     def __attrs_post_init__(self) -> None:
         self.damage = Damage(self.world)
-        self.bodies = Bodies(self.world.clock)
+        self.bodies = Bodies(self.world.clock, self._dies)
+        self.spending = Spending(self.world, self.bodies.tries.spent)
         self.world.runtime.wrap = self.bodies.wrap
         self.world.commit_hooks.append(self._at_commit)
+        self.world.timeline.steps += [self._at_birth, self.spending.note]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -154,6 +166,8 @@ class Mischief:
                 self._miss(blow, f"it is over after step {steps.made}")
         self._awaited.clear()
         self._traps.clear()
+        self._newborns.clear()
+        self._buried.clear()
         self._disk.clear()
         self.network.heal()
         self.bodies.thaw()
@@ -162,6 +176,10 @@ class Mischief:
         self.note("healed")
         if self.damage.files:
             await self.damage.mend()
+
+    def _dies(self, session: str) -> bool:
+        runner = self.world.runtime.runners.get(session)
+        return runner is None or runner.scope.cancel_called or not self.spending.host_lives
 
     def excuses(self) -> bool:
         """Whether a host that fails now may blame its disk."""
@@ -172,7 +190,7 @@ class Mischief:
         machine = self._disk or self._tearing_now or self.world.executor.pause is not None
         ids = frozenset(path.name for path in (self.world.home / "data").glob("sessions/*/*"))
         slow = frozenset(id_ for id_ in ids if (body := self.bodies.of(id_)) is not None and body.hindered)
-        return ids if machine else slow | self.damage.spoilt()
+        return ids if machine else slow | self.damage.spoilt() | self._buried.keys()
 
     def note(self, *details: object) -> None:
         """A line of the timeline."""
@@ -199,6 +217,9 @@ class Mischief:
             for befallen, error in self._disk:
                 if befallen == side:
                     raise error()
+            if side == "host" and path.parents[1].name in self._buried:
+                error = self._buried[path.parents[1].name]
+                raise error()
 
     def _trap(self, random: Random, blow: Blow, side: Side, spring: Callable[[Path], None]) -> None:
         when: When = random.choice(("before", "after"))
@@ -255,6 +276,38 @@ class Mischief:
                 self._after_steps(random, blow, lambda: spring(None))
             case _:
                 spring(None)
+
+    async def kill_in_doubt(self, random: Random, blow: Blow) -> None:
+        """The network does not say that it has a message; its host gives up waiting, and dies soon after."""
+        self.network.silent += 1
+        self._struck(blow)
+        self.nursery.start_soon(self._die_in_doubt, blow, random.uniform(0.0, IN_DOUBT_S))
+        await trio.lowlevel.checkpoint()
+
+    async def _die_in_doubt(self, blow: Blow, seconds: float) -> None:
+        await self.network.given_up.wait()
+        await trio.sleep(seconds)
+        if self.world.host_lives:
+            self.note(blow, "the host dies")
+            self.world.kill_host_now()
+
+    async def kill_newborn(self, random: Random, blow: Blow) -> None:
+        """The host dies when a runner has written; the first runners of the next one die in the cradle."""
+
+        def spring(_path: Path) -> None:
+            if self.world.host_lives:
+                self.note(blow, "the host dies")
+                self._newborns = [random.randrange(1, CRADLE_STEPS) for _ in range(random.randrange(1, 4))]
+                self.world.kill_host_now()
+
+        self._traps.append(Trap("runner", "after", random.randrange(1, 6), spring))
+        self._struck(blow)
+        await trio.lowlevel.checkpoint()
+
+    def _at_birth(self, event: str, details: tuple[object, ...]) -> None:
+        if event == "runner started" and self._newborns and self.world.host_lives:
+            runner = self.world.runtime.runners[str(details[0])]
+            trio.lowlevel.add_instrument(_AfterSteps(self._newborns.pop(), runner.kill))
 
     async def stop_host(self, _random: Random, blow: Blow) -> None:
         """In order; whoever keeps it starts it again."""
@@ -509,6 +562,23 @@ class Mischief:
                 await self.world.host.admin.sessions.pause(session)
                 self.nursery.start_soon(self._resume, session, random.uniform(10.0, 3600.0))
 
+    async def session_buried(self, random: Random, blow: Blow) -> None:
+        """Of one session alone nothing can be written by the host: it gives the session up for a while."""
+        found = sorted(path.name for path in (self.world.home / "data").glob("sessions/*/*"))
+        if found:
+            session = random.choice(found)
+            error = DISK[random.choice(sorted(DISK))]
+            self._last(blow, self._unwritable(session, error), random.uniform(60.0, 1800.0), session)
+        await trio.lowlevel.checkpoint()
+
+    @contextmanager
+    def _unwritable(self, session: str, error: Callable[[], apsw.Error]) -> Iterator[None]:
+        self._buried[session] = error
+        try:
+            yield
+        finally:
+            self._buried.pop(session, None)
+
     async def _resume(self, session: str, seconds: float) -> None:
         await trio.sleep(seconds)
         with suppress(*UNREACHABLE):
@@ -576,6 +646,8 @@ def _way(random: Random, blow: Blow) -> int:
 _STROKES: Mapping[str, Callable[[Mischief, Random, Blow], Awaitable[None]]] = {
     "kill-host": Mischief.kill_host,
     "stop-host": Mischief.stop_host,
+    "kill-in-doubt": Mischief.kill_in_doubt,
+    "kill-newborn": Mischief.kill_newborn,
     "kill-runner": Mischief.kill_runner,
     "stuck-runner": Mischief.stuck_runner,
     "slow-runner": Mischief.slow_runner,
@@ -594,6 +666,7 @@ _STROKES: Mapping[str, Callable[[Mischief, Random, Blow], Awaitable[None]]] = {
     "corrupt-inbound": Mischief.corrupt_inbound,
     "corrupt-outbound": Mischief.corrupt_outbound,
     "session-paused": Mischief.session_paused,
+    "session-buried": Mischief.session_buried,
     "destination-renamed": Mischief.destination_renamed,
     "channel-late": Mischief.channel_late,
     "engine-gone": Mischief.engine_gone,

@@ -49,6 +49,8 @@ class Network(FakeChannel):
     """So many further events are offered twice at the same time."""
     silent: int = field(default=0, init=False)
     """So many further messages are taken without a word."""
+    given_up: trio.Event = field(factory=trio.Event, init=False)
+    """Set when the host gives up waiting for a receipt; then there is another one."""
     late: int = field(default=0, init=False)
     """So many further messages arrive when the host has given up waiting, with `arrive`."""
     _under_way: list[Outgoing] = field(factory=list, init=False)
@@ -117,8 +119,15 @@ class Network(FakeChannel):
         receipt = await super().deliver(outgoing)
         if self.silent:
             self.silent -= 1
-            await trio.sleep(SILENCE_S)
+            await self._say_nothing()
         return receipt
+
+    async def _say_nothing(self) -> None:
+        try:
+            await trio.sleep(SILENCE_S)
+        finally:
+            self.given_up.set()
+            self.given_up = trio.Event()
 
     def _refuse(self, key: str) -> float:
         pause_s = self.retry_after.pop()

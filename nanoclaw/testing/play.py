@@ -17,6 +17,7 @@ from trio.testing import MockClock
 from nanoclaw.host import HostFailed
 from nanoclaw.store.times import to_text
 from nanoclaw.testing.arrivals import ARRIVALS
+from nanoclaw.testing.belonging import BELONGING
 from nanoclaw.testing.chats import Chat, User
 from nanoclaw.testing.clickers import Clickers
 from nanoclaw.testing.errands import FILE, Errands
@@ -28,6 +29,7 @@ from nanoclaw.testing.invariants import Asked, opened_once, replies_keep_their_o
 from nanoclaw.testing.mischief import Mischief
 from nanoclaw.testing.network import Network
 from nanoclaw.testing.quiet import PROMPT_S, QUIET_CHECKS, Quiet
+from nanoclaw.testing.reckoning import RECKONING, RECKONING_AT_REST
 from nanoclaw.testing.scene import NOTES, REST_CHECKS, STEP_CHECKS, Check, Scene, found, readable
 from nanoclaw.testing.timeline import Timeline
 from nanoclaw.testing.timetables import TIMETABLES
@@ -40,8 +42,17 @@ LOOK_S = 600.0
 """Invariants are checked at each step, and this often."""
 HEARD_WITHIN_S = 6 * 3600.0
 """After the last fault everybody is heard within this."""
-ALL_STEP_CHECKS: tuple[Check, ...] = (*STEP_CHECKS, *ARRIVALS, *HEARING, *TIMETABLES)
+ALL_STEP_CHECKS: tuple[Check, ...] = (
+    *STEP_CHECKS,
+    *ARRIVALS,
+    *HEARING,
+    *BELONGING,
+    *RECKONING,
+    *TIMETABLES,
+)
 """Asked after each step."""
+ALL_REST_CHECKS: tuple[Check, ...] = (*REST_CHECKS, *RECKONING_AT_REST)
+"""Asked once everything has come to rest."""
 REST_S, RESTS = 97.0, 250
 """It is looked so often, after these pauses, whether everything has come to rest."""
 MOST_LINES = 300_000
@@ -83,6 +94,8 @@ class Outcome:
     """Faults that were put at a point and did not strike there, and why not."""
     events: Mapping[str, str] = field(factory=dict, repr=False)
     """The event that each row of `messages_in` came from, by its id."""
+    others: tuple[str, ...] = ()
+    """Of a shortened day: other invariants that were broken when it was shorter still."""
 
 
 def play(household: Household, invariants: Sequence[Check] = ()) -> Outcome:
@@ -208,8 +221,8 @@ class Day:
         users = [self._users.setdefault(name, world.user(name)) for name in room.users]
         chat = world.group(room.name, users) if room.is_group else world.chat(users[0])
         agent = world.agents.get(room.agent) or world.agent(room.agent, brain)
-        rules = {"mentionOnly": True, "ignored": "accumulate"} if room.mention_only else {}
-        await world.wire(chat, agent, policy=room.policy, session_mode=room.session_mode, trigger_rules=rules)
+        mode, rules = room.session_mode, room.trigger_rules
+        await world.wire(chat, agent, policy=room.policy, session_mode=mode, trigger_rules=rules)
         for n, user in enumerate(users if room.policy != "public" else ()):
             await (world.admit(user, agent) if n else world.grant(user, "admin", agent))
         workspace = world.home / "groups" / room.agent / "workspace"
@@ -344,7 +357,9 @@ class Day:
                 listening=frozenset(id_ for id_, body in bodies if _before(body.listens_since, since)),
                 attended=self._quiet.attended(),
                 stuck=sorted(stuck),
+                wronged=tuple(self._quiet.wronged),
                 left_alone=self._quiet.left_alone(),
+                unattended=self._quiet.unattended(),
                 shaken=self._quiet.shaken,
                 now=to_text(self.world.now),
             )
@@ -367,9 +382,14 @@ class Day:
             copies=Counter(one.message_out_id for one in network.sent),
             arrived=network.sent,
             turns=self.mischief.bodies.tries.turns,
+            homes=self.mischief.bodies.tries.homes,
             hasty=network.hasty,
             pauses=self.mischief.bodies.tries.pauses,
             retry_base_s=self.world.config().retry_base_s,
+            max_tries=self.world.config().max_tries,
+            settled=network.settled,
+            spent=self.mischief.spending.spent,
+            unreckoned=self.mischief.spending.unknown,
             repeat=network.repeat,
             paths=tuple(readable(data, spoilt, only)),
             spoilt=spoilt,
@@ -378,6 +398,7 @@ class Day:
             now=to_text(self.world.now),
             zone=self.household.zone,
             doors=self._doors,
+            patterns={room.name: room.pattern for room in self.household.rooms if room.pattern},
             mention_only={room.name for room in self.household.rooms if room.mention_only},
         )
 
@@ -401,7 +422,7 @@ class Day:
         for _ in range(RESTS):
             await trio.sleep(REST_S)
             with opened_once():
-                restless = found(self.scene(), REST_CHECKS)
+                restless = found(self.scene(), ALL_REST_CHECKS)
             if not restless:
                 break
         else:

@@ -31,7 +31,7 @@ comes up to 10 s later, and sweeps every half minute, of which one sees that and
 TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "healed")
 """What may have kept sessions from their work until now; faults of the network do not."""
 NETWORK, STUCK, JUMP = "channel-", "stuck-runner", "clock-jumps"
-MACHINE = ("slow-disk", "disk-full", "io-error", "torn-writes", "session-paused")
+MACHINE = ("slow-disk", "disk-full", "io-error", "torn-writes", "session-paused", "session-buried")
 RUNNERS = ("runner started", "runner adopted", "runner ended")
 
 
@@ -48,6 +48,10 @@ class Quiet:
     """When something last happened in each session, or might have; those that have files."""
     _replaced_by: dict[str, float] = Factory(dict)
     """When runners that stand still will have had to be replaced."""
+    wronged: list[str] = Factory(list)
+    """Sessions whose runner was stopped while nothing was wrong with it."""
+    _sound: set[str] = Factory(set)
+    """Those whose runner has lived without any fault but the network's."""
     _host_lives: bool = True
     _shaken_until: float = -PROMPT_S
     """When what could not be written, for the disk failed, has been tried again."""
@@ -60,6 +64,7 @@ class Quiet:
             if len(place) > 3:  # noqa: PLR2004 -- data/sessions/<agent group>/<session>/…
                 self._begin([place[-3]])
         elif event in RUNNERS:
+            self._note_life(event, *map(str, details))
             self._begin([str(details[0])])
             self._replaced_by.pop(str(details[0]), None)
         elif event == "fault" and str(details[0]) == JUMP and not self._host_lives:
@@ -67,9 +72,23 @@ class Quiet:
         elif event in TROUBLES and not (details and str(details[0]).startswith(NETWORK)):
             if details and str(details[0]) in {"healed", *MACHINE}:
                 self._shaken_until = trio.current_time() + REFRESH_AGAIN_S
+            self._sound.clear()
             self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
             self._begin(list(self._touched))
             self._begin_to_wait_for_another(details)
+
+    def _note_life(self, event: str, session_id: str, end: str = "") -> None:
+        """A runner that was sound, and at work or not idle for long yet, is let be by its host."""
+        if event == "runner started" and session_id not in self.mischief.hindered():
+            self._sound.add(session_id)
+        elif session_id in self._sound:
+            self._sound.discard(session_id)
+            if end == "stopped" and not self._was_idle(session_id) and session_id in self.attended():
+                self.wronged.append(session_id)
+
+    def _was_idle(self, session_id: str) -> bool:
+        body, idle_s = self.mischief.bodies.of(session_id), self.world.config().runner_idle_s
+        return body is None or _since_before(body.rests_since, trio.current_time() - idle_s + PROMPT_S)
 
     def _begin_to_wait_for_another(self, details: tuple[object, ...]) -> None:
         """A runner that stands still is replaced in time, if neither host nor machine has troubles."""
@@ -98,7 +117,8 @@ class Quiet:
             waits = [wait + PROMPT_S for wait in moments]
             if self.shaken:
                 waits.append(self._shaken_until - now + PROMPT_S)
-            if _due(paths, scene.now, 0.0) and paths.root.name not in scene.awake:
+            undone = _due(paths, scene.now, 0.0) or (paths.root.name in scene.unattended and _unsent(paths))
+            if undone and paths.root.name not in scene.awake:
                 waits.append(STARTED_S)
             if waits:
                 self._enough_at[paths.root.name] = now + min(waits) + ROUNDING_S
@@ -119,6 +139,7 @@ class Quiet:
         stuck = frozenset(id_ for id_ in _taken(self._replaced_by) if self._stands_at_work(id_))
         if free or stuck:
             self.look(free, stuck & self.attended())
+            self.wronged.clear()
 
     def _stands_at_work(self, session_id: str) -> bool:
         runner, body = self.world.runtime.runners.get(session_id), self.mischief.bodies.of(session_id)
@@ -141,6 +162,14 @@ class Quiet:
             frozenset() if self.world.runtime.gone else frozenset(alone - self.world.runtime.runners.keys())
         )
 
+    def unattended(self) -> frozenset[str]:
+        """Sessions that the host, which lives, does not see to."""
+        try:
+            known = {node.name for node in self.world.host.sessions.nodes()}
+        except WorldError:
+            return frozenset()
+        return frozenset(self._touched.keys() - known) if self._host_lives else frozenset()
+
     def attended(self) -> frozenset[str]:
         """Sessions that the host sees to now."""
         try:
@@ -149,6 +178,10 @@ class Quiet:
             )
         except WorldError:
             return frozenset()
+
+
+def _since_before(at: float | None, since: float) -> bool:
+    return at is not None and at <= since
 
 
 def _taken(moments: dict[str, float]) -> frozenset[str]:
@@ -193,7 +226,10 @@ def replies_are_seen_at_once(scene: Scene) -> Iterator[str]:
 
 
 def replies_are_tried_at_once(scene: Scene) -> Iterator[str]:
-    """While nothing is being sent, the first one waits for its time, or for a channel: no other holds it."""
+    """While nothing is being sent, the first one waits for its time, or for a channel: no other holds it.
+
+    In a session that nobody sees to, nothing waits for long.
+    """
     sql = """
         SELECT message_out_id, iif(error IS NULL, coalesce(next_attempt, ''), next_attempt) <= :since AS waits
         FROM deliveries WHERE status <> 'final' AND message_out_id NOT LIKE '%@%'
@@ -201,18 +237,20 @@ def replies_are_tried_at_once(scene: Scene) -> Iterator[str]:
         ORDER BY seq, rowid LIMIT 1
         """
     for paths in scene.sessions():
-        if paths.root.name in scene.attended:
+        forgotten = paths.root.name in scene.unattended and paths.root.name in scene.left_alone
+        if forgotten or paths.root.name in scene.attended:
             for key, waits in rows(paths.inbound_db, sql, since=_before(scene.now, PROMPT_S)):
                 if waits:
                     yield f"{paths.root.name}: {key} could be sent, and waits"
 
 
 def work_gets_a_runner(scene: Scene) -> Iterator[str]:
-    """What is due in an active session has a runner started for it."""
+    """What is due in an active session has a runner started for it, also where nobody saw to it so far."""
     active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
     for paths in scene.sessions():
         id_ = paths.root.name
-        if id_ in scene.left_alone and id_ in scene.attended and rows(scene.data / "v2.db", active, id=id_):
+        seen_to = id_ in scene.attended or id_ in scene.unattended
+        if id_ in scene.left_alone and seen_to and rows(scene.data / "v2.db", active, id=id_):
             for message, _ in _due(paths, scene.now, STARTED_S):
                 yield f"{id_}: {message} is due, and no runner is started"
 
@@ -225,6 +263,14 @@ def paused_sessions_rest(scene: Scene) -> Iterator[str]:
         if id_ in scene.awake and id_ in scene.attended:
             for (found,) in rows(scene.data / "v2.db", status, id=id_):
                 yield f"{id_}: it is {found}, and has a runner"
+
+
+def runners_at_work_are_let_be(scene: Scene) -> Iterator[str]:
+    """No runner of an active session is stopped that nothing hinders, unless it has rested for long."""
+    active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
+    for id_ in scene.wronged:
+        if rows(scene.data / "v2.db", active, id=id_):
+            yield f"{id_}: its runner was at work, and was stopped"
 
 
 def stuck_runners_are_replaced(scene: Scene) -> Iterator[str]:
@@ -240,6 +286,10 @@ def _due(paths: SessionPaths, now: str, for_s: float) -> list[tuple[str, int]]:
         WHERE status = 'pending' AND trigger AND NOT on_wake AND coalesce(process_after, '') <= :since
         """
     return [(str(id_), int(tries)) for id_, tries in rows(paths.inbound_db, sql, since=_before(now, for_s))]
+
+
+def _unsent(paths: SessionPaths) -> bool:
+    return bool(rows(paths.inbound_db, "SELECT 1 FROM deliveries WHERE status <> 'final' LIMIT 1"))
 
 
 def _before(now: str, seconds: float) -> str:
@@ -266,6 +316,7 @@ QUIET_CHECKS: tuple[Check, ...] = (
     replies_are_seen_at_once,
     replies_are_tried_at_once,
     work_gets_a_runner,
+    runners_at_work_are_let_be,
     stuck_runners_are_replaced,
     projections_are_true,
     paused_sessions_rest,

@@ -1,10 +1,11 @@
 """Runners that stop where they are, or are slow, as processes of a machine may be."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ import trio
 from attrs import Factory, define, evolve, field, frozen
 
 from agent_runner.providers import Provider, Toolbox, ToolSpec
-from agent_runner.records import Inbound, Result, Turn
+from agent_runner.records import Address, Inbound, Result, Turn
 from agent_runner.seams import Clock, Executor, Lane, Seams
 from nanoclaw.containers import RunnerSpec
 from nanoclaw.testing.virtual import Moment
@@ -94,12 +95,16 @@ class Tries:
     """The number of the try, and when."""
     turns: list[tuple[tuple[int, str, int], ...]] = Factory(list)
     """Of the messages of each turn: number, id, tries."""
+    homes: dict[str, Address] = Factory(dict)
+    """By turn, the chat of its first message that has one."""
+    spent: Counter[str] = Factory(Counter)
+    """How often a turn gave back each message; whoever knows of deaths counts them here, too."""
     pauses: list[tuple[str, int, float]] = Factory(list)
     """Message, number of the try, seconds from the end of the one before: of both clocks the more."""
 
     @contextmanager
-    def of(self, messages: Sequence[Inbound]) -> Iterator[None]:
-        """One turn with them."""
+    def of(self, messages: Sequence[Inbound], dying: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """One turn with them; `dying`: whether its runner is on its way out."""
         self.turns.append(tuple((message.seq, message.id, message.tries) for message in messages))
         for message in messages:
             number, moment = self.ended.get(message.id, (message.tries, None))
@@ -108,6 +113,10 @@ class Tries:
                 self.pauses.append((message.id, message.tries, moment.passed(self.clock)))
         try:
             yield
+        except BaseException as error:
+            if isinstance(error, Exception) or not dying():
+                self.spent.update(message.id for message in messages)
+            raise
         finally:
             now = Moment.of(self.clock)
             self.ended.update((message.id, (message.tries, now)) for message in messages)
@@ -120,6 +129,7 @@ class _BodyProvider:
     provider: Provider
     body: Body
     tries: Tries
+    dying: Callable[[], bool]
 
     @property
     def name(self) -> str:
@@ -128,12 +138,13 @@ class _BodyProvider:
 
     async def run(self, turn: Turn, tools: Toolbox) -> Result:
         """Take a turn, and let it be seen."""
+        self.tries.homes.update((turn.turn_id, each.address) for each in turn.messages[::-1] if each.address)
         alone = any(message.tries for message in turn.messages)
         self.body.rests_since = None
         self.body.at_work.set()
         self.body.at_work = trio.Event()
         try:
-            with self.tries.of(turn.messages):
+            with self.tries.of(turn.messages, self.dying):
                 return await self.provider.run(turn, tools if alone else _BodyTools(tools, self.body))
         finally:
             self.body.rests_since = trio.current_time()
@@ -173,6 +184,8 @@ class Bodies:
     """Those of all runners of a world, by session."""
 
     clock: Clock
+    dying: Callable[[str], bool] = lambda _session: False
+    """Whether the runner of a session is on its way out."""
     _bodies: dict[str, list[Body]] = Factory(lambda: defaultdict(list))
     tries: Tries = field(init=False, default=Factory(lambda self: Tries(self.clock), takes_self=True))
 
@@ -183,7 +196,10 @@ class Bodies:
         own = seams.executor
         executor = _BodyExecutor(own, body, own.before_commit, own.after_commit)
         return evolve(
-            seams, clock=body, executor=executor, provider=_BodyProvider(seams.provider, body, self.tries)
+            seams,
+            clock=body,
+            executor=executor,
+            provider=_BodyProvider(seams.provider, body, self.tries, partial(self.dying, spec.session_id)),
         )
 
     def of(self, session_id: str) -> Body | None:

@@ -4,9 +4,11 @@ A check is `def name(scene) -> Iterable[str]`; embedders hand theirs to `play(..
 """
 
 import json
+import shutil
 from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import apsw
 from attrs import field, frozen
 
+from agent_runner.records import Address as RunnerAddress
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.content import storable
 from nanoclaw.records import Address, Clicked, InboundEvent, Outgoing, Routed, SessionPaths, TextContent
@@ -55,11 +58,20 @@ class Scene(Evidence):
     """All that the network has."""
     turns: Sequence[tuple[tuple[int, str, int], ...]] = ()
     """Of the messages of each turn: number, id, tries."""
+    homes: Mapping[str, RunnerAddress] = field(factory=dict)
+    """By turn, the chat of its first message that has one."""
     hasty: Sequence[tuple[str, float, float]] = ()
     """What was sent again before its network wanted: key, seconds that it had asked for and that it got."""
     pauses: Sequence[tuple[str, int, float]] = ()
     """Of each try of a message but its first: the message, its number, seconds since the last one ended."""
     retry_base_s: float = 0.0
+    max_tries: int = 5
+    settled: Mapping[str, str] = field(factory=dict)
+    """What the network was told of messages, by its own ids: what became of them."""
+    spent: Mapping[str, int] = field(factory=dict)
+    """How many tries of each message were spent, at most, as seen from outside."""
+    unreckoned: Container[str] = ()
+    """Sessions of which that cannot be said."""
     repeat: Repeat = "idempotent"
     paths: tuple[SessionPaths, ...] = ()
     """Of the sessions to look at."""
@@ -75,8 +87,12 @@ class Scene(Evidence):
     """Those that the host sees to."""
     stuck: Iterable[str] = ()
     """Those of them whose runner stands still in the middle of a turn, and has for long."""
+    wronged: Sequence[str] = ()
+    """Those whose runner was stopped, and nothing was wrong with it."""
     left_alone: Container[str] = ()
-    """Those of them that have no runner, and in which nothing has happened for long."""
+    """Those that have no runner, and in which nothing has happened for long."""
+    unattended: Container[str] = ()
+    """Those that the living host does not see to: it had no reason, or does not know of one."""
     shaken: bool = False
     """Whether the disk has failed so lately that projections may wait for another try."""
     now: str = ""
@@ -87,6 +103,8 @@ class Scene(Evidence):
     """Chats in which not everybody is let in, by the network's ids, and the ids of those who are."""
     mention_only: Container[str] = ()
     """Chats in which the agent is to be mentioned."""
+    patterns: Mapping[str, str] = field(factory=dict)
+    """Of chats in which certain words will do, too."""
 
     def sessions(self) -> Sequence[SessionPaths]:
         """Those to look at."""
@@ -290,8 +308,9 @@ def _is_strangers(scene: Scene, click: Clicked) -> bool:
 def mid_turn_messages_are_sent_once(scene: Scene) -> Iterator[str]:
     """A turn that is told again is told what it had sent: households send each text once."""
     sql = """
-        SELECT json_extract(content, '$.text') AS text, count(*) AS n FROM messages_out
-        WHERE kind = 'chat' AND in_reply_to IS NULL AND text NOT GLOB '*-every on it'
+        SELECT coalesce(json_extract(content, '$.text'), json_extract(content, '$.question')) AS text,
+          count(*) AS n
+        FROM messages_out WHERE kind = 'chat' AND in_reply_to IS NULL AND text NOT GLOB '*-every on it'
           AND json_extract(content, '$.operation') IS NULL
         GROUP BY text HAVING n > 1
         """
@@ -366,15 +385,39 @@ NOT_AT_STEPS: frozenset[Callable[..., object]] = frozenset(
 
 
 def nothing_waits_behind_a_journal(scene: Scene) -> Iterator[str]:
-    """At rest a session may sleep beside a journal of its dead runner, if nobody waits for it."""
-    sql = "SELECT count(*) FROM messages_in WHERE status = 'pending' AND trigger AND kind <> 'task'"
+    """At rest a session may sleep beside a journal, its runner's or the host's own, if nobody waits for it.
+
+    The host's own is left where its disk failed in a write and in the rollback, too. Nobody reads the file of
+    a session that sleeps; whoever has it next rolls the journal back: the next message, or the next host.
+    """
+    sql = """
+        SELECT (SELECT count(*) FROM messages_in WHERE status = 'pending' AND trigger AND kind <> 'task')
+          + (SELECT count(*) FROM deliveries WHERE status <> 'final')
+        """
     for paths in Evidence(scene.data).sessions():
         if paths in scene.paths or paths.root.name in scene.spoilt:
             continue
-        if is_hot(paths.inbound_db):
-            yield f"{paths.root.name}: its inbound.db was not recovered"
-        elif waiting := rows(paths.inbound_db, sql)[0][0]:
-            yield f"{paths.root.name}: {waiting} messages wait behind a journal"
+        with _without_journal(paths.inbound_db, scene.data.parent / "aside.db") as file:
+            if waiting := rows(file, sql)[0][0]:
+                yield f"{paths.root.name}: {waiting} messages wait behind a journal"
+
+
+@contextmanager
+def _without_journal(database: Path, aside: Path) -> Iterator[Path]:
+    """The file to read: where it has a hot journal, a copy in which that is rolled back."""
+    if not is_hot(database):
+        yield database
+        return
+    copies = {database: aside, Path(f"{database}-journal"): Path(f"{aside}-journal")}
+    try:
+        for file, copy in copies.items():
+            shutil.copy(file, copy)
+        with closing(apsw.Connection(str(aside))) as connection:  # noqa: TID251 -- a copy, which nobody owns
+            connection.execute("BEGIN IMMEDIATE; ROLLBACK").fetchall()
+        yield aside
+    finally:
+        for copy in copies.values():
+            copy.unlink(missing_ok=True)
 
 
 def what_all_sessions_keep(scene: Scene) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from attrs import evolve
+
 from nanoclaw.testing.household import Household
 from nanoclaw.testing.play import Outcome, play
 from nanoclaw.testing.scene import Check
@@ -16,16 +18,25 @@ def shortest(household: Household, invariants: Sequence[Check] = ()) -> Outcome 
 
 
 def bisected(steps: int, played: Callable[[int], Outcome]) -> Outcome | None:
-    """The same, where `played` plays the day cut after so many steps."""
+    """The same, where `played` plays the day cut after so many steps.
+
+    What breaks another invariant is another bug: it is passed over, and named in `others` of the outcome.
+    """
     worst = played(steps)
-    if not worst.violations:
+    wanted, others = _broken(worst), set[str]()
+    if not wanted:
         return None
     good, bad = 0, steps
     while bad - good > 1:
         middle = (good + bad) // 2
         outcome = played(middle)
-        if outcome.violations:
+        if _broken(outcome) & wanted:
             bad, worst = middle, outcome
         else:
             good = middle
-    return worst
+            others |= _broken(outcome)
+    return evolve(worst, others=tuple(sorted(others)))
+
+
+def _broken(outcome: Outcome) -> set[str]:
+    return {violation.invariant for violation in outcome.violations}

@@ -1,9 +1,13 @@
 """When tasks of a simulated household run: their slots by the clock on the wall, and what stops them."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from nanoclaw.records import SessionPaths
 from nanoclaw.store.times import from_text
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.network import ROUNDING_S
@@ -13,25 +17,23 @@ ALIASES = {"@daily": "0 0 * * *", "@hourly": "0 * * * *"}
 EVERY = "@every "
 FIELDS = 5
 TICK = timedelta(seconds=1)
+Run = tuple[str, str]
+"""Id and slot."""
 
 
 def slots_fit_their_schedules(scene: Scene) -> Iterator[str]:
-    """The next slot of each series is one of its schedule, as the household's clock shows it.
-
-    Agents of a household name no zone.
-    """
+    """The next slot of each series is one of its schedule, as the clock of its zone shows it."""
     sql = """
-        SELECT series_id, slot, recurrence
+        SELECT series_id, slot, recurrence, coalesce(zone, :zone)
         FROM messages_in WHERE kind = 'task' AND slot IS NOT NULL ORDER BY series_id, slot
         """
-    zone = ZoneInfo(scene.zone)
     for paths in scene.sessions():
         first = dict[str, datetime]()
-        for series, text, recurrence in rows(paths.inbound_db, sql):
+        for series, text, recurrence, zone in rows(paths.inbound_db, sql, zone=scene.zone):
             slot = from_text(text)
             began = first.setdefault(series, slot)
-            if recurrence and not fits(recurrence, slot, began, zone):
-                shown = f"{slot.astimezone(zone):%Y-%m-%d %H:%M:%S} in {scene.zone}"
+            if recurrence and not fits(recurrence, slot, began, ZoneInfo(zone)):
+                shown = f"{slot.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} in {zone}"
                 yield f"{paths.root.name}: {series} runs at {recurrence!r}, and has the slot {text}, {shown}"
 
 
@@ -68,11 +70,68 @@ def _jumps_over(fields: Sequence[str], slot: datetime, zone: ZoneInfo) -> bool:
     return any(_shows(fields, wall + timedelta(minutes=n)) for n in minutes)
 
 
+_SLOTS = """
+    SELECT series_id, id, slot, content LIKE '%again=%' FROM messages_in
+    WHERE kind = 'task' AND slot IS NOT NULL AND coalesce(catch_up, 'skip') = 'skip' ORDER BY seq
+    """
+
+
+def an_outage_has_one_late_run(scene: Scene) -> Iterator[str]:
+    """With `skip` a late run stands for all slots until it began; tasks that move themselves may go back."""
+    for paths in scene.sessions():
+        series = defaultdict[str, list[Run]](list)
+        moved = set[str]()
+        for task, id_, slot, moves in rows(paths.inbound_db, _SLOTS):
+            series[task].append((id_, slot))
+            moved |= {task} if moves else set()
+        begun = _begun(paths) if any(len(runs) > 1 for runs in series.values()) else {}
+        for task, (before, _), (id_, slot) in _successions(series, moved):
+            if slot < begun.get(before, ""):
+                since = f"and the run before began {begun[before]}"
+                yield f"{paths.root.name}: {id_} of {task} is for {slot}, {since}"
+
+
+def _successions(
+    series: Mapping[str, Sequence[Run]], moved: Container[str]
+) -> Iterator[tuple[str, Run, Run]]:
+    for task, runs in series.items():
+        if task not in moved:
+            yield from ((task, one, two) for one, two in pairwise(runs))
+
+
+def _begun(paths: SessionPaths) -> dict[str, str]:
+    """When each message's last turn began."""
+    found = rows(paths.outbound_db, "SELECT at, data FROM events WHERE kind = 'turn started' ORDER BY id")
+    return {id_: at for at, data in found for id_ in json.loads(data or "{}").get("messages", ())}
+
+
 _ANSWERS = """
     SELECT seq, json_extract(content, '$.action'), json_extract(content, '$.result.taskId') FROM messages_in
     WHERE kind = 'system' AND json_extract(content, '$.status') = 'completed' ORDER BY seq
     """
 _TASKS = "SELECT coalesce(series_id, id), id, seq, status FROM messages_in WHERE kind = 'task'"
+_NEXT_RUNS = """
+    SELECT json_extract(content, '$.requestId'), timestamp, json_extract(content, '$.result.nextRun') AS next
+    FROM messages_in WHERE kind = 'system' AND next <= timestamp
+    """
+_SCHEDULES = """
+    SELECT id, json_extract(content, '$.recurrence') FROM messages_out
+    WHERE kind = 'system' AND json_extract(content, '$.recurrence') <> ''
+      AND json_extract(content, '$.processAfter') IS NULL
+    """
+
+
+def what_is_scheduled_comes(scene: Scene) -> Iterator[str]:
+    """The first run of a schedule that was just given is yet to come, also in an hour that comes twice."""
+    for paths in scene.sessions():
+        if past := rows(paths.inbound_db, _NEXT_RUNS):
+            schedules = dict(rows(paths.outbound_db, _SCHEDULES))
+            for request, at, next_run in past:
+                if request in schedules:
+                    rule = f"{schedules[request]!r} was given at {at}"
+                    yield f"{paths.root.name}: {rule}, and runs at {next_run}"
+
+
 STOPPING = {"cancel_task": ("pending", "paused"), "pause_task": ("pending",), "resume_task": ()}
 """What no row of the task is any more, once the agent is told that this is done."""
 
@@ -91,5 +150,10 @@ def what_is_stopped_does_not_run(scene: Scene) -> Iterator[str]:
                 yield f"{paths.root.name}: {action} of {series} was said to be done, and {id_} is {status}"
 
 
-TIMETABLES: tuple[Check, ...] = (slots_fit_their_schedules, what_is_stopped_does_not_run)
+TIMETABLES: tuple[Check, ...] = (
+    slots_fit_their_schedules,
+    an_outage_has_one_late_run,
+    what_is_scheduled_comes,
+    what_is_stopped_does_not_run,
+)
 """Asked at each step."""

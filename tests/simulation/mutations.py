@@ -21,15 +21,19 @@ import apsw
 import pytest
 from attrs import evolve, frozen
 
-from agent_runner import follow_ups, inbound, looking, outbound, selection
+from agent_runner import ending, follow_ups, inbound, looking, outbound, outbox, pruning, selection
 from agent_runner.extras import Extras
+from agent_runner.records import Address as RunnerAddress
 from agent_runner.records import Inbound
+from agent_runner.tools import ask_user_question
+from agent_runner.tools.base import Bench
 from nanoclaw.records import InboundEvent, Outgoing, Receipt, TextContent
 from nanoclaw.registry import RemoveParked
+from nanoclaw.registry.changes import Changes
 from nanoclaw.routing import clicks, engagement, plan
 from nanoclaw.routing.access import refusal
-from nanoclaw.scheduling import timetable
-from nanoclaw.session import actions, attempt, record, recurrence
+from nanoclaw.scheduling import due_slots, timetable, zones
+from nanoclaw.session import actions, attempt, queue, record, recurrence
 from nanoclaw.session.actor import Refresh, SessionActor
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import Keeper
@@ -437,6 +441,141 @@ def retries_in_company(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(selection.Selection, "_offer_retry", selection.Selection._add)
 
 
+# -- whose it is -----------------------------------------------------------------
+
+
+def plans_without_threads(patch: pytest.MonkeyPatch) -> None:
+    key = plan._key
+
+    def threadless(event: InboundEvent) -> Any:
+        return key(evolve(event, address=evolve(event.address, thread_id=None)))
+
+    patch.setattr(plan, "_key", threadless)
+
+
+def tasks_lose_their_thread(patch: pytest.MonkeyPatch) -> None:
+    repeat = tasks.repeat
+
+    def repeats(connection: apsw.Connection, *args: Any, **options: Any) -> Any:
+        opened = repeat(connection, *args, **options)
+        connection.execute("UPDATE messages_in SET thread_id = NULL WHERE id = :id", {"id": opened.id})
+        return opened
+
+    patch.setattr(tasks, "repeat", repeats)
+
+
+def home_is_the_latest_chat(patch: pytest.MonkeyPatch) -> None:
+    """A turn sends to where the session was last spoken to."""
+    of_turn = Bench.__dict__["home"].fget
+
+    def home(self: Bench) -> RunnerAddress | None:
+        return self.routing or of_turn(self)
+
+    patch.setattr(Bench, "home", property(home))
+
+
+def delays_told_in_the_group(patch: pytest.MonkeyPatch) -> None:
+    content = record._notice_content
+
+    def threadless(text: str, message: Any, *, answer: bool) -> str:
+        if not answer and message.address is not None:
+            message = evolve(message, address=evolve(message.address, thread_id=None))
+        return content(text, message, answer=answer)
+
+    patch.setattr(record, "_notice_content", threadless)
+
+
+# -- what is reckoned ------------------------------------------------------------
+
+
+def one_try_too_many(patch: pytest.MonkeyPatch) -> None:
+    again = Pending._again
+
+    def once_more(self: Pending, *args: Any) -> Any:
+        return again(evolve(self, max_tries=self.max_tries + 1), *args)
+
+    patch.setattr(Pending, "_again", once_more)
+
+
+def inherited_claims_cost_a_try(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Pending, "own_claims", lambda self: list(self.claimed))
+
+
+def numbers_without_a_floor(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ending.Work, "sequence_floor", 0)
+
+
+def outbox_tidied_too_early(patch: pytest.MonkeyPatch) -> None:
+    """Files go when their message was tried, and not when it has arrived."""
+
+    def done(connection: apsw.Connection, ids: Any) -> set[str]:
+        tried = "SELECT 1 FROM deliveries WHERE message_out_id = :id AND status <> 'pending'"
+        return {id_ for id_ in ids if connection.execute(tried, {"id": id_}).fetchone()}
+
+    patch.setattr(outbox, "_done", done)
+
+
+def failures_told_as_successes(patch: pytest.MonkeyPatch) -> None:
+    settle = Deliverer.settle
+    patch.setattr(Deliverer, "settle", lambda self, message, _outcome: settle(self, message, "completed"))
+
+
+def answered_questions_left(patch: pytest.MonkeyPatch) -> None:
+    async def leave(*_args: Any) -> None:
+        pass
+
+    patch.setattr(clicks, "withdraw", leave)
+
+
+def asked_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ask_user_question, "_asked_before", lambda *_: None)
+
+
+# -- what is found again ---------------------------------------------------------
+
+
+def doubts_forgotten(patch: pytest.MonkeyPatch) -> None:
+    reread = Deliverer._reread
+
+    def again(self: Deliverer, entry: Any, row: Any, now: datetime) -> Any:
+        return reread(self, evolve(entry, doubts=0), row, now)
+
+    patch.setattr(Deliverer, "_reread", again)
+
+
+def opened_sessions_sleep_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Changes, "open", lambda *_: None)
+
+
+def late_runs_begin_on_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recurrence, "due_slots", lambda *args, **_: due_slots(*args))
+
+
+def repeated_hours_seen_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(timetable, "latest_shown", zones.wall_at)
+
+
+def slots_drift(patch: pytest.MonkeyPatch) -> None:
+
+    def drifting(expression: str, _slot: datetime, now: datetime, *args: Any, **options: Any) -> Any:
+        return due_slots(expression, now, now, *args, **options)
+
+    patch.setattr(recurrence, "due_slots", drifting)
+
+
+def acks_of_open_messages_pruned(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pruning, "_settled", lambda _connection, ids: list(ids))
+
+
+def postponed_behind_the_others(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(queue, "insort_left", lambda waiting, delivery, **_: waiting.append(delivery))
+
+
+def at_work_is_idle(patch: pytest.MonkeyPatch) -> None:
+    left = Reconciler._left_s
+    patch.setattr(Reconciler, "_left_s", lambda self, **_: left(self, watched=False))
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "an attempt is not recorded before the channel is asked",
@@ -533,6 +672,71 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a network's pause is not kept", pauses_not_kept, 4, "networks_get_the_pause_they_ask_for"),
     Mutation("a retry takes others along", retries_in_company, 0, "retries_are_alone"),
     Mutation("projections do not follow while a runner lives", projections_stale, 16, "projections_are_true"),
+    Mutation(
+        "a chat's plan is that of all its threads", plans_without_threads, 1, "sessions_hear_their_own_place"
+    ),
+    Mutation(
+        "a task loses its thread at its second run", tasks_lose_their_thread, 2, "tasks_stay_in_their_place"
+    ),
+    Mutation(
+        "a turn sends to the chat that spoke last", home_is_the_latest_chat, 4, "turns_send_to_their_own_chat"
+    ),
+    Mutation(
+        "delays are told in the group instead of the thread",
+        delays_told_in_the_group,
+        6,
+        "answers_arrive_where_was_asked",
+    ),
+    Mutation("there is a try more than there may be", one_try_too_many, 1, "tries_end"),
+    Mutation(
+        "what a runner has inherited costs a try", inherited_claims_cost_a_try, 1, "tries_have_their_causes"
+    ),
+    Mutation(
+        "an answer has no higher number than its message",
+        numbers_without_a_floor,
+        0,
+        "answers_have_higher_numbers",
+    ),
+    Mutation(
+        "files are removed before they have arrived", outbox_tidied_too_early, 11, "failures_are_the_networks"
+    ),
+    Mutation(
+        "the network hears that everything was completed",
+        failures_told_as_successes,
+        1,
+        "outcomes_are_told_as_they_are",
+    ),
+    Mutation(
+        "a question that was answered is not taken away",
+        answered_questions_left,
+        1,
+        "answered_questions_wait_no_more",
+    ),
+    Mutation(
+        "an interrupted turn asks its question again", asked_again, 3, "mid_turn_messages_are_sent_once"
+    ),
+    Mutation("doubts are forgotten with the host", doubts_forgotten, 2, "nothing_arrives_twice_unknown"),
+    Mutation(
+        "nobody opens a session that is active again", opened_sessions_sleep_on, 4, "work_gets_a_runner"
+    ),
+    Mutation("a late run counts as one on time", late_runs_begin_on_time, 7, "an_outage_has_one_late_run"),
+    Mutation(
+        "an hour that comes twice has its slots twice",
+        repeated_hours_seen_once,
+        19,
+        "what_is_scheduled_comes",
+    ),
+    Mutation("slots drift by what their runs took", slots_drift, 1, "slots_fit_their_schedules"),
+    Mutation(
+        "acks of open messages are pruned", acks_of_open_messages_pruned, 0, "mid_turn_messages_are_sent_once"
+    ),
+    Mutation(
+        "what is postponed goes to the end of the queue",
+        postponed_behind_the_others,
+        0,
+        "replies_keep_their_order",
+    ),
+    Mutation("a runner at work counts as idle", at_work_is_idle, 1, "runners_at_work_are_let_be"),
 )
 
 

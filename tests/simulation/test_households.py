@@ -13,7 +13,7 @@ from nanoclaw.testing.play import play
 from nanoclaw.testing.scene import Scene
 from nanoclaw.testing.shrink import shortest
 
-BRIEF_H, BUSY = 0.4, 6
+BRIEF_H, BUSY = 0.4, 17
 ALL = fault_names("all")
 
 

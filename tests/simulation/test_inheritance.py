@@ -10,7 +10,7 @@ from nanoclaw.testing.invariants import rows
 async def scenario(world: World) -> list[int]:
     """A host dies in a turn; as the next one starts, something is said, and its runner dies at once."""
     ann = world.user("ann")
-    chat = await world.direct(ann, world.agent(brain=script([thinks(600), says("one")], says("two"))))
+    await world.direct(ann, world.agent(brain=script([thinks(600), says("one")], says("two"))))
     await ann.says("one")
     await world.sleep(5)
     await world.kill_host()

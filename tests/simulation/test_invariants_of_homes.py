@@ -200,7 +200,15 @@ def test_a_journal_that_was_never_synced_is_in_nobodys_way(evidence: Evidence) -
     assert waiting(evidence) == (1, [])
 
 
-def test_a_journal_that_is_to_be_rolled_back_has_to_be_by_the_end(evidence: Evidence, tmp_path: Path) -> None:
+def test_a_journal_may_be_left_where_nobody_waits(evidence: Evidence, tmp_path: Path) -> None:
     [paths] = evidence.sessions()
-    leave_hot_journal(paths.inbound_db, tmp_path / "aside")
-    assert waiting(evidence) == (0, [f"{paths.root.name}: its inbound.db was not recovered"])
+    leave_hot_journal(paths.inbound_db, tmp_path / "other")
+    assert waiting(evidence) == (0, [])
+
+
+def test_nobody_waits_behind_a_journal(evidence: Evidence, tmp_path: Path) -> None:
+    [paths] = evidence.sessions()
+    inbound("UPDATE messages_in SET status = 'pending' WHERE seq = 2")(evidence)
+    leave_hot_journal(paths.inbound_db, tmp_path / "other")
+    assert waiting(evidence) == (0, [f"{paths.root.name}: 1 messages wait behind a journal"])
+    assert not list(tmp_path.glob("aside*"))

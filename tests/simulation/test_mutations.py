@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from nanoclaw.testing.arrivals import ARRIVALS
+from nanoclaw.testing.belonging import BELONGING
 from nanoclaw.testing.hearing import HEARING
 from nanoclaw.testing.invariants import ALWAYS, AT_REST
-from nanoclaw.testing.play import ALL_STEP_CHECKS
+from nanoclaw.testing.play import ALL_REST_CHECKS, ALL_STEP_CHECKS
 from nanoclaw.testing.quiet import QUIET_CHECKS
-from nanoclaw.testing.scene import REST_CHECKS, Check
+from nanoclaw.testing.reckoning import RECKONING, RECKONING_AT_REST
+from nanoclaw.testing.scene import Check
 from nanoclaw.testing.timetables import TIMETABLES
 from tests.simulation import mutations
 from tests.simulation.mutations import MUTATIONS, found, main
@@ -33,12 +35,16 @@ def test_a_mutation_is_found_as_what_it_is(name: str) -> None:
 
 
 def test_each_mutation_has_a_name_and_an_invariant_that_there_is() -> None:
-    checks = {check.__name__ for check in (*ALWAYS, *AT_REST, *QUIET_CHECKS, *ALL_STEP_CHECKS, *REST_CHECKS)}
+    checks = {
+        check.__name__ for check in (*ALWAYS, *AT_REST, *QUIET_CHECKS, *ALL_STEP_CHECKS, *ALL_REST_CHECKS)
+    }
     assert {each.invariant for each in MUTATIONS} <= checks
     assert len({each.name for each in MUTATIONS}) == len(MUTATIONS) > len(CHEAPEST)
 
 
-@pytest.mark.parametrize("checks", [QUIET_CHECKS, ARRIVALS, HEARING, TIMETABLES])
+@pytest.mark.parametrize(
+    "checks", [QUIET_CHECKS, ARRIVALS, BELONGING, HEARING, RECKONING, RECKONING_AT_REST, TIMETABLES]
+)
 def test_a_mutation_finds_each_of_these_checks(checks: Sequence[Check]) -> None:
     assert {check.__name__ for check in checks} <= {each.invariant for each in MUTATIONS}
 
