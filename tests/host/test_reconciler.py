@@ -63,6 +63,7 @@ async def test_a_session_sleeps_through_the_back_off_of_its_runner(tmp_path: Pat
     async with a_keeper(tmp_path, FakeRuntime()) as keeper:
         keeper.count_failure("no engine")
         session = reconciler(tmp_path, keeper, Ticking([DUE]))
+        session._acquainted = True  # it has looked before
         session.carry_on()
         assert (keeper.state, session._sleep_s()) == ("absent", 1.0)
         await trio.sleep(session._sleep_s())

@@ -23,7 +23,15 @@ from nanoclaw.testing.replay import replay
 from nanoclaw.testing.timeline import Step
 from nanoclaw.testing.world import World
 
-OF_THE_DISK = ("disk-full", "io-error", "torn-writes", "slow-disk", "corrupt-inbound", "corrupt-outbound")
+OF_THE_DISK = (
+    "disk-full",
+    "io-error",
+    "torn-writes",
+    "slow-disk",
+    "session-buried",
+    "corrupt-inbound",
+    "corrupt-outbound",
+)
 """What does not come in at a seam (docs/simulation.md)."""
 FAULTS = tuple(name for name in RATES if name not in OF_THE_DISK)
 

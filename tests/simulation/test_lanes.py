@@ -28,14 +28,17 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 @pytest.fixture(scope="module")
 def day() -> Iterator[tuple[Household, Outcome]]:
-    drawn = household(4, hours=1.0, faults=fault_names("all"))
-    steps = [
-        evolve(step, text=f"{step.text} {HOSTILE}") if isinstance(step, Say) else step for step in drawn.steps
-    ]
+    drawn = household(7, hours=1.0, faults=fault_names("all"))
+    steps = [hostile(step) if isinstance(step, Say) else step for step in drawn.steps]
     kills = (Blow(steps[9].at + 30 * n, "kill-host", n) for n in range(1, 4))
     one = evolve(drawn, steps=(*steps[:10], *kills))
     with quiet():
         yield one, play(one)
+
+
+def hostile(say: Say) -> Say:
+    before = say.instead_of and f"{say.instead_of} {HOSTILE}"
+    return evolve(say, text=f"{say.text} {HOSTILE}", instead_of=before)
 
 
 def data(html: str) -> dict[str, list[Any]]:
