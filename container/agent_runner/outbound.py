@@ -37,10 +37,18 @@ def unsettled(connection: Connection, rows: Iterable[Candidate]) -> list[Candida
 
 
 def _settled(connection: Connection, row: Candidate) -> bool:
-    acks = connection.execute(
-        "SELECT status, attempt FROM processing_ack WHERE message_id = :id", {"id": row.id}
-    ).fetchall()
+    acks = _acks(connection, row.id)
     return any(status in FINAL and attempt in (None, row.tries) for status, attempt in acks)
+
+
+def _acks(connection: Connection, message_id: str) -> Sequence[Sequence[object]]:
+    query = "SELECT status, attempt FROM processing_ack WHERE message_id = :id"
+    return connection.execute(query, {"id": message_id}).fetchall()
+
+
+def claimed(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
+    """Those of `rows` that a turn has, or had when its runner died."""
+    return [row for row in rows if any(status == "processing" for status, _ in _acks(connection, row.id))]
 
 
 def unclaimed(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
@@ -121,6 +129,17 @@ def give_back(connection: Connection, claims: Sequence[Claim], turn_id: str) -> 
             f"{change} WHERE message_id = :id AND turn_id = :turn_id AND status = 'processing'",
             {"id": each.id, "turn_id": turn_id, "no_attempt": NO_ATTEMPT},
         )
+
+
+def let_go(connection: Connection, ids: Iterable[str]) -> None:
+    """Undo claims whose turn nobody takes any more; their next turn is told of it, as after `give_back`."""
+    connection.executemany(
+        """
+        UPDATE processing_ack SET status = 'released', attempt = ?
+        WHERE message_id = ? AND status = 'processing'
+        """,
+        [(NO_ATTEMPT, id_) for id_ in ids],
+    )
 
 
 def close(connection: Connection, claims: Sequence[Claim], at: datetime, ack: Ack) -> None:

@@ -5,13 +5,13 @@ from datetime import datetime
 import trio
 from attrs import Factory, define, field, frozen
 
-from agent_runner import inbound
+from agent_runner import inbound, outbound
 from agent_runner.config import RunnerConfig
 from agent_runner.errors import InboundUnavailableError
 from agent_runner.looking import rest, survey
 from agent_runner.pruning import Pruner
 from agent_runner.seams import Seams
-from agent_runner.selection import Batch, Selection
+from agent_runner.selection import Batch, Everything, Selection
 from agent_runner.session import Session, open_session
 from agent_runner.turn import take_turn
 
@@ -76,8 +76,16 @@ class _Loop:
 
     async def _first_horizon(self) -> int:
         if self._horizon is None:
+            await self._let_go()
             self._horizon = await self.session.host.select(inbound.largest_seq)
         return self._horizon
+
+    async def _let_go(self) -> None:
+        """What the runner before this one had claimed is nobody's: a claim is what this one works on."""
+        left = Everything()
+        await survey(self.session, left, outbound.claimed)
+        if left.ids:
+            await self.session.own.write(lambda connection: outbound.let_go(connection, left.ids))
 
     async def _wait_for_host(self, error: InboundUnavailableError) -> None:
         if not self._waits_for_host:

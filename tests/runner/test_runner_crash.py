@@ -150,7 +150,7 @@ async def test_a_turn_interrupted_twice_is_told_all_that_was_sent(world: World) 
         return Result()
 
     message = world.put(2)
-    for commit in (4, 5):  # the second begins by clearing the tool that the first left
+    for commit in (4, 6):  # the second begins by clearing the tool and the claim that the first left
         world.executor.commits = 0
         await crash(world, commit, "before", Script(act))
         world.settle()
