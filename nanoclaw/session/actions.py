@@ -254,6 +254,7 @@ def _resume(connection: Connection, request: Request, site: Site) -> Done:
     if not found:
         raise ActionRefused("the task is not paused")
     tasks.set_paused(connection, found, paused=False)
+    found = [evolve(each, paused=False) for each in found]
     missed = [each for each in found if each.catch_up == "none" and each.slot < site.now]
     followed = recurrence.drop_missed(connection, missed, site.now, site.zone)
     kept = [each.message for each in found if each not in missed]

@@ -1,7 +1,7 @@
 """What the session commits: the transactions of its `inbound.db`, each a plain function of a connection."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -130,6 +130,18 @@ class Settled:
     refused: list[Delivery] = Factory(list)
     """Of the actions, those that have become bad rows."""
 
+    def open(self, messages: Iterable[OpenMessage]) -> None:
+        """They wait from now on, whatever became of them before."""
+        for message in messages:
+            self.closed = [id_ for id_ in self.closed if id_ != message.id]
+            self.opened.append(message)
+
+    def close(self, ids: Iterable[str]) -> None:
+        """They do not wait any more, also where they have only now begun to."""
+        gone = set(ids)
+        self.opened = [message for message in self.opened if message.id not in gone]
+        self.closed += sorted(gone)
+
 
 def settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Settled:
     """Commit it; `zone` is the user's."""
@@ -137,7 +149,7 @@ def settle(connection: Connection, settlement: Settlement, now: datetime, zone: 
     _refuse_used(connection, settlement.rows)
     deliveries.record(connection, [(row.id, row.row.seq) for row in settlement.rows])
     for finished in settlement.doubts:
-        settled.opened += finish(connection, finished, None, now)
+        settled.open(finish(connection, finished, None, now))
     for verdict in settlement.verdicts:
         _judge(connection, verdict, settled, now, zone)
     for delivery in settlement.actions:
@@ -191,7 +203,7 @@ def _words(failed: Failed) -> str:
 
 
 def _follow(connection: Connection, occurrence: Occurrence, followed: Followed, settled: Settled) -> None:
-    settled.opened += followed.opened
+    settled.open(followed.opened)
     if followed.stopped is not None:
         text = f"A task of yours has stopped: {followed.stopped}"
         key = f"stopped-{occurrence.id}"
@@ -205,7 +217,7 @@ def _drop_missed(
         each for each in tasks.overdue(connection, now - recurrence.MISSED_AFTER) if each.id not in claimed
     ]
     for occurrence, followed in recurrence.drop_missed(connection, missed, now, zone):
-        settled.closed.append(occurrence.id)
+        settled.close([occurrence.id])
         _follow(connection, occurrence, followed, settled)
 
 
@@ -216,8 +228,8 @@ def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site
         deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
     else:
         deliveries.fail(connection, delivery.id, answered.error, site.now)
-    settled.opened += answered.opened
-    settled.closed += answered.closed
+    settled.close(answered.closed)
+    settled.open(answered.opened)
 
 
 # -- what the host says to users -----------------------------------------------

@@ -2,7 +2,7 @@
 
 KILL is `before:N` or `after:N`, counting commits, or `hot:N`: when the N-th journal is about to be removed,
 so that it stays behind, hot. MARK is a file that says that it happened; from then on this is our runner.
-With `every:N` it dies before the N-th commit each time.
+With `turn` it dies in every turn.
 """
 
 import os
@@ -13,12 +13,14 @@ from pathlib import Path
 import apsw
 
 from agent_runner import main, system
+from agent_runner.providers import Toolbox, echo
+from agent_runner.records import Result, Turn
 
 MARK, KILL = Path(sys.argv[1]), sys.argv[2]
 
 
 def die_if(here: str) -> None:
-    if here == KILL and (here.startswith("every") or not MARK.exists()):
+    if here == KILL and not MARK.exists():
         MARK.touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -31,7 +33,6 @@ class KillingExecutor(system.ThreadExecutor):
     def before_commit(self, path: Path) -> None:
         del path
         KillingExecutor.begun += 1
-        die_if(f"every:{KillingExecutor.begun}")
         die_if(f"before:{KillingExecutor.begun}")
 
     def after_commit(self, path: Path) -> None:
@@ -54,7 +55,16 @@ class KillingFiles(apsw.VFS):
         super().xDelete(filename, syncdir)
 
 
+class Deadly(echo.Echo):
+    """Dies in every turn, when that is asked for."""
+
+    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+        if KILL == "turn":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await super().run(turn, tools)
+
+
 if __name__ == "__main__":
     files = KillingFiles()
     setattr(main, "ThreadExecutor", KillingExecutor)  # noqa: B010 -- what the program binds, for this test
-    sys.exit(main.main(sys.argv[3:]))
+    sys.exit(main.main(sys.argv[3:], {"echo": Deadly}))

@@ -170,7 +170,7 @@ async def test_a_runner_that_does_not_stop_is_killed_after_the_grace(tmp_path: P
 
 
 async def test_a_message_on_which_every_runner_dies_fails_and_the_user_is_told(tmp_path: Path) -> None:
-    channel, runtime = FakeChannel(), Watched(killing(tmp_path / "mark", "every:2"))
+    channel, runtime = FakeChannel(), Watched(killing(tmp_path / "mark", "turn"))
     async with a_host(tmp_path, channel, runtime):
         await channel.say("hello", event_id="1")
         told = await channel.reply_to("1")
