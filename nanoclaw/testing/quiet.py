@@ -52,6 +52,8 @@ class Quiet:
     """Sessions whose runner was stopped while nothing was wrong with it."""
     _sound: set[str] = Factory(set)
     """Those whose runner has lived without any fault but the network's."""
+    _untold: set[str] = Factory(set)
+    """Those whose runner lives, and was told by nobody that the clock has jumped."""
     _host_lives: bool = True
     _shaken_until: float = -PROMPT_S
     """When what could not be written, for the disk failed, has been tried again."""
@@ -62,20 +64,29 @@ class Quiet:
         if event == "commit":
             place = str(details[1]).split("/")
             if len(place) > 3:  # noqa: PLR2004 -- data/sessions/<agent group>/<session>/…
+                self._untold.discard(place[-3])
                 self._begin([place[-3]])
         elif event in RUNNERS:
             self._note_life(event, *map(str, details))
+            self._untold.discard(str(details[0]))
             self._begin([str(details[0])])
             self._replaced_by.pop(str(details[0]), None)
-        elif event == "fault" and str(details[0]) == JUMP and not self._host_lives:
-            self._enough_at.clear()  # only a host hears of it, and tells its runners
         elif event in TROUBLES and not (details and str(details[0]).startswith(NETWORK)):
             if details and str(details[0]) in {"healed", *MACHINE}:
                 self._shaken_until = trio.current_time() + REFRESH_AGAIN_S
+            if details and str(details[0]) == JUMP:
+                self._note_jump()
             self._sound.clear()
             self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
             self._begin(list(self._touched))
             self._begin_to_wait_for_another(details)
+
+    def _note_jump(self) -> None:
+        """Only a host hears of it, and tells the runners of the sessions that it sees to."""
+        told = self.attended() if self._host_lives else frozenset[str]()
+        self._untold |= self.world.runtime.runners.keys() - told
+        for id_ in self._untold:
+            self._enough_at.pop(id_, None)
 
     def _note_life(self, event: str, session_id: str, end: str = "") -> None:
         """A runner that was sound, and at work or not idle for long yet, is let be by its host."""
@@ -103,7 +114,8 @@ class Quiet:
         now = trio.current_time()
         for id_ in sessions:
             self._touched[id_] = now
-            self._enough_at[id_] = now + PROMPT_S
+            if id_ not in self._untold:
+                self._enough_at[id_] = now + PROMPT_S
         self._some.set()
 
     def look_again(self, scene: Scene) -> None:
@@ -120,7 +132,7 @@ class Quiet:
             undone = _due(paths, scene.now, 0.0) or (paths.root.name in scene.unattended and _unsent(paths))
             if undone and paths.root.name not in scene.awake:
                 waits.append(STARTED_S)
-            if waits:
+            if waits and paths.root.name not in self._untold:
                 self._enough_at[paths.root.name] = now + min(waits) + ROUNDING_S
                 self._some.set()
 

@@ -241,7 +241,8 @@ class World:
         await life.begun.wait()
         if life.failure is not None:
             raise life.failure
-        self.timeline.add("host ready")
+        if not life.killed:  # in the moment in which it was ready
+            self.timeline.add("host ready")
         return life.host
 
     async def stop(self) -> None:

@@ -8,7 +8,9 @@ from attrs import Factory, define
 
 from nanoclaw.testing.quiet import Quiet
 
-COMMIT = (1, "data/sessions/ag-1/sess-1/inbound/inbound.db")
+SESSION = "sess-1"
+JUMP = ("fault", ("clock-jumps", "+10242 s"))
+COMMIT = (1, f"data/sessions/ag-1/{SESSION}/inbound/inbound.db")
 
 
 @define
@@ -16,11 +18,17 @@ class Looks:
     """What was looked at."""
 
     seen: list[set[str]] = Factory(list)
+    attended: bool = True
+    """Whether a host that lives sees to the session."""
 
     async def of(self, *steps: tuple[str, tuple[object, ...]]) -> list[set[str]]:
         """Play steps of a timeline, and see."""
         mischief: Any = SimpleNamespace(hindered=frozenset)
-        world: Any = SimpleNamespace(host=SimpleNamespace(sessions=SimpleNamespace(nodes=list)))
+        nodes = [SimpleNamespace(name=SESSION, state="running" if self.attended else "buried")]
+        world: Any = SimpleNamespace(
+            host=SimpleNamespace(sessions=SimpleNamespace(nodes=lambda: nodes)),
+            runtime=SimpleNamespace(runners={SESSION: None}),
+        )
         quiet = Quiet(world, mischief, lambda sessions, *_: self.seen.append(set(sessions)))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(quiet.watch)
@@ -33,12 +41,21 @@ class Looks:
 
 async def test_after_a_commit_a_session_is_looked_at_once(autojump_clock: object) -> None:
     del autojump_clock
-    assert await Looks().of(("commit", COMMIT)) == [{"sess-1"}]
+    assert await Looks().of(("commit", COMMIT)) == [{SESSION}]
 
 
 async def test_a_jump_of_the_date_that_no_host_hears_of_is_nobodys_fault(autojump_clock: object) -> None:
     del autojump_clock
-    dead = (("commit", COMMIT), ("host killed", ()), ("fault", ("clock-jumps", "+10242 s")))
+    dead = (("commit", COMMIT), ("host killed", ()), JUMP)
     assert await Looks().of(*dead) == []
-    assert await Looks().of(*dead, ("host ready", ())) == [{"sess-1"}]
-    assert await Looks().of(("commit", COMMIT), dead[-1]) == [{"sess-1"}]
+    assert await Looks().of(*dead, ("host ready", ()), ("runner adopted", (SESSION,))) == [{SESSION}]
+    assert await Looks().of(("commit", COMMIT), JUMP) == [{SESSION}]
+
+
+async def test_a_jump_while_a_host_does_not_see_to_a_session_is_nobodys_fault_until_it_does(
+    autojump_clock: object,
+) -> None:
+    del autojump_clock
+    jumped = (("commit", COMMIT), JUMP, ("fault", ("disk-full",)))
+    assert await Looks(attended=False).of(*jumped) == []
+    assert await Looks(attended=False).of(*jumped, ("commit", COMMIT)) == [{SESSION}]
