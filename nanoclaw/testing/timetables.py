@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from attrs import frozen
+
 from nanoclaw.records import SessionPaths
 from nanoclaw.store.times import from_text
 from nanoclaw.testing.invariants import rows
@@ -17,8 +19,15 @@ ALIASES = {"@daily": "0 0 * * *", "@hourly": "0 * * * *"}
 EVERY = "@every "
 FIELDS = 5
 TICK = timedelta(seconds=1)
-Run = tuple[str, str]
-"""Id and slot."""
+
+
+@frozen
+class Run:
+    """An occurrence of a task, and when it was stored."""
+
+    id: str
+    slot: str
+    stored: str
 
 
 def slots_fit_their_schedules(scene: Scene) -> Iterator[str]:
@@ -71,7 +80,7 @@ def _jumps_over(fields: Sequence[str], slot: datetime, zone: ZoneInfo) -> bool:
 
 
 _SLOTS = """
-    SELECT series_id, id, slot, content LIKE '%again=%' FROM messages_in
+    SELECT series_id, content LIKE '%again=%', id, slot, timestamp FROM messages_in
     WHERE kind = 'task' AND slot IS NOT NULL AND coalesce(catch_up, 'skip') = 'skip' ORDER BY seq
     """
 
@@ -81,14 +90,16 @@ def an_outage_has_one_late_run(scene: Scene) -> Iterator[str]:
     for paths in scene.sessions():
         series = defaultdict[str, list[Run]](list)
         moved = set[str]()
-        for task, id_, slot, moves in rows(paths.inbound_db, _SLOTS):
-            series[task].append((id_, slot))
+        for task, moves, *columns in rows(paths.inbound_db, _SLOTS):
+            series[task].append(Run(*columns))
             moved |= {task} if moves else set()
         begun = _begun(paths) if any(len(runs) > 1 for runs in series.values()) else {}
-        for task, (before, _), (id_, slot) in _successions(series, moved):
-            if slot < begun.get(before, ""):
-                since = f"and the run before began {begun[before]}"
-                yield f"{paths.root.name}: {id_} of {task} is for {slot}, {since}"
+        for task, before, run in _successions(series, moved):
+            # A task that is changed while at work has its next run then; another try may come after that.
+            since = max((at for at in begun.get(before.id, ()) if at <= run.stored), default="")
+            if run.slot < since:
+                late = f"is for {run.slot}, and the run before began {since}"
+                yield f"{paths.root.name}: {run.id} of {task} {late}"
 
 
 def _successions(
@@ -99,10 +110,14 @@ def _successions(
             yield from ((task, one, two) for one, two in pairwise(runs))
 
 
-def _begun(paths: SessionPaths) -> dict[str, str]:
-    """When each message's last turn began."""
+def _begun(paths: SessionPaths) -> Mapping[str, Sequence[str]]:
+    """When each message's turns began."""
+    begun = defaultdict[str, list[str]](list)
     found = rows(paths.outbound_db, "SELECT at, data FROM events WHERE kind = 'turn started' ORDER BY id")
-    return {id_: at for at, data in found for id_ in json.loads(data or "{}").get("messages", ())}
+    for at, data in found:
+        for id_ in json.loads(data or "{}").get("messages", ()):
+            begun[id_].append(at)
+    return begun
 
 
 _ANSWERS = """
