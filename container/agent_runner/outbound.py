@@ -37,18 +37,10 @@ def unsettled(connection: Connection, rows: Iterable[Candidate]) -> list[Candida
 
 
 def _settled(connection: Connection, row: Candidate) -> bool:
-    acks = _acks(connection, row.id)
+    acks = connection.execute(
+        "SELECT status, attempt FROM processing_ack WHERE message_id = :id", {"id": row.id}
+    ).fetchall()
     return any(status in FINAL and attempt in (None, row.tries) for status, attempt in acks)
-
-
-def _acks(connection: Connection, message_id: str) -> Sequence[Sequence[object]]:
-    query = "SELECT status, attempt FROM processing_ack WHERE message_id = :id"
-    return connection.execute(query, {"id": message_id}).fetchall()
-
-
-def claimed(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
-    """Those of `rows` that a turn has, or had when its runner died."""
-    return [row for row in rows if any(status == "processing" for status, _ in _acks(connection, row.id))]
 
 
 def unclaimed(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
@@ -131,14 +123,17 @@ def give_back(connection: Connection, claims: Sequence[Claim], turn_id: str) -> 
         )
 
 
-def let_go(connection: Connection, ids: Iterable[str]) -> None:
-    """Undo claims whose turn nobody takes any more; their next turn is told of it, as after `give_back`."""
-    connection.executemany(
-        """
-        UPDATE processing_ack SET status = 'released', attempt = ?
-        WHERE message_id = ? AND status = 'processing'
-        """,
-        [(NO_ATTEMPT, id_) for id_ in ids],
+def are_claims_left(connection: Connection) -> bool:
+    """Whether a turn is under way, or was when its runner died."""
+    query = "SELECT EXISTS (SELECT 1 FROM processing_ack WHERE status = 'processing')"
+    return bool(connection.execute(query).get)
+
+
+def let_go(connection: Connection) -> None:
+    """Undo all claims, of turns that nobody takes any more; the next turn is told of it, as after `give_back`."""
+    connection.execute(
+        "UPDATE processing_ack SET status = 'released', attempt = :attempt WHERE status = 'processing'",
+        {"attempt": NO_ATTEMPT},
     )
 
 

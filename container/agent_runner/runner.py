@@ -11,7 +11,7 @@ from agent_runner.errors import InboundUnavailableError
 from agent_runner.looking import rest, survey
 from agent_runner.pruning import Pruner
 from agent_runner.seams import Seams
-from agent_runner.selection import Batch, Everything, Selection
+from agent_runner.selection import Batch, Selection
 from agent_runner.session import Session, open_session
 from agent_runner.turn import take_turn
 
@@ -82,10 +82,8 @@ class _Loop:
 
     async def _let_go(self) -> None:
         """What the runner before this one had claimed is nobody's: a claim is what this one works on."""
-        left = Everything()
-        await survey(self.session, left, outbound.claimed)
-        if left.ids:
-            await self.session.own.write(lambda connection: outbound.let_go(connection, left.ids))
+        if await self.session.own.read(outbound.are_claims_left):
+            await self.session.own.write(outbound.let_go)
 
     async def _wait_for_host(self, error: InboundUnavailableError) -> None:
         if not self._waits_for_host:

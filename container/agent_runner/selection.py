@@ -95,15 +95,3 @@ class FollowUps:
             return
         self.ids.append(row.id)
         self.closed = len(self.ids) == LARGEST_BATCH
-
-
-@define(eq=False)
-class Everything:
-    """Takes all rows that there are."""
-
-    ids: list[str] = field(factory=list, init=False)
-    closed: bool = field(default=False, init=False)
-
-    def offer(self, row: Candidate) -> None:
-        """Take the next row."""
-        self.ids.append(row.id)

@@ -152,9 +152,10 @@ class Reconciler:
             self.keeper.watch(claims=bool(self.pending.claimed), tool_timeout_s=self._tool_timeout_s)
             self._stop_if_idle_at_work()
             dead = self.keeper.state == "dead"  # before the look: a runner may answer, and die, during it
-            if await self._looked() and dead:
-                await self._settle_death()
-            self._acquainted = True
+            if await self._looked():
+                self._acquainted = True
+                if dead:
+                    await self._settle_death()
             self.carry_on()
             if self._waits_alone():
                 await self._rest()
@@ -273,6 +274,8 @@ class Reconciler:
         doubts = self.deliverer.reread(seen, now)
         rows = self.deliverer.add(seen.rows, self.pending.messages, now)
         self._tool_timeout_s, self.ignored = seen.tool_timeout_s, self._checked(seen.ignored)
+        if verdicts:
+            self._unclaimed_since = None  # claimed and done between two looks
         if verdicts or seen.rows:
             self._useful, self._active_at = True, trio.current_time()
         settlement = Settlement(

@@ -179,7 +179,9 @@ class Mischief:
 
     def _dies(self, session: str) -> bool:
         runner = self.world.runtime.runners.get(session)
-        return runner is None or runner.scope.cancel_called or not self.spending.host_lives
+        if runner is None or runner.scope.cancel_called:
+            return True
+        return not self.spending.host_lives and not runner.abandoned
 
     def excuses(self) -> bool:
         """Whether a host that fails now may blame its disk."""

@@ -155,7 +155,7 @@ class Quiet:
 
     def _stands_at_work(self, session_id: str) -> bool:
         runner, body = self.world.runtime.runners.get(session_id), self.mischief.bodies.of(session_id)
-        if runner is None or body is None or runner.scope.cancel_called:
+        if runner is None or body is None or runner.abandoned or runner.scope.cancel_called:
             return False
         # A turn that comes to its end meanwhile cannot be ended: that would be a commit.
         at_work = body.rests_since is None or body.rests_since > body.stands_since
