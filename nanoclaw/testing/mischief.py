@@ -122,7 +122,8 @@ class Mischief:
     _disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
     _disk_until: float = 0.0
     _tearing_now: int = 0
-    _paused: set[str] = Factory(set)
+    paused: set[str] = Factory(set)
+    """Sessions that somebody has paused."""
     _buried: dict[str, Callable[[], apsw.Error]] = Factory(dict)
     """Sessions whose host cannot write their file, and what it meets."""
     _newborns: list[int] = Factory(list)
@@ -560,7 +561,7 @@ class Mischief:
             if sessions:
                 session = random.choice(sorted(one.id for one in sessions))
                 self._struck(blow, session)
-                self._paused.add(session)
+                self.paused.add(session)
                 await self.world.host.admin.sessions.pause(session)
                 self.nursery.start_soon(self._resume, session, random.uniform(10.0, 3600.0))
 
@@ -585,15 +586,16 @@ class Mischief:
         await trio.sleep(seconds)
         with suppress(*UNREACHABLE):
             await self.world.host.admin.sessions.resume(session)
+            self.paused.discard(session)
             self.note("session-paused", session, "is over")
 
     async def make_up(self) -> None:
         """Make all sessions active again, once the host can be reached."""
-        while self._paused:
+        while self.paused:
             with suppress(*UNREACHABLE):
-                for session in sorted(self._paused):
+                for session in sorted(self.paused):
                     await self.world.host.admin.sessions.resume(session)
-                self._paused.clear()
+                self.paused.clear()
             await trio.sleep(1.0)
 
     async def destination_renamed(self, random: Random, blow: Blow) -> None:

@@ -6,6 +6,7 @@ heal a wake-up that was lost, so it costs nothing but time: here is where the ti
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from math import inf
 
 import trio
 from attrs import Factory, define, field
@@ -57,7 +58,8 @@ class Quiet:
     _host_lives: bool = True
     _shaken_until: float = -PROMPT_S
     """When what could not be written, for the disk failed, has been tried again."""
-    _some: trio.Event = field(factory=trio.Event, init=False)
+    _nap: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """Until the next moment to look at."""
 
     def note(self, event: str, details: tuple[object, ...]) -> None:
         """A step of the timeline: time begins again for those whom it concerns."""
@@ -94,7 +96,8 @@ class Quiet:
             self._sound.add(session_id)
         elif session_id in self._sound:
             self._sound.discard(session_id)
-            if end == "stopped" and not self._was_idle(session_id) and session_id in self.attended():
+            wanted = session_id in self.attended() and session_id not in self.mischief.paused
+            if end == "stopped" and wanted and not self._was_idle(session_id):
                 self.wronged.append(session_id)
 
     def _was_idle(self, session_id: str) -> bool:
@@ -116,7 +119,7 @@ class Quiet:
             self._touched[id_] = now
             if id_ not in self._untold:
                 self._enough_at[id_] = now + PROMPT_S
-        self._some.set()
+        self._is_due_at(now + PROMPT_S)
 
     def look_again(self, scene: Scene) -> None:
         """Where more is due later it is looked again then, if nothing happens before."""
@@ -134,16 +137,19 @@ class Quiet:
                 waits.append(STARTED_S)
             if waits and paths.root.name not in self._untold:
                 self._enough_at[paths.root.name] = now + min(waits) + ROUNDING_S
-                self._some.set()
+                self._is_due_at(now + min(waits) + ROUNDING_S)
 
     async def watch(self) -> None:
         """Look at each such moment, until cancelled."""
         while True:
-            while moments := [*self._enough_at.values(), *self._replaced_by.values()]:
-                await trio.sleep_until(min(moments))
-                self._look()
-            self._some = trio.Event()
-            await self._some.wait()
+            moments = [*self._enough_at.values(), *self._replaced_by.values()]
+            with trio.CancelScope(deadline=min(moments, default=inf)) as self._nap:
+                await trio.sleep_forever()
+            self._look()
+
+    def _is_due_at(self, moment: float) -> None:
+        """Something is to be looked at then, which may be before all that was known of."""
+        self._nap.deadline = min(self._nap.deadline, moment)
 
     def _look(self) -> None:
         # Who is hindered now is looked at when that is over, which is a step of the timeline, too.

@@ -34,6 +34,7 @@ class Looks:
             nursery.start_soon(quiet.watch)
             for event, details in steps:
                 quiet.note(event, details)
+                await trio.sleep(0.1)
             await trio.sleep(60)
             nursery.cancel_scope.cancel()
         return self.seen
@@ -59,3 +60,9 @@ async def test_a_jump_while_a_host_does_not_see_to_a_session_is_nobodys_fault_un
     jumped = (("commit", COMMIT), JUMP, ("fault", ("disk-full",)))
     assert await Looks(attended=False).of(*jumped) == []
     assert await Looks(attended=False).of(*jumped, ("commit", COMMIT)) == [{SESSION}]
+
+
+async def test_what_is_due_long_after_holds_up_no_look_before(autojump_clock: object) -> None:
+    del autojump_clock
+    stuck = ("fault", ("stuck-runner", SESSION, "for 100 s"))
+    assert await Looks().of(stuck, ("commit", COMMIT)) == [{SESSION}]
