@@ -130,7 +130,7 @@ def are_claims_left(connection: Connection) -> bool:
 
 
 def let_go(connection: Connection) -> None:
-    """Undo all claims, of turns that nobody takes any more; the next turn is told of it, as after `give_back`."""
+    """Undo all claims, of turns that nobody takes any more; the next ones are told, as after `give_back`."""
     connection.execute(
         "UPDATE processing_ack SET status = 'released', attempt = :attempt WHERE status = 'processing'",
         {"attempt": NO_ATTEMPT},

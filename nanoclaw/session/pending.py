@@ -78,8 +78,15 @@ class Pending:
             self.claimed.pop(id_, None)
 
     def ids(self, now: datetime) -> Sequence[str]:
-        """Whose acks are to be read: a runner takes only what is due."""
-        taken = (id_ for id_, message in self.messages.items() if id_ in self.claimed or message.due(now))
+        """Whose acks are to be read: a runner takes what is due; an answer also before its next try.
+
+        Then a turn that is told again takes what it has asked for before.
+        """
+        taken = (
+            id_
+            for id_, message in self.messages.items()
+            if id_ in self.claimed or message.tries or message.due(now)
+        )
         return list(islice(taken, MAX_LOOKED_AT))
 
     def rests(self) -> bool:

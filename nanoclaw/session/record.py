@@ -130,14 +130,8 @@ class Settled:
     refused: list[Delivery] = Factory(list)
     """Of the actions, those that have become bad rows."""
 
-    def open(self, messages: Iterable[OpenMessage]) -> None:
-        """They wait from now on, whatever became of them before."""
-        for message in messages:
-            self.closed = [id_ for id_ in self.closed if id_ != message.id]
-            self.opened.append(message)
-
     def close(self, ids: Iterable[str]) -> None:
-        """They do not wait any more, also where they have only now begun to."""
+        """They do not wait any more, also where they have only now begun to. What is opened later waits."""
         gone = set(ids)
         self.opened = [message for message in self.opened if message.id not in gone]
         self.closed += sorted(gone)
@@ -149,7 +143,7 @@ def settle(connection: Connection, settlement: Settlement, now: datetime, zone: 
     _refuse_used(connection, settlement.rows)
     deliveries.record(connection, [(row.id, row.row.seq) for row in settlement.rows])
     for finished in settlement.doubts:
-        settled.open(finish(connection, finished, None, now))
+        settled.opened += finish(connection, finished, None, now)
     for verdict in settlement.verdicts:
         _judge(connection, verdict, settled, now, zone)
     for delivery in settlement.actions:
@@ -203,7 +197,7 @@ def _words(failed: Failed) -> str:
 
 
 def _follow(connection: Connection, occurrence: Occurrence, followed: Followed, settled: Settled) -> None:
-    settled.open(followed.opened)
+    settled.opened += followed.opened
     if followed.stopped is not None:
         text = f"A task of yours has stopped: {followed.stopped}"
         key = f"stopped-{occurrence.id}"
@@ -229,7 +223,7 @@ def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site
     else:
         deliveries.fail(connection, delivery.id, answered.error, site.now)
     settled.close(answered.closed)
-    settled.open(answered.opened)
+    settled.opened += answered.opened
 
 
 # -- what the host says to users -----------------------------------------------

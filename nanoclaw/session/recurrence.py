@@ -27,7 +27,6 @@ class Followed:
     """What comes after an occurrence: its next rows, or why there are none any more."""
 
     opened: Sequence[OpenMessage] = ()
-    """Those that a runner may take: of a paused task none."""
     stopped: str | None = None
 
 
@@ -61,13 +60,12 @@ def _insert(
 ) -> list[OpenMessage]:
     late = [slot for slot in due.run if not tasks.slot_taken(connection, before.series_id, slot)]
     slots = [*late, free_slot(connection, before, due.next, zone)]
-    rows = [
+    return [
         tasks.repeat(
             connection, before, row_id(before.series_id, slot, before.id), slot, now, last=slot is slots[-1]
         )
         for slot in slots
     ]
-    return [] if before.paused else rows
 
 
 def free_slot(connection: Connection, occurrence: Occurrence, slot: datetime, zone: str) -> datetime:

@@ -266,11 +266,15 @@ def slots_are_unique(evidence: Evidence) -> Iterator[str]:
 
 
 def series_go_on_or_have_ended(evidence: Evidence) -> Iterator[str]:
-    """The end of an occurrence and its successor are one transaction: one open row carries the recurrence."""
+    """The end of an occurrence and its successor are one transaction: one open row carries the recurrence.
+
+    It has the latest slot, unless the date was set back before it was stored.
+    """
     sql = """
         SELECT series_id, count(*) FILTER (WHERE recurrence IS NOT NULL) AS carriers,
           count(*) FILTER (WHERE recurrence IS NOT NULL AND status NOT IN ('pending', 'paused')) AS ended,
-          max(slot) FILTER (WHERE recurrence IS NOT NULL) < max(slot) AS behind
+          max(slot) FILTER (WHERE recurrence IS NOT NULL) < max(slot)
+            AND max(timestamp) FILTER (WHERE recurrence IS NOT NULL) >= max(timestamp) AS behind
         FROM messages_in WHERE kind = 'task' GROUP BY series_id HAVING carriers > 1 OR ended OR behind
         """
     for paths in evidence.sessions():

@@ -397,7 +397,8 @@ def nothing_waits_behind_a_journal(scene: Scene) -> Iterator[str]:
     for paths in Evidence(scene.data).sessions():
         if paths in scene.paths or paths.root.name in scene.spoilt:
             continue
-        with _without_journal(paths.inbound_db, scene.data.parent / "aside.db") as file:
+        aside = scene.data.parent / f"aside-{paths.root.name}.db"  # connections are kept by path
+        with _without_journal(paths.inbound_db, aside) as file:
             if waiting := rows(file, sql)[0][0]:
                 yield f"{paths.root.name}: {waiting} messages wait behind a journal"
 

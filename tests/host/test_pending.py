@@ -116,3 +116,8 @@ def test_whoever_sleeps_until_next_due_is_wanted_then(rows: list[tuple[int, int 
 def test_acks_are_asked_for_the_oldest_thousand() -> None:
     open_ = pending(*[message(2 * n) for n in range(1, 1200)])
     assert list(open_.ids(NOW)) == [f"in-{2 * n}" for n in range(1, 1001)]
+
+
+def test_acks_of_what_waits_for_another_try_are_asked_for_too() -> None:
+    later = NOW + timedelta(seconds=20)
+    assert list(pending(message(2, 0, later), message(4, 2, later)).ids(NOW)) == ["in-4"]

@@ -1,8 +1,12 @@
 """What a runner finds claimed by the one before it: its own death makes that no dearer."""
 
+import apsw
 import pytest
 import trio
 
+from agent_runner.providers import Toolbox
+from agent_runner.records import Turn
+from nanoclaw.records import SessionPaths
 from nanoclaw.testing import World, says, script, simulate, thinks
 from nanoclaw.testing.invariants import rows
 
@@ -25,10 +29,62 @@ async def scenario(world: World) -> list[int]:
         nursery.start_soon(ann.says, "two")
         await world.start()
     await world.sleep(1.5)
-    [file] = (world.home / "data").glob("sessions/*/*/inbound/inbound.db")
-    return [tries for (tries,) in rows(file, "SELECT coalesce(tries, 0) FROM messages_in ORDER BY seq")]
+    return tries(world)
+
+
+def files(world: World) -> SessionPaths:
+    [folder] = (world.home / "data").glob("sessions/*/*")
+    return SessionPaths(folder)
+
+
+def tries(world: World) -> list[int]:
+    query = "SELECT coalesce(tries, 0) FROM messages_in ORDER BY seq"
+    return [n for (n,) in rows(files(world).inbound_db, query)]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_message_that_comes_before_the_first_look_makes_no_claim_the_next_runners_own(seed: int) -> None:
     assert simulate(scenario, seed=seed)[0] == [0, 0]
+
+
+async def locked(world: World) -> list[int]:
+    """A host dies in a turn; the next one cannot read the runner's file for longer than it waits for that."""
+    ann = world.user("ann")
+    await world.direct(ann, world.agent(brain=script([thinks(600), says("one")], says("two"))))
+    await ann.says("one")
+    await world.sleep(5)
+    await world.kill_host()
+    holder = apsw.Connection(str(files(world).outbound_db))
+    holder.execute("BEGIN EXCLUSIVE")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ann.says, "two")
+        await world.start()
+        await trio.sleep(8)
+        holder.close()
+    await world.sleep(1.5)
+    return tries(world)
+
+
+def test_a_look_in_vain_does_not_tell_what_was_claimed_before() -> None:
+    assert simulate(locked, seed=1)[0] == [0, 0]
+
+
+async def test_a_claim_of_a_task_that_has_paused_itself_does_not_outlive_its_runner(world: World) -> None:
+    async def brain(turn: Turn, tools: Toolbox) -> str:
+        message = turn.messages[-1]
+        if message.kind != "task":
+            return await tools.call("schedule_task", {"prompt": "x", "recurrence": "@every 300"})
+        await tools.call("pause_task", {"task_id": message.id})
+        world.kill_runner()
+        await trio.sleep(600)
+        return "never"
+
+    ann = world.user("ann")
+    await world.direct(ann, world.agent(brain=brain))
+    await ann.says("go")
+    await world.sleep(400)
+    claims = "SELECT count(*) FROM processing_ack WHERE status = 'processing'"
+    assert rows(files(world).outbound_db, claims) == [(2,)]  # the answer of the tool is the other
+    await ann.says("go")
+    await world.sleep(5)
+    assert rows(files(world).outbound_db, claims) == [(0,)]

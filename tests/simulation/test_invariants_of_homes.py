@@ -12,10 +12,10 @@ import pytest
 import trio
 from attrs import evolve
 
-from nanoclaw.records import Address, InboundEvent
+from nanoclaw.records import Address, InboundEvent, SessionPaths
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.damage import leave_hot_journal
-from nanoclaw.testing.invariants import ALWAYS, AT_REST, Asked, Evidence, violations
+from nanoclaw.testing.invariants import ALWAYS, AT_REST, Asked, Evidence, opened_once, violations
 from nanoclaw.testing.scene import Scene, nothing_waits_behind_a_journal, readable
 from nanoclaw.testing.simulation import simulate
 from nanoclaw.testing.world import World
@@ -212,3 +212,15 @@ def test_nobody_waits_behind_a_journal(evidence: Evidence, tmp_path: Path) -> No
     leave_hot_journal(paths.inbound_db, tmp_path / "other")
     assert waiting(evidence) == (0, [f"{paths.root.name}: 1 messages wait behind a journal"])
     assert not list(tmp_path.glob("aside*"))
+
+
+def test_each_session_is_looked_at_behind_its_own_journal(evidence: Evidence, tmp_path: Path) -> None:
+    [paths] = evidence.sessions()
+    other = SessionPaths(paths.root.with_name("sess-zz"))
+    shutil.copytree(paths.root, other.root)
+    with closing(sqlite3.connect(other.inbound_db)) as connection, connection:
+        connection.execute("UPDATE messages_in SET status = 'pending' WHERE seq = 2")
+    for one in (paths, other):
+        leave_hot_journal(one.inbound_db, tmp_path / "other")
+    with opened_once():
+        assert waiting(evidence) == (0, ["sess-zz: 1 messages wait behind a journal"])

@@ -22,6 +22,8 @@ CAUGHT = {
     "open_work._has_open_rows",
     "events.record",
     "outbound._acks",
+    "outbound._settled",
+    "outbound.are_claims_left",
     "outbound._by_id",
     "outbound._interrupted",
     "outbound._new_rows",
