@@ -49,6 +49,8 @@ class Deliverer:
     queue: DeliveryQueue = Factory(DeliveryQueue)
     closing: bool = False
     _settled: deque[tuple[int, Settled]] = Factory(deque)
+    _finishing: bool = False
+    """Whether the end of an attempt is being committed."""
     _hands: tuple[trio.MemorySendChannel[Delivery], trio.MemoryReceiveChannel[Delivery]] = field(
         factory=lambda: trio.open_memory_channel[Delivery](1)
     )
@@ -203,6 +205,8 @@ class Deliverer:
             self._tell_settled()
 
     def _tell_settled(self) -> None:
+        if self._finishing:
+            return  # the queue is ahead of the ledger; once it has caught up, this is asked again
         open_from = self.queue.first_seq(self.attempter.services.clock.now())
         while self._settled and (open_from is None or self._settled[0][0] < open_from):
             _, hint = self._settled.popleft()
@@ -242,6 +246,7 @@ class Deliverer:
         """Commit what became of an attempt with the beginning of the next one, which is returned."""
         now = self.attempter.services.clock.now()
         finished = self._finished(delivery, result, now)
+        self._finishing = True
         if isinstance(result, Delivered | Undeliverable):
             self.queue.finished()
         else:
@@ -252,6 +257,7 @@ class Deliverer:
             self.queue.add(finished.following)
         begun = self.take(now)
         told(await self.inbound.run(record.finish, finished, begun, now))
+        self._finishing = False
         if isinstance(result, Refused):
             self.refusals = self.refusals.and_one(delivery.id, result.reason)
         self._log(delivery, result)

@@ -8,11 +8,43 @@ import trio
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
+from nanoclaw.channels.senders import Senders, Settled, Typing
+from nanoclaw.records import Address, SessionPaths
 from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
 from nanoclaw.store.executor import Lane
 from nanoclaw.testing.chats import User
+from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.kill import MortalExecutor
 from nanoclaw.testing.world import World
+
+BY_EVENT = "SELECT id FROM messages_in WHERE json_extract(content, '$.id') = :event"
+ANSWERS = "SELECT id FROM messages_out WHERE in_reply_to = :id"
+OPEN = "SELECT 1 FROM deliveries WHERE message_out_id = :id AND status <> 'final'"
+
+
+def slow_down_the_host(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """All that it asks of its files takes so long from now on."""
+    run = MortalExecutor.run
+
+    async def slowly(self: MortalExecutor, fn: Callable[[], object], lane: Lane = "read") -> object:
+        await trio.sleep(seconds)
+        return await run(self, fn, lane=lane)
+
+    monkeypatch.setattr(MortalExecutor, "run", slowly)
+
+
+async def chatter(user: User, *, for_s: float) -> None:
+    """Say something for so long, and more while that is not answered."""
+
+    async def talk() -> None:
+        while True:
+            await user.says("again", within=60)
+            await trio.sleep(0.01)
+
+    with trio.move_on_after(for_s):
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(talk)
 
 
 async def test_messages_put_off_no_look_at_a_runner_at_work(
@@ -56,24 +88,32 @@ async def test_a_runner_that_is_always_ahead_of_the_looks_at_it_is_let_be(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Turns end sooner than the host reads, and somebody always waits: each look finds work that lies."""
-    run = MortalExecutor.run
-
-    async def slowly(self: MortalExecutor, fn: Callable[[], object], lane: Lane = "read") -> object:
-        await trio.sleep(0.1)
-        return await run(self, fn, lane=lane)
-
-    async def chatter(user: User) -> None:
-        while True:
-            await user.says("again", within=60)
-            await trio.sleep(0.01)
-
     ann = world.user("ann")
     await world.direct(ann)
-    monkeypatch.setattr(MortalExecutor, "run", slowly)
-    with trio.move_on_after(2 * STUCK_S):
-        async with trio.open_nursery() as nursery:
-            for _ in range(4):
-                nursery.start_soon(chatter, ann)
+    slow_down_the_host(monkeypatch, 0.1)
+    await chatter(ann, for_s=2 * STUCK_S)
     assert [line.split()[1:3] for line in world.timeline.events() if "runner" in line] == [
         ["runner", "started"]
     ]
+
+
+async def test_nobody_hears_that_a_message_is_done_with_before_its_answer_is_final(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hint, early = Senders.hint, list[Settled]()
+
+    async def heard(self: Senders, address: Address, what: Typing | Settled) -> None:
+        if isinstance(what, Settled):
+            [folder] = (world.home / "data").glob("sessions/*/*")
+            paths = SessionPaths(folder)
+            [(id_,)] = rows(paths.inbound_db, BY_EVENT, event=what.platform_message_id)
+            answers = rows(paths.outbound_db, ANSWERS, id=id_)
+            early.extend(what for (answer,) in answers if rows(paths.inbound_db, OPEN, id=answer))
+        await hint(self, address, what)
+
+    ann = world.user("ann")
+    await world.direct(ann)
+    monkeypatch.setattr(Senders, "hint", heard)
+    slow_down_the_host(monkeypatch, 0.1)
+    await chatter(ann, for_s=20)
+    assert early == []
