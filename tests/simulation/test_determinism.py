@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 
+from nanoclaw.testing import channel, executor
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.simulation import simulate
 from tests.simulation.rough_day import MESSAGES, NAMES, rough_day
@@ -21,6 +23,13 @@ def timeline(seed: int) -> str:
 
 def test_one_seed_gives_one_timeline_byte_for_byte() -> None:
     assert timeline(7) == timeline(7)
+
+
+def test_a_round_of_the_scheduler_that_nobody_needs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    spared = timeline(7)
+    for module in (executor, channel):
+        monkeypatch.setattr(module, "give_way", trio.lowlevel.checkpoint)
+    assert timeline(7) == spared
 
 
 def test_another_seed_gives_another_timeline() -> None:
