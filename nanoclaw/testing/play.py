@@ -352,7 +352,7 @@ class Day:
                 asked=self._asked(),
                 paths=tuple(readable(data, spoilt, sessions)),
                 spoilt=spoilt,
-                awake=frozenset(runners),
+                awake=self._awake(),
                 resting=frozenset(id_ for id_, body in bodies if _before(body.rests_since, since)),
                 listening=frozenset(id_ for id_, body in bodies if _before(body.listens_since, since)),
                 attended=self._quiet.attended(),
@@ -366,6 +366,10 @@ class Day:
             violated = found(scene, (*QUIET_CHECKS, replies_keep_their_order))
             self._quiet.look_again(scene)
         self._violated(violated)
+
+    def _awake(self) -> frozenset[str]:
+        runners = self.world.runtime.runners
+        return frozenset(id_ for id_, runner in runners.items() if not runner.abandoned)
 
     def scene(self, *, changed: bool = False) -> Scene:
         """What there is to see now."""
@@ -393,7 +397,7 @@ class Day:
             repeat=network.repeat,
             paths=tuple(readable(data, spoilt, only)),
             spoilt=spoilt,
-            awake=frozenset(self.world.runtime.runners),
+            awake=self._awake(),
             attended=self._quiet.attended(),
             now=to_text(self.world.now),
             zone=self.household.zone,

@@ -78,7 +78,7 @@ class Scene(Evidence):
     spoilt: Container[str] = ()
     """Sessions with damaged files."""
     awake: Container[str] = ()
-    """Sessions with a living runner."""
+    """Sessions with a living runner that a host has started or adopted."""
     resting: Container[str] = ()
     """Those whose runner is in no turn, and not hindered."""
     listening: Container[str] = ()
