@@ -1,5 +1,6 @@
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -75,6 +76,15 @@ def test_without_a_place_for_answers_it_does_not_begin(tmp_path: Path) -> None:
     ]
 
 
+@pytest.fixture
+def hang_ups_are_heard() -> Iterator[None]:
+    """Also where the tests themselves are started by `nohup`, which children inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_ups_are_heard")
 def test_a_signal_stops_it_in_order(tmp_path: Path) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         with running(tmp_path) as host:
