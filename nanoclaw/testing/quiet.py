@@ -55,6 +55,7 @@ class Quiet:
     """Those whose runner has lived without any fault but the network's."""
     _untold: set[str] = Factory(set)
     """Those whose runner lives, and was told by nobody that the clock has jumped."""
+    _jumped_at: float = -inf
     _host_lives: bool = True
     _shaken_until: float = -PROMPT_S
     """When what could not be written, for the disk failed, has been tried again."""
@@ -77,9 +78,12 @@ class Quiet:
             if details and str(details[0]) in {"healed", *MACHINE}:
                 self._shaken_until = trio.current_time() + REFRESH_AGAIN_S
             if details and str(details[0]) == JUMP:
+                self._jumped_at = trio.current_time()
                 self._note_jump()
             self._sound.clear()
             self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
+            if not self._host_lives and trio.current_time() <= self._jumped_at + PROMPT_S:
+                self._note_jump()  # it may have died before it told anybody
             self._begin(list(self._touched))
             self._begin_to_wait_for_another(details)
 

@@ -51,6 +51,7 @@ async def test_a_jump_of_the_date_that_no_host_hears_of_is_nobodys_fault(autojum
     assert await Looks().of(*dead) == []
     assert await Looks().of(*dead, ("host ready", ()), ("runner adopted", (SESSION,))) == [{SESSION}]
     assert await Looks().of(("commit", COMMIT), JUMP) == [{SESSION}]
+    assert await Looks().of(("commit", COMMIT), JUMP, ("host killed", ())) == []
 
 
 async def test_a_jump_while_a_host_does_not_see_to_a_session_is_nobodys_fault_until_it_does(
