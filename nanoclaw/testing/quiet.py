@@ -74,18 +74,24 @@ class Quiet:
             self._untold.discard(str(details[0]))
             self._begin([str(details[0])])
             self._replaced_by.pop(str(details[0]), None)
-        elif event in TROUBLES and not (details and str(details[0]).startswith(NETWORK)):
-            if details and str(details[0]) in {"healed", *MACHINE}:
-                self._shaken_until = trio.current_time() + REFRESH_AGAIN_S
-            if details and str(details[0]) == JUMP:
-                self._jumped_at = trio.current_time()
-                self._note_jump()
-            self._sound.clear()
-            self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
-            if not self._host_lives and trio.current_time() <= self._jumped_at + PROMPT_S:
-                self._note_jump()  # it may have died before it told anybody
-            self._begin(list(self._touched))
-            self._begin_to_wait_for_another(details)
+        elif event in TROUBLES:
+            fault = str(details[0]) if details else ""
+            if not fault.startswith(NETWORK):
+                self._note_trouble(event, fault)
+                self._begin_to_wait_for_another(fault, details)
+
+    def _note_trouble(self, event: str, fault: str) -> None:
+        now = trio.current_time()
+        if fault in {"healed", *MACHINE}:
+            self._shaken_until = now + REFRESH_AGAIN_S
+        if fault == JUMP:
+            self._jumped_at = now
+        self._sound.clear()
+        self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
+        # A host that dies soon after a jump may have told nobody.
+        if fault == JUMP or (not self._host_lives and now <= self._jumped_at + PROMPT_S):
+            self._note_jump()
+        self._begin(list(self._touched))
 
     def _note_jump(self) -> None:
         """Only a host hears of it, and tells the runners of the sessions that it sees to."""
@@ -108,9 +114,8 @@ class Quiet:
         body, idle_s = self.mischief.bodies.of(session_id), self.world.config().runner_idle_s
         return body is None or _since_before(body.rests_since, trio.current_time() - idle_s + PROMPT_S)
 
-    def _begin_to_wait_for_another(self, details: tuple[object, ...]) -> None:
+    def _begin_to_wait_for_another(self, fault: str, details: tuple[object, ...]) -> None:
         """A runner that stands still is replaced in time, if neither host nor machine has troubles."""
-        fault = str(details[0]) if details else ""
         by = trio.current_time() + STUCK_S
         if fault == STUCK and str(details[-1]).startswith("for "):
             self._replaced_by[str(details[1])] = by

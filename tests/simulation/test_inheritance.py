@@ -6,18 +6,30 @@ import trio
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.records import SessionPaths
 from nanoclaw.testing import World, says, script, simulate, thinks
+from nanoclaw.testing.chats import User
 from nanoclaw.testing.invariants import rows
+from tests.host.homes import only_session
 
 
-async def scenario(world: World) -> list[int]:
-    """A host dies in a turn; as the next one starts, something is said, and its runner dies at once."""
+async def host_dies_in_a_turn(world: World) -> User:
+    """Somebody has said something, and the host dies while that is answered; returns who it was."""
     ann = world.user("ann")
     await world.direct(ann, world.agent(brain=script([thinks(600), says("one")], says("two"))))
     await ann.says("one")
     await world.sleep(5)
     await world.kill_host()
+    return ann
+
+
+def tries(world: World) -> list[int]:
+    query = "SELECT coalesce(tries, 0) FROM messages_in ORDER BY seq"
+    return [n for (n,) in rows(only_session(world.home).inbound_db, query)]
+
+
+async def scenario(world: World) -> list[int]:
+    """A host dies in a turn; as the next one starts, something is said, and its runner dies at once."""
+    ann = await host_dies_in_a_turn(world)
 
     def at_birth(event: str, details: tuple[object, ...]) -> None:
         if event == "runner started":
@@ -32,16 +44,6 @@ async def scenario(world: World) -> list[int]:
     return tries(world)
 
 
-def files(world: World) -> SessionPaths:
-    [folder] = (world.home / "data").glob("sessions/*/*")
-    return SessionPaths(folder)
-
-
-def tries(world: World) -> list[int]:
-    query = "SELECT coalesce(tries, 0) FROM messages_in ORDER BY seq"
-    return [n for (n,) in rows(files(world).inbound_db, query)]
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_message_that_comes_before_the_first_look_makes_no_claim_the_next_runners_own(seed: int) -> None:
     assert simulate(scenario, seed=seed)[0] == [0, 0]
@@ -49,12 +51,8 @@ def test_a_message_that_comes_before_the_first_look_makes_no_claim_the_next_runn
 
 async def locked(world: World) -> list[int]:
     """A host dies in a turn; the next one cannot read the runner's file for longer than it waits for that."""
-    ann = world.user("ann")
-    await world.direct(ann, world.agent(brain=script([thinks(600), says("one")], says("two"))))
-    await ann.says("one")
-    await world.sleep(5)
-    await world.kill_host()
-    holder = apsw.Connection(str(files(world).outbound_db))
+    ann = await host_dies_in_a_turn(world)
+    holder = apsw.Connection(str(only_session(world.home).outbound_db))
     holder.execute("BEGIN EXCLUSIVE")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ann.says, "two")
@@ -84,7 +82,7 @@ async def test_a_claim_of_a_task_that_has_paused_itself_does_not_outlive_its_run
     await ann.says("go")
     await world.sleep(400)
     claims = "SELECT count(*) FROM processing_ack WHERE status = 'processing'"
-    assert rows(files(world).outbound_db, claims) == [(2,)]  # the answer of the tool is the other
+    assert rows(only_session(world.home).outbound_db, claims) == [(2,)]  # the answer of the tool is the other
     await ann.says("go")
     await world.sleep(5)
-    assert rows(files(world).outbound_db, claims) == [(0,)]
+    assert rows(only_session(world.home).outbound_db, claims) == [(0,)]

@@ -9,13 +9,14 @@ import trio
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
 from nanoclaw.channels.senders import Senders, Settled, Typing
-from nanoclaw.records import Address, SessionPaths
+from nanoclaw.records import Address
 from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
 from nanoclaw.store.executor import Lane
 from nanoclaw.testing.chats import User
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.kill import MortalExecutor
 from nanoclaw.testing.world import World
+from tests.host.homes import only_session
 
 BY_EVENT = "SELECT id FROM messages_in WHERE json_extract(content, '$.id') = :event"
 ANSWERS = "SELECT id FROM messages_out WHERE in_reply_to = :id"
@@ -104,8 +105,7 @@ async def test_nobody_hears_that_a_message_is_done_with_before_its_answer_is_fin
 
     async def heard(self: Senders, address: Address, what: Typing | Settled) -> None:
         if isinstance(what, Settled):
-            [folder] = (world.home / "data").glob("sessions/*/*")
-            paths = SessionPaths(folder)
+            paths = only_session(world.home)
             [(id_,)] = rows(paths.inbound_db, BY_EVENT, event=what.platform_message_id)
             answers = rows(paths.outbound_db, ANSWERS, id=id_)
             early.extend(what for (answer,) in answers if rows(paths.inbound_db, OPEN, id=answer))
