@@ -94,8 +94,8 @@ class Quiet:
         self._begin(list(self._touched))
 
     def _note_jump(self) -> None:
-        """Only a host hears of it, and tells the runners of the sessions that it sees to."""
-        told = self.attended() if self._host_lives else frozenset[str]()
+        """Only a host hears of it, and tells the runners of the sessions that it sees to: by a commit."""
+        told = self.attended() - self.mischief.hindered() if self._host_lives else frozenset[str]()
         self._untold |= self.world.runtime.runners.keys() - told
         for id_ in self._untold:
             self._enough_at.pop(id_, None)

@@ -20,10 +20,15 @@ class Looks:
     seen: list[set[str]] = Factory(list)
     attended: bool = True
     """Whether a host that lives sees to the session."""
+    disk_fails: bool = False
+
+    def hindered(self) -> frozenset[str]:
+        """While the disk fails, the session is."""
+        return frozenset({SESSION}) if self.disk_fails else frozenset()
 
     async def of(self, *steps: tuple[str, tuple[object, ...]]) -> list[set[str]]:
         """Play steps of a timeline, and see."""
-        mischief: Any = SimpleNamespace(hindered=frozenset)
+        mischief: Any = SimpleNamespace(hindered=self.hindered)
         nodes = [SimpleNamespace(name=SESSION, state="running" if self.attended else "buried")]
         world: Any = SimpleNamespace(
             host=SimpleNamespace(sessions=SimpleNamespace(nodes=lambda: nodes)),
@@ -33,6 +38,8 @@ class Looks:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(quiet.watch)
             for event, details in steps:
+                if "io-error" in details:
+                    self.disk_fails = "is over" not in details
                 quiet.note(event, details)
                 await trio.sleep(0.1)
             await trio.sleep(60)
@@ -61,6 +68,17 @@ async def test_a_jump_while_a_host_does_not_see_to_a_session_is_nobodys_fault_un
     jumped = (("commit", COMMIT), JUMP, ("fault", ("disk-full",)))
     assert await Looks(attended=False).of(*jumped) == []
     assert await Looks(attended=False).of(*jumped, ("commit", COMMIT)) == [{SESSION}]
+
+
+async def test_a_jump_while_the_disk_fails_is_nobodys_fault_until_the_host_can_tell(
+    autojump_clock: object,
+) -> None:
+    del autojump_clock
+    over = ("fault", ("io-error", "is over"))
+    jumped = (("commit", COMMIT), ("fault", ("io-error", "host", "for 10 s")), JUMP, over)
+    assert await Looks().of(*jumped) == []
+    assert await Looks().of(*jumped, ("commit", COMMIT)) == [{SESSION}]
+    assert await Looks().of(*jumped[:2], over, JUMP) == [{SESSION}]
 
 
 async def test_what_is_due_long_after_holds_up_no_look_before(autojump_clock: object) -> None:
