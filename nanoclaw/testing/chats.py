@@ -183,10 +183,13 @@ class User:
 
         Raises:
             ExpectationFailed: it was not confirmed within `within` seconds.
-            WorldError: it is no text.
+            WorldError: it is no text, or a file is no bytes.
         """
         if not isinstance(text, str):
             raise WorldError(f"{self.name} says {text!r}, which is no text")
+        for name, data in (files or {}).items():
+            if not isinstance(data, bytes):
+                raise WorldError(f"{self.name} sends the file {name!r} with {data!r:.80}, which is no bytes")
         chat = in_ or self.world.own_chat(self)
         entry = self.world.said(chat, self, text, files or {})
         message = ChatMessage(

@@ -1,5 +1,6 @@
 """One seed, one order: what trio decides at random is decided by the seed, and its clock asks no real one."""
 
+import threading
 from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import contextmanager
 from functools import partial
@@ -49,10 +50,38 @@ class Order(Random):
         )
 
 
+class _Orders(Random):
+    """What trio asks while worlds are up: in each thread the innermost one, and elsewhere its own."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.before: tuple[bool, Random] = _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r  # noqa: SLF001 -- see `_trio`
+        self.standing: dict[int, list[Order]] = {}
+        """By thread."""
+
+    def here(self) -> Order | None:
+        """This thread's."""
+        standing = self.standing.get(threading.get_ident())
+        return standing[-1] if standing else None
+
+    def shuffle(self, x: MutableSequence[Any]) -> None:
+        """Called by trio."""
+        (self.here() or self.before[1]).shuffle(x)
+
+    def random(self) -> float:
+        """Called by trio where it runs on a real clock."""
+        return self.before[1].random()
+
+
+_lock = threading.Lock()
+_orders: _Orders | None = None
+"""Those of the process, while there are any."""
+
+
 async def give_way() -> None:
     """A checkpoint, but where the scheduler could only come back at once it is not troubled."""
-    order = _trio._r  # noqa: SLF001 -- see `_trio`
-    if isinstance(order, Order) and order.is_alone():
+    order = None if _orders is None else _orders.here()
+    if order is not None and order.is_alone():
         await trio.lowlevel.checkpoint_if_cancelled()
     else:
         await trio.lowlevel.checkpoint()
@@ -60,14 +89,33 @@ async def give_way() -> None:
 
 @contextmanager
 def scheduled_by(seed: int) -> Iterator[Order]:
-    """Let trio schedule in an order that the seed alone decides."""
-    before = _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r  # noqa: SLF001 -- see `_trio`
-    order = Order(seed)
-    _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r = True, order  # noqa: SLF001 -- see `_trio`
+    """Let trio schedule in an order that the seed alone decides, in this thread."""
+    order, thread = Order(seed), threading.get_ident()
+    with _lock:
+        orders = _begin() if _orders is None else _orders
+        orders.standing.setdefault(thread, []).append(order)
     try:
         yield order
     finally:
-        _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r = before  # noqa: SLF001 -- see `_trio`
+        with _lock:
+            orders.standing[thread].remove(order)
+            if not orders.standing[thread]:
+                del orders.standing[thread]
+            if not orders.standing:
+                _end(orders)
+
+
+def _begin() -> _Orders:
+    global _orders  # noqa: PLW0603 -- so is what it stands in for
+    _orders = _Orders()
+    _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r = True, _orders  # noqa: SLF001 -- see `_trio`
+    return _orders
+
+
+def _end(orders: _Orders) -> None:
+    global _orders  # noqa: PLW0603 -- likewise
+    _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r = orders.before  # noqa: SLF001 -- see `_trio`
+    _orders = None
 
 
 @contextmanager

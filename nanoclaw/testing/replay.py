@@ -15,11 +15,11 @@ from typing import Any
 
 import cattrs
 import trio
-from attrs import Factory, define, evolve, frozen
+from attrs import Factory, define, evolve, fields_dict, frozen
 from trio.testing import MockClock
 
 import nanoclaw.registry
-from actors import ActorError, Ref
+from actors import ActorError, Ref, Refusal
 from nanoclaw.host import HostFailed, Seams
 from nanoclaw.recording import BadRecording, Recording, read
 from nanoclaw.recording.lines import JSON, STATE
@@ -224,7 +224,7 @@ class _Play:
             world.timeline.add("told", told.message)
             try:
                 await registry.ask(_message(told))
-            except (ActorError, StoreError, ExceptionGroup) as error:
+            except (ActorError, Refusal, ExceptionGroup, _Refused) as error:
                 world.timeline.add("refused", told.message, error)
 
     async def _jump(self, moments: Moments, world: World) -> None:
@@ -256,6 +256,10 @@ class _Play:
         return next(found, None)
 
 
+class _Refused(Exception):
+    """What the recorded host was told makes no sense, so it has refused it."""
+
+
 def _message(told: Told) -> Any:
     known = told.message in nanoclaw.registry.__all__
     kind: Any = getattr(nanoclaw.registry, told.message) if known else None
@@ -264,6 +268,8 @@ def _message(told: Told) -> Any:
     try:
         return JSON.structure(told.fields, kind)
     except (cattrs.BaseValidationError, KeyError, TypeError, ValueError) as error:
+        if told.fields.keys() == fields_dict(kind).keys():
+            raise _Refused(error) from error
         raise BadRecording(f"the message {told.message!r} to the registry is damaged: {error}") from error
 
 

@@ -23,6 +23,7 @@ import trio
 from attrs import define, field
 
 from agent_runner.providers import Provider
+from nanoclaw.admin import Admin
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, setting
 from nanoclaw.containers import Runtime
@@ -109,7 +110,9 @@ class World:
     """What brains raised, and where, as sentences; their messages are tried again."""
     _stage: Stage = field(init=False)
     _life: Life | None = field(default=None, init=False)
-    _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
+    _entered: bool = field(default=False, init=False)
+    _stack: AsyncExitStack | None = field(default=None, init=False)
+    """While it is open."""
     _nursery: trio.Nursery = field(init=False)
     _max_tries: int = field(default=MAX_TRIES, init=False)
     """Of the host that was started last."""
@@ -126,6 +129,9 @@ class World:
     # -- its own life
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise WorldError("a world is entered once: make another one")
+        self._entered = True
         async with AsyncExitStack() as stack:
             self.home = self.folder or stack.enter_context(temporary_home())
             if self.folder is not None:
@@ -173,15 +179,17 @@ class World:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        stack, self._stack = self._stack, None
+        assert stack is not None, "it was entered"  # noqa: S101 -- for the type checker
         if isinstance(error, Exception):  # it passes by the nursery, which would wrap it
             if not self.real:
                 self.guards.mention(error)
             self._mention_broken(error)
             with suppress(NotSimulated):  # it may be why; the error itself says so, or is another matter
-                await self._stack.__aexit__(None, None, None)
+                await stack.__aexit__(None, None, None)
             return
         try:
-            await self._stack.__aexit__(kind, error, trace)
+            await stack.__aexit__(kind, error, trace)
         finally:
             self.timeline.check()
 
@@ -221,10 +229,12 @@ class World:
         """Start the host, with changes of its configuration for this life, which may be recorded.
 
         Raises:
-            WorldError: it runs already.
+            WorldError: it runs already, or the world is not open.
             ConfigError: the configuration cannot be changed so.
             HostFailed: it cannot start.
         """
+        if self._stack is None:
+            raise WorldError("the world is not open: the host runs within `async with World(...) as world`")
         if self._life is not None and not self._life.ended.is_set():
             raise WorldError("the host runs already")
         used = (self.channel, *self.channels) if channels is None else channels
@@ -393,12 +403,13 @@ class World:
         chat: Chat,
         agent: Agent | str = "main",
         *,
-        policy: UnknownSenderPolicy = "public",
+        policy: UnknownSenderPolicy | None = None,
         **wiring: Any,
     ) -> Wiring:
         """Let an agent listen to a chat; `wiring` as for `host.admin.wirings.connect`.
 
-        Where it does already, its wiring gets the settings that are named, and keeps the others.
+        Where it does already, its wiring gets the settings that are named, and keeps the others. A chat that
+        nobody listened to is public without a `policy`; another keeps its own.
 
         Raises:
             WorldError: the host does not run.
@@ -414,7 +425,7 @@ class World:
         wired = await admin.wirings.connect(
             chat.address,
             agent.folder,
-            policy=policy,
+            policy=policy or await self._policy(admin, chat),
             chat_name=chat.name,
             is_group=chat.is_group,
             **wiring,
@@ -422,6 +433,11 @@ class World:
         named = {key: value or {} if key == "trigger_rules" else value for key, value in wiring.items()}
         changes: Any = {key: value for key, value in named.items() if getattr(wired, key) != value}
         return await admin.wirings.update(wired.id, **changes) if changes else wired
+
+    async def _policy(self, admin: Admin, chat: Chat) -> UnknownSenderPolicy:
+        found = await admin.messaging_groups.by_address(chat.address.channel_type, chat.address.platform_id)
+        wired = found is not None and await admin.wirings.for_chat(found.id)
+        return found.unknown_sender_policy if found is not None and wired else "public"
 
     async def direct(self, user: User, agent: Agent | str = "main", **wiring: Any) -> Chat:
         """A user's own chat, wired."""
@@ -521,7 +537,10 @@ class World:
         Without the commits, which are many; they are in `timeline.text()`.
         """
         life = self._life
-        failure = [] if life is None or life.failure is None else [f"the host: {life.failure!r}"]
+        if life is None:
+            failure = ["no host runs: `await world.wire(chat)` starts it, and so does `await world.start()`"]
+        else:
+            failure = [] if life.failure is None else [f"the host: {life.failure!r}"]
         events = self.timeline.events()
         last = events[-SHOWN_LINES:]
         shown = (

@@ -3,14 +3,19 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import trio
+from trio._core import _run as trios
+from trio.testing import MockClock
 
 from nanoclaw.testing import channel, executor
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.simulation import simulate
+from nanoclaw.testing.world import World
 from tests.simulation.rough_day import MESSAGES, NAMES, rough_day
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +39,44 @@ def test_a_round_of_the_scheduler_that_nobody_needs_changes_nothing(monkeypatch:
 
 def test_another_seed_gives_another_timeline() -> None:
     assert timeline(1) != timeline(2)
+
+
+def trios_randomness() -> tuple[bool, object]:
+    return trios._ALLOW_DETERMINISTIC_SCHEDULING, trios._r
+
+
+def test_worlds_in_two_threads_keep_their_own_orders() -> None:
+    before, alone = trios_randomness(), [timeline(1), timeline(2)]
+    together = Barrier(2)
+
+    async def beside(world: World) -> None:
+        together.wait(60)
+        await rough_day(world)
+        together.wait(60)
+
+    def play(seed: int) -> str:
+        network = FakeChannel(repeat="idempotent")
+        return simulate(beside, seed=seed, channel=network, allowed=[__name__])[1].text()
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(play, (1, 2))) == alone
+    assert trios_randomness() == before
+
+
+def test_worlds_that_overlap_leave_trio_as_it_was() -> None:
+    async def overlap() -> None:
+        async with trio.open_nursery() as nursery:
+            for begins, ends in ((0.0, 2.0), (1.0, 3.0)):
+                nursery.start_soon(live, begins, ends)
+
+    async def live(begins: float, ends: float) -> None:
+        await trio.sleep_until(begins)
+        async with World():
+            await trio.sleep_until(ends)
+
+    before = trios_randomness()
+    trio.run(overlap, clock=MockClock(autojump_threshold=0))
+    assert trios_randomness() == before
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import trio
 from nanoclaw.recording import Record
 from nanoclaw.session.attempt import Attempter, Undeliverable
 from nanoclaw.session.pending import Pending
+from nanoclaw.store import Refused, StoreError
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.simulation import simulate
@@ -68,6 +69,30 @@ def test_two_replays_are_the_same_to_the_byte(day: Path) -> None:
 def test_a_simulated_day_full_of_faults_is_replayed_like_a_real_one(seed: int, tmp_path: Path) -> None:
     recorded_day(seed, tmp_path / "recording")
     assert differing(tmp_path / "recording") == ""
+
+
+def test_what_the_host_refused_is_refused_again(tmp_path: Path) -> None:
+    nonsense: Any = "emperor"
+
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        admin = (await world.start(record=Record(tmp_path / "recording"))).admin
+        with pytest.raises(Refused):
+            await admin.wirings.delete("nobody's")
+        with pytest.raises((Refused, StoreError)):
+            await admin.roles.grant(ann.id, nonsense, None)
+        chat = await world.direct(ann)
+        await ann.says("hello")
+        await chat.expect("echo: hello")
+        await world.stop()
+
+    simulate(scenario, seed=0)
+    replayed = replay(tmp_path / "recording")
+    assert list(replayed.differences) == []
+    assert [line.split()[2] for line in replayed.timeline if "  refused  " in line] == [
+        "DeleteWiring",
+        "GrantRole",
+    ]
 
 
 def test_without_its_words_a_day_is_replayed_the_same(tmp_path: Path) -> None:

@@ -248,6 +248,45 @@ async def test_a_chat_that_is_wired_again_gets_the_settings_that_are_named(world
     await club.expect("echo: hello")
 
 
+async def test_a_chat_that_is_wired_again_keeps_its_policy(world: World) -> None:
+    ann = world.user("ann")
+    club = world.group("club", [ann])
+    await world.wire(club, policy="strict")
+    await world.wire(club, session_mode="per-thread")
+    await world.wire(club, "another")
+    assert (await ann.says("hello", in_=club)).dropped
+    await world.wire(club, policy="public")
+    assert not (await ann.says("hello", in_=club)).dropped
+
+
+async def test_a_file_that_is_no_bytes_is_refused_before_it_is_said(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    files: Any = {"list.txt": "milk"}
+    with pytest.raises(WorldError, match=r"ann sends the file 'list\.txt' with 'milk', which is no bytes"):
+        await ann.says("hello", files=files)
+    assert not chat.transcript
+
+
+async def test_whoever_is_not_heard_is_told_that_no_host_runs(world: World) -> None:
+    ann = world.user("ann")
+    with pytest.raises(ExpectationFailed, match=r"no host runs: `await world\.wire\(chat\)` starts it"):
+        await ann.says("hello", in_=world.group("club", [ann]))
+
+
+async def test_a_world_is_open_once(autojump_clock: MockClock) -> None:
+    del autojump_clock
+    world = World()
+    for _ in range(2):
+        with pytest.raises(WorldError, match="the world is not open"):
+            await world.start()
+        if not world.timeline.lines:
+            async with world:
+                await world.start()
+    with pytest.raises(WorldError, match="a world is entered once"):
+        await world.__aenter__()
+
+
 @pytest.mark.parametrize(
     "wrong", [{"session_mode": "alone"}, {"priority": "high"}, {"trigger_rules": {"pattern": "("}}]
 )
