@@ -201,7 +201,8 @@ def _table(plan: Plan, total: Sum) -> Iterator[str]:
         ("violations", f"{len(total.violations):,}"),
     ]
     names, figures = (max(len(row[column]) for row in rows) for column in (0, 1))
-    yield f"{plan.sessions} sessions over {plan.hours:g} h each"
+    sessions = "1 session" if plan.sessions == 1 else f"{plan.sessions} sessions"
+    yield f"{sessions} over {plan.hours:g} h each"
     yield from (f"{name:<{names}}  {figure:>{figures}}" for name, figure in rows)
     yield from _missed(total)
 

@@ -10,7 +10,16 @@ from attrs import define, field, frozen
 from nanoclaw.records import Address, ChatMessage, Clicked, Event, InboundEvent, Option, Routed
 from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.errors import ExpectationFailed, WorldError
-from nanoclaw.testing.transcript import KINDS, Entry, Kind, Transcript, Wanted, attached, meets, words
+from nanoclaw.testing.transcript import (
+    AGENTS_KINDS,
+    AgentsKind,
+    Entry,
+    Transcript,
+    Wanted,
+    attached,
+    meets,
+    words,
+)
 
 
 class Surroundings(Protocol):
@@ -82,7 +91,7 @@ class Chat:
         return tuple(entry for entry in self.log.entries if entry.thread == thread)
 
     async def expect(
-        self, wanted: Wanted = re.compile(""), *, kind: Kind = "message", within: float | None = None
+        self, wanted: Wanted = re.compile(""), *, kind: AgentsKind = "message", within: float | None = None
     ) -> Entry:
         """Wait until the agent says it, for `within` seconds; returns what it said.
 
@@ -90,8 +99,9 @@ class Chat:
             ExpectationFailed: it did not; the text tells what happened instead.
             WorldError: there is no such kind.
         """
-        if kind not in KINDS:
-            raise WorldError(f"there is no kind {kind!r} of what an agent does, only {', '.join(KINDS)}")
+        if kind not in AGENTS_KINDS:
+            kinds = ", ".join(AGENTS_KINDS)
+            raise WorldError(f"there is no kind {kind!r} of what an agent does, only {kinds}")
         limit = self.world.patience_s if within is None else within
         with trio.move_on_after(limit):
             while True:
@@ -143,7 +153,7 @@ class Chat:
     def _unread(self) -> list[Entry]:
         return [entry for entry in self.transcript[self._read :] if entry.from_agent]
 
-    def _next(self, wanted: Wanted, kind: Kind) -> Entry | None:
+    def _next(self, wanted: Wanted, kind: AgentsKind) -> Entry | None:
         for n, entry in enumerate(self.transcript[self._read :], self._read):
             if entry.from_agent and entry.kind == kind and meets(entry, wanted):
                 self._read = n + 1

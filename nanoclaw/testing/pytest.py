@@ -59,6 +59,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             f"`@pytest.mark.world(seed={marker.args[0]!r})`, if that is the seed",
             pytrace=False,
         )
+    if _asks_for_world(item) and getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        pytest.fail(
+            f"{item.name}: a fixture is there once for all examples, and each needs a world of its own: "
+            "call `nanoclaw.testing.simulate(scenario, seed=1)` in a plain `@given` test",
+            pytrace=False,
+        )
     if _asks_for_world(item) and item.get_closest_marker("trio") is None:
         pytest.fail(
             f"{item.name} is no `async def`, and the fixture `world` is for those alone; "

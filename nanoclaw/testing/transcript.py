@@ -22,8 +22,9 @@ from nanoclaw.records import (
 )
 from nanoclaw.testing.timeline import in_one_line
 
-Kind = Literal["message", "edit", "reaction", "card", "click"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+AgentsKind = Literal["message", "edit", "reaction", "card"]
+AGENTS_KINDS: tuple[AgentsKind, ...] = get_args(AgentsKind)
+Kind = Literal[AgentsKind, "click"]
 
 
 @frozen

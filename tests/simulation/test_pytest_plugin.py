@@ -6,6 +6,13 @@ from pathlib import Path
 
 TESTS = '''
 import pytest
+from hypothesis import given
+from hypothesis.strategies import integers
+
+
+@given(n=integers())
+async def test_with_examples(world, n):
+    """Would have one world for all."""
 
 
 def test_that_is_not_async(world):
@@ -57,6 +64,7 @@ def test_a_project_that_switches_the_plugin_on(tmp_path: Path) -> None:
     assert "1 passed, " in shown
     assert "PASSED test_mine.py::test_that_can_have_one" in shown
     assert "test_that_is_not_async is no `async def`, and the fixture `world` is for those alone" in shown
+    assert "test_with_examples: a fixture is there once for all examples" in shown
     assert "`@pytest.mark.world(seed=3)`, if that is the seed" in shown
     assert "ERROR test_mine.py::test_with_a_seed_without_its_name" in shown
     [expected, otherwise] = shown.split("__ test_that_fails_by_an_expectation __")[1].split(
