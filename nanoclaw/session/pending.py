@@ -5,7 +5,7 @@ Nothing here reads or writes a file: acks and the date go in, outcomes come out,
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 
 from attrs import Factory, define, evolve, frozen
 
@@ -14,7 +14,7 @@ from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import Ack
 
 MAX_LOOKED_AT = 1000
-"""Acks are read for the oldest of them; a runner takes at most 200 a turn."""
+"""Acks are read for so many at a time; a runner takes at most 200 a turn, and closes older context with it."""
 
 
 @frozen
@@ -80,14 +80,21 @@ class Pending:
     def ids(self, now: datetime) -> Sequence[str]:
         """Whose acks are to be read: a runner takes what is due; an answer also before its next try.
 
-        Then a turn that is told again takes what it has asked for before.
+        Then a turn that is told again takes what it has asked for before. Context comes last, for no turn is
+        without a message that starts it: of those the oldest are among the first.
         """
-        taken = (
-            id_
+        taken = [
+            message
             for id_, message in self.messages.items()
             if id_ in self.claimed or message.tries or message.due(now)
-        )
-        return list(islice(taken, MAX_LOOKED_AT))
+        ]
+        ordered = chain((m for m in taken if m.trigger), (m for m in taken if not m.trigger))
+        return [message.id for message in islice(ordered, MAX_LOOKED_AT)]
+
+    @property
+    def are_many(self) -> bool:
+        """Whether one look may not see the acks of all."""
+        return len(self.messages) > MAX_LOOKED_AT
 
     def rests(self) -> bool:
         """Whether nothing is open but context, which waits for the next message."""

@@ -199,9 +199,10 @@ class Reconciler:
             if seen.outdated:
                 break
             self._recovered = False
-            await self._take(seen)
+            are_many = self.pending.are_many
+            judged = await self._take(seen)
             self._unseen = seen.more
-            if not (seen.more and self.deliverer.queue.room):
+            if not ((seen.more and self.deliverer.queue.room) or (judged and are_many)):
                 break
         if self.quarantined or self.unreadable or self.outdated or recovering:
             await self._go_on()
@@ -265,8 +266,11 @@ class Reconciler:
             known_ids=asked,
         )
 
-    async def _take(self, seen: Look) -> None:
-        """Judge what was seen, commit the judgement with the attempt that starts, then act on it."""
+    async def _take(self, seen: Look) -> bool:
+        """Judge what was seen, commit the judgement with the attempt that starts, then act on it.
+
+        Returns whether something was decided.
+        """
         now = self.services.clock.now()
         self.services.onlooker.looked(self.session_id, seen, now)
         before = set(self.pending.claimed)
@@ -290,6 +294,7 @@ class Reconciler:
         await self._commit(settlement, now)
         for claimed in [id_ for id_ in self.pending.claimed if id_ not in before]:
             self.deliverer.show_typing(self.pending.messages[claimed].address)
+        return bool(verdicts)
 
     def _checked(self, ignored: str | None) -> str | None:
         if ignored is not None and self.ignored is None:

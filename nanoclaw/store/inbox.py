@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import evolve
 
 from nanoclaw.records import Attachment
+from nanoclaw.store.errors import translating
 from nanoclaw.store.names import as_component
 
 MOUNTED_AT = "in/inbox"
@@ -23,6 +24,9 @@ def store_attachments(
 
     Written twice (an event offered again after a crash) they replace themselves. What is no base64 keeps its
     name and loses its data: the message counts more than its attachment.
+
+    Raises:
+        StoreError: the disk is full, or fails.
     """
     names = _distinct([as_component(attachment.name) for attachment in attachments])
     return tuple(
@@ -49,8 +53,9 @@ def _store(folder: Path, message_id: str, name: str, attachment: Attachment) -> 
         data = base64.b64decode(attachment.data or "", validate=True)
     except (binascii.Error, ValueError):
         return evolve(attachment, data=None)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(folder / name, data)
+    with translating(folder / name):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(folder / name, data)
     return evolve(attachment, data=None, local_path=f"{MOUNTED_AT}/{message_id}/{name}")
 
 

@@ -1,6 +1,7 @@
 """Files of users on their way in, and files of agents, all of it hostile, on their way out."""
 
 import base64
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanoclaw.records import Attachment, OutgoingFile
+from nanoclaw.store import StoreFull
 from nanoclaw.store import outbox as outbox_module
 from nanoclaw.store.inbox import MOUNTED_AT, store_attachments
 from nanoclaw.store.names import is_component
@@ -33,6 +35,17 @@ def test_what_has_a_link_or_no_base64_is_no_file(tmp_path: Path) -> None:
     stored = store_attachments(tmp_path, "in-1", [linked, broken])
     assert stored == (linked, Attachment("file", "b"))
     assert not (tmp_path / "in-1").exists()
+
+
+def test_a_disk_that_is_full_is_an_error_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreFull, match=r"in-1/a\.txt: the disk is full"):
+        store_attachments(tmp_path, "in-1", [sent("a.txt")])
 
 
 NAMES = st.lists(st.one_of(st.text(max_size=140), st.sampled_from(["a", "A", "2-a", "../a", ""])), max_size=6)

@@ -118,6 +118,13 @@ def test_acks_are_asked_for_the_oldest_thousand() -> None:
     assert list(open_.ids(NOW)) == [f"in-{2 * n}" for n in range(1, 1001)]
 
 
+def test_acks_of_what_starts_turns_are_asked_for_before_those_of_context() -> None:
+    context = [message(2 * n, trigger=False) for n in range(1, 1200)]
+    ids = pending(*context, message(2400), message(2402)).ids(NOW)
+    assert list(ids[:3]) == ["in-2400", "in-2402", "in-2"]
+    assert len(ids) == 1000
+
+
 def test_acks_of_what_waits_for_another_try_are_asked_for_too() -> None:
     later = NOW + timedelta(seconds=20)
     assert list(pending(message(2, 0, later), message(4, 2, later)).ids(NOW)) == ["in-4"]

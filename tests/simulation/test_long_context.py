@@ -1,0 +1,31 @@
+"""What was said before anybody spoke to the agent may be more than the host looks at in one go."""
+
+import pytest
+
+from agent_runner import selection
+from nanoclaw.session import pending
+from nanoclaw.testing import World, says, script, thinks
+from nanoclaw.testing.invariants import rows
+
+BATCH, LOOKED_AT, CONTEXT = 4, 10, 35
+
+
+async def test_a_long_turn_with_much_context_is_let_be_and_closes_all_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "LARGEST_BATCH", BATCH)
+    monkeypatch.setattr(pending, "MAX_LOOKED_AT", LOOKED_AT)
+    ann = world.user("ann")
+    club = world.group("club", [ann])
+    agent = world.agent(brain=script([*[thinks(20)] * 10, says("done")]))
+    await world.wire(club, agent, trigger_rules={"mentionOnly": True, "ignored": "accumulate"})
+    for n in range(CONTEXT):
+        await ann.says(f"context {n}", in_=club)
+    await ann.says("hey", in_=club, mention=True)
+    await club.expect("done")
+    await world.sleep(5)
+    [inbound] = (world.home / "data").glob("sessions/*/*/inbound/inbound.db")
+    assert rows(inbound, "SELECT status, count(*), sum(tries) FROM messages_in GROUP BY 1") == [
+        ("completed", CONTEXT + 1, 0)
+    ]
+    assert len([line for line in world.timeline.events() if "runner started" in line]) == 1
