@@ -14,7 +14,7 @@ from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import Ack
 
 MAX_LOOKED_AT = 1000
-"""Acks are read for so many at a time; a runner takes at most 200 a turn, and closes older context with it."""
+"""Acks are read for so many at a time; a runner takes 200 a turn, and closes older context with it."""
 
 
 @frozen

@@ -1,6 +1,7 @@
 """The network of simulated households: a fake channel that fails more ways, and knows what was confirmed."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
 
@@ -58,8 +59,10 @@ class Network(FakeChannel):
     """So many further deliveries are refused, with these pauses asked for."""
     clock: Clock | None = field(default=None, init=False)
     """The host's: it reckons in dates."""
+    backoff_s: float = field(default=0.0, init=False)
+    """The shortest pause that a host makes where none is asked for."""
     hasty: list[tuple[str, float, float]] = field(factory=list, init=False)
-    """What was sent again too early: key, seconds asked for, seconds that passed by either clock at most."""
+    """What was sent again too early: key, seconds to wait, seconds that passed by either clock at most."""
     _refused: dict[str, _Refused] = field(factory=dict, init=False)
     _delays: Random | None = field(default=None, init=False)
 
@@ -110,13 +113,19 @@ class Network(FakeChannel):
         if self.retry_after:
             self.attempts.append(outgoing)
             await trio.lowlevel.checkpoint()
-            raise ChannelUnavailable("too many messages", self._refuse(outgoing.message_out_id))
+            pause_s = self.retry_after.pop()
+            self._refuse(outgoing.message_out_id, pause_s)
+            raise ChannelUnavailable("too many messages", pause_s)
         if self.late and self.repeat != "look up":  # a network that was asked in vain must not have it later
             self.late -= 1
             self.attempts.append(outgoing)
             self._under_way.append(outgoing)
             await trio.sleep(SILENCE_S)
-        receipt = await super().deliver(outgoing)
+        try:
+            receipt = await super().deliver(outgoing)
+        except ChannelUnavailable:
+            self._refuse(outgoing.message_out_id, self.backoff_s)
+            raise
         if self.silent:
             self.silent -= 1
             await self._say_nothing()
@@ -129,11 +138,16 @@ class Network(FakeChannel):
             self.given_up.set()
             self.given_up = trio.Event()
 
-    def _refuse(self, key: str) -> float:
-        pause_s = self.retry_after.pop()
+    def receipts(self) -> Mapping[str, Sequence[str]]:
+        """By what ids the network knows each message, by the message's key."""
+        found = defaultdict[str, list[str]](list)
+        for n, one in enumerate(self.sent, 1):
+            found[one.message_out_id].append(self._id(self.channel_type, n))
+        return found
+
+    def _refuse(self, key: str, pause_s: float) -> None:
         if self.clock is not None:
             self._refused[key] = _Refused(Moment.of(self.clock), pause_s, self.connections)
-        return pause_s
 
     def _judge(self, key: str) -> None:
         """Whether a message that was refused comes back too early."""

@@ -30,6 +30,7 @@ from nanoclaw.testing.mischief import Mischief
 from nanoclaw.testing.network import Network
 from nanoclaw.testing.quiet import PROMPT_S, QUIET_CHECKS, Quiet
 from nanoclaw.testing.reckoning import RECKONING, RECKONING_AT_REST
+from nanoclaw.testing.requests import REQUESTS
 from nanoclaw.testing.scene import NOTES, REST_CHECKS, STEP_CHECKS, Check, Scene, found, readable
 from nanoclaw.testing.timeline import Timeline
 from nanoclaw.testing.timetables import TIMETABLES
@@ -49,6 +50,7 @@ ALL_STEP_CHECKS: tuple[Check, ...] = (
     *BELONGING,
     *RECKONING,
     *TIMETABLES,
+    *REQUESTS,
 )
 """Asked after each step."""
 ALL_REST_CHECKS: tuple[Check, ...] = (*REST_CHECKS, *RECKONING_AT_REST)
@@ -111,6 +113,7 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
         async with world:
             world.clock.epoch, world.timeline.home = household.began, str(world.home)
             network.clock = world.clock
+            network.backoff_s = min(world.config().delivery_backoff_s)
             mischief = Mischief(world, network, tally.strokes, tally.missed)
             await Day(household, world, network, mischief, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
@@ -357,6 +360,7 @@ class Day:
                 listening=frozenset(id_ for id_, body in bodies if _before(body.listens_since, since)),
                 attended=self._quiet.attended(),
                 stuck=sorted(stuck),
+                idle=self._quiet.idle(),
                 wronged=tuple(self._quiet.wronged),
                 left_alone=self._quiet.left_alone(),
                 unattended=self._quiet.unattended(),
@@ -385,12 +389,15 @@ class Day:
             times_asked=Counter(one.key for one in asked),
             copies=Counter(one.message_out_id for one in network.sent),
             arrived=network.sent,
+            receipts=network.receipts(),
+            heard=self.mischief.bodies.tries.heard,
             turns=self.mischief.bodies.tries.turns,
             homes=self.mischief.bodies.tries.homes,
             hasty=network.hasty,
             pauses=self.mischief.bodies.tries.pauses,
             retry_base_s=self.world.config().retry_base_s,
             max_tries=self.world.config().max_tries,
+            max_attempts=len(self.world.config().delivery_backoff_s) + 1,
             settled=network.settled,
             spent=self.mischief.spending.spent,
             unreckoned=self.mischief.spending.unknown,

@@ -110,6 +110,15 @@ class Quiet:
             if end == "stopped" and wanted and not self._was_idle(session_id):
                 self.wronged.append(session_id)
 
+    def _idle_s(self) -> float:
+        return self.world.config().runner_idle_s + PROMPT_S
+
+    def idle(self) -> frozenset[str]:
+        """Sessions whose runner has lived without any fault, and rested for longer than it may."""
+        since = trio.current_time() - self._idle_s()
+        bodies = [(id_, self.mischief.bodies.of(id_)) for id_ in self._sound if self._touched[id_] <= since]
+        return frozenset(id_ for id_, body in bodies if body and _since_before(body.rests_since, since))
+
     def _was_idle(self, session_id: str) -> bool:
         body, idle_s = self.mischief.bodies.of(session_id), self.world.config().runner_idle_s
         return body is None or _since_before(body.rests_since, trio.current_time() - idle_s + PROMPT_S)
@@ -144,6 +153,9 @@ class Quiet:
             undone = _due(paths, scene.now, 0.0) or (paths.root.name in scene.unattended and _unsent(paths))
             if undone and paths.root.name not in scene.awake:
                 waits.append(STARTED_S)
+            if paths.root.name in self._sound:
+                waits.append(self._touched[paths.root.name] + self._idle_s() - now)
+            waits = [wait for wait in waits if wait > 0]
             if waits and paths.root.name not in self._untold:
                 self._enough_at[paths.root.name] = now + min(waits) + ROUNDING_S
                 self._is_due_at(now + min(waits) + ROUNDING_S)
@@ -300,6 +312,14 @@ def runners_at_work_are_let_be(scene: Scene) -> Iterator[str]:
             yield f"{id_}: its runner was at work, and was stopped"
 
 
+def idle_runners_are_stopped(scene: Scene) -> Iterator[str]:
+    """A runner that has nothing to do goes, after a while."""
+    for paths in scene.sessions():
+        id_ = paths.root.name
+        if id_ in scene.idle and id_ in scene.attended and not _due(paths, scene.now, 0.0):
+            yield f"{id_}: its runner has had nothing to do for long, and is let be"
+
+
 def stuck_runners_are_replaced(scene: Scene) -> Iterator[str]:
     """A runner that stands still in the middle of a turn is stopped."""
     for id_ in scene.stuck:
@@ -345,6 +365,7 @@ QUIET_CHECKS: tuple[Check, ...] = (
     work_gets_a_runner,
     runners_at_work_are_let_be,
     stuck_runners_are_replaced,
+    idle_runners_are_stopped,
     projections_are_true,
     paused_sessions_rest,
 )

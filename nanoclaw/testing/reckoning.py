@@ -6,7 +6,8 @@ from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.scene import Check, Scene
 
-NETWORKS = ("the channel refuses it", "given up after", "unknown whether")
+GIVEN_UP, IN_DOUBT = "given up after", "unknown whether"
+NETWORKS = ("the channel refuses it", GIVEN_UP, IN_DOUBT)
 """How the reasons begin for which a network does not get a message."""
 
 
@@ -29,18 +30,42 @@ def answers_have_higher_numbers(scene: Scene) -> Iterator[str]:
 
 
 def failures_are_the_networks(scene: Scene) -> Iterator[str]:
-    """What the agents of a household send is sound: where it fails, the network is to blame."""
+    """What the agents of a household send is sound: where it fails, the network is to blame.
+
+    That is so after all attempts, or where it refuses a message for good, or where it is in doubt whether it
+    has one, and that has been borne as often as it may be.
+    """
     sql = """
-        SELECT message_out_id, error FROM deliveries JOIN delivered USING (message_out_id)
+        SELECT message_out_id, error, attempts, doubts FROM deliveries JOIN delivered USING (message_out_id)
         WHERE delivered.status = 'failed'
         """
     for paths in scene.sessions():
         failed = rows(paths.inbound_db, sql)
         requests = "SELECT id FROM messages_out WHERE kind = 'system'"
         actions = {id_ for (id_,) in rows(paths.outbound_db, requests)} if failed else set()
-        for id_, reason in failed:
+        for id_, reason, attempts, doubts in failed:
             if id_ not in actions and not str(reason).startswith(NETWORKS):
                 yield f"{paths.root.name}: {id_} was not delivered: {reason}"
+            gave_up = str(reason).startswith(GIVEN_UP) and attempts < scene.max_attempts
+            doubted = str(reason).startswith(IN_DOUBT) and doubts < _doubts_borne(scene)
+            if gave_up or doubted:
+                yield f"{paths.root.name}: {id_} had {attempts} attempts, {doubts} doubtful: {reason}"
+
+
+def _doubts_borne(scene: Scene) -> int:
+    return {"never": 0, "again": 1}.get(scene.repeat, scene.max_attempts - 1)
+
+
+def failed_messages_had_their_tries(scene: Scene) -> Iterator[str]:
+    """A message fails at its last try, unless its runner says that no other would help."""
+    sql = "SELECT id, tries FROM messages_in WHERE status = 'failed' AND kind IN ('chat', 'task') AND trigger"
+    failed_by_runner = "SELECT message_id FROM processing_ack WHERE status = 'failed'"
+    for paths in scene.sessions():
+        failed = rows(paths.inbound_db, sql)
+        given_up = {id_ for (id_,) in rows(paths.outbound_db, failed_by_runner)} if failed else set()
+        for id_, tries in failed:
+            if tries < scene.max_tries - 1 and id_ not in given_up:
+                yield f"{paths.root.name}: {id_} has failed after {tries + 1} tries, of {scene.max_tries}"
 
 
 def answered_questions_wait_no_more(scene: Scene) -> Iterator[str]:
@@ -91,6 +116,7 @@ RECKONING: tuple[Check, ...] = (
     failures_are_the_networks,
     outcomes_are_told_as_they_are,
     tries_have_their_causes,
+    failed_messages_had_their_tries,
 )
 """Asked at each step."""
 RECKONING_AT_REST: tuple[Check, ...] = (answered_questions_wait_no_more,)

@@ -95,12 +95,19 @@ class Tries:
     """The number of the try, and when."""
     turns: list[tuple[tuple[int, str, int], ...]] = Factory(list)
     """Of the messages of each turn: number, id, tries."""
+    heard: dict[str, tuple[object, object]] = Factory(dict)
+    """Text and sender of each message that an agent has had, by its id."""
     homes: dict[str, Address] = Factory(dict)
     """By turn, the chat of its first message that has one."""
     spent: Counter[str] = Factory(Counter)
     """How often a turn gave back each message; whoever knows of deaths counts them here, too."""
     pauses: list[tuple[str, int, float]] = Factory(list)
     """Message, number of the try, seconds from the end of the one before: of both clocks the more."""
+
+    def hear(self, messages: Sequence[Inbound]) -> None:
+        """An agent has these, of which some may be context."""
+        for message in messages:
+            self.heard[message.id] = (message.content.get("text"), message.content.get("senderId"))
 
     @contextmanager
     def of(self, messages: Sequence[Inbound], dying: Callable[[], bool] = lambda: False) -> Iterator[None]:
@@ -139,13 +146,15 @@ class _BodyProvider:
     async def run(self, turn: Turn, tools: Toolbox) -> Result:
         """Take a turn, and let it be seen."""
         self.tries.homes.update((turn.turn_id, each.address) for each in turn.messages[::-1] if each.address)
+        self.tries.hear([*turn.context, *turn.messages])
         alone = any(message.tries for message in turn.messages)
         self.body.rests_since = None
         self.body.at_work.set()
         self.body.at_work = trio.Event()
         try:
             with self.tries.of(turn.messages, self.dying):
-                return await self.provider.run(turn, tools if alone else _BodyTools(tools, self.body))
+                tools = _BodyTools(tools, self.body, self.tries, alone=alone)
+                return await self.provider.run(turn, tools)
         finally:
             self.body.rests_since = trio.current_time()
 
@@ -156,6 +165,9 @@ class _BodyTools:
 
     tools: Toolbox
     body: Body
+    tries: Tries
+    alone: bool
+    """Whether nothing comes to this turn any more."""
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
@@ -168,9 +180,11 @@ class _BodyTools:
 
     async def follow_ups(self) -> Sequence[Inbound]:
         """Wait for follow-ups, and let that be seen."""
-        self.body.listens_since = trio.current_time()
+        self.body.listens_since = None if self.alone else trio.current_time()
         try:
-            return await self.tools.follow_ups()
+            found = await self.tools.follow_ups()
+            self.tries.hear(found)
+            return found
         finally:
             self.body.listens_since = None
 

@@ -56,8 +56,12 @@ class Scene(Evidence):
     """How often the network has each message, by its key."""
     arrived: Sequence[Outgoing] = ()
     """All that the network has."""
+    receipts: Mapping[str, Sequence[str]] = field(factory=dict)
+    """By what ids it knows each message, by the message's key."""
     turns: Sequence[tuple[tuple[int, str, int], ...]] = ()
     """Of the messages of each turn: number, id, tries."""
+    heard: Mapping[str, tuple[object, object]] = field(factory=dict)
+    """Text and sender of each message that an agent has had, by its id."""
     homes: Mapping[str, RunnerAddress] = field(factory=dict)
     """By turn, the chat of its first message that has one."""
     hasty: Sequence[tuple[str, float, float]] = ()
@@ -66,6 +70,8 @@ class Scene(Evidence):
     """Of each try of a message but its first: the message, its number, seconds since the last one ended."""
     retry_base_s: float = 0.0
     max_tries: int = 5
+    max_attempts: int = 6
+    """After so many a delivery is given up."""
     settled: Mapping[str, str] = field(factory=dict)
     """What the network was told of messages, by its own ids: what became of them."""
     spent: Mapping[str, int] = field(factory=dict)
@@ -89,6 +95,8 @@ class Scene(Evidence):
     """Those of them whose runner stands still in the middle of a turn, and has for long."""
     wronged: Sequence[str] = ()
     """Those whose runner was stopped, and nothing was wrong with it."""
+    idle: Container[str] = ()
+    """Those whose runner has nothing to do, for longer than it may."""
     left_alone: Container[str] = ()
     """Those that have no runner, and in which nothing has happened for long."""
     unattended: Container[str] = ()
@@ -256,7 +264,7 @@ def files_are_kept(scene: Scene) -> Iterator[str]:
             sent = [b64decode(each.data or "") for each in event.message.attachments]
             told = [path for (path,) in rows(paths.inbound_db, sql, id=event.message_id)] if sent else []
             kept = [paths.inbox / str(path).removeprefix(INBOX) for path in told]
-            if [file.read_bytes() for file in kept if file.is_file()] != sent[: len(told)]:
+            if [file.read_bytes() for file in kept if file.is_file()] != sent:
                 yield f"{paths.root.name}: files of {event.event_id} are not at {told}"
 
 
@@ -337,7 +345,7 @@ def completed_messages_are_answered(scene: Scene) -> Iterator[str]:
 def failed_messages_are_told(scene: Scene) -> Iterator[str]:
     """Whoever waits for an answer and gets none is told so; context waits for none."""
     sql = """
-        SELECT id FROM messages_in WHERE status = 'failed' AND kind = 'chat' AND trigger
+        SELECT id FROM messages_in WHERE status = 'failed' AND kind IN ('chat', 'task') AND trigger
           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_out_id = 'notice-' || id)
         """
     for paths in scene.sessions():
@@ -359,12 +367,17 @@ def due_tasks_have_run(scene: Scene) -> Iterator[str]:
 def projections_are_true(scene: Scene) -> Iterator[str]:
     """What a session with a runner is told of its destinations is what the central database says."""
     sql = """
-        SELECT local_name FROM agent_destinations JOIN sessions USING (agent_group_id)
+        SELECT local_name, target_type, channel_type, platform_id, iif(target_type = 'agent', target_id, NULL)
+        FROM agent_destinations JOIN sessions USING (agent_group_id)
+        LEFT JOIN messaging_groups ON target_type = 'channel' AND messaging_groups.id = target_id
         WHERE sessions.id = :id ORDER BY 1
+        """
+    projected = """
+        SELECT name, type, channel_type, platform_id, agent_group_id FROM destinations ORDER BY 1
         """
     for paths in scene.sessions():
         true = rows(scene.data / "v2.db", sql, id=paths.root.name)
-        told = rows(paths.inbound_db, "SELECT name FROM destinations ORDER BY 1")
+        told = rows(paths.inbound_db, projected)
         heard = paths.root.name in scene.awake and paths.root.name in scene.attended and not scene.shaken
         if heard and told != true:
             yield f"{paths.root.name}: its destinations are {told}, and should be {true}"

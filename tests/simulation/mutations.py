@@ -21,26 +21,27 @@ import apsw
 import pytest
 from attrs import evolve, frozen
 
-from agent_runner import ending, follow_ups, inbound, looking, outbound, outbox, pruning, selection
+from agent_runner import ending, follow_ups, inbound, looking, outbound, outbox, pruning, selection, turn
 from agent_runner.extras import Extras
 from agent_runner.records import Address as RunnerAddress
 from agent_runner.records import Inbound
 from agent_runner.tools import ask_user_question
 from agent_runner.tools.base import Bench
-from nanoclaw.records import InboundEvent, Outgoing, Receipt, TextContent
+from nanoclaw.records import Destination, InboundEvent, Outgoing, Receipt, TextContent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.registry.changes import Changes
 from nanoclaw.routing import clicks, engagement, plan
 from nanoclaw.routing.access import refusal
 from nanoclaw.scheduling import due_slots, timetable, zones
-from nanoclaw.session import actions, attempt, queue, record, recurrence
+from nanoclaw.session import actions, actor, attempt, queue, record, recurrence
 from nanoclaw.session.actor import Refresh, SessionActor
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import Keeper
 from nanoclaw.session.pending import Failed, Pending, Retry
 from nanoclaw.session.queue import DeliveryQueue
 from nanoclaw.session.reconciler import Reconciler
-from nanoclaw.store import deliveries, messages_in, parked_events, tasks
+from nanoclaw.store import deliveries, messages_in, parked_events, projections, tasks
+from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.faults import fault_names
 from nanoclaw.testing.household import household
@@ -560,6 +561,123 @@ def postponed_behind_the_others(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(queue, "insort_left", lambda waiting, delivery, **_: waiting.append(delivery))
 
 
+# -- what agents hear and ask for --------------------------------------------------
+
+
+def heard_as_somebody_else(patch: pytest.MonkeyPatch) -> None:
+    parse = inbound._parse
+
+    def parsed(row: Any, now: datetime) -> Any:
+        found = parse(row, now)
+        if not isinstance(found, Inbound) or "senderId" not in found.content:
+            return found
+        return evolve(found, content={**found.content, "senderId": "fake:somebody"})
+
+    patch.setattr(inbound, "_parse", parsed)
+
+
+def context_unheard(patch: pytest.MonkeyPatch) -> None:
+    made = turn._turn
+    patch.setattr(turn, "_turn", lambda *given: evolve(made(*given), context=()))
+
+
+def retold_but_for_requests(patch: pytest.MonkeyPatch) -> None:
+    told = outbound._sent
+    patch.setattr(outbound, "_sent", lambda *given: [sent for sent in told(*given) if sent.kind != "system"])
+
+
+def retold_but_for_edits(patch: pytest.MonkeyPatch) -> None:
+    told = outbound._sent
+    patch.setattr(
+        outbound, "_sent", lambda *given: [sent for sent in told(*given) if "operation" not in sent.content]
+    )
+
+
+def updated_in_words(patch: pytest.MonkeyPatch) -> None:
+    changes = actions._changes
+
+    def unchanged(*given: Any) -> Any:
+        return {key: value for key, value in changes(*given).items() if key != "content"}
+
+    patch.setattr(actions, "_changes", unchanged)
+
+
+def series_lost(patch: pytest.MonkeyPatch) -> None:
+    follow, times = recurrence.follow, count()
+
+    def followed(connection: Any, occurrence: Any, *rest: Any) -> Any:
+        if next(times) % 2 or occurrence.recurrence is None:
+            return follow(connection, occurrence, *rest)
+        tasks.hand_on(connection, occurrence)
+        return recurrence.Followed()
+
+    patch.setattr(recurrence, "follow", followed)
+
+
+def zones_unread(patch: pytest.MonkeyPatch) -> None:
+    text = actions.Request.text
+    patch.setattr(actions.Request, "text", lambda self, key: None if key == "zone" else text(self, key))
+
+
+def once_is_at_once(patch: pytest.MonkeyPatch) -> None:
+    first = actions._first
+
+    def now_or_first(start: Any, recurs: Any, zone: Any, catch_up: Any, now: Any) -> Any:
+        return first(start, recurs, zone, catch_up, now) if recurs else now
+
+    patch.setattr(actions, "_first", now_or_first)
+
+
+def receipts_mixed_up(patch: pytest.MonkeyPatch) -> None:
+    deliver, before = deliveries.deliver, [Receipt("fake-0")]
+
+    def mixed_up(connection: apsw.Connection, id_: str, receipt: Receipt, now: datetime) -> None:
+        before.append(receipt)
+        deliver(connection, id_, before[-2] if receipt.platform_message_id else receipt, now)
+
+    patch.setattr(deliveries, "deliver", mixed_up)
+
+
+def idle_runners_stay(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reconciler, "_left_s", lambda *_, **__: 1e9)
+
+
+def failed_tasks_untold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(OpenMessage, "of_somebody", property(lambda self: self.trigger and self.kind == "chat"))
+
+
+def one_try_alone(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Pending, "_again", lambda _self, message, _now, reason, _at: Failed(message, reason))
+
+
+def given_up_at_once(patch: pytest.MonkeyPatch) -> None:
+    def refused(_self: Any, _delivery: Any, reason: str, _retry_after: object) -> Any:
+        return attempt.Undeliverable(f"given up after 1 attempts: {reason}")
+
+    patch.setattr(attempt.Attempter, "_back_off", refused)
+
+
+def attempts_without_pause(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempt.Attempter, "_delay", lambda *_: 0.001)
+
+
+def attachments_lost(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(actor, "store_attachments", lambda *_: ())
+
+
+def destinations_mixed_up(patch: pytest.MonkeyPatch) -> None:
+    write = projections.write_destinations
+
+    def mixed_up(connection: apsw.Connection, found: Sequence[Destination]) -> None:
+        others = [*found[1:], *found[:1]]
+        write(
+            connection,
+            [evolve(other, name=one.name) for one, other in zip(found, others, strict=True)],
+        )
+
+    patch.setattr(projections, "write_destinations", mixed_up)
+
+
 def at_work_is_idle(patch: pytest.MonkeyPatch) -> None:
     left = Reconciler._left_s
     patch.setattr(Reconciler, "_left_s", lambda self, **_: left(self, watched=False))
@@ -716,6 +834,40 @@ MUTATIONS: tuple[Mutation, ...] = (
         "replies_keep_their_order",
     ),
     Mutation("a runner at work counts as idle", at_work_is_idle, 1, "runners_at_work_are_let_be"),
+    Mutation(
+        "an agent hears everything from somebody else", heard_as_somebody_else, 0, "agents_hear_what_was_said"
+    ),
+    Mutation(
+        "context is closed, and the agent has not seen it", context_unheard, 0, "what_is_completed_was_heard"
+    ),
+    Mutation(
+        "an interrupted turn is not told of its tasks", retold_but_for_requests, 4, "requests_are_made_once"
+    ),
+    Mutation(
+        "an interrupted turn is not told of its edits and reactions",
+        retold_but_for_edits,
+        3,
+        "requests_are_made_once",
+    ),
+    Mutation("a task is changed in words only", updated_in_words, 5, "tasks_are_as_they_were_asked_for"),
+    Mutation("nothing follows every second run", series_lost, 1, "tasks_are_as_they_were_asked_for"),
+    Mutation(
+        "the zone that the agent names is not read", zones_unread, 6, "tasks_are_as_they_were_asked_for"
+    ),
+    Mutation("what is for later runs at once", once_is_at_once, 1, "nothing_is_due_before_its_time"),
+    Mutation("a message has another one's receipt", receipts_mixed_up, 0, "receipts_are_the_networks"),
+    Mutation("a message fails at its first try", one_try_alone, 0, "failed_messages_had_their_tries"),
+    Mutation("a delivery is given up at its first refusal", given_up_at_once, 0, "failures_are_the_networks"),
+    Mutation(
+        "attempts follow one another at once",
+        attempts_without_pause,
+        5,
+        "networks_get_the_pause_they_ask_for",
+    ),
+    Mutation("a runner that has nothing to do stays", idle_runners_stay, 0, "idle_runners_are_stopped"),
+    Mutation("nobody hears of a task that failed", failed_tasks_untold, 4, "failed_messages_are_told"),
+    Mutation("files of users are not stored", attachments_lost, 0, "files_are_kept"),
+    Mutation("destinations have one another's addresses", destinations_mixed_up, 0, "projections_are_true"),
 )
 
 

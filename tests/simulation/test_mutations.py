@@ -11,6 +11,7 @@ from nanoclaw.testing.invariants import ALWAYS, AT_REST
 from nanoclaw.testing.play import ALL_REST_CHECKS, ALL_STEP_CHECKS
 from nanoclaw.testing.quiet import QUIET_CHECKS
 from nanoclaw.testing.reckoning import RECKONING, RECKONING_AT_REST
+from nanoclaw.testing.requests import REQUESTS
 from nanoclaw.testing.scene import Check
 from nanoclaw.testing.timetables import TIMETABLES
 from tests.simulation import mutations
@@ -43,7 +44,7 @@ def test_each_mutation_has_a_name_and_an_invariant_that_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "checks", [QUIET_CHECKS, ARRIVALS, BELONGING, HEARING, RECKONING, RECKONING_AT_REST, TIMETABLES]
+    "checks", [QUIET_CHECKS, ARRIVALS, BELONGING, HEARING, RECKONING, RECKONING_AT_REST, REQUESTS, TIMETABLES]
 )
 def test_a_mutation_finds_each_of_these_checks(checks: Sequence[Check]) -> None:
     assert {check.__name__ for check in checks} <= {each.invariant for each in MUTATIONS}
