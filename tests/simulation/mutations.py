@@ -694,7 +694,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "the receipt is written before the channel is asked",
         receipt_before_sending,
         0,
-        "what_is_delivered_has_arrived",
+        "receipts_are_the_networks",
     ),
     Mutation("a doubtful attempt is not counted as one", doubt_uncounted, 1, "nothing_arrives_twice_unknown"),
     Mutation(
@@ -732,7 +732,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("parked events are forgotten", parked_forgotten, 6, "accepted_messages_are_kept"),
     Mutation("the mark of `seq` is not kept", mark_not_kept, 0, "marks_are_above_what_was_given"),
     Mutation("an edit is taken for a duplicate", edits_taken_for_duplicates, 0, "accepted_messages_are_kept"),
-    Mutation("messages are acked as they are claimed", acked_as_claimed, 1, "outcomes_are_told_as_they_are"),
+    Mutation("messages are acked as they are claimed", acked_as_claimed, 1, "what_is_completed_was_heard"),
     Mutation(
         "a turn that is told again is not told what it had sent",
         retold_untold,
@@ -743,7 +743,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "follow-ups are closed, and the agent has not seen them",
         follow_ups_untold,
         7,
-        "completed_messages_are_answered",
+        "what_is_completed_was_heard",
     ),
     Mutation("a retry does not wait", retried_at_once, 0, "retries_wait"),
     Mutation("what a provider gives back costs no try", released_uncounted, 1, "replies_are_seen_at_once"),
