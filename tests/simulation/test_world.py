@@ -1,5 +1,6 @@
 """What a world offers: who is in it, what is said, lives and deaths, and how its failures read."""
 
+import errno
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Any, cast
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from agent_runner.providers import Toolbox
 from agent_runner.providers.echo import Echo
 from agent_runner.records import Turn
 from nanoclaw.config import ConfigError
-from nanoclaw.store import Refused, StoreError
+from nanoclaw.store import Refused, StoreError, inbox
 from nanoclaw.testing import (
     Brain,
     ExpectationFailed,
@@ -266,6 +268,29 @@ async def test_a_file_that_is_no_bytes_is_refused_before_it_is_said(world: World
     with pytest.raises(WorldError, match=r"ann sends the file 'list\.txt' with 'milk', which is no bytes"):
         await ann.says("hello", files=files)
     assert not chat.transcript
+
+
+async def test_a_file_that_finds_no_room_is_offered_again_and_costs_no_session(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    await ann.says("hello")
+    await chat.expect("echo: hello")
+    full = iter([OSError(errno.ENOSPC, "No space left on device")])
+
+    def write(target: Path, data: bytes) -> None:
+        for error in full:
+            raise error
+        target.write_bytes(data)
+
+    monkeypatch.setattr(inbox, "_write", write)
+    with capture_logs() as logs:
+        assert not (await ann.says("see", files={"list.txt": b"milk"})).dropped
+        await chat.expect("echo: see")
+    assert "actor.crashed" not in [log["event"] for log in logs]
+    [stored] = (world.home / "data").glob("sessions/*/*/inbound/inbox/*/list.txt")
+    assert stored.read_bytes() == b"milk"
 
 
 async def test_whoever_is_not_heard_is_told_that_no_host_runs(world: World) -> None:
