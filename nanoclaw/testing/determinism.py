@@ -1,8 +1,7 @@
 """One seed, one order: what trio decides at random is decided by the seed, and its clock asks no real one."""
 
-import threading
 from collections.abc import Callable, Iterator, MutableSequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
 from random import Random
@@ -12,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from nanoclaw.testing.errors import WorldError
+from nanoclaw.testing.threads import PerThread, Shared
 
 _trio: Any = import_module("trio._core._run")
 """Its own. `_ALLOW_DETERMINISTIC_SCHEDULING` and `_r` are there for this use (trio issue 890)."""
@@ -51,36 +51,35 @@ class Order(Random):
 
 
 class _Orders(Random):
-    """What trio asks while worlds are up: in each thread the innermost one, and elsewhere its own."""
+    """What trio asks while worlds are up: in each thread the innermost one's order, and elsewhere its own."""
 
     def __init__(self) -> None:
         super().__init__(0)
-        self.before: tuple[bool, Random] = _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r  # noqa: SLF001 -- see `_trio`
-        self.standing: dict[int, list[Order]] = {}
-        """By thread."""
+        self.standing = PerThread[Order]()
+        self.shared = Shared(self._replace)
+        self._trios: Random = _trio._r  # noqa: SLF001 -- see `_trio`
 
-    def here(self) -> Order | None:
-        """This thread's."""
-        standing = self.standing.get(threading.get_ident())
-        return standing[-1] if standing else None
+    def _replace(self, stack: ExitStack) -> None:
+        self._trios = _trio._r  # noqa: SLF001 -- see `_trio`
+        for name, value in (("_r", self), ("_ALLOW_DETERMINISTIC_SCHEDULING", True)):
+            stack.callback(setattr, _trio, name, getattr(_trio, name))
+            setattr(_trio, name, value)
 
     def shuffle(self, x: MutableSequence[Any]) -> None:
         """Called by trio."""
-        (self.here() or self.before[1]).shuffle(x)
+        (self.standing.here() or self._trios).shuffle(x)
 
     def random(self) -> float:
         """Called by trio where it runs on a real clock."""
-        return self.before[1].random()
+        return self._trios.random()
 
 
-_lock = threading.Lock()
-_orders: _Orders | None = None
-"""Those of the process, while there are any."""
+_ORDERS = _Orders()
 
 
 async def give_way() -> None:
     """A checkpoint, but where the scheduler could only come back at once it is not troubled."""
-    order = None if _orders is None else _orders.here()
+    order = _ORDERS.standing.here()
     if order is not None and order.is_alone():
         await trio.lowlevel.checkpoint_if_cancelled()
     else:
@@ -90,32 +89,9 @@ async def give_way() -> None:
 @contextmanager
 def scheduled_by(seed: int) -> Iterator[Order]:
     """Let trio schedule in an order that the seed alone decides, in this thread."""
-    order, thread = Order(seed), threading.get_ident()
-    with _lock:
-        orders = _begin() if _orders is None else _orders
-        orders.standing.setdefault(thread, []).append(order)
-    try:
+    order = Order(seed)
+    with _ORDERS.shared.used(), _ORDERS.standing.holding(order):
         yield order
-    finally:
-        with _lock:
-            orders.standing[thread].remove(order)
-            if not orders.standing[thread]:
-                del orders.standing[thread]
-            if not orders.standing:
-                _end(orders)
-
-
-def _begin() -> _Orders:
-    global _orders  # noqa: PLW0603 -- so is what it stands in for
-    _orders = _Orders()
-    _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r = True, _orders  # noqa: SLF001 -- see `_trio`
-    return _orders
-
-
-def _end(orders: _Orders) -> None:
-    global _orders  # noqa: PLW0603 -- likewise
-    _trio._ALLOW_DETERMINISTIC_SCHEDULING, _trio._r = orders.before  # noqa: SLF001 -- see `_trio`
-    _orders = None
 
 
 @contextmanager

@@ -3,9 +3,8 @@
 import ctypes
 import gc
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +12,7 @@ from attrs import Factory, define, field
 
 from nanoclaw.testing.guards.holders import Holders
 from nanoclaw.testing.guards.targets import Target
+from nanoclaw.testing.threads import Shared
 
 Guard = Callable[..., Any]
 
@@ -30,39 +30,26 @@ class Patches:
     _holders: Holders = field(
         default=Factory(lambda it: Holders(tuple(it.methods)), takes_self=True), init=False
     )
-    _users: int = field(default=0, init=False)
-    _stack: ExitStack = field(factory=ExitStack, init=False)
-    _lock: threading.Lock = field(factory=threading.Lock, init=False)
+    _shared: Shared = field(default=Factory(lambda self: Shared(self._apply), takes_self=True), init=False)
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """While it is open they are in place."""
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._apply()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    self._stack.close()
+        return self._shared.used()
 
-    def _apply(self) -> None:
+    def _apply(self, stack: ExitStack) -> None:
         imported = dict[int, Guard]()
         for target in self.targets:
             original = getattr(target.owner, target.name)
             guard = self._guard(target, original)
-            self._stack.callback(setattr, target.owner, target.name, original)
+            stack.callback(setattr, target.owner, target.name, original)
             setattr(target.owner, target.name, guard)
             if isinstance(target.owner, ModuleType):
                 imported[id(original)] = guard
         for (type_, name), method in self.methods.items():
-            self._stack.enter_context(_replaced_in_type(type_, name, method))
+            stack.enter_context(_replaced_in_type(type_, name, method))
         for held in self._holders.of(imported):
             held.put(held.guard)
-            self._stack.callback(held.put, held.original)
+            stack.callback(held.put, held.original)
 
     def _guard(self, target: Target, original: Guard) -> Guard:
         """The same one in every world, unless somebody has replaced the function meanwhile."""

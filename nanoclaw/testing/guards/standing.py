@@ -3,7 +3,6 @@
 import datetime as dt
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +10,7 @@ from functools import wraps
 from types import FrameType
 from typing import Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define
 
 from nanoclaw.testing.guards.callers import (
     LOGGERS,
@@ -26,6 +25,7 @@ from nanoclaw.testing.guards.callers import (
 )
 from nanoclaw.testing.guards.patches import Patches
 from nanoclaw.testing.guards.targets import EFFECTS, TARGETS, Kind, Target
+from nanoclaw.testing.threads import PerThread
 
 SHOWN_STRAYS = 3
 
@@ -42,20 +42,14 @@ class Guards:
     allowed: frozenset[str] = frozenset()
     strays: list[NotSimulated] = Factory(list)
     """All that was refused, also what somebody swallowed."""
-    _thread: int = field(factory=threading.get_ident, init=False)
 
     @contextmanager
     def up(self) -> Iterator[None]:
         """While it is open they stand."""
         with suppress(FileNotFoundError):
             tempfile.gettempdir()  # where no world has asked yet, it tries names
-        with _PATCHES.applied():
-            standing = _STANDING.setdefault(self._thread, [])
-            standing.append(self)
-            try:
-                yield
-            finally:
-                standing.remove(self)
+        with _PATCHES.applied(), _STANDING.holding(self):
+            yield
 
     def check(self) -> None:
         """Raise the first thing that was refused, if anything was: a provider's errors never reach a test."""
@@ -97,19 +91,13 @@ def _named(found: FrameType | None, nursery: FrameType | None) -> str:
     return f"{task_place()}{begun}"
 
 
-_STANDING: dict[int, list[Guards]] = {}
-"""By thread; the innermost world is the last."""
-
-
-def _here() -> Guards | None:
-    standing = _STANDING.get(threading.get_ident())
-    return standing[-1] if standing else None
+_STANDING = PerThread[Guards]()
 
 
 def _guarded(target: Target, original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def guard(*arguments: Any, **options: Any) -> Any:
-        guards, frame = _here(), sys._getframe(1)  # noqa: SLF001 -- who called, and nothing else says it
+        guards, frame = _STANDING.here(), sys._getframe(1)  # noqa: SLF001 -- who called, and nothing else says it
         if guards is not None and not target.is_harmless(arguments, options):
             asking = guards.judge(target.what, target.kind, frame)
             if asking in LOGGERS and target.what in _DATES:
@@ -132,7 +120,7 @@ def _date(owner: type[dt.date], name: str) -> "classmethod[Any, Any, Any]":
     original = owner.__dict__[name]
 
     def guard(cls: Any, *arguments: Any, **options: Any) -> Any:
-        guards = _here()
+        guards = _STANDING.here()
         if guards is not None:
             asking = guards.judge(f"{owner.__name__}.{name}", Kind.CLOCK, sys._getframe(1))  # noqa: SLF001 -- who
             if asking in LOGGERS:
