@@ -5,7 +5,6 @@ Nothing here reads or writes a file: acks and the date go in, outcomes come out,
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, islice
 
 from attrs import Factory, define, evolve, frozen
 
@@ -88,8 +87,8 @@ class Pending:
             for id_, message in self.messages.items()
             if id_ in self.claimed or message.tries or message.due(now)
         ]
-        ordered = chain((m for m in taken if m.trigger), (m for m in taken if not m.trigger))
-        return [message.id for message in islice(ordered, MAX_LOOKED_AT)]
+        taken.sort(key=lambda message: not message.trigger)
+        return [message.id for message in taken[:MAX_LOOKED_AT]]
 
     @property
     def are_many(self) -> bool:

@@ -52,20 +52,22 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse what cannot have a world before pytest-trio does: that would break the tests after it, too."""
+    if not _asks_for_world(item):
+        return
     marker = item.get_closest_marker("world")
-    if _asks_for_world(item) and marker is not None and marker.args:
+    if marker is not None and marker.args:
         pytest.fail(
             f"{item.name}: `pytest.mark.world` takes arguments by name only, as `World` does: "
             f"`@pytest.mark.world(seed={marker.args[0]!r})`, if that is the seed",
             pytrace=False,
         )
-    if _asks_for_world(item) and getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         pytest.fail(
             f"{item.name}: a fixture is there once for all examples, and each needs a world of its own: "
             "call `nanoclaw.testing.simulate(scenario, seed=1)` in a plain `@given` test",
             pytrace=False,
         )
-    if _asks_for_world(item) and item.get_closest_marker("trio") is None:
+    if item.get_closest_marker("trio") is None:
         pytest.fail(
             f"{item.name} is no `async def`, and the fixture `world` is for those alone; "
             "without it there is `nanoclaw.testing.simulate(scenario, seed=1)`",

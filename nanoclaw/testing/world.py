@@ -436,8 +436,9 @@ class World:
 
     async def _policy(self, admin: Admin, chat: Chat) -> UnknownSenderPolicy:
         found = await admin.messaging_groups.by_address(chat.address.channel_type, chat.address.platform_id)
-        wired = found is not None and await admin.wirings.for_chat(found.id)
-        return found.unknown_sender_policy if found is not None and wired else "public"
+        if found is None or not await admin.wirings.for_chat(found.id):
+            return "public"
+        return found.unknown_sender_policy
 
     async def direct(self, user: User, agent: Agent | str = "main", **wiring: Any) -> Chat:
         """A user's own chat, wired."""
