@@ -57,6 +57,16 @@ def answers_arrive_where_was_asked(scene: Scene) -> Iterator[str]:
                     yield f"{paths.root.name}: {answers} was said in {where}"
 
 
+def receipts_are_the_networks(scene: Scene) -> Iterator[str]:
+    """What the ledger knows a message by is an id that the network has given to that very message."""
+    sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE platform_message_id IS NOT NULL"
+    for paths in scene.sessions():
+        for key, receipt in rows(paths.inbound_db, sql):
+            if receipt not in scene.receipts.get(key, ()):
+                given = ", ".join(scene.receipts.get(key, ())) or "none"
+                yield f"{paths.root.name}: {key} is {receipt} in the ledger, and its network gave {given}"
+
+
 TOLD = ("", "delayed-", "stopped-")
 """What the host says of a message itself: that it failed, that it has to wait, that no more will follow."""
 _PLACES = """
@@ -126,5 +136,9 @@ def _heard(content: OutgoingContent) -> Words:
             return "card", content.fallback_text, None, ()
 
 
-ARRIVALS: tuple[Check, ...] = (replies_arrive_as_they_are, answers_arrive_where_was_asked)
+ARRIVALS: tuple[Check, ...] = (
+    replies_arrive_as_they_are,
+    answers_arrive_where_was_asked,
+    receipts_are_the_networks,
+)
 """Asked at each step."""

@@ -377,7 +377,7 @@ class Day:
 
     def scene(self, *, changed: bool = False) -> Scene:
         """What there is to see now."""
-        network, data = self.network, self.world.home / "data"
+        network, data, config = self.network, self.world.home / "data", self.world.config()
         spoilt, only = self.mischief.damage.spoilt(), self._changed if changed else None
         asked = self._asked()
         return Scene(
@@ -387,7 +387,6 @@ class Day:
             confirmed=network.accepted,
             clicked=network.clicked,
             times_asked=Counter(one.key for one in asked),
-            copies=Counter(one.message_out_id for one in network.sent),
             arrived=network.sent,
             receipts=network.receipts(),
             heard=self.mischief.bodies.tries.heard,
@@ -395,9 +394,9 @@ class Day:
             homes=self.mischief.bodies.tries.homes,
             hasty=network.hasty,
             pauses=self.mischief.bodies.tries.pauses,
-            retry_base_s=self.world.config().retry_base_s,
-            max_tries=self.world.config().max_tries,
-            max_attempts=len(self.world.config().delivery_backoff_s) + 1,
+            retry_base_s=config.retry_base_s,
+            max_tries=config.max_tries,
+            max_attempts=len(config.delivery_backoff_s) + 1,
             settled=network.settled,
             spent=self.mischief.spending.spent,
             unreckoned=self.mischief.spending.unknown,

@@ -142,7 +142,7 @@ class Quiet:
     def look_again(self, scene: Scene) -> None:
         """Where more is due later it is looked again then, if nothing happens before."""
         now = trio.current_time()
-        date = datetime.fromisoformat(scene.now)
+        date, idle_s = datetime.fromisoformat(scene.now), self._idle_s()
         for paths in scene.sessions():
             moments = [
                 (datetime.fromisoformat(at) - date).total_seconds() for at in _moments(paths, scene.now)
@@ -154,7 +154,7 @@ class Quiet:
             if undone and paths.root.name not in scene.awake:
                 waits.append(STARTED_S)
             if paths.root.name in self._sound:
-                waits.append(self._touched[paths.root.name] + self._idle_s() - now)
+                waits.append(self._touched[paths.root.name] + idle_s - now)
             waits = [wait for wait in waits if wait > 0]
             if waits and paths.root.name not in self._untold:
                 self._enough_at[paths.root.name] = now + min(waits) + ROUNDING_S

@@ -79,31 +79,46 @@ _OPEN = """
 def tasks_are_as_they_were_asked_for(scene: Scene) -> Iterator[str]:
     """What recurs does so until the agent ends it, with the prompt, schedule, zone and catch-up it gave."""
     for paths in scene.sessions():
-        asked = _asked_for(paths, scene.zone)
-        found = {
+        open_ = {
             series: Task(*columns) for series, *columns in rows(paths.inbound_db, _OPEN, zone=scene.zone)
         }
-        for series, task in asked.items():
-            if task.recurrence and series not in found:
+        for series, task in _asked_for(paths, scene.zone).items():
+            if task.recurrence and series not in open_:
                 yield f"{paths.root.name}: {series} is to recur at {task.recurrence!r}, and is gone"
-            elif series in found and task.recurrence and found[series] != task:
-                yield f"{paths.root.name}: {series} was asked for as {task}, and is {found[series]}"
+            elif task.recurrence and open_[series] != task:
+                yield f"{paths.root.name}: {series} was asked for as {task}, and is {open_[series]}"
+
+
+@frozen
+class Done:
+    """A request that was performed: what was asked, of which task, and when that runs next."""
+
+    action: str
+    series: str
+    next_run: str | None
+    request: Mapping[str, Any] | None
+    """None where the runner's file does not have it any more."""
+
+
+def _done(paths: SessionPaths) -> Iterator[Done]:
+    done = rows(paths.inbound_db, _DONE)
+    requests = dict(rows(paths.outbound_db, _REQUESTS)) if done else {}
+    for id_, action, series, next_run in done:
+        yield Done(action, series, next_run, json.loads(requests[id_]) if id_ in requests else None)
 
 
 def _asked_for(paths: SessionPaths, zone: str) -> Mapping[str, Task]:
     """What is not ended, of tasks all of whose requests are known."""
-    done = rows(paths.inbound_db, _DONE)
-    requests = dict(rows(paths.outbound_db, _REQUESTS)) if done else {}
     asked, unknown = dict[str, Task](), set[str]()
-    for request, action, series, _ in done:
-        if series and request not in requests:
-            unknown.add(series)
-        elif action == "schedule_task":
-            asked[series] = _changed(Task("", None, zone, "skip"), json.loads(requests[request]))
-        elif action == "update_task" and series in asked:
-            asked[series] = _changed(asked[series], json.loads(requests[request]))
-        elif action == "cancel_task":
-            asked.pop(series, None)
+    for each in _done(paths):
+        if each.request is None:
+            unknown.add(each.series)
+        elif each.action == "schedule_task":
+            asked[each.series] = _changed(Task("", None, zone, "skip"), each.request)
+        elif each.action == "update_task" and each.series in asked:
+            asked[each.series] = _changed(asked[each.series], each.request)
+        elif each.action == "cancel_task":
+            asked.pop(each.series, None)
     return {series: task for series, task in asked.items() if series not in unknown}
 
 
@@ -126,26 +141,11 @@ def nothing_is_due_before_its_time(scene: Scene) -> Iterator[str]:
     for paths in scene.sessions():
         for id_, slot, due in rows(paths.inbound_db, _EARLY):
             yield f"{paths.root.name}: {id_} is for {slot}, and due at {due}"
-        done = [each for each in rows(paths.inbound_db, _DONE) if each[1] == "schedule_task"]
-        requests = dict(rows(paths.outbound_db, _REQUESTS)) if done else {}
-        for request, _, series, next_run in done:
-            wanted = json.loads(requests.get(request, "{}"))
+        for each in _done(paths):
+            wanted = each.request if each.action == "schedule_task" and each.request else {}
             at = wanted.get("processAfter")
-            if at and not wanted.get("recurrence") and from_text(at) != from_text(next_run):
-                yield f"{paths.root.name}: {series} is to run at {at}, and does at {next_run}"
-
-
-# -- what becomes of replies -----------------------------------------------------
-
-
-def receipts_are_the_networks(scene: Scene) -> Iterator[str]:
-    """What the ledger knows a message by is an id that the network has given to that very message."""
-    sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE platform_message_id IS NOT NULL"
-    for paths in scene.sessions():
-        for key, receipt in rows(paths.inbound_db, sql):
-            if receipt not in scene.receipts.get(key, ()):
-                given = ", ".join(scene.receipts.get(key, ())) or "none"
-                yield f"{paths.root.name}: {key} is {receipt} in the ledger, and its network gave {given}"
+            if at and not wanted.get("recurrence") and from_text(at) != from_text(str(each.next_run)):
+                yield f"{paths.root.name}: {each.series} is to run at {at}, and does at {each.next_run}"
 
 
 REQUESTS: tuple[Check, ...] = (
@@ -154,6 +154,5 @@ REQUESTS: tuple[Check, ...] = (
     requests_are_made_once,
     tasks_are_as_they_were_asked_for,
     nothing_is_due_before_its_time,
-    receipts_are_the_networks,
 )
 """Asked at each step."""

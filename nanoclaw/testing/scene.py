@@ -52,12 +52,10 @@ class Scene(Evidence):
     """The buttons that were pressed, and what became of it."""
     times_asked: Mapping[str, int] = field(factory=dict)
     """How often its channel was asked to deliver a message, by its key."""
-    copies: Mapping[str, int] = field(factory=dict)
-    """How often the network has each message, by its key."""
     arrived: Sequence[Outgoing] = ()
     """All that the network has."""
     receipts: Mapping[str, Sequence[str]] = field(factory=dict)
-    """By what ids it knows each message, by the message's key."""
+    """By what ids it knows each message, one for each time that it has it; by the message's key."""
     turns: Sequence[tuple[tuple[int, str, int], ...]] = ()
     """Of the messages of each turn: number, id, tries."""
     heard: Mapping[str, tuple[object, object]] = field(factory=dict)
@@ -229,7 +227,7 @@ def what_is_delivered_has_arrived(scene: Scene) -> Iterator[str]:
         }
         for key, receipt in rows(paths.inbound_db, sql):
             for_somebody = receipt is not None or key.startswith(NOTICE) or key.partition("@")[0] in said
-            if for_somebody and not scene.copies.get(key):
+            if for_somebody and not scene.receipts.get(key):
                 yield f"{paths.root.name}: {key} is delivered, and the network does not have it"
 
 
@@ -238,10 +236,10 @@ def nothing_arrives_twice_unknown(scene: Scene) -> Iterator[str]:
     doubts = Counter[str]()
     for paths in scene.sessions():
         doubts.update(dict(rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries")))
-    for key, copies in scene.copies.items():
+    for key, ids in scene.receipts.items():
         allowed = 1 + doubts[key] if scene.repeat == "again" else 1
-        if copies > allowed and key in doubts:
-            yield f"{key} arrived {copies} times, of which {allowed} are accounted for"
+        if len(ids) > allowed and key in doubts:
+            yield f"{key} arrived {len(ids)} times, of which {allowed} are accounted for"
 
 
 def files_arrive(scene: Scene) -> Iterator[str]:

@@ -24,7 +24,7 @@ from attrs import evolve, frozen
 from agent_runner import ending, follow_ups, inbound, looking, outbound, outbox, pruning, selection, turn
 from agent_runner.extras import Extras
 from agent_runner.records import Address as RunnerAddress
-from agent_runner.records import Inbound
+from agent_runner.records import Inbound, Sent
 from agent_runner.tools import ask_user_question
 from agent_runner.tools.base import Bench
 from nanoclaw.records import Destination, InboundEvent, Outgoing, Receipt, TextContent
@@ -233,8 +233,21 @@ def acked_as_claimed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(outbound, "claim", claimed)
 
 
+def _retold(patch: pytest.MonkeyPatch, is_told: Callable[[Sent], bool]) -> None:
+    told = outbound._sent
+    patch.setattr(outbound, "_sent", lambda *given: list(filter(is_told, told(*given))))
+
+
 def retold_untold(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(outbound, "_sent", lambda *_: [])
+    _retold(patch, lambda _: False)
+
+
+def retold_but_for_requests(patch: pytest.MonkeyPatch) -> None:
+    _retold(patch, lambda sent: sent.kind != "system")
+
+
+def retold_but_for_edits(patch: pytest.MonkeyPatch) -> None:
+    _retold(patch, lambda sent: "operation" not in sent.content)
 
 
 def follow_ups_untold(patch: pytest.MonkeyPatch) -> None:
@@ -561,6 +574,15 @@ def postponed_behind_the_others(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(queue, "insort_left", lambda waiting, delivery, **_: waiting.append(delivery))
 
 
+def at_work_is_idle(patch: pytest.MonkeyPatch) -> None:
+    left = Reconciler._left_s
+    patch.setattr(Reconciler, "_left_s", lambda self, **_: left(self, watched=False))
+
+
+def idle_runners_stay(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Reconciler, "_left_s", lambda *_, **__: 1e9)
+
+
 # -- what agents hear and ask for --------------------------------------------------
 
 
@@ -579,18 +601,6 @@ def heard_as_somebody_else(patch: pytest.MonkeyPatch) -> None:
 def context_unheard(patch: pytest.MonkeyPatch) -> None:
     made = turn._turn
     patch.setattr(turn, "_turn", lambda *given: evolve(made(*given), context=()))
-
-
-def retold_but_for_requests(patch: pytest.MonkeyPatch) -> None:
-    told = outbound._sent
-    patch.setattr(outbound, "_sent", lambda *given: [sent for sent in told(*given) if sent.kind != "system"])
-
-
-def retold_but_for_edits(patch: pytest.MonkeyPatch) -> None:
-    told = outbound._sent
-    patch.setattr(
-        outbound, "_sent", lambda *given: [sent for sent in told(*given) if "operation" not in sent.content]
-    )
 
 
 def updated_in_words(patch: pytest.MonkeyPatch) -> None:
@@ -638,10 +648,6 @@ def receipts_mixed_up(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(deliveries, "deliver", mixed_up)
 
 
-def idle_runners_stay(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Reconciler, "_left_s", lambda *_, **__: 1e9)
-
-
 def failed_tasks_untold(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OpenMessage, "of_somebody", property(lambda self: self.trigger and self.kind == "chat"))
 
@@ -676,11 +682,6 @@ def destinations_mixed_up(patch: pytest.MonkeyPatch) -> None:
         )
 
     patch.setattr(projections, "write_destinations", mixed_up)
-
-
-def at_work_is_idle(patch: pytest.MonkeyPatch) -> None:
-    left = Reconciler._left_s
-    patch.setattr(Reconciler, "_left_s", lambda self, **_: left(self, watched=False))
 
 
 MUTATIONS: tuple[Mutation, ...] = (
