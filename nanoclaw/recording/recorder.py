@@ -136,7 +136,7 @@ class Recorder:
         """Likewise."""
         return registry.heard_by(TapedWords(self.tape))
 
-    def onlooker(self) -> TapedLooks:
+    def observer(self) -> TapedLooks:
         """Who is told of what runners say."""
         return TapedLooks(self.tape)
 

@@ -21,11 +21,11 @@ from agent_runner.seams import Seams
 from agent_runner.session import Session, open_session
 from agent_runner.tools.base import Bench
 from nanoclaw.records import SessionPaths
-from nanoclaw.session import record
+from nanoclaw.session import transactions
 from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.queue import Delivery
-from nanoclaw.session.record import Settlement
 from nanoclaw.session.services import Services
+from nanoclaw.session.transactions import Settlement
 from nanoclaw.store import UntrustedReader, Writer, deliveries, messages_in, open_untrusted, own_inbound
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
@@ -54,7 +54,7 @@ class Date:
 
 @define(eq=False)
 class Host:
-    """What a session's actor and reconciler do to its `inbound.db`."""
+    """What a session's actor and shell do to its `inbound.db`."""
 
     paths: SessionPaths
     executor: InlineExecutor
@@ -97,7 +97,7 @@ class Host:
             return query(connection)
 
     async def look(self) -> Settlement:
-        """What a look brings that is to be committed, as the reconciler asks for it."""
+        """What a look brings that is to be committed, as the session's shell asks for it."""
         above, own = self.peek(deliveries.seen), self.peek(messages_in.largest_seq)
         up_to = own + PLAUSIBLE_LEAD
         seen = await self.reader.run(look, above=above, up_to=up_to, open_ids=(), known_ids=())
@@ -105,7 +105,7 @@ class Host:
         return Settlement(rows=rows, actions=[row for row in rows if row.action])
 
     async def settle(self, settlement: Settlement) -> None:
-        await self.writer.run(record.settle, settlement, self.date.now(), "UTC")
+        await self.writer.run(transactions.settle, settlement, self.date.now(), "UTC")
 
     async def prune(self, age_s: float) -> None:
         config = SimpleNamespace(keep_messages_s=age_s, keep_files_s=0.0)
