@@ -6,10 +6,11 @@ at a time. Hints (typing, settled) are lost where a channel is down. `_decide` a
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from math import inf
+from typing import TypeVar
 
 import structlog
 import trio
@@ -37,6 +38,8 @@ from nanoclaw.store import (
 )
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, OpenMessage
 from nanoclaw.store.outbound import Look, look
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -190,12 +193,15 @@ class Shell:
             await self.services.senders.hint(address, hint)
 
     async def skip_old_rows(self) -> None:
-        """Say nothing again that an `outbound.db` without its `inbound.db` has said before."""
-        with suppress(StoreError):  # the first look meets the same, and sees to it
-            await self._skip_old_rows()
+        """Say nothing again that an `outbound.db` without its `inbound.db` has said before.
 
-    async def _skip_old_rows(self) -> None:
-        newest = await self.outbound.run(outbound.newest)
+        Where that cannot be read yet, the first look does it.
+        """
+        newest = await self._read(outbound.newest)
+        if isinstance(newest, int):
+            await self._skip(newest)
+
+    async def _skip(self, newest: int) -> None:
         if newest:
             await self.inbound.run(deliveries.skip, newest)
         self._handle(events.OldRowsSkipped(newest))
@@ -261,12 +267,19 @@ class Shell:
                 return events.Attempted(*await self.attempter.attempt(delivery))
 
     async def _read_outbound(self) -> Event:
-        kept = self.state.deliveries
-        asked = kept.unread_rows() if kept.queue.room else ()
+        if self.state.outbound.skip_old:
+            newest = await self._read(outbound.newest)
+            if not isinstance(newest, int):
+                return newest
+            await self._skip(newest)
+        seen = await self._read(self._query())
+        return events.Looked(seen) if isinstance(seen, Look) else seen
+
+    async def _read(
+        self, query: Callable[[Connection], T]
+    ) -> T | events.FileHot | events.FileLocked | events.FileDamaged:
         try:
-            if self.state.outbound.skip_old:
-                await self._skip_old_rows()
-            return events.Looked(await self.outbound.run(self._query(asked)))
+            return await self.outbound.run(query)
         except HotJournal as error:
             return events.FileHot(str(error))
         except StoreBusy as error:
@@ -274,15 +287,16 @@ class Shell:
         except StoreError as error:
             return events.FileDamaged(str(error))
 
-    def _query(self, asked: Iterable[str]) -> Callable[[Connection], Look]:
+    def _query(self) -> Callable[[Connection], Look]:
         """Name what to read: without room for more rows still the acks."""
         messages, kept = self.state.messages, self.state.deliveries
+        room = kept.queue.room
         return partial(
             look,
             above=kept.seen_seq,
-            up_to=messages.own_seq + PLAUSIBLE_LEAD if kept.queue.room else kept.seen_seq,
+            up_to=messages.own_seq + PLAUSIBLE_LEAD if room else kept.seen_seq,
             open_ids=messages.ids(self.services.clock.now()),
-            known_ids=tuple(asked),
+            known_ids=kept.unread_rows() if room else (),
         )
 
     def _carry_out(self, effect: Effect) -> None:
