@@ -108,7 +108,7 @@ class Host:
         Raises:
             HostFailed: it could not be stored.
         """
-        name = self.config.assistant_name
+        name = self.config.prompt.assistant_name
         try:
             return await self.registry.ask(Bootstrap(owner_id, owner_name, name, "main", chat, chat_name))
         except (ActorError, StoreError) as error:
@@ -280,9 +280,22 @@ _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
 
 
 def own_runtime(config: Config) -> Runtime:
-    """What the configuration says."""
+    """The runtime of the configuration.
+
+    Raises:
+        HostFailed: it does not run the configured provider.
+    """
+    if config.model.provider not in config.sandbox.process_providers:
+        known = ", ".join(config.sandbox.process_providers) or "those that it names (now: none)"
+        raise HostFailed(
+            f"{config.origins.label(('model', 'provider'))}: the process runtime isolates nothing, so it "
+            f"runs no provider but {known}; if you want {config.model.provider!r} all the same, name it in "
+            "[sandbox] process_providers"
+        )
     _log.warning("runtime.process", warning="this runtime isolates nothing: agents run as you, on your files")
-    return ProcessRuntime(config.stop_grace_s, config.process_providers, config.runner_command or None)
+    return ProcessRuntime(
+        config.runtime.stop_grace_s, config.sandbox.process_providers, config.runtime.command or None
+    )
 
 
 @frozen

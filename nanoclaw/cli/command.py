@@ -18,7 +18,7 @@ from nanoclaw.cli.output import tell
 from nanoclaw.cli.parser import parser
 from nanoclaw.cli.run import run
 from nanoclaw.cli.status import status, tree
-from nanoclaw.config import Config, ConfigError, load_config
+from nanoclaw.config import Config, ConfigError, read_config
 from nanoclaw.host import HostFailed
 from nanoclaw.log_ring import LogRing
 from nanoclaw.logs import configure_logging
@@ -47,7 +47,8 @@ def run_command(arguments: Sequence[str] | None) -> int:
             case _:
                 return _ask(options)
     except (ConfigError, HostFailed, NoHost, RequestFailed, BadRecording) as error:
-        tell(f"nanoclaw: {error}")
+        for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
+            tell(f"nanoclaw: {problem}")
         return CANNOT_RUN
 
 
@@ -57,14 +58,15 @@ def _run(options: argparse.Namespace) -> int:
             "standard output is closed, so no answer could be shown; open it, or use --headless"
         )
     at_prompt = not options.headless and _is_terminal()
-    config = load_config(
+    reading = read_config(
         home=options.home,
         file=options.config,
         flags={flag: getattr(options, flag) for flag in FLAGS},
         defaults=_quiet() if at_prompt else {},
     )
-    ring = LogRing()
-    configure_logging(config.log_level, ring=ring)
+    config, ring = reading.result(), LogRing()
+    configure_logging(config.log.level, ring=ring)
+    reading.log()
     prepare_home(config, write_config=options.config is None)
     return trio.run(run, config, ring, options.headless, at_prompt, options.drain, _record(options))
 
@@ -88,7 +90,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace) -> int:
     """A command that talks to the running host."""
-    config = load_config(home=options.home, file=options.config, flags={"data": options.data})
+    config = read_config(home=options.home, file=options.config, flags={"data": options.data}).result()
     return trio.run(until_signal, _asking(config, options))
 
 
@@ -112,7 +114,7 @@ def _is_terminal() -> bool:
 
 def _quiet() -> Mapping[str, str]:
     """Where log lines come between the lines of the chat, only those that a person has to read."""
-    return {"log_level": "warning"} if sys.stderr is not None and sys.stderr.isatty() else {}
+    return {"log.level": "warning"} if sys.stderr is not None and sys.stderr.isatty() else {}
 
 
 def _show_all_text() -> None:

@@ -68,7 +68,7 @@ def _say_recorded(record: Record) -> None:
 def _prompt(config: Config) -> FrontEnd:
     from nanoclaw.channels.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
-    return Prompt(config.assistant_name, config.home / "history")
+    return Prompt(config.prompt.assistant_name, config.home / "history")
 
 
 def _stop_signals() -> list[signal.Signals]:

@@ -282,7 +282,7 @@ def session_recipe(
                     nursery,
                     partial(_prepare, services, who, inbound),
                     Heartbeat(paths.heartbeat),
-                    services.config.runner_backoff_s,
+                    services.config.runtime.backoff_s,
                 ),
                 deliverer=Deliverer.of(memory, Attempter(services, who, inbound), inbound),
                 own_seq=memory.own_seq,
@@ -345,7 +345,7 @@ def _free(keeper: Keeper) -> None:
 async def _close(reconciler: Reconciler) -> None:
     """Stop the runner, settle its last commits, finish the delivery in flight."""
     reconciler.close()
-    with trio.move_on_after(LAST_LOOK_S + reconciler.services.config.stop_grace_s):
+    with trio.move_on_after(LAST_LOOK_S + reconciler.services.config.runtime.stop_grace_s):
         await reconciler.closed.wait()
     reconciler.deliverer.close()
     await reconciler.deliverer.rested.wait()

@@ -158,21 +158,21 @@ class Attempter:
         return Later(reason, self._after(delay_s), asked=False)
 
     def _back_off(self, delivery: Delivery, reason: str, retry_after: object) -> Result:
-        if delivery.attempts > len(self.services.config.delivery_backoff_s):
+        if delivery.attempts > len(self.services.config.delivery.backoff_s):
             return Undeliverable(f"given up after {delivery.attempts} attempts: {reason}")
         if not isinstance(retry_after, int | float) or isnan(retry_after):
             return Later(reason, self._after(self._delay(delivery.attempts)))
         return Later(reason, self._after(min(max(retry_after, 0.0), LONGEST_RETRY_S)))
 
     def _delay(self, attempts: int) -> float:
-        schedule = self.services.config.delivery_backoff_s
+        schedule = self.services.config.delivery.backoff_s
         return schedule[min(attempts, len(schedule)) - 1] if schedule else 0.0
 
     def doubt(self, delivery: Delivery, reason: str, delay_s: float) -> Result:
         """What becomes of an attempt whose outcome is unknown: the channel's policy decides."""
         address = delivery.address or self.who.chat
         repeat = self.services.senders.repeat(address.channel_type) if address else "again"
-        limit = {"never": 0, "again": 1}.get(repeat, len(self.services.config.delivery_backoff_s))
+        limit = {"never": 0, "again": 1}.get(repeat, len(self.services.config.delivery.backoff_s))
         if delivery.doubts >= limit:
             unknown = f"unknown whether it was sent, after {delivery.attempts} attempts: {reason}"
             return Undeliverable(unknown, doubtful=True)

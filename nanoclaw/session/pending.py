@@ -62,7 +62,7 @@ class Pending:
     @classmethod
     def of(cls, messages: Iterable[OpenMessage], config: Config) -> "Pending":
         """What a session finds when it is born."""
-        pending = cls(config.retry_base_s, config.max_tries)
+        pending = cls(config.retry.base_s, config.retry.max_tries)
         pending.add(messages)
         return pending
 

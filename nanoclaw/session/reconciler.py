@@ -331,7 +331,7 @@ class Reconciler:
         self.pending.claimed.clear()
         self.keeper.settled(useful=self._useful)
         self._useful = False
-        if idle and self.keeper.failures == self.services.config.max_tries:
+        if idle and self.keeper.failures == self.services.config.retry.max_tries:
             await self._tell_of_delay()
 
     async def _tell_of_delay(self) -> None:
@@ -392,7 +392,7 @@ class Reconciler:
 
     def _left_s(self, *, watched: bool) -> float:
         """Seconds until a runner has been idle for too long."""
-        limit = self.services.config.runner_idle_s
+        limit = self.services.config.runtime.idle_s
         return limit if watched else self._active_at + limit - trio.current_time()
 
     def _waits_alone(self) -> bool:
@@ -415,7 +415,7 @@ class Reconciler:
         if self.keeper.state == "running":
             # From the last round on: what else happens, such as deliveries, puts no sweep off.
             watched = self._watched()
-            interval = SWEEP_S if watched else self.services.config.slow_poll_s
+            interval = SWEEP_S if watched else self.services.config.runtime.slow_poll_s
             waits.append(self._swept_at + interval - trio.current_time())
             if not self.keeper.stopping:
                 waits.append(self._left_s(watched=watched))

@@ -19,7 +19,10 @@ def runner_spec(services: Services, who: Conversation, view: CentralView) -> Run
     folder = config.groups / group.folder
     settings = _settings(folder / "container.json")
     provider = (
-        who.session.agent_provider or settings.get("provider") or group.agent_provider or config.provider
+        who.session.agent_provider
+        or settings.get("provider")
+        or group.agent_provider
+        or config.model.provider
     )
     workspace = folder / "workspace"
     workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -27,12 +30,12 @@ def runner_spec(services: Services, who: Conversation, view: CentralView) -> Run
         "AGENT_PROVIDER": str(provider),
         "NANOCLAW_AGENT_GROUP_ID": group.id,
         "NANOCLAW_AGENT_GROUP_NAME": group.name,
-        "NANOCLAW_ASSISTANT_NAME": config.assistant_name,
+        "NANOCLAW_ASSISTANT_NAME": config.prompt.assistant_name,
         "NANOCLAW_ADMIN_USER_IDS": ",".join(view.admin_ids),
         "NANOCLAW_MCP_SERVERS": json.dumps(settings.get("mcpServers", {})),
-        "NANOCLAW_SLOW_POLL_S": str(config.slow_poll_s),
-        "NANOCLAW_KEEP_ACKS_S": str(config.keep_acks_s),
-        "NANOCLAW_KEEP_MESSAGES_S": str(config.keep_messages_s),
+        "NANOCLAW_SLOW_POLL_S": str(config.runtime.slow_poll_s),
+        "NANOCLAW_KEEP_ACKS_S": str(config.retention.acks_s),
+        "NANOCLAW_KEEP_MESSAGES_S": str(config.retention.messages_s),
         "TZ": config.timezone,
     }
     return RunnerSpec(who.session.id, who.paths(config), workspace, str(provider), environment)
