@@ -75,12 +75,13 @@ class Number:
 
 @frozen
 class Text:
-    """A string with more than blanks in it, and without NUL."""
+    """A string without NUL; only where `blank`, one that is empty or blank."""
 
     wanted: str = "a non-empty string"
+    blank: bool = False
 
     def read(self, value: object) -> str:
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
+        if not isinstance(value, str) or not (value.strip() or self.blank) or "\0" in value:
             raise Unfit(self.wanted, value)
         return value
 
@@ -149,12 +150,13 @@ class Place:
 
 @frozen
 class Items:
-    """A list; in a variable or flag, words with commas between them."""
+    """A list; where they are `split`, also words with commas between them, as in variables."""
 
     wanted: str = "a list"
+    split: bool = True
 
     def read(self, value: object) -> list[object]:
-        if isinstance(value, str):
+        if isinstance(value, str) and self.split:
             return [item.strip() for item in value.split(",") if item.strip()]
         if not isinstance(value, list | tuple):
             raise Unfit(self.wanted, value)

@@ -47,17 +47,17 @@ class Misfit(Exception):
         self.problems = problems
 
 
-def structure(values: object, cls: type[T], *, base: Path, rename: Rename = str) -> T:
+def structure(values: object, cls: type[T], *, base: Path, rename: Rename = str, split: bool = True) -> T:
     """Make a value of a class of attrs; a relative path in it is below `base`.
 
-    `rename` makes the key of a field from its name. A field with `repr=False` holds a secret:
-    no error shows its value.
+    `rename` makes the key of a field from its name. `split`: a list may be a string with commas.
+    A field with `repr=False` holds a secret: no error shows its value.
 
     Raises:
         Misfit: with every problem.
     """
     try:
-        return _converter(base, rename).structure(values, cls)
+        return _converter(base, rename, split).structure(values, cls)
     except ClassValidationError as error:
         raise Misfit(list(_problems(error, (), rename))) from None
     except Unfit as error:
@@ -96,12 +96,14 @@ def nearest(key: str, known: list[str]) -> str:
 
 
 @lru_cache(maxsize=32)  # making one takes milliseconds
-def _converter(base: Path, rename: Rename) -> Converter:
+def _converter(base: Path, rename: Rename, split: bool) -> Converter:  # noqa: FBT001 -- a key of the cache
     made = Converter(detailed_validation=True, forbid_extra_keys=True)
     for plain, kind in {**_PLAIN, Path: Place(base)}.items():
         made.register_structure_hook(plain, partial(_read_plain, kind))
     made.register_structure_hook_func(_is_literal, lambda value, kind: OneOf(get_args(kind)).read(value))
-    made.register_structure_hook_factory(_is_items, _structure_items)
+    made.register_structure_hook_factory(
+        _is_items, lambda kind, within: _structure_items(kind, within, Items(split=split))
+    )
     made.register_structure_hook_factory(_is_mapping, _structure_mapping)
     made.register_structure_hook_factory(has, lambda cls, within: _structure_table(cls, within, rename))
     made.register_structure_hook_func(
@@ -132,10 +134,10 @@ def _is_items(kind: object) -> bool:
     return get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
 
 
-def _structure_items(kind: Any, within: Converter) -> Callable[[object, Any], object]:
+def _structure_items(kind: Any, within: Converter, items: Items) -> Callable[[object, Any], object]:
     as_list: Any = GenericAlias(list, get_args(kind)[:1])
     hook = within.get_structure_hook(as_list)
-    return lambda value, _: tuple(hook(Items().read(value), as_list))
+    return lambda value, _: tuple(hook(items.read(value), as_list))
 
 
 def _is_mapping(kind: object) -> bool:

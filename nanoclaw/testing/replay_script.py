@@ -303,9 +303,8 @@ def settings_of(recording: Recording, home: Path) -> dict[str, Any]:
     recorded = {current_name(key): value for key, value in recording.began.config.items()}
     kept: dict[str, Any] = {key: value for key, value in recorded.items() if key in KEPT}
     kept.pop("runtime.slow_poll_s", None)
-    wanted: dict[str, Any] = {**kept, "sandbox.process_providers": [kept.get("model.provider", "echo")]}
     try:
-        config = load_config(home=home, environ={}, defaults=wanted)
+        config = load_config(home=home, environ={}, defaults=kept)
     except ConfigError as error:
         raise BadRecording(f"its configuration cannot be used: {error}") from error
     return {key: attrgetter(key)(config) for key in kept}

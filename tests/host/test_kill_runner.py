@@ -50,6 +50,9 @@ class Watched:
 
         return await self.runtime.run(spec, task_status=Status())
 
+    def refusal(self, provider: str) -> str | None:
+        return self.runtime.refusal(provider)
+
     async def survivors(self) -> Sequence[str]:
         return await self.runtime.survivors()
 

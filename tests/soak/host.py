@@ -181,6 +181,9 @@ class Hunted:
             nursery.cancel_scope.cancel()
         return death
 
+    def refusal(self, provider: str) -> str | None:
+        return self.runtime.refusal(provider)
+
     async def survivors(self) -> Sequence[str]:
         return await self.runtime.survivors()
 
