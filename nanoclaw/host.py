@@ -167,7 +167,11 @@ def _runtime(given: Runtime | None, config: Config) -> Runtime:
 def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
     by_type = {channel.channel_type: channel for channel in channels}
     if len(by_type) < len(channels):
-        raise HostFailed("two channels have the same channel_type")
+        names = [channel.channel_type for channel in channels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise HostFailed(
+            f"two channels have the same channel_type, {', '.join(twice)}: give each a name of its own"
+        )
     return by_type
 
 

@@ -8,10 +8,13 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
+import click
 import trio
 
+from nanoclaw.cli import config_commands
 from nanoclaw.cli.chat import chat
 from nanoclaw.cli.client import NoHost, RequestFailed, until_signal
+from nanoclaw.cli.config_commands import settings_problems
 from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.cli.logs_command import logs
 from nanoclaw.cli.output import tell
@@ -34,7 +37,10 @@ def run_command(arguments: Sequence[str] | None) -> int:
     """Parse and run; returns the exit code."""
     if sys.stderr is None:  # closed by whoever started us
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- for the rest of the process
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else [*arguments]
+    if given[:1] == ["config"]:
+        return _config(given[1:])
+    options = parser().parse_args(given)
     _show_all_text()
     try:
         match options.command:
@@ -52,6 +58,20 @@ def run_command(arguments: Sequence[str] | None) -> int:
         return CANNOT_RUN
 
 
+def _config(arguments: Sequence[str]) -> int:
+    _show_all_text()
+    try:
+        code = config_commands.config.main(arguments, "nanoclaw config", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ConfigError as error:
+        for problem in error.problems:
+            tell(f"nanoclaw: {problem}")
+        return CANNOT_RUN
+    return code if isinstance(code, int) else 0
+
+
 def _run(options: argparse.Namespace) -> int:
     if sys.stdout is None and not options.headless:
         raise ConfigError(
@@ -64,6 +84,8 @@ def _run(options: argparse.Namespace) -> int:
         flags={flag: getattr(options, flag) for flag in FLAGS},
         defaults=_quiet() if at_prompt else {},
     )
+    if problems := [*settings_problems(reading)]:
+        raise ConfigError(*problems)
     config, ring = reading.result(), LogRing()
     configure_logging(config.log.level, ring=ring)
     reading.log()

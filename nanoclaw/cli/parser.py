@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         _add_places(asking)
         _add_json(asking)
     _add_logs(commands.add_parser("logs", help="its log", description=LOGS))
+    commands.add_parser("config", help="the configuration: show it, check it", add_help=False)
     add_simulate(
         commands.add_parser(
             "simulate", help="days of random households in virtual time", description=SIMULATE, epilog=EPILOG

@@ -50,8 +50,10 @@ def _loaded(point: EntryPoint, expected: type[T], where: str) -> T:
 
 
 def _unknown(group: str, name: str) -> str:
+    known = installed(group)
+    advice = nearest(name, known) if known else "no package brings any"
     return (
-        f"{name!r} is not installed; {nearest(name, installed(group))}. A package brings it with an entry "
+        f"{name!r} is not installed; {advice}. A package brings it with an entry "
         f"point {name!r} in the group {group}: install that with pip, beside NanoClaw"
     )
 

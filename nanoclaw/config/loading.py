@@ -218,7 +218,7 @@ def _named_tables(
                 f"{label}: a name has up to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot"
             )
         elif not isinstance(values, dict):
-            problems.append(f"{label} must be a table, got {shown(values)}")
+            problems.append(f"{label} must be a table")  # what stands there may be a secret
         else:
             found[name] = NamedTable(name, values, origins.below((room, name)))
     return found

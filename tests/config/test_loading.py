@@ -112,7 +112,7 @@ telegram = 5
             "config.toml line 4: delivery.backoff_s[2] must be a number of at least 0, got -1",
             "config.toml line 9: delivery.backof_s is not known; the nearest is [delivery] backoff_s",
             "config.toml line 11: retry.max_tries must be a whole number of at least 1, got 0",
-            "config.toml line 13: channels.telegram must be a table, got 5",
+            "config.toml line 13: channels.telegram must be a table",
             f"config.toml line 14: channels.'bad name': {name}",
             "config.toml line 15: log.deep is not known; known are level",
             'NANOCLAW_RETRY_BASE_S must be a number of at least 0, got "x"',
