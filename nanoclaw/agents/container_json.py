@@ -98,8 +98,11 @@ class McpServer:
     """A server of the Model Context Protocol, which the runner starts."""
 
     command: Name
+    """The program."""
     args: tuple[_Words, ...] = ()
+    """Its arguments."""
     env: Mapping[_Words, _Words] = Factory(dict)
+    """Its variables."""
 
 
 @frozen
@@ -107,9 +110,11 @@ class Grant:
     """A folder or file of the host that the agent's containers may see."""
 
     source: Path
-    """A relative one is below the agent group's folder."""
+    """The place on the host; a relative one is below the agent group's folder."""
     target: Annotated[PurePosixPath, Target()]
+    """The place in the container."""
     read_only: bool = True
+    """Whether containers may only read it."""
 
 
 @frozen
@@ -117,9 +122,11 @@ class LimitsConfig:
     """The most that a container may use."""
 
     memory: Annotated[int, Bytes()] | None = None
-    """In bytes."""
+    """Memory."""
     processes: _Count | None = None
+    """Processes and threads."""
     cpus: Annotated[float, Number(at_least=0.01)] | None = None
+    """Processors; 0.5 is half of one."""
 
 
 @frozen
@@ -131,12 +138,13 @@ class ContainerConfig:
     mcp_servers: Mapping[Name, McpServer] = Factory(dict)
     """Servers by name, for the runner."""
     image: Name | None = None
-    """The container's image; left out, the runtime's own."""
+    """The container's image. Left out, the runtime's own."""
     mounts: tuple[Grant, ...] = ()
     """What its containers see besides the contract's mounts."""
     limits: LimitsConfig = Factory(LimitsConfig)
+    """The most that a container may use."""
     network: Literal["full", "none"] | None = None
-    """Left out, what the runtime does by itself."""
+    """Whether containers reach the network; left out, what the runtime does by itself."""
     env: Mapping[Annotated[str, Variable()], _Words] = Factory(dict)
     """Variables of the runner besides the contract's."""
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
-from types import GenericAlias
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from attrs import fields, frozen, has, resolve_types
 from cattrs import Converter
@@ -81,6 +81,20 @@ def lines(problems: list[Problem], origins: Origins) -> Iterator[str]:
     """Each problem as one line that begins with the place and the key."""
     for problem in problems:
         yield f"{origins.label(problem.path)} {problem.text}"
+
+
+def wanted(kind: Any, base: Path = Path()) -> str:
+    """Return what a value of a field's type must be, to complete "must be"."""
+    known = _annotated(kind) or {**_PLAIN, Path: Place(base)}.get(kind)
+    if known is not None:
+        return known.wanted
+    if _is_literal(kind):
+        return OneOf(get_args(kind)).wanted
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        return " or ".join(wanted(each, base) for each in get_args(kind) if each is not NoneType)
+    if _is_items(kind):
+        return f"{Items().wanted}; each {wanted(get_args(kind)[0])}"
+    return "a table"
 
 
 def nearest(key: str, known: list[str]) -> str:
