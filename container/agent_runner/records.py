@@ -68,13 +68,16 @@ class Reply:
 
 @frozen
 class Result:
-    """What a provider made of a turn.
+    """The outcome of a turn, as its provider returns it.
 
-    `consumed` names the follow-ups it took account of, besides those it replies to; the others come again.
+    `consumed` names the follow-ups that are done with, besides those a reply answers; the next turn gets the
+    others. `state` changes the session's state in the transaction that completes the turn: it has new values
+    by key, None to remove one.
     """
 
     replies: tuple[Reply, ...] = ()
     consumed: tuple[str, ...] = ()
+    state: Mapping[str, str | None] = field(factory=dict)
 
 
 @frozen

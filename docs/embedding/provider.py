@@ -12,7 +12,7 @@ import trio
 
 from agent_runner.errors import ProviderError
 from agent_runner.main import main as runner
-from agent_runner.providers import Toolbox
+from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw import load_config, open_host, render
 from nanoclaw.logs import configure_logging
@@ -20,12 +20,12 @@ from nanoclaw.testing.channel import FakeChannel
 
 
 @attrs.frozen
-class Shout:
+class Shout(SimpleProvider):
     """Makes replies of messages. A model would be asked here."""
 
     name: str = "shout"
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         """Take a turn; cancelled or failed, the same messages come again."""
         replies = []
         for message in turn.messages:
