@@ -20,6 +20,8 @@ from agent_runner.tools.registry import SessionTools
 
 OPEN_TIMEOUT = 120.0
 """Seconds. A provider that hangs while it opens would leave messages waiting for ever."""
+CLOSE_TIMEOUT = 10.0
+"""Seconds. A provider that hangs while it closes would hold up a runner that has failed."""
 
 
 @frozen
@@ -50,7 +52,7 @@ async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
                     yield OpenProvider(handler, tools)
                 except Exception as error:  # noqa: BLE001 -- raised again below, outside the provider
                     failure = error
-                done = True
+                done, scope.deadline = True, trio.current_time() + CLOSE_TIMEOUT
     except Exception as error:
         if failure is None:
             raise _translated(session, _first(error), opened=opened) from error

@@ -121,6 +121,39 @@ async def test_a_runner_that_dies_of_its_database_closes_the_provider_and_says_w
     assert provider.events == ["turn", "closed"]
 
 
+async def test_a_provider_that_hangs_while_it_closes_holds_up_no_failure(world: World) -> None:
+    def die(n: int, when: Literal["before", "after"]) -> None:
+        if (n, when) == (2, "before"):
+            raise Killed
+
+    class Hanging(Conversation):
+        @asynccontextmanager
+        async def open(self, context: ProviderContext, /) -> AsyncIterator[TurnHandler]:
+            yield Turns(self, context)
+            await trio.sleep(10_000)
+
+    world.put(2)
+    world.executor.on_commit = die
+    assert isinstance(await ends(world, Hanging()), Killed)
+    assert trio.current_time() < 60
+
+
+async def test_a_provider_that_fails_to_close_hides_no_failure(world: World) -> None:
+    def die(n: int, when: Literal["before", "after"]) -> None:
+        if (n, when) == (2, "before"):
+            raise Killed
+
+    class Fragile(Conversation):
+        @asynccontextmanager
+        async def open(self, context: ProviderContext, /) -> AsyncIterator[TurnHandler]:
+            yield Turns(self, context)
+            raise RuntimeError("already closed")
+
+    world.put(2)
+    world.executor.on_commit = die
+    assert isinstance(await ends(world, Fragile()), Killed)
+
+
 async def test_a_task_of_the_provider_that_breaks_ends_the_runner_with_one_clear_error(world: World) -> None:
     async def breaks() -> None:
         await trio.sleep(5)
