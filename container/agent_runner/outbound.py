@@ -130,7 +130,7 @@ def has_open_claims(connection: Connection) -> bool:
 
 
 def release_stale_claims(connection: Connection) -> None:
-    """Undo all claims, of turns that nobody takes any more; the next ones are told, as after `unclaim`."""
+    """Undo the claims of a dead runner. The next turns are told what was sent, as after `unclaim`."""
     connection.execute(
         "UPDATE processing_ack SET status = 'released', attempt = :attempt WHERE status = 'processing'",
         {"attempt": NO_ATTEMPT},

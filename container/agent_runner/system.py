@@ -79,7 +79,7 @@ class HttpxClients:
         try:
             httpx = import_module("httpx")
         except ImportError as error:
-            raise ProviderError("httpx is not installed beside the runner; a provider needs it") from error
+            raise ProviderError("httpx is not installed; install it where the runner runs") from error
         async with httpx.AsyncClient() as client:
             yield cast("HttpClient", client)
 

@@ -66,9 +66,7 @@ async def test_one_that_cannot_be_opened_exits_with_five_and_releases_what_is_du
     (tmp_path / "httpx.py").write_text("raise ImportError('no')")
     world.put(2, "hello")
     code, reason = await run(environ(world, tmp_path, "unable"))
-    expected = (
-        "provider 'unable' cannot be opened: httpx is not installed beside the runner; a provider needs it"
-    )
+    expected = "provider 'unable' cannot be opened: httpx is not installed; install it where the runner runs"
     assert (code, reason) == (5, expected)
     assert world.out("SELECT status, error FROM processing_ack") == [("released", expected)]
 

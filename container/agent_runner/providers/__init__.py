@@ -1,4 +1,4 @@
-"""The agent behind the runner: what a provider is, what it is given, and how it is found by name."""
+"""Providers: their protocol, their context, and finding one by its name."""
 
 from agent_runner.providers.context import EventLog, ProviderContext, SessionState
 from agent_runner.providers.discovery import load

@@ -1,4 +1,4 @@
-"""What a provider may use of its session, from open to close."""
+"""The context of a provider: what it may use of its session, from open to close."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -8,7 +8,7 @@ from agent_runner.errors import ProviderError
 
 
 class HttpResponse(Protocol):
-    """A response whose body may still be on its way."""
+    """A response. Its body may not have arrived yet."""
 
     @property
     def status_code(self) -> int:

@@ -1,4 +1,4 @@
-"""The agent behind the runner."""
+"""The protocol of providers, and a base for simple ones."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator

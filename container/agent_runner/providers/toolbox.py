@@ -55,7 +55,7 @@ class ToolRegistry(Protocol):
 
 
 class Toolbox(Protocol):
-    """What a provider may do during a turn, besides answering."""
+    """The means of a provider during a turn, besides its answer."""
 
     @property
     def specs(self) -> Sequence[ToolSpec]:

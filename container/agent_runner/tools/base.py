@@ -25,7 +25,7 @@ TO = text("Name of a destination. Without it, the chat that is being answered.")
 
 @frozen
 class ToolContext:
-    """What a built-in tool works on: the session, the turn that calls it, the session's own chat."""
+    """The context of a call of a built-in tool: the session, the turn, the session's own chat."""
 
     session: Session
     turn: Turn

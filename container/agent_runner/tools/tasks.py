@@ -1,4 +1,4 @@
-"""What the tools for tasks have in common: arguments, the request, and its answer in words."""
+"""Common parts of the tools for tasks: arguments, the request, and its answer in words."""
 
 from collections.abc import Mapping
 from datetime import datetime
