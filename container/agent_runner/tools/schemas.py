@@ -12,7 +12,7 @@ from agent_runner.errors import ToolError, ToolRegistrationError
 from agent_runner.text import clean
 
 if TYPE_CHECKING:  # it is loaded where the first schema is compiled
-    from jsonschema_rs import ValidationError
+    from jsonschema_rs import ValidationError, Validator
 
 DEEPEST = 64
 """Levels of arrays and objects; far from where the library's recursion would overflow the stack."""
@@ -29,14 +29,34 @@ Check = Callable[[object], None]
 
 def compile_schema(tool: str, schema: object) -> Check:
     """Return the check for a tool's schema. Raises ToolRegistrationError, naming the tool."""
-    import jsonschema_rs  # noqa: PLC0415 -- a runner that calls no tool does not load it
+    from jsonschema_rs import ValidationError  # noqa: PLC0415 -- a runner that calls no tool does not load it
 
     if not isinstance(schema, Mapping) or schema.get("type") != "object":
         raise ToolRegistrationError(f'tool {tool!r}: the schema of its parameters must have "type": "object"')
+    validator = _validator(tool, schema)
+
+    def check(arguments: object) -> None:
+        if not isinstance(arguments, Mapping):
+            raise ToolError("the arguments are not an object")
+        if excess := _excess(arguments):
+            raise ToolError(f"the arguments have {excess}")
+        try:
+            validator.validate(_plain(arguments))
+        except ValidationError as error:
+            raise ToolError(_sentence(error, schema)) from error
+        except ValueError as error:
+            raise ToolError(f"the arguments are not JSON: {_first_line(error)}") from error
+
+    return check
+
+
+def _validator(tool: str, schema: Mapping[str, object]) -> "Validator":
+    import jsonschema_rs  # noqa: PLC0415 -- as above
+
     if excess := _excess(schema):
-        raise ToolRegistrationError(f"tool {tool!r}: its schema {excess}")
+        raise ToolRegistrationError(f"tool {tool!r}: its schema has {excess}")
     try:
-        validator = jsonschema_rs.validator_for(
+        return jsonschema_rs.validator_for(
             _plain(schema),
             mask="the value",
             retriever=_refuse_fetch,
@@ -48,20 +68,6 @@ def compile_schema(tool: str, schema: object) -> Check:
             f"tool {tool!r}: its schema is invalid{where}: {_first_line(error)}"
         ) from error
 
-    def check(arguments: object) -> None:
-        if not isinstance(arguments, Mapping):
-            raise ToolError("the arguments are not an object")
-        if excess := _excess(arguments):
-            raise ToolError(f"the arguments {excess.replace('is ', 'are ', 1).replace('has ', 'have ', 1)}")
-        try:
-            validator.validate(_plain(arguments))
-        except jsonschema_rs.ValidationError as error:
-            raise ToolError(_sentence(error, schema)) from error
-        except ValueError as error:
-            raise ToolError(f"the arguments are not JSON: {_first_line(error)}") from error
-
-    return check
-
 
 def _refuse_fetch(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is not fetched; put it under $defs")
@@ -72,16 +78,16 @@ def _first_line(error: Exception) -> str:
 
 
 def _excess(root: object) -> str | None:
-    """Say what is beyond the bounds, without recursion."""
+    """Name what exceeds the bounds, or None. It does not recurse."""
     level, values = [root], 0
     for _ in range(DEEPEST + 1):
         values += len(level)
         if values > MOST_VALUES:
-            return f"has more than {MOST_VALUES:,} values"
+            return f"more than {MOST_VALUES:,} values"
         level = [inner for value in level for inner in _inner(value)]
         if not level:
             return None
-    return f"is nested more than {DEEPEST} levels deep"
+    return f"more than {DEEPEST} nested levels"
 
 
 def _inner(value: object) -> Sequence[object]:
@@ -108,7 +114,7 @@ def _plain(value: object) -> Any:
         case float() if isfinite(value):
             return value
         case _:
-            raise ValueError(f"{value!r:.80} is no JSON value")
+            raise ValueError(f"{value!r:.80} is not a JSON value")
 
 
 def _key(key: object) -> str:
@@ -162,7 +168,7 @@ def _problem(error: "ValidationError", kind: Mapping[str, object]) -> str:
         case {"error": _} if keyword == "pattern":
             return "takes too long to compare with its pattern; make it shorter"
         case _:
-            return f"does not fit: {error.message[:300]}"
+            return f"does not fit: {' '.join(error.message[:300].split())}"
 
 
 def _name(path: Sequence[str | int]) -> str:
