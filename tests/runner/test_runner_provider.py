@@ -1,6 +1,7 @@
 """A provider is open for as long as its runner lives, and has its session's state, tools and events."""
 
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -469,6 +470,30 @@ async def test_an_added_tool_that_breaks_or_hangs_is_an_answer_for_the_agent(wor
     ]
 
 
+@pytest.mark.parametrize(
+    ("wait", "answer"),
+    [
+        (lambda _: 1e300, "waxing on day 1"),
+        (lambda _: -5, "waxing on day 1"),
+        (lambda _: math.nan, "waxing on day 1"),
+        (lambda _: "long", "moon failed: ValueError: could not convert string to float: 'long'"),
+    ],
+)
+async def test_an_added_tool_says_how_long_it_waits_within_bounds(
+    world: World, wait: Callable[[object], float], answer: str
+) -> None:
+    async def act(context: ProviderContext, turn: Turn, tools: Toolbox) -> Result:
+        context.tools.add(evolve(moon(waxing), waits_for_people=wait))
+        try:
+            said = await tools.call("moon", {"day": 1})
+        except ToolError as error:
+            said = str(error)
+        return Result((Reply(said, turn.messages[0].id),))
+
+    await world.serve(Conversation(act), world.put(2))
+    assert world.texts() == [answer]
+
+
 async def test_a_broken_database_under_an_added_tool_is_no_answer(world: World) -> None:
     async def act(context: ProviderContext, _turn: Turn, tools: Toolbox) -> None:
         async def stores(_arguments: Mapping[str, object]) -> str:
@@ -490,7 +515,7 @@ async def test_a_broken_database_under_an_added_tool_is_no_answer(world: World) 
         (Tool(ToolSpec("x", "", {"type": "object"}), waxing), "a description has 1 to 10,000 characters"),
         (
             Tool(ToolSpec("x", "x", {"type": "object"}), waxing, timeout=0),
-            "timeout must be a number of seconds",
+            "its timeout must be more than 0 and at most 86400 seconds, got 0",
         ),
         (Tool(ToolSpec("x", "x", {"properties": {}}), waxing), 'must have "type": "object"'),
         (

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from math import inf
 
 from attrs import define, evolve, field
 
@@ -14,6 +13,8 @@ from agent_runner.tools.schemas import Check, compile_schema
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Names that the APIs of models take."""
 MOST_ADDED = 500
+LONGEST_CALL = 86_400.0
+"""Seconds, and as much again for waiting for people."""
 LONGEST_DESCRIPTION = 10_000
 """Characters."""
 
@@ -48,7 +49,11 @@ class SessionTools:
         if len(self._added) >= MOST_ADDED:
             raise ToolRegistrationError(f"tool {name!r}: {MOST_ADDED} tools were added already")
         self._checks[name] = compile_schema(name, tool.spec.parameters)
-        self._added[name] = evolve(tool, run=_contained(name, tool.run))
+        self._added[name] = evolve(
+            tool,
+            run=_contained(name, tool.run),
+            waits_for_people=tool.waits_for_people and _bounded(name, tool.waits_for_people),
+        )
 
     def remove(self, name: str, /) -> None:
         """Withdraw an added tool. Raises ToolRegistrationError."""
@@ -84,9 +89,10 @@ def _validate(tool: Tool) -> None:
         raise ToolRegistrationError(
             f"tool {name!r}: a description has 1 to {LONGEST_DESCRIPTION:,} characters"
         )
-    if not 0 < tool.timeout < inf:
+    if not 0 < tool.timeout <= LONGEST_CALL:
         raise ToolRegistrationError(
-            f"tool {name!r}: its timeout must be a number of seconds, got {tool.timeout}"
+            f"tool {name!r}: its timeout must be more than 0 and at most {LONGEST_CALL:.0f} seconds, "
+            f"got {tool.timeout}"
         )
 
 
@@ -105,3 +111,17 @@ def _contained(name: str, run: Run) -> Run:
         return result
 
     return contained
+
+
+def _bounded(
+    name: str, wait: Callable[[Mapping[str, object]], float]
+) -> Callable[[Mapping[str, object]], float]:
+    """Bound the time that a call of an added tool may wait for people."""
+
+    def bounded(arguments: Mapping[str, object]) -> float:
+        try:
+            return max(0.0, min(float(wait(arguments)), LONGEST_CALL))
+        except Exception as error:
+            raise ToolError(f"{name} failed: {type(error).__name__}: {error}") from error
+
+    return bounded
