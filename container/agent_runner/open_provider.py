@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from math import inf
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import trio
 from attrs import field, frozen
@@ -24,6 +24,9 @@ CLOSE_TIMEOUT = 10.0
 """Seconds. A provider that hangs while it closes would hold up a runner that has failed."""
 
 
+Stage = Literal["opening", "open", "closing"]
+
+
 @frozen
 class OpenProvider:
     """A provider that is open, and the tools it may call."""
@@ -41,29 +44,26 @@ async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
     """
     tools = SessionTools(TOOLS)
     failure: Exception | None = None
-    done = opened = False
+    stage: Stage = "opening"
     try:
         with trio.CancelScope(deadline=trio.current_time() + OPEN_TIMEOUT) as scope:
             async with session.seams.provider.open(_context(session, tools)) as handler:
                 scope.deadline = inf
                 _check_handler(handler)
-                opened = True
+                stage = "open"
                 try:
                     yield OpenProvider(handler, tools)
                 except Exception as error:  # noqa: BLE001 -- raised again below, outside the provider
                     failure = error
-                done, scope.deadline = True, trio.current_time() + CLOSE_TIMEOUT
+                stage, scope.deadline = "closing", trio.current_time() + CLOSE_TIMEOUT
     except Exception as error:
         if failure is None:
-            raise _translated(session, _first(error), opened=opened) from error
+            raise _translated(session, _first(error), stage) from error
         session.seams.log("provider.close_failed", level="error", reason=_summary(_first(error)))
     if failure is not None:
         raise failure
-    name = session.seams.provider.name
-    if not opened:
-        raise ProviderOpenError(f"provider {name!r} did not open within {OPEN_TIMEOUT:.0f} s")
-    if not done:
-        raise ProviderClosedError(f"provider {name!r} ended before its runner")
+    if stage != "closing":
+        raise _ended_early(session, stage)
 
 
 def _context(session: Session, tools: SessionTools) -> ProviderContext:
@@ -86,12 +86,20 @@ def _check_handler(handler: object) -> None:
         raise TypeError(f"open() yielded {type(handler).__name__}, which has no method `run`")
 
 
-def _translated(session: Session, error: Exception, *, opened: bool) -> RunnerError:
+def _ended_early(session: Session, stage: Stage) -> RunnerError:
+    """Return the error for a provider that ended by a cancellation: that of the time limit, or its own."""
+    name = session.seams.provider.name
+    if stage == "opening":
+        return ProviderOpenError(f"provider {name!r} did not open within {OPEN_TIMEOUT:.0f} s")
+    return ProviderClosedError(f"provider {name!r} ended before its runner")
+
+
+def _translated(session: Session, error: Exception, stage: Stage) -> RunnerError:
     """Return what an error of the provider means for the runner."""
     if isinstance(error, RunnerError):  # it used the session, and that is what failed
         return error
     name, reason = session.seams.provider.name, _summary(error)
-    if opened:
+    if stage != "opening":
         return ProviderClosedError(f"provider {name!r} failed outside of its turns: {reason}")
     retry_at = error.retry_at if isinstance(error, ProviderError) else None
     return ProviderOpenError(f"provider {name!r} cannot be opened: {reason}", retry_at)

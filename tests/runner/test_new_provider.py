@@ -80,6 +80,13 @@ async def test_one_that_cannot_be_imported_exits_with_two(world: World, tmp_path
     )
 
 
+def test_what_cannot_be_opened_is_no_provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    install(tmp_path, "old_provider", "class Old:\n    name = 'old'\n", old="old_provider:Old")
+    with pytest.raises(ConfigError, match="'old' makes Old, which has no method `open`; SimpleProvider has"):
+        load("old")
+
+
 def test_two_packages_may_not_offer_the_same_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     install(tmp_path, "one_provider", SHOUT, shout="one_provider:Shout")

@@ -23,9 +23,16 @@ def load(name: str, given: Mapping[str, Callable[[], Provider]] | None = None) -
     """
     make = (given or {}).get(name) or (_ours(name) if name in PROVIDERS else _installed(name))
     try:
-        return make()
+        provider = make()
     except Exception as error:
-        raise ConfigError(f"AGENT_PROVIDER={name!r} cannot be made: {_summary(error)}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"AGENT_PROVIDER={name!r} cannot be made: {reason}") from error
+    if not callable(getattr(provider, "open", None)):
+        raise ConfigError(
+            f"AGENT_PROVIDER={name!r} makes {type(provider).__name__}, which has no method `open`; "
+            "SimpleProvider has one"
+        )
+    return provider
 
 
 def _ours(name: str) -> Callable[[], Provider]:
@@ -46,7 +53,3 @@ def _installed(name: str) -> Callable[[], Provider]:
         )
     [entry] = found.values()
     return lambda: cast("Provider", entry.load()())
-
-
-def _summary(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -14,7 +14,8 @@ from agent_runner.tools.requests import TIMEOUT, request
 TASK_ID = text("Id of the task, as schedule_task and list_tasks give it.")
 PROMPT = text("What you are to do when it is time, in words to yourself.")
 SCRIPT = text(
-    "A shell script that runs before the task. Its output comes with the prompt.", maxLength=100_000
+    "A shell script for the task, which you get with the prompt. If it was run, its output comes along.",
+    maxLength=100_000,
 )
 PROCESS_AFTER = text("When: ISO 8601, such as 2026-03-01T09:00; without an offset in the zone of `timezone`.")
 RECURRENCE = text(
