@@ -36,6 +36,25 @@ class Unable:
 """
 
 
+TIDY = """
+from contextlib import asynccontextmanager
+
+
+class Tidy:
+    name = "tidy"
+
+    @asynccontextmanager
+    async def open(self, context):
+        try:
+            yield self
+        finally:
+            (context.workspace / "closed").touch()
+
+    async def run(self, turn, tools, /):
+        raise NotImplementedError
+"""
+
+
 def install(folder: Path, package: str, code: str, **providers: str) -> None:
     """Install a package of one module, as pip would leave it."""
     (folder / f"{package}.py").write_text(code)
@@ -57,6 +76,17 @@ async def test_an_installed_provider_takes_the_turns(world: World, tmp_path: Pat
     async with program(environ(world, tmp_path, "shout")) as running:
         await running.event("turn.ended")
     assert world.texts() == ["HELLO!"]
+
+
+async def test_the_end_of_the_lifeline_closes_it(world: World, tmp_path: Path) -> None:
+    world.put(2)
+    install(tmp_path, "tidy_provider", TIDY, tidy="tidy_provider:Tidy")
+    async with program({**environ(world, tmp_path, "tidy"), "NANOCLAW_LIFELINE": "stdin"}) as running:
+        await running.event("turn.released")
+        assert running.process.stdin is not None
+        await running.process.stdin.aclose()
+        assert await running.process.wait() == 0
+    assert (world.config.workspace / "closed").exists()
 
 
 async def test_one_that_cannot_be_opened_exits_with_five_and_releases_what_is_due(
