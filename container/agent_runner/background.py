@@ -1,4 +1,4 @@
-"""A task beside a block."""
+"""Runs a task in the background of a block."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -7,10 +7,10 @@ import trio
 
 
 @asynccontextmanager
-async def beside(task: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
-    """Run `task` while the block runs, then cancel it. The block's error comes out bare, in no group.
+async def background(task: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
+    """Run `task` while the block runs, then cancel it. An error of the block comes out bare, in no group.
 
-    `task` must not raise: that would be a bug, and comes out as a group.
+    `task` must not raise. If it does, that is a bug, and comes out as a group.
     """
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""How open rows are looked through, and how the next change is waited for: in the loop and in a turn."""
+"""Reads open rows and waits for the next change: for the loop, and for turns that take follow-ups."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -24,16 +24,16 @@ class Picker(Protocol):
         ...
 
 
-async def survey(session: Session, picker: Picker, left: Filter = outbound.unsettled) -> None:
-    """Offer what is open and passes the filter on the acks, page by page.
+async def scan(session: Session, picker: Picker, left: Filter = outbound.unsettled) -> None:
+    """Offer the open rows that pass the filter on their acks, page by page.
 
     Raises InboundUnavailableError, StoreBusyError, DatabaseError.
     """
     after = 0
     while not picker.closed:
-        page = await session.host.select(lambda connection: inbound.open_rows(connection, after))  # noqa: B023 -- read at once
+        page = await session.inbound.select(lambda connection: inbound.open_rows(connection, after))  # noqa: B023 -- read at once
         if page:
-            for row in await session.own.read(lambda connection: left(connection, page)):  # noqa: B023 -- likewise
+            for row in await session.outbound.read(lambda connection: left(connection, page)):  # noqa: B023 -- read at once
                 picker.offer(row)
         if len(page) < inbound.PAGE:
             return
@@ -41,12 +41,12 @@ async def survey(session: Session, picker: Picker, left: Filter = outbound.unset
 
 
 async def fetch(session: Session, ids: Sequence[str]) -> Fetched:
-    """These rows, whole; those that nobody can read are failed, for they would come again for ever.
+    """Read these rows whole. Unreadable ones are failed at once: they would come again for ever.
 
     Raises InboundUnavailableError, StoreBusyError, DatabaseError.
     """
     now = session.seams.clock.now()
-    fetched = await session.host.read(lambda connection: inbound.fetch(connection, ids, now))
+    fetched = await session.inbound.read(lambda connection: inbound.fetch(connection, ids, now))
     if fetched.unreadable:
         await _fail_unreadable(session, fetched)
     return fetched
@@ -55,13 +55,13 @@ async def fetch(session: Session, ids: Sequence[str]) -> Fetched:
 async def _fail_unreadable(session: Session, fetched: Fetched) -> None:
     now = session.seams.clock.now()
     rows = fetched.unreadable
-    await session.own.write(lambda connection: outbound.fail_unreadable(connection, rows, now))
+    await session.outbound.write(lambda connection: outbound.fail_unreadable(connection, rows, now))
     for row in rows:
         session.seams.log("message.unreadable", level="error", message=row.claim.id, reason=row.reason)
 
 
-async def rest(session: Session, seen: int, next_due: datetime | None) -> None:
-    """Return at a commit after the count `seen`, when a row falls due, or after a slow poll."""
+async def wait_for_change(session: Session, seen: int, next_due: datetime | None) -> None:
+    """Return at a commit of the host after the count `seen`, when a row falls due, or after a slow poll."""
     delay = slow_poll = session.config.slow_poll
     if next_due is not None:
         delay = (next_due - session.seams.clock.now()).total_seconds()
