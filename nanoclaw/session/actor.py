@@ -18,7 +18,6 @@ from outcome import Error, Outcome, Value
 from actors import Context, Ref
 from nanoclaw.containers import RunnerSpec
 from nanoclaw.content import dump_answer, dump_chat, load_parked
-from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import Answer, InboundEvent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.session import record
@@ -32,6 +31,7 @@ from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.reconciler import Reconciler
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.spec import runner_spec
+from nanoclaw.status import SessionDetails
 from nanoclaw.store import (
     CorruptDatabase,
     ForeignDatabase,

@@ -2,10 +2,10 @@
 
 import trio
 
-from nanoclaw.oversight import DeliveryReport, RunnerReport, SessionDetails
 from nanoclaw.session.deliverer import Deliverer
 from nanoclaw.session.keeper import Keeper
 from nanoclaw.session.reconciler import Reconciler
+from nanoclaw.status import DeliveryReport, RunnerReport, SessionDetails
 
 FULL = "so much waits to be delivered that nothing more is read until some of it is"
 OUTDATED = "outbound.db is empty or another build's; its runner has to bring it up to date"
