@@ -65,10 +65,10 @@ class Agents(Noun):
 
     async def _require_free(self, folder: str) -> None:
         """Before anything is made: a refusal leaves no folder behind."""
-        if not is_component(folder) or folder == SHARED_FOLDER:
+        if not is_component(folder) or folder.startswith("-") or folder == SHARED_FOLDER:
             raise NotAllowed(
-                f"{folder!r:.140} cannot be an agent's folder: take letters, digits, `-`, `_` and `.`, not a "
-                f"dot in front, and not {SHARED_FOLDER!r}"
+                f"{folder!r:.140} cannot be an agent's folder: take letters, digits, `-`, `_` and `.`, with "
+                f"neither a dot nor a dash in front, and not {SHARED_FOLDER!r}"
             )
         if await self._central.run(agent_groups.by_folder, folder) is not None:
             raise NotAllowed(f"there is an agent in the folder {folder} already; choose another folder")

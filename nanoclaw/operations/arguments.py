@@ -9,7 +9,8 @@ import cattrs
 
 from nanoclaw.operations.declaration import Operation, Parameter
 from nanoclaw.operations.errors import BadArguments
-from nanoclaw.operations.references import nearest, quoted
+from nanoclaw.operations.nearest import nearest
+from nanoclaw.operations.references import quoted
 
 MAX_NUMBER = 2**53
 """What every reader of JSON holds exactly."""

@@ -12,8 +12,9 @@ from attrs import frozen
 from nanoclaw.operations.admin import NOUNS
 from nanoclaw.operations.declaration import Operation, operations_of
 from nanoclaw.operations.errors import BadArguments
+from nanoclaw.operations.nearest import nearest
 from nanoclaw.operations.noun import Noun
-from nanoclaw.operations.references import nearest, quoted
+from nanoclaw.operations.references import quoted
 
 GROUP = "nanoclaw.operations"
 

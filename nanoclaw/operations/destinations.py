@@ -56,6 +56,8 @@ class Destinations(Noun):
     ) -> AgentDestination:
         """Let an agent send to a chat or to another agent.
 
+        A destination that has that name and target already stays, also when its wiring goes.
+
         Args:
             agent: its folder, name or id.
             local_name: what the agent calls the destination: a-z, 0-9 and `-`; default: after its target.
@@ -65,7 +67,9 @@ class Destinations(Noun):
         if (chat is None) == (to_agent is None):
             raise BadArguments("give either --chat or --agent")
         target: DestinationType = "channel" if chat is not None else "agent"
-        return await self.create(agent, target, str(chat or to_agent), local_name=local_name)
+        return await self._registry.ask(
+            CreateDestination(agent, target, str(chat or to_agent), local_name, keep_same=True)
+        )
 
     @operation(right=Right.ADMIN, conflict="agent {agent} has a destination {new_name} already")
     async def set(

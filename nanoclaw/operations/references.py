@@ -7,11 +7,11 @@ name, and a chat's name never passes for an address.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 
 from attrs import frozen
 
 from nanoclaw.operations.declaration import Kind
+from nanoclaw.operations.nearest import nearest
 from nanoclaw.records import AgentGroup, MessagingGroup, Session, Wiring
 from nanoclaw.store import (
     Connection,
@@ -114,12 +114,6 @@ def _several(kind: str, text: str, found: Sequence[Candidate]) -> str:
 def _unknown(kind: str, text: str, known: Sequence[Candidate]) -> str:
     names = [name for each in known for name in (*each.keys, each.name, each.id)]
     return f"there is no {kind} {quoted(text)}{nearest(text, names)}"
-
-
-def nearest(text: str, known: Iterable[str]) -> str:
-    """Words for an error: the known name that is nearest, or nothing."""
-    [*near] = get_close_matches(text[:SHOWN], list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 # -- what there is -------------------------------------------------------------

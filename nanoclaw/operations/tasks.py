@@ -52,6 +52,7 @@ class TaskRun:
     ended_at: datetime | None
     duration_s: float | None
     outcome: str
+    """completed, failed, or ended: it was cancelled, missed, or is older than the runner's notes."""
     tries: int
     error: str | None
 
@@ -203,6 +204,7 @@ def _notes(connection: Connection, ids: Sequence[str]) -> tuple[list[Claim], lis
 
 
 def _run(row: StoredMessage, claim: Claim | None, turn: Turn | None) -> TaskRun:
+    known = claim is not None or turn is not None or row.status == "failed"
     started = turn.started_at if turn else None
     ended = (turn.ended_at if turn else None) or (claim.changed_at if claim else None)
     return TaskRun(
@@ -211,15 +213,10 @@ def _run(row: StoredMessage, claim: Claim | None, turn: Turn | None) -> TaskRun:
         started_at=started,
         ended_at=ended,
         duration_s=round((ended - started).total_seconds(), 3) if started and ended else None,
-        outcome=row.status if claim or turn or row.status == "failed" else _unclaimed(row),
-        tries=row.tries + 1 if claim or turn or row.status == "failed" else row.tries,
+        outcome=row.status if known else "ended",
+        tries=row.tries + 1 if known else row.tries,
         error=claim.error if claim else None,
     )
-
-
-def _unclaimed(row: StoredMessage) -> str:
-    """Without a note of the runner a row may be one that was moved or cancelled, or its notes are gone."""
-    return "completed" if row.slot is not None else "moved"
 
 
 def _conversation(connection: Connection, session_id: str) -> Conversation:

@@ -130,17 +130,20 @@ def task_ids(connection: apsw.Connection, text: str) -> list[str]:
 
 
 def task_rows(connection: apsw.Connection, series_id: str, limit: int) -> list[StoredMessage]:
-    """The occurrences of a task that have ended, the newest first."""
+    """The occurrences of a task that have ended, the newest first; not those that were moved."""
     return _messages(
         connection,
-        "kind = 'task' AND coalesce(series_id, id) = :series AND status IN ('completed', 'failed')",
+        """
+        kind = 'task' AND coalesce(series_id, id) = :series AND status IN ('completed', 'failed')
+        AND (slot IS NOT NULL OR series_id IS NULL)
+        """,
         {"series": series_id, "limit": limit},
     )
 
 
 def latest(connection: apsw.Connection, limit: int) -> list[StoredMessage]:
-    """The newest messages that somebody wrote and the occurrences of tasks that are due, newest first."""
-    return _messages(connection, "kind <> 'system' AND status <> 'paused'", {"limit": limit})
+    """The newest messages from chats, the newest first."""
+    return _messages(connection, "kind NOT IN ('system', 'task')", {"limit": limit})
 
 
 def with_ids(connection: apsw.Connection, text: str) -> list[StoredMessage]:
