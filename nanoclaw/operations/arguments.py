@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_origin
 
 import cattrs
 
@@ -30,7 +30,9 @@ def _exactly(value: object, wanted: type) -> object:
 
 for _kind in (str, int, bool):
     _JSON.register_structure_hook(_kind, _exactly)
-_JSON.register_structure_hook_func(lambda type_: type_ is object, lambda value, _: value)
+_JSON.register_structure_hook_func(
+    lambda type_: get_origin(type_) is Mapping, lambda value, _: _exactly(value, dict)
+)
 
 
 def structured(operation: Operation, given: Mapping[str, object]) -> dict[str, Any]:

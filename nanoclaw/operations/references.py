@@ -106,7 +106,7 @@ def quoted(text: str) -> str:
 
 
 def _several(kind: str, text: str, found: Sequence[Candidate]) -> str:
-    shown = [each.shown or each.id for each in found[:NAMED]]
+    shown = sorted(each.shown or each.id for each in found)[:NAMED]
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return f"{quoted(text)} is the name of several {kind}s: {', '.join(shown)}{more}; give one of these"
 
