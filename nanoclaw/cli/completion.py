@@ -8,6 +8,7 @@ import trio
 from click.shell_completion import CompletionItem, get_completion_class
 
 from nanoclaw.cli.client import NoHost, RequestFailed, connect
+from nanoclaw.cli.parsing import Command, DescribedArgument
 from nanoclaw.cli.places import Places
 from nanoclaw.config import Config, ConfigError, load_config
 from nanoclaw.operations import references
@@ -22,8 +23,10 @@ HELP = (
 )
 
 
-@click.command("completion", help=HELP, short_help="complete commands and names in your shell")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.command("completion", cls=Command, help=HELP, short_help="complete commands and names in your shell")
+@click.argument(
+    "shell", cls=DescribedArgument, type=click.Choice(["bash", "zsh", "fish"]), help="the shell that you use"
+)
 def completion(shell: str) -> int:
     """Print the script; returns the exit code."""
     from nanoclaw.cli.command import COMPLETE  # noqa: PLC0415 -- it imports this

@@ -274,7 +274,11 @@ def _docstring(text: str) -> tuple[str, str, Mapping[str, str]]:
     summary, _, details = body.partition("\n")
     details = details.partition("\nRaises:")[0]
     found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE)
-    return summary.strip(), _joined(details), {name: _joined(words) for name, words in found}
+    return (
+        summary.strip(),
+        _joined(details),
+        {name: _joined(words).removesuffix(".") for name, words in found},
+    )
 
 
 def _joined(text: str) -> str:
