@@ -205,7 +205,7 @@ def _show(operation: Operation, result: Any, *, as_json: bool) -> None:
         show(json.dumps(result, indent=2, ensure_ascii=False))
         return
     if isinstance(result, list) and not result:
-        tell(f"nanoclaw: there are no {operation.noun if operation.verb == 'list' else 'rows'}")
+        show("none")
         return
     show(shown(result, _columns(operation)))
 

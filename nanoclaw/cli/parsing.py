@@ -53,7 +53,10 @@ class Folder(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         return Path(value)
 
     def shell_complete(
-        self, _ctx: click.Context, _param: click.Parameter, incomplete: str
+        self,
+        ctx: click.Context,  # noqa: ARG002 -- click's
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
     ) -> list[CompletionItem]:
         """Let the shell complete directories."""
         return [CompletionItem(incomplete, type="dir")]

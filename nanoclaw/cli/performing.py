@@ -8,6 +8,7 @@ from secrets import SystemRandom
 from typing import Any
 
 import structlog
+import trio
 
 from actors import ActorError
 from nanoclaw.cli.client import NoHost, NotRunning, RequestFailed, connect
@@ -22,6 +23,12 @@ from nanoclaw.store import Owned, StoreError, ThreadExecutor
 
 REFUSED = 1
 """Exit code: the operation was refused, and nothing was changed."""
+PATIENCE_S, LOOK_AGAIN_S = 3.0, 0.1
+"""How long a host that starts or stops is waited for."""
+
+
+class _HostBetween(NoHost):
+    """A host owns the files, and does not listen yet, or not any more."""
 
 
 async def perform(  # noqa: PLR0913 -- what to perform, and where
@@ -41,15 +48,28 @@ async def perform(  # noqa: PLR0913 -- what to perform, and where
         NoHost: there is a host, and it does not answer.
         ConfigError: the home cannot be made.
     """
+    deadline = trio.current_time() + PATIENCE_S
     try:
-        try:
-            result.append(await _through_host(config, operation, params))
-        except NotRunning:
-            result.append(await _on_files(config, catalogue, operation, params, new=new))
+        while not result:
+            try:
+                result.append(await _once(config, catalogue, operation, params, new=new))
+            except _HostBetween:
+                if trio.current_time() >= deadline:
+                    raise
+                await trio.sleep(LOOK_AGAIN_S)
     except (RequestFailed, OperationFailed) as error:
         tell(f"nanoclaw: {error}")
         return BAD_USAGE if error.code == "bad_request" else REFUSED
     return 0
+
+
+async def _once(
+    config: Config, catalogue: Catalogue, operation: Operation, params: Mapping[str, object], *, new: bool
+) -> Any:
+    try:
+        return await _through_host(config, operation, params)
+    except NotRunning:
+        return await _on_files(config, catalogue, operation, params, new=new)
 
 
 async def _through_host(config: Config, operation: Operation, params: Mapping[str, object]) -> Any:
@@ -94,7 +114,7 @@ def _unusable(config: Config, error: BaseException) -> Exception:
         error = error.__cause__
     if isinstance(error, Owned):
         holder = f"process {error.pid}" if error.pid is not None else "another process"
-        return NoHost(
+        return _HostBetween(
             f"{config.data}: {holder} owns it, and no host answers on its control socket; if that is a host "
             "that starts or stops, try again, else see its log"
         )

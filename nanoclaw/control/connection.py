@@ -181,11 +181,10 @@ class Connection:
         await self._result(request.id, result)
 
     async def _names(self, id_: Id, params: NamesParams) -> list[str]:
-        kind = next((each for each in KINDS if each == params.kind), None)
-        if kind is None:
+        if params.kind not in KINDS:
             raise wire.bad_request(id_, f"params.kind: must be one of {', '.join(KINDS)}")
         try:
-            return await self._operations(id_).names(kind)
+            return await self._operations(id_).names(KINDS[KINDS.index(params.kind)])
         except StoreError as error:
             raise Refused(id_, "unavailable", str(error)) from error
 

@@ -28,11 +28,13 @@ def _exactly(value: object, wanted: type) -> object:
     return value
 
 
+def _is_mapping(type_: object) -> bool:
+    return get_origin(type_) is Mapping
+
+
 for _kind in (str, int, bool):
     _JSON.register_structure_hook(_kind, _exactly)
-_JSON.register_structure_hook_func(
-    lambda type_: get_origin(type_) is Mapping, lambda value, _: _exactly(value, dict)
-)
+_JSON.register_structure_hook_func(_is_mapping, lambda value, _: _exactly(value, dict))
 
 
 def structured(operation: Operation, given: Mapping[str, object]) -> dict[str, Any]:

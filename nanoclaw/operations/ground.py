@@ -34,7 +34,7 @@ class SessionAccess(Protocol):
         """
         ...
 
-    def state(self, session_id: str) -> str | None:
+    def state(self, session_id: str, /) -> str | None:
         """Of its actor, in the live tree; None where it does not live."""
         ...
 

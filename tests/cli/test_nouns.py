@@ -6,7 +6,6 @@ import os
 import pty
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pexpect.fdpexpect  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from click.shell_completion import BashComplete
 
-from nanoclaw.cli import main
+from nanoclaw.cli import main, performing
 from nanoclaw.cli.root import nanoclaw as root
 from tests.cli.commands import GUARD_S, NANOCLAW, Result, environment, rows, running, wait_ready
 
@@ -47,7 +46,8 @@ class Shell:
             code = main([*words, "--home", str(self.home)])
         except SystemExit as end:
             code = int(str(end.code))
-        return Result(code, *self._capsys.readouterr())
+        captured = self._capsys.readouterr()
+        return Result(code, captured.out, captured.err)
 
     def json(self, *words: str) -> Any:
         done = self(*words, "--json")
@@ -151,7 +151,10 @@ def test_a_task_that_is_run_now_is_in_its_history(program: Program) -> None:
         assert run["duration_s"] >= 0
 
 
-def test_a_data_directory_that_is_owned_and_does_not_answer_is_left_alone(nanoclaw: Shell) -> None:
+def test_a_data_directory_that_is_owned_and_does_not_answer_is_left_alone(
+    nanoclaw: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performing, "PATIENCE_S", 0.0)
     assert nanoclaw(*FORMS[0]).code == 0
     with (nanoclaw.home / "data/owner").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -217,27 +220,20 @@ def test_without_a_terminal_what_destroys_needs_a_yes(
     assert nanoclaw("agents", "delete", "helper", "--yes").code == 0
 
 
-@pytest.fixture
-def terminal(nanoclaw: Shell) -> Iterator[pexpect.fdpexpect.fdspawn]:
-    """A command that destroys something, at a terminal."""
+@pytest.mark.parametrize(("answer", "left"), [("n", ["helper"]), ("y", [])])
+def test_at_a_terminal_it_asks(nanoclaw: Shell, answer: str, left: list[str]) -> None:
     nanoclaw(*FORMS[0])
     master, tty = pty.openpty()
     command = [*NANOCLAW, "agents", "delete", "helper", "--home", str(nanoclaw.home)]
-    with subprocess.Popen(command, stdin=tty, stdout=tty, stderr=tty, env=environment()) as process:
+    try:
+        with subprocess.Popen(command, stdin=tty, stdout=tty, stderr=tty, env=environment()) as process:
+            screen = pexpect.fdpexpect.fdspawn(master, timeout=GUARD_S)
+            screen.expect_exact("Delete agent helper with its members, rights and destinations? [y/N]")
+            screen.send(f"{answer}\r")
+            assert process.wait(GUARD_S) == (0 if left == [] else 1)
+    finally:
         os.close(tty)
-        screen = pexpect.fdpexpect.fdspawn(master, timeout=GUARD_S)
-        screen.process = process
-        yield screen
-    os.close(master)
-
-
-@pytest.mark.parametrize(("answer", "left"), [("n", ["helper"]), ("y", [])])
-def test_at_a_terminal_it_asks(
-    nanoclaw: Shell, terminal: pexpect.fdpexpect.fdspawn, answer: str, left: list[str]
-) -> None:
-    terminal.expect_exact("Delete agent helper with its members, rights and destinations? [y/N]")
-    terminal.send(f"{answer}\r")
-    assert terminal.process.wait(GUARD_S) == (0 if answer == "y" else 1)
+        os.close(master)
     assert [one["folder"] for one in nanoclaw.json("agents", "list")] == left
 
 

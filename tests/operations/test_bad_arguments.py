@@ -98,8 +98,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 def state(desk: Desk) -> list[Any]:
-    tables = ("agent_groups", "messaging_groups", "messaging_group_agents", "users", "user_roles")
-    tables += ("agent_group_members", "agent_destinations", "sessions")
+    tables = ["agent_groups", "messaging_groups", "messaging_group_agents", "users", "user_roles"]
+    tables += ["agent_group_members", "agent_destinations", "sessions"]
     return [rows(desk.home / "data/v2.db", f"SELECT * FROM {table}") for table in tables]  # noqa: S608 -- a test's own
 
 

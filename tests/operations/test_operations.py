@@ -51,7 +51,7 @@ async def test_things_are_known_by_all_their_names(tmp_path: Path) -> None:
             assert (await desk.perform("agents.show", agent=name))["folder"] == "helper"
         for name in (session.id, session.id[:9], "cli:notes/7"):
             assert (await desk.perform("sessions.show", session=name))["id"] == session.id
-        for name in ("cli:notes", session.messaging_group_id):
+        for name in ("cli:notes", str(session.messaging_group_id)):
             assert (await desk.perform("chats.show", chat=name))["chat"] == "cli:notes"
         for name in ("cli:notes", "cli:notes=helper"):
             assert (await desk.perform("wirings.show", wiring=name))["agent"] == "helper"
@@ -87,7 +87,7 @@ async def test_what_is_there_already_is_said_in_words(tmp_path: Path) -> None:
             ("wirings.create", {"chat": "cli:terminal", "agent": "main"}),
         ):
             with pytest.raises(OperationFailed, match=r"(there is an? .* already|listens to .* already)"):
-                await desk.perform(name, **params)
+                await desk.perform_with(name, params)
 
 
 async def test_who_is_no_member_cannot_be_removed(tmp_path: Path) -> None:
