@@ -17,7 +17,6 @@ from outcome import Error, Outcome, Value
 from actors import Context, Ref
 from nanoclaw.containers import RunnerSpec
 from nanoclaw.content import dump_answer, dump_chat, load_parked
-from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import Answer, InboundEvent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.session import transactions
@@ -31,6 +30,7 @@ from nanoclaw.session.shell import Shell
 from nanoclaw.session.spec import runner_spec
 from nanoclaw.session.state import SessionState
 from nanoclaw.session.status import status
+from nanoclaw.status import SessionDetails
 from nanoclaw.store import (
     CorruptDatabase,
     ForeignDatabase,

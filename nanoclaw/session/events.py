@@ -98,6 +98,20 @@ class Stored:
 
 
 @frozen
+class TasksChanged:
+    """An administrator's change of tasks is on disk."""
+
+    opened: Sequence[OpenMessage]
+    closed: Sequence[str]
+    """Ids of messages that nobody waits for any more."""
+
+
+@frozen
+class RestartAsked:
+    """An administrator wants another runner, without waiting for a back-off."""
+
+
+@frozen
 class StatusChanged:
     """The session was paused, archived or made active again, or may have been."""
 
@@ -229,6 +243,8 @@ class RecoveryEnded:
 
 Event = (
     Stored
+    | TasksChanged
+    | RestartAsked
     | StatusChanged
     | Adopted
     | InboundBlocked

@@ -207,6 +207,10 @@ class Runner:
         delay = min(MAX_BACKOFF_S, backoff_s * 2**self.failures)
         return evolve(self, failures=self.failures + 1, last_failure=reason, not_before=monotonic + delay)
 
+    def forgiven(self) -> "Runner":
+        """Forget its failures, so that the next start waits for nothing."""
+        return evolve(self, failures=0, last_failure=None, not_before=-inf)
+
     # -- signs of it
 
     def look(self, heartbeat: int | None, monotonic: float) -> "Runner":
