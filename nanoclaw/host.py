@@ -34,13 +34,13 @@ from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.clock_watch import watch_clock
 from nanoclaw.config import Config, ConfigError
-from nanoclaw.containers import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.control import Control, open_control
 from nanoclaw.overview import Overview
 from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
+from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
     Nobody,

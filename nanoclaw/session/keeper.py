@@ -14,8 +14,8 @@ import structlog
 import trio
 from attrs import Factory, define
 
-from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.records import ContainerStatus
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 
 STUCK_S = 60.0
 """A claim without a heartbeat for this long (or the declared time-out of a tool) is a hang."""

@@ -10,8 +10,8 @@ import trio
 from attrs import Factory, define
 from trio.testing import wait_all_tasks_blocked
 
-from nanoclaw.containers import Death, RunnerSpec
 from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes import Death, RunnerSpec
 from nanoclaw.session.keeper import MAX_BACKOFF_S, STUCK_S, Heartbeat, Keeper
 from tests.host.runtimes import FakeRuntime
 
