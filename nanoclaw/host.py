@@ -33,7 +33,6 @@ from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.clock_watch import watch_clock
 from nanoclaw.config import Config, ConfigError
-from nanoclaw.containers import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.control import Control, open_control
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, Catalogue, Ground, Operations, SessionFiles
@@ -43,6 +42,7 @@ from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
+from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
     NoObserver,

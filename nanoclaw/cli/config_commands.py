@@ -17,7 +17,7 @@ from nanoclaw.config import Config, ConfigError, Reading, read_config
 from nanoclaw.config.keys import KEYS
 from nanoclaw.config.layers import HOME_VARIABLE
 from nanoclaw.config.origins import DEFAULT
-from nanoclaw.containers import configured_runtime, require_provider
+from nanoclaw.runtimes import configured_runtime, require_provider
 
 SECRET = "(secret)"  # noqa: S105 -- what stands in the place of one
 _json = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")

@@ -7,8 +7,8 @@ from typing import Literal
 from attrs import Factory, frozen
 
 from nanoclaw.channels.protocol import Outcome
-from nanoclaw.containers import Death
 from nanoclaw.records import Address, ContainerStatus, SessionStatus
+from nanoclaw.runtimes import Death
 from nanoclaw.session.outcomes import Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import SessionState

@@ -8,8 +8,8 @@ from typing import Literal
 
 from attrs import evolve, frozen
 
-from nanoclaw.containers import Death
 from nanoclaw.records import ContainerStatus
+from nanoclaw.runtimes import Death
 
 STUCK_S = 60.0
 """A claim without a heartbeat for this long (or the declared time-out of a tool) is a hang."""
