@@ -12,6 +12,8 @@ from agent_runner.records import Address, Draft, Turn
 from agent_runner.session import Session
 from agent_runner.store import Connection
 
+AGENT = "agent"
+"""The channel type of messages from agent to agent."""
 TO: Mapping[str, object] = {
     "type": "string",
     "description": "Name of a destination. Without it, the chat that is being answered.",
@@ -92,5 +94,13 @@ async def send(
     seams = bench.session.seams
     seen = await bench.session.host.read(inbound.sequence_floor)
     turn_id = bench.turn.turn_id
-    draft = Draft(id_ or seams.new_id("out"), seams.clock.now(), address, content, turn_id, kind=kind)
+    now, answered = seams.clock.now(), None if kind == "system" else _answered(bench, address)
+    draft = Draft(id_ or seams.new_id("out"), now, address, content, turn_id, answered, kind)
     return await bench.session.own.write(lambda connection: outbound.send(connection, draft, seen))
+
+
+def _answered(bench: Bench, address: Address | None) -> str | None:
+    """Name the message of another agent that a message to it answers: the session that asked gets it."""
+    if address is None or address.channel_type != AGENT:
+        return None
+    return next((message.id for message in bench.turn.messages if message.address == address), None)
