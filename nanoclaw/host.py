@@ -37,13 +37,20 @@ from nanoclaw.config import Config
 from nanoclaw.containers import Runtime, StartFailed
 from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.control import Control, open_control
+from nanoclaw.dispatch import Dispatcher
+from nanoclaw.dispatch import Executor as ActionExecutor
+from nanoclaw.dispatch.agents import ToAgents
+from nanoclaw.dispatch.chats import ToChats
+from nanoclaw.dispatch.host_actions import ToHost
+from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.overview import Overview
 from nanoclaw.recording import Record, Recorder, RecordingRefused
-from nanoclaw.records import Address, Intake
+from nanoclaw.records import AGENT, Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
+    AgentInbox,
     NoObserver,
     Presences,
     Services,
@@ -52,6 +59,7 @@ from nanoclaw.session import (
     open_conversations,
     open_sessions,
 )
+from nanoclaw.session.actions import LOCAL_ACTIONS
 from nanoclaw.store import (
     Executor,
     Reader,
@@ -116,30 +124,33 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(
+async def open_host(  # noqa: PLR0913 -- what a host is made of, by name
     config: Config,
     *,
     channels: Sequence[Channel] = (),
     seams: Seams | None = None,
     control: Control | None = None,
     record: Record | None = None,
+    actions: Mapping[str, ActionExecutor] | None = None,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open; several may run in one process, on data of their own.
 
     With `control` it listens on its control socket, which offers that; `nanoclaw run` does so. With `record`
-    what comes in is recorded, for `nanoclaw replay`.
+    what comes in is recorded, for `nanoclaw replay`. `actions` are what agents may ask of the host besides
+    tasks, each with what performs it (`nanoclaw.dispatch`).
 
     Raises:
         HostFailed: it cannot start, or a part that everything needs has given up; one exception, no group.
         BaseException: whatever the body raised, as it is.
     """
     seams = seams or Seams()
-    by_type = _by_type(channels)
+    by_type, actions = _by_type(channels), dict(actions or {})
+    _check_actions(actions)
     raised: BaseException | None = None
     try:
         async with (
             _recording(record, config, channels, seams) as recorder,
-            _tree(config, by_type, seams, control, recorder) as host,
+            _tree(config, by_type, seams, control, recorder, actions) as host,
         ):
             try:
                 yield host
@@ -158,7 +169,17 @@ def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
     by_type = {channel.channel_type: channel for channel in channels}
     if len(by_type) < len(channels):
         raise HostFailed("two channels have the same channel_type")
+    if AGENT in by_type:
+        raise HostFailed(
+            f"a channel has the channel_type {AGENT!r}, which stands for messages between agents"
+        )
     return by_type
+
+
+def _check_actions(actions: Mapping[str, ActionExecutor]) -> None:
+    taken = ", ".join(sorted(LOCAL_ACTIONS & actions.keys()))
+    if taken:
+        raise HostFailed(f"sessions perform {taken} themselves: give the action another name")
 
 
 @asynccontextmanager
@@ -193,12 +214,13 @@ def _reason(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def _tree(
+async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
     config: Config,
     channels: Mapping[str, Channel],
     seams: Seams,
     control: Control | None,
     recorder: Recorder | None,
+    actions: Mapping[str, ActionExecutor],
 ) -> AsyncIterator[Host]:
     if recorder is not None:
         seams, channels = _recorded(recorder, seams, config), recorder.channels(channels)
@@ -237,7 +259,9 @@ async def _tree(
             presences=presences,
             observer=NoObserver() if recorder is None else recorder.observer(),
         )
-        living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
+        living = await stack.enter_async_context(
+            open_sessions(services, partial(_dispatcher, services, actions), supervision, under=root)
+        )
         # Under a supervisor of its own, which leaves before what it uses.
         start_up = await stack.enter_async_context(
             supervision.open("start-up", under=root, policy=_ESSENTIAL)
@@ -258,6 +282,17 @@ async def _tree(
             _log.info("host.stopping")
             if recorder is not None:
                 recorder.stopping()
+
+
+def _dispatcher(services: Services, actions: Mapping[str, ActionExecutor], inbox: AgentInbox) -> Dispatcher:
+    """The one way out of all sessions."""
+    central, registry, clock = services.central, services.registry, services.clock
+    outbox = Outbox(services.config, services.executor)
+    return Dispatcher(
+        ToChats(central, registry, services.senders, outbox, clock),
+        ToAgents(central, registry, inbox, outbox, clock),
+        ToHost(registry, actions, clock),
+    )
 
 
 def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host

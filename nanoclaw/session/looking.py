@@ -197,13 +197,16 @@ def follow(state: SessionState, step: Settle, settled: Settled, now: Moment) -> 
     state = evolve(
         state,
         messages=state.messages.apply(settlement.verdicts).remove(settled.closed).add(settled.opened),
-        deliveries=state.deliveries.say(settled.notices).correct(settled.bad, settlement.actions),
+        deliveries=state.deliveries.say(settled.notices)
+        .correct(settled.bad, settlement.actions)
+        .hand_on(settled.handed_on),
     )
     state, told = _tell_outcomes(state, settlement, now)
     effects: list[Effect] = [*_series_errors(settlement.doubts), *told]
     if settlement.begun is not None:
         effects += map(HandOver, replaced([settlement.begun], settled.bad))
-    if settled.notices or any(each.action is None for each in replaced(settlement.actions, settled.bad)):
+    refused = any(each.action is None for each in replaced(settlement.actions, settled.bad))
+    if settled.notices or settled.handed_on or refused:
         effects.append(Wake())
     return _after(state, step, effects, now)
 

@@ -19,8 +19,8 @@ from attrs import Factory, define, field
 from nanoclaw.channels.senders import Settled, Typing
 from nanoclaw.records import Address, SessionStatus
 from nanoclaw.session import events, needs, transactions
-from nanoclaw.session.attempt import Attempter
 from nanoclaw.session.core import decide
+from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.events import Effect, Event, Step
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
@@ -95,7 +95,10 @@ class Outlets:
 class Shell:
     """Runs one session. `retire` lets its actor end, unless a message is coming in."""
 
-    attempter: Attempter
+    services: Services
+    dispatch: Dispatch
+    source: Source
+    """The session itself."""
     outbound: UntrustedReader
     supervisor: RunnerSupervisor
     retire: Callable[[], bool]
@@ -110,14 +113,9 @@ class Shell:
     """Rounds and messages being stored: nobody retires meanwhile."""
 
     @property
-    def services(self) -> Services:
-        """The parts of the host that the session uses."""
-        return self.attempter.services
-
-    @property
     def inbound(self) -> Writer:
         """The writer of the session's own file."""
-        return self.attempter.inbound
+        return self.source.inbound
 
     # -- what happens to it; synchronous
 
@@ -257,14 +255,15 @@ class Shell:
             case events.ReadOutbound():
                 return await self._read_outbound()
             case events.Settle(settlement, now):
-                settled = await run(transactions.settle, settlement, now, self.state.rules.zone)
+                rules = self.state.rules
+                settled = await run(transactions.settle, settlement, now, rules.zone, rules.host_actions)
                 return events.Committed(step, settled)
             case events.TellOfDelay(waiting, reason):
                 return events.DelayTold(await run(transactions.tell_of_delay, waiting, reason))
             case events.Finish(finished, begun, now):
                 return events.FinishCommitted(step, await run(transactions.finish, finished, begun, now))
             case events.Attempt(delivery):
-                return events.Attempted(*await self.attempter.attempt(delivery))
+                return events.Attempted(*await self.dispatch.attempt(self.source, delivery))
 
     async def _read_outbound(self) -> Event:
         if self.state.outbound.skip_old:
@@ -318,7 +317,7 @@ class Shell:
                 self._tell(effect)
 
     def _tell(self, effect: Effect) -> None:
-        services, session_id = self.services, self.attempter.conversation.session.id
+        services, session_id = self.services, self.source.conversation.session.id
         match effect:
             case events.ShowTyping(address):
                 self._outlets.hints[0].send_nowait((address, Typing(address)))

@@ -14,10 +14,18 @@ from nanoclaw.records import Address, Receipt
 from nanoclaw.session import actions, recurrence
 from nanoclaw.session.actions import Site
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
-from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.outcomes import (
+    Delivered,
+    Later,
+    Performed,
+    Refused,
+    Result,
+    Undeliverable,
+    Unknown,
+)
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.recurrence import Followed
-from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals, tasks
+from nanoclaw.store import Connection, agent_messages, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.outbound import BadRow, MessageOut, bad_row
@@ -132,6 +140,8 @@ class Settled:
     """New messages, and tasks that changed."""
     closed: tuple[str, ...] = ()
     """Ids of messages that nobody waits for any more."""
+    handed_on: tuple[Delivery, ...] = ()
+    """Of the actions, those that an executor of the host performs."""
     bad: tuple[tuple[MessageOut | BadRow, BadRow], ...] = ()
     """Rows that broke the contract in a way that only the ledger shows, each with what it has become."""
 
@@ -142,7 +152,7 @@ class Settled:
         A message that a later part closes does not wait, also where an earlier part has opened it.
         """
         notices, closed, bad = list[MessageOut](), list[str](), list[tuple[MessageOut | BadRow, BadRow]]()
-        opened = list[OpenMessage]()
+        opened, handed_on = list[OpenMessage](), list[Delivery]()
         for part in parts:
             gone = frozenset(part.closed)
             if gone:
@@ -150,25 +160,35 @@ class Settled:
             notices += part.notices
             opened += part.opened
             closed += sorted(gone)
+            handed_on += part.handed_on
             bad += part.bad
-        return cls(tuple(notices), tuple(opened), tuple(closed), tuple(bad))
+        return cls(tuple(notices), tuple(opened), tuple(closed), tuple(handed_on), tuple(bad))
 
 
-def settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Settled:
-    """Commit a settlement; `zone` is the user's."""
-    return Settled.of(_settle(connection, settlement, now, zone))
+def settle(
+    connection: Connection,
+    settlement: Settlement,
+    now: datetime,
+    zone: str,
+    host_actions: frozenset[str] = frozenset(),
+) -> Settled:
+    """Commit a settlement; `zone` is the user's, `host_actions` are left to the host."""
+    site = Site(now, zone, settlement.claimed, host_actions)
+    return Settled.of(_settle(connection, settlement, site))
 
 
-def _settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Iterator[Settled]:
+def _settle(connection: Connection, settlement: Settlement, site: Site) -> Iterator[Settled]:
+    now, zone = site.now, site.zone
     bad = _reused(connection, settlement.rows)
     yield Settled(bad=bad)
     rows = replaced(settlement.rows, bad)
     deliveries.record(connection, [(row.id, row.row.seq) for row in rows])
+    at_work = [*settlement.claimed, *(verdict.message.id for verdict in settlement.verdicts)]
+    agent_messages.record_chains(connection, _letters(rows), at_work)
     for finished in settlement.doubts:
         yield Settled(opened=finish(connection, finished, None, now).told)
     for verdict in settlement.verdicts:
         yield _judge(connection, verdict, now, zone)
-    site = Site(now, zone, settlement.claimed)
     for delivery in replaced(settlement.actions, bad):
         if delivery.action is not None:
             yield _act(connection, delivery, delivery.action, site)
@@ -176,6 +196,14 @@ def _settle(connection: Connection, settlement: Settlement, now: datetime, zone:
         yield from _drop_missed(connection, settlement.claimed, now, zone)
     for begun in replaced([settlement.begun] if settlement.begun else [], bad):
         deliveries.begin(connection, begun.id, now)
+
+
+def _letters(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
+    """Go through the rows that go to agents: their ids, and what they say they answer."""
+    for delivery in rows:
+        row = delivery.row
+        if isinstance(row, MessageOut) and delivery.repeatable and not delivery.asks:
+            yield delivery.id, row.in_reply_to
 
 
 def _reused(
@@ -254,6 +282,8 @@ def _drop_missed(
 def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site) -> Settled:
     """Perform what a row asks: the action, its outcome and its answer are one commit."""
     answered = actions.perform(connection, row, site)
+    if answered is None:
+        return Settled(handed_on=(delivery,))
     if answered.error is None:
         deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
     else:
@@ -320,6 +350,10 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
             deliveries.deliver(connection, id_, receipt, now)
         case Undeliverable(reason):
             deliveries.fail(connection, id_, reason, now)
+        case Performed(_, _, error) if error is not None:
+            deliveries.fail(connection, id_, error, now)
+        case Performed():
+            deliveries.deliver(connection, id_, Receipt(None), now)
         case Later(reason, not_before, asked):
             deliveries.postpone(connection, id_, not_before, reason, asked=asked)
         case _:
@@ -328,15 +362,28 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
         refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
     if finished.following is not None:
         deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
+        agent_messages.follow_chain(connection, id_, finished.following.id)
     begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
     if begun is not None and begins:
         deliveries.begin(connection, begun.id, now)
-    told = (
-        ()
-        if isinstance(result, Delivered | Later)
-        else _tell_agent(connection, finished.delivery, result, now)
-    )
-    return AttemptEnded(told, begins)
+    return AttemptEnded(_told(connection, finished.delivery, result, now), begins)
+
+
+def _told(
+    connection: Connection, delivery: Delivery, result: Result, now: datetime
+) -> tuple[OpenMessage, ...]:
+    """Store the answer to a request, or that a message was not delivered, for the agent."""
+    match result:
+        case Delivered() | Later():
+            return ()
+        case Performed(action, answer, error):
+            assert isinstance(delivery.row, MessageOut)  # noqa: S101 -- nobody performs a bad row
+            stored = actions.store_answer(
+                connection, delivery.row, now, action, answer, failed=error is not None
+            )
+            return tuple(stored)
+        case _:
+            return _tell_agent(connection, delivery, result, now)
 
 
 def _tell_agent(

@@ -27,6 +27,7 @@ from nanoclaw.admin import Admin
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, setting
 from nanoclaw.containers import Runtime
+from nanoclaw.dispatch import Executor
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
@@ -88,6 +89,8 @@ class World:
     settings: Mapping[str, Any] = field(factory=dict, converter=_checked)
     """Keys of the configuration. ConfigError for what its file would not be allowed either."""
     providers: dict[str, Callable[[], Provider]] = field(factory=dict)
+    actions: Mapping[str, Executor] = field(factory=dict)
+    """Requests that the host performs, by name, as `open_host` takes them."""
     allowed: Sequence[str] = ()
     """Packages that may use the real clock, threads and so on in a simulated world."""
     outliving: bool = False
@@ -246,7 +249,7 @@ class World:
         mortal = [MortalChannel(one, thread) for one in used]
         self._nursery.start_soon(
             life.run,
-            lambda: open_host(config, channels=mortal, seams=seams, record=record),
+            lambda: open_host(config, channels=mortal, seams=seams, record=record, actions=self.actions),
         )
         await life.begun.wait()
         if life.failure is not None:
