@@ -24,6 +24,7 @@ from nanoclaw.session import agents, transactions
 from nanoclaw.session.agents import Taken
 from nanoclaw.session.conversations import seen_from
 from nanoclaw.session.dispatch import Dispatch, Source
+from nanoclaw.session.effects import Effects
 from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
@@ -312,18 +313,18 @@ def session_recipe(
                 trio.current_time(),
                 skip_old=memory.fresh and not made,
             )
+            supervisor = RunnerSupervisor(
+                services.runtime,
+                nursery,
+                partial(_prepare, services, conversation, inbound),
+                paths.heartbeat,
+            )
             shell = Shell(
-                services,
+                services.clock,
                 dispatch,
                 Source(conversation, inbound, rules),
                 outbound,
-                RunnerSupervisor(
-                    services.runtime,
-                    nursery,
-                    partial(_prepare, services, conversation, inbound),
-                    paths.heartbeat,
-                ),
-                context.retire,
+                Effects(services, conversation.session.id, supervisor, context.retire),
                 state,
             )
             if state.outbound.skip_old:

@@ -11,11 +11,11 @@ from attrs import Factory, evolve, frozen
 from nanoclaw.channels.protocol import Outcome
 from nanoclaw.records import Address
 from nanoclaw.scheduling import ScheduleError, due_slots, next_run
-from nanoclaw.session import transactions
+from nanoclaw.session import notices, transactions
+from nanoclaw.session.finishing import Finished
 from nanoclaw.session.outcomes import Final, Result, Unknown, doubt
 from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.session.rules import Rules
-from nanoclaw.session.transactions import Finished
 from nanoclaw.store.deliveries import NOTICE, LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import BadRow, Look, MessageOut
@@ -60,7 +60,7 @@ class Deliveries:
         return cls(
             memory.seen_seq,
             unread,
-            {id_: transactions.notice_row(id_, unread[id_].seq, content) for id_, content in kept},
+            {id_: notices.notice_row(id_, unread[id_].seq, content) for id_, content in kept},
             memory.delivered_before,
             memory.refusals,
         )

@@ -17,7 +17,7 @@ from nanoclaw.session.changes import (
     take_attempt,
     tell_settled,
 )
-from nanoclaw.session.events import (
+from nanoclaw.session.decisions import (
     DeathJudged,
     Decisions,
     Effect,
@@ -34,6 +34,7 @@ from nanoclaw.session.events import (
     TellQuarantined,
     Wake,
 )
+from nanoclaw.session.finishing import Finished
 from nanoclaw.session.messages import Completed, Retry
 from nanoclaw.session.runner import STUCK_S, WANTED, Absent, Dead, Recovering
 from nanoclaw.session.state import (
@@ -45,7 +46,7 @@ from nanoclaw.session.state import (
     Readable,
     SessionState,
 )
-from nanoclaw.session.transactions import Finished, Settled, Settlement, replaced
+from nanoclaw.session.transactions import Settled, Settlement, replaced
 from nanoclaw.store.outbound import Look
 
 # -- the beginning -------------------------------------------------------------

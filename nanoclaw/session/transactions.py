@@ -3,7 +3,6 @@
 They change the database and return frozen values. No object of the session changes here.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
@@ -11,18 +10,10 @@ import structlog
 from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
-from nanoclaw.session import actions, recurrence
+from nanoclaw.session import actions, notices, recurrence
 from nanoclaw.session.actions import Site
+from nanoclaw.session.finishing import Finished, finish
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
-from nanoclaw.session.outcomes import (
-    Delivered,
-    Later,
-    Performed,
-    Refused,
-    Result,
-    Undeliverable,
-    Unknown,
-)
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.recurrence import Followed
 from nanoclaw.store import Connection, agent_messages, deliveries, messages_in, projections, refusals, tasks
@@ -92,17 +83,6 @@ def project_news(connection: Connection, view: CentralView, chat: Address | None
         projections.write_destinations(connection, view.destinations)
     if chat not in (None, projections.routing(connection)):
         projections.write_routing(connection, chat)
-
-
-@frozen
-class Finished:
-    """The result of an attempt; of a row that recurs, with the delivery that follows it."""
-
-    delivery: Delivery
-    result: Result
-    following: Delivery | None = None
-    series_error: str | None = None
-    """Why a row that recurs is not followed by another delivery."""
 
 
 @frozen
@@ -246,7 +226,7 @@ def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -
     told = Settled()
     if isinstance(verdict, Failed):
         if message.of_somebody:
-            told = Settled(notices=(_add_notice(connection, message, message.id, _words(verdict)),))
+            told = Settled(notices=(notices.add(connection, message, message.id, _words(verdict)),))
         _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
     occurrence = tasks.of_row(connection, message.id) if message.task else None
     if occurrence is None:
@@ -265,7 +245,7 @@ def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) 
     if followed.stopped is None:
         return Settled(opened=tuple(followed.opened))
     text, key = f"A task of yours has stopped: {followed.stopped}", f"stopped-{occurrence.id}"
-    notice = _add_notice(connection, occurrence.message, key, text)
+    notice = notices.add(connection, occurrence.message, key, text)
     return Settled(notices=(notice,), opened=tuple(followed.opened))
 
 
@@ -289,123 +269,3 @@ def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site
     else:
         deliveries.fail(connection, delivery.id, answered.error, site.now)
     return Settled(opened=tuple(answered.opened), closed=tuple(answered.closed))
-
-
-# -- what the host says to users -----------------------------------------------
-
-
-def _add_notice(
-    connection: Connection, message: OpenMessage, key: str, text: str, *, answer: bool = True
-) -> MessageOut:
-    seen = deliveries.seen(connection)
-    seq = seen + seen % 2  # after what the runner has said, and before what it will say
-    notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message, answer=answer))
-    deliveries.add_notice(connection, notice.id, seq, notice.content)
-    return notice
-
-
-def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
-    """Tell each chat in which somebody waits, once for its oldest message, that no runner comes to work."""
-    text = f"I cannot work at the moment: {reason}. What you said is kept, and answered once that is mended."
-    oldest = {message.address: message for message in reversed(waiting)}
-    keys = {f"delayed-{message.id}": message for message in oldest.values()}
-    told = deliveries.used_before(connection, [f"{NOTICE}{key}" for key in keys])
-    new = [(key, message) for key, message in keys.items() if f"{NOTICE}{key}" not in told]
-    return [_add_notice(connection, message, key, text, answer=False) for key, message in new]
-
-
-def _notice_content(text: str, message: OpenMessage, *, answer: bool) -> str:
-    address = message.address
-    where = [address.channel_type, address.platform_id, address.thread_id] if address else None
-    answers = message.id if answer and not message.task else None
-    return json.dumps({"text": text, "address": where, "inReplyTo": answers}, ensure_ascii=False)
-
-
-def notice_row(id_: str, seq: int, content: str) -> MessageOut:
-    """The row of a message of the host's own, from its kept content."""
-    values = json.loads(content)
-    where = values.get("address")
-    address = Address(*where) if where else None
-    return MessageOut(id_, seq, "chat", address, content, values.get("inReplyTo"), None)
-
-
-# -- deliveries ----------------------------------------------------------------
-
-
-@frozen
-class AttemptEnded:
-    """The consequences of a finished attempt."""
-
-    told: tuple[OpenMessage, ...] = ()
-    """Messages to the agent about it."""
-    begun: bool = False
-    """Whether the start of the next attempt is recorded. Its row may have become a bad one meanwhile."""
-
-
-def finish(connection: Connection, finished: Finished, begun: Delivery | None, now: datetime) -> AttemptEnded:
-    """Commit the result of an attempt with the start of the next one."""
-    id_, result = finished.delivery.id, finished.result
-    match result:
-        case Delivered(receipt):
-            deliveries.deliver(connection, id_, receipt, now)
-        case Undeliverable(reason):
-            deliveries.fail(connection, id_, reason, now)
-        case Performed(_, _, error) if error is not None:
-            deliveries.fail(connection, id_, error, now)
-        case Performed():
-            deliveries.deliver(connection, id_, Receipt(None), now)
-        case Later(reason, not_before, asked):
-            deliveries.postpone(connection, id_, not_before, reason, asked=asked)
-        case _:
-            deliveries.doubt(connection, id_, result.not_before, result.reason)
-    if isinstance(result, Refused):
-        refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
-    if finished.following is not None:
-        deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
-        agent_messages.follow_chain(connection, id_, finished.following.id)
-    begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
-    if begun is not None and begins:
-        deliveries.begin(connection, begun.id, now)
-    return AttemptEnded(_told(connection, finished.delivery, result, now), begins)
-
-
-def _told(
-    connection: Connection, delivery: Delivery, result: Result, now: datetime
-) -> tuple[OpenMessage, ...]:
-    """Store the answer to a request, or that a message was not delivered, for the agent."""
-    match result:
-        case Delivered() | Later():
-            return ()
-        case Performed(action, answer, error):
-            assert isinstance(delivery.row, MessageOut)  # noqa: S101 -- nobody performs a bad row
-            stored = actions.store_answer(
-                connection, delivery.row, now, action, answer, failed=error is not None
-            )
-            return tuple(stored)
-        case _:
-            return _tell_agent(connection, delivery, result, now)
-
-
-def _tell_agent(
-    connection: Connection, delivery: Delivery, result: Undeliverable | Unknown, now: datetime
-) -> tuple[OpenMessage, ...]:
-    """Store for the agent that a message of its own was not delivered, or may not have been.
-
-    It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
-    """
-    if delivery.id.startswith(NOTICE) or messages_in.is_told_enough(connection):
-        return ()
-    status = "failed" if isinstance(result, Undeliverable) else "unknown"
-    content = {"type": "delivery", "status": status, "messageId": delivery.row.seq, "reason": result.reason}
-    told = messages_in.insert(
-        connection,
-        NewMessage(
-            id=f"delivery-{status}-{delivery.id}",
-            kind="system",
-            timestamp=now,
-            address=delivery.address,
-            content=json.dumps(content, ensure_ascii=False),
-            trigger=False,
-        ),
-    )
-    return (told,) if told else ()
