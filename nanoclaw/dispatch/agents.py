@@ -40,6 +40,7 @@ from nanoclaw.store import (
     sessions,
 )
 from nanoclaw.store.agent_messages import Letter
+from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.outbound import MessageOut
 from nanoclaw.store.outbox import BadAttachment
 
@@ -68,7 +69,8 @@ class ToAgents:
         letter = await source.inbound.run(agent_messages.letter, delivery.id, row.in_reply_to)
         route = await self.central.run(_route, source.conversation, address, letter)
         if not isinstance(route, _Route):
-            return route
+            # What the host itself says breaks no contract.
+            return Undeliverable(route.reason) if row.id.startswith(NOTICE) else route
         try:
             content, files = await self.outbox.read(source.conversation, row)
             text = _text(content)

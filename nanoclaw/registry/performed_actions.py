@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from attrs import field, frozen
 
+from nanoclaw.content import storable
 from nanoclaw.registry.actor import Registry
 from nanoclaw.store import Connection, StoreError, performed_actions
 from nanoclaw.store.performed_actions import PerformedAction
@@ -30,21 +31,26 @@ class PerformAction:
 
     async def handle(self, actor: Registry) -> PerformedAction:
         """Perform it, or return what came of it before."""
-        done = await actor.commit(self._once, actor)
-        actor.changes.tell_all()  # whatever was done, sessions read again what they show
+        done, changed = await actor.commit(self._once, actor)
+        if changed:
+            actor.changes.tell_all()  # an executor may change whatever sessions show
         return done
 
-    def _once(self, connection: Connection, actor: Registry) -> PerformedAction:
-        done = performed_actions.get(connection, self.session_id, self.message_out_id)
-        if done is None:
-            done = self._perform(connection)
-            performed_actions.keep(connection, self.session_id, self.message_out_id, done, actor.clock.now())
-        return done
+    def _once(self, connection: Connection, actor: Registry) -> tuple[PerformedAction, bool]:
+        """Return the outcome, and whether anything was changed for it now."""
+        before = performed_actions.get(connection, self.session_id, self.message_out_id)
+        if before is not None:
+            return before, False
+        done = self._perform(connection)
+        now = actor.clock.now()
+        performed_actions.keep(connection, self.session_id, self.message_out_id, done, now)
+        return done, done.completed
 
     def _perform(self, connection: Connection) -> PerformedAction:
+        result = "{}"
         try:
             with connection:  # a savepoint
-                result = json.dumps(dict(self.perform(connection)))
+                result = _text(self.perform(connection))
         except (ActionRefused, StoreError) as error:
             return _failed(str(error))
         except Exception as error:  # executors are others' code, and the registry is everybody's
@@ -56,4 +62,9 @@ class PerformAction:
 
 
 def _failed(reason: str) -> PerformedAction:
-    return PerformedAction(completed=False, result=json.dumps({"error": reason}))
+    return PerformedAction(completed=False, result=_text({"error": reason}))
+
+
+def _text(result: Mapping[str, object]) -> str:
+    """Write a result as JSON that a database takes: it may repeat what a hostile agent said."""
+    return storable(json.dumps(dict(result), ensure_ascii=False))

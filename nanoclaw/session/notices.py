@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from nanoclaw.records import Address
+from nanoclaw.records import AGENT, Address
 from nanoclaw.store import Connection, deliveries
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import OpenMessage
@@ -22,9 +22,10 @@ def add(
 
 
 def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
-    """Tell each chat in which somebody waits, once for its oldest message, that no runner comes to work."""
+    """Tell each chat in which a user waits, once for its oldest message, that no runner comes to work."""
     text = f"I cannot work at the moment: {reason}. What you said is kept, and answered once that is mended."
-    oldest = {message.address: message for message in reversed(waiting)}
+    people = [each for each in waiting if each.address is None or each.address.channel_type != AGENT]
+    oldest = {message.address: message for message in reversed(people)}
     keys = {f"delayed-{message.id}": message for message in oldest.values()}
     told = deliveries.used_before(connection, [f"{NOTICE}{key}" for key in keys])
     new = [(key, message) for key, message in keys.items() if f"{NOTICE}{key}" not in told]

@@ -96,12 +96,17 @@ def follow_chain(connection: apsw.Connection, before: str, after: str) -> None:
 
 
 def letter(connection: apsw.Connection, message_out_id: str, answers: str | None) -> Letter:
-    """Read what the session knows of a delivery to an agent."""
+    """Read what the session knows of a delivery to an agent.
+
+    A row of the host itself has no chain in the ledger: it goes on with that of the message it answers.
+    """
     noted = connection.execute(
         "SELECT causation_id, hops FROM deliveries WHERE message_out_id = ? AND hops IS NOT NULL",
         (message_out_id,),
     ).fetchone()
-    chain = Chain(str(noted[0]), int(noted[1])) if noted else Chain(message_out_id, 1)
+    named = None if noted else _furthest(connection, "id = :id", {"at_work": "[]", "id": answers or ""})
+    before = Chain(str(noted[0]), int(noted[1]) - 1) if noted else named or Chain(message_out_id, 0)
+    chain = Chain(before.causation_id, before.hops + 1)
     asked = connection.execute(
         """
         SELECT source_session_id, channel_type, platform_id FROM messages_in

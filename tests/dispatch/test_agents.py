@@ -13,8 +13,9 @@ from nanoclaw.recording import Record
 from nanoclaw.session import transactions
 from nanoclaw.store import Connection, projections
 from nanoclaw.store.projections import CentralView
-from nanoclaw.testing import World, says, script, thinks
+from nanoclaw.testing import World, fails, says, script, thinks
 from nanoclaw.testing.executor import When
+from nanoclaw.testing.invariants import Evidence, violations
 from nanoclaw.testing.replay import replay
 from tests.dispatch.pairs import a_pair, received, said, tell
 
@@ -233,6 +234,23 @@ async def test_a_message_to_oneself_goes_to_the_session_over_all_chats(world: Wo
     await world.sleep(5)
     notes = [said(received(paths.inbound_db)) for paths in pair.sessions(pair.main)]
     assert sorted(notes) == [[], ["note"]]
+
+
+async def test_an_agent_that_cannot_answer_says_so_to_the_one_that_asked(world: World) -> None:
+    pair = await a_pair(world, forwards, script(*[fails("no model")] * 9))
+    await pair.ann.says("ping")
+    await world.sleep(minutes=30)
+    [asked], [answered] = pair.received(pair.helper), pair.received(pair.main)
+    assert answered.content["text"] == "I could not answer your message after 5 tries: no model"
+    assert (answered.hops, answered.cause) == (2, asked.cause)
+
+
+async def test_a_home_where_agents_talk_keeps_all_invariants(world: World) -> None:
+    pair = await a_pair(world)
+    await pair.ann.says(tell("hi"))
+    await world.sleep(minutes=10)
+    await world.stop()
+    assert list(violations(Evidence(world.home / "data"))) == []
 
 
 # -- recordings -----------------------------------------------------------------

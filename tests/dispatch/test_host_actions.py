@@ -18,6 +18,7 @@ from nanoclaw.host import HostFailed, open_host
 from nanoclaw.session.actions import _ACTIONS
 from nanoclaw.store import Connection, meta
 from nanoclaw.testing import World
+from nanoclaw.testing.channel import FakeChannel
 from nanoclaw.testing.chats import Chat
 from nanoclaw.testing.executor import When
 from nanoclaw.testing.invariants import rows
@@ -117,6 +118,12 @@ async def test_what_cannot_be_done_is_answered_with_the_reason_and_leaves_nothin
     await chat.expect("echo: still there?")
 
 
+async def test_half_a_character_in_a_request_costs_nobody_anything(bookable: World) -> None:
+    chat = await a_chat(bookable)
+    await bookable.user("ann").says('!book {"what": "\\ud800"}')
+    await chat.expect("done: {'what': '?', 'number': 1}")
+
+
 async def test_a_host_that_is_killed_between_any_two_commits_performs_it_once(bookable: World) -> None:
     commits = await _books(bookable, None)
     assert commits > 8
@@ -160,6 +167,13 @@ async def test_a_chat_that_hangs_holds_up_no_request(bookable: World) -> None:
     await ben.says(TABLE, in_=team)
     await world.sleep(10)
     assert bookings(world) == ["1"]
+
+
+async def test_no_channel_can_be_called_as_agents_are(tmp_path: Path) -> None:
+    channel = FakeChannel(channel_type="agent")
+    with pytest.raises(HostFailed, match="stands for messages between agents"):
+        async with open_host(config(tmp_path), channels=[channel]):
+            pass
 
 
 async def test_a_registered_action_cannot_take_the_name_of_a_task_action(tmp_path: Path) -> None:
