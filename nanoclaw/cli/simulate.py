@@ -16,14 +16,14 @@ from attrs import asdict, frozen
 from nanoclaw.cli.output import write, write_aside
 from nanoclaw.cli.simulate_options import SEEDS
 from nanoclaw.config import ConfigError
-from nanoclaw.testing.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
-from nanoclaw.testing.excerpt import excerpt
-from nanoclaw.testing.faults import ALL, NAMES, NONE, UnknownFault, fault_names, wish
-from nanoclaw.testing.household import Household
-from nanoclaw.testing.lanes import page
-from nanoclaw.testing.play import Outcome
-from nanoclaw.testing.shrink import bisected
-from nanoclaw.testing.workers import KILLED_OUTSIDE, Interrupted, Stop, Workers, stopping
+from nanoclaw.simulation.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
+from nanoclaw.simulation.excerpt import excerpt
+from nanoclaw.simulation.faults import ALL, NAMES, NONE, UnknownFault, fault_names, wish
+from nanoclaw.simulation.run import Outcome
+from nanoclaw.simulation.shrink import bisected
+from nanoclaw.simulation.timeline_page import page
+from nanoclaw.simulation.worker_processes import KILLED_OUTSIDE, Interrupted, Stop, Workers, stopping
+from nanoclaw.simulation.workload import Household
 
 VIOLATED = 1
 """Exit code."""

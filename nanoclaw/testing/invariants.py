@@ -21,7 +21,7 @@ from nanoclaw.records import Address, SessionPaths
 from nanoclaw.store import Connection
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.testing.blame import blame
+from nanoclaw.testing.error_summary import blame
 
 BUSY_MS = 5000
 E = TypeVar("E")

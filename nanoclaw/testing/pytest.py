@@ -13,8 +13,8 @@ import pytest_trio  # type: ignore[import-untyped]  # it has no annotations
 import trio
 from trio.testing import MockClock
 
-from nanoclaw.testing.errors import ExpectationFailed
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.errors import ExpectationFailed
+from nanoclaw.testing.world.world import World
 
 FIXTURE = "world"
 _WORLD = pytest.StashKey[World]()

@@ -15,10 +15,11 @@ import trio
 
 from nanoclaw.cli import main
 from nanoclaw.session.deliverer import Deliverer
+from nanoclaw.simulation import campaign
+from nanoclaw.simulation.run import Outcome, play
+from nanoclaw.simulation.workload import Household
 from nanoclaw.store import deliveries, messages_in
-from nanoclaw.testing import campaign, standstill
-from nanoclaw.testing.household import Household
-from nanoclaw.testing.play import Outcome, play
+from nanoclaw.testing.world import standstill
 
 HANGS = "it hangs"
 

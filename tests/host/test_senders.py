@@ -21,7 +21,7 @@ from nanoclaw.channels.senders import (
 )
 from nanoclaw.records import Address, Outgoing, TextContent
 from nanoclaw.supervision import Supervision
-from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.world.channel import FakeChannel
 
 A, B = Address("fake", "a"), Address("fake", "b")
 

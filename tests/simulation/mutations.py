@@ -40,13 +40,13 @@ from nanoclaw.session.keeper import Keeper
 from nanoclaw.session.pending import Failed, Pending, Retry
 from nanoclaw.session.queue import DeliveryQueue
 from nanoclaw.session.reconciler import Reconciler
+from nanoclaw.simulation.faults import fault_names
+from nanoclaw.simulation.run import play
+from nanoclaw.simulation.workload import household
 from nanoclaw.store import deliveries, messages_in, parked_events, projections, tasks
 from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.faults import fault_names
-from nanoclaw.testing.household import household
-from nanoclaw.testing.play import play
-from nanoclaw.testing.virtual import CommitWakeups, RunnerWakeups
+from nanoclaw.testing.silent_logs import silent_logs
+from nanoclaw.testing.world.virtual_time import CommitWakeups, RunnerWakeups
 
 HOURS = 3.0
 FAULTS = fault_names("all")
@@ -874,7 +874,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 def found(mutation: Mutation | None, seed: int) -> str:
     """The invariant that a household of this seed breaks, with that bug or without one; empty: none."""
-    with pytest.MonkeyPatch.context() as patch, quiet():
+    with pytest.MonkeyPatch.context() as patch, silent_logs():
         if mutation is not None:
             mutation.plant(patch)
         violations = play(household(seed, hours=HOURS, faults=FAULTS)).violations

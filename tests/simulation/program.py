@@ -15,16 +15,16 @@ from attrs import Factory, define
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.host import HostFailed
 from nanoclaw.records import ChatMessage, InboundEvent, SessionPaths
+from nanoclaw.simulation.network import Network
+from nanoclaw.simulation.scripted_agent import FILE, Errands
 from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.testing.chats import Chat
-from nanoclaw.testing.errands import FILE, Errands
-from nanoclaw.testing.errors import WorldError
-from nanoclaw.testing.executor import When
 from nanoclaw.testing.invariants import AT_REST, Asked, Evidence, rows, violations
-from nanoclaw.testing.network import Network
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.transcript import attached
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.chats import Chat
+from nanoclaw.testing.world.errors import WorldError
+from nanoclaw.testing.world.executor import When
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.transcript import attached
+from nanoclaw.testing.world.world import World
 
 PLACES = ("ann", "bob", "club", "forum/one", "forum/two")
 DOWN_S = 2.0

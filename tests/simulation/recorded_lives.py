@@ -15,13 +15,13 @@ from unittest.mock import patch
 from nanoclaw.host import Host
 from nanoclaw.recording import Record
 from nanoclaw.recording.lines import FILE
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.faults import RATES
-from nanoclaw.testing.household import household
-from nanoclaw.testing.play import play
+from nanoclaw.simulation.faults import RATES
+from nanoclaw.simulation.run import play
+from nanoclaw.simulation.workload import household
 from nanoclaw.testing.replay import replay
-from nanoclaw.testing.timeline import Step
-from nanoclaw.testing.world import World
+from nanoclaw.testing.silent_logs import silent_logs
+from nanoclaw.testing.world.timeline import Step
+from nanoclaw.testing.world.world import World
 
 OF_THE_DISK = (
     "disk-full",
@@ -46,7 +46,7 @@ def record_lives(seed: int, into: Path, *, hours: float, faults: Sequence[str] =
             self.timeline.steps.append(_size_at_death(folders[-1] / FILE, sizes))
             return await super().start(record=Record(folders[-1]), **changes)
 
-    with patch("nanoclaw.testing.play.World", RecordedWorld):
+    with patch("nanoclaw.simulation.run.World", RecordedWorld):
         play(household(seed, hours=hours, faults=faults))
     for file, size in sizes.items():
         with file.open("r+b") as opened:
@@ -77,7 +77,7 @@ def _main(hours: float, seeds: Sequence[int]) -> None:
     for seed in seeds:
         into = Path(tempfile.gettempdir(), f"lives-{hours:g}-{seed}")
         shutil.rmtree(into, ignore_errors=True)
-        with quiet():
+        with silent_logs():
             lives = record_lives(seed, into, hours=hours)
             found = list(differing(lives))
         lines = [

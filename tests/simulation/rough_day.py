@@ -7,10 +7,10 @@ from typing import Any
 import trio
 
 from nanoclaw.logs import configure_logging
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.chats import Chat, User
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing.world.chats import Chat, User
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.world import World
 
 NAMES = ("ann", "bob", "club")
 MESSAGES = 3

@@ -6,8 +6,8 @@ from typing import Literal
 import trio
 from attrs import frozen
 
-from nanoclaw.testing.channel import Fault
-from nanoclaw.testing.executor import When
+from nanoclaw.testing.world.channel import Fault
+from nanoclaw.testing.world.executor import When
 from tests.simulation.program import Side, Stage, Trap
 
 

@@ -8,8 +8,8 @@ from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from agent_runner.records import Inbound
-from nanoclaw.testing.runners import Body, Tries
-from nanoclaw.testing.virtual import EPOCH, VirtualClock
+from nanoclaw.simulation.runner_faults import Body, Tries
+from nanoclaw.testing.world.virtual_time import EPOCH, VirtualClock
 
 
 async def test_who_is_stopped_twice_goes_on_at_once(autojump_clock: object) -> None:

@@ -12,10 +12,10 @@ import trio
 from trio._core import _run as trios
 from trio.testing import MockClock
 
-from nanoclaw.testing import channel, executor
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world import channel, executor
+from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.world import World
 from tests.simulation.rough_day import MESSAGES, NAMES, rough_day
 
 ROOT = Path(__file__).parents[2]

@@ -4,17 +4,17 @@ from collections import Counter
 
 from attrs import evolve
 
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.excerpt import BEFORE, excerpt
-from nanoclaw.testing.household import Say, household
-from nanoclaw.testing.play import Outcome, Violation, play
+from nanoclaw.simulation.excerpt import BEFORE, excerpt
+from nanoclaw.simulation.run import Outcome, Violation, play
+from nanoclaw.simulation.workload import Say, household
+from nanoclaw.testing.silent_logs import silent_logs
 
 DAY = household(6, hours=0.4)
 
 
 def broken(sentence_of: str) -> tuple[Outcome, str, str]:
     """A day whose last line is a violation that names a session and the first message in it."""
-    with quiet():
+    with silent_logs():
         outcome = play(DAY)
     session = Counter(id_ for line in outcome.timeline.lines for id_ in outcome.sessions if id_ in line)
     [(id_, _)] = session.most_common(1)

@@ -5,17 +5,17 @@ from random import Random
 
 import pytest
 
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.faults import AT_STEPS, NAMES, RATES, UnknownFault, blows, fault_names
-from nanoclaw.testing.household import household
-from nanoclaw.testing.play import Outcome, play
+from nanoclaw.simulation.faults import AT_STEPS, NAMES, RATES, UnknownFault, blows, fault_names
+from nanoclaw.simulation.run import Outcome, play
+from nanoclaw.simulation.workload import household
+from nanoclaw.testing.silent_logs import silent_logs
 
 BRIEF_H, BUSY = 0.4, 17
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_logged() -> Iterator[None]:
-    with quiet():
+    with silent_logs():
         yield
 
 

@@ -36,11 +36,11 @@ from attrs import Factory, define
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.testing.errors import ExpectationFailed
-from nanoclaw.testing.guards import Guards, NotSimulated
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.virtual import EPOCH
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.errors import ExpectationFailed
+from nanoclaw.testing.world.isolation import Guards, NotSimulated
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.virtual_time import EPOCH
+from nanoclaw.testing.world.world import World
 
 OLD_POOL = ThreadPoolExecutor()
 """Its threads may have been started before any world."""

@@ -6,12 +6,12 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.faults import AT_COMMITS, NAMES, RATES, Blow, UnknownFault, blows, fault_names
-from nanoclaw.testing.household import VISITORS, Household, Say, household
-from nanoclaw.testing.play import play
-from nanoclaw.testing.scene import Scene
-from nanoclaw.testing.shrink import shortest
+from nanoclaw.simulation.faults import AT_COMMITS, NAMES, RATES, Blow, UnknownFault, blows, fault_names
+from nanoclaw.simulation.run import play
+from nanoclaw.simulation.shrink import shortest
+from nanoclaw.simulation.snapshot import Scene
+from nanoclaw.simulation.workload import VISITORS, Household, Say, household
+from nanoclaw.testing.silent_logs import silent_logs
 
 BRIEF_H, BUSY = 0.4, 17
 ALL = fault_names("all")
@@ -19,7 +19,7 @@ ALL = fault_names("all")
 
 @pytest.fixture(autouse=True)
 def nothing_is_logged() -> Iterator[None]:
-    with quiet():
+    with silent_logs():
         yield
 
 

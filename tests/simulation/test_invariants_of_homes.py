@@ -13,12 +13,12 @@ import trio
 from attrs import evolve
 
 from nanoclaw.records import Address, InboundEvent, SessionPaths
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.damage import leave_hot_journal
+from nanoclaw.simulation.corruption import leave_hot_journal
+from nanoclaw.simulation.snapshot import Scene, nothing_waits_behind_a_journal, readable
 from nanoclaw.testing.invariants import ALWAYS, AT_REST, Asked, Evidence, opened_once, violations
-from nanoclaw.testing.scene import Scene, nothing_waits_behind_a_journal, readable
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.world import World
 
 Break = Callable[[Evidence], Evidence]
 

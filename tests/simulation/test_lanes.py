@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.faults import Blow, fault_names
-from nanoclaw.testing.household import Household, Say, household
-from nanoclaw.testing.lanes import TEMPLATE, Mark, marks, page, spans
-from nanoclaw.testing.play import Outcome, Violation, play
-from nanoclaw.testing.timeline import Timeline
+from nanoclaw.simulation.faults import Blow, fault_names
+from nanoclaw.simulation.run import Outcome, Violation, play
+from nanoclaw.simulation.timeline_page import TEMPLATE, Mark, marks, page, spans
+from nanoclaw.simulation.workload import Household, Say, household
+from nanoclaw.testing.silent_logs import silent_logs
+from nanoclaw.testing.world.timeline import Timeline
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)>"
@@ -32,7 +32,7 @@ def day() -> Iterator[tuple[Household, Outcome]]:
     steps = [hostile(step) if isinstance(step, Say) else step for step in drawn.steps]
     kills = (Blow(steps[9].at + 30 * n, "kill-host", n) for n in range(1, 4))
     one = evolve(drawn, steps=(*steps[:10], *kills))
-    with quiet():
+    with silent_logs():
         yield one, play(one)
 
 

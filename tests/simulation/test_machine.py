@@ -26,8 +26,8 @@ from hypothesis.stateful import (
 from nanoclaw.channels.protocol import ChannelUnavailable, Repeat
 from nanoclaw.channels.senders import ChatSender, Deliver
 from nanoclaw.records import Receipt
-from nanoclaw.testing.channel import Fault
-from nanoclaw.testing.executor import When
+from nanoclaw.testing.world.channel import Fault
+from nanoclaw.testing.world.executor import When
 from tests.simulation.program import PLACES, Broken, Side, Step, play
 from tests.simulation.steps import Disconnect, Fail, Jump, Kill, Restart, Say, SayAgain, Wait
 

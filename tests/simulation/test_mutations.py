@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from nanoclaw.testing.arrivals import ARRIVALS
-from nanoclaw.testing.belonging import BELONGING
-from nanoclaw.testing.hearing import HEARING
+from nanoclaw.simulation.checks.access import HEARING
+from nanoclaw.simulation.checks.agent_requests import REQUESTS
+from nanoclaw.simulation.checks.delivery import ARRIVALS
+from nanoclaw.simulation.checks.placement import BELONGING
+from nanoclaw.simulation.checks.retries import RECKONING, RECKONING_AT_REST
+from nanoclaw.simulation.checks.schedules import TIMETABLES
+from nanoclaw.simulation.quiescence import QUIET_CHECKS
+from nanoclaw.simulation.run import ALL_REST_CHECKS, ALL_STEP_CHECKS
+from nanoclaw.simulation.snapshot import Check
 from nanoclaw.testing.invariants import ALWAYS, AT_REST
-from nanoclaw.testing.play import ALL_REST_CHECKS, ALL_STEP_CHECKS
-from nanoclaw.testing.quiet import QUIET_CHECKS
-from nanoclaw.testing.reckoning import RECKONING, RECKONING_AT_REST
-from nanoclaw.testing.requests import REQUESTS
-from nanoclaw.testing.scene import Check
-from nanoclaw.testing.timetables import TIMETABLES
 from tests.simulation import mutations
 from tests.simulation.mutations import MUTATIONS, found, main
 

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 from attrs import Factory, define
 
-from nanoclaw.testing.quiet import Quiet
+from nanoclaw.simulation.quiescence import Quiet
 
 SESSION = "sess-1"
 JUMP = ("fault", ("clock-jumps", "+10242 s"))

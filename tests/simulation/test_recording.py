@@ -23,13 +23,13 @@ from nanoclaw.recording.lines import FILE
 from nanoclaw.recording.notes import Offered
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
 from nanoclaw.records import InboundEvent
+from nanoclaw.simulation.corruption import leave_hot_journal
 from nanoclaw.store.connections import open_writable
-from nanoclaw.testing import world
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.damage import leave_hot_journal
 from nanoclaw.testing.replay import replay
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world import world
+from nanoclaw.testing.world.channel import FakeChannel, wire
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.world import World
 from tests.cli.commands import run
 from tests.simulation.recordings import changed, settings
 
@@ -398,7 +398,7 @@ def test_ctrl_c_ends_a_replay_plainly(talk: Path, monkeypatch: pytest.MonkeyPatc
     async def interrupted(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nanoclaw.testing.replay.offer_all", interrupted)
+    monkeypatch.setattr("nanoclaw.testing.replay.player.offer_all", interrupted)
     assert main(["replay", str(talk)]) == INTERRUPTED
 
 

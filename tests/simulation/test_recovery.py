@@ -8,8 +8,8 @@ from attrs import Factory, define
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.channel import FakeChannel, wire
+from nanoclaw.testing.world.world import World
 from tests.host.homes import rows
 from tests.simulation.playing import play
 from tests.store.openings import leave_hot_journal

@@ -12,10 +12,10 @@ from nanoclaw.recording import Record
 from nanoclaw.session.attempt import Attempter, Undeliverable
 from nanoclaw.session.pending import Pending
 from nanoclaw.store import Refused, StoreError
-from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.replay import replay
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.silent_logs import silent_logs
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.world import World
 from tests.simulation.recorded_day import recorded_day
 from tests.simulation.recordings import changed, notes, record_real_day
 
@@ -34,7 +34,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def silence() -> Any:
-    with quiet():
+    with silent_logs():
         yield
 
 

@@ -18,10 +18,10 @@ from nanoclaw.recording.notes import (
     RunnerRefused,
     RunnerStarted,
 )
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.replay_script import Script, script_of
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.replay.script import Script, script_of
+from nanoclaw.testing.silent_logs import silent_logs
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.world import World
 from tests.simulation.recorded_lives import differing, record_lives
 from tests.simulation.recordings import notes
 
@@ -29,7 +29,7 @@ from tests.simulation.recordings import notes
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [28, 45])
 def test_each_life_of_a_simulated_household_is_replayed_the_same(seed: int, tmp_path: Path) -> None:
-    with quiet():
+    with silent_logs():
         lives = record_lives(seed, tmp_path, hours=3)
         assert lives
         assert list(differing(lives)) == []
@@ -40,7 +40,7 @@ def test_each_life_of_a_simulated_household_is_replayed_the_same(seed: int, tmp_
 
 def recorded(scenario: Callable[[World, Path], Awaitable[None]], folder: Path) -> Path:
     """The recording that a scenario makes."""
-    with quiet():
+    with silent_logs():
         simulate(lambda world: scenario(world, folder), seed=0)
     return folder
 

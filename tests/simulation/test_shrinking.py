@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from nanoclaw.testing.play import Outcome, Violation
-from nanoclaw.testing.shrink import bisected
-from nanoclaw.testing.timeline import Timeline
+from nanoclaw.simulation.run import Outcome, Violation
+from nanoclaw.simulation.shrink import bisected
+from nanoclaw.testing.world.timeline import Timeline
 
 
 def outcome(steps: int, *invariants: str) -> Outcome:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from nanoclaw.scheduling import next_run
-from nanoclaw.testing.timetables import fits
+from nanoclaw.simulation.checks.schedules import fits
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
 SCHEDULES = ("30 2 * * *", "*/20 * * * *", "0 * * * *", "@daily", "@hourly", "@every 900")

@@ -32,7 +32,7 @@ from nanoclaw.testing import (
     simulate,
     thinks,
 )
-from nanoclaw.testing.executor import When
+from nanoclaw.testing.world.executor import When
 
 
 async def test_the_agent_answers(world: World) -> None:

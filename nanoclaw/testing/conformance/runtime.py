@@ -24,7 +24,7 @@ from nanoclaw.testing.conformance.sessions import (
     until_it_lives,
 )
 from nanoclaw.testing.conformance.watches import CancelAfter
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 
 SOON_S = 10.0
 """What needs no waiting is done by then, also on a slow machine."""

@@ -1,0 +1,1 @@
+"""Checks of a simulated workload: each yields a sentence for every violation that it finds."""

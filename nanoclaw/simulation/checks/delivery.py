@@ -1,0 +1,144 @@
+"""What arrives is what was said: of each message at the network, whether it is what its outbound row says.
+
+Read from the files as they are, without the host's own way of reading them.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nanoclaw.content import storable
+from nanoclaw.records import (
+    Address,
+    EditContent,
+    Outgoing,
+    OutgoingContent,
+    QuestionContent,
+    ReactionContent,
+    SessionPaths,
+    TextContent,
+)
+from nanoclaw.simulation.snapshot import Check, Scene
+from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.testing.invariants import rows
+
+Words = tuple[object, ...]
+"""Kind, text, what it is about, files or options."""
+
+
+def replies_arrive_as_they_are(scene: Scene) -> Iterator[str]:
+    """Chat, thread, text, files, what is edited or reacted to, and what it answers: as the row says."""
+    arrived = _by_row(scene)
+    for paths in scene.sessions():
+        default, known = _own_chat(scene, paths), dict(rows(paths.inbound_db, _KNOWN))
+        for id_, channel, platform, thread, content, answers in _said(paths, arrived):
+            address = Address(channel, platform, thread or None) if channel and platform else default
+            said = _words_of(json.loads(content))
+            for one in arrived[id_]:
+                if one.address != address:
+                    yield f"{paths.root.name}: {id_} is for {address}, and arrived in {one.address}"
+                if (heard := _heard(one.content)) != storable(said):
+                    yield f"{paths.root.name}: {id_} says {said}, and arrived as {heard}"
+                if known.get(answers) not in {None, one.in_reply_to}:
+                    yield f"{paths.root.name}: {id_} answers {known[answers]}, not {one.in_reply_to}"
+
+
+def answers_arrive_where_was_asked(scene: Scene) -> Iterator[str]:
+    """What answers a message is in the chat and thread of that; so is what the host says of one itself."""
+    arrived = _by_row(scene)
+    for paths in scene.sessions():
+        asked = {id_: Address(*where) for id_, *where in rows(paths.inbound_db, _PLACES)}
+        told = [(f"{NOTICE}{about}{one}", one) for about in TOLD for one in asked]
+        for id_, answers in [*rows(paths.outbound_db, _ANSWERS), *told]:
+            for one in arrived.get(id_, ()):
+                if answers in asked and one.address != asked[answers]:
+                    where = f"{asked[answers]}, and its answer {id_} arrived in {one.address}"
+                    yield f"{paths.root.name}: {answers} was said in {where}"
+
+
+def receipts_are_the_networks(scene: Scene) -> Iterator[str]:
+    """What the ledger knows a message by is an id that the network has given to that very message."""
+    sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE platform_message_id IS NOT NULL"
+    for paths in scene.sessions():
+        for key, receipt in rows(paths.inbound_db, sql):
+            if receipt not in scene.receipts.get(key, ()):
+                given = ", ".join(scene.receipts.get(key, ())) or "none"
+                yield f"{paths.root.name}: {key} is {receipt} in the ledger, and its network gave {given}"
+
+
+TOLD = ("", "delayed-", "stopped-")
+"""What the host says of a message itself: that it failed, that it has to wait, that no more will follow."""
+_PLACES = """
+    SELECT id, channel_type, platform_id, thread_id FROM messages_in
+    WHERE kind IN ('chat', 'task') AND platform_id <> ''
+    """
+_ANSWERS = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
+_SAID = """
+    SELECT id, channel_type, platform_id, thread_id, content, in_reply_to FROM messages_out
+    WHERE kind <> 'system' AND id IN (SELECT value FROM json_each(:ids))
+    """
+_OWN_CHAT = """
+    SELECT channel_type, platform_id, thread_id FROM sessions
+    JOIN messaging_groups ON messaging_groups.id = messaging_group_id WHERE sessions.id = :id
+    """
+_KNOWN = "SELECT id, json_extract(content, '$.id') FROM messages_in WHERE kind = 'chat'"
+"""What the network calls what was said."""
+
+
+def _by_row(scene: Scene) -> Mapping[str, Sequence[Outgoing]]:
+    """What has arrived, by the id of its row: a row that recurs has several."""
+    found = defaultdict[str, list[Outgoing]](list)
+    for one in scene.arrived:
+        found[one.message_out_id.partition("@")[0]].append(one)
+    return found
+
+
+def _said(paths: SessionPaths, arrived: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    return rows(paths.outbound_db, _SAID, ids=json.dumps(list(arrived)))
+
+
+def _own_chat(scene: Scene, paths: SessionPaths) -> Address | None:
+    found = rows(scene.data / "v2.db", _OWN_CHAT, id=paths.root.name)
+    return Address(*found[0]) if found else None
+
+
+def _words_of(content: Mapping[str, Any]) -> Words:
+    """What a row's content says."""
+    text = content.get("markdown") or content.get("text") or ""
+    match content.get("operation") or content.get("type"):
+        case "edit":
+            return "edit", text, content["messageId"], ()
+        case "reaction":
+            return "reaction", content["emoji"], content["messageId"], ()
+        case "ask_question":
+            labels = (each if isinstance(each, str) else each["label"] for each in content["options"])
+            return "question", content["question"], content["questionId"], tuple(labels)
+        case "card":
+            return "card", content["fallbackText"], None, ()
+        case _:
+            return "text", text, None, tuple(content.get("files", ()))
+
+
+def _heard(content: OutgoingContent) -> Words:
+    """The same, of what the network has."""
+    match content:
+        case TextContent():
+            return "text", content.text, None, content.files
+        case EditContent():
+            return "edit", content.text, content.message_id, ()
+        case ReactionContent():
+            return "reaction", content.emoji, content.message_id, ()
+        case QuestionContent():
+            labels = tuple(option.label for option in content.options)
+            return "question", content.text, content.question_id, labels
+        case _:
+            return "card", content.fallback_text, None, ()
+
+
+ARRIVALS: tuple[Check, ...] = (
+    replies_arrive_as_they_are,
+    answers_arrive_where_was_asked,
+    receipts_are_the_networks,
+)
+"""Asked at each step."""

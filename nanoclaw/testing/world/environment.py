@@ -1,0 +1,130 @@
+"""What a world runs on: the five seams, simulated or real. The host of either gets the same."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+import apsw
+from attrs import Factory, define, field
+
+from agent_runner.errors import RunnerError
+from agent_runner.providers import Provider
+from nanoclaw.config import Config
+from nanoclaw.containers import Runtime
+from nanoclaw.host import Seams, own_runtime
+from nanoclaw.seams import Clock, SystemClock
+from nanoclaw.store import StoreError
+from nanoclaw.testing.world.errors import HostKilled
+from nanoclaw.testing.world.executor import CommitHook, InlineExecutor, When
+from nanoclaw.testing.world.kill_switch import MortalExecutor, Thread
+from nanoclaw.testing.world.processes import MortalProcesses
+from nanoclaw.testing.world.runtime import SimulatedRuntime
+from nanoclaw.testing.world.timeline import Timeline
+from nanoclaw.testing.world.virtual_time import CommitWakeups, VirtualClock
+
+FAULTS = (apsw.Error, OSError, StoreError, RunnerError, HostKilled)
+"""What hooks at commits raise on purpose: for the transaction's caller alone."""
+
+
+class Mortal(Protocol):
+    """A living runner."""
+
+    def kill(self) -> None:
+        """Kill it; nobody asked for its end."""
+        ...
+
+
+class Stage(Protocol):
+    """Simulated or real."""
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the date."""
+        ...
+
+    @property
+    def runners(self) -> Mapping[str, Mortal]:
+        """The living ones, by session."""
+        ...
+
+    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
+        """For one life of the host; `runtime` instead of its own, if one is given."""
+        ...
+
+
+@define(eq=False)
+class RealStage:
+    """As in production."""
+
+    timeline: Timeline
+    clock: Clock = Factory(SystemClock)
+    runners: Mapping[str, Mortal] = Factory(dict)
+
+    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
+        """Production's."""
+        del thread
+        known = MortalProcesses(runtime or own_runtime(config), self.timeline)
+        self.runners = known.runners
+        return Seams(clock=self.clock, runtime=known)
+
+
+@define(eq=False)
+class SimulatedStage:
+    """Virtual time, no threads, one seed."""
+
+    home: Path
+    random: Random
+    timeline: Timeline
+    providers: Mapping[str, Callable[[], Provider]]
+    hooks: Sequence[CommitHook] = ()
+    clock: VirtualClock = Factory(VirtualClock)
+    executor: InlineExecutor = field(init=False)
+    runtime: SimulatedRuntime = field(init=False)
+
+    _below: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._below = f"{self.home}/"
+        self.executor = InlineExecutor(self._note)
+        self.runtime = SimulatedRuntime(self.executor, self.clock, self.random, self.timeline, self.providers)
+
+    @property
+    def runners(self) -> Mapping[str, Mortal]:
+        """The living ones, by session."""
+        return self.runtime.runners
+
+    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
+        """The simulated ones; they let go of a host that is killed."""
+        del config
+        return Seams(
+            executor=MortalExecutor(self.executor, thread),
+            clock=self.clock,
+            random=self.random,
+            runtime=runtime or self.runtime,
+            wakeups=self._wakeups,
+        )
+
+    def host_died(self) -> None:
+        """Its hands are off its runners; those that do not outlive it are gone with it."""
+        self.runtime.host_died()
+        for runner in list(self.runtime.runners.values()):
+            if not runner.abandoned:
+                runner.kill()
+
+    def _note(self, path: Path, when: When, n: int) -> None:
+        if when == "after":
+            self.timeline.add("commit", n, str(path).removeprefix(self._below))
+        try:
+            for hook in tuple(self.hooks):
+                hook(path, when, n)
+        except FAULTS:
+            raise
+        except BaseException as error:
+            self.timeline.broke(error)
+            raise
+
+    @contextmanager
+    def _wakeups(self) -> Iterator[CommitWakeups]:
+        yield CommitWakeups(self.executor)

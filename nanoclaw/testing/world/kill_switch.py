@@ -1,0 +1,196 @@
+"""Killing a host that is a part of this process: from one moment on nothing that it does has an effect.
+
+At that moment its files are read as they are on disk, journals and all. From then on no transaction of it
+commits and no channel hears it; its tasks are cancelled and run their clean-up, as they do in every trio
+program. When they are gone, its files are put back as they were at the moment. So the next life finds what
+`kill -9` would have left. What this is not: a power cut (whatever was written stays written), nor a death in
+the middle of a single write (transactions of this process are killed at their checkpoints and commit points).
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import trio
+from attrs import Factory, define, frozen
+
+from nanoclaw.channels.protocol import Channel, Finder, Outcome, Repeat, Sender, has_buttons
+from nanoclaw.records import Address, Event, Intake, Outgoing, Receipt, Routed
+from nanoclaw.testing.world.errors import HostKilled
+from nanoclaw.testing.world.executor import InlineExecutor
+
+T = TypeVar("T")
+SHARED_MEMORY = "-shm"
+"""Of a database in WAL mode; made anew by whoever opens it first."""
+
+
+@define(eq=False)
+class Thread:
+    """The thread of a host's life: once cut, whoever hangs on it gets `HostKilled`."""
+
+    cut: bool = False
+    _scopes: dict[trio.CancelScope, None] = Factory(dict)
+
+    def sever(self) -> None:
+        """Cut it; synchronous."""
+        self.cut = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    def check(self) -> None:
+        """Raise HostKilled once it is cut."""
+        if self.cut:
+            raise HostKilled
+
+    def holding(self) -> AbstractContextManager[None]:
+        """Cancel the block when it is cut, and raise HostKilled, also where the block was done."""
+        return _Hold(self, self._scopes)
+
+
+@define(eq=False)
+class _Hold:
+    """What `holding` is: each delivery goes through one, so it is no generator."""
+
+    thread: Thread
+    scopes: dict[trio.CancelScope, None]
+    scope: trio.CancelScope = Factory(trio.CancelScope)
+
+    def __enter__(self) -> None:
+        self.thread.check()
+        self.scopes[self.scope.__enter__()] = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        del self.scopes[self.scope]
+        swallowed = self.scope.__exit__(kind, error, trace)
+        if error is None or swallowed:
+            self.thread.check()
+        return swallowed
+
+
+# -- what a host acts through ---------------------------------------------------
+
+
+@frozen
+class MortalExecutor:
+    """The executor of one life: it commits nothing any more once that is over."""
+
+    shared: InlineExecutor
+    thread: Thread
+
+    async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
+        """Run `call`; what a dead host closes or reads does no harm."""
+        return await self.shared.run(call, lane=lane)
+
+    def before_commit(self, path: Path) -> None:
+        """Let nothing pass once the host is dead, be it by this very commit."""
+        self.thread.check()
+        self.shared.before_commit(path)
+        self.thread.check()
+
+    def after_commit(self, path: Path) -> None:
+        """The same; what this raises after the commit keeps it from being told."""
+        self.shared.after_commit(path)
+        self.thread.check()
+
+
+@frozen
+class MortalChannel:
+    """A channel as one life of the host sees it."""
+
+    channel: Channel
+    thread: Thread
+
+    @property
+    def channel_type(self) -> str:
+        """The network's."""
+        return self.channel.channel_type
+
+    @property
+    def repeat(self) -> Repeat:
+        """The network's."""
+        return self.channel.repeat
+
+    @property
+    def buttons(self) -> bool:
+        """The network's."""
+        return has_buttons(self.channel)
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        """Connect the sending half."""
+        async with self.channel.sender() as sender:
+            yield _MortalSender(sender, self.thread)
+
+    async def receive(self, intake: Intake) -> None:
+        """Receive until the end of that life."""
+        with self.thread.holding():
+            await self.channel.receive(_MortalIntake(intake, self.thread))
+
+
+@frozen
+class _MortalSender:
+    sender: Sender
+    thread: Thread
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        with self.thread.holding():
+            return await self.sender.deliver(outgoing)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        with self.thread.holding():
+            return await self.sender.find(outgoing) if isinstance(self.sender, Finder) else None
+
+    async def typing(self, address: Address) -> None:
+        with self.thread.holding():
+            await self.sender.typing(address)
+
+    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
+        with self.thread.holding():
+            await self.sender.settled(address, platform_message_id, outcome)
+
+
+@frozen
+class _MortalIntake:
+    intake: Intake
+    thread: Thread
+
+    async def offer(self, event: Event) -> Routed:
+        try:
+            return await self.intake.offer(event)
+        finally:
+            if self.thread.cut:
+                await trio.sleep_forever()  # nobody is there to confirm it; the network ends the offer
+
+
+# -- its files --------------------------------------------------------------------
+
+
+@frozen
+class Files:
+    """What a host had written at one moment: the central database and the inbound side of every session."""
+
+    data: Path
+    contents: dict[Path, bytes]
+
+    @classmethod
+    def of(cls, data: Path) -> "Files":
+        """As they are now. Opening them drops SQLite's locks in this process: for a host's end only."""
+        return cls(data, {path: path.read_bytes() for path in _written_by_host(data)})
+
+    def put_back(self) -> None:
+        """Make them again what they were, in place; nobody may have them open for writing."""
+        for path in _written_by_host(self.data):
+            if path not in self.contents:
+                path.unlink()
+        for path, content in self.contents.items():
+            if not path.exists() or path.read_bytes() != content:
+                path.write_bytes(content)
+
+
+def _written_by_host(data: Path) -> list[Path]:
+    found = [*data.glob("v2.db*"), *data.glob("sessions/*/*/inbound/**/*")]
+    return sorted(path for path in found if path.is_file() and not path.name.endswith(SHARED_MEMORY))
