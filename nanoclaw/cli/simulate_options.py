@@ -8,11 +8,11 @@ LONGEST_DAYS = 366.0
 MOST = 1_000_000
 
 SIMULATE = (
-    "Play days of random households in virtual time: the real host and the real runner on real databases, "
+    "SeedRun days of random workloads in virtual time: the real host and the real runner on real databases, "
     "with faults everywhere; and check that nothing is lost, nothing comes twice, everything keeps its order."
 )
 EPILOG = (
-    "One seed is one household and one day, whatever the machine. Faults are all, none, or names with "
+    "One seed is one workload and one day, whatever the machine. Faults are all, none, or names with "
     "commas between. One may have a rate of its own, in an hour (kill-host=20; beside all as well: "
     "all,kill-host=0), or be put at a moment (kill-host@time:SECONDS); kill-host, kill-runner, disk-full and "
     "io-error at a commit (kill-host@commit:123); kill-host and kill-runner at a step of the scheduler "
@@ -25,7 +25,7 @@ EPILOG = (
 def add_simulate(command: argparse.ArgumentParser) -> None:
     """Its options."""
     command.add_argument(
-        "--seeds", type=_number, metavar="N", help=f"how many households; default: {SEEDS}, with --seed 1"
+        "--seeds", type=_number, metavar="N", help=f"how many workloads; default: {SEEDS}, with --seed 1"
     )
     command.add_argument("--seed", type=int, metavar="S", help="the first one; default: 0")
     command.add_argument(
@@ -43,7 +43,7 @@ def add_simulate(command: argparse.ArgumentParser) -> None:
         "--jobs", type=_number, metavar="J", help="processes beside each other; default: one a core"
     )
     command.add_argument(
-        "--timeline", type=Path, metavar="FILE", help="draw one household's day as an HTML page; needs --seed"
+        "--timeline", type=Path, metavar="FILE", help="draw one workload's day as an HTML page; needs --seed"
     )
     command.add_argument("--json", action="store_true", help="print JSON, for programs")
 

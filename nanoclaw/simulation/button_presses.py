@@ -1,4 +1,4 @@
-"""People of simulated households who press buttons: never, once or twice, soon or too late, or unasked."""
+"""People of simulated workloads who press buttons: never, once or twice, soon or too late, or unasked."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -7,7 +7,7 @@ import trio
 from attrs import frozen
 
 from nanoclaw.records import Clicked, Outgoing, QuestionContent
-from nanoclaw.simulation.network import Network
+from nanoclaw.simulation.network import FaultyNetwork
 from nanoclaw.testing.world.timeline import Timeline
 
 PRESSES = (0, 1, 1, 1, 2, 2)
@@ -17,11 +17,11 @@ PRESSED_AFTER_S = 30.0
 
 
 @frozen
-class Clickers:
+class ButtonPresses:
     """Those who sit before the cards of one network. `users` are the ids of each chat's."""
 
     seed: int
-    network: Network
+    network: FaultyNetwork
     users: Mapping[str, Sequence[str]]
     strangers: Sequence[str]
     timeline: Timeline

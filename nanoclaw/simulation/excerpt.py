@@ -6,9 +6,9 @@ from itertools import groupby
 
 from attrs import frozen
 
-from nanoclaw.simulation.run import Outcome
+from nanoclaw.simulation.run import RunResult
 from nanoclaw.simulation.timeline_page import FAULTS, HOST, Mark, marks
-from nanoclaw.simulation.workload import Household
+from nanoclaw.simulation.workload import Workload
 
 BEFORE, AFTER, MENTIONS = 30, 5, 10
 """Lines that are shown before the violation, after it, and of those that mention its message earlier."""
@@ -28,13 +28,13 @@ class Named:
     """Words that stand for messages."""
 
     @classmethod
-    def of(cls, outcome: Outcome) -> "Named":
+    def of(cls, result: RunResult) -> "Named":
         """Whatever can be found in their sentences."""
-        words = {word for one in outcome.violations for word in WORD.findall(one.sentence)}
-        sessions = frozenset(words & outcome.sessions.keys())
+        words = {word for one in result.violations for word in WORD.findall(one.sentence)}
+        sessions = frozenset(words & result.sessions.keys())
         said = {word for word in words if SAID.fullmatch(word)}
-        rows = {outcome.events[word] for word in words & outcome.events.keys()}
-        return cls(sessions, frozenset(outcome.sessions[id_] for id_ in sessions), frozenset(said | rows))
+        rows = {result.events[word] for word in words & result.events.keys()}
+        return cls(sessions, frozenset(result.sessions[id_] for id_ in sessions), frozenset(said | rows))
 
     def about(self, mark: Mark) -> bool:
         """Whether a line is about one of the messages."""
@@ -51,13 +51,13 @@ class Named:
         )
 
 
-def excerpt(household: Household, outcome: Outcome) -> Iterator[str]:
+def excerpt(workload: Workload, result: RunResult) -> Iterator[str]:
     """The lines, behind a sentence that says what they are; nothing where there is no timeline."""
-    if not outcome.timeline.lines:
+    if not result.timeline.lines:
         return
-    named = Named.of(outcome)
-    yield _heading(outcome, named)
-    drawn = [mark for mark in marks(household, outcome) if named.matters(mark)]
+    named = Named.of(result)
+    yield _heading(result, named)
+    drawn = [mark for mark in marks(workload, result) if named.matters(mark)]
     at = next((n for n, mark in enumerate(drawn) if mark.kind == "violation"), len(drawn))
     start = max(0, at - BEFORE)
     earlier = [mark for mark in drawn[:start] if named.about(mark)][-MENTIONS:]
@@ -67,10 +67,10 @@ def excerpt(household: Household, outcome: Outcome) -> Iterator[str]:
     yield from _lines(drawn[start : at + 1 + AFTER], named)
 
 
-def _heading(outcome: Outcome, named: Named) -> str:
+def _heading(result: RunResult, named: Named) -> str:
     if not named.sessions:
         return "The timeline around it, without commits:"
-    who = ", ".join(f"{id_} in {outcome.sessions[id_]}" for id_ in sorted(named.sessions))
+    who = ", ".join(f"{id_} in {result.sessions[id_]}" for id_ in sorted(named.sessions))
     return f"The timeline around it, of {who}, the host and the faults:"
 
 

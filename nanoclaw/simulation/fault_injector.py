@@ -1,7 +1,7 @@
 """Does faults to a world: what `nanoclaw.simulation.faults` names and times.
 
-Each stroke is a line of the timeline. What lasts ends by itself, or with `heal`; the details of a stroke are
-drawn from its own number, so a stroke more or less leaves the others as they are.
+Each strike is a line of the timeline. What lasts ends by itself, or with `heal`; the details of a strike are
+drawn from its own number, so a strike more or less leaves the others as they are.
 """
 
 from collections import Counter
@@ -20,10 +20,10 @@ from actors import ActorError
 from agent_runner.errors import RunnerError
 from nanoclaw.host import HostFailed
 from nanoclaw.simulation.corruption import Damage
-from nanoclaw.simulation.faults import Blow
-from nanoclaw.simulation.network import Network
-from nanoclaw.simulation.retry_accounting import Spending
-from nanoclaw.simulation.runner_faults import Bodies, Body
+from nanoclaw.simulation.faults import Strike
+from nanoclaw.simulation.network import FaultyNetwork
+from nanoclaw.simulation.retry_accounting import RetryAccounting
+from nanoclaw.simulation.runner_faults import RunnerControl, RunnerControls
 from nanoclaw.simulation.write_limit import no_file_beyond
 from nanoclaw.store import StoreError
 from nanoclaw.store.ownership import CENTRAL
@@ -74,8 +74,8 @@ class Trap:
     spring: Callable[[Path], None]
     at: int | None = None
     """At the commit with this number instead, whoever's it is."""
-    blow: Blow | None = None
-    """Which stroke that was put there waits in it."""
+    strike: Strike | None = None
+    """Which strike that was put there waits in it."""
 
     def meets(self, side: Side, when: When, n: int) -> bool:
         """Whether it springs now."""
@@ -107,18 +107,18 @@ class _AfterSteps(trio.abc.Instrument):
 
 
 @define(eq=False)
-class Mischief:
+class FaultInjector:
     """Faults of one world."""
 
     world: World
-    network: Network
-    strokes: Counter[str]
+    network: FaultyNetwork
+    strikes: Counter[str]
     """Counts those that struck, by name."""
     missed: list[tuple[str, str]] = Factory(list)
     """Those that were put at a point and did not strike there, and why not."""
     damage: Damage = field(init=False)
-    bodies: Bodies = field(init=False)
-    spending: Spending = field(init=False)
+    controls: RunnerControls = field(init=False)
+    retry_accounting: RetryAccounting = field(init=False)
     _traps: list[Trap] = Factory(list)
     _disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
     _disk_until: float = 0.0
@@ -129,18 +129,18 @@ class Mischief:
     """Sessions whose host cannot write their file, and what it meets."""
     _newborns: list[int] = Factory(list)
     """Of the runners that are to die young: after how many steps of any tasks."""
-    _awaited: list[tuple[Blow, _AfterSteps]] = Factory(list)
+    _awaited: list[tuple[Strike, _AfterSteps]] = Factory(list)
     """What was put at a step."""
     nursery: trio.Nursery = field(init=False)
     """Where faults last."""
 
     def __attrs_post_init__(self) -> None:
         self.damage = Damage(self.world)
-        self.bodies = Bodies(self.world.clock, self._dies)
-        self.spending = Spending(self.world, self.bodies.tries.spent)
-        self.world.runtime.wrap = self.bodies.wrap
+        self.controls = RunnerControls(self.world.clock, self._dies)
+        self.retry_accounting = RetryAccounting(self.world, self.controls.turn_log.spent)
+        self.world.runtime.wrap = self.controls.wrap
         self.world.commit_hooks.append(self._at_commit)
-        self.world.timeline.steps += [self._at_birth, self.spending.note]
+        self.world.timeline.steps += [self._at_birth, self.retry_accounting.note]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -149,30 +149,30 @@ class Mischief:
             yield
             self.nursery.cancel_scope.cancel()
 
-    async def strike(self, blow: Blow) -> None:
+    async def inject(self, strike: Strike) -> None:
         """Do one; it may take a moment, and what lasts goes on."""
-        random = Random(blow.draw)  # noqa: S311 -- a simulation has no secrets
-        before = self.strokes[blow.fault]
-        await _STROKES[blow.fault](self, random, blow)
-        if blow.now and self.strokes[blow.fault] == before:
-            self._miss(blow, "there was nothing for it to strike")
+        random = Random(strike.draw)  # noqa: S311 -- a simulation has no secrets
+        before = self.strikes[strike.fault]
+        await _STROKES[strike.fault](self, random, strike)
+        if strike.now and self.strikes[strike.fault] == before:
+            self._miss(strike, "there was nothing for it to strike")
 
     async def heal(self) -> None:
         """Mend everything. Where files are damaged the host is stopped for that; who keeps it starts it."""
         for trap in self._traps:
-            if trap.blow is not None:
-                self._miss(trap.blow, f"it is over after commit {self.world.executor.commits}")
-        for blow, steps in self._awaited:
+            if trap.strike is not None:
+                self._miss(trap.strike, f"it is over after commit {self.world.executor.commits}")
+        for strike, steps in self._awaited:
             if not steps.sprung:
                 trio.lowlevel.remove_instrument(steps)
-                self._miss(blow, f"it is over after step {steps.made}")
+                self._miss(strike, f"it is over after step {steps.made}")
         self._awaited.clear()
         self._traps.clear()
         self._newborns.clear()
         self._buried.clear()
         self._disk.clear()
         self.network.heal()
-        self.bodies.thaw()
+        self.controls.thaw()
         self.world.runtime.gone = None
         self.world.executor.pause = self.world.executor.around = None
         self.note("healed")
@@ -183,7 +183,7 @@ class Mischief:
         runner = self.world.runtime.runners.get(session)
         if runner is None or runner.scope.cancel_called:
             return True
-        return not self.spending.host_lives and not runner.abandoned
+        return not self.retry_accounting.host_lives and not runner.abandoned
 
     def excuses(self) -> bool:
         """Whether a host that fails now may blame its disk."""
@@ -193,22 +193,24 @@ class Mischief:
         """Sessions that something keeps from their work now."""
         machine = self._disk or self._tearing_now or self.world.executor.pause is not None
         ids = frozenset(path.name for path in (self.world.home / "data").glob("sessions/*/*"))
-        slow = frozenset(id_ for id_ in ids if (body := self.bodies.of(id_)) is not None and body.hindered)
+        slow = frozenset(
+            id_ for id_ in ids if (control := self.controls.of(id_)) is not None and control.hindered
+        )
         return ids if machine else slow | self.damage.spoilt() | self._buried.keys()
 
     def note(self, *details: object) -> None:
         """A line of the timeline."""
         self.world.timeline.add("fault", *details)
 
-    def _struck(self, blow: Blow, *details: object) -> None:
+    def _struck(self, strike: Strike, *details: object) -> None:
         """Note that it has; one that has nothing to strike, or waits for a commit in vain, never does."""
-        self.strokes[blow.fault] += 1
-        self.note(blow.fault, *details)
+        self.strikes[strike.fault] += 1
+        self.note(strike.fault, *details)
 
-    def _miss(self, blow: Blow, why: str) -> None:
-        if str(blow) not in dict(self.missed):
-            self.missed.append((str(blow), why))
-            self.note(blow, "has not struck", why)
+    def _miss(self, strike: Strike, why: str) -> None:
+        if str(strike) not in dict(self.missed):
+            self.missed.append((str(strike), why))
+            self.note(strike, "has not struck", why)
 
     # -- at commits
 
@@ -225,87 +227,87 @@ class Mischief:
                 error = self._buried[path.parents[1].name]
                 raise error()
 
-    def _trap(self, random: Random, blow: Blow, side: Side, spring: Callable[[Path], None]) -> None:
+    def _trap(self, random: Random, strike: Strike, side: Side, spring: Callable[[Path], None]) -> None:
         when: When = random.choice(("before", "after"))
-        self._set(Trap(side, when, random.randrange(1, NEXT_COMMITS), spring, blow.commit), blow)
-        self.note(blow, "waits for a commit", when)
+        self._set(Trap(side, when, random.randrange(1, NEXT_COMMITS), spring, strike.commit), strike)
+        self.note(strike, "waits for a commit", when)
 
-    def _set(self, trap: Trap, blow: Blow) -> None:
+    def _set(self, trap: Trap, strike: Strike) -> None:
         moved_in = self.world.executor.commits
-        if blow.commit is not None and blow.commit <= moved_in:
-            self._miss(blow, f"the household had not moved in before commit {moved_in}")
+        if strike.commit is not None and strike.commit <= moved_in:
+            self._miss(strike, f"the workload had not moved in before commit {moved_in}")
         else:
-            trap.blow = None if blow.commit is None else blow
+            trap.strike = None if strike.commit is None else strike
             self._traps.append(trap)
 
-    def _at_step(self, blow: Blow, step: int, spring: Callable[[], None]) -> None:
+    def _at_step(self, strike: Strike, step: int, spring: Callable[[], None]) -> None:
         steps = _AfterSteps(step, spring)
-        self._awaited.append((blow, steps))
+        self._awaited.append((strike, steps))
         trio.lowlevel.add_instrument(steps)
-        self.note(blow, "waits for its step")
+        self.note(strike, "waits for its step")
 
-    def _after_steps(self, random: Random, blow: Blow, spring: Callable[[], None]) -> None:
+    def _after_steps(self, random: Random, strike: Strike, spring: Callable[[], None]) -> None:
         def once(_path: Path) -> None:
             steps = random.randrange(1, NEXT_STEPS)
             trio.lowlevel.add_instrument(_AfterSteps(steps, spring))
 
-        self._trap(random, blow, random.choice(("host", "runner")), once)
+        self._trap(random, strike, random.choice(("host", "runner")), once)
 
     # -- host and runners
 
-    async def kill_host(self, random: Random, blow: Blow) -> None:
+    async def kill_host(self, random: Random, strike: Strike) -> None:
         """At a commit, in the middle of whatever it does, or at rest."""
 
         def spring(path: Path | None = None) -> None:
             details = ("",) if path is None else (f"at a commit of {path.name}",)
             if self.world.host_lives:
-                self._struck(blow, *details)
+                self._struck(strike, *details)
                 self.world.kill_host_now()
-            elif blow.point is not None:
-                self._miss(blow, "no host lived there")
+            elif strike.point is not None:
+                self._miss(strike, "no host lived there")
 
-        if blow.step is not None:
-            self._at_step(blow, blow.step, spring)
+        if strike.step is not None:
+            self._at_step(strike, strike.step, spring)
         else:
-            self._kill_host(random, blow, spring)
+            self._kill_host(random, strike, spring)
         await trio.lowlevel.checkpoint()
 
-    def _kill_host(self, random: Random, blow: Blow, spring: Callable[[Path | None], None]) -> None:
-        match _way(random, blow):
+    def _kill_host(self, random: Random, strike: Strike, spring: Callable[[Path | None], None]) -> None:
+        match _way(random, strike):
             case 0 | 1:
-                self._trap(random, blow, "host", spring)
+                self._trap(random, strike, "host", spring)
             case 2:
-                self._trap(random, blow, "runner", spring)
+                self._trap(random, strike, "runner", spring)
             case 3:
-                self._after_steps(random, blow, lambda: spring(None))
+                self._after_steps(random, strike, lambda: spring(None))
             case _:
                 spring(None)
 
-    async def kill_in_doubt(self, random: Random, blow: Blow) -> None:
+    async def kill_in_doubt(self, random: Random, strike: Strike) -> None:
         """The network does not say that it has a message; its host gives up waiting, and dies soon after."""
         self.network.silent += 1
-        self._struck(blow)
-        self.nursery.start_soon(self._die_in_doubt, blow, random.uniform(0.0, IN_DOUBT_S))
+        self._struck(strike)
+        self.nursery.start_soon(self._die_in_doubt, strike, random.uniform(0.0, IN_DOUBT_S))
         await trio.lowlevel.checkpoint()
 
-    async def _die_in_doubt(self, blow: Blow, seconds: float) -> None:
+    async def _die_in_doubt(self, strike: Strike, seconds: float) -> None:
         await self.network.given_up.wait()
         await trio.sleep(seconds)
         if self.world.host_lives:
-            self.note(blow, "the host dies")
+            self.note(strike, "the host dies")
             self.world.kill_host_now()
 
-    async def kill_newborn(self, random: Random, blow: Blow) -> None:
+    async def kill_newborn(self, random: Random, strike: Strike) -> None:
         """The host dies when a runner has written; the first runners of the next one die in the cradle."""
 
         def spring(_path: Path) -> None:
             if self.world.host_lives:
-                self.note(blow, "the host dies")
+                self.note(strike, "the host dies")
                 self._newborns = [random.randrange(1, CRADLE_STEPS) for _ in range(random.randrange(1, 4))]
                 self.world.kill_host_now()
 
         self._traps.append(Trap("runner", "after", random.randrange(1, 6), spring))
-        self._struck(blow)
+        self._struck(strike)
         await trio.lowlevel.checkpoint()
 
     def _at_birth(self, event: str, details: tuple[object, ...]) -> None:
@@ -313,89 +315,91 @@ class Mischief:
             runner = self.world.runtime.runners[str(details[0])]
             trio.lowlevel.add_instrument(_AfterSteps(self._newborns.pop(), runner.kill))
 
-    async def stop_host(self, _random: Random, blow: Blow) -> None:
+    async def stop_host(self, _random: Random, strike: Strike) -> None:
         """In order; whoever keeps it starts it again."""
-        self._struck(blow)
+        self._struck(strike)
         with suppress(HostFailed):  # whoever keeps it hears of that as well
             await self.world.stop()
 
-    async def kill_runner(self, random: Random, blow: Blow) -> None:
+    async def kill_runner(self, random: Random, strike: Strike) -> None:
         """At a commit of its own, in the middle of whatever it does, or at rest; sometimes within a write."""
 
         def at_commit(path: Path) -> None:
             if path.name != OUTBOUND:  # a commit of the host, by its number
                 now()
                 return
-            self._struck(blow, path.parents[1].name)
+            self._struck(strike, path.parents[1].name)
             raise RunnerKilled("killed")
 
         def now() -> None:
             living = len(self.world.runtime.runners)
             if living:
-                self._struck(blow, "one of", living)
+                self._struck(strike, "one of", living)
                 self.world.kill_runner()
-            elif blow.point is not None:
-                self._miss(blow, "no runner lived there")
+            elif strike.point is not None:
+                self._miss(strike, "no runner lived there")
 
-        if blow.step is not None:
-            self._at_step(blow, blow.step, now)
+        if strike.step is not None:
+            self._at_step(strike, strike.step, now)
         else:
-            self._kill_runner(random, blow, at_commit, now)
+            self._kill_runner(random, strike, at_commit, now)
         await trio.lowlevel.checkpoint()
 
     def _kill_runner(
-        self, random: Random, blow: Blow, at_commit: Callable[[Path], None], now: Callable[[], None]
+        self, random: Random, strike: Strike, at_commit: Callable[[Path], None], now: Callable[[], None]
     ) -> None:
-        match _way(random, blow):
+        match _way(random, strike):
             case 0 | 1:
-                self._trap(random, blow, "runner", at_commit)
+                self._trap(random, strike, "runner", at_commit)
             case 2:
-                self._after_steps(random, blow, now)
+                self._after_steps(random, strike, now)
             case 3:
-                self.nursery.start_soon(self._die_writing, random, blow)
+                self.nursery.start_soon(self._die_writing, random, strike)
             case _:
                 now()
 
-    async def _die_writing(self, random: Random, blow: Blow) -> None:
+    async def _die_writing(self, random: Random, strike: Strike) -> None:
         runners = self.world.runtime.runners
         if runners:
             victim = runners[random.choice(sorted(runners))]
-            self._struck(blow, victim.spec.session_id, "in the middle of a write")
+            self._struck(strike, victim.spec.session_id, "in the middle of a write")
             outbound, aside = victim.spec.paths.outbound_db, self.world.home / "dying.db"
             victim.at_its_end = lambda: leave_hot_journal(outbound, aside)
             victim.kill()
         await trio.lowlevel.checkpoint()
 
-    async def stuck_runner(self, random: Random, blow: Blow) -> None:
+    async def stuck_runner(self, random: Random, strike: Strike) -> None:
         """It stops where it is, at work if one is, as by SIGSTOP; it goes on later, if it is still there."""
-        bodies = {id_: self.bodies.of(id_) for id_ in sorted(self.world.runtime.runners)}
-        found = [(id_, body) for id_, body in bodies.items() if body is not None]
+        controls = {id_: self.controls.of(id_) for id_ in sorted(self.world.runtime.runners)}
+        found = [(id_, control) for id_, control in controls.items() if control is not None]
         if found:
-            victim, body = random.choice([one for one in found if one[1].rests_since is None] or found)
+            victim, control = random.choice([one for one in found if one[1].rests_since is None] or found)
             seconds = random.uniform(5.0, 600.0)
-            if body.rests_since is None or random.random() < HALF or blow.now:
-                self._last(blow, self.bodies.frozen(victim), seconds, victim)
+            if control.rests_since is None or random.random() < HALF or strike.now:
+                self._last(strike, self.controls.frozen(victim), seconds, victim)
             else:
-                self.note(blow, victim, "waits for its next turn")
-                self.nursery.start_soon(self._stick, blow, victim, body, seconds)
+                self.note(strike, victim, "waits for its next turn")
+                self.nursery.start_soon(self._stick, strike, victim, control, seconds)
         await trio.lowlevel.checkpoint()
 
-    async def _stick(self, blow: Blow, victim: str, body: Body, seconds: float) -> None:
-        await body.at_work.wait()
-        self._last(blow, self.bodies.frozen(victim), seconds, victim)
+    async def _stick(self, strike: Strike, victim: str, control: RunnerControl, seconds: float) -> None:
+        await control.at_work.wait()
+        self._last(strike, self.controls.frozen(victim), seconds, victim)
 
-    async def slow_runner(self, random: Random, blow: Blow) -> None:
+    async def slow_runner(self, random: Random, strike: Strike) -> None:
         """Whatever it does with its files takes its time."""
         runners = sorted(self.world.runtime.runners)
         if runners:
             victim = random.choice(runners)
-            self._last(blow, self.bodies.slow(victim, random), random.uniform(10.0, 600.0), victim)
+            self._last(strike, self.controls.slow(victim, random), random.uniform(10.0, 600.0), victim)
         await trio.lowlevel.checkpoint()
 
-    async def slow_host(self, random: Random, blow: Blow) -> None:
+    async def slow_host(self, random: Random, strike: Strike) -> None:
         """The disk is slow, for everybody."""
         longest = random.choice((0.01, 0.1, 1.0))
-        self._last(blow, self._slow_disk(random, longest), random.uniform(10.0, 300.0), f"up to {longest} s")
+        self._last(
+            strike, self._slow_disk(random, longest), random.uniform(10.0, 300.0), f"up to {longest} s"
+        )
         await trio.lowlevel.checkpoint()
 
     @contextmanager
@@ -408,25 +412,25 @@ class Mischief:
 
     # -- the network
 
-    async def channel_fails(self, random: Random, blow: Blow) -> None:
+    async def channel_fails(self, random: Random, strike: Strike) -> None:
         """It is down, rejects a message, or breaks before or after it has one."""
         faults: tuple[Fault, ...] = ("unavailable", "unavailable", "rejected", "crash before", "crash after")
         fault = random.choice(faults)
         times = random.randrange(1, 8) if fault == "unavailable" else random.randrange(1, 3)
-        self._struck(blow, fault, times)
+        self._struck(strike, fault, times)
         self.network.fail(fault, times=times)
         await trio.lowlevel.checkpoint()
 
-    async def channel_times_out(self, random: Random, blow: Blow) -> None:
+    async def channel_times_out(self, random: Random, strike: Strike) -> None:
         """It takes messages and does not say so."""
         self.network.silent += random.randrange(1, 3)
-        self._struck(blow)
+        self._struck(strike)
         await trio.lowlevel.checkpoint()
 
-    async def channel_late(self, random: Random, blow: Blow) -> None:
+    async def channel_late(self, random: Random, strike: Strike) -> None:
         """Messages arrive after the host has given up waiting for the receipt."""
         self.network.late += random.randrange(1, 3)
-        self._last(blow, self._late(), random.uniform(70.0, 300.0))
+        self._last(strike, self._late(), random.uniform(70.0, 300.0))
         await trio.lowlevel.checkpoint()
 
     @contextmanager
@@ -437,31 +441,31 @@ class Mischief:
             self.network.late = 0
             self.network.arrive()
 
-    async def channel_duplicates(self, random: Random, blow: Blow) -> None:
+    async def channel_duplicates(self, random: Random, strike: Strike) -> None:
         """It offers events twice at once, and an old one again."""
         self.network.twice += random.randrange(1, 4)
-        self._struck(blow)
+        self._struck(strike)
         if self.network.accepted:
             old = random.choice(self.network.accepted).event
             self.nursery.start_soon(self.network.offer, old)
         await trio.lowlevel.checkpoint()
 
-    async def channel_reorders(self, random: Random, blow: Blow) -> None:
+    async def channel_reorders(self, random: Random, strike: Strike) -> None:
         """What is said in one chat comes before what was said earlier in another."""
-        self._last(blow, self.network.reordering(random), random.uniform(30.0, 900.0))
+        self._last(strike, self.network.reordering(random), random.uniform(30.0, 900.0))
         await trio.lowlevel.checkpoint()
 
-    async def channel_limits(self, random: Random, blow: Blow) -> None:
+    async def channel_limits(self, random: Random, strike: Strike) -> None:
         """It wants fewer messages."""
         self.network.retry_after += [random.uniform(0.0, 200.0) for _ in range(random.randrange(1, 5))]
-        self._struck(blow, len(self.network.retry_after))
+        self._struck(strike, len(self.network.retry_after))
         await trio.lowlevel.checkpoint()
 
-    async def channel_hangs(self, random: Random, blow: Blow) -> None:
+    async def channel_hangs(self, random: Random, strike: Strike) -> None:
         """It does not answer, and later it does."""
         self.network.hints_hang = random.random() < HALF
         self.network.fail("hang", times=random.randrange(1, 4))
-        self._last(blow, self._hanging(), random.uniform(10.0, 600.0))
+        self._last(strike, self._hanging(), random.uniform(10.0, 600.0))
         await trio.lowlevel.checkpoint()
 
     @contextmanager
@@ -471,11 +475,11 @@ class Mischief:
         finally:
             self.network.heal()
 
-    async def channel_disconnects(self, random: Random, blow: Blow) -> None:
+    async def channel_disconnects(self, random: Random, strike: Strike) -> None:
         """Its sending half breaks, or its receiving half; it may be out of reach for a while."""
         which = random.choice(("sender", "receiver", "both"))
         self.network.unreachable = random.choice((0, 0, 1, 3, 12)) if which != "receiver" else 0
-        self._struck(blow, which, self.network.unreachable)
+        self._struck(strike, which, self.network.unreachable)
         if which != "receiver":
             self.network.disconnect()
         if which != "sender":
@@ -484,20 +488,20 @@ class Mischief:
 
     # -- the machine
 
-    async def disk(self, random: Random, blow: Blow) -> None:
+    async def disk(self, random: Random, strike: Strike) -> None:
         """Commits of the host or of all runners fail: one, or all for a while."""
         side: Side = random.choice(("host", "runner"))
-        error = DISK[blow.fault]
+        error = DISK[strike.fault]
 
         def once(path: Path) -> None:
-            self._struck(blow, *([] if path.name == CENTRAL else [path.parents[1].name]), path.name)
+            self._struck(strike, *([] if path.name == CENTRAL else [path.parents[1].name]), path.name)
             self._disk_until = trio.current_time() + EXCUSED_S
             raise error()
 
-        if blow.commit is not None or (not blow.now and random.random() < HALF):
-            self._set(Trap(side, "before", random.randrange(1, NEXT_COMMITS), once, blow.commit), blow)
+        if strike.commit is not None or (not strike.now and random.random() < HALF):
+            self._set(Trap(side, "before", random.randrange(1, NEXT_COMMITS), once, strike.commit), strike)
         else:
-            self._last(blow, self._failing(side, error), random.uniform(1.0, 120.0), side)
+            self._last(strike, self._failing(side, error), random.uniform(1.0, 120.0), side)
         await trio.lowlevel.checkpoint()
 
     @contextmanager
@@ -511,10 +515,10 @@ class Mischief:
                 self._disk.remove(entry)
             self._disk_until = trio.current_time() + EXCUSED_S
 
-    async def torn_writes(self, random: Random, blow: Blow) -> None:
+    async def torn_writes(self, random: Random, strike: Strike) -> None:
         """Some calls, of the host and of runners, can write no further than to some place in a file."""
         seconds, share = random.uniform(1.0, 60.0), random.choice((0.1, 0.5, 1.0))
-        self._last(blow, self._tearing(random, share), seconds, f"{share:.0%} of the calls")
+        self._last(strike, self._tearing(random, share), seconds, f"{share:.0%} of the calls")
         await trio.lowlevel.checkpoint()
 
     @contextmanager
@@ -532,47 +536,47 @@ class Mischief:
             self.world.executor.around = None
             self._disk_until = trio.current_time() + EXCUSED_S
 
-    async def clock_jumps(self, random: Random, blow: Blow) -> None:
+    async def clock_jumps(self, random: Random, strike: Strike) -> None:
         """Somebody sets it, or the machine was asleep."""
         by = random.uniform(-LONGEST_JUMP_BACK_S, LONGEST_JUMP_S)
-        self._struck(blow, f"{by:+.0f} s")
+        self._struck(strike, f"{by:+.0f} s")
         self.world.clock.jump(timedelta(seconds=by))
         await trio.lowlevel.checkpoint()
 
-    async def corrupt_inbound(self, random: Random, blow: Blow) -> None:
+    async def corrupt_inbound(self, random: Random, strike: Strike) -> None:
         """What the host has written of a session cannot be read any more, until somebody mends it."""
-        await self._corrupt(random, blow, "inbound")
+        await self._corrupt(random, strike, "inbound")
 
-    async def corrupt_outbound(self, random: Random, blow: Blow) -> None:
+    async def corrupt_outbound(self, random: Random, strike: Strike) -> None:
         """The same, of what its runner has written."""
-        await self._corrupt(random, blow, "outbound")
+        await self._corrupt(random, strike, "outbound")
 
-    async def _corrupt(self, random: Random, blow: Blow, side: Literal["inbound", "outbound"]) -> None:
+    async def _corrupt(self, random: Random, strike: Strike, side: Literal["inbound", "outbound"]) -> None:
         path = self.damage.candidate(random, side)
         if path is not None:
-            self._struck(blow, path.parents[1].name)
+            self._struck(strike, path.parents[1].name)
             await self.damage.do(random, path)
 
     # -- what people do
 
-    async def session_paused(self, random: Random, blow: Blow) -> None:
+    async def session_paused(self, random: Random, strike: Strike) -> None:
         """Somebody pauses a session, and makes it active again later."""
         with suppress(*UNREACHABLE):
             sessions = await self.world.host.admin.sessions.list("active")
             if sessions:
                 session = random.choice(sorted(one.id for one in sessions))
-                self._struck(blow, session)
+                self._struck(strike, session)
                 self.paused.add(session)
                 await self.world.host.admin.sessions.pause(session)
                 self.nursery.start_soon(self._resume, session, random.uniform(10.0, 3600.0))
 
-    async def session_buried(self, random: Random, blow: Blow) -> None:
+    async def session_buried(self, random: Random, strike: Strike) -> None:
         """Of one session alone nothing can be written by the host: it gives the session up for a while."""
         found = sorted(path.name for path in (self.world.home / "data").glob("sessions/*/*"))
         if found:
             session = random.choice(found)
             error = DISK[random.choice(sorted(DISK))]
-            self._last(blow, self._unwritable(session, error), random.uniform(60.0, 1800.0), session)
+            self._last(strike, self._unwritable(session, error), random.uniform(60.0, 1800.0), session)
         await trio.lowlevel.checkpoint()
 
     @contextmanager
@@ -599,7 +603,7 @@ class Mischief:
                 self.paused.clear()
             await trio.sleep(1.0)
 
-    async def destination_renamed(self, random: Random, blow: Blow) -> None:
+    async def destination_renamed(self, random: Random, strike: Strike) -> None:
         """Somebody gives a destination of an agent another name."""
         with suppress(*UNREACHABLE):
             admin = self.world.host.admin
@@ -608,15 +612,15 @@ class Mischief:
                 sorted(one.local_name for one in await admin.destinations.of_agent(group.id))
             )
             new = f"renamed-{random.randrange(1000)}"
-            self._struck(blow, group.folder, name, new)
+            self._struck(strike, group.folder, name, new)
             await admin.destinations.rename(group.id, name, new)
-            self.note(blow.fault, "is over")
+            self.note(strike.fault, "is over")
 
     # -- the engine
 
-    async def engine_gone(self, random: Random, blow: Blow) -> None:
+    async def engine_gone(self, random: Random, strike: Strike) -> None:
         """No runner can be started."""
-        self._last(blow, self._without_engine(), random.uniform(5.0, 1800.0))
+        self._last(strike, self._without_engine(), random.uniform(5.0, 1800.0))
         await trio.lowlevel.checkpoint()
 
     @contextmanager
@@ -630,49 +634,49 @@ class Mischief:
     # -- what lasts
 
     def _last(
-        self, blow: Blow, fault: AbstractContextManager[None], seconds: float, *details: object
+        self, strike: Strike, fault: AbstractContextManager[None], seconds: float, *details: object
     ) -> None:
-        self._struck(blow, *details, f"for {seconds:.0f} s")
-        self.nursery.start_soon(self._lasting, blow, fault, seconds)
+        self._struck(strike, *details, f"for {seconds:.0f} s")
+        self.nursery.start_soon(self._lasting, strike, fault, seconds)
 
-    async def _lasting(self, blow: Blow, fault: AbstractContextManager[None], seconds: float) -> None:
+    async def _lasting(self, strike: Strike, fault: AbstractContextManager[None], seconds: float) -> None:
         with fault:
             await trio.sleep(seconds)
-        self.note(blow.fault, "is over")
+        self.note(strike.fault, "is over")
 
 
-def _way(random: Random, blow: Blow) -> int:
+def _way(random: Random, strike: Strike) -> int:
     """How somebody is killed: 0 at a commit, 4 now."""
-    if blow.point is None:
+    if strike.point is None:
         return random.randrange(5)
-    return 4 if blow.now else 0
+    return 4 if strike.now else 0
 
 
-_STROKES: Mapping[str, Callable[[Mischief, Random, Blow], Awaitable[None]]] = {
-    "kill-host": Mischief.kill_host,
-    "stop-host": Mischief.stop_host,
-    "kill-in-doubt": Mischief.kill_in_doubt,
-    "kill-newborn": Mischief.kill_newborn,
-    "kill-runner": Mischief.kill_runner,
-    "stuck-runner": Mischief.stuck_runner,
-    "slow-runner": Mischief.slow_runner,
-    "slow-disk": Mischief.slow_host,
-    "channel-fails": Mischief.channel_fails,
-    "channel-times-out": Mischief.channel_times_out,
-    "channel-duplicates": Mischief.channel_duplicates,
-    "channel-reorders": Mischief.channel_reorders,
-    "channel-limits": Mischief.channel_limits,
-    "channel-hangs": Mischief.channel_hangs,
-    "channel-disconnects": Mischief.channel_disconnects,
-    "disk-full": Mischief.disk,
-    "io-error": Mischief.disk,
-    "torn-writes": Mischief.torn_writes,
-    "clock-jumps": Mischief.clock_jumps,
-    "corrupt-inbound": Mischief.corrupt_inbound,
-    "corrupt-outbound": Mischief.corrupt_outbound,
-    "session-paused": Mischief.session_paused,
-    "session-buried": Mischief.session_buried,
-    "destination-renamed": Mischief.destination_renamed,
-    "channel-late": Mischief.channel_late,
-    "engine-gone": Mischief.engine_gone,
+_STROKES: Mapping[str, Callable[[FaultInjector, Random, Strike], Awaitable[None]]] = {
+    "kill-host": FaultInjector.kill_host,
+    "stop-host": FaultInjector.stop_host,
+    "kill-in-doubt": FaultInjector.kill_in_doubt,
+    "kill-newborn": FaultInjector.kill_newborn,
+    "kill-runner": FaultInjector.kill_runner,
+    "stuck-runner": FaultInjector.stuck_runner,
+    "slow-runner": FaultInjector.slow_runner,
+    "slow-disk": FaultInjector.slow_host,
+    "channel-fails": FaultInjector.channel_fails,
+    "channel-times-out": FaultInjector.channel_times_out,
+    "channel-duplicates": FaultInjector.channel_duplicates,
+    "channel-reorders": FaultInjector.channel_reorders,
+    "channel-limits": FaultInjector.channel_limits,
+    "channel-hangs": FaultInjector.channel_hangs,
+    "channel-disconnects": FaultInjector.channel_disconnects,
+    "disk-full": FaultInjector.disk,
+    "io-error": FaultInjector.disk,
+    "torn-writes": FaultInjector.torn_writes,
+    "clock-jumps": FaultInjector.clock_jumps,
+    "corrupt-inbound": FaultInjector.corrupt_inbound,
+    "corrupt-outbound": FaultInjector.corrupt_outbound,
+    "session-paused": FaultInjector.session_paused,
+    "session-buried": FaultInjector.session_buried,
+    "destination-renamed": FaultInjector.destination_renamed,
+    "channel-late": FaultInjector.channel_late,
+    "engine-gone": FaultInjector.engine_gone,
 }

@@ -1,4 +1,4 @@
-"""What goes wrong in simulated households: named faults, and when each one strikes, drawn from the seed.
+"""What goes wrong in simulated workloads: named faults, and when each one strikes, drawn from the seed.
 
 This module names and times faults; `fault_injector` injects them. Each may be given another hourly rate
 (`kill-host=20`) or a moment (`kill-host@time:3600`), those of `AT_COMMITS` and `AT_STEPS` also a commit or
@@ -48,7 +48,7 @@ RATES: Mapping[str, float] = {
 }
 """How often each one strikes in an hour, on the average."""
 ZONES = "zones"
-"""Not a stroke: the household lives in a zone, and at a date, where the clocks change."""
+"""Not a strike: the workload lives in a zone, and at a date, where the clocks change."""
 NAMES: tuple[str, ...] = (*RATES, ZONES)
 AT_COMMITS = ("kill-host", "kill-runner", "disk-full", "io-error")
 AT_STEPS = ("kill-host", "kill-runner")
@@ -82,8 +82,8 @@ class Point:
 
 
 @frozen
-class Blow:
-    """One stroke of a fault. Its details are drawn from `draw` when it strikes."""
+class Strike:
+    """One strike of a fault. Its details are drawn from `draw` when it strikes."""
 
     at: float
     """Seconds from the beginning."""
@@ -112,7 +112,7 @@ class Blow:
 
 
 @frozen
-class Wish:
+class FaultOption:
     """One word of a command line."""
 
     fault: str
@@ -136,20 +136,20 @@ def fault_names(text: str) -> tuple[str, ...]:
             raise UnknownFault("none stands alone")
         return ()
     named = dict.fromkeys(word for word in words if word != ALL)
-    wishes = [wish(word) for word in named]
-    rated = [each.fault for each in wishes if each.point is None]
+    options = [parse_fault(word) for word in named]
+    rated = [each.fault for each in options if each.point is None]
     for fault in rated:
         if rated.count(fault) > 1:
             raise UnknownFault(f"{fault} is there twice")
     if ALL not in words:
         return tuple(named)
-    for each in wishes:
+    for each in options:
         if each.rate is None and each.point is None:
             raise UnknownFault(f"{each.fault} is one of all; beside that it may have a rate: {each.fault}=10")
     return (*(name for name in NAMES if name not in rated), *named)
 
 
-def wish(word: str) -> Wish:
+def parse_fault(word: str) -> FaultOption:
     """One word: a name, `name=RATE`, or `name@commit:N`, `name@step:N`, `name@time:SECONDS`.
 
     Raises:
@@ -162,8 +162,8 @@ def wish(word: str) -> Wish:
     if name == ZONES and rest:
         raise UnknownFault(f"{word}: zones does not strike, so it has neither rate nor point")
     if rest.startswith("="):
-        return Wish(name, rate=_number(word, rest[1:], HIGHEST_RATE, "a rate is a number in an hour"))
-    return Wish(name, point=_point(word, name, rest[1:]) if rest else None)
+        return FaultOption(name, rate=_number(word, rest[1:], HIGHEST_RATE, "a rate is a number in an hour"))
+    return FaultOption(name, point=_point(word, name, rest[1:]) if rest else None)
 
 
 def _point(word: str, fault: str, text: str) -> Point:
@@ -199,32 +199,34 @@ def _number(word: str, text: str, most: float, what: str) -> float:
     return value
 
 
-def blows(random: Random, names: Iterable[str], hours: float, moments: Sequence[float]) -> Iterator[Blow]:
+def draw_strikes(
+    random: Random, names: Iterable[str], hours: float, moments: Sequence[float]
+) -> Iterator[Strike]:
     """When they strike within so many hours; most of them soon after one of the moments."""
-    wishes = [wish(name) for name in names]
-    rates = {each.fault: each.rate for each in wishes if each.point is None}
+    options = [parse_fault(name) for name in names]
+    rates = {each.fault: each.rate for each in options if each.point is None}
     for fault, usual in RATES.items():  # in this order, whatever the order of the names
         own = Random(random.getrandbits(64))  # noqa: S311 -- so that one fault less leaves the others as they are
         if fault in rates:
             rate = rates[fault]
             yield from _of_one(own, fault, usual if rate is None else rate, hours, moments)
-    for each in wishes:
+    for each in options:
         if each.point is not None:
             at = each.point.number if each.point.kind == "time" else 0.0
-            yield Blow(at, each.fault, random.getrandbits(32), each.point)
+            yield Strike(at, each.fault, random.getrandbits(32), each.point)
 
 
 def _of_one(
     random: Random, fault: str, rate: float, hours: float, moments: Sequence[float]
-) -> Iterator[Blow]:
+) -> Iterator[Strike]:
     at = random.expovariate(rate) if rate else math.inf
     while at < hours:
-        blow = Blow(at * HOUR_S, fault, random.getrandbits(32))
-        yield _near(random, blow, moments)
+        strike = Strike(at * HOUR_S, fault, random.getrandbits(32))
+        yield _near(random, strike, moments)
         at += random.expovariate(rate)
 
 
-def _near(random: Random, blow: Blow, moments: Sequence[float]) -> Blow:
+def _near(random: Random, strike: Strike, moments: Sequence[float]) -> Strike:
     if not moments or random.random() >= NEAR:
-        return blow
-    return evolve(blow, at=random.choice(moments) + random.expovariate(1 / NEAR_S))
+        return strike
+    return evolve(strike, at=random.choice(moments) + random.expovariate(1 / NEAR_S))

@@ -1,4 +1,4 @@
-"""The network of simulated households: a fake channel that fails more ways, and knows what was confirmed."""
+"""The network of simulated workloads: a fake channel that fails more ways, and knows what was confirmed."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,8 +39,8 @@ class _Refused:
 
 
 @define(eq=False)
-class Network(FakeChannel):
-    """A network of simulated households."""
+class FaultyNetwork(FakeChannel):
+    """A network of simulated workloads."""
 
     accepted: list[Accepted] = field(factory=list, init=False)
     """All that was confirmed, in that order; what is offered twice is confirmed twice."""

@@ -13,9 +13,9 @@ from attrs import Factory, define, field
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.session.actor import REFRESH_AGAIN_S
-from nanoclaw.simulation.fault_injector import Mischief
+from nanoclaw.simulation.fault_injector import FaultInjector
 from nanoclaw.simulation.network import ROUNDING_S
-from nanoclaw.simulation.snapshot import Check, Scene, projections_are_true
+from nanoclaw.simulation.snapshot import Check, Snapshot, projections_are_true
 from nanoclaw.store.times import to_text
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.world.errors import WorldError
@@ -37,11 +37,11 @@ RUNNERS = ("runner started", "runner adopted", "runner ended")
 
 
 @define(eq=False)
-class Quiet:
+class QuiescenceWatch:
     """Waits for such moments. `look` is called with the sessions that have one, and those that are stuck."""
 
     world: World
-    mischief: Mischief
+    injector: FaultInjector
     look: Callable[[frozenset[str], frozenset[str]], None]
     _enough_at: dict[str, float] = Factory(dict)
     """When each session that has something to show will have had time enough."""
@@ -95,18 +95,18 @@ class Quiet:
 
     def _note_jump(self) -> None:
         """Only a host hears of it, and tells the runners of the sessions that it sees to: by a commit."""
-        told = self.attended() - self.mischief.hindered() if self._host_lives else frozenset[str]()
+        told = self.attended() - self.injector.hindered() if self._host_lives else frozenset[str]()
         self._untold |= self.world.runtime.runners.keys() - told
         for id_ in self._untold:
             self._enough_at.pop(id_, None)
 
     def _note_life(self, event: str, session_id: str, end: str = "") -> None:
         """A runner that was sound, and at work or not idle for long yet, is let be by its host."""
-        if event == "runner started" and session_id not in self.mischief.hindered():
+        if event == "runner started" and session_id not in self.injector.hindered():
             self._sound.add(session_id)
         elif session_id in self._sound:
             self._sound.discard(session_id)
-            wanted = session_id in self.attended() and session_id not in self.mischief.paused
+            wanted = session_id in self.attended() and session_id not in self.injector.paused
             if end == "stopped" and wanted and not self._was_idle(session_id):
                 self.wronged.append(session_id)
 
@@ -116,12 +116,16 @@ class Quiet:
     def idle(self) -> frozenset[str]:
         """Sessions whose runner has lived without any fault, and rested for longer than it may."""
         since = trio.current_time() - self._idle_s()
-        bodies = [(id_, self.mischief.bodies.of(id_)) for id_ in self._sound if self._touched[id_] <= since]
-        return frozenset(id_ for id_, body in bodies if body and _since_before(body.rests_since, since))
+        controls = [
+            (id_, self.injector.controls.of(id_)) for id_ in self._sound if self._touched[id_] <= since
+        ]
+        return frozenset(
+            id_ for id_, control in controls if control and _since_before(control.rests_since, since)
+        )
 
     def _was_idle(self, session_id: str) -> bool:
-        body, idle_s = self.mischief.bodies.of(session_id), self.world.config().runner_idle_s
-        return body is None or _since_before(body.rests_since, trio.current_time() - idle_s + PROMPT_S)
+        control, idle_s = self.injector.controls.of(session_id), self.world.config().runner_idle_s
+        return control is None or _since_before(control.rests_since, trio.current_time() - idle_s + PROMPT_S)
 
     def _begin_to_wait_for_another(self, fault: str, details: tuple[object, ...]) -> None:
         """A runner that stands still is replaced in time, if neither host nor machine has troubles."""
@@ -139,19 +143,21 @@ class Quiet:
                 self._enough_at[id_] = now + PROMPT_S
         self._is_due_at(now + PROMPT_S)
 
-    def look_again(self, scene: Scene) -> None:
+    def look_again(self, snapshot: Snapshot) -> None:
         """Where more is due later it is looked again then, if nothing happens before."""
         now = trio.current_time()
-        date, idle_s = datetime.fromisoformat(scene.now), self._idle_s()
-        for paths in scene.sessions():
+        date, idle_s = datetime.fromisoformat(snapshot.now), self._idle_s()
+        for paths in snapshot.sessions():
             moments = [
-                (datetime.fromisoformat(at) - date).total_seconds() for at in _moments(paths, scene.now)
+                (datetime.fromisoformat(at) - date).total_seconds() for at in _moments(paths, snapshot.now)
             ]
             waits = [wait + PROMPT_S for wait in moments]
             if self.shaken:
                 waits.append(self._shaken_until - now + PROMPT_S)
-            undone = _due(paths, scene.now, 0.0) or (paths.root.name in scene.unattended and _unsent(paths))
-            if undone and paths.root.name not in scene.awake:
+            undone = _due(paths, snapshot.now, 0.0) or (
+                paths.root.name in snapshot.unattended and _unsent(paths)
+            )
+            if undone and paths.root.name not in snapshot.awake:
                 waits.append(STARTED_S)
             if paths.root.name in self._sound:
                 waits.append(self._touched[paths.root.name] + idle_s - now)
@@ -174,19 +180,19 @@ class Quiet:
 
     def _look(self) -> None:
         # Who is hindered now is looked at when that is over, which is a step of the timeline, too.
-        free = _taken(self._enough_at) - self.mischief.hindered()
+        free = _taken(self._enough_at) - self.injector.hindered()
         stuck = frozenset(id_ for id_ in _taken(self._replaced_by) if self._stands_at_work(id_))
         if free or stuck:
             self.look(free, stuck & self.attended())
             self.wronged.clear()
 
     def _stands_at_work(self, session_id: str) -> bool:
-        runner, body = self.world.runtime.runners.get(session_id), self.mischief.bodies.of(session_id)
-        if runner is None or body is None or runner.abandoned or runner.scope.cancel_called:
+        runner, control = self.world.runtime.runners.get(session_id), self.injector.controls.of(session_id)
+        if runner is None or control is None or runner.abandoned or runner.scope.cancel_called:
             return False
         # A turn that comes to its end meanwhile cannot be ended: that would be a commit.
-        at_work = body.rests_since is None or body.rests_since > body.stands_since
-        return at_work and body.stands_since <= trio.current_time() - STUCK_S
+        at_work = control.rests_since is None or control.rests_since > control.stands_since
+        return at_work and control.stands_since <= trio.current_time() - STUCK_S
 
     @property
     def shaken(self) -> bool:
@@ -232,25 +238,25 @@ def _taken(moments: dict[str, float]) -> frozenset[str]:
 # -- what is asked then ----------------------------------------------------------
 
 
-def nobody_waits_for_a_poll(scene: Scene) -> Iterator[str]:
+def nobody_waits_for_a_poll(snapshot: Snapshot) -> Iterator[str]:
     """What is due is claimed by a runner that is free, or that waits for it in the middle of a turn."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         id_ = paths.root.name
-        if id_ in scene.resting or id_ in scene.listening:
+        if id_ in snapshot.resting or id_ in snapshot.listening:
             acks = _acks(paths)
-            for message, tries in _due(paths, scene.now, PROMPT_S):
+            for message, tries in _due(paths, snapshot.now, PROMPT_S):
                 mine = [status for status, attempt in acks.get(message, []) if attempt in {None, tries}]
-                if id_ in scene.resting and mine in ([], ["processing"]):
+                if id_ in snapshot.resting and mine in ([], ["processing"]):
                     yield f"{id_}: {message} is due, and its runner does nothing"
-                if id_ in scene.listening and not tries and message not in acks:
+                if id_ in snapshot.listening and not tries and message not in acks:
                     yield f"{id_}: {message} is due, and the turn that waits for follow-ups does not have it"
 
 
-def replies_are_seen_at_once(scene: Scene) -> Iterator[str]:
+def replies_are_seen_at_once(snapshot: Snapshot) -> Iterator[str]:
     """What the runner has committed is in the ledger, and its outcomes are settled."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         id_ = paths.root.name
-        if id_ in scene.attended:
+        if id_ in snapshot.attended:
             [(said,)] = rows(paths.outbound_db, "SELECT coalesce(max(seq), 0) FROM messages_out")
             seen = rows(
                 paths.inbound_db, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'outbound_seq'"
@@ -258,13 +264,13 @@ def replies_are_seen_at_once(scene: Scene) -> Iterator[str]:
             if said > max([0, *(mark for (mark,) in seen)]):
                 yield f"{id_}: {said} was said, and the ledger ends at {seen}"
             acks = _acks(paths)
-            for message, tries in _due(paths, scene.now, PROMPT_S):
+            for message, tries in _due(paths, snapshot.now, PROMPT_S):
                 mine = [status for status, attempt in acks.get(message, []) if attempt in {None, tries}]
                 if mine not in ([], ["processing"]):
                     yield f"{id_}: {message} is {mine[0]}, and that is not settled"
 
 
-def replies_are_tried_at_once(scene: Scene) -> Iterator[str]:
+def replies_are_tried_at_once(snapshot: Snapshot) -> Iterator[str]:
     """While nothing is being sent, the first one waits for its time, or for a channel: no other holds it.
 
     In a session that nobody sees to, nothing waits for long.
@@ -275,54 +281,54 @@ def replies_are_tried_at_once(scene: Scene) -> Iterator[str]:
           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE status = 'sending')
         ORDER BY seq, rowid LIMIT 1
         """
-    for paths in scene.sessions():
-        forgotten = paths.root.name in scene.unattended and paths.root.name in scene.left_alone
-        if forgotten or paths.root.name in scene.attended:
-            for key, waits in rows(paths.inbound_db, sql, since=_before(scene.now, PROMPT_S)):
+    for paths in snapshot.sessions():
+        forgotten = paths.root.name in snapshot.unattended and paths.root.name in snapshot.left_alone
+        if forgotten or paths.root.name in snapshot.attended:
+            for key, waits in rows(paths.inbound_db, sql, since=_before(snapshot.now, PROMPT_S)):
                 if waits:
                     yield f"{paths.root.name}: {key} could be sent, and waits"
 
 
-def work_gets_a_runner(scene: Scene) -> Iterator[str]:
+def work_gets_a_runner(snapshot: Snapshot) -> Iterator[str]:
     """What is due in an active session has a runner started for it, also where nobody saw to it so far."""
     active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         id_ = paths.root.name
-        seen_to = id_ in scene.attended or id_ in scene.unattended
-        if id_ in scene.left_alone and seen_to and rows(scene.data / "v2.db", active, id=id_):
-            for message, _ in _due(paths, scene.now, STARTED_S):
+        seen_to = id_ in snapshot.attended or id_ in snapshot.unattended
+        if id_ in snapshot.left_alone and seen_to and rows(snapshot.data / "v2.db", active, id=id_):
+            for message, _ in _due(paths, snapshot.now, STARTED_S):
                 yield f"{id_}: {message} is due, and no runner is started"
 
 
-def paused_sessions_rest(scene: Scene) -> Iterator[str]:
+def paused_sessions_rest(snapshot: Snapshot) -> Iterator[str]:
     """A session that is not active has no runner."""
     status = "SELECT status FROM sessions WHERE id = :id AND status <> 'active'"
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         id_ = paths.root.name
-        if id_ in scene.awake and id_ in scene.attended:
-            for (found,) in rows(scene.data / "v2.db", status, id=id_):
+        if id_ in snapshot.awake and id_ in snapshot.attended:
+            for (found,) in rows(snapshot.data / "v2.db", status, id=id_):
                 yield f"{id_}: it is {found}, and has a runner"
 
 
-def runners_at_work_are_let_be(scene: Scene) -> Iterator[str]:
+def runners_at_work_are_let_be(snapshot: Snapshot) -> Iterator[str]:
     """No runner of an active session is stopped that nothing hinders, unless it has rested for long."""
     active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
-    for id_ in scene.wronged:
-        if rows(scene.data / "v2.db", active, id=id_):
+    for id_ in snapshot.wronged:
+        if rows(snapshot.data / "v2.db", active, id=id_):
             yield f"{id_}: its runner was at work, and was stopped"
 
 
-def idle_runners_are_stopped(scene: Scene) -> Iterator[str]:
+def idle_runners_are_stopped(snapshot: Snapshot) -> Iterator[str]:
     """A runner that has nothing to do goes, after a while."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         id_ = paths.root.name
-        if id_ in scene.idle and id_ in scene.attended and not _due(paths, scene.now, 0.0):
+        if id_ in snapshot.idle and id_ in snapshot.attended and not _due(paths, snapshot.now, 0.0):
             yield f"{id_}: its runner has had nothing to do for long, and is let be"
 
 
-def stuck_runners_are_replaced(scene: Scene) -> Iterator[str]:
+def stuck_runners_are_replaced(snapshot: Snapshot) -> Iterator[str]:
     """A runner that stands still in the middle of a turn is stopped."""
-    for id_ in scene.stuck:
+    for id_ in snapshot.stuck:
         yield f"{id_}: its runner has stood still for {STUCK_S:g} s, and was let be"
 
 
@@ -358,7 +364,7 @@ def _acks(paths: SessionPaths) -> dict[str, list[tuple[str, int | None]]]:
     return {str(id_): [(str(status), attempt)] for id_, status, attempt in found}
 
 
-QUIET_CHECKS: tuple[Check, ...] = (
+PROMPTNESS_CHECKS: tuple[Check, ...] = (
     nobody_waits_for_a_poll,
     replies_are_seen_at_once,
     replies_are_tried_at_once,

@@ -16,7 +16,7 @@ Claims = Mapping[str, object]
 
 
 @define(eq=False)
-class Spending:
+class RetryAccounting:
     """Notes what runners have claimed themselves when they end; at most so much do their deaths cost."""
 
     world: World

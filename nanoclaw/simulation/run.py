@@ -1,4 +1,4 @@
-"""Plays a household: people speak, faults strike, the host is started again; invariants are checked.
+"""Plays a workload: people speak, faults strike, the host is started again; invariants are checked.
 
 A run ends with the first violation, or when all is healed, has come to rest, and was checked once more.
 """
@@ -15,19 +15,19 @@ from attrs import Factory, define, evolve, field, frozen
 from trio.testing import MockClock
 
 from nanoclaw.host import HostFailed
-from nanoclaw.simulation.button_presses import Clickers
-from nanoclaw.simulation.checks.access import HEARING
-from nanoclaw.simulation.checks.agent_requests import REQUESTS
-from nanoclaw.simulation.checks.delivery import ARRIVALS
-from nanoclaw.simulation.checks.placement import BELONGING
-from nanoclaw.simulation.checks.retries import RECKONING, RECKONING_AT_REST
-from nanoclaw.simulation.checks.schedules import TIMETABLES
-from nanoclaw.simulation.fault_injector import Mischief
-from nanoclaw.simulation.network import Network
-from nanoclaw.simulation.quiescence import PROMPT_S, QUIET_CHECKS, Quiet
-from nanoclaw.simulation.scripted_agent import FILE, Errands
-from nanoclaw.simulation.snapshot import NOTES, REST_CHECKS, STEP_CHECKS, Check, Scene, found, readable
-from nanoclaw.simulation.workload import VISITORS, Household, Room, Say
+from nanoclaw.simulation.button_presses import ButtonPresses
+from nanoclaw.simulation.checks.access import ACCESS_CHECKS
+from nanoclaw.simulation.checks.agent_requests import AGENT_REQUEST_CHECKS
+from nanoclaw.simulation.checks.delivery import DELIVERY_CHECKS
+from nanoclaw.simulation.checks.placement import PLACEMENT_CHECKS
+from nanoclaw.simulation.checks.retries import RETRY_CHECKS, RETRY_CHECKS_AT_REST
+from nanoclaw.simulation.checks.schedules import SCHEDULE_CHECKS
+from nanoclaw.simulation.fault_injector import FaultInjector
+from nanoclaw.simulation.network import FaultyNetwork
+from nanoclaw.simulation.quiescence import PROMPT_S, PROMPTNESS_CHECKS, QuiescenceWatch
+from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
+from nanoclaw.simulation.snapshot import NOTES, REST_CHECKS, STEP_CHECKS, Check, Snapshot, found, readable
+from nanoclaw.simulation.workload import VISITORS, Room, Say, Workload
 from nanoclaw.store.times import to_text
 from nanoclaw.testing.invariants import Asked, opened_once, replies_keep_their_order
 from nanoclaw.testing.world.chats import Chat, User
@@ -45,15 +45,15 @@ HEARD_WITHIN_S = 6 * 3600.0
 """After the last fault everybody is heard within this."""
 ALL_STEP_CHECKS: tuple[Check, ...] = (
     *STEP_CHECKS,
-    *ARRIVALS,
-    *HEARING,
-    *BELONGING,
-    *RECKONING,
-    *TIMETABLES,
-    *REQUESTS,
+    *DELIVERY_CHECKS,
+    *ACCESS_CHECKS,
+    *PLACEMENT_CHECKS,
+    *RETRY_CHECKS,
+    *SCHEDULE_CHECKS,
+    *AGENT_REQUEST_CHECKS,
 )
 """Asked after each step."""
-ALL_REST_CHECKS: tuple[Check, ...] = (*REST_CHECKS, *RECKONING_AT_REST)
+ALL_REST_CHECKS: tuple[Check, ...] = (*REST_CHECKS, *RETRY_CHECKS_AT_REST)
 """Asked once everything has come to rest."""
 REST_S, RESTS = 97.0, 250
 """It is looked so often, after these pauses, whether everything has come to rest."""
@@ -75,8 +75,8 @@ class Violation:
 
 
 @frozen
-class Outcome:
-    """What came of one household."""
+class RunResult:
+    """What came of one workload."""
 
     seed: int
     steps: int
@@ -86,7 +86,7 @@ class Outcome:
     deliveries: int
     commits: int
     restarts: int
-    strokes: Counter[str]
+    strikes: Counter[str]
     """Faults that struck, by name."""
     violations: tuple[Violation, ...]
     sessions: Mapping[str, str] = field(repr=False)
@@ -100,34 +100,34 @@ class Outcome:
     """Of a shortened day: other invariants that were broken when it was shorter still."""
 
 
-def play(household: Household, invariants: Sequence[Check] = ()) -> Outcome:
-    """Play it from the beginning to the end; calls `trio.run`. `invariants` are checked besides ours."""
-    return trio.run(_play, household, invariants, clock=MockClock(autojump_threshold=0))
+def run_workload(workload: Workload, invariants: Sequence[Check] = ()) -> RunResult:
+    """Run it from the beginning to the end; calls `trio.run`. `invariants` are checked besides ours."""
+    return trio.run(_play, workload, invariants, clock=MockClock(autojump_threshold=0))
 
 
-async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
-    network, tally = Network(repeat=household.repeat), Tally()
-    settings = {"timezone": household.zone, "slow_poll_s": POLL_S, **household.settings}
-    world = World(seed=household.seed, channel=network, settings=settings, outliving=household.outliving)
+async def _play(workload: Workload, invariants: Sequence[Check]) -> RunResult:
+    network, tally = FaultyNetwork(repeat=workload.repeat), Tally()
+    settings = {"timezone": workload.zone, "slow_poll_s": POLL_S, **workload.settings}
+    world = World(seed=workload.seed, channel=network, settings=settings, outliving=workload.outliving)
     try:
         async with world:
-            world.clock.epoch, world.timeline.home = household.began, str(world.home)
+            world.clock.epoch, world.timeline.home = workload.began, str(world.home)
             network.clock = world.clock
             network.backoff_s = min(world.config().delivery_backoff_s)
-            mischief = Mischief(world, network, tally.strokes, tally.missed)
-            await Day(household, world, network, mischief, tuple(invariants), tally).live()
+            injector = FaultInjector(world, network, tally.strikes, tally.missed)
+            await WorkloadRun(workload, world, network, injector, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
         if not tally.violations:
             tally.violations.append(Violation("nothing_breaks", repr(error), trio.current_time()))
-    return Outcome(
-        household.seed,
-        len(household.steps),
+    return RunResult(
+        workload.seed,
+        len(workload.steps),
         trio.current_time(),
         len({one.event.message.text for one in network.accepted}),
         len(network.sent),
         world.executor.commits,
         tally.restarts,
-        tally.strokes,
+        tally.strikes,
         tuple(tally.violations),
         _places(network),
         world.timeline,
@@ -136,7 +136,7 @@ async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
     )
 
 
-def _places(network: Network) -> Mapping[str, str]:
+def _places(network: FaultyNetwork) -> Mapping[str, str]:
     places = dict[str, str]()
     for one in network.accepted:
         address = one.event.address
@@ -150,7 +150,7 @@ class Tally:
     """What is counted on the way."""
 
     restarts: int = 0
-    strokes: Counter[str] = Factory(Counter)
+    strikes: Counter[str] = Factory(Counter)
     missed: list[tuple[str, str]] = Factory(list)
     violations: list[Violation] = Factory(list)
 
@@ -160,13 +160,13 @@ class Violated(Exception):
 
 
 @define(eq=False)
-class Day:
-    """One household's day in its world."""
+class WorkloadRun:
+    """One workload's day in its world."""
 
-    household: Household
+    workload: Workload
     world: World
-    network: Network
-    mischief: Mischief
+    network: FaultyNetwork
+    injector: FaultInjector
     invariants: tuple[Check, ...]
     tally: Tally
     _chats: dict[str, Chat] = Factory(dict)
@@ -177,22 +177,22 @@ class Day:
     _lines: int = 0
     _changed: set[str] = Factory(set)
     """The sessions that have."""
-    _quiet: Quiet = field(init=False)
+    _quiescence: QuiescenceWatch = field(init=False)
 
     async def live(self) -> None:
         """From the first start of the host to the last look."""
         await self._move_in()
         self.world.timeline.steps.append(self._count_lines)
         self.world.commit_hooks.append(self._note_change)
-        quiet = self._quiet = Quiet(self.world, self.mischief, self._look_at_quiet)
-        self.world.timeline.steps.append(quiet.note)
+        quiescence = self._quiescence = QuiescenceWatch(self.world, self.injector, self._look_at_quiet)
+        self.world.timeline.steps.append(quiescence.note)
         async with trio.open_nursery() as house:
             house.start_soon(self._keep_host)
             house.start_soon(self._look_often)
-            house.start_soon(quiet.watch)
-            house.start_soon(self._clickers().press)
+            house.start_soon(quiescence.watch)
+            house.start_soon(self._button_presses().press)
             await self._speak_and_suffer()
-            await self.mischief.make_up()
+            await self.injector.make_up()
             await self._come_to_rest()
             self._over = True
             house.cancel_scope.cancel()
@@ -200,26 +200,26 @@ class Day:
 
     async def _move_in(self) -> None:
         await self.world.start()
-        brain = Errands(lambda: self.world.clock)
+        brain = ScriptedAgent(lambda: self.world.clock)
         self._users.update((name, self.world.user(name)) for name in VISITORS)
-        for room in self.household.rooms:
+        for room in self.workload.rooms:
             await self._furnish(room, brain)
 
     @cached_property
     def _doors(self) -> Mapping[str, frozenset[str]]:
         """Who is let in where not everybody is: who is known to an agent in one chat is so in all of its."""
-        closed = [room for room in self.household.rooms if room.policy != "public"]
+        closed = [room for room in self.workload.rooms if room.policy != "public"]
         known = defaultdict[str, set[str]](set)
         for room in closed:
             known[room.agent] |= {self._users[name].id for name in room.users}
         return {room.name: frozenset(known[room.agent]) for room in closed}
 
-    def _clickers(self) -> Clickers:
-        users = {room.name: [self._users[name].id for name in room.users] for room in self.household.rooms}
+    def _button_presses(self) -> ButtonPresses:
+        users = {room.name: [self._users[name].id for name in room.users] for room in self.workload.rooms}
         strangers = [self._users[name].id for name in VISITORS]
-        return Clickers(self.household.seed, self.network, users, strangers, self.world.timeline)
+        return ButtonPresses(self.workload.seed, self.network, users, strangers, self.world.timeline)
 
-    async def _furnish(self, room: Room, brain: Errands) -> None:
+    async def _furnish(self, room: Room, brain: ScriptedAgent) -> None:
         world = self.world
         users = [self._users.setdefault(name, world.user(name)) for name in room.users]
         chat = world.group(room.name, users) if room.is_group else world.chat(users[0])
@@ -241,14 +241,14 @@ class Day:
     # -- who keeps the host running
 
     async def _keep_host(self) -> None:
-        random = Random(f"keeper {self.household.seed}")  # noqa: S311 -- a simulation has no secrets
+        random = Random(f"keeper {self.workload.seed}")  # noqa: S311 -- a simulation has no secrets
         while True:
             failure = await self.world.ended()
             if self._over:
                 return
             self._judge(failure)
             await trio.sleep(random.uniform(0.5, RESTARTED_WITHIN_S))
-            async with self.mischief.damage.hands:
+            async with self.injector.damage.hands:
                 await self._start()
 
     async def _start(self) -> None:
@@ -266,18 +266,18 @@ class Day:
             return
         self._judged = failure
         self.world.timeline.add("host failed", repr(failure))
-        if not (isinstance(failure, HostFailed) and self.mischief.excuses()):
+        if not (isinstance(failure, HostFailed) and self.injector.excuses()):
             self._violated([("hosts_fail_of_their_disk_only", repr(failure))])
 
     # -- what happens
 
     async def _speak_and_suffer(self) -> None:
         streams = defaultdict[tuple[str, str, str | None], list[Say]](list)
-        for step in self.household.steps:
+        for step in self.workload.steps:
             if isinstance(step, Say):
                 streams[step.user, step.chat, step.thread].append(step)
         began = trio.current_time()
-        limit = self.household.ends_at + HEARD_WITHIN_S
+        limit = self.workload.ends_at + HEARD_WITHIN_S
         with trio.move_on_after(limit) as scope:
             async with trio.open_nursery() as nursery:
                 for stream in streams.values():
@@ -306,15 +306,15 @@ class Day:
         await self.network.offer(evolve(event, version="2", message=message))
 
     async def _suffer(self, began: float) -> None:
-        async with self.mischief.open():
-            for step in self.household.steps:
+        async with self.injector.open():
+            for step in self.workload.steps:
                 if not isinstance(step, Say):
                     await trio.sleep_until(began + step.at)
-                    await self.mischief.strike(step)
+                    await self.injector.inject(step)
                     self.look()
-            await trio.sleep_until(began + self.household.ends_at)
+            await trio.sleep_until(began + self.workload.ends_at)
             await self._ask_for_damage()
-        await self.mischief.heal()
+        await self.injector.heal()
 
     async def _ask_for_damage(self) -> None:
         """What is damaged has to show in the status; who was asked in the middle of a try is asked again."""
@@ -326,7 +326,7 @@ class Day:
 
     async def _unreported(self) -> set[str]:
         with suppress(WorldError):
-            return set(await self.mischief.damage.unreported())
+            return set(await self.injector.damage.unreported())
         return set()
 
     # -- looking
@@ -339,7 +339,7 @@ class Day:
     def look(self) -> None:
         """Check what has to hold at any time, in the sessions that have changed since the last look."""
         with opened_once():
-            violated = found(self.scene(changed=True), (*ALL_STEP_CHECKS, *self.invariants))
+            violated = found(self.snapshot(changed=True), (*ALL_STEP_CHECKS, *self.invariants))
         self._violated(violated)
         self._changed.clear()
 
@@ -347,40 +347,44 @@ class Day:
         """Check what has to hold of sessions that had time enough, and of those that are stuck."""
         runners, since = self.world.runtime.runners, trio.current_time() - PROMPT_S
         living = [id_ for id_, runner in runners.items() if not runner.scope.cancel_called]
-        bodies = [(id_, body) for id_ in living if (body := self.mischief.bodies.of(id_)) is not None]
-        data, spoilt = self.world.home / "data", self.mischief.damage.spoilt()
+        controls = [
+            (id_, control) for id_ in living if (control := self.injector.controls.of(id_)) is not None
+        ]
+        data, spoilt = self.world.home / "data", self.injector.damage.spoilt()
         with opened_once():
-            scene = Scene(
+            snapshot = Snapshot(
                 data=data,
                 asked=self._asked(),
                 paths=tuple(readable(data, spoilt, sessions)),
                 spoilt=spoilt,
                 awake=self._awake(),
-                resting=frozenset(id_ for id_, body in bodies if _before(body.rests_since, since)),
-                listening=frozenset(id_ for id_, body in bodies if _before(body.listens_since, since)),
-                attended=self._quiet.attended(),
+                resting=frozenset(id_ for id_, one in controls if _before(one.rests_since, since)),
+                listening=frozenset(
+                    id_ for id_, control in controls if _before(control.listens_since, since)
+                ),
+                attended=self._quiescence.attended(),
                 stuck=sorted(stuck),
-                idle=self._quiet.idle(),
-                wronged=tuple(self._quiet.wronged),
-                left_alone=self._quiet.left_alone(),
-                unattended=self._quiet.unattended(),
-                shaken=self._quiet.shaken,
+                idle=self._quiescence.idle(),
+                wronged=tuple(self._quiescence.wronged),
+                left_alone=self._quiescence.left_alone(),
+                unattended=self._quiescence.unattended(),
+                shaken=self._quiescence.shaken,
                 now=to_text(self.world.now),
             )
-            violated = found(scene, (*QUIET_CHECKS, replies_keep_their_order))
-            self._quiet.look_again(scene)
+            violated = found(snapshot, (*PROMPTNESS_CHECKS, replies_keep_their_order))
+            self._quiescence.look_again(snapshot)
         self._violated(violated)
 
     def _awake(self) -> frozenset[str]:
         runners = self.world.runtime.runners
         return frozenset(id_ for id_, runner in runners.items() if not runner.abandoned)
 
-    def scene(self, *, changed: bool = False) -> Scene:
+    def snapshot(self, *, changed: bool = False) -> Snapshot:
         """What there is to see now."""
         network, data, config = self.network, self.world.home / "data", self.world.config()
-        spoilt, only = self.mischief.damage.spoilt(), self._changed if changed else None
+        spoilt, only = self.injector.damage.spoilt(), self._changed if changed else None
         asked = self._asked()
-        return Scene(
+        return Snapshot(
             data=data,
             accepted=tuple(id_ for one in network.accepted for id_ in one.routed.message_ids),
             asked=asked,
@@ -389,27 +393,27 @@ class Day:
             times_asked=Counter(one.key for one in asked),
             arrived=network.sent,
             receipts=network.receipts(),
-            heard=self.mischief.bodies.tries.heard,
-            turns=self.mischief.bodies.tries.turns,
-            homes=self.mischief.bodies.tries.homes,
+            heard=self.injector.controls.turn_log.heard,
+            turns=self.injector.controls.turn_log.turns,
+            homes=self.injector.controls.turn_log.homes,
             hasty=network.hasty,
-            pauses=self.mischief.bodies.tries.pauses,
+            pauses=self.injector.controls.turn_log.pauses,
             retry_base_s=config.retry_base_s,
             max_tries=config.max_tries,
             max_attempts=len(config.delivery_backoff_s) + 1,
             settled=network.settled,
-            spent=self.mischief.spending.spent,
-            unreckoned=self.mischief.spending.unknown,
+            spent=self.injector.retry_accounting.spent,
+            unreckoned=self.injector.retry_accounting.unknown,
             repeat=network.repeat,
             paths=tuple(readable(data, spoilt, only)),
             spoilt=spoilt,
             awake=self._awake(),
-            attended=self._quiet.attended(),
+            attended=self._quiescence.attended(),
             now=to_text(self.world.now),
-            zone=self.household.zone,
+            zone=self.workload.zone,
             doors=self._doors,
-            patterns={room.name: room.pattern for room in self.household.rooms if room.pattern},
-            mention_only={room.name for room in self.household.rooms if room.mention_only},
+            patterns={room.name: room.pattern for room in self.workload.rooms if room.pattern},
+            mention_only={room.name for room in self.workload.rooms if room.mention_only},
         )
 
     def _asked(self) -> tuple[Asked, ...]:
@@ -432,7 +436,7 @@ class Day:
         for _ in range(RESTS):
             await trio.sleep(REST_S)
             with opened_once():
-                restless = found(self.scene(), ALL_REST_CHECKS)
+                restless = found(self.snapshot(), ALL_REST_CHECKS)
             if not restless:
                 break
         else:

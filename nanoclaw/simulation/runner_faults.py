@@ -23,7 +23,7 @@ SLOWEST_S = 2.0
 
 
 @define(eq=False)
-class Body:
+class RunnerControl:
     """What one runner does everything through. Frozen, its clock stands, too, and so does its heartbeat."""
 
     clock: Clock
@@ -72,22 +72,22 @@ class Body:
 
 
 @frozen
-class _BodyExecutor:
+class _ControlledExecutor:
     """The runner's executor; implements `agent_runner.seams.Executor`."""
 
     executor: Executor
-    body: Body
+    control: RunnerControl
     before_commit: Callable[..., None]
     after_commit: Callable[..., None]
 
     async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
         """Run `call` when it gets round to it."""
-        await self.body.wait()
+        await self.control.wait()
         return await self.executor.run(call, lane=lane)
 
 
 @define(eq=False)
-class Tries:
+class TurnLog:
     """When each try of a message ended, by the message: what comes again has to wait."""
 
     clock: Clock
@@ -130,12 +130,12 @@ class Tries:
 
 
 @frozen
-class _BodyProvider:
+class _ControlledProvider:
     """The runner's provider; implements `agent_runner.providers.Provider`."""
 
     provider: Provider
-    body: Body
-    tries: Tries
+    control: RunnerControl
+    turn_log: TurnLog
     dying: Callable[[], bool]
 
     @property
@@ -145,27 +145,29 @@ class _BodyProvider:
 
     async def run(self, turn: Turn, tools: Toolbox) -> Result:
         """Take a turn, and let it be seen."""
-        self.tries.homes.update((turn.turn_id, each.address) for each in turn.messages[::-1] if each.address)
-        self.tries.hear([*turn.context, *turn.messages])
+        self.turn_log.homes.update(
+            (turn.turn_id, each.address) for each in turn.messages[::-1] if each.address
+        )
+        self.turn_log.hear([*turn.context, *turn.messages])
         alone = any(message.tries for message in turn.messages)
-        self.body.rests_since = None
-        self.body.at_work.set()
-        self.body.at_work = trio.Event()
+        self.control.rests_since = None
+        self.control.at_work.set()
+        self.control.at_work = trio.Event()
         try:
-            with self.tries.of(turn.messages, self.dying):
-                tools = _BodyTools(tools, self.body, self.tries, alone=alone)
+            with self.turn_log.of(turn.messages, self.dying):
+                tools = _ControlledTools(tools, self.control, self.turn_log, alone=alone)
                 return await self.provider.run(turn, tools)
         finally:
-            self.body.rests_since = trio.current_time()
+            self.control.rests_since = trio.current_time()
 
 
 @frozen
-class _BodyTools:
+class _ControlledTools:
     """A turn's tools; implements `agent_runner.providers.Toolbox`."""
 
     tools: Toolbox
-    body: Body
-    tries: Tries
+    control: RunnerControl
+    turn_log: TurnLog
     alone: bool
     """Whether nothing comes to this turn any more."""
 
@@ -180,13 +182,13 @@ class _BodyTools:
 
     async def follow_ups(self) -> Sequence[Inbound]:
         """Wait for follow-ups, and let that be seen."""
-        self.body.listens_since = None if self.alone else trio.current_time()
+        self.control.listens_since = None if self.alone else trio.current_time()
         try:
             found = await self.tools.follow_ups()
-            self.tries.hear(found)
+            self.turn_log.hear(found)
             return found
         finally:
-            self.body.listens_since = None
+            self.control.listens_since = None
 
     def alive(self) -> None:
         """Say that the provider still gets on."""
@@ -194,59 +196,61 @@ class _BodyTools:
 
 
 @define(eq=False)
-class Bodies:
+class RunnerControls:
     """Those of all runners of a world, by session."""
 
     clock: Clock
     dying: Callable[[str], bool] = lambda _session: False
     """Whether the runner of a session is on its way out."""
-    _bodies: dict[str, list[Body]] = Factory(lambda: defaultdict(list))
-    tries: Tries = field(init=False, default=Factory(lambda self: Tries(self.clock), takes_self=True))
+    _controls: dict[str, list[RunnerControl]] = Factory(lambda: defaultdict(list))
+    turn_log: TurnLog = field(init=False, default=Factory(lambda self: TurnLog(self.clock), takes_self=True))
 
     def wrap(self, spec: RunnerSpec, seams: Seams) -> Seams:
-        """Give a runner that starts a body."""
-        body = Body(self.clock)
-        self._bodies[spec.session_id].append(body)
-        own = seams.executor
-        executor = _BodyExecutor(own, body, own.before_commit, own.after_commit)
+        """Give a runner that starts a control."""
+        control = RunnerControl(self.clock)
+        self._controls[spec.session_id].append(control)
+        own, dying = seams.executor, partial(self.dying, spec.session_id)
+        executor = _ControlledExecutor(own, control, own.before_commit, own.after_commit)
         return evolve(
             seams,
-            clock=body,
+            clock=control,
             executor=executor,
-            provider=_BodyProvider(seams.provider, body, self.tries, partial(self.dying, spec.session_id)),
+            provider=_ControlledProvider(seams.provider, control, self.turn_log, dying),
         )
 
-    def of(self, session_id: str) -> Body | None:
+    def of(self, session_id: str) -> RunnerControl | None:
         """That of the session's last runner."""
-        return next((body for body in reversed(self._bodies.get(session_id, [])) if body.begun), None)
+        return next(
+            (control for control in reversed(self._controls.get(session_id, [])) if control.begun), None
+        )
 
     @contextmanager
     def frozen(self, session_id: str) -> Iterator[None]:
         """While it is open, the session's runner stands; one that is started meanwhile does not."""
-        bodies = list(self._bodies[session_id])
-        for body in bodies:
-            body.freeze()
+        controls = list(self._controls[session_id])
+        for control in controls:
+            control.freeze()
         try:
             yield
         finally:
-            for body in bodies:
-                body.thaw()
+            for control in controls:
+                control.thaw()
 
     @contextmanager
     def slow(self, session_id: str, random: Random) -> Iterator[None]:
         """While it is open, the session's runner is slow."""
-        bodies = list(self._bodies[session_id])
-        for body in bodies:
-            body.lag = random
+        controls = list(self._controls[session_id])
+        for control in controls:
+            control.lag = random
         try:
             yield
         finally:
-            for body in bodies:
-                body.lag = None
+            for control in controls:
+                control.lag = None
 
     def thaw(self) -> None:
         """Let all go on."""
-        for bodies in self._bodies.values():
-            for body in bodies:
-                body.thaw()
-                body.lag = None
+        for controls in self._controls.values():
+            for control in controls:
+                control.thaw()
+                control.lag = None

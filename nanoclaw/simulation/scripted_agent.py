@@ -1,4 +1,4 @@
-"""The brain of simulated households: it does what the words of a message say, and answers each one.
+"""The brain of simulated workloads: it does what the words of a message say, and answers each one.
 
 `#12 send slow=20` is answered `re #12`, after `send_message` and 20 s. It remembers nothing: a turn that is
 told again does again what it was not told to have done.
@@ -18,7 +18,7 @@ from agent_runner.records import Inbound, Reply, Result, Turn
 from nanoclaw.seams import Clock
 
 FILE = "notes.txt"
-"""In the workspace of every agent of a household."""
+"""In the workspace of every agent of a workload."""
 SILENT_S = 4000.0
 DELIVERED_S = 3.0
 """How long it waits for what it sent to arrive, before it edits that."""
@@ -31,7 +31,7 @@ _RULE = re.compile(r"(?P<id>\S+): .*?, recurrence (?P<rule>[^@:]+): ")
 
 
 @frozen
-class Errands:
+class ScriptedAgent:
     """The brain. `clock` is the world's."""
 
     clock: Callable[[], Clock]

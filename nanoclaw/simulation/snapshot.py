@@ -1,6 +1,6 @@
-"""What the checks of a simulated household look at, and what they ask besides those of every home.
+"""What the checks of a simulated workload look at, and what they ask besides those of every home.
 
-A check is `def name(scene) -> Iterable[str]`; embedders hand theirs to `play(..., invariants=...)`.
+A check is `def name(snapshot) -> Iterable[str]`; others are given to `run_workload(..., invariants=...)`.
 """
 
 import json
@@ -39,12 +39,12 @@ from nanoclaw.testing.invariants import (
 LATE_S = 1800.0
 INBOX = "in/inbox/"
 NOTES = "milk, bread\n"
-"""What an agent of a household has in its file."""
+"""What an agent of a workload has in its file."""
 
 
 @frozen
-class Scene(Evidence):
-    """The evidence of a simulated household. Of the sessions, those in `paths`."""
+class Snapshot(Evidence):
+    """The evidence of a simulated workload. Of the sessions, those in `paths`."""
 
     confirmed: Sequence[Accepted] = ()
     """All that the host confirmed, in that order."""
@@ -104,7 +104,7 @@ class Scene(Evidence):
     now: str = ""
     """The date."""
     zone: str = "UTC"
-    """Of the household."""
+    """Of the workload."""
     doors: Mapping[str, Container[str]] = field(factory=dict)
     """Chats in which not everybody is let in, by the network's ids, and the ids of those who are."""
     mention_only: Container[str] = ()
@@ -122,7 +122,7 @@ class Scene(Evidence):
         return list({(event.address, event.event_id, event.version): event for event in own}.values())
 
 
-Check = Callable[[Scene], Iterable[str]]
+Check = Callable[[Snapshot], Iterable[str]]
 
 
 def readable(
@@ -159,15 +159,15 @@ def _newest(kind: str) -> int:
     return max(int(file.name.partition("-")[0]) for file in (schema_dir() / kind).glob("*.sql"))
 
 
-def accepted_messages_are_kept(scene: Scene) -> Iterator[str]:
+def accepted_messages_are_kept(snapshot: Snapshot) -> Iterator[str]:
     """What was confirmed is in the session it was confirmed for, or parked for that."""
     parked = defaultdict[str, set[str]](set)
-    for session_id, event in rows(scene.data / "v2.db", "SELECT session_id, event FROM parked_events"):
+    for session_id, event in rows(snapshot.data / "v2.db", "SELECT session_id, event FROM parked_events"):
         parked[session_id].add(_event_id(event))
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         sql = "SELECT id, json_extract(content, '$.text') FROM messages_in WHERE kind = 'chat'"
         kept = set(rows(paths.inbound_db, sql))
-        for event in scene.events(paths):
+        for event in snapshot.events(paths):
             wanted = (event.message_id, storable(event.message.text))
             if wanted not in kept and event.event_id not in parked[paths.root.name]:
                 yield f"{paths.root.name}: {event.event_id} ({event.message.text}) was confirmed and is gone"
@@ -179,16 +179,18 @@ _ANSWERS = """
 """
 
 
-def questions_have_one_answer(scene: Scene) -> Iterator[str]:
+def questions_have_one_answer(snapshot: Snapshot) -> Iterator[str]:
     """What counted is what the session that asked has for its answer, or will have; and it has no other."""
-    parked = [json.loads(event) for (event,) in rows(scene.data / "v2.db", "SELECT event FROM parked_events")]
+    parked = [
+        json.loads(event) for (event,) in rows(snapshot.data / "v2.db", "SELECT event FROM parked_events")
+    ]
     waiting = {found["question_id"]: found["value"] for found in parked if "question_id" in found}
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         answers = defaultdict[str, list[str]](list)
         for question, value in rows(paths.inbound_db, _ANSWERS):
             answers[question].append(value)
         asked = {id_ for (id_,) in rows(paths.inbound_db, "SELECT message_out_id FROM deliveries")}
-        known = [one for one in scene.clicked if not _is_strangers(scene, one[0])]
+        known = [one for one in snapshot.clicked if not _is_strangers(snapshot, one[0])]
         for click, routed in (one for one in known if one[0].question_id in asked):
             given = answers[click.question_id] or [waiting.get(click.question_id, "nothing")]
             if not _fits(click, routed, given):
@@ -205,12 +207,12 @@ def _event_id(event: str) -> str:
     return str(found.get("event_id") or found.get("event", {}).get("event_id"))
 
 
-def users_are_heard_in_order(scene: Scene) -> Iterator[str]:
+def users_are_heard_in_order(snapshot: Snapshot) -> Iterator[str]:
     """What one person said in one place, one thing after the other, has numbers in that order."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         numbers = dict(rows(paths.inbound_db, "SELECT id, seq FROM messages_in WHERE kind = 'chat'"))
         spoken = defaultdict[tuple[str, Address], list[InboundEvent]](list)
-        for event in scene.events(paths):
+        for event in snapshot.events(paths):
             if event.message_id in numbers:
                 spoken[event.message.sender_id, event.address].append(event)
         for one, two in (pair for events in spoken.values() for pair in pairwise(events)):
@@ -218,47 +220,47 @@ def users_are_heard_in_order(scene: Scene) -> Iterator[str]:
                 yield f"{paths.root.name}: {two.event_id} came before {one.event_id}"
 
 
-def what_is_delivered_has_arrived(scene: Scene) -> Iterator[str]:
+def what_is_delivered_has_arrived(snapshot: Snapshot) -> Iterator[str]:
     """Each message for a chat that the ledger calls delivered is at the network."""
     sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE status = 'delivered'"
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         said = {
             id_ for (id_,) in rows(paths.outbound_db, "SELECT id FROM messages_out WHERE kind <> 'system'")
         }
         for key, receipt in rows(paths.inbound_db, sql):
             for_somebody = receipt is not None or key.startswith(NOTICE) or key.partition("@")[0] in said
-            if for_somebody and not scene.receipts.get(key):
+            if for_somebody and not snapshot.receipts.get(key):
                 yield f"{paths.root.name}: {key} is delivered, and the network does not have it"
 
 
-def nothing_arrives_twice_unknown(scene: Scene) -> Iterator[str]:
+def nothing_arrives_twice_unknown(snapshot: Snapshot) -> Iterator[str]:
     """A network that knows its messages has one of each; others one more for each doubt in the ledger."""
     doubts = Counter[str]()
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         doubts.update(dict(rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries")))
-    for key, ids in scene.receipts.items():
-        allowed = 1 + doubts[key] if scene.repeat == "again" else 1
+    for key, ids in snapshot.receipts.items():
+        allowed = 1 + doubts[key] if snapshot.repeat == "again" else 1
         if len(ids) > allowed and key in doubts:
             yield f"{key} arrived {len(ids)} times, of which {allowed} are accounted for"
 
 
-def files_arrive(scene: Scene) -> Iterator[str]:
+def files_arrive(snapshot: Snapshot) -> Iterator[str]:
     """What is said to have files has them, and they are what the agent has."""
-    for one in scene.arrived:
+    for one in snapshot.arrived:
         if isinstance(one.content, TextContent) and one.content.files:
             there = tuple(file.data for file in one.files)
             if there != (NOTES.encode(),) * len(one.content.files):
                 yield f"{one.message_out_id} arrived with {there} for {one.content.files}"
 
 
-def files_are_kept(scene: Scene) -> Iterator[str]:
+def files_are_kept(snapshot: Snapshot) -> Iterator[str]:
     """What came with a message is in the session, where its row says."""
     sql = """
         SELECT json_extract(each.value, '$.localPath')
         FROM messages_in, json_each(content, '$.attachments') AS each WHERE messages_in.id = :id
         """
-    for paths in scene.sessions():
-        for event in scene.events(paths):
+    for paths in snapshot.sessions():
+        for event in snapshot.events(paths):
             sent = [b64decode(each.data or "") for each in event.message.attachments]
             told = [path for (path,) in rows(paths.inbound_db, sql, id=event.message_id)] if sent else []
             kept = [paths.inbox / str(path).removeprefix(INBOX) for path in told]
@@ -266,53 +268,53 @@ def files_are_kept(scene: Scene) -> Iterator[str]:
                 yield f"{paths.root.name}: files of {event.event_id} are not at {told}"
 
 
-def retries_wait(scene: Scene) -> Iterator[str]:
+def retries_wait(snapshot: Snapshot) -> Iterator[str]:
     """Each try waits twice as long as the one before."""
-    for id_, tries, pause in scene.pauses:
-        if pause < scene.retry_base_s * 2**tries - ROUNDING_S:
+    for id_, tries, pause in snapshot.pauses:
+        if pause < snapshot.retry_base_s * 2**tries - ROUNDING_S:
             yield f"{id_} was tried again, number {tries}, after {pause:g} s"
 
 
-def networks_get_the_pause_they_ask_for(scene: Scene) -> Iterator[str]:
+def networks_get_the_pause_they_ask_for(snapshot: Snapshot) -> Iterator[str]:
     """What a network refuses for a while is sent again after that, unless that is a doubt in the ledger.
 
     A session that cannot store an answer crashes, and knows no more than one that was killed before it came.
     """
-    hasty = {key: (wanted, got) for key, wanted, got in scene.hasty}
-    for paths in scene.sessions() if hasty else ():
+    hasty = {key: (wanted, got) for key, wanted, got in snapshot.hasty}
+    for paths in snapshot.sessions() if hasty else ():
         for key, doubts in rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries"):
             if key in hasty and not doubts:
                 wanted, got = hasty[key]
                 yield f"{key} was sent again after {got:g} s, and its network had asked for {wanted:g} s"
 
 
-def turns_are_in_order(scene: Scene) -> Iterator[str]:
+def turns_are_in_order(snapshot: Snapshot) -> Iterator[str]:
     """An agent hears the messages of a turn in the order of their numbers."""
-    for messages in scene.turns:
+    for messages in snapshot.turns:
         if list(messages) != sorted(messages):
             yield f"a turn had {', '.join(f'{id_} ({seq})' for seq, id_, _ in messages)}"
 
 
-def retries_are_alone(scene: Scene) -> Iterator[str]:
+def retries_are_alone(snapshot: Snapshot) -> Iterator[str]:
     """What has failed before has a turn of its own: it takes no other message with it."""
-    for messages in scene.turns:
+    for messages in snapshot.turns:
         if len(messages) > 1 and any(tries for *_, tries in messages):
             yield f"a turn had {', '.join(f'{id_} (try {tries})' for _, id_, tries in messages)}"
 
 
-def strangers_decide_nothing(scene: Scene) -> Iterator[str]:
+def strangers_decide_nothing(snapshot: Snapshot) -> Iterator[str]:
     """Whom the agent does not listen to, it does not ask either: their clicks count for nothing."""
-    for click, routed in scene.clicked:
-        if _is_strangers(scene, click) and routed.dropped is None:
+    for click, routed in snapshot.clicked:
+        if _is_strangers(snapshot, click) and routed.dropped is None:
             yield f"{click.event_id} of the stranger {click.user_id} counts"
 
 
-def _is_strangers(scene: Scene, click: Clicked) -> bool:
-    return click.user_id not in scene.doors.get(click.address.platform_id, {click.user_id})
+def _is_strangers(snapshot: Snapshot, click: Clicked) -> bool:
+    return click.user_id not in snapshot.doors.get(click.address.platform_id, {click.user_id})
 
 
-def mid_turn_messages_are_sent_once(scene: Scene) -> Iterator[str]:
-    """A turn that is told again is told what it had sent: households send each text once."""
+def mid_turn_messages_are_sent_once(snapshot: Snapshot) -> Iterator[str]:
+    """A turn that is told again is told what it had sent: workloads send each text once."""
     sql = """
         SELECT coalesce(json_extract(content, '$.text'), json_extract(content, '$.question')) AS text,
           count(*) AS n
@@ -320,14 +322,14 @@ def mid_turn_messages_are_sent_once(scene: Scene) -> Iterator[str]:
           AND json_extract(content, '$.operation') IS NULL
         GROUP BY text HAVING n > 1
         """
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for text, n in rows(paths.outbound_db, sql):
             yield f"{paths.root.name}: {text!r} was sent {n} times"
 
 
-def completed_messages_are_answered(scene: Scene) -> Iterator[str]:
-    """The brain of households answers everything it completes."""
-    for paths in scene.sessions():
+def completed_messages_are_answered(snapshot: Snapshot) -> Iterator[str]:
+    """The brain of workloads answers everything it completes."""
+    for paths in snapshot.sessions():
         completed = {
             id_
             for (id_,) in rows(
@@ -340,29 +342,29 @@ def completed_messages_are_answered(scene: Scene) -> Iterator[str]:
             yield f"{paths.root.name}: {id_} is completed without an answer"
 
 
-def failed_messages_are_told(scene: Scene) -> Iterator[str]:
+def failed_messages_are_told(snapshot: Snapshot) -> Iterator[str]:
     """Whoever waits for an answer and gets none is told so; context waits for none."""
     sql = """
         SELECT id FROM messages_in WHERE status = 'failed' AND kind IN ('chat', 'task') AND trigger
           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_out_id = 'notice-' || id)
         """
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for (id_,) in rows(paths.inbound_db, sql):
             yield f"{paths.root.name}: {id_} has failed and nobody was told"
 
 
-def due_tasks_have_run(scene: Scene) -> Iterator[str]:
+def due_tasks_have_run(snapshot: Snapshot) -> Iterator[str]:
     """At rest no task is due for long."""
     sql = """
         SELECT id, process_after FROM messages_in WHERE kind = 'task' AND status = 'pending'
           AND unixepoch(process_after) < unixepoch(:now) - :late
         """
-    for paths in scene.sessions():
-        for id_, due in rows(paths.inbound_db, sql, now=scene.now, late=LATE_S):
-            yield f"{paths.root.name}: {id_} was due at {due}, and now is {scene.now}"
+    for paths in snapshot.sessions():
+        for id_, due in rows(paths.inbound_db, sql, now=snapshot.now, late=LATE_S):
+            yield f"{paths.root.name}: {id_} was due at {due}, and now is {snapshot.now}"
 
 
-def projections_are_true(scene: Scene) -> Iterator[str]:
+def projections_are_true(snapshot: Snapshot) -> Iterator[str]:
     """What a session with a runner is told of its destinations is what the central database says."""
     sql = """
         SELECT local_name, target_type, channel_type, platform_id, iif(target_type = 'agent', target_id, NULL)
@@ -373,20 +375,23 @@ def projections_are_true(scene: Scene) -> Iterator[str]:
     projected = """
         SELECT name, type, channel_type, platform_id, agent_group_id FROM destinations ORDER BY 1
         """
-    for paths in scene.sessions():
-        true = rows(scene.data / "v2.db", sql, id=paths.root.name)
+    for paths in snapshot.sessions():
+        true = rows(snapshot.data / "v2.db", sql, id=paths.root.name)
         told = rows(paths.inbound_db, projected)
-        heard = paths.root.name in scene.awake and paths.root.name in scene.attended and not scene.shaken
+        heard = (
+            paths.root.name in snapshot.awake and paths.root.name in snapshot.attended and not snapshot.shaken
+        )
         if heard and told != true:
             yield f"{paths.root.name}: its destinations are {told}, and should be {true}"
 
 
-def channels_are_asked_after_the_ledger(scene: Scene) -> Iterator[str]:
+def channels_are_asked_after_the_ledger(snapshot: Snapshot) -> Iterator[str]:
     """Of each session: its channel was not asked more often than the attempts that are recorded."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for key, attempts in rows(paths.inbound_db, "SELECT message_out_id, attempts FROM deliveries"):
-            if scene.times_asked.get(key, 0) > attempts:
-                yield f"{key} was asked for {scene.times_asked[key]} times, of which {attempts} are recorded"
+            if snapshot.times_asked.get(key, 0) > attempts:
+                asked = snapshot.times_asked[key]
+                yield f"{key} was asked for {asked} times, of which {attempts} are recorded"
 
 
 NOT_AT_STEPS: frozenset[Callable[..., object]] = frozenset(
@@ -395,7 +400,7 @@ NOT_AT_STEPS: frozenset[Callable[..., object]] = frozenset(
 """They need all sessions, or much time."""
 
 
-def nothing_waits_behind_a_journal(scene: Scene) -> Iterator[str]:
+def nothing_waits_behind_a_journal(snapshot: Snapshot) -> Iterator[str]:
     """At rest a session may sleep beside a journal, its runner's or the host's own, if nobody waits for it.
 
     The host's own is left where its disk failed in a write and in the rollback, too. Nobody reads the file of
@@ -405,10 +410,10 @@ def nothing_waits_behind_a_journal(scene: Scene) -> Iterator[str]:
         SELECT (SELECT count(*) FROM messages_in WHERE status = 'pending' AND trigger AND kind <> 'task')
           + (SELECT count(*) FROM deliveries WHERE status <> 'final')
         """
-    for paths in Evidence(scene.data).sessions():
-        if paths in scene.paths or paths.root.name in scene.spoilt:
+    for paths in Evidence(snapshot.data).sessions():
+        if paths in snapshot.paths or paths.root.name in snapshot.spoilt:
             continue
-        aside = scene.data.parent / f"aside-{paths.root.name}.db"  # connections are kept by path
+        aside = snapshot.data.parent / f"aside-{paths.root.name}.db"  # connections are kept by path
         with _without_journal(paths.inbound_db, aside) as file:
             if waiting := rows(file, sql)[0][0]:
                 yield f"{paths.root.name}: {waiting} messages wait behind a journal"
@@ -432,11 +437,11 @@ def _without_journal(database: Path, aside: Path) -> Iterator[Path]:
             copy.unlink(missing_ok=True)
 
 
-def what_all_sessions_keep(scene: Scene) -> Iterator[str]:
+def what_all_sessions_keep(snapshot: Snapshot) -> Iterator[str]:
     """What can only be asked of all sessions together, where all can be read."""
-    if len(scene.paths) == len(Evidence(scene.data).sessions()):
-        yield from accepted_messages_are_stored(scene)
-        yield from attempts_are_recorded_before_the_channel_is_asked(scene)
+    if len(snapshot.paths) == len(Evidence(snapshot.data).sessions()):
+        yield from accepted_messages_are_stored(snapshot)
+        yield from attempts_are_recorded_before_the_channel_is_asked(snapshot)
 
 
 STEP_CHECKS: tuple[Check, ...] = (
@@ -471,6 +476,6 @@ REST_CHECKS: tuple[Check, ...] = (
 """Asked once everything is healed and has come to rest."""
 
 
-def found(scene: Scene, checks: Iterable[Check]) -> list[tuple[str, str]]:
+def found(snapshot: Snapshot, checks: Iterable[Check]) -> list[tuple[str, str]]:
     """Name and sentence of each violation."""
-    return [(name_of(check), sentence) for check in checks for sentence in sentences(check, scene)]
+    return [(name_of(check), sentence) for check in checks for sentence in sentences(check, snapshot)]

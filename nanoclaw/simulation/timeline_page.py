@@ -1,4 +1,4 @@
-"""A day of a household as a page: its sessions as lanes, with messages, commits, runners and faults.
+"""A day of a workload as a page: its sessions as lanes, with messages, commits, runners and faults.
 
 The page needs no network. All that users or agents said gets into it once, as JSON in which no markup can
 begin, and out of it as text nodes.
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from nanoclaw.simulation.run import Outcome
-from nanoclaw.simulation.workload import Household, Say
+from nanoclaw.simulation.run import RunResult
+from nanoclaw.simulation.workload import Say, Workload
 
 TEMPLATE = Path(__file__).with_name("timeline_page.html")
 HOST, FAULTS = "host", "faults"
@@ -60,49 +60,49 @@ class Span:
     end: float
 
 
-def page(household: Household, outcome: Outcome) -> str:
+def page(workload: Workload, result: RunResult) -> str:
     """One self-contained HTML page."""
     parts = {
-        "TITLE": escape(f"Seed {household.seed}: {household.hours:g} h, {household.zone}"),
-        "SUMMARY": escape(_summary(household, outcome)),
-        "VERDICT": "".join(f'<p class="violated">{escape(str(one))}</p>' for one in outcome.violations),
-        "DATA": json.dumps(_data(household, outcome), ensure_ascii=True, separators=(",", ":"))
+        "TITLE": escape(f"Seed {workload.seed}: {workload.hours:g} h, {workload.zone}"),
+        "SUMMARY": escape(_summary(workload, result)),
+        "VERDICT": "".join(f'<p class="violated">{escape(str(one))}</p>' for one in result.violations),
+        "DATA": json.dumps(_data(workload, result), ensure_ascii=True, separators=(",", ":"))
         .replace("<", "\\u003c")
         .replace("&", "\\u0026"),
     }
     return re.sub(r"@([A-Z]+)@", lambda match: parts[match[1]], TEMPLATE.read_text("utf-8"))
 
 
-def _data(household: Household, outcome: Outcome) -> Mapping[str, object]:
+def _data(workload: Workload, result: RunResult) -> Mapping[str, object]:
     """The text is most of it: each line is there once, and lanes and kinds are numbers."""
-    lanes, drawn = _lanes(household), list(marks(household, outcome))
+    lanes, drawn = _lanes(workload), list(marks(workload, result))
     return {
         "lanes": lanes,
         "kinds": KINDS,
         "lines": [mark.text for mark in drawn],
         "lane": [lanes.index(mark.lane) for mark in drawn],
         "kind": [KINDS.index(mark.kind) for mark in drawn],
-        "spans": [(lanes.index(span.lane), span.begin, span.end) for span in spans(outcome)],
-        "end": outcome.virtual_s,
+        "spans": [(lanes.index(span.lane), span.begin, span.end) for span in spans(result)],
+        "end": result.virtual_s,
     }
 
 
-def _summary(household: Household, outcome: Outcome) -> str:
+def _summary(workload: Workload, result: RunResult) -> str:
     facts = {
-        "messages": outcome.messages,
-        "deliveries": outcome.deliveries,
-        "commits": outcome.commits,
-        "restarts of the host": outcome.restarts,
-        "faults": outcome.strokes.total(),
-        "violations": len(outcome.violations),
-        "began": f"{household.began:%Y-%m-%d %H:%M} UTC",
-        "messages of unknown fate": household.repeat,
+        "messages": result.messages,
+        "deliveries": result.deliveries,
+        "commits": result.commits,
+        "restarts of the host": result.restarts,
+        "faults": result.strikes.total(),
+        "violations": len(result.violations),
+        "began": f"{workload.began:%Y-%m-%d %H:%M} UTC",
+        "messages of unknown fate": workload.repeat,
     }
     return " \N{MIDDLE DOT} ".join(f"{name}: {value}" for name, value in facts.items())
 
 
-def _lanes(household: Household) -> list[str]:
-    rooms = ((room.name, thread) for room in household.rooms for thread in room.threads)
+def _lanes(workload: Workload) -> list[str]:
+    rooms = ((room.name, thread) for room in workload.rooms for thread in room.threads)
     return [FAULTS, HOST, *(f"{name}/{thread}" if thread else name for name, thread in rooms)]
 
 
@@ -119,11 +119,11 @@ class _Line:
     text: str
 
 
-def _lines(outcome: Outcome) -> Iterator[_Line]:
-    for line in outcome.timeline.lines:
+def _lines(result: RunResult) -> Iterator[_Line]:
+    for line in result.timeline.lines:
         yield _line(line)
-    if not any(line.split(maxsplit=2)[1] == "violation" for line in outcome.timeline.lines):
-        for one in outcome.violations:  # what broke the world itself could not be noted in it
+    if not any(line.split(maxsplit=2)[1] == "violation" for line in result.timeline.lines):
+        for one in result.violations:  # what broke the world itself could not be noted in it
             yield _line(f"{one.at:.6f}  violation  {one.invariant}  {one.sentence}")
 
 
@@ -132,12 +132,12 @@ def _line(text: str) -> _Line:
     return _Line(float(at), event, details, text.strip())
 
 
-def marks(household: Household, outcome: Outcome) -> Iterator[Mark]:
+def marks(workload: Workload, result: RunResult) -> Iterator[Mark]:
     """Each line of the timeline, and violations that are not among them."""
-    said_in = {say.text.split()[0]: say for say in household.steps if isinstance(say, Say)}
-    lanes = _lanes(household)
-    for line in _lines(outcome):
-        lane, kind = _drawn(line, said_in, lanes, outcome.sessions)
+    said_in = {say.text.split()[0]: say for say in workload.steps if isinstance(say, Say)}
+    lanes = _lanes(workload)
+    for line in _lines(result):
+        lane, kind = _drawn(line, said_in, lanes, result.sessions)
         yield Mark(line.at, lane, kind, line.text)
 
 
@@ -188,24 +188,24 @@ def _committed(path: str, sessions: Mapping[str, str]) -> tuple[str, str]:
     return sessions.get(parts[-3], HOST), parts[-2]
 
 
-def spans(outcome: Outcome) -> Iterator[Span]:
+def spans(result: RunResult) -> Iterator[Span]:
     """The lives of the host and of runners, and faults that last."""
-    yield from _lives(outcome)
-    faults = [line for line in _lines(outcome) if line.event == "fault"]
-    healed = min((line.at for line in faults if line.details[-1] == "healed"), default=outcome.virtual_s)
+    yield from _lives(result)
+    faults = [line for line in _lines(result) if line.event == "fault"]
+    healed = min((line.at for line in faults if line.details[-1] == "healed"), default=result.virtual_s)
     for line in faults:
         if lasts := LASTS.fullmatch(line.details[-1]):
             yield Span(FAULTS, line.at, max(line.at, min(line.at + float(lasts[1]), healed)))
 
 
-def _lives(outcome: Outcome) -> Iterator[Span]:
+def _lives(result: RunResult) -> Iterator[Span]:
     open_ = dict[str, tuple[str, float]]()  # of "host", or a session's id
-    for line in _lines(outcome):
+    for line in _lines(result):
         who = HOST if line.event.startswith("host") else next(iter(line.details), "")
         if line.event in OPENED:
-            lane = HOST if who == HOST else outcome.sessions.get(who, HOST)
+            lane = HOST if who == HOST else result.sessions.get(who, HOST)
             open_.setdefault(who, (lane, line.at))
         elif line.event in CLOSED and who in open_:
             lane, begin = open_.pop(who)
             yield Span(lane, begin, line.at)
-    yield from (Span(lane, begin, outcome.virtual_s) for lane, begin in open_.values())
+    yield from (Span(lane, begin, result.virtual_s) for lane, begin in open_.values())

@@ -1,6 +1,6 @@
-"""Households: people, chats, agents and what is said in them for some hours, drawn from one seed.
+"""Workloads: people, chats, agents and what is said in them for some hours, drawn from one seed.
 
-All of it is drawn before anything happens, so a household is a value: cut after `n` of its steps it is the
+All of it is drawn before anything happens, so a workload is a value: cut after `n` of its steps it is the
 same one with a shorter day. What an agent is to do stands in the message itself (`scripted_agent`).
 """
 
@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.records import SessionMode, UnknownSenderPolicy
-from nanoclaw.simulation.faults import Blow, blows
+from nanoclaw.simulation.faults import Strike, draw_strikes
 
 HOUR_S = 3600.0
 SESSIONS = 5
@@ -37,7 +37,7 @@ VISITS_PER_HOUR = 0.5
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
 VISITORS = ("xenia", "yuri", "zoe")
-"""Nobody in a household knows them."""
+"""Nobody in a workload knows them."""
 CLOSING: tuple[UnknownSenderPolicy, ...] = ("strict", "request_approval")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 REPEATS: tuple[Repeat, ...] = ("idempotent", "look up", "again", "never")
@@ -92,7 +92,7 @@ class Say:
         return f"{self.user} {verb} in {where}: {self.text}"
 
 
-Step = Say | Blow
+Step = Say | Strike
 
 
 @frozen
@@ -131,8 +131,8 @@ class Room:
 
 
 @frozen
-class Household:
-    """One seed's household and day."""
+class Workload:
+    """One seed's workload and day."""
 
     seed: int
     hours: float
@@ -145,7 +145,7 @@ class Household:
     outliving: bool
     settings: Mapping[str, Any]
 
-    def cut(self, steps: int) -> "Household":
+    def cut(self, steps: int) -> "Workload":
         """The same one, whose day ends after so many steps."""
         return evolve(self, steps=self.steps[:steps])
 
@@ -155,9 +155,9 @@ class Household:
         return self.steps[-1].at if self.steps else 0.0
 
 
-def household(
+def draw_workload(
     seed: int, *, hours: float = 6.0, faults: Sequence[str] = (), sessions: int = SESSIONS
-) -> Household:
+) -> Workload:
     """Draw one. `faults` are names (`nanoclaw.simulation.faults`); they change nothing of what people say."""
     random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
     doors = Random(f"doors {seed}")  # noqa: S311 -- likewise
@@ -172,11 +172,11 @@ def household(
     edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- likewise
     says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]
-    strokes = blows(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
+    strikes = draw_strikes(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
     visits = _visits(doors, rooms, hours * HOUR_S, len(said) + 1)
-    steps: list[Step] = sorted([*says, *visits, *strokes], key=lambda step: step.at)
+    steps: list[Step] = sorted([*says, *visits, *strikes], key=lambda step: step.at)
     zoned = "zones" in faults
-    return Household(
+    return Workload(
         seed,
         hours,
         rooms,

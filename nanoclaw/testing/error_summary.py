@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 from traceback import walk_tb
 
-NO_BRAINS = frozenset({"actors", "nanoclaw", "agent_runner", "trio", "outcome"}) | sys.stdlib_module_names
+NOT_OF_THE_CALLER = (
+    frozenset({"actors", "nanoclaw", "agent_runner", "trio", "outcome"}) | sys.stdlib_module_names
+)
 """Packages whose lines say nothing of the brain."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def blame(error: BaseException) -> str:
+def summary_of(error: BaseException) -> str:
     """Type, text, and the line of the brain in which it was raised: file and number, where there is one.
 
     Of a group with one error in it: of that one.
@@ -28,7 +30,7 @@ def _where(error: BaseException) -> str | None:
     frames = [
         (frame.f_code.co_filename, line)
         for frame, line in walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).partition(".")[0] not in NO_BRAINS
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in NOT_OF_THE_CALLER
     ]
     lines = [line for file, line in frames if file == frames[0][0]]
     return f"{Path(frames[0][0]).name}:{lines[-1]}" if frames else None

@@ -21,7 +21,7 @@ from nanoclaw.records import Address, SessionPaths
 from nanoclaw.store import Connection
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.testing.error_summary import blame
+from nanoclaw.testing.error_summary import summary_of
 
 BUSY_MS = 5000
 E = TypeVar("E")
@@ -68,7 +68,7 @@ def sentences(check: Callable[[E], Iterable[str]], evidence: E) -> Iterator[str]
     except apsw.Error as error:
         yield f"a file cannot be read: {error!r}"
     except Exception as error:  # noqa: BLE001 -- embedders write their own
-        yield f"the check itself is broken: {blame(error)}"
+        yield f"the check itself is broken: {summary_of(error)}"
 
 
 def _sentences(found: object) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """Simulated time: a day of ten people who write fifty messages each, and how many small worlds a second.
 
-People write as in the simulated households: three of five messages follow the one before within a minute.
+People write as in the simulated workloads: three of five messages follow the one before within a minute.
 `sim_speed_spread` is the same day with all messages at random moments, nearly each of which starts a runner.
 """
 

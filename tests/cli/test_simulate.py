@@ -67,7 +67,7 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
         (("--seeds", "many"), "'many'"),
         (("--days", "-1"), "more than 0"),
         (("--days", "nan"), "more than 0"),
-        (("--timeline", "x.html"), "--timeline draws one household"),
+        (("--timeline", "x.html"), "--timeline draws one workload"),
         (("--timeline", "/nowhere/x.html", "--seed", "1", "--days", "300"), "cannot be written"),
     ],
 )

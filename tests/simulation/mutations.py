@@ -1,10 +1,10 @@
-"""Bugs that are put into the product on purpose, and found by simulated households (docs/simulation.md).
+"""Bugs that are put into the product on purpose, and found by simulated workloads (docs/simulation.md).
 
     python -m tests.simulation.mutations                 # each at its seed
     python -m tests.simulation.mutations --search 25     # each at the first seeds, until it is found
     python -m tests.simulation.mutations "wake-up"       # those with these words
 
-Each one replaces functions of the real host or the real runner while a household is played, three hours with
+Each one replaces functions of the real host or the real runner while a workload is played, three hours with
 all faults; the files stay as they are.
 """
 
@@ -41,8 +41,8 @@ from nanoclaw.session.pending import Failed, Pending, Retry
 from nanoclaw.session.queue import DeliveryQueue
 from nanoclaw.session.reconciler import Reconciler
 from nanoclaw.simulation.faults import fault_names
-from nanoclaw.simulation.run import play
-from nanoclaw.simulation.workload import household
+from nanoclaw.simulation.run import run_workload
+from nanoclaw.simulation.workload import draw_workload
 from nanoclaw.store import deliveries, messages_in, parked_events, projections, tasks
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.testing.silent_logs import silent_logs
@@ -873,11 +873,11 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def found(mutation: Mutation | None, seed: int) -> str:
-    """The invariant that a household of this seed breaks, with that bug or without one; empty: none."""
+    """The invariant that a workload of this seed breaks, with that bug or without one; empty: none."""
     with pytest.MonkeyPatch.context() as patch, silent_logs():
         if mutation is not None:
             mutation.plant(patch)
-        violations = play(household(seed, hours=HOURS, faults=FAULTS)).violations
+        violations = run_workload(draw_workload(seed, hours=HOURS, faults=FAULTS)).violations
     return violations[0].invariant if violations else ""
 
 
@@ -888,7 +888,7 @@ def search(mutation: Mutation, seeds: int) -> tuple[int, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play them; the exit code is 1 where one was not found as it should be."""
+    """Run them; the exit code is 1 where one was not found as it should be."""
     parser = argparse.ArgumentParser(description="Bugs that are put in on purpose, and found.")
     parser.add_argument("words", nargs="*", metavar="WORDS", help="those with all of these in their names")
     parser.add_argument(

@@ -24,7 +24,7 @@ EVERY = {"prompt": "tock", "recurrence": "@every 500"}
 
 
 def recorded_day(seed: int, folder: Path, *, redacted: bool = False) -> None:
-    """Play it, and record its second life."""
+    """Run it, and record its second life."""
     record = Record(folder, redacted)
     repeat: Any = ("again", "idempotent", "look up", "never")[seed % 4]
     simulate(lambda world: _play(world, record), seed=seed, channel=FakeChannel(repeat=repeat))

@@ -1,4 +1,4 @@
-"""Households in which each life of the host is recorded.
+"""Workloads in which each life of the host is recorded.
 
 `python -m tests.simulation.recorded_lives HOURS SEED...` replays those of these seeds; what differs stays in
 the temporary folder.
@@ -16,8 +16,8 @@ from nanoclaw.host import Host
 from nanoclaw.recording import Record
 from nanoclaw.recording.lines import FILE
 from nanoclaw.simulation.faults import RATES
-from nanoclaw.simulation.run import play
-from nanoclaw.simulation.workload import household
+from nanoclaw.simulation.run import run_workload
+from nanoclaw.simulation.workload import draw_workload
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.silent_logs import silent_logs
 from nanoclaw.testing.world.timeline import Step
@@ -37,7 +37,7 @@ FAULTS = tuple(name for name in RATES if name not in OF_THE_DISK)
 
 
 def record_lives(seed: int, into: Path, *, hours: float, faults: Sequence[str] = FAULTS) -> list[Path]:
-    """Play a household; the recordings of its lives, in order. What a killed host had not written is lost."""
+    """Run a workload; return the recordings of its host's runs, in order."""
     folders, sizes = list[Path](), dict[Path, int]()
 
     class RecordedWorld(World):
@@ -47,7 +47,7 @@ def record_lives(seed: int, into: Path, *, hours: float, faults: Sequence[str] =
             return await super().start(record=Record(folders[-1]), **changes)
 
     with patch("nanoclaw.simulation.run.World", RecordedWorld):
-        play(household(seed, hours=hours, faults=faults))
+        run_workload(draw_workload(seed, hours=hours, faults=faults))
     for file, size in sizes.items():
         with file.open("r+b") as opened:
             opened.truncate(size)

@@ -13,7 +13,7 @@ from tests.simulation.program import Side, Stage, Trap
 
 @frozen
 class Say:
-    """Somebody says something; the words after its number are what the agent is to do (`Errands`)."""
+    """Somebody says something; the words after its number are what the agent is to do (`ScriptedAgent`)."""
 
     place: str
     words: tuple[str, ...] = ()

@@ -28,7 +28,7 @@ from nanoclaw.channels.senders import ChatSender, Deliver
 from nanoclaw.records import Receipt
 from nanoclaw.testing.world.channel import Fault
 from nanoclaw.testing.world.executor import When
-from tests.simulation.program import PLACES, Broken, Side, Step, play
+from tests.simulation.program import PLACES, Broken, Side, Step, run_program
 from tests.simulation.steps import Disconnect, Fail, Jump, Kill, Restart, Say, SayAgain, Wait
 
 EXAMPLES = int(os.environ.get("MACHINE_EXAMPLES", "0"))
@@ -48,7 +48,7 @@ FAULTS = st.sampled_from(("unavailable", "rejected", "crash before", "crash afte
 SECONDS = st.sampled_from((0.0, 0.01, 0.2, 1.0, 5.0, 30.0, 100.0, 1000.0))
 
 
-class Household(RuleBasedStateMachine):
+class Workload(RuleBasedStateMachine):
     """Writes a program."""
 
     def __init__(self) -> None:
@@ -109,16 +109,16 @@ class Household(RuleBasedStateMachine):
         self.steps.append(Restart())
 
     def teardown(self) -> None:
-        """Play it, unless Hypothesis gave the run up."""
+        """Run it, unless Hypothesis gave the run up."""
         if sys.exception() is None:
             seed, repeat, outliving = self.world
-            play(self.steps, seed=seed, repeat=repeat, outliving=outliving)
+            run_program(self.steps, seed=seed, repeat=repeat, outliving=outliving)
 
 
 def run(examples: int, *, length: int = LENGTH, derandomize: bool = True) -> None:
     """Let Hypothesis play so many programs. Raises Broken for the shortest one that fails."""
     run_state_machine_as_test(
-        Household,
+        Workload,
         settings=settings(
             max_examples=examples,
             stateful_step_count=length,

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from nanoclaw.simulation.checks.access import HEARING
-from nanoclaw.simulation.checks.agent_requests import REQUESTS
-from nanoclaw.simulation.checks.delivery import ARRIVALS
-from nanoclaw.simulation.checks.placement import BELONGING
-from nanoclaw.simulation.checks.retries import RECKONING, RECKONING_AT_REST
-from nanoclaw.simulation.checks.schedules import TIMETABLES
-from nanoclaw.simulation.quiescence import QUIET_CHECKS
+from nanoclaw.simulation.checks.access import ACCESS_CHECKS
+from nanoclaw.simulation.checks.agent_requests import AGENT_REQUEST_CHECKS
+from nanoclaw.simulation.checks.delivery import DELIVERY_CHECKS
+from nanoclaw.simulation.checks.placement import PLACEMENT_CHECKS
+from nanoclaw.simulation.checks.retries import RETRY_CHECKS, RETRY_CHECKS_AT_REST
+from nanoclaw.simulation.checks.schedules import SCHEDULE_CHECKS
+from nanoclaw.simulation.quiescence import PROMPTNESS_CHECKS
 from nanoclaw.simulation.run import ALL_REST_CHECKS, ALL_STEP_CHECKS
 from nanoclaw.simulation.snapshot import Check
 from nanoclaw.testing.invariants import ALWAYS, AT_REST
@@ -37,14 +37,25 @@ def test_a_mutation_is_found_as_what_it_is(name: str) -> None:
 
 def test_each_mutation_has_a_name_and_an_invariant_that_there_is() -> None:
     checks = {
-        check.__name__ for check in (*ALWAYS, *AT_REST, *QUIET_CHECKS, *ALL_STEP_CHECKS, *ALL_REST_CHECKS)
+        check.__name__
+        for check in (*ALWAYS, *AT_REST, *PROMPTNESS_CHECKS, *ALL_STEP_CHECKS, *ALL_REST_CHECKS)
     }
     assert {each.invariant for each in MUTATIONS} <= checks
     assert len({each.name for each in MUTATIONS}) == len(MUTATIONS) > len(CHEAPEST)
 
 
 @pytest.mark.parametrize(
-    "checks", [QUIET_CHECKS, ARRIVALS, BELONGING, HEARING, RECKONING, RECKONING_AT_REST, REQUESTS, TIMETABLES]
+    "checks",
+    [
+        PROMPTNESS_CHECKS,
+        DELIVERY_CHECKS,
+        PLACEMENT_CHECKS,
+        ACCESS_CHECKS,
+        RETRY_CHECKS,
+        RETRY_CHECKS_AT_REST,
+        AGENT_REQUEST_CHECKS,
+        SCHEDULE_CHECKS,
+    ],
 )
 def test_a_mutation_finds_each_of_these_checks(checks: Sequence[Check]) -> None:
     assert {check.__name__ for check in checks} <= {each.invariant for each in MUTATIONS}

@@ -23,11 +23,11 @@ from nanoclaw.recording.lines import FILE
 from nanoclaw.recording.notes import Offered
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
 from nanoclaw.records import InboundEvent
-from nanoclaw.simulation.corruption import leave_hot_journal
 from nanoclaw.store.connections import open_writable
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.world import world
 from nanoclaw.testing.world.channel import FakeChannel, wire
+from nanoclaw.testing.world.hot_journal import leave_hot_journal
 from nanoclaw.testing.world.scenario import simulate
 from nanoclaw.testing.world.world import World
 from tests.cli.commands import run

@@ -1,4 +1,4 @@
-"""Each life of the host in households full of faults is done again by its replay."""
+"""Each life of the host in workloads full of faults is done again by its replay."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta

@@ -14,7 +14,7 @@ from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
 from nanoclaw.store.executor import Lane
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.world.chats import User
-from nanoclaw.testing.world.kill_switch import MortalExecutor
+from nanoclaw.testing.world.kill_switch import KillableExecutor
 from nanoclaw.testing.world.world import World
 from tests.host.homes import only_session
 
@@ -25,13 +25,13 @@ OPEN = "SELECT 1 FROM deliveries WHERE message_out_id = :id AND status <> 'final
 
 def slow_down_the_host(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """All that it asks of its files takes so long from now on."""
-    run = MortalExecutor.run
+    run = KillableExecutor.run
 
-    async def slowly(self: MortalExecutor, fn: Callable[[], object], lane: Lane = "read") -> object:
+    async def slowly(self: KillableExecutor, fn: Callable[[], object], lane: Lane = "read") -> object:
         await trio.sleep(seconds)
         return await run(self, fn, lane=lane)
 
-    monkeypatch.setattr(MortalExecutor, "run", slowly)
+    monkeypatch.setattr(KillableExecutor, "run", slowly)
 
 
 async def chatter(user: User, *, for_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Who is heard in a simulated household, and what wakes an agent: doors, strangers, mentions."""
+"""Who is heard in a simulated workload, and what wakes an agent: doors, strangers, mentions."""
 
 import json
 import re
@@ -6,61 +6,61 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from nanoclaw.records import InboundEvent
-from nanoclaw.simulation.snapshot import Check, Scene
+from nanoclaw.simulation.snapshot import Check, Snapshot
 from nanoclaw.testing.invariants import rows
 
 
-def strangers_are_not_heard(scene: Scene) -> Iterator[str]:
+def strangers_are_not_heard(snapshot: Snapshot) -> Iterator[str]:
     """Nothing of somebody who is not let in is in any session; that they wrote is written down."""
     sql = """
         SELECT platform_id, json_extract(content, '$.senderId'), id FROM messages_in
         WHERE kind = 'chat' AND platform_id IN (SELECT value FROM json_each(:closed))
         """
-    closed = json.dumps(list(scene.doors))
-    for paths in scene.sessions() if scene.doors else ():
+    closed = json.dumps(list(snapshot.doors))
+    for paths in snapshot.sessions() if snapshot.doors else ():
         for chat, sender, id_ in rows(paths.inbound_db, sql, closed=closed):
-            if sender not in scene.doors[chat]:
+            if sender not in snapshot.doors[chat]:
                 yield f"{paths.root.name}: {sender} is not let in in {chat}, and {id_} is stored"
-    noted = set(rows(scene.data / "v2.db", "SELECT platform_id, user_id FROM unregistered_senders"))
-    for one in scene.confirmed:
+    noted = set(rows(snapshot.data / "v2.db", "SELECT platform_id, user_id FROM unregistered_senders"))
+    for one in snapshot.confirmed:
         who = one.event.address.platform_id, one.event.message.sender_id
-        if not _let_in(scene, one.event) and (one.routed.session_ids or who not in noted):
+        if not _let_in(snapshot, one.event) and (one.routed.session_ids or who not in noted):
             became = (
                 f"went to {one.routed.session_ids}" if one.routed.session_ids else "is written down nowhere"
             )
             yield f"{one.event.event_id} of the stranger {who[1]} in {who[0]} {became}"
 
 
-def who_is_let_in_is_heard(scene: Scene) -> Iterator[str]:
+def who_is_let_in_is_heard(snapshot: Snapshot) -> Iterator[str]:
     """What anybody else says goes to a session: those who are let in, and all where the door is open."""
-    for one in scene.confirmed:
-        if not one.routed.session_ids and _let_in(scene, one.event):
+    for one in snapshot.confirmed:
+        if not one.routed.session_ids and _let_in(snapshot, one.event):
             event = one.event
             where = f"{event.message.sender_id} in {event.address.platform_id}"
             yield f"{event.event_id} of {where} was not heard: {one.routed.dropped}"
 
 
-def what_mentions_nobody_wakes_nobody(scene: Scene) -> Iterator[str]:
+def what_mentions_nobody_wakes_nobody(snapshot: Snapshot) -> Iterator[str]:
     """Where an agent is to be mentioned or called, everything else is context; elsewhere nothing is."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         wakes = dict(rows(paths.inbound_db, "SELECT id, trigger FROM messages_in WHERE kind = 'chat'"))
-        for event in scene.events(paths):
-            wanted = event.message.is_mention or _called(scene, event)
+        for event in snapshot.events(paths):
+            wanted = event.message.is_mention or _called(snapshot, event)
             if event.message_id in wakes and bool(wakes[event.message_id]) != wanted:
                 what = "wakes nobody" if wanted else "mentions nobody, and is to wake the agent"
                 yield f"{paths.root.name}: {event.event_id} ({event.message.text}) {what}"
 
 
-def _called(scene: Scene, event: InboundEvent) -> bool:
+def _called(snapshot: Snapshot, event: InboundEvent) -> bool:
     chat = event.address.platform_id
-    return chat not in scene.mention_only and bool(
-        re.search(scene.patterns.get(chat, ""), event.message.text)
+    return chat not in snapshot.mention_only and bool(
+        re.search(snapshot.patterns.get(chat, ""), event.message.text)
     )
 
 
-def context_has_no_turn_of_its_own(scene: Scene) -> Iterator[str]:
+def context_has_no_turn_of_its_own(snapshot: Snapshot) -> Iterator[str]:
     """Context goes along with something that wakes: no turn answers it alone."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         context = {id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in WHERE NOT trigger")}
         turns = defaultdict[str, set[str]](set)
         for turn, message in rows(paths.outbound_db, _TURNS):
@@ -80,12 +80,12 @@ _TURNS = """
 """What each turn that has answered was about."""
 
 
-def _let_in(scene: Scene, event: InboundEvent) -> bool:
-    door = scene.doors.get(event.address.platform_id)
+def _let_in(snapshot: Snapshot, event: InboundEvent) -> bool:
+    door = snapshot.doors.get(event.address.platform_id)
     return door is None or event.message.sender_id in door
 
 
-HEARING: tuple[Check, ...] = (
+ACCESS_CHECKS: tuple[Check, ...] = (
     strangers_are_not_heard,
     who_is_let_in_is_heard,
     what_mentions_nobody_wakes_nobody,

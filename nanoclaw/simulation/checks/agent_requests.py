@@ -1,4 +1,4 @@
-"""Whether agents of a simulated household hear what was said, and have done for them what they asked for."""
+"""Whether agents of a simulated workload hear what was said, and have done for them what they asked for."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,27 +8,27 @@ from attrs import evolve, frozen
 
 from nanoclaw.content import storable
 from nanoclaw.records import SessionPaths
-from nanoclaw.simulation.snapshot import Check, Scene
+from nanoclaw.simulation.snapshot import Check, Snapshot
 from nanoclaw.store.times import from_text
 from nanoclaw.testing.invariants import rows
 
 
-def agents_hear_what_was_said(scene: Scene) -> Iterator[str]:
+def agents_hear_what_was_said(snapshot: Snapshot) -> Iterator[str]:
     """Text and sender of each message in a turn are those with which it was offered."""
-    for paths in scene.sessions():
-        for event in scene.events(paths):
+    for paths in snapshot.sessions():
+        for event in snapshot.events(paths):
             said = (storable(event.message.text), event.message.sender_id)
-            heard = scene.heard.get(event.message_id, said)
+            heard = snapshot.heard.get(event.message_id, said)
             if heard != said:
                 yield f"{paths.root.name}: of {event.event_id} the agent heard {heard}, and it was {said}"
 
 
-def what_is_completed_was_heard(scene: Scene) -> Iterator[str]:
+def what_is_completed_was_heard(snapshot: Snapshot) -> Iterator[str]:
     """No message is closed that no agent has had, be it context."""
     sql = "SELECT id FROM messages_in WHERE kind = 'chat' AND status = 'completed'"
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for (id_,) in rows(paths.inbound_db, sql):
-            if id_ not in scene.heard:
+            if id_ not in snapshot.heard:
                 yield f"{paths.root.name}: {id_} is completed, and no agent has heard it"
 
 
@@ -43,9 +43,9 @@ _ONCE = """
     """
 
 
-def requests_are_made_once(scene: Scene) -> Iterator[str]:
+def requests_are_made_once(snapshot: Snapshot) -> Iterator[str]:
     """A turn that is told again is told of its edits, reactions and tasks, too."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for what, n in rows(paths.outbound_db, _ONCE):
             yield f"{paths.root.name}: {what} was asked for {n} times"
 
@@ -76,13 +76,13 @@ _OPEN = """
     """
 
 
-def tasks_are_as_they_were_asked_for(scene: Scene) -> Iterator[str]:
+def tasks_are_as_they_were_asked_for(snapshot: Snapshot) -> Iterator[str]:
     """What recurs does so until the agent ends it, with the prompt, schedule, zone and catch-up it gave."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         open_ = {
-            series: Task(*columns) for series, *columns in rows(paths.inbound_db, _OPEN, zone=scene.zone)
+            series: Task(*columns) for series, *columns in rows(paths.inbound_db, _OPEN, zone=snapshot.zone)
         }
-        for series, task in _asked_for(paths, scene.zone).items():
+        for series, task in _asked_for(paths, snapshot.zone).items():
             if task.recurrence and series not in open_:
                 yield f"{paths.root.name}: {series} is to recur at {task.recurrence!r}, and is gone"
             elif task.recurrence and open_[series] != task:
@@ -136,9 +136,9 @@ _EARLY = """
     """
 
 
-def nothing_is_due_before_its_time(scene: Scene) -> Iterator[str]:
+def nothing_is_due_before_its_time(snapshot: Snapshot) -> Iterator[str]:
     """A task runs for its slot then or later; the first time when the agent has asked for it."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for id_, slot, due in rows(paths.inbound_db, _EARLY):
             yield f"{paths.root.name}: {id_} is for {slot}, and due at {due}"
         for each in _done(paths):
@@ -148,7 +148,7 @@ def nothing_is_due_before_its_time(scene: Scene) -> Iterator[str]:
                 yield f"{paths.root.name}: {each.series} is to run at {at}, and does at {each.next_run}"
 
 
-REQUESTS: tuple[Check, ...] = (
+AGENT_REQUEST_CHECKS: tuple[Check, ...] = (
     agents_hear_what_was_said,
     what_is_completed_was_heard,
     requests_are_made_once,

@@ -19,7 +19,7 @@ from nanoclaw.records import (
     SessionPaths,
     TextContent,
 )
-from nanoclaw.simulation.snapshot import Check, Scene
+from nanoclaw.simulation.snapshot import Check, Snapshot
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.testing.invariants import rows
 
@@ -27,11 +27,11 @@ Words = tuple[object, ...]
 """Kind, text, what it is about, files or options."""
 
 
-def replies_arrive_as_they_are(scene: Scene) -> Iterator[str]:
+def replies_arrive_as_they_are(snapshot: Snapshot) -> Iterator[str]:
     """Chat, thread, text, files, what is edited or reacted to, and what it answers: as the row says."""
-    arrived = _by_row(scene)
-    for paths in scene.sessions():
-        default, known = _own_chat(scene, paths), dict(rows(paths.inbound_db, _KNOWN))
+    arrived = _by_row(snapshot)
+    for paths in snapshot.sessions():
+        default, known = _own_chat(snapshot, paths), dict(rows(paths.inbound_db, _KNOWN))
         for id_, channel, platform, thread, content, answers in _said(paths, arrived):
             address = Address(channel, platform, thread or None) if channel and platform else default
             said = _words_of(json.loads(content))
@@ -44,10 +44,10 @@ def replies_arrive_as_they_are(scene: Scene) -> Iterator[str]:
                     yield f"{paths.root.name}: {id_} answers {known[answers]}, not {one.in_reply_to}"
 
 
-def answers_arrive_where_was_asked(scene: Scene) -> Iterator[str]:
+def answers_arrive_where_was_asked(snapshot: Snapshot) -> Iterator[str]:
     """What answers a message is in the chat and thread of that; so is what the host says of one itself."""
-    arrived = _by_row(scene)
-    for paths in scene.sessions():
+    arrived = _by_row(snapshot)
+    for paths in snapshot.sessions():
         asked = {id_: Address(*where) for id_, *where in rows(paths.inbound_db, _PLACES)}
         told = [(f"{NOTICE}{about}{one}", one) for about in TOLD for one in asked]
         for id_, answers in [*rows(paths.outbound_db, _ANSWERS), *told]:
@@ -57,13 +57,13 @@ def answers_arrive_where_was_asked(scene: Scene) -> Iterator[str]:
                     yield f"{paths.root.name}: {answers} was said in {where}"
 
 
-def receipts_are_the_networks(scene: Scene) -> Iterator[str]:
+def receipts_are_the_networks(snapshot: Snapshot) -> Iterator[str]:
     """What the ledger knows a message by is an id that the network has given to that very message."""
     sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE platform_message_id IS NOT NULL"
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for key, receipt in rows(paths.inbound_db, sql):
-            if receipt not in scene.receipts.get(key, ()):
-                given = ", ".join(scene.receipts.get(key, ())) or "none"
+            if receipt not in snapshot.receipts.get(key, ()):
+                given = ", ".join(snapshot.receipts.get(key, ())) or "none"
                 yield f"{paths.root.name}: {key} is {receipt} in the ledger, and its network gave {given}"
 
 
@@ -86,10 +86,10 @@ _KNOWN = "SELECT id, json_extract(content, '$.id') FROM messages_in WHERE kind =
 """What the network calls what was said."""
 
 
-def _by_row(scene: Scene) -> Mapping[str, Sequence[Outgoing]]:
+def _by_row(snapshot: Snapshot) -> Mapping[str, Sequence[Outgoing]]:
     """What has arrived, by the id of its row: a row that recurs has several."""
     found = defaultdict[str, list[Outgoing]](list)
-    for one in scene.arrived:
+    for one in snapshot.arrived:
         found[one.message_out_id.partition("@")[0]].append(one)
     return found
 
@@ -98,8 +98,8 @@ def _said(paths: SessionPaths, arrived: Mapping[str, object]) -> list[tuple[Any,
     return rows(paths.outbound_db, _SAID, ids=json.dumps(list(arrived)))
 
 
-def _own_chat(scene: Scene, paths: SessionPaths) -> Address | None:
-    found = rows(scene.data / "v2.db", _OWN_CHAT, id=paths.root.name)
+def _own_chat(snapshot: Snapshot, paths: SessionPaths) -> Address | None:
+    found = rows(snapshot.data / "v2.db", _OWN_CHAT, id=paths.root.name)
     return Address(*found[0]) if found else None
 
 
@@ -136,7 +136,7 @@ def _heard(content: OutgoingContent) -> Words:
             return "card", content.fallback_text, None, ()
 
 
-ARRIVALS: tuple[Check, ...] = (
+DELIVERY_CHECKS: tuple[Check, ...] = (
     replies_arrive_as_they_are,
     answers_arrive_where_was_asked,
     receipts_are_the_networks,

@@ -1,8 +1,8 @@
-"""Which place of a simulated household something belongs to: sessions, tasks, and what a turn sends."""
+"""Which place of a simulated workload something belongs to: sessions, tasks, and what a turn sends."""
 
 from collections.abc import Iterator
 
-from nanoclaw.simulation.snapshot import Check, Scene
+from nanoclaw.simulation.snapshot import Check, Snapshot
 from nanoclaw.testing.invariants import rows
 
 _OWN = """
@@ -13,10 +13,10 @@ _OWN = """
 _HEARD = "SELECT id, platform_id, coalesce(thread_id, '') FROM messages_in WHERE kind = 'chat'"
 
 
-def sessions_hear_their_own_place(scene: Scene) -> Iterator[str]:
+def sessions_hear_their_own_place(snapshot: Snapshot) -> Iterator[str]:
     """A session that has a chat of its own hears that, and one of a thread the thread alone."""
-    own = {id_: where for id_, *where in rows(scene.data / "v2.db", _OWN)}
-    for paths in scene.sessions():
+    own = {id_: where for id_, *where in rows(snapshot.data / "v2.db", _OWN)}
+    for paths in snapshot.sessions():
         if paths.root.name in own:
             chat, thread, threaded = own[paths.root.name]
             for id_, platform, within in rows(paths.inbound_db, _HEARD):
@@ -31,9 +31,9 @@ _SERIES = """
     """
 
 
-def tasks_stay_in_their_place(scene: Scene) -> Iterator[str]:
+def tasks_stay_in_their_place(snapshot: Snapshot) -> Iterator[str]:
     """All runs of a task are for the chat and thread in which it was asked for."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for series, places in rows(paths.inbound_db, _SERIES):
             yield f"{paths.root.name}: {series} runs for {places} places"
 
@@ -46,16 +46,16 @@ _SENT = """
 """What is sent on the way, but for what an agent was told to send elsewhere."""
 
 
-def turns_send_to_their_own_chat(scene: Scene) -> Iterator[str]:
+def turns_send_to_their_own_chat(snapshot: Snapshot) -> Iterator[str]:
     """What a turn sends without naming a destination goes to the chat of the first of its messages."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         for id_, turn, platform, thread in rows(paths.outbound_db, _SENT):
-            home = scene.homes.get(turn)
+            home = snapshot.homes.get(turn)
             if home is not None and (home.platform_id, home.thread_id) != (platform, thread or None):
                 yield f"{paths.root.name}: {id_} of a turn about {home} goes to {platform}/{thread}"
 
 
-BELONGING: tuple[Check, ...] = (
+PLACEMENT_CHECKS: tuple[Check, ...] = (
     sessions_hear_their_own_place,
     tasks_stay_in_their_place,
     turns_send_to_their_own_chat,

@@ -1,8 +1,8 @@
-"""What a simulated household reckons up: tries, numbers, reasons, and what people are told of it."""
+"""What a simulated workload reckons up: tries, numbers, reasons, and what people are told of it."""
 
 from collections.abc import Iterator
 
-from nanoclaw.simulation.snapshot import Check, Scene
+from nanoclaw.simulation.snapshot import Check, Snapshot
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.testing.invariants import rows
 
@@ -11,26 +11,26 @@ NETWORKS = ("the channel refuses it", GIVEN_UP, IN_DOUBT)
 """How the reasons begin for which a network does not get a message."""
 
 
-def tries_end(scene: Scene) -> Iterator[str]:
+def tries_end(snapshot: Snapshot) -> Iterator[str]:
     """Nothing is tried more often than `max_tries`."""
-    for messages in scene.turns:
+    for messages in snapshot.turns:
         for _, id_, tries in messages:
-            if tries >= scene.max_tries:
-                yield f"{id_} is tried for the {tries + 1}th time, of {scene.max_tries}"
+            if tries >= snapshot.max_tries:
+                yield f"{id_} is tried for the {tries + 1}th time, of {snapshot.max_tries}"
 
 
-def answers_have_higher_numbers(scene: Scene) -> Iterator[str]:
+def answers_have_higher_numbers(snapshot: Snapshot) -> Iterator[str]:
     """Whoever answers has seen what was said: its number is above that of the message."""
     sql = "SELECT id, seq, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         numbers = dict(rows(paths.inbound_db, "SELECT id, seq FROM messages_in"))
         for id_, seq, answers in rows(paths.outbound_db, sql):
             if seq < numbers.get(answers, 0):
                 yield f"{paths.root.name}: {id_} ({seq}) answers {answers} ({numbers[answers]})"
 
 
-def failures_are_the_networks(scene: Scene) -> Iterator[str]:
-    """What the agents of a household send is sound: where it fails, the network is to blame.
+def failures_are_the_networks(snapshot: Snapshot) -> Iterator[str]:
+    """What the agents of a workload send is sound: where it fails, the network is to blame.
 
     That is so after all attempts, or where it refuses a message for good, or where it is in doubt whether it
     has one, and that has been borne as often as it may be.
@@ -39,39 +39,39 @@ def failures_are_the_networks(scene: Scene) -> Iterator[str]:
         SELECT message_out_id, error, attempts, doubts FROM deliveries JOIN delivered USING (message_out_id)
         WHERE delivered.status = 'failed'
         """
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         failed = rows(paths.inbound_db, sql)
         requests = "SELECT id FROM messages_out WHERE kind = 'system'"
         actions = {id_ for (id_,) in rows(paths.outbound_db, requests)} if failed else set()
         for id_, reason, attempts, doubts in failed:
             if id_ not in actions and not str(reason).startswith(NETWORKS):
                 yield f"{paths.root.name}: {id_} was not delivered: {reason}"
-            gave_up = str(reason).startswith(GIVEN_UP) and attempts < scene.max_attempts
-            doubted = str(reason).startswith(IN_DOUBT) and doubts < _doubts_borne(scene)
+            gave_up = str(reason).startswith(GIVEN_UP) and attempts < snapshot.max_attempts
+            doubted = str(reason).startswith(IN_DOUBT) and doubts < _doubts_borne(snapshot)
             if gave_up or doubted:
                 yield f"{paths.root.name}: {id_} had {attempts} attempts, {doubts} doubtful: {reason}"
 
 
-def _doubts_borne(scene: Scene) -> int:
-    return {"never": 0, "again": 1}.get(scene.repeat, scene.max_attempts - 1)
+def _doubts_borne(snapshot: Snapshot) -> int:
+    return {"never": 0, "again": 1}.get(snapshot.repeat, snapshot.max_attempts - 1)
 
 
-def failed_messages_had_their_tries(scene: Scene) -> Iterator[str]:
+def failed_messages_had_their_tries(snapshot: Snapshot) -> Iterator[str]:
     """A message fails at its last try, unless its runner says that no other would help."""
     sql = "SELECT id, tries FROM messages_in WHERE status = 'failed' AND kind IN ('chat', 'task') AND trigger"
     failed_by_runner = "SELECT message_id FROM processing_ack WHERE status = 'failed'"
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         failed = rows(paths.inbound_db, sql)
         given_up = {id_ for (id_,) in rows(paths.outbound_db, failed_by_runner)} if failed else set()
         for id_, tries in failed:
-            if tries < scene.max_tries - 1 and id_ not in given_up:
-                yield f"{paths.root.name}: {id_} has failed after {tries + 1} tries, of {scene.max_tries}"
+            if tries < snapshot.max_tries - 1 and id_ not in given_up:
+                yield f"{paths.root.name}: {id_} has failed after {tries + 1} tries, of {snapshot.max_tries}"
 
 
-def answered_questions_wait_no_more(scene: Scene) -> Iterator[str]:
+def answered_questions_wait_no_more(snapshot: Snapshot) -> Iterator[str]:
     """A question whose answer has counted is taken away."""
-    waiting = {id_ for (id_,) in rows(scene.data / "v2.db", "SELECT question_id FROM pending_questions")}
-    for click, routed in scene.clicked if waiting else ():
+    waiting = {id_ for (id_,) in rows(snapshot.data / "v2.db", "SELECT question_id FROM pending_questions")}
+    for click, routed in snapshot.clicked if waiting else ():
         if routed.dropped is None and click.question_id in waiting:
             yield f"{click.question_id} was answered by {click.event_id}, and waits"
 
@@ -85,32 +85,32 @@ _UNDER_WAY = "SELECT message_out_id FROM deliveries WHERE status <> 'final'"
 _ANSWERS = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
 
 
-def outcomes_are_told_as_they_are(scene: Scene) -> Iterator[str]:
+def outcomes_are_told_as_they_are(snapshot: Snapshot) -> Iterator[str]:
     """A network that hears that a message is settled hears how, and not before its answer has arrived."""
-    for paths in scene.sessions() if scene.settled else ():
+    for paths in snapshot.sessions() if snapshot.settled else ():
         under_way = {id_ for (id_,) in rows(paths.inbound_db, _UNDER_WAY)}
         answers = {f"{NOTICE}{id_}": id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
         answers |= dict(rows(paths.outbound_db, _ANSWERS))
         early = {answers[id_] for id_ in under_way & answers.keys()}
         for event, id_, status in rows(paths.inbound_db, _SETTLED):
-            told = scene.settled.get(event)
+            told = snapshot.settled.get(event)
             if told not in {None, status}:
                 yield f"{paths.root.name}: {event} is {status}, and its network was told that it is {told}"
             if told is not None and id_ in early:
                 yield f"{paths.root.name}: {event} was said to be {told}, and its answer is on its way"
 
 
-def tries_have_their_causes(scene: Scene) -> Iterator[str]:
+def tries_have_their_causes(snapshot: Snapshot) -> Iterator[str]:
     """A try is spent by a turn that gives its message back, or by the death of the runner that has it."""
     sql = "SELECT id, tries FROM messages_in WHERE tries > 0 AND trigger AND id NOT LIKE 'answer-%'"
-    for paths in (paths for paths in scene.sessions() if paths.root.name not in scene.unreckoned):
+    for paths in (paths for paths in snapshot.sessions() if paths.root.name not in snapshot.unreckoned):
         for id_, tries in rows(paths.inbound_db, sql):
-            if tries > scene.spent.get(id_, 0):
-                spent = scene.spent.get(id_, 0)
+            if tries > snapshot.spent.get(id_, 0):
+                spent = snapshot.spent.get(id_, 0)
                 yield f"{paths.root.name}: {id_} has lost {tries} tries, and {spent} were spent"
 
 
-RECKONING: tuple[Check, ...] = (
+RETRY_CHECKS: tuple[Check, ...] = (
     tries_end,
     answers_have_higher_numbers,
     failures_are_the_networks,
@@ -119,5 +119,5 @@ RECKONING: tuple[Check, ...] = (
     failed_messages_had_their_tries,
 )
 """Asked at each step."""
-RECKONING_AT_REST: tuple[Check, ...] = (answered_questions_wait_no_more,)
+RETRY_CHECKS_AT_REST: tuple[Check, ...] = (answered_questions_wait_no_more,)
 """Asked at rest."""

@@ -1,4 +1,4 @@
-"""When tasks of a simulated household run: their slots by the clock on the wall, and what stops them."""
+"""When tasks of a simulated workload run: their slots by the clock on the wall, and what stops them."""
 
 import json
 from collections import defaultdict
@@ -11,7 +11,7 @@ from attrs import frozen
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.simulation.network import ROUNDING_S
-from nanoclaw.simulation.snapshot import Check, Scene
+from nanoclaw.simulation.snapshot import Check, Snapshot
 from nanoclaw.store.times import from_text
 from nanoclaw.testing.invariants import rows
 
@@ -30,15 +30,15 @@ class Run:
     stored: str
 
 
-def slots_fit_their_schedules(scene: Scene) -> Iterator[str]:
+def slots_fit_their_schedules(snapshot: Snapshot) -> Iterator[str]:
     """The next slot of each series is one of its schedule, as the clock of its zone shows it."""
     sql = """
         SELECT series_id, slot, recurrence, coalesce(zone, :zone)
         FROM messages_in WHERE kind = 'task' AND slot IS NOT NULL ORDER BY series_id, slot
         """
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         first = dict[str, datetime]()
-        for series, text, recurrence, zone in rows(paths.inbound_db, sql, zone=scene.zone):
+        for series, text, recurrence, zone in rows(paths.inbound_db, sql, zone=snapshot.zone):
             slot = from_text(text)
             began = first.setdefault(series, slot)
             if recurrence and not fits(recurrence, slot, began, ZoneInfo(zone)):
@@ -47,7 +47,7 @@ def slots_fit_their_schedules(scene: Scene) -> Iterator[str]:
 
 
 def fits(recurrence: str, slot: datetime, began: datetime, zone: ZoneInfo) -> bool:
-    """Whether a moment is one of a schedule that began then; kinds which no household has always fit."""
+    """Whether a moment is one of a schedule that began then; kinds which no workload has always fit."""
     if recurrence.startswith(EVERY):
         off = (slot - began).total_seconds() % float(recurrence.removeprefix(EVERY))
         return min(off, float(recurrence.removeprefix(EVERY)) - off) < ROUNDING_S
@@ -85,9 +85,9 @@ _SLOTS = """
     """
 
 
-def an_outage_has_one_late_run(scene: Scene) -> Iterator[str]:
+def an_outage_has_one_late_run(snapshot: Snapshot) -> Iterator[str]:
     """With `skip` a late run stands for all slots until it began; tasks that move themselves may go back."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         series = defaultdict[str, list[Run]](list)
         moved = set[str]()
         for task, moves, *columns in rows(paths.inbound_db, _SLOTS):
@@ -136,9 +136,9 @@ _SCHEDULES = """
     """
 
 
-def what_is_scheduled_comes(scene: Scene) -> Iterator[str]:
+def what_is_scheduled_comes(snapshot: Snapshot) -> Iterator[str]:
     """The first run of a schedule that was just given is yet to come, also in an hour that comes twice."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         if past := rows(paths.inbound_db, _NEXT_RUNS):
             schedules = dict(rows(paths.outbound_db, _SCHEDULES))
             for request, at, next_run in past:
@@ -151,9 +151,9 @@ STOPPING = {"cancel_task": ("pending", "paused"), "pause_task": ("pending",), "r
 """What no row of the task is any more, once the agent is told that this is done."""
 
 
-def what_is_stopped_does_not_run(scene: Scene) -> Iterator[str]:
+def what_is_stopped_does_not_run(snapshot: Snapshot) -> Iterator[str]:
     """What is said to be cancelled has nothing open and nothing new; what is paused waits to be resumed."""
-    for paths in scene.sessions():
+    for paths in snapshot.sessions():
         said = {
             task: (seq, action)
             for seq, action, task in rows(paths.inbound_db, _ANSWERS)
@@ -165,7 +165,7 @@ def what_is_stopped_does_not_run(scene: Scene) -> Iterator[str]:
                 yield f"{paths.root.name}: {action} of {series} was said to be done, and {id_} is {status}"
 
 
-TIMETABLES: tuple[Check, ...] = (
+SCHEDULE_CHECKS: tuple[Check, ...] = (
     slots_fit_their_schedules,
     an_outage_has_one_late_run,
     what_is_scheduled_comes,

@@ -64,7 +64,7 @@ def replay(folder: Path, *, until: float | None = None) -> Replayed:
     with temporary_home() as home:
         _copy_state(folder / STATE, home / "data")
         _make_older_files(home / "data", script)
-        play = _Play(folder, recording, script, home, settings_of(recording, home))
+        play = _Replay(folder, recording, script, home, settings_of(recording, home))
         try:
             trio.run(play.run, clock=MockClock(autojump_threshold=0))
         except BaseExceptionGroup as group:
@@ -139,7 +139,7 @@ class RecordedRandom(Naming):
 
 
 @define(eq=False)
-class _Play:
+class _Replay:
     """One replay."""
 
     folder: Path
@@ -273,7 +273,7 @@ def _message(told: Told) -> Any:
         raise BadRecording(f"the message {told.message!r} to the registry is damaged: {error}") from error
 
 
-def _differences(play: _Play) -> Iterator[str]:
+def _differences(play: _Replay) -> Iterator[str]:
     script, redact = play.script, play.recording.began.redacted
     yield from differences(script, play.happened, redact=redact, until=script.end + AFTER_S)
     for at, id_ in play.unknown:

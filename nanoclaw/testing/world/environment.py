@@ -18,8 +18,8 @@ from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.store import StoreError
 from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import CommitHook, InlineExecutor, When
-from nanoclaw.testing.world.kill_switch import MortalExecutor, Thread
-from nanoclaw.testing.world.processes import MortalProcesses
+from nanoclaw.testing.world.kill_switch import KillableExecutor, KillSwitch
+from nanoclaw.testing.world.processes import KillableProcesses
 from nanoclaw.testing.world.runtime import SimulatedRuntime
 from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.virtual_time import CommitWakeups, VirtualClock
@@ -28,7 +28,7 @@ FAULTS = (apsw.Error, OSError, StoreError, RunnerError, HostKilled)
 """What hooks at commits raise on purpose: for the transaction's caller alone."""
 
 
-class Mortal(Protocol):
+class Killable(Protocol):
     """A living runner."""
 
     def kill(self) -> None:
@@ -36,7 +36,7 @@ class Mortal(Protocol):
         ...
 
 
-class Stage(Protocol):
+class Environment(Protocol):
     """Simulated or real."""
 
     @property
@@ -45,33 +45,33 @@ class Stage(Protocol):
         ...
 
     @property
-    def runners(self) -> Mapping[str, Mortal]:
+    def runners(self) -> Mapping[str, Killable]:
         """The living ones, by session."""
         ...
 
-    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
+    def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
         """For one life of the host; `runtime` instead of its own, if one is given."""
         ...
 
 
 @define(eq=False)
-class RealStage:
+class RealEnvironment:
     """As in production."""
 
     timeline: Timeline
     clock: Clock = Factory(SystemClock)
-    runners: Mapping[str, Mortal] = Factory(dict)
+    runners: Mapping[str, Killable] = Factory(dict)
 
-    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
+    def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
         """Production's."""
-        del thread
-        known = MortalProcesses(runtime or own_runtime(config), self.timeline)
+        del switch
+        known = KillableProcesses(runtime or own_runtime(config), self.timeline)
         self.runners = known.runners
         return Seams(clock=self.clock, runtime=known)
 
 
 @define(eq=False)
-class SimulatedStage:
+class SimulatedEnvironment:
     """Virtual time, no threads, one seed."""
 
     home: Path
@@ -91,15 +91,15 @@ class SimulatedStage:
         self.runtime = SimulatedRuntime(self.executor, self.clock, self.random, self.timeline, self.providers)
 
     @property
-    def runners(self) -> Mapping[str, Mortal]:
+    def runners(self) -> Mapping[str, Killable]:
         """The living ones, by session."""
         return self.runtime.runners
 
-    def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
+    def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
         """The simulated ones; they let go of a host that is killed."""
         del config
         return Seams(
-            executor=MortalExecutor(self.executor, thread),
+            executor=KillableExecutor(self.executor, switch),
             clock=self.clock,
             random=self.random,
             runtime=runtime or self.runtime,

@@ -9,15 +9,15 @@ from attrs import Factory, define, field
 
 from nanoclaw.host import Host
 from nanoclaw.testing.world.errors import WorldError
-from nanoclaw.testing.world.kill_switch import Files, Thread
+from nanoclaw.testing.world.kill_switch import Files, KillSwitch
 
 
 @define(eq=False)
-class Life:
+class HostRun:
     """A host that runs as a task of its world."""
 
     data: Path
-    thread: Thread
+    switch: KillSwitch
     begun: trio.Event = Factory(trio.Event)
     ended: trio.Event = Factory(trio.Event)
     failure: Exception | None = None
@@ -39,7 +39,7 @@ class Life:
     @property
     def killed(self) -> bool:
         """Whether it was killed."""
-        return self.thread.cut
+        return self.switch.tripped
 
     async def run(self, open_: Callable[[], AbstractAsyncContextManager[Host]]) -> None:
         """Live. What it fails of stays in `failure`."""
@@ -66,5 +66,5 @@ class Life:
         """End it where it stands; synchronous. `ended` follows when its remains are gone."""
         if not self.ended.is_set() and not self.killed:
             self._files = Files.of(self.data)
-            self.thread.sever()
+            self.switch.trip()
             self._scope.cancel()

@@ -27,21 +27,21 @@ SHARED_MEMORY = "-shm"
 
 
 @define(eq=False)
-class Thread:
+class KillSwitch:
     """The thread of a host's life: once cut, whoever hangs on it gets `HostKilled`."""
 
-    cut: bool = False
+    tripped: bool = False
     _scopes: dict[trio.CancelScope, None] = Factory(dict)
 
-    def sever(self) -> None:
+    def trip(self) -> None:
         """Cut it; synchronous."""
-        self.cut = True
+        self.tripped = True
         for scope in self._scopes:
             scope.cancel()
 
     def check(self) -> None:
         """Raise HostKilled once it is cut."""
-        if self.cut:
+        if self.tripped:
             raise HostKilled
 
     def holding(self) -> AbstractContextManager[None]:
@@ -53,12 +53,12 @@ class Thread:
 class _Hold:
     """What `holding` is: each delivery goes through one, so it is no generator."""
 
-    thread: Thread
+    switch: KillSwitch
     scopes: dict[trio.CancelScope, None]
     scope: trio.CancelScope = Factory(trio.CancelScope)
 
     def __enter__(self) -> None:
-        self.thread.check()
+        self.switch.check()
         self.scopes[self.scope.__enter__()] = None
 
     def __exit__(
@@ -67,7 +67,7 @@ class _Hold:
         del self.scopes[self.scope]
         swallowed = self.scope.__exit__(kind, error, trace)
         if error is None or swallowed:
-            self.thread.check()
+            self.switch.check()
         return swallowed
 
 
@@ -75,11 +75,11 @@ class _Hold:
 
 
 @frozen
-class MortalExecutor:
+class KillableExecutor:
     """The executor of one life: it commits nothing any more once that is over."""
 
     shared: InlineExecutor
-    thread: Thread
+    switch: KillSwitch
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
         """Run `call`; what a dead host closes or reads does no harm."""
@@ -87,22 +87,22 @@ class MortalExecutor:
 
     def before_commit(self, path: Path) -> None:
         """Let nothing pass once the host is dead, be it by this very commit."""
-        self.thread.check()
+        self.switch.check()
         self.shared.before_commit(path)
-        self.thread.check()
+        self.switch.check()
 
     def after_commit(self, path: Path) -> None:
         """The same; what this raises after the commit keeps it from being told."""
         self.shared.after_commit(path)
-        self.thread.check()
+        self.switch.check()
 
 
 @frozen
-class MortalChannel:
+class KillableChannel:
     """A channel as one life of the host sees it."""
 
     channel: Channel
-    thread: Thread
+    switch: KillSwitch
 
     @property
     def channel_type(self) -> str:
@@ -123,46 +123,46 @@ class MortalChannel:
     async def sender(self) -> AsyncIterator[Sender]:
         """Connect the sending half."""
         async with self.channel.sender() as sender:
-            yield _MortalSender(sender, self.thread)
+            yield _KillableSender(sender, self.switch)
 
     async def receive(self, intake: Intake) -> None:
         """Receive until the end of that life."""
-        with self.thread.holding():
-            await self.channel.receive(_MortalIntake(intake, self.thread))
+        with self.switch.holding():
+            await self.channel.receive(_KillableIntake(intake, self.switch))
 
 
 @frozen
-class _MortalSender:
+class _KillableSender:
     sender: Sender
-    thread: Thread
+    switch: KillSwitch
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        with self.thread.holding():
+        with self.switch.holding():
             return await self.sender.deliver(outgoing)
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
-        with self.thread.holding():
+        with self.switch.holding():
             return await self.sender.find(outgoing) if isinstance(self.sender, Finder) else None
 
     async def typing(self, address: Address) -> None:
-        with self.thread.holding():
+        with self.switch.holding():
             await self.sender.typing(address)
 
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
-        with self.thread.holding():
+        with self.switch.holding():
             await self.sender.settled(address, platform_message_id, outcome)
 
 
 @frozen
-class _MortalIntake:
+class _KillableIntake:
     intake: Intake
-    thread: Thread
+    switch: KillSwitch
 
     async def offer(self, event: Event) -> Routed:
         try:
             return await self.intake.offer(event)
         finally:
-            if self.thread.cut:
+            if self.switch.tripped:
                 await trio.sleep_forever()  # nobody is there to confirm it; the network ends the offer
 
 

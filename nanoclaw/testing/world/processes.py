@@ -12,7 +12,7 @@ from nanoclaw.testing.world.timeline import Timeline
 
 
 @frozen
-class MortalRunner:
+class KillableRunner:
     """A living runner."""
 
     runner: Runner
@@ -25,12 +25,12 @@ class MortalRunner:
 
 
 @define(eq=False)
-class MortalProcesses:
+class KillableProcesses:
     """A runtime that knows its living runners by their sessions, and tells the timeline of them."""
 
     runtime: Runtime
     timeline: Timeline
-    runners: dict[str, MortalRunner] = field(factory=dict)
+    runners: dict[str, KillableRunner] = field(factory=dict)
 
     @property
     def name(self) -> str:
@@ -59,11 +59,11 @@ class MortalProcesses:
 
 @define(eq=False, slots=False)
 class _Born(trio.TaskStatus[Runner]):
-    runtime: MortalProcesses
+    runtime: KillableProcesses
     session_id: str
     told: trio.TaskStatus[Runner]
 
     def started(self, value: Runner) -> None:
-        self.runtime.runners[self.session_id] = MortalRunner(value)
+        self.runtime.runners[self.session_id] = KillableRunner(value)
         self.runtime.timeline.add("runner started", self.session_id)
         self.told.started(value)

@@ -18,7 +18,7 @@ from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.resources import schema_dir
 from nanoclaw.seams import Clock
-from nanoclaw.testing.error_summary import blame
+from nanoclaw.testing.error_summary import summary_of
 from nanoclaw.testing.world.executor import InlineExecutor
 from nanoclaw.testing.world.scripted_provider import Overheard
 from nanoclaw.testing.world.timeline import Timeline
@@ -61,7 +61,7 @@ class SimulatedRunner:
         except (RunnerError, OSError) as error:
             self.death = Death(orderly=False, reason=f"the runner failed: {error}")
         except Exception as error:  # noqa: BLE001 -- a bug of it ends a process, and not the host
-            self.death = Death(orderly=False, reason=f"the runner broke: {blame(error)}")
+            self.death = Death(orderly=False, reason=f"the runner broke: {summary_of(error)}")
         else:
             self.death = Death(orderly=not self.killed, reason="killed" if self.killed else "stopped")
         finally:
@@ -207,7 +207,9 @@ class SimulatedRuntime:
         except Exception as error:  # noqa: BLE001 -- a runner whose provider cannot be made starts, and breaks
             provider = _Unmade(error)
         agent = spec.workspace.parent.name
-        overheard = Overheard(provider, lambda error: self.timeline.add("brain raised", agent, blame(error)))
+        overheard = Overheard(
+            provider, lambda error: self.timeline.add("brain raised", agent, summary_of(error))
+        )
         seams = RunnerSeams(self.clock, self.executor, RunnerWakeups(self.executor), self.random, overheard)
         return self.wrap(spec, seams)
 

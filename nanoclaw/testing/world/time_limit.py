@@ -5,14 +5,14 @@ from pathlib import Path
 
 import trio
 
-from nanoclaw.testing.error_summary import NO_BRAINS
+from nanoclaw.testing.error_summary import NOT_OF_THE_CALLER
 from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.standstill import unshield
 
 LIMIT_DAYS = 3660.0
 """Ten years: more than anybody simulates, and soon over where nothing happens."""
 DAY_S = 86_400.0
-NOBODYS = NO_BRAINS | {"pytest_trio"}
+NOBODYS = NOT_OF_THE_CALLER | {"pytest_trio"}
 
 
 async def too_late(limit_days: float) -> WorldError:

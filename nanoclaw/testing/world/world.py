@@ -30,17 +30,17 @@ from nanoclaw.containers import Runtime
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
-from nanoclaw.testing.error_summary import blame
+from nanoclaw.testing.error_summary import summary_of
 from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.determinism import scheduled_by, virtual_time
-from nanoclaw.testing.world.environment import RealStage, SimulatedStage, Stage
+from nanoclaw.testing.world.environment import Environment, RealEnvironment, SimulatedEnvironment
 from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.executor import CommitHook, InlineExecutor
 from nanoclaw.testing.world.folders import nth_world, temporary_home
-from nanoclaw.testing.world.host_run import Life
-from nanoclaw.testing.world.isolation import Guards, NotSimulated
-from nanoclaw.testing.world.kill_switch import MortalChannel, Thread
+from nanoclaw.testing.world.host_run import HostRun
+from nanoclaw.testing.world.isolation import Isolation, NotSimulated
+from nanoclaw.testing.world.kill_switch import KillableChannel, KillSwitch
 from nanoclaw.testing.world.runtime import SimulatedRuntime
 from nanoclaw.testing.world.scripted_provider import MAX_TRIES, Brain, Script, provider_of
 from nanoclaw.testing.world.standstill import Standstill, watched
@@ -102,14 +102,14 @@ class World:
     random: Random = field(init=False)
     """The seed's: of the host, the runners and whoever draws in a scenario."""
     home: Path = field(init=False)
-    guards: Guards = field(init=False)
-    """Against what is real; `guards.strays` is what they have refused."""
+    isolation: Isolation = field(init=False)
+    """Against what is real; `guards.refused` is what they have refused."""
     agents: dict[str, Agent] = field(factory=dict, init=False)
     chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
     raised: list[str] = field(factory=list, init=False)
     """What brains raised, and where, as sentences; their messages are tried again."""
-    _stage: Stage = field(init=False)
-    _life: Life | None = field(default=None, init=False)
+    _environment: Environment = field(init=False)
+    _run: HostRun | None = field(default=None, init=False)
     _entered: bool = field(default=False, init=False)
     _stack: AsyncExitStack | None = field(default=None, init=False)
     """While it is open."""
@@ -139,7 +139,7 @@ class World:
             self.random = Random(self.seed)  # noqa: S311 -- a simulation has no secrets
             self.timeline.began = trio.current_time() if self.real else 0.0
             self.timeline.steps.append(self._note)
-            self._stage = self._in_real_time() if self.real else await self._simulated(stack)
+            self._environment = self._in_real_time() if self.real else await self._simulated(stack)
             self.channel.on_delivery = self._delivered
             self._nursery = await stack.enter_async_context(trio.open_nursery())
             self.timeline.when_broken = self._nursery.cancel_scope.cancel
@@ -154,26 +154,28 @@ class World:
             task_status.started(scope)
             self.timeline.broke(await too_late(self.limit_days))
 
-    def _in_real_time(self) -> RealStage:
+    def _in_real_time(self) -> RealEnvironment:
         if unfit := [name for name in SIMULATED_ONLY if getattr(self, name)]:
             raise WorldError(f"in real time there is no {' and no '.join(unfit)}: the runner is a process")
-        return RealStage(self.timeline)
+        return RealEnvironment(self.timeline)
 
-    async def _simulated(self, stack: AsyncExitStack) -> SimulatedStage:
+    async def _simulated(self, stack: AsyncExitStack) -> SimulatedEnvironment:
         stack.enter_context(virtual_time())
         order = stack.enter_context(scheduled_by(self.seed))
-        self.guards = Guards(lambda: self.now, frozenset(self.allowed))
-        stack.callback(self.guards.check)
-        stack.enter_context(self.guards.up())
-        stage = SimulatedStage(self.home, self.random, self.timeline, self.providers, self.commit_hooks)
-        stack.callback(stage.executor.check)
-        stack.enter_context(watched(order, lambda standstill: self._end(stage, standstill)))
+        self.isolation = Isolation(lambda: self.now, frozenset(self.allowed))
+        stack.callback(self.isolation.check)
+        stack.enter_context(self.isolation.up())
+        environment = SimulatedEnvironment(
+            self.home, self.random, self.timeline, self.providers, self.commit_hooks
+        )
+        stack.callback(environment.executor.check)
+        stack.enter_context(watched(order, lambda standstill: self._end(environment, standstill)))
         if self.outliving:
-            await stack.enter_async_context(stage.runtime.outliving())
-        return stage
+            await stack.enter_async_context(environment.runtime.outliving())
+        return environment
 
-    def _end(self, stage: SimulatedStage, standstill: Standstill) -> None:
-        stage.executor.stand_still(standstill)
+    def _end(self, environment: SimulatedEnvironment, standstill: Standstill) -> None:
+        environment.executor.stand_still(standstill)
         self._nursery.cancel_scope.cancel()
 
     async def __aexit__(
@@ -183,7 +185,7 @@ class World:
         assert stack is not None, "it was entered"  # noqa: S101 -- for the type checker
         if isinstance(error, Exception):  # it passes by the nursery, which would wrap it
             if not self.real:
-                self.guards.mention(error)
+                self.isolation.mention(error)
             self._mention_broken(error)
             with suppress(NotSimulated):  # it may be why; the error itself says so, or is another matter
                 await stack.__aexit__(None, None, None)
@@ -196,21 +198,23 @@ class World:
     def _mention_broken(self, error: Exception) -> None:
         broken = self.timeline.broken
         if broken is not None and broken is not error:
-            error.add_note(f"before, a step of the timeline or a hook at a commit raised {blame(broken)}")
+            error.add_note(
+                f"before, a step of the timeline or a hook at a commit raised {summary_of(broken)}"
+            )
 
     # -- the host's lives
 
     @property
     def host(self) -> Host:
         """The host that runs. Raises WorldError where none does, or it failed."""
-        if self._life is None:
+        if self._run is None:
             raise WorldError("the host does not run: `await world.start()`")
-        return self._life.host
+        return self._run.host
 
     @property
     def host_lives(self) -> bool:
         """Whether there is one to be killed, also while it starts or ends."""
-        return self._life is not None and not self._life.ended.is_set()
+        return self._run is not None and not self._run.ended.is_set()
 
     def config(self, **changes: Any) -> Config:
         """The configuration of this world, with changes. Raises ConfigError for those it cannot take."""
@@ -235,15 +239,15 @@ class World:
         """
         if self._stack is None:
             raise WorldError("the world is not open: the host runs within `async with World(...) as world`")
-        if self._life is not None and not self._life.ended.is_set():
+        if self._run is not None and not self._run.ended.is_set():
             raise WorldError("the host runs already")
         used = (self.channel, *self.channels) if channels is None else channels
-        thread = Thread()
+        switch = KillSwitch()
         config = self.config(**changes)
         self._max_tries = config.max_tries
-        life = self._life = Life(config.data, thread)
-        seams = self.seams(self._stage.seams(thread, runtime, config))
-        mortal = [MortalChannel(one, thread) for one in used]
+        life = self._run = HostRun(config.data, switch)
+        seams = self.seams(self._environment.seams(switch, runtime, config))
+        mortal = [KillableChannel(one, switch) for one in used]
         self._nursery.start_soon(
             life.run,
             lambda: open_host(config, channels=mortal, seams=seams, record=record),
@@ -261,7 +265,7 @@ class World:
         Raises:
             HostFailed: it had failed.
         """
-        life, self._life = self._life, None
+        life, self._run = self._run, None
         if life is not None:
             await life.stop()
             self.timeline.add("host ended")
@@ -270,7 +274,7 @@ class World:
 
     async def ended(self) -> Exception | None:
         """Wait until the host does not run any more, whatever ends it; returns what it failed of."""
-        life = self._life
+        life = self._run
         if life is None:
             return None
         await life.ended.wait()
@@ -295,24 +299,24 @@ class World:
 
     async def kill_host(self) -> None:
         """Kill the host, as `kill -9` would, and wait until its remains are gone (docs/simulation.md)."""
-        life = self._life
+        life = self._run
         self.kill_host_now()
         if life is not None:
             await life.ended.wait()
 
     def kill_host_now(self) -> None:
         """The same, synchronous, for a hook: what the host does after this has no effect."""
-        life, stage = self._life, self._stage
-        if not isinstance(stage, SimulatedStage):
+        life, environment = self._run, self._environment
+        if not isinstance(environment, SimulatedEnvironment):
             raise WorldError("a host in real time is killed with its process only")
         if life is not None and not life.ended.is_set():
             life.kill()
-            stage.host_died()
+            environment.host_died()
             self.timeline.add("host killed")
 
     def kill_runner(self, session_id: str | None = None) -> None:
         """Kill the runner of a session, or one drawn by the seed; does nothing where none lives."""
-        runners = self._stage.runners
+        runners = self._environment.runners
         victims = list(runners) if session_id is None else [id_ for id_ in runners if id_ == session_id]
         if victims:
             runners[self.random.choice(victims)].kill()
@@ -322,7 +326,7 @@ class World:
     @property
     def now(self) -> datetime:
         """The date, in this world."""
-        return self._stage.clock.now()
+        return self._environment.clock.now()
 
     @property
     def patience_s(self) -> float:
@@ -468,7 +472,7 @@ class World:
         return group.id
 
     async def _running(self) -> Host:
-        return await self.start() if self._life is None else self._life.host
+        return await self.start() if self._run is None else self._run.host
 
     # -- what its machinery is made of; simulated worlds only
 
@@ -487,10 +491,10 @@ class World:
         """The date, which may be made to jump."""
         return self._simulation("the date is the machine's, and does not jump").clock
 
-    def _simulation(self, otherwise: str) -> SimulatedStage:
-        if not isinstance(self._stage, SimulatedStage):
+    def _simulation(self, otherwise: str) -> SimulatedEnvironment:
+        if not isinstance(self._environment, SimulatedEnvironment):
             raise WorldError(f"in real time {otherwise}")
-        return self._stage
+        return self._environment
 
     # -- what users and chats need of it
 
@@ -537,7 +541,7 @@ class World:
 
         Without the commits, which are many; they are in `timeline.text()`.
         """
-        life = self._life
+        life = self._run
         if life is None:
             failure = ["no host runs: `await world.wire(chat)` starts it, and so does `await world.start()`"]
         else:

@@ -1,4 +1,4 @@
-"""Guards: in a simulated world the real clock, threads, unseeded randomness, sockets and processes raise.
+"""Isolation: in a simulated world the real clock, threads, unseeded randomness, sockets and processes raise.
 
 They are there for embedders' code: a channel, a provider or a brain that looks at the real clock is not
 deterministic, and what runs in a thread is overtaken by virtual time. Loggers get the virtual date instead.
@@ -8,6 +8,6 @@ the same function for as long as the process lives and asks which world is up: a
 one world, and has a function by name, is guarded in the next.
 """
 
-from nanoclaw.testing.world.isolation.isolation import Guards, NotSimulated
+from nanoclaw.testing.world.isolation.isolation import Isolation, NotSimulated
 
-__all__ = ["Guards", "NotSimulated"]
+__all__ = ["Isolation", "NotSimulated"]

@@ -35,12 +35,12 @@ class NotSimulated(Exception):
 
 
 @define(eq=False)
-class Guards:
+class Isolation:
     """The guards of one world. `allowed` are packages (top-level names) that may do as they like."""
 
     now: Callable[[], dt.datetime]
     allowed: frozenset[str] = frozenset()
-    strays: list[NotSimulated] = Factory(list)
+    refused: list[NotSimulated] = Factory(list)
     """All that was refused, also what somebody swallowed."""
 
     @contextmanager
@@ -53,12 +53,12 @@ class Guards:
 
     def check(self) -> None:
         """Raise the first thing that was refused, if anything was: a provider's errors never reach a test."""
-        if self.strays:
-            raise self.strays[0]
+        if self.refused:
+            raise self.refused[0]
 
     def mention(self, error: BaseException) -> None:
         """Note at an error what was refused before it: that may be why."""
-        told = dict.fromkeys(str(stray) for stray in self.strays if stray is not error)
+        told = dict.fromkeys(str(stray) for stray in self.refused if stray is not error)
         for text in list(told)[:SHOWN_STRAYS]:
             error.add_note(f"refused before: {text}")
 
@@ -74,7 +74,7 @@ class Guards:
         if self._may(package(asking), kind, is_itself=found is not None):
             return package(asking)
         stray = NotSimulated(f"{_named(found, asking)}: {what}() in a simulated world: {kind.value}")
-        self.strays.append(stray)
+        self.refused.append(stray)
         raise stray
 
     def _may(self, name: str, kind: Kind, *, is_itself: bool) -> bool:
@@ -93,7 +93,7 @@ def _named(found: FrameType | None, nursery: FrameType | None) -> str:
     return f"{task_place()}{begun}"
 
 
-_STANDING = PerThread[Guards]()
+_STANDING = PerThread[Isolation]()
 
 
 def _guarded(target: Target, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Slots by the clock on the wall: what the check of households takes for one, and what for none."""
+"""Slots by the clock on the wall: what the check of workloads takes for one, and what for none."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""When a session of a household is looked at: after it has had time enough, and could know what to do."""
+"""When a session of a workload is looked at: after it has had time enough, and could know what to do."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import trio
 from attrs import Factory, define
 
-from nanoclaw.simulation.quiescence import Quiet
+from nanoclaw.simulation.quiescence import QuiescenceWatch
 
 SESSION = "sess-1"
 JUMP = ("fault", ("clock-jumps", "+10242 s"))
@@ -27,20 +27,20 @@ class Looks:
         return frozenset({SESSION}) if self.disk_fails else frozenset()
 
     async def of(self, *steps: tuple[str, tuple[object, ...]]) -> list[set[str]]:
-        """Play steps of a timeline, and see."""
-        mischief: Any = SimpleNamespace(hindered=self.hindered)
+        """Run steps of a timeline, and see."""
+        injector: Any = SimpleNamespace(hindered=self.hindered)
         nodes = [SimpleNamespace(name=SESSION, state="running" if self.attended else "buried")]
         world: Any = SimpleNamespace(
             host=SimpleNamespace(sessions=SimpleNamespace(nodes=lambda: nodes)),
             runtime=SimpleNamespace(runners={SESSION: None}),
         )
-        quiet = Quiet(world, mischief, lambda sessions, *_: self.seen.append(set(sessions)))
+        quiescence = QuiescenceWatch(world, injector, lambda sessions, *_: self.seen.append(set(sessions)))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(quiet.watch)
+            nursery.start_soon(quiescence.watch)
             for event, details in steps:
                 if "io-error" in details:
                     self.disk_fails = "is over" not in details
-                quiet.note(event, details)
+                quiescence.note(event, details)
                 await trio.sleep(0.1)
             await trio.sleep(60)
             nursery.cancel_scope.cancel()

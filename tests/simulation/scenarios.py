@@ -15,7 +15,7 @@ DAY_S = 86_400.0
 Scenario = Callable[[World, FakeChannel], Awaitable[None]]
 
 
-def play(home: Path, scenario: Scenario, provider: Provider | None = None) -> None:
+def run_scenario(home: Path, scenario: Scenario, provider: Provider | None = None) -> None:
     """In a world whose agent is `provider` (None: echo), with a network that outlives the hosts."""
 
     async def main(world: World) -> None:

@@ -37,7 +37,7 @@ from attrs import Factory, define
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
 from nanoclaw.testing.world.errors import ExpectationFailed
-from nanoclaw.testing.world.isolation import Guards, NotSimulated
+from nanoclaw.testing.world.isolation import Isolation, NotSimulated
 from nanoclaw.testing.world.scenario import simulate
 from nanoclaw.testing.world.virtual_time import EPOCH
 from nanoclaw.testing.world.world import World
@@ -181,19 +181,19 @@ async def test_a_stray_is_refused_where_it_is_called(world: World, name: str) ->
         STRAYS[name]()
     assert f"{Path(__file__)}:" in str(refused.value)
     assert f" {name}() in a simulated world" in str(refused.value)
-    world.guards.strays.clear()
+    world.isolation.refused.clear()
 
 
 async def test_who_makes_a_value_is_told_and_not_the_code_that_attrs_has_written(world: World) -> None:
     with pytest.raises(NotSimulated, match=r"test_guards\.py:\d+: Random\.seed\(\)"):
         Drawer()
-    world.guards.strays.clear()
+    world.isolation.refused.clear()
 
 
 async def test_a_thread_of_trio_is_refused(world: World) -> None:
     with pytest.raises(NotSimulated, match="virtual time jumps past"):
         await trio.to_thread.run_sync(print)
-    world.guards.strays.clear()
+    world.isolation.refused.clear()
 
 
 @pytest.mark.parametrize("name", BEGUN_BY_TRIO)
@@ -201,10 +201,10 @@ async def test_what_trio_itself_begins_is_refused_and_the_task_named(world: Worl
     what, ask = BEGUN_BY_TRIO[name]
     with pytest.RaisesGroup(pytest.RaisesExc(NotSimulated), flatten_subgroups=True):
         await ask()
-    told = str(world.guards.strays[0])
+    told = str(world.isolation.refused[0])
     assert f" {what}() in a simulated world" in told
     assert re.search(rf"trio/\w+\.py:\d+, task trio\.{name}, begun beneath {Path(__file__)}:\d+: ", told)
-    world.guards.strays.clear()
+    world.isolation.refused.clear()
 
 
 def test_a_thread_of_a_system_task_is_refused() -> None:
@@ -283,7 +283,7 @@ KEPT: dict[str, Callable[[], object]] = {
 async def test_a_clock_that_was_kept_before_any_world_is_refused(world: World, name: str) -> None:
     with pytest.raises(NotSimulated, match=rf"{__name__.rpartition('.')[2]}\.py:\d+: "):
         KEPT[name]()
-    world.guards.strays.clear()
+    world.isolation.refused.clear()
 
 
 def test_what_was_kept_is_as_it_was_when_the_world_is_over() -> None:
@@ -310,8 +310,8 @@ def test_what_is_kept_between_two_worlds_is_refused_in_the_second(monkeypatch: p
 
 
 def test_a_world_that_ends_leaves_the_guards_of_another_up() -> None:
-    with Guards(lambda: EPOCH).up():
-        with Guards(lambda: EPOCH).up():
+    with Isolation(lambda: EPOCH).up():
+        with Isolation(lambda: EPOCH).up():
             pass
         with pytest.raises(NotSimulated):
             time.time()

@@ -8,20 +8,20 @@ from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from agent_runner.records import Inbound
-from nanoclaw.simulation.runner_faults import Body, Tries
+from nanoclaw.simulation.runner_faults import RunnerControl, TurnLog
 from nanoclaw.testing.world.virtual_time import EPOCH, VirtualClock
 
 
 async def test_who_is_stopped_twice_goes_on_at_once(autojump_clock: object) -> None:
     del autojump_clock
-    body = Body(VirtualClock())
-    body.freeze()
+    control = RunnerControl(VirtualClock())
+    control.freeze()
     with trio.fail_after(1):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(body.wait)
+            nursery.start_soon(control.wait)
             await wait_all_tasks_blocked()
-            body.freeze()
-            body.thaw()
+            control.freeze()
+            control.thaw()
 
 
 @pytest.mark.parametrize(("jump_s", "pause_s"), [(0.0, 36.0), (-1598.0, 36.0), (1598.0, 1634.0)])
@@ -30,7 +30,7 @@ async def test_a_pause_is_as_long_as_either_clock_says(
 ) -> None:
     del autojump_clock
     clock = VirtualClock()
-    tries, message = Tries(clock), Inbound("in-1", 2, "chat", None, {}, 0, EPOCH)
+    tries, message = TurnLog(clock), Inbound("in-1", 2, "chat", None, {}, 0, EPOCH)
     with tries.of([message]):
         pass
     clock.jump(timedelta(seconds=jump_s))

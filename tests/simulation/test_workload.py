@@ -1,4 +1,4 @@
-"""Households: drawn from the seed alone, the same every time, unbroken by every fault."""
+"""Workloads: drawn from the seed alone, the same every time, unbroken by every fault."""
 
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -6,11 +6,19 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from nanoclaw.simulation.faults import AT_COMMITS, NAMES, RATES, Blow, UnknownFault, blows, fault_names
-from nanoclaw.simulation.run import play
+from nanoclaw.simulation.faults import (
+    AT_COMMITS,
+    NAMES,
+    RATES,
+    Strike,
+    UnknownFault,
+    draw_strikes,
+    fault_names,
+)
+from nanoclaw.simulation.run import run_workload
 from nanoclaw.simulation.shrink import shortest
-from nanoclaw.simulation.snapshot import Scene
-from nanoclaw.simulation.workload import VISITORS, Household, Say, household
+from nanoclaw.simulation.snapshot import Snapshot
+from nanoclaw.simulation.workload import VISITORS, Say, Workload, draw_workload
 from nanoclaw.testing.silent_logs import silent_logs
 
 BRIEF_H, BUSY = 0.4, 17
@@ -23,36 +31,38 @@ def nothing_is_logged() -> Iterator[None]:
         yield
 
 
-def says(one: Household) -> list[Say]:
+def says(one: Workload) -> list[Say]:
     return [step for step in one.steps if isinstance(step, Say)]
 
 
-def struck(one: Household, *strokes: Blow) -> Household:
-    return evolve(one, steps=tuple(sorted((*one.steps, *strokes), key=lambda step: step.at)))
+def struck(one: Workload, *strikes: Strike) -> Workload:
+    return evolve(one, steps=tuple(sorted((*one.steps, *strikes), key=lambda step: step.at)))
 
 
 # -- what is drawn -------------------------------------------------------------
 
 
 def test_a_household_is_the_same_each_time_it_is_drawn() -> None:
-    assert household(3, faults=ALL) == household(3, faults=ALL)
-    assert household(3).steps != household(4).steps
+    assert draw_workload(3, faults=ALL) == draw_workload(3, faults=ALL)
+    assert draw_workload(3).steps != draw_workload(4).steps
 
 
 def test_faults_change_nothing_of_what_is_said() -> None:
-    assert says(household(5, faults=ALL)) == says(household(5))
+    assert says(draw_workload(5, faults=ALL)) == says(draw_workload(5))
 
 
 def test_one_fault_less_leaves_the_others_as_they_were() -> None:
-    def drawn(names: Sequence[str]) -> list[Blow]:
-        return [blow for blow in blows(Random(1), names, 50.0, [1.0]) if blow.fault != "kill-host"]
+    def drawn(names: Sequence[str]) -> list[Strike]:
+        return [
+            strike for strike in draw_strikes(Random(1), names, 50.0, [1.0]) if strike.fault != "kill-host"
+        ]
 
     assert drawn(ALL) == drawn([name for name in ALL if name != "kill-host"])
 
 
 def test_a_household_has_the_sessions_asked_for() -> None:
     for seed in range(20):
-        rooms = household(seed, sessions=5).rooms
+        rooms = draw_workload(seed, sessions=5).rooms
         of_agents = {room.agent for room in rooms if room.session_mode == "agent-shared"}
         of_rooms = [thread for room in rooms if room.agent not in of_agents for thread in room.threads]
         assert len(of_agents) + len(of_rooms) == 5
@@ -60,7 +70,7 @@ def test_a_household_has_the_sessions_asked_for() -> None:
 
 
 def test_strangers_write_in_groups_and_change_nothing_of_what_is_said_there() -> None:
-    one = household(5, faults=ALL)
+    one = draw_workload(5, faults=ALL)
     assert {say.user for say in says(one)} & set(VISITORS)
     assert not {name for room in one.rooms for name in room.users} & set(VISITORS)
     texts = [say.text.split()[0] for say in says(one) if say.user not in VISITORS and not say.instead_of]
@@ -80,70 +90,70 @@ def test_names_of_faults_are_checked() -> None:
 
 
 def test_a_quiet_hour_breaks_nothing_and_everybody_is_heard() -> None:
-    one = household(1, hours=1.0)
-    outcome = play(one)
-    assert (outcome.violations, outcome.strokes.total()) == ((), 0)
-    assert outcome.messages == len(says(one)) > 0
-    assert outcome.deliveries >= len([say for say in says(one) if say.user not in VISITORS])
+    one = draw_workload(1, hours=1.0)
+    result = run_workload(one)
+    assert (result.violations, result.strikes.total()) == ((), 0)
+    assert result.messages == len(says(one)) > 0
+    assert result.deliveries >= len([say for say in says(one) if say.user not in VISITORS])
 
 
 @pytest.mark.parametrize("fault", RATES)
 def test_a_fault_strikes_and_breaks_nothing(fault: str) -> None:
-    one = household(BUSY, hours=BRIEF_H)
+    one = draw_workload(BUSY, hours=BRIEF_H)
     moments = [say.at for say in says(one)]
-    outcome = play(struck(one, *(Blow(at + 0.1, fault, n) for n, at in enumerate(moments))))
-    assert outcome.violations == ()
-    assert 0 < outcome.strokes[fault] == outcome.strokes.total() <= len(moments)
-    assert any(f"fault  {fault}" in line for line in outcome.timeline.lines)
+    result = run_workload(struck(one, *(Strike(at + 0.1, fault, n) for n, at in enumerate(moments))))
+    assert result.violations == ()
+    assert 0 < result.strikes[fault] == result.strikes.total() <= len(moments)
+    assert any(f"fault  {fault}" in line for line in result.timeline.lines)
 
 
 @pytest.mark.parametrize("fault", AT_COMMITS)
 @pytest.mark.parametrize("commit", [54, 67, 80])
 def test_a_fault_strikes_at_the_commit_that_was_chosen(fault: str, commit: int) -> None:
     faults = fault_names(f"{fault}@commit:{commit}")
-    outcome = play(household(BUSY, hours=BRIEF_H, faults=faults))
-    assert outcome.violations == ()
-    lines = [line.split() for line in outcome.timeline.lines]
+    result = run_workload(draw_workload(BUSY, hours=BRIEF_H, faults=faults))
+    assert result.violations == ()
+    lines = [line.split() for line in result.timeline.lines]
     before = next(n for n, words in enumerate(lines) if words[1:3] == ["commit", str(commit - 1)])
     assert any(words[1:3] == ["fault", fault] for words in lines[before : before + 4])
 
 
 def test_two_plays_of_one_household_are_the_same_byte_for_byte() -> None:
-    one = household(8, hours=1.5, faults=ALL)
-    assert play(one).timeline.text() == play(one).timeline.text()
+    one = draw_workload(8, hours=1.5, faults=ALL)
+    assert run_workload(one).timeline.text() == run_workload(one).timeline.text()
 
 
 # -- what is found -------------------------------------------------------------
 
 
-def four_are_too_many(scene: Scene) -> Iterator[str]:
-    heard = {one.event.message_id for one in scene.confirmed}
+def four_are_too_many(snapshot: Snapshot) -> Iterator[str]:
+    heard = {one.event.message_id for one in snapshot.confirmed}
     if len(heard) >= 4:
         yield f"{len(heard)} messages"
 
 
 def test_an_embedders_invariant_ends_the_day_and_the_shortest_beginning_that_breaks_it_is_found() -> None:
-    one = household(1, hours=6.0)
-    outcome = shortest(one, (four_are_too_many,))
-    assert outcome is not None
-    assert [violation.invariant for violation in outcome.violations] == ["four_are_too_many"]
-    assert outcome.steps == 4
-    assert "violation  four_are_too_many" in outcome.timeline.text()
+    one = draw_workload(1, hours=6.0)
+    result = shortest(one, (four_are_too_many,))
+    assert result is not None
+    assert [violation.invariant for violation in result.violations] == ["four_are_too_many"]
+    assert result.steps == 4
+    assert "violation  four_are_too_many" in result.timeline.text()
 
 
-def nothing_arrives(scene: Scene) -> Iterator[str]:
-    yield from (one.message_out_id for one in scene.arrived)
+def nothing_arrives(snapshot: Snapshot) -> Iterator[str]:
+    yield from (one.message_out_id for one in snapshot.arrived)
 
 
 def test_the_timeline_names_what_a_violation_names() -> None:
-    outcome = play(household(1, hours=1.0), (nothing_arrives,))
-    delivered = [line for line in outcome.timeline.lines if line.split()[1] == "delivered"]
-    assert outcome.violations
-    assert all(violation.sentence in delivered[n] for n, violation in enumerate(outcome.violations))
+    result = run_workload(draw_workload(1, hours=1.0), (nothing_arrives,))
+    delivered = [line for line in result.timeline.lines if line.split()[1] == "delivered"]
+    assert result.violations
+    assert all(violation.sentence in delivered[n] for n, violation in enumerate(result.violations))
 
 
 def test_what_breaks_nothing_has_no_shortest_beginning() -> None:
-    assert shortest(household(1, hours=0.2)) is None
+    assert shortest(draw_workload(1, hours=0.2)) is None
 
 
 # -- many ----------------------------------------------------------------------
@@ -152,4 +162,4 @@ def test_what_breaks_nothing_has_no_shortest_beginning() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_five_sessions_over_six_hours_with_all_faults_break_nothing(seed: int) -> None:
-    assert play(household(seed, faults=ALL)).violations == ()
+    assert run_workload(draw_workload(seed, faults=ALL)).violations == ()

@@ -1,4 +1,4 @@
-"""The page of a household's day."""
+"""The page of a workload's day."""
 
 import json
 import re
@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from nanoclaw.simulation.faults import Blow, fault_names
-from nanoclaw.simulation.run import Outcome, Violation, play
+from nanoclaw.simulation.faults import Strike, fault_names
+from nanoclaw.simulation.run import RunResult, Violation, run_workload
 from nanoclaw.simulation.timeline_page import TEMPLATE, Mark, marks, page, spans
-from nanoclaw.simulation.workload import Household, Say, household
+from nanoclaw.simulation.workload import Say, Workload, draw_workload
 from nanoclaw.testing.silent_logs import silent_logs
 from nanoclaw.testing.world.timeline import Timeline
 
@@ -27,13 +27,13 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
-def day() -> Iterator[tuple[Household, Outcome]]:
-    drawn = household(7, hours=1.0, faults=fault_names("all"))
+def day() -> Iterator[tuple[Workload, RunResult]]:
+    drawn = draw_workload(7, hours=1.0, faults=fault_names("all"))
     steps = [hostile(step) if isinstance(step, Say) else step for step in drawn.steps]
-    kills = (Blow(steps[9].at + 30 * n, "kill-host", n) for n in range(1, 4))
+    kills = (Strike(steps[9].at + 30 * n, "kill-host", n) for n in range(1, 4))
     one = evolve(drawn, steps=(*steps[:10], *kills))
     with silent_logs():
-        yield one, play(one)
+        yield one, run_workload(one)
 
 
 def hostile(say: Say) -> Say:
@@ -47,7 +47,7 @@ def data(html: str) -> dict[str, list[Any]]:
 
 
 def test_messages_commits_faults_and_lives_are_in_the_lanes_of_their_sessions(
-    day: tuple[Household, Outcome],
+    day: tuple[Workload, RunResult],
 ) -> None:
     drawn = list(marks(*day))
     assert {"said", "delivered", "inbound", "outbound", "commit", "fault", "death"} <= {
@@ -60,11 +60,11 @@ def test_messages_commits_faults_and_lives_are_in_the_lanes_of_their_sessions(
     assert len(spoken) == len(list(said(day[0])))
 
 
-def said(household: Household) -> Iterator[Say]:
-    return (step for step in household.steps if isinstance(step, Say))
+def said(workload: Workload) -> Iterator[Say]:
+    return (step for step in workload.steps if isinstance(step, Say))
 
 
-def test_the_page_has_each_line_of_the_timeline_once(day: tuple[Household, Outcome]) -> None:
+def test_the_page_has_each_line_of_the_timeline_once(day: tuple[Workload, RunResult]) -> None:
     html = page(*day)
     found = data(html)
     lines = [line.strip() for line in day[1].timeline.lines]
@@ -74,7 +74,7 @@ def test_the_page_has_each_line_of_the_timeline_once(day: tuple[Household, Outco
     assert len(html) < len(day[1].timeline.text()) * 1.2 + len(TEMPLATE.read_text("utf-8"))
 
 
-def test_a_violation_is_drawn_also_where_the_world_could_not_note_it(day: tuple[Household, Outcome]) -> None:
+def test_a_violation_is_drawn_also_where_the_world_could_not_note_it(day: tuple[Workload, RunResult]) -> None:
     broken = evolve(day[1], violations=(Violation("nothing_breaks", "<b>KeyError</b>", 7.0),))
     assert Mark(7.0, "faults", "violation", "7.000000  violation  nothing_breaks  <b>KeyError</b>") in set(
         marks(day[0], broken)
@@ -83,14 +83,14 @@ def test_a_violation_is_drawn_also_where_the_world_could_not_note_it(day: tuple[
     assert "<b>KeyError" not in page(day[0], broken)
 
 
-def test_nothing_that_anybody_says_becomes_markup(day: tuple[Household, Outcome]) -> None:
+def test_nothing_that_anybody_says_becomes_markup(day: tuple[Workload, RunResult]) -> None:
     html = page(*day)
     assert html.count("<script") == 2
     assert "<img" not in html
     assert "alert(1)" in html
 
 
-def test_the_page_needs_no_network(day: tuple[Household, Outcome]) -> None:
+def test_the_page_needs_no_network(day: tuple[Workload, RunResult]) -> None:
     addresses = re.findall(r"(?:https?:)?//[a-z][\w.]+", page(*day))
     assert set(addresses) == {"http://www.w3.org"}  # the name of SVG, which nobody fetches
     assert "default-src 'none'" in page(*day)
@@ -102,12 +102,12 @@ def test_the_page_needs_no_network(day: tuple[Household, Outcome]) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="there is no Chromium")
 def test_a_browser_draws_the_page_without_an_error_and_runs_nothing_of_what_was_said(
-    day: tuple[Household, Outcome], tmp_path: Path
+    day: tuple[Workload, RunResult], tmp_path: Path
 ) -> None:
     long = f"     0.500000  said  {day[0].rooms[0].name}  ann  event-0  {HOSTILE * 10_000!r}"
-    outcome = evolve(day[1], timeline=Timeline([long, *day[1].timeline.lines]))
+    result = evolve(day[1], timeline=Timeline([long, *day[1].timeline.lines]))
     file = tmp_path / "day.html"
-    file.write_text(page(day[0], outcome), "utf-8")
+    file.write_text(page(day[0], result), "utf-8")
     drawn, errors = in_browser(file)
     for kind in ("said", "delivered", "inbound", "outbound", "fault", "death", "life", "host"):
         assert re.search(rf'<path d="M[^"]+" class="{kind}">', drawn.partition('id="drawing"')[2]), kind
@@ -129,25 +129,25 @@ const press = (px, py) => {
 };
 const lanes = [press(300, 60), press(300, 10)];
 $("violation").click();
-document.body.dataset.seen = JSON.stringify({
+document.control.dataset.seen = JSON.stringify({
   hours: inSight("hours"), told: inSight("told"), lanes,
   violation: $("told").textContent.includes("nobody_hears"),
 });
-</script></body>"""
+</script></control>"""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="there is no Chromium")
 @pytest.mark.parametrize("window", ["1200,800", "500,700"])
 def test_with_many_sessions_the_hours_and_what_happened_stay_in_sight(
-    day: tuple[Household, Outcome], tmp_path: Path, window: str
+    day: tuple[Workload, RunResult], tmp_path: Path, window: str
 ) -> None:
-    outcome = evolve(day[1], violations=(Violation("nobody_hears", "so", 7.0),))
-    html = page(day[0], outcome)
+    result = evolve(day[1], violations=(Violation("nobody_hears", "so", 7.0),))
+    html = page(day[0], result)
     many = [*data(html)["lanes"], *(f"session {n}" for n in range(80))]
     html = html.replace(json.dumps(data(html)["lanes"], separators=(",", ":")), json.dumps(many))
     file = tmp_path / "day.html"
-    file.write_text(html.replace("</body>", SCROLLED), "utf-8")
+    file.write_text(html.replace("</control>", SCROLLED), "utf-8")
     drawn, errors = in_browser(file, f"--window-size={window}")
     [found] = re.findall(r'data-seen="([^"]+)"', drawn)
     seen = json.loads(unescape(found))
