@@ -10,9 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Repeat, Sender
+    from nanoclaw.channels.protocol import (
+        Capabilities,
+        Channel,
+        ChannelUnavailable,
+        DeliveryRejected,
+        Repeat,
+        Sender,
+    )
     from nanoclaw.channels.simple import SimpleChannel
-    from nanoclaw.channels.terminal import render
+    from nanoclaw.channels.terminal.terminal import render
     from nanoclaw.config import Config, ConfigError, load_config
     from nanoclaw.host import Host, HostFailed, open_host
     from nanoclaw.recording import Record
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Attachment",
+    "Capabilities",
     "Channel",
     "ChannelUnavailable",
     "ChatMessage",
@@ -57,9 +65,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "nanoclaw.channels.protocol": ("Channel", "ChannelUnavailable", "DeliveryRejected", "Repeat", "Sender"),
+    "nanoclaw.channels.protocol": (
+        "Capabilities",
+        "Channel",
+        "ChannelUnavailable",
+        "DeliveryRejected",
+        "Repeat",
+        "Sender",
+    ),
     "nanoclaw.channels.simple": ("SimpleChannel",),
-    "nanoclaw.channels.terminal": ("render",),
+    "nanoclaw.channels.terminal.terminal": ("render",),
     "nanoclaw.config": ("Config", "ConfigError", "load_config"),
     "nanoclaw.host": ("Host", "HostFailed", "open_host"),
     "nanoclaw.recording": ("Record",),

@@ -2,21 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Self, cast
+from typing import Self
 
 import trio
 from attrs import asdict, define, evolve, frozen
 
-from nanoclaw.channels.protocol import (
-    Channel,
-    ChannelUnavailable,
-    DeliveryRejected,
-    Finder,
-    Outcome,
-    Repeat,
-    Sender,
-    has_buttons,
-)
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender
+from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.recording.notes import (
     Answer,
     Answered,
@@ -102,26 +94,10 @@ def _filled(attachment: Attachment, length: int) -> Attachment:
 
 
 @frozen
-class TapedChannel:
-    """Notes what a channel brings, is asked and answers."""
+class TapedChannel(ChannelWrapper):
+    """A channel whose events, requests and answers are noted."""
 
-    channel: Channel
     tape: Tape
-
-    @property
-    def channel_type(self) -> str:
-        """The channel's."""
-        return self.channel.channel_type
-
-    @property
-    def repeat(self) -> Repeat:
-        """The channel's."""
-        return self.channel.repeat
-
-    @property
-    def buttons(self) -> bool:
-        """The channel's."""
-        return has_buttons(self.channel)
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -130,8 +106,7 @@ class TapedChannel:
         try:
             async with self.channel.sender() as sender, _noticing_cancellation() as broken:
                 self.tape.note(Connected(self.channel_type))
-                kind = TapedFinder if isinstance(sender, Finder) else TapedSender
-                yield kind(sender, self.channel_type, self.tape)
+                yield TapedSender(sender, self.channel_type, self.tape)
         except Exception as error:
             words = _words(error)
             if broken is None:
@@ -211,6 +186,13 @@ class TapedSender:
             answer.receipt(receipt)
             return receipt
 
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        """The sender's."""
+        with self._asking(outgoing, lookup=True) as answer:
+            receipt = await self.sender.find(outgoing)
+            answer.receipt(receipt)
+            return receipt
+
     async def typing(self, address: Address) -> None:
         """The sender's."""
         await self.sender.typing(address)
@@ -223,18 +205,6 @@ class TapedSender:
         n = next(self.tape.numbers)
         self.tape.note(asked(n, self.channel, outgoing, lookup=lookup))
         return _Answering(n, self.tape, trio.current_time())
-
-
-@frozen
-class TapedFinder(TapedSender):
-    """The same, of a network that can be asked for a message."""
-
-    async def find(self, outgoing: Outgoing) -> Receipt | None:
-        """The sender's."""
-        with self._asking(outgoing, lookup=True) as answer:
-            receipt = await cast("Finder", self.sender).find(outgoing)
-            answer.receipt(receipt)
-            return receipt
 
 
 @frozen

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from attrs import frozen
+from attrs import asdict, frozen
 
-from nanoclaw.channels.protocol import Repeat
+from nanoclaw.channels.protocol import Capabilities, Repeat
 from nanoclaw.records import Address, Event, Routed
 from nanoclaw.store.outbound import Ack, BadRow, MessageOut
 
@@ -23,6 +23,18 @@ class ChannelKind:
     channel_type: str
     repeat: Repeat
     buttons: bool = False
+    edits: bool = True
+    reactions: bool = True
+    files: bool = True
+    typing: bool = True
+    settled: bool = True
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it could do."""
+        known = asdict(self)
+        del known["channel_type"]
+        return Capabilities(**known)
 
 
 @frozen

@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 
 import trio
-from attrs import frozen
+from attrs import asdict, frozen
 
 from actors import Ref
-from nanoclaw.channels.protocol import Channel, has_buttons
+from nanoclaw.channels.protocol import Channel, capabilities_of
 from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
 from nanoclaw.recording import redaction
@@ -161,7 +161,8 @@ class Recorder:
 
 
 def _kind(channel: Channel) -> ChannelKind:
-    return ChannelKind(channel.channel_type, channel.repeat, has_buttons(channel))
+    can = capabilities_of(channel)
+    return ChannelKind(channel.channel_type, **asdict(can))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import trio
 from attrs import define, evolve, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
-from nanoclaw.channels.terminal import CHAT, Terminal
+from nanoclaw.channels.terminal.terminal import CHAT, Terminal
 from nanoclaw.oversight import Shown
 from nanoclaw.records import (
     Address,

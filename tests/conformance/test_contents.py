@@ -10,7 +10,7 @@ import trio
 from attrs import define, evolve
 
 from nanoclaw.channels.protocol import DeliveryRejected
-from nanoclaw.channels.terminal import render
+from nanoclaw.channels.terminal.terminal import render
 from nanoclaw.records import (
     Address,
     EditContent,

@@ -34,7 +34,7 @@ CONFIRMED_S = 0.5
 TROUBLED_S = 10.0
 """After the last step, before everything is healed."""
 REST_S = 24 * 3600.0
-"""By then everything that was accepted has an result, even if the clock was set back again and again."""
+"""By then everything that was accepted has an outcome, even if the clock was set back again and again."""
 LOOK_S = 61.7
 """How often it is looked for, and no period of a task."""
 

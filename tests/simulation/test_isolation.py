@@ -185,7 +185,7 @@ async def test_a_stray_is_refused_where_it_is_called(world: World, name: str) ->
 
 
 async def test_who_makes_a_value_is_told_and_not_the_code_that_attrs_has_written(world: World) -> None:
-    with pytest.raises(NotSimulated, match=r"test_guards\.py:\d+: Random\.seed\(\)"):
+    with pytest.raises(NotSimulated, match=r"test_isolation\.py:\d+: Random\.seed\(\)"):
         Drawer()
     world.isolation.refused.clear()
 
@@ -220,7 +220,7 @@ def test_a_thread_of_a_system_task_is_refused() -> None:
     assert not ran
 
 
-@pytest.mark.world(allowed=["tests", "test_guards"])
+@pytest.mark.world(allowed=["tests", "test_isolation"])
 @pytest.mark.usefixtures("world")
 async def test_a_package_that_is_allowed_may_have_trio_begin_a_thread() -> None:
     ran = threading.Event()
@@ -240,7 +240,7 @@ async def test_what_is_logged_has_the_virtual_date(world: World) -> None:
     assert record.created == EPOCH.timestamp() + 86_400
 
 
-@pytest.mark.world(allowed=["tests", "test_guards"])
+@pytest.mark.world(allowed=["tests", "test_isolation"])
 @pytest.mark.usefixtures("world")
 async def test_a_package_that_is_allowed_may_do_as_it_likes() -> None:
     assert time.time() > EPOCH.timestamp()
@@ -263,7 +263,7 @@ def test_a_module_that_was_imported_in_one_world_is_guarded_in_the_next(
         importlib.import_module("imported_in_a_world").time()
 
     for _ in range(2):
-        with pytest.raises(NotSimulated, match=r"test_guards\.py:\d+: time\.time\(\)"):
+        with pytest.raises(NotSimulated, match=r"test_isolation\.py:\d+: time\.time\(\)"):
             simulate(looks, seed=1)
     assert importlib.import_module("imported_in_a_world").time() > EPOCH.timestamp()
 
@@ -335,7 +335,7 @@ def test_a_failure_tells_what_was_refused_before() -> None:
     with pytest.raises(ExpectationFailed) as failed:
         simulate(scenario, seed=1)
     (note,) = failed.value.__notes__
-    assert re.match(r"refused before: \S*test_guards\.py:\d+: time\.time\(\)", note)
+    assert re.match(r"refused before: \S*test_isolation\.py:\d+: time\.time\(\)", note)
 
 
 def test_a_brain_that_looks_at_the_real_clock_fails_its_test_though_its_error_is_swallowed() -> None:
@@ -349,5 +349,5 @@ def test_a_brain_that_looks_at_the_real_clock_fails_its_test_though_its_error_is
         await ann.says("what time is it?")
         await world.sleep(60)
 
-    with pytest.raises(NotSimulated, match=r"test_guards\.py:\d+: time\.time\(\)"):
+    with pytest.raises(NotSimulated, match=r"test_isolation\.py:\d+: time\.time\(\)"):
         simulate(scenario, seed=1)

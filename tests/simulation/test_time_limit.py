@@ -7,7 +7,7 @@ from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
 from nanoclaw.testing import World, WorldError, simulate
 
-HERE = r"has not ended within 3660 days of its own; there waits: test_endless\.py:\d+"
+HERE = r"has not ended within 3660 days of its own; there waits: test_time_limit\.py:\d+"
 
 
 @pytest.mark.parametrize("host", [False, True])

@@ -129,11 +129,11 @@ const press = (px, py) => {
 };
 const lanes = [press(300, 60), press(300, 10)];
 $("violation").click();
-document.control.dataset.seen = JSON.stringify({
+document.body.dataset.seen = JSON.stringify({
   hours: inSight("hours"), told: inSight("told"), lanes,
   violation: $("told").textContent.includes("nobody_hears"),
 });
-</script></control>"""
+</script></body>"""
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_with_many_sessions_the_hours_and_what_happened_stay_in_sight(
     many = [*data(html)["lanes"], *(f"session {n}" for n in range(80))]
     html = html.replace(json.dumps(data(html)["lanes"], separators=(",", ":")), json.dumps(many))
     file = tmp_path / "day.html"
-    file.write_text(html.replace("</control>", SCROLLED), "utf-8")
+    file.write_text(html.replace("</body>", SCROLLED), "utf-8")
     drawn, errors = in_browser(file, f"--window-size={window}")
     [found] = re.findall(r'data-seen="([^"]+)"', drawn)
     seen = json.loads(unescape(found))

@@ -7,7 +7,7 @@ from functools import partial
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Finder, Sender
+from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Sender
 from nanoclaw.channels.senders import HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
@@ -65,13 +65,6 @@ async def failure_with_connection(channel: Channel, message: Outgoing) -> Except
             return await failure(sender, message)
     except Exception as error:  # noqa: BLE001 -- likewise
         return error
-
-
-def finder(sender: Sender) -> Finder:
-    """The sender as one that can look up. Raises NotConforming where it cannot."""
-    if not isinstance(sender, Finder):
-        raise NotConforming("it says `look up`, and its sender has no find()")
-    return sender
 
 
 async def hint(sender: Sender, address: Address) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import Factory, define, field, frozen
 
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected, Outcome, Sender
 from nanoclaw.recording.channels import asked, event_of
 from nanoclaw.recording.notes import Answered, Asked, Offered
 from nanoclaw.records import Address, Intake, NotAccepted, Outgoing, Receipt, Routed
@@ -62,13 +62,12 @@ class ReplayChannel:
     """One channel."""
 
     channel_type: str
-    repeat: Repeat
+    capabilities: Capabilities
     script: ChannelScript
     answers: Answers
     happened: Happened
     moments: Moments
     timeline: Timeline
-    buttons: bool = False
     _intake: list[Intake] = field(factory=list, init=False)
     _receiving: trio.Event = field(factory=trio.Event, init=False)
 

@@ -191,13 +191,12 @@ class _Replay:
         return [
             ReplayChannel(
                 kind.channel_type,
-                kind.repeat,
+                kind.capabilities,
                 self.script.channels[kind.channel_type],
                 answers,
                 self.happened,
                 moments,
                 world.timeline,
-                kind.buttons,
             )
             for kind in self.recording.began.channels
         ]

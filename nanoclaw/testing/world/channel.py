@@ -17,7 +17,14 @@ from typing import Literal
 import trio
 from attrs import Factory, define, field, frozen
 
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import (
+    Capabilities,
+    ChannelUnavailable,
+    DeliveryRejected,
+    Outcome,
+    Repeat,
+    Sender,
+)
 from nanoclaw.host import Host
 from nanoclaw.records import (
     Address,
@@ -128,6 +135,11 @@ class FakeChannel:
     _ids: Iterator[int] = field(factory=lambda: count(1), init=False)
     _refused_to: "dict[_Speaker, trio.Lock]" = field(factory=dict, init=False)
     """Who waits to offer again, each in the order in which they spoke."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All, and what `repeat` and `buttons` say."""
+        return Capabilities(self.repeat, buttons=self.buttons)
 
     # -- users
 

@@ -16,7 +16,8 @@ from typing import TypeVar
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.channels.protocol import Channel, Finder, Outcome, Repeat, Sender, has_buttons
+from nanoclaw.channels.protocol import Outcome, Sender
+from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.records import Address, Event, Intake, Outgoing, Receipt, Routed
 from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import InlineExecutor
@@ -98,26 +99,10 @@ class KillableExecutor:
 
 
 @frozen
-class KillableChannel:
-    """A channel as one life of the host sees it."""
+class KillableChannel(ChannelWrapper):
+    """A channel as one run of the host sees it."""
 
-    channel: Channel
     switch: KillSwitch
-
-    @property
-    def channel_type(self) -> str:
-        """The network's."""
-        return self.channel.channel_type
-
-    @property
-    def repeat(self) -> Repeat:
-        """The network's."""
-        return self.channel.repeat
-
-    @property
-    def buttons(self) -> bool:
-        """The network's."""
-        return has_buttons(self.channel)
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -142,7 +127,7 @@ class _KillableSender:
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         with self.switch.holding():
-            return await self.sender.find(outgoing) if isinstance(self.sender, Finder) else None
+            return await self.sender.find(outgoing)
 
     async def typing(self, address: Address) -> None:
         with self.switch.holding():

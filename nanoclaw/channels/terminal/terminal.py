@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import trio
 from attrs import Factory, define, field, frozen
 
 from nanoclaw.channels.cards import as_text
-from nanoclaw.channels.desk import Desk, FrontEnd, Line
-from nanoclaw.channels.guest import Guest
-from nanoclaw.channels.protocol import ChannelUnavailable, Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, Outcome, Sender
+from nanoclaw.channels.terminal.desk import Desk, FrontEnd, Line
+from nanoclaw.channels.terminal.guest import Guest
 from nanoclaw.records import (
     Address,
     ChatMessage,
@@ -66,7 +66,7 @@ class Terminal:
     front: FrontEnd | None
     random: Random
     channel_type: str = CHAT.channel_type
-    repeat: Repeat = "again"
+    capabilities: ClassVar[Capabilities] = Capabilities()
     finished: trio.Event = Factory(trio.Event)
     """Set at the end of the front end's input."""
     unseen: deque[str] = Factory(deque)
@@ -210,6 +210,11 @@ class TerminalSender:
         """
         await self.terminal.show(render(outgoing), outgoing.in_reply_to)
         return Receipt(outgoing.message_out_id)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        """Return None: nobody can look up what a terminal has shown."""
+        del outgoing
+        return None
 
     async def typing(self, _address: Address) -> None:
         """Show that the agent is at work."""

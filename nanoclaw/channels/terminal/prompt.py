@@ -24,8 +24,8 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.validation import ValidationError, Validator
 
-from nanoclaw.channels.desk import Speaker
-from nanoclaw.channels.terminal import harmless
+from nanoclaw.channels.terminal.desk import Speaker
+from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.records import NotAccepted
 
 QUIT_S = 1.0

@@ -11,8 +11,8 @@ from typing import TextIO
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.desk import Speaker
-from nanoclaw.channels.terminal import harmless
+from nanoclaw.channels.terminal.desk import Speaker
+from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.lines import Lines
 from nanoclaw.records import NotAccepted
 
