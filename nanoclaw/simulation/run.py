@@ -4,7 +4,7 @@ A run ends with the first violation, or when all is healed, has come to rest, an
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -16,20 +16,16 @@ from trio.testing import MockClock
 
 from nanoclaw.host import HostFailed
 from nanoclaw.simulation.button_presses import ButtonPresses
-from nanoclaw.simulation.checks.access import ACCESS_CHECKS
-from nanoclaw.simulation.checks.agent_requests import AGENT_REQUEST_CHECKS
-from nanoclaw.simulation.checks.delivery import DELIVERY_CHECKS
-from nanoclaw.simulation.checks.placement import PLACEMENT_CHECKS
-from nanoclaw.simulation.checks.retries import RETRY_CHECKS, RETRY_CHECKS_AT_REST
-from nanoclaw.simulation.checks.schedules import SCHEDULE_CHECKS
+from nanoclaw.simulation.checks import PROMPTNESS_CHECKS, REST_CHECKS, STEP_CHECKS
+from nanoclaw.simulation.checks.promptness import PROMPT_S
 from nanoclaw.simulation.fault_injector import FaultInjector
 from nanoclaw.simulation.network import FaultyNetwork
-from nanoclaw.simulation.quiescence import PROMPT_S, PROMPTNESS_CHECKS, QuiescenceWatch
+from nanoclaw.simulation.quiescence import QuiescenceWatch
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
-from nanoclaw.simulation.snapshot import NOTES, REST_CHECKS, STEP_CHECKS, Check, Snapshot, found, readable
+from nanoclaw.simulation.snapshot import NOTES, Check, Snapshot, found, readable
 from nanoclaw.simulation.workload import VISITORS, Room, Say, Workload
 from nanoclaw.store.times import to_text
-from nanoclaw.testing.invariants import Asked, opened_once, replies_keep_their_order
+from nanoclaw.testing.invariants import Asked, opened_once
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.executor import When
@@ -43,18 +39,6 @@ LOOK_S = 600.0
 """Invariants are checked at each step, and this often."""
 HEARD_WITHIN_S = 6 * 3600.0
 """After the last fault everybody is heard within this."""
-ALL_STEP_CHECKS: tuple[Check, ...] = (
-    *STEP_CHECKS,
-    *DELIVERY_CHECKS,
-    *ACCESS_CHECKS,
-    *PLACEMENT_CHECKS,
-    *RETRY_CHECKS,
-    *SCHEDULE_CHECKS,
-    *AGENT_REQUEST_CHECKS,
-)
-"""Asked after each step."""
-ALL_REST_CHECKS: tuple[Check, ...] = (*REST_CHECKS, *RETRY_CHECKS_AT_REST)
-"""Asked once everything has come to rest."""
 REST_S, RESTS = 97.0, 250
 """It is looked so often, after these pauses, whether everything has come to rest."""
 MOST_LINES = 300_000
@@ -100,12 +84,17 @@ class RunResult:
     """Of a shortened day: other invariants that were broken when it was shorter still."""
 
 
-def run_workload(workload: Workload, invariants: Sequence[Check] = ()) -> RunResult:
-    """Run it from the beginning to the end; calls `trio.run`. `invariants` are checked besides ours."""
-    return trio.run(_play, workload, invariants, clock=MockClock(autojump_threshold=0))
+def run_workload(
+    workload: Workload, invariants: Sequence[Check] = (), *, alter: Callable[[World], None] = lambda _: None
+) -> RunResult:
+    """Run a workload from its beginning to its end. This calls `trio.run`.
+
+    `invariants` are checked besides ours. `alter` may change the world before its host starts.
+    """
+    return trio.run(_run, workload, invariants, alter, clock=MockClock(autojump_threshold=0))
 
 
-async def _play(workload: Workload, invariants: Sequence[Check]) -> RunResult:
+async def _run(workload: Workload, invariants: Sequence[Check], alter: Callable[[World], None]) -> RunResult:
     network, tally = FaultyNetwork(repeat=workload.repeat), Tally()
     settings = {"timezone": workload.zone, "slow_poll_s": POLL_S, **workload.settings}
     world = World(seed=workload.seed, channel=network, settings=settings, outliving=workload.outliving)
@@ -115,6 +104,7 @@ async def _play(workload: Workload, invariants: Sequence[Check]) -> RunResult:
             network.clock = world.clock
             network.backoff_s = min(world.config().delivery_backoff_s)
             injector = FaultInjector(world, network, tally.strikes, tally.missed)
+            alter(world)
             await WorkloadRun(workload, world, network, injector, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
         if not tally.violations:
@@ -339,7 +329,7 @@ class WorkloadRun:
     def look(self) -> None:
         """Check what has to hold at any time, in the sessions that have changed since the last look."""
         with opened_once():
-            violated = found(self.snapshot(changed=True), (*ALL_STEP_CHECKS, *self.invariants))
+            violated = found(self.snapshot(changed=True), (*STEP_CHECKS, *self.invariants))
         self._violated(violated)
         self._changed.clear()
 
@@ -371,7 +361,7 @@ class WorkloadRun:
                 shaken=self._quiescence.shaken,
                 now=to_text(self.world.now),
             )
-            violated = found(snapshot, (*PROMPTNESS_CHECKS, replies_keep_their_order))
+            violated = found(snapshot, PROMPTNESS_CHECKS)
             self._quiescence.look_again(snapshot)
         self._violated(violated)
 
@@ -436,7 +426,7 @@ class WorkloadRun:
         for _ in range(RESTS):
             await trio.sleep(REST_S)
             with opened_once():
-                restless = found(self.snapshot(), ALL_REST_CHECKS)
+                restless = found(self.snapshot(), REST_CHECKS)
             if not restless:
                 break
         else:

@@ -13,7 +13,8 @@ import trio
 from attrs import evolve
 
 from nanoclaw.records import Address, InboundEvent, SessionPaths
-from nanoclaw.simulation.snapshot import Snapshot, nothing_waits_behind_a_journal, readable
+from nanoclaw.simulation.checks.messages import nothing_waits_behind_a_journal
+from nanoclaw.simulation.snapshot import Snapshot, readable
 from nanoclaw.testing.invariants import ALWAYS, AT_REST, Asked, Evidence, opened_once, violations
 from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.hot_journal import leave_hot_journal

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from nanoclaw.records import InboundEvent
-from nanoclaw.simulation.snapshot import Check, Snapshot
+from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.testing.invariants import rows
 
 
@@ -83,12 +83,3 @@ _TURNS = """
 def _let_in(snapshot: Snapshot, event: InboundEvent) -> bool:
     door = snapshot.doors.get(event.address.platform_id)
     return door is None or event.message.sender_id in door
-
-
-ACCESS_CHECKS: tuple[Check, ...] = (
-    strangers_are_not_heard,
-    who_is_let_in_is_heard,
-    what_mentions_nobody_wakes_nobody,
-    context_has_no_turn_of_its_own,
-)
-"""Asked at each step."""

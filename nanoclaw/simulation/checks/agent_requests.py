@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from nanoclaw.content import storable
 from nanoclaw.records import SessionPaths
-from nanoclaw.simulation.snapshot import Check, Snapshot
+from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.store.times import from_text
 from nanoclaw.testing.invariants import rows
 
@@ -146,13 +146,3 @@ def nothing_is_due_before_its_time(snapshot: Snapshot) -> Iterator[str]:
             at = wanted.get("processAfter")
             if at and not wanted.get("recurrence") and from_text(at) != from_text(str(each.next_run)):
                 yield f"{paths.root.name}: {each.series} is to run at {at}, and does at {each.next_run}"
-
-
-AGENT_REQUEST_CHECKS: tuple[Check, ...] = (
-    agents_hear_what_was_said,
-    what_is_completed_was_heard,
-    requests_are_made_once,
-    tasks_are_as_they_were_asked_for,
-    nothing_is_due_before_its_time,
-)
-"""Asked at each step."""

@@ -4,7 +4,7 @@ Read from the files as they are, without the host's own way of reading them.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,9 +19,11 @@ from nanoclaw.records import (
     SessionPaths,
     TextContent,
 )
-from nanoclaw.simulation.snapshot import Check, Snapshot
+from nanoclaw.simulation.snapshot import NOTES, Snapshot
 from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.testing.invariants import rows
+from nanoclaw.testing.invariants import (
+    rows,
+)
 
 Words = tuple[object, ...]
 """Kind, text, what it is about, files or options."""
@@ -136,9 +138,80 @@ def _heard(content: OutgoingContent) -> Words:
             return "card", content.fallback_text, None, ()
 
 
-DELIVERY_CHECKS: tuple[Check, ...] = (
-    replies_arrive_as_they_are,
-    answers_arrive_where_was_asked,
-    receipts_are_the_networks,
-)
-"""Asked at each step."""
+def what_is_delivered_has_arrived(snapshot: Snapshot) -> Iterator[str]:
+    """Each message for a chat that the ledger calls delivered is at the network."""
+    sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE status = 'delivered'"
+    for paths in snapshot.sessions():
+        said = {
+            id_ for (id_,) in rows(paths.outbound_db, "SELECT id FROM messages_out WHERE kind <> 'system'")
+        }
+        for key, receipt in rows(paths.inbound_db, sql):
+            for_somebody = receipt is not None or key.startswith(NOTICE) or key.partition("@")[0] in said
+            if for_somebody and not snapshot.receipts.get(key):
+                yield f"{paths.root.name}: {key} is delivered, and the network does not have it"
+
+
+def nothing_arrives_twice_unknown(snapshot: Snapshot) -> Iterator[str]:
+    """A network that knows its messages has one of each; others one more for each doubt in the ledger."""
+    doubts = Counter[str]()
+    for paths in snapshot.sessions():
+        doubts.update(dict(rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries")))
+    for key, ids in snapshot.receipts.items():
+        allowed = 1 + doubts[key] if snapshot.repeat == "again" else 1
+        if len(ids) > allowed and key in doubts:
+            yield f"{key} arrived {len(ids)} times, of which {allowed} are accounted for"
+
+
+def files_arrive(snapshot: Snapshot) -> Iterator[str]:
+    """What is said to have files has them, and they are what the agent has."""
+    for one in snapshot.arrived:
+        if isinstance(one.content, TextContent) and one.content.files:
+            there = tuple(file.data for file in one.files)
+            if there != (NOTES.encode(),) * len(one.content.files):
+                yield f"{one.message_out_id} arrived with {there} for {one.content.files}"
+
+
+def networks_get_the_pause_they_ask_for(snapshot: Snapshot) -> Iterator[str]:
+    """What a network refuses for a while is sent again after that, unless that is a doubt in the ledger.
+
+    A session that cannot store an answer crashes, and knows no more than one that was killed before it came.
+    """
+    hasty = {key: (wanted, got) for key, wanted, got in snapshot.hasty}
+    for paths in snapshot.sessions() if hasty else ():
+        for key, doubts in rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries"):
+            if key in hasty and not doubts:
+                wanted, got = hasty[key]
+                yield f"{key} was sent again after {got:g} s, and its network had asked for {wanted:g} s"
+
+
+def channels_are_asked_after_the_ledger(snapshot: Snapshot) -> Iterator[str]:
+    """Of each session: its channel was not asked more often than the attempts that are recorded."""
+    for paths in snapshot.sessions():
+        for key, attempts in rows(paths.inbound_db, "SELECT message_out_id, attempts FROM deliveries"):
+            if snapshot.times_asked.get(key, 0) > attempts:
+                asked = snapshot.times_asked[key]
+                yield f"{key} was asked for {asked} times, of which {attempts} are recorded"
+
+
+_SETTLED = """
+    SELECT json_extract(content, '$.id') AS event, id, status FROM messages_in
+    WHERE kind = 'chat' GROUP BY event HAVING count(*) = 1
+    """
+"""What was never edited, by the network's own id."""
+_UNDER_WAY = "SELECT message_out_id FROM deliveries WHERE status <> 'final'"
+_REPLIES = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
+
+
+def outcomes_are_told_as_they_are(snapshot: Snapshot) -> Iterator[str]:
+    """A network that hears that a message is settled hears how, and not before its answer has arrived."""
+    for paths in snapshot.sessions() if snapshot.settled else ():
+        under_way = {id_ for (id_,) in rows(paths.inbound_db, _UNDER_WAY)}
+        answers = {f"{NOTICE}{id_}": id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
+        answers |= dict(rows(paths.outbound_db, _REPLIES))
+        early = {answers[id_] for id_ in under_way & answers.keys()}
+        for event, id_, status in rows(paths.inbound_db, _SETTLED):
+            told = snapshot.settled.get(event)
+            if told not in {None, status}:
+                yield f"{paths.root.name}: {event} is {status}, and its network was told that it is {told}"
+            if told is not None and id_ in early:
+                yield f"{paths.root.name}: {event} was said to be {told}, and its answer is on its way"

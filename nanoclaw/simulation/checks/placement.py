@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from nanoclaw.simulation.snapshot import Check, Snapshot
+from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.testing.invariants import rows
 
 _OWN = """
@@ -53,11 +53,3 @@ def turns_send_to_their_own_chat(snapshot: Snapshot) -> Iterator[str]:
             home = snapshot.homes.get(turn)
             if home is not None and (home.platform_id, home.thread_id) != (platform, thread or None):
                 yield f"{paths.root.name}: {id_} of a turn about {home} goes to {platform}/{thread}"
-
-
-PLACEMENT_CHECKS: tuple[Check, ...] = (
-    sessions_hear_their_own_place,
-    tasks_stay_in_their_place,
-    turns_send_to_their_own_chat,
-)
-"""Asked at each step."""

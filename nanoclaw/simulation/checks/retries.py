@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from nanoclaw.simulation.snapshot import Check, Snapshot
-from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.testing.invariants import rows
 
 GIVEN_UP, IN_DOUBT = "given up after", "unknown whether"
@@ -68,38 +67,6 @@ def failed_messages_had_their_tries(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{paths.root.name}: {id_} has failed after {tries + 1} tries, of {snapshot.max_tries}"
 
 
-def answered_questions_wait_no_more(snapshot: Snapshot) -> Iterator[str]:
-    """A question whose answer has counted is taken away."""
-    waiting = {id_ for (id_,) in rows(snapshot.data / "v2.db", "SELECT question_id FROM pending_questions")}
-    for click, routed in snapshot.clicked if waiting else ():
-        if routed.dropped is None and click.question_id in waiting:
-            yield f"{click.question_id} was answered by {click.event_id}, and waits"
-
-
-_SETTLED = """
-    SELECT json_extract(content, '$.id') AS event, id, status FROM messages_in
-    WHERE kind = 'chat' GROUP BY event HAVING count(*) = 1
-    """
-"""What was never edited, by the network's own id."""
-_UNDER_WAY = "SELECT message_out_id FROM deliveries WHERE status <> 'final'"
-_ANSWERS = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
-
-
-def outcomes_are_told_as_they_are(snapshot: Snapshot) -> Iterator[str]:
-    """A network that hears that a message is settled hears how, and not before its answer has arrived."""
-    for paths in snapshot.sessions() if snapshot.settled else ():
-        under_way = {id_ for (id_,) in rows(paths.inbound_db, _UNDER_WAY)}
-        answers = {f"{NOTICE}{id_}": id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
-        answers |= dict(rows(paths.outbound_db, _ANSWERS))
-        early = {answers[id_] for id_ in under_way & answers.keys()}
-        for event, id_, status in rows(paths.inbound_db, _SETTLED):
-            told = snapshot.settled.get(event)
-            if told not in {None, status}:
-                yield f"{paths.root.name}: {event} is {status}, and its network was told that it is {told}"
-            if told is not None and id_ in early:
-                yield f"{paths.root.name}: {event} was said to be {told}, and its answer is on its way"
-
-
 def tries_have_their_causes(snapshot: Snapshot) -> Iterator[str]:
     """A try is spent by a turn that gives its message back, or by the death of the runner that has it."""
     sql = "SELECT id, tries FROM messages_in WHERE tries > 0 AND trigger AND id NOT LIKE 'answer-%'"
@@ -108,16 +75,3 @@ def tries_have_their_causes(snapshot: Snapshot) -> Iterator[str]:
             if tries > snapshot.spent.get(id_, 0):
                 spent = snapshot.spent.get(id_, 0)
                 yield f"{paths.root.name}: {id_} has lost {tries} tries, and {spent} were spent"
-
-
-RETRY_CHECKS: tuple[Check, ...] = (
-    tries_end,
-    answers_have_higher_numbers,
-    failures_are_the_networks,
-    outcomes_are_told_as_they_are,
-    tries_have_their_causes,
-    failed_messages_had_their_tries,
-)
-"""Asked at each step."""
-RETRY_CHECKS_AT_REST: tuple[Check, ...] = (answered_questions_wait_no_more,)
-"""Asked at rest."""

@@ -11,9 +11,11 @@ from attrs import frozen
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.simulation.network import ROUNDING_S
-from nanoclaw.simulation.snapshot import Check, Snapshot
+from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.store.times import from_text
-from nanoclaw.testing.invariants import rows
+from nanoclaw.testing.invariants import (
+    rows,
+)
 
 ALIASES = {"@daily": "0 0 * * *", "@hourly": "0 * * * *"}
 EVERY = "@every "
@@ -165,10 +167,15 @@ def what_is_stopped_does_not_run(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{paths.root.name}: {action} of {series} was said to be done, and {id_} is {status}"
 
 
-SCHEDULE_CHECKS: tuple[Check, ...] = (
-    slots_fit_their_schedules,
-    an_outage_has_one_late_run,
-    what_is_scheduled_comes,
-    what_is_stopped_does_not_run,
-)
-"""Asked at each step."""
+LATE_S = 1800.0
+
+
+def due_tasks_have_run(snapshot: Snapshot) -> Iterator[str]:
+    """At rest no task is due for long."""
+    sql = """
+        SELECT id, process_after FROM messages_in WHERE kind = 'task' AND status = 'pending'
+          AND unixepoch(process_after) < unixepoch(:now) - :late
+        """
+    for paths in snapshot.sessions():
+        for id_, due in rows(paths.inbound_db, sql, now=snapshot.now, late=LATE_S):
+            yield f"{paths.root.name}: {id_} was due at {due}, and now is {snapshot.now}"

@@ -95,7 +95,9 @@ class World:
     commit_hooks: list[CommitHook] = field(factory=list)
     """Called at each commit point of host and runners: faults are injected there. May `kill_host_now`."""
     seams: Callable[[Seams], Seams] = field(default=lambda seams: seams)
-    """What each life of the host gets instead of its seams."""
+    """Returns the seams for each run of the host, given the usual ones."""
+    wrap_channel: Callable[[Channel], Channel] = field(default=lambda channel: channel)
+    """Returns what the host gets instead of a channel, such as one that misbehaves."""
     limit_days: float = LIMIT_DAYS
     """So many days after its beginning a simulated world ends with a WorldError that says where it waits."""
     timeline: Timeline = field(factory=Timeline)
@@ -247,7 +249,7 @@ class World:
         self._max_tries = config.max_tries
         life = self._run = HostRun(config.data, switch)
         seams = self.seams(self._environment.seams(switch, runtime, config))
-        mortal = [KillableChannel(one, switch) for one in used]
+        mortal = [KillableChannel(self.wrap_channel(one), switch) for one in used]
         self._nursery.start_soon(
             life.run,
             lambda: open_host(config, channels=mortal, seams=seams, record=record),
