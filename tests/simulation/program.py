@@ -206,9 +206,9 @@ async def _play(world: World, network: FaultyNetwork, steps: Sequence[Step]) -> 
 
 
 def run_program(
-    steps: Sequence[Step], *, seed: int = 0, repeat: Repeat = "idempotent", outliving: bool = False
+    steps: Sequence[Step], *, seed: int = 0, repeat: Repeat = "idempotent", **arguments: Any
 ) -> None:
-    """Run a program.
+    """Run a program; `arguments` are the world's.
 
     Raises:
         Broken: something that must hold does not.
@@ -219,6 +219,6 @@ def run_program(
         lambda world: _play(world, network, steps),
         seed=seed,
         channel=network,
-        outliving=outliving,
         settings=settings,
+        **arguments,
     )

