@@ -216,7 +216,7 @@ async def _tree(
         )
         if recorder is not None:
             await recorder.keep_state(config, central, seams.executor)
-            root.start("recording", _background(recorder.tape.run))
+            root.start("recording", _background(recorder.writer.run))
         senders = await stack.enter_async_context(open_senders(channels, supervision, under=root))
         root.start("wakeups", _background(wakeups.run))
         # What follows the central database looks at all it has; after a jump that is what is wanted.

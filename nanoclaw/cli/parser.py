@@ -58,7 +58,10 @@ def parser() -> argparse.ArgumentParser:
     _add_logs(commands.add_parser("logs", help="its log", description=LOGS))
     add_simulate(
         commands.add_parser(
-            "simulate", help="days of random households in virtual time", description=SIMULATE, epilog=EPILOG
+            "simulate",
+            help="run days of random workloads in virtual time",
+            description=SIMULATE,
+            epilog=EPILOG,
         )
     )
     replay = commands.add_parser(

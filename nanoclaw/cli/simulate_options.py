@@ -8,7 +8,7 @@ LONGEST_DAYS = 366.0
 MOST = 1_000_000
 
 SIMULATE = (
-    "SeedRun days of random workloads in virtual time: the real host and the real runner on real databases, "
+    "Run days of random workloads in virtual time: the real host and the real runner on real databases, "
     "with faults everywhere; and check that nothing is lost, nothing comes twice, everything keeps its order."
 )
 EPILOG = (

@@ -1,4 +1,4 @@
-"""The recorder of one host: begins the recording, hands out seams with a tape beside them, and ends it."""
+"""The recorder of one host: begins the recording, hands out seams with a writer beside them, and ends it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +14,18 @@ from nanoclaw.channels.protocol import Channel, capabilities_of
 from nanoclaw.config import Config
 from nanoclaw.containers import Runtime
 from nanoclaw.recording import redaction
-from nanoclaw.recording.channels import TapedChannel, TapedIntake
+from nanoclaw.recording.channels import RecordedChannel, RecordedIntake
 from nanoclaw.recording.lines import STATE
 from nanoclaw.recording.notes import FORMAT, Began, ChannelKind, Ended, Kept, Left, Stopping
+from nanoclaw.recording.seams import (
+    RecordedClock,
+    RecordedLooks,
+    RecordedRandom,
+    RecordedRuntime,
+    RecordedWords,
+)
 from nanoclaw.recording.state import MAX_STATE, copy_state, left, sessions_of, size_of
-from nanoclaw.recording.tape import Tape
-from nanoclaw.recording.taps import TapedClock, TapedLooks, TapedRandom, TapedRuntime, TapedWords
+from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import Intake
 from nanoclaw.registry import Registry
 from nanoclaw.seams import Clock
@@ -66,7 +72,7 @@ class Recorder:
     """Records one life of a host."""
 
     record: Record
-    tape: Tape
+    writer: RecordingWriter
     clock: Clock
 
     @classmethod
@@ -80,8 +86,10 @@ class Recorder:
         """
         with _refusing(record.folder):
             await executor.run(partial(_prepare, record.folder, config))
-        tape = Tape(record.folder, executor, redaction.redacted if record.redacted else redaction.whole)
-        tape.note(
+        writer = RecordingWriter(
+            record.folder, executor, redaction.redacted if record.redacted else redaction.whole
+        )
+        writer.note(
             Began(
                 FORMAT,
                 installed_version(),
@@ -91,11 +99,11 @@ class Recorder:
                 record.redacted,
             )
         )
-        await tape.flush()
-        if tape.stopped is not None:
-            await tape.close()
-            raise RecordingRefused(f"{record.folder}: nothing can be recorded there: {tape.stopped}")
-        return cls(record, tape, clock)
+        await writer.flush()
+        if writer.stopped is not None:
+            await writer.close()
+            raise RecordingRefused(f"{record.folder}: nothing can be recorded there: {writer.stopped}")
+        return cls(record, writer, clock)
 
     async def keep_state(self, config: Config, central: Reader, executor: Executor) -> None:
         """Copy the data as they are before the host does anything with them.
@@ -107,56 +115,56 @@ class Recorder:
         into, redacted = self.record.folder / STATE, self.record.redacted
         with _refusing(self.record.folder):
             await copy_state(config.data, into, central, executor, redacted=redacted)
-        self.tape.note(Kept())
-        await self.tape.flush()
+        self.writer.note(Kept())
+        await self.writer.flush()
 
     # -- the seams
 
     def channels(self, channels: Mapping[str, Channel]) -> Mapping[str, Channel]:
-        """The same, with the tape beside them."""
-        return {name: TapedChannel(channel, self.tape) for name, channel in channels.items()}
+        """The same, with the writer beside them."""
+        return {name: RecordedChannel(channel, self.writer) for name, channel in channels.items()}
 
     def taped_clock(self) -> Clock:
         """Likewise."""
-        return TapedClock(self.clock, self.tape)
+        return RecordedClock(self.clock, self.writer)
 
     def random(self, random: Random) -> Random:
         """Likewise."""
-        return TapedRandom(random, self.tape)
+        return RecordedRandom(random, self.writer)
 
     def runtime(self, runtime: Runtime) -> Runtime:
         """Likewise."""
-        return TapedRuntime(runtime, self.tape, self.clock)
+        return RecordedRuntime(runtime, self.writer, self.clock)
 
     def intake(self, intake: Intake) -> Intake:
         """Likewise, for the program in which the host is embedded."""
-        return TapedIntake(intake, self.tape)
+        return RecordedIntake(intake, self.writer)
 
     def registry(self, registry: Ref[Registry]) -> Ref[Registry]:
         """Likewise."""
-        return registry.heard_by(TapedWords(self.tape))
+        return registry.heard_by(RecordedWords(self.writer))
 
-    def onlooker(self) -> TapedLooks:
+    def onlooker(self) -> RecordedLooks:
         """Who is told of what runners say."""
-        return TapedLooks(self.tape)
+        return RecordedLooks(self.writer)
 
     # -- its end
 
     def stopping(self) -> None:
         """The host begins to stop."""
-        self.tape.note(Stopping())
+        self.writer.note(Stopping())
 
     async def end(self, data: Path, executor: Executor) -> None:
         """Note how the host left its sessions, and close; nobody writes them any more."""
         with trio.move_on_after(CLOSING_S) as scope:
             scope.shield = True
             for note in await executor.run(partial(self._left, data)):
-                self.tape.note(note)
-            self.tape.note(Ended())
-            await self.tape.close()
+                self.writer.note(note)
+            self.writer.note(Ended())
+            await self.writer.close()
 
     def _left(self, data: Path) -> list[Left]:
-        dealt_with = [paths for paths in sessions_of(data) if paths.root.name in self.tape.sessions]
+        dealt_with = [paths for paths in sessions_of(data) if paths.root.name in self.writer.sessions]
         return [note for paths in dealt_with if (note := left(paths)) is not None]
 
 

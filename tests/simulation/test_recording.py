@@ -17,7 +17,7 @@ from attrs import fields_dict
 from nanoclaw.cli import INTERRUPTED, main
 from nanoclaw.config import Config
 from nanoclaw.host import HostFailed, open_host
-from nanoclaw.recording import BadRecording, Record, read, recorder, state, tape
+from nanoclaw.recording import BadRecording, Record, read, recorder, state, writer
 from nanoclaw.recording.channels import event_of
 from nanoclaw.recording.lines import FILE
 from nanoclaw.recording.notes import Offered
@@ -96,7 +96,7 @@ def names(folder: Path) -> list[str]:
 async def test_where_nothing_can_be_written_no_host_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tape, "fsync", _full)
+    monkeypatch.setattr(writer, "fsync", _full)
     with pytest.raises(HostFailed, match="nothing can be recorded there"):
         async with open_host(settings(tmp_path / "home"), record=Record(tmp_path / "recording")):
             pass
@@ -121,7 +121,7 @@ async def test_a_full_disk_ends_the_recording_and_not_the_host(
         async with open_host(
             settings(tmp_path / "home"), channels=[network], record=Record(tmp_path / "recording")
         ) as host:
-            monkeypatch.setattr(tape, "fsync", _full)
+            monkeypatch.setattr(writer, "fsync", _full)
             await wire(host, network.address("chat"))
             await network.say("hello", event_id="1")
             await network.reply_to("1")

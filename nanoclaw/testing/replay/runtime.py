@@ -20,7 +20,7 @@ from nanoclaw.resources import schema_dir
 from nanoclaw.session.keeper import STUCK_S
 from nanoclaw.store import to_text
 from nanoclaw.store.names import is_component
-from nanoclaw.testing.replay.script import Moments, RecordedRunner, Script
+from nanoclaw.testing.replay.script import Moments, RunnerHistory, Script
 from nanoclaw.testing.world.executor import InlineExecutor
 from nanoclaw.testing.world.hot_journal import leave_hot_journal
 from nanoclaw.testing.world.timeline import Timeline
@@ -125,7 +125,7 @@ class ReplayRuntime:
 
     # -- one life
 
-    async def _live(self, paths: SessionPaths, life: RecordedRunner, runner: ReplayRunner) -> Death:
+    async def _live(self, paths: SessionPaths, life: RunnerHistory, runner: ReplayRunner) -> Death:
         try:
             async with self._writer(paths) as writer, trio.open_nursery() as nursery:
                 nursery.start_soon(self._beat, paths, life)
@@ -147,7 +147,7 @@ class ReplayRuntime:
             await migrate(writer, schema_dir())
             yield writer
 
-    async def _play(self, paths: SessionPaths, writer: Writer, life: RecordedRunner) -> None:
+    async def _play(self, paths: SessionPaths, writer: Writer, life: RunnerHistory) -> None:
         for at, look in life.looks:
             early = life.ended is not None and life.ended[0] < at
             await self.moments.sleep_until(life.ended[0] if life.ended and early else at)
@@ -157,14 +157,14 @@ class ReplayRuntime:
                 self.moments.align(look.now)
                 await self.say(paths, writer, look)
 
-    async def _until_end(self, life: RecordedRunner, runner: ReplayRunner) -> None:
+    async def _until_end(self, life: RunnerHistory, runner: ReplayRunner) -> None:
         at = inf if life.ended is None else life.ended[0]
         if life.stopping is not None:
             with trio.move_on_at(self.moments.origin + at + LATE_S):
                 await runner.asked.wait()
         await self.moments.sleep_until(at)
 
-    async def _cut_off(self, life: RecordedRunner, runner: ReplayRunner, scope: trio.CancelScope) -> None:
+    async def _cut_off(self, life: RunnerHistory, runner: ReplayRunner, scope: trio.CancelScope) -> None:
         """Go before one's time, where the host wants that."""
         await runner.asked.wait()
         if life.stopping is None or self.moments.now() < life.stopping - EARLY_S:
@@ -172,7 +172,7 @@ class ReplayRuntime:
             runner.cut = True
             scope.cancel()
 
-    async def _beat(self, paths: SessionPaths, life: RecordedRunner) -> None:
+    async def _beat(self, paths: SessionPaths, life: RunnerHistory) -> None:
         """Show life, until its last sign of life then."""
         last = _last_beat(life)
         while self.moments.now() < last:
@@ -200,7 +200,7 @@ class ReplayRuntime:
         make_files(paths, row_id, self.files.get(row_id, ()))
 
 
-def _last_beat(life: RecordedRunner) -> float:
+def _last_beat(life: RunnerHistory) -> float:
     """When its heartbeat moved last; of an older recording, when it must have by how long a host waits."""
     if life.stopping is None:
         return inf

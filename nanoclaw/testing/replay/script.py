@@ -70,7 +70,7 @@ class Moments:
 
 
 @define(eq=False)
-class RecordedRunner:
+class RunnerHistory:
     """A runner: when it was asked for, what it said, how it ended. Moments are None where there was none."""
 
     session: str
@@ -126,7 +126,7 @@ class Script:
     asked: list[tuple[float, Asked]] = Factory(list)
     answers: dict[int, Answered] = Factory(dict)
     confirmed: dict[int, Confirmed | NotConfirmed] = Factory(dict)
-    lives: dict[str, deque[RecordedRunner]] = Factory(dict)
+    lives: dict[str, deque[RunnerHistory]] = Factory(dict)
     orphans: list[tuple[float, Looked]] = Factory(list)
     """What a runner said that the host had not started: before the first one, or while none started."""
     recoveries: dict[str, deque[tuple[float, str | None]]] = Factory(dict)
@@ -143,8 +143,8 @@ class Script:
     """When the host began to stop; None: it was killed, or the replay ends before."""
     whole: bool = False
     """Whether the recording has its end."""
-    _runners: dict[int, RecordedRunner] = field(factory=dict)
-    _last: dict[str, RecordedRunner] = field(factory=dict)
+    _runners: dict[int, RunnerHistory] = field(factory=dict)
+    _last: dict[str, RunnerHistory] = field(factory=dict)
 
     def files(self) -> Mapping[str, tuple[FileMark, ...]]:
         """The files of messages, by the ids of their rows."""
@@ -203,7 +203,7 @@ class Script:
     def _add_runners(self, at: float, note: Note) -> None:
         match note:
             case RunnerAsked():
-                life = self._runners[note.n] = self._last[note.session] = RecordedRunner(note.session, at)
+                life = self._runners[note.n] = self._last[note.session] = RunnerHistory(note.session, at)
                 self.lives.setdefault(note.session, deque()).append(life)
             case RunnerStarted():
                 self._life(note.n).started_at = at
@@ -257,7 +257,7 @@ class Script:
         if connections:
             connections[-1].broken = (at - note.took_s, note.reason)
 
-    def _life(self, n: int) -> RecordedRunner:
+    def _life(self, n: int) -> RunnerHistory:
         if n not in self._runners:
             raise BadRecording(f"it speaks of a runner {n} that nobody asked for")
         return self._runners[n]

@@ -1,4 +1,4 @@
-"""The seams of a host with a tape beside them: the same, but what comes in is noted."""
+"""The seams of a host with a writer beside them: the same, but what comes in is noted."""
 
 import os
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from nanoclaw.recording.notes import (
     Survivors,
     Told,
 )
-from nanoclaw.recording.tape import Tape
+from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.seams import Clock, Naming, lead, random_name
 from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
 
@@ -34,11 +34,11 @@ from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
 
 
 @frozen
-class TapedClock:
+class RecordedClock:
     """Notes the jumps."""
 
     clock: Clock
-    tape: Tape
+    writer: RecordingWriter
 
     def now(self) -> datetime:
         """The clock's."""
@@ -49,16 +49,16 @@ class TapedClock:
         before = lead(self.clock)
         await self.clock.jumped()
         by_s = round(lead(self.clock) - before, 6)
-        self.tape.jumps.append((trio.current_time(), by_s))
-        self.tape.note(Jumped(by_s, self.clock.now()))
+        self.writer.jumps.append((trio.current_time(), by_s))
+        self.writer.note(Jumped(by_s, self.clock.now()))
 
 
-class TapedRandom(Naming):
+class RecordedRandom(Naming):
     """Notes the ids that are drawn; what only spreads waits is not worth a note."""
 
-    def __init__(self, random: Random, tape: Tape) -> None:
+    def __init__(self, random: Random, writer: RecordingWriter) -> None:
         self._inner = random
-        self._tape = tape
+        self._tape = writer
         super().__init__()
 
     def seed(self, *_arguments: Any, **_named: Any) -> None:
@@ -83,15 +83,15 @@ class TapedRandom(Naming):
 
 
 @frozen
-class _TapedRunner:
+class _RecordedRunner:
     runner: Runner
     n: int
-    tape: Tape
+    writer: RecordingWriter
     clock: Clock
     heartbeat: Path
 
     def stop(self) -> None:
-        self.tape.note(RunnerStopping(self.n, self._silent_s()))
+        self.writer.note(RunnerStopping(self.n, self._silent_s()))
         self.runner.stop()
 
     def _silent_s(self) -> float | None:
@@ -100,7 +100,7 @@ class _TapedRunner:
         except OSError:
             return None
         now = trio.current_time()
-        for at, by_s in reversed(self.tape.jumps):
+        for at, by_s in reversed(self.writer.jumps):
             if not 0 <= silent_s <= now - at:  # it moved before that jump
                 silent_s -= by_s
         return round(silent_s, 6) if silent_s >= 0 else None
@@ -112,21 +112,21 @@ class _Start:
 
     status: "trio.TaskStatus[Runner]"
     n: int
-    tape: Tape
+    writer: RecordingWriter
     clock: Clock
     heartbeat: Path
 
     def started(self, runner: Runner) -> None:
-        self.tape.note(RunnerStarted(self.n))
-        self.status.started(_TapedRunner(runner, self.n, self.tape, self.clock, self.heartbeat))
+        self.writer.note(RunnerStarted(self.n))
+        self.status.started(_RecordedRunner(runner, self.n, self.writer, self.clock, self.heartbeat))
 
 
 @frozen
-class TapedRuntime:
+class RecordedRuntime:
     """Notes births and deaths."""
 
     runtime: Runtime
-    tape: Tape
+    writer: RecordingWriter
     clock: Clock
 
     @property
@@ -138,21 +138,21 @@ class TapedRuntime:
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
         """The runtime's."""
-        n = next(self.tape.numbers)
-        self.tape.sessions.add(spec.session_id)
-        self.tape.note(RunnerAsked(n, spec.session_id, spec.provider))
-        status: Any = _Start(task_status, n, self.tape, self.clock, spec.paths.heartbeat)
+        n = next(self.writer.numbers)
+        self.writer.sessions.add(spec.session_id)
+        self.writer.note(RunnerAsked(n, spec.session_id, spec.provider))
+        status: Any = _Start(task_status, n, self.writer, self.clock, spec.paths.heartbeat)
         try:
             death = await self.runtime.run(spec, task_status=status)
         except StartFailed as error:
-            self.tape.note(RunnerRefused(n, str(error)))
+            self.writer.note(RunnerRefused(n, str(error)))
             raise
         except BaseException as error:
-            self.tape.note(
+            self.writer.note(
                 RunnerEnded(n, orderly=True, reason=f"given up by the host: {type(error).__name__}")
             )
             raise
-        self.tape.note(RunnerEnded(n, death.orderly, death.reason))
+        self.writer.note(RunnerEnded(n, death.orderly, death.reason))
         return death
 
     async def survivors(self) -> Sequence[str]:
@@ -160,9 +160,9 @@ class TapedRuntime:
         try:
             found = await self.runtime.survivors()
         except StartFailed as error:
-            self.tape.note(Survivors(failed=str(error)))
+            self.writer.note(Survivors(failed=str(error)))
             raise
-        self.tape.note(Survivors(tuple(found)))
+        self.writer.note(Survivors(tuple(found)))
         return found
 
     async def recover(self, spec: RunnerSpec) -> None:
@@ -170,9 +170,9 @@ class TapedRuntime:
         try:
             await self.runtime.recover(spec)
         except StartFailed as error:
-            self.tape.note(Recovered(spec.session_id, str(error)))
+            self.writer.note(Recovered(spec.session_id, str(error)))
             raise
-        self.tape.note(Recovered(spec.session_id))
+        self.writer.note(Recovered(spec.session_id))
 
 
 # -- what runners say, and what is told from outside ------------------------------
@@ -185,10 +185,10 @@ class _Seen:
 
 
 @define(eq=False)
-class TapedLooks:
+class RecordedLooks:
     """Notes what is new in each look. Implements `nanoclaw.session.Onlooker`."""
 
-    tape: Tape
+    writer: RecordingWriter
     _seen: dict[str, _Seen] = field(factory=dict)
 
     def looked(self, session_id: str, look: Look, now: datetime) -> None:
@@ -202,21 +202,21 @@ class TapedLooks:
         if look.rows or new or gone or look.tool_timeout_s != before.tool_timeout_s:
             rows = tuple(row for row in look.rows if isinstance(row, MessageOut))
             bad = tuple(row for row in look.rows if isinstance(row, BadRow))
-            self.tape.note(Looked(session_id, now, rows, bad, new, gone, look.tool_timeout_s))
-        self.tape.sessions.add(session_id)
+            self.writer.note(Looked(session_id, now, rows, bad, new, gone, look.tool_timeout_s))
+        self.writer.sessions.add(session_id)
         self._seen[session_id] = _Seen(acks, look.tool_timeout_s)
 
     def quarantined(self, session_id: str, reason: str) -> None:
         """Note it."""
-        self.tape.note(Quarantined(session_id, reason))
+        self.writer.note(Quarantined(session_id, reason))
 
 
 @frozen
-class TapedWords:
+class RecordedWords:
     """Notes what the registry is told from outside."""
 
-    tape: Tape
+    writer: RecordingWriter
 
     def __call__(self, message: object) -> None:
         """Note it."""
-        self.tape.note(Told(type(message).__name__, JSON.unstructure(message)))
+        self.writer.note(Told(type(message).__name__, JSON.unstructure(message)))

@@ -1,8 +1,8 @@
-"""The tape: takes notes from all parts of a host, and writes them down in batches.
+"""The writer of a recording: takes notes from all parts of a host and writes them in batches.
 
-Taking a note is an append in memory. One task writes what has come together, syncs it and waits a moment: so
-a kill loses the notes of `BATCH_S` and of one write. A tape that cannot be written any more says so once and
-takes no further notes; the host goes on.
+Taking a note is an append in memory. One task writes and syncs a batch, then waits `BATCH_S`. So a kill loses
+the notes of `BATCH_S` and of one write. If a write fails, the writer logs that once and takes no more notes;
+the host goes on.
 """
 
 import os
@@ -24,34 +24,34 @@ from nanoclaw.store import Executor
 
 BATCH_S = 0.2
 MAX_WAITING = 200_000
-"""Notes that wait to be written; more, and the disk is too slow for the tape."""
+"""The most notes that may wait. If more do, the disk is too slow and the recording stops."""
 
 _log = structlog.get_logger()
 
 
 @define(eq=False)
-class Tape:
-    """One recording that is being made. `note` may be called from any thread, the rest from trio's."""
+class RecordingWriter:
+    """Writes one recording. `note` may be called from any thread, everything else from trio's."""
 
     folder: Path
     executor: Executor
     change: Callable[[Note], Note]
-    """What becomes of each note before it is written, in the worker."""
+    """Changes each note before it is written. It runs in the worker thread."""
     began: float = field(factory=trio.current_time)
     numbers: "count[int]" = field(factory=lambda: count(1))
     sessions: set[str] = field(factory=set)
-    """Those that the host has dealt with."""
+    """The sessions that the host has worked on."""
     jumps: list[tuple[float, float]] = field(factory=list)
-    """When the date jumped, on trio's clock, and by how many seconds."""
+    """The moments, on trio's clock, at which the date jumped, and by how many seconds."""
     stopped: str | None = None
-    """Why no more notes are taken."""
+    """The reason why it takes no more notes, if it does not."""
     _file: BinaryIO | None = None
     _notes: deque[tuple[float, Note]] = field(factory=deque)
     _woken: trio.Event = field(factory=trio.Event)
     _last: float = 0.0
 
     def note(self, note: Note) -> None:
-        """Take a note; it is written later."""
+        """Take a note, to be written later."""
         if self.stopped is not None:
             return
         here = trio.lowlevel.in_trio_task()
@@ -64,7 +64,7 @@ class Tape:
             self._stop("the disk is too slow for it")
 
     async def run(self) -> None:
-        """Write, until cancelled."""
+        """Write batches until cancelled."""
         while True:
             await self._woken.wait()
             self._woken = trio.Event()
@@ -72,14 +72,14 @@ class Tape:
             await trio.sleep(BATCH_S)
 
     async def flush(self) -> None:
-        """Write what there is; cancelled only before and after."""
+        """Write all waiting notes. It may be cancelled before and after the write, not during it."""
         notes = [self._notes.popleft() for _ in range(len(self._notes))]
         if notes and self.stopped is None:
             with trio.CancelScope(shield=True):
                 await self.executor.run(partial(self._write, notes))
 
     async def close(self) -> None:
-        """Write the rest, and let go of the file."""
+        """Write the remaining notes and close the file."""
         await self.flush()
         with trio.CancelScope(shield=True):
             await self.executor.run(self._close)
