@@ -1,4 +1,4 @@
-"""People of simulated workloads who press buttons: never, once or twice, soon or too late, or unasked."""
+"""Users of a workload who press buttons: never, once or twice, soon or too late, or without a right to."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -18,7 +18,7 @@ PRESSED_AFTER_S = 30.0
 
 @frozen
 class ButtonPresses:
-    """Those who sit before the cards of one network. `users` are the ids of each chat's."""
+    """The users who see the cards of one network. `users` has the ids of each chat's users."""
 
     seed: int
     network: FaultyNetwork

@@ -1,4 +1,4 @@
-"""Many workloads, in processes beside each other, and what came of all of them."""
+"""A campaign: many workloads, run in parallel processes, and their totals."""
 
 import os
 from collections import Counter
@@ -16,7 +16,7 @@ from nanoclaw.testing.world.timeline import Timeline
 
 @frozen
 class CampaignPlan:
-    """What to play: which workloads, and what goes wrong in them."""
+    """The workloads of a campaign and their faults."""
 
     seeds: tuple[int, ...]
     days: float
@@ -25,7 +25,7 @@ class CampaignPlan:
 
     @property
     def hours(self) -> float:
-        """How long each of them is."""
+        """The length of each workload."""
         return self.days * 24
 
     def workload(self, seed: int) -> Workload:
@@ -35,7 +35,7 @@ class CampaignPlan:
 
 @frozen
 class Totals:
-    """What came of several workloads."""
+    """The totals of several workloads."""
 
     seeds: int = 0
     virtual_s: float = 0.0
@@ -73,7 +73,7 @@ class SeedRun:
     steps: int | None = None
     """Cut after so many."""
     drawn: bool = False
-    """Whether its timeline is wanted, which is large, and can be had again."""
+    """True if the timeline is wanted. It is large, and the same run gives it again."""
 
     def __call__(self) -> RunResult:
         """Run it, in this process."""
@@ -85,13 +85,13 @@ class SeedRun:
 
 @contextmanager
 def processes(most: int, stop: Stop) -> Iterator[Workers]:
-    """While it is open there are processes to play in; they are silent, and gone afterwards."""
+    """Provide silent worker processes while the block runs."""
     with workers(most, stop, silence_logs) as found:
         yield found
 
 
 def results(found: Workers, plays: Iterable[SeedRun]) -> Iterator[RunResult]:
-    """What came of each, as they are done. A process that dies is a violation of the workload it was at.
+    """Yield each result as it comes. A process that dies is a violation of its workload.
 
     Raises:
         Interrupted: a signal came.
@@ -119,5 +119,5 @@ def totals(plan: CampaignPlan, found: Workers) -> Iterator[Totals]:
 
 
 def cores() -> int:
-    """How many workloads are played beside each other where nobody says."""
+    """Return the default number of parallel workloads."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

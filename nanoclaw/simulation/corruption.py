@@ -1,4 +1,4 @@
-"""Damaged files of a world, with what they were before: somebody mends them later, from that."""
+"""Damaged files of a world. Their former contents are kept, to repair them later."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,7 +21,7 @@ class Damage:
 
     world: World
     files: dict[Path, dict[Path, bytes]] = Factory(dict)
-    """By damaged database: what it and its journal were."""
+    """By damaged database: the former contents of it and its journal."""
     hands: trio.Lock = Factory(trio.Lock)
 
     def candidate(self, random: Random, side: Literal["inbound", "outbound"]) -> Path | None:
@@ -79,7 +79,7 @@ class Damage:
         ]
 
     async def _says(self, path: Path, state: str) -> bool:
-        """Whether status has a word about it; who has nothing to do need not have looked."""
+        """Return whether the status mentions the damage. A session without work need not have looked."""
         if state != "running":
             return True  # buried, or about to be
         details = await self.world.host.sessions.describe(path.parents[1].name, 1.0)

@@ -1,4 +1,4 @@
-"""The lines of a timeline that matter to a violation: of the session and the message that it names."""
+"""The lines of a timeline that matter to a violation."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,17 +19,17 @@ SAID = re.compile(r"#\d+|event-\d+|out-[0-9a-z]+|click-[0-9a-z-]+")
 
 @frozen
 class Named:
-    """What the violations of a day name."""
+    """The sessions, places and messages that violations name."""
 
     sessions: frozenset[str]
     places: frozenset[str]
-    """Where these are."""
+    """The places of these sessions."""
     messages: frozenset[str]
     """Words that stand for messages."""
 
     @classmethod
     def of(cls, result: RunResult) -> "Named":
-        """Whatever can be found in their sentences."""
+        """Find them in the sentences of the violations."""
         words = {word for one in result.violations for word in WORD.findall(one.sentence)}
         sessions = frozenset(words & result.sessions.keys())
         said = {word for word in words if SAID.fullmatch(word)}
@@ -37,11 +37,11 @@ class Named:
         return cls(sessions, frozenset(result.sessions[id_] for id_ in sessions), frozenset(said | rows))
 
     def about(self, mark: Mark) -> bool:
-        """Whether a line is about one of the messages."""
+        """Return whether a line is about one of the messages."""
         return not self.messages.isdisjoint(WORD.findall(mark.text))
 
     def matters(self, mark: Mark) -> bool:
-        """Whether a line may have to do with it; of other sessions, and of commits, only what has to."""
+        """Return whether a line may have to do with the violations."""
         if mark.kind == "violation" or self.about(mark):
             return True
         if any(id_ in mark.text for id_ in self.sessions):
@@ -86,5 +86,5 @@ def _lines(drawn: Sequence[Mark], named: Named) -> Iterator[str]:
 
 
 def _committed(mark: Mark) -> str | None:
-    """Of a commit: the file. One after another to one file are one line."""
+    """Return the file of a commit. Successive commits to one file are shown as one line."""
     return mark.text.split()[-1] if mark.kind in COMMITS else None

@@ -1,4 +1,4 @@
-"""What goes wrong in simulated workloads: named faults, and when each one strikes, drawn from the seed.
+"""Faults of simulated workloads: their names and rates, and the strikes that a seed draws.
 
 This module names and times faults; `fault_injector` injects them. Each may be given another hourly rate
 (`kill-host=20`) or a moment (`kill-host@time:3600`), those of `AT_COMMITS` and `AT_STEPS` also a commit or
@@ -16,7 +16,7 @@ HOUR_S = 3600.0
 NEAR_S = 5.0
 """On the average, how long after a message those strike that strike near one."""
 NEAR = 0.7
-"""How many of them do."""
+"""The share of strikes that come soon after a message."""
 
 RATES: Mapping[str, float] = {
     "kill-host": 0.8,
@@ -46,9 +46,9 @@ RATES: Mapping[str, float] = {
     "session-buried": 0.4,
     "destination-renamed": 0.15,
 }
-"""How often each one strikes in an hour, on the average."""
+"""Average strikes an hour."""
 ZONES = "zones"
-"""Not a strike: the workload lives in a zone, and at a date, where the clocks change."""
+"""A setting, not a strike: the workload lives where and when the clocks change."""
 NAMES: tuple[str, ...] = (*RATES, ZONES)
 AT_COMMITS = ("kill-host", "kill-runner", "disk-full", "io-error")
 AT_STEPS = ("kill-host", "kill-runner")
@@ -56,7 +56,7 @@ ALL, NONE = "all", "none"
 HIGHEST_RATE = 3600.0
 LONGEST_S = 366 * 24 * HOUR_S
 DIGITS = 12
-"""Of the number of a commit or a step."""
+"""The most digits of a commit's or a step's number."""
 SHOWN = 60
 """Characters of a word that cannot be read."""
 
@@ -66,16 +66,16 @@ POINTS: Mapping[Kind, tuple[str, ...]] = {"commit": AT_COMMITS, "step": AT_STEPS
 
 
 class UnknownFault(ValueError):
-    """There is no such fault, rate or point; the text says what there is."""
+    """An unknown fault, rate or point; the text lists the known ones."""
 
 
 @frozen
 class Point:
-    """Where a fault strikes that was put there."""
+    """The point at which a fault was told to strike."""
 
     kind: Kind
     number: float
-    """Of the commit, from the beginning; of the step, once everybody is wired; seconds from the beginning."""
+    """A commit, from the beginning; a step, after the wiring; or seconds from the beginning."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.number:.12g}"
@@ -99,12 +99,12 @@ class Strike:
 
     @property
     def step(self) -> int | None:
-        """The same, of a step."""
+        """The step at which it strikes, if it was told one."""
         return int(self.point.number) if self.point is not None and self.point.kind == "step" else None
 
     @property
     def now(self) -> bool:
-        """Whether it was put at its moment."""
+        """True if it was told its moment."""
         return self.point is not None and self.point.kind == "time"
 
     def __str__(self) -> str:
@@ -117,9 +117,9 @@ class FaultOption:
 
     fault: str
     rate: float | None = None
-    """In an hour; None: its own."""
+    """Average strikes an hour; None: the usual rate."""
     point: Point | None = None
-    """There, and nowhere else."""
+    """The only point at which it strikes."""
 
 
 def fault_names(text: str) -> tuple[str, ...]:
@@ -202,7 +202,7 @@ def _number(word: str, text: str, most: float, what: str) -> float:
 def draw_strikes(
     random: Random, names: Iterable[str], hours: float, moments: Sequence[float]
 ) -> Iterator[Strike]:
-    """When they strike within so many hours; most of them soon after one of the moments."""
+    """Draw the strikes within so many hours; most come soon after one of the moments."""
     options = [parse_fault(name) for name in names]
     rates = {each.fault: each.rate for each in options if each.point is None}
     for fault, usual in RATES.items():  # in this order, whatever the order of the names

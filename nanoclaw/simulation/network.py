@@ -1,4 +1,4 @@
-"""The network of simulated workloads: a fake channel that fails more ways, and knows what was confirmed."""
+"""The network of simulated workloads: a fake channel with more faults, which knows what was confirmed."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class _Refused:
     at: Moment
     pause_s: float
     connection: int
-    """In which life of the channel; one that dies may take its memory of this along."""
+    """The connection in which it was refused. A new connection may not remember it."""
 
 
 @define(eq=False)
@@ -43,32 +43,32 @@ class FaultyNetwork(FakeChannel):
     """A network of simulated workloads."""
 
     accepted: list[Accepted] = field(factory=list, init=False)
-    """All that was confirmed, in that order; what is offered twice is confirmed twice."""
+    """All confirmed events, in order. An event that is offered twice is confirmed twice."""
     clicked: list[tuple[Clicked, Routed]] = field(factory=list, init=False)
-    """Likewise the buttons that were pressed, also in vain."""
+    """All pressed buttons, also those that did not count."""
     twice: int = field(default=0, init=False)
-    """So many further events are offered twice at the same time."""
+    """The number of further events that are offered twice at once."""
     silent: int = field(default=0, init=False)
-    """So many further messages are taken without a word."""
+    """The number of further messages that are taken without a receipt."""
     given_up: trio.Event = field(factory=trio.Event, init=False)
     """Set when the host gives up waiting for a receipt; then there is another one."""
     late: int = field(default=0, init=False)
-    """So many further messages arrive when the host has given up waiting, with `arrive`."""
+    """The number of further messages that arrive only with `arrive`."""
     _under_way: list[Outgoing] = field(factory=list, init=False)
     retry_after: list[float] = field(factory=list, init=False)
-    """So many further deliveries are refused, with these pauses asked for."""
+    """The pauses that further deliveries are told to make."""
     clock: Clock | None = field(default=None, init=False)
     """The host's: it reckons in dates."""
     backoff_s: float = field(default=0.0, init=False)
     """The shortest pause that a host makes where none is asked for."""
     hasty: list[tuple[str, float, float]] = field(factory=list, init=False)
-    """What was sent again too early: key, seconds to wait, seconds that passed by either clock at most."""
+    """Messages sent again too early: key, seconds to wait, seconds that passed by either clock at most."""
     _refused: dict[str, _Refused] = field(factory=dict, init=False)
     _delays: Random | None = field(default=None, init=False)
 
     @contextmanager
     def reordering(self, random: Random) -> Iterator[None]:
-        """While it is open, what is said in several chats arrives in another order."""
+        """Deliver events of several chats in another order while the block runs."""
         self._delays = random
         try:
             yield
@@ -83,7 +83,7 @@ class FaultyNetwork(FakeChannel):
         self.hints_hang = False
 
     def arrive(self) -> None:
-        """What is late arrives now."""
+        """Let late messages arrive now."""
         for outgoing in self._under_way:
             self._keep(outgoing)
         self._under_way.clear()
@@ -139,7 +139,7 @@ class FaultyNetwork(FakeChannel):
             self.given_up = trio.Event()
 
     def receipts(self) -> Mapping[str, Sequence[str]]:
-        """By what ids the network knows each message, by the message's key."""
+        """Return the network's ids of each message, by the message's key."""
         found = defaultdict[str, list[str]](list)
         for n, one in enumerate(self.sent, 1):
             found[one.message_out_id].append(self._id(self.channel_type, n))
@@ -150,7 +150,7 @@ class FaultyNetwork(FakeChannel):
             self._refused[key] = _Refused(Moment.of(self.clock), pause_s, self.connections)
 
     def _judge(self, key: str) -> None:
-        """Whether a message that was refused comes back too early."""
+        """Note a refused message that comes back too early."""
         before = self._refused.pop(key, None)
         if before is None or self.clock is None or before.connection != self.connections:
             return

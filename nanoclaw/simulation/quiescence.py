@@ -22,7 +22,7 @@ from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.world import World
 
 TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "healed")
-"""What may have kept sessions from their work until now; faults of the network do not."""
+"""Events that may have kept sessions from their work. Faults of the network do not."""
 
 
 NETWORK, STUCK, JUMP = "channel-", "stuck-runner", "clock-jumps"
@@ -42,21 +42,21 @@ class QuiescenceWatch:
     injector: FaultInjector
     look: Callable[[frozenset[str], frozenset[str]], None]
     _enough_at: dict[str, float] = Factory(dict)
-    """When each session that has something to show will have had time enough."""
+    """When each session will have had time enough."""
     _touched: dict[str, float] = Factory(dict)
-    """When something last happened in each session, or might have; those that have files."""
+    """When something last happened in each session that has files."""
     _replaced_by: dict[str, float] = Factory(dict)
-    """When runners that stand still will have had to be replaced."""
+    """When frozen runners must have been replaced."""
     wronged: list[str] = Factory(list)
     """Sessions whose runner was stopped while nothing was wrong with it."""
     _sound: set[str] = Factory(set)
-    """Those whose runner has lived without any fault but the network's."""
+    """Sessions whose runner has lived without any fault but the network's."""
     _untold: set[str] = Factory(set)
-    """Those whose runner lives, and was told by nobody that the clock has jumped."""
+    """Sessions whose living runner was not told of a clock jump."""
     _jumped_at: float = -inf
     _host_lives: bool = True
     _shaken_until: float = -PROMPT_S
-    """When what could not be written, for the disk failed, has been tried again."""
+    """When projections that could not be written have been tried again."""
     _nap: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     """Until the next moment to look at."""
 
@@ -142,7 +142,7 @@ class QuiescenceWatch:
         self._is_due_at(now + PROMPT_S)
 
     def look_again(self, snapshot: Snapshot) -> None:
-        """Where more is due later it is looked again then, if nothing happens before."""
+        """Look again when more is due later."""
         now = trio.current_time()
         date, idle_s = datetime.fromisoformat(snapshot.now), self._idle_s()
         for paths in snapshot.sessions():
@@ -173,7 +173,7 @@ class QuiescenceWatch:
             self._look()
 
     def _is_due_at(self, moment: float) -> None:
-        """Something is to be looked at then, which may be before all that was known of."""
+        """Wake up at that moment, if not earlier."""
         self._nap.deadline = min(self._nap.deadline, moment)
 
     def _look(self) -> None:
@@ -194,7 +194,7 @@ class QuiescenceWatch:
 
     @property
     def shaken(self) -> bool:
-        """Whether the disk has failed so lately that projections may wait for another try."""
+        """True if the disk failed so recently that projections may wait for another try."""
         return trio.current_time() < self._shaken_until + PROMPT_S
 
     def left_alone(self) -> frozenset[str]:
@@ -228,7 +228,7 @@ def _since_before(at: float | None, since: float) -> bool:
 
 
 def _taken(moments: dict[str, float]) -> frozenset[str]:
-    """Those whose moment has come; they are taken out."""
+    """Remove and return the sessions whose moment has come."""
     now = trio.current_time()
     return frozenset([id_ for id_, at in list(moments.items()) if at <= now and moments.pop(id_)])
 

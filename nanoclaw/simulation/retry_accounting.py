@@ -1,4 +1,4 @@
-"""How many tries of each message were spent, as seen from outside: by turns that failed, and by deaths."""
+"""Counts, from outside, how many tries of each message turns and deaths have used up."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from nanoclaw.testing.world.world import World
 
 ENDS = ("host killed", "host failed", "host ended")
 Claims = Mapping[str, object]
-"""By message, what tells one claim of it from another."""
+"""By message, what identifies a claim of it."""
 
 
 @define(eq=False)
@@ -21,9 +21,9 @@ class RetryAccounting:
 
     world: World
     spent: Counter[str]
-    """By message; turns that fail count in it, too."""
+    """Tries used up, by message, including turns that failed."""
     host_lives: bool = True
-    """Whether nobody has killed it."""
+    """True until the host is killed."""
     unknown: set[str] = Factory(set)
     """Sessions in which it cannot be said any more: their runner's file could not be read."""
     _born_with: dict[str, Claims] = Factory(dict)

@@ -1,4 +1,4 @@
-"""Plays a workload: people speak, faults strike, the host is started again; invariants are checked.
+"""Runs a workload: users speak, faults strike, the host is restarted, and checks run.
 
 A run ends with the first violation, or when all is healed, has come to rest, and was checked once more.
 """
@@ -19,11 +19,12 @@ from nanoclaw.simulation.button_presses import ButtonPresses
 from nanoclaw.simulation.checks import PROMPTNESS_CHECKS, REST_CHECKS, STEP_CHECKS
 from nanoclaw.simulation.checks.promptness import PROMPT_S
 from nanoclaw.simulation.fault_injector import FaultInjector
+from nanoclaw.simulation.fault_table import inject
 from nanoclaw.simulation.network import FaultyNetwork
 from nanoclaw.simulation.quiescence import QuiescenceWatch
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
 from nanoclaw.simulation.snapshot import NOTES, Check, Snapshot, found, readable
-from nanoclaw.simulation.workload import VISITORS, Room, Say, Workload
+from nanoclaw.simulation.workload import VISITORS, PlannedChat, Say, Workload
 from nanoclaw.store.times import to_text
 from nanoclaw.testing.invariants import Asked, opened_once
 from nanoclaw.testing.world.chats import Chat, User
@@ -33,16 +34,16 @@ from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.world import World
 
 POLL_S = 1e6
-"""Nobody looks by itself: a wake-up that is lost is found."""
+"""Polling is so rare that a lost wake-up shows."""
 RESTARTED_WITHIN_S = 60.0
 LOOK_S = 600.0
 """Invariants are checked at each step, and this often."""
 HEARD_WITHIN_S = 6 * 3600.0
 """After the last fault everybody is heard within this."""
 REST_S, RESTS = 97.0, 250
-"""It is looked so often, after these pauses, whether everything has come to rest."""
+"""The pauses, and their number, after which a workload must have come to rest."""
 MOST_LINES = 300_000
-"""Of a timeline; a world that writes more than that turns in circles."""
+"""The most lines of a timeline; more mean an endless loop."""
 
 
 @frozen
@@ -60,13 +61,13 @@ class Violation:
 
 @frozen
 class RunResult:
-    """What came of one workload."""
+    """The result of one workload."""
 
     seed: int
     steps: int
     virtual_s: float
     messages: int
-    """That users said and the host confirmed."""
+    """The number of messages that users said and the host confirmed."""
     deliveries: int
     commits: int
     restarts: int
@@ -74,14 +75,14 @@ class RunResult:
     """Faults that struck, by name."""
     violations: tuple[Violation, ...]
     sessions: Mapping[str, str] = field(repr=False)
-    """Where each session is, by its id: the chat, and the thread after a slash."""
+    """The place of each session, by its id: the chat, and the thread after a slash."""
     timeline: Timeline = field(repr=False)
     missed: tuple[tuple[str, str], ...] = ()
     """Faults that were put at a point and did not strike there, and why not."""
     events: Mapping[str, str] = field(factory=dict, repr=False)
     """The event that each row of `messages_in` came from, by its id."""
     others: tuple[str, ...] = ()
-    """Of a shortened day: other invariants that were broken when it was shorter still."""
+    """Other invariants that shorter versions of a workload broke."""
 
 
 def run_workload(
@@ -137,7 +138,7 @@ def _places(network: FaultyNetwork) -> Mapping[str, str]:
 
 @define(eq=False)
 class Tally:
-    """What is counted on the way."""
+    """The counts of a run."""
 
     restarts: int = 0
     strikes: Counter[str] = Factory(Counter)
@@ -163,14 +164,14 @@ class WorkloadRun:
     _users: dict[str, User] = Factory(dict)
     _over: bool = False
     _judged: Exception | None = None
-    """What the host failed of last: whoever starts it and whoever keeps it hear of it."""
+    """The host's last failure, which is judged only once."""
     _lines: int = 0
     _changed: set[str] = Factory(set)
     """The sessions that have."""
     _quiescence: QuiescenceWatch = field(init=False)
 
     async def live(self) -> None:
-        """From the first start of the host to the last look."""
+        """Run from the first start of the host to the last check."""
         await self._move_in()
         self.world.timeline.steps.append(self._count_lines)
         self.world.commit_hooks.append(self._note_change)
@@ -192,36 +193,37 @@ class WorkloadRun:
         await self.world.start()
         brain = ScriptedAgent(lambda: self.world.clock)
         self._users.update((name, self.world.user(name)) for name in VISITORS)
-        for room in self.workload.rooms:
-            await self._furnish(room, brain)
+        for planned in self.workload.chats:
+            await self._furnish(planned, brain)
 
     @cached_property
-    def _doors(self) -> Mapping[str, frozenset[str]]:
-        """Who is let in where not everybody is: who is known to an agent in one chat is so in all of its."""
-        closed = [room for room in self.workload.rooms if room.policy != "public"]
+    def _admitted(self) -> Mapping[str, frozenset[str]]:
+        """The users admitted to each closed chat: a user of one is admitted to all chats of its agent."""
+        closed = [planned for planned in self.workload.chats if planned.policy != "public"]
         known = defaultdict[str, set[str]](set)
-        for room in closed:
-            known[room.agent] |= {self._users[name].id for name in room.users}
-        return {room.name: frozenset(known[room.agent]) for room in closed}
+        for planned in closed:
+            known[planned.agent] |= {self._users[name].id for name in planned.users}
+        return {planned.name: frozenset(known[planned.agent]) for planned in closed}
 
     def _button_presses(self) -> ButtonPresses:
-        users = {room.name: [self._users[name].id for name in room.users] for room in self.workload.rooms}
+        chats = self.workload.chats
+        users = {each.name: [self._users[name].id for name in each.users] for each in chats}
         strangers = [self._users[name].id for name in VISITORS]
         return ButtonPresses(self.workload.seed, self.network, users, strangers, self.world.timeline)
 
-    async def _furnish(self, room: Room, brain: ScriptedAgent) -> None:
+    async def _furnish(self, planned: PlannedChat, brain: ScriptedAgent) -> None:
         world = self.world
-        users = [self._users.setdefault(name, world.user(name)) for name in room.users]
-        chat = world.group(room.name, users) if room.is_group else world.chat(users[0])
-        agent = world.agents.get(room.agent) or world.agent(room.agent, brain)
-        mode, rules = room.session_mode, room.trigger_rules
-        await world.wire(chat, agent, policy=room.policy, session_mode=mode, trigger_rules=rules)
-        for n, user in enumerate(users if room.policy != "public" else ()):
+        users = [self._users.setdefault(name, world.user(name)) for name in planned.users]
+        chat = world.group(planned.name, users) if planned.is_group else world.chat(users[0])
+        agent = world.agents.get(planned.agent) or world.agent(planned.agent, brain)
+        mode, rules = planned.session_mode, planned.trigger_rules
+        await world.wire(chat, agent, policy=planned.policy, session_mode=mode, trigger_rules=rules)
+        for n, user in enumerate(users if planned.policy != "public" else ()):
             await (world.admit(user, agent) if n else world.grant(user, "admin", agent))
-        workspace = world.home / "groups" / room.agent / "workspace"
+        workspace = world.home / "groups" / planned.agent / "workspace"
         workspace.mkdir(parents=True, exist_ok=True)
         (workspace / FILE).write_text(NOTES)
-        self._chats[room.name] = chat
+        self._chats[planned.name] = chat
 
     def _count_lines(self, _event: str, _details: tuple[object, ...]) -> None:
         self._lines += 1
@@ -257,7 +259,7 @@ class WorkloadRun:
         self._judged = failure
         self.world.timeline.add("host failed", repr(failure))
         if not (isinstance(failure, HostFailed) and self.injector.excuses()):
-            self._violated([("hosts_fail_of_their_disk_only", repr(failure))])
+            self._violated([("hosts_fail_with_their_disk_only", repr(failure))])
 
     # -- what happens
 
@@ -274,7 +276,9 @@ class WorkloadRun:
                     nursery.start_soon(self._speak, began, stream)
                 await self._suffer(began)
         if scope.cancelled_caught:
-            self._violated([("everybody_is_heard", f"somebody was not, within {HEARD_WITHIN_S:g} s")])
+            self._violated(
+                [("messages_are_confirmed_in_time", f"somebody was not, within {HEARD_WITHIN_S:g} s")]
+            )
 
     async def _speak(self, began: float, says: Sequence[Say]) -> None:
         for say in says:
@@ -300,14 +304,14 @@ class WorkloadRun:
             for step in self.workload.steps:
                 if not isinstance(step, Say):
                     await trio.sleep_until(began + step.at)
-                    await self.injector.inject(step)
+                    await inject(self.injector, step)
                     self.look()
             await trio.sleep_until(began + self.workload.ends_at)
             await self._ask_for_damage()
         await self.injector.heal()
 
     async def _ask_for_damage(self) -> None:
-        """What is damaged has to show in the status; who was asked in the middle of a try is asked again."""
+        """Check that the status reports damaged files; a session that was busy is asked again."""
         silent = await self._unreported()
         if silent:
             await trio.sleep(REST_S)
@@ -370,7 +374,7 @@ class WorkloadRun:
         return frozenset(id_ for id_, runner in runners.items() if not runner.abandoned)
 
     def snapshot(self, *, changed: bool = False) -> Snapshot:
-        """What there is to see now."""
+        """Return a snapshot of the world now."""
         network, data, config = self.network, self.world.home / "data", self.world.config()
         spoilt, only = self.injector.damage.spoilt(), self._changed if changed else None
         asked = self._asked()
@@ -401,9 +405,9 @@ class WorkloadRun:
             attended=self._quiescence.attended(),
             now=to_text(self.world.now),
             zone=self.workload.zone,
-            doors=self._doors,
-            patterns={room.name: room.pattern for room in self.workload.rooms if room.pattern},
-            mention_only={room.name for room in self.workload.rooms if room.mention_only},
+            admitted=self._admitted,
+            patterns={planned.name: planned.pattern for planned in self.workload.chats if planned.pattern},
+            mention_only={planned.name for planned in self.workload.chats if planned.mention_only},
         )
 
     def _asked(self) -> tuple[Asked, ...]:

@@ -1,4 +1,4 @@
-"""Runners that stop where they are, or are slow, as processes of a machine may be."""
+"""Faults of runners: they freeze, or are slow, as processes of a machine may be."""
 
 import math
 from collections import Counter, defaultdict
@@ -24,7 +24,7 @@ SLOWEST_S = 2.0
 
 @define(eq=False)
 class RunnerControl:
-    """What one runner does everything through. Frozen, its clock stands, too, and so does its heartbeat."""
+    """The control over one runner. While it is frozen, its clock and its heartbeat stand still as well."""
 
     clock: Clock
     thawed: trio.Event | None = None
@@ -32,17 +32,17 @@ class RunnerControl:
     stands_since: float = math.inf
     lag: Random | None = None
     begun: bool = False
-    """Whether it has ever done anything: that of a runner that is adopted stays what it was."""
+    """True once it has done anything. An adopted runner keeps its control."""
     rests_since: float | None = Factory(trio.current_time)
     """Since when it is in no turn."""
     at_work: trio.Event = Factory(trio.Event)
     """Set when it begins its next turn."""
     listens_since: float | None = None
-    """In its turn, since when it waits for follow-ups, which it may have."""
+    """Since when its turn waits for follow-ups."""
 
     @property
     def hindered(self) -> bool:
-        """Whether it stands or is slow."""
+        """True if it is frozen or slow."""
         return self.thawed is not None or self.lag is not None
 
     def freeze(self) -> None:
@@ -88,19 +88,19 @@ class _ControlledExecutor:
 
 @define(eq=False)
 class TurnLog:
-    """When each try of a message ended, by the message: what comes again has to wait."""
+    """A log of turns and of when each try of a message ended."""
 
     clock: Clock
     ended: dict[str, tuple[int, Moment]] = Factory(dict)
     """The number of the try, and when."""
     turns: list[tuple[tuple[int, str, int], ...]] = Factory(list)
-    """Of the messages of each turn: number, id, tries."""
+    """For each turn, its messages: number, id, tries."""
     heard: dict[str, tuple[object, object]] = Factory(dict)
     """Text and sender of each message that an agent has had, by its id."""
     homes: dict[str, Address] = Factory(dict)
-    """By turn, the chat of its first message that has one."""
+    """By turn, the chat of the first message that has one."""
     spent: Counter[str] = Factory(Counter)
-    """How often a turn gave back each message; whoever knows of deaths counts them here, too."""
+    """Tries used up, by message."""
     pauses: list[tuple[str, int, float]] = Factory(list)
     """Message, number of the try, seconds from the end of the one before: of both clocks the more."""
 
@@ -169,7 +169,7 @@ class _ControlledTools:
     control: RunnerControl
     turn_log: TurnLog
     alone: bool
-    """Whether nothing comes to this turn any more."""
+    """True if no follow-ups can come to this turn."""
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
@@ -197,11 +197,11 @@ class _ControlledTools:
 
 @define(eq=False)
 class RunnerControls:
-    """Those of all runners of a world, by session."""
+    """The controls of all runners of a world, by session."""
 
     clock: Clock
     dying: Callable[[str], bool] = lambda _session: False
-    """Whether the runner of a session is on its way out."""
+    """Returns whether a session's runner is about to end."""
     _controls: dict[str, list[RunnerControl]] = Factory(lambda: defaultdict(list))
     turn_log: TurnLog = field(init=False, default=Factory(lambda self: TurnLog(self.clock), takes_self=True))
 
@@ -219,14 +219,14 @@ class RunnerControls:
         )
 
     def of(self, session_id: str) -> RunnerControl | None:
-        """That of the session's last runner."""
+        """Return the control of the session's last runner."""
         return next(
             (control for control in reversed(self._controls.get(session_id, [])) if control.begun), None
         )
 
     @contextmanager
     def frozen(self, session_id: str) -> Iterator[None]:
-        """While it is open, the session's runner stands; one that is started meanwhile does not."""
+        """Freeze the session's runner while the block runs; a new runner is not frozen."""
         controls = list(self._controls[session_id])
         for control in controls:
             control.freeze()
@@ -238,7 +238,7 @@ class RunnerControls:
 
     @contextmanager
     def slow(self, session_id: str, random: Random) -> Iterator[None]:
-        """While it is open, the session's runner is slow."""
+        """Slow down the session's runner while the block runs."""
         controls = list(self._controls[session_id])
         for control in controls:
             control.lag = random

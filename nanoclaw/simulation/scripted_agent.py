@@ -1,4 +1,4 @@
-"""The brain of simulated workloads: it does what the words of a message say, and answers each one.
+"""The agent of simulated workloads: it follows the commands in a message and answers each message.
 
 `#12 send slow=20` is answered `re #12`, after `send_message` and 20 s. It remembers nothing: a turn that is
 told again does again what it was not told to have done.
@@ -18,10 +18,10 @@ from agent_runner.records import Inbound, Reply, Result, Turn
 from nanoclaw.seams import Clock
 
 FILE = "notes.txt"
-"""In the workspace of every agent of a workload."""
+"""A file in the workspace of every agent."""
 SILENT_S = 4000.0
 DELIVERED_S = 3.0
-"""How long it waits for what it sent to arrive, before it edits that."""
+"""Seconds until a sent message has arrived and can be edited."""
 EVERY_FAILS = "900"
 """Seconds; what is to be done so often, fails each time."""
 SPOKEN = ("chat", "task")
@@ -43,9 +43,9 @@ class ScriptedAgent:
         while rows:
             row = rows.pop(0)
             if row.kind in SPOKEN:
-                at_work = _AtWork(row, _words(row), tools, repeats, self.clock())
-                rows += await at_work.do()
-                replies.append(Reply(f"re {at_work.name}", row.id))
+                work = _MessageWork(row, _words(row), tools, repeats, self.clock())
+                rows += await work.do()
+                replies.append(Reply(f"re {work.name}", row.id))
         return Result(tuple(replies), tuple(row.id for row in turn.messages))
 
 
@@ -54,15 +54,15 @@ def _words(row: Inbound) -> list[str]:
 
 
 def _options(value: str) -> tuple[str, dict[str, object]]:
-    """What stands before the first semicolon, and arguments of a tool behind it."""
+    """Split a value at semicolons: its first part, and arguments of a tool."""
     first, *rest = value.split(";")
     found = dict(each.split("=", 1) for each in rest)
     return first, {OPTIONS[name]: option for name, option in found.items()}
 
 
 @frozen
-class _AtWork:
-    """One message's errands."""
+class _MessageWork:
+    """One message's commands."""
 
     row: Inbound
     words: list[str]
@@ -80,9 +80,9 @@ class _AtWork:
         taken = list[Inbound]()
         for word in self.words[1:]:
             verb, _, value = word.partition("=")
-            errand = _ERRANDS.get(verb)
-            if errand is not None:
-                taken += await errand(self, value) or ()
+            command = _COMMANDS.get(verb)
+            if command is not None:
+                taken += await command(self, value) or ()
         return taken
 
     async def call(self, tool: str, **arguments: object) -> str:
@@ -157,7 +157,7 @@ class _AtWork:
         await self.call("schedule_task", prompt=prompt, recurrence=recurrence, **options)
 
     async def again(self, value: str) -> None:
-        """Of a task, from its second run on: have it run for the time so many minutes before once more."""
+        """From a task's second run on: move its next run so many minutes back, once."""
         own = [line for line in (await self.call("list_tasks")).splitlines() if f": {self.name} " in line]
         match = _NEXT_RUN.match(own[0]) if own else None
         if match and match["recurs"] and match["id"] != self.row.id:
@@ -203,26 +203,26 @@ class _AtWork:
         await self.change("update_task", {"prompt": f"{self.name}-updated"})
 
 
-_ERRANDS: Mapping[str, Callable[[_AtWork, str], Awaitable[list[Inbound] | None]]] = {
-    "send": _AtWork.send,
-    "to": _AtWork.to,
-    "file": _AtWork.file,
-    "edit": _AtWork.edit,
-    "react": _AtWork.react,
-    "slow": _AtWork.slow,
-    "silent": _AtWork.silent,
-    "fail": _AtWork.fail,
-    "break": _AtWork.broken,
-    "later": _AtWork.later,
-    "follow": _AtWork.follow,
-    "ask": _AtWork.ask,
-    "renew": _AtWork.renew,
-    "once": _AtWork.once,
-    "every": _AtWork.every,
-    "cron": _AtWork.cron,
-    "again": _AtWork.again,
-    "cancel": _AtWork.cancel,
-    "pause": _AtWork.pause,
-    "resume": _AtWork.resume,
-    "update": _AtWork.update,
+_COMMANDS: Mapping[str, Callable[[_MessageWork, str], Awaitable[list[Inbound] | None]]] = {
+    "send": _MessageWork.send,
+    "to": _MessageWork.to,
+    "file": _MessageWork.file,
+    "edit": _MessageWork.edit,
+    "react": _MessageWork.react,
+    "slow": _MessageWork.slow,
+    "silent": _MessageWork.silent,
+    "fail": _MessageWork.fail,
+    "break": _MessageWork.broken,
+    "later": _MessageWork.later,
+    "follow": _MessageWork.follow,
+    "ask": _MessageWork.ask,
+    "renew": _MessageWork.renew,
+    "once": _MessageWork.once,
+    "every": _MessageWork.every,
+    "cron": _MessageWork.cron,
+    "again": _MessageWork.again,
+    "cancel": _MessageWork.cancel,
+    "pause": _MessageWork.pause,
+    "resume": _MessageWork.resume,
+    "update": _MessageWork.update,
 }

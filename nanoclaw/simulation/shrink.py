@@ -1,4 +1,4 @@
-"""The shortest beginning of a workload's day that still breaks an invariant."""
+"""Finds the shortest beginning of a workload that still breaks an invariant."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,7 @@ def shortest(workload: Workload, invariants: Sequence[Check] = ()) -> RunResult 
 
 
 def bisected(steps: int, played: Callable[[int], RunResult]) -> RunResult | None:
-    """The same, where `played` plays the day cut after so many steps.
+    """Bisect, where `played` runs the workload cut after so many steps.
 
     What breaks another invariant is another bug: it is passed over, and named in `others` of the result.
     """

@@ -23,7 +23,7 @@ from nanoclaw.testing.invariants import (
 )
 
 NOTES = "milk, bread\n"
-"""What an agent of a workload has in its file."""
+"""The content of every agent's file."""
 
 
 @frozen
@@ -31,77 +31,77 @@ class Snapshot(Evidence):
     """The evidence of a simulated workload. Of the sessions, those in `paths`."""
 
     confirmed: Sequence[Accepted] = ()
-    """All that the host confirmed, in that order."""
+    """All events that the host confirmed, in order."""
     clicked: Sequence[tuple[Clicked, Routed]] = ()
     """The buttons that were pressed, and what became of it."""
     times_asked: Mapping[str, int] = field(factory=dict)
-    """How often its channel was asked to deliver a message, by its key."""
+    """The number of requests to deliver each message, by its key."""
     arrived: Sequence[Outgoing] = ()
-    """All that the network has."""
+    """All messages that the network has."""
     receipts: Mapping[str, Sequence[str]] = field(factory=dict)
-    """By what ids it knows each message, one for each time that it has it; by the message's key."""
+    """The network's ids of each message, one for each copy, by the message's key."""
     turns: Sequence[tuple[tuple[int, str, int], ...]] = ()
-    """Of the messages of each turn: number, id, tries."""
+    """For each turn, its messages: number, id, tries."""
     heard: Mapping[str, tuple[object, object]] = field(factory=dict)
     """Text and sender of each message that an agent has had, by its id."""
     homes: Mapping[str, RunnerAddress] = field(factory=dict)
-    """By turn, the chat of its first message that has one."""
+    """By turn, the chat of the first message that has one."""
     hasty: Sequence[tuple[str, float, float]] = ()
-    """What was sent again before its network wanted: key, seconds that it had asked for and that it got."""
+    """Messages sent again too early: key, seconds asked for, seconds waited."""
     pauses: Sequence[tuple[str, int, float]] = ()
-    """Of each try of a message but its first: the message, its number, seconds since the last one ended."""
+    """For each retry: the message, its number, seconds since the try before ended."""
     retry_base_s: float = 0.0
     max_tries: int = 5
     max_attempts: int = 6
     """After so many a delivery is given up."""
     settled: Mapping[str, str] = field(factory=dict)
-    """What the network was told of messages, by its own ids: what became of them."""
+    """The outcomes that the network was told, by its own ids."""
     spent: Mapping[str, int] = field(factory=dict)
-    """How many tries of each message were spent, at most, as seen from outside."""
+    """The most tries of each message that turns and deaths used up."""
     unreckoned: Container[str] = ()
     """Sessions of which that cannot be said."""
     repeat: Repeat = "idempotent"
     paths: tuple[SessionPaths, ...] = ()
-    """Of the sessions to look at."""
+    """The sessions to check."""
     spoilt: Container[str] = ()
     """Sessions with damaged files."""
     awake: Container[str] = ()
     """Sessions with a living runner that a host has started or adopted."""
     resting: Container[str] = ()
-    """Those whose runner is in no turn, and not hindered."""
+    """Sessions whose runner is in no turn and not hindered."""
     listening: Container[str] = ()
-    """Those whose runner is in a turn that waits for follow-ups, and not hindered."""
+    """Sessions whose runner waits for follow-ups in a turn and is not hindered."""
     attended: Container[str] = ()
-    """Those that the host sees to."""
+    """Sessions that the host attends to."""
     stuck: Iterable[str] = ()
-    """Those of them whose runner stands still in the middle of a turn, and has for long."""
+    """Attended sessions whose runner has been frozen in a turn for long."""
     wronged: Sequence[str] = ()
-    """Those whose runner was stopped, and nothing was wrong with it."""
+    """Sessions whose runner was stopped for no reason."""
     idle: Container[str] = ()
-    """Those whose runner has nothing to do, for longer than it may."""
+    """Sessions whose runner has been idle for longer than it may."""
     left_alone: Container[str] = ()
-    """Those that have no runner, and in which nothing has happened for long."""
+    """Sessions without a runner in which nothing has happened for long."""
     unattended: Container[str] = ()
-    """Those that the living host does not see to: it had no reason, or does not know of one."""
+    """Sessions that the living host does not attend to."""
     shaken: bool = False
-    """Whether the disk has failed so lately that projections may wait for another try."""
+    """True if the disk failed so recently that projections may wait for another try."""
     now: str = ""
     """The date."""
     zone: str = "UTC"
-    """Of the workload."""
-    doors: Mapping[str, Container[str]] = field(factory=dict)
+    """The workload's time zone."""
+    admitted: Mapping[str, Container[str]] = field(factory=dict)
     """Chats in which not everybody is let in, by the network's ids, and the ids of those who are."""
     mention_only: Container[str] = ()
     """Chats in which the agent is to be mentioned."""
     patterns: Mapping[str, str] = field(factory=dict)
-    """Of chats in which certain words will do, too."""
+    """The trigger patterns of chats that have one."""
 
     def sessions(self) -> Sequence[SessionPaths]:
-        """Those to look at."""
+        """Return the sessions to check."""
         return self.paths
 
     def events(self, paths: SessionPaths) -> list[InboundEvent]:
-        """What was confirmed for a session, each once, in the order of the first confirmations."""
+        """Return the events confirmed for a session, each once, in order."""
         own = [one.event for one in self.confirmed if paths.root.name in one.routed.session_ids]
         return list({(event.address, event.event_id, event.version): event for event in own}.values())
 
@@ -130,7 +130,7 @@ def _complete(paths: SessionPaths) -> bool:
 
 
 def is_hot(database: Path) -> bool:
-    """Whether its journal has to be rolled back, by SQLite's rule.
+    """Return whether a database has a journal to roll back, by SQLite's rule.
 
     One that begins with a zero was not synced when its writer died: nothing was written yet, nobody minds it.
     """

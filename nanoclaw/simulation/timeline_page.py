@@ -1,4 +1,4 @@
-"""A day of a workload as a page: its sessions as lanes, with messages, commits, runners and faults.
+"""A page that shows a workload as a timeline: a lane for each session, with messages, commits and faults.
 
 The page needs no network. All that users or agents said gets into it once, as JSON in which no markup can
 begin, and out of it as text nodes.
@@ -32,7 +32,7 @@ KINDS = (
     "event",
     "life",
 )
-"""Of marks, as the page's script draws them; `life` is drawn by its span."""
+"""The kinds of marks that the page's script draws; `life` is drawn by its span."""
 OPENED = {"host ready", "runner started", "runner adopted"}
 CLOSED = {"host killed", "host ended", "host failed", "runner ended"}
 IN_ORDER = {"stopped", "None"}
@@ -42,7 +42,7 @@ LASTS = re.compile(r"for (\d+) s")
 
 @frozen
 class Mark:
-    """What one line of the timeline is, in the lane where it belongs."""
+    """A line of the timeline, with its lane."""
 
     at: float
     lane: str
@@ -102,8 +102,8 @@ def _summary(workload: Workload, result: RunResult) -> str:
 
 
 def _lanes(workload: Workload) -> list[str]:
-    rooms = ((room.name, thread) for room in workload.rooms for thread in room.threads)
-    return [FAULTS, HOST, *(f"{name}/{thread}" if thread else name for name, thread in rooms)]
+    chats = ((planned.name, thread) for planned in workload.chats for thread in planned.threads)
+    return [FAULTS, HOST, *(f"{name}/{thread}" if thread else name for name, thread in chats)]
 
 
 # -- what happened -------------------------------------------------------------
@@ -133,7 +133,7 @@ def _line(text: str) -> _Line:
 
 
 def marks(workload: Workload, result: RunResult) -> Iterator[Mark]:
-    """Each line of the timeline, and violations that are not among them."""
+    """Yield each line of the timeline, and violations that are not among them."""
     said_in = {say.text.split()[0]: say for say in workload.steps if isinstance(say, Say)}
     lanes = _lanes(workload)
     for line in _lines(result):
@@ -144,7 +144,7 @@ def marks(workload: Workload, result: RunResult) -> Iterator[Mark]:
 def _drawn(
     line: _Line, said_in: Mapping[str, Say], lanes: Sequence[str], sessions: Mapping[str, str]
 ) -> tuple[str, str]:
-    """Its lane and its kind."""
+    """Return a line's lane and kind."""
     match line.event:
         case "said" | "edited" | "clicked" | "click dropped" | "delivered":
             kind = "delivered" if line.event == "delivered" else "said"

@@ -1,4 +1,4 @@
-"""Processes that take calls and give results. One that dies costs the call it was at; all die with this one.
+"""Worker processes that take calls and return results. One that dies costs only its call.
 
 None of them outlives its parent, whatever ends that: each waits for the end of a pipe in a thread. SIGINT and
 SIGTERM are the parent's business: they are blocked from the first moment of a worker on.
@@ -23,7 +23,7 @@ from nanoclaw.testing.world.folders import live_in, temporary_home
 T = TypeVar("T")
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
-"""What ends a campaign before its time."""
+"""The signals that end a campaign early."""
 PIPE = 65_536
 """Bytes that are in a pipe at most."""
 KILLED_OUTSIDE = "the process was killed from outside (SIGKILL), as the system does where memory runs out"
@@ -49,7 +49,7 @@ class Lost:
 
 @define(eq=False)
 class Stop:
-    """What has come of signals. Nothing is interrupted by them where it happens to be."""
+    """The signals that came. They interrupt nothing where it happens to be."""
 
     reader: int
     """Readable while there is one of which nobody was told."""
@@ -91,7 +91,7 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """While it is open SIGINT and SIGTERM are only noted, however often they come. For the main thread."""
+    """Note SIGINT and SIGTERM while the block runs, instead of being interrupted. For the main thread."""
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)
@@ -131,11 +131,11 @@ class Workers:
     begin: Callable[[], None]
     """Called first in each of them."""
     place: Path
-    """Where they live; whatever they leave there goes with us."""
+    """The folder of their files, which is removed with them."""
     _all: list[_Worker[Any]] = Factory(list)
 
     def results(self, calls: Iterable[Callable[[], T]]) -> Iterator[tuple[Callable[[], T], T | Lost]]:
-        """Each call with its result, as they come; calls and results are pickled.
+        """Yield each call with its result, as results come. Calls and results are pickled.
 
         Raises:
             Interrupted: a signal came.
@@ -216,7 +216,7 @@ def _death(code: int | None) -> str:
 
 @contextmanager
 def workers(most: int, stop: Stop, begin: Callable[[], None]) -> Iterator[Workers]:
-    """While it is open there are processes; `begin`, which is pickled, is called first in each."""
+    """Provide processes while the block runs; each calls `begin` first, which is pickled."""
     with temporary_home("nanoclaw-simulate-") as place:
         processes = Workers(most, stop, begin, place)
         try:

@@ -1,4 +1,4 @@
-"""Workloads: people, chats, agents and what is said in them for some hours, drawn from one seed.
+"""Workloads: users, chats, agents and what they do for some hours, drawn from one seed.
 
 All of it is drawn before anything happens, so a workload is a value: cut after `n` of its steps it is the
 same one with a shorter day. What an agent is to do stands in the message itself (`scripted_agent`).
@@ -22,22 +22,22 @@ PACE_PER_HOUR = 2.0
 LARGEST_FILE = 3000
 HALF = 0.5
 SOON, SOON_S = 0.6, 20.0
-"""How many messages follow the one before soon, and how soon that is on the average."""
+"""The share of messages that follow soon after another, and the average gap."""
 WITH_FILES = 0.1
 WITH_QUESTIONS, RENEWING = 0.08, 0.3
 EDITED, EDITED_S = 0.05, 30.0
-"""How many messages are edited later, and how much later on the average."""
+"""The share of messages that are edited later, and the average delay."""
 AGENT_SHARED, MENTION_ONLY, CALLED = 0.5, 0.3, 0.2
 EVEN = r"#\d*[02468]\b"
 """Calls agents where not everything does: every other message."""
 CLOSED = 0.5
-"""How many chats let in those only who are known."""
+"""The share of chats that admit only known users."""
 VISITS_PER_HOUR = 0.5
-"""What somebody from outside says in a closed group, on the average; in an open one a third of that."""
+"""Average messages an hour of a visitor in a closed group; in an open one a third of that."""
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
 VISITORS = ("xenia", "yuri", "zoe")
-"""Nobody in a workload knows them."""
+"""Users whom no agent knows."""
 CLOSING: tuple[UnknownSenderPolicy, ...] = ("strict", "request_approval")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 REPEATS: tuple[Repeat, ...] = ("idempotent", "look up", "again", "never")
@@ -68,12 +68,12 @@ CHANGES = (
     Change("Australia/Lord_Howe", datetime(2026, 4, 4, 12, tzinfo=UTC), hour=1, minutes=(30, 59)),
     Change("Australia/Lord_Howe", datetime(2026, 10, 3, 12, 30, tzinfo=UTC), minutes=(0, 29)),
 )
-"""In the first three nothing changes."""
+"""In the first three no clock changes."""
 
 
 @frozen
 class Say:
-    """Somebody says something. `text` begins with a word that no other message has."""
+    """A message that a user sends. `text` begins with a word that no other message has."""
 
     at: float
     """Seconds from the beginning; later, if the one before is not confirmed by then."""
@@ -96,7 +96,7 @@ Step = Say | Strike
 
 
 @frozen
-class Room:
+class PlannedChat:
     """A chat, who is in it, and the agent that listens."""
 
     name: str
@@ -105,15 +105,15 @@ class Room:
     threads: tuple[str | None, ...] = (None,)
     session_mode: SessionMode = "shared"
     mention_only: bool = False
-    """Whether what does not mention the agent is context only."""
+    """True if messages that do not mention the agent are context only."""
     pattern: str = ""
-    """What calls the agent without a mention, where not everything does."""
+    """The pattern that calls the agent without a mention."""
     policy: UnknownSenderPolicy = "public"
-    """Where it is another one, users are members of the agent's circle, the first of them an admin."""
+    """If it is not public, its users are members of the agent, the first of them an admin."""
 
     @property
     def is_group(self) -> bool:
-        """Whether it is not somebody's own chat."""
+        """True if it is not a user's own chat."""
         return self.name not in self.users
 
     @property
@@ -123,7 +123,7 @@ class Room:
 
     @property
     def trigger_rules(self) -> Mapping[str, object]:
-        """Those of its wiring."""
+        """The trigger rules of its wiring."""
         if not self.mention_only and not self.pattern:
             return {}
         which = {"mentionOnly": True} if self.mention_only else {"pattern": self.pattern}
@@ -136,7 +136,7 @@ class Workload:
 
     seed: int
     hours: float
-    rooms: tuple[Room, ...]
+    chats: tuple[PlannedChat, ...]
     steps: tuple[Step, ...] = field(repr=False)
     """In order of time."""
     zone: str
@@ -146,12 +146,12 @@ class Workload:
     settings: Mapping[str, Any]
 
     def cut(self, steps: int) -> "Workload":
-        """The same one, whose day ends after so many steps."""
+        """Return the same workload, cut after so many steps."""
         return evolve(self, steps=self.steps[:steps])
 
     @property
     def ends_at(self) -> float:
-        """When nothing more happens, in seconds from the beginning."""
+        """The moment of the last step, in seconds from the beginning."""
         return self.steps[-1].at if self.steps else 0.0
 
 
@@ -160,12 +160,12 @@ def draw_workload(
 ) -> Workload:
     """Draw one. `faults` are names (`nanoclaw.simulation.faults`); they change nothing of what people say."""
     random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
-    doors = Random(f"doors {seed}")  # noqa: S311 -- likewise
-    rooms = tuple(_with_doors(doors, _rooms(random, sessions)))
+    policies = Random(f"doors {seed}")  # noqa: S311 -- likewise
+    chats = tuple(_with_policies(policies, _draw_chats(random, sessions)))
     where = Random(f"zone {seed}")  # noqa: S311 -- likewise
     change = where.choice(CHANGES)
     asking = Random(f"questions {seed}")  # noqa: S311 -- a simulation has no secrets
-    said = list(_with_questions(asking, _says(random, rooms, hours * HOUR_S, change)))
+    said = list(_with_questions(asking, _says(random, chats, hours * HOUR_S, change)))
     renewing = Random(f"renewing {seed}")  # noqa: S311 -- likewise
     said = [evolve(say, text=f"{say.text} renew") if renewing.random() < RENEWING else say for say in said]
     said = list(_shuffled(Random(f"words {seed}"), said))  # noqa: S311 -- likewise
@@ -173,13 +173,13 @@ def draw_workload(
     says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]
     strikes = draw_strikes(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
-    visits = _visits(doors, rooms, hours * HOUR_S, len(said) + 1)
+    visits = _visits(policies, chats, hours * HOUR_S, len(said) + 1)
     steps: list[Step] = sorted([*says, *visits, *strikes], key=lambda step: step.at)
     zoned = "zones" in faults
     return Workload(
         seed,
         hours,
-        rooms,
+        chats,
         tuple(steps),
         zone=change.zone if zoned else "UTC",
         began=change.before + timedelta(seconds=where.uniform(0, 7200)) if zoned else NEW_YEAR,
@@ -201,52 +201,52 @@ def _settings(random: Random) -> Mapping[str, Any]:
 # -- who is there --------------------------------------------------------------
 
 
-def _rooms(random: Random, sessions: int) -> Iterator[Room]:
+def _draw_chats(random: Random, sessions: int) -> Iterator[PlannedChat]:
     """Chats that come to so many sessions: people's own, and groups with and without threads."""
     people = random.sample(PEOPLE, len(PEOPLE))
     agent_shared = sessions > 1 and random.random() < AGENT_SHARED
     if agent_shared:
-        yield Room("group-a", tuple(random.sample(people, 2)), "shared", session_mode="agent-shared")
-        yield Room("group-b", tuple(random.sample(people, 2)), "shared", session_mode="agent-shared")
+        yield PlannedChat("group-a", tuple(random.sample(people, 2)), "shared", session_mode="agent-shared")
+        yield PlannedChat("group-b", tuple(random.sample(people, 2)), "shared", session_mode="agent-shared")
     agents = ["main"] if random.random() < HALF else ["main", "helper"]
     left, n = sessions - agent_shared, 0
     while left:
         agent = random.choice(agents)
         if left >= 2 and n % 3 == 2:  # noqa: PLR2004 -- every third is a group with threads
             threads = tuple(f"thread-{k + 1}" for k in range(min(left, random.choice((2, 2, 3)))))
-            yield Room(f"group-{n}", tuple(random.sample(people, 3)), agent, threads, "per-thread")
+            yield PlannedChat(f"group-{n}", tuple(random.sample(people, 3)), agent, threads, "per-thread")
             left -= len(threads)
         else:
             name = people[n % len(people)] if n < len(people) and n % 3 == 0 else f"group-{n}"
             users = (name,) if name in people else tuple(random.sample(people, 2))
             which = random.random() if name not in people else 1.0
             pattern = EVEN if MENTION_ONLY <= which < MENTION_ONLY + CALLED else ""
-            yield Room(name, users, agent, mention_only=which < MENTION_ONLY, pattern=pattern)
+            yield PlannedChat(name, users, agent, mention_only=which < MENTION_ONLY, pattern=pattern)
             left -= 1
         n += 1
 
 
-def _with_doors(random: Random, rooms: Iterator[Room]) -> Iterator[Room]:
-    """Some of them are closed to those who are not known."""
-    for room in rooms:
+def _with_policies(random: Random, chats: Iterator[PlannedChat]) -> Iterator[PlannedChat]:
+    """Close some of the chats to unknown users."""
+    for planned in chats:
         closed = random.random() < CLOSED
-        yield evolve(room, policy=random.choice(CLOSING) if closed else "public")
+        yield evolve(planned, policy=random.choice(CLOSING) if closed else "public")
 
 
 # -- what is said --------------------------------------------------------------
 
 
-def _says(random: Random, rooms: Sequence[Room], length_s: float, change: Change) -> Iterator[Say]:
+def _says(random: Random, chats: Sequence[PlannedChat], length_s: float, change: Change) -> Iterator[Say]:
     number = 0
-    for room in rooms:
-        for thread in room.threads:
-            for at in _moments(random, length_s, room.pace):
+    for planned in chats:
+        for thread in planned.threads:
+            for at in _moments(random, length_s, planned.pace):
                 number += 1
-                errands = _errands(random, room, rooms, change)
+                commands = _commands(random, planned, chats, change)
                 files = _files(random, number)
-                text = " ".join([f"#{number}", *errands])
+                text = " ".join([f"#{number}", *commands])
                 mention = random.random() < HALF
-                yield Say(at, random.choice(room.users), room.name, thread, text, mention, files)
+                yield Say(at, random.choice(planned.users), planned.name, thread, text, mention, files)
 
 
 def _moments(random: Random, length_s: float, pace: float) -> Iterator[float]:
@@ -258,23 +258,24 @@ def _moments(random: Random, length_s: float, pace: float) -> Iterator[float]:
         at += random.expovariate(1 / SOON_S) if random.random() < SOON else random.expovariate(1 / gap)
 
 
-def _visits(random: Random, rooms: Sequence[Room], length_s: float, number: int) -> Iterator[Say]:
-    """Somebody from outside writes in groups; they are heard where the door is open."""
-    for room in rooms:
-        pace = VISITS_PER_HOUR / HOUR_S / (3 if room.policy == "public" else 1)
-        at = random.expovariate(pace) if room.is_group else length_s
+def _visits(random: Random, chats: Sequence[PlannedChat], length_s: float, number: int) -> Iterator[Say]:
+    """Let visitors write in groups."""
+    for planned in chats:
+        pace = VISITS_PER_HOUR / HOUR_S / (3 if planned.policy == "public" else 1)
+        at = random.expovariate(pace) if planned.is_group else length_s
         while at < length_s:
             text, mention = f"#{number} hello", random.random() < HALF
-            yield Say(at, random.choice(VISITORS), room.name, random.choice(room.threads), text, mention)
+            user, thread = random.choice(VISITORS), random.choice(planned.threads)
+            yield Say(at, user, planned.name, thread, text, mention)
             at, number = at + random.expovariate(pace), number + 1
 
 
 def _shuffled(random: Random, says: Iterable[Say]) -> Iterator[Say]:
-    """What an agent is to do comes in any order: also after what makes its turn fail, or before it."""
+    """Shuffle the commands in each message, so that a failing one may come before or after others."""
     for say in says:
-        number, *errands = say.text.split()
-        random.shuffle(errands)
-        yield evolve(say, text=" ".join([number, *errands]))
+        number, *commands = say.text.split()
+        random.shuffle(commands)
+        yield evolve(say, text=" ".join([number, *commands]))
 
 
 def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:
@@ -286,7 +287,7 @@ def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:
 
 
 def _with_questions(random: Random, says: Iterator[Say]) -> Iterator[Say]:
-    """Some of them are to be answered after a question with buttons, and some turns fail before or after."""
+    """Let some messages ask a question with buttons, and some of those turns fail."""
     for say in says:
         asks = f" ask={random.choice((20, 60))}" if random.random() < WITH_QUESTIONS else ""
         fails = " fail=1" if asks and " fail" not in say.text and random.random() < HALF else ""
@@ -300,8 +301,10 @@ def _files(random: Random, number: int) -> Mapping[str, bytes]:
     return {name: random.randbytes(random.randrange(1, LARGEST_FILE)) for name in names}
 
 
-def _errands(random: Random, room: Room, rooms: Sequence[Room], change: Change) -> list[str]:
-    """What the agent is to do besides answering; mostly nothing."""
+def _commands(
+    random: Random, planned: PlannedChat, chats: Sequence[PlannedChat], change: Change
+) -> list[str]:
+    """Draw the commands of a message; mostly none."""
     fixed = f"{random.randint(*change.minutes)}_{change.hour}_*_*_*"
     crons = (
         "*/20_*_*_*_*",
@@ -311,7 +314,7 @@ def _errands(random: Random, room: Room, rooms: Sequence[Room], change: Change) 
         "0_*_*_*_*",
         "@daily",
     )
-    near = [other.name for other in rooms if other.agent == room.agent and other != room]
+    near = [other.name for other in chats if other.agent == planned.agent and other != planned]
     drawn = {
         "send": 0.15,
         "edit": 0.08,

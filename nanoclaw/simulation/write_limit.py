@@ -1,4 +1,4 @@
-"""Writes that fail in the middle of whatever writes: the kernel refuses them, to SQLite itself."""
+"""A limit for writes, enforced by the kernel: SQLite itself fails in the middle of a write."""
 
 import resource
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_file_beyond(size: int) -> Iterator[None]:
-    """While it is open this process can write no file beyond so many bytes: OSError, SQLITE_IOERR.
+    """Let this process write no file beyond so many bytes while the block runs: OSError, SQLITE_IOERR.
 
     For synchronous code only; pipes and sockets go on.
     """

@@ -1,4 +1,4 @@
-"""What a brain raised, and where, in one line that is the same in every process."""
+"""A one-line summary of an error: what was raised and where, the same in every process."""
 
 import re
 import sys

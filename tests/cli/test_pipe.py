@@ -147,7 +147,7 @@ MAX_LINE = 8
 
 def _read(sent: bytes) -> tuple[list[str], set[int]]:
     reader, writer = os.pipe()
-    with open(writer, "wb") as stream:  # noqa: PTH123 -- a descriptor; the pipe has room
+    with open(writer, "wb") as stream:  # noqa: PTH123 -- a descriptor; the pipe has planned
         stream.write(sent)
     scribe, front = Scribe(), Pipe()
     with (

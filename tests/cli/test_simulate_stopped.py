@@ -99,7 +99,7 @@ def test_a_pipe_that_nobody_empties_does_not_keep_it(tmp_path: Path) -> None:
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
     with playing("--seed", "1", "--timeline", str(fifo)) as process:
-        assert select.select([reader], [], [], GUARD_S)[0]  # it writes, more than there is room for
+        assert select.select([reader], [], [], GUARD_S)[0]  # it writes, more than there is planned for
         process.terminate()
         code, output, errors = ended(process)
     os.close(reader)

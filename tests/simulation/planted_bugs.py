@@ -414,16 +414,16 @@ DELAY = """
 BUGS: tuple[PlantedBug, ...] = (
     # what is delivered
     PlantedBug("texts are cut at six characters", sent_as(cut), "replies_arrive_as_they_are"),
-    PlantedBug("a message counts as sent and is not", seventh_unsent(), "what_is_delivered_has_arrived"),
+    PlantedBug("a message counts as sent and is not", seventh_unsent(), "delivered_messages_have_arrived"),
     PlantedBug("messages are sent twice", channel(deliver=sent_twice), "channels_are_asked_after_the_ledger"),
     PlantedBug("files are left out", sent_as(without_files), "files_arrive", 5, BRIEF_H),
     PlantedBug("all counts as completed", channel(outcome=completed), "outcomes_are_told_as_they_are", 1),
     # who is heard
-    PlantedBug("visitors pass for members", visitors_pass_for_members, "strangers_are_not_heard"),
-    PlantedBug("members are not known", heard_as(nobody_is_known), "who_is_let_in_is_heard"),
-    PlantedBug("visitors click as members", visitors_click, "strangers_decide_nothing", 6, BRIEF_H),
+    PlantedBug("visitors pass for members", visitors_pass_for_members, "unknown_senders_are_not_heard"),
+    PlantedBug("members are not known", heard_as(nobody_is_known), "admitted_users_are_heard"),
+    PlantedBug("visitors click as members", visitors_click, "unknown_senders_decide_nothing", 6, BRIEF_H),
     PlantedBug("users' files are dropped", heard_as(without_attachments), "files_are_kept", 5, BRIEF_H),
-    PlantedBug("all mentions the agent", heard_as(mentioned), "what_mentions_nobody_wakes_nobody", 1),
+    PlantedBug("all mentions the agent", heard_as(mentioned), "only_mentions_wake_the_agent", 1),
     PlantedBug("another button is pressed", channel(change=pressed_other), "questions_have_one_answer", 1),
     # what an agent is told
     PlantedBug(
@@ -434,14 +434,14 @@ BUGS: tuple[PlantedBug, ...] = (
         BRIEF_H,
     ),
     PlantedBug("a turn has its messages backwards", provider(backwards), "turns_are_in_order"),
-    PlantedBug("an agent is not told the context", provider(no_context), "what_is_completed_was_heard"),
+    PlantedBug("an agent is not told the context", provider(no_context), "completed_messages_were_heard"),
     PlantedBug("somebody else says everything", provider(renamed_senders), "agents_hear_what_was_said"),
     # runners and wake-ups
     PlantedBug("a wake-up of the host is lost", deaf_host, "replies_are_seen_at_once", 10, BRIEF_H),
-    PlantedBug("a wake-up of a runner is lost", runner_seams(deaf), "nobody_waits_for_a_poll", 1),
+    PlantedBug("a wake-up of a runner is lost", runner_seams(deaf), "due_work_is_claimed_at_once", 1),
     PlantedBug("a stuck runner still beats", always_beats, "stuck_runners_are_replaced"),
     PlantedBug("no runner stops", runtime(wrap=_Unstoppable), "paused_sessions_rest", 2),
-    PlantedBug("runners stop at work", runtime(beside=stops_at_work), "runners_at_work_are_let_be", 1),
+    PlantedBug("runners stop at work", runtime(beside=stops_at_work), "busy_runners_are_not_stopped", 1),
     PlantedBug("only three runners start", runtime(starts=3), "accepted_messages_have_an_outcome", 3, 0.8),
     # the ledger and the messages
     PlantedBug(
@@ -452,7 +452,7 @@ BUGS: tuple[PlantedBug, ...] = (
     PlantedBug(
         "receipts are mixed up",
         inbound("INSERT ON delivered", "UPDATE delivered SET platform_message_id = 'fake-0'"),
-        "receipts_are_the_networks",
+        "receipts_come_from_the_network",
     ),
     PlantedBug(
         "a confirmed message is not stored",

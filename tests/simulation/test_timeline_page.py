@@ -104,7 +104,7 @@ def test_the_page_needs_no_network(day: tuple[Workload, RunResult]) -> None:
 def test_a_browser_draws_the_page_without_an_error_and_runs_nothing_of_what_was_said(
     day: tuple[Workload, RunResult], tmp_path: Path
 ) -> None:
-    long = f"     0.500000  said  {day[0].rooms[0].name}  ann  event-0  {HOSTILE * 10_000!r}"
+    long = f"     0.500000  said  {day[0].chats[0].name}  ann  event-0  {HOSTILE * 10_000!r}"
     result = evolve(day[1], timeline=Timeline([long, *day[1].timeline.lines]))
     file = tmp_path / "day.html"
     file.write_text(page(day[0], result), "utf-8")

@@ -62,17 +62,17 @@ def test_one_fault_less_leaves_the_others_as_they_were() -> None:
 
 def test_a_workload_has_the_sessions_asked_for() -> None:
     for seed in range(20):
-        rooms = draw_workload(seed, sessions=5).rooms
-        of_agents = {room.agent for room in rooms if room.session_mode == "agent-shared"}
-        of_rooms = [thread for room in rooms if room.agent not in of_agents for thread in room.threads]
-        assert len(of_agents) + len(of_rooms) == 5
-        assert len({room.name for room in rooms}) == len(rooms)
+        chats = draw_workload(seed, sessions=5).chats
+        of_agents = {one.agent for one in chats if one.session_mode == "agent-shared"}
+        of_chats = [thread for one in chats if one.agent not in of_agents for thread in one.threads]
+        assert len(of_agents) + len(of_chats) == 5
+        assert len({planned.name for planned in chats}) == len(chats)
 
 
 def test_strangers_write_in_groups_and_change_nothing_of_what_is_said_there() -> None:
     one = draw_workload(5, faults=ALL)
     assert {say.user for say in says(one)} & set(VISITORS)
-    assert not {name for room in one.rooms for name in room.users} & set(VISITORS)
+    assert not {name for planned in one.chats for name in planned.users} & set(VISITORS)
     texts = [say.text.split()[0] for say in says(one) if say.user not in VISITORS and not say.instead_of]
     assert sorted(texts, key=lambda text: int(text[1:])) == [f"#{n + 1}" for n in range(len(texts))]
 

@@ -1,4 +1,4 @@
-"""Who is heard in a simulated workload, and what wakes an agent: doors, strangers, mentions."""
+"""Checks of access: who is heard, and which messages wake an agent."""
 
 import json
 import re
@@ -10,16 +10,16 @@ from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.testing.invariants import rows
 
 
-def strangers_are_not_heard(snapshot: Snapshot) -> Iterator[str]:
+def unknown_senders_are_not_heard(snapshot: Snapshot) -> Iterator[str]:
     """Nothing of somebody who is not let in is in any session; that they wrote is written down."""
     sql = """
         SELECT platform_id, json_extract(content, '$.senderId'), id FROM messages_in
         WHERE kind = 'chat' AND platform_id IN (SELECT value FROM json_each(:closed))
         """
-    closed = json.dumps(list(snapshot.doors))
-    for paths in snapshot.sessions() if snapshot.doors else ():
+    closed = json.dumps(list(snapshot.admitted))
+    for paths in snapshot.sessions() if snapshot.admitted else ():
         for chat, sender, id_ in rows(paths.inbound_db, sql, closed=closed):
-            if sender not in snapshot.doors[chat]:
+            if sender not in snapshot.admitted[chat]:
                 yield f"{paths.root.name}: {sender} is not let in in {chat}, and {id_} is stored"
     noted = set(rows(snapshot.data / "v2.db", "SELECT platform_id, user_id FROM unregistered_senders"))
     for one in snapshot.confirmed:
@@ -31,8 +31,8 @@ def strangers_are_not_heard(snapshot: Snapshot) -> Iterator[str]:
             yield f"{one.event.event_id} of the stranger {who[1]} in {who[0]} {became}"
 
 
-def who_is_let_in_is_heard(snapshot: Snapshot) -> Iterator[str]:
-    """What anybody else says goes to a session: those who are let in, and all where the door is open."""
+def admitted_users_are_heard(snapshot: Snapshot) -> Iterator[str]:
+    """Every message of an admitted user goes to a session."""
     for one in snapshot.confirmed:
         if not one.routed.session_ids and _let_in(snapshot, one.event):
             event = one.event
@@ -40,8 +40,8 @@ def who_is_let_in_is_heard(snapshot: Snapshot) -> Iterator[str]:
             yield f"{event.event_id} of {where} was not heard: {one.routed.dropped}"
 
 
-def what_mentions_nobody_wakes_nobody(snapshot: Snapshot) -> Iterator[str]:
-    """Where an agent is to be mentioned or called, everything else is context; elsewhere nothing is."""
+def only_mentions_wake_the_agent(snapshot: Snapshot) -> Iterator[str]:
+    """If an agent must be mentioned or called, all other messages are context; otherwise none is."""
     for paths in snapshot.sessions():
         wakes = dict(rows(paths.inbound_db, "SELECT id, trigger FROM messages_in WHERE kind = 'chat'"))
         for event in snapshot.events(paths):
@@ -77,9 +77,9 @@ _TURNS = """
     UNION
     SELECT turn_id, in_reply_to FROM messages_out WHERE turn_id IS NOT NULL AND in_reply_to IS NOT NULL
     """
-"""What each turn that has answered was about."""
+"""The messages that each turn with an answer was about."""
 
 
 def _let_in(snapshot: Snapshot, event: InboundEvent) -> bool:
-    door = snapshot.doors.get(event.address.platform_id)
-    return door is None or event.message.sender_id in door
+    admitted = snapshot.admitted.get(event.address.platform_id)
+    return admitted is None or event.message.sender_id in admitted

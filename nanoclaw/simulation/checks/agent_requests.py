@@ -1,4 +1,4 @@
-"""Whether agents of a simulated workload hear what was said, and have done for them what they asked for."""
+"""Checks that agents hear what was said and get what they ask for."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ def agents_hear_what_was_said(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{paths.root.name}: of {event.event_id} the agent heard {heard}, and it was {said}"
 
 
-def what_is_completed_was_heard(snapshot: Snapshot) -> Iterator[str]:
+def completed_messages_were_heard(snapshot: Snapshot) -> Iterator[str]:
     """No message is closed that no agent has had, be it context."""
     sql = "SELECT id FROM messages_in WHERE kind = 'chat' AND status = 'completed'"
     for paths in snapshot.sessions():
@@ -77,7 +77,7 @@ _OPEN = """
 
 
 def tasks_are_as_they_were_asked_for(snapshot: Snapshot) -> Iterator[str]:
-    """What recurs does so until the agent ends it, with the prompt, schedule, zone and catch-up it gave."""
+    """A recurring task goes on until the agent ends it, with the settings that the agent gave last."""
     for paths in snapshot.sessions():
         open_ = {
             series: Task(*columns) for series, *columns in rows(paths.inbound_db, _OPEN, zone=snapshot.zone)
@@ -97,7 +97,7 @@ class Done:
     series: str
     next_run: str | None
     request: Mapping[str, Any] | None
-    """None where the runner's file does not have it any more."""
+    """None if the runner's file no longer has it."""
 
 
 def _done(paths: SessionPaths) -> Iterator[Done]:
@@ -108,7 +108,7 @@ def _done(paths: SessionPaths) -> Iterator[Done]:
 
 
 def _asked_for(paths: SessionPaths, zone: str) -> Mapping[str, Task]:
-    """What is not ended, of tasks all of whose requests are known."""
+    """Return the tasks that have not ended and whose requests are all known."""
     asked, unknown = dict[str, Task](), set[str]()
     for each in _done(paths):
         if each.request is None:

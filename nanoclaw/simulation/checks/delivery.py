@@ -1,4 +1,4 @@
-"""What arrives is what was said: of each message at the network, whether it is what its outbound row says.
+"""Checks of delivery: each message arrives as its outbound row says, as often as the ledger says.
 
 Read from the files as they are, without the host's own way of reading them.
 """
@@ -47,7 +47,7 @@ def replies_arrive_as_they_are(snapshot: Snapshot) -> Iterator[str]:
 
 
 def answers_arrive_where_was_asked(snapshot: Snapshot) -> Iterator[str]:
-    """What answers a message is in the chat and thread of that; so is what the host says of one itself."""
+    """An answer is in the chat and thread of its message, and so is a notice of the host about it."""
     arrived = _by_row(snapshot)
     for paths in snapshot.sessions():
         asked = {id_: Address(*where) for id_, *where in rows(paths.inbound_db, _PLACES)}
@@ -59,8 +59,8 @@ def answers_arrive_where_was_asked(snapshot: Snapshot) -> Iterator[str]:
                     yield f"{paths.root.name}: {answers} was said in {where}"
 
 
-def receipts_are_the_networks(snapshot: Snapshot) -> Iterator[str]:
-    """What the ledger knows a message by is an id that the network has given to that very message."""
+def receipts_come_from_the_network(snapshot: Snapshot) -> Iterator[str]:
+    """The ledger knows each message by an id that the network gave to that message."""
     sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE platform_message_id IS NOT NULL"
     for paths in snapshot.sessions():
         for key, receipt in rows(paths.inbound_db, sql):
@@ -70,7 +70,7 @@ def receipts_are_the_networks(snapshot: Snapshot) -> Iterator[str]:
 
 
 TOLD = ("", "delayed-", "stopped-")
-"""What the host says of a message itself: that it failed, that it has to wait, that no more will follow."""
+"""The kinds of notices: a message failed, has to wait, or will have no more answers."""
 _PLACES = """
     SELECT id, channel_type, platform_id, thread_id FROM messages_in
     WHERE kind IN ('chat', 'task') AND platform_id <> ''
@@ -85,11 +85,11 @@ _OWN_CHAT = """
     JOIN messaging_groups ON messaging_groups.id = messaging_group_id WHERE sessions.id = :id
     """
 _KNOWN = "SELECT id, json_extract(content, '$.id') FROM messages_in WHERE kind = 'chat'"
-"""What the network calls what was said."""
+"""The network's ids of users' messages."""
 
 
 def _by_row(snapshot: Snapshot) -> Mapping[str, Sequence[Outgoing]]:
-    """What has arrived, by the id of its row: a row that recurs has several."""
+    """Return the messages that arrived, by the id of their row. A recurring row has several."""
     found = defaultdict[str, list[Outgoing]](list)
     for one in snapshot.arrived:
         found[one.message_out_id.partition("@")[0]].append(one)
@@ -106,7 +106,7 @@ def _own_chat(snapshot: Snapshot, paths: SessionPaths) -> Address | None:
 
 
 def _words_of(content: Mapping[str, Any]) -> Words:
-    """What a row's content says."""
+    """Return the words of a row's content."""
     text = content.get("markdown") or content.get("text") or ""
     match content.get("operation") or content.get("type"):
         case "edit":
@@ -123,7 +123,7 @@ def _words_of(content: Mapping[str, Any]) -> Words:
 
 
 def _heard(content: OutgoingContent) -> Words:
-    """The same, of what the network has."""
+    """Return the words of a message that arrived."""
     match content:
         case TextContent():
             return "text", content.text, None, content.files
@@ -138,8 +138,8 @@ def _heard(content: OutgoingContent) -> Words:
             return "card", content.fallback_text, None, ()
 
 
-def what_is_delivered_has_arrived(snapshot: Snapshot) -> Iterator[str]:
-    """Each message for a chat that the ledger calls delivered is at the network."""
+def delivered_messages_have_arrived(snapshot: Snapshot) -> Iterator[str]:
+    """Every message that the ledger calls delivered is at the network."""
     sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE status = 'delivered'"
     for paths in snapshot.sessions():
         said = {
@@ -151,7 +151,7 @@ def what_is_delivered_has_arrived(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{paths.root.name}: {key} is delivered, and the network does not have it"
 
 
-def nothing_arrives_twice_unknown(snapshot: Snapshot) -> Iterator[str]:
+def duplicates_are_recorded_as_doubts(snapshot: Snapshot) -> Iterator[str]:
     """A network that knows its messages has one of each; others one more for each doubt in the ledger."""
     doubts = Counter[str]()
     for paths in snapshot.sessions():
@@ -163,7 +163,7 @@ def nothing_arrives_twice_unknown(snapshot: Snapshot) -> Iterator[str]:
 
 
 def files_arrive(snapshot: Snapshot) -> Iterator[str]:
-    """What is said to have files has them, and they are what the agent has."""
+    """A message that names files has them, with the bytes that the agent sent."""
     for one in snapshot.arrived:
         if isinstance(one.content, TextContent) and one.content.files:
             there = tuple(file.data for file in one.files)
@@ -172,7 +172,7 @@ def files_arrive(snapshot: Snapshot) -> Iterator[str]:
 
 
 def networks_get_the_pause_they_ask_for(snapshot: Snapshot) -> Iterator[str]:
-    """What a network refuses for a while is sent again after that, unless that is a doubt in the ledger.
+    """A refused message is sent again only after the pause that its network asked for, or as a doubt.
 
     A session that cannot store an answer crashes, and knows no more than one that was killed before it came.
     """
@@ -185,7 +185,7 @@ def networks_get_the_pause_they_ask_for(snapshot: Snapshot) -> Iterator[str]:
 
 
 def channels_are_asked_after_the_ledger(snapshot: Snapshot) -> Iterator[str]:
-    """Of each session: its channel was not asked more often than the attempts that are recorded."""
+    """A channel is not asked more often than attempts are recorded."""
     for paths in snapshot.sessions():
         for key, attempts in rows(paths.inbound_db, "SELECT message_out_id, attempts FROM deliveries"):
             if snapshot.times_asked.get(key, 0) > attempts:
@@ -197,7 +197,7 @@ _SETTLED = """
     SELECT json_extract(content, '$.id') AS event, id, status FROM messages_in
     WHERE kind = 'chat' GROUP BY event HAVING count(*) = 1
     """
-"""What was never edited, by the network's own id."""
+"""Users' messages that were never edited, by the network's own id."""
 _UNDER_WAY = "SELECT message_out_id FROM deliveries WHERE status <> 'final'"
 _REPLIES = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
 

@@ -25,7 +25,7 @@ INBOX = "in/inbox/"
 
 
 def accepted_messages_are_kept(snapshot: Snapshot) -> Iterator[str]:
-    """What was confirmed is in the session it was confirmed for, or parked for that."""
+    """A confirmed message is in its session, or parked for it."""
     parked = defaultdict[str, set[str]](set)
     for session_id, event in rows(snapshot.data / "v2.db", "SELECT session_id, event FROM parked_events"):
         parked[session_id].add(_event_id(event))
@@ -44,7 +44,7 @@ def _event_id(event: str) -> str:
 
 
 def users_are_heard_in_order(snapshot: Snapshot) -> Iterator[str]:
-    """What one person said in one place, one thing after the other, has numbers in that order."""
+    """Messages of one user in one place have numbers in the order in which they were said."""
     for paths in snapshot.sessions():
         numbers = dict(rows(paths.inbound_db, "SELECT id, seq FROM messages_in WHERE kind = 'chat'"))
         spoken = defaultdict[tuple[str, Address], list[InboundEvent]](list)
@@ -57,7 +57,7 @@ def users_are_heard_in_order(snapshot: Snapshot) -> Iterator[str]:
 
 
 def files_are_kept(snapshot: Snapshot) -> Iterator[str]:
-    """What came with a message is in the session, where its row says."""
+    """A message's files are in the session, where its row says."""
     sql = """
         SELECT json_extract(each.value, '$.localPath')
         FROM messages_in, json_each(content, '$.attachments') AS each WHERE messages_in.id = :id
@@ -87,7 +87,7 @@ def completed_messages_are_answered(snapshot: Snapshot) -> Iterator[str]:
 
 
 def failed_messages_are_told(snapshot: Snapshot) -> Iterator[str]:
-    """Whoever waits for an answer and gets none is told so; context waits for none."""
+    """A user whose message or task fails is told so. Nobody waits for an answer to context."""
     sql = """
         SELECT id FROM messages_in WHERE status = 'failed' AND kind IN ('chat', 'task') AND trigger
           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_out_id = 'notice-' || id)
@@ -97,8 +97,8 @@ def failed_messages_are_told(snapshot: Snapshot) -> Iterator[str]:
             yield f"{paths.root.name}: {id_} has failed and nobody was told"
 
 
-def what_all_sessions_keep(snapshot: Snapshot) -> Iterator[str]:
-    """What can only be asked of all sessions together, where all can be read."""
+def sessions_together_lose_nothing(snapshot: Snapshot) -> Iterator[str]:
+    """The checks that need all sessions hold, if all can be read."""
     if len(snapshot.paths) == len(Evidence(snapshot.data).sessions()):
         yield from accepted_messages_are_stored(snapshot)
         yield from attempts_are_recorded_before_the_channel_is_asked(snapshot)

@@ -1,4 +1,4 @@
-"""Which place of a simulated workload something belongs to: sessions, tasks, and what a turn sends."""
+"""Checks of placement: the chat and thread of sessions, of tasks, and of what a turn sends."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ _SERIES = """
 
 
 def tasks_stay_in_their_place(snapshot: Snapshot) -> Iterator[str]:
-    """All runs of a task are for the chat and thread in which it was asked for."""
+    """All runs of a task are for the chat and thread in which the agent asked for it."""
     for paths in snapshot.sessions():
         for series, places in rows(paths.inbound_db, _SERIES):
             yield f"{paths.root.name}: {series} runs for {places} places"
@@ -43,11 +43,11 @@ _SENT = """
     WHERE in_reply_to IS NULL AND platform_id IS NOT NULL AND json_extract(content, '$.operation') IS NULL
       AND coalesce(json_extract(content, '$.text'), '') NOT LIKE '%says hello'
     """
-"""What is sent on the way, but for what an agent was told to send elsewhere."""
+"""Messages that a turn sends without naming a destination."""
 
 
 def turns_send_to_their_own_chat(snapshot: Snapshot) -> Iterator[str]:
-    """What a turn sends without naming a destination goes to the chat of the first of its messages."""
+    """A message without a named destination goes to the chat of its turn's first message."""
     for paths in snapshot.sessions():
         for id_, turn, platform, thread in rows(paths.outbound_db, _SENT):
             home = snapshot.homes.get(turn)

@@ -9,7 +9,7 @@ from nanoclaw.testing.invariants import (
 
 
 def projections_are_true(snapshot: Snapshot) -> Iterator[str]:
-    """What a session with a runner is told of its destinations is what the central database says."""
+    """The destinations in a session's file are those of the central database."""
     sql = """
         SELECT local_name, target_type, channel_type, platform_id, iif(target_type = 'agent', target_id, NULL)
         FROM agent_destinations JOIN sessions USING (agent_group_id)

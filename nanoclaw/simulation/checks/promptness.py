@@ -13,11 +13,11 @@ from nanoclaw.store.times import to_text
 from nanoclaw.testing.invariants import rows
 
 PROMPT_S = 1.7
-"""Within this everything has happened that waits for nobody: in virtual time work takes none."""
+"""Seconds within which everything has happened that waits for nothing: work takes no virtual time."""
 
 
 STARTED_S = 150.0
-"""Whatever went wrong before, a runner is started within this: session and keeper wait for a minute each."""
+"""Seconds within which a runner starts after any fault: session and keeper may each wait a minute."""
 
 
 STUCK_S = 195.0
@@ -26,8 +26,8 @@ comes up to 10 s later, and sweeps every half minute, of which one sees that and
 """
 
 
-def nobody_waits_for_a_poll(snapshot: Snapshot) -> Iterator[str]:
-    """What is due is claimed by a runner that is free, or that waits for it in the middle of a turn."""
+def due_work_is_claimed_at_once(snapshot: Snapshot) -> Iterator[str]:
+    """A free runner, or a turn that waits for follow-ups, claims what is due."""
     for paths in snapshot.sessions():
         id_ = paths.root.name
         if id_ in snapshot.resting or id_ in snapshot.listening:
@@ -41,7 +41,7 @@ def nobody_waits_for_a_poll(snapshot: Snapshot) -> Iterator[str]:
 
 
 def replies_are_seen_at_once(snapshot: Snapshot) -> Iterator[str]:
-    """What the runner has committed is in the ledger, and its outcomes are settled."""
+    """All rows of the runner are in the ledger, and their outcomes are settled."""
     for paths in snapshot.sessions():
         id_ = paths.root.name
         if id_ in snapshot.attended:
@@ -59,7 +59,7 @@ def replies_are_seen_at_once(snapshot: Snapshot) -> Iterator[str]:
 
 
 def replies_are_tried_at_once(snapshot: Snapshot) -> Iterator[str]:
-    """While nothing is being sent, the first one waits for its time, or for a channel: no other holds it.
+    """While nothing is being sent, the first delivery waits only for its time or its channel.
 
     In a session that nobody sees to, nothing waits for long.
     """
@@ -78,7 +78,7 @@ def replies_are_tried_at_once(snapshot: Snapshot) -> Iterator[str]:
 
 
 def work_gets_a_runner(snapshot: Snapshot) -> Iterator[str]:
-    """What is due in an active session has a runner started for it, also where nobody saw to it so far."""
+    """A runner starts for what is due in an active session, also if the host did not know of the session."""
     active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
     for paths in snapshot.sessions():
         id_ = paths.root.name
@@ -98,7 +98,7 @@ def paused_sessions_rest(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{id_}: it is {found}, and has a runner"
 
 
-def runners_at_work_are_let_be(snapshot: Snapshot) -> Iterator[str]:
+def busy_runners_are_not_stopped(snapshot: Snapshot) -> Iterator[str]:
     """No runner of an active session is stopped that nothing hinders, unless it has rested for long."""
     active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
     for id_ in snapshot.wronged:
@@ -121,7 +121,7 @@ def stuck_runners_are_replaced(snapshot: Snapshot) -> Iterator[str]:
 
 
 def due(paths: SessionPaths, now: str, for_s: float) -> list[tuple[str, int]]:
-    """What has been due for so long, with its number of tries."""
+    """Return messages that have been due for so long, with their numbers of tries."""
     sql = """
         SELECT id, coalesce(tries, 0) FROM messages_in
         WHERE status = 'pending' AND trigger AND NOT on_wake AND coalesce(process_after, '') <= :since

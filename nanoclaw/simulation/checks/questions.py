@@ -17,7 +17,7 @@ _ANSWERS = """
 
 
 def questions_have_one_answer(snapshot: Snapshot) -> Iterator[str]:
-    """What counted is what the session that asked has for its answer, or will have; and it has no other."""
+    """A question has one answer: the one that counted."""
     parked = [
         json.loads(event) for (event,) in rows(snapshot.data / "v2.db", "SELECT event FROM parked_events")
     ]
@@ -39,15 +39,15 @@ def _fits(click: Clicked, routed: Routed, given: Sequence[str]) -> bool:
     return given == [click.value] if routed.dropped is None else len(given) == 1 and given != ["nothing"]
 
 
-def strangers_decide_nothing(snapshot: Snapshot) -> Iterator[str]:
-    """Whom the agent does not listen to, it does not ask either: their clicks count for nothing."""
+def unknown_senders_decide_nothing(snapshot: Snapshot) -> Iterator[str]:
+    """A click counts only if the agent listens to its user."""
     for click, routed in snapshot.clicked:
         if _is_strangers(snapshot, click) and routed.dropped is None:
             yield f"{click.event_id} of the stranger {click.user_id} counts"
 
 
 def _is_strangers(snapshot: Snapshot, click: Clicked) -> bool:
-    return click.user_id not in snapshot.doors.get(click.address.platform_id, {click.user_id})
+    return click.user_id not in snapshot.admitted.get(click.address.platform_id, {click.user_id})
 
 
 def answered_questions_wait_no_more(snapshot: Snapshot) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a simulated workload reckons up: tries, numbers, reasons, and what people are told of it."""
+"""Checks of retries: the number of tries, their causes, and the reasons for giving up."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from nanoclaw.testing.invariants import rows
 
 GIVEN_UP, IN_DOUBT = "given up after", "unknown whether"
 NETWORKS = ("the channel refuses it", GIVEN_UP, IN_DOUBT)
-"""How the reasons begin for which a network does not get a message."""
+"""How the reason begins if a network does not get a message."""
 
 
 def tries_end(snapshot: Snapshot) -> Iterator[str]:
@@ -19,7 +19,7 @@ def tries_end(snapshot: Snapshot) -> Iterator[str]:
 
 
 def answers_have_higher_numbers(snapshot: Snapshot) -> Iterator[str]:
-    """Whoever answers has seen what was said: its number is above that of the message."""
+    """An answer has a number above that of its message."""
     sql = "SELECT id, seq, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
     for paths in snapshot.sessions():
         numbers = dict(rows(paths.inbound_db, "SELECT id, seq FROM messages_in"))
@@ -28,8 +28,8 @@ def answers_have_higher_numbers(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{paths.root.name}: {id_} ({seq}) answers {answers} ({numbers[answers]})"
 
 
-def failures_are_the_networks(snapshot: Snapshot) -> Iterator[str]:
-    """What the agents of a workload send is sound: where it fails, the network is to blame.
+def failures_have_network_reasons(snapshot: Snapshot) -> Iterator[str]:
+    """A delivery fails only because of its network.
 
     That is so after all attempts, or where it refuses a message for good, or where it is in doubt whether it
     has one, and that has been borne as often as it may be.

@@ -1,4 +1,4 @@
-"""When tasks of a simulated workload run: their slots by the clock on the wall, and what stops them."""
+"""Checks of schedules: slots of tasks on the wall clock, late runs, and tasks that were stopped."""
 
 import json
 from collections import defaultdict
@@ -49,7 +49,7 @@ def slots_fit_their_schedules(snapshot: Snapshot) -> Iterator[str]:
 
 
 def fits(recurrence: str, slot: datetime, began: datetime, zone: ZoneInfo) -> bool:
-    """Whether a moment is one of a schedule that began then; kinds which no workload has always fit."""
+    """Return whether a moment is a slot of a schedule. Schedules that no workload has always fit."""
     if recurrence.startswith(EVERY):
         off = (slot - began).total_seconds() % float(recurrence.removeprefix(EVERY))
         return min(off, float(recurrence.removeprefix(EVERY)) - off) < ROUNDING_S
@@ -74,7 +74,7 @@ def _is(field: str, value: int) -> bool:
 
 
 def _jumps_over(fields: Sequence[str], slot: datetime, zone: ZoneInfo) -> bool:
-    """Whether the clock jumps forth at that moment, over a time that the schedule names."""
+    """Return whether the wall clock jumps over a scheduled time at that moment."""
     wall = (slot - TICK).astimezone(zone).replace(tzinfo=None) + TICK
     now = slot.astimezone(zone).replace(tzinfo=None)
     minutes = range(int((now - wall) / timedelta(minutes=1)))
@@ -113,7 +113,7 @@ def _successions(
 
 
 def _begun(paths: SessionPaths) -> Mapping[str, Sequence[str]]:
-    """When each message's turns began."""
+    """Return the times at which each message's turns began."""
     begun = defaultdict[str, list[str]](list)
     found = rows(paths.outbound_db, "SELECT at, data FROM events WHERE kind = 'turn started' ORDER BY id")
     for at, data in found:
@@ -138,7 +138,7 @@ _SCHEDULES = """
     """
 
 
-def what_is_scheduled_comes(snapshot: Snapshot) -> Iterator[str]:
+def first_runs_are_yet_to_come(snapshot: Snapshot) -> Iterator[str]:
     """The first run of a schedule that was just given is yet to come, also in an hour that comes twice."""
     for paths in snapshot.sessions():
         if past := rows(paths.inbound_db, _NEXT_RUNS):
@@ -150,11 +150,11 @@ def what_is_scheduled_comes(snapshot: Snapshot) -> Iterator[str]:
 
 
 STOPPING = {"cancel_task": ("pending", "paused"), "pause_task": ("pending",), "resume_task": ()}
-"""What no row of the task is any more, once the agent is told that this is done."""
+"""The statuses that no row of a task has, once the agent was told of the change."""
 
 
-def what_is_stopped_does_not_run(snapshot: Snapshot) -> Iterator[str]:
-    """What is said to be cancelled has nothing open and nothing new; what is paused waits to be resumed."""
+def stopped_tasks_do_not_run(snapshot: Snapshot) -> Iterator[str]:
+    """A cancelled task has nothing open and nothing new; a paused one waits to be resumed."""
     for paths in snapshot.sessions():
         said = {
             task: (seq, action)

@@ -10,7 +10,7 @@ from nanoclaw.testing.invariants import (
 
 
 def retries_wait(snapshot: Snapshot) -> Iterator[str]:
-    """Each try waits twice as long as the one before."""
+    """Each retry waits twice as long as the one before."""
     for id_, tries, pause in snapshot.pauses:
         if pause < snapshot.retry_base_s * 2**tries - ROUNDING_S:
             yield f"{id_} was tried again, number {tries}, after {pause:g} s"
@@ -24,7 +24,7 @@ def turns_are_in_order(snapshot: Snapshot) -> Iterator[str]:
 
 
 def retries_are_alone(snapshot: Snapshot) -> Iterator[str]:
-    """What has failed before has a turn of its own: it takes no other message with it."""
+    """A message that failed before has a turn of its own."""
     for messages in snapshot.turns:
         if len(messages) > 1 and any(tries for *_, tries in messages):
             yield f"a turn had {', '.join(f'{id_} (try {tries})' for _, id_, tries in messages)}"

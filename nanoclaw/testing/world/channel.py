@@ -57,7 +57,7 @@ message; it does not answer until `heal`."""
 
 
 class NetworkBroke(Exception):
-    """What the fake network raises where a real one would raise something unexpected."""
+    """The error of a broken network connection."""
 
 
 @define(eq=False)
@@ -67,7 +67,7 @@ class _Trouble:
     chat: str | None
 
     def meets(self, address: Address) -> bool:
-        """Whether it befalls a delivery to that chat; counts it."""
+        """Return whether this fault hits a delivery to that chat, and count it."""
         hit = self.times > 0 and self.chat in {None, address.platform_id}
         self.times -= hit
         return hit
@@ -108,33 +108,33 @@ class FakeChannel:
     channel_type: str = "fake"
     repeat: Repeat = "again"
     buttons: bool = True
-    """Whether it shows cards; `click` presses a button."""
+    """True if it shows cards; `click` presses a button."""
     nth: int = 1
-    """Of the networks that a home has had, one after the other: no two have an id in common."""
+    """The number of this network among those that a home has had. No two networks share an id."""
     sent: list[Outgoing] = field(factory=list, init=False)
-    """What the network has, in the order in which it got it."""
+    """All messages that the network has, in the order of their arrival."""
     attempts: list[Outgoing] = field(factory=list, init=False)
-    """What it was asked to deliver, also in vain."""
+    """All deliveries that the host tried, failed ones included."""
     typing_in: list[Address] = field(factory=list, init=False)
     settled: dict[str, Outcome] = field(factory=dict, init=False)
-    """What became of the users' messages, by event id."""
+    """The outcome of users' messages, by event id."""
     connections: int = field(default=0, init=False)
-    """How often the sending half was opened, or tried to be."""
+    """The number of times that the sending half was opened, or failed to open."""
     unreachable: int = field(default=0, init=False)
-    """So many further connections fail."""
+    """The number of further connections that fail."""
     on_delivery: Callable[[Outgoing, Receipt], None] | None = field(default=None, init=False)
     """Told of each message that the network took."""
     hints_hang: bool = field(default=False, init=False)
-    """Whether the network never answers to typing and settled."""
+    """True if the network never answers to `typing` and `settled`."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
     _healed: trio.Event = field(factory=trio.Event, init=False)
     _disconnected: trio.Event = field(factory=trio.Event, init=False)
     _reception: _Reception | None = field(default=None, init=False)
-    """While a host receives."""
+    """Set while a host receives."""
     _changed: trio.Event = field(factory=trio.Event, init=False)
     _ids: Iterator[int] = field(factory=lambda: count(1), init=False)
     _refused_to: "dict[_Speaker, trio.Lock]" = field(factory=dict, init=False)
-    """Who waits to offer again, each in the order in which they spoke."""
+    """The users who wait to offer an event again, each in the order in which they spoke."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -144,7 +144,7 @@ class FakeChannel:
     # -- users
 
     def address(self, chat: str = "chat", thread: str | None = None) -> Address:
-        """Of a chat of this network."""
+        """Return the address of a chat of this network."""
         return Address(self.channel_type, chat, thread)
 
     async def say(  # noqa: PLR0913 -- what a message may have, by name
@@ -192,7 +192,7 @@ class FakeChannel:
         return f"{kind}-{n}" if self.nth == 1 else f"{kind}-{self.nth}.{n}"
 
     async def offer(self, event: Event) -> Routed:
-        """As `say`, for an event of the caller's making.
+        """Offer an event as `say` does.
 
         Whoever has an event that was refused in a chat says nothing else there until it is confirmed.
         """
@@ -350,7 +350,7 @@ class FakeChannel:
 
 
 _Speaker = tuple[Address, str]
-"""Somebody in a chat or thread."""
+"""A user in a chat or thread."""
 
 
 def _speaker(event: Event) -> _Speaker:

@@ -23,17 +23,17 @@ from nanoclaw.testing.world.transcript import (
 
 
 class Surroundings(Protocol):
-    """What users and chats need of their world."""
+    """The part of a world that users and chats need."""
 
     channel: FakeChannel
 
     @property
     def patience_s(self) -> float:
-        """How long an expectation waits that says nothing else."""
+        """Seconds that an expectation waits by default."""
         ...
 
     def own_chat(self, user: "User") -> "Chat":
-        """Where a user is alone with the agent. Raises WorldError where that is not clear."""
+        """Return the chat in which a user is alone with the agent. Raises WorldError if there is none."""
         ...
 
     def said(self, chat: "Chat", user: "User", text: str, files: Mapping[str, bytes]) -> Entry:
@@ -49,7 +49,7 @@ class Surroundings(Protocol):
         ...
 
     def report(self) -> str:
-        """What has happened, for somebody whose expectation failed."""
+        """Return a report of what has happened, for a failed expectation."""
         ...
 
 
@@ -72,19 +72,19 @@ class Chat:
     _read: int = field(default=0, init=False)
 
     def thread(self, thread_id: str) -> "Chat":
-        """The same chat, one thread of it."""
+        """Return one thread of this chat."""
         address = Address(self.address.channel_type, self.address.platform_id, thread_id)
         made = Chat(self.world, self.name, address, self.members, self.is_group, self.log, self._threads)
         return self._threads.setdefault(thread_id, made)
 
     @property
     def member_ids(self) -> frozenset[str]:
-        """Who is in it."""
+        """The ids of its members."""
         return frozenset(user.id for user in self.members)
 
     @property
     def transcript(self) -> Sequence[Entry]:
-        """Who said what, and when; of a thread only what is in it."""
+        """What its users and agents did, in order; of a thread only what happened in it."""
         thread = self.address.thread_id
         if thread is None:
             return tuple(self.log.entries)
@@ -170,12 +170,12 @@ class Chat:
 
 @frozen(eq=False)
 class User:
-    """Somebody on the world's network."""
+    """A user of the world's network."""
 
     world: Surroundings = field(repr=False)
     name: str
     id: str
-    """As NanoClaw knows them, such as `fake:ann`."""
+    """The id that NanoClaw knows, such as `fake:ann`."""
 
     async def says(
         self,

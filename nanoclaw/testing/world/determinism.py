@@ -14,9 +14,9 @@ from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.per_thread import PerThread, Shared
 
 _trio: Any = import_module("trio._core._run")
-"""Its own. `_ALLOW_DETERMINISTIC_SCHEDULING` and `_r` are there for this use (trio issue 890)."""
+"""Trio's scheduler. `_ALLOW_DETERMINISTIC_SCHEDULING` and `_r` are there for this use (issue 890)."""
 EVERY = 64
-"""So many rounds of the scheduler pass between two looks of whoever watches them: they are most frequent."""
+"""The number of scheduler rounds between two calls of a watcher, as rounds are very frequent."""
 
 
 class Order(Random):
@@ -40,7 +40,7 @@ class Order(Random):
             self.watch()
 
     def is_alone(self) -> bool:
-        """Whether only the current task has something to do at this moment, and nobody counts its steps."""
+        """Return whether only the current task can run now, and no instrument counts its steps."""
         runner = _trio.GLOBAL_RUN_CONTEXT.runner
         return not (
             self._left
@@ -51,7 +51,7 @@ class Order(Random):
 
 
 class _Orders(Random):
-    """What trio asks while worlds are up: in each thread the innermost one's order, and elsewhere its own."""
+    """Trio's source of randomness while worlds are open: in each thread the order of its innermost world."""
 
     def __init__(self) -> None:
         super().__init__(0)

@@ -1,4 +1,4 @@
-"""What a world runs on: the five seams, simulated or real. The host of either gets the same."""
+"""The environment of a world: the five seams, simulated or real."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.virtual_time import CommitWakeups, VirtualClock
 
 FAULTS = (apsw.Error, OSError, StoreError, RunnerError, HostKilled)
-"""What hooks at commits raise on purpose: for the transaction's caller alone."""
+"""The errors that commit hooks raise on purpose: they reach that transaction's caller only."""
 
 
 class Killable(Protocol):
@@ -50,13 +50,13 @@ class Environment(Protocol):
         ...
 
     def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
-        """For one life of the host; `runtime` instead of its own, if one is given."""
+        """Return the seams for one run of the host; `runtime` replaces the usual one."""
         ...
 
 
 @define(eq=False)
 class RealEnvironment:
-    """As in production."""
+    """The environment of production."""
 
     timeline: Timeline
     clock: Clock = Factory(SystemClock)
@@ -107,7 +107,7 @@ class SimulatedEnvironment:
         )
 
     def host_died(self) -> None:
-        """Its hands are off its runners; those that do not outlive it are gone with it."""
+        """Let go of its runners. Those that do not outlive the host end with it."""
         self.runtime.host_died()
         for runner in list(self.runtime.runners.values()):
             if not runner.abandoned:

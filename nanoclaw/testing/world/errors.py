@@ -1,4 +1,4 @@
-"""What goes wrong in a world, other than what its tests are about."""
+"""Errors of a world."""
 
 from actors import Refusal
 
@@ -8,11 +8,11 @@ class WorldError(Exception):
 
 
 class ExpectationFailed(AssertionError):
-    """What was expected did not happen; the text tells what did."""
+    """An expectation that did not come true; the text tells what happened instead."""
 
 
 class HostKilled(Refusal):
-    """What a killed host meets wherever it would still have an effect.
+    """The error that a killed host meets wherever it would still have an effect.
 
     A scenario meets it where it asks that host itself, as `world.direct` and `host.admin` do, and a hook at
     one of its commits kills it meanwhile.

@@ -29,7 +29,7 @@ class CommitHook(Protocol):
 
 
 STANDSTILL = 100_000
-"""So many calls at one moment of virtual time, and it will never move again."""
+"""The number of calls at one moment of virtual time after which it counts as standing still."""
 
 
 class InlineExecutor:
@@ -41,16 +41,16 @@ class InlineExecutor:
     def __init__(self, on_commit: CommitHook | None = None) -> None:
         self.on_commit = on_commit
         self.pause: Callable[[], float] | None = None
-        """How long each call takes, in seconds, while the disk is slow."""
+        """Returns the seconds that a call takes, while the disk is slow."""
         self.around: Callable[[], AbstractContextManager[None]] | None = None
-        """What each call runs in, while the disk fails."""
+        """Returns the context of each call, while the disk fails."""
         self.commits = 0
         self.standstill: Standstill | None = None
         """Set where somebody met it: most who do swallow it."""
         self._begun = 0
         self._moment, self._calls = 0.0, 0
         self._subscribers: dict[str, dict[object, Callable[[], None]]] = {}
-        """By directory, as text: paths are slow to compare."""
+        """By directory, as text, because comparing paths is slow."""
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
         """Run `call` here; its lane, of the host or of the runner, makes no difference.

@@ -1,4 +1,4 @@
-"""Where a world keeps its files: in memory where the system offers that, for speed."""
+"""The folders of worlds, in memory if the system offers that."""
 
 import os
 import tempfile
@@ -10,13 +10,13 @@ from pathlib import Path
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 -- what is made in it is made by tempfile
 
 WORLDS = ".worlds"
-"""In a folder that its world does not take along: how many have lived there."""
+"""A file that counts the worlds that have used a folder."""
 
 _place: ContextVar[Path | None] = ContextVar("place", default=None)
 
 
 def live_in(place: Path) -> None:
-    """From now on the worlds of this process have their folders in `place`, which somebody removes."""
+    """Put the folders of this process's worlds into `place` from now on. The caller removes it."""
     _place.set(place)
 
 

@@ -1,4 +1,4 @@
-"""One life of the host in a world: from its start until it is stopped, killed or fails."""
+"""One run of the host in a world: from its start until it is stopped, killed or fails."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -21,7 +21,7 @@ class HostRun:
     begun: trio.Event = Factory(trio.Event)
     ended: trio.Event = Factory(trio.Event)
     failure: Exception | None = None
-    """Why it ended, where nobody wanted it to."""
+    """The error that ended it, if nobody stopped or killed it."""
     _host: Host | None = None
     _leaving: trio.Event = Factory(trio.Event)
     _scope: trio.CancelScope = Factory(trio.CancelScope)
@@ -38,7 +38,7 @@ class HostRun:
 
     @property
     def killed(self) -> bool:
-        """Whether it was killed."""
+        """True if it was killed."""
         return self.switch.tripped
 
     async def run(self, open_: Callable[[], AbstractAsyncContextManager[Host]]) -> None:

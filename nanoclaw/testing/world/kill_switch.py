@@ -24,7 +24,7 @@ from nanoclaw.testing.world.executor import InlineExecutor
 
 T = TypeVar("T")
 SHARED_MEMORY = "-shm"
-"""Of a database in WAL mode; made anew by whoever opens it first."""
+"""The suffix of a shared-memory file in WAL mode. Whoever opens the database first makes it anew."""
 
 
 @define(eq=False)
@@ -52,7 +52,7 @@ class KillSwitch:
 
 @define(eq=False)
 class _Hold:
-    """What `holding` is: each delivery goes through one, so it is no generator."""
+    """The context of `holding`. It is a class because each delivery goes through one."""
 
     switch: KillSwitch
     scopes: dict[trio.CancelScope, None]
@@ -93,7 +93,7 @@ class KillableExecutor:
         self.switch.check()
 
     def after_commit(self, path: Path) -> None:
-        """The same; what this raises after the commit keeps it from being told."""
+        """Let the commit be told, unless the host is dead."""
         self.shared.after_commit(path)
         self.switch.check()
 
@@ -156,14 +156,14 @@ class _KillableIntake:
 
 @frozen
 class Files:
-    """What a host had written at one moment: the central database and the inbound side of every session."""
+    """The files that a host had written at one moment: `v2.db` and the sessions' inbound sides."""
 
     data: Path
     contents: dict[Path, bytes]
 
     @classmethod
     def of(cls, data: Path) -> "Files":
-        """As they are now. Opening them drops SQLite's locks in this process: for a host's end only."""
+        """Read the files as they are now. This drops SQLite's locks, so it is only for the end of a host."""
         return cls(data, {path: path.read_bytes() for path in _written_by_host(data)})
 
     def put_back(self) -> None:

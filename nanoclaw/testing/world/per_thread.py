@@ -1,4 +1,4 @@
-"""What is one for a whole process, while worlds may be up in several of its threads."""
+"""State of the process that worlds in several threads share."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ class Shared:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """While it is open the change is there."""
+        """Keep the change in place while the block runs."""
         with self._lock:
             self._users += 1
             if self._users == 1:
@@ -38,7 +38,7 @@ class Shared:
 
 @define(eq=False)
 class PerThread(Generic[T]):
-    """What each thread's worlds have; of worlds within one another the innermost one's counts."""
+    """A value for each thread. Of nested worlds the innermost one's counts."""
 
     _standing: dict[int, list[T]] = Factory(dict)
 
@@ -49,7 +49,7 @@ class PerThread(Generic[T]):
 
     @contextmanager
     def holding(self, thing: T) -> Iterator[None]:
-        """While it is open this thread has that; others that overlap may end before it or after it."""
+        """Give this thread a value while the block runs. Overlapping blocks may end in any order."""
         standing = self._standing.setdefault(threading.get_ident(), [])
         standing.append(thing)
         try:

@@ -37,7 +37,7 @@ class SimulatedRunner:
     scope: trio.CancelScope = Factory(trio.CancelScope)
     killed: bool = False
     abandoned: bool = False
-    """Whether its host died and no other one has adopted it yet."""
+    """True if its host died and no other host has adopted it yet."""
     death: Death | None = None
     at_its_end: Callable[[], None] | None = None
     """Called when its tasks are gone, before anybody hears of that: what it leaves behind."""
@@ -49,7 +49,7 @@ class SimulatedRunner:
             self.scope.cancel()
 
     def kill(self) -> None:
-        """The same, but nobody asked for it: the host sees a death."""
+        """End it without being asked: the host sees a death."""
         self.killed = True
         self.scope.cancel()
 
@@ -70,7 +70,7 @@ class SimulatedRunner:
             self.gone.set()
 
     async def until_gone(self) -> Death:
-        """How it ended; on cancellation it is stopped first, except by a host that died."""
+        """Wait for its end and return it. On cancellation it is stopped first, unless its host died."""
         try:
             await self.gone.wait()
         finally:
@@ -88,11 +88,11 @@ class _Unmade:
 
     @property
     def name(self) -> str:
-        """It has none."""
+        """Raise the error."""
         raise self.error
 
     async def run(self, turn: Turn, tools: Toolbox) -> Result:
-        """It cannot."""
+        """Raise the error."""
         del turn, tools
         raise self.error
 
@@ -110,16 +110,16 @@ class SimulatedRuntime:
     runners: dict[str, SimulatedRunner] = field(factory=dict, init=False)
     """The living ones, by session."""
     wrap: Callable[[RunnerSpec, RunnerSeams], RunnerSeams] = lambda _spec, seams: seams
-    """What a runner that is started gets instead of its seams: where faults are injected."""
+    """Returns the seams for a runner that starts, given the usual ones. Faults are injected here."""
     gone: str | None = None
-    """While the engine is gone: why nothing can be started."""
+    """The reason why no runner can start, while the engine is gone."""
     _schema: Path = field(factory=schema_dir, init=False)
     _outside: trio.Nursery | None = field(default=None, init=False)
-    """Where runners live that outlive their host."""
+    """The nursery of runners that outlive their host."""
 
     @asynccontextmanager
     async def outliving(self) -> AsyncIterator[None]:
-        """While open, runners that are started outlive a host that dies, as containers do."""
+        """Let runners that start in this block outlive a host that dies, as containers do."""
         async with trio.open_nursery() as self._outside:
             yield
             self._outside.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""Brains: what an agent of a world thinks with, as a function or as a script.
+"""Providers for tests: an agent's brain as a function or as a script.
 
 A brain gets what a provider gets: the turn (messages, context, what was already sent) and the tools. It
 returns the answer: a text, a whole `Result`, or None for no answer.
@@ -101,9 +101,9 @@ class Script:
 
     turns: Sequence[Sequence[Step]]
     max_tries: Callable[[], int] = lambda: MAX_TRIES
-    """How often the host lets a message be tried; the world tells it."""
+    """Returns how often the host tries a message. The world sets it."""
     _taken: dict[str, int] = Factory(dict)
-    """By the message."""
+    """The turn of each message."""
     _begun: int = 0
     _open: dict[int, int] = Factory(dict)
     """Turns that have not come to their end, and which try the last was."""
@@ -130,7 +130,7 @@ class Script:
         return n
 
     def _comes_again(self) -> bool:
-        """Whether a turn has still to be told again."""
+        """Return whether a turn will be repeated."""
         return any(tried < self.max_tries() for tried in self._open.values())
 
 
@@ -161,7 +161,7 @@ class BrainProvider:
 
 
 def provider_of(name: str, brain: Brain) -> Callable[[], BrainProvider]:
-    """What the runtime makes a provider of, at each start of a runner; the brain stays the same."""
+    """Return a factory of providers for the runtime. Every provider has the same brain."""
     return lambda: BrainProvider(name, brain)
 
 

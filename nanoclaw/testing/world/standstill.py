@@ -1,4 +1,4 @@
-"""Notices where virtual time stands still for ever: who goes round and round and waits for nothing."""
+"""Detection of code that loops without waiting, so that virtual time stands still for ever."""
 
 import signal
 import threading
@@ -13,17 +13,17 @@ import trio
 from nanoclaw.testing.world.determinism import Order
 
 ROUNDS = 200_000
-"""So many rounds of trio's scheduler while virtual time does not move, and it never will again."""
+"""The number of scheduler rounds after which virtual time counts as standing still."""
 MOVES_S = 0.001
-"""What is less than this is no move: a sleep of 10⁻⁹ s is as good as none."""
+"""Less than this does not count as a move of virtual time."""
 NO_ROUND_S = 20.0
-"""So many seconds of the processor without one round, and somebody goes round between two of them."""
+"""Seconds of processor time without a round after which code counts as looping between two checkpoints."""
 SAMPLE = 100
-"""So many steps are looked at to name who goes round."""
+"""The number of steps that are sampled to name the looping task."""
 
 
 class Standstill(Exception):
-    """Something goes round and round without waiting; time cannot pass in a simulation."""
+    """Code that loops without waiting, so that virtual time cannot pass."""
 
 
 class Rounds:
@@ -36,7 +36,7 @@ class Rounds:
 
     @property
     def made(self) -> int:
-        """How many there have been."""
+        """The number of rounds so far."""
         return self._order.rounds
 
     def look(self) -> None:
@@ -69,7 +69,7 @@ class _Who(trio.abc.Instrument):
 
 
 class Unstoppable(BaseException):
-    """Whoever goes round and round has swallowed a `Standstill`; this one nobody swallows by mistake."""
+    """An error for code that swallowed a `Standstill`; only `except BaseException` swallows this one."""
 
 
 class Alarm:
@@ -95,7 +95,7 @@ class Alarm:
 
     @contextmanager
     def set(self) -> Iterator[None]:
-        """While it is open it may ring: in the main thread only, where nobody else has that signal."""
+        """Arm the alarm while the block runs: in the main thread only, and only if the signal is free."""
         number = signal.SIGVTALRM
         taken = signal.getsignal(number) is not signal.SIG_DFL
         if taken or threading.current_thread() is not threading.main_thread():
@@ -112,7 +112,7 @@ class Alarm:
 
 @contextmanager
 def watched(order: Order, stop: Callable[[Standstill], None]) -> Iterator[None]:
-    """While it is open a standstill is noticed. `stop` has to cancel whoever may go round."""
+    """Detect a standstill while the block runs. `stop` has to cancel the looping code."""
     rounds = Rounds(order, stop)
     order.watch = rounds.look
     try:
@@ -129,7 +129,7 @@ def _line(frame: FrameType | None) -> str:
 
 
 def _place(task: trio.lowlevel.Task) -> str:
-    """Where a task waits, outside of trio."""
+    """Return the line outside of trio at which a task waits."""
     frames = [(frame, line) for frame, line in task.iter_await_frames() if not _is_trios(frame)]
     if not frames:
         return task.name

@@ -40,7 +40,7 @@ def _below(task: trio.lowlevel.Task | None) -> Iterator[trio.lowlevel.Task]:
 
 
 def _place(task: trio.lowlevel.Task) -> Iterator[str]:
-    """Where a task waits, if that is in a scenario or in a brain: the innermost line there."""
+    """Return the innermost line of a scenario or a brain at which a task waits, if there is one."""
     frames = [
         (frame, line)
         for frame, line in task.iter_await_frames()

@@ -1,4 +1,4 @@
-"""What happened in a simulation, in order, as text: two runs of one seed give the same bytes."""
+"""The timeline of a simulation, as text: two runs of one seed give the same bytes."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ class Timeline:
     home: str = ""
     """The world's folder: its name, which no two worlds share, is left out of the lines."""
     broken: BaseException | None = field(default=None, init=False)
-    """What a step, or a hook at a commit, raised first."""
+    """The first error that a step or a commit hook raised."""
     when_broken: Callable[[], None] | None = field(default=None, init=False)
     """Called then: it was raised in the midst of whatever was going on, which may swallow it."""
 
@@ -49,11 +49,11 @@ class Timeline:
             raise self.broken
 
     def events(self) -> list[str]:
-        """Its lines without the commits: what people, agents, runners, the host and faults did."""
+        """Return its lines without the commits."""
         return [line for line in self.lines if line.split(maxsplit=2)[1] != "commit"]
 
     def text(self) -> str:
-        """All of it."""
+        """Return all of its lines."""
         return "\n".join(self.lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Transcripts: who said what in a chat, and when, as its users see it."""
+"""Transcripts: what users and agents did in a chat, and when, as its users see it."""
 
 import re
 from base64 import b64encode
@@ -42,13 +42,13 @@ class Entry:
     id: str | None = None
     """The network's own id."""
     about: str | None = None
-    """Of an edit or a reaction: the id of the message it is about; of an answer: of what it answers."""
+    """The id of the message that an edit, a reaction or an answer refers to."""
     thread: str | None = None
     files: Mapping[str, bytes] = Factory(dict)
     card: QuestionContent | None = None
-    """Of a card with buttons: the whole."""
+    """The whole card, if it has buttons."""
     dropped: str | None = None
-    """Of what a user did, and the host let count for nothing: why."""
+    """The reason why the host dropped what a user did."""
 
     def button(self, label: str) -> Option | None:
         """The button of that label."""
@@ -76,11 +76,11 @@ class Entry:
 
 
 Wanted = str | re.Pattern[str] | Callable[[Entry], bool]
-"""What is expected: just this text; a pattern that is found in it; or whatever a function says."""
+"""An expected text, a pattern to find, or a function that decides."""
 
 
 def meets(entry: Entry, wanted: Wanted) -> bool:
-    """Whether it is what was wanted."""
+    """Return whether an entry is what was expected."""
     if isinstance(wanted, str):
         return entry.text == wanted
     if isinstance(wanted, re.Pattern):
@@ -89,7 +89,7 @@ def meets(entry: Entry, wanted: Wanted) -> bool:
 
 
 def words(wanted: Wanted) -> str:
-    """What was wanted, for people."""
+    """Describe an expectation for people."""
     if isinstance(wanted, str):
         return repr(wanted)
     return f"/{wanted.pattern}/" if isinstance(wanted, re.Pattern) else f"what {wanted!r} accepts"
@@ -97,7 +97,7 @@ def words(wanted: Wanted) -> str:
 
 @define(eq=False)
 class Transcript:
-    """Of one chat, with all its threads."""
+    """The transcript of one chat, with all its threads."""
 
     entries: list[Entry] = Factory(list)
     answered: set[str] = Factory(set)
@@ -116,12 +116,12 @@ class Transcript:
         self.entries[at] = evolve(entry, dropped=reason)
 
     def waits(self, entry: Entry) -> bool:
-        """Whether it is a card that no user has answered."""
+        """Return whether an entry is a card that no user has answered."""
         return entry.card is not None and entry.card.question_id not in self.answered
 
 
 def heard(outgoing: Outgoing, at: datetime, who: str, id_: str | None) -> Entry:
-    """What the network got of the host, as an entry."""
+    """Return an entry for what the network got from the host."""
     kind, text, about = _told(outgoing.content)
     return Entry(
         at,

@@ -72,7 +72,7 @@ class CommitWakeups:
             end()
 
     def polled(self, directory: Path) -> None:
-        """None is: commits are told of one by one."""
+        """Return None: no directory is polled."""
 
     async def run(self) -> None:
         """Nothing has to be read from anywhere."""

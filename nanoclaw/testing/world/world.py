@@ -52,10 +52,10 @@ from nanoclaw.testing.world.virtual_time import VirtualClock
 PATIENCE_S = 600.0
 REAL_PATIENCE_S = 10.0
 RARELY_S = 3600.0
-"""How often what commits wake also looks by itself: in a simulation no wake-up is lost by itself."""
+"""Seconds between polls. No wake-up is lost in a simulation, so polls find nothing."""
 SIMULATED_ONLY = ("providers", "outliving", "commit_hooks")
 SHOWN_LINES = 30
-"""Of the timeline's events, where something failed."""
+"""The number of events that a failed test shows."""
 
 
 def _checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -69,7 +69,7 @@ class Agent:
     folder: str
     provider: str
     brain: str | Brain = field(repr=False)
-    """As it was made with; it has no other."""
+    """The brain that it was made with. It does not change."""
 
 
 @define(eq=False, kw_only=True)
@@ -80,7 +80,7 @@ class World:
     real: bool = False
     """Threads, the real clock and child processes instead; brains are then providers by name."""
     folder: Path | None = None
-    """Where it lives, and where another world may go on; None: in memory, in a folder that goes with it."""
+    """The folder of its files, for another world to go on with. None: a temporary one, in memory."""
     channel: FakeChannel = field(factory=FakeChannel)
     """The network of its users."""
     channels: Sequence[Channel] = ()
@@ -91,7 +91,7 @@ class World:
     allowed: Sequence[str] = ()
     """Packages that may use the real clock, threads and so on in a simulated world."""
     outliving: bool = False
-    """Whether runners outlive a host that is killed, as containers do."""
+    """True if runners outlive a host that is killed, as containers do."""
     commit_hooks: list[CommitHook] = field(factory=list)
     """Called at each commit point of host and runners: faults are injected there. May `kill_host_now`."""
     seams: Callable[[Seams], Seams] = field(default=lambda seams: seams)
@@ -99,7 +99,7 @@ class World:
     wrap_channel: Callable[[Channel], Channel] = field(default=lambda channel: channel)
     """Returns what the host gets instead of a channel, such as one that misbehaves."""
     limit_days: float = LIMIT_DAYS
-    """So many days after its beginning a simulated world ends with a WorldError that says where it waits."""
+    """Virtual days after which the world ends with a WorldError that names the waiting lines."""
     timeline: Timeline = field(factory=Timeline)
     random: Random = field(init=False)
     """The seed's: of the host, the runners and whoever draws in a scenario."""
@@ -109,15 +109,15 @@ class World:
     agents: dict[str, Agent] = field(factory=dict, init=False)
     chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
     raised: list[str] = field(factory=list, init=False)
-    """What brains raised, and where, as sentences; their messages are tried again."""
+    """Sentences about the errors that brains raised. Their messages are tried again."""
     _environment: Environment = field(init=False)
     _run: HostRun | None = field(default=None, init=False)
     _entered: bool = field(default=False, init=False)
     _stack: AsyncExitStack | None = field(default=None, init=False)
-    """While it is open."""
+    """Set while it is open."""
     _nursery: trio.Nursery = field(init=False)
     _max_tries: int = field(default=MAX_TRIES, init=False)
-    """Of the host that was started last."""
+    """The setting of the host that was started last."""
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
@@ -215,7 +215,7 @@ class World:
 
     @property
     def host_lives(self) -> bool:
-        """Whether there is one to be killed, also while it starts or ends."""
+        """True if a host runs, starts or stops, so that it can be killed."""
         return self._run is not None and not self._run.ended.is_set()
 
     def config(self, **changes: Any) -> Config:
@@ -307,7 +307,7 @@ class World:
             await life.ended.wait()
 
     def kill_host_now(self) -> None:
-        """The same, synchronous, for a hook: what the host does after this has no effect."""
+        """Kill the host from a hook. What it does afterwards has no effect."""
         life, environment = self._run, self._environment
         if not isinstance(environment, SimulatedEnvironment):
             raise WorldError("a host in real time is killed with its process only")
@@ -332,7 +332,7 @@ class World:
 
     @property
     def patience_s(self) -> float:
-        """How long an expectation waits that says nothing else."""
+        """Seconds that an expectation waits by default."""
         return REAL_PATIENCE_S if self.real else PATIENCE_S
 
     async def sleep(
@@ -344,7 +344,7 @@ class World:
     # -- who is in it
 
     def user(self, name: str) -> User:
-        """Somebody on the network, with the id `<channel_type>:<name>`."""
+        """Return a user of the network, with the id `<channel_type>:<name>`."""
         return User(self, name, f"{self.channel.channel_type}:{name}")
 
     def agent(self, folder: str = "main", brain: str | Brain | None = None) -> Agent:
@@ -480,12 +480,12 @@ class World:
 
     @property
     def executor(self) -> InlineExecutor:
-        """Where the commit points are."""
+        """The executor of the stores, which has the commit points."""
         return self._simulation("there are no commit points: its stores have threads").executor
 
     @property
     def runtime(self) -> SimulatedRuntime:
-        """Where the runners are."""
+        """The runtime, which has the runners."""
         return self._simulation("runners are processes of the host's own runtime").runtime
 
     @property
@@ -501,7 +501,7 @@ class World:
     # -- what users and chats need of it
 
     def own_chat(self, user: User) -> Chat:
-        """Where a user is alone with the agent. Raises WorldError where they have no such chat."""
+        """Return the chat in which a user is alone with the agent. Raises WorldError if there is none."""
         chat = self.chats.get((self.channel.channel_type, user.name))
         if chat is None or chat.is_group:
             raise WorldError(f"{user.name} has no chat of their own: `await world.direct({user.name})`")
@@ -539,7 +539,7 @@ class World:
         self.timeline.add("delivered", address.platform_id, entry.kind, id_, key, text)
 
     def report(self) -> str:
-        """What has happened, for somebody whose expectation failed: what brains raised, and the last events.
+        """Return a report for a failed expectation: the errors of brains, and the last events.
 
         Without the commits, which are many; they are in `timeline.text()`.
         """

@@ -1,4 +1,4 @@
-"""Who called: the nearest frame of somebody, or where there is none, the task."""
+"""The caller of a replaced function: the nearest relevant frame, or the task if there is none."""
 
 import sys
 from collections.abc import Iterable
@@ -7,17 +7,17 @@ from types import FrameType
 import trio
 
 LOGGERS = frozenset({"logging", "structlog"})
-"""They get the virtual date."""
+"""Packages that get the virtual date."""
 MACHINERY = frozenset(
     {"trio", "pytest", "_pytest", "pytest_trio", "pluggy", "hypothesis", "xdist", "execnet", "coverage"}
 )
-"""What a test runs on: its own use of the real things has no effect on the world."""
+"""Packages that run a test. Their own use of real things has no effect on the world."""
 NOBODY = frozenset({"", "outcome", "attr", "attrs"})
-"""They call what others hand them."""
+"""Packages that call functions which others hand them."""
 GENERATED = "<attrs generated"
-"""It calls factories in the name of the module it was made for, and has no lines to look up."""
+"""The file name of code that attrs generates. It has no lines to show."""
 GENERATED_TOO = "_dflt_"
-"""Likewise what `dataclasses` has written; its file is `<string>`, as of `python -c`: a variable tells it."""
+"""A variable of code that `dataclasses` generates. Its file name is `<string>`, as that of `python -c` is."""
 OURS = frozenset({"nanoclaw.testing", "nanoclaw.simulation"})
 _OWN = __name__.rpartition(".")[0]
 
@@ -30,7 +30,7 @@ def package(frame: FrameType | None) -> str:
 
 
 def place(frame: FrameType) -> str:
-    """Its file and line."""
+    """Return a frame's file and line."""
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
@@ -51,7 +51,7 @@ def caller(frame: FrameType | None, passed_by: frozenset[str]) -> FrameType | No
 
 
 def beneath(passed_by: frozenset[str]) -> FrameType | None:
-    """Where the nursery of this task stands, or the next one above that is of somebody."""
+    """Return the frame of this task's nursery, or of the nearest one above that is relevant."""
     task = _task()
     while task is not None and task.parent_nursery is not None:
         task = task.parent_nursery.parent_task

@@ -1,4 +1,4 @@
-"""The guards of one world, and which world's are up."""
+"""The isolation of a world from what is real, and the world that is active in each thread."""
 
 import datetime as dt
 import sys
@@ -31,7 +31,7 @@ SHOWN_STRAYS = 3
 
 
 class NotSimulated(Exception):
-    """Something real was used in a simulated world; the text names who did, where, and what to use."""
+    """A use of something real in a simulated world. The text names the caller and the replacement."""
 
 
 @define(eq=False)
@@ -41,11 +41,11 @@ class Isolation:
     now: Callable[[], dt.datetime]
     allowed: frozenset[str] = frozenset()
     refused: list[NotSimulated] = Factory(list)
-    """All that was refused, also what somebody swallowed."""
+    """Everything that was refused, also if the caller swallowed the error."""
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        """While it is open they stand."""
+        """Refuse what is real while the block runs."""
         with suppress(FileNotFoundError):
             tempfile.gettempdir()  # where no world has asked yet, it tries names
         with _PATCHES.applied(), _STANDING.holding(self):
@@ -78,7 +78,7 @@ class Isolation:
         raise stray
 
     def _may(self, name: str, kind: Kind, *, is_itself: bool) -> bool:
-        """Whether a package may, which asks itself or has the nursery in which a task was begun."""
+        """Return whether a package may use it, itself or through a nursery that it opened."""
         if name in self.allowed:
             return True
         return is_itself and (name in LOGGERS | MACHINERY or (name in OURS and kind not in EFFECTS))
@@ -115,7 +115,7 @@ _DATES: dict[str, Callable[[dt.datetime], Any]] = {
     "time.localtime": lambda now: time.localtime(now.timestamp()),
     "time.gmtime": lambda now: time.gmtime(now.timestamp()),
 }
-"""What loggers are told."""
+"""The values that loggers get."""
 
 
 def _date(owner: type[dt.date], name: str) -> "classmethod[Any, Any, Any]":
@@ -133,7 +133,7 @@ def _date(owner: type[dt.date], name: str) -> "classmethod[Any, Any, Any]":
 
 
 def _virtual(cls: type[dt.date], now: dt.datetime, tz: dt.tzinfo | None = None) -> dt.date:
-    """The same as `now`, `utcnow` and `today` make of the present."""
+    """Return what `now`, `utcnow` or `today` would return at the virtual date."""
     if not issubclass(cls, dt.datetime):
         return cls(now.year, now.month, now.day)
     return now.astimezone(tz) if tz else now.replace(tzinfo=None)

@@ -19,7 +19,7 @@ Guard = Callable[..., Any]
 
 @define(eq=False)
 class Patches:
-    """Those of the process: worlds in two threads share them, and the last one takes them down."""
+    """The replaced functions of the process. Worlds in two threads share them; the last one restores them."""
 
     targets: tuple[Target, ...]
     guarded: Callable[[Target, Guard], Guard]
@@ -33,7 +33,7 @@ class Patches:
     _shared: Shared = field(default=Factory(lambda self: Shared(self._apply), takes_self=True), init=False)
 
     def applied(self) -> AbstractContextManager[None]:
-        """While it is open they are in place."""
+        """Apply them while the block runs."""
         return self._shared.used()
 
     def _apply(self, stack: ExitStack) -> None:
@@ -52,7 +52,7 @@ class Patches:
             stack.callback(held.put, held.original)
 
     def _guard(self, target: Target, original: Guard) -> Guard:
-        """The same one in every world, unless somebody has replaced the function meanwhile."""
+        """Return the same guard in every world, unless somebody replaced the function meanwhile."""
         key = (target.owner, target.name)
         found = self._guards.get(key)
         if found is None or found.__wrapped__ is not original:  # type: ignore[attr-defined]  # as promised

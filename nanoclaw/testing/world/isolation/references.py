@@ -1,4 +1,4 @@
-"""Who holds a function: modules that have it by name, and their classes where it makes a field."""
+"""References to a function: modules that have it by name, and classes that use it as a field's factory."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from nanoclaw.testing.world.isolation.callers import GENERATED, LOGGERS, MACHINE
 
 _SKIPPED = sys.stdlib_module_names | MACHINERY | LOGGERS | NOBODY
 _FACTORY_OF_ATTRS = "__attr_factory_"
-"""So begin the names that its code calls factories by."""
+"""The prefix of the names by which generated code calls factories."""
 
 
 @frozen(eq=False)
@@ -44,7 +44,7 @@ class Holders:
     methods: Sequence[tuple[type, str]]
     """Replaced inside their types: who has kept one, of a subclass too, has the old one."""
     _searched: dict[int, _Searched] = field(factory=dict, init=False)
-    """Of each module's names, by their `id`."""
+    """By the `id` of a module's names."""
     _replaced: Mapping[int, Any] = field(factory=dict, init=False)
 
     def of(self, replaced: Mapping[int, Any]) -> Iterator[Held]:
@@ -68,7 +68,7 @@ class Holders:
                 yield from self._in_factories(vars(value).get("__init__"))
 
     def _in_factories(self, init: object) -> Iterator[Held]:
-        """Where code that attrs or `dataclasses` have written finds them."""
+        """Yield references in code that attrs or `dataclasses` generated."""
         if not isinstance(init, FunctionType):
             return
         for cell in init.__closure__ or ():

@@ -1,4 +1,4 @@
-"""What is guarded, and what is to be used instead."""
+"""The functions that a simulated world refuses, and their replacements."""
 
 import _posixsubprocess
 import _thread
@@ -25,7 +25,7 @@ from trio._core._thread_cache import ThreadCache
 
 
 class Kind(Enum):
-    """What is real about it; the value is what to do instead."""
+    """The kind of a real thing; the value names the replacement."""
 
     CLOCK = "ask the clock of the world, or trio.current_time()"
     WAIT = "everything that takes time asks trio"
@@ -36,11 +36,11 @@ class Kind(Enum):
 
 
 EFFECTS = frozenset({Kind.WAIT, Kind.THREAD, Kind.OUTSIDE})
-"""They touch the world whoever asks for them, trio and pytest too."""
+"""These affect the world whoever calls them, also trio and pytest."""
 
 
 Harmless = Callable[[Sequence[Any], Mapping[str, Any]], bool]
-"""Whether a call with these arguments is."""
+"""Returns whether a call with these arguments is harmless."""
 
 
 def _never(_arguments: Sequence[Any], _options: Mapping[str, Any]) -> bool:
@@ -54,20 +54,20 @@ class Target:
     owner: Any
     name: str
     what: str
-    """As it is told."""
+    """The name in the error."""
     kind: Kind
     is_harmless: Harmless = _never
 
 
 def _given(count: int, name: str = "") -> Harmless:
-    """Whether so many arguments are: where the last is left out they take the present, or the system's."""
+    """Return whether so many arguments are given. Without the last one it takes the present time."""
     return lambda arguments, options: (
         (*arguments, *[None] * count)[count - 1] is not None or (options.get(name) is not None)
     )
 
 
 def _functions(kind: Kind, module: Any, *names: str) -> Iterator[Target]:
-    """Those of them that this Python has."""
+    """Yield those that this Python has."""
     for name in names:
         if hasattr(module, name):
             yield Target(module, name, f"{module.__name__}.{name}", kind)
@@ -79,7 +79,7 @@ def _methods(kind: Kind, *owned: tuple[Any, str]) -> Iterator[Target]:
 
 
 def _of_the_shared_random() -> list[str]:
-    """All that `random` has, but for its classes, is of one `Random` without a seed."""
+    """Return the functions of `random` that belong to its shared generator, which has no seed."""
     shared = random.getrandbits.__self__  # type: ignore[attr-defined]  # a bound method, which has it
     return [name for name, value in vars(random).items() if getattr(value, "__self__", None) is shared]
 
@@ -122,4 +122,4 @@ TARGETS: tuple[Target, ...] = (
     *_functions(Kind.OUTSIDE, os, "execv", "execve"),
     *_functions(Kind.OUTSIDE, _posixsubprocess, "fork_exec"),
 )
-"""Of `datetime` see `standing`: it is written in C."""
+"""`isolation` replaces those of `datetime`, which is written in C."""
