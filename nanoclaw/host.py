@@ -179,7 +179,7 @@ async def _recording(
 def _recorded(recorder: Recorder, seams: Seams, config: Config) -> Seams:
     return evolve(
         seams,
-        clock=recorder.taped_clock(),
+        clock=recorder.recorded_clock(),
         random=recorder.random(seams.random),
         runtime=recorder.runtime(seams.runtime or own_runtime(config)),
     )

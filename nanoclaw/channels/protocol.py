@@ -93,7 +93,7 @@ class Channel(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the channel can do. It does not change."""
+        """The channel's optional abilities. They do not change."""
         ...
 
     def sender(self) -> AbstractAsyncContextManager[Sender]:

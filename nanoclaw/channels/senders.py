@@ -37,7 +37,7 @@ _POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
 
 
 class ChannelDown(ChannelUnavailable):
-    """There is no such channel, or it is not connected: nobody was asked."""
+    """A missing or disconnected channel: nobody was asked."""
 
 
 class OutcomeUnknown(Refusal):
@@ -61,7 +61,7 @@ class Deliver:
 
     outgoing: Outgoing
     doubtful: bool = False
-    """Whether it may have been sent before."""
+    """True if it may have been sent before."""
     begun: trio.Event = Factory(trio.Event)
     """Set when the network is asked: from then on nobody can say that nothing was sent."""
 
@@ -84,7 +84,7 @@ class Deliver:
 
 
 def _checked(receipt: object) -> Receipt:
-    """What a channel gave for a receipt, if it is one: channels are written by others."""
+    """Return a channel's receipt, if it is one: channels are written by others."""
     if not isinstance(receipt, Receipt) or not isinstance(receipt.platform_message_id, str | None):
         raise OutcomeUnknown(f"the channel gave {receipt!r:.200} and no receipt")
     return storable(receipt)
@@ -185,7 +185,7 @@ class Senders:
     _channels: Mapping[str, Ref[ChannelSender]]
     _capabilities: Mapping[str, Capabilities]
     _chats: dict[tuple[str, str], Ref[ChatSender]] = Factory(dict)
-    """By network and chat: who has been asked for before."""
+    """By network and chat: the senders of chats that were used before."""
 
     def repeat(self, channel_type: str) -> Repeat:
         """Return what a channel wants done after an unknown outcome; `again` if there is no such channel."""

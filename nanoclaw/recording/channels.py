@@ -127,7 +127,7 @@ class RecordedChannel(ChannelWrapper):
 
 @define(eq=False)
 class _Moment:
-    """When something happened first, on trio's clock."""
+    """The first moment of an event, on trio's clock."""
 
     at: float | None = None
 
@@ -165,7 +165,7 @@ async def _noticing_cancellation() -> AsyncIterator[_Moment]:
 
 
 def _words(error: BaseException) -> str:
-    """Of an error, or of the first one of a group."""
+    """Return the type and the text of an error, or of the first one of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"
@@ -209,7 +209,7 @@ class RecordedSender:
 
 @frozen
 class _Answering:
-    """While open, a channel is asked; what it says is noted."""
+    """Notes what a channel answers while the block runs."""
 
     n: int
     writer: RecordingWriter

@@ -50,9 +50,9 @@ KEPT = (
 )
 """Keys of the configuration that are recorded."""
 LEFT_OUT = ("home", "data", "groups", "runtime", "log_level", "process_providers", "runner_command")
-"""Those that are not: places, what may hold secrets, what a replay replaces."""
+"""Keys that are left out: places, possible secrets, and what a replay replaces."""
 CLOSING_S = 10.0
-"""How long the end of a recording may hold up the end of its host."""
+"""Seconds for which the end of a recording may hold up the end of its host."""
 
 
 class RecordingRefused(Exception):
@@ -61,7 +61,7 @@ class RecordingRefused(Exception):
 
 @frozen
 class Record:
-    """What `open_host` is given to record: a new or empty folder. `redacted`: without words."""
+    """The request to record a host, in a new or empty folder. `redacted`: without words."""
 
     folder: Path
     redacted: bool = False
@@ -121,27 +121,27 @@ class Recorder:
     # -- the seams
 
     def channels(self, channels: Mapping[str, Channel]) -> Mapping[str, Channel]:
-        """The same, with the writer beside them."""
+        """Return the channels, noted."""
         return {name: RecordedChannel(channel, self.writer) for name, channel in channels.items()}
 
-    def taped_clock(self) -> Clock:
-        """Likewise."""
+    def recorded_clock(self) -> Clock:
+        """Return the clock, noted."""
         return RecordedClock(self.clock, self.writer)
 
     def random(self, random: Random) -> Random:
-        """Likewise."""
+        """Return the randomness, noted."""
         return RecordedRandom(random, self.writer)
 
     def runtime(self, runtime: Runtime) -> Runtime:
-        """Likewise."""
+        """Return the runtime, noted."""
         return RecordedRuntime(runtime, self.writer, self.clock)
 
     def intake(self, intake: Intake) -> Intake:
-        """Likewise, for the program in which the host is embedded."""
+        """Return the intake, noted, for the program in which the host is embedded."""
         return RecordedIntake(intake, self.writer)
 
     def registry(self, registry: Ref[Registry]) -> Ref[Registry]:
-        """Likewise."""
+        """Return the registry, noted."""
         return registry.heard_by(RecordedWords(self.writer))
 
     def onlooker(self) -> RecordedLooks:

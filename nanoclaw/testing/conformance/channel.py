@@ -44,7 +44,7 @@ QUESTION = QuestionContent(
 )
 CARD = CardContent('{"title": "Weather"}', "It rains")
 QUIET_S = 1.0
-"""So long nothing happens, where nothing should."""
+"""Seconds for which nothing happens, where nothing should."""
 REFUSALS = (ChannelUnavailable, DeliveryRejected)
 
 
@@ -57,7 +57,7 @@ def channel_checks(open_: Callable[[], AbstractAsyncContextManager[ChannelUnderT
 
 
 async def a_delivery_gives_a_receipt(it: ChannelUnderTest) -> None:
-    """And when it does, the network has the message."""
+    """A delivery returns a receipt, and then the network has the message."""
     async with it.channel.sender() as sender:
         receipt = await deliver(sender, outgoing(it.address, "one"))
         require(isinstance(receipt, Receipt), f"deliver returned {receipt!r}, which is no Receipt")
@@ -74,7 +74,7 @@ async def messages_keep_their_order(it: ChannelUnderTest) -> None:
 
 
 async def the_sender_can_be_opened_again(it: ChannelUnderTest) -> None:
-    """In order, and after its connection broke."""
+    """The sender can be opened again, in order and after its connection broke."""
     for text in ("one", "two"):
         raised = await failure_with_connection(it.channel, outgoing(it.address, text))
         require(raised is None, f"the network is up, and a new sender raised {raised!r}")
@@ -93,7 +93,7 @@ async def what_is_rejected_is_said_to_be(it: ChannelUnderTest) -> None:
 
 
 async def an_outage_is_no_rejection(it: ChannelUnderTest) -> None:
-    """What is rejected is never tried again; what cannot be taken now is."""
+    """A message that was rejected is never tried again; one that cannot be taken now is."""
     down = hook(it.down, "down")
     with down():
         raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
@@ -143,7 +143,7 @@ async def it_says_what_to_do_about_doubts(it: ChannelUnderTest) -> None:
 
 
 async def an_idempotent_network_keeps_one_of_each(it: ChannelUnderTest) -> None:
-    """The same `message_out_id` is the same message; another one, of the same text, is another."""
+    """The same `message_out_id` is the same message; another one, even with the same text, is another."""
     only(_can(it).repeat == "idempotent", "it does not say that it is idempotent")
     async with it.channel.sender() as sender:
         first = await deliver(sender, outgoing(it.address, "one", "out-1"))
@@ -185,14 +185,14 @@ async def what_was_doubtful_arrives_once(it: ChannelUnderTest) -> None:
 
 
 async def hints_never_raise(it: ChannelUnderTest) -> None:
-    """They may be lost; a hint that raises takes the chat's sender with it."""
+    """A hint may be lost. One that raises takes the chat's sender with it."""
     async with it.channel.sender() as sender:
         await hint(sender, it.address)
         await deliver(sender, outgoing(it.address, "one"))
 
 
 async def hints_show_nothing(it: ChannelUnderTest) -> None:
-    """They are no messages."""
+    """Hints are no messages."""
     async with it.channel.sender() as sender:
         await hint(sender, it.address)
     require(it.texts() == [], f"hints alone, and users see {list(it.texts())}")
@@ -225,7 +225,7 @@ async def what_users_say_is_offered(it: ChannelUnderTest) -> None:
 
 
 async def events_have_ids_of_their_own(it: ChannelUnderTest) -> None:
-    """What is offered with an id that was there before is taken for the same event, and not stored."""
+    """An event with a known id counts as the same event and is not stored again."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host()):
         await says("one")
@@ -235,7 +235,7 @@ async def events_have_ids_of_their_own(it: ChannelUnderTest) -> None:
 
 
 async def nothing_is_confirmed_before_it_is_stored(it: ChannelUnderTest) -> None:
-    """What a network was told has arrived, it does not offer again."""
+    """A network does not offer again what it was told has arrived."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host(at_once=False)), trio.open_nursery() as nursery:
         confirmed = trio.Event()
@@ -258,7 +258,7 @@ async def what_was_not_accepted_is_not_confirmed(it: ChannelUnderTest) -> None:
 
 
 async def what_was_cut_off_is_offered_again(it: ChannelUnderTest) -> None:
-    """As the same event: the host may have stored it before it died."""
+    """An offer that was cut off comes again as the same event: the host may have stored it before it died."""
     only(it.offers_again, "the network offers nothing again")
     says = hook(it.says, "says")
     async with trio.open_nursery() as nursery:
@@ -299,7 +299,7 @@ async def what_users_press_is_offered(it: ChannelUnderTest) -> None:
 
 
 async def a_press_that_was_not_accepted_is_offered_again(it: ChannelUnderTest) -> None:
-    """As a message is: until it is on disk."""
+    """A press is offered again until it is on disk, as a message is."""
     only(it.offers_again, "the network offers nothing again")
     await _press(it, host := Host(refusals=2))
     require(len(host.clicks) == 1, f"confirmed, and {len(host.clicks)} stored")

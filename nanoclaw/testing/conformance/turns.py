@@ -63,4 +63,4 @@ class Tools(Toolbox):
         return tuple(self.taken)
 
     def alive(self) -> None:
-        """Nobody watches."""
+        """Do nothing: nobody watches."""

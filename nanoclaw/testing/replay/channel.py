@@ -15,25 +15,25 @@ from nanoclaw.testing.replay.script import ChannelScript, Moments, Script
 from nanoclaw.testing.world.timeline import Timeline
 
 UNKNOWN_S = 0.05
-"""How long a delivery takes that the recording has not."""
+"""Seconds of a delivery that the recording does not have."""
 
 
 class Broke(Exception):
-    """What a channel raised that broke; the text is the recorded one."""
+    """The error of a channel that broke; the text is the recorded one."""
 
 
 @define(eq=False)
 class Happened:
-    """What a replay brings, to be compared with the recording."""
+    """The results of a replay, to be compared with the recording."""
 
     asked: list[tuple[float, Asked]] = Factory(list)
     routed: dict[int, Routed | str] = Factory(dict)
-    """What became of each event; a text: it was not accepted."""
+    """The result of each event; a text if it was not accepted."""
 
 
 @define(eq=False)
 class Answers:
-    """What the channels answer, message by message: the first attempt is answered as the first one was."""
+    """The recorded answers, message by message: the n-th attempt gets the n-th answer."""
 
     script: Script
     _recorded: dict[tuple[str, str, bool], list[Answered | None]] = field(init=False)
@@ -45,7 +45,7 @@ class Answers:
             self._recorded.setdefault(_place(note), []).append(self.script.answers.get(note.n))
 
     def to(self, note: Asked) -> tuple[bool, Answered | None]:
-        """Whether it was asked in the recording, and the answer; None: there was none."""
+        """Return whether it was asked in the recording, and the answer, if there was one."""
         place = _place(note)
         n, recorded = self._used[place], self._recorded.get(place, [])
         self._used[place] += 1
@@ -53,7 +53,7 @@ class Answers:
 
 
 def _place(note: Asked) -> tuple[str, str, bool]:
-    """Of one row; the slot of one that recurs may be another in a replay that differs."""
+    """Return the row. The slot of a recurring row may differ in a replay."""
     return note.channel, note.key.partition("@")[0], note.lookup
 
 
@@ -108,7 +108,7 @@ class ReplayChannel:
         await offer_all(self.script, self._intake[0], self.happened, self.moments, self.timeline)
 
     async def answer(self, outgoing: Outgoing, *, lookup: bool) -> Receipt | None:
-        """As it answered then."""
+        """Answer as recorded."""
         note = asked(0, self.channel_type, outgoing, lookup=lookup)
         self.happened.asked.append((self.moments.now(), note))
         known, answer = self.answers.to(note)

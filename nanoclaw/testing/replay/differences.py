@@ -1,4 +1,4 @@
-"""Where a replay differs from its recording: one sentence each."""
+"""The differences between a replay and its recording, one sentence each."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ SHOWN = 60
 
 @frozen
 class Said:
-    """What a channel was asked, without what may be another in a replay."""
+    """A request to a channel, without what may differ in a replay."""
 
     row: str
     content: str
@@ -39,7 +39,7 @@ class Said:
 
 
 def differences(script: Script, happened: Happened, *, redact: bool, until: float) -> Iterator[str]:
-    """Of what the channels were asked and what became of the events; `until` is when the replay ended."""
+    """Yield differences in requests to channels and in the results of events; `until` is the replay's end."""
     recorded = _by_address([asked for at, asked in script.asked if at <= until], redact=False)
     replayed = _by_address([asked for at, asked in happened.asked if at <= until], redact=redact)
     for place in sorted({*recorded, *replayed}, key=where):
@@ -67,7 +67,7 @@ def _of_chat(place: str, before: Sequence[Asked], now: Sequence[Asked], *, whole
 
 
 def _edits(place: str, then: Sequence[Said], again: Sequence[Said], *, whole: bool) -> Iterator[str]:
-    """What is missing and what is new. Where the recording has no end, neither has its list."""
+    """Yield missing and new requests. If the recording has no end, its list may go on."""
     for tag, i, j, k, m in SequenceMatcher(None, then, again, autojunk=False).get_opcodes():
         if tag == "equal" or (not whole and j == len(then) and tag == "insert"):
             continue
@@ -121,7 +121,7 @@ def _routed(routed: Routed | str) -> str:
 
 
 def of_left(before: Left, now: Left | None, *, pruned: bool) -> Iterator[str]:
-    """How a session's messages and deliveries ended; what was `pruned` then may still be there."""
+    """Yield differences in final statuses. What was `pruned` then may still be there."""
     if now is None:
         yield f"session {before.session}: it cannot be read"
         return

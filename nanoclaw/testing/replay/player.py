@@ -45,12 +45,12 @@ AFTER_S = 1.0
 
 @frozen
 class Replayed:
-    """What a replay brings."""
+    """The result of a replay."""
 
     timeline: Sequence[str]
     differences: Sequence[str]
     torn: bool
-    """Whether the recording ends without an end: its host was killed, or its last line cut off."""
+    """True if the recording has no end: its host was killed, or its last line was cut off."""
 
 
 def replay(folder: Path, *, until: float | None = None) -> Replayed:
@@ -105,7 +105,7 @@ def _content(file: Path) -> bytes:
 
 
 def _make_older_files(data: Path, script: Script) -> None:
-    """Nobody knows any more whose they were: every session gets them."""
+    """Give these files to every session, because their owner is not known any more."""
     for paths in sessions_of(data):
         for row_id, marks in script.older_files().items():
             make_files(paths, row_id, marks)
@@ -133,7 +133,7 @@ class RecordedRandom(Naming):
         self._ids = script.ids
 
     def name(self, what: str) -> str:
-        """As drawn then; in their order where the recording does not know what they were for."""
+        """Draw the recorded id for a purpose, or the next one if the recording has no purposes."""
         drawn = self._ids.get(what) or self._ids.get("")
         return drawn.popleft() if drawn else random_name(self)
 
@@ -256,7 +256,7 @@ class _Replay:
 
 
 class _Refused(Exception):
-    """What the recorded host was told makes no sense, so it has refused it."""
+    """The recorded host refused this message, because it makes no sense."""
 
 
 def _message(told: Told) -> Any:
@@ -289,7 +289,7 @@ def _differences(play: _Replay) -> Iterator[str]:
 
 
 def as_json(replayed: Replayed) -> str:
-    """For programs."""
+    """Return JSON, for programs."""
     same = not replayed.differences
     values = {"same": same, "torn": replayed.torn, "differences": list(replayed.differences)}
     return json.dumps({**values, "timeline": list(replayed.timeline)}, indent=2, ensure_ascii=False)

@@ -31,7 +31,7 @@ EARLY_S = 60.0
 """Asked to go earlier than this before it was then, a runner goes at once."""
 GRACE_S = 1.5
 LATE_S = 120.0
-"""It waits so long past its end for a host that asked it to go then."""
+"""Seconds past its end for which a runner waits to be asked to go."""
 MAX_FILE = 64 << 20
 
 
@@ -41,10 +41,10 @@ class ReplayRunner:
 
     asked: trio.Event = Factory(trio.Event)
     cut: bool = False
-    """Whether it had to go before its time."""
+    """True if it had to go before its time."""
 
     def stop(self) -> None:
-        """It is asked to go."""
+        """Ask it to go."""
         self.asked.set()
 
 
@@ -96,7 +96,7 @@ class ReplayRuntime:
         return Death(orderly=True, reason="stopped")
 
     async def survivors(self) -> Sequence[str]:
-        """Those of then.
+        """Return the recorded survivors.
 
         Raises:
             StartFailed: that was not known then.
@@ -189,7 +189,7 @@ class ReplayRuntime:
         await writer.write(partial(_commit, look=look))
 
     async def say_alone(self, paths: SessionPaths, look: Looked) -> None:
-        """The same, without a living runner."""
+        """Write outbound rows without a living runner."""
         try:
             async with self._writer(paths) as writer:
                 await self.say(paths, writer, look)
@@ -201,7 +201,7 @@ class ReplayRuntime:
 
 
 def _last_beat(life: RunnerHistory) -> float:
-    """When its heartbeat moved last; of an older recording, when it must have by how long a host waits."""
+    """Return the moment of its last heartbeat; of an older recording, the latest possible one."""
     if life.stopping is None:
         return inf
     if life.silent_s is not None:

@@ -43,7 +43,7 @@ from nanoclaw.recording.recorder import KEPT
 from nanoclaw.testing.world.virtual_time import VirtualClock
 
 APART_S = 1e-8
-"""Between notes of one moment, so that they keep their order; of dates it is too little to be seen."""
+"""The distance of simultaneous notes, which keeps their order and is too small to change a date."""
 
 
 @frozen
@@ -78,15 +78,15 @@ class RunnerHistory:
     started_at: float | None = None
     stopping: float | None = None
     silent_s: float | None = None
-    """How long its heartbeat had not moved when it was asked to go, where that is known."""
+    """Seconds without a heartbeat when it was asked to go, if known."""
     ended: tuple[float, RunnerEnded] | None = None
     refused: tuple[float, str] | None = None
     hot: bool = False
-    """Whether it left a journal behind that had to be rolled back."""
+    """True if it left a journal behind that had to be rolled back."""
     looks: list[tuple[float, Looked]] = Factory(list)
 
     def was_at_work(self) -> bool:
-        """Whether it was working on something when it was asked to go."""
+        """Return whether it was working when it was asked to go."""
         working = set[str]()
         for _, look in [(at, look) for at, look in self.looks if self.stopping and at <= self.stopping]:
             working -= {*look.gone, *(ack.message_id for ack in look.acks)}
@@ -109,7 +109,7 @@ class Connection:
 
 @define(eq=False)
 class ChannelScript:
-    """What one channel does."""
+    """The script of one channel."""
 
     offers: deque[tuple[float, Offered]] = Factory(deque)
     ends: deque[tuple[float, str | None]] = Factory(deque)
@@ -118,31 +118,31 @@ class ChannelScript:
 
 @define(eq=False)
 class Script:
-    """All of a recording up to a moment."""
+    """A recording up to a moment."""
 
     channels: Mapping[str, ChannelScript]
     own: ChannelScript = Factory(ChannelScript)
-    """What came in without a channel."""
+    """Events that came without a channel."""
     asked: list[tuple[float, Asked]] = Factory(list)
     answers: dict[int, Answered] = Factory(dict)
     confirmed: dict[int, Confirmed | NotConfirmed] = Factory(dict)
     lives: dict[str, deque[RunnerHistory]] = Factory(dict)
     orphans: list[tuple[float, Looked]] = Factory(list)
-    """What a runner said that the host had not started: before the first one, or while none started."""
+    """Looks at runners that the host had not started."""
     recoveries: dict[str, deque[tuple[float, str | None]]] = Factory(dict)
-    """Of each session: when one ended, and why it failed."""
+    """For each session: when a recovery ended, and why it failed."""
     quarantined: list[tuple[float, Quarantined]] = Factory(list)
     jumps: list[tuple[float, Jumped]] = Factory(list)
     told: list[tuple[float, Told]] = Factory(list)
     ids: dict[str, deque[str]] = Factory(dict)
-    """Those that were drawn, by what they were for."""
+    """The drawn ids, by their purpose."""
     survivors: Survivors = Factory(Survivors)
     left: list[Left] = Factory(list)
     end: float = 0.0
     stopped_at: float | None = None
     """When the host began to stop; None: it was killed, or the replay ends before."""
     whole: bool = False
-    """Whether the recording has its end."""
+    """True if the recording has its end."""
     _runners: dict[int, RunnerHistory] = field(factory=dict)
     _last: dict[str, RunnerHistory] = field(factory=dict)
 
@@ -151,7 +151,7 @@ class Script:
         return {asked.key.partition("@")[0]: asked.files for _, asked in self.asked if asked.files}
 
     def older_files(self) -> Mapping[str, tuple[FileMark, ...]]:
-        """Those of rows that no runner of the recording brought."""
+        """The files of rows that no recorded runner wrote."""
         looks = [look for lives in self.lives.values() for life in lives for _, look in life.looks]
         come = {row.id for look in looks for row in look.rows}
         return {row: marks for row, marks in self.files().items() if row not in come}
@@ -239,7 +239,7 @@ class Script:
             last.hot = True
 
     def sort_out(self) -> None:
-        """Once all is added: what was said while a runner could not be started was said by another one."""
+        """Finish: looks during a failed start belong to another runner."""
         for life in (life for lives in self.lives.values() for life in lives if life.refused):
             self.orphans += life.looks
             life.looks = []
