@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import ClassVar, Self
+from typing import Self
 
 from nanoclaw.channels.protocol import Capabilities, Outcome
 from nanoclaw.records import Address, Intake, Outgoing, Receipt
@@ -16,7 +16,7 @@ class SimpleChannel(ABC):
     """
 
     channel_type: str
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: Capabilities = Capabilities()
 
     @abstractmethod
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:

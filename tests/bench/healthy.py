@@ -1,7 +1,6 @@
 """Round trips of a healthy session beside 50 others whose channel hangs, in turns with one that is alone."""
 
 from statistics import median
-from typing import ClassVar
 
 import trio
 from attrs import Factory, define
@@ -23,7 +22,7 @@ class HangingChannel(SimpleChannel):
     """Takes messages and never says that it has them."""
 
     channel_type: str = "hanging"
-    capabilities: ClassVar[Capabilities] = Capabilities("idempotent")
+    capabilities: Capabilities = Factory(lambda: Capabilities("idempotent"))
     asked: set[str] = Factory(set)
     all_asked: trio.Event = Factory(trio.Event)
 

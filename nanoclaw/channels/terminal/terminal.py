@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import trio
 from attrs import Factory, define, field, frozen
@@ -66,7 +66,7 @@ class Terminal:
     front: FrontEnd | None
     random: Random
     channel_type: str = CHAT.channel_type
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: Capabilities = Factory(Capabilities)
     finished: trio.Event = Factory(trio.Event)
     """Set at the end of the front end's input."""
     unseen: deque[str] = Factory(deque)
