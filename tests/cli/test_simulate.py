@@ -25,7 +25,7 @@ def simulate(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def test_households_are_played_in_processes_and_summed_up_in_a_table() -> None:
+def test_workloads_are_played_in_processes_and_summed_up_in_a_table() -> None:
     done = simulate("--seeds", "3", "--days", "0.02", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     rows = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines()[1:])

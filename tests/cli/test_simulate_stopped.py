@@ -83,7 +83,7 @@ def test_a_signal_to_end_is_as_good_and_programs_get_what_was_played() -> None:
 
 
 @pytest.mark.parametrize("drawn", [False, True])
-def test_a_single_household_is_stopped_as_fast(tmp_path: Path, *, drawn: bool) -> None:
+def test_a_single_workload_is_stopped_as_fast(tmp_path: Path, *, drawn: bool) -> None:
     drawing = ("--timeline", str(tmp_path / "day.html")) if drawn else ()
     with hanging("--seed", "1", "--jobs", "1", *drawing, others=False) as (process, _):
         os.killpg(process.pid, signal.SIGINT)

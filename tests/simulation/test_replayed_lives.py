@@ -28,7 +28,7 @@ from tests.simulation.recordings import notes
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [28, 45])
-def test_each_life_of_a_simulated_household_is_replayed_the_same(seed: int, tmp_path: Path) -> None:
+def test_each_life_of_a_simulated_workload_is_replayed_the_same(seed: int, tmp_path: Path) -> None:
     with silent_logs():
         lives = record_lives(seed, tmp_path, hours=3)
         assert lives

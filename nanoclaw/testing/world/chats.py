@@ -101,7 +101,7 @@ class Chat:
         """
         if kind not in AGENTS_KINDS:
             kinds = ", ".join(AGENTS_KINDS)
-            raise WorldError(f"there is no kind {kind!r} of what an agent does, only {kinds}")
+            raise WorldError(f"expect(kind={kind!r}): kind must be one of {kinds}")
         limit = self.world.patience_s if within is None else within
         with trio.move_on_after(limit):
             while True:
@@ -109,7 +109,7 @@ class Chat:
                 if found is not None:
                     return found
                 await self.log.changed.wait()
-        raise self._failure(f"expected the {kind} {words(wanted)} within {limit:g} s, and it did not come")
+        raise self._failure(f"expected the {kind} {words(wanted)} within {limit:g} s, but it did not come")
 
     async def expect_nothing(self, *, within: float | None = None) -> None:
         """Wait for `within` seconds in which the agent does nothing here.
@@ -121,7 +121,7 @@ class Chat:
         with trio.move_on_after(limit):
             while not (new := self._unread()):
                 await self.log.changed.wait()
-            raise self._failure(f"expected nothing for {limit:g} s, and there came: {new[0]}")
+            raise self._failure(f"expected nothing for {limit:g} s, but there came: {new[0]}")
 
     async def card_with(self, label: str, within: float | None = None) -> tuple[Entry, Option]:
         """Wait for a card with a button of that label, for `within` seconds; its newest, and its button.
@@ -196,10 +196,10 @@ class User:
             WorldError: it is no text, or a file is no bytes.
         """
         if not isinstance(text, str):
-            raise WorldError(f"{self.name} says {text!r}, which is no text")
+            raise WorldError(f"{self.name}.says: text must be a str, got {text!r}")
         for name, data in (files or {}).items():
             if not isinstance(data, bytes):
-                raise WorldError(f"{self.name} sends the file {name!r} with {data!r:.80}, which is no bytes")
+                raise WorldError(f"{self.name}.says: files[{name!r}] must be bytes, got {data!r:.80}")
         chat = in_ or self.world.own_chat(self)
         entry = self.world.said(chat, self, text, files or {})
         message = ChatMessage(

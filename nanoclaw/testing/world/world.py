@@ -121,18 +121,20 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise WorldError(f"seed={self.seed!r}: a seed is a whole number")
+            raise WorldError(f"World(seed={self.seed!r}): seed must be an int")
         if not self.limit_days > 0:
-            raise WorldError(f"limit_days={self.limit_days!r}: it has to be more than 0")
+            raise WorldError(f"World(limit_days={self.limit_days!r}): limit_days must be more than 0")
         for name, provider in self.providers.items():
             if not callable(provider):
-                raise WorldError(f"the provider {name!r} is {provider!r}: what is wanted is what makes one")
+                raise WorldError(
+                    f"World(providers=…): {name!r} must be a function that makes a provider, got {provider!r}"
+                )
 
     # -- its own life
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            raise WorldError("a world is entered once: make another one")
+            raise WorldError("a world can be entered only once; make another World")
         self._entered = True
         async with AsyncExitStack() as stack:
             self.home = self.folder or stack.enter_context(temporary_home())
@@ -158,7 +160,7 @@ class World:
 
     def _in_real_time(self) -> RealEnvironment:
         if unfit := [name for name in SIMULATED_ONLY if getattr(self, name)]:
-            raise WorldError(f"in real time there is no {' and no '.join(unfit)}: the runner is a process")
+            raise WorldError(f"World(real=True) cannot take {' and '.join(unfit)}: its runners are processes")
         return RealEnvironment(self.timeline)
 
     async def _simulated(self, stack: AsyncExitStack) -> SimulatedEnvironment:
@@ -240,9 +242,9 @@ class World:
             HostFailed: it cannot start.
         """
         if self._stack is None:
-            raise WorldError("the world is not open: the host runs within `async with World(...) as world`")
+            raise WorldError("the world is not open; use `async with World(...) as world`")
         if self._run is not None and not self._run.ended.is_set():
-            raise WorldError("the host runs already")
+            raise WorldError("the host is already running")
         used = (self.channel, *self.channels) if channels is None else channels
         switch = KillSwitch()
         config = self.config(**changes)
@@ -310,7 +312,7 @@ class World:
         """Kill the host from a hook. What it does afterwards has no effect."""
         life, environment = self._run, self._environment
         if not isinstance(environment, SimulatedEnvironment):
-            raise WorldError("a host in real time is killed with its process only")
+            raise WorldError("the host of World(real=True) cannot be killed: it runs in this process")
         if life is not None and not life.ended.is_set():
             life.kill()
             environment.host_died()
@@ -359,8 +361,8 @@ class World:
             return self._new_agent(folder, "echo" if brain is None else brain)
         if brain is not None and brain != there.brain:
             raise WorldError(
-                f"the agent {folder!r} has been made, with another brain: give it where it is made first, "
-                "and let what it does differently be decided in it"
+                f"the agent {folder!r} already has another brain; "
+                "pass the brain where you first make the agent"
             )
         return there
 
@@ -368,7 +370,9 @@ class World:
         if isinstance(brain, str):
             provider = brain
         elif self.real:
-            raise WorldError("in real time runners are processes: name a provider instead of a brain")
+            raise WorldError(
+                "World(real=True): brain must be the name of a provider, because runners are processes"
+            )
         else:
             provider = f"brain-{folder}"
             if isinstance(brain, Script):
@@ -399,8 +403,8 @@ class World:
             )
         if (members := found.member_ids) != made.member_ids:
             raise WorldError(
-                f"the group {name!r} has been made, with {', '.join(sorted(members)) or 'nobody'}: "
-                "name all its members where you make it, and keep what `world.group` returns"
+                f"the group {name!r} already exists, with {', '.join(sorted(members)) or 'nobody'}; "
+                "name all its members where you first make it"
             )
         return found
 
@@ -481,21 +485,21 @@ class World:
     @property
     def executor(self) -> InlineExecutor:
         """The executor of the stores, which has the commit points."""
-        return self._simulation("there are no commit points: its stores have threads").executor
+        return self._simulation("has no executor with commit points: its stores use threads").executor
 
     @property
     def runtime(self) -> SimulatedRuntime:
         """The runtime, which has the runners."""
-        return self._simulation("runners are processes of the host's own runtime").runtime
+        return self._simulation("has no simulated runtime: its runners are processes").runtime
 
     @property
     def clock(self) -> VirtualClock:
         """The date, which may be made to jump."""
-        return self._simulation("the date is the machine's, and does not jump").clock
+        return self._simulation("has no virtual clock: its date is the machine's").clock
 
     def _simulation(self, otherwise: str) -> SimulatedEnvironment:
         if not isinstance(self._environment, SimulatedEnvironment):
-            raise WorldError(f"in real time {otherwise}")
+            raise WorldError(f"World(real=True) {otherwise}")
         return self._environment
 
     # -- what users and chats need of it
