@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -113,48 +112,6 @@ def test_a_browser_draws_the_page_without_an_error_and_runs_nothing_of_what_was_
         assert re.search(rf'<path d="M[^"]+" class="{kind}">', drawn.partition('id="drawing"')[2]), kind
     assert "CONSOLE" not in errors
     assert "<img" not in drawn
-
-
-SCROLLED = """<script>
-window.scrollTo(0, 1500);
-const inSight = id => {
-  const box = $(id).getBoundingClientRect();
-  return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
-};
-const press = (px, py) => {
-  const at = {clientX: px, clientY: py, pointerId: 1, button: 0};
-  stage.setPointerCapture = () => {};
-  for (const kind of ["pointerdown", "pointerup"]) stage.dispatchEvent(new PointerEvent(kind, at));
-  return $("told").textContent.split("\\n")[0];
-};
-const lanes = [press(300, 60), press(300, 10)];
-$("violation").click();
-document.body.dataset.seen = JSON.stringify({
-  hours: inSight("hours"), told: inSight("told"), lanes,
-  violation: $("told").textContent.includes("nobody_hears"),
-});
-</script></body>"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="there is no Chromium")
-@pytest.mark.parametrize("window", ["1200,800", "500,700"])
-def test_with_many_sessions_the_hours_and_what_happened_stay_in_sight(
-    day: tuple[Workload, RunResult], tmp_path: Path, window: str
-) -> None:
-    result = evolve(day[1], violations=(Violation("nobody_hears", "so", 7.0),))
-    html = page(day[0], result)
-    many = [*data(html)["lanes"], *(f"session {n}" for n in range(80))]
-    html = html.replace(json.dumps(data(html)["lanes"], separators=(",", ":")), json.dumps(many))
-    file = tmp_path / "day.html"
-    file.write_text(html.replace("</body>", SCROLLED), "utf-8")
-    drawn, errors = in_browser(file, f"--window-size={window}")
-    [found] = re.findall(r'data-seen="([^"]+)"', drawn)
-    seen = json.loads(unescape(found))
-    assert (seen["hours"], seen["told"], seen["violation"]) == (True, True, True)
-    assert "session " in seen["lanes"][0]
-    assert "all lanes" in seen["lanes"][1]
-    assert "CONSOLE" not in errors
 
 
 def in_browser(file: Path, *more: str) -> tuple[str, str]:
