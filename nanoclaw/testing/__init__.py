@@ -1,6 +1,6 @@
-"""The simulation harness and public fakes (docs/simulation.md)."""
+"""Worlds and fakes for tests of what is built on NanoClaw (docs/simulation.md)."""
 
-from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing.world.channel import FakeChannel, wire
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.errors import ExpectationFailed, WorldError
 from nanoclaw.testing.world.isolation import NotSimulated
@@ -32,4 +32,5 @@ __all__ = [
     "script",
     "simulate",
     "thinks",
+    "wire",
 ]

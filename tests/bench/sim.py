@@ -13,9 +13,7 @@ import trio
 
 from nanoclaw.logs import configure_logging
 from nanoclaw.simulation.workload import SOON_S
-from nanoclaw.testing.world.chats import Chat, User
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.world import World
+from nanoclaw.testing import Chat, User, World, simulate
 
 PEOPLE, CONVERSATIONS, MESSAGES = 10, 20, 50
 DAY_S, LAST_S = 86_400.0, 82_800.0

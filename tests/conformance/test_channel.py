@@ -23,10 +23,11 @@ from nanoclaw.records import (
     Routed,
     TextContent,
 )
+from nanoclaw.testing import FakeChannel
 from nanoclaw.testing.conformance import ChannelUnderTest, NotConforming, channel_checks
 from nanoclaw.testing.conformance.channel import CHECKS
 from nanoclaw.testing.conformance.contents import CHECKS as OF_CONTENTS
-from nanoclaw.testing.world.channel import FakeChannel, Fault, NetworkBroke
+from nanoclaw.testing.world.channel import Fault, NetworkBroke
 from tests.conformance.fake_network import under_test
 
 Opens = Callable[[], AbstractAsyncContextManager[ChannelUnderTest]]

@@ -22,9 +22,9 @@ from nanoclaw.records import (
     Routed,
     TextContent,
 )
+from nanoclaw.testing import FakeChannel
 from nanoclaw.testing.conformance import ChannelUnderTest, NotConforming, channel_checks
 from nanoclaw.testing.conformance.contents import CHECKS
-from nanoclaw.testing.world.channel import FakeChannel
 from tests.conformance.fake_network import under_test
 
 NAMES = [check.__name__ for check in CHECKS]

@@ -12,9 +12,10 @@ from attrs import define
 from agent_runner.errors import ProviderError
 from agent_runner.providers import Toolbox, load
 from agent_runner.records import Reply, Result, Turn
+from nanoclaw.testing import calls, says, thinks
 from nanoclaw.testing.conformance import NotConforming, ProviderUnderTest, provider_checks, watches
 from nanoclaw.testing.conformance.provider import CHECKS
-from nanoclaw.testing.world.scripted_provider import calls, provider_of, says, thinks
+from nanoclaw.testing.world.scripted_provider import provider_of
 from tests.conformance.broken_providers import CALL, FAULTS, Run, sleeps, yes
 
 NAMES = [check.__name__ for check in CHECKS]

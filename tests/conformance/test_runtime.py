@@ -18,11 +18,11 @@ from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
 from nanoclaw.records import SessionPaths
+from nanoclaw.testing import Timeline
 from nanoclaw.testing.conformance import NotConforming, RuntimeUnderTest, make_session, runtime_checks
 from nanoclaw.testing.conformance.runtime import CHECKS
 from nanoclaw.testing.world.executor import InlineExecutor
 from nanoclaw.testing.world.runtime import SimulatedRunner, SimulatedRuntime
-from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.virtual_time import VirtualClock
 
 NAMES = [check.__name__ for check in CHECKS]

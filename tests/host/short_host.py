@@ -12,7 +12,7 @@ import trio
 
 from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.host import Seams, open_host
-from nanoclaw.testing.world.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import config
 
 HOLD = """

@@ -18,7 +18,7 @@ from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
 from nanoclaw.containers.protocol import Death
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import TextContent
-from nanoclaw.testing.world.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session, statuses
 from tests.store.openings import leave_hot_journal
 

@@ -20,7 +20,7 @@ from nanoclaw.containers.protocol import Death
 from nanoclaw.containers.stderr import MAX_LINE, MAX_LINES, WINDOW_S, StderrLog
 from nanoclaw.host import open_host
 from nanoclaw.records import SessionPaths
-from nanoclaw.testing.world.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config
 
 ROOT = Path(__file__).parents[2]

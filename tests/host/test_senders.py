@@ -29,7 +29,7 @@ from nanoclaw.records import (
     TextContent,
 )
 from nanoclaw.supervision import Supervision
-from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing import FakeChannel
 
 A, B = Address("fake", "a"), Address("fake", "b")
 

@@ -18,13 +18,10 @@ from nanoclaw.records import ChatMessage, InboundEvent, SessionPaths
 from nanoclaw.simulation.network import FaultyNetwork
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
 from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.testing import Chat, World, WorldError, simulate
 from nanoclaw.testing.invariants import AT_REST, Asked, Evidence, rows, violations
-from nanoclaw.testing.world.chats import Chat
-from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.executor import When
-from nanoclaw.testing.world.scenario import simulate
 from nanoclaw.testing.world.transcript import attached
-from nanoclaw.testing.world.world import World
 
 PLACES = ("ann", "bob", "club", "forum/one", "forum/two")
 DOWN_S = 2.0

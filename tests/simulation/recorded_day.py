@@ -8,10 +8,7 @@ from typing import Any
 import trio
 
 from nanoclaw.recording import Record
-from nanoclaw.testing.world.channel import FakeChannel
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.scripted_provider import calls, says, script, thinks
-from nanoclaw.testing.world.world import World
+from nanoclaw.testing import FakeChannel, World, calls, says, script, simulate, thinks
 
 NAMES = ("ann", "bob", "club")
 CHANGES: dict[str, Any] = {

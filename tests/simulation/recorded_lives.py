@@ -18,10 +18,10 @@ from nanoclaw.recording.lines import FILE
 from nanoclaw.simulation.faults import RATES
 from nanoclaw.simulation.run import run_workload
 from nanoclaw.simulation.workload import draw_workload
+from nanoclaw.testing import World
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.silent_logs import silent_logs
 from nanoclaw.testing.world.timeline import Step
-from nanoclaw.testing.world.world import World
 
 OF_THE_DISK = (
     "disk-full",

@@ -6,9 +6,7 @@ from pathlib import Path
 import trio
 
 from agent_runner.providers import Provider, load
-from nanoclaw.testing.world.channel import FakeChannel
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.world import World
+from nanoclaw.testing import FakeChannel, World, simulate
 
 DAY_S = 86_400.0
 

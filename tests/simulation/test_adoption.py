@@ -11,8 +11,7 @@ from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.containers import Runtime, StartFailed
 from nanoclaw.session import open_conversations
-from nanoclaw.testing.world.channel import FakeChannel, wire
-from nanoclaw.testing.world.scenario import World, simulate
+from nanoclaw.testing import FakeChannel, World, simulate, wire
 from tests.host.homes import only_session, rows
 
 GUARD_S = 86_400.0

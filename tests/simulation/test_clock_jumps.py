@@ -15,9 +15,8 @@ from agent_runner.errors import ProviderError
 from agent_runner.providers import Provider, Toolbox, load
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.records import Outgoing, TextContent
-from nanoclaw.testing.world.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, World, simulate, wire
 from nanoclaw.testing.world.executor import When
-from nanoclaw.testing.world.scenario import World, simulate
 from nanoclaw.testing.world.virtual_time import EPOCH
 from tests.host.homes import only_session, rows
 

@@ -12,10 +12,8 @@ import trio
 from trio._core import _run as trios
 from trio.testing import MockClock
 
+from nanoclaw.testing import FakeChannel, World, simulate
 from nanoclaw.testing.world import channel, executor
-from nanoclaw.testing.world.channel import FakeChannel
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.world import World
 from tests.simulation.rough_day import MESSAGES, NAMES, rough_day
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,8 @@ import trio
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.testing import World, says, script, simulate, thinks
+from nanoclaw.testing import User, World, says, script, simulate, thinks
 from nanoclaw.testing.invariants import rows
-from nanoclaw.testing.world.chats import User
 from tests.host.homes import only_session
 
 

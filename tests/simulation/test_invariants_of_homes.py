@@ -15,11 +15,9 @@ from attrs import evolve
 from nanoclaw.records import Address, InboundEvent, SessionPaths
 from nanoclaw.simulation.checks.messages import nothing_waits_behind_a_journal
 from nanoclaw.simulation.snapshot import Snapshot, readable
+from nanoclaw.testing import FakeChannel, World, simulate
 from nanoclaw.testing.invariants import ALWAYS, AT_REST, Asked, Evidence, opened_once, violations
-from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.hot_journal import leave_hot_journal
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.world import World
 
 Break = Callable[[Evidence], Evidence]
 

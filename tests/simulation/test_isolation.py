@@ -36,11 +36,9 @@ from attrs import Factory, define
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.testing.world.errors import ExpectationFailed
-from nanoclaw.testing.world.isolation import Isolation, NotSimulated
-from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing import ExpectationFailed, NotSimulated, World, simulate
+from nanoclaw.testing.world.isolation import Isolation
 from nanoclaw.testing.world.virtual_time import EPOCH
-from nanoclaw.testing.world.world import World
 
 OLD_POOL = ThreadPoolExecutor()
 """Its threads may have been started before any world."""

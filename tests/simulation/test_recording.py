@@ -24,12 +24,10 @@ from nanoclaw.recording.notes import Offered
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
 from nanoclaw.records import InboundEvent
 from nanoclaw.store.connections import open_writable
+from nanoclaw.testing import FakeChannel, World, simulate, wire
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.world import world
-from nanoclaw.testing.world.channel import FakeChannel, wire
 from nanoclaw.testing.world.hot_journal import leave_hot_journal
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.world import World
 from tests.cli.commands import run
 from tests.simulation.recordings import changed, settings
 

@@ -8,8 +8,7 @@ from attrs import Factory, define
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
-from nanoclaw.testing.world.channel import FakeChannel, wire
-from nanoclaw.testing.world.world import World
+from nanoclaw.testing import FakeChannel, World, wire
 from tests.host.homes import rows
 from tests.simulation.scenarios import run_scenario
 from tests.store.openings import leave_hot_journal

@@ -12,10 +12,9 @@ from nanoclaw.recording import Record
 from nanoclaw.session.attempt import Attempter, Undeliverable
 from nanoclaw.session.pending import Pending
 from nanoclaw.store import Refused, StoreError
+from nanoclaw.testing import World, simulate
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.silent_logs import silent_logs
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.world import World
 from tests.simulation.recorded_day import recorded_day
 from tests.simulation.recordings import changed, notes, record_real_day
 

@@ -18,10 +18,9 @@ from nanoclaw.recording.notes import (
     RunnerRefused,
     RunnerStarted,
 )
+from nanoclaw.testing import World, simulate
 from nanoclaw.testing.replay.script import Script, script_of
 from nanoclaw.testing.silent_logs import silent_logs
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.world import World
 from tests.simulation.recorded_lives import differing, record_lives
 from tests.simulation.recordings import notes
 

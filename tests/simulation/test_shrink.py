@@ -4,7 +4,7 @@ from collections import Counter
 
 from nanoclaw.simulation.run import RunResult, Violation
 from nanoclaw.simulation.shrink import bisected
-from nanoclaw.testing.world.timeline import Timeline
+from nanoclaw.testing import Timeline
 
 
 def result(steps: int, *invariants: str) -> RunResult:

@@ -6,10 +6,8 @@ from contextlib import suppress
 import pytest
 import trio
 
+from nanoclaw.testing import Standstill, World, simulate
 from nanoclaw.testing.world import standstill
-from nanoclaw.testing.world.scenario import simulate
-from nanoclaw.testing.world.standstill import Standstill
-from nanoclaw.testing.world.world import World
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,9 @@ from nanoclaw.channels.senders import Senders, Settled, Typing
 from nanoclaw.records import Address
 from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
 from nanoclaw.store.executor import Lane
+from nanoclaw.testing import User, World
 from nanoclaw.testing.invariants import rows
-from nanoclaw.testing.world.chats import User
 from nanoclaw.testing.world.kill_switch import KillableExecutor
-from nanoclaw.testing.world.world import World
 from tests.host.homes import only_session
 
 BY_EVENT = "SELECT id FROM messages_in WHERE json_extract(content, '$.id') = :event"

@@ -15,8 +15,8 @@ from nanoclaw.simulation.faults import Strike, fault_names
 from nanoclaw.simulation.run import RunResult, Violation, run_workload
 from nanoclaw.simulation.timeline_page import TEMPLATE, Mark, marks, page, spans
 from nanoclaw.simulation.workload import Say, Workload, draw_workload
+from nanoclaw.testing import Timeline
 from nanoclaw.testing.silent_logs import silent_logs
-from nanoclaw.testing.world.timeline import Timeline
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)>"

@@ -24,7 +24,7 @@ from nanoclaw.host import Seams, open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address
 from nanoclaw.store.connections import open_readonly
-from nanoclaw.testing.world.channel import wire
+from nanoclaw.testing import wire
 from tests.host.homes import config
 from tests.soak.channel import CHANNEL, SoakChannel, Wanted
 from tests.soak.killing import KillingExecutor, KillingFiles
