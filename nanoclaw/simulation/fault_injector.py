@@ -1,7 +1,7 @@
 """Injects the faults that `faults` names and times into a world.
 
-Each strike is a line of the timeline. What lasts ends by itself, or with `heal`; the details of a strike are
-drawn from its own number, so a strike more or less leaves the others as they are.
+Each strike is a line of the timeline. A lasting fault ends by itself, or with `heal`. A strike's details are
+drawn from its own number, so one strike more or less does not change the others.
 """
 
 from collections import Counter
@@ -31,17 +31,17 @@ Side = Literal["host", "runner"]
 OUTBOUND = "outbound.db"
 HALF = 0.5
 NEXT_COMMITS = 25
-"""At one of the next so many commits a trap springs."""
+"""A trigger fires at one of so many next commits."""
 NEXT_STEPS = 300
-"""Or after one of the next so many steps of trio's tasks."""
+"""A trigger fires after one of so many next steps of trio's tasks."""
 LONGEST_JUMP_S = 3 * 3600.0
 LONGEST_JUMP_BACK_S = 3600.0
 IN_DOUBT_S = 0.9
 """Seconds after a host stops waiting for a receipt within which it is killed."""
-CRADLE_STEPS = 60
-"""Steps of any tasks, in which a runner that was started opens its files and claims its first message."""
+EARLY_STEPS = 60
+"""The steps of any tasks within which a new runner opens its files and claims its first message."""
 EXCUSED_S = 30.0
-"""After its disk has failed a host may fail of that for so long: it may be slow, too."""
+"""Seconds after a disk failure within which a host may fail because of it."""
 ENGINE_GONE = "the engine is gone: start it again"
 DISK: Mapping[str, Callable[[], apsw.Error]] = {
     "disk-full": lambda: apsw.FullError("FullError: database or disk is full"),
@@ -58,72 +58,72 @@ class RunnerKilled(RunnerError):
 
 
 @define(eq=False)
-class Trap:
-    """Springs once, at a commit."""
+class CommitTrigger:
+    """Fires once, at a commit."""
 
     side: Side
     when: When
     left: int
-    """Commits of that side until it springs."""
-    spring: Callable[[Path], None]
+    """Commits of that side until it fires."""
+    fire: Callable[[Path], None]
     at: int | None = None
-    """At the commit with this number instead, whoever's it is."""
+    """The number of the commit at which it fires instead, on either side."""
     strike: Strike | None = None
-    """Which strike that was put there waits in it."""
+    """The strike that was told to wait for this commit."""
 
     def meets(self, side: Side, when: When, n: int) -> bool:
-        """Return whether it springs now."""
+        """Return whether it fires now."""
         if when != self.when or (self.at is None and side != self.side):
             return False
         self.left -= 1
         return n == self.at if self.at is not None else self.left <= 0
 
 
-class AfterSteps(trio.abc.Instrument):
-    """Springs after some steps of any tasks: between any two checkpoints."""
+class StepTrigger(trio.abc.Instrument):
+    """Fires after some steps of any tasks: between any two checkpoints."""
 
-    def __init__(self, steps: int, spring: Callable[[], None]) -> None:
-        self._steps, self._spring = steps, spring
+    def __init__(self, steps: int, fire: Callable[[], None]) -> None:
+        self._steps, self._spring = steps, fire
         self.made = 0
 
     @property
-    def sprung(self) -> bool:
-        """True once it has sprung."""
+    def fired(self) -> bool:
+        """True once it has fired."""
         return self.made == self._steps
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One step more."""
+        """Count a step."""
         del task
         self.made += 1
-        if self.sprung:
+        if self.fired:
             trio.lowlevel.remove_instrument(self)
             self._spring()
 
 
 @define(eq=False)
 class FaultInjector:
-    """Faults of one world."""
+    """The faults of one world: triggers that wait, faults that last, and what was missed."""
 
     world: World
     network: FaultyNetwork
     strikes: Counter[str]
-    """Counts those that struck, by name."""
+    """The number of strikes, by fault."""
     missed: list[tuple[str, str]] = Factory(list)
     """The strikes that had a point and missed it, with the reason."""
     damage: Damage = field(init=False)
     controls: RunnerControls = field(init=False)
     retry_accounting: RetryAccounting = field(init=False)
-    traps: list[Trap] = Factory(list)
+    triggers: list[CommitTrigger] = Factory(list)
     disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
     disk_until: float = 0.0
     tearing_now: int = 0
     paused: set[str] = Factory(set)
-    """Sessions that somebody has paused."""
+    """Sessions that a fault has paused."""
     buried: dict[str, Callable[[], apsw.Error]] = Factory(dict)
-    """Sessions whose host cannot write their file, and what it meets."""
-    newborns: list[int] = Factory(list)
+    """Sessions whose files the host cannot write, with the error that it gets."""
+    early_kills: list[int] = Factory(list)
     """For each runner that will be killed early: the number of steps until then."""
-    _awaited: list[tuple[Strike, AfterSteps]] = Factory(list)
+    _awaited: list[tuple[Strike, StepTrigger]] = Factory(list)
     """The strikes that wait for a step."""
     nursery: trio.Nursery = field(init=False)
     """The nursery of faults that last."""
@@ -134,7 +134,7 @@ class FaultInjector:
         self.retry_accounting = RetryAccounting(self.world, self.controls.turn_log.spent)
         self.world.runtime.wrap = self.controls.wrap
         self.world.commit_hooks.append(self._at_commit)
-        self.world.timeline.steps += [self._at_birth, self.retry_accounting.note]
+        self.world.timeline.steps += [self._at_start, self.retry_accounting.note]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -145,16 +145,16 @@ class FaultInjector:
 
     async def heal(self) -> None:
         """Mend everything. Where files are damaged the host is stopped for that; who keeps it starts it."""
-        for trap in self.traps:
-            if trap.strike is not None:
-                self.miss(trap.strike, f"it is over after commit {self.world.executor.commits}")
+        for trigger in self.triggers:
+            if trigger.strike is not None:
+                self.miss(trigger.strike, f"it is over after commit {self.world.executor.commits}")
         for strike, steps in self._awaited:
-            if not steps.sprung:
+            if not steps.fired:
                 trio.lowlevel.remove_instrument(steps)
                 self.miss(strike, f"it is over after step {steps.made}")
         self._awaited.clear()
-        self.traps.clear()
-        self.newborns.clear()
+        self.triggers.clear()
+        self.early_kills.clear()
         self.buried.clear()
         self.disk.clear()
         self.network.heal()
@@ -203,9 +203,9 @@ class FaultInjector:
 
     def _at_commit(self, path: Path, when: When, n: int) -> None:
         side: Side = "runner" if path.name == OUTBOUND else "host"
-        for trap in [trap for trap in self.traps if trap.meets(side, when, n)]:
-            self.traps.remove(trap)
-            trap.spring(path)
+        for trigger in [trigger for trigger in self.triggers if trigger.meets(side, when, n)]:
+            self.triggers.remove(trigger)
+            trigger.fire(path)
         if when == "before":
             for befallen, error in self.disk:
                 if befallen == side:
@@ -214,43 +214,47 @@ class FaultInjector:
                 error = self.buried[path.parents[1].name]
                 raise error()
 
-    def trap(self, random: Random, strike: Strike, side: Side, spring: Callable[[Path], None]) -> None:
-        """Set a trap at one of the next commits of a side, or at the commit that the strike names."""
+    def at_next_commit(
+        self, random: Random, strike: Strike, side: Side, fire: Callable[[Path], None]
+    ) -> None:
+        """Set a trigger at one of the next commits of a side, or at the commit that the strike names."""
         when: When = random.choice(("before", "after"))
-        self.set_trap(Trap(side, when, random.randrange(1, NEXT_COMMITS), spring, strike.commit), strike)
+        self.set_trigger(
+            CommitTrigger(side, when, random.randrange(1, NEXT_COMMITS), fire, strike.commit), strike
+        )
         self.note(strike, "waits for a commit", when)
 
-    def set_trap(self, trap: Trap, strike: Strike) -> None:
-        """Set a trap, unless the strike names a commit that is over."""
+    def set_trigger(self, trigger: CommitTrigger, strike: Strike) -> None:
+        """Set a trigger, unless the strike names a commit that is over."""
         moved_in = self.world.executor.commits
         if strike.commit is not None and strike.commit <= moved_in:
             self.miss(strike, f"the workload had not moved in before commit {moved_in}")
         else:
-            trap.strike = None if strike.commit is None else strike
-            self.traps.append(trap)
+            trigger.strike = None if strike.commit is None else strike
+            self.triggers.append(trigger)
 
-    def at_step(self, strike: Strike, step: int, spring: Callable[[], None]) -> None:
-        """Spring after so many steps of any tasks."""
-        steps = AfterSteps(step, spring)
+    def at_step(self, strike: Strike, step: int, fire: Callable[[], None]) -> None:
+        """Fire after so many steps of any tasks."""
+        steps = StepTrigger(step, fire)
         self._awaited.append((strike, steps))
         trio.lowlevel.add_instrument(steps)
         self.note(strike, "waits for its step")
 
-    def after_steps(self, random: Random, strike: Strike, spring: Callable[[], None]) -> None:
-        """Spring some steps after one of the next commits."""
+    def after_steps(self, random: Random, strike: Strike, fire: Callable[[], None]) -> None:
+        """Fire some steps after one of the next commits."""
 
         def once(_path: Path) -> None:
             steps = random.randrange(1, NEXT_STEPS)
-            trio.lowlevel.add_instrument(AfterSteps(steps, spring))
+            trio.lowlevel.add_instrument(StepTrigger(steps, fire))
 
-        self.trap(random, strike, random.choice(("host", "runner")), once)
+        self.at_next_commit(random, strike, random.choice(("host", "runner")), once)
 
     # -- host and runners
 
-    def _at_birth(self, event: str, details: tuple[object, ...]) -> None:
-        if event == "runner started" and self.newborns and self.world.host_lives:
+    def _at_start(self, event: str, details: tuple[object, ...]) -> None:
+        if event == "runner started" and self.early_kills and self.world.host_lives:
             runner = self.world.runtime.runners[str(details[0])]
-            trio.lowlevel.add_instrument(AfterSteps(self.newborns.pop(), runner.kill))
+            trio.lowlevel.add_instrument(StepTrigger(self.early_kills.pop(), runner.kill))
 
     # -- the network
 

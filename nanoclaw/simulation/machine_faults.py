@@ -17,9 +17,9 @@ from nanoclaw.simulation.fault_injector import (
     LONGEST_JUMP_BACK_S,
     LONGEST_JUMP_S,
     NEXT_COMMITS,
+    CommitTrigger,
     FaultInjector,
     Side,
-    Trap,
 )
 from nanoclaw.simulation.faults import Strike
 from nanoclaw.simulation.write_limit import no_file_beyond
@@ -55,8 +55,8 @@ async def disk(injector: FaultInjector, random: Random, strike: Strike) -> None:
         raise error()
 
     if strike.commit is not None or (not strike.now and random.random() < HALF):
-        injector.set_trap(
-            Trap(side, "before", random.randrange(1, NEXT_COMMITS), once, strike.commit), strike
+        injector.set_trigger(
+            CommitTrigger(side, "before", random.randrange(1, NEXT_COMMITS), once, strike.commit), strike
         )
     else:
         injector.last(strike, _failing(injector, side, error), random.uniform(1.0, 120.0), side)

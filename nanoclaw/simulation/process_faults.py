@@ -9,14 +9,14 @@ import trio
 
 from nanoclaw.host import HostFailed
 from nanoclaw.simulation.fault_injector import (
-    CRADLE_STEPS,
+    EARLY_STEPS,
     ENGINE_GONE,
     HALF,
     IN_DOUBT_S,
     OUTBOUND,
+    CommitTrigger,
     FaultInjector,
     RunnerKilled,
-    Trap,
 )
 from nanoclaw.simulation.faults import Strike
 from nanoclaw.simulation.runner_faults import RunnerControl
@@ -26,7 +26,7 @@ from nanoclaw.testing.world.hot_journal import leave_hot_journal
 async def kill_host(injector: FaultInjector, random: Random, strike: Strike) -> None:
     """At a commit, in the middle of whatever it does, or at rest."""
 
-    def spring(path: Path | None = None) -> None:
+    def fire(path: Path | None = None) -> None:
         details = ("",) if path is None else (f"at a commit of {path.name}",)
         if injector.world.host_lives:
             injector.struck(strike, *details)
@@ -35,24 +35,24 @@ async def kill_host(injector: FaultInjector, random: Random, strike: Strike) -> 
             injector.miss(strike, "no host lived there")
 
     if strike.step is not None:
-        injector.at_step(strike, strike.step, spring)
+        injector.at_step(strike, strike.step, fire)
     else:
-        _kill_host(injector, random, strike, spring)
+        _kill_host(injector, random, strike, fire)
     await trio.lowlevel.checkpoint()
 
 
 def _kill_host(
-    injector: FaultInjector, random: Random, strike: Strike, spring: Callable[[Path | None], None]
+    injector: FaultInjector, random: Random, strike: Strike, fire: Callable[[Path | None], None]
 ) -> None:
     match _way(random, strike):
         case 0 | 1:
-            injector.trap(random, strike, "host", spring)
+            injector.at_next_commit(random, strike, "host", fire)
         case 2:
-            injector.trap(random, strike, "runner", spring)
+            injector.at_next_commit(random, strike, "runner", fire)
         case 3:
-            injector.after_steps(random, strike, lambda: spring(None))
+            injector.after_steps(random, strike, lambda: fire(None))
         case _:
-            spring(None)
+            fire(None)
 
 
 async def kill_in_doubt(injector: FaultInjector, random: Random, strike: Strike) -> None:
@@ -74,13 +74,13 @@ async def _die_in_doubt(injector: FaultInjector, strike: Strike, seconds: float)
 async def kill_newborn(injector: FaultInjector, random: Random, strike: Strike) -> None:
     """The host dies when a runner has written; the first runners of the next one die in the cradle."""
 
-    def spring(_path: Path) -> None:
+    def fire(_path: Path) -> None:
         if injector.world.host_lives:
             injector.note(strike, "the host dies")
-            injector.newborns = [random.randrange(1, CRADLE_STEPS) for _ in range(random.randrange(1, 4))]
+            injector.early_kills = [random.randrange(1, EARLY_STEPS) for _ in range(random.randrange(1, 4))]
             injector.world.kill_host_now()
 
-    injector.traps.append(Trap("runner", "after", random.randrange(1, 6), spring))
+    injector.triggers.append(CommitTrigger("runner", "after", random.randrange(1, 6), fire))
     injector.struck(strike)
     await trio.lowlevel.checkpoint()
 
@@ -126,7 +126,7 @@ def _kill_runner(
 ) -> None:
     match _way(random, strike):
         case 0 | 1:
-            injector.trap(random, strike, "runner", at_commit)
+            injector.at_next_commit(random, strike, "runner", at_commit)
         case 2:
             injector.after_steps(random, strike, now)
         case 3:

@@ -1,10 +1,10 @@
-"""Killing a host that is a part of this process: from one moment on nothing that it does has an effect.
+"""The kill switch of a host in this process: once tripped, nothing that the host does has an effect.
 
-At that moment its files are read as they are on disk, journals and all. From then on no transaction of it
-commits and no channel hears it; its tasks are cancelled and run their clean-up, as they do in every trio
-program. When they are gone, its files are put back as they were at the moment. So the next life finds what
-`kill -9` would have left. What this is not: a power cut (whatever was written stays written), nor a death in
-the middle of a single write (transactions of this process are killed at their checkpoints and commit points).
+At that moment the host's files are read as they are on disk, journals included. From then on none of its
+transactions commits, and no channel hears it. Its tasks are cancelled and run their clean-up. When they have
+ended, its files are restored as they were at that moment. So the next host finds what `kill -9` would leave.
+It is no power failure, and no death in the middle of a single write: a transaction dies at its checkpoints
+and commit points.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -29,24 +29,24 @@ SHARED_MEMORY = "-shm"
 
 @define(eq=False)
 class KillSwitch:
-    """The thread of a host's life: once cut, whoever hangs on it gets `HostKilled`."""
+    """Stops one run of a host: once tripped, everything that holds it gets `HostKilled`."""
 
     tripped: bool = False
     _scopes: dict[trio.CancelScope, None] = Factory(dict)
 
     def trip(self) -> None:
-        """Cut it; synchronous."""
+        """Trip it. This is synchronous."""
         self.tripped = True
         for scope in self._scopes:
             scope.cancel()
 
     def check(self) -> None:
-        """Raise HostKilled once it is cut."""
+        """Raise HostKilled once it is tripped."""
         if self.tripped:
             raise HostKilled
 
     def holding(self) -> AbstractContextManager[None]:
-        """Cancel the block when it is cut, and raise HostKilled, also where the block was done."""
+        """Cancel the block when it is tripped, and raise HostKilled, also if the block had ended."""
         return _Hold(self, self._scopes)
 
 
@@ -77,7 +77,7 @@ class _Hold:
 
 @frozen
 class KillableExecutor:
-    """The executor of one life: it commits nothing any more once that is over."""
+    """The executor of one run: once the host is killed, it commits nothing."""
 
     shared: InlineExecutor
     switch: KillSwitch
