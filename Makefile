@@ -5,33 +5,35 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH ?=
 ROUNDS ?= 25
-SEEDS ?= 100
+SEEDS ?= 25
 SEED ?=
 ARGS ?=
 
-.PHONY: run test check bench soak simulate docs format clean
+.PHONY: run test check mypy pyright bench soak simulate docs format clean
 .DELETE_ON_ERROR:
 
-run: $(VENV)/.run ## a prompt where the agent answers
+run: $(VENV)/.run ## open a prompt where the agent answers
 	@$(BIN)/python -m nanoclaw run $(ARGS)
 
-test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest -n auto $(ARGS)
+test: $(VENV)/.dev ## run the whole test suite
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-check: $(VENV)/.dev ## linters and type checkers
+check: $(VENV)/.dev ## run linters and type checkers
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy
-	$(BIN)/pyright
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync mypy pyright
+
+mypy pyright:
+	$(BIN)/$@
 
 bench: $(VENV)/.dev ## BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
 	@$(BIN)/python -m tests.bench $(BENCH) $(ARGS)
 
-soak: $(VENV)/.dev ## hosts and runners are killed at random, ROUNDS times; nothing is lost, nothing twice
+soak: $(VENV)/.dev ## kill real hosts and runners at random, ROUNDS times; nothing may be lost or sent twice
 	@$(BIN)/python -m tests.soak --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-simulate: $(VENV)/.run ## SEEDS households over 6 hours each in virtual time, with all faults; nothing is violated
+simulate: $(VENV)/.run ## run SEEDS workloads of 6 hours each in virtual time, with all faults; every check must hold
 	@$(BIN)/python -m nanoclaw simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 docs: $(VENV)/.dev ## docs/cli.md, and the generated tables of contract.md, configuration.md and performance.md

@@ -1,6 +1,6 @@
 """Simulated time: a day of ten people who write fifty messages each, and how many small worlds a second.
 
-People write as in the simulated households: three of five messages follow the one before within a minute.
+People write as in the simulated workloads: three of five messages follow the one before within a minute.
 `sim_speed_spread` is the same day with all messages at random moments, nearly each of which starts a runner.
 """
 
@@ -12,10 +12,8 @@ import structlog
 import trio
 
 from nanoclaw.logs import configure_logging
-from nanoclaw.testing.chats import Chat, User
-from nanoclaw.testing.household import SOON_S
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.simulation.workload import SOON_S
+from nanoclaw.testing import Chat, User, World, simulate
 
 PEOPLE, CONVERSATIONS, MESSAGES = 10, 20, 50
 DAY_S, LAST_S = 86_400.0, 82_800.0
