@@ -12,8 +12,6 @@ from nanoclaw.operations.errors import BadArguments
 from nanoclaw.operations.nearest import nearest
 from nanoclaw.operations.references import quoted
 
-MAX_NUMBER = 2**53
-"""What every reader of JSON holds exactly."""
 LONGEST_JSON = 64 * 1024
 """Characters of a parameter that is a JSON object."""
 NOT_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -77,8 +75,11 @@ def _bounded(parameter: Parameter, value: Any) -> Any:
             _check_text(parameter, value)
         case bool():
             pass
-        case int() if abs(value) > MAX_NUMBER:
-            raise BadArguments(f"{parameter.label}: must be between -2^53 and 2^53, got {value:.4g}")
+        case int() if not parameter.bounds.least <= value <= parameter.bounds.most:
+            least, most = parameter.bounds.least, parameter.bounds.most
+            raise BadArguments(
+                f"{parameter.label}: must be between {least:,} and {most:,}, got {_shown(value)}"
+            )
         case dict():
             _check_json(parameter, value)
     return value

@@ -75,6 +75,14 @@ class Text:
 
 
 @frozen
+class Between:
+    """Bounds of a number."""
+
+    least: int
+    most: int
+
+
+@frozen
 class Internal:
     """Only callers in Python have the parameter."""
 
@@ -97,6 +105,8 @@ class Parameter:
     default: Any = None
     reference: Reference | None = None
     text: Text = Text()
+    bounds: Between = Between(-(2**53), 2**53)
+    """By default what every reader of JSON holds exactly."""
 
     @property
     def base(self) -> Any:
@@ -236,6 +246,7 @@ def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) ->
         default=None if required else found.default,
         reference=reference,
         text=next(iter(_said(hint, Text)), Text()),
+        bounds=next(iter(_said(hint, Between)), Between(-(2**53), 2**53)),
     )
 
 
