@@ -275,7 +275,7 @@ def _ground(
         registry=registry,
         central=central,
         sessions=LivingSessions(living),
-        files=SessionFiles(config.data, seams.executor, central),
+        files=SessionFiles(config.data, seams.executor, central, seams.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=seams.clock.now,
     )

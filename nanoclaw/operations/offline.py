@@ -68,7 +68,7 @@ async def open_files(  # noqa: PLR0913 -- the seams, by name
                 registry=registry,
                 central=central,
                 sessions=SessionsAtRest(data, executor, clock, random, zone),
-                files=SessionFiles(data, executor, central),
+                files=SessionFiles(data, executor, central, clock.now),
                 make_agent_folder=partial(make_agent_folder, groups),
                 now=clock.now,
             )

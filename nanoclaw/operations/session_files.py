@@ -4,8 +4,8 @@ A file that has not changed since it was read is not opened. Its time of change 
 read within `SETTLED_S` of the last change is not remembered.
 """
 
-import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,6 +76,7 @@ class SessionFiles:
     data: Path
     executor: Executor
     central: Reader
+    now: Callable[[], datetime]
     _remembered: dict[tuple[str, str], _Remembered] = Factory(dict)
 
     def paths(self, session: Session) -> SessionPaths:
@@ -164,7 +165,7 @@ class SessionFiles:
             return None
         except StoreError as error:
             return InSession(session, problem=str(error))
-        if name and time.time_ns() - state[0] > SETTLED_S * 1e9:  # noqa: TID251 -- the clock that dates files
+        if name and self.now().timestamp() - state[0] / 1e9 > SETTLED_S:
             self._remember((str(file), name), _Remembered(state, value))
         return InSession(session, value)
 
