@@ -37,7 +37,7 @@ from nanoclaw.containers import Runtime, StartFailed
 from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.control import Control, open_control
 from nanoclaw.host_status import HostStatus
-from nanoclaw.operations import Admin, Catalogue, Ground, Operations, SessionFiles
+from nanoclaw.operations import Admin, Caller, Catalogue, Ground, Operations, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
@@ -100,6 +100,10 @@ class Host:
     def admin(self) -> Admin:
         """Every administrative operation as a typed call: `host.admin.<noun>.<verb>(...)` (docs/cli.md)."""
         return Admin.of(self._ground)
+
+    def admin_as(self, user_id: str) -> Admin:
+        """The operations as a user may use them: each call checks their rights, and may raise `Forbidden`."""
+        return Admin.of(self._ground, Caller.user(user_id))
 
     def tree(self) -> Node:
         """The live tree of actors, now."""

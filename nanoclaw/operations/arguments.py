@@ -7,9 +7,9 @@ from typing import Any, get_origin
 
 import cattrs
 
+from nanoclaw.nearest import nearest
 from nanoclaw.operations.declaration import Operation, Parameter
 from nanoclaw.operations.errors import BadArguments
-from nanoclaw.operations.nearest import nearest
 from nanoclaw.operations.references import quoted
 
 LONGEST_JSON = 64 * 1024

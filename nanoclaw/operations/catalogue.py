@@ -9,10 +9,10 @@ from importlib.metadata import entry_points
 
 from attrs import frozen
 
+from nanoclaw.nearest import nearest
 from nanoclaw.operations.admin import NOUNS
 from nanoclaw.operations.declaration import Operation, operations_of
 from nanoclaw.operations.errors import BadArguments
-from nanoclaw.operations.nearest import nearest
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.references import quoted
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from nanoclaw.nearest import nearest
 from nanoclaw.operations.declaration import Kind
-from nanoclaw.operations.nearest import nearest
 from nanoclaw.records import AgentGroup, MessagingGroup, Session, Wiring
 from nanoclaw.store import (
     Connection,

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from nanoclaw.operations import Forbidden
 from nanoclaw.store import NotAllowed
 from nanoclaw.testing.chats import Chat
 from nanoclaw.testing.simulation import World, simulate
@@ -103,6 +104,19 @@ def test_a_restarted_runner_is_followed_by_another_one_and_nothing_is_lost() -> 
         await world.host.admin.sessions.restart(session.id)
         await ann.says("two")
         await chat.expect("echo: two")
+
+    simulate(scenario, seed=0)
+
+
+def test_a_user_administers_as_far_as_their_rights_go() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        await world.direct(ann)
+        with pytest.raises(Forbidden, match=r"fake:ann may not do that: agents set needs an admin"):
+            await world.host.admin_as(ann.id).agents.set("main", name="Mine")
+        await world.grant(ann, "admin", "main")
+        assert (await world.host.admin_as(ann.id).agents.set("main", name="Mine")).name == "Mine"
 
     simulate(scenario, seed=0)
 
