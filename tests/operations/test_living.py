@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from math import inf
 
 import pytest
 
 from nanoclaw.operations import Forbidden
 from nanoclaw.store import NotAllowed
+from nanoclaw.testing.brains import says, script, thinks
 from nanoclaw.testing.chats import Chat
 from nanoclaw.testing.simulation import World, simulate
 
@@ -117,6 +119,35 @@ def test_a_user_administers_as_far_as_their_rights_go() -> None:
             await world.host.admin_as(ann.id).agents.set("main", name="Mine")
         await world.grant(ann, "admin", "main")
         assert (await world.host.admin_as(ann.id).agents.set("main", name="Mine")).name == "Mine"
+
+    simulate(scenario, seed=0)
+
+
+def test_a_message_is_seen_at_every_step_of_its_way() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann, world.agent(brain=script([thinks(30), says("done")])))
+        admin = world.host.admin
+
+        async def states() -> list[str]:
+            [message] = await admin.messages.list()
+            shown = await admin.messages.show(message.id)
+            assert shown.state == message.state
+            return [shown.state, *(reply.status for reply in shown.replies)]
+
+        world.channel.fail("unavailable", times=inf)
+        await ann.says("hello")
+        await world.sleep(10)
+        assert await states() == ["claimed"]
+        await world.sleep(30)
+        assert await states() == ["answered", "pending"]
+        [message] = await admin.messages.list()
+        assert message.error == "the fake network is down"
+        world.channel.heal()
+        await chat.expect("done")
+        await world.sleep(10)
+        assert await states() == ["delivered", "delivered"]
 
     simulate(scenario, seed=0)
 
