@@ -36,7 +36,7 @@ _JSON.register_structure_hook_func(_is_mapping, lambda value, _: _exactly(value,
 
 
 def structured(operation: Operation, given: Mapping[str, object]) -> dict[str, Any]:
-    """The arguments of an operation by their names in Python, checked; defaults for those that are missing.
+    """Return the arguments of an operation by their names in Python, checked, with defaults.
 
     Raises:
         BadArguments: one is missing, unknown or not of its type.

@@ -31,7 +31,7 @@ class Catalogue:
 
     @classmethod
     def of(cls, nouns: Iterable[type[Noun]]) -> "Catalogue":
-        """A list of these nouns.
+        """Return a list of these nouns.
 
         Raises:
             BadNoun: two have the same name, or one has none.
@@ -45,7 +45,7 @@ class Catalogue:
 
     @classmethod
     def installed(cls) -> "Catalogue":
-        """The list of NanoClaw's own nouns and those of installed packages.
+        """Return the list of NanoClaw's own nouns and those of installed packages.
 
         Raises:
             BadNoun: a package's cannot be loaded or added.
@@ -53,7 +53,7 @@ class Catalogue:
         return cls.of([*NOUNS, *_offered()])
 
     def of_noun(self, name: str) -> Iterator[Operation]:
-        """The operations of a noun, in order."""
+        """Return the operations of a noun, in order."""
         return operations_of(self.nouns[name])
 
     @cached_property
@@ -62,7 +62,7 @@ class Catalogue:
         return {each.name: each for name in self.nouns for each in self.of_noun(name)}
 
     def operation(self, name: str) -> Operation:
-        """The operation of that name.
+        """Find the operation of that name.
 
         Raises:
             BadArguments: there is none; the text names the nearest.

@@ -73,18 +73,18 @@ class Operations:
         return await self.ground.central.run(labelled, result)
 
     async def names(self, kind: Kind) -> list[str]:
-        """What there is of a kind, for completion. Raises StoreError."""
+        """Return the names of a kind, for completion. Raises StoreError."""
         return await self.ground.central.run(references.names, kind)
 
 
 def _said(operation: Operation | None, what: str, params: Mapping[str, object]) -> str | None:
-    """A sentence that the declaration has, with the arguments in it."""
+    """Return a sentence that the declaration has, with the arguments in it."""
     template = operation and getattr(operation.declared, what)
     return filled(template, params) if template else None
 
 
 def filled(template: str, params: Mapping[str, object]) -> str:
-    """A sentence with parameters, cut to what a line holds."""
+    """Return a sentence with parameters, cut to what a line holds."""
     for name, value in params.items():
         template = template.replace("{%s}" % name, str(value)[:100])  # noqa: UP031 -- braces around
     return template
@@ -103,7 +103,7 @@ def _code(error: Exception) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """The words of the innermost cause: the actors' own only say who."""
+    """Return the words of the innermost cause: the actors' own only say who."""
     while isinstance(error, ActorError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error)

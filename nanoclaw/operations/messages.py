@@ -115,7 +115,7 @@ class Messages(Noun):
     # -- how
 
     async def _traced(self, rows: Sequence[tuple[Session, StoredMessage]]) -> Sequence[MessageView]:
-        """Each row with what its runner and the delivery ledger say of it; a session's are read at once."""
+        """Add what the runner and the delivery ledger say of each row; a session's are read at once."""
         by_session = dict[str, tuple[Session, list[StoredMessage]]]()
         for session, row in rows:
             by_session.setdefault(session.id, (session, []))[1].append(row)

@@ -46,7 +46,7 @@ class SessionsAtRest:
         raise Unavailable(f"session {who.session.id} has no runner: no host is running")
 
     def state(self, _session_id: str) -> str | None:
-        """None: nothing lives."""
+        """Return None: nothing lives."""
         return None
 
 

@@ -59,12 +59,12 @@ class _Remembered:
 
 
 def key_of(session_id: str, id_: str) -> str:
-    """The whole name of a task or a message: ids are a session's own."""
+    """Return the whole name of a task or a message: ids are a session's own."""
     return f"{session_id}/{id_}"
 
 
 def of_key(key: str) -> tuple[str, str]:
-    """The session's id, and the id within it."""
+    """Return the session's id, and the id within it."""
     session_id, _, id_ = key.partition("/")
     return session_id, id_
 
@@ -80,7 +80,7 @@ class SessionFiles:
     _remembered: dict[tuple[str, str], _Remembered] = Factory(dict)
 
     def paths(self, session: Session) -> SessionPaths:
-        """Where a session's files are."""
+        """Return the paths of a session's files."""
         return SessionPaths.of(self.data, session.agent_group_id, session.id)
 
     async def inbound(
@@ -120,7 +120,7 @@ class SessionFiles:
             return await reader.run(fn)
 
     async def named(self, kind: str, text: str) -> Found:
-        """The task or message that an id, its beginning, or `session/id` means.
+        """Find the task or message that an id, its beginning, or `session/id` means.
 
         Raises:
             NotFound, Ambiguous
