@@ -37,7 +37,7 @@ from nanoclaw.containers import Runtime, StartFailed
 from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.control import Control, open_control
 from nanoclaw.host_status import HostStatus
-from nanoclaw.operations import Admin, Caller, Catalogue, Ground, Operations, SessionFiles
+from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
@@ -153,7 +153,7 @@ async def open_host(
             except BaseException as error:
                 raised = error
                 raise
-    except (ActorError, StoreError, RecordingRefused, OSError) as error:
+    except (ActorError, BadNoun, StoreError, RecordingRefused, OSError) as error:
         if error is raised:
             raise
         raise HostFailed(_reason(error)) from error

@@ -34,13 +34,17 @@ class Catalogue:
         """Return a list of these nouns.
 
         Raises:
-            BadNoun: two have the same name, or one has none.
+            BadNoun: two have the same name, one has none, or a declaration lacks something.
         """
         found = dict[str, type[Noun]]()
         for noun in nouns:
             if not noun.name.isidentifier() or noun.name in found:
                 raise BadNoun(f"{noun.__module__}.{noun.__name__}: the noun {noun.name!r} cannot be added")
             found[noun.name] = noun
+            try:
+                list(operations_of(noun))
+            except TypeError as error:
+                raise BadNoun(f"{noun.__module__}.{noun.__name__}: {error}") from error
         return cls(found)
 
     @classmethod

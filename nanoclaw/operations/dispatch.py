@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
-from actors import ActorError
+from actors import ActorError, Refusal
 from nanoclaw.operations import references
 from nanoclaw.operations.arguments import structured
 from nanoclaw.operations.catalogue import Catalogue
@@ -13,7 +13,7 @@ from nanoclaw.operations.errors import BadArguments, Forbidden, Unavailable
 from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.labels import labelled
 from nanoclaw.operations.rights import Caller
-from nanoclaw.store import Conflict, NotFound, Refused, StoreError
+from nanoclaw.store import Conflict, NotFound
 
 LONGEST = 1000
 """Characters of a refusal."""
@@ -57,7 +57,7 @@ class Operations:
             raise OperationFailed("bad_request", str(error)) from error
         except Conflict as error:
             raise OperationFailed("conflict", _said(operation, "conflict", params) or str(error)) from error
-        except (Refused, StoreError, ActorError) as error:
+        except (Refusal, ActorError) as error:
             raise OperationFailed(_code(error), _innermost(error)) from error
 
     async def _perform(

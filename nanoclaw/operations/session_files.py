@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.operations.references import LEAST_PREFIX, Candidate, Found, pick
+from nanoclaw.operations.references import LEAST_PREFIX, Candidate, Found, pick, quoted
 from nanoclaw.records import Session, SessionPaths
 from nanoclaw.store import (
     Connection,
     Executor,
+    NotFound,
     Reader,
     StoreBusy,
     StoreError,
@@ -137,6 +138,9 @@ class SessionFiles:
             if each == id_ or len(id_) >= LEAST_PREFIX
         ]
         exact = [each for each in candidates if of_key(each.id)[1] == id_]
+        problems = [f"session {one.session.id}: {one.problem}" for one in found if one.problem]
+        if problems and not candidates:
+            raise NotFound(f"there is no {kind} {quoted(text)} in the files that can be read; {problems[0]}")
         return pick(kind, text, exact or candidates)
 
     # -- reading

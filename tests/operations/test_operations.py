@@ -145,6 +145,8 @@ async def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) 
         assert [one["session_id"] for one in await desk.perform("tasks.list")] == [well.id]
         [note] = desk.notes
         assert note.startswith(f"session {sick.id} is left out: ")
+        with pytest.raises(OperationFailed, match=f"in the files that can be read; session {sick.id}: "):
+            await desk.perform("tasks.pause", task="task-other")
 
 
 async def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
@@ -199,5 +201,5 @@ def test_a_parameter_without_a_word_about_it_is_refused() -> None:
             """Do it."""
             return what
 
-    with pytest.raises(TypeError, match="what has no line under Args"):
-        Catalogue.of([Silent]).operations  # noqa: B018 -- computed when it is asked for
+    with pytest.raises(BadNoun, match="the parameter what has no line under Args"):
+        Catalogue.of([Silent])
