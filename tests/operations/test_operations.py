@@ -90,6 +90,15 @@ async def test_what_is_there_already_is_said_in_words(tmp_path: Path) -> None:
                 await desk.perform_with(name, params)
 
 
+async def test_what_died_after_the_folder_was_made_is_done_by_the_next_try(tmp_path: Path) -> None:
+    workspace = tmp_path / "groups/helper/workspace"
+    workspace.mkdir(parents=True)
+    (workspace / "notes").write_text("mine")
+    async with a_desk(tmp_path) as desk:
+        await desk.perform("agents.create", folder="helper")
+        assert (workspace / "notes").read_text() == "mine"
+
+
 async def test_who_is_no_member_cannot_be_removed(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.session()
