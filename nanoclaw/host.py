@@ -41,7 +41,7 @@ from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.host_status import HostStatus
-from nanoclaw.operations import Admin, Catalogue, Ground, Operations, SessionFiles
+from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
@@ -108,6 +108,10 @@ class Host:
         """Every administrative operation as a typed call: `host.admin.<noun>.<verb>(...)` (docs/cli.md)."""
         return Admin.of(self._ground)
 
+    def admin_as(self, user_id: str) -> Admin:
+        """The operations as a user may use them: each call checks their rights, and may raise `Forbidden`."""
+        return Admin.of(self._ground, Caller.user(user_id))
+
     def tree(self) -> Node:
         """The live tree of actors, now."""
         return self._root.tree()
@@ -160,7 +164,7 @@ async def open_host(  # noqa: PLR0913 -- what a host is made of, by name
             except BaseException as error:
                 raised = error
                 raise
-    except (ActorError, StoreError, RecordingRefused, OSError) as error:
+    except (ActorError, BadNoun, StoreError, RecordingRefused, OSError) as error:
         if error is raised:
             raise
         raise HostFailed(_reason(error)) from error
@@ -316,7 +320,7 @@ def _ground(
         registry=registry,
         central=central,
         sessions=LivingSessions(living),
-        files=SessionFiles(config.data, seams.executor, central),
+        files=SessionFiles(config.data, seams.executor, central, seams.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=seams.clock.now,
     )

@@ -12,6 +12,7 @@ import trio
 from attrs import Factory, define, field
 
 from nanoclaw.cli.output import forget
+from nanoclaw.config import ConfigError
 from nanoclaw.control import wire
 from nanoclaw.control.address import nameable, socket_path
 from nanoclaw.lines import Lines
@@ -143,9 +144,10 @@ async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
     """Run `main` until it returns its exit code, or until Ctrl-C, SIGTERM or the end of who reads the output.
 
     Raises:
-        NoHost, RequestFailed: as `main` did, in no group.
+        NoHost, RequestFailed, ConfigError: as `main` did, in no group.
     """
-    code, problem = INTERRUPTED, None
+    code = INTERRUPTED
+    problem: NoHost | RequestFailed | ConfigError | None = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
 
@@ -159,7 +161,7 @@ async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
                 sys.stdout.flush()
             except BrokenPipeError:
                 forget(sys.stdout)  # `nanoclaw logs | head`
-            except (NoHost, RequestFailed) as error:
+            except (NoHost, RequestFailed, ConfigError) as error:
                 problem = error
             nursery.cancel_scope.cancel()
     if problem is not None:

@@ -40,7 +40,7 @@ def completion(shell: str) -> int:
 
 
 def completed(context: click.Context, kind: Kind, incomplete: str) -> list[CompletionItem]:
-    """What there is of a kind that begins so: from the running host, or from the files when none runs."""
+    """Return the names of a kind that begin so: from the running host, or the files when none runs."""
     names: Iterable[str] = ()
     with suppress(ConfigError, NoHost, RequestFailed, StoreError, OSError, trio.TooSlowError):
         config = _config(context)
@@ -49,7 +49,7 @@ def completed(context: click.Context, kind: Kind, incomplete: str) -> list[Compl
 
 
 def _config(context: click.Context) -> Config:
-    """The configuration of a line that is not finished: its places are in the contexts so far."""
+    """Return the configuration of a line that is not finished: its places are in the contexts so far."""
     places, current = Places(), list[click.Context]()
     here: click.Context | None = context
     while here is not None:

@@ -31,7 +31,7 @@ CODES = (
 
 @cache
 def catalogue() -> Catalogue:
-    """The list of operations. Raises ClickException: an installed package offers what cannot be used."""
+    """Return the list of operations. Raises UsageError: an installed package offers a bad one."""
     try:
         return Catalogue.installed()
     except BadNoun as error:
@@ -39,12 +39,12 @@ def catalogue() -> Catalogue:
 
 
 def noun_names() -> list[str]:
-    """The nouns, in the order of the documentation."""
+    """Return the nouns, in the order of the documentation."""
     return list(catalogue().nouns)
 
 
 def noun_group(name: str) -> click.Group | None:
-    """The group of a noun; None: there is none of that name."""
+    """Return the group of a noun; None: there is none of that name."""
     noun = catalogue().nouns.get(name)
     if noun is None:
         return None
@@ -73,7 +73,7 @@ class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic from cli
     name = "JSON"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The object that a text is."""
+        """Return the object that a text is."""
         if isinstance(value, dict):
             return value
         try:
@@ -89,8 +89,8 @@ class Choice(click.Choice[str]):
     """One of a closed set; an error names the nearest."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002 -- click's
-        """The words of the error."""
-        from nanoclaw.operations.nearest import nearest  # noqa: PLC0415 -- only for errors
+        """Return the words of the error."""
+        from nanoclaw.nearest import nearest  # noqa: PLC0415 -- only for errors
 
         near = nearest(str(value), map(str, self.choices))
         return f"must be one of {', '.join(map(str, self.choices))}, got {value!r:.60}{near}"
@@ -211,7 +211,7 @@ def _show(operation: Operation, result: Any, *, as_json: bool) -> None:
 
 
 def _columns(operation: Operation) -> tuple[str, ...]:
-    """The columns of a table; what changed one thing shows it like the list of its noun."""
+    """Return the columns of a table; what changed one thing shows it like the list of its noun."""
     declared = operation.declared
     if declared.columns or declared.reads:
         return declared.columns

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from nanoclaw.operations.nearest import nearest
+from nanoclaw.nearest import nearest
 
 LAST_SECTION = "Where things are"
 BAD_USAGE = 2
@@ -28,7 +28,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         self._wanted = wanted
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number that a text is."""
+        """Return the number that a text is."""
         try:
             found = self._kind(value)
         except ValueError:
@@ -47,7 +47,7 @@ class Folder(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         self._wanted = wanted
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path that a text is."""
+        """Return the path that a text is."""
         if not str(value):
             self.fail(self._wanted, param, ctx)
         return Path(value)
@@ -132,7 +132,7 @@ class Group(click.Group):
 
 
 def usage_error(error: click.UsageError) -> str:
-    """An error of usage in one line."""
+    """Return an error of usage in one line."""
     path = error.ctx.command_path if error.ctx else "nanoclaw"
     words = " ".join(_words(error).split()).removesuffix(".")
     return f"{path}: error: {words}; see `{path} --help`"

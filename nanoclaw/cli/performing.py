@@ -109,7 +109,7 @@ async def _on_files(
 
 
 def _unusable(config: Config, error: BaseException) -> Exception:
-    """The error for files that cannot be owned or opened."""
+    """Return the error for files that cannot be owned or opened."""
     while isinstance(error, ActorError) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, Owned):
@@ -123,7 +123,7 @@ def _unusable(config: Config, error: BaseException) -> Exception:
 
 @contextmanager
 def _data(config: Config, operation: Operation, *, new: bool) -> Iterator[Path]:
-    """The data directory; where there is no database yet, an empty one, which reading leaves nowhere."""
+    """Give the data directory; where there is no database yet, reading gets an empty one for a moment."""
     if (config.data / "v2.db").exists():
         yield config.data
     elif operation.declared.reads:

@@ -29,7 +29,7 @@ class Places:
         return {"data": self.data, "groups": self.groups}
 
     def within(self, outer: "Places") -> "Places":
-        """What is said here, else what was said before."""
+        """Return these places, with those of an outer command where one is missing."""
         return Places(
             self.home or outer.home,
             self.data if self.data is not None else outer.data,
@@ -39,7 +39,7 @@ class Places:
 
 
 def options() -> list[click.Option]:
-    """The options; each command has some of its own."""
+    """Return the options; each command has some of its own."""
     return [
         SectionOption(
             ["--home"],
@@ -65,7 +65,7 @@ def options() -> list[click.Option]:
 
 
 def taken(context: click.Context, values: dict[str, Any]) -> Places:
-    """The places among a command's values, which lose them; remembered for the commands within."""
+    """Return the places among a command's values, which lose them; remembered for the commands within."""
     own = Places(*(values.pop(key, None) for key in ("home", "data", "groups", "config")))
     outer = context.find_object(Places) or Places()
     context.obj = places = own.within(outer)

@@ -125,5 +125,5 @@ def is_terminal() -> bool:
 
 
 def _quiet() -> Mapping[str, str]:
-    """Where log lines come between the lines of the chat, only those that a person has to read."""
+    """Show only warnings where log lines come between the lines of the chat."""
     return {"log.level": "warning"} if sys.stderr is not None and sys.stderr.isatty() else {}

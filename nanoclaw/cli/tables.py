@@ -29,7 +29,7 @@ HEADS: Mapping[str, str] = {
 
 
 def shown(result: Any, columns: Sequence[str]) -> str:
-    """A result as text."""
+    """Return a result as text."""
     if isinstance(result, list):
         return "\n".join(table(result, columns or list(result[0])))
     if isinstance(result, dict) and columns:
@@ -38,7 +38,7 @@ def shown(result: Any, columns: Sequence[str]) -> str:
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
-    """A line for the heads, then one for each row; columns that are empty in all rows are left out."""
+    """Return a line for the heads, then one for each row; columns that are empty in all rows are left out."""
     cells = [[_short(_cell(row.get(column))) for column in columns] for row in rows]
     filled = [n for n in range(len(columns)) if any(row[n] for row in cells)]
     lines = [[_head(columns[n]) for n in filled], *([row[n] for n in filled] for row in cells)]
@@ -48,7 +48,7 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[str]:
-    """A line a field, those that are empty left out; what has several rows follows as a table."""
+    """Return a line a field, those that are empty left out; what has several rows follows as a table."""
     several = {key: value for key, value in row.items() if _is_table(value)}
     cells = {_head(key): _cell(value) for key, value in row.items() if key not in several}
     width = max((len(head) for head, cell in cells.items() if cell), default=0)
@@ -82,7 +82,7 @@ def _cell(value: Any) -> str:
 
 
 def _moment(text: str) -> str | None:
-    """A date as a person reads it, in the zone of this machine; None for another text."""
+    """Return a date as a person reads it, in the zone of this machine; None for another text."""
     if len(text) < len("2026-01-31T09:00:00") or text[4:5] != "-" or text[10:11] != "T":
         return None
     try:

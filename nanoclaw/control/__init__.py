@@ -1,5 +1,19 @@
-"""The control socket: JSON lines on `<data>/control.sock`; the running host can be asked, and spoken to."""
+"""The control socket: JSON lines on `<data>/control.sock`; the running host can be asked, and spoken to.
 
-from nanoclaw.control.listener import Control, open_control
+Clients import only the protocol: what serves the socket is imported when it is asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nanoclaw.control.listener import Control, open_control
 
 __all__ = ["Control", "open_control"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from nanoclaw.control import listener  # noqa: PLC0415 -- it imports what no client needs
+
+    return getattr(listener, name)

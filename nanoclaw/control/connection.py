@@ -16,8 +16,8 @@ from nanoclaw.control import wire
 from nanoclaw.control.wire import Id, Refused, Request
 from nanoclaw.lines import Lines
 from nanoclaw.log_ring import LogLine, LogRing
+from nanoclaw.nearest import nearest
 from nanoclaw.operations import Caller, OperationFailed, Operations
-from nanoclaw.operations.nearest import nearest
 from nanoclaw.operations.references import KINDS
 from nanoclaw.records import NotAccepted
 from nanoclaw.status import CannotTell, HostReport, StatusSource

@@ -7,6 +7,7 @@ docs/cli.md are derived from the list.
 from nanoclaw.operations.admin import NOUNS, Admin
 from nanoclaw.operations.catalogue import BadNoun, Catalogue
 from nanoclaw.operations.declaration import (
+    Between,
     Internal,
     Named,
     Operation,
@@ -27,6 +28,7 @@ __all__ = [
     "Admin",
     "BadArguments",
     "BadNoun",
+    "Between",
     "Caller",
     "Catalogue",
     "Forbidden",

@@ -75,7 +75,7 @@ class Admin:
     def of(
         cls, ground: Ground, caller: Caller | None = None, note: Callable[[str], None] = _logged
     ) -> "Admin":
-        """The operations on a ground, for a caller; default: the host's own program."""
+        """Return the operations on a ground, for a caller; default: the host's own program."""
         who = caller or Caller.host()
         return cls(
             agents=Agents(ground, who, note),

@@ -91,13 +91,13 @@ class Approvals(Noun):
         )
 
     async def get(self, approval_id: str) -> PendingApproval | None:
-        """The approval with that id, decided or not."""
+        """Return the approval with that id, decided or not."""
         return await self._central.run(pending_approvals.get, approval_id)
 
     async def for_action(
         self, action: str, status: ApprovalStatus | None = "pending"
     ) -> Sequence[PendingApproval]:
-        """The approvals of an action in a state (None: in any), the oldest first."""
+        """Return the approvals of an action in a state (None: in any), the oldest first."""
         return await self._central.run(pending_approvals.for_action, action, status)
 
     async def decide(

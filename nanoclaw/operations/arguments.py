@@ -7,13 +7,11 @@ from typing import Any, get_origin
 
 import cattrs
 
+from nanoclaw.nearest import nearest
 from nanoclaw.operations.declaration import Operation, Parameter
 from nanoclaw.operations.errors import BadArguments
-from nanoclaw.operations.nearest import nearest
 from nanoclaw.operations.references import quoted
 
-MAX_NUMBER = 2**53
-"""What every reader of JSON holds exactly."""
 LONGEST_JSON = 64 * 1024
 """Characters of a parameter that is a JSON object."""
 NOT_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -38,7 +36,7 @@ _JSON.register_structure_hook_func(_is_mapping, lambda value, _: _exactly(value,
 
 
 def structured(operation: Operation, given: Mapping[str, object]) -> dict[str, Any]:
-    """The arguments of an operation by their names in Python, checked; defaults for those that are missing.
+    """Return the arguments of an operation by their names in Python, checked, with defaults.
 
     Raises:
         BadArguments: one is missing, unknown or not of its type.
@@ -77,8 +75,11 @@ def _bounded(parameter: Parameter, value: Any) -> Any:
             _check_text(parameter, value)
         case bool():
             pass
-        case int() if abs(value) > MAX_NUMBER:
-            raise BadArguments(f"{parameter.label}: must be between -2^53 and 2^53, got {value:.4g}")
+        case int() if not parameter.bounds.least <= value <= parameter.bounds.most:
+            least, most = parameter.bounds.least, parameter.bounds.most
+            raise BadArguments(
+                f"{parameter.label}: must be between {least:,} and {most:,}, got {_shown(value)}"
+            )
         case dict():
             _check_json(parameter, value)
     return value

@@ -9,10 +9,10 @@ from importlib.metadata import entry_points
 
 from attrs import frozen
 
+from nanoclaw.nearest import nearest
 from nanoclaw.operations.admin import NOUNS
 from nanoclaw.operations.declaration import Operation, operations_of
 from nanoclaw.operations.errors import BadArguments
-from nanoclaw.operations.nearest import nearest
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.references import quoted
 
@@ -31,21 +31,25 @@ class Catalogue:
 
     @classmethod
     def of(cls, nouns: Iterable[type[Noun]]) -> "Catalogue":
-        """A list of these nouns.
+        """Return a list of these nouns.
 
         Raises:
-            BadNoun: two have the same name, or one has none.
+            BadNoun: two have the same name, one has none, or a declaration lacks something.
         """
         found = dict[str, type[Noun]]()
         for noun in nouns:
             if not noun.name.isidentifier() or noun.name in found:
                 raise BadNoun(f"{noun.__module__}.{noun.__name__}: the noun {noun.name!r} cannot be added")
             found[noun.name] = noun
+            try:
+                list(operations_of(noun))
+            except TypeError as error:
+                raise BadNoun(f"{noun.__module__}.{noun.__name__}: {error}") from error
         return cls(found)
 
     @classmethod
     def installed(cls) -> "Catalogue":
-        """The list of NanoClaw's own nouns and those of installed packages.
+        """Return the list of NanoClaw's own nouns and those of installed packages.
 
         Raises:
             BadNoun: a package's cannot be loaded or added.
@@ -53,7 +57,7 @@ class Catalogue:
         return cls.of([*NOUNS, *_offered()])
 
     def of_noun(self, name: str) -> Iterator[Operation]:
-        """The operations of a noun, in order."""
+        """Return the operations of a noun, in order."""
         return operations_of(self.nouns[name])
 
     @cached_property
@@ -62,7 +66,7 @@ class Catalogue:
         return {each.name: each for name in self.nouns for each in self.of_noun(name)}
 
     def operation(self, name: str) -> Operation:
-        """The operation of that name.
+        """Find the operation of that name.
 
         Raises:
             BadArguments: there is none; the text names the nearest.

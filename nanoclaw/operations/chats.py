@@ -19,7 +19,7 @@ COLUMNS = ("chat", "name", "is_group", "unknown_sender_policy", "id")
 
 
 def parsed_address(text: str) -> Address:
-    """The address of a chat, written `channel:platform_id`.
+    """Return the address of a chat, written `channel:platform_id`.
 
     Raises:
         BadArguments: it is none.

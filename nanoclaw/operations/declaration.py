@@ -75,6 +75,14 @@ class Text:
 
 
 @frozen
+class Between:
+    """Bounds of a number."""
+
+    least: int
+    most: int
+
+
+@frozen
 class Internal:
     """Only callers in Python have the parameter."""
 
@@ -97,6 +105,8 @@ class Parameter:
     default: Any = None
     reference: Reference | None = None
     text: Text = Text()
+    bounds: Between = Between(-(2**53), 2**53)
+    """By default what every reader of JSON holds exactly."""
 
     @property
     def base(self) -> Any:
@@ -150,7 +160,7 @@ class Operation:
         return f"{self.noun} {self.verb}"
 
     def parameter(self, label: str) -> Parameter | None:
-        """The parameter of that label."""
+        """Return the parameter of that label."""
         return next((each for each in self.parameters if each.label == label), None)
 
 
@@ -196,7 +206,7 @@ def operation(  # noqa: PLR0913 -- what there is to say, by name
 
 
 def operations_of(noun: "type[Noun]") -> Iterator[Operation]:
-    """The operations of a noun, in the order in which its class has them."""
+    """Return the operations of a noun, in the order in which its class has them."""
     for cls in reversed(noun.__mro__):
         for value in vars(cls).values():
             if "declared" in getattr(value, "__dict__", {}):
@@ -205,7 +215,7 @@ def operations_of(noun: "type[Noun]") -> Iterator[Operation]:
 
 @cache
 def of_method(noun: str, method: Any) -> Operation:
-    """The operation that a decorated method of a noun is."""
+    """Return the operation that a decorated method of a noun is."""
     inner = method.__dict__["undecorated"]
     summary, details, helps = _docstring(inspect.getdoc(inner) or "")
     hints = get_type_hints(inner, include_extras=True)
@@ -236,6 +246,7 @@ def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) ->
         default=None if required else found.default,
         reference=reference,
         text=next(iter(_said(hint, Text)), Text()),
+        bounds=next(iter(_said(hint, Between)), Between(-(2**53), 2**53)),
     )
 
 
@@ -243,7 +254,7 @@ def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) ->
 
 
 def _said(hint: Any, wanted: type[T]) -> list[T]:
-    """What is annotated, also of a type within `X | None`."""
+    """Return the annotations of a type, also of one within `X | None`."""
     if get_origin(hint) is Annotated:
         inner, *marks = get_args(hint)
         return [mark for mark in marks if isinstance(mark, wanted)] + _said(inner, wanted)
@@ -253,7 +264,7 @@ def _said(hint: Any, wanted: type[T]) -> list[T]:
 
 
 def _plain(hint: Any) -> Any:
-    """The type without its annotations."""
+    """Return the type without its annotations."""
     if get_origin(hint) is Annotated:
         return _plain(get_args(hint)[0])
     if get_origin(hint) in {Union, types.UnionType}:
@@ -268,7 +279,7 @@ def _without_none(hint: Any) -> Any:
 
 
 def _docstring(text: str) -> tuple[str, str, Mapping[str, str]]:
-    """The first line, what follows it, and a text for each parameter."""
+    """Return the first line, what follows it, and a text for each parameter."""
     body, _, arguments = text.partition("\nArgs:\n")
     arguments = arguments.partition("\nRaises:")[0]
     summary, _, details = body.partition("\n")

@@ -104,23 +104,23 @@ class Destinations(Noun):
         *,
         local_name: str | None = None,
     ) -> AgentDestination:
-        """A new one; without a name it gets its target's. Raises `NotFound`, `NotAllowed`, `Conflict`."""
+        """Make one; without a name it gets its target's. Raises `NotFound`, `NotAllowed`, `Conflict`."""
         return await self._registry.ask(CreateDestination(agent_group_id, target_type, target_id, local_name))
 
     async def get(self, agent_group_id: str, local_name: str) -> AgentDestination | None:
-        """The destination that an agent calls by that name."""
+        """Return the destination that an agent calls by that name."""
         return await self._central.run(destinations.get, agent_group_id, local_name)
 
     async def of_agent(self, agent_group_id: str) -> Sequence[AgentDestination]:
-        """An agent's destinations, by name."""
+        """Return an agent's destinations, by name."""
         return await self._central.run(destinations.of_agent, agent_group_id)
 
     async def to_target(self, target_type: DestinationType, target_id: str) -> Sequence[AgentDestination]:
-        """The destinations that lead there."""
+        """Return the destinations that lead there."""
         return await self._central.run(destinations.to_target, target_type, target_id)
 
     async def rename(self, agent_group_id: str, local_name: str, new_name: str) -> AgentDestination:
-        """Another name for it. Raises `NotFound`, `NotAllowed`, `Conflict`."""
+        """Give it another name. Raises `NotFound`, `NotAllowed`, `Conflict`."""
         return await self._registry.ask(RenameDestination(agent_group_id, local_name, new_name))
 
     async def delete(self, agent_group_id: str, local_name: str) -> AgentDestination:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
-from actors import ActorError
+from actors import ActorError, Refusal
 from nanoclaw.operations import references
 from nanoclaw.operations.arguments import structured
 from nanoclaw.operations.catalogue import Catalogue
@@ -13,7 +13,7 @@ from nanoclaw.operations.errors import BadArguments, Forbidden, Unavailable
 from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.labels import labelled
 from nanoclaw.operations.rights import Caller
-from nanoclaw.store import Conflict, NotFound, Refused, StoreError
+from nanoclaw.store import Conflict, NotFound
 
 LONGEST = 1000
 """Characters of a refusal."""
@@ -57,7 +57,7 @@ class Operations:
             raise OperationFailed("bad_request", str(error)) from error
         except Conflict as error:
             raise OperationFailed("conflict", _said(operation, "conflict", params) or str(error)) from error
-        except (Refused, StoreError, ActorError) as error:
+        except (Refusal, ActorError) as error:
             raise OperationFailed(_code(error), _innermost(error)) from error
 
     async def _perform(
@@ -73,18 +73,18 @@ class Operations:
         return await self.ground.central.run(labelled, result)
 
     async def names(self, kind: Kind) -> list[str]:
-        """What there is of a kind, for completion. Raises StoreError."""
+        """Return the names of a kind, for completion. Raises StoreError."""
         return await self.ground.central.run(references.names, kind)
 
 
 def _said(operation: Operation | None, what: str, params: Mapping[str, object]) -> str | None:
-    """A sentence that the declaration has, with the arguments in it."""
+    """Return a sentence that the declaration has, with the arguments in it."""
     template = operation and getattr(operation.declared, what)
     return filled(template, params) if template else None
 
 
 def filled(template: str, params: Mapping[str, object]) -> str:
-    """A sentence with parameters, cut to what a line holds."""
+    """Return a sentence with parameters, cut to what a line holds."""
     for name, value in params.items():
         template = template.replace("{%s}" % name, str(value)[:100])  # noqa: UP031 -- braces around
     return template
@@ -103,7 +103,7 @@ def _code(error: Exception) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """The words of the innermost cause: the actors' own only say who."""
+    """Return the words of the innermost cause: the actors' own only say who."""
     while isinstance(error, ActorError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error)

@@ -16,12 +16,12 @@ from nanoclaw.store import Connection, agent_groups, messaging_groups, sessions
 
 
 def labelled(connection: Connection, result: object) -> object:
-    """A result as JSON has it, labelled."""
+    """Return a result as JSON has it, labelled."""
     return _labelled(plain(result), _Names(connection))
 
 
 def plain(value: object) -> Any:
-    """A value of frozen classes as objects, lists and texts."""
+    """Return a value of frozen classes as objects, lists and texts."""
     if isinstance(value, datetime):
         return value.isoformat()
     if has(type(value)):

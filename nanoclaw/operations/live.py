@@ -33,6 +33,6 @@ class LivingSessions:
             raise Unavailable(f"session {who.session.id} cannot do that now: {error}") from error
 
     def state(self, session_id: str) -> str | None:
-        """The state of the session's actor."""
+        """Return the state of the session's actor."""
         nodes = self.sessions.nodes()
         return next((str(node.state) for node in nodes if node.name == session_id), None)

@@ -67,11 +67,11 @@ class Members(Noun):
     # -- for embedders
 
     async def for_agent(self, agent_group_id: str) -> Sequence[Member]:
-        """An agent's members, the oldest first."""
+        """Return an agent's members, the oldest first."""
         return await self._central.run(members.for_agent, agent_group_id)
 
     async def for_user(self, user_id: str) -> Sequence[Member]:
-        """A user's memberships, the oldest first."""
+        """Return a user's memberships, the oldest first."""
         return await self._central.run(members.for_user, user_id)
 
     async def is_member(self, user_id: str, agent_group_id: str) -> bool:

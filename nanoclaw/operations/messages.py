@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Annotated
 
 import trio
 from attrs import evolve, frozen
 
-from nanoclaw.operations.declaration import operation
+from nanoclaw.operations.declaration import Between, operation
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.session_files import InSession, of_key
@@ -69,7 +70,11 @@ class Messages(Noun):
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(
-        self, *, agent: AgentRef | None = None, session: SessionRef | None = None, last: int = 20
+        self,
+        *,
+        agent: AgentRef | None = None,
+        session: SessionRef | None = None,
+        last: Annotated[int, Between(1, MOST)] = 20,
     ) -> Sequence[MessageView]:
         """List the latest messages to agents, the newest first.
 
@@ -78,17 +83,16 @@ class Messages(Noun):
             session: only in this session.
             last: how many, at most 1,000.
         """
-        limit = min(max(0, last), MOST)
         every = await self._central.run(sessions.every, None)
         places = [
             each for each in every if agent in {None, each.agent_group_id} and session in {None, each.id}
         ]
-        query = partial(session_views.latest, limit=limit)
-        found = await self._ground.files.inbound(places, f"messages {limit}", query)
+        query = partial(session_views.latest, limit=last)
+        found = await self._ground.files.inbound(places, f"messages {last}", query)
         self._note_problems(found)
         rows = [(one.session, row) for one in found for row in one.value or ()]
         rows.sort(key=lambda each: (each[1].stored_at or LONG_AGO, each[1].seq), reverse=True)
-        views = await self._traced(rows[:limit])
+        views = await self._traced(rows[:last])
         return [evolve(view, replies=()) for view in views]
 
     @operation(right=Right.ADMIN, reads=True)
@@ -111,7 +115,7 @@ class Messages(Noun):
     # -- how
 
     async def _traced(self, rows: Sequence[tuple[Session, StoredMessage]]) -> Sequence[MessageView]:
-        """Each row with what its runner and the delivery ledger say of it; a session's are read at once."""
+        """Add what the runner and the delivery ledger say of each row; a session's are read at once."""
         by_session = dict[str, tuple[Session, list[StoredMessage]]]()
         for session, row in rows:
             by_session.setdefault(session.id, (session, []))[1].append(row)

@@ -40,7 +40,7 @@ class Noun:
         return self._ground.central
 
     async def _known_caller(self) -> str | None:
-        """The caller's id for a row that notes who did something; None where no user of that id is known."""
+        """Return the caller's id for a row that notes who did something; None: no such user is known."""
         user = self._caller.user_id
         if user is None or await self._central.run(users.get, user) is None:
             return None
@@ -54,7 +54,7 @@ class Noun:
     async def admitted(
         self, operation: Operation, values: Mapping[str, Any], *, strict: bool
     ) -> dict[str, Any]:
-        """The arguments with ids for names, once the caller is known to have the right.
+        """Return the arguments with ids for names, once the caller is known to have the right.
 
         Args:
             operation: what is asked for.
@@ -82,7 +82,7 @@ class Noun:
         return arguments
 
     async def _in_files(self, reference: Reference, text: str) -> references.Found:
-        """A task or message; who may not see everything is not told that there is none."""
+        """Find a task or message; who may not see everything is not told that there is none."""
         try:
             return await self._ground.files.named(reference.kind, text)
         except NotFound:
@@ -104,7 +104,7 @@ class Admission:
     strict: bool
 
     def admit(self, connection: Connection, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments with ids for names.
+        """Return the arguments with ids for names.
 
         An unknown name is told only to callers who may see everything: to others it is a lacking right.
 

@@ -46,7 +46,7 @@ class SessionsAtRest:
         raise Unavailable(f"session {who.session.id} has no runner: no host is running")
 
     def state(self, _session_id: str) -> str | None:
-        """None: nothing lives."""
+        """Return None: nothing lives."""
         return None
 
 
@@ -68,7 +68,7 @@ async def open_files(  # noqa: PLR0913 -- the seams, by name
                 registry=registry,
                 central=central,
                 sessions=SessionsAtRest(data, executor, clock, random, zone),
-                files=SessionFiles(data, executor, central),
+                files=SessionFiles(data, executor, central, clock.now),
                 make_agent_folder=partial(make_agent_folder, groups),
                 now=clock.now,
             )

@@ -66,9 +66,9 @@ class Questions(Noun):
         )
 
     async def get(self, question_id: str) -> PendingQuestion | None:
-        """The question with that id, while it waits."""
+        """Return the question with that id, while it waits."""
         return await self._central.run(pending_questions.get, question_id)
 
     async def for_session(self, session_id: str) -> Sequence[PendingQuestion]:
-        """A session's questions, the oldest first."""
+        """Return a session's questions, the oldest first."""
         return await self._central.run(pending_questions.for_session, session_id)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
+from nanoclaw.nearest import nearest
 from nanoclaw.operations.declaration import Kind
-from nanoclaw.operations.nearest import nearest
 from nanoclaw.records import AgentGroup, MessagingGroup, Session, Wiring
 from nanoclaw.store import (
     Connection,
@@ -62,7 +62,7 @@ class Candidate:
 
 
 def resolve(connection: Connection, kind: Kind, text: str) -> Found:
-    """The thing of a kind that a name means.
+    """Find the thing of a kind that a name means.
 
     Raises:
         NotFound: there is none; the text names the nearest.
@@ -73,7 +73,7 @@ def resolve(connection: Connection, kind: Kind, text: str) -> Found:
 
 
 def pick(kind: str, text: str, candidates: Iterable[Candidate]) -> Found:
-    """The one candidate that a name means: by its id, else by a name, else by the beginning of its id.
+    """Return the one candidate that a name means: by its id, else by a name, else by the beginning of its id.
 
     Raises:
         NotFound, Ambiguous
@@ -101,7 +101,7 @@ def _by_prefix(candidate: Candidate, text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """A text as an error shows it: in quotes, its ends if it is long, without control characters."""
+    """Return a text as an error shows it: in quotes, its ends if it is long, without control characters."""
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 
@@ -127,7 +127,7 @@ def _agents(connection: Connection) -> list[Candidate]:
 
 
 def address_of(chat: MessagingGroup) -> str:
-    """A chat as people write it."""
+    """Return a chat as people write it."""
     return f"{chat.channel_type}:{chat.platform_id}"
 
 
@@ -203,7 +203,7 @@ KINDS: tuple[Kind, ...] = ("agent", "chat", "user", "session", "wiring", "questi
 
 
 def names(connection: Connection, kind: Kind) -> list[str]:
-    """Everything of a kind by the name that is shortest to type, for completion."""
+    """Return everything of a kind by the name that is shortest to type, for completion."""
     return [
         *dict.fromkeys(
             each.keys[0] if kind in {"agent", "chat"} and each.keys else each.id

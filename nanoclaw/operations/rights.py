@@ -29,17 +29,17 @@ class Caller:
 
     @classmethod
     def host(cls) -> "Caller":
-        """The program that embeds the host."""
+        """Return the program that embeds the host."""
         return cls(None, unlimited=True)
 
     @classmethod
     def local(cls) -> "Caller":
-        """The host's own user, at the control socket or on the files: the owner."""
+        """Return the host's own user, at the control socket or on the files: the owner."""
         return cls(LOCAL_USER, unlimited=True)
 
     @classmethod
     def user(cls, user_id: str) -> "Caller":
-        """A user of a chat network, limited by what is granted to them."""
+        """Return a user of a chat network, limited by what is granted to them."""
         return cls(user_id)
 
 
@@ -58,7 +58,7 @@ def check(
 
 
 def has_global_right(connection: Connection, caller: Caller) -> bool:
-    """Whether the caller may at least see everything."""
+    """Tell whether the caller may at least see everything."""
     user = caller.user_id
     return caller.unlimited or (
         user is not None

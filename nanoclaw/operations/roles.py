@@ -84,11 +84,11 @@ class Roles(Noun):
     # -- for embedders
 
     async def for_user(self, user_id: str) -> Sequence[UserRole]:
-        """A user's rights: owner first, then the global ones."""
+        """Return a user's rights: owner first, then the global ones."""
         return await self._central.run(user_roles.for_user, user_id)
 
     async def admins(self, agent_group_id: str) -> Sequence[str]:
-        """The ids of all who may decide for an agent."""
+        """Return the ids of all who may decide for an agent."""
         return await self._central.run(user_roles.admins, agent_group_id)
 
     async def is_owner(self, user_id: str) -> bool:

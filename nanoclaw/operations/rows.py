@@ -53,19 +53,19 @@ class AgentGroups(Rows):
     """The agents, each with a folder."""
 
     async def create(self, name: str, folder: str, *, agent_provider: str | None = None) -> AgentGroup:
-        """A new one. Raises `NotAllowed` for what is no folder, `Conflict` for one that is taken."""
+        """Create an agent. Raises `NotAllowed` for a bad folder, `Conflict` for one that is taken."""
         return await self._ground.registry.ask(CreateAgentGroup(name, folder, agent_provider))
 
     async def get(self, id_: str) -> AgentGroup | None:
-        """The row with that id."""
+        """Return the row with that id."""
         return await self._ground.central.run(agent_groups.get, id_)
 
     async def by_folder(self, folder: str) -> AgentGroup | None:
-        """The agent in that folder."""
+        """Return the agent in that folder."""
         return await self._ground.central.run(agent_groups.by_folder, folder)
 
     async def list(self) -> Sequence[AgentGroup]:
-        """All rows, the oldest first."""
+        """Return all rows, the oldest first."""
         return await self._ground.central.run(agent_groups.every)
 
     async def update(self, id_: str, **changes: Unpack[AgentGroupChanges]) -> AgentGroup:
@@ -89,21 +89,21 @@ class MessagingGroups(Rows):
         is_group: bool = False,
         unknown_sender_policy: UnknownSenderPolicy = "strict",
     ) -> MessagingGroup:
-        """A chat before its first message. Raises `Conflict` where the address has one."""
+        """Create a chat before its first message. Raises `Conflict` where the address has one."""
         return await self._ground.registry.ask(
             CreateMessagingGroup(address, name, is_group, unknown_sender_policy)
         )
 
     async def get(self, id_: str) -> MessagingGroup | None:
-        """The row with that id."""
+        """Return the row with that id."""
         return await self._ground.central.run(messaging_groups.get, id_)
 
     async def by_address(self, channel_type: str, platform_id: str) -> MessagingGroup | None:
-        """The chat at that address."""
+        """Return the chat at that address."""
         return await self._ground.central.run(messaging_groups.by_address, channel_type, platform_id)
 
     async def list(self) -> Sequence[MessagingGroup]:
-        """All rows, the oldest first."""
+        """Return all rows, the oldest first."""
         return await self._ground.central.run(messaging_groups.every)
 
     async def update(self, id_: str, **changes: Unpack[MessagingGroupChanges]) -> MessagingGroup:
@@ -120,7 +120,7 @@ class Strangers(Rows):
     """People who wrote and were not let in."""
 
     async def list(self) -> Sequence[UnregisteredSender]:
-        """All rows, the latest first."""
+        """Return all rows, the latest first."""
         return await self._ground.central.run(unregistered_senders.every)
 
     async def forget(self, address: Address, user_id: str | None) -> Sequence[str]:
@@ -137,11 +137,11 @@ class DirectChats(Rows):
         return await self._ground.registry.ask(NoteDm(user_id, channel_type, messaging_group_id))
 
     async def get(self, user_id: str, channel_type: str) -> UserDm | None:
-        """The chat in which a channel reaches a user."""
+        """Return the chat in which a channel reaches a user."""
         return await self._ground.central.run(user_dms.get, user_id, channel_type)
 
     async def for_user(self, user_id: str) -> Sequence[UserDm]:
-        """The chats in which a user is reached, by channel."""
+        """Return the chats in which a user is reached, by channel."""
         return await self._ground.central.run(user_dms.for_user, user_id)
 
     async def forget(self, user_id: str, channel_type: str) -> UserDm:
@@ -154,11 +154,11 @@ class Parked(Rows):
     """Accepted events whose sessions cannot take them."""
 
     async def list(self) -> Sequence[ParkedEvent]:
-        """All of them, in the order in which they were parked."""
+        """Return all of them, in the order in which they were parked."""
         return await self._ground.central.run(parked_events.every)
 
     async def for_session(self, session_id: str) -> Sequence[ParkedEvent]:
-        """A session's events, in the order in which they were parked."""
+        """Return a session's events, in the order in which they were parked."""
         return await self._ground.central.run(parked_events.for_session, session_id)
 
     async def remove(self, ids: Iterable[str]) -> None:

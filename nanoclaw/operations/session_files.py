@@ -4,8 +4,8 @@ A file that has not changed since it was read is not opened. Its time of change 
 read within `SETTLED_S` of the last change is not remembered.
 """
 
-import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.operations.references import LEAST_PREFIX, Candidate, Found, pick
+from nanoclaw.operations.references import LEAST_PREFIX, Candidate, Found, pick, quoted
 from nanoclaw.records import Session, SessionPaths
 from nanoclaw.store import (
     Connection,
     Executor,
+    NotFound,
     Reader,
     StoreBusy,
     StoreError,
@@ -59,12 +60,12 @@ class _Remembered:
 
 
 def key_of(session_id: str, id_: str) -> str:
-    """The whole name of a task or a message: ids are a session's own."""
+    """Return the whole name of a task or a message: ids are a session's own."""
     return f"{session_id}/{id_}"
 
 
 def of_key(key: str) -> tuple[str, str]:
-    """The session's id, and the id within it."""
+    """Return the session's id, and the id within it."""
     session_id, _, id_ = key.partition("/")
     return session_id, id_
 
@@ -76,10 +77,11 @@ class SessionFiles:
     data: Path
     executor: Executor
     central: Reader
+    now: Callable[[], datetime]
     _remembered: dict[tuple[str, str], _Remembered] = Factory(dict)
 
     def paths(self, session: Session) -> SessionPaths:
-        """Where a session's files are."""
+        """Return the paths of a session's files."""
         return SessionPaths.of(self.data, session.agent_group_id, session.id)
 
     async def inbound(
@@ -119,7 +121,7 @@ class SessionFiles:
             return await reader.run(fn)
 
     async def named(self, kind: str, text: str) -> Found:
-        """The task or message that an id, its beginning, or `session/id` means.
+        """Find the task or message that an id, its beginning, or `session/id` means.
 
         Raises:
             NotFound, Ambiguous
@@ -136,6 +138,9 @@ class SessionFiles:
             if each == id_ or len(id_) >= LEAST_PREFIX
         ]
         exact = [each for each in candidates if of_key(each.id)[1] == id_]
+        problems = [f"session {one.session.id}: {one.problem}" for one in found if one.problem]
+        if problems and not candidates:
+            raise NotFound(f"there is no {kind} {quoted(text)} in the files that can be read; {problems[0]}")
         return pick(kind, text, exact or candidates)
 
     # -- reading
@@ -164,7 +169,7 @@ class SessionFiles:
             return None
         except StoreError as error:
             return InSession(session, problem=str(error))
-        if name and time.time_ns() - state[0] > SETTLED_S * 1e9:  # noqa: TID251 -- the clock that dates files
+        if name and self.now().timestamp() - state[0] / 1e9 > SETTLED_S:
             self._remember((str(file), name), _Remembered(state, value))
         return InSession(session, value)
 

@@ -150,29 +150,29 @@ class Sessions(Noun):
     async def open(
         self, agent_group_id: str, messaging_group_id: str | None, thread_id: str | None = None
     ) -> Session:
-        """The open session of an agent, chat and thread, made where it is missing."""
+        """Return the open session of an agent, chat and thread, made where it is missing."""
         return await self._registry.ask(OpenSession(agent_group_id, messaging_group_id, thread_id))
 
     async def get(self, id_: str) -> Session | None:
-        """The session with that id."""
+        """Return the session with that id."""
         return await self._central.run(sessions.get, id_)
 
     async def find_open(
         self, agent_group_id: str, messaging_group_id: str | None, thread_id: str | None = None
     ) -> Session | None:
-        """The open session of an agent, chat and thread."""
+        """Return the open session of an agent, chat and thread."""
         return await self._central.run(sessions.find_open, agent_group_id, messaging_group_id, thread_id)
 
     async def find_shared(self, agent_group_id: str) -> Session | None:
-        """The open session of an agent over all its chats."""
+        """Return the open session of an agent over all its chats."""
         return await self._central.run(sessions.find_shared, agent_group_id)
 
     async def for_agent(self, agent_group_id: str) -> Sequence[Session]:
-        """An agent's sessions, archived ones, too, the oldest first."""
+        """Return an agent's sessions, archived ones, too, the oldest first."""
         return await self._central.run(sessions.for_agent, agent_group_id)
 
     async def running(self) -> Sequence[Session]:
-        """The sessions with a container, as last written; the oldest first."""
+        """Return the sessions with a container, as last written; the oldest first."""
         return await self._central.run(sessions.running)
 
     async def update(self, id_: str, **changes: Unpack[SessionChanges]) -> Session:

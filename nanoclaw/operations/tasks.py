@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Annotated
 
 from attrs import frozen
 
-from nanoclaw.operations.declaration import operation
+from nanoclaw.operations.declaration import Between, operation
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.session_files import InSession, of_key
@@ -134,7 +135,9 @@ class Tasks(Noun):
         return await self._change(task, "cancel")
 
     @operation(right=Right.ADMIN, reads=True, columns=RUNS)
-    async def history(self, task: TaskRef, *, last: int = 20) -> Sequence[TaskRun]:
+    async def history(
+        self, task: TaskRef, *, last: Annotated[int, Between(1, MOST_RUNS)] = 20
+    ) -> Sequence[TaskRun]:
         """List the last runs of a task with their outcomes, the newest first.
 
         Args:
@@ -142,8 +145,7 @@ class Tasks(Noun):
             last: how many runs, at most 1,000.
         """
         session, task_id = await self._session(task)
-        limit = min(max(0, last), MOST_RUNS)
-        query = partial(session_views.task_rows, series_id=task_id, limit=limit)
+        query = partial(session_views.task_rows, series_id=task_id, limit=last)
         [one] = await self._files([session], query)
         ids = [row.id for row in one.value]
         claims, turns = list[Claim](), list[Turn]()

@@ -77,7 +77,7 @@ class Users(Noun):
     # -- for embedders
 
     async def get(self, id_: str) -> User | None:
-        """The user with that id."""
+        """Return the user with that id."""
         return await self._central.run(users.get, id_)
 
     async def update(self, id_: str, **changes: Unpack[UserChanges]) -> User:

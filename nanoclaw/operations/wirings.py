@@ -154,19 +154,19 @@ class Wirings(Noun):
         )
 
     async def get(self, id_: str) -> Wiring | None:
-        """The wiring with that id."""
+        """Return the wiring with that id."""
         return await self._central.run(wirings.get, id_)
 
     async def by_pair(self, messaging_group_id: str, agent_group_id: str) -> Wiring | None:
-        """The wiring between a chat and an agent."""
+        """Return the wiring between a chat and an agent."""
         return await self._central.run(wirings.by_pair, messaging_group_id, agent_group_id)
 
     async def for_chat(self, messaging_group_id: str) -> Sequence[Wiring]:
-        """A chat's wirings: the highest priority first, then the oldest."""
+        """Return a chat's wirings: the highest priority first, then the oldest."""
         return await self._central.run(wirings.for_chat, messaging_group_id)
 
     async def for_agent(self, agent_group_id: str) -> Sequence[Wiring]:
-        """An agent's wirings, the oldest first."""
+        """Return an agent's wirings, the oldest first."""
         return await self._central.run(wirings.for_agent, agent_group_id)
 
     async def update(self, id_: str, **changes: Unpack[WiringChanges]) -> Wiring:

@@ -103,7 +103,7 @@ class Turn:
 
 
 def open_tasks(connection: apsw.Connection) -> list[TaskRow]:
-    """The open tasks, the next one first; of each its next occurrence."""
+    """Return the open tasks, the next one first; of each its next occurrence."""
     rows = connection.execute(
         """
         SELECT coalesce(series_id, id), id, status, substr(content, 1, 100000), process_after, recurrence,
@@ -116,7 +116,7 @@ def open_tasks(connection: apsw.Connection) -> list[TaskRow]:
 
 
 def task_ids(connection: apsw.Connection, text: str) -> list[str]:
-    """The series, open or not, whose id begins with a text or one of whose rows has it as its id."""
+    """Return the series, open or not, whose id begins with a text or one of whose rows has it as its id."""
     rows = connection.execute(
         """
         SELECT DISTINCT coalesce(series_id, id) FROM messages_in
@@ -130,7 +130,7 @@ def task_ids(connection: apsw.Connection, text: str) -> list[str]:
 
 
 def task_rows(connection: apsw.Connection, series_id: str, limit: int) -> list[StoredMessage]:
-    """The occurrences of a task that have ended, the newest first; not those that were moved."""
+    """Return the occurrences of a task that have ended, the newest first; not those that were moved."""
     return _messages(
         connection,
         """
@@ -142,12 +142,12 @@ def task_rows(connection: apsw.Connection, series_id: str, limit: int) -> list[S
 
 
 def latest(connection: apsw.Connection, limit: int) -> list[StoredMessage]:
-    """The newest messages from chats, the newest first."""
+    """Return the newest messages from chats, the newest first."""
     return _messages(connection, "kind NOT IN ('system', 'task')", {"limit": limit})
 
 
 def with_ids(connection: apsw.Connection, text: str) -> list[StoredMessage]:
-    """The messages whose id is a text, or begins with it."""
+    """Return the messages whose id is a text, or begins with it."""
     return _messages(connection, "id >= :text AND id < :text || char(1114111)", {"text": text, "limit": 10})
 
 
@@ -170,7 +170,7 @@ def _messages(
 
 
 def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
-    """How far those replies have come, by id."""
+    """Return how far those replies have come, by id."""
     rows = connection.execute(
         """
         SELECT d.message_out_id, coalesce(f.status, d.status), d.attempts, d.next_attempt, d.error,
@@ -192,7 +192,7 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
 
 
 def claims(connection: apsw.Connection, ids: Sequence[str]) -> list[Claim]:
-    """What the runner says of those messages."""
+    """Return what the runner says of those messages."""
     rows = connection.execute(
         f"""
         SELECT {_brief("message_id")}, {_brief("status")}, {_brief("status_changed")}, {_brief("error")},
@@ -210,7 +210,7 @@ def claims(connection: apsw.Connection, ids: Sequence[str]) -> list[Claim]:
 
 
 def replies(connection: apsw.Connection, ids: Sequence[str]) -> list[Reply]:
-    """What the agent sent in answer to those messages, in order."""
+    """Return what the agent sent in answer to those messages, in order."""
     rows = connection.execute(
         f"""
         SELECT {_brief("id")}, {_brief("in_reply_to")}, {_brief("timestamp")}, {_brief("content")}
@@ -227,7 +227,7 @@ def replies(connection: apsw.Connection, ids: Sequence[str]) -> list[Reply]:
 
 
 def turns(connection: apsw.Connection) -> list[Turn]:
-    """The newest turns that the runner noted, the oldest first."""
+    """Return the newest turns that the runner noted, the oldest first."""
     rows = connection.execute(
         f"""
         SELECT kind, {_brief("at")}, {_brief("data")} FROM events
@@ -318,7 +318,7 @@ def _object(text: str | None) -> Mapping[str, Any]:
 
 
 def _shown(content: str) -> str:
-    """The words of a content, or all of it where it has none."""
+    """Return the words of a content, or all of it where it has none."""
     values = _object(content)
     words = next((values[key] for key in ("text", "markdown", "prompt", "title") if values.get(key)), content)
     return _cut(str(words))

@@ -164,6 +164,15 @@ def test_a_data_directory_that_is_owned_and_does_not_answer_is_left_alone(
     assert "owns it, and no host answers on its control socket" in error
 
 
+def test_a_home_that_cannot_be_made_is_named(nanoclaw: Shell) -> None:
+    nanoclaw.home.mkdir()
+    (nanoclaw.home / "data").touch()
+    done = nanoclaw("agents", "create", "helper")
+    assert done.code == 2
+    [error] = done.errors
+    assert error.startswith(f"{nanoclaw.home}/data: cannot be made: ")
+
+
 def test_reading_where_nothing_is_makes_nothing(nanoclaw: Shell) -> None:
     assert nanoclaw.json("agents", "list") == []
     assert nanoclaw("agents", "show", "main").errors == ["there is no agent 'main'"]
@@ -197,6 +206,7 @@ def test_the_places_may_come_before_the_noun(home: Path, capsys: pytest.CaptureF
         (("agents", "create", "x" * 1_000_000), "at most 128 characters"),
         (("users", "create", "a\udce4b"), "U+DCE4"),
         (("agents", "set", "helper"), "there is no agent"),
+        (("messages", "list", "--last", "-5"), "last: must be between 1 and 1,000, got -5"),
     ],
 )
 def test_bad_usage_is_one_line(nanoclaw: Shell, words: tuple[str, ...], error: str) -> None:

@@ -78,9 +78,17 @@ def page() -> str:
 def _commands(context: click.Context) -> Iterator[str]:
     for name in COMMANDS:
         command = nanoclaw.get_command(context, name)
-        if command is not None and not isinstance(command, click.Group):
-            yield ""
-            yield from _command(context, command, f"### nanoclaw {name}")
+        if command is None:
+            continue
+        yield ""
+        yield from _command(context, command, f"### nanoclaw {name}")
+        if isinstance(command, click.Group):
+            with click.Context(command, context, name) as inner:
+                for verb in command.list_commands(inner):
+                    found = command.get_command(inner, verb)
+                    if found is not None:
+                        yield ""
+                        yield from _command(inner, found, f"#### {name} {verb}")
 
 
 def _noun(context: click.Context, name: str) -> Iterator[str]:

@@ -84,6 +84,7 @@ def wrong_values(parameter: Parameter) -> Iterator[tuple[str, Any]]:
             yield name, value
     if parameter.base is int:
         yield "enormous", 10**30
+        yield "endless", -(10**30)
     if parameter.is_json:
         yield "endless", {"a": float("nan")}
         yield "huge", {"a": "x" * 1_000_000}

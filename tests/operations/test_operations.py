@@ -90,6 +90,15 @@ async def test_what_is_there_already_is_said_in_words(tmp_path: Path) -> None:
                 await desk.perform_with(name, params)
 
 
+async def test_what_died_after_the_folder_was_made_is_done_by_the_next_try(tmp_path: Path) -> None:
+    workspace = tmp_path / "groups/helper/workspace"
+    workspace.mkdir(parents=True)
+    (workspace / "notes").write_text("mine")
+    async with a_desk(tmp_path) as desk:
+        await desk.perform("agents.create", folder="helper")
+        assert (workspace / "notes").read_text() == "mine"
+
+
 async def test_who_is_no_member_cannot_be_removed(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.session()
@@ -145,6 +154,8 @@ async def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) 
         assert [one["session_id"] for one in await desk.perform("tasks.list")] == [well.id]
         [note] = desk.notes
         assert note.startswith(f"session {sick.id} is left out: ")
+        with pytest.raises(OperationFailed, match=f"in the files that can be read; session {sick.id}: "):
+            await desk.perform("tasks.pause", task="task-other")
 
 
 async def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
@@ -199,5 +210,5 @@ def test_a_parameter_without_a_word_about_it_is_refused() -> None:
             """Do it."""
             return what
 
-    with pytest.raises(TypeError, match="what has no line under Args"):
-        Catalogue.of([Silent]).operations  # noqa: B018 -- computed when it is asked for
+    with pytest.raises(BadNoun, match="the parameter what has no line under Args"):
+        Catalogue.of([Silent])

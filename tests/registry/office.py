@@ -59,7 +59,7 @@ async def an_office(data: Path) -> AsyncIterator[Office]:
                 registry=registry,
                 central=central,
                 sessions=SessionsAtRest(data, executor, StillClock(), Random(1), "UTC"),
-                files=SessionFiles(data, executor, central),
+                files=SessionFiles(data, executor, central, StillClock().now),
                 make_agent_folder=partial(make_agent_folder, data.parent / "groups"),
                 now=StillClock().now,
             )

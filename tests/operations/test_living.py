@@ -1,0 +1,169 @@
+"""Operations on the sessions of a running host, in virtual time."""
+
+import re
+from collections.abc import Awaitable, Callable
+from math import inf
+
+import pytest
+
+from nanoclaw.operations import Forbidden
+from nanoclaw.store import NotAllowed
+from nanoclaw.testing import World, says, script, simulate, thinks
+from nanoclaw.testing.world.chats import Chat
+
+HOUR_S = 3600.0
+EVERY_HOUR = '!schedule_task {"prompt": "tick", "recurrence": "@every 3600"}'
+
+
+def with_task(story: Callable[[World, Chat, str], Awaitable[None]]) -> None:
+    """Play a story in which an agent has a task that recurs each hour."""
+
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says(EVERY_HOUR)
+        await chat.expect(re.compile("is scheduled"))
+        [task] = await world.host.admin.tasks.list()
+        await story(world, chat, task.id)
+
+    simulate(scenario, seed=0)
+
+
+def test_a_paused_task_rests_until_it_is_resumed() -> None:
+    async def story(world: World, chat: Chat, task: str) -> None:
+        await world.host.admin.tasks.pause(task)
+        await world.sleep(3 * HOUR_S)
+        await chat.expect_nothing()
+        await world.host.admin.tasks.resume(task)
+        await chat.expect("echo: tick")
+
+    with_task(story)
+
+
+def test_a_task_is_run_at_once_and_goes_on_by_its_schedule() -> None:
+    async def story(world: World, chat: Chat, task: str) -> None:
+        before = world.now
+        await world.host.admin.tasks.run(task)
+        await chat.expect("echo: tick")
+        assert (world.now - before).total_seconds() < 60
+        await world.sleep(HOUR_S + 60)
+        await chat.expect("echo: tick")
+        runs = await world.host.admin.tasks.history(task)
+        assert [run.outcome for run in runs] == ["completed", "completed"]
+        assert all(run.duration_s is not None for run in runs)
+
+    with_task(story)
+
+
+def test_a_cancelled_task_never_runs_again() -> None:
+    async def story(world: World, chat: Chat, task: str) -> None:
+        await world.host.admin.tasks.cancel(task)
+        await world.sleep(5 * HOUR_S)
+        await chat.expect_nothing()
+        assert await world.host.admin.tasks.list() == []
+
+    with_task(story)
+
+
+def test_a_change_outlives_a_host_that_is_killed_after_it() -> None:
+    async def story(world: World, chat: Chat, task: str) -> None:
+        await world.host.admin.tasks.pause(task)
+        await world.kill_host()
+        host = await world.start()
+        assert [each.status for each in await host.admin.tasks.list()] == ["paused"]
+        await world.sleep(2 * HOUR_S)
+        await chat.expect_nothing()
+
+    with_task(story)
+
+
+def test_a_session_at_rest_comes_to_life_for_a_change_and_rests_again() -> None:
+    async def story(world: World, _chat: Chat, task: str) -> None:
+        admin = world.host.admin
+        await admin.tasks.pause(task)
+        await world.sleep(2 * HOUR_S)
+        [session] = await admin.sessions.list()
+        assert (await admin.sessions.show(session.id)).state is None
+        with pytest.raises(NotAllowed, match="has no runner"):
+            await admin.sessions.restart(session.id)
+        await admin.tasks.cancel(task)
+        await world.sleep(HOUR_S)
+        assert (await admin.sessions.show(session.id)).state is None
+
+    with_task(story)
+
+
+def test_a_restarted_runner_is_followed_by_another_one_and_nothing_is_lost() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says("one")
+        await chat.expect("echo: one")
+        [session] = await world.host.admin.sessions.list()
+        await world.host.admin.sessions.restart(session.id)
+        await ann.says("two")
+        await chat.expect("echo: two")
+
+    simulate(scenario, seed=0)
+
+
+def test_a_user_administers_as_far_as_their_rights_go() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        await world.direct(ann)
+        with pytest.raises(Forbidden, match=r"fake:ann may not do that: agents set needs an admin"):
+            await world.host.admin_as(ann.id).agents.set("main", name="Mine")
+        await world.grant(ann, "admin", "main")
+        assert (await world.host.admin_as(ann.id).agents.set("main", name="Mine")).name == "Mine"
+
+    simulate(scenario, seed=0)
+
+
+def test_a_message_is_seen_at_every_step_of_its_way() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann, world.agent(brain=script([thinks(30), says("done")])))
+        admin = world.host.admin
+
+        async def states() -> list[str]:
+            [message] = await admin.messages.list()
+            shown = await admin.messages.show(message.id)
+            assert shown.state == message.state
+            return [shown.state, *(reply.status for reply in shown.replies)]
+
+        world.channel.fail("unavailable", times=inf)
+        await ann.says("hello")
+        await world.sleep(10)
+        assert await states() == ["claimed"]
+        await world.sleep(30)
+        assert await states() == ["answered", "pending"]
+        [message] = await admin.messages.list()
+        assert message.error == "the fake network is down"
+        world.channel.heal()
+        await chat.expect("done")
+        await world.sleep(10)
+        assert await states() == ["delivered", "delivered"]
+
+    simulate(scenario, seed=0)
+
+
+def test_where_a_message_is_can_be_asked_at_any_time() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says("hello")
+        await chat.expect("echo: hello")
+        [message] = await world.host.admin.messages.list()
+        shown = await world.host.admin.messages.show(message.id)
+        assert (shown.text, shown.state) == ("hello", "delivered")
+        assert shown.stored_at is not None
+        assert shown.delivered_at is not None
+        assert shown.stored_at <= shown.delivered_at
+        assert [reply.status for reply in shown.replies] == ["delivered"]
+
+    simulate(scenario, seed=0)
