@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from nanoclaw.records import Receipt
+from nanoclaw.records import AGENT, Address, Receipt
 from nanoclaw.runtimes import Death
 from nanoclaw.session import needs
 from nanoclaw.session.decisions import (
@@ -351,6 +351,36 @@ def test_an_ending_session_begins_no_attempt() -> None:
     step = session.meets(Attempted(given.delivery, Delivered(Receipt("p"))))
     assert isinstance(step, Finish)
     assert step.begun is None
+
+
+# -- rows that go to agents and to the host -----------------------------------------
+
+
+def test_a_request_that_the_host_performs_is_a_delivery_like_any_other() -> None:
+    session = Session.born()
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(look(evolve(row(1), kind="system"))))
+    assert isinstance(step, Settle)
+    [asked] = step.settlement.actions
+    session.meets(Committed(step, Settled(handed_on=(asked,))))
+    assert (session.said(HandOver), session.said(Wake)) == ([], [Wake()])
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(look()))
+    assert isinstance(step, Settle)
+    assert step.settlement.actions == ()
+    assert step.settlement.begun == evolve(asked, to_host=True, attempts=1)
+
+
+@pytest.mark.parametrize("to_agent", [True, False])
+def test_an_attempt_that_was_cut_off_is_repeated_where_that_is_harmless(to_agent: bool) -> None:  # noqa: FBT001 -- parametrized
+    again = evolve(row(1), address=Address(AGENT, "ag-1")) if to_agent else evolve(row(1), kind="system")
+    session = Session.born(ledger=[LedgerEntry("out-1", 1, "sending", 99, None, doubts=99)])
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(Look((), (again,), (), 0.0, looked_for=("out-1",))))
+    assert isinstance(step, Settle)
+    assert [type(each.result) for each in step.settlement.doubts] == [Later]
+    given = [*step.settlement.actions, *([step.settlement.begun] if step.settlement.begun else [])]
+    assert [(each.row, each.doubts) for each in given] == [(again, 99)]
 
 
 # -- what is told ----------------------------------------------------------------
