@@ -1,16 +1,10 @@
 """Bugs planted through public seams, one for each class of promise, and the check that finds each.
 
-    python -m tests.simulation.planted_bugs                 # run each at its seed
-    python -m tests.simulation.planted_bugs --search 25     # run each at the first seeds until it is found
-    python -m tests.simulation.planted_bugs wake-up         # run those with this word in their name
-
 A bug is a channel, a runtime, a wake-up or a provider that misbehaves, or SQL in a session's files.
 """
 
-import argparse
 import os
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
@@ -499,40 +493,9 @@ BUGS: tuple[PlantedBug, ...] = (
 )
 
 
-def found(bug: PlantedBug | None, seed: int) -> tuple[str, ...]:
-    """The checks that a workload of this seed breaks, with the bug or without one."""
-    alter = bug.plant if bug is not None else lambda _: None
+def found(bug: PlantedBug) -> tuple[str, ...]:
+    """Run a workload with the bug; return the checks that it breaks."""
     with silent_logs():
-        workload = draw_workload(seed, hours=bug.hours if bug else HOURS, faults=FAULTS)
-        violations = run_workload(workload, alter=alter).violations
+        workload = draw_workload(bug.seed, hours=bug.hours, faults=FAULTS)
+        violations = run_workload(workload, alter=bug.plant).violations
     return tuple(dict.fromkeys(violation.invariant for violation in violations))
-
-
-def search(bug: PlantedBug, seeds: int) -> tuple[int, tuple[str, ...]]:
-    """The first seed at which its check finds a bug; -1 if none does."""
-    hits = ((seed, checks) for seed in range(seeds) if bug.check in (checks := found(bug, seed)))
-    return next(hits, (-1, ()))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run them; the exit code is 1 if a check missed its bug."""
-    parser = argparse.ArgumentParser(description="Run workloads with planted bugs, which checks must find.")
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only bugs whose names have all these words")
-    parser.add_argument("--search", type=int, metavar="N", help="try the first N seeds until a bug is found")
-    options = parser.parse_args(arguments)
-    named = [each for each in BUGS if all(word in each.name for word in options.words)]
-    if not named:
-        names = "\n  ".join(each.name for each in BUGS)
-        parser.error(f"no bug has {' and '.join(map(repr, options.words))} in its name; there are\n  {names}")
-    missed = 0
-    for bug in named:
-        at = options.search
-        seed, checks = (bug.seed, found(bug, bug.seed)) if at is None else search(bug, at)
-        missed += bug.check not in checks
-        sys.stdout.write(f"| {bug.name} | {seed} | {bug.check} | {', '.join(checks)} |\n")
-        sys.stdout.flush()
-    return 1 if missed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
