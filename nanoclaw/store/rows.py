@@ -1,6 +1,6 @@
-"""Records of `nanoclaw.records` to and from rows: times as text, booleans as integers, the rest as JSON.
+"""Converts records to rows and back: times as text, booleans as integers, mappings and sequences as JSON.
 
-What is written has been read back in memory first: no row is stored that could not be read again.
+Before a row is written it is read back in memory. So no row is stored that could not be read.
 """
 
 import json
@@ -38,14 +38,14 @@ _ROWS.register_unstructure_hook_func(_is_sequence, lambda items: json.dumps(list
 
 
 class BadRow(Refusal):
-    """A row holds what its record cannot; the text names the field. It costs whoever asked for that row."""
+    """A row of the central database does not fit its record. The text names the field."""
 
 
 def values(record: object) -> "dict[str, apsw.SQLiteValue]":
-    """A record's fields as named parameters.
+    """Return a record's fields as named parameters.
 
     Raises:
-        NotAllowed: a field holds what could not be read again.
+        NotAllowed: a field has a value that could not be read back.
     """
     cls = type(record)
     try:
@@ -53,7 +53,7 @@ def values(record: object) -> "dict[str, apsw.SQLiteValue]":
         _ROWS.structure(found, cls)
         for value in found.values():
             if isinstance(value, str):
-                value.encode()  # a lone surrogate, which no database takes
+                value.encode()  # raises for a lone surrogate, which SQLite cannot store
     except cattrs.ClassValidationError as error:
         raise NotAllowed("; ".join(cattrs.transform_error(error, path=cls.__name__))) from error
     except (ValueError, TypeError) as error:
@@ -62,37 +62,37 @@ def values(record: object) -> "dict[str, apsw.SQLiteValue]":
 
 
 def record(cls: type[T], row: Iterable[object]) -> T:
-    """The record whose fields, in their order, are the row's columns.
+    """Return the record of a row. The columns are the record's fields, in their order.
 
     Raises:
-        BadRow: a column holds something else.
+        BadRow: a column does not fit its field.
     """
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # T is an attrs class everywhere
     try:
         return _ROWS.structure(dict(zip(names, row, strict=True)), cls)
     except cattrs.ClassValidationError as error:
         reasons = "; ".join(cattrs.transform_error(error, path=cls.__name__))
-        raise BadRow(f"a row of the central database is damaged: {reasons}") from error
+        raise BadRow(f"damaged row in the central database, repair or delete it: {reasons}") from error
 
 
 def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:
-    """The record of the first row, or None."""
+    """Return the record of the first row, or None."""
     return next((record(cls, row) for row in rows), None)
 
 
 def many(cls: type[T], rows: Iterable[Iterable[object]]) -> list[T]:
-    """The records of all rows."""
+    """Return the records of all rows."""
     return [record(cls, row) for row in rows]
 
 
 def changed(record: T, allowed: type, changes: Mapping[str, object]) -> T:
-    """The record with changes, of which the TypedDict `allowed` names all that there may be.
+    """Return the record with changes. The TypedDict `allowed` names the fields that may change.
 
     Raises:
-        NotAllowed: something else was to be changed. Checkers see that; callers from outside have none.
+        NotAllowed: another field was to be changed. Callers outside our type checks can do that.
     """
     names: frozenset[str] = cast("Any", allowed).__optional_keys__
     if others := sorted(changes.keys() - names):
         known = ", ".join(sorted(names))
-        raise NotAllowed(f"{type(record).__name__}: {', '.join(others)} cannot be changed, only {known}")
+        raise NotAllowed(f"{type(record).__name__}: {', '.join(others)} cannot be changed; use {known}")
     return cast("T", evolve(cast("Any", record), **changes))

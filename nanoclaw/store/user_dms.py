@@ -1,4 +1,4 @@
-"""`user_dms`: in which chat a channel reaches a user alone, so that nobody asks the platform twice."""
+"""Rows of `user_dms`: the direct chat of a user on each channel, as the platform named it."""
 
 import apsw
 
@@ -8,10 +8,10 @@ from nanoclaw.store.errors import NotFound
 
 
 def upsert(connection: apsw.Connection, dm: UserDm) -> None:
-    """Note it; a user has one a channel, the latest.
+    """Store a user's direct chat. It replaces the one that the user had on this channel.
 
     Raises:
-        NotFound: there is no such user or chat.
+        NotFound: the user or the chat does not exist.
     """
     users.require(connection, dm.user_id)
     messaging_groups.require(connection, dm.messaging_group_id)
@@ -27,7 +27,7 @@ def upsert(connection: apsw.Connection, dm: UserDm) -> None:
 
 
 def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm | None:
-    """Where a channel reaches a user."""
+    """Return a user's direct chat on a channel, or None."""
     return rows.one(
         UserDm,
         connection.execute(
@@ -41,7 +41,7 @@ def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm 
 
 
 def for_user(connection: apsw.Connection, user_id: str) -> list[UserDm]:
-    """Where a user is reached, by channel."""
+    """Return a user's direct chats, ordered by channel."""
     return rows.many(
         UserDm,
         connection.execute(
@@ -55,10 +55,10 @@ def for_user(connection: apsw.Connection, user_id: str) -> list[UserDm]:
 
 
 def delete(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm:
-    """Forget it; it is looked up again when it is needed.
+    """Delete a direct chat and return it. The platform is asked again when one is needed.
 
     Raises:
-        NotFound: there is none.
+        NotFound: the user has no direct chat on this channel.
     """
     found = get(connection, user_id, channel_type)
     if found is None:

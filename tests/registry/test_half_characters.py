@@ -66,7 +66,7 @@ async def test_half_a_character_crashes_nobody(office: Office, name: str) -> Non
 
 
 async def test_a_chat_whose_address_has_one_is_refused_in_words(office: Office) -> None:
-    with pytest.raises(NotAllowed, match=r"^'\\ud800' is no text that a database takes: surrogates not all"):
+    with pytest.raises(NotAllowed, match=r"^'\\ud800' is not valid text: surrogates not all"):
         await office.admin.wirings.connect(Address("fake", HALF), "main")
     with pytest.raises(NotAllowed, match=r"'\\ud800'"):
         await office.admin.wirings.connect(Address("fake", "chat"), HALF)

@@ -206,7 +206,7 @@ async def test_a_link_as_journal_is_not_followed(outbound: Path) -> None:
 async def test_a_link_as_directory_is_not_followed(outbound: Path) -> None:
     real = outbound.parent.rename(outbound.parent.with_name("real"))
     outbound.parent.symlink_to(real)
-    await refused(outbound, "in no directory of ours")
+    await refused(outbound, "not in a readable directory")
 
 
 async def test_a_directory_as_database_is_refused(outbound: Path) -> None:

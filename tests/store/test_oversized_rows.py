@@ -23,6 +23,6 @@ async def test_a_text_that_is_too_long_costs_its_own_row_and_no_other(tmp_path: 
     async with open_untrusted(paths.outbound_db, InlineExecutor()) as reader:
         bad, good = (await reader.run(read)).rows
     assert isinstance(bad, BadRow)
-    assert bad.reason.startswith(f"content of {MAX_TEXT + 10_000_000:,} bytes is longer than {MAX_TEXT:,}")
+    assert bad.reason.startswith(f"content has {MAX_TEXT + 10_000_000:,} bytes; the limit is {MAX_TEXT:,}")
     assert isinstance(good, MessageOut)
     assert len(good.content) == 100
