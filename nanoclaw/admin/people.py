@@ -10,7 +10,7 @@ from nanoclaw.registry import (
     CreateUser,
     DeleteUser,
     ForgetDm,
-    ForgetStranger,
+    ForgetUnregisteredSender,
     GrantRole,
     NoteDm,
     RemoveMember,
@@ -140,4 +140,4 @@ class Strangers(Access):
 
     async def forget(self, address: Address, user_id: str | None) -> Sequence[str]:
         """Delete what is recorded of one in a chat; returns the reasons."""
-        return await self._registry.ask(ForgetStranger(address, user_id))
+        return await self._registry.ask(ForgetUnregisteredSender(address, user_id))

@@ -1,4 +1,4 @@
-"""The first run's message to the registry."""
+"""The message to the registry that sets up a new installation."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ BOOTSTRAPPED = "bootstrapped_at"
 
 @frozen
 class Bootstrap:
-    """The first run: an owner, an agent group, a chat and its wiring. Later runs change nothing."""
+    """Create an owner, an agent group, a chat and its wiring at the first run. Later runs change nothing."""
 
     owner_id: str
     owner_name: str
@@ -23,7 +23,7 @@ class Bootstrap:
     chat_name: str
 
     async def handle(self, actor: Registry) -> bool:
-        """Make them in one transaction; False if this was done before."""
+        """Create all rows in one transaction. Return False if that was done before."""
         made = await actor.commit(self._make, actor)
         if made:
             actor.changes.tell_all()
@@ -44,7 +44,7 @@ class Bootstrap:
         meta.put(connection, BOOTSTRAPPED, now.isoformat())
         return True
 
-    # A database that another build has used may have either already.
+    # In another build's database either of these may exist.
 
     def _agent_group(self, connection: Connection, actor: Registry, now: datetime) -> AgentGroup:
         found = agent_groups.by_folder(connection, self.folder)

@@ -1,4 +1,4 @@
-"""The registry's messages about wirings: which agents listen to which chats, and how."""
+"""Messages to the registry about wirings, which say how an agent listens to a chat."""
 
 import re
 from collections.abc import Mapping
@@ -20,21 +20,21 @@ from nanoclaw.store.wirings import WiringChanges
 
 
 def check_rules(rules: Mapping[str, object]) -> None:
-    """Say at once what would wake nobody for ever.
+    """Reject trigger rules that could never match.
 
     Raises:
-        NotAllowed: the pattern is no regular expression.
+        NotAllowed: the pattern is not a valid regular expression.
     """
     pattern = rules.get("pattern")
     try:
         re.compile(pattern if isinstance(pattern, str) else "")
     except re.error as error:
-        raise NotAllowed(f"trigger_rules.pattern {pattern!r} is no regular expression: {error}") from error
+        raise NotAllowed(f"trigger_rules.pattern {pattern!r} is not a regular expression: {error}") from error
 
 
 @frozen
 class CreateWiring:
-    """Let an agent group listen to a chat; both are there."""
+    """Let an existing agent group listen to an existing chat."""
 
     messaging_group_id: str
     agent_group_id: str
@@ -44,7 +44,7 @@ class CreateWiring:
     priority: int = 0
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Make it, and its destination; where the two are wired that is a conflict."""
+        """Insert the wiring and its destination. A pair that is wired already raises `Conflict`."""
         check_rules(self.trigger_rules)
         wiring = Wiring(
             actor.new_id("wire", self.messaging_group_id, self.agent_group_id),
@@ -63,13 +63,13 @@ class CreateWiring:
 
 @frozen
 class UpdateWiring:
-    """Another way of listening."""
+    """Change how an agent listens to a chat."""
 
     id: str
     changes: WiringChanges
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Change it."""
+        """Change the row and return it."""
         check_rules(self.changes.get("trigger_rules", {}))
         wiring = await actor.commit(wirings.update, self.id, self.changes)
         actor.changes.tell(wiring.agent_group_id)
@@ -78,12 +78,12 @@ class UpdateWiring:
 
 @frozen
 class DeleteWiring:
-    """No longer let the agent listen; the destination that came with the wiring goes with it."""
+    """Stop an agent from listening to a chat. The destination that came with the wiring goes with it."""
 
     id: str
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Delete it."""
+        """Delete the row and return it."""
         wiring = await actor.commit(wirings.delete, self.id)
         actor.changes.tell(wiring.agent_group_id)
         return wiring
@@ -91,9 +91,9 @@ class DeleteWiring:
 
 @frozen
 class WireChat:
-    """Let an agent group listen to a chat; group and chat are made where they are missing.
+    """Let an agent group listen to a chat. Missing groups and chats are created.
 
-    The chat's policy becomes `policy`. A wiring that exists keeps its rules: the reply is the one in force.
+    The chat gets the policy `policy`. An existing wiring keeps its rules, and is returned.
     """
 
     address: Address
@@ -104,12 +104,12 @@ class WireChat:
     trigger_rules: Mapping[str, object] = field(factory=dict)
     priority: int = 0
     agent_name: str | None = None
-    """Of a new agent group; the folder's name otherwise."""
+    """Name of a new agent group. None means the name of the folder."""
     chat_name: str | None = None
     is_group: bool = False
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Make what is missing, in one transaction."""
+        """Create the missing rows in one transaction, and return the wiring."""
         check_rules(self.trigger_rules)
         wiring = await actor.commit(self._make, actor)
         actor.changes.tell(wiring.agent_group_id)

@@ -1,4 +1,4 @@
-"""Clicks on the buttons of cards: from the event to the session that asked, or why it counts for nothing."""
+"""Clicks on buttons of cards: from the event to the session that asked, or to the reason for dropping it."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from actors import Ref
 from nanoclaw.approvals import chosen, named, withdraw
 from nanoclaw.content import dump_parked
 from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
-from nanoclaw.registry import ParkEvent, RecordStranger, Registry
+from nanoclaw.registry import ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import welcome
 from nanoclaw.session import Conversation, SessionDown, Sessions
@@ -24,22 +24,25 @@ _log = structlog.get_logger()
 
 @frozen
 class Pressed:
-    """A click that counts: what it answers, and whom."""
+    """A valid click: the answer, and the conversation that asked."""
 
     answer: Answer
-    who: Conversation
+    conversation: Conversation
 
 
 @frozen
 class Void:
-    """A click that does not, and why. `stranger`: who is not let in."""
+    """A click that is dropped, and why. `unregistered` records a sender who was not admitted."""
 
     reason: str
-    stranger: RecordStranger | None = None
+    unregistered: RecordUnregisteredSender | None = None
 
 
 def waiting_in(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
-    """What is asked in a chat, the newest first; nothing where a row is damaged: messages go on without."""
+    """Return the questions that wait in a chat, newest first.
+
+    A damaged row yields none, because messages of the chat must still be routed.
+    """
     try:
         return tuple(pending_questions.in_chat(connection, address))
     except BadRow as error:
@@ -48,7 +51,7 @@ def waiting_in(connection: Connection, address: Address) -> tuple[PendingQuestio
 
 
 def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
-    """The choice that a message makes among what is asked in its chat; None: it is no answer."""
+    """Return the click that a message stands for, or None if it answers no waiting question."""
     for question in () if event.message.attachments else waiting:
         value = named(question, event.message.text)
         if value is not None:
@@ -58,7 +61,7 @@ def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked
 
 
 def judge(connection: Connection, click: Clicked) -> Pressed | Void:
-    """What the central database says of a click, everything in which may be made up."""
+    """Check a click against the central database. Every value in the click may be forged."""
     try:
         question = pending_questions.get(connection, click.question_id)
     except BadRow as error:
@@ -84,15 +87,15 @@ def _of_session(connection: Connection, question: PendingQuestion, answer: Answe
 
 
 def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Void | None:
-    """Why somebody may not answer: whom the agent would not hear there, it does not ask there either."""
+    """Return why a user may not answer, or None. The rules are those for messages to the agent there."""
     address, user = answer.address, answer.user_id
     chat = messaging_groups.by_address(connection, address.channel_type, address.platform_id)
     if chat is None:
         return Void("the chat is not known here")
     reason = refusal(connection, chat, agent_group_id, user)
     if reason is not None:
-        stranger = RecordStranger(address, user, user, reason, chat.id, agent_group_id)
-        return Void("the user is not known here", stranger)
+        unregistered = RecordUnregisteredSender(address, user, user, reason, chat.id, agent_group_id)
+        return Void("the user is not known here", unregistered)
     wired = [each for each in wirings.for_chat(connection, chat.id) if each.agent_group_id == agent_group_id]
     return (
         None
@@ -103,23 +106,23 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Voi
 
 @frozen
 class Clicks:
-    """Gives sessions their answers. The answer is on disk before its question is taken away."""
+    """Delivers answers to sessions. An answer is on disk before its question is deleted."""
 
     registry: Ref[Registry]
     sessions: Sessions
 
     async def drop(self, click: Clicked, void: Void) -> Routed:
-        """Say why it counts for nothing; record who is not let in."""
+        """Log why a click is dropped, and record a sender who was not admitted."""
         _log.info("routing.click_dropped", question=click.question_id, user=click.user_id, reason=void.reason)
-        if void.stranger is not None:
-            await self.registry.ask(void.stranger)
+        if void.unregistered is not None:
+            await self.registry.ask(void.unregistered)
         return Routed(dropped=void.reason)
 
     async def store(self, click: Clicked, pressed: Pressed) -> Routed:
-        """Hand the answer to its session; a session that is down finds it parked."""
-        answer, session_id = pressed.answer, pressed.who.session.id
+        """Deliver the answer to its session, or park it if the session is down."""
+        answer, session_id = pressed.answer, pressed.conversation.session.id
         try:
-            new = await self.sessions.accept(pressed.who, answer)
+            new = await self.sessions.accept(pressed.conversation, answer)
         except SessionDown as error:
             return await self._park(click, pressed, str(error))
         await withdraw(self.registry, answer.question_id)
@@ -128,12 +131,12 @@ class Clicks:
         return Routed((session_id,), (answer.message_id,))
 
     async def _park(self, click: Clicked, pressed: Pressed, reason: str) -> Routed:
-        answer, session_id = pressed.answer, pressed.who.session.id
+        answer, session_id = pressed.answer, pressed.conversation.session.id
         _log.warning("routing.parked", session=session_id, reason=reason)
         try:
             parked = dump_parked(answer)
             await self.registry.ask(ParkEvent(session_id, parked, reason, answer.question_id))
         except NotFound:
             return await self.drop(click, Void(ANSWERED))
-        self.sessions.replay(pressed.who)
+        self.sessions.replay(pressed.conversation)
         return Routed((session_id,), (answer.message_id,))

@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address, Session
-from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordStranger, Registry
+from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.store import Conflict, Connection, NotAllowed, NotFound, StillReferenced, meta
 from nanoclaw.store.rows import BadRow
 from tests.registry.office import Office, an_office
@@ -80,12 +80,12 @@ async def test_wirings_and_the_destinations_that_come_with_them(office: Office) 
 
 async def test_a_pattern_that_would_wake_nobody_is_refused_at_once(office: Office) -> None:
     admin, agent, chat = office.admin, await office.agent(), await office.chat()
-    with pytest.raises(NotAllowed, match="no regular expression"):
+    with pytest.raises(NotAllowed, match="not a regular expression"):
         await admin.wirings.create(chat.id, agent.id, trigger_rules={"pattern": "("})
-    with pytest.raises(NotAllowed, match="no regular expression"):
+    with pytest.raises(NotAllowed, match="not a regular expression"):
         await admin.wirings.connect(CHAT, "one", trigger_rules={"pattern": "("})
     wiring = await admin.wirings.create(chat.id, agent.id)
-    with pytest.raises(NotAllowed, match="no regular expression"):
+    with pytest.raises(NotAllowed, match="not a regular expression"):
         await admin.wirings.update(wiring.id, trigger_rules={"pattern": "("})
 
 
@@ -173,7 +173,7 @@ async def test_direct_chats(office: Office) -> None:
 async def test_strangers(office: Office) -> None:
     chat = await office.chat()
     for _ in range(2):
-        await office.registry.ask(RecordStranger(CHAT, "tg:9", "Nine", "strict", chat.id, None))
+        await office.registry.ask(RecordUnregisteredSender(CHAT, "tg:9", "Nine", "strict", chat.id, None))
     (stranger,) = await office.admin.strangers.list()
     assert (stranger.user_id, stranger.message_count, stranger.messaging_group_id) == ("tg:9", 2, chat.id)
     assert list(await office.admin.strangers.forget(CHAT, "tg:9")) == ["strict"]
