@@ -1,6 +1,6 @@
-"""What a recording is made of: one note a line, each a frozen record with the moment at which it was taken.
+"""The notes of a recording, one a line. Each is a frozen record, stored with the time at which it was taken.
 
-Version 1. Fields may be added with a default; whatever else changes raises `FORMAT`.
+This is format 1. A field may be added if it has a default. Any other change increments `FORMAT`.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ FORMAT = 1
 
 @frozen
 class ChannelKind:
-    """A channel that the host had."""
+    """A channel of the host."""
 
     channel_type: str
     repeat: Repeat
@@ -27,7 +27,7 @@ class ChannelKind:
 
 @frozen
 class Began:
-    """The first line. `date` is the date at moment 0; `config` has the keys of `KEPT`."""
+    """The first line. `date` is the date at time 0; `config` has the keys of `KEPT`."""
 
     format: int
     nanoclaw: str
@@ -39,7 +39,7 @@ class Began:
 
 @frozen
 class Kept:
-    """The data directory was copied; what follows starts from there."""
+    """The data directory has been copied. The following notes continue from that copy."""
 
 
 # -- channels ------------------------------------------------------------------
@@ -47,18 +47,18 @@ class Kept:
 
 @frozen
 class Offered:
-    """An event, offered by a channel; None: by the program in which the host is embedded."""
+    """A channel offered an event. `channel` None means the program that embeds the host."""
 
     n: int
     channel: str | None
     event: Event
     lengths: tuple[int, ...] = ()
-    """Of the data of its files, which are left out; an older recording has as much of nothing there."""
+    """Lengths of its files, whose data is left out. A recording without lengths has no data at all."""
 
 
 @frozen
 class Confirmed:
-    """What became of an offered event."""
+    """The result of an offered event."""
 
     n: int
     routed: Routed
@@ -66,7 +66,7 @@ class Confirmed:
 
 @frozen
 class NotConfirmed:
-    """An offer was refused, or cut off before its answer."""
+    """An offer was refused, or cancelled before its result."""
 
     n: int
     reason: str
@@ -74,7 +74,7 @@ class NotConfirmed:
 
 @frozen
 class ReceiverEnded:
-    """The receiving half of a channel ended, or broke."""
+    """The receiver of a channel ended or failed."""
 
     channel: str
     reason: str | None
@@ -82,7 +82,7 @@ class ReceiverEnded:
 
 @frozen
 class Connected:
-    """The sending half of a channel was opened, or could not be."""
+    """The sender of a channel was opened, or failed to open."""
 
     channel: str
     failed: str | None = None
@@ -90,7 +90,7 @@ class Connected:
 
 @frozen
 class Disconnected:
-    """It broke, `took_s` before: so long the host took to let go of it."""
+    """The sender failed. The host took `took_s` to close it, so the failure was that much earlier."""
 
     channel: str
     reason: str
@@ -107,7 +107,7 @@ class FileMark:
 
 @frozen
 class Asked:
-    """A channel was asked to deliver a message, or to look for one that may have been sent before."""
+    """A channel was asked to deliver a message, or to look up whether it was delivered before."""
 
     n: int
     channel: str
@@ -120,12 +120,12 @@ class Asked:
 
 
 Answer = Literal["receipt", "nothing", "rejected", "unavailable", "broke", "given up"]
-"""`nothing`: it looked, and does not have it. `given up`: the host did not wait any longer."""
+"""`nothing`: the lookup did not find it. `given up`: the host stopped waiting."""
 
 
 @frozen
 class Answered:
-    """What the channel said, after `took_s`."""
+    """The channel's answer, after `took_s`."""
 
     n: int
     answer: Answer
@@ -140,7 +140,7 @@ class Answered:
 
 @frozen
 class RunnerAsked:
-    """The host wants a runner."""
+    """The host asked the runtime for a runner."""
 
     n: int
     session: str
@@ -149,14 +149,14 @@ class RunnerAsked:
 
 @frozen
 class RunnerStarted:
-    """There it is."""
+    """The runner has started."""
 
     n: int
 
 
 @frozen
 class RunnerStopping:
-    """The host asks it to go. `silent_s`: how long its heartbeat had not moved; None: that is not known."""
+    """The host asked the runner to stop. `silent_s` is the age of its heartbeat; None if unknown."""
 
     n: int
     silent_s: float | None = None
@@ -164,7 +164,7 @@ class RunnerStopping:
 
 @frozen
 class RunnerEnded:
-    """It is gone."""
+    """The runner has ended."""
 
     n: int
     orderly: bool
@@ -173,7 +173,7 @@ class RunnerEnded:
 
 @frozen
 class RunnerRefused:
-    """It could not be started."""
+    """The runner could not be started."""
 
     n: int
     reason: str
@@ -181,7 +181,7 @@ class RunnerRefused:
 
 @frozen
 class Recovered:
-    """The runner was run to recover `outbound.db`; `failed` says why it could not."""
+    """A runner was run to recover `outbound.db`. `failed` says why that failed."""
 
     session: str
     failed: str | None = None
@@ -189,7 +189,7 @@ class Recovered:
 
 @frozen
 class Survivors:
-    """Whose runners outlived the last host; `failed` says why that is not known."""
+    """The sessions whose runners outlived the last host. `failed` says why they are unknown."""
 
     sessions: tuple[str, ...] = ()
     failed: str | None = None
@@ -197,7 +197,7 @@ class Survivors:
 
 @frozen
 class Looked:
-    """What the host saw in a session's `outbound.db` for the first time, at the date `now`."""
+    """New content of a session's `outbound.db`, first seen at the date `now`."""
 
     session: str
     now: datetime
@@ -205,7 +205,7 @@ class Looked:
     bad: tuple[BadRow, ...] = ()
     acks: tuple[Ack, ...] = ()
     gone: tuple[str, ...] = ()
-    """Messages that were being worked on, and are neither so nor finished."""
+    """Messages that were claimed before, and are now neither claimed nor finished."""
     tool_timeout_s: float = 0.0
 
 
@@ -222,7 +222,7 @@ class Quarantined:
 
 @frozen
 class Jumped:
-    """The date has jumped, to `date`; the host hears of it now."""
+    """The date jumped to `date`. The host noticed it now."""
 
     by_s: float
     date: datetime
@@ -230,7 +230,7 @@ class Jumped:
 
 @frozen
 class Drew:
-    """The random part of an id, and what it was for ("": an older recording, that does not know)."""
+    """The random part of an id, and its purpose. It is empty in older recordings, which lack it."""
 
     id: str
     what: str = ""
@@ -238,7 +238,7 @@ class Drew:
 
 @frozen
 class Told:
-    """The registry was told something from outside: by `host.admin`, or at the first run."""
+    """Somebody outside told the registry something: by `host.admin`, or at the first run."""
 
     message: str
     fields: Mapping[str, object]
@@ -246,12 +246,12 @@ class Told:
 
 @frozen
 class Stopping:
-    """The host begins to stop."""
+    """The host began to stop."""
 
 
 @frozen
 class Left:
-    """How the host left a session that it had dealt with: the status of each message and delivery."""
+    """The final state of a session that the host used: the status of each message and delivery."""
 
     session: str
     messages: Mapping[str, str]

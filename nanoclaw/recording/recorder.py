@@ -1,4 +1,4 @@
-"""The recorder of one host: begins the recording, hands out seams with a tape beside them, and ends it."""
+"""The recorder of one host. It begins the recording, wraps the host's seams, and ends the recording."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,18 +44,18 @@ KEPT = (
 )
 """Keys of the configuration that are recorded."""
 LEFT_OUT = ("home", "data", "groups", "runtime", "log_level", "process_providers", "runner_command")
-"""Those that are not: places, what may hold secrets, what a replay replaces."""
+"""Keys that are not recorded: paths, possible secrets, and values that a replay replaces."""
 CLOSING_S = 10.0
-"""How long the end of a recording may hold up the end of its host."""
+"""Limit of the delay, in seconds, that ending a recording adds to stopping the host."""
 
 
 class RecordingRefused(Exception):
-    """No recording can be made there; the text says why and what to do."""
+    """The folder cannot take a recording. The text says why and what to do."""
 
 
 @frozen
 class Record:
-    """What `open_host` is given to record: a new or empty folder. `redacted`: without words."""
+    """The `record` argument of `open_host`: a new or empty folder. `redacted` leaves out all texts."""
 
     folder: Path
     redacted: bool = False
@@ -63,7 +63,7 @@ class Record:
 
 @frozen(eq=False)
 class Recorder:
-    """Records one life of a host."""
+    """Records one run of a host."""
 
     record: Record
     tape: Tape
@@ -76,7 +76,7 @@ class Recorder:
         """Begin a recording.
 
         Raises:
-            RecordingRefused: nothing can be recorded there, or the home is too large.
+            RecordingRefused: the folder is unsuitable, or the databases are too large.
         """
         with _refusing(record.folder):
             await executor.run(partial(_prepare, record.folder, config))
@@ -94,15 +94,15 @@ class Recorder:
         await tape.flush()
         if tape.stopped is not None:
             await tape.close()
-            raise RecordingRefused(f"{record.folder}: nothing can be recorded there: {tape.stopped}")
+            raise RecordingRefused(f"{record.folder}: cannot be written: {tape.stopped}; name another folder")
         return cls(record, tape, clock)
 
     async def keep_state(self, config: Config, central: Reader, executor: Executor) -> None:
-        """Copy the data as they are before the host does anything with them.
+        """Copy the data before the host changes them.
 
         Raises:
-            RecordingRefused: there is no room for them.
-            StoreError: they cannot be read.
+            RecordingRefused: the copy cannot be written.
+            StoreError: the data cannot be read.
         """
         into, redacted = self.record.folder / STATE, self.record.redacted
         with _refusing(self.record.folder):
@@ -113,41 +113,41 @@ class Recorder:
     # -- the seams
 
     def channels(self, channels: Mapping[str, Channel]) -> Mapping[str, Channel]:
-        """The same, with the tape beside them."""
+        """Return the channels, wrapped by ones that take notes."""
         return {name: TapedChannel(channel, self.tape) for name, channel in channels.items()}
 
     def taped_clock(self) -> Clock:
-        """Likewise."""
+        """Return the clock, wrapped by one that notes jumps."""
         return TapedClock(self.clock, self.tape)
 
     def random(self, random: Random) -> Random:
-        """Likewise."""
+        """Return the randomness, wrapped by one that notes the drawn ids."""
         return TapedRandom(random, self.tape)
 
     def runtime(self, runtime: Runtime) -> Runtime:
-        """Likewise."""
+        """Return the runtime, wrapped by one that notes starts and ends."""
         return TapedRuntime(runtime, self.tape, self.clock)
 
     def intake(self, intake: Intake) -> Intake:
-        """Likewise, for the program in which the host is embedded."""
+        """Return the intake for the embedding program, wrapped by one that takes notes."""
         return TapedIntake(intake, self.tape)
 
     def registry(self, registry: Ref[Registry]) -> Ref[Registry]:
-        """Likewise."""
+        """Return the registry, wrapped by one that notes what it is told."""
         return registry.heard_by(TapedWords(self.tape))
 
     def onlooker(self) -> TapedLooks:
-        """Who is told of what runners say."""
+        """Return the observer that notes what runners wrote."""
         return TapedLooks(self.tape)
 
     # -- its end
 
     def stopping(self) -> None:
-        """The host begins to stop."""
+        """Note that the host begins to stop."""
         self.tape.note(Stopping())
 
     async def end(self, data: Path, executor: Executor) -> None:
-        """Note how the host left its sessions, and close; nobody writes them any more."""
+        """Note the final state of the sessions, and close. Nobody may write them any more."""
         with trio.move_on_after(CLOSING_S) as scope:
             scope.shield = True
             for note in await executor.run(partial(self._left, data)):
@@ -170,7 +170,7 @@ def _refusing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RecordingRefused(
-            f"{folder}: nothing can be recorded there: {error.strerror}; name another folder"
+            f"{folder}: cannot be written: {error.strerror}; name another folder"
         ) from error
 
 
@@ -178,14 +178,14 @@ def _prepare(folder: Path, config: Config) -> None:
     data = config.data
     if any(folder.resolve().is_relative_to(place.resolve()) for place in (data, config.groups)):
         raise RecordingRefused(
-            f"{folder}: it would lie among the data, or what agents can read; name another folder"
+            f"{folder}: it is inside the data or groups directory, which agents can read; name another folder"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RecordingRefused(f"{folder}: a recording wants a folder that is new or empty")
+        raise RecordingRefused(f"{folder}: it is not empty; name a new or an empty folder")
     size = size_of(data)
     if size > MAX_STATE:
         raise RecordingRefused(
-            f"{data} has databases of {size / 1e6:,.0f} MB, which a recording would begin with a copy of; it "
-            f"takes up to {MAX_STATE / 1e6:,.0f} MB: record a home of its own, or prune (keep_messages_s)"
+            f"{data}: its databases have {size / 1e6:,.0f} MB, and a recording would copy them; the limit is "
+            f"{MAX_STATE / 1e6:,.0f} MB: record a separate home, or prune this one (keep_messages_s)"
         )
     make_private_dir(folder)

@@ -1,8 +1,8 @@
-"""The tape: takes notes from all parts of a host, and writes them down in batches.
+"""The tape: it takes notes from all parts of a host and writes them in batches.
 
-Taking a note is an append in memory. One task writes what has come together, syncs it and waits a moment: so
-a kill loses the notes of `BATCH_S` and of one write. A tape that cannot be written any more says so once and
-takes no further notes; the host goes on.
+Taking a note appends it in memory. One task writes the waiting notes, syncs them and pauses. So a kill loses
+the notes of `BATCH_S` and of one write. If the tape cannot be written, it logs that once and takes no more
+notes; the host goes on.
 """
 
 import os
@@ -24,47 +24,47 @@ from nanoclaw.store import Executor
 
 BATCH_S = 0.2
 MAX_WAITING = 200_000
-"""Notes that wait to be written; more, and the disk is too slow for the tape."""
+"""Limit of notes that wait to be written. More mean that the disk is too slow."""
 
 _log = structlog.get_logger()
 
 
 @define(eq=False)
 class Tape:
-    """One recording that is being made. `note` may be called from any thread, the rest from trio's."""
+    """The writer of one recording. Any thread may call `note`; the other methods are for trio's thread."""
 
     folder: Path
     executor: Executor
     change: Callable[[Note], Note]
-    """What becomes of each note before it is written, in the worker."""
+    """Applied to each note before it is written, in the worker."""
     began: float = field(factory=trio.current_time)
     numbers: "count[int]" = field(factory=lambda: count(1))
     sessions: set[str] = field(factory=set)
-    """Those that the host has dealt with."""
+    """Sessions that the host has used."""
     jumps: list[tuple[float, float]] = field(factory=list)
-    """When the date jumped, on trio's clock, and by how many seconds."""
+    """Jumps of the date: time on trio's clock, and seconds."""
     stopped: str | None = None
-    """Why no more notes are taken."""
+    """Why no more notes are taken, or None."""
     _file: BinaryIO | None = None
     _notes: deque[tuple[float, Note]] = field(factory=deque)
     _woken: trio.Event = field(factory=trio.Event)
     _last: float = 0.0
 
     def note(self, note: Note) -> None:
-        """Take a note; it is written later."""
+        """Take a note. It is written later."""
         if self.stopped is not None:
             return
         here = trio.lowlevel.in_trio_task()
         if here:
             self._last = trio.current_time() - self.began
         self._notes.append((self._last, note))
-        if here:  # what a worker notes goes with the next one
+        if here:  # a note from a worker is written together with the next one
             self._woken.set()
         if len(self._notes) > MAX_WAITING:
             self._stop("the disk is too slow for it")
 
     async def run(self) -> None:
-        """Write, until cancelled."""
+        """Write notes until cancelled."""
         while True:
             await self._woken.wait()
             self._woken = trio.Event()
@@ -72,14 +72,14 @@ class Tape:
             await trio.sleep(BATCH_S)
 
     async def flush(self) -> None:
-        """Write what there is; cancelled only before and after."""
+        """Write all waiting notes. It is cancellable only before and after."""
         notes = [self._notes.popleft() for _ in range(len(self._notes))]
         if notes and self.stopped is None:
             with trio.CancelScope(shield=True):
                 await self.executor.run(partial(self._write, notes))
 
     async def close(self) -> None:
-        """Write the rest, and let go of the file."""
+        """Write all waiting notes and close the file."""
         await self.flush()
         with trio.CancelScope(shield=True):
             await self.executor.run(self._close)
@@ -104,7 +104,7 @@ class Tape:
     def _stop(self, reason: str) -> None:
         self.stopped = reason
         self._notes.clear()
-        advice = "what was recorded so far can be replayed; record again into another folder"
+        advice = "the recording up to here can be replayed; to go on, record into another folder"
         _log.error("recording.stopped", folder=str(self.folder), reason=reason, advice=advice)
 
 

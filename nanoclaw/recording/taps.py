@@ -1,4 +1,4 @@
-"""The seams of a host with a tape beside them: the same, but what comes in is noted."""
+"""Wrappers around a host's seams that note what comes in, and otherwise change nothing."""
 
 import os
 from collections.abc import Sequence
@@ -35,17 +35,17 @@ from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
 
 @frozen
 class TapedClock:
-    """Notes the jumps."""
+    """Wraps a clock and notes its jumps."""
 
     clock: Clock
     tape: Tape
 
     def now(self) -> datetime:
-        """The clock's."""
+        """Return the wrapped clock's time."""
         return self.clock.now()
 
     async def jumped(self) -> None:
-        """The clock's."""
+        """Wait for a jump of the wrapped clock, and note it."""
         before = lead(self.clock)
         await self.clock.jumped()
         by_s = round(lead(self.clock) - before, 6)
@@ -54,7 +54,7 @@ class TapedClock:
 
 
 class TapedRandom(Naming):
-    """Notes the ids that are drawn; what only spreads waits is not worth a note."""
+    """Wraps a source of randomness and notes the drawn ids. Jitter is not worth a note."""
 
     def __init__(self, random: Random, tape: Tape) -> None:
         self._inner = random
@@ -62,18 +62,18 @@ class TapedRandom(Naming):
         super().__init__()
 
     def seed(self, *_arguments: Any, **_named: Any) -> None:
-        """The inner one's is the one that counts."""
+        """Do nothing: the wrapped source is seeded already."""
 
     def random(self) -> float:
-        """The inner one's."""
+        """Draw from the wrapped source."""
         return self._inner.random()
 
     def getrandbits(self, k: int, /) -> int:
-        """The inner one's."""
+        """Draw from the wrapped source."""
         return self._inner.getrandbits(k)
 
     def name(self, what: str) -> str:
-        """The inner one's, noted."""
+        """Draw a name from the wrapped source, and note it."""
         drawn = random_name(self._inner)
         self._tape.note(Drew(drawn, what))
         return drawn
@@ -101,14 +101,14 @@ class _TapedRunner:
             return None
         now = trio.current_time()
         for at, by_s in reversed(self.tape.jumps):
-            if not 0 <= silent_s <= now - at:  # it moved before that jump
+            if not 0 <= silent_s <= now - at:  # the heartbeat is older than that jump
                 silent_s -= by_s
         return round(silent_s, 6) if silent_s >= 0 else None
 
 
 @frozen
 class _Start:
-    """Passes on that a runner has started."""
+    """Notes that a runner has started, and passes it on."""
 
     status: "trio.TaskStatus[Runner]"
     n: int
@@ -123,7 +123,7 @@ class _Start:
 
 @frozen
 class TapedRuntime:
-    """Notes births and deaths."""
+    """Wraps a runtime and notes the starts and ends of its runners."""
 
     runtime: Runtime
     tape: Tape
@@ -131,13 +131,13 @@ class TapedRuntime:
 
     @property
     def name(self) -> str:
-        """The runtime's."""
+        """Return the wrapped runtime's name."""
         return self.runtime.name
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        """The runtime's."""
+        """Run a runner in the wrapped runtime, and note its start and end."""
         n = next(self.tape.numbers)
         self.tape.sessions.add(spec.session_id)
         self.tape.note(RunnerAsked(n, spec.session_id, spec.provider))
@@ -156,7 +156,7 @@ class TapedRuntime:
         return death
 
     async def survivors(self) -> Sequence[str]:
-        """The runtime's."""
+        """Return the wrapped runtime's survivors, and note them."""
         try:
             found = await self.runtime.survivors()
         except StartFailed as error:
@@ -166,7 +166,7 @@ class TapedRuntime:
         return found
 
     async def recover(self, spec: RunnerSpec) -> None:
-        """The runtime's."""
+        """Recover with the wrapped runtime, and note the result."""
         try:
             await self.runtime.recover(spec)
         except StartFailed as error:
@@ -186,13 +186,13 @@ class _Seen:
 
 @define(eq=False)
 class TapedLooks:
-    """Notes what is new in each look. Implements `nanoclaw.session.Onlooker`."""
+    """Notes what is new in each look. It implements `nanoclaw.session.Onlooker`."""
 
     tape: Tape
     _seen: dict[str, _Seen] = field(factory=dict)
 
     def looked(self, session_id: str, look: Look, now: datetime) -> None:
-        """Note what was not there at the last look."""
+        """Note everything that the last look did not contain."""
         before = self._seen.setdefault(session_id, _Seen())
         acks = {ack.message_id: ack for ack in look.acks}
         new = tuple(ack for ack in acks.values() if before.acks.get(ack.message_id) != ack)
@@ -207,16 +207,16 @@ class TapedLooks:
         self._seen[session_id] = _Seen(acks, look.tool_timeout_s)
 
     def quarantined(self, session_id: str, reason: str) -> None:
-        """Note it."""
+        """Note that the host reads no further."""
         self.tape.note(Quarantined(session_id, reason))
 
 
 @frozen
 class TapedWords:
-    """Notes what the registry is told from outside."""
+    """Notes the messages to the registry from outside."""
 
     tape: Tape
 
     def __call__(self, message: object) -> None:
-        """Note it."""
+        """Note a message."""
         self.tape.note(Told(type(message).__name__, JSON.unstructure(message)))

@@ -72,7 +72,7 @@ def record(cls: type[T], row: Iterable[object]) -> T:
         return _ROWS.structure(dict(zip(names, row, strict=True)), cls)
     except cattrs.ClassValidationError as error:
         reasons = "; ".join(cattrs.transform_error(error, path=cls.__name__))
-        raise BadRow(f"damaged row in the central database, repair or delete it: {reasons}") from error
+        raise BadRow(f"a row of the central database is damaged, repair or delete it: {reasons}") from error
 
 
 def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:
