@@ -8,6 +8,16 @@ from nanoclaw.store import Connection, agent_groups, destinations
 from nanoclaw.store.agent_groups import AgentGroupChanges
 
 
+def ensure_agent_group(connection: Connection, actor: Registry, folder: str, name: str) -> AgentGroup:
+    """Return the agent group with this folder. If there is none, insert one with this name."""
+    found = agent_groups.by_folder(connection, folder)
+    if found is not None:
+        return found
+    group = AgentGroup(actor.new_id("ag", folder), name, folder, None, actor.clock.now())
+    agent_groups.create(connection, group)
+    return group
+
+
 @frozen
 class CreateAgentGroup:
     """Create an agent group with a folder of its own. The folder is made when its first runner starts."""

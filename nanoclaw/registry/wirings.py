@@ -7,7 +7,6 @@ from attrs import field, frozen
 
 from nanoclaw.records import (
     Address,
-    AgentGroup,
     MessagingGroup,
     ResponseScope,
     SessionMode,
@@ -15,7 +14,8 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, NotAllowed, agent_groups, messaging_groups, wirings
+from nanoclaw.registry.agent_groups import ensure_agent_group
+from nanoclaw.store import Connection, NotAllowed, messaging_groups, wirings
 from nanoclaw.store.wirings import WiringChanges
 
 
@@ -116,7 +116,8 @@ class WireChat:
         return wiring
 
     def _make(self, connection: Connection, actor: Registry) -> Wiring:
-        group, chat = self._group(connection, actor), self._chat(connection, actor)
+        group = ensure_agent_group(connection, actor, self.folder, self.agent_name or self.folder).id
+        chat = self._chat(connection, actor)
         there = wirings.by_pair(connection, chat, group)
         if there is not None:
             return there
@@ -132,15 +133,6 @@ class WireChat:
         )
         wirings.create(connection, wiring)
         return wiring
-
-    def _group(self, connection: Connection, actor: Registry) -> str:
-        found = agent_groups.by_folder(connection, self.folder)
-        if found is not None:
-            return found.id
-        name = self.agent_name or self.folder
-        group = AgentGroup(actor.new_id("ag", self.folder), name, self.folder, None, actor.clock.now())
-        agent_groups.create(connection, group)
-        return group.id
 
     def _chat(self, connection: Connection, actor: Registry) -> str:
         channel, platform = self.address.channel_type, self.address.platform_id

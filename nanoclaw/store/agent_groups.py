@@ -6,7 +6,7 @@ import apsw
 
 from nanoclaw.records import AgentGroup
 from nanoclaw.store import rows
-from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.names import is_component
 from nanoclaw.store.references import refuse_if_referenced
 
@@ -52,16 +52,8 @@ def get(connection: apsw.Connection, id_: str) -> AgentGroup | None:
     )
 
 
-def require(connection: apsw.Connection, id_: str) -> AgentGroup:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no agent group {id_!r}")
-    return found
+require = rows.required(get, "there is no agent group {!r}")
+"""Return the agent group with this id, or raise `NotFound`."""
 
 
 def by_folder(connection: apsw.Connection, folder: str) -> AgentGroup | None:

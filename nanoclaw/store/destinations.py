@@ -7,7 +7,7 @@ from attrs import evolve
 
 from nanoclaw.records import Address, AgentDestination, Destination, DestinationType
 from nanoclaw.store import agent_groups, messaging_groups, rows
-from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.slugs import distinct, name_of_chat, slug
 
 AGENT = "agent"
@@ -98,16 +98,8 @@ def get(connection: apsw.Connection, agent_group_id: str, local_name: str) -> Ag
     )
 
 
-def require(connection: apsw.Connection, agent_group_id: str, local_name: str) -> AgentDestination:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, agent_group_id, local_name)
-    if found is None:
-        raise NotFound(f"agent group {agent_group_id!r} has no destination {local_name!r}")
-    return found
+require = rows.required(get, "agent group {!r} has no destination {!r}")
+"""Return the destination with this name, or raise `NotFound`."""
 
 
 def of_agent(connection: apsw.Connection, agent_group_id: str) -> list[AgentDestination]:

@@ -89,9 +89,7 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
             "kind": message.kind,
             "timestamp": to_text(message.timestamp),
             "process_after": to_text(message.process_after) if message.process_after else None,
-            "platform_id": address.platform_id if address else None,
-            "channel_type": address.channel_type if address else None,
-            "thread_id": address.thread_id if address else None,
+            **address_values(address),
             "content": message.content,
             "trigger": int(message.trigger),
         },
@@ -106,6 +104,15 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
         message.platform_message_id,
         kind=message.kind,
     )
+
+
+def address_values(address: Address | None) -> dict[str, str | None]:
+    """Return the address columns of a row as named parameters; all are NULL without an address."""
+    return {
+        "platform_id": address.platform_id if address else None,
+        "channel_type": address.channel_type if address else None,
+        "thread_id": address.thread_id if address else None,
+    }
 
 
 def is_stored(connection: apsw.Connection, message_id: str) -> bool:

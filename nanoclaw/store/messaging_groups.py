@@ -6,7 +6,6 @@ import apsw
 
 from nanoclaw.records import MessagingGroup, UnknownSenderPolicy
 from nanoclaw.store import rows
-from nanoclaw.store.errors import NotFound
 from nanoclaw.store.references import refuse_if_referenced
 
 
@@ -45,16 +44,8 @@ def get(connection: apsw.Connection, id_: str) -> MessagingGroup | None:
     )
 
 
-def require(connection: apsw.Connection, id_: str) -> MessagingGroup:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no messaging group {id_!r}")
-    return found
+require = rows.required(get, "there is no messaging group {!r}")
+"""Return the chat with this id, or raise `NotFound`."""
 
 
 def by_address(connection: apsw.Connection, channel_type: str, platform_id: str) -> MessagingGroup | None:

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from nanoclaw.records import ApprovalStatus, PendingApproval
 from nanoclaw.store import agent_groups, rows, sessions
-from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.times import to_text
 
 _SELECT = """
@@ -54,16 +54,8 @@ def get(connection: apsw.Connection, approval_id: str) -> PendingApproval | None
     )
 
 
-def require(connection: apsw.Connection, approval_id: str) -> PendingApproval:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, approval_id)
-    if found is None:
-        raise NotFound(f"there is no approval {approval_id!r}")
-    return found
+require = rows.required(get, "there is no approval {!r}")
+"""Return the approval with this id, decided or not, or raise `NotFound`."""
 
 
 def for_action(

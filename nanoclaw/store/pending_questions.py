@@ -4,7 +4,6 @@ import apsw
 
 from nanoclaw.records import Address, PendingQuestion
 from nanoclaw.store import rows, sessions
-from nanoclaw.store.errors import NotFound
 
 _SELECT = """
     SELECT question_id, session_id, message_out_id, platform_id, channel_type, thread_id, title,
@@ -42,6 +41,10 @@ def get(connection: apsw.Connection, question_id: str) -> PendingQuestion | None
     return rows.one(
         PendingQuestion, connection.execute(f"{_SELECT} WHERE question_id = :id", {"id": question_id})
     )
+
+
+require = rows.required(get, "no question {!r} waits for an answer")
+"""Return the waiting question with this id, or raise `NotFound`."""
 
 
 def for_session(connection: apsw.Connection, session_id: str) -> list[PendingQuestion]:
@@ -83,9 +86,7 @@ def delete(connection: apsw.Connection, question_id: str) -> PendingQuestion:
     Raises:
         NotFound: no question with this id is waiting.
     """
-    found = get(connection, question_id)
-    if found is None:
-        raise NotFound(f"no question {question_id!r} waits for an answer")
+    found = require(connection, question_id)
     connection.execute("DELETE FROM pending_questions WHERE question_id = :id", {"id": question_id})
     return found
 

@@ -4,19 +4,20 @@ Before a row is written it is read back in memory. So no row is stored that coul
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast, get_origin
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast, get_origin
 
 import apsw
 import cattrs
 from attrs import evolve, fields
 
 from actors import Refusal
-from nanoclaw.store.errors import NotAllowed
+from nanoclaw.store.errors import NotAllowed, NotFound
 from nanoclaw.store.times import from_text, to_text
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def _is_mapping(type_: object) -> bool:
@@ -83,6 +84,23 @@ def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:
 def many(cls: type[T], rows: Iterable[Iterable[object]]) -> list[T]:
     """Return the records of all rows."""
     return [record(cls, row) for row in rows]
+
+
+def required(
+    get: Callable[Concatenate[apsw.Connection, P], T | None], missing: str
+) -> Callable[Concatenate[apsw.Connection, P], T]:
+    """Return a function like `get` that raises `NotFound` instead of returning None.
+
+    `missing` is the text of the error. `str.format` puts the arguments of `get` into it.
+    """
+
+    def require(connection: apsw.Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        found = get(connection, *args, **kwargs)
+        if found is None:
+            raise NotFound(missing.format(*args, *kwargs.values()))
+        return found
+
+    return require
 
 
 def changed(record: T, allowed: type, changes: Mapping[str, object]) -> T:

@@ -7,7 +7,7 @@ import apsw
 
 from nanoclaw.records import Presence, Session, SessionStatus
 from nanoclaw.store import rows
-from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.references import refuse_if_referenced
 
 _SELECT = """
@@ -49,16 +49,8 @@ def get(connection: apsw.Connection, id_: str) -> Session | None:
     return rows.one(Session, connection.execute(f"{_SELECT} WHERE id = :id", {"id": id_}))
 
 
-def require(connection: apsw.Connection, id_: str) -> Session:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no session {id_!r}")
-    return found
+require = rows.required(get, "there is no session {!r}")
+"""Return the session with this id, or raise `NotFound`."""
 
 
 def find_open(

@@ -13,7 +13,7 @@ import apsw
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address, CatchUp
-from nanoclaw.store.messages_in import OpenMessage, next_seq
+from nanoclaw.store.messages_in import OpenMessage, address_values, next_seq
 from nanoclaw.store.times import from_text, to_text
 
 _CATCH_UP: dict[object, CatchUp] = {"all": "all", "none": "none"}
@@ -178,9 +178,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
             "seq": seq,
             "timestamp": to_text(task.timestamp),
             "recurrence": task.recurrence,
-            "platform_id": address.platform_id if address else None,
-            "channel_type": address.channel_type if address else None,
-            "thread_id": address.thread_id if address else None,
+            **address_values(address),
             "content": json.dumps(content, ensure_ascii=False),
             "slot": to_text(task.slot),
             "zone": task.zone,

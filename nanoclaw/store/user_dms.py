@@ -4,7 +4,6 @@ import apsw
 
 from nanoclaw.records import UserDm
 from nanoclaw.store import messaging_groups, rows, users
-from nanoclaw.store.errors import NotFound
 
 
 def upsert(connection: apsw.Connection, dm: UserDm) -> None:
@@ -40,6 +39,10 @@ def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm 
     )
 
 
+require = rows.required(get, "user {!r} has no direct chat on channel {!r}")
+"""Return a user's direct chat on a channel, or raise `NotFound`."""
+
+
 def for_user(connection: apsw.Connection, user_id: str) -> list[UserDm]:
     """Return a user's direct chats, ordered by channel."""
     return rows.many(
@@ -60,9 +63,7 @@ def delete(connection: apsw.Connection, user_id: str, channel_type: str) -> User
     Raises:
         NotFound: the user has no direct chat on this channel.
     """
-    found = get(connection, user_id, channel_type)
-    if found is None:
-        raise NotFound(f"user {user_id!r} has no direct chat on {channel_type!r}")
+    found = require(connection, user_id, channel_type)
     connection.execute(
         "DELETE FROM user_dms WHERE user_id = :user_id AND channel_type = :channel_type",
         {"user_id": user_id, "channel_type": channel_type},

@@ -6,7 +6,6 @@ import apsw
 
 from nanoclaw.records import User
 from nanoclaw.store import rows
-from nanoclaw.store.errors import NotFound
 from nanoclaw.store.references import refuse_if_referenced
 
 
@@ -49,16 +48,8 @@ def get(connection: apsw.Connection, id_: str) -> User | None:
     )
 
 
-def require(connection: apsw.Connection, id_: str) -> User:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no user {id_!r}")
-    return found
+require = rows.required(get, "there is no user {!r}")
+"""Return the user with this id, or raise `NotFound`."""
 
 
 def every(connection: apsw.Connection) -> list[User]:

@@ -7,7 +7,6 @@ import apsw
 
 from nanoclaw.records import ResponseScope, SessionMode, Wiring
 from nanoclaw.store import agent_groups, destinations, messaging_groups, rows
-from nanoclaw.store.errors import NotFound
 
 _SELECT = """
     SELECT id, messaging_group_id, agent_group_id, trigger_rules, coalesce(response_scope, 'all'),
@@ -56,16 +55,8 @@ def get(connection: apsw.Connection, id_: str) -> Wiring | None:
     return rows.one(Wiring, connection.execute(f"{_SELECT} WHERE id = :id", {"id": id_}))
 
 
-def require(connection: apsw.Connection, id_: str) -> Wiring:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no wiring {id_!r}")
-    return found
+require = rows.required(get, "there is no wiring {!r}")
+"""Return the wiring with this id, or raise `NotFound`."""
 
 
 def by_pair(connection: apsw.Connection, messaging_group_id: str, agent_group_id: str) -> Wiring | None:
