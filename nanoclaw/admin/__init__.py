@@ -1,8 +1,8 @@
 """The central database for embedders: `host.admin.<entity>.<verb>(...)`, typed throughout.
 
 Reads use a read-only connection; writes are messages to the registry. What the rows forbid is raised as
-`NotFound`, `StillReferenced` or `NotAllowed` (all `nanoclaw.store.Refused`), what the schema forbids as
-`Conflict`.
+`NotFound`, `StillReferenced` or `NotAllowed` (all `nanoclaw.store.OperationRefused`), what the schema forbids
+as `Conflict`.
 """
 
 from attrs import frozen

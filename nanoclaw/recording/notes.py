@@ -11,7 +11,7 @@ from attrs import frozen
 
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.records import Address, Event, Routed
-from nanoclaw.store.outbound import Ack, BadRow, MessageOut
+from nanoclaw.store.outbound import Ack, InvalidRow, MessageOut
 
 FORMAT = 1
 
@@ -202,7 +202,7 @@ class Looked:
     session: str
     now: datetime
     rows: tuple[MessageOut, ...] = ()
-    bad: tuple[BadRow, ...] = ()
+    bad: tuple[InvalidRow, ...] = ()
     acks: tuple[Ack, ...] = ()
     gone: tuple[str, ...] = ()
     """Messages that were claimed before, and are now neither claimed nor finished."""

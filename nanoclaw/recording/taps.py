@@ -28,7 +28,7 @@ from nanoclaw.recording.notes import (
 )
 from nanoclaw.recording.tape import Tape
 from nanoclaw.seams import Clock, Naming, lead, random_name
-from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
+from nanoclaw.store.outbound import Ack, InvalidRow, Look, MessageOut
 
 # -- clock and randomness ------------------------------------------------------
 
@@ -201,7 +201,7 @@ class TapedLooks:
         )
         if look.rows or new or gone or look.tool_timeout_s != before.tool_timeout_s:
             rows = tuple(row for row in look.rows if isinstance(row, MessageOut))
-            bad = tuple(row for row in look.rows if isinstance(row, BadRow))
+            bad = tuple(row for row in look.rows if isinstance(row, InvalidRow))
             self.tape.note(Looked(session_id, now, rows, bad, new, gone, look.tool_timeout_s))
         self.tape.sessions.add(session_id)
         self._seen[session_id] = _Seen(acks, look.tool_timeout_s)

@@ -15,7 +15,7 @@ from nanoclaw.routing.engagement import welcome
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, NotFound, messaging_groups, pending_questions, sessions, wirings
-from nanoclaw.store.rows import BadRow
+from nanoclaw.store.rows import DamagedRow
 
 ANSWERED = "no such question waits for an answer: it has one already, or was never asked"
 
@@ -45,7 +45,7 @@ def waiting_in(connection: Connection, address: Address) -> tuple[PendingQuestio
     """
     try:
         return tuple(pending_questions.in_chat(connection, address))
-    except BadRow as error:
+    except DamagedRow as error:
         _log.error("routing.question_damaged", chat=address.platform_id, reason=str(error))
         return ()
 
@@ -64,7 +64,7 @@ def judge(connection: Connection, click: Clicked) -> Pressed | Void:
     """Check a click against the central database. Every value in the click may be forged."""
     try:
         question = pending_questions.get(connection, click.question_id)
-    except BadRow as error:
+    except DamagedRow as error:
         return Void(str(error))
     if question is None:
         return Void(ANSWERED)

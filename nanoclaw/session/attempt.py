@@ -18,7 +18,7 @@ from nanoclaw.session.queue import Delivery
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store import StoreError, Writer, destinations, messages_in
 from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.store.outbound import BadRow, MessageOut
+from nanoclaw.store.outbound import InvalidRow, MessageOut
 from nanoclaw.store.outbox import BadAttachment, read_files
 
 LEAST_HOLD_S = 0.2
@@ -81,7 +81,7 @@ class Attempter:
     async def attempt(self, delivery: Delivery) -> Result:
         """Deliver, if it may be."""
         row = delivery.row
-        if isinstance(row, BadRow):
+        if isinstance(row, InvalidRow):
             return Refused(f"the row breaks the contract: {row.reason}")
         address = row.address or self.who.chat
         if address is None:

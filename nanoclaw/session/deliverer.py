@@ -24,7 +24,7 @@ from nanoclaw.session.record import Finished
 from nanoclaw.store import Writer, messages_in
 from nanoclaw.store.deliveries import NOTICE, LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import BadRow, Look, MessageOut
+from nanoclaw.store.outbound import InvalidRow, Look, MessageOut
 from nanoclaw.store.refusals import Refusals
 from nanoclaw.store.times import from_text
 
@@ -86,9 +86,11 @@ class Deliverer:
             doubts += self._reread(entry, found.get(_row_id(entry.message_out_id)), now)
         return doubts
 
-    def _reread(self, entry: LedgerEntry, row: MessageOut | BadRow | None, now: datetime) -> list[Finished]:
+    def _reread(
+        self, entry: LedgerEntry, row: MessageOut | InvalidRow | None, now: datetime
+    ) -> list[Finished]:
         delivery = Delivery(
-            row or BadRow(_row_id(entry.message_out_id), entry.seq, "it is gone from outbound.db"),
+            row or InvalidRow(_row_id(entry.message_out_id), entry.seq, "it is gone from outbound.db"),
             entry.attempts,
             entry.next_attempt,
             reason=entry.error,
@@ -108,12 +110,14 @@ class Deliverer:
         return [finished]
 
     def add(
-        self, rows: Iterable[MessageOut | BadRow], messages: Mapping[str, OpenMessage], now: datetime
+        self, rows: Iterable[MessageOut | InvalidRow], messages: Mapping[str, OpenMessage], now: datetime
     ) -> list[Delivery]:
         """New rows as deliveries; `messages` are those they may answer."""
         return [self._add(row, messages, now) for row in rows]
 
-    def _add(self, row: MessageOut | BadRow, messages: Mapping[str, OpenMessage], now: datetime) -> Delivery:
+    def _add(
+        self, row: MessageOut | InvalidRow, messages: Mapping[str, OpenMessage], now: datetime
+    ) -> Delivery:
         answered = messages.get(row.in_reply_to or "") if isinstance(row, MessageOut) else None
         delivery = Delivery(row, reply_to=answered.platform_message_id if answered else None)
         if isinstance(row, MessageOut) and row.recurrence is not None:
@@ -135,7 +139,7 @@ class Deliverer:
             first = next_run(recurrence, now, self._zone)
             return Delivery(row, slot=row.deliver_after or first)
         except ScheduleError as error:
-            return Delivery(BadRow(row.id, row.seq, str(error)))
+            return Delivery(InvalidRow(row.id, row.seq, str(error)))
 
     def _finished(self, delivery: Delivery, result: Result, now: datetime) -> Finished:
         """What has become of an attempt; of one that recurs and is final, with the delivery that follows."""

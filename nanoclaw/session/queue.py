@@ -12,7 +12,7 @@ from itertools import islice
 from attrs import Factory, define
 
 from nanoclaw.records import Address
-from nanoclaw.store.outbound import BadRow, MessageOut
+from nanoclaw.store.outbound import InvalidRow, MessageOut
 from nanoclaw.store.times import to_text
 
 MAX_OPEN = 10_000
@@ -25,7 +25,7 @@ MAX_OPEN_BYTES = 64 * 1024 * 1024
 class Delivery:
     """One outbound row on its way."""
 
-    row: MessageOut | BadRow
+    row: MessageOut | InvalidRow
     attempts: int = 0
     not_before: datetime | None = None
     """Back-off."""

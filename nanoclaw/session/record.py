@@ -17,7 +17,7 @@ from nanoclaw.session.recurrence import Followed
 from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.outbound import MessageOut, bad_row
+from nanoclaw.store.outbound import MessageOut, invalid_row
 from nanoclaw.store.projections import CentralView
 from nanoclaw.store.refusals import Refusals
 from nanoclaw.store.tasks import Occurrence
@@ -167,7 +167,7 @@ def _refuse_used(connection: Connection, rows: Sequence[Delivery]) -> None:
     for delivery in rows:
         row = delivery.row
         if isinstance(row, MessageOut) and row.id in used:
-            delivery.row, delivery.slot = bad_row(row.seq, f"id {row.id} was used before"), None
+            delivery.row, delivery.slot = invalid_row(row.seq, f"id {row.id} was used before"), None
         used.add(row.id)
 
 

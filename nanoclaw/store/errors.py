@@ -82,19 +82,19 @@ class Untrusted(StoreError):
         self.reason = reason
 
 
-class Refused(Refusal):
+class OperationRefused(Refusal):
     """The stored rows do not allow the operation. The text says why and what to do."""
 
 
-class NotFound(Refused):
+class NotFound(OperationRefused):
     """The named row does not exist."""
 
 
-class StillReferenced(Refused):
+class StillReferenced(OperationRefused):
     """Other rows refer to the row that was to be deleted. The text names them."""
 
 
-class NotAllowed(Refused):
+class NotAllowed(OperationRefused):
     """The contract forbids a value or a change."""
 
 

@@ -1,6 +1,6 @@
 """Reads `outbound.db`. A hostile container may have written every value in it (contract 6).
 
-A row that violates the contract becomes a `BadRow` with the reason, and the next row is still read.
+A row that violates the contract becomes an `InvalidRow` with the reason, and the next row is still read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ class MessageOut:
 
 
 @frozen
-class BadRow:
+class InvalidRow:
     """A row that violates the contract. `id` is a replacement if the row's own id is invalid."""
 
     id: str
@@ -74,8 +74,8 @@ class Ack:
 class Look:
     """One consistent read: new rows, acks of open messages, the declared timeout of a tool in seconds."""
 
-    rows: tuple[MessageOut | BadRow, ...]
-    known: tuple[MessageOut | BadRow, ...]
+    rows: tuple[MessageOut | InvalidRow, ...]
+    known: tuple[MessageOut | InvalidRow, ...]
     """Ledger rows that were read again after a restart, with the ids that were asked for."""
     acks: tuple[Ack, ...]
     tool_timeout_s: float
@@ -114,9 +114,9 @@ def look(
     )
 
 
-def _full(rows: Iterable[MessageOut | BadRow]) -> tuple[tuple[MessageOut | BadRow, ...], bool]:
+def _full(rows: Iterable[MessageOut | InvalidRow]) -> tuple[tuple[MessageOut | InvalidRow, ...], bool]:
     """Return the rows that fit into one look, and whether some were cut off. It takes at least one row."""
-    taken, size = list[MessageOut | BadRow](), 0
+    taken, size = list[MessageOut | InvalidRow](), 0
     for row in rows:
         taken.append(row)
         size += len(row.content) if isinstance(row, MessageOut) else 0
@@ -131,9 +131,9 @@ def newest(connection: apsw.Connection) -> int:
     return found if isinstance(found, int) and 0 < found < MAX_SEQ else 0
 
 
-def bad_row(seq: int, reason: str) -> BadRow:
+def invalid_row(seq: int, reason: str) -> InvalidRow:
     """Return the replacement for a row whose own id is invalid."""
-    return BadRow(f"{BAD}{seq}", seq, reason)
+    return InvalidRow(f"{BAD}{seq}", seq, reason)
 
 
 def _ignored(connection: apsw.Connection, above: int, up_to: int) -> str | None:
@@ -178,7 +178,7 @@ _COLUMNS = ", ".join(
 )
 
 
-def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[MessageOut | BadRow]:
+def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[MessageOut | InvalidRow]:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? AND typeof(seq) = 'integer' "  # noqa: S608 -- constants of this module
         f"ORDER BY seq LIMIT {BATCH}",
@@ -189,7 +189,7 @@ def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[M
 
 def _by_id(
     connection: apsw.Connection, ids: Sequence[str], looked_for: list[str]
-) -> Iterator[MessageOut | BadRow]:
+) -> Iterator[MessageOut | InvalidRow]:
     """Yield one row for each id, regardless of how many rows or which order the file claims."""
     for id_ in ids:
         looked_for.append(id_)
@@ -200,15 +200,15 @@ def _by_id(
         yield from (evolve(_message(row), id=id_) for row in rows)
 
 
-def _message(row: tuple[object, ...]) -> MessageOut | BadRow:
+def _message(row: tuple[object, ...]) -> MessageOut | InvalidRow:
     seq = row[0] if isinstance(row[0], int) else 0
     try:
         values = {name: _decoded(name, value) for name, value in zip(_TEXTS, row[1:], strict=True)}
         return _checked(seq, values)
     except UnicodeDecodeError as error:
-        return bad_row(seq, f"a text is not UTF-8: {error.reason}")
+        return invalid_row(seq, f"a text is not UTF-8: {error.reason}")
     except ValueError as error:
-        return bad_row(seq, str(error))
+        return invalid_row(seq, str(error))
 
 
 def _decoded(name: str, value: object) -> str | None:

@@ -38,7 +38,7 @@ _ROWS.register_structure_hook_func(_is_sequence, lambda text, _: tuple(json.load
 _ROWS.register_unstructure_hook_func(_is_sequence, lambda items: json.dumps(list(items)))
 
 
-class BadRow(Refusal):
+class DamagedRow(Refusal):
     """A row of the central database does not fit its record. The text names the field."""
 
 
@@ -66,14 +66,16 @@ def record(cls: type[T], row: Iterable[object]) -> T:
     """Return the record of a row. The columns are the record's fields, in their order.
 
     Raises:
-        BadRow: a column does not fit its field.
+        DamagedRow: a column does not fit its field.
     """
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # T is an attrs class everywhere
     try:
         return _ROWS.structure(dict(zip(names, row, strict=True)), cls)
     except cattrs.ClassValidationError as error:
         reasons = "; ".join(cattrs.transform_error(error, path=cls.__name__))
-        raise BadRow(f"a row of the central database is damaged, repair or delete it: {reasons}") from error
+        raise DamagedRow(
+            f"a row of the central database is damaged, repair or delete it: {reasons}"
+        ) from error
 
 
 def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from nanoclaw.records import Address, Session
 from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.store import Conflict, Connection, NotAllowed, NotFound, StillReferenced, meta
-from nanoclaw.store.rows import BadRow
+from nanoclaw.store.rows import DamagedRow
 from tests.registry.office import Office, an_office
 from tests.store.openings import NOW
 
@@ -292,7 +292,7 @@ def _damage(connection: Connection) -> None:
 async def test_a_damaged_row_costs_whoever_asks_for_it_and_nobody_else(office: Office) -> None:
     chat = await office.chat()
     await office.registry.ask(Damage())
-    with pytest.raises(BadRow, match="unknown_sender_policy"):
+    with pytest.raises(DamagedRow, match="unknown_sender_policy"):
         await office.admin.messaging_groups.update(chat.id, name="x")
     await office.agent()
 

@@ -10,7 +10,7 @@ import pytest
 
 from nanoclaw.admin import Admin
 from nanoclaw.records import Address
-from nanoclaw.store import NotAllowed, Refused
+from nanoclaw.store import NotAllowed, OperationRefused
 from tests.registry.office import Office, an_office
 
 HALF = "\ud800"
@@ -60,7 +60,7 @@ async def test_half_a_character_crashes_nobody(office: Office, name: str) -> Non
     positional, by_name = given(call)
     try:
         await call(*positional, **by_name)
-    except Refused:
+    except OperationRefused:
         return
     assert name not in REFUSE
 

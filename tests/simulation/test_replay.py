@@ -11,7 +11,7 @@ import trio
 from nanoclaw.recording import Record
 from nanoclaw.session.attempt import Attempter, Undeliverable
 from nanoclaw.session.pending import Pending
-from nanoclaw.store import Refused, StoreError
+from nanoclaw.store import OperationRefused, StoreError
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.simulation import simulate
@@ -77,9 +77,9 @@ def test_what_the_host_refused_is_refused_again(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         admin = (await world.start(record=Record(tmp_path / "recording"))).admin
-        with pytest.raises(Refused):
+        with pytest.raises(OperationRefused):
             await admin.wirings.delete("nobody's")
-        with pytest.raises((Refused, StoreError)):
+        with pytest.raises((OperationRefused, StoreError)):
             await admin.roles.grant(ann.id, nonsense, None)
         chat = await world.direct(ann)
         await ann.says("hello")

@@ -35,7 +35,7 @@ from nanoclaw.store import (
     wirings,
 )
 from nanoclaw.store.migrations import apply_central
-from nanoclaw.store.rows import BadRow
+from nanoclaw.store.rows import DamagedRow
 from nanoclaw.store.slugs import distinct, name_of_chat, slug
 from tests.store.old_databases import CENTRAL, made_by_hand
 from tests.store.openings import NOW
@@ -77,7 +77,7 @@ def test_a_chat_is_found_by_its_address(db: apsw.Connection) -> None:
 
 def test_a_row_that_breaks_the_contract_is_named(db: apsw.Connection) -> None:
     db.execute("UPDATE messaging_groups SET unknown_sender_policy = 'maybe'")
-    with pytest.raises(BadRow, match="unknown_sender_policy"):
+    with pytest.raises(DamagedRow, match="unknown_sender_policy"):
         messaging_groups.get(db, "mg-1")
 
 

@@ -28,7 +28,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.store import (
-    Refused,
+    OperationRefused,
     agent_groups,
     destinations,
     members,
@@ -107,7 +107,7 @@ def outcome(call: Callable[[], object]) -> object:
     """What a call returns, or the kind of its refusal."""
     try:
         return call()
-    except Refused as error:
+    except OperationRefused as error:
         return type(error)
     except (Clash, apsw.ConstraintError):
         return Clash
