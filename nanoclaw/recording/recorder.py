@@ -136,7 +136,7 @@ class Recorder:
         """Return the registry, wrapped by one that notes what it is told."""
         return registry.heard_by(TapedWords(self.tape))
 
-    def onlooker(self) -> TapedLooks:
+    def observer(self) -> TapedLooks:
         """Return the observer that notes what runners wrote."""
         return TapedLooks(self.tape)
 
