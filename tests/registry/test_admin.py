@@ -1,4 +1,4 @@
-"""The facade of the central database: every call, through the registry's messages and a reader."""
+"""Every call of the facade to the central database, through the registry and a reader."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -279,7 +279,7 @@ async def test_what_the_schema_forbids_is_a_conflict_and_changes_nothing(office:
 
 @frozen
 class Damage:
-    """Writes what no function of the store would."""
+    """Write rows that no function of the store would write."""
 
     async def handle(self, actor: Registry) -> None:
         await actor.commit(_damage)

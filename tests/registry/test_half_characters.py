@@ -1,4 +1,4 @@
-"""Texts that no database takes, in every argument of every call: an error of the caller, no crash."""
+"""Lone surrogates in every argument of every call: they are an error of the caller, and crash nothing."""
 
 from collections.abc import AsyncIterator, Callable
 from inspect import Parameter, iscoroutinefunction, signature
@@ -15,7 +15,7 @@ from tests.registry.office import Office, an_office
 
 HALF = "\ud800"
 REFUSE = {"wirings.connect", "users.create", "users.get", "messaging_groups.by_address", "roles.grant"}
-"""Of them it is asked that they say so; the others may find nothing instead."""
+"""Calls that must refuse them. The other calls may find nothing instead."""
 
 
 @pytest.fixture

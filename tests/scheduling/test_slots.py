@@ -1,4 +1,4 @@
-"""What `next_run` and `check` promise, by examples that a person can check."""
+"""The promises of `next_run` and `check`, by examples that a person can verify."""
 
 from datetime import UTC, datetime, timedelta
 from time import process_time
@@ -12,7 +12,7 @@ BERLIN, NEW_YORK, LORD_HOWE, APIA = "Europe/Berlin", "America/New_York", "Austra
 
 
 def local_slots(expression: str, after: str, zone: str, number: int) -> list[str]:
-    """The next slots after a local time, as a clock on the wall shows them: day, time and offset."""
+    """Return the next slots after a local time, as local day, time and offset."""
     moment, found = datetime.fromisoformat(after).replace(tzinfo=ZoneInfo(zone)), list[str]()
     for _ in range(number):
         moment = next_run(expression, moment, zone)

@@ -285,7 +285,7 @@ def test_meta_keeps_the_last_value(db: apsw.Connection) -> None:
 
 
 def test_the_questions_of_a_chat_are_found_by_an_index(db: apsw.Connection) -> None:
-    """Each new plan for a chat asks for them, and of a session a hundred may wait."""
+    """The router reads them for each new chat, and a session may have a hundred waiting."""
     plans: list[str] = []
 
     def explain(_cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:

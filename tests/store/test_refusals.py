@@ -1,4 +1,4 @@
-"""What the store refuses, in words that name the row and what to do."""
+"""Refusals of the store: the text names the row and says what to do."""
 
 from collections.abc import Iterator
 from pathlib import Path
