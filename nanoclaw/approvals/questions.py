@@ -51,12 +51,12 @@ async def withdraw(registry: Ref[Registry], question_id: str) -> None:
         return
 
 
-def chosen(question: PendingQuestion, value: str) -> str | None:
+def option_by_value(question: PendingQuestion, value: str) -> str | None:
     """Return the value if the question has such an option, else None."""
     return next((option.value for option in _options(question) if option.value == value), None)
 
 
-def named(question: PendingQuestion, text: str) -> str | None:
+def option_by_text(question: PendingQuestion, text: str) -> str | None:
     """Return the value of the option that a text names by its number, label or value, or None."""
     words = text.strip().casefold()
     for n, option in enumerate(_options(question), 1):

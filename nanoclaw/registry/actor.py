@@ -71,7 +71,7 @@ def registry_recipe(
             registry = Registry(writer, clock, random, changes)
             await registry.commit(_ensure_install_id, registry)
             if host_starts:  # if only the registry crashed, the sessions are still running
-                await registry.commit(sessions.nobody_runs)
+                await registry.commit(sessions.mark_all_stopped)
                 host_starts = False
             yield registry
 

@@ -12,12 +12,12 @@ Engagement = Literal["wake", "context", "ignore"]
 def engagement(wiring: Wiring, message: ChatMessage) -> Engagement:
     """Return how a wiring treats a message. A rule that is invalid wakes no agent."""
     rules = wiring.trigger_rules
-    if welcome(wiring, message.sender_id) and _triggered(wiring, message):
+    if listens_to(wiring, message.sender_id) and _triggered(wiring, message):
         return "wake"
     return "context" if rules.get("ignored") == "accumulate" else "ignore"
 
 
-def welcome(wiring: Wiring, sender_id: str) -> bool:
+def listens_to(wiring: Wiring, sender_id: str) -> bool:
     """Return whether the wiring lets the agent listen to this sender at all."""
     include, exclude = (_names(wiring.trigger_rules, key) for key in ("includeSenders", "excludeSenders"))
     if include or wiring.response_scope == "allowlisted":

@@ -12,7 +12,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.routing.access import refusal
-from nanoclaw.routing.clicks import waiting_in
+from nanoclaw.routing.clicks import waiting_questions
 from nanoclaw.routing.engagement import Engagement, engagement
 from nanoclaw.store import (
     Connection,
@@ -99,7 +99,7 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
     if chat is None:
         return Plan(None, (), known)
     found = [_target(connection, event, chat, wiring) for wiring in wirings.for_chat(connection, chat.id)]
-    waiting = waiting_in(connection, event.address)
+    waiting = waiting_questions(connection, event.address)
     return Plan(chat, tuple(target for target in found if target is not None), known, waiting)
 
 

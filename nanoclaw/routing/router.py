@@ -20,7 +20,7 @@ from nanoclaw.registry import (
     RecordUnregisteredSender,
     Registry,
 )
-from nanoclaw.routing.clicks import Clicks, Void, as_click, judge
+from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
@@ -75,9 +75,9 @@ class Router:
         with self._turns(click.address) as turns:
             async with turns.lock:
                 async with self._places:
-                    found = await self._central.run(judge, click)
+                    found = await self._central.run(check_click, click)
                 clicks = Clicks(self._registry, self._sessions)
-                if isinstance(found, Void):
+                if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
                 return await clicks.store(click, found)
 
@@ -126,10 +126,10 @@ class Router:
         click = None if with_buttons else as_click(event, found.waiting)
         if click is None:
             return None
-        pressed = await self._central.run(judge, click)
-        if isinstance(pressed, Void):
+        valid = await self._central.run(check_click, click)
+        if isinstance(valid, DroppedClick):
             return None
-        said = evolve(pressed, answer=evolve(pressed.answer, said=event))
+        said = evolve(valid, answer=evolve(valid.answer, said=event))
         routed = await Clicks(self._registry, self._sessions).store(click, said)
         return None if routed.dropped else routed
 

@@ -101,7 +101,7 @@ class Pending:
 
     def waiting(self, now: datetime) -> list[OpenMessage]:
         """Those that somebody waits for, and that a runner should have, in order of arrival."""
-        return [message for message in self.messages.values() if message.of_somebody and message.due(now)]
+        return [message for message in self.messages.values() if message.awaits_answer and message.due(now)]
 
     def has_missed(self, before: datetime) -> bool:
         """Whether something that is not to be run late was due before a moment, and nobody has taken it."""

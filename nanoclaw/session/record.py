@@ -181,7 +181,7 @@ def _judge(connection: Connection, verdict: Verdict, settled: Settled, now: date
         return
     messages_in.settle(connection, message.id, "completed" if isinstance(verdict, Completed) else "failed")
     if isinstance(verdict, Failed):
-        if message.of_somebody:
+        if message.awaits_answer:
             settled.notices.append(_add_notice(connection, message, message.id, _words(verdict)))
         _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
     occurrence = tasks.of_row(connection, message.id) if message.task else None
@@ -299,7 +299,7 @@ def _tell_agent(
 
     It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
     """
-    if delivery.id.startswith(NOTICE) or messages_in.is_told_enough(connection):
+    if delivery.id.startswith(NOTICE) or messages_in.has_enough_reports(connection):
         return []
     status = "failed" if isinstance(result, Undeliverable) else "unknown"
     content = {"type": "delivery", "status": status, "messageId": delivery.row.seq, "reason": result.reason}

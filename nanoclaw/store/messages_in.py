@@ -11,7 +11,7 @@ from attrs import field, frozen
 from nanoclaw.records import Address, MessageKind
 from nanoclaw.store.times import as_stored, from_text, to_text
 
-MAX_TOLD = 100
+MAX_REPORTS = 100
 """Limit of failure reports that wait for an agent. It bounds the file if a container fails endlessly."""
 PLAUSIBLE_LEAD = 1_000_000
 """Outbound sequence numbers further above the host's own are ignored (contract 4)."""
@@ -58,7 +58,7 @@ class OpenMessage:
         return self.kind == "task"
 
     @property
-    def of_somebody(self) -> bool:
+    def awaits_answer(self) -> bool:
         """Return whether a user or task waits for its outcome: it is neither context nor from the host."""
         return self.trigger and self.kind != "system"
 
@@ -172,16 +172,16 @@ def raise_mark(connection: apsw.Connection, key: str, value: int) -> None:
     )
 
 
-def is_told_enough(connection: apsw.Connection) -> bool:
-    """Return whether `MAX_TOLD` reports of the host wait for the agent already."""
+def has_enough_reports(connection: apsw.Connection) -> bool:
+    """Return whether `MAX_REPORTS` reports of the host wait for the agent already."""
     waiting = connection.execute(
         """
         SELECT count(*) FROM (
           SELECT 1 FROM messages_in WHERE status = 'pending' AND kind = 'system' AND trigger = 0 LIMIT :most)
         """,
-        {"most": MAX_TOLD},
+        {"most": MAX_REPORTS},
     ).get
-    return bool(waiting == MAX_TOLD)
+    return bool(waiting == MAX_REPORTS)
 
 
 def open_messages(connection: apsw.Connection) -> list[OpenMessage]:

@@ -19,7 +19,7 @@ BATCH = 500
 
 
 @frozen
-class Walked:
+class PruneBatch:
     """One batch of rows, and the ids of those in it that may go, or have gone."""
 
     ids: Sequence[str]
@@ -27,7 +27,7 @@ class Walked:
     """The rowid after which the next batch begins. None means that this batch was the last."""
 
 
-def _walked(rows: Sequence[Sequence[object]]) -> Walked:
+def _walked(rows: Sequence[Sequence[object]]) -> PruneBatch:
     """Summarize a batch of rows (rowid, id, whether it is old, whether it may go).
 
     A batch without old rows is the last one, because later rows are younger. If the clock was set back that
@@ -35,10 +35,10 @@ def _walked(rows: Sequence[Sequence[object]]) -> Walked:
     """
     ids = [str(id_) for _, id_, old, may_go in rows if old and may_go]
     more = len(rows) == BATCH and any(old for _, _, old, _ in rows)
-    return Walked(ids, int(str(rows[-1][0])) if more else None)
+    return PruneBatch(ids, int(str(rows[-1][0])) if more else None)
 
 
-def drop_messages(connection: apsw.Connection, before: float, after: int) -> Walked:
+def drop_messages(connection: apsw.Connection, before: float, after: int) -> PruneBatch:
     """Delete finished messages from the batch after rowid `after`.
 
     Rows of an open task stay: they record its fired slots and the ids that name it.
@@ -65,7 +65,7 @@ def drop_messages(connection: apsw.Connection, before: float, after: int) -> Wal
 # -- the ledger ----------------------------------------------------------------
 
 
-def old_deliveries(connection: apsw.Connection, before: float, after: int) -> Walked:
+def old_deliveries(connection: apsw.Connection, before: float, after: int) -> PruneBatch:
     """Return the final deliveries of the batch after rowid `after`. Their outbound rows may still exist."""
     rows = connection.execute(
         """

@@ -152,7 +152,7 @@ def record_presence(connection: apsw.Connection, news: Iterable[Presence]) -> No
     )
 
 
-def nobody_runs(connection: apsw.Connection) -> None:
+def mark_all_stopped(connection: apsw.Connection) -> None:
     """Record that no session has a container, because the host has just started."""
     connection.execute("UPDATE sessions SET container_status = 'stopped' WHERE container_status <> 'stopped'")
 

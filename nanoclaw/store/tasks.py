@@ -241,7 +241,7 @@ def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from 
     return evolve(before.message, id=id_, seq=seq, tries=0, process_after=slot)
 
 
-def hand_on(connection: apsw.Connection, occurrence: Occurrence) -> None:
+def clear_recurrence(connection: apsw.Connection, occurrence: Occurrence) -> None:
     """Remove the recurrence from an occurrence: the next row carries it, or the series has ended."""
     connection.execute(
         "UPDATE messages_in SET recurrence = NULL, series_id = :series WHERE id = :id",

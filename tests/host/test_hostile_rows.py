@@ -8,7 +8,7 @@ import pytest
 
 from nanoclaw.records import TextContent
 from nanoclaw.store import outbound
-from nanoclaw.store.messages_in import MAX_TOLD
+from nanoclaw.store.messages_in import MAX_REPORTS
 from tests.host.homes import rows
 from tests.host.stage import Stage, Statement, a_stage, assert_says, relaxed, row
 from tests.host.test_deliveries import acks, says
@@ -231,11 +231,11 @@ async def test_thousands_of_bad_rows_hold_up_nobody(tmp_path: Path) -> None:
 
 async def test_an_agent_hears_of_a_hundred_failures_at_most(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
-        stage.writes(*[row(id=f"../{n}", seq=2 * n + 1) for n in range(MAX_TOLD + 50)])
-        await stage.details(lambda details: details.refused == MAX_TOLD + 50)
+        stage.writes(*[row(id=f"../{n}", seq=2 * n + 1) for n in range(MAX_REPORTS + 50)])
+        await stage.details(lambda details: details.refused == MAX_REPORTS + 50)
         await stage.neighbour_goes_on()
     told = rows(stage.paths().inbound_db, "SELECT count(*) FROM messages_in WHERE kind = 'system'")
-    assert told == [(MAX_TOLD,)]
+    assert told == [(MAX_REPORTS,)]
 
 
 @pytest.mark.parametrize("content", ['{"action": "explode"}', "5", "{", f'{{"a": [{"[]," * 200_000}0]}}'])

@@ -43,7 +43,7 @@ class Side:
 
     @property
     def top(self) -> int:
-        """Return the largest number in the file or assigned before, except the largest that SQLite can store."""
+        """Return the largest number in the file or assigned before, but not SQLite's largest integer."""
         return max([self.mark, *(number for number in self.present if number + 2 < 1 << 63)])
 
     def next_above(self, floor: int) -> int:

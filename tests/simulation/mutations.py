@@ -351,7 +351,7 @@ def no_successor_of_failures(patch: pytest.MonkeyPatch) -> None:
 
 
 def recurrence_not_handed_on(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(tasks, "hand_on", lambda *_: None)
+    patch.setattr(tasks, "clear_recurrence", lambda *_: None)
 
 
 def alarm_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -618,7 +618,7 @@ def series_lost(patch: pytest.MonkeyPatch) -> None:
     def followed(connection: Any, occurrence: Any, *rest: Any) -> Any:
         if next(times) % 2 or occurrence.recurrence is None:
             return follow(connection, occurrence, *rest)
-        tasks.hand_on(connection, occurrence)
+        tasks.clear_recurrence(connection, occurrence)
         return recurrence.Followed()
 
     patch.setattr(recurrence, "follow", followed)
@@ -649,7 +649,7 @@ def receipts_mixed_up(patch: pytest.MonkeyPatch) -> None:
 
 
 def failed_tasks_untold(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(OpenMessage, "of_somebody", property(lambda self: self.trigger and self.kind == "chat"))
+    patch.setattr(OpenMessage, "awaits_answer", property(lambda self: self.trigger and self.kind == "chat"))
 
 
 def one_try_alone(patch: pytest.MonkeyPatch) -> None:

@@ -318,7 +318,7 @@ class Model:
                     last_active=presence.last_active or session.last_active,
                 )
 
-    def nobody_runs(self) -> None:
+    def mark_all_stopped(self) -> None:
         self.record_presence([Presence(id_, "stopped") for id_ in self.sessions])
 
     def park(self, event: ParkedEvent) -> None:

@@ -378,8 +378,8 @@ class Central:
         self.same(sessions.record_presence, lambda: self.model.record_presence(news), news)
 
     @step()
-    def nobody_runs(self) -> None:
-        self.same(sessions.nobody_runs, self.model.nobody_runs)
+    def mark_all_stopped(self) -> None:
+        self.same(sessions.mark_all_stopped, self.model.mark_all_stopped)
 
     @step(id_=PARKED, session=SESSIONS)
     def park(self, id_: str, session: str) -> None:

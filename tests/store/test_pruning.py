@@ -44,7 +44,7 @@ def put(
         inbound.execute(f"UPDATE messages_in SET {column} = ? WHERE id = ?", (value, id_))  # noqa: S608 -- of this file
 
 
-def walk(step: Callable[[int], pruning.Walked]) -> list[str]:
+def walk(step: Callable[[int], pruning.PruneBatch]) -> list[str]:
     """Return all ids that a walk names."""
     found, after = list[str](), 0
     while True:
