@@ -1,6 +1,6 @@
 """The values that flow through the host, and the `Intake` protocol by which channels see it.
 
-All are frozen. `nanoclaw.content` converts them to JSON and back. Times are aware UTC here. In the files
+All are frozen. The module `content` converts them to JSON and back. Times are aware UTC here. In the files
 they are text (ISO 8601, milliseconds, `Z`).
 """
 
