@@ -27,7 +27,7 @@ class PruneBatch:
     """The rowid after which the next batch begins. None means that this batch was the last."""
 
 
-def _walked(rows: Sequence[Sequence[object]]) -> PruneBatch:
+def _prune_batch(rows: Sequence[Sequence[object]]) -> PruneBatch:
     """Summarize a batch of rows (rowid, id, whether it is old, whether it may go).
 
     A batch without old rows is the last one, because later rows are younger. If the clock was set back that
@@ -57,9 +57,9 @@ def drop_messages(connection: apsw.Connection, before: float, after: int) -> Pru
         """,
         {"before": before, "after": after, "batch": BATCH},
     )
-    walked = _walked(rows.fetchall())
-    connection.executemany("DELETE FROM messages_in WHERE id = ?", [(id_,) for id_ in walked.ids])
-    return walked
+    found = _prune_batch(rows.fetchall())
+    connection.executemany("DELETE FROM messages_in WHERE id = ?", [(id_,) for id_ in found.ids])
+    return found
 
 
 # -- the ledger ----------------------------------------------------------------
@@ -78,7 +78,7 @@ def old_deliveries(connection: apsw.Connection, before: float, after: int) -> Pr
         """,
         {"before": before, "after": after, "batch": BATCH},
     )
-    return _walked(rows.fetchall())
+    return _prune_batch(rows.fetchall())
 
 
 def rows_left(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
