@@ -44,7 +44,7 @@ from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
-    Nobody,
+    NoObserver,
     Presences,
     Services,
     Sessions,
@@ -235,7 +235,7 @@ async def _tree(
             runtime=seams.runtime or own_runtime(config),
             wakeups=wakeups,
             presences=presences,
-            onlooker=Nobody() if recorder is None else recorder.observer(),
+            observer=NoObserver() if recorder is None else recorder.observer(),
         )
         living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
         # Under a supervisor of its own, which leaves before what it uses.

@@ -186,7 +186,7 @@ class _Seen:
 
 @define(eq=False)
 class TapedLooks:
-    """Notes what is new in each look. It implements the session's protocol for observers."""
+    """Notes what is new in each look. It implements `nanoclaw.session.Observer`."""
 
     tape: Tape
     _seen: dict[str, _Seen] = field(factory=dict)

@@ -21,11 +21,11 @@ from agent_runner.seams import Seams
 from agent_runner.session import Session, open_session
 from agent_runner.tools.base import Bench
 from nanoclaw.records import SessionPaths
-from nanoclaw.session import record
+from nanoclaw.session import transactions
 from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.queue import Delivery
-from nanoclaw.session.record import Settlement
 from nanoclaw.session.services import Services
+from nanoclaw.session.transactions import Settlement
 from nanoclaw.store import UntrustedReader, Writer, deliveries, messages_in, open_untrusted, own_inbound
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
@@ -105,7 +105,7 @@ class Host:
         return Settlement(rows=rows, actions=[row for row in rows if row.action])
 
     async def settle(self, settlement: Settlement) -> None:
-        await self.writer.run(record.settle, settlement, self.date.now(), "UTC")
+        await self.writer.run(transactions.settle, settlement, self.date.now(), "UTC")
 
     async def prune(self, age_s: float) -> None:
         config = SimpleNamespace(keep_messages_s=age_s, keep_files_s=0.0)

@@ -1,23 +1,26 @@
-"""What the session commits: the transactions of its `inbound.db`, each a plain function of a connection."""
+"""The transactions of a session's `inbound.db`: plain functions of a connection.
+
+They change the database and return frozen values. No object of the session changes here.
+"""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import structlog
-from attrs import Factory, define, frozen
+from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
 from nanoclaw.session import actions, recurrence
 from nanoclaw.session.actions import Site
-from nanoclaw.session.attempt import Delivered, Later, Refused, Result, Undeliverable, Unknown
-from nanoclaw.session.pending import Completed, Failed, Retry, Verdict
+from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
+from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.recurrence import Followed
 from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.outbound import MessageOut, invalid_row
+from nanoclaw.store.outbound import InvalidRow, MessageOut, invalid_row
 from nanoclaw.store.projections import CentralView
 from nanoclaw.store.refusals import Refusals
 from nanoclaw.store.tasks import Occurrence
@@ -85,16 +88,18 @@ def project_news(connection: Connection, view: CentralView, chat: Address | None
 
 @frozen
 class Finished:
-    """What became of an attempt; of a row that recurs, with the delivery that follows it."""
+    """The result of an attempt; of a row that recurs, with the delivery that follows it."""
 
     delivery: Delivery
     result: Result
     following: Delivery | None = None
+    series_error: str | None = None
+    """Why a row that recurs is not followed by another delivery."""
 
 
 @frozen
 class Settlement:
-    """What one look brings, to be committed together."""
+    """The decisions of one look, which are committed together."""
 
     verdicts: Sequence[Verdict] = ()
     rows: Sequence[Delivery] = ()
@@ -102,93 +107,129 @@ class Settlement:
     doubts: Sequence[Finished] = ()
     """Attempts that were cut off."""
     actions: Sequence[Delivery] = ()
-    """What the agent asks of its session."""
+    """Requests of the agent to its session."""
     missed: bool = False
     """Whether there are occurrences that were missed and are not to be run late."""
     claimed: frozenset[str] = frozenset()
-    """What the runner works on."""
+    """Ids of the messages that the runner works on."""
     begun: Delivery | None = None
     """The attempt that starts."""
 
     def __bool__(self) -> bool:
-        """Whether there is anything to commit."""
+        """Say whether there is anything to commit."""
         return bool(
             self.verdicts or self.rows or self.doubts or self.actions or self.missed or self.begun is not None
         )
 
 
-@define
+@frozen
 class Settled:
-    """What follows from a settlement."""
+    """The consequences of a settlement."""
 
-    notices: list[MessageOut] = Factory(list)
-    """What the host says to users."""
-    opened: list[OpenMessage] = Factory(list)
+    notices: tuple[MessageOut, ...] = ()
+    """Messages of the host to users."""
+    opened: tuple[OpenMessage, ...] = ()
     """New messages, and tasks that changed."""
-    closed: list[str] = Factory(list)
+    closed: tuple[str, ...] = ()
     """Ids of messages that nobody waits for any more."""
-    refused: list[Delivery] = Factory(list)
-    """Of the actions, those that have become bad rows."""
+    bad: tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...] = ()
+    """Rows that broke the contract in a way that only the ledger shows, each with what it has become."""
 
-    def close(self, ids: Iterable[str]) -> None:
-        """They do not wait any more, also where they have only now begun to. What is opened later waits."""
-        gone = set(ids)
-        self.opened = [message for message in self.opened if message.id not in gone]
-        self.closed += sorted(gone)
+    @classmethod
+    def of(cls, parts: Iterable["Settled"]) -> "Settled":
+        """Join the consequences of several decisions, in their order.
+
+        A message that a later part closes does not wait, also where an earlier part has opened it.
+        """
+        notices, closed, bad = (
+            list[MessageOut](),
+            list[str](),
+            list[tuple[MessageOut | InvalidRow, InvalidRow]](),
+        )
+        opened = list[OpenMessage]()
+        for part in parts:
+            gone = frozenset(part.closed)
+            if gone:
+                opened = [message for message in opened if message.id not in gone]
+            notices += part.notices
+            opened += part.opened
+            closed += sorted(gone)
+            bad += part.bad
+        return cls(tuple(notices), tuple(opened), tuple(closed), tuple(bad))
 
 
 def settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Settled:
-    """Commit it; `zone` is the user's."""
-    settled = Settled()
-    _refuse_used(connection, settlement.rows)
-    deliveries.record(connection, [(row.id, row.row.seq) for row in settlement.rows])
+    """Commit a settlement; `zone` is the user's."""
+    return Settled.of(_settle(connection, settlement, now, zone))
+
+
+def _settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Iterator[Settled]:
+    bad = _reused(connection, settlement.rows)
+    yield Settled(bad=bad)
+    rows = replaced(settlement.rows, bad)
+    deliveries.record(connection, [(row.id, row.row.seq) for row in rows])
     for finished in settlement.doubts:
-        settled.opened += finish(connection, finished, None, now)
+        yield Settled(opened=finish(connection, finished, None, now).told)
     for verdict in settlement.verdicts:
-        _judge(connection, verdict, settled, now, zone)
-    for delivery in settlement.actions:
-        if delivery.action is None:
-            settled.refused.append(delivery)
-        else:
-            _act(connection, delivery, delivery.action, Site(now, zone, settlement.claimed), settled)
+        yield _judge(connection, verdict, now, zone)
+    site = Site(now, zone, settlement.claimed)
+    for delivery in replaced(settlement.actions, bad):
+        if delivery.action is not None:
+            yield _act(connection, delivery, delivery.action, site)
     if settlement.missed:
-        _drop_missed(connection, settlement.claimed, settled, now, zone)
-    if settlement.begun is not None:
-        deliveries.begin(connection, settlement.begun.id, now)
-    return settled
+        yield from _drop_missed(connection, settlement.claimed, now, zone)
+    for begun in replaced([settlement.begun] if settlement.begun else [], bad):
+        deliveries.begin(connection, begun.id, now)
 
 
-def _refuse_used(connection: Connection, rows: Sequence[Delivery]) -> None:
-    """An id that comes again would be delivered, or its action done, a second time: its row is a bad one.
+def _reused(
+    connection: Connection, rows: Sequence[Delivery]
+) -> tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...]:
+    """Find rows whose ids were used before, and the bad rows that they become.
 
-    Only this transaction can tell, and by then the delivery is in the queue: so it changes there.
+    Delivered, or performed, under that id, they would count as done already or be done twice.
     """
-    used = set(deliveries.used_before(connection, [delivery.row.id for delivery in rows]))
-    for delivery in rows:
-        row = delivery.row
+    used, bad = set(deliveries.used_before(connection, [each.row.id for each in rows])), []
+    for row in [each.row for each in rows]:
         if isinstance(row, MessageOut) and row.id in used:
-            delivery.row, delivery.slot = invalid_row(row.seq, f"id {row.id} was used before"), None
+            bad.append((row, invalid_row(row.seq, f"id {row.id} was used before")))
         used.add(row.id)
+    return tuple(bad)
+
+
+def replaced(
+    given: Sequence[Delivery], bad: Sequence[tuple[MessageOut | InvalidRow, InvalidRow]]
+) -> Sequence[Delivery]:
+    """Put bad rows in the place of those that they stand for."""
+    if not bad:
+        return given
+    become = {id(row): instead for row, instead in bad}
+    return [
+        evolve(each, row=become[id(each.row)], slot=None) if id(each.row) in become else each
+        for each in given
+    ]
 
 
 # -- messages ------------------------------------------------------------------
 
 
-def _judge(connection: Connection, verdict: Verdict, settled: Settled, now: datetime, zone: str) -> None:
+def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -> Settled:
     message = verdict.message
     if isinstance(verdict, Retry):
         messages_in.postpone(connection, message.id, verdict.tries, verdict.after)
-        return
+        return Settled()
     messages_in.settle(connection, message.id, "completed" if isinstance(verdict, Completed) else "failed")
+    told = Settled()
     if isinstance(verdict, Failed):
         if message.awaits_answer:
-            settled.notices.append(_add_notice(connection, message, message.id, _words(verdict)))
+            told = Settled(notices=(_add_notice(connection, message, message.id, _words(verdict)),))
         _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
     occurrence = tasks.of_row(connection, message.id) if message.task else None
-    if occurrence is not None:
-        began = verdict.began if isinstance(verdict, Completed) else None
-        followed = recurrence.follow(connection, occurrence, began or now, now, zone)
-        _follow(connection, occurrence, followed, settled)
+    if occurrence is None:
+        return told
+    began = verdict.began if isinstance(verdict, Completed) else None
+    followed = recurrence.follow(connection, occurrence, began or now, now, zone)
+    return Settled.of([told, _follow(connection, occurrence, followed)])
 
 
 def _words(failed: Failed) -> str:
@@ -196,34 +237,32 @@ def _words(failed: Failed) -> str:
     return f"I could not {what} after {failed.message.tries + 1} tries: {failed.reason}"
 
 
-def _follow(connection: Connection, occurrence: Occurrence, followed: Followed, settled: Settled) -> None:
-    settled.opened += followed.opened
-    if followed.stopped is not None:
-        text = f"A task of yours has stopped: {followed.stopped}"
-        key = f"stopped-{occurrence.id}"
-        settled.notices.append(_add_notice(connection, occurrence.message, key, text))
+def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) -> Settled:
+    if followed.stopped is None:
+        return Settled(opened=tuple(followed.opened))
+    text, key = f"A task of yours has stopped: {followed.stopped}", f"stopped-{occurrence.id}"
+    notice = _add_notice(connection, occurrence.message, key, text)
+    return Settled(notices=(notice,), opened=tuple(followed.opened))
 
 
 def _drop_missed(
-    connection: Connection, claimed: frozenset[str], settled: Settled, now: datetime, zone: str
-) -> None:
-    missed = [
-        each for each in tasks.overdue(connection, now - recurrence.MISSED_AFTER) if each.id not in claimed
-    ]
+    connection: Connection, claimed: frozenset[str], now: datetime, zone: str
+) -> Iterator[Settled]:
+    overdue = tasks.overdue(connection, now - recurrence.MISSED_AFTER)
+    missed = [each for each in overdue if each.id not in claimed]
     for occurrence, followed in recurrence.drop_missed(connection, missed, now, zone):
-        settled.close([occurrence.id])
-        _follow(connection, occurrence, followed, settled)
+        yield Settled(closed=(occurrence.id,))
+        yield _follow(connection, occurrence, followed)
 
 
-def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site, settled: Settled) -> None:
+def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site) -> Settled:
     """Perform what a row asks: the action, its outcome and its answer are one commit."""
     answered = actions.perform(connection, row, site)
     if answered.error is None:
         deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
     else:
         deliveries.fail(connection, delivery.id, answered.error, site.now)
-    settled.close(answered.closed)
-    settled.opened += answered.opened
+    return Settled(opened=tuple(answered.opened), closed=tuple(answered.closed))
 
 
 # -- what the host says to users -----------------------------------------------
@@ -267,10 +306,18 @@ def notice_row(id_: str, seq: int, content: str) -> MessageOut:
 # -- deliveries ----------------------------------------------------------------
 
 
-def finish(
-    connection: Connection, finished: Finished, begun: Delivery | None, now: datetime
-) -> list[OpenMessage]:
-    """What became of an attempt, and the start of the next one. Returns what the agent is told of it."""
+@frozen
+class AttemptEnded:
+    """The consequences of a finished attempt."""
+
+    told: tuple[OpenMessage, ...] = ()
+    """Messages to the agent about it."""
+    begun: bool = False
+    """Whether the start of the next attempt is recorded. Its row may have become a bad one meanwhile."""
+
+
+def finish(connection: Connection, finished: Finished, begun: Delivery | None, now: datetime) -> AttemptEnded:
+    """Commit the result of an attempt with the start of the next one."""
     id_, result = finished.delivery.id, finished.result
     match result:
         case Delivered(receipt):
@@ -285,22 +332,26 @@ def finish(
         refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
     if finished.following is not None:
         deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
-    if begun is not None:
+    begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
+    if begun is not None and begins:
         deliveries.begin(connection, begun.id, now)
-    if isinstance(result, Delivered | Later):
-        return []
-    return _tell_agent(connection, finished.delivery, result, now)
+    told = (
+        ()
+        if isinstance(result, Delivered | Later)
+        else _tell_agent(connection, finished.delivery, result, now)
+    )
+    return AttemptEnded(told, begins)
 
 
 def _tell_agent(
     connection: Connection, delivery: Delivery, result: Undeliverable | Unknown, now: datetime
-) -> list[OpenMessage]:
+) -> tuple[OpenMessage, ...]:
     """Store for the agent that a message of its own was not delivered, or may not have been.
 
     It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
     """
     if delivery.id.startswith(NOTICE) or messages_in.has_enough_reports(connection):
-        return []
+        return ()
     status = "failed" if isinstance(result, Undeliverable) else "unknown"
     content = {"type": "delivery", "status": status, "messageId": delivery.row.seq, "reason": result.reason}
     told = messages_in.insert(
@@ -314,4 +365,4 @@ def _tell_agent(
             trigger=False,
         ),
     )
-    return [told] if told else []
+    return (told,) if told else ()

@@ -1,12 +1,13 @@
 """What becomes of messages: acks, deaths and time against the rules of contract 4."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanoclaw.session.pending import Completed, Failed, Pending, Retry, Verdict
+from nanoclaw.session.messages import Completed, Failed, Messages, Retry, Verdict
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import Ack, AckStatus
 
@@ -24,49 +25,50 @@ def ack(status: AckStatus, attempt: int | None = 0, retry_at: datetime | None = 
     return Ack(f"in-{seq}", status, attempt, retry_at, None)
 
 
-def pending(*messages: OpenMessage) -> Pending:
-    found = Pending(BASE_S, MAX_TRIES)
-    found.add(messages)
-    return found
+def pending(*messages: OpenMessage) -> Messages:
+    return Messages(BASE_S, MAX_TRIES).add(messages)
 
 
-def kinds(verdicts: list[Verdict]) -> list[type]:
+def verdicts(messages: Messages, *acks: Ack) -> tuple[Verdict, ...]:
+    return messages.judge(acks, NOW)[1]
+
+
+def kinds(verdicts: Sequence[Verdict]) -> list[type]:
     return [type(verdict) for verdict in verdicts]
 
 
 def test_an_ack_of_the_current_attempt_decides() -> None:
     for status, verdict in [("completed", Completed), ("failed", Failed), ("released", Retry)]:
-        assert kinds(pending(message()).judge([ack(status)], NOW)) == [verdict]  # type: ignore[arg-type]  # the list's
+        assert kinds(verdicts(pending(message()), ack(status))) == [verdict]  # type: ignore[arg-type]  # the list's
 
 
 def test_an_ack_without_an_attempt_is_of_the_current_one() -> None:
-    assert kinds(pending(message(tries=3)).judge([ack("completed", None)], NOW)) == [Completed]
+    assert kinds(verdicts(pending(message(tries=3)), ack("completed", None))) == [Completed]
 
 
 def test_an_ack_of_another_attempt_or_message_decides_nothing() -> None:
-    open_ = pending(message(tries=1))
-    assert open_.judge([ack("completed", 0), ack("processing", 0), ack("completed", seq=4)], NOW) == []
-    assert not open_.claimed
+    acks = [ack("completed", 0), ack("processing", 0), ack("completed", seq=4)]
+    open_, decided = pending(message(tries=1)).judge(acks, NOW)
+    assert (decided, open_.claimed) == ((), {})
 
 
 def test_a_claim_decides_nothing_until_its_runner_dies() -> None:
-    open_ = pending(message(2), message(4))
-    assert open_.judge([ack("processing")], NOW) == []
+    open_, decided = pending(message(2), message(4)).judge([ack("processing")], NOW)
+    assert decided == ()
     [verdict] = open_.judge_death("killed", NOW)
     assert verdict == Retry(message(2), 1, NOW + timedelta(seconds=BASE_S * 2), "killed")
 
 
 def test_a_provider_that_gives_back_says_when_to_try_again() -> None:
     at = NOW + timedelta(hours=1)
-    [verdict] = pending(message()).judge([ack("released", retry_at=at)], NOW)
+    [verdict] = verdicts(pending(message()), ack("released", retry_at=at))
     assert isinstance(verdict, Retry)
     assert verdict.after == at
 
 
 @given(st.integers(0, 10))
 def test_each_try_waits_twice_as_long_and_the_last_one_fails(tries: int) -> None:
-    open_ = pending(message(tries=tries))
-    open_.judge([ack("processing", tries)], NOW)
+    open_, _ = pending(message(tries=tries)).judge([ack("processing", tries)], NOW)
     [verdict] = open_.judge_death("killed", NOW)
     if tries + 1 >= MAX_TRIES:
         assert verdict == Failed(message(tries=tries), "killed")
@@ -76,11 +78,10 @@ def test_each_try_waits_twice_as_long_and_the_last_one_fails(tries: int) -> None
 
 
 def test_what_was_committed_is_followed() -> None:
-    open_ = pending(message(2), message(4))
-    verdicts = open_.judge([ack("released"), ack("completed", seq=4)], NOW)
-    open_.apply(verdicts)
+    open_, decided = pending(message(2), message(4)).judge([ack("released"), ack("completed", seq=4)], NOW)
+    open_ = open_.apply(decided)
     after = NOW + timedelta(seconds=BASE_S * 2)
-    assert open_.messages == {"in-2": message(2, 1, after)}
+    assert open_.open == {"in-2": message(2, 1, after)}
     assert not open_.wanted(NOW)
     assert open_.next_due(NOW) == after
     assert open_.wanted(after)
