@@ -40,14 +40,13 @@ class Shout:
 
 async def host() -> None:
     """Ask the agent once. The network is one for tests: it stands for any channel."""
-    config = attrs.evolve(
-        load_config(),
-        provider="shout",
-        process_providers=("shout",),  # it runs as you, on your files, and so it has to be named
-        runner_command=(sys.executable, "-P", __file__, "runner"),
-    )
+    settings = {
+        "model.provider": "shout",
+        "sandbox.process_providers": ["shout"],  # it runs as you, on your files, and so it has to be named
+        "runtime.command": [sys.executable, "-P", __file__, "runner"],
+    }
     network = FakeChannel()
-    async with open_host(config, channels=[network]) as running:
+    async with open_host(load_config(settings=settings), channels=[network]) as running:
         await running.admin.wirings.connect(network.address(), "main", policy="public")
         await network.say("is anybody there?", event_id=token_hex(8))  # its own: events are stored once
         for outgoing in await network.wait_for(2):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from random import Random
 
@@ -28,22 +29,29 @@ from nanoclaw.store.connections import make_private_dir
 from nanoclaw.version import installed_version
 
 KEPT = (
-    "provider",
+    "model.provider",
     "timezone",
-    "assistant_name",
-    "retry_base_s",
-    "max_tries",
-    "delivery_backoff_s",
-    "runner_backoff_s",
-    "runner_idle_s",
-    "stop_grace_s",
-    "slow_poll_s",
-    "keep_acks_s",
-    "keep_files_s",
-    "keep_messages_s",
+    "prompt.assistant_name",
+    "retry.base_s",
+    "retry.max_tries",
+    "delivery.backoff_s",
+    "runtime.backoff_s",
+    "runtime.idle_s",
+    "runtime.stop_grace_s",
+    "runtime.slow_poll_s",
+    "retention.acks_s",
+    "retention.files_s",
+    "retention.messages_s",
 )
 """Keys of the configuration that are recorded."""
-LEFT_OUT = ("home", "data", "groups", "runtime", "log_level", "process_providers", "runner_command")
+LEFT_OUT = (
+    "data",
+    "groups",
+    "sandbox.runtime",
+    "log.level",
+    "sandbox.process_providers",
+    "runtime.command",
+)
 """Keys that are not recorded: paths, possible secrets, and values that a replay replaces."""
 CLOSING_S = 10.0
 """Limit of the delay, in seconds, that ending a recording adds to stopping the host."""
@@ -86,7 +94,7 @@ class Recorder:
                 FORMAT,
                 installed_version(),
                 clock.now(),
-                {key: getattr(config, key) for key in KEPT},
+                {key: attrgetter(key)(config) for key in KEPT},
                 tuple(map(_kind, channels)),
                 record.redacted,
             )
@@ -186,6 +194,6 @@ def _prepare(folder: Path, config: Config) -> None:
     if size > MAX_STATE:
         raise RecordingRefused(
             f"{data}: its databases have {size / 1e6:,.0f} MB, and a recording would copy them; the limit is "
-            f"{MAX_STATE / 1e6:,.0f} MB: record a separate home, or prune this one (keep_messages_s)"
+            f"{MAX_STATE / 1e6:,.0f} MB: record a separate home, or prune this one ([retention] messages_s)"
         )
     make_private_dir(folder)

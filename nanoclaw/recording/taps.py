@@ -155,6 +155,10 @@ class TapedRuntime:
         self.tape.note(RunnerEnded(n, death.orderly, death.reason))
         return death
 
+    def refusal(self, provider: str) -> str | None:
+        """The runtime's."""
+        return self.runtime.refusal(provider)
+
     async def survivors(self) -> Sequence[str]:
         """Return the wrapped runtime's survivors, and note them."""
         try:

@@ -300,7 +300,7 @@ def session_recipe(
                 nursery.start_soon(shell.look_around)
                 nursery.start_soon(Pruner(services, paths, inbound, outbound, files).run, shell.wake)
                 yield actor
-                await shell.close(LAST_LOOK_S + services.config.stop_grace_s)
+                await shell.close(LAST_LOOK_S + services.config.runtime.stop_grace_s)
             nursery.cancel_scope.cancel()
 
     return recipe

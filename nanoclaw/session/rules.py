@@ -33,12 +33,12 @@ class Rules:
     def of(cls, config: Config, chat: Address | None, repeat: Callable[[str], Repeat]) -> "Rules":
         """Take them from the host's configuration."""
         return cls(
-            retry_base_s=config.retry_base_s,
-            max_tries=config.max_tries,
-            idle_s=config.runner_idle_s,
-            slow_poll_s=config.slow_poll_s,
-            runner_backoff_s=config.runner_backoff_s,
-            delivery_backoff_s=tuple(config.delivery_backoff_s),
+            retry_base_s=config.retry.base_s,
+            max_tries=config.retry.max_tries,
+            idle_s=config.runtime.idle_s,
+            slow_poll_s=config.runtime.slow_poll_s,
+            runner_backoff_s=config.runtime.backoff_s,
+            delivery_backoff_s=tuple(config.delivery.backoff_s),
             zone=config.timezone,
             chat=chat,
             repeat=repeat,

@@ -5,17 +5,17 @@ returns the answer: a text, a whole `Result`, or None for no answer.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 import trio
-from attrs import Factory, define, fields, frozen
+from attrs import Factory, define, frozen
 
 from agent_runner.errors import ProviderError
 from agent_runner.providers import Provider, Toolbox
 from agent_runner.records import Inbound, Reply, Result, Turn
-from nanoclaw.config import Config
+from nanoclaw.config.tables import RetryConfig
 
-MAX_TRIES = cast("int", fields(Config).max_tries.default)
+MAX_TRIES = RetryConfig().max_tries
 
 
 class Brain(Protocol):

@@ -95,6 +95,10 @@ class ReplayRuntime:
         await runner.asked.wait()
         return Death(orderly=True, reason="stopped")
 
+    def refusal(self, _provider: str) -> str | None:
+        """It runs any."""
+        return None
+
     async def survivors(self) -> Sequence[str]:
         """Those of then.
 

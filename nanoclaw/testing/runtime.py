@@ -180,6 +180,10 @@ class SimulatedRuntime:
             del self.runners[id_]
             self.timeline.add("runner ended", id_, runner.death and runner.death.reason)
 
+    def refusal(self, _provider: str) -> str | None:
+        """It runs any."""
+        return None
+
     async def survivors(self) -> Sequence[str]:
         """The sessions of the runners that a dead host left behind."""
         await trio.lowlevel.checkpoint()

@@ -83,8 +83,9 @@ def shell(script: str, home: Path, path: str) -> str:
 @pytest.mark.usefixtures("host")
 def test_the_commands_run_while_the_host_does(home: Path, path: str) -> None:
     printed = [shell(block, home, path) for block in blocks("sh")]
-    assert len(printed) == 5
-    status, tree, as_json, chat, logs = printed
+    assert len(printed) == 6
+    configuration, status, tree, as_json, chat, logs = printed
+    assert configuration.startswith("the configuration is good\nhome ")
     assert status.startswith("nanoclaw ")
     assert f"data      {home}/data\n" in status
     assert tree.startswith("host  running\n  registry  running\n")

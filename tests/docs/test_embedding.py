@@ -40,7 +40,7 @@ def test_a_program_prints_what_the_page_says(tmp_path: Path, program: str, outpu
 
 def printed(tmp_path: Path, program: Path) -> str:
     """By a program that runs as a process of its own, on a home of its own."""
-    settings = {"NANOCLAW_HOME": str(tmp_path / "home"), "NANOCLAW_PROVIDER": "echo", "PYTHONUTF8": "1"}
+    settings = {"NANOCLAW_HOME": str(tmp_path / "home"), "NANOCLAW_MODEL_PROVIDER": "echo", "PYTHONUTF8": "1"}
     run = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
         env={**os.environ, **settings},

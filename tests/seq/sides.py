@@ -20,6 +20,7 @@ from agent_runner.records import Draft, Turn
 from agent_runner.seams import Seams
 from agent_runner.session import Session, open_session
 from agent_runner.tools.base import Bench
+from nanoclaw.config.tables import RetentionConfig
 from nanoclaw.records import SessionPaths
 from nanoclaw.session import transactions
 from nanoclaw.session.pruning import Pruner
@@ -108,7 +109,7 @@ class Host:
         await self.writer.run(transactions.settle, settlement, self.date.now(), "UTC")
 
     async def prune(self, age_s: float) -> None:
-        config = SimpleNamespace(keep_messages_s=age_s, keep_files_s=0.0)
+        config = SimpleNamespace(retention=RetentionConfig(messages_s=age_s, files_s=0.0))
         services = SimpleNamespace(config=config, clock=self.date, executor=self.executor)
         await Pruner(cast("Services", services), self.paths, self.writer, self.reader).prune()
 

@@ -42,6 +42,10 @@ def live(home: Path, scenario: Scenario, provider: Provider | None = None, **cha
     simulate(main, seed=1, home=home, providers={"echo": lambda: provider or load("echo")})
 
 
+def idle(seconds: float) -> dict[str, Any]:
+    return {"runtime.idle_s": seconds}
+
+
 def texts(sent: list[Outgoing]) -> list[str]:
     return [one.content.text for one in sent if isinstance(one.content, TextContent)]
 
@@ -56,10 +60,10 @@ async def schedule(network: FakeChannel, at: datetime, **details: object) -> Non
 # -- forth ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("runner_idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
+@pytest.mark.parametrize("idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
 @pytest.mark.parametrize("recurrence", [None, "0 * * * *"], ids=["once", "hourly"])
 def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
-    tmp_path: Path, runner_idle_s: float, recurrence: str | None
+    tmp_path: Path, idle_s: float, recurrence: str | None
 ) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         again = {"recurrence": recurrence} if recurrence else {}
@@ -71,7 +75,7 @@ def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
         await world.sleep(600)
         assert texts(network.sent) == ["echo: water the plants"]
 
-    live(tmp_path, scenario, runner_idle_s=runner_idle_s)
+    live(tmp_path, scenario, **idle(idle_s))
 
 
 def test_a_jump_is_heard_while_the_disk_is_full(tmp_path: Path) -> None:
@@ -90,7 +94,7 @@ def test_a_jump_is_heard_while_the_disk_is_full(tmp_path: Path) -> None:
         with trio.fail_after(120):
             await network.wait_for(1)
 
-    live(tmp_path, scenario, runner_idle_s=5.0)
+    live(tmp_path, scenario, **idle(5.0))
 
 
 @define(eq=False)
@@ -137,11 +141,11 @@ def test_a_delivery_that_a_jump_makes_due_is_attempted_once_and_at_once(tmp_path
         await world.sleep(600)
         assert len(network.attempts) == 2
 
-    live(tmp_path, scenario, delivery_backoff_s=(3600.0, 3600.0))
+    live(tmp_path, scenario, delivery={"backoff_s": (3600.0, 3600.0)})
 
 
-@pytest.mark.parametrize("runner_idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
-def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, runner_idle_s: float) -> None:
+@pytest.mark.parametrize("idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
+def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, idle_s: float) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         await network.say("hello", event_id="1")
         await network.wait_settled("1")
@@ -156,7 +160,7 @@ def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, runn
         await world.sleep(600)
         assert texts(network.sent)[2:] == ["later"]
 
-    live(tmp_path, scenario, runner_idle_s=runner_idle_s)
+    live(tmp_path, scenario, **idle(idle_s))
 
 
 def send_later(outbound: Path, at: datetime) -> None:
