@@ -34,7 +34,8 @@ soak: $(VENV)/.dev ## hosts and runners are killed at random, ROUNDS times; noth
 simulate: $(VENV)/.run ## SEEDS households over 6 hours each in virtual time, with all faults; nothing is violated
 	@$(BIN)/python -m nanoclaw simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-docs: $(VENV)/.dev ## the generated tables of docs/contract.md, configuration.md and performance.md
+docs: $(VENV)/.dev ## docs/cli.md, and the generated tables of contract.md, configuration.md and performance.md
+	$(BIN)/python -m tests.docs.cli --write
 	$(BIN)/python -m tests.docs.contract --write
 	$(BIN)/python -m tests.docs.configuration --write
 	$(BIN)/python -m tests.store.plans --write

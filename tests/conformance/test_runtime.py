@@ -12,12 +12,12 @@ import pytest
 import trio
 from attrs import define, evolve, frozen
 
-from agent_runner.providers import Toolbox
+from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Result, Turn
 from agent_runner.seams import Seams as RunnerSeams
-from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
-from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
 from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.testing.conformance import NotConforming, RuntimeUnderTest, make_session, runtime_checks
 from nanoclaw.testing.conformance.runtime import CHECKS
 from nanoclaw.testing.executor import InlineExecutor
@@ -145,12 +145,12 @@ class Broken(SimulatedRuntime):
 
 
 @frozen
-class Idle:
+class Idle(SimpleProvider):
     """A provider that never answers."""
 
     name: str = "echo"
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del turn, tools
         await trio.sleep_forever()
         raise AssertionError

@@ -83,13 +83,17 @@ def shell(script: str, home: Path, path: str) -> str:
 @pytest.mark.usefixtures("host")
 def test_the_commands_run_while_the_host_does(home: Path, path: str) -> None:
     printed = [shell(block, home, path) for block in blocks("sh")]
-    assert len(printed) == 6
-    configuration, status, tree, as_json, chat, logs = printed
+    assert len(printed) == 9
+    configuration, status, tree, as_json, agents, people, lists, chat, logs = printed
     assert configuration.startswith("the configuration is good\nhome ")
     assert status.startswith("nanoclaw ")
     assert f"data      {home}/data\n" in status
     assert tree.startswith("host  running\n  registry  running\n")
     assert '"living_sessions": [' in as_json
+    assert agents.startswith("folder  name    id\nhelper  Helper  ag-")
+    assert "cli:notes  helper  per-thread" in agents
+    assert "helper  boss  main" in people
+    assert lists == "none\nnone\n[]\n"
     assert chat.splitlines() == [
         "echo: What is on my list today?",
         "echo: first message",

@@ -19,6 +19,7 @@ from nanoclaw.testing.conformance import (
     provider_checks,
 )
 from nanoclaw.testing.conformance.channel import CHECKS as CHANNEL
+from nanoclaw.testing.conformance.lifecycle import CHECKS as LIFECYCLE
 from nanoclaw.testing.conformance.provider import CHECKS as PROVIDER
 
 PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
@@ -85,9 +86,9 @@ def test_all_programs_run_one_after_the_other_and_again_on_one_home(tmp_path: Pa
 
 # -- that they conform -----------------------------------------------------------
 
-[FOLDER_TEST] = re.findall(
-    r"^```py\n(.*?channel_checks.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
-)
+PARTS = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+[FOLDER_TEST] = [part for part in PARTS if "channel_checks" in part]
+[SMALLEST] = [part for part in PARTS if "(SimpleProvider)" in part]
 
 
 def test_the_channel_of_the_page_conforms_as_the_page_tries_it(tmp_path: Path) -> None:
@@ -126,7 +127,20 @@ def load(name: str) -> Any:
     return module
 
 
-@pytest.mark.parametrize("check", [check.__name__ for check in PROVIDER])
+async def test_the_smallest_provider_of_the_page_answers(autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    parts: dict[str, Any] = {}
+    exec(SMALLEST, parts)  # noqa: S102 -- it is ours
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(parts["Shout"]())
+
+    [check] = [one for one in provider_checks(opens) if one.name == "what_is_asked_is_answered"]
+    assert await check() is None
+
+
+@pytest.mark.parametrize("check", [check.__name__ for check in (*PROVIDER, *LIFECYCLE)])
 async def test_the_provider_of_the_page_conforms(check: str, autojump_clock: trio.testing.MockClock) -> None:
     del autojump_clock
 

@@ -14,12 +14,12 @@ from attrs import define, evolve, field
 
 from agent_runner import inbound, outbound, pruning
 from agent_runner.config import RunnerConfig
-from agent_runner.extras import Extras
 from agent_runner.providers.echo import Echo
 from agent_runner.records import Draft, Turn
 from agent_runner.seams import Seams
 from agent_runner.session import Session, open_session
-from agent_runner.tools.base import Bench
+from agent_runner.tools.base import ToolContext
+from agent_runner.turn_state import TurnState
 from nanoclaw.config.tables import RetentionConfig
 from nanoclaw.records import SessionPaths
 from nanoclaw.session import transactions
@@ -154,16 +154,16 @@ class Runner:
         await self._open.aclose()
 
     @property
-    def bench(self) -> Bench:
+    def context(self) -> ToolContext:
         """Return the context in which the tools of a turn run."""
-        return Bench(self.session, Turn("turn", ()), None, Extras())
+        return ToolContext(self.session, Turn("turn", ()), None, TurnState())
 
     async def floor(self) -> int:
-        return await self.session.host.read(inbound.sequence_floor)
+        return await self.session.inbound.read(inbound.sequence_floor)
 
     async def send(self, drafts: Sequence[Draft], floor: int) -> list[int]:
         """Store messages in one transaction, and return their numbers."""
-        return await self.session.own.write(
+        return await self.session.outbound.write(
             lambda connection: [outbound.send(connection, draft, floor) for draft in drafts]
         )
 

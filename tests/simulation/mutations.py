@@ -21,12 +21,22 @@ import apsw
 import pytest
 from attrs import evolve, frozen
 
-from agent_runner import ending, follow_ups, inbound, looking, outbound, outbox, pruning, selection, turn
-from agent_runner.extras import Extras
+from agent_runner import (
+    follow_ups,
+    inbound,
+    outbound,
+    outbox,
+    polling,
+    pruning,
+    selection,
+    turn,
+    turn_outcome,
+)
 from agent_runner.records import Address as RunnerAddress
 from agent_runner.records import Inbound, Sent
 from agent_runner.tools import ask_user_question
-from agent_runner.tools.base import Bench
+from agent_runner.tools.base import ToolContext
+from agent_runner.turn_state import TurnState
 from nanoclaw.records import Destination, InboundEvent, Outgoing, Receipt, TextContent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.registry.changes import Changes
@@ -261,13 +271,13 @@ def follow_ups_untold(patch: pytest.MonkeyPatch) -> None:
         return ()
 
     patch.setattr(follow_ups, "_take", taken)
-    consumed = Extras.consumed
+    consumed = TurnState.consumed
     patch.setattr(
-        Extras,
+        TurnState,
         "consumed",
         lambda self, _ids: consumed(self, {row.id for row in self.follow_ups}),
     )
-    patch.setattr(Extras, "left", lambda _self, _ids: [])
+    patch.setattr(TurnState, "unconsumed", lambda _self, _ids: [])
 
 
 # -- trying again ----------------------------------------------------------------
@@ -397,12 +407,12 @@ def hosts_wake_lost(patch: pytest.MonkeyPatch) -> None:
 
 def follow_ups_wake_lost(patch: pytest.MonkeyPatch) -> None:
     """A turn that waits for follow-ups does not hear of commits."""
-    rest = looking.rest
+    rest = polling.wait_for_change
 
     async def deaf(session: Any, _seen: int, next_due: datetime | None) -> None:
         await rest(session, 10**9, next_due)
 
-    patch.setattr(follow_ups, "rest", deaf)
+    patch.setattr(follow_ups, "wait_for_change", deaf)
 
 
 def delivery_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
@@ -482,12 +492,12 @@ def tasks_lose_their_thread(patch: pytest.MonkeyPatch) -> None:
 
 def home_is_the_latest_chat(patch: pytest.MonkeyPatch) -> None:
     """A turn sends to where the session was last spoken to."""
-    of_turn = Bench.__dict__["home"].fget
+    of_turn = ToolContext.__dict__["home"].fget
 
-    def home(self: Bench) -> RunnerAddress | None:
+    def home(self: ToolContext) -> RunnerAddress | None:
         return self.routing or of_turn(self)
 
-    patch.setattr(Bench, "home", property(home))
+    patch.setattr(ToolContext, "home", property(home))
 
 
 # -- what is reckoned ------------------------------------------------------------
@@ -507,7 +517,7 @@ def inherited_claims_cost_a_try(patch: pytest.MonkeyPatch) -> None:
 
 
 def numbers_without_a_floor(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ending.Work, "sequence_floor", 0)
+    patch.setattr(turn_outcome.ClaimedTurn, "sequence_floor", 0)
 
 
 def outbox_tidied_too_early(patch: pytest.MonkeyPatch) -> None:

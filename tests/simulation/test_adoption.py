@@ -7,9 +7,9 @@ from typing import Any, cast
 import trio
 from attrs import Factory, define
 
-from agent_runner.providers import Toolbox
+from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
-from nanoclaw.containers import Runtime, StartFailed
+from nanoclaw.runtimes import Runtime, StartFailed
 from nanoclaw.session import open_conversations
 from nanoclaw.testing.channel import FakeChannel, wire
 from nanoclaw.testing.simulation import World, simulate
@@ -21,7 +21,7 @@ BRIEFLY_IDLE: dict[str, Any] = {"runtime.idle_s": IDLE_S}
 
 
 @define(eq=False)
-class Thinker:
+class Thinker(SimpleProvider):
     """A provider that answers when it is let."""
 
     name: str = "echo"
@@ -29,7 +29,7 @@ class Thinker:
     let: trio.Event = Factory(trio.Event)
     turns: int = 0
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del tools
         self.turns += 1
         self.asked.set()

@@ -12,7 +12,7 @@ import trio
 from attrs import define
 
 from agent_runner.errors import ProviderError
-from agent_runner.providers import Provider, Toolbox, load
+from agent_runner.providers import Provider, SimpleProvider, Toolbox, load
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.records import Outgoing, TextContent
 from nanoclaw.testing.channel import FakeChannel, wire
@@ -98,14 +98,14 @@ def test_a_jump_is_heard_while_the_disk_is_full(tmp_path: Path) -> None:
 
 
 @define(eq=False)
-class Flaky:
+class Flaky(SimpleProvider):
     """A provider that gives its first message back for an hour."""
 
     until: datetime
     name: str = "echo"
     asked: int = 0
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del tools
         self.asked += 1
         await trio.lowlevel.checkpoint()
@@ -203,13 +203,13 @@ def test_a_jump_back_runs_nothing_twice_and_loses_nothing(tmp_path: Path) -> Non
 
 
 @define(eq=False)
-class Slow:
+class Slow(SimpleProvider):
     """A provider that takes ten minutes."""
 
     name: str = "echo"
     asked: int = 0
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del tools
         self.asked += 1
         await trio.sleep(600)

@@ -6,7 +6,7 @@ from pathlib import Path
 import trio
 from attrs import Factory, define
 
-from agent_runner.providers import Toolbox
+from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.testing.channel import FakeChannel, wire
 from nanoclaw.testing.world import World
@@ -73,14 +73,14 @@ def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before
 
 
 @define(eq=False)
-class Stopping:
+class Stopping(SimpleProvider):
     """A provider that never ends its first turn."""
 
     name: str = "echo"
     asked: trio.Event = Factory(trio.Event)
     turns: int = 0
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del tools
         self.turns += 1
         self.asked.set()

@@ -35,7 +35,7 @@ OPEN = frozenset({"idx_messages_in_pending", "idx_messages_in_open_tasks", "idx_
 """Partial indexes of open rows. Scanning one reads only open rows."""
 SLOW = frozenset({"pruning"})
 """Modules whose statements run once an hour or a day, in batches."""
-ONCE = frozenset({"outbound.are_claims_left"})
+ONCE = frozenset({"outbound.has_open_claims"})
 """Statements on a week of acks that run once when a runner starts: one millisecond for ten thousand."""
 
 

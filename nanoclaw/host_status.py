@@ -1,0 +1,125 @@
+"""Gathers the status of the running host, for the control socket."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import trio
+from attrs import Factory, field, frozen
+
+from actors import Node, Supervisor
+from nanoclaw.config import Config
+from nanoclaw.records import Address
+from nanoclaw.seams import Clock
+from nanoclaw.session import Conversation, Sessions, open_conversations
+from nanoclaw.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
+from nanoclaw.store import Connection, Reader, StoreError, parked_events
+from nanoclaw.version import installed_version
+
+ANSWER_WITHIN_S = 1.0
+"""A session that has not answered by then is shown without details."""
+MISSING = Node("missing", "stopping")
+
+
+@frozen
+class HostStatus:
+    """A `StatusSource`. It reads the live tree, the central database, and what sessions say."""
+
+    root: Supervisor
+    sessions: Sessions
+    central: Reader
+    config: Config
+    clock: Clock
+    runtime: str
+    started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
+
+    def tree(self) -> Node:
+        """The live tree of actors."""
+        return self.root.tree()
+
+    async def status(self) -> HostReport:
+        """What the host is doing. A session that hangs costs its details, and about a second.
+
+        Raises:
+            CannotTell: the central database cannot be read now.
+        """
+        try:
+            found, parked = await self.central.run(_read)
+        except StoreError as error:
+            raise CannotTell(f"the sessions cannot be read: {error}") from error
+        nodes = self.sessions.nodes()
+        details = await self._details(nodes)
+        conversations = {who.session.id: who for who in found}
+        reports = tuple(
+            _session(node, conversations[node.name], parked.get(node.name, 0), details.get(node.name))
+            for node in nodes
+            if node.name in conversations
+        )
+        return HostReport(
+            version=installed_version(),
+            pid=os.getpid(),
+            started_at=self.started_at,
+            uptime_s=max(0.0, (self.clock.now() - self.started_at).total_seconds()),
+            data=str(self.config.data),
+            runtime=self.runtime,
+            channels=_channels(self.tree()),
+            sessions=len(found),
+            living=sum(node.state != "buried" for node in nodes),
+            buried=sum(node.state == "buried" for node in nodes),
+            parked=sum(parked.values()),
+            living_sessions=reports,
+        )
+
+    async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:
+        """What those say that are up; all are asked at once."""
+        details = dict[str, SessionDetails | None]()
+
+        async def ask(name: str) -> None:
+            details[name] = await self.sessions.describe(name, ANSWER_WITHIN_S)
+
+        async with trio.open_nursery() as nursery:
+            for node in nodes:
+                if node.state == "running":
+                    nursery.start_soon(ask, node.name)
+        return details
+
+
+def _read(connection: Connection) -> tuple[list[Conversation], Mapping[str, int]]:
+    return open_conversations(connection), parked_events.counts(connection)
+
+
+def _session(node: Node, who: Conversation, parked: int, details: SessionDetails | None) -> SessionReport:
+    return SessionReport(
+        id=node.name,
+        agent_group=who.agent_group.name,
+        agent_group_id=who.agent_group.id,
+        chat=None if who.chat is None else _chat(who.chat),
+        status=who.session.status,
+        state=node.state,
+        mailbox=node.mailbox,
+        restarts=node.restarts,
+        parked=parked,
+        last_crash=node.last_crash,
+        details=details,
+    )
+
+
+def _chat(chat: Address) -> str:
+    thread = f"/{chat.thread_id}" if chat.thread_id else ""
+    return f"{chat.channel_type}:{chat.platform_id}{thread}"
+
+
+def _channels(root: Node) -> tuple[ChannelReport, ...]:
+    """A channel is an actor of its name among the senders, and one among the receivers."""
+    senders, receivers = (_children(root, name) for name in ("senders", "receivers"))
+    channels = [(sender, receivers.get(name, MISSING)) for name, sender in senders.items()]
+    return tuple(
+        ChannelReport(sender.name, sender.state, receiver.state, receiver.last_crash or sender.last_crash)
+        for sender, receiver in channels
+        if sender.capacity
+    )
+
+
+def _children(root: Node, name: str) -> Mapping[str, Node]:
+    found = next((node for node in root.children if node.name == name), MISSING)
+    return {node.name: node for node in found.children}

@@ -1,0 +1,37 @@
+"""Runtimes: the protocol, how they are found, and one module a runtime."""
+
+from nanoclaw.runtimes.factory import (
+    NoConfig,
+    RuntimeContext,
+    RuntimeFactory,
+    configured_runtime,
+    require_provider,
+    warn_of_runtime,
+)
+from nanoclaw.runtimes.protocol import (
+    Death,
+    Limits,
+    Mount,
+    Network,
+    Runner,
+    RunnerSpec,
+    Runtime,
+    StartFailed,
+)
+
+__all__ = [
+    "Death",
+    "Limits",
+    "Mount",
+    "Network",
+    "NoConfig",
+    "Runner",
+    "RunnerSpec",
+    "Runtime",
+    "RuntimeContext",
+    "RuntimeFactory",
+    "StartFailed",
+    "configured_runtime",
+    "require_provider",
+    "warn_of_runtime",
+]

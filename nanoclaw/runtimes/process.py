@@ -1,0 +1,227 @@
+"""The `process` runtime: the runner as a child process. It isolates nothing.
+
+The child's stdin is its lifeline: at EOF the runner finishes its commit and exits, so none outlives its host,
+however that died. (`PR_SET_PDEATHSIG` fires when the spawning *thread* ends, so it cannot serve.)
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from subprocess import DEVNULL, PIPE
+
+import trio
+from attrs import Factory, define, frozen
+
+from nanoclaw.resources import PACKAGE, runner_dir, schema_dir
+from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
+from nanoclaw.runtimes.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes.stderr import StderrLog
+
+RECOVER_TIMEOUT_S = 30.0
+DRAIN_S = 0.5
+"""How long a dead runner's stderr is waited for: its own children may hold it open."""
+PASSED_ON = ("PATH", "LANG", "LC_ALL")
+"""All that a runner sees of the host's own environment; the rest may hold secrets."""
+
+
+@frozen
+class ProcessRuntime:
+    """Runs runners as children of this process.
+
+    `allowed` names the providers that may run without isolation. `command` replaces the runner of every
+    specification, for tests.
+    """
+
+    grace_s: float = 1.5
+    allowed: tuple[str, ...] = ("echo",)
+    command: tuple[str, ...] | None = None
+    name: str = "process"
+
+    def refusal(self, provider: str) -> str | None:
+        """Return why it runs no agent of a provider: it was not allowed by its name."""
+        if provider in self.allowed:
+            return None
+        known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
+        return (
+            f"the process runtime isolates nothing, so it runs no provider {known}; if you want {provider!r} "
+            "all the same, name it in [sandbox] process_providers"
+        )
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        """Start a runner, report it started, and return when it is gone; on cancellation it is stopped first.
+
+        Raises:
+            StartFailed: the provider is not allowed here, or the process cannot be started.
+        """
+        runner = await self._spawn(spec, ())
+        await runner.live(task_status)
+        return runner.death()
+
+    async def survivors(self) -> Sequence[str]:
+        """None: without a host a runner's lifeline ends."""
+        return ()
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        """Run the runner once with `recover`.
+
+        Raises:
+            StartFailed: it failed or took longer than `RECOVER_TIMEOUT_S`.
+        """
+        runner = await self._spawn(spec, ("recover",))
+        with trio.move_on_after(RECOVER_TIMEOUT_S):
+            await runner.live(trio.TASK_STATUS_IGNORED)
+        if runner.process.returncode != 0:
+            raise StartFailed(f"outbound.db could not be recovered: {runner.death().reason}")
+
+    async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> "ProcessRunner":
+        refusal = self.refusal(spec.provider) or _unhonoured(spec)
+        if refusal is not None:
+            raise StartFailed(refusal)
+        # -P: the working directory is the agent's; nothing may be imported from there.
+        ours = (sys.executable, "-P", "-m", "agent_runner")
+        command = [*(self.command or spec.command or ours), *arguments]
+        inside, outside = os.pipe()
+        try:
+            process = await trio.lowlevel.open_process(
+                command,
+                stdin=inside,
+                stdout=DEVNULL,
+                stderr=PIPE,
+                cwd=spec.workspace,
+                env=_environment(spec),
+                start_new_session=True,  # Ctrl-C in the terminal is the host's; kill reaches grandchildren
+            )
+        except BaseException as error:
+            os.close(outside)
+            if isinstance(error, OSError):
+                raise StartFailed(f"the runner does not start: {' '.join(command)}: {error}") from error
+            raise
+        finally:
+            os.close(inside)
+        return ProcessRunner(process, outside, self.grace_s, StderrLog(spec.session_id))
+
+
+def _unhonoured(spec: RunnerSpec) -> str | None:
+    """Name the parts of a specification that need a container, where it has any."""
+    parts = {
+        "image": spec.image is not None,
+        "mounts": bool(spec.mounts),
+        "user": spec.user is not None,
+        "limits": spec.limits != Limits(),
+        "network": spec.network == "none",
+    }
+    asked = [part for part, given in parts.items() if given]
+    if not asked:
+        return None
+    return (
+        f"the process runtime isolates nothing, so it cannot honour {', '.join(asked)} of the agent's "
+        "container.json; remove that there, or choose another [sandbox] runtime"
+    )
+
+
+def _environment(spec: RunnerSpec) -> Mapping[str, str]:
+    return {
+        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        **spec.environment,
+        "SESSION_INBOUND_DB_PATH": str(spec.paths.inbound_db),
+        "SESSION_OUTBOUND_DB_PATH": str(spec.paths.outbound_db),
+        "SESSION_HEARTBEAT_PATH": str(spec.paths.heartbeat),
+        "NANOCLAW_WORKSPACE": str(spec.workspace),
+        "NANOCLAW_SCHEMA_DIR": str(schema_dir()),
+        "NANOCLAW_LIFELINE": "stdin",
+        "PYTHONPATH": _python_path(),
+    }
+
+
+def _python_path() -> str:
+    """Ours, so that the runner finds what we find; absolute, for its working directory is the agent's.
+
+    Where the runner stands beside us it is found as we are; named here, everything installed beside it would
+    come before the standard library.
+    """
+    ours = [os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]  # noqa: PTH100 -- links stay
+    runner = [] if runner_dir() == PACKAGE.parent else [str(runner_dir())]
+    return os.pathsep.join([*runner, *ours])
+
+
+@define(eq=False)
+class ProcessRunner:
+    """A child process, the host's end of its lifeline, and its stderr."""
+
+    process: trio.Process
+    lifeline: int
+    grace_s: float
+    log: StderrLog
+    asked: trio.Event = Factory(trio.Event)
+
+    def stop(self) -> None:
+        """Ask it to finish its commit and go; it is killed after the grace. Returns at once."""
+        if not self.asked.is_set():
+            self.asked.set()
+            os.close(self.lifeline)
+
+    async def live(self, task_status: trio.TaskStatus[Runner]) -> None:
+        """Log its stderr until it is gone; on cancellation it is stopped first."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drain)
+            try:
+                task_status.started(self)
+                await self._gone()
+            finally:
+                self.stop()
+                with trio.CancelScope(shield=True):
+                    await self._gone()
+                self._kill_all()
+            nursery.cancel_scope.deadline = trio.current_time() + DRAIN_S
+
+    async def _drain(self) -> None:
+        if self.process.stderr is not None:
+            await self.log.drain(self.process.stderr)
+
+    async def _gone(self) -> None:
+        """Wait for its death, which the kernel reports at once."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._kill_after_grace)
+            await self.process.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _kill_after_grace(self) -> None:
+        await self.asked.wait()
+        await trio.sleep(self.grace_s)
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        """The runner, and whatever it started and left behind."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def death(self) -> Death:
+        """How it ended; only once it is gone."""
+        code = self.process.returncode
+        words = "".join(f"\n  {line}" for line in self.log.last_words)
+        if code is not None and code < 0:
+            reason = f"the runner was killed by {_signal_name(-code)}{words}"
+        else:
+            reason = f"the runner ended with status {code}{words}"
+        return Death(orderly=code == 0, reason=reason)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+def _make(_config: NoConfig, context: RuntimeContext) -> ProcessRuntime:
+    return ProcessRuntime(context.runner.stop_grace_s, context.sandbox.process_providers)
+
+
+PROCESS = RuntimeFactory(
+    NoConfig, _make, warning="this runtime isolates nothing: agents run as you, on your files"
+)
+"""The entry point `process`."""
