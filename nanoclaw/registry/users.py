@@ -118,7 +118,7 @@ class RevokeRole:
 
 
 def _ensure(connection: Connection, user_id: str, now: datetime) -> None:
-    """Make a user's row where it is missing; a name that is there stays."""
+    """Create a user's row if it is missing. An existing name stays."""
     users.upsert(connection, User(user_id, kind_of(user_id), None, now))
 
 

@@ -173,7 +173,7 @@ def keep(
     target_type: DestinationType,
     target_id: str,
 ) -> AgentDestination | None:
-    """Let a destination of that name and target stay when its wiring goes; None: there is none."""
+    """Detach a destination with this name and target from its wiring. Return it, or None if there is none."""
     found = get(connection, agent_group_id, local_name)
     if found is None or (found.target_type, found.target_id) != (target_type, target_id):
         return None

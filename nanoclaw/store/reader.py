@@ -90,10 +90,10 @@ def in_read_transaction(connection: apsw.Connection, body: Callable[[apsw.Connec
 
 
 def read_once(path: Path, fn: Callable[[apsw.Connection], T]) -> T:
-    """Open a trusted database, run `fn` in one read transaction, close it; blocking, so in a worker.
+    """Open a trusted database, run `fn` in one read transaction, and close it. Blocking: run it in a worker.
 
     Raises:
-        StoreBusy, HotJournal: its writer is at work, or died at it; nothing is waited for.
+        StoreBusy, HotJournal: its writer is at work, or died within a transaction. There is no retry.
         StoreError: it cannot be read.
     """
     with translating(path), closing(open_readonly(path)) as connection:
