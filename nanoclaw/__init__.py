@@ -3,7 +3,7 @@
     async with nanoclaw.open_host(nanoclaw.load_config(), channels=[...]) as host:
         ...
 
-runs it within any trio program. The names below are imported when they are first used.
+runs it within any trio program. The names below are imported on first use.
 """
 
 from importlib import import_module

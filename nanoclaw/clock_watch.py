@@ -1,7 +1,7 @@
-"""The clock watch: tells when the date has jumped against the clock that all timers run on.
+"""The clock watch: it reports jumps of the date relative to trio's clock.
 
-Whoever sleeps until a date sleeps on trio's clock, which stops while the machine is suspended and hears
-nothing of a date that is set. So after a jump all look again at what is due.
+Tasks that wait for a date sleep on trio's clock. That clock stops during a suspend, and does not follow a
+date that is set. So after a jump all tasks must check again what is due.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _log = structlog.get_logger()
 
 
 async def watch_clock(clock: Clock, tell: Callable[[], None]) -> None:
-    """Call `tell`, which only signals, after each jump, until cancelled."""
+    """Call `tell` after each jump, until cancelled. `tell` only signals."""
     before = lead(clock)
     while True:
         await clock.jumped()

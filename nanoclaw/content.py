@@ -1,4 +1,4 @@
-"""The JSON of `content` columns (contract 5), to and from records. cattrs names the field that is wrong."""
+"""Converts the JSON of `content` columns (contract 5) to records and back. Errors name the field."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -26,21 +26,21 @@ T = TypeVar("T")
 
 
 MAX_VALUES = 200_000
-"""Of the marks that part values, in one content: a parse holds up the whole host, by 0.3 s a million."""
+"""Limit of commas and brackets in one content. Parsing blocks the whole host, 0.3 s for a million."""
 MAX_QUESTION_ID, MAX_TITLE, MAX_QUESTION = 128, 200, 4000
 MAX_OPTIONS, MAX_LABEL, MAX_VALUE = 25, 100, 128
-"""Of a card with buttons, in characters; no chat network shows more."""
+"""Limits of a card with buttons, in characters. No chat network shows more."""
 
 
 class BadContent(ValueError):
-    """Content that does not keep contract 5; the text names the field."""
+    """Content that violates contract 5. The text names the field."""
 
 
 _JSON = cattrs.Converter()
 
 
 def _present(**values: object) -> dict[str, object]:
-    """Only what is not empty: contract 5 leaves out what is absent."""
+    """Return the values that are not empty: contract 5 omits absent ones."""
     return {name: value for name, value in values.items() if value not in (None, (), [], False)}
 
 
@@ -50,7 +50,7 @@ def _attachment(attachment: Attachment) -> dict[str, object]:
 
 
 def dump_chat(message: ChatMessage) -> str:
-    """The content of a `messages_in` row of kind `chat`."""
+    """Return the content of a `messages_in` row of kind `chat`."""
     reply_to = message.reply_to
     content = {
         "id": message.id,
@@ -68,7 +68,7 @@ def dump_chat(message: ChatMessage) -> str:
 
 
 def dump_answer(answer: Answer) -> str:
-    """The content of its row of kind `system`."""
+    """Return the content of the answer's row, of kind `system`."""
     content = {
         "type": "question_response",
         "questionId": answer.question_id,
@@ -80,12 +80,12 @@ def dump_answer(answer: Answer) -> str:
 
 
 def dump_parked(event: InboundEvent | Answer, *, trigger: bool = True) -> str:
-    """A whole event as JSON, for `parked_events`, with whether it is to wake an agent."""
+    """Return a whole event as JSON for `parked_events`. `trigger` says whether it may wake an agent."""
     return json.dumps({**_JSON.unstructure(event), "trigger": trigger}, ensure_ascii=False)
 
 
 def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
-    """An event as `dump_parked` wrote it."""
+    """Return the event and the `trigger` that `dump_parked` wrote."""
     values = json.loads(text)
     if "question_id" in values:
         return _JSON.structure(values, Answer), True
@@ -93,7 +93,7 @@ def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
 
 
 def storable(value: T) -> T:
-    """A record without lone surrogates, which JSON lets in and no database takes: each becomes a `?`."""
+    """Return a record with `?` for lone surrogates. JSON allows them, but SQLite cannot store them."""
     return cast("T", _storable(value))
 
 
@@ -109,7 +109,7 @@ def _storable(value: Any) -> object:
     for name in names:
         before = getattr(value, name)
         if before is None or (isinstance(before, str) and before.isascii()):
-            continue  # nearly always; each message of every channel comes by here
+            continue  # the usual case; this runs for each message of every channel
         after = _storable(before)
         if after is not before:
             changed[name] = after
@@ -118,7 +118,7 @@ def _storable(value: Any) -> object:
 
 @cache
 def _names(cls: type) -> tuple[str, ...] | None:
-    """The fields of a record's class; None of any other."""
+    """Return the field names of a record class, or None for any other class."""
     return tuple(field.name for field in fields(cls)) if has(cls) else None
 
 
@@ -137,31 +137,31 @@ def _object(text: str) -> Mapping[str, object]:
 def _text(content: Mapping[str, object], key: str) -> str:
     value = content.get(key)
     if not isinstance(value, str):
-        raise BadContent(f"{key} is missing or no text")
+        raise BadContent(f"{key} is missing or is not text")
     return value
 
 
 def _files(content: Mapping[str, object]) -> tuple[str, ...]:
     files = content.get("files", [])
     if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
-        raise BadContent("files is no list of names")
+        raise BadContent("files is not a list of names")
     return tuple(files)
 
 
 def load_request(text: str) -> Mapping[str, object]:
-    """The content of a row of kind `system`, or of a task: a JSON object.
+    """Return the content of a task, or of a row of kind `system`: a JSON object.
 
     Raises:
-        BadContent: it is none.
+        BadContent: it is not a JSON object.
     """
     return _object(text)
 
 
 def load_outgoing(text: str) -> OutgoingContent:
-    """What a `messages_out` row asks a channel to do.
+    """Return what a `messages_out` row asks a channel to do.
 
     Raises:
-        BadContent: it is not JSON, or of no shape known here.
+        BadContent: it is not JSON, or has an unknown shape.
     """
     content = _object(text)
     match content.get("operation"):
@@ -172,7 +172,7 @@ def load_outgoing(text: str) -> OutgoingContent:
         case None:
             return storable(_shown(content))
         case other:
-            raise BadContent(f"operation {other!r} is not known")
+            raise BadContent(f"operation {other!r} is unknown; use edit or reaction")
 
 
 def _shown(content: Mapping[str, object]) -> OutgoingContent:
@@ -184,7 +184,7 @@ def _shown(content: Mapping[str, object]) -> OutgoingContent:
         case "card":
             return CardContent(_card(content), _text(content, "fallbackText"))
         case other:
-            raise BadContent(f"type {other!r:.100} is not known")
+            raise BadContent(f"type {other!r:.100} is unknown; use ask_question or card")
 
 
 def _text_content(content: Mapping[str, object]) -> TextContent:
@@ -209,13 +209,13 @@ def _question(content: Mapping[str, object]) -> QuestionContent:
 
 
 def load_options(options: object) -> tuple[Option, ...]:
-    """The options of a question: each a text, or `{label, selectedLabel?, value?}`.
+    """Return the options of a question. Each is a text, or `{label, selectedLabel?, value?}`.
 
     Raises:
-        BadContent: there are none, too many or two of one label or value, or one is of another shape.
+        BadContent: the number of options is wrong, two share a label or value, or one has another shape.
     """
     if not isinstance(options, list) or not 0 < len(options) <= MAX_OPTIONS:
-        raise BadContent(f"options is no list of 1 to {MAX_OPTIONS}")
+        raise BadContent(f"options is not a list of 1 to {MAX_OPTIONS} options")
     found = tuple(_option(n, option) for n, option in enumerate(options))
     for name, used in (("label", [o.label for o in found]), ("value", [o.value for o in found])):
         if len(set(used)) < len(used):
@@ -224,14 +224,14 @@ def load_options(options: object) -> tuple[Option, ...]:
 
 
 def dump_options(options: Iterable[Option]) -> list[object]:
-    """As `load_options` reads them."""
+    """Return options in the form that `load_options` reads."""
     return [{"label": o.label, "selectedLabel": o.selected_label, "value": o.value} for o in options]
 
 
 def _option(n: int, option: object) -> Option:
     values = {"label": option} if isinstance(option, str) else option
     if not isinstance(values, dict):
-        raise BadContent(f"options[{n}] is neither a text nor an object")
+        raise BadContent(f"options[{n}] is neither text nor an object")
     label = _short(values, "label", MAX_LABEL, f"options[{n}].")
     rest = {"selectedLabel": label, "value": label, **values}
     return Option(
@@ -244,14 +244,14 @@ def _option(n: int, option: object) -> Option:
 def _short(content: Mapping[str, object], key: str, most: int, where: str = "") -> str:
     value = content.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise BadContent(f"{where}{key} is missing, empty or no text")
+        raise BadContent(f"{where}{key} is missing, empty or not text")
     if len(value) > most:
-        raise BadContent(f"{where}{key} of {len(value):,} characters is longer than {most:,}")
+        raise BadContent(f"{where}{key} has {len(value):,} characters; the limit is {most:,}")
     return storable(value)
 
 
 def _card(content: Mapping[str, object]) -> str:
     card = content.get("card")
     if not isinstance(card, dict):
-        raise BadContent("card is missing or no object")
+        raise BadContent("card is missing or is not an object")
     return json.dumps(card, ensure_ascii=False)

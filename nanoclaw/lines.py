@@ -1,4 +1,4 @@
-"""Lines out of a stream of bytes, of bounded length."""
+"""Splits a stream of bytes into lines of bounded length."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -8,9 +8,9 @@ from attrs import Factory, define
 
 @define(eq=False)
 class Lines:
-    """Iterates over the lines of a stream, without their ends; None stands for one that is too long.
+    """Iterates over the lines of a stream, without line ends. None stands for a line above the limit.
 
-    `receive` gives the next bytes, and none at the end; `limit` is the most bytes of a line.
+    `receive` returns the next bytes, and no bytes at the end. `limit` is the number of bytes in a line.
     """
 
     receive: Callable[[], Awaitable[bytes | bytearray]]
@@ -18,7 +18,7 @@ class Lines:
     _whole: deque[bytes | None] = Factory(deque)
     _begun: list[bytes] = Factory(list)
     _size: int = 0
-    """Of the line that has begun, also where its bytes are not kept any more."""
+    """Bytes of the unfinished line, including those that are not kept."""
     _ended: bool = False
 
     def __aiter__(self) -> "Lines":

@@ -1,4 +1,4 @@
-"""The latest log events in memory, for `nanoclaw logs`: bounded, and written from any thread."""
+"""Keeps the latest log events in memory for `nanoclaw logs`. It is bounded, and any thread may write."""
 
 import json
 import threading
@@ -12,9 +12,9 @@ import trio
 from attrs import Factory, define, frozen
 
 MAX_EVENTS, MAX_SIZE = 5000, 8 * 1024 * 1024
-"""Events, and characters in all."""
+"""Limits of all events: their number and their characters."""
 MAX_EVENT_SIZE = 32 * 1024
-"""Of one event; of a larger one the first part is kept, as text."""
+"""Limit of one event in characters. Of a longer one the first part is kept, as text."""
 
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
@@ -52,7 +52,7 @@ class LogRing:
     def add(
         self, logger: object, method: str, fields: structlog.typing.EventDict
     ) -> structlog.typing.EventDict:
-        """Keep an event; it goes on unchanged."""
+        """Keep an event, and return it unchanged."""
         stamped = structlog.processors.format_exc_info(logger, method, _stamp(logger, method, dict(fields)))
         text = _as_json(stamped)
         session = fields.get("session") or fields.get("actor")
@@ -68,15 +68,15 @@ class LogRing:
         return fields
 
     def latest(self, n: int, session: str | None) -> Sequence[LogLine]:
-        """The last `n`, the oldest first; of the sessions whose id begins with `session`, or of all."""
+        """Return the last `n` events, oldest first. `session` is a prefix of session ids; None means all."""
         with self._lock:
             found = list(islice(_of(session, reversed(self._lines)), n))
         return found[::-1]
 
     def after(self, number: int, session: str | None, n: int) -> tuple[Sequence[LogLine], int, int]:
-        """At most `n` events later than `number`.
+        """Return up to `n` events after `number`, the number to continue from, and the count of lost events.
 
-        Returns them, the number to go on from, and how many others were lost because they are too old.
+        Lost events came after `number`, but were dropped before they could be read.
         """
         with self._lock:
             oldest = self.newest - len(self._lines) + 1
@@ -86,7 +86,7 @@ class LogRing:
         return found, reached, max(0, oldest - 1 - number)
 
     async def wait_after(self, number: int) -> None:
-        """Wait until there is an event later than `number`."""
+        """Wait until there is an event after `number`."""
         waiter = _Waiter(trio.lowlevel.current_trio_token())
         with self._lock:
             if self.newest > number:
@@ -106,7 +106,7 @@ def _of(session: str | None, lines: Iterable[LogLine]) -> Iterable[LogLine]:
 def _as_json(fields: structlog.typing.EventDict) -> str:
     try:
         text = json.dumps(fields, default=repr, skipkeys=True)
-    except (ValueError, RecursionError):  # it refers to itself
+    except (ValueError, RecursionError):  # the fields contain a cycle
         text = json.dumps({key: repr(value) for key, value in fields.items()})
     if len(text) <= MAX_EVENT_SIZE:
         return text

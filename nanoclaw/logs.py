@@ -1,7 +1,7 @@
-"""Logs: events with fields, on stderr; for people on a terminal, as JSON otherwise.
+"""Logging: events with fields on stderr, as text for a terminal and as JSON otherwise.
 
-What an actor logs carries its name and the message it handles, read from the actor runtime only when a line
-is really written: a message that logs nothing costs nothing here.
+An event of an actor carries the actor's name and current message. Both are read from the actor runtime only
+when a line is written, so a message that logs nothing costs nothing here.
 """
 
 import logging
@@ -30,9 +30,9 @@ class LogConfig:
 
 
 class _Stderr:
-    """The stderr of the moment: a prompt replaces it while it is shown.
+    """The current `sys.stderr`, which a prompt replaces while it is shown.
 
-    A line that cannot be written (a full disk, a reader that left) is lost, and costs nobody anything else.
+    A line that cannot be written (a full disk, a closed pipe) is lost, and causes no other failure.
     """
 
     def write(self, text: str) -> int:
@@ -46,10 +46,10 @@ class _Stderr:
 
 
 def configure_logging(level: str, *, human: bool | None = None, ring: LogRing | None = None) -> None:
-    """Set structlog up for a program of its own; embedders configure structlog themselves.
+    """Configure structlog for the program `nanoclaw`. Embedding programs configure structlog themselves.
 
-    `human`: True for people, False for JSON; None: people if stderr is a terminal. `ring` keeps what is
-    `info` or above even where less is shown.
+    `human` selects text or JSON; None selects text if stderr is a terminal. `ring` keeps events from `info`
+    up, even if `level` shows fewer.
     """
     human = sys.stderr.isatty() if human is None else human
     shown, kept = _number(level), logging.INFO if ring else logging.CRITICAL
@@ -89,7 +89,7 @@ def _drop_below(shown: int, _logger: object, _method: str, fields: Fields) -> Fi
 
 
 def add_actor(_logger: object, _method: str, fields: Fields) -> Fields:
-    """A structlog processor: which actor logs, and in which message."""
+    """Add the current actor and message to an event. It is a structlog processor."""
     here = current()
     if here is not None:
         fields.setdefault("actor", here.actor)

@@ -1,7 +1,7 @@
-"""The values that flow through the host, and the two protocols by which its edges see it.
+"""The values that flow through the host, and the `Intake` protocol by which channels see it.
 
-All are frozen. JSON enters and leaves through `nanoclaw.content`; times are aware UTC datetimes here and
-contract text (ISO 8601, milliseconds, `Z`) in the files.
+All are frozen. The module `content` converts them to JSON and back. Times are aware UTC here. In the files
+they are text (ISO 8601, milliseconds, `Z`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ ContainerStatus = Literal["stopped", "starting", "running"]
 DestinationType = Literal["channel", "agent"]
 Role = Literal["owner", "admin"]
 CatchUp = Literal["skip", "all", "none"]
-"""What becomes of missed slots: of all of them one run at most; each; not one (contract 4, Recurrence)."""
+"""How missed slots are handled: run the latest one, run all, or run none (contract 4, Recurrence)."""
 ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
 
 
@@ -32,7 +32,7 @@ AGENT = "agent"
 
 @frozen
 class Address:
-    """Where a message comes from or goes to: a chat of a channel, and a thread of it where it has threads."""
+    """The place of a message: a chat of a channel, and a thread of the chat if it has threads."""
 
     channel_type: str
     platform_id: str
@@ -44,7 +44,7 @@ class Address:
 
 @frozen
 class Attachment:
-    """A file a user sent. `data` is base64; once it is stored in the inbox `local_path` replaces it."""
+    """A file that a user sent. `data` is base64. Once it is stored in the inbox, `local_path` replaces it."""
 
     type: str
     name: str
@@ -55,7 +55,7 @@ class Attachment:
 
 @frozen
 class ReplyTo:
-    """The message that a user's message answers, as its platform shows it."""
+    """The message that a user replies to, as the platform shows it."""
 
     sender: str
     text: str
@@ -64,7 +64,7 @@ class ReplyTo:
 
 @frozen
 class ChatMessage:
-    """What a user wrote (contract 5, kind `chat`); `id` is the platform's own id of the message."""
+    """A user's message (contract 5, kind `chat`). `id` is the platform's own id of the message."""
 
     id: str
     text: str
@@ -78,10 +78,10 @@ class ChatMessage:
 
 @frozen
 class InboundEvent:
-    """One event of a chat network, as its channel offers it.
+    """One message event of a chat network, as its channel offers it.
 
-    `event_id` and `version` (of an edit) identify it within its chat: an event that is offered twice is
-    stored once (contract 4, Identity).
+    `event_id` and the edit's `version` identify it within its chat. An event that is offered twice is stored
+    once (contract 4, Identity).
     """
 
     address: Address
@@ -93,7 +93,7 @@ class InboundEvent:
 
     @property
     def message_id(self) -> str:
-        """The id of its rows in `messages_in`."""
+        """Return the id of its rows in `messages_in`."""
         parts = (self.address.channel_type, self.address.platform_id, self.event_id, self.version)
         key = "".join(f"{len(part)}:{part}" for part in parts)
         return "in-" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
@@ -101,9 +101,9 @@ class InboundEvent:
 
 @frozen
 class Clicked:
-    """A button of a card, pressed by a user: one event of a chat network, as its channel offers it.
+    """A user pressed a button of a card: one event of a chat network, as its channel offers it.
 
-    `value` is that of the option (`Option.value`). However often a question is answered, the first counts.
+    `value` is that of the option (`Option.value`). Only the first answer to a question counts.
     """
 
     address: Address
@@ -114,12 +114,12 @@ class Clicked:
 
 
 Event = InboundEvent | Clicked
-"""What a channel offers."""
+"""The events that a channel offers."""
 
 
 @frozen
 class Answer:
-    """What somebody has chosen, for the session that asked; `message_out_id` is the question's row."""
+    """A user's choice, for the session that asked. `message_out_id` is the question's row."""
 
     message_out_id: str
     question_id: str
@@ -127,11 +127,11 @@ class Answer:
     user_id: str
     address: Address
     said: InboundEvent | None = None
-    """The message by which it was chosen, where there are no buttons."""
+    """The message that made the choice, if the channel has no buttons."""
 
     @property
     def message_id(self) -> str:
-        """The id of its row in `messages_in`: a question has one answer."""
+        """Return the id of its row in `messages_in`. A question has only one."""
         return answer_id(self.message_out_id)
 
 
@@ -166,15 +166,15 @@ class AgentMessage:
 
 
 def answer_id(message_out_id: str) -> str:
-    """The id, in `messages_in`, of the answer to what an agent asked."""
+    """Return the id, in `messages_in`, of the answer to a question in this outbound row."""
     return f"answer-{message_out_id}"
 
 
 @frozen
 class Routed:
-    """What became of an offered event: the sessions that stored it, or why nobody did.
+    """The result of an offered event: the sessions that stored it, or why it was dropped.
 
-    `message_ids` pairs with `session_ids`. `dropped` is a sentence for the log and for the channel.
+    `message_ids` pairs with `session_ids`. `dropped` is a sentence for the log and the channel.
     """
 
     session_ids: tuple[str, ...] = ()
@@ -183,17 +183,17 @@ class Routed:
 
 
 class NotAccepted(Exception):
-    """An event could not be stored, nor parked; the text says why. It must not be confirmed upstream."""
+    """An event is neither stored nor parked. The text says why. It must not be confirmed upstream."""
 
 
 class Intake(Protocol):
-    """All that a channel sees of the host."""
+    """The only view of the host that a channel gets."""
 
     async def offer(self, event: Event) -> Routed:
-        """Route one event; when this returns, what was accepted is on disk and may be confirmed upstream.
+        """Route one event. When this returns, an accepted event is on disk and may be confirmed upstream.
 
         Raises:
-            NotAccepted: it is stored nowhere; offer it again later.
+            NotAccepted: the event is not stored. Offer it again later.
         """
         ...
 
@@ -203,7 +203,7 @@ class Intake(Protocol):
 
 @frozen
 class TextContent:
-    """A message, with files of the session's outbox."""
+    """A text message, with files from the session's outbox."""
 
     text: str
     markdown: bool = False
@@ -212,7 +212,7 @@ class TextContent:
 
 @frozen
 class EditContent:
-    """New text for the message with the platform's id `message_id`."""
+    """A new text for the message with the platform's id `message_id`."""
 
     message_id: str
     text: str
@@ -220,7 +220,7 @@ class EditContent:
 
 @frozen
 class ReactionContent:
-    """An emoji on the message with the platform's id `message_id`."""
+    """An emoji for the message with the platform's id `message_id`."""
 
     message_id: str
     emoji: str
@@ -228,7 +228,7 @@ class ReactionContent:
 
 @frozen
 class Option:
-    """A button: what stands on it, what replaces it once it is chosen, and what its channel offers then."""
+    """A button: its label, the label that replaces it once chosen, and the value that the channel offers."""
 
     label: str
     selected_label: str
@@ -237,7 +237,7 @@ class Option:
 
 @frozen
 class QuestionContent:
-    """A card with buttons; a channel that shows it offers `Clicked` with `question_id`."""
+    """A card with buttons. The channel that shows it offers `Clicked` with its `question_id`."""
 
     question_id: str
     title: str
@@ -247,7 +247,7 @@ class QuestionContent:
 
 @frozen
 class CardContent:
-    """A card to look at, as its agent described it: a JSON object. `fallback_text` says the same in words."""
+    """A card to look at, as its agent described it (a JSON object). `fallback_text` is its text form."""
 
     card: str
     fallback_text: str
@@ -258,7 +258,7 @@ OutgoingContent = TextContent | EditContent | ReactionContent | QuestionContent 
 
 @frozen
 class OutgoingFile:
-    """A file to send, opened below the session's outbox without following a link."""
+    """A file to send. It was opened below the session's outbox without following a link."""
 
     name: str
     data: bytes = field(repr=False)
@@ -272,13 +272,13 @@ class Outgoing:
     address: Address
     content: OutgoingContent
     in_reply_to: str | None = None
-    """The platform's id of the message this answers, where there is one."""
+    """The platform's id of the message that this one replies to, if any."""
     files: tuple[OutgoingFile, ...] = ()
 
 
 @frozen
 class Receipt:
-    """A channel's word that a message is delivered; the only way to `delivered`."""
+    """A channel's confirmation that a message is delivered. Nothing else makes it `delivered`."""
 
     platform_message_id: str | None
 
@@ -288,7 +288,7 @@ class Receipt:
 
 @frozen
 class AgentGroup:
-    """An agent: its folder holds its workspace and memory."""
+    """An agent. Its folder holds its workspace and memory."""
 
     id: str
     name: str
@@ -299,7 +299,7 @@ class AgentGroup:
 
 @frozen
 class MessagingGroup:
-    """A chat on a channel."""
+    """A chat of a channel."""
 
     id: str
     channel_type: str
@@ -312,7 +312,7 @@ class MessagingGroup:
 
 @frozen
 class Wiring:
-    """An agent group listening to a chat, and how (contract 3)."""
+    """A wiring: an agent group listens to a chat, by these rules (contract 3)."""
 
     id: str
     messaging_group_id: str
@@ -336,7 +336,7 @@ class User:
 
 @frozen
 class UserRole:
-    """A right: owner (always global) or admin (global when `agent_group_id` is None)."""
+    """A role: owner (always global), or admin (global if `agent_group_id` is None)."""
 
     user_id: str
     role: Role
@@ -357,7 +357,7 @@ class Member:
 
 @frozen
 class UserDm:
-    """The chat in which a channel reaches a user alone; found once, kept."""
+    """The direct chat of a user on a channel, as the platform named it once."""
 
     user_id: str
     channel_type: str
@@ -367,7 +367,7 @@ class UserDm:
 
 @frozen
 class Session:
-    """One conversation: a pair of session files and an agent of its own."""
+    """One conversation with an agent. It has its own pair of databases and its own runner."""
 
     id: str
     agent_group_id: str
@@ -382,7 +382,7 @@ class Session:
 
 @frozen
 class Presence:
-    """News of a session, written coalesced: what its container does, when it was used. None: no news."""
+    """News about a session: its container's state and its last use. None means no news."""
 
     session_id: str
     container_status: ContainerStatus | None = None
@@ -391,7 +391,7 @@ class Presence:
 
 @frozen
 class AgentDestination:
-    """The right of an agent to send to a chat (`target_type` channel) or an agent, and its name for it."""
+    """An agent's permission to send to a chat (`target_type` channel) or agent, under a local name."""
 
     agent_group_id: str
     local_name: str
@@ -399,12 +399,12 @@ class AgentDestination:
     target_id: str
     created_at: datetime
     wiring_id: str | None = None
-    """The wiring that it came with, and goes with; None: it was made for itself."""
+    """The wiring that created it, and whose deletion deletes it. None for any other destination."""
 
 
 @frozen
 class Destination:
-    """A name by which an agent may send somewhere, resolved to the chat or agent behind it."""
+    """A name that an agent may send to, with the chat or agent behind it."""
 
     name: str
     display_name: str | None
@@ -416,7 +416,7 @@ class Destination:
 
 @frozen
 class PendingQuestion:
-    """A card with buttons that an agent sent and nobody has answered."""
+    """A card with buttons that waits for an answer."""
 
     question_id: str
     session_id: str
@@ -431,7 +431,7 @@ class PendingQuestion:
 
 @frozen
 class PendingApproval:
-    """What an agent asked for, and an admin's word on it. `session_id` None: the host itself asked."""
+    """A request to the admins, and their decision. `session_id` is None if the host itself asked."""
 
     approval_id: str
     session_id: str | None
@@ -454,7 +454,7 @@ class PendingApproval:
 
 @frozen
 class UnregisteredSender:
-    """Somebody who wrote and was not let in: one row a sender and reason."""
+    """A sender who was not admitted, counted by sender and reason."""
 
     channel_type: str
     platform_id: str
@@ -490,7 +490,7 @@ class SessionPaths:
 
     @classmethod
     def of(cls, data: Path, agent_group_id: str, session_id: str) -> "SessionPaths":
-        """The paths of a session below the data directory."""
+        """Return the paths of a session below the data directory."""
         return cls(data / "sessions" / agent_group_id / session_id)
 
     @cached_property
@@ -500,35 +500,35 @@ class SessionPaths:
 
     @cached_property
     def inbound_dir(self) -> Path:
-        """Mounted read-only in the container."""
+        """The directory that is mounted read-only in the container."""
         return self.root / "inbound"
 
     @cached_property
     def inbound_db(self) -> Path:
-        """What the host says to the container."""
+        """The database that the host writes."""
         return self.inbound_dir / "inbound.db"
 
     @cached_property
     def inbox(self) -> Path:
-        """Attachments of users, a folder a message."""
+        """Attachments of users, one folder for each message."""
         return self.inbound_dir / "inbox"
 
     @cached_property
     def outbound_dir(self) -> Path:
-        """Mounted read-write in the container: everything in it is hostile."""
+        """The directory that is mounted read-write in the container. Everything in it is hostile."""
         return self.root / "outbound"
 
     @cached_property
     def outbound_db(self) -> Path:
-        """What the container says to the host."""
+        """The database that the runner writes."""
         return self.outbound_dir / "outbound.db"
 
     @cached_property
     def outbox(self) -> Path:
-        """Attachments of the agent, a folder a message."""
+        """Attachments of the agent, one folder for each message."""
         return self.outbound_dir / "outbox"
 
     @cached_property
     def heartbeat(self) -> Path:
-        """Its mtime is the runner's liveness."""
+        """The file whose mtime shows that the runner lives."""
         return self.outbound_dir / ".heartbeat"

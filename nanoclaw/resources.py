@@ -1,4 +1,4 @@
-"""Finds the files that are not Python, `schema/` and `container/`, in a checkout and in a wheel."""
+"""Finds the folders `schema/` and `container/`, in a checkout and in an installed package."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 class ResourceMissing(Exception):
-    """A folder that belongs to NanoClaw is neither in a checkout nor in the installed package."""
+    """A folder of NanoClaw is neither in the checkout nor in the installed package."""
 
 
 def schema_dir() -> Path:
-    """The folder of the numbered migrations: `central/`, `inbound/`, `outbound/`.
+    """Return the folder of the migrations: `central/`, `inbound/`, `outbound/`.
 
     Raises:
         ResourceMissing: the installation is incomplete.
@@ -19,7 +19,7 @@ def schema_dir() -> Path:
 
 
 def container_dir() -> Path:
-    """The folder of the image's `Dockerfile` and `requirements.txt`.
+    """Return the folder of the image's `Dockerfile` and `requirements.txt`.
 
     Raises:
         ResourceMissing: the installation is incomplete.
@@ -28,7 +28,7 @@ def container_dir() -> Path:
 
 
 def runner_dir() -> Path:
-    """The folder that holds the package `agent_runner`: `container/` in a checkout, else beside `nanoclaw`.
+    """Return the folder of the package `agent_runner`: `container/` in a checkout, else beside `nanoclaw`.
 
     Raises:
         ResourceMissing: the installation is incomplete.

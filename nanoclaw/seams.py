@@ -1,8 +1,8 @@
-"""The wall clock and randomness, as protocols and as production binds them.
+"""The wall clock and randomness: their protocols, and the implementations for production.
 
-With the store's executor, the container runtimes and the channels these are the five seams: whoever
-replaces all five (`nanoclaw.testing` does) runs the same host deterministically. What takes time asks
-trio; only what needs the *date* asks the clock.
+They are two of the five seams, besides the store's executor, the container runtime and the channels. Who
+replaces all five, as `nanoclaw.testing` does, runs the same host deterministically. Code that waits asks
+trio; only code that needs the *date* asks the clock.
 """
 
 from datetime import UTC, datetime
@@ -14,20 +14,20 @@ import trio
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_LENGTH = 16
 LOOK_AT_CLOCK_S = 2.0
-"""How often the date is compared with trio's clock: what a jump makes due is late by this at most."""
+"""Seconds between checks for a jump of the date. Work that a jump makes due is late by no more."""
 JUMP_S = 1.0
-"""Less is no jump: on a busy machine time passes between the readings of the two clocks."""
+"""Smallest jump in seconds. On a busy machine some time passes between reading the two clocks."""
 
 
 class Clock(Protocol):
-    """Tells the date, and when it jumped. Whoever wants to wait asks trio instead."""
+    """Tells the date, and when it jumped. Code that waits asks trio instead."""
 
     def now(self) -> datetime:
-        """The current time, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         ...
 
     async def jumped(self) -> None:
-        """Return once the date has moved against trio's clock since the call: by a suspend, or it was set."""
+        """Return once the date has moved relative to trio's clock: by a suspend, or because it was set."""
         ...
 
 
@@ -35,42 +35,42 @@ class SystemClock:
     """The wall clock of this machine."""
 
     def now(self) -> datetime:
-        """The current time, aware, in UTC."""
-        return datetime.now(UTC)  # noqa: TID251 -- this is the clock that everyone else asks
+        """Return the current time, aware, in UTC."""
+        return datetime.now(UTC)  # noqa: TID251 -- this is the clock that all other code asks
 
     async def jumped(self) -> None:
-        """Return within `LOOK_AT_CLOCK_S` after the date moved by `JUMP_S` or more against trio's clock.
+        """Return within `LOOK_AT_CLOCK_S` after the date moved by `JUMP_S` or more relative to trio's clock.
 
-        Trio's clock stops while the machine is suspended, and is slewed with the date: the two part only
-        then, and where somebody sets the date.
+        Trio's clock stops during a suspend, and is slewed together with the date. So the two differ only
+        after a suspend, or after somebody set the date.
         """
         before = lead(self)
-        while abs(lead(self) - before) < JUMP_S:  # noqa: ASYNC110 -- nobody tells
+        while abs(lead(self) - before) < JUMP_S:  # noqa: ASYNC110 -- the system sends no event for this
             await trio.sleep(LOOK_AT_CLOCK_S)
 
 
 def lead(clock: Clock) -> float:
-    """Seconds by which the date is ahead of trio's clock; it changes only when the date jumps."""
+    """Return the seconds by which the date is ahead of trio's clock. It changes only when the date jumps."""
     return clock.now().timestamp() - trio.current_time()
 
 
 class Naming(Random):
-    """Randomness that is told what each id is for, as a recording and a replay want to know."""
+    """Randomness that is told the purpose of each id, for recordings and replays."""
 
     def name(self, what: str) -> str:
-        """The random part of an id; `what` may come again."""
+        """Return the random part of an id. The same `what` may be used again."""
         raise NotImplementedError
 
 
 def random_name(random: Random) -> str:
-    """The random part of an id: 80 bits."""
+    """Return the random part of an id: 80 bits."""
     return "".join(random.choices(CROCKFORD, k=ID_LENGTH))
 
 
 def new_id(prefix: str, random: Random, *what: str | None) -> str:
-    """A fresh identifier such as `ag-3f9k2m8x0c7v1b5n`, fit for a path (contract 1).
+    """Return a new identifier such as `ag-3f9k2m8x0c7v1b5n`. It may be used in a path (contract 1).
 
-    `what` says what it is for, in ids and addresses: it tells apart those that are drawn at the same time.
+    `what` names its purpose by ids and addresses. This tells apart ids that are drawn at the same time.
     """
     if isinstance(random, Naming):
         return f"{prefix}-{random.name(' '.join([prefix, *(part or '-' for part in what)]))}"

@@ -1,4 +1,4 @@
-"""How this host supervises: every supervisor reports to the log, and all stop by the same deadline."""
+"""Supervision of this host: all supervisors log their events and share one deadline for stopping."""
 
 from contextlib import AbstractAsyncContextManager
 from random import Random
@@ -10,14 +10,14 @@ from attrs import frozen
 from actors import Buried, Crash, Event, Policy, Refusal, Refused, Supervisor, open_supervisor
 
 STOP_WITHIN_S = 10.0
-"""A stop that takes longer is cut short."""
+"""Seconds after which a stop is cancelled."""
 
 _log = structlog.get_logger()
 
 
 @frozen
 class Supervision:
-    """What all supervisors of a host have in common."""
+    """The settings that all supervisors of a host share."""
 
     random: Random
 
@@ -29,7 +29,7 @@ class Supervision:
         policy: Policy,
         order: Literal["reverse", "together"] = "reverse",
     ) -> AbstractAsyncContextManager[Supervisor]:
-        """A supervisor, shown below another one in the live tree."""
+        """Open a supervisor, shown below `under` in the live tree."""
         return open_supervisor(
             name,
             under=under,
@@ -42,7 +42,7 @@ class Supervision:
 
 
 def report(event: Event) -> None:
-    """What supervision tells, as log events."""
+    """Log an event of supervision."""
     match event:
         case Crash():
             _report_crash(event)
@@ -57,13 +57,12 @@ def report(event: Event) -> None:
 
 
 def _report_crash(crash: Crash) -> None:
-    """A traceback where we have made a mistake; where the world has, its sentence, once."""
+    """Log a traceback for a mistake of ours, and one sentence for a failure of the environment."""
     again = crash.will_restart_in
     if not isinstance(crash.cause, Refusal):
         _log.error("actor.crashed", actor=crash.actor, exc_info=crash.cause, will_restart_in_s=again)
     elif again is not None:
         _log.error("actor.crashed", actor=crash.actor, reason=str(crash.cause), will_restart_in_s=again)
     else:
-        _log.debug(
-            "actor.crashed", actor=crash.actor, reason=str(crash.cause)
-        )  # its burial or the host's end says it
+        # The burial, or the end of the host, logs it as an error.
+        _log.debug("actor.crashed", actor=crash.actor, reason=str(crash.cause))

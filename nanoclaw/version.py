@@ -1,10 +1,10 @@
-"""Which NanoClaw this is."""
+"""The version of the installed NanoClaw."""
 
 from importlib.metadata import PackageNotFoundError, version
 
 
 def installed_version() -> str:
-    """The version of the installed package; a checkout that is not installed has none."""
+    """Return the version of the installed package, or a note that it is not installed."""
     try:
         return version("nanoclaw")
     except PackageNotFoundError:

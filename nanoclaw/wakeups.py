@@ -1,8 +1,8 @@
-"""One inotify for the process: who is told that a commit may have happened in a directory.
+"""Wake-ups: one inotify instance of the host tells watchers that a directory may have seen a commit.
 
-In DELETE mode the unlink of `*-journal` is the commit, so one `IN_DELETE` a commit is the wake-up
-(contract 2). It is a hint: every watcher also looks by itself from time to time. Callbacks are
-synchronous and only signal.
+In DELETE mode the unlink of `*-journal` is the commit, so each commit gives one `IN_DELETE` (contract 2). It
+is only a hint: every watcher also looks by itself from time to time. Callbacks are synchronous and only
+signal.
 """
 
 import sys
@@ -19,34 +19,34 @@ from attrs import define
 Changed = Callable[[], None]
 
 POLL_S = 0.25
-"""How often directories are polled where there is no inotify."""
+"""Seconds between polls on systems without inotify."""
 FLOOD_PER_S = 1000
-"""A directory with more events a second than this loses its watch and is polled."""
+"""Events a second above which a directory loses its watch and is polled."""
 SWEEP_S = 1.0
-"""After an overflow everything is swept, and a flooding directory is polled, at most this often."""
+"""Shortest interval in seconds of sweeps after an overflow, and of polls of a flooded directory."""
 
 _log = structlog.get_logger()
 
 
 class Wakeups(Protocol):
-    """Tells watchers of commits."""
+    """Tells watchers about commits."""
 
     def watch(self, directory: Path, changed: Changed) -> AbstractContextManager[None]:
-        """While open, `changed` is called after commits to databases directly in `directory`."""
+        """Call `changed` after commits to databases directly in `directory`, while the context is open."""
         ...
 
     def polled(self, directory: Path) -> str | None:
-        """Why a directory that is watched is polled instead, where that is its own doing; None: it is not."""
+        """Return why this one directory is polled instead of watched, or None if it is watched."""
         ...
 
     async def run(self) -> None:
-        """Tell the watchers, until cancelled; called again after it failed."""
+        """Tell the watchers until cancelled. It is called again after a failure."""
         ...
 
 
 @contextmanager
 def open_wakeups() -> Iterator[Wakeups]:
-    """The wake-ups of this platform, one for each host: inotify on Linux, polling elsewhere."""
+    """Open the wake-ups of a host: inotify on Linux, polling elsewhere."""
     if sys.platform != "linux":
         yield _Polling()
         return
@@ -70,10 +70,10 @@ class _Watch:
     since: float = 0.0
     events: int = 0
     polled: str | None = None
-    """Why it is; None while the kernel watches it."""
+    """Why it is polled. None while the kernel watches it."""
 
     def floods(self, now: float) -> bool:
-        """Count one event; True when this second brought too many."""
+        """Count one event. Return True if this second had too many."""
         if now - self.since >= 1.0:
             self.since, self.events = now, 0
         self.events += 1
@@ -81,7 +81,7 @@ class _Watch:
 
 
 class _Polling:
-    """Calls everyone every `POLL_S`."""
+    """Calls all watchers every `POLL_S`."""
 
     def __init__(self) -> None:
         self._watches: set[_Watch] = set()
@@ -96,7 +96,7 @@ class _Polling:
             self._watches.discard(watch)
 
     def polled(self, directory: Path) -> None:
-        """All are, and none is to blame."""
+        """Return None: here all directories are polled, and none causes that."""
 
     async def run(self) -> None:
         while True:
@@ -106,7 +106,7 @@ class _Polling:
 
 
 class _Inotify:
-    """One inotify instance, one watch a directory."""
+    """One inotify instance with one watch for each directory."""
 
     def __init__(self) -> None:
         import inotify_simple  # type: ignore[import-untyped]  # noqa: PLC0415 -- untyped, and Linux only
@@ -122,7 +122,7 @@ class _Inotify:
         watch = _Watch(directory, changed)
         descriptor = self._add(watch)
         if descriptor in self._watches:
-            raise RuntimeError(f"{directory} is watched twice")
+            raise RuntimeError(f"{directory} is watched already; open one watch for each directory")
         self._watches[descriptor] = watch
         try:
             yield
@@ -131,7 +131,7 @@ class _Inotify:
             self._remove(descriptor)
 
     def _add(self, watch: _Watch) -> int:
-        """The kernel's descriptor of a watch; where it has none left, a negative one of our own."""
+        """Return the kernel's descriptor of a watch, or a negative number if the kernel has none left."""
         try:
             return int(self._inotify.add_watch(watch.directory, self._mask))
         except OSError as error:
@@ -143,7 +143,7 @@ class _Inotify:
         return min([0, *self._watches]) - 1
 
     def _remove(self, descriptor: int) -> None:
-        with suppress(OSError):  # it goes by itself with its directory, or never was
+        with suppress(OSError):  # the watch ended with its directory, or never existed
             self._inotify.rm_watch(descriptor)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class _Inotify:
                     await self._sweep()
 
     def _dispatch(self) -> bool:
-        """Hand out what waits to be read; True when events were lost."""
+        """Deliver the waiting events. Return True if events were lost."""
         now, changed, lost = trio.current_time(), set[_Watch](), False
         for event in self._inotify.read(timeout=0):
             lost = lost or bool(event.mask & self._overflow)

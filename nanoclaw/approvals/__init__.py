@@ -1,5 +1,5 @@
 """Questions of agents, from the card to the answer."""
 
-from nanoclaw.approvals.questions import QuestionRefused, chosen, named, record, withdraw
+from nanoclaw.approvals.questions import QuestionRefused, option_by_text, option_by_value, record, withdraw
 
-__all__ = ["QuestionRefused", "chosen", "named", "record", "withdraw"]
+__all__ = ["QuestionRefused", "option_by_text", "option_by_value", "record", "withdraw"]

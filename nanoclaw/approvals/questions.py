@@ -1,4 +1,4 @@
-"""A question from its card to its answer: recorded before anybody sees it, taken away by its first answer."""
+"""The life of a question. It is recorded before its card is sent; the first answer deletes it."""
 
 from actors import Ref
 from nanoclaw.content import BadContent, dump_options, load_options
@@ -8,7 +8,7 @@ from nanoclaw.store import NotFound, Reader, pending_questions
 
 
 class QuestionRefused(Exception):
-    """It cannot be asked; the text says why."""
+    """The question cannot be asked. The text says why."""
 
 
 async def record(  # noqa: PLR0913 -- what a question is
@@ -20,10 +20,10 @@ async def record(  # noqa: PLR0913 -- what a question is
     address: Address,
     question: QuestionContent,
 ) -> None:
-    """Note that it waits for an answer, once for each row: a card is sent again after a crash.
+    """Record a question before its card is sent. A card that is sent again after a crash changes nothing.
 
     Raises:
-        QuestionRefused: another question of that id waits.
+        QuestionRefused: another question with this id is waiting.
         ActorError, StoreError, Refusal: it could not be stored.
     """
     there = await central.run(pending_questions.get, question.question_id)
@@ -34,14 +34,16 @@ async def record(  # noqa: PLR0913 -- what a question is
         question.question_id, session_id, message_out_id, address, question.title, options
     )
     if there is not None or not await registry.ask(create):
-        raise QuestionRefused(f"another question waits under the questionId {question.question_id!r}")
+        raise QuestionRefused(
+            f"questionId {question.question_id!r} is used by a waiting question; choose another"
+        )
 
 
 async def withdraw(registry: Ref[Registry], question_id: str) -> None:
-    """Take it away: it is answered, or was never shown. One that does not wait is no error.
+    """Delete a question that is answered, or whose card was never shown. An unknown id is ignored.
 
     Raises:
-        ActorError, StoreError: that could not be stored.
+        ActorError, StoreError: the change could not be stored.
     """
     try:
         await registry.ask(DeleteQuestion(question_id))
@@ -49,13 +51,13 @@ async def withdraw(registry: Ref[Registry], question_id: str) -> None:
         return
 
 
-def chosen(question: PendingQuestion, value: str) -> str | None:
-    """The option's value, if the question has such a one."""
+def option_by_value(question: PendingQuestion, value: str) -> str | None:
+    """Return the value if the question has such an option, else None."""
     return next((option.value for option in _options(question) if option.value == value), None)
 
 
-def named(question: PendingQuestion, text: str) -> str | None:
-    """The value of the option that somebody names in words: by its number, its label or its value."""
+def option_by_text(question: PendingQuestion, text: str) -> str | None:
+    """Return the value of the option that a text names by its number, label or value, or None."""
     words = text.strip().casefold()
     for n, option in enumerate(_options(question), 1):
         if words in {str(n), option.label.casefold(), option.value.casefold()}:
@@ -66,5 +68,5 @@ def named(question: PendingQuestion, text: str) -> str | None:
 def _options(question: PendingQuestion) -> tuple[Option, ...]:
     try:
         return load_options(list(question.options))
-    except BadContent:  # another program wrote the row
+    except BadContent:  # another program wrote an invalid row
         return ()

@@ -13,7 +13,7 @@ from nanoclaw.records import AGENT
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Refused, Result
 from nanoclaw.session.queue import Delivery
-from nanoclaw.store.outbound import BadRow
+from nanoclaw.store.outbound import InvalidRow
 
 
 @frozen
@@ -32,7 +32,7 @@ class Dispatcher:
     async def attempt(self, source: Source, delivery: Delivery) -> tuple[Delivery, Result]:
         """Make one attempt."""
         row = delivery.row
-        if isinstance(row, BadRow):
+        if isinstance(row, InvalidRow):
             return delivery, Refused(f"the row breaks the contract: {row.reason}")
         if delivery.asks:
             return delivery, await self.host.attempt(source, delivery, row)

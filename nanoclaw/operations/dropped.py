@@ -10,7 +10,7 @@ from nanoclaw.operations.declaration import Text, operation
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.records import Address, UnregisteredSender
-from nanoclaw.registry import ForgetStranger
+from nanoclaw.registry import ForgetUnregisteredSender
 from nanoclaw.store import Connection, NotFound, unregistered_senders
 
 COLUMNS = ("chat", "user_id", "sender_name", "reason", "message_count", "last_seen")
@@ -52,7 +52,7 @@ class Dropped(Noun):
         """
         chat = parsed_address(address)
         found = await self._central.run(_of, chat, user)
-        await self._registry.ask(ForgetStranger(chat, user))
+        await self._registry.ask(ForgetUnregisteredSender(chat, user))
         return found
 
 

@@ -19,8 +19,8 @@ from nanoclaw.store import Connection, NotFound, Reader, users
 class Noun:
     """One noun, for one caller. What it writes is on disk when a call returns, and read by the next one.
 
-    Every call may raise `nanoclaw.store.Refused` (what was asked cannot be done), `StoreError` (a database
-    cannot be read or written) and `actors.ActorError` (the host is stopping, or its registry crashed).
+    Every call may raise `nanoclaw.store.OperationRefused` (the operation cannot be done), `StoreError` (a
+    database cannot be read or written) and `actors.ActorError` (the host stops, or its registry crashed).
     """
 
     _ground: Ground

@@ -24,7 +24,7 @@ from nanoclaw.store import (
     users,
     wirings,
 )
-from nanoclaw.store import Refused as StoreRefused
+from nanoclaw.store import OperationRefused as StoreRefused
 
 SHOWN = 80
 """Characters of a name that stand in an error."""

@@ -24,7 +24,7 @@ from nanoclaw.registry import (
     DeleteAgentGroup,
     DeleteMessagingGroup,
     ForgetDm,
-    ForgetStranger,
+    ForgetUnregisteredSender,
     NoteDm,
     RemoveParked,
     UpdateAgentGroup,
@@ -125,7 +125,7 @@ class Strangers(Rows):
 
     async def forget(self, address: Address, user_id: str | None) -> Sequence[str]:
         """Delete what is recorded of one in a chat; returns the reasons."""
-        return await self._ground.registry.ask(ForgetStranger(address, user_id))
+        return await self._ground.registry.ask(ForgetUnregisteredSender(address, user_id))
 
 
 @frozen

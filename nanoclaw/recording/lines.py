@@ -1,26 +1,30 @@
-"""Notes as lines of JSON, and back."""
+"""Converts notes to lines of JSON and back."""
 
 import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
 import cattrs
-from attrs import frozen
+from attrs import evolve, frozen
 
-from nanoclaw.recording.notes import FORMAT, Began, Note
+from nanoclaw.recording.notes import FORMAT, Began, Note, Told
 
 FILE = "recording.jsonl"
 MAX_BYTES = 1 << 30
-"""The most bytes of that file: it is read as a whole, and its notes are kept in memory."""
+"""Limit of that file in bytes. It is read as a whole, and its notes are kept in memory."""
 LONGEST_S = 100 * 366 * 86_400.0
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 STATE = "data"
-"""The folder of a recording that holds the copy of the data directory."""
+"""Folder of a recording with the copy of the data directory."""
+
+STORED_NAMES = {"ForgetUnregisteredSender": "ForgetStranger"}
+"""Names that format 1 gives to messages of the registry, where they differ from today's."""
+_CURRENT_NAMES = {stored: current for current, stored in STORED_NAMES.items()}
 
 _KINDS: dict[str, type[Note]] = {kind.__name__: kind for kind in get_args(Note)}
 JSON = cattrs.Converter()
@@ -30,12 +34,12 @@ JSON.register_structure_hook_func(lambda type_: type_ is object, lambda value, _
 
 
 class BadRecording(Exception):
-    """A recording that cannot be read; the text says what and where."""
+    """A recording is not readable. The text says what is wrong and where."""
 
 
 @frozen
 class Taken:
-    """A note, and when it was taken: seconds since the recording began."""
+    """A note with its time, in seconds since the recording began."""
 
     at: float
     note: Note
@@ -43,7 +47,7 @@ class Taken:
 
 @frozen
 class Recording:
-    """A recording. `torn`: its last line was cut off, by a kill or a full disk."""
+    """A whole recording. `torn` is True if its last line was cut off, by a kill or a full disk."""
 
     folder: Path
     began: Began
@@ -52,40 +56,46 @@ class Recording:
 
 
 def dump(at: float, note: Note) -> str:
-    """A line, without its end."""
-    line = {"at": round(at, 6), "note": type(note).__name__, **JSON.unstructure(note)}
+    """Return a note as a line, without the line end."""
+    stored = _renamed(note, STORED_NAMES)
+    line = {"at": round(at, 6), "note": type(stored).__name__, **JSON.unstructure(stored)}
     return json.dumps(line, ensure_ascii=True)
 
 
 def load(line: str) -> Taken:
-    """The note of a line.
+    """Return the note in a line.
 
     Raises:
-        ValueError: it is none; the text says why.
+        ValueError: it is not a valid note. The text says why.
     """
     values = json.loads(line)
     if not isinstance(values, dict) or not isinstance(values.get("note"), str):
-        raise ValueError("it is no note")  # noqa: TRY004 -- of the file, not of us
+        raise ValueError("it is not a note")  # noqa: TRY004 -- about the file, not about an argument
     kind = _KINDS.get(values["note"])
     if kind is None:
-        raise ValueError(f"there is no note {values['note']!r}")
+        raise ValueError(f"the kind of note {values['note']!r} is unknown")
     try:
-        return Taken(_moment(values["at"]), JSON.structure(values, kind))
+        return Taken(_moment(values["at"]), _renamed(JSON.structure(values, kind), _CURRENT_NAMES))
     except (cattrs.BaseValidationError, KeyError, TypeError) as error:
         raise ValueError("; ".join(_reasons(error))) from error
+
+
+def _renamed(note: Note, names: Mapping[str, str]) -> Note:
+    """Return a note with the name of a registry message replaced, if `names` has it."""
+    return evolve(note, message=names.get(note.message, note.message)) if isinstance(note, Told) else note
 
 
 def _moment(value: Any) -> float:
     moment = float(value)
     if not 0 <= moment <= LONGEST_S:
-        raise ValueError(f"{moment} is no moment of a recording")
+        raise ValueError(f"the time {moment} is not within a recording")
     return moment
 
 
 def _date(text: str) -> datetime:
     date = datetime.fromisoformat(text)
     if date.tzinfo is None or not FIRST_YEAR <= date.year <= LAST_YEAR:
-        raise ValueError(f"{text} is no date of a recording")
+        raise ValueError(f"the date {text} is not within {FIRST_YEAR} to {LAST_YEAR}, or has no time zone")
     return date
 
 
@@ -94,10 +104,10 @@ def _reasons(error: Exception) -> list[str]:
 
 
 def read(folder: Path) -> Recording:
-    """Read a recording; a last line that was cut off is left out.
+    """Read a recording, without a last line that was cut off.
 
     Raises:
-        BadRecording: it is none, it is damaged, or a newer NanoClaw wrote it.
+        BadRecording: it is missing or damaged, or a newer NanoClaw wrote it.
     """
     file = folder / FILE
     try:
@@ -124,9 +134,9 @@ def _content(file: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as opened:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise BadRecording(f"{file}: it is no plain file")
+            raise BadRecording(f"{file}: it is not a regular file")
         if found.st_size > MAX_BYTES:
-            raise BadRecording(f"{file}: it has {found.st_size:,} bytes; up to {MAX_BYTES:,} can be replayed")
+            raise BadRecording(f"{file}: it has {found.st_size:,} bytes; the limit is {MAX_BYTES:,}")
         return opened.read(MAX_BYTES)
 
 

@@ -1,6 +1,6 @@
 """The notes of a recording: one a line, each a frozen record with its moment.
 
-Version 1. Fields may be added with a default; whatever else changes raises `FORMAT`.
+This is format 1. A field may be added if it has a default. Any other change increments `FORMAT`.
 """
 
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from attrs import asdict, frozen
 
 from nanoclaw.channels.protocol import Capabilities, Repeat
 from nanoclaw.records import Address, Event, Routed
-from nanoclaw.store.outbound import Ack, BadRow, MessageOut
+from nanoclaw.store.outbound import Ack, InvalidRow, MessageOut
 
 FORMAT = 1
 
 
 @frozen
 class ChannelKind:
-    """A channel that the host had."""
+    """A channel of the host."""
 
     channel_type: str
     repeat: Repeat
@@ -39,7 +39,7 @@ class ChannelKind:
 
 @frozen
 class Began:
-    """The first line. `date` is the date at moment 0; `config` has the keys of `KEPT`."""
+    """The first line. `date` is the date at time 0; `config` has the keys of `KEPT`."""
 
     format: int
     nanoclaw: str
@@ -51,7 +51,7 @@ class Began:
 
 @frozen
 class Kept:
-    """The data directory was copied; what follows starts from there."""
+    """The data directory has been copied. The following notes continue from that copy."""
 
 
 # -- channels ------------------------------------------------------------------
@@ -59,7 +59,7 @@ class Kept:
 
 @frozen
 class Offered:
-    """An event, offered by a channel; None: by the program in which the host is embedded."""
+    """A channel offered an event. `channel` None means the program that embeds the host."""
 
     n: int
     channel: str | None
@@ -78,7 +78,7 @@ class Confirmed:
 
 @frozen
 class NotConfirmed:
-    """An offer was refused, or cut off before its answer."""
+    """An offer was refused, or cancelled before its result."""
 
     n: int
     reason: str
@@ -86,7 +86,7 @@ class NotConfirmed:
 
 @frozen
 class ReceiverEnded:
-    """The receiving half of a channel ended, or broke."""
+    """The receiver of a channel ended or failed."""
 
     channel: str
     reason: str | None
@@ -94,7 +94,7 @@ class ReceiverEnded:
 
 @frozen
 class Connected:
-    """The sending half of a channel was opened, or could not be."""
+    """The sender of a channel was opened, or failed to open."""
 
     channel: str
     failed: str | None = None
@@ -119,7 +119,7 @@ class FileMark:
 
 @frozen
 class Asked:
-    """A channel was asked to deliver a message, or to look for one that may have been sent before."""
+    """A channel was asked to deliver a message, or to look up whether it was delivered before."""
 
     n: int
     channel: str
@@ -132,7 +132,7 @@ class Asked:
 
 
 Answer = Literal["receipt", "nothing", "rejected", "unavailable", "broke", "given up"]
-"""`nothing`: it looked, and does not have it. `given up`: the host did not wait any longer."""
+"""`nothing`: the lookup did not find it. `given up`: the host stopped waiting."""
 
 
 @frozen
@@ -152,7 +152,7 @@ class Answered:
 
 @frozen
 class RunnerAsked:
-    """The host wants a runner."""
+    """The host asked the runtime for a runner."""
 
     n: int
     session: str
@@ -168,7 +168,7 @@ class RunnerStarted:
 
 @frozen
 class RunnerStopping:
-    """The host asks it to go. `silent_s`: how long its heartbeat had not moved; None: that is not known."""
+    """The host asked the runner to stop. `silent_s` is the age of its heartbeat; None if unknown."""
 
     n: int
     silent_s: float | None = None
@@ -193,7 +193,7 @@ class RunnerRefused:
 
 @frozen
 class Recovered:
-    """The runner was run to recover `outbound.db`; `failed` says why it could not."""
+    """A runner was run to recover `outbound.db`. `failed` says why that failed."""
 
     session: str
     failed: str | None = None
@@ -214,10 +214,10 @@ class Looked:
     session: str
     now: datetime
     rows: tuple[MessageOut, ...] = ()
-    bad: tuple[BadRow, ...] = ()
+    bad: tuple[InvalidRow, ...] = ()
     acks: tuple[Ack, ...] = ()
     gone: tuple[str, ...] = ()
-    """Messages that were being worked on, and are neither so nor finished."""
+    """Messages that were claimed before, and are now neither claimed nor finished."""
     tool_timeout_s: float = 0.0
 
 
@@ -234,7 +234,7 @@ class Quarantined:
 
 @frozen
 class Jumped:
-    """The date has jumped, to `date`; the host hears of it now."""
+    """The date jumped to `date`. The host noticed it now."""
 
     by_s: float
     date: datetime
@@ -242,7 +242,7 @@ class Jumped:
 
 @frozen
 class Drew:
-    """The random part of an id, and what it was for ("": an older recording, that does not know)."""
+    """The random part of an id, and its purpose. It is empty in older recordings, which lack it."""
 
     id: str
     what: str = ""
@@ -250,7 +250,7 @@ class Drew:
 
 @frozen
 class Told:
-    """The registry was told something from outside: by `host.admin`, or at the first run."""
+    """Somebody outside told the registry something: by `host.admin`, or at the first run."""
 
     message: str
     fields: Mapping[str, object]
@@ -258,7 +258,7 @@ class Told:
 
 @frozen
 class Stopping:
-    """The host begins to stop."""
+    """The host began to stop."""
 
 
 @frozen

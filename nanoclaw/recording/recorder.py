@@ -58,13 +58,13 @@ LEFT_OUT = (
     "sandbox.process_providers",
     "runtime.command",
 )
-"""Those that are not: places, what may hold secrets, what a replay replaces."""
+"""Keys that are not recorded: paths, possible secrets, and values that a replay replaces."""
 CLOSING_S = 10.0
 """Seconds for which the end of a recording may hold up the end of its host."""
 
 
 class RecordingRefused(Exception):
-    """No recording can be made there; the text says why and what to do."""
+    """The folder cannot take a recording. The text says why and what to do."""
 
 
 @frozen
@@ -77,7 +77,7 @@ class Record:
 
 @frozen(eq=False)
 class Recorder:
-    """Records one life of a host."""
+    """Records one run of a host."""
 
     record: Record
     writer: RecordingWriter
@@ -90,7 +90,7 @@ class Recorder:
         """Begin a recording.
 
         Raises:
-            RecordingRefused: nothing can be recorded there, or the home is too large.
+            RecordingRefused: the folder is unsuitable, or the databases are too large.
         """
         with _refusing(record.folder):
             await executor.run(partial(_prepare, record.folder, config))
@@ -114,11 +114,11 @@ class Recorder:
         return cls(record, writer, clock)
 
     async def keep_state(self, config: Config, central: Reader, executor: Executor) -> None:
-        """Copy the data as they are before the host does anything with them.
+        """Copy the data before the host changes them.
 
         Raises:
-            RecordingRefused: there is no room for them.
-            StoreError: they cannot be read.
+            RecordingRefused: the copy cannot be written.
+            StoreError: the data cannot be read.
         """
         into, redacted = self.record.folder / STATE, self.record.redacted
         with _refusing(self.record.folder):
@@ -163,7 +163,7 @@ class Recorder:
         self.writer.note(Stopping())
 
     async def end(self, data: Path, executor: Executor) -> None:
-        """Note how the host left its sessions, and close; nobody writes them any more."""
+        """Note the final state of the sessions, and close. Nobody may write them any more."""
         with trio.move_on_after(CLOSING_S) as scope:
             scope.shield = True
             for note in await executor.run(partial(self._left, data)):
@@ -187,7 +187,7 @@ def _refusing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RecordingRefused(
-            f"{folder}: nothing can be recorded there: {error.strerror}; name another folder"
+            f"{folder}: cannot be written: {error.strerror}; name another folder"
         ) from error
 
 
@@ -195,15 +195,14 @@ def _prepare(folder: Path, config: Config) -> None:
     data = config.data
     if any(folder.resolve().is_relative_to(place.resolve()) for place in (data, config.groups)):
         raise RecordingRefused(
-            f"{folder}: it would lie among the data, or what agents can read; name another folder"
+            f"{folder}: it is inside the data or groups directory, which agents can read; name another folder"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RecordingRefused(f"{folder}: a recording wants a folder that is new or empty")
+        raise RecordingRefused(f"{folder}: it is not empty; name a new or an empty folder")
     size = size_of(data)
     if size > MAX_STATE:
         raise RecordingRefused(
-            f"{data} has databases of {size / 1e6:,.0f} MB, which a recording would begin with a copy of; it "
-            f"takes up to {MAX_STATE / 1e6:,.0f} MB: record a home of its own, or "
-            "prune ([retention] messages_s)"
+            f"{data}: its databases have {size / 1e6:,.0f} MB, and a recording would copy them; the limit is "
+            f"{MAX_STATE / 1e6:,.0f} MB: record a separate home, or prune this one ([retention] messages_s)"
         )
     make_private_dir(folder)

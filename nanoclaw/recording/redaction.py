@@ -1,7 +1,7 @@
-"""Recordings without words: each text that people or agents wrote becomes as many `x`.
+"""Redaction of recordings: each text of a person or agent is replaced by as many `x`.
 
-Names, ids, addresses, reasons, schedules and what stands on buttons stay: they are what the host decides by.
-A trigger pattern finds nothing in such a text, and it names no option of a question, so a replay may differ
+Names, ids, addresses, reasons, schedules and button labels stay, because the host decides by them. A trigger
+pattern does not match a redacted text, and the text names no option of a question. So a replay may differ
 there.
 """
 
@@ -21,7 +21,7 @@ from nanoclaw.store.connections import open_writable
 WORDS = frozenset(
     {"text", "markdown", "prompt", "script", "scriptOutput", "fallbackText", "title", "question", "formatted"}
 )
-"""The keys of contents (contract 5) under which words stand."""
+"""Keys of contents (contract 5) whose values are redacted."""
 _COLUMNS = {
     "messages_in": ("content",),
     "messages_out": ("content",),
@@ -37,7 +37,7 @@ _CONFINED = (
     (apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0),
     (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0),
 )
-"""A copy of an agent's database may hold anything."""
+"""Settings for opening a copy of an agent's database, which may hold anything."""
 
 
 def whole(note: Note) -> Note:
@@ -59,7 +59,7 @@ def redacted(note: Note) -> Note:
             rows = tuple(evolve(row, content=without_words(row.content)) for row in note.rows)
             acks = tuple(evolve(ack, error=ack.error and crossed_out(ack.error)) for ack in note.acks)
             return evolve(note, rows=rows, acks=acks)
-        case RunnerEnded() | RunnerRefused():  # what follows are its last words
+        case RunnerEnded() | RunnerRefused():  # further lines are the runner's last output
             return evolve(note, reason=note.reason.partition("\n")[0])
         case _:
             return note
@@ -71,7 +71,7 @@ def crossed_out(text: str) -> str:
 
 
 def without_words(content: str) -> str:
-    """A content in JSON without its words; what is no JSON is all crossed out."""
+    """Return a JSON content with its texts redacted. Anything else than JSON is redacted as a whole."""
     try:
         return json.dumps(_without(json.loads(content)), ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -89,16 +89,16 @@ def _without(value: Any) -> Any:
 
 
 def _item_without(key: object, item: Any) -> Any:
-    if key == "card":  # of no known shape: all of it may be words
+    if key == "card":  # its shape is unknown, so all of it may be text
         return "{}" if isinstance(item, str) else {}
     return crossed_out(item) if key in WORDS and isinstance(item, str) else _without(item)
 
 
 def cross_out_file(database: Path) -> None:
-    """Take the words out of a copy of a database; what was deleted from it before goes, too.
+    """Redact a copy of a database in place. Data that was deleted before is removed, too.
 
     Raises:
-        apsw.Error: it cannot be read as one.
+        apsw.Error: the file is not a readable database.
     """
     connection = open_writable(database)
     try:

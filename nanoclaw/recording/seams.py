@@ -28,7 +28,7 @@ from nanoclaw.recording.notes import (
 from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.seams import Clock, Naming, lead, random_name
-from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
+from nanoclaw.store.outbound import Ack, InvalidRow, Look, MessageOut
 
 # -- clock and randomness ------------------------------------------------------
 
@@ -41,11 +41,11 @@ class RecordedClock:
     writer: RecordingWriter
 
     def now(self) -> datetime:
-        """The clock's."""
+        """Return the wrapped clock's time."""
         return self.clock.now()
 
     async def jumped(self) -> None:
-        """The clock's."""
+        """Wait for a jump of the wrapped clock, and note it."""
         before = lead(self.clock)
         await self.clock.jumped()
         by_s = round(lead(self.clock) - before, 6)
@@ -62,18 +62,18 @@ class RecordedRandom(Naming):
         super().__init__()
 
     def seed(self, *_arguments: Any, **_named: Any) -> None:
-        """The inner one's is the one that counts."""
+        """Do nothing: the wrapped source is seeded already."""
 
     def random(self) -> float:
-        """The inner one's."""
+        """Draw from the wrapped source."""
         return self._inner.random()
 
     def getrandbits(self, k: int, /) -> int:
-        """The inner one's."""
+        """Draw from the wrapped source."""
         return self._inner.getrandbits(k)
 
     def name(self, what: str) -> str:
-        """The inner one's, noted."""
+        """Draw a name from the wrapped source, and note it."""
         drawn = random_name(self._inner)
         self._tape.note(Drew(drawn, what))
         return drawn
@@ -108,7 +108,7 @@ class _RecordedRunner:
 
 @frozen
 class _Start:
-    """Passes on that a runner has started."""
+    """Notes that a runner has started, and passes it on."""
 
     status: "trio.TaskStatus[Runner]"
     n: int
@@ -131,7 +131,7 @@ class RecordedRuntime:
 
     @property
     def name(self) -> str:
-        """The runtime's."""
+        """Return the wrapped runtime's name."""
         return self.runtime.name
 
     async def run(
@@ -160,7 +160,7 @@ class RecordedRuntime:
         return self.runtime.refusal(provider)
 
     async def survivors(self) -> Sequence[str]:
-        """The runtime's."""
+        """Return the wrapped runtime's survivors, and note them."""
         try:
             found = await self.runtime.survivors()
         except StartFailed as error:
@@ -170,7 +170,7 @@ class RecordedRuntime:
         return found
 
     async def recover(self, spec: RunnerSpec) -> None:
-        """The runtime's."""
+        """Recover with the wrapped runtime, and note the result."""
         try:
             await self.runtime.recover(spec)
         except StartFailed as error:
@@ -196,7 +196,7 @@ class RecordedLooks:
     _seen: dict[str, _Seen] = field(factory=dict)
 
     def looked(self, session_id: str, look: Look, now: datetime) -> None:
-        """Note what was not there at the last look."""
+        """Note everything that the last look did not contain."""
         before = self._seen.setdefault(session_id, _Seen())
         acks = {ack.message_id: ack for ack in look.acks}
         new = tuple(ack for ack in acks.values() if before.acks.get(ack.message_id) != ack)
@@ -205,7 +205,7 @@ class RecordedLooks:
         )
         if look.rows or new or gone or look.tool_timeout_s != before.tool_timeout_s:
             rows = tuple(row for row in look.rows if isinstance(row, MessageOut))
-            bad = tuple(row for row in look.rows if isinstance(row, BadRow))
+            bad = tuple(row for row in look.rows if isinstance(row, InvalidRow))
             self.writer.note(Looked(session_id, now, rows, bad, new, gone, look.tool_timeout_s))
         self.writer.sessions.add(session_id)
         self._seen[session_id] = _Seen(acks, look.tool_timeout_s)

@@ -1,8 +1,8 @@
-"""The data directory as it is when a recording begins, and what the host leaves at its end.
+"""The data directory: its copy when a recording begins, and the final state of its sessions.
 
-Taken while the host owns its data and no session lives yet: nobody writes `inbound.db` then, so its bytes and
-those of a journal are copied as they are. `v2.db` and `outbound.db` are read through SQLite, for somebody may
-write the latter; where it cannot be read, its bytes are what the host will see.
+The copy is made while the host owns the data and no session is open. Nobody writes `inbound.db` then, so it
+and its journal are copied as bytes. A runner may write `outbound.db`, so that file and `v2.db` are read
+through SQLite. If SQLite cannot read it, its bytes are copied, because they are what the host will see.
 """
 
 import os
@@ -20,18 +20,18 @@ from nanoclaw.store import Connection, Executor, Reader, StoreError, open_untrus
 from nanoclaw.store.connections import make_private_dir, open_readonly
 
 MAX_STATE = 256 << 20
-"""Bytes of databases that are copied; a home with more is not recorded."""
+"""Limit in bytes of the databases to copy. A larger home is not recorded."""
 _PATIENCE_S = 2.0
 
 
 def size_of(data: Path) -> int:
-    """Bytes of what would be copied."""
+    """Return the number of bytes that would be copied."""
     files = [data / "v2.db", *(file for paths in sessions_of(data) for file in _files(paths))]
     return sum(os.lstat(file).st_size for file in files if file.exists())
 
 
 def sessions_of(data: Path) -> Iterator[SessionPaths]:
-    """The sessions that have a folder, in the order of their names."""
+    """Yield the sessions that have a folder, ordered by name."""
     yield from (SessionPaths(root) for root in sorted(data.glob("sessions/*/*")) if root.is_dir())
 
 
@@ -47,10 +47,10 @@ def _journal(database: Path) -> Path:
 async def copy_state(
     data: Path, into: Path, central: Reader, executor: Executor, *, redacted: bool = False
 ) -> None:
-    """Copy the databases. For the host, before it opens a session.
+    """Copy the databases. The host calls this before it opens a session.
 
     Raises:
-        OSError, StoreError: it cannot be read, or written.
+        OSError, StoreError: a file cannot be read or written.
     """
     image = await central.run(_image)
     await executor.run(partial(_write, into / "v2.db", image))
@@ -64,7 +64,7 @@ async def copy_state(
 
 
 def _redact(into: Path) -> None:
-    """Take the words out of all copies; what cannot be read as a database cannot be kept then."""
+    """Redact all copies. A file that is not a readable database is deleted, as it cannot be redacted."""
     for database in [file for file in into.rglob("*.db") if file.is_file()]:
         try:
             cross_out_file(database)
@@ -89,7 +89,7 @@ async def _copy_outbound(source: Path, target: Path, executor: Executor) -> None
 
 
 def _copy_bytes(source: Path, target: Path) -> None:
-    """Copy a database that nobody has open, with its journal; what is no file is left out."""
+    """Copy a database that nobody has open, with its journal. Irregular files are left out."""
     for file, copy in ((source, target), (_journal(source), _journal(target))):
         content = _content(file)
         if content is not None:
@@ -119,11 +119,11 @@ def left(paths: SessionPaths) -> Left | None:
     """Return how a session was left that nobody writes any more; None if it cannot be read."""
     try:
         connection = open_readonly(paths.inbound_db)
-    except Exception:  # noqa: BLE001 -- whatever is wrong with it, the recording ends without it
+    except Exception:  # noqa: BLE001 -- whatever is wrong with the file, the recording must end without it
         return None
     try:
         return Left(paths.root.name, _messages(connection), _deliveries(connection))
-    except Exception:  # noqa: BLE001 -- likewise
+    except Exception:  # noqa: BLE001 -- as above
         return None
     finally:
         connection.close()

@@ -58,7 +58,7 @@ class RecordingWriter:
         if here:
             self._last = trio.current_time() - self.began
         self._notes.append((self._last, note))
-        if here:  # what a worker notes goes with the next one
+        if here:  # a note from a worker is written together with the next one
             self._woken.set()
         if len(self._notes) > MAX_WAITING:
             self._stop("the disk is too slow for it")
@@ -104,7 +104,7 @@ class RecordingWriter:
     def _stop(self, reason: str) -> None:
         self.stopped = reason
         self._notes.clear()
-        advice = "what was recorded so far can be replayed; record again into another folder"
+        advice = "the recording up to here can be replayed; to go on, record into another folder"
         _log.error("recording.stopped", folder=str(self.folder), reason=reason, advice=advice)
 
 

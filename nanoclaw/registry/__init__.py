@@ -1,4 +1,4 @@
-"""The registry: the one writer of the central database."""
+"""The registry: the only writer of the central database."""
 
 from nanoclaw.records import Presence
 from nanoclaw.registry.actor import Registry, registry_recipe
@@ -31,7 +31,7 @@ from nanoclaw.registry.sessions import (
     RemoveParked,
     UpdateSession,
 )
-from nanoclaw.registry.strangers import ForgetStranger, RecordStranger
+from nanoclaw.registry.unregistered_senders import ForgetUnregisteredSender, RecordUnregisteredSender
 from nanoclaw.registry.users import (
     AddMember,
     CreateUser,
@@ -69,7 +69,7 @@ __all__ = [
     "EnsureUser",
     "ExpireApprovals",
     "ForgetDm",
-    "ForgetStranger",
+    "ForgetUnregisteredSender",
     "GrantRole",
     "NoteDm",
     "OpenSession",
@@ -77,7 +77,7 @@ __all__ = [
     "PerformAction",
     "Presence",
     "RecordPresence",
-    "RecordStranger",
+    "RecordUnregisteredSender",
     "Registry",
     "RemoveMember",
     "RemoveParked",

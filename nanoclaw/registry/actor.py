@@ -1,7 +1,7 @@
-"""The registry actor: owns the writer of `v2.db`, and is the only one that writes there.
+"""The registry actor. It owns the writer of `v2.db`, and nothing else writes there.
 
-Its messages stand in the modules beside this one, by entity. It never waits for a session, a channel or a
-container. Whoever only reads uses a read-only connection.
+The modules beside this one define its messages, one module an entity. The actor never waits for a session, a
+channel or a container. Code that only reads uses a read-only connection.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ INSTALL_ID = "install_id"
 
 @define(eq=False)
 class Registry:
-    """The state of the registry: its writer, what rows are made with, and whom to tell after a commit."""
+    """State of the registry: the writer, the sources of ids and times, and the watchers of commits."""
 
     _writer: Writer
     clock: Clock
@@ -35,10 +35,10 @@ class Registry:
     async def commit(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `fn` as one whole transaction; whoever remembers what was read before reads it again.
+        """Run `fn` as one whole transaction, and raise the version, so that cached reads become invalid.
 
         Raises:
-            StoreError: as `Writer.run` does.
+            StoreError: see `Writer.run`.
         """
         try:
             return await self._writer.run(fn, *args, **kwargs)
@@ -46,22 +46,22 @@ class Registry:
             self.changes.version += 1
 
     async def note(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `commit`, for what nobody remembers: all that was read before stays true.
+        """Run `fn` as `commit` does, but keep cached reads valid. Use it for data that nobody caches.
 
         Raises:
-            StoreError: as `Writer.run` does.
+            StoreError: see `Writer.run`.
         """
         return await self._writer.run(fn, *args, **kwargs)
 
     def new_id(self, prefix: str, *what: str | None) -> str:
-        """A fresh id for a row; `what` as in `nanoclaw.seams.new_id`."""
+        """Return a new id for a row; see `nanoclaw.seams.new_id` for `what`."""
         return new_id(prefix, self.random, *what)
 
 
 def registry_recipe(
     data: Path, executor: Executor, clock: Clock, random: Random, changes: Changes
 ) -> Callable[[Context[Registry]], AbstractAsyncContextManager[Registry]]:
-    """What the registry owns: the lock of the data directory, and the writer of `v2.db`."""
+    """Return the recipe of the registry. It owns the lock of the data directory and the writer of `v2.db`."""
     host_starts = True
 
     @asynccontextmanager
@@ -70,8 +70,8 @@ def registry_recipe(
         async with own_central(data, executor=executor, clock=clock, random=random) as writer:
             registry = Registry(writer, clock, random, changes)
             await registry.commit(_ensure_install_id, registry)
-            if host_starts:  # after a crash of the registry alone the sessions run on
-                await registry.commit(sessions.nobody_runs)
+            if host_starts:  # if only the registry crashed, the sessions are still running
+                await registry.commit(sessions.mark_all_stopped)
                 host_starts = False
             yield registry
 

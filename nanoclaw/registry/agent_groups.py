@@ -1,4 +1,4 @@
-"""The registry's messages about agent groups."""
+"""Messages to the registry about agent groups."""
 
 from attrs import frozen
 
@@ -8,16 +8,26 @@ from nanoclaw.store import Connection, agent_groups, destinations
 from nanoclaw.store.agent_groups import AgentGroupChanges
 
 
+def ensure_agent_group(connection: Connection, actor: Registry, folder: str, name: str) -> AgentGroup:
+    """Return the agent group with this folder. If there is none, insert one with this name."""
+    found = agent_groups.by_folder(connection, folder)
+    if found is not None:
+        return found
+    group = AgentGroup(actor.new_id("ag", folder), name, folder, None, actor.clock.now())
+    agent_groups.create(connection, group)
+    return group
+
+
 @frozen
 class CreateAgentGroup:
-    """A new agent, in a folder of its own; the folder is made when its first runner starts."""
+    """Create an agent group with a folder of its own. The folder is made when its first runner starts."""
 
     name: str
     folder: str
     agent_provider: str | None = None
 
     async def handle(self, actor: Registry) -> AgentGroup:
-        """Make its row."""
+        """Insert the row and return it."""
         now = actor.clock.now()
         group = AgentGroup(actor.new_id("ag", self.folder), self.name, self.folder, self.agent_provider, now)
         await actor.commit(agent_groups.create, group)
@@ -26,13 +36,13 @@ class CreateAgentGroup:
 
 @frozen
 class UpdateAgentGroup:
-    """Another name or provider."""
+    """Change the name or provider of an agent group."""
 
     id: str
     changes: AgentGroupChanges
 
     async def handle(self, actor: Registry) -> AgentGroup:
-        """Change it, and tell all whose destinations show it."""
+        """Change the row, and tell all agents whose destinations show it."""
         group, shown_by = await actor.commit(self._update)
         for agent_group_id in (self.id, *shown_by):
             actor.changes.tell(agent_group_id)
@@ -45,10 +55,10 @@ class UpdateAgentGroup:
 
 @frozen
 class DeleteAgentGroup:
-    """An agent nobody needs any more; see `store.agent_groups.delete` for what goes with it."""
+    """Delete an agent group; `store.agent_groups.delete` says what goes with it."""
 
     id: str
 
     async def handle(self, actor: Registry) -> AgentGroup:
-        """Delete it, unless something refers to it."""
+        """Delete the row, unless other rows refer to it."""
         return await actor.commit(agent_groups.delete, self.id)

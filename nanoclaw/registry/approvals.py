@@ -1,4 +1,4 @@
-"""The registry's messages about what waits for a person: questions of agents, approvals of admins."""
+"""Messages to the registry about requests that wait for a person: questions and approvals."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,12 +11,12 @@ from nanoclaw.registry.actor import Registry
 from nanoclaw.store import Connection, pending_approvals, pending_questions
 
 MAX_WAITING = 100
-"""Questions of one session: an agent whose questions nobody answers fills no file."""
+"""Limit of waiting questions in one session. It bounds the table if nobody answers an agent."""
 
 
 @frozen
 class CreateQuestion:
-    """A card with buttons that an agent sent."""
+    """Record a card with buttons that an agent sent."""
 
     question_id: str
     session_id: str
@@ -26,7 +26,7 @@ class CreateQuestion:
     options: Sequence[object]
 
     async def handle(self, actor: Registry) -> bool:
-        """Record it; False if it is recorded. Of more than `MAX_WAITING` the oldest wait no longer."""
+        """Insert the question. Return False if it exists. Above `MAX_WAITING` the oldest ones are deleted."""
         where = self.address
         question = PendingQuestion(
             self.question_id,
@@ -49,37 +49,37 @@ class CreateQuestion:
 
 @frozen
 class DeleteQuestion:
-    """A question that is answered, or that nobody is to answer any more."""
+    """Delete a question that is answered, or that nobody needs to answer."""
 
     question_id: str
 
     async def handle(self, actor: Registry) -> PendingQuestion:
-        """Take it away; of two who answer the first gets it, the other a `NotFound`."""
+        """Delete and return it. Of two answers the first gets it; the second raises `NotFound`."""
         return await actor.commit(pending_questions.delete, self.question_id)
 
 
 @frozen
 class CreateApproval:
-    """What an agent, or the host itself, asks an admin for."""
+    """Record a request of an agent or of the host to the admins."""
 
     action: str
     payload: Mapping[str, object]
     title: str = ""
     options: Sequence[object] = ()
     approval_id: str | None = None
-    """None: a fresh one. Who may ask twice for the same, after a crash, gives it."""
+    """None makes a new id. Give one if the same request may come twice, as after a crash."""
     request_id: str | None = None
-    """The asker's own; None: the approval's id."""
+    """The id that the requester uses. None means the approval's id."""
     session_id: str | None = None
     agent_group_id: str | None = None
     address: Address | None = None
-    """Where the card is."""
+    """The chat that shows the card."""
     platform_message_id: str | None = None
     expires_at: datetime | None = None
     payload_hash: str | None = None
 
     async def handle(self, actor: Registry) -> PendingApproval:
-        """Record it; returns what is recorded under its id, which may be an earlier one."""
+        """Insert the approval, and return the stored one. It may be an earlier one with the same id."""
         return await actor.commit(self._create, actor)
 
     def _create(self, connection: Connection, actor: Registry) -> PendingApproval:
@@ -107,33 +107,33 @@ class CreateApproval:
 
 @frozen
 class DecideApproval:
-    """An admin's word; `by` is their user id."""
+    """Record an admin's decision. `by` is the admin's user id."""
 
     approval_id: str
     status: Literal["approved", "rejected"]
     by: str
 
     async def handle(self, actor: Registry) -> PendingApproval:
-        """Record it, unless somebody was first."""
+        """Record the decision, unless there is one already."""
         now = actor.clock.now()
         return await actor.commit(pending_approvals.decide, self.approval_id, self.status, self.by, now)
 
 
 @frozen
 class ExpireApprovals:
-    """Approvals that nobody decided in time."""
+    """Expire the approvals that nobody decided in time."""
 
     async def handle(self, actor: Registry) -> list[PendingApproval]:
-        """Let them expire; returns them."""
+        """Set overdue approvals to expired and return them."""
         return await actor.commit(pending_approvals.expire, actor.clock.now())
 
 
 @frozen
 class DeleteApproval:
-    """An approval that is of no more use."""
+    """Delete an approval that is no longer needed."""
 
     approval_id: str
 
     async def handle(self, actor: Registry) -> PendingApproval:
-        """Delete it, decided or not."""
+        """Delete it, decided or not, and return it."""
         return await actor.commit(pending_approvals.delete, self.approval_id)

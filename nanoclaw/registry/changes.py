@@ -1,4 +1,4 @@
-"""Who is told when the central database changes: sessions, whose projections follow it (contract 4)."""
+"""Tells watchers that the central database has changed. Sessions update their projections (contract 4)."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -9,17 +9,17 @@ from attrs import Factory, define
 
 @define(eq=False)
 class Changes:
-    """Watchers by agent group. Callbacks are synchronous and only signal; nothing is said of what changed."""
+    """Watchers by agent group. Callbacks are synchronous and only signal; they do not get the change."""
 
     version: int = 0
-    """Counts the registry's commits: what was read under another version may be out of date."""
+    """Number of commits of the registry. A read under another version may be outdated."""
     _watchers: dict[str, dict[object, Callable[[], None]]] = Factory(dict)
     _opened: dict[str, None] = Factory(dict)
     _opened_some: trio.Event = Factory(trio.Event)
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
-        """While open, `changed` is called after commits that touch what the agent group's sessions show."""
+        """Call `changed` after commits that affect the agent group's sessions, while the context is open."""
         token = object()
         watchers = self._watchers.setdefault(agent_group_id, {})
         watchers[token] = changed
@@ -31,22 +31,25 @@ class Changes:
                 self._watchers.pop(agent_group_id, None)
 
     def tell(self, agent_group_id: str) -> None:
-        """Wirings, destinations, names, roles or sessions of an agent group changed; after the commit."""
+        """Tell the watchers of an agent group. Call it after the commit of such a change.
+
+        It concerns wirings, destinations, names, roles and sessions of the agent group.
+        """
         for changed in list(self._watchers.get(agent_group_id, {}).values()):
             changed()
 
     def tell_all(self) -> None:
-        """Something that all agent groups may show has changed, such as a chat's name or a global role."""
+        """Tell all watchers, after a change that all agent groups may show: a chat's name, a global role."""
         for agent_group_id in list(self._watchers):
             self.tell(agent_group_id)
 
     def open(self, session_id: str) -> None:
-        """A session became active: if it has work, it has to come to life. After the commit."""
+        """Report a session that became active, after the commit. If it has work, it must be started."""
         self._opened[session_id] = None
         self._opened_some.set()
 
     async def opened(self) -> Collection[str]:
-        """Wait for sessions that became active, each told once; for one caller."""
+        """Wait for sessions that became active, and return their ids, each once. For one caller."""
         await self._opened_some.wait()
         self._opened_some = trio.Event()
         ids, self._opened = self._opened, {}

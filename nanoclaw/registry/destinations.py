@@ -1,4 +1,4 @@
-"""The registry's messages about destinations: where an agent may send, and by which names."""
+"""Messages to the registry about destinations: the chats and agents that an agent may send to."""
 
 from attrs import frozen
 
@@ -15,12 +15,12 @@ class CreateDestination:
     target_type: DestinationType
     target_id: str
     local_name: str | None = None
-    """None: made of the chat's or the other agent's."""
+    """None makes a name from that of the target."""
     keep_same: bool = False
-    """Whether one of that name and target is kept, and no longer goes with a wiring."""
+    """Keep an existing destination of this name and target, and detach it from its wiring."""
 
     async def handle(self, actor: Registry) -> AgentDestination:
-        """Make it; where the name is taken that is a conflict."""
+        """Insert the destination and return it. A name that is taken raises `Conflict`."""
         destination = await actor.commit(self._make, actor)
         actor.changes.tell(self.agent_group_id)
         return destination
@@ -39,14 +39,14 @@ class CreateDestination:
 
 @frozen
 class RenameDestination:
-    """Another name for it."""
+    """Rename a destination."""
 
     agent_group_id: str
     local_name: str
     new_name: str
 
     async def handle(self, actor: Registry) -> AgentDestination:
-        """Change it; where the name is taken that is a conflict."""
+        """Rename and return it. A name that is taken raises `Conflict`."""
         names = (self.local_name, self.new_name)
         destination = await actor.commit(destinations.rename, self.agent_group_id, *names)
         actor.changes.tell(self.agent_group_id)
@@ -55,13 +55,13 @@ class RenameDestination:
 
 @frozen
 class DeleteDestination:
-    """No longer let the agent send there."""
+    """Stop an agent from sending to a destination."""
 
     agent_group_id: str
     local_name: str
 
     async def handle(self, actor: Registry) -> AgentDestination:
-        """Delete it."""
+        """Delete and return it."""
         destination = await actor.commit(destinations.delete, self.agent_group_id, self.local_name)
         actor.changes.tell(self.agent_group_id)
         return destination

@@ -1,19 +1,20 @@
-"""The first run's message to the registry."""
+"""The message to the registry that sets up a new installation."""
 
 from datetime import datetime
 
 from attrs import frozen
 
-from nanoclaw.records import Address, AgentGroup, MessagingGroup, User, Wiring
+from nanoclaw.records import Address, MessagingGroup, User, Wiring
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, agent_groups, messaging_groups, meta, user_roles, users, wirings
+from nanoclaw.registry.agent_groups import ensure_agent_group
+from nanoclaw.store import Connection, messaging_groups, meta, user_roles, users, wirings
 
 BOOTSTRAPPED = "bootstrapped_at"
 
 
 @frozen
 class Bootstrap:
-    """The first run: an owner, an agent group, a chat and its wiring. Later runs change nothing."""
+    """Create an owner, an agent group, a chat and its wiring at the first run. Later runs change nothing."""
 
     owner_id: str
     owner_name: str
@@ -23,7 +24,7 @@ class Bootstrap:
     chat_name: str
 
     async def handle(self, actor: Registry) -> bool:
-        """Make them in one transaction; False if this was done before."""
+        """Create all rows in one transaction. Return False if that was done before."""
         made = await actor.commit(self._make, actor)
         if made:
             actor.changes.tell_all()
@@ -35,7 +36,8 @@ class Bootstrap:
         now = actor.clock.now()
         users.upsert(connection, User(self.owner_id, self.owner_id.partition(":")[0], self.owner_name, now))
         user_roles.grant(connection, self.owner_id, "owner", None, None, now)
-        group = self._agent_group(connection, actor, now)
+        # In another build's database the group and the chat may exist.
+        group = ensure_agent_group(connection, actor, self.folder, self.agent_name)
         chat = self._chat(connection, actor, now)
         if wirings.by_pair(connection, chat.id, group.id) is None:
             id_ = actor.new_id("wire", chat.id, group.id)
@@ -43,16 +45,6 @@ class Bootstrap:
             wirings.create(connection, wiring)
         meta.put(connection, BOOTSTRAPPED, now.isoformat())
         return True
-
-    # A database that another build has used may have either already.
-
-    def _agent_group(self, connection: Connection, actor: Registry, now: datetime) -> AgentGroup:
-        found = agent_groups.by_folder(connection, self.folder)
-        if found is not None:
-            return found
-        group = AgentGroup(actor.new_id("ag", self.folder), self.agent_name, self.folder, None, now)
-        agent_groups.create(connection, group)
-        return group
 
     def _chat(self, connection: Connection, actor: Registry, now: datetime) -> MessagingGroup:
         address = (self.chat.channel_type, self.chat.platform_id)

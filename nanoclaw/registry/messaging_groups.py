@@ -1,4 +1,4 @@
-"""The registry's messages about chats and direct chats."""
+"""Messages to the registry about chats and direct chats."""
 
 from datetime import datetime
 
@@ -12,14 +12,14 @@ from nanoclaw.store.messaging_groups import MessagingGroupChanges
 
 @frozen
 class EnsureChat:
-    """The row of a chat, made at its first message (policy strict until an admin says otherwise)."""
+    """Find or create the row of a chat at its first message. A new chat has the policy strict."""
 
     address: Address
     name: str | None
     is_group: bool
 
     async def handle(self, actor: Registry) -> MessagingGroup:
-        """Find or create it."""
+        """Return the stored or new row."""
         id_ = actor.new_id("mg", self.address.channel_type, self.address.platform_id)
         return await actor.commit(self._find_or_create, id_, actor.clock.now())
 
@@ -35,7 +35,7 @@ class EnsureChat:
 
 @frozen
 class CreateMessagingGroup:
-    """The row of a chat before its first message."""
+    """Create the row of a chat before its first message."""
 
     address: Address
     name: str | None = None
@@ -43,7 +43,7 @@ class CreateMessagingGroup:
     unknown_sender_policy: UnknownSenderPolicy = "strict"
 
     async def handle(self, actor: Registry) -> MessagingGroup:
-        """Make it; where the address has one that is a conflict."""
+        """Insert the chat and return it. An address that has one already raises `Conflict`."""
         chat = MessagingGroup(
             actor.new_id("mg", self.address.channel_type, self.address.platform_id),
             self.address.channel_type,
@@ -59,13 +59,13 @@ class CreateMessagingGroup:
 
 @frozen
 class UpdateMessagingGroup:
-    """Another name, kind or policy of a chat."""
+    """Change the name, kind or policy of a chat."""
 
     id: str
     changes: MessagingGroupChanges
 
     async def handle(self, actor: Registry) -> MessagingGroup:
-        """Change it."""
+        """Change the row and return it."""
         chat = await actor.commit(messaging_groups.update, self.id, self.changes)
         if "name" in self.changes:
             actor.changes.tell_all()
@@ -74,25 +74,25 @@ class UpdateMessagingGroup:
 
 @frozen
 class DeleteMessagingGroup:
-    """A chat that is gone; see `store.messaging_groups.delete` for what goes with it."""
+    """Delete a chat; `store.messaging_groups.delete` says what goes with it."""
 
     id: str
 
     async def handle(self, actor: Registry) -> MessagingGroup:
-        """Delete it, unless something refers to it."""
+        """Delete the row, unless other rows refer to it."""
         return await actor.commit(messaging_groups.delete, self.id)
 
 
 @frozen
 class NoteDm:
-    """The chat in which a channel reaches a user alone."""
+    """Store the direct chat of a user on a channel."""
 
     user_id: str
     channel_type: str
     messaging_group_id: str
 
     async def handle(self, actor: Registry) -> UserDm:
-        """Note it, instead of what was noted before."""
+        """Replace the stored direct chat, and return the new one."""
         dm = UserDm(self.user_id, self.channel_type, self.messaging_group_id, actor.clock.now())
         await actor.commit(user_dms.upsert, dm)
         return dm
@@ -100,11 +100,11 @@ class NoteDm:
 
 @frozen
 class ForgetDm:
-    """A direct chat that is no longer the right one."""
+    """Delete a direct chat that is outdated."""
 
     user_id: str
     channel_type: str
 
     async def handle(self, actor: Registry) -> UserDm:
-        """Forget it."""
+        """Delete and return it."""
         return await actor.commit(user_dms.delete, self.user_id, self.channel_type)

@@ -1,4 +1,4 @@
-"""The registry's messages about sessions, and the events that are parked for them."""
+"""Messages to the registry about sessions, and about events that are parked for them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,14 +13,17 @@ from nanoclaw.store.sessions import SessionChanges
 
 @frozen
 class OpenSession:
-    """The open session of an agent group for a chat and thread; both None for `agent-shared`."""
+    """Find or create the open session for an agent group, chat and thread.
+
+    Chat and thread are None for the session mode `agent-shared`.
+    """
 
     agent_group_id: str
     messaging_group_id: str | None
     thread_id: str | None
 
     async def handle(self, actor: Registry) -> Session:
-        """Find or create it."""
+        """Return the stored or new session."""
         id_ = actor.new_id("sess", *self._key)
         return await actor.commit(self._find_or_create, id_, actor.clock.now())
 
@@ -39,13 +42,13 @@ class OpenSession:
 
 @frozen
 class UpdateSession:
-    """Pause, resume or archive it, or give it another provider."""
+    """Pause, resume or archive a session, or change its provider."""
 
     id: str
     changes: SessionChanges
 
     async def handle(self, actor: Registry) -> Session:
-        """Change it. To open an archived one where another is open is a conflict."""
+        """Change the row and return it. Reopening one beside an open one raises `Conflict`."""
         session = await actor.commit(sessions.update, self.id, self.changes)
         actor.changes.tell(session.agent_group_id)
         if session.status == "active":
@@ -55,12 +58,12 @@ class UpdateSession:
 
 @frozen
 class DeleteSession:
-    """The row of an archived session; its folder stays, see `store.sessions.delete`."""
+    """Delete the row of an archived session. Its folder stays; see `store.sessions.delete`."""
 
     id: str
 
     async def handle(self, actor: Registry) -> Session:
-        """Delete it, unless something refers to it."""
+        """Delete the row, unless other rows refer to it."""
         session = await actor.commit(sessions.delete, self.id)
         actor.changes.tell(session.agent_group_id)
         return session
@@ -68,27 +71,27 @@ class DeleteSession:
 
 @frozen
 class RecordPresence:
-    """What was seen of sessions since the last time; not worth a commit each."""
+    """Record what was observed of sessions. The news of many sessions share one commit."""
 
     news: tuple[Presence, ...]
 
     async def handle(self, actor: Registry) -> None:
-        """Write it down, in one transaction. No session shows it."""
+        """Write all news in one transaction. Projections do not show it, so nobody is told."""
         await actor.note(sessions.record_presence, self.news)
 
 
 @frozen
 class ParkEvent:
-    """An accepted event for a session that cannot take it; replayed after repair."""
+    """Park an accepted event whose session cannot take it. It is replayed after repair."""
 
     session_id: str
     event: str
     reason: str
     answers: str | None = None
-    """The id of the question that it answers: taken away with it, so that nobody answers it again."""
+    """Id of the question that it answers. The question is deleted with it, so nobody answers it again."""
 
     async def handle(self, actor: Registry) -> None:
-        """Store it whole; an answer only if its question waits, else it is a `NotFound`."""
+        """Store the whole event. An answer raises `NotFound` if its question is not waiting."""
         id_ = actor.new_id("park", self.session_id)
         parked = ParkedEvent(id_, self.session_id, self.event, self.reason, actor.clock.now())
         await actor.commit(self._park, parked)
@@ -101,10 +104,10 @@ class ParkEvent:
 
 @frozen
 class RemoveParked:
-    """Parked events that their session has now, or that nobody wants any more."""
+    """Delete parked events that their session has now, or that nobody wants any more."""
 
     ids: Sequence[str]
 
     async def handle(self, actor: Registry) -> None:
-        """Delete them."""
+        """Delete the rows. Unknown ids are ignored."""
         await actor.commit(parked_events.remove, self.ids)

@@ -1,4 +1,4 @@
-"""The registry's messages about users, their rights and their memberships."""
+"""Messages to the registry about users, their roles and their memberships."""
 
 from datetime import datetime
 
@@ -11,26 +11,26 @@ from nanoclaw.store.users import UserChanges
 
 
 def kind_of(user_id: str) -> str:
-    """The kind of a user: what stands before the colon of its id.
+    """Return the kind of a user: the part of the id before the colon.
 
     Raises:
-        NotAllowed: nothing does.
+        NotAllowed: the id has no colon, or nothing on one side of it.
     """
     kind, colon, name = user_id.partition(":")
     if not (kind and colon and name):
-        raise NotAllowed(f"{user_id!r} is no user's id; one looks like tg:123 or email:a@x.com")
+        raise NotAllowed(f"{user_id!r} is not a user id; write one such as tg:123 or email:a@x.com")
     return kind
 
 
 @frozen
 class EnsureUser:
-    """The row of a user, with the name last seen."""
+    """Create a user at the first message, or update the display name."""
 
     user_id: str
     display_name: str | None
 
     async def handle(self, actor: Registry) -> None:
-        """Create or rename it."""
+        """Insert the row or update its name."""
         kind = self.user_id.partition(":")[0]
         user = User(self.user_id, kind, self.display_name, actor.clock.now())
         await actor.commit(users.upsert, user)
@@ -38,13 +38,13 @@ class EnsureUser:
 
 @frozen
 class CreateUser:
-    """A user before their first message."""
+    """Create a user before their first message."""
 
     id: str
     display_name: str | None = None
 
     async def handle(self, actor: Registry) -> User:
-        """Make the row; where the id is taken that is a conflict."""
+        """Insert the row and return it. An id that exists raises `Conflict`."""
         user = User(self.id, kind_of(self.id), self.display_name, actor.clock.now())
         await actor.commit(users.create, user)
         return user
@@ -52,24 +52,24 @@ class CreateUser:
 
 @frozen
 class UpdateUser:
-    """Another name."""
+    """Change the display name of a user."""
 
     id: str
     changes: UserChanges
 
     async def handle(self, actor: Registry) -> User:
-        """Change it."""
+        """Change the row and return it."""
         return await actor.commit(users.update, self.id, self.changes)
 
 
 @frozen
 class DeleteUser:
-    """A user with their rights and memberships; see `store.users.delete`."""
+    """Delete a user with their roles and memberships; see `store.users.delete`."""
 
     id: str
 
     async def handle(self, actor: Registry) -> User:
-        """Delete it, unless others have rights or memberships from it."""
+        """Delete the row, unless the user granted roles or memberships to others."""
         user, had_rights = await actor.commit(self._delete)
         if had_rights:
             actor.changes.tell_all()
@@ -82,17 +82,17 @@ class DeleteUser:
 
 @frozen
 class GrantRole:
-    """A right: owner or admin of everything, or admin of one agent group."""
+    """Grant a role: owner or admin of everything, or admin of one agent group."""
 
     user_id: str
     role: Role
     agent_group_id: str | None = None
     granted_by: str | None = None
     create_user: bool = False
-    """Make the row of a user who has never written."""
+    """Create the row of a user who has never written."""
 
     async def handle(self, actor: Registry) -> None:
-        """Give it; nothing happens if the user has it."""
+        """Grant it, unless the user has it."""
         await actor.commit(self._grant, actor.clock.now())
         _tell(actor, self.agent_group_id)
 
@@ -104,21 +104,21 @@ class GrantRole:
 
 @frozen
 class RevokeRole:
-    """A right no more."""
+    """Revoke a role."""
 
     user_id: str
     role: Role
     agent_group_id: str | None = None
 
     async def handle(self, actor: Registry) -> bool:
-        """Take it away; False if the user did not have it."""
+        """Revoke it. Return False if the user did not have it."""
         had = await actor.commit(user_roles.revoke, self.user_id, self.role, self.agent_group_id)
         _tell(actor, self.agent_group_id)
         return had
 
 
 def _ensure(connection: Connection, user_id: str, now: datetime) -> None:
-    """Make a user's row where it is missing; a name that is there stays."""
+    """Create a user's row if it is missing. An existing name stays."""
     users.upsert(connection, User(user_id, kind_of(user_id), None, now))
 
 
@@ -131,16 +131,16 @@ def _tell(actor: Registry, agent_group_id: str | None) -> None:
 
 @frozen
 class AddMember:
-    """Let a user talk to an agent."""
+    """Make a user a member of an agent group, so that they may talk to the agent."""
 
     user_id: str
     agent_group_id: str
     added_by: str | None = None
     create_user: bool = False
-    """Make the row of a user who has never written."""
+    """Create the row of a user who has never written."""
 
     async def handle(self, actor: Registry) -> None:
-        """Let them in; nothing happens if they are. No session shows it."""
+        """Add the member, unless they are one. Projections do not show it, so nobody is told."""
         await actor.commit(self._add, actor.clock.now())
 
     def _add(self, connection: Connection, now: datetime) -> None:
@@ -151,11 +151,11 @@ class AddMember:
 
 @frozen
 class RemoveMember:
-    """No longer let a user talk to an agent, unless as its admin."""
+    """End a membership. An admin may still talk to the agent."""
 
     user_id: str
     agent_group_id: str
 
     async def handle(self, actor: Registry) -> bool:
-        """Take them out; False if they were no member."""
+        """Remove the member. Return False if they were none."""
         return await actor.commit(members.remove, self.user_id, self.agent_group_id)

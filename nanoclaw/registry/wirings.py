@@ -1,4 +1,4 @@
-"""The registry's messages about wirings: which agents listen to which chats, and how."""
+"""Messages to the registry about wirings, which say how an agent listens to a chat."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,6 @@ from attrs import field, frozen
 
 from nanoclaw.records import (
     Address,
-    AgentGroup,
     MessagingGroup,
     ResponseScope,
     SessionMode,
@@ -15,26 +14,27 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, NotAllowed, agent_groups, messaging_groups, wirings
+from nanoclaw.registry.agent_groups import ensure_agent_group
+from nanoclaw.store import Connection, NotAllowed, messaging_groups, wirings
 from nanoclaw.store.wirings import WiringChanges
 
 
 def check_rules(rules: Mapping[str, object]) -> None:
-    """Say at once what would wake nobody for ever.
+    """Reject trigger rules that could never match.
 
     Raises:
-        NotAllowed: the pattern is no regular expression.
+        NotAllowed: the pattern is not a valid regular expression.
     """
     pattern = rules.get("pattern")
     try:
         re.compile(pattern if isinstance(pattern, str) else "")
     except re.error as error:
-        raise NotAllowed(f"trigger_rules.pattern {pattern!r} is no regular expression: {error}") from error
+        raise NotAllowed(f"trigger_rules.pattern {pattern!r} is not a regular expression: {error}") from error
 
 
 @frozen
 class CreateWiring:
-    """Let an agent group listen to a chat; both are there."""
+    """Let an existing agent group listen to an existing chat."""
 
     messaging_group_id: str
     agent_group_id: str
@@ -44,7 +44,7 @@ class CreateWiring:
     priority: int = 0
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Make it, and its destination; where the two are wired that is a conflict."""
+        """Insert the wiring and its destination. A pair that is wired already raises `Conflict`."""
         check_rules(self.trigger_rules)
         wiring = Wiring(
             actor.new_id("wire", self.messaging_group_id, self.agent_group_id),
@@ -63,13 +63,13 @@ class CreateWiring:
 
 @frozen
 class UpdateWiring:
-    """Another way of listening."""
+    """Change how an agent listens to a chat."""
 
     id: str
     changes: WiringChanges
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Change it."""
+        """Change the row and return it."""
         check_rules(self.changes.get("trigger_rules", {}))
         wiring = await actor.commit(wirings.update, self.id, self.changes)
         actor.changes.tell(wiring.agent_group_id)
@@ -78,12 +78,12 @@ class UpdateWiring:
 
 @frozen
 class DeleteWiring:
-    """No longer let the agent listen; the destination that came with the wiring goes with it."""
+    """Stop an agent from listening to a chat. The destination that came with the wiring goes with it."""
 
     id: str
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Delete it."""
+        """Delete the row and return it."""
         wiring = await actor.commit(wirings.delete, self.id)
         actor.changes.tell(wiring.agent_group_id)
         return wiring
@@ -91,9 +91,9 @@ class DeleteWiring:
 
 @frozen
 class WireChat:
-    """Let an agent group listen to a chat; group and chat are made where they are missing.
+    """Let an agent group listen to a chat. Missing groups and chats are created.
 
-    The chat's policy becomes `policy`. A wiring that exists keeps its rules: the reply is the one in force.
+    The chat gets the policy `policy`. An existing wiring keeps its rules, and is returned.
     """
 
     address: Address
@@ -104,19 +104,20 @@ class WireChat:
     trigger_rules: Mapping[str, object] = field(factory=dict)
     priority: int = 0
     agent_name: str | None = None
-    """Of a new agent group; the folder's name otherwise."""
+    """Name of a new agent group. None means the name of the folder."""
     chat_name: str | None = None
     is_group: bool = False
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Make what is missing, in one transaction."""
+        """Create the missing rows in one transaction, and return the wiring."""
         check_rules(self.trigger_rules)
         wiring = await actor.commit(self._make, actor)
         actor.changes.tell(wiring.agent_group_id)
         return wiring
 
     def _make(self, connection: Connection, actor: Registry) -> Wiring:
-        group, chat = self._group(connection, actor), self._chat(connection, actor)
+        group = ensure_agent_group(connection, actor, self.folder, self.agent_name or self.folder).id
+        chat = self._chat(connection, actor)
         there = wirings.by_pair(connection, chat, group)
         if there is not None:
             return there
@@ -132,15 +133,6 @@ class WireChat:
         )
         wirings.create(connection, wiring)
         return wiring
-
-    def _group(self, connection: Connection, actor: Registry) -> str:
-        found = agent_groups.by_folder(connection, self.folder)
-        if found is not None:
-            return found.id
-        name = self.agent_name or self.folder
-        group = AgentGroup(actor.new_id("ag", self.folder), name, self.folder, None, actor.clock.now())
-        agent_groups.create(connection, group)
-        return group.id
 
     def _chat(self, connection: Connection, actor: Registry) -> str:
         channel, platform = self.address.channel_type, self.address.platform_id

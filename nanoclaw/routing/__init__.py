@@ -1,4 +1,4 @@
-"""Routing: from an inbound event to the sessions that store it. Functions and one intake; no actor."""
+"""Routing: from an inbound event to the sessions that store it. It has no actor."""
 
 from nanoclaw.routing.router import Router
 

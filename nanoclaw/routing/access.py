@@ -1,13 +1,13 @@
-"""Who may write to an agent: the chat's policy for senders that are not known (contract 3)."""
+"""Decides whether a sender may write to an agent: the chat's policy for unknown senders (contract 3)."""
 
 from nanoclaw.records import MessagingGroup
 from nanoclaw.store import Connection, members, user_roles
 
 
 def refusal(connection: Connection, chat: MessagingGroup, agent_group_id: str, user_id: str) -> str | None:
-    """Why a sender is not let in, as the word that is recorded; None: let in.
+    """Return why a sender is not admitted, as the recorded reason, or None if they are admitted.
 
-    Owners, admins of the group and members always are; everyone is where the policy is `public`.
+    Owners, admins of the agent group and members are always admitted. The policy `public` admits everybody.
     """
     if chat.unknown_sender_policy == "public":
         return None

@@ -1,4 +1,4 @@
-"""Clicks on the buttons of cards: from the event to the session that asked, or why it counts for nothing."""
+"""Clicks on buttons of cards: from the event to the session that asked, or to the reason for dropping it."""
 
 from collections.abc import Iterable
 
@@ -6,16 +6,16 @@ import structlog
 from attrs import frozen
 
 from actors import Ref
-from nanoclaw.approvals import chosen, named, withdraw
+from nanoclaw.approvals import option_by_text, option_by_value, withdraw
 from nanoclaw.content import dump_parked
 from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
-from nanoclaw.registry import ParkEvent, RecordStranger, Registry
+from nanoclaw.registry import ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.routing.access import refusal
-from nanoclaw.routing.engagement import welcome
+from nanoclaw.routing.engagement import listens_to
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
 from nanoclaw.store import Connection, NotFound, messaging_groups, pending_questions, sessions, wirings
-from nanoclaw.store.rows import BadRow
+from nanoclaw.store.rows import DamagedRow
 
 ANSWERED = "no such question waits for an answer: it has one already, or was never asked"
 
@@ -23,117 +23,127 @@ _log = structlog.get_logger()
 
 
 @frozen
-class Pressed:
-    """A click that counts: what it answers, and whom."""
+class ValidClick:
+    """A valid click: the answer, and the conversation that asked."""
 
     answer: Answer
-    who: Conversation
+    conversation: Conversation
 
 
 @frozen
-class Void:
-    """A click that does not, and why. `stranger`: who is not let in."""
+class DroppedClick:
+    """A click that is dropped, and why. `unregistered` records a sender who was not admitted."""
 
     reason: str
-    stranger: RecordStranger | None = None
+    unregistered: RecordUnregisteredSender | None = None
 
 
-def waiting_in(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
-    """What is asked in a chat, the newest first; nothing where a row is damaged: messages go on without."""
+def waiting_questions(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
+    """Return the questions that wait in a chat, newest first.
+
+    A damaged row yields none, because messages of the chat must still be routed.
+    """
     try:
         return tuple(pending_questions.in_chat(connection, address))
-    except BadRow as error:
+    except DamagedRow as error:
         _log.error("routing.question_damaged", chat=address.platform_id, reason=str(error))
         return ()
 
 
 def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
-    """The choice that a message makes among what is asked in its chat; None: it is no answer."""
+    """Return the click that a message stands for, or None if it answers no waiting question."""
     for question in () if event.message.attachments else waiting:
-        value = named(question, event.message.text)
+        value = option_by_text(question, event.message.text)
         if value is not None:
             sender = event.message.sender_id
             return Clicked(event.address, event.event_id, question.question_id, value, sender)
     return None
 
 
-def judge(connection: Connection, click: Clicked) -> Pressed | Void:
-    """What the central database says of a click, everything in which may be made up."""
+def check_click(connection: Connection, click: Clicked) -> ValidClick | DroppedClick:
+    """Check a click against the central database. Every value in the click may be forged."""
     try:
         question = pending_questions.get(connection, click.question_id)
-    except BadRow as error:
-        return Void(str(error))
+    except DamagedRow as error:
+        return DroppedClick(str(error))
     if question is None:
-        return Void(ANSWERED)
+        return DroppedClick(ANSWERED)
     where = Address(question.channel_type or "", question.platform_id or "", question.thread_id)
     if (where.channel_type, where.platform_id) != (click.address.channel_type, click.address.platform_id):
-        return Void("the question was asked in another chat")
-    value = chosen(question, click.value)
+        return DroppedClick("the question was asked in another chat")
+    value = option_by_value(question, click.value)
     if value is None:
-        return Void("the question has no such answer")
+        return DroppedClick("the question has no such answer")
     answer = Answer(question.message_out_id, question.question_id, value, click.user_id, where)
     return _of_session(connection, question, answer)
 
 
-def _of_session(connection: Connection, question: PendingQuestion, answer: Answer) -> Pressed | Void:
+def _of_session(
+    connection: Connection, question: PendingQuestion, answer: Answer
+) -> ValidClick | DroppedClick:
     session = sessions.require(connection, question.session_id)
     if session.status == "archived":
-        return Void("the conversation that asked is over")
+        return DroppedClick("the conversation that asked is over")
     refused = _refused(connection, session.agent_group_id, answer)
-    return refused or Pressed(answer, conversation(connection, session))
+    return refused or ValidClick(answer, conversation(connection, session))
 
 
-def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Void | None:
-    """Why somebody may not answer: whom the agent would not hear there, it does not ask there either."""
+def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> DroppedClick | None:
+    """Return why a user may not answer, or None. The rules are those for messages to the agent there."""
     address, user = answer.address, answer.user_id
     chat = messaging_groups.by_address(connection, address.channel_type, address.platform_id)
     if chat is None:
-        return Void("the chat is not known here")
+        return DroppedClick("the chat is not known here")
     reason = refusal(connection, chat, agent_group_id, user)
     if reason is not None:
-        stranger = RecordStranger(address, user, user, reason, chat.id, agent_group_id)
-        return Void("the user is not known here", stranger)
+        unregistered = RecordUnregisteredSender(address, user, user, reason, chat.id, agent_group_id)
+        return DroppedClick("the user is not known here", unregistered)
     wired = [each for each in wirings.for_chat(connection, chat.id) if each.agent_group_id == agent_group_id]
     return (
         None
-        if all(welcome(wiring, user) for wiring in wired)
-        else Void("the agent does not listen to the user")
+        if all(listens_to(wiring, user) for wiring in wired)
+        else DroppedClick("the agent does not listen to the user")
     )
 
 
 @frozen
 class Clicks:
-    """Gives sessions their answers. The answer is on disk before its question is taken away."""
+    """Delivers answers to sessions. An answer is on disk before its question is deleted."""
 
     registry: Ref[Registry]
     sessions: Sessions
 
-    async def drop(self, click: Clicked, void: Void) -> Routed:
-        """Say why it counts for nothing; record who is not let in."""
-        _log.info("routing.click_dropped", question=click.question_id, user=click.user_id, reason=void.reason)
-        if void.stranger is not None:
-            await self.registry.ask(void.stranger)
-        return Routed(dropped=void.reason)
+    async def drop(self, click: Clicked, dropped_click: DroppedClick) -> Routed:
+        """Log why a click is dropped, and record a sender who was not admitted."""
+        _log.info(
+            "routing.click_dropped",
+            question=click.question_id,
+            user=click.user_id,
+            reason=dropped_click.reason,
+        )
+        if dropped_click.unregistered is not None:
+            await self.registry.ask(dropped_click.unregistered)
+        return Routed(dropped=dropped_click.reason)
 
-    async def store(self, click: Clicked, pressed: Pressed) -> Routed:
-        """Hand the answer to its session; a session that is down finds it parked."""
-        answer, session_id = pressed.answer, pressed.who.session.id
+    async def store(self, click: Clicked, valid: ValidClick) -> Routed:
+        """Deliver the answer to its session, or park it if the session is down."""
+        answer, session_id = valid.answer, valid.conversation.session.id
         try:
-            new = await self.sessions.accept(pressed.who, answer)
+            new = await self.sessions.accept(valid.conversation, answer)
         except SessionDown as error:
-            return await self._park(click, pressed, str(error))
+            return await self._park(click, valid, str(error))
         await withdraw(self.registry, answer.question_id)
         if not new:
-            return await self.drop(click, Void(ANSWERED))
+            return await self.drop(click, DroppedClick(ANSWERED))
         return Routed((session_id,), (answer.message_id,))
 
-    async def _park(self, click: Clicked, pressed: Pressed, reason: str) -> Routed:
-        answer, session_id = pressed.answer, pressed.who.session.id
+    async def _park(self, click: Clicked, valid: ValidClick, reason: str) -> Routed:
+        answer, session_id = valid.answer, valid.conversation.session.id
         _log.warning("routing.parked", session=session_id, reason=reason)
         try:
             parked = dump_parked(answer)
             await self.registry.ask(ParkEvent(session_id, parked, reason, answer.question_id))
         except NotFound:
-            return await self.drop(click, Void(ANSWERED))
-        self.sessions.replay(pressed.who)
+            return await self.drop(click, DroppedClick(ANSWERED))
+        self.sessions.replay(valid.conversation)
         return Routed((session_id,), (answer.message_id,))

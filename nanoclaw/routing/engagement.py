@@ -1,4 +1,4 @@
-"""Whether a message wakes the agent, goes along as context, or is not for it (contract 3, trigger_rules)."""
+"""Decides whether a message wakes an agent, is context, or is ignored (contract 3, trigger_rules)."""
 
 import re
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ Engagement = Literal["wake", "context", "ignore"]
 
 
 def engagement(wiring: Wiring, message: ChatMessage) -> Engagement:
-    """What a wiring makes of a message. A rule that cannot be understood wakes nobody."""
+    """Return how a wiring treats a message. A rule that is invalid wakes no agent."""
     rules = wiring.trigger_rules
-    if welcome(wiring, message.sender_id) and _triggered(wiring, message):
+    if listens_to(wiring, message.sender_id) and _triggered(wiring, message):
         return "wake"
     return "context" if rules.get("ignored") == "accumulate" else "ignore"
 
 
-def welcome(wiring: Wiring, sender_id: str) -> bool:
-    """Whether the agent listens to somebody at all."""
+def listens_to(wiring: Wiring, sender_id: str) -> bool:
+    """Return whether the wiring lets the agent listen to this sender at all."""
     include, exclude = (_names(wiring.trigger_rules, key) for key in ("includeSenders", "excludeSenders"))
     if include or wiring.response_scope == "allowlisted":
         return sender_id in include and sender_id not in exclude

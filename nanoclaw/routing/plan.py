@@ -1,4 +1,4 @@
-"""What the central database says of an event, read in one transaction."""
+"""The routing of an event by the central database, read in one transaction."""
 
 from attrs import Factory, define, frozen
 
@@ -12,7 +12,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.routing.access import refusal
-from nanoclaw.routing.clicks import waiting_in
+from nanoclaw.routing.clicks import waiting_questions
 from nanoclaw.routing.engagement import Engagement, engagement
 from nanoclaw.store import (
     Connection,
@@ -28,48 +28,48 @@ MAX_PLANS = 4096
 
 @frozen
 class Target:
-    """One wiring of the chat, its agent group and session, and whether the sender is let in."""
+    """A wiring of the chat with its agent group, its session, and whether the sender is admitted."""
 
     wiring: Wiring
     agent_group: AgentGroup
     session: Session | None
-    """The open session; None: none yet."""
+    """The open session, or None if there is none yet."""
     refused: str | None
-    """Why the sender is not let in; None: let in."""
+    """Why the sender is not admitted, or None if they are."""
 
     def engagement(self, event: InboundEvent) -> Engagement:
-        """What the wiring makes of the event."""
+        """Return how the wiring treats the event."""
         return engagement(self.wiring, event.message)
 
     def session_key(self, event: InboundEvent) -> tuple[str, str | None, str | None]:
-        """Agent group, chat and thread of the session, by the wiring's mode."""
+        """Return agent group, chat and thread of the session for the event."""
         return session_key(self.wiring, event.address.thread_id)
 
 
 @frozen
 class Plan:
-    """Where an event goes. `chat` None: the chat was never seen before."""
+    """The routing of an event. `chat` is None for a chat without a row."""
 
     chat: MessagingGroup | None
     targets: tuple[Target, ...]
     user_known: bool
     waiting: tuple[PendingQuestion, ...] = ()
-    """Questions that were asked there and wait for an answer, the newest first."""
+    """Questions that wait for an answer in the chat, newest first."""
 
 
 @define(eq=False)
 class PlanCache:
-    """Plans of one version of the central database, by all that they depend on."""
+    """Plans read under one version of the central database, by everything that they depend on."""
 
     _version: int = -1
     _plans: dict[tuple[Address, str, str], Plan] = Factory(dict)
 
     def get(self, event: InboundEvent, version: int) -> Plan | None:
-        """The plan for such an event, if it was read under this version."""
+        """Return the plan for such an event, if it was read under this version."""
         return self._plans.get(_key(event)) if version == self._version else None
 
     def put(self, event: InboundEvent, version: int, plan: Plan) -> None:
-        """Keep a plan that was read when this version was the newest, or an older one than it."""
+        """Keep a plan that was read while `version` was current or older."""
         if version != self._version or len(self._plans) >= MAX_PLANS:
             self._version = version
             self._plans.clear()
@@ -81,7 +81,7 @@ def _key(event: InboundEvent) -> tuple[Address, str, str]:
 
 
 def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None, str | None]:
-    """Agent group, chat and thread that a wiring's sessions are kept apart by (contract 3, session_mode)."""
+    """Return agent group, chat and thread that identify a wiring's session (contract 3, session_mode)."""
     match wiring.session_mode:
         case "agent-shared":
             return (wiring.agent_group_id, None, None)
@@ -92,14 +92,14 @@ def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None,
 
 
 def plan(connection: Connection, event: InboundEvent) -> Plan:
-    """Read it."""
+    """Read the plan for an event."""
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
     user = users.get(connection, event.message.sender_id)
     known = user is not None and user.display_name == event.message.sender
     if chat is None:
         return Plan(None, (), known)
     found = [_target(connection, event, chat, wiring) for wiring in wirings.for_chat(connection, chat.id)]
-    waiting = waiting_in(connection, event.address)
+    waiting = waiting_questions(connection, event.address)
     return Plan(chat, tuple(target for target in found if target is not None), known, waiting)
 
 

@@ -1,4 +1,4 @@
-"""The router: the intake of all channels. It runs in the receivers' tasks, in order per chat, not across."""
+"""The router: the intake of all channels. It runs in the receivers' tasks, in order within a chat."""
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -17,24 +17,24 @@ from nanoclaw.registry import (
     EnsureUser,
     OpenSession,
     ParkEvent,
-    RecordStranger,
+    RecordUnregisteredSender,
     Registry,
 )
-from nanoclaw.routing.clicks import Clicks, Void, as_click, judge
+from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
 from nanoclaw.store.mutex import Mutex, Places
 
 MAX_CONCURRENT = 64
-"""Chats whose events are looked up at once; the rest wait their turn."""
+"""Number of chats whose events are looked up at once. The others wait."""
 
 _log = structlog.get_logger()
 
 
 @define(eq=False)
 class _Turns:
-    """The order of one chat, and how many wait for it."""
+    """The queue of one chat, and the number of tasks in it."""
 
     lock: Mutex = Factory(Mutex)
     users: int = 0
@@ -42,23 +42,23 @@ class _Turns:
 
 @define(eq=False)
 class Router:
-    """Routes events: identity, access, engagement, sessions. Implements `Intake`."""
+    """Routes events: identity, access, engagement, sessions. It implements `Intake`."""
 
     _central: Reader
     _registry: Ref[Registry]
     _changes: Changes
     _sessions: Sessions
     _with_buttons: AbstractSet[str] = frozenset()
-    """Types of channels; in the chats of others a message may answer a question."""
+    """Channel types with buttons. In chats of other channels a message may answer a question."""
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _Turns] = Factory(dict)
     _places: Places = Factory(lambda: Places(MAX_CONCURRENT))
 
     async def offer(self, event: Event) -> Routed:
-        """Route one event; when this returns, what was accepted is on disk.
+        """Route one event. When this returns, an accepted event is on disk.
 
         Raises:
-            NotAccepted: it is stored nowhere; offer it again later.
+            NotAccepted: the event is not stored. Offer it again later.
         """
         event = storable(event)
         try:
@@ -71,19 +71,19 @@ class Router:
             raise NotAccepted(f"the event could not be stored: {error}") from error
 
     async def _click(self, click: Clicked) -> Routed:
-        """In its place among the messages of its chat; of two clicks the first one counts."""
+        """Handle a click in the order of its chat's messages. Of two clicks the first one counts."""
         with self._turns(click.address) as turns:
             async with turns.lock:
                 async with self._places:
-                    found = await self._central.run(judge, click)
+                    found = await self._central.run(check_click, click)
                 clicks = Clicks(self._registry, self._sessions)
-                if isinstance(found, Void):
+                if isinstance(found, DroppedClick):
                     return await clicks.drop(click, found)
                 return await clicks.store(click, found)
 
     async def _route(self, event: InboundEvent) -> Routed:
         with self._turns(event.address) as turns:
-            # No yield before the place in the chat's queue: here, too, the order of the offers is kept.
+            # No checkpoint before the chat's queue is entered: this keeps the order of the offers.
             async with turns.lock:
                 async with self._places:
                     found = await self._plan(event)
@@ -93,11 +93,11 @@ class Router:
                     conversations = [(target, await self._conversation(event, target)) for target in targets]
                 if len(conversations) > 1:
                     return await self._store_all(event, conversations)
-            # No yield between the release above and the place in the session's mailbox: the order is kept,
-            # and the next event of this chat is committed together with this one.
+            # No checkpoint between releasing the lock and entering the session's mailbox. This keeps the
+            # order, and lets one commit store this event together with the chat's next one.
             if conversations:
                 return await self._store_all(event, conversations)
-            await trio.lowlevel.checkpoint()  # nothing else is one where the plan is known
+            await trio.lowlevel.checkpoint()  # with a cached plan there was no other checkpoint
             return Routed(dropped=dropped)
 
     @contextmanager
@@ -121,20 +121,20 @@ class Router:
         return found
 
     async def _answer(self, event: InboundEvent, found: Plan) -> Routed | None:
-        """Take a message for what it chooses where there are no buttons; None: it is like any other."""
+        """Store the message as an answer, where the channel has no buttons. None if it answers nothing."""
         with_buttons = event.address.channel_type in self._with_buttons
         click = None if with_buttons else as_click(event, found.waiting)
         if click is None:
             return None
-        pressed = await self._central.run(judge, click)
-        if isinstance(pressed, Void):
+        valid = await self._central.run(check_click, click)
+        if isinstance(valid, DroppedClick):
             return None
-        said = evolve(pressed, answer=evolve(pressed.answer, said=event))
+        said = evolve(valid, answer=evolve(valid.answer, said=event))
         routed = await Clicks(self._registry, self._sessions).store(click, said)
         return None if routed.dropped else routed
 
     async def _targets(self, event: InboundEvent, found: Plan) -> tuple[list[Target], str | None]:
-        """Who takes the event, and why nobody does."""
+        """Return the targets that take the event, or why there are none."""
         if not found.user_known:
             await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
         if found.chat is None:
@@ -148,19 +148,22 @@ class Router:
         admitted, dropped = list[Target](), "no agent listens to this message"
         for target in found.targets:
             if target.refused is not None:
-                await self._record_stranger(event, target, target.refused)
+                await self._record_unregistered(event, target, target.refused)
                 dropped = "the sender is not known here"
             elif target.engagement(event) != "ignore":
                 admitted.append(target)
         return admitted, dropped
 
-    async def _record_stranger(self, event: InboundEvent, target: Target, reason: str) -> None:
+    async def _record_unregistered(self, event: InboundEvent, target: Target, reason: str) -> None:
         message, wiring = event.message, target.wiring
         _log.warning(
-            "routing.stranger", sender=message.sender_id, chat=event.address.platform_id, reason=reason
+            "routing.unregistered_sender",
+            sender=message.sender_id,
+            chat=event.address.platform_id,
+            reason=reason,
         )
         await self._registry.ask(
-            RecordStranger(
+            RecordUnregisteredSender(
                 event.address,
                 message.sender_id,
                 message.sender,
@@ -180,17 +183,17 @@ class Router:
     async def _store_all(
         self, event: InboundEvent, conversations: list[tuple[Target, Conversation]]
     ) -> Routed:
-        for target, who in conversations:
-            await self._store(event, target, who)
-        ids = tuple(who.session.id for _, who in conversations)
+        for target, conversation in conversations:
+            await self._store(event, target, conversation)
+        ids = tuple(conversation.session.id for _, conversation in conversations)
         return Routed(ids, (event.message_id,) * len(ids))
 
-    async def _store(self, event: InboundEvent, target: Target, who: Conversation) -> None:
+    async def _store(self, event: InboundEvent, target: Target, conversation: Conversation) -> None:
         trigger = target.engagement(event) == "wake"
         try:
-            await self._sessions.accept(who, event, trigger=trigger)
+            await self._sessions.accept(conversation, event, trigger=trigger)
         except SessionDown as error:
-            _log.warning("routing.parked", session=who.session.id, reason=str(error))
+            _log.warning("routing.parked", session=conversation.session.id, reason=str(error))
             parked = dump_parked(event, trigger=trigger)
-            await self._registry.ask(ParkEvent(who.session.id, parked, str(error)))
-            self._sessions.replay(who)
+            await self._registry.ask(ParkEvent(conversation.session.id, parked, str(error)))
+            self._sessions.replay(conversation)

@@ -1,21 +1,21 @@
-"""When a schedule fires next (contract 4, Recurrence). Pure functions: no clock, no randomness, no I/O.
+"""Computes when a schedule fires next (contract 4, Recurrence). All functions are pure.
 
 A schedule is a text: five cron fields (minute, hour, day of month, month, day of week), six with the seconds
-first, an alias such as `@daily`, or `@every <seconds>`. A *slot* is a moment at which it fires.
+first, an alias such as `@daily`, or `@every <seconds>`. A *slot* is a time at which it fires.
 
-Where local time jumps, we do as Debian's cron does:
+Where local time jumps, the rules are those of Debian's cron:
 
-- A schedule whose minute and hour are both named (`30 2 * * *`) follows the clock on the wall. A time that
-  the clock skips fires right after the gap, once for all that falls into it; a time that the clock shows
-  twice fires at the first. So a daily schedule has one slot for each date, even for one that a zone left out.
-- A schedule whose minute or hour begins with `*` (`*/10 * * * *`, `@hourly`) follows elapsed time: it fires
-  whenever the clock shows a time that fits, so in both passes of an hour that comes twice, and not in a gap.
-- `@every` knows no clock: it adds seconds to the slot before.
+- A schedule that names both minute and hour (`30 2 * * *`) follows local time. A time that the clock skips
+  fires right after the gap, once for all skipped times. A time that the clock shows twice fires at the first.
+  So a daily schedule has one slot for each date, even for a date that a zone left out.
+- A schedule whose minute or hour begins with `*` (`*/10 * * * *`, `@hourly`) follows elapsed time. It fires
+  whenever the clock shows a matching time: in both passes of a repeated hour, and never in a gap.
+- `@every` ignores local time. It adds seconds to the previous slot.
 
-If both day fields are named, either may fit; if one begins with `*`, both must. Besides numbers, names,
-lists, ranges (also `22-4`, `fri-mon`) and steps, these are understood: `L` (last day), `15W` (the weekday
-nearest to the 15th, or to the last day of a shorter month), `5#2` (second Friday), `5L` (last Friday), `?`
-for `*` in the day fields.
+If both day fields are named, a date must match one of them. If one begins with `*`, it must match both.
+Fields take numbers, names, lists, ranges (also `22-4`, `fri-mon`) and steps, and also: `L` (last day), `15W`
+(the weekday nearest to the 15th, or to the last day of a shorter month), `5#2` (second Friday), `5L` (last
+Friday), and `?` for `*` in the day fields.
 """
 
 from nanoclaw.records import CatchUp

@@ -1,4 +1,4 @@
-"""What becomes of slots that were missed (contract 4, Recurrence)."""
+"""Decides about missed slots (contract 4, Recurrence)."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -9,16 +9,16 @@ from nanoclaw.scheduling.slots import utc
 from nanoclaw.scheduling.timetable import Timetable, timetable
 
 MAX_CATCH_UP = 1000
-"""Slots that `due_slots` returns at once."""
+"""Number of slots that `due_slots` returns at once."""
 
 
 class DueSlots(NamedTuple):
-    """What to do once an occurrence has ended."""
+    """The slots to run and the slot to wait for, once an occurrence has ended."""
 
     run: tuple[datetime, ...]
     """Missed slots to run now, oldest first."""
     next: datetime
-    """The slot that follows. It has passed, too, only if there were more than `MAX_CATCH_UP` to run."""
+    """The next slot. It is in the past only if there were more than `MAX_CATCH_UP` slots to run."""
 
 
 def due_slots(  # noqa: PLR0913 -- the columns of a task's row, and the time
@@ -30,20 +30,20 @@ def due_slots(  # noqa: PLR0913 -- the columns of a task's row, and the time
     *,
     began: datetime | None = None,
 ) -> DueSlots:
-    """What follows `slot`, the last one that is dealt with, at `now`.
+    """Return what follows `slot`, the last handled one, at the time `now`.
 
     Args:
         expression: the schedule.
-        slot: the slot of the occurrence that ended, or that is given up unrun.
-        now: slots until now, inclusive, are missed. If the clock went back before `slot`, none is.
-        zone: in which the schedule is read.
-        catch_up: what becomes of the missed ones; `skip` runs the latest of them.
-        began: when that occurrence began to run; None: on time. With `skip`, one that ran late stands for all
-            slots until it began, so that an outage leads to a single late run.
+        slot: the slot of the occurrence that ended, or that is dropped without a run.
+        now: slots up to now, inclusive, are missed. If the clock was set back before `slot`, none is.
+        zone: the time zone in which the schedule is read.
+        catch_up: what to do with missed slots; `skip` runs only the latest.
+        began: when that occurrence began to run; None if it was on time. With `skip`, a late run counts for
+            all slots until it began, so that an outage leads to a single late run.
 
     Raises:
-        ScheduleError: the expression or the zone is wrong, or it never fires again.
-        ValueError: a time has no zone.
+        ScheduleError: the expression or the zone is invalid, or it never fires again.
+        ValueError: a time has no time zone.
     """
     slot, now, table = utc(slot), utc(now), timetable(expression, zone)
     match catch_up:
@@ -66,7 +66,7 @@ def _all(table: Timetable, slot: datetime, now: datetime) -> DueSlots:
 
 
 def _latest(table: Timetable, slot: datetime, since: datetime, now: datetime) -> datetime | None:
-    """The latest slot after `since` and not after `now`, found by halving: there may be millions."""
+    """Return the latest slot after `since` up to `now`. It bisects, because there may be millions."""
     latest, end = table.next(slot, since), now
     if latest > now:
         return None

@@ -1,5 +1,5 @@
-"""What can be wrong with a schedule."""
+"""The error of this package."""
 
 
 class ScheduleError(ValueError):
-    """A schedule cannot be followed; the text is one sentence for whoever wrote it."""
+    """A schedule is invalid. The text is one sentence for its author."""

@@ -1,4 +1,4 @@
-"""A schedule's text, read: `@every`, or a cron expression that croniter can walk."""
+"""Parses a schedule: `@every`, or a cron expression that croniter can walk."""
 
 import re
 from datetime import timedelta
@@ -9,7 +9,7 @@ from nanoclaw.scheduling.errors import ScheduleError
 from nanoclaw.scheduling.fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, is_starred, spell_out
 
 MAX_LENGTH = 512
-"""Characters; every minute and second spelt out needs about 450."""
+"""Limit in characters. Every minute and second written out needs about 450."""
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -26,63 +26,63 @@ _EVERY = re.compile(r"@every\s+(?P<whole>[0-9]{1,9})(?:\.(?P<part>[0-9]{1,3}))?"
 
 @frozen
 class Every:
-    """`@every`: a slot, and the next one `step` later."""
+    """`@every`: each slot comes `step` after the previous one."""
 
     step: timedelta
 
 
 @frozen
 class Cron:
-    """A cron expression. It fires where one of its plans does."""
+    """A cron expression. It fires at the slots of all its plans."""
 
     plans: tuple[str, ...]
-    """For croniter: six fields, seconds last, in each of which all must fit."""
+    """Expressions for croniter: six fields, seconds last. A time must match all fields of a plan."""
     follows_clock: bool
-    """Minute and hour are named: it follows the clock on the wall, not elapsed time."""
+    """True if minute and hour are both named: it follows local time, and not elapsed time."""
 
 
 def parse(expression: str) -> Every | Cron:
-    """Read a schedule. That it ever fires is not checked here.
+    """Parse a schedule. Whether it ever fires is not checked.
 
     Raises:
-        ScheduleError: it is wrong; the sentence names the schedule and the mistake.
+        ScheduleError: it is invalid. The sentence names the schedule and the mistake.
     """
     if len(expression) > MAX_LENGTH:
         raise ScheduleError(f"The schedule {expression[:20]!r}… is longer than {MAX_LENGTH} characters.")
     try:
         return _parse(expression.strip().lower())
     except ScheduleError as error:
-        raise ScheduleError(f"The schedule {expression!r} is wrong: {error}.") from None
+        raise ScheduleError(f"The schedule {expression!r} is invalid: {error}.") from None
 
 
 def _parse(text: str) -> Every | Cron:
     if not text.isascii():
-        raise ScheduleError("it has characters that no schedule has")
+        raise ScheduleError("it has characters other than ASCII")
     if text.startswith("@every"):
         return _every(text)
     if text.startswith("@") and text not in ALIASES:
-        raise ScheduleError(f"the names there are: {', '.join(ALIASES)} and @every <seconds>")
+        raise ScheduleError(f"the aliases are {', '.join(ALIASES)} and @every <seconds>")
     fields = ALIASES.get(text, text).split()
     if len(fields) not in (5, 6):
-        raise ScheduleError(f"it has {len(fields)} fields, not five (or six, seconds first)")
+        raise ScheduleError(f"it has {len(fields)} fields; write five, or six with the seconds first")
     return _cron(fields if fields[5:] else ["0", *fields])
 
 
 def _every(text: str) -> Every:
     match = _EVERY.fullmatch(text)
     if match is None:
-        raise ScheduleError("after @every comes a number of seconds, such as 90, below 1000000000")
+        raise ScheduleError("@every needs a number of seconds below 1000000000, such as 90")
     part = (match["part"] or "").ljust(3, "0")
     step = timedelta(seconds=int(match["whole"]), milliseconds=int(part))
     if step < timedelta(seconds=1):
-        raise ScheduleError("less than one second is too often")
+        raise ScheduleError("it fires more than once a second; the shortest interval is 1")
     return Every(step)
 
 
 def _cron(fields: list[str]) -> Cron:
     second, minute, hour, day, month, weekday = fields
     days, weekdays = spell_out(DAY, day), spell_out(WEEKDAY, weekday)
-    # croniter would take both where one of them is a marked day
+    # A marked day in one field would make croniter require both fields, so each field gets its own plan.
     either = not is_starred(day) and not is_starred(weekday)
     pairs = [(days, "*"), ("*", weekdays)] if either else [(days, weekdays)]
     seconds, minutes, hours = spell_out(SECOND, second), spell_out(MINUTE, minute), spell_out(HOUR, hour)

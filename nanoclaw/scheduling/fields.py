@@ -1,7 +1,7 @@
-"""The fields of a cron expression: read, checked, and spelt out in plain numbers.
+"""The fields of a cron expression: checked, and written out as plain numbers.
 
-croniter would read them too, but takes `9-9` for every hour, knows random fields (`R`), and names no field in
-its errors. It is therefore given nothing but `*`, sorted numbers and a few marked days.
+croniter could read them itself. But it takes `9-9` for every hour, accepts random fields (`R`), and its
+errors name no field. So it gets only `*`, sorted numbers and a few marked days.
 """
 
 import re
@@ -19,7 +19,7 @@ _NEAREST_WEEKDAY = re.compile(r"(?P<day>[0-9]{1,2})w")
 
 @frozen
 class Field:
-    """What may stand in a field: numbers from `low` to `high`, and names for the first of them."""
+    """Allowed values of a field: numbers from `low` to `high`, and names for the first of them."""
 
     name: str
     low: int
@@ -27,17 +27,17 @@ class Field:
     names: tuple[str, ...] = ()
 
     def number(self, text: str) -> int:
-        """The number that `text` means here.
+        """Return the number that `text` stands for in this field.
 
         Raises:
-            ScheduleError: it means none.
+            ScheduleError: it is neither a number nor a name of this field.
         """
         if text in self.names:
             return self.low + self.names.index(text)
         top = 7 if self is WEEKDAY else self.high  # 7 is Sunday too
         if not text.isdecimal() or not self.low <= int(text) <= top:
             named = f" or a name such as {self.names[0]}" if self.names else ""
-            raise ScheduleError(f"{text!r} is no {self.name}: write {self.low} to {top}{named}")
+            raise ScheduleError(f"{text!r} is not a valid {self.name}: write {self.low} to {top}{named}")
         return int(text)
 
 
@@ -52,15 +52,15 @@ WEEKDAY = Field("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fr
 
 
 def is_starred(text: str) -> bool:
-    """Whether a field begins with a star, which is how cron tells what is named from what is left open."""
+    """Return whether the field begins with `*` or `?`. Cron treats any other field as named."""
     return text[0] in "*?"
 
 
 def spell_out(field: Field, text: str) -> str:
-    """A field, in lower case, as croniter is to read it.
+    """Return a field, given in lower case, in the form for croniter.
 
     Raises:
-        ScheduleError: it is wrong.
+        ScheduleError: the field is invalid.
     """
     if text == "*" or (text == "?" and field in (DAY, WEEKDAY)):
         return "*"
@@ -68,17 +68,17 @@ def spell_out(field: Field, text: str) -> str:
     marked = [mark for item in items if (mark := _marked(field, item)) is not None]
     plain = {number for item in items if _marked(field, item) is None for number in _numbers(field, item)}
     if plain and marked and marked != ["l"]:
-        raise ScheduleError(f"{text!r} in the {field.name} mixes plain days with marked ones")
+        raise ScheduleError(f"{text!r} in the {field.name} mixes plain days with L, W or #")
     if len(marked) > 1 and field is DAY:
-        raise ScheduleError(f"{text!r} in the {field.name} has more than one marked day")
+        raise ScheduleError(f"{text!r} in the {field.name} has more than one day with L or W")
     return ",".join([*map(str, sorted(plain)), *marked])
 
 
 def _numbers(field: Field, item: str) -> list[int]:
-    """The numbers that `7`, `1-5`, `22-4`, `*/2`, `10/5` or `1-9/2` stand for."""
+    """Return the numbers that `7`, `1-5`, `22-4`, `*/2`, `10/5` or `1-9/2` stands for."""
     match = _ITEM.fullmatch(item)
     if match is None:
-        raise ScheduleError(f"{item!r} in the {field.name} is neither a number, a range nor a step")
+        raise ScheduleError(f"{item!r} in the {field.name} is not a number, a range or a step")
     step = _step(field, match["step"])
     if match["low"] is None:
         return list(range(field.low, field.high + 1, step))
@@ -93,7 +93,7 @@ def _step(field: Field, text: str | None) -> int:
     step, most = int(text or 1), field.high - field.low + 1
     if not 1 <= step <= most:
         raise ScheduleError(
-            f"a step of {step} in the {field.name} is not in 1 to {most}; see also @every <seconds>"
+            f"the step {step} in the {field.name} is not within 1 to {most}; for others use @every <seconds>"
         )
     return step
 
@@ -109,7 +109,7 @@ def _folded(field: Field, numbers: list[int]) -> list[int]:
 
 
 def _marked(field: Field, item: str) -> str | None:
-    """A marked day as croniter writes it; None: the item is a plain one."""
+    """Return a marked day (L, W, #) in croniter's form, or None for a plain item."""
     reader = _READERS.get(field.name)
     return reader(item) if reader else None
 

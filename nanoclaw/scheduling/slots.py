@@ -1,4 +1,4 @@
-"""The next slot of a schedule. Anybody may call these: they are functions of their arguments alone."""
+"""The next slot of a schedule. These functions are pure, so any task or thread may call them."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -6,22 +6,22 @@ from zoneinfo import ZoneInfo
 from nanoclaw.scheduling.timetable import timetable
 
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
-"""Where `check` begins to search, so that its answer does not depend on the date."""
+"""Start of the search in `check`. It is fixed, so the result does not depend on the date."""
 
 
 def next_run(expression: str, after: datetime, zone: ZoneInfo | str) -> datetime:
-    """The first slot strictly after `after`, in UTC. For `@every`, `after` is the slot before.
+    """Return the first slot strictly after `after`, in UTC. For `@every`, `after` is the previous slot.
 
     Raises:
-        ScheduleError: the expression or the zone is wrong, or it never fires.
-        ValueError: `after` has no zone.
+        ScheduleError: the expression or the zone is invalid, or it never fires.
+        ValueError: `after` has no time zone.
     """
     moment = utc(after)
     return timetable(expression, zone).next(moment, moment)
 
 
 def check(expression: str, zone: ZoneInfo | str) -> None:
-    """Refuse a schedule that is wrong or never fires; what passes, `next_run` takes.
+    """Reject a schedule that is invalid or never fires. `next_run` accepts every other one.
 
     Raises:
         ScheduleError: the sentence says what is wrong.
@@ -30,11 +30,11 @@ def check(expression: str, zone: ZoneInfo | str) -> None:
 
 
 def utc(moment: datetime) -> datetime:
-    """An aware time in UTC.
+    """Return an aware time in UTC.
 
     Raises:
-        ValueError: it has no zone.
+        ValueError: it has no time zone.
     """
     if moment.tzinfo is None:
-        raise ValueError(f"{moment!r} has no zone; times are aware here")
+        raise ValueError(f"{moment!r} has no time zone; pass an aware datetime")
     return moment.astimezone(UTC)

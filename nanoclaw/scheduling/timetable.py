@@ -1,7 +1,7 @@
-"""A schedule in a zone: the slots after a moment.
+"""Finds the slots of a schedule in a time zone.
 
-croniter walks naive local time only. Its own treatment of zones fires a fixed hour twice in autumn and at odd
-times in the spring gap, so where the clock jumps is decided here.
+croniter walks only naive local time. Its own support for zones fires a fixed hour twice in autumn, and at
+wrong times in the spring gap. So this module handles the jumps of local time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -25,30 +25,30 @@ from nanoclaw.scheduling.zones import (
 )
 
 SEARCH_YEARS = 50
-"""The rarest date, 29 February on a given weekday, comes after 40 years at most."""
+"""Years to search. The rarest date, 29 February on a given weekday, comes after 40 years at most."""
 
 _WINDOW = timedelta(days=3)
 _BACK = timedelta(days=1.5)
-"""Two offsets differ by 26 hours at most, so a wall further off than this is reached by no jump."""
+"""Two offsets differ by at most 26 hours. So no jump reaches local times further away than this."""
 
 
 class Timetable(Protocol):
-    """The slots of one schedule in one zone."""
+    """The slots of one schedule in one time zone."""
 
     def next(self, slot: datetime, moment: datetime) -> datetime:
-        """The first slot after `moment`, and after `slot`, which is itself one.
+        """Return the first slot after both `moment` and the slot `slot`.
 
         Raises:
-            ScheduleError: it does not fire for 50 years, or not before the year 10000.
+            ScheduleError: it does not fire within 50 years, or before the year 10000.
         """
         ...
 
 
 def timetable(expression: str, zone: ZoneInfo | str) -> Timetable:
-    """Read a schedule for a zone. For one caller in one thread: croniter keeps a state.
+    """Parse a schedule for a time zone. Use the result in one thread only: croniter keeps state.
 
     Raises:
-        ScheduleError: the schedule or the zone is wrong.
+        ScheduleError: the schedule or the zone is invalid.
     """
     known, rule = zone_of(zone), parse(expression)
     if isinstance(rule, Every):
@@ -95,7 +95,7 @@ class _Calendar:
                 moment, wall = change, wall_at(change, self.zone) - SECOND
             elif slot <= moment + _WINDOW:
                 return slot
-            else:  # far off: look again from near by, with the offset that holds there
+            else:  # far away: search again from nearby, with the offset that applies there
                 moment = slot - _BACK
                 wall = wall_at(moment, self.zone)
 
@@ -107,16 +107,16 @@ class _Calendar:
 
 
 def _walker(plan: str) -> "croniter[datetime]":
-    start = datetime(2000, 1, 1)  # noqa: DTZ001 -- a wall; each search gives its own
+    start = datetime(2000, 1, 1)  # noqa: DTZ001 -- naive local time; each search passes its own start
     return croniter(plan, start, datetime, day_or=False, max_years_between_matches=SEARCH_YEARS)
 
 
 def _walk(walker: "croniter[datetime]", wall: datetime) -> datetime | None:
     try:
         return walker.get_next(datetime, wall)
-    except (ValueError, OverflowError):  # no date in 50 years, or the end of the calendar
+    except (ValueError, OverflowError):  # no date within 50 years, or after the year 9999
         return None
 
 
 def _never(expression: str) -> ScheduleError:
-    return ScheduleError(f"The schedule {expression!r} never fires: no date fits it.")
+    return ScheduleError(f"The schedule {expression!r} never fires: no date matches it.")

@@ -1,6 +1,7 @@
-"""Local time: which moments a clock on the wall shows, when, and where it jumps.
+"""Local time: conversion to and from UTC, and the times at which the offset changes.
 
-Moments are UTC; *walls* are naive: what the clock shows. Both are whole seconds, as all jumps are.
+A *moment* is UTC. A *wall* is naive local time, as a clock on the wall shows it. Both are whole seconds,
+as all jumps are.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -10,40 +11,42 @@ from nanoclaw.scheduling.errors import ScheduleError
 
 SECOND = timedelta(seconds=1)
 _HOP = timedelta(hours=1)
-"""No zone has jumped twice within so short a time."""
+"""No zone has changed its offset twice within this time."""
 
 
 def zone_of(zone: ZoneInfo | str) -> ZoneInfo:
-    """The zone of this IANA name.
+    """Return the time zone with this IANA name.
 
     Raises:
-        ScheduleError: there is none.
+        ScheduleError: no zone has this name.
     """
     if isinstance(zone, ZoneInfo):
         return zone
     try:
         return ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ScheduleError(f"{zone!r} is no IANA time zone such as Europe/Berlin.") from None
+        raise ScheduleError(
+            f"{zone!r} is not a time zone; write an IANA name such as Europe/Berlin."
+        ) from None
 
 
 def wall_at(moment: datetime, zone: ZoneInfo) -> datetime:
-    """What the clock shows."""
+    """Return the local time at a moment."""
     return moment.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
 def moment_of(wall: datetime, offset: timedelta) -> datetime:
-    """The moment at which a clock that is `offset` ahead of UTC shows `wall`."""
+    """Return the moment at which a clock with this offset from UTC shows `wall`."""
     return (wall - offset).replace(tzinfo=UTC)
 
 
 def offset_at(moment: datetime, zone: ZoneInfo) -> timedelta:
-    """How far the clock is ahead of UTC."""
+    """Return the offset of local time from UTC at a moment."""
     return moment.astimezone(zone).utcoffset() or timedelta(0)
 
 
 def first_change(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
-    """The first moment after `start`, and not after `end`, with another offset than at `start`."""
+    """Return the first moment after `start`, up to `end`, whose offset differs from that at `start`."""
     before = offset_at(start, zone)
     while start < end:
         hop = min(start + _HOP, end)
@@ -54,7 +57,7 @@ def first_change(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | N
 
 
 def _bisect(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
-    """The moment in (low, high] at which the offset changes, given that it does."""
+    """Return the moment in (low, high] at which the offset changes. It must change in there."""
     before = offset_at(low, zone)
     while high - low > SECOND:
         middle = low + (high - low) // (2 * SECOND) * SECOND
@@ -63,17 +66,17 @@ def _bisect(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
 
 
 def first_shown(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The first moment at which the clock shows `wall` or, where it jumps over it, something later."""
+    """Return the first moment at which the clock shows `wall`, or shows a later time after a gap."""
     first, second = (wall.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta(0) for fold in (0, 1))
     moment = moment_of(wall, first)
     if second <= first:
         return moment
-    # In a gap, fold=0 counts with the offset before it, and so lands behind the jump (PEP 495).
+    # In a gap, fold=0 uses the offset before the gap, and so gives a moment after the jump (PEP 495).
     return first_change(zone, moment_of(wall, second), moment) or moment
 
 
 def latest_shown(moment: datetime, zone: ZoneInfo) -> datetime:
-    """The latest wall that the clock has shown until `moment`: in a repeated hour, that hour's last."""
+    """Return the latest local time shown until `moment`. In a repeated hour that is the end of the hour."""
     local = moment.astimezone(zone)
     if local.fold == 0:
         return local.replace(tzinfo=None)

@@ -304,7 +304,7 @@ def _moved(
     id_ = recurrence.row_id(occurrence.series_id, slot, request.row.id)
     if occurrence.id not in site.claimed:
         return tasks.move(connection, occurrence, id_, slot, site.now), [occurrence.id]
-    tasks.hand_on(connection, occurrence)
+    tasks.clear_recurrence(connection, occurrence)
     return tasks.repeat(connection, occurrence, id_, slot, site.now, last=True), []
 
 

@@ -18,7 +18,7 @@ from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.session.rules import Rules
 from nanoclaw.store.deliveries import NOTICE, LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import BadRow, Look, MessageOut
+from nanoclaw.store.outbound import InvalidRow, Look, MessageOut
 from nanoclaw.store.refusals import Refusals
 from nanoclaw.store.times import from_text
 
@@ -99,7 +99,7 @@ class Deliveries:
 
     def add(
         self,
-        rows: Iterable[MessageOut | BadRow],
+        rows: Iterable[MessageOut | InvalidRow],
         messages: Mapping[str, OpenMessage],
         now: datetime,
         zone: str,
@@ -116,13 +116,13 @@ class Deliveries:
         """Queue messages of the host itself; rows of the runner may still come with lower numbers."""
         return evolve(self, queue=self.queue.add(map(Delivery, notices))) if notices else self
 
-    def hand_on(self, requests: Iterable[Delivery]) -> "Deliveries":
+    def clear_recurrence(self, requests: Iterable[Delivery]) -> "Deliveries":
         """Queue requests that were taken as actions, and that an executor of the host performs."""
         handed = [evolve(each, to_host=True) for each in requests]
         return evolve(self, queue=self.queue.add(handed)) if handed else self
 
     def correct(
-        self, bad: Sequence[tuple[MessageOut | BadRow, BadRow]], actions: Sequence[Delivery]
+        self, bad: Sequence[tuple[MessageOut | InvalidRow, InvalidRow]], actions: Sequence[Delivery]
     ) -> "Deliveries":
         """Put bad rows in the place of rows, also of `actions`, which were taken from the queue."""
         if not bad:
@@ -191,10 +191,10 @@ class Deliveries:
 
 
 def _reread(
-    entry: LedgerEntry, row: MessageOut | BadRow | None, now: datetime, rules: Rules
+    entry: LedgerEntry, row: MessageOut | InvalidRow | None, now: datetime, rules: Rules
 ) -> tuple[list[Delivery], list[Finished]]:
     """Return the deliveries to queue, and the attempt that was cut off. The ledger's number counts."""
-    gone = BadRow(_row_id(entry.message_out_id), entry.seq, "it is gone from outbound.db")
+    gone = InvalidRow(_row_id(entry.message_out_id), entry.seq, "it is gone from outbound.db")
     delivery = Delivery(
         gone if row is None else evolve(row, seq=entry.seq),
         entry.attempts,
@@ -213,9 +213,9 @@ def _reread(
 
 
 def _delivery(
-    row: MessageOut | BadRow, messages: Mapping[str, OpenMessage], now: datetime, zone: str
+    row: MessageOut | InvalidRow, messages: Mapping[str, OpenMessage], now: datetime, zone: str
 ) -> Delivery:
-    if isinstance(row, BadRow):
+    if isinstance(row, InvalidRow):
         return Delivery(row)
     if row.recurrence is not None:
         return _first_of_series(row, row.recurrence, now, zone)
@@ -228,7 +228,7 @@ def _first_of_series(row: MessageOut, recurrence: str, now: datetime, zone: str)
         first = next_run(recurrence, now, zone)
         return Delivery(row, slot=row.deliver_after or first)
     except ScheduleError as error:
-        return Delivery(BadRow(row.id, row.seq, str(error)))
+        return Delivery(InvalidRow(row.id, row.seq, str(error)))
 
 
 def _postponed(delivery: Delivery, result: Result) -> Delivery:

@@ -87,7 +87,7 @@ def _tell_agent(
 
     It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
     """
-    if delivery.id.startswith(NOTICE) or messages_in.is_told_enough(connection):
+    if delivery.id.startswith(NOTICE) or messages_in.has_enough_reports(connection):
         return ()
     status = "failed" if isinstance(result, Undeliverable) else "unknown"
     content = {"type": "delivery", "status": status, "messageId": delivery.row.seq, "reason": result.reason}

@@ -200,7 +200,7 @@ def follow(state: SessionState, step: Settle, settled: Settled, now: Moment) -> 
         messages=state.messages.apply(settlement.verdicts).remove(settled.closed).add(settled.opened),
         deliveries=state.deliveries.say(settled.notices)
         .correct(settled.bad, settlement.actions)
-        .hand_on(settled.handed_on),
+        .clear_recurrence(settled.handed_on),
     )
     state, told = _tell_outcomes(state, settlement, now)
     effects: list[Effect] = [*_series_errors(settlement.doubts), *told]

@@ -104,7 +104,7 @@ class Messages:
 
     def waiting(self, now: datetime) -> tuple[OpenMessage, ...]:
         """List the due messages that somebody waits for, in order of arrival."""
-        return tuple(message for message in self.open.values() if message.of_somebody and message.due(now))
+        return tuple(message for message in self.open.values() if message.awaits_answer and message.due(now))
 
     def has_missed(self, before: datetime) -> bool:
         """Say whether a task that must not run late was due before a moment, and nobody has taken it."""

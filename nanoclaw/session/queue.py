@@ -12,7 +12,7 @@ from itertools import islice
 from attrs import evolve, frozen
 
 from nanoclaw.records import AGENT, Address
-from nanoclaw.store.outbound import BadRow, MessageOut
+from nanoclaw.store.outbound import InvalidRow, MessageOut
 from nanoclaw.store.times import to_text
 
 MAX_OPEN = 10_000
@@ -25,7 +25,7 @@ MAX_OPEN_BYTES = 64 * 1024 * 1024
 class Delivery:
     """One outbound row on its way."""
 
-    row: MessageOut | BadRow
+    row: MessageOut | InvalidRow
     attempts: int = 0
     not_before: datetime | None = None
     """Back-off."""
@@ -139,7 +139,7 @@ class DeliveryQueue:
         """Put the one in flight back to its place, as it is by now."""
         return DeliveryQueue(_put_back(self.waiting, delivery))
 
-    def replace(self, row: MessageOut | BadRow, bad: BadRow) -> "DeliveryQueue":
+    def replace(self, row: MessageOut | InvalidRow, bad: InvalidRow) -> "DeliveryQueue":
         """Put a bad row in the place of a row, wherever its delivery is by now."""
 
         def replaced(each: Delivery) -> Delivery:

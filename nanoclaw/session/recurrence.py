@@ -39,7 +39,7 @@ def follow(
     """
     if occurrence.recurrence is None:
         return Followed()
-    tasks.hand_on(connection, occurrence)
+    tasks.clear_recurrence(connection, occurrence)
     try:
         due = due_slots(
             occurrence.recurrence,

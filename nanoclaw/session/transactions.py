@@ -19,7 +19,7 @@ from nanoclaw.session.recurrence import Followed
 from nanoclaw.store import Connection, agent_messages, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.outbound import BadRow, MessageOut, bad_row
+from nanoclaw.store.outbound import InvalidRow, MessageOut, invalid_row
 from nanoclaw.store.projections import CentralView
 from nanoclaw.store.refusals import Refusals
 from nanoclaw.store.tasks import Occurrence
@@ -122,7 +122,7 @@ class Settled:
     """Ids of messages that nobody waits for any more."""
     handed_on: tuple[Delivery, ...] = ()
     """Of the actions, those that an executor of the host performs."""
-    bad: tuple[tuple[MessageOut | BadRow, BadRow], ...] = ()
+    bad: tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...] = ()
     """Rows that broke the contract in a way that only the ledger shows, each with what it has become."""
 
     @classmethod
@@ -131,7 +131,11 @@ class Settled:
 
         A message that a later part closes does not wait, also where an earlier part has opened it.
         """
-        notices, closed, bad = list[MessageOut](), list[str](), list[tuple[MessageOut | BadRow, BadRow]]()
+        notices, closed, bad = (
+            list[MessageOut](),
+            list[str](),
+            list[tuple[MessageOut | InvalidRow, InvalidRow]](),
+        )
         opened, handed_on = list[OpenMessage](), list[Delivery]()
         for part in parts:
             gone = frozenset(part.closed)
@@ -188,7 +192,7 @@ def _letters(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
 
 def _reused(
     connection: Connection, rows: Sequence[Delivery]
-) -> tuple[tuple[MessageOut | BadRow, BadRow], ...]:
+) -> tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...]:
     """Find rows whose ids were used before, and the bad rows that they become.
 
     Delivered, or performed, under that id, they would count as done already or be done twice.
@@ -196,13 +200,13 @@ def _reused(
     used, bad = set(deliveries.used_before(connection, [each.row.id for each in rows])), []
     for row in [each.row for each in rows]:
         if isinstance(row, MessageOut) and row.id in used:
-            bad.append((row, bad_row(row.seq, f"id {row.id} was used before")))
+            bad.append((row, invalid_row(row.seq, f"id {row.id} was used before")))
         used.add(row.id)
     return tuple(bad)
 
 
 def replaced(
-    given: Sequence[Delivery], bad: Sequence[tuple[MessageOut | BadRow, BadRow]]
+    given: Sequence[Delivery], bad: Sequence[tuple[MessageOut | InvalidRow, InvalidRow]]
 ) -> Sequence[Delivery]:
     """Put bad rows in the place of those that they stand for."""
     if not bad:
@@ -225,7 +229,7 @@ def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -
     messages_in.settle(connection, message.id, "completed" if isinstance(verdict, Completed) else "failed")
     told = Settled()
     if isinstance(verdict, Failed):
-        if message.of_somebody:
+        if message.awaits_answer:
             told = Settled(notices=(notices.add(connection, message, message.id, _words(verdict)),))
         _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
     occurrence = tasks.of_row(connection, message.id) if message.task else None

@@ -1,4 +1,4 @@
-"""Brings a database of another build up to a schema: adds what is missing, and takes nothing away."""
+"""Completes another build's database: adds what its schema lacks, and removes nothing."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ class _Column:
 
     @property
     def definition(self) -> str:
-        """As ALTER TABLE accepts it: a required column needs a constant default for the rows that exist."""
+        """Return the definition for ALTER TABLE. A required column needs a constant default for old rows."""
         default = self.default
         if default is None or default.startswith("(") or "(" in default:
             default = ("0" if self.type == "INTEGER" else "''") if self.required else None
@@ -26,7 +26,7 @@ class _Column:
 
 
 def complete(connection: apsw.Connection, migrations: Iterable[Migration]) -> None:
-    """Add the tables, columns and indexes that `migrations` would have made; run inside a transaction."""
+    """Add the tables, columns and indexes that `migrations` create. Call it inside a transaction."""
     reference = apsw.Connection(":memory:")
     try:
         for migration in migrations:
@@ -40,7 +40,7 @@ def complete(connection: apsw.Connection, migrations: Iterable[Migration]) -> No
 
 
 def add_missing_columns(connection: apsw.Connection, table: str, columns: Iterable[_Column]) -> None:
-    """Add those columns that the table does not have."""
+    """Add those of the columns that the table lacks."""
     present = {column.name for column in _columns(connection, table)}
     for column in columns:
         if column.name not in present:
@@ -48,7 +48,7 @@ def add_missing_columns(connection: apsw.Connection, table: str, columns: Iterab
 
 
 def text_column(name: str, default: str) -> _Column:
-    """A required column of text, with its default as SQL."""
+    """Return a required text column with its default as SQL."""
     return _Column(name, "TEXT", required=True, default=default)
 
 

@@ -1,4 +1,4 @@
-"""`agent_groups`: the agents, each with its folder."""
+"""Rows of `agent_groups`: the agents. Each agent has a folder of its own."""
 
 from typing import TypedDict
 
@@ -6,31 +6,31 @@ import apsw
 
 from nanoclaw.records import AgentGroup
 from nanoclaw.store import rows
-from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.names import is_component
 from nanoclaw.store.references import refuse_if_referenced
 
 SHARED_FOLDER = "global"
-"""Below the groups directory this is the memory of all agents (contract 1)."""
+"""Folder below the groups directory that holds the memory shared by all agents (contract 1)."""
 
 
 class AgentGroupChanges(TypedDict, total=False):
-    """What of an agent group may change. Not its folder: that is where its files are."""
+    """Changeable fields of an agent group. The folder is not one of them, because it holds the files."""
 
     name: str
     agent_provider: str | None
 
 
 def create(connection: apsw.Connection, group: AgentGroup) -> None:
-    """Insert it; its folder must be its alone.
+    """Insert an agent group. A folder that is taken raises `Conflict`.
 
     Raises:
-        NotAllowed: its folder is no name for a folder, or the shared one's.
+        NotAllowed: the folder is not a valid folder name, or is the shared folder.
     """
     if not is_component(group.folder) or group.folder == SHARED_FOLDER:
         raise NotAllowed(
-            f"folder {group.folder!r} cannot be an agent group's: take letters, digits, `-`, `_` and `.`, "
-            f"not a dot in front, and not {SHARED_FOLDER!r}"
+            f"agent group folder {group.folder!r} is not allowed: use 1 to 128 letters, digits, `-`, `_` and "
+            f"`.`, no dot in front, and not {SHARED_FOLDER!r}"
         )
     connection.execute(
         """
@@ -42,7 +42,7 @@ def create(connection: apsw.Connection, group: AgentGroup) -> None:
 
 
 def get(connection: apsw.Connection, id_: str) -> AgentGroup | None:
-    """The agent group with that id."""
+    """Return the agent group with this id, or None."""
     return rows.one(
         AgentGroup,
         connection.execute(
@@ -52,20 +52,12 @@ def get(connection: apsw.Connection, id_: str) -> AgentGroup | None:
     )
 
 
-def require(connection: apsw.Connection, id_: str) -> AgentGroup:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no agent group {id_!r}")
-    return found
+require = rows.required(get, "there is no agent group {!r}")
+"""Return the agent group with this id, or raise `NotFound`."""
 
 
 def by_folder(connection: apsw.Connection, folder: str) -> AgentGroup | None:
-    """The agent group that lives in that folder."""
+    """Return the agent group with this folder, or None."""
     return rows.one(
         AgentGroup,
         connection.execute(
@@ -76,7 +68,7 @@ def by_folder(connection: apsw.Connection, folder: str) -> AgentGroup | None:
 
 
 def every(connection: apsw.Connection) -> list[AgentGroup]:
-    """All of them, the oldest first."""
+    """Return all agent groups, oldest first."""
     return rows.many(
         AgentGroup,
         connection.execute(
@@ -89,10 +81,10 @@ def every(connection: apsw.Connection) -> list[AgentGroup]:
 
 
 def update(connection: apsw.Connection, id_: str, changes: AgentGroupChanges) -> AgentGroup:
-    """Change it; returns what it is now.
+    """Change an agent group and return the new state.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no agent group has this id.
     """
     group = rows.changed(require(connection, id_), AgentGroupChanges, changes)
     connection.execute(
@@ -120,10 +112,12 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> AgentGroup:
-    """Delete it with its members, the rights in it, its destinations and decided approvals; its folder stays.
+    """Delete an agent group with its members, roles, destinations and decided approvals (contract 3).
+
+    Its folder stays on disk.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no agent group has this id.
         StillReferenced: it has wirings, sessions or pending approvals, or is another agent's destination.
     """
     group = require(connection, id_)

@@ -1,4 +1,4 @@
-"""Copies of the central database, made before it is migrated."""
+"""Backups of the central database, made before it is migrated."""
 
 import filecmp
 from datetime import datetime
@@ -13,10 +13,11 @@ KEPT = 3
 
 
 def back_up(database: Path, directory: Path, now: datetime) -> Path:
-    """Copy a live database to `directory/v2-<UTC>.db` by SQLite's backup API; returns the copy's path.
+    """Copy a live database to `directory/v2-<UTC>.db` by SQLite's backup API, and return the copy's path.
 
-    The copy gets its name once it is whole. If the newest one is the same, that one is returned: a migration
-    that fails at every start makes no heap of copies. For the owner of `database` only.
+    Only the owner of `database` may call it. The copy gets its name once it is complete. If the newest copy
+    has the same content it is returned instead, so a migration that fails at every start does not pile up
+    copies.
     """
     make_private_dir(directory)
     target = _free_name(directory, f"v2-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z")
@@ -36,7 +37,7 @@ def back_up(database: Path, directory: Path, now: datetime) -> Path:
 
 
 def prune(directory: Path) -> None:
-    """Remove all but the newest copies."""
+    """Remove all but the newest `KEPT` copies."""
     for path in sorted(_copies(directory), key=_age)[:-KEPT]:
         path.unlink()
 
@@ -53,7 +54,7 @@ def _copy(source: apsw.Connection, copy: apsw.Connection) -> None:
     with copy.backup("main", source, "main") as backup:
         while not backup.done:
             backup.step(1000)
-    # The header came along and says WAL; a copy is one file.
+    # The copied header says WAL; a backup must be a single file.
     copy.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 

@@ -1,4 +1,4 @@
-"""Opens connections, and keeps everybody else from opening writable ones below a directory owned here."""
+"""Opens connections. Blocks writable connections from elsewhere below a directory that this process owns."""
 
 import os
 import stat
@@ -16,17 +16,21 @@ from nanoclaw.store.errors import CannotOpen
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 
-# The two are of the process, as SQLite's hook is: which directories it owns, and whether this thread is ours.
+# Both are process-wide because apsw's connection hook is: the owned directories, and "this thread may open".
 _owned: Counter[str] = Counter()
 _ours = threading.local()
 
 
 class ForbiddenConnection(Exception):
-    """Somebody opened a writable connection to a database that an owner in this process writes."""
+    """Code outside the store opened a writable connection to a database that this process owns."""
 
 
 def open_writable(path: Path) -> apsw.Connection:
-    """A read-write connection; the file is created, for its user alone, if it is missing. For owners only."""
+    """Open a read-write connection, for owners only. A missing file is created with mode 0600.
+
+    Raises:
+        CannotOpen: the path is not a regular file.
+    """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
     _check_regular(path)
@@ -39,24 +43,28 @@ def open_writable(path: Path) -> apsw.Connection:
 
 
 def open_readonly(path: Path) -> apsw.Connection:
-    """A connection that can never write (`mode=ro`)."""
+    """Open a connection that can never write (`mode=ro`).
+
+    Raises:
+        CannotOpen: the path is not a regular file.
+    """
     _check_regular(path)
     return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
 
 
 def _check_regular(path: Path) -> None:
-    """Anything else is no database, and to open one may take for ever."""
+    """Refuse pipes, devices and directories: opening one may block for ever."""
     with suppress(FileNotFoundError):
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise CannotOpen(path, f"is no regular file ({stat.filemode(mode)}); move it away")
+            raise CannotOpen(path, f"is not a regular file ({stat.filemode(mode)}); move it away")
 
 
 def make_private_dir(path: Path) -> None:
-    """Make a directory, and those above it that are missing, for our user alone.
+    """Create a directory and its missing parents with mode 0700.
 
     Raises:
-        OSError: it cannot be made; also where a file has its name.
+        OSError: it cannot be created, or a file has its name.
     """
     if path.is_dir():
         return
@@ -70,7 +78,7 @@ def make_private_dir(path: Path) -> None:
 
 @contextmanager
 def guarding(directory: Path) -> Iterator[None]:
-    """While it lasts, writable connections below `directory` are the store's alone."""
+    """Forbid writable connections below `directory` to everybody but the store, while the context is open."""
     place = os.path.realpath(directory)
     _owned[place] += 1
     try:
@@ -82,19 +90,22 @@ def guarding(directory: Path) -> Iterator[None]:
 
 
 def _refuse_others(connection: apsw.Connection) -> None:
-    """Run by apsw for each new connection."""
+    """Raise if a new connection is writable, below an owned directory, and not opened by the store.
+
+    apsw calls this hook for each new connection.
+    """
     if getattr(_ours, "opening", False) or not connection.filename or connection.readonly("main"):
         return
     path = connection.filename
     for directory in tuple(_owned):
         if path.startswith(f"{directory}/") and not _is_runners(path.removeprefix(directory)):
             raise ForbiddenConnection(
-                f"{path} has an owner in this process; ask it to write, or open it mode=ro"
+                f"{path} has an owner in this process: write through its Writer, or open it with mode=ro"
             )
 
 
 def _is_runners(path: str) -> bool:
-    """Is it in a session's `outbound/`? The path is below a data directory or a session."""
+    """Return whether the runner writes this file. `path` is relative to a data directory or a session."""
     _, *parts = path.split("/")
     below_data = parts[:1] == ["sessions"] and parts[3:4] == ["outbound"]
     return below_data or parts[:1] == ["outbound"]

@@ -1,4 +1,8 @@
-"""The delivery ledger: `deliveries` and `delivered`. An attempt is recorded before the channel is asked."""
+"""The delivery ledger: the tables `deliveries` and `delivered`.
+
+An attempt is recorded before the channel is asked (contract 4). So after a crash an attempt without an
+outcome is found in the ledger.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,14 +16,14 @@ from nanoclaw.store.messages_in import json_array, mark, raise_mark, set_mark
 from nanoclaw.store.times import from_text, to_text
 
 NOTICE = "notice-"
-"""Ids of what the host itself says; a container's rows may not have such ids."""
+"""Prefix of the ids of notices, which the host itself sends. A container may not use such ids."""
 SEEN = "outbound_seq"
-"""The mark in `meta`: every outbound row up to it is in the ledger."""
+"""Key in `meta`: every outbound row up to this sequence number is in the ledger."""
 
 
 @frozen
 class LedgerEntry:
-    """A delivery that is not final."""
+    """A delivery without a final outcome."""
 
     message_out_id: str
     seq: int
@@ -27,13 +31,13 @@ class LedgerEntry:
     attempts: int
     next_attempt: datetime | None
     error: str | None = None
-    """Why the last attempt did not deliver."""
+    """Why the last attempt failed."""
     doubts: int = 0
-    """Attempts whose outcome is unknown."""
+    """Number of attempts whose outcome is unknown."""
 
 
 def open_entries(connection: apsw.Connection) -> list[LedgerEntry]:
-    """What is still to deliver, in order."""
+    """Return the deliveries without a final outcome, in order of their sequence number."""
     rows = connection.execute(
         """
         SELECT message_out_id, seq, status, attempts, next_attempt, error, doubts FROM deliveries
@@ -47,14 +51,14 @@ def open_entries(connection: apsw.Connection) -> list[LedgerEntry]:
 
 
 def seen(connection: apsw.Connection) -> int:
-    """The largest outbound sequence number in the ledger."""
+    """Return the largest outbound sequence number in the ledger."""
     return mark(connection, SEEN)
 
 
 def record(connection: apsw.Connection, rows: Sequence[tuple[str, int]]) -> None:
-    """Enter new outbound rows (id, seq) as pending; the mark moves with them.
+    """Enter new outbound rows (id, sequence number) as pending, and raise the mark `SEEN`.
 
-    What is in `delivered` already is final: another build delivered it, and kept no ledger.
+    A row that `delivered` has already is entered as final: another build delivered it without a ledger.
     """
     connection.executemany(
         """
@@ -68,19 +72,19 @@ def record(connection: apsw.Connection, rows: Sequence[tuple[str, int]]) -> None
 
 
 def is_empty(connection: apsw.Connection) -> bool:
-    """Whether nothing was ever delivered from this file."""
+    """Return whether this file has never delivered anything."""
     return not connection.execute(
         "SELECT EXISTS (SELECT 1 FROM deliveries) OR EXISTS (SELECT 1 FROM delivered)"
     ).get and not seen(connection)
 
 
 def skip(connection: apsw.Connection, up_to: int) -> None:
-    """Take rows up to that number for seen: they are never delivered from this file."""
+    """Set the mark `SEEN`, so that rows up to this sequence number are never delivered from this file."""
     set_mark(connection, SEEN, up_to)
 
 
 def used_before(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
-    """Those of the ids of new rows that the ledger has already, also of rows that recur (`<id>@<slot>`)."""
+    """Return those of the ids that the ledger has, also as keys of recurring rows (`<id>@<slot>`)."""
     rows = connection.execute(
         """
         SELECT value FROM json_each(:ids) WHERE EXISTS (
@@ -93,27 +97,27 @@ def used_before(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[st
 
 
 def delivered_by_another_build(connection: apsw.Connection) -> frozenset[str]:
-    """Ids of what another build delivered, where this file has no ledger yet; empty otherwise."""
+    """Return the ids that another build delivered if this file has no ledger yet, else an empty set."""
     if connection.execute("SELECT max(rowid) FROM deliveries").get is not None:
         return frozenset()
     return frozenset(id_ for (id_,) in connection.execute("SELECT message_out_id FROM delivered"))
 
 
 def add_notice(connection: apsw.Connection, message_out_id: str, seq: int, content: str) -> None:
-    """Enter something that the host itself says; its content (JSON) is kept until it is final."""
+    """Enter a notice of the host. Its content (JSON) stays in `meta` until the delivery is final."""
     record(connection, [(message_out_id, 0)])
     connection.execute("UPDATE deliveries SET seq = ? WHERE message_out_id = ?", (seq, message_out_id))
     connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (message_out_id, content))
 
 
 def notice(connection: apsw.Connection, message_out_id: str) -> str | None:
-    """The content of a notice that is not final."""
+    """Return the content of a notice whose delivery is not final, or None."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (message_out_id,)).fetchone()
     return row[0] if row else None
 
 
 def begin(connection: apsw.Connection, message_out_id: str, now: datetime) -> None:
-    """An attempt starts; after this commit the channel may be asked."""
+    """Record that an attempt starts. The channel may be asked once this is committed."""
     connection.execute(
         """
         UPDATE deliveries SET status = 'sending', attempts = attempts + 1, started_at = ?, next_attempt = NULL
@@ -132,9 +136,10 @@ def is_open(connection: apsw.Connection, message_out_id: str, seq: int) -> bool:
 def postpone(
     connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str, *, asked: bool
 ) -> None:
-    """The attempt did not deliver; the next is not before `next_attempt`.
+    """Record that an attempt did not deliver, and when the next one is due.
 
-    If nobody was asked it was none, and the next life asks at once.
+    `asked` False means that the channel was not asked. Then the attempt is not counted, and the next host
+    tries again at once.
     """
     connection.execute(
         """
@@ -146,7 +151,7 @@ def postpone(
 
 
 def doubt(connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str) -> None:
-    """The attempt's outcome is not known; it is made again at `next_attempt`."""
+    """Record that the outcome of an attempt is unknown, and when the next attempt is due."""
     connection.execute(
         """
         UPDATE deliveries SET status = 'unknown', next_attempt = ?, error = ?, doubts = doubts + 1
@@ -157,7 +162,7 @@ def doubt(connection: apsw.Connection, message_out_id: str, next_attempt: dateti
 
 
 def deliver(connection: apsw.Connection, message_out_id: str, receipt: Receipt, now: datetime) -> None:
-    """The channel's receipt: the only way to `delivered`."""
+    """Record the channel's receipt. Nothing else makes a delivery `delivered`."""
     _finish(connection, message_out_id, "delivered", receipt.platform_message_id, now)
     connection.execute(
         "UPDATE deliveries SET status = 'final', error = NULL, next_attempt = NULL WHERE message_out_id = ?",
@@ -166,7 +171,7 @@ def deliver(connection: apsw.Connection, message_out_id: str, receipt: Receipt, 
 
 
 def fail(connection: apsw.Connection, message_out_id: str, error: str, now: datetime) -> None:
-    """It will not be delivered, for the reason given."""
+    """Record that a delivery has failed for good, and why."""
     _finish(connection, message_out_id, "failed", None, now)
     connection.execute(
         "UPDATE deliveries SET status = 'final', error = ?, next_attempt = NULL WHERE message_out_id = ?",
@@ -184,5 +189,6 @@ def _finish(
         """,
         (message_out_id, platform_id, status, to_text(now)),
     )
-    if message_out_id.startswith(NOTICE):  # any other id is a container's, which may be that of a mark
+    # Other ids are a container's, and a container can choose the key of a mark as an id.
+    if message_out_id.startswith(NOTICE):
         connection.execute("DELETE FROM meta WHERE key = ?", (message_out_id,))

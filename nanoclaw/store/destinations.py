@@ -1,4 +1,4 @@
-"""`agent_destinations`: where an agent may send, and by which names."""
+"""Rows of `agent_destinations`: the chats and agents that an agent may send to, and its names for them."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from attrs import evolve
 
 from nanoclaw.records import AGENT, Address, AgentDestination, Destination, DestinationType
 from nanoclaw.store import agent_groups, messaging_groups, rows
-from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.slugs import distinct, name_of_chat, slug
 
 _SELECT = """
@@ -20,15 +20,16 @@ _SELECT = """
 
 
 def create(connection: apsw.Connection, destination: AgentDestination) -> None:
-    """Insert it; where its name is taken that is a conflict.
+    """Insert a destination. A name that is taken raises `Conflict`.
 
     Raises:
-        NotFound: there is no such agent group, or no such chat or agent to send to.
-        NotAllowed: the name is not made of a-z, 0-9 and `-`.
+        NotFound: the agent group or the target does not exist.
+        NotAllowed: the name contains anything but a-z, 0-9 and single `-` between them.
     """
     if not destination.local_name or slug(destination.local_name) != destination.local_name:
         raise NotAllowed(
-            f"{destination.local_name!r} cannot be a destination's name: take a-z, 0-9 and `-` between"
+            f"destination name {destination.local_name!r} is not allowed: "
+            "use a-z and 0-9, with single `-` between"
         )
     agent_groups.require(connection, destination.agent_group_id)
     if destination.target_type == "channel":
@@ -49,10 +50,10 @@ def create(connection: apsw.Connection, destination: AgentDestination) -> None:
 def free_name(
     connection: apsw.Connection, agent_group_id: str, target_type: DestinationType, target_id: str
 ) -> str:
-    """A name for a destination that the agent does not use yet, made of the chat's or the other agent's.
+    """Return a name that the agent does not use yet, made from the name of the target chat or agent.
 
     Raises:
-        NotFound: there is no such chat or agent.
+        NotFound: the target does not exist.
     """
     if target_type == "channel":
         chat = messaging_groups.require(connection, target_id)
@@ -70,7 +71,7 @@ def add_chat(
     now: datetime,
     wiring_id: str | None = None,
 ) -> None:
-    """Let the agent write to a chat, by a name made of the chat's; nothing happens if it already may."""
+    """Give the agent a destination for a chat, named after the chat, unless it has one (contract 3)."""
     there = to_target(connection, "channel", messaging_group_id)
     if not any(destination.agent_group_id == agent_group_id for destination in there):
         name = free_name(connection, agent_group_id, "channel", messaging_group_id)
@@ -84,7 +85,7 @@ def add_chat(
 
 
 def get(connection: apsw.Connection, agent_group_id: str, local_name: str) -> AgentDestination | None:
-    """What an agent calls by that name."""
+    """Return the destination with this name, or None."""
     return rows.one(
         AgentDestination,
         connection.execute(
@@ -94,20 +95,12 @@ def get(connection: apsw.Connection, agent_group_id: str, local_name: str) -> Ag
     )
 
 
-def require(connection: apsw.Connection, agent_group_id: str, local_name: str) -> AgentDestination:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, agent_group_id, local_name)
-    if found is None:
-        raise NotFound(f"agent group {agent_group_id!r} has no destination {local_name!r}")
-    return found
+require = rows.required(get, "agent group {!r} has no destination {!r}")
+"""Return the destination with this name, or raise `NotFound`."""
 
 
 def of_agent(connection: apsw.Connection, agent_group_id: str) -> list[AgentDestination]:
-    """The rows of an agent, by name."""
+    """Return the destination rows of an agent, ordered by name."""
     return rows.many(
         AgentDestination,
         connection.execute(
@@ -119,7 +112,7 @@ def of_agent(connection: apsw.Connection, agent_group_id: str) -> list[AgentDest
 def to_target(
     connection: apsw.Connection, target_type: DestinationType, target_id: str
 ) -> list[AgentDestination]:
-    """Who may send there, by agent and name."""
+    """Return all destinations that lead to this target, ordered by agent and name."""
     return rows.many(
         AgentDestination,
         connection.execute(
@@ -132,7 +125,7 @@ def to_target(
 
 
 def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Destination]:
-    """All destinations of an agent, by name, with the chat or agent behind each."""
+    """Return the destinations of an agent, each with its chat or agent, ordered by name."""
     return rows.many(
         Destination,
         connection.execute(
@@ -150,7 +143,7 @@ def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Destinat
 
 
 def allows(connection: apsw.Connection, agent_group_id: str, address: Address) -> bool:
-    """Whether the agent has a destination at that address. Itself it may always write to."""
+    """Return whether the agent may send to this address. It may always send to itself."""
     if address == Address(AGENT, agent_group_id):
         return True
     row = connection.execute(
@@ -177,7 +170,7 @@ def keep(
     target_type: DestinationType,
     target_id: str,
 ) -> AgentDestination | None:
-    """Let a destination of that name and target stay when its wiring goes; None: there is none."""
+    """Detach a destination with this name and target from its wiring. Return it, or None if there is none."""
     found = get(connection, agent_group_id, local_name)
     if found is None or (found.target_type, found.target_id) != (target_type, target_id):
         return None
@@ -194,11 +187,11 @@ def keep(
 def rename(
     connection: apsw.Connection, agent_group_id: str, local_name: str, new_name: str
 ) -> AgentDestination:
-    """Let the agent call it something else; a name that is taken is a conflict.
+    """Rename a destination and return it. A name that is taken raises `Conflict`.
 
     Raises:
-        NotFound: there is none.
-        NotAllowed: the name is not made of a-z, 0-9 and `-`.
+        NotFound: the agent has no destination with this name.
+        NotAllowed: the new name contains anything but a-z, 0-9 and single `-` between them.
     """
     destination = delete(connection, agent_group_id, local_name)
     renamed = evolve(destination, local_name=new_name)
@@ -207,10 +200,10 @@ def rename(
 
 
 def delete(connection: apsw.Connection, agent_group_id: str, local_name: str) -> AgentDestination:
-    """No longer let the agent send there; its own chat a session may always write to.
+    """Delete a destination and return it. A session may still send to its own chat.
 
     Raises:
-        NotFound: there is none.
+        NotFound: the agent has no destination with this name.
     """
     destination = require(connection, agent_group_id, local_name)
     connection.execute(

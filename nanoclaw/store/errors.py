@@ -1,4 +1,4 @@
-"""What can go wrong with a database, as few errors, each of which names its file and what to do."""
+"""Errors of the store. Each message names the file or row and says what to do."""
 
 import errno
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from actors import Refusal
 
 
 class StoreError(Refusal):
-    """Something is wrong with the database at `path`.
+    """A failure of the database at `path`.
 
-    A refusal: an actor whose handler raises one hands it to the asker and lives on.
+    It is a `Refusal`: an actor whose handler raises it passes it to the asker and keeps running.
     """
 
     def __init__(self, path: Path, message: str) -> None:
@@ -22,16 +22,16 @@ class StoreError(Refusal):
 
 
 class Owned(StoreError):
-    """Another owner, in this process or in another, holds the lock; `pid` names it where it is known."""
+    """Another owner holds the lock. `pid` is its process, if known."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         holder = f"process {pid}" if pid is not None else "another process"
-        super().__init__(path, f"{holder} owns it; stop that one first, or use another data directory")
+        super().__init__(path, f"{holder} owns it; stop that process, or use another data directory")
         self.pid = pid
 
 
 class StoreBusy(StoreError):
-    """Others held a lock on the file for all of the time one waits for it."""
+    """Others kept the file locked for the whole waiting time."""
 
 
 class StoreClosed(StoreError):
@@ -39,15 +39,15 @@ class StoreClosed(StoreError):
 
 
 class CannotOpen(StoreError):
-    """The file is not there, or its permissions keep us out."""
+    """The file is missing, not a regular file, or not readable for us."""
 
 
 class ForeignDatabase(StoreError):
-    """The file is not NanoClaw's: it is no database, or another program's."""
+    """The file is not a SQLite database, or belongs to another program."""
 
 
 class NewerDatabase(StoreError):
-    """A newer NanoClaw has migrated the file; this one does not know what to do with it."""
+    """A newer NanoClaw migrated the file, so this one cannot use it."""
 
 
 class CorruptDatabase(StoreError):
@@ -55,7 +55,7 @@ class CorruptDatabase(StoreError):
 
 
 class ReadOnlyStore(StoreError):
-    """The file or its disk cannot be written."""
+    """The file or its disk is not writable."""
 
 
 class StoreFull(StoreError):
@@ -63,43 +63,43 @@ class StoreFull(StoreError):
 
 
 class TooBig(StoreError):
-    """A value or a row exceeds what SQLite can hold (about 1 GB), or what may be read from a hostile file."""
+    """A value or row exceeds SQLite's limit (about 1 GB), or the limit for a hostile file."""
 
 
 class Conflict(StoreError):
-    """A constraint of the schema forbids the change: a name is taken, or something refers to the row."""
+    """The change violates a constraint of the schema: for example, a name is taken."""
 
 
 class HotJournal(StoreError):
-    """A writer died within a transaction and nobody has rolled it back; a reader cannot."""
+    """A writer died within a transaction, and no writer has rolled it back yet. A reader cannot do that."""
 
 
 class Untrusted(StoreError):
-    """A file that a container can write is not one that the host will read; `reason` says why."""
+    """The host refuses to read a file that a container can write; `reason` says why."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, f"not read, because it {reason}")
+        super().__init__(path, f"not read because it {reason}")
         self.reason = reason
 
 
-class Refused(Refusal):
-    """The rows that there are forbid what was asked; the text says what and what to do. Not about a file."""
+class OperationRefused(Refusal):
+    """The stored rows do not allow the operation. The text says why and what to do."""
 
 
-class NotFound(Refused):
-    """What was named does not exist."""
+class NotFound(OperationRefused):
+    """The named row does not exist."""
 
 
-class StillReferenced(Refused):
-    """Others refer to what was to be deleted; the text names them."""
+class StillReferenced(OperationRefused):
+    """Other rows refer to the row that was to be deleted. The text names them."""
 
 
-class NotAllowed(Refused):
-    """The contract forbids a value, or a change of what it is now."""
+class NotAllowed(OperationRefused):
+    """The contract forbids a value or a change."""
 
 
 _SIMPLE: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
-    (apsw.BusyError, StoreBusy, "another process keeps it locked; see who has it open"),
+    (apsw.BusyError, StoreBusy, "another process keeps it locked; find out which one has it open"),
     (
         apsw.NotADBError,
         CorruptDatabase,
@@ -110,47 +110,47 @@ _SIMPLE: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.ReadOnlyError, ReadOnlyStore, "cannot be written; check its permissions and the disk's mount"),
     (apsw.CantOpenError, CannotOpen, "cannot be opened; check that it exists and its permissions"),
     (apsw.TooBigError, TooBig, "a value is too big for one row; store it as a file"),
-    (apsw.ConstraintError, Conflict, "the change conflicts with what is stored"),
-    (apsw.ConnectionClosedError, StoreClosed, "is closed"),
+    (apsw.ConstraintError, Conflict, "the change conflicts with the stored rows"),
+    (apsw.ConnectionClosedError, StoreClosed, "the connection is closed"),
 )
 
 
 def is_waitable(error: apsw.Error) -> bool:
-    """True for what passes by itself: somebody's lock, or a journal that its writer is about to remove."""
+    """Return whether the error may pass by itself: a lock, or a journal that its writer may still remove."""
     return isinstance(error, apsw.BusyError) or _extended(error) == apsw.SQLITE_READONLY_ROLLBACK
 
 
 def translated(error: apsw.Error, path: Path) -> StoreError:
-    """The error of ours that says what SQLite's `error` about `path` means."""
+    """Return the store error for SQLite's `error` about `path`."""
     if _extended(error) == apsw.SQLITE_READONLY_ROLLBACK:
-        return HotJournal(path, "its writer died within a transaction and must be started to roll it back")
+        return HotJournal(path, "its writer died within a transaction; start the writer to roll it back")
     for theirs, ours, advice in _SIMPLE:
         if isinstance(error, theirs):
             return ours(path, f"{advice.replace('{mend}', _mend(path))} ({error})")
-    return StoreError(path, f"SQLite failed ({error}); the transaction was rolled back")
+    return StoreError(path, f"SQLite failed, and the transaction was rolled back ({error})")
 
 
 def _mend(path: Path) -> str:
     if path.name not in {"inbound.db", "outbound.db"}:
         return "restore it from a backup"
-    # Both files or none: one alone would repeat what was sent, or forget what was said.
-    return f"restore it from a backup, or move {path.parents[1]} away and begin anew"
+    # Restoring or removing one of the two files alone would repeat sent messages, or lose stored ones.
+    return f"restore it from a backup, or move {path.parents[1]} away and start a new session"
 
 
 def translated_os(error: OSError, path: Path) -> StoreError:
-    """The error of ours that says what the operating system's `error` about `path` means."""
+    """Return the store error for the operating system's `error` about `path`."""
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return ReadOnlyStore(path, f"cannot be written; check its permissions and the disk's mount ({error})")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(path, f"the disk is full; free some space ({error})")
     if isinstance(error, NotADirectoryError | FileExistsError):
-        return CannotOpen(path, f"a file is where a directory has to be; move it away ({error})")
+        return CannotOpen(path, f"a file has the name of a needed directory; move it away ({error})")
     return CannotOpen(path, f"cannot be opened ({error})")
 
 
 @contextmanager
 def translating(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the operating system raise about `path` inside into our errors."""
+    """Raise errors of SQLite and the operating system as store errors about `path`."""
     try:
         yield
     except apsw.Error as error:
@@ -160,8 +160,8 @@ def translating(path: Path) -> Iterator[None]:
 
 
 def not_text(error: UnicodeEncodeError) -> NotAllowed:
-    """The error of ours for a text with half of a character in it: SQLite stores no such thing."""
-    return NotAllowed(f"{error.object!r} is no text that a database takes: {error.reason}")
+    """Return the error for a text with a lone surrogate, which SQLite cannot store."""
+    return NotAllowed(f"{error.object!r} is not valid text: {error.reason}; remove that character")
 
 
 def _extended(error: apsw.Error) -> int:

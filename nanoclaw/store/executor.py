@@ -1,4 +1,4 @@
-"""The seam through which all database work runs: threads in production, inline in a simulation."""
+"""The seam for all database work: worker threads in production, inline calls in a simulation."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,38 +12,38 @@ import trio
 T = TypeVar("T")
 
 Lane = Literal["write", "read", "untrusted"]
-"""Work of one lane cannot starve another: hostile files are read in a lane of their own."""
+"""Kind of work. Each lane has workers of its own, so that hostile files cannot starve the other lanes."""
 
 BRIEF_PAUSES_S = (0.0002,) * 10
-"""What a worker waits for a lock by itself; anything longer is waited for by its task, cancellably."""
+"""Pauses in which a worker itself waits for a lock. Longer waits happen in the task, which is cancellable."""
 LANE_WIDTHS: dict[Lane, int] = {"write": 16, "read": 16, "untrusted": 4}
 
 
 class Executor(Protocol):
-    """Runs synchronous database work, and marks the commit points."""
+    """Runs synchronous database work and marks the commit points."""
 
     async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
-        """Run `call` to its end and return or raise what it does.
+        """Run `call`, and return or raise its outcome.
 
-        Cancelled before the call has begun it raises `trio.Cancelled` and nothing was done; afterwards it is
-        not cancelled, so the outcome is always known.
+        Cancelled before the call begins, it raises `trio.Cancelled` and nothing was done. Once the call has
+        begun it is not cancelled, so its outcome is always known.
         """
         ...
 
     def before_commit(self, path: Path) -> None:
-        """Called inside `run`, right before a transaction on `path` commits; what it raises rolls back."""
+        """Mark a commit that is about to happen on `path`. Runs inside `run`; an exception rolls back."""
         ...
 
     def after_commit(self, path: Path) -> None:
-        """Called inside `run`, right after a transaction on `path` committed."""
+        """Mark a commit that has happened on `path`. Runs inside `run`."""
         ...
 
 
 def _past_a_sync(call: Callable[[], T]) -> T:
-    """Run `call`, and again within 2 ms while it meets a lock.
+    """Run `call`, and repeat it for up to 2 ms while the file is locked.
 
-    A commit wakes its readers when it unlinks the journal and holds its lock until the directory is synced,
-    a fraction of a millisecond later. Whoever would sleep for that in trio sleeps for one or two whole ones.
+    A commit wakes its readers when it unlinks the journal, but holds its lock until the directory is synced,
+    a fraction of a millisecond later. A sleep in trio would take one or two milliseconds.
     """
     for pause in BRIEF_PAUSES_S:
         try:
@@ -54,19 +54,19 @@ def _past_a_sync(call: Callable[[], T]) -> T:
 
 
 class ThreadExecutor:
-    """Production: worker threads, so that a slow disk never stops the event loop."""
+    """Runs database work in worker threads, so that a slow disk never blocks the event loop."""
 
     def __init__(self) -> None:
         self._limiters = {lane: trio.CapacityLimiter(width) for lane, width in LANE_WIDTHS.items()}
 
     async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
-        """Run `call` in a thread of its lane; see `Executor.run`."""
+        """Run `call` in a thread of its lane."""
         return await trio.to_thread.run_sync(
             partial(_past_a_sync, call), abandon_on_cancel=False, limiter=self._limiters[lane]
         )
 
     def before_commit(self, path: Path) -> None:
-        """Nothing happens here in production."""
+        """Do nothing: only tests and simulations use the commit points."""
 
     def after_commit(self, path: Path) -> None:
-        """Nothing happens here in production: the kernel tells who watches."""
+        """Do nothing: inotify wakes the watchers."""

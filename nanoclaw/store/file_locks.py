@@ -1,7 +1,7 @@
-"""SQLite's own locks on a database file, taken without SQLite, so that a live writer is respected.
+"""SQLite's own locks on a database file, taken without SQLite. A reader thereby respects a live writer.
 
-Open-file-description locks where the system has them: they conflict with SQLite's, also within this process,
-and closing the descriptor drops no lock but its own. Elsewhere the process's locks, as SQLite's own are.
+Linux has open file description locks. They conflict with SQLite's locks also within this process, and closing
+the descriptor drops no other lock. Other systems have only the locks of a process, as SQLite uses them.
 """
 
 import fcntl
@@ -9,7 +9,7 @@ import os
 import struct
 import sys
 
-# Where SQLite keeps its locks: bytes of a page that holds no data (sqlite's os.h).
+# The bytes that SQLite locks are on a page that holds no data (os.h of SQLite).
 PENDING = 0x40000000
 RESERVED = PENDING + 1
 SHARED_FIRST = PENDING + 2
@@ -25,7 +25,7 @@ _GET = getattr(fcntl, "F_OFD_GETLK", fcntl.F_GETLK)
 
 
 def lock_shared(descriptor: int) -> bool:
-    """Take a reader's lock as SQLite does; False where a writer is committing or about to."""
+    """Take a reader's lock as SQLite does. Return False while a writer is committing or about to commit."""
     if not _try(descriptor, fcntl.F_RDLCK, PENDING, 1):
         return False
     locked = _try(descriptor, fcntl.F_RDLCK, SHARED_FIRST, SHARED_SIZE)
@@ -34,12 +34,12 @@ def lock_shared(descriptor: int) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Give back whatever of SQLite's locks this descriptor holds."""
+    """Release all SQLite locks that this descriptor holds."""
     _try(descriptor, fcntl.F_UNLCK, PENDING, 2 + SHARED_SIZE)
 
 
 def is_reserved(descriptor: int) -> bool:
-    """Whether somebody else is writing: holds the lock that allows to prepare a change."""
+    """Return whether another connection holds the RESERVED lock: it is preparing a change."""
     answer = fcntl.fcntl(descriptor, _GET, _flock(fcntl.F_WRLCK, RESERVED, 1))
     return int(_FLOCK.unpack_from(answer)[_TYPE]) != fcntl.F_UNLCK
 

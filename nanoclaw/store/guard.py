@@ -1,4 +1,4 @@
-"""Reading a session's `outbound.db`, every byte of which a hostile container may have written: contract 6."""
+"""Reads a session's `outbound.db`. A hostile container may have written every byte of it (contract 6)."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 STEPS_A_LOOK = 5_000
-"""Instructions of SQLite's machine between two looks at the clock: well under a millisecond."""
+"""Virtual machine instructions of SQLite between two checks of the deadline. They take less than 1 ms."""
 
 _SETTINGS = (
     (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
@@ -42,7 +42,7 @@ _LIMITS = (
     (apsw.SQLITE_LIMIT_WORKER_THREADS, 0),
 )
 _MODULES = ("json_each",)
-"""Of SQLite's virtual tables what the host's own queries use."""
+"""The only virtual tables that stay available: the host's own queries use them."""
 
 _PRAGMAS = (
     "PRAGMA mmap_size = 0",
@@ -53,9 +53,9 @@ _PRAGMAS = (
 
 
 class UntrustedReader:
-    """Reads one hostile database. Got from `open_untrusted`; the file is opened at the first look.
+    """Reads one untrusted database. `open_untrusted` returns it; the first `run` opens the file.
 
-    A file that is refused is opened anew at the next look, for its container may have mended it.
+    After a refusal the next `run` opens the file again, because the container may have repaired it.
     """
 
     def __init__(self, path: Path, executor: Executor, bounds: Bounds, patience: Patience) -> None:
@@ -72,15 +72,15 @@ class UntrustedReader:
     async def run(
         self, fn: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `fn(connection, ...)` in one read transaction, within its deadline.
+        """Run `fn(connection, ...)` in one read transaction, within the deadline.
 
-        A locked file is waited for, so `fn` may be called more than once.
+        `fn` may be called more than once, because a locked file is retried.
 
         Raises:
-            Untrusted: the file, or what is in it, is not what the host will read.
-            CorruptDatabase: it is damaged.
-            HotJournal: its writer died within a transaction, and did not come back while one waited.
-            StoreBusy: it was locked all of that time.
+            Untrusted: the host refuses to read the file or a part of it.
+            CorruptDatabase: the file is damaged.
+            HotJournal: its writer died within a transaction, and did not come back within the waiting time.
+            StoreBusy: the file was locked for the whole waiting time.
             StoreClosed: the reader's scope has ended.
         """
         call = partial(self._read, lambda connection: fn(connection, *args, **kwargs))
@@ -90,12 +90,12 @@ class UntrustedReader:
             return await self._patience.until_done(lambda: self._executor.run(call, lane="untrusted"))
 
     async def reopen(self) -> None:
-        """Let go of the file; the next look opens whatever is there then."""
+        """Close the file. The next `run` opens the file that is there then."""
         async with self._lock:
             await self._executor.run(self._disconnect, lane="untrusted")
 
     async def close(self) -> None:
-        """End the look under way and let go of the file; `open_untrusted` does it."""
+        """Wait for the current read, then close the file for good. `open_untrusted` calls this."""
         with trio.CancelScope(shield=True):
             async with self._lock:
                 self._open = False
@@ -125,7 +125,7 @@ class UntrustedReader:
             return Untrusted(self._path, self._verdict.reason)
         if isinstance(error, apsw.CorruptError | apsw.NotADBError):
             return translated(error, self._path)
-        return Untrusted(self._path, f"gave the error {str(error)[:200]!r}")
+        return Untrusted(self._path, f"caused the error {str(error)[:200]!r}")
 
     def _live(self) -> apsw.Connection:
         if self._connection is None:
@@ -157,7 +157,10 @@ def _confine(connection: apsw.Connection, verdict: Verdict) -> None:
 
 
 def _check_schema(connection: apsw.Connection, verdict: Verdict) -> None:
-    """Refuse what computes when it is read: one LIKE may last for years, and no deadline interrupts it."""
+    """Refuse views, virtual tables and computed columns.
+
+    Reading them runs code of the container. A single LIKE can run for years, and no deadline interrupts it.
+    """
     computing = connection.execute(
         """
         SELECT iif(type = 'view', 'view', 'virtual table'), name FROM sqlite_schema
@@ -183,9 +186,10 @@ async def open_untrusted(  # noqa: PLR0913 -- bounds, by name
     patience_s: float = LIMIT_S,
     random: Random | None = None,
 ) -> AsyncIterator[UntrustedReader]:
-    """A reader of a file that a container writes; nothing is opened before its first `run`.
+    """Return a reader of a file that a container writes. The first `run` opens the file.
 
-    `deadline_s` bounds a transaction's processor time, `patience_s` the waiting for its writer's lock.
+    `deadline_s` limits the processor time of a transaction. `patience_s` limits the wait for the writer's
+    lock.
     """
     bounds = Bounds(max_bytes, max_row_bytes, deadline_s)
     jitter = random or Random(str(path))  # noqa: S311 -- jitter, not a secret

@@ -1,7 +1,7 @@
-"""The file system that SQLite sees when it reads what a container wrote: one regular file, read-only.
+"""The SQLite file system (VFS) for reading a container's file: it shows one regular file, read-only.
 
-Written over `os` calls relative to the directory's descriptor. Nothing is followed, nothing blocks, nothing
-is created, changed or deleted; what is not allowed is refused with a reason (contract 6).
+All access goes through `os` calls relative to a directory descriptor. It follows no link, never blocks, and
+creates, changes and deletes nothing. Every other request is refused with a reason (contract 6).
 """
 
 import os
@@ -23,14 +23,15 @@ OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 LIBRARIES = {"xDlOpen", "xDlSym", "xDlClose", "xDlError"}
 
-_serial = count(1)  # SQLite knows its file systems by name, process-wide
+_serial = count(1)  # SQLite finds a VFS by its name, which must be unique in the process
 
 
 @frozen
 class Bounds:
-    """How much a hostile file may cost: bytes of the file and of a row, seconds a transaction.
+    """Limits for a hostile file: bytes of the file, bytes of a row, seconds of a transaction.
 
-    The seconds are processor time of the worker: on a busy machine an honest file takes long, too.
+    The seconds are processor time of the worker thread. Wall time would also refuse honest files on a busy
+    machine.
     """
 
     file_bytes: int = 1 << 30
@@ -40,26 +41,26 @@ class Bounds:
 
 @define(eq=False)
 class Verdict:
-    """Why the file was refused, and until when the transaction under way may last."""
+    """The reason why the file was refused, if any, and the deadline of the current transaction."""
 
     bounds: Bounds
     reason: str | None = None
     ends: float = 0.0
     processor_time: Callable[[], float] = time.thread_time
-    """Of this thread, in seconds: no clock that a simulation replaces."""
+    """Processor time of this thread in seconds. It is not a clock that a simulation replaces."""
 
     def begin(self) -> None:
-        """A transaction starts, with all of its time and nothing held against the file."""
+        """Start a transaction: reset the reason and the deadline."""
         self.reason = None
         self.ends = self.processor_time() + self.bounds.deadline_s
 
     def refuse(self, reason: str) -> Never:
-        """Fail the call of SQLite's under way; the first reason stands."""
+        """Fail the current call of SQLite. The first reason is kept."""
         self.reason = self.reason or reason
         raise apsw.IOError(reason)
 
     def is_late(self) -> bool:
-        """Whether the time is over; the reason is noted then. SQLite's progress handler."""
+        """Return whether the deadline has passed, and note the reason. SQLite's progress handler."""
         late = self.processor_time() > self.ends
         if late:
             self.reason = self.reason or f"took more than {self.bounds.deadline_s:g} s to read"
@@ -67,7 +68,7 @@ class Verdict:
 
 
 class GuardVFS(apsw.VFS):
-    """Shows SQLite the database `path`, and its journal if there is one, through an open directory."""
+    """Shows SQLite the database at `path`, and its journal if there is one."""
 
     def __init__(self, path: Path, verdict: Verdict) -> None:
         self.vfs_name = f"nanoclaw-guard-{next(_serial)}"
@@ -78,19 +79,19 @@ class GuardVFS(apsw.VFS):
         try:
             self._directory = os.open(path.parent, DIRECTORY_FLAGS)
         except OSError as error:
-            self._verdict.reason = f"is in no directory of ours ({error.strerror})"
+            self._verdict.reason = f"is not in a readable directory ({error.strerror})"
             raise apsw.CantOpenError(str(error)) from error
 
     def close(self) -> None:
-        """Let go of the directory, after the connection is closed."""
+        """Close the directory. The connection must be closed first."""
         os.close(self._directory)
 
     def xFullPathname(self, name: str) -> str:  # noqa: N802 -- SQLite's name
-        """As it is: resolving it would follow links."""
+        """Return the name unchanged: resolving it would follow links."""
         return name
 
     def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: ARG002, N802 -- SQLite's name
-        """Whether a journal exists. Anything but a regular file there is refused, and so is a WAL."""
+        """Return whether the journal exists. A write-ahead log or an irregular file is refused."""
         if pathname == f"{self._path}-journal":
             return self._stat(f"{self._name}-journal") is not None
         if pathname == f"{self._path}-wal" and self._stat(f"{self._name}-wal") is not None:
@@ -98,28 +99,29 @@ class GuardVFS(apsw.VFS):
         return False
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: ARG002, FBT001, N802 -- SQLite's
-        """Never: a crafted journal names files to delete."""
+        """Refuse: a crafted journal can name files to delete."""
         self._verdict.refuse(f"asked to delete {filename!r}")
 
     def xOpen(  # type: ignore[override]  # noqa: N802 -- apsw's stub wants its own class, its text any object
         self, name: "str | apsw.URIFilename | None", flags: list[int]
     ) -> "GuardFile":
-        """The database or its journal, for reading."""
+        """Open the database or its journal for reading; refuse any other file."""
         wanted = name.filename() if isinstance(name, apsw.URIFilename) else name
         if wanted == self._path and flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
             file_name = self._name
         elif wanted == f"{self._path}-journal" and flags[0] & apsw.SQLITE_OPEN_MAIN_JOURNAL:
             file_name = f"{self._name}-journal"
         else:
-            self._verdict.refuse(f"needed another file, {wanted!r}")
+            self._verdict.refuse(f"requires another file, {wanted!r}")
         descriptor = self._open(file_name)
         flags[1] = apsw.SQLITE_OPEN_READONLY | (flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
         return GuardFile(descriptor, self._directory, file_name, self._verdict)
 
     def _open(self, name: str) -> int:
-        # The look before keeps us from opening a device, which may do something; the one after is the proof.
+        # Opening a device may have an effect, so check first. Check again after opening, because the
+        # container may have replaced the file in between.
         if self._stat(name) is None:
-            # A journal may have gone since SQLite saw it: then that is all there is to it.
+            # The journal may disappear after SQLite saw it: its writer has committed.
             if name == self._name:
                 self._verdict.reason = "is missing"
             raise apsw.CantOpenError(f"{name} is missing")
@@ -135,20 +137,20 @@ class GuardVFS(apsw.VFS):
         return descriptor
 
     def _stat(self, name: str) -> os.stat_result | None:
-        """What a regular file is like, without following a link; None where there is nothing."""
+        """Return the status of a regular file without following a link, or None if it does not exist."""
         try:
             found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._verdict.refuse(f"cannot be looked at: {error.strerror}")
+            self._verdict.refuse(f"cannot be examined: {error.strerror}")
         if not stat.S_ISREG(found.st_mode):
             self._verdict.refuse(f"is not a regular file: {name} is {stat.filemode(found.st_mode)}")
         return found
 
 
 class GuardFile:
-    """An open regular file, read by descriptor."""
+    """An open regular file, read through its descriptor."""
 
     def __init__(self, descriptor: int, directory: int, name: str, verdict: Verdict) -> None:
         self._descriptor = descriptor
@@ -159,7 +161,7 @@ class GuardFile:
         self._identity = (found.st_dev, found.st_ino)
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 -- SQLite's name
-        """Bytes of the file; where it ends early SQLite gets fewer, and reads zeros for the rest."""
+        """Read bytes. At the end of the file SQLite gets fewer and treats the rest as zeros."""
         if self._verdict.is_late():
             self._verdict.refuse("took too long")
         try:
@@ -171,60 +173,60 @@ class GuardFile:
         return data
 
     def xFileSize(self) -> int:  # noqa: N802 -- SQLite's name
-        """Its size in bytes, which is bounded."""
+        """Return the size in bytes; refuse a file above the limit."""
         size = os.fstat(self._descriptor).st_size
         if size > self._verdict.bounds.file_bytes:
             self._verdict.refuse(f"is larger than {self._verdict.bounds.file_bytes} bytes")
         return size
 
     def xLock(self, level: int) -> None:  # noqa: N802 -- SQLite's name
-        """A reader's lock, and no other; each transaction begins with it, so the file is checked here."""
+        """Take a shared lock. Each transaction begins with it, so the file is checked here."""
         if level != apsw.SQLITE_LOCK_SHARED:
             raise apsw.ReadOnlyError("a guarded file is never written")
         self._check_in_place()
         if not file_locks.lock_shared(self._descriptor):
-            raise apsw.BusyError("its writer has it")
+            raise apsw.BusyError("its writer holds the lock")
 
     def xUnlock(self, level: int) -> None:  # noqa: N802 -- SQLite's name
-        """Give the reader's lock back."""
+        """Release the shared lock."""
         if level == apsw.SQLITE_LOCK_NONE:
             file_locks.unlock(self._descriptor)
 
     def xCheckReservedLock(self) -> bool:  # noqa: N802 -- SQLite's name
-        """Whether a writer is at work: then its journal is not a dead one's."""
+        """Return whether a writer is active. If so, the journal is not hot."""
         return file_locks.is_reserved(self._descriptor)
 
     def xClose(self) -> None:  # noqa: N802 -- SQLite's name
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: ARG002, N802 -- SQLite's name
-        """Never."""
+        """Refuse to write."""
         self._verdict.refuse("asked to be written")
 
     def xTruncate(self, newsize: int) -> None:  # noqa: ARG002, N802 -- SQLite's name
-        """Never."""
-        self._verdict.refuse("asked to be cut")
+        """Refuse to truncate."""
+        self._verdict.refuse("asked to be truncated")
 
     def xSync(self, flags: int) -> None:  # noqa: N802 -- SQLite's name
-        """Nothing was written."""
+        """Do nothing: nothing was written."""
 
     def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: ARG002, N802 -- SQLite's name
-        """None is understood."""
+        """Support no operation."""
         return False
 
     def xSectorSize(self) -> int:  # noqa: N802 -- SQLite's name
-        """SQLite's default."""
+        """Return SQLite's default."""
         return 4096
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802 -- SQLite's name
-        """Nothing is promised."""
+        """Promise nothing."""
         return 0
 
     def _check_in_place(self) -> None:
         try:
             found = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
         except OSError as error:
-            self._verdict.refuse(f"went away while it was open ({error.strerror})")
+            self._verdict.refuse(f"disappeared while it was open ({error.strerror})")
         if (found.st_dev, found.st_ino) != self._identity:
             self._verdict.refuse("was replaced while it was open")

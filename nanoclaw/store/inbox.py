@@ -1,4 +1,4 @@
-"""Storing users' attachments below `inbox/<message_id>/`, before the row that names them commits."""
+"""Stores users' attachments in `inbox/<message_id>/`, before the row that names them is committed."""
 
 import base64
 import binascii
@@ -14,19 +14,19 @@ from nanoclaw.store.errors import translating
 from nanoclaw.store.names import as_component
 
 MOUNTED_AT = "in/inbox"
-"""Where the inbox is in the container, below /workspace."""
+"""Path of the inbox in the container, relative to /workspace."""
 
 
 def store_attachments(
     inbox: Path, message_id: str, attachments: Sequence[Attachment]
 ) -> tuple[Attachment, ...]:
-    """Write those that came as base64 and give them their `local_path`; blocking, so it runs on the executor.
+    """Write attachments that came as base64 and set their `local_path`. Blocking: run it on the executor.
 
-    Written twice (an event offered again after a crash) they replace themselves. What is no base64 keeps its
-    name and loses its data: the message counts more than its attachment.
+    An event that is offered again after a crash overwrites its own files. Invalid base64 loses its data and
+    keeps its name, because the message matters more than its attachment.
 
     Raises:
-        StoreError: the disk is full, or fails.
+        StoreError: the disk is full or fails.
     """
     names = _distinct([as_component(attachment.name) for attachment in attachments])
     return tuple(
@@ -38,7 +38,7 @@ def store_attachments(
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Those names, a number before each that is taken; also where the file system ignores case."""
+    """Return the names, made unique by a number in front. The comparison ignores case, as some disks do."""
     taken, chosen = set[str](), list[str]()
     for name in names:
         numbered = (f"{n}-{name}"[:128] for n in count(2))

@@ -1,4 +1,4 @@
-"""Lock files: one owner, in this process and in every other, freed by the kernel on death (contract 6)."""
+"""Lock files: one owner in all processes, freed by the kernel when it dies (contract 6)."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from nanoclaw.store.errors import Owned, translating
 from nanoclaw.store.executor import Executor
 
 DYING_S = 2.0
-"""How long the lock of a dead process is waited for: a child that it was about to start may hold it still,
+"""Seconds to wait for the lock of a dead process. A child that it was starting may still hold the lock,
 between fork and exec.
 """
 PAUSE_S = 0.02
@@ -22,11 +22,11 @@ PAUSE_S = 0.02
 
 @asynccontextmanager
 async def holding(path: Path, executor: Executor) -> AsyncIterator[None]:
-    """Hold the lock file at `path`, made with its directories where they are missing.
+    """Hold the lock file at `path` while the context is open. Missing directories are created.
 
     Raises:
-        Owned: somebody holds it, in this process or in another.
-        StoreError: it cannot be made.
+        Owned: somebody holds the lock, in this process or another.
+        StoreError: the file cannot be created.
     """
     descriptor = await _acquired(path, executor)
     try:
@@ -77,7 +77,7 @@ def _release(descriptor: int) -> None:
 
 
 def _write(descriptor: int, holder: str) -> None:
-    """Say who holds it; a full disk costs whoever wants it next the name, and nobody the lock."""
+    """Write the holder's pid. A full disk loses the pid, but not the lock."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder.encode(), 0)

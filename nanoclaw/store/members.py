@@ -1,4 +1,4 @@
-"""`agent_group_members`: who may talk to an agent. An admin of it may without a row here."""
+"""Rows of `agent_group_members`: the users who may talk to an agent. Its admins may without a row."""
 
 from datetime import datetime
 
@@ -11,10 +11,10 @@ from nanoclaw.store import agent_groups, rows, user_roles, users
 def add(
     connection: apsw.Connection, user_id: str, agent_group_id: str, added_by: str | None, now: datetime
 ) -> None:
-    """Let the user in; nothing happens if they are.
+    """Make the user a member, unless they are one.
 
     Raises:
-        NotFound: there is no such user or agent group.
+        NotFound: the user, the adding user or the agent group does not exist.
     """
     for user in filter(None, (user_id, added_by)):
         users.require(connection, user)
@@ -30,7 +30,7 @@ def add(
 
 
 def remove(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
-    """No longer let the user in; False if they were no member. An admin stays one."""
+    """End a membership. Return False if there was none. An admin may still talk to the agent."""
     connection.execute(
         "DELETE FROM agent_group_members WHERE user_id = :user_id AND agent_group_id = :agent_group_id",
         {"user_id": user_id, "agent_group_id": agent_group_id},
@@ -39,7 +39,7 @@ def remove(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bo
 
 
 def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Member]:
-    """The members of an agent group, the oldest first; its admins may talk to it, too."""
+    """Return the members of an agent group, oldest first. Admins without a row are not among them."""
     return rows.many(
         Member,
         connection.execute(
@@ -53,7 +53,7 @@ def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Member]:
 
 
 def for_user(connection: apsw.Connection, user_id: str) -> list[Member]:
-    """A user's memberships, the oldest first."""
+    """Return a user's memberships, oldest first."""
     return rows.many(
         Member,
         connection.execute(
@@ -67,7 +67,7 @@ def for_user(connection: apsw.Connection, user_id: str) -> list[Member]:
 
 
 def is_member(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
-    """Whether the user may talk to that agent: as a member, as its admin, as a global admin or owner."""
+    """Return whether the user may talk to the agent: as a member, its admin, a global admin or an owner."""
     row = connection.execute(
         "SELECT 1 FROM agent_group_members WHERE user_id = :user_id AND agent_group_id = :agent_group_id",
         {"user_id": user_id, "agent_group_id": agent_group_id},

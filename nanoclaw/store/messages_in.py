@@ -1,4 +1,4 @@
-"""`messages_in`: what the host says to the runner. The session actor alone calls what writes."""
+"""Rows of `messages_in`: the messages from the host to the runner. Only the session actor writes them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,28 +11,28 @@ from attrs import field, frozen
 from nanoclaw.records import Address, MessageKind
 from nanoclaw.store.times import as_stored, from_text, to_text
 
-MAX_TOLD = 100
-"""Reports of failed deliveries that wait for an agent: a container that fails without end fills no file."""
+MAX_REPORTS = 100
+"""Limit of failure reports that wait for an agent. It bounds the file if a container fails endlessly."""
 PLAUSIBLE_LEAD = 1_000_000
-"""Outbound sequence numbers further above the host's own are not believed (contract 4)."""
+"""Outbound sequence numbers further above the host's own are ignored (contract 4)."""
 
 
 @frozen
 class NewMessage:
-    """A message to store. `content` is JSON; `trigger` False stores it as context that wakes nobody."""
+    """A message to store. `content` is JSON. `trigger` False stores it as context that wakes no runner."""
 
     id: str
     kind: MessageKind
     timestamp: datetime
     address: Address | None
-    """None: the session's own chat, where it has one."""
+    """Where it came from. None means the session's own chat, if it has one."""
     content: str
     trigger: bool = True
     platform_message_id: str | None = None
     process_after: datetime | None = None
-    """Not due before; None: at once."""
+    """Time before which it is not due. None means at once."""
     said: "NewMessage | None" = None
-    """What a user wrote that has become this message: it is kept, and nobody is to answer it."""
+    """The user's message that this message replaces. It is stored as completed, so nobody answers it."""
     source: "Source | None" = None
     """Of a message from another agent."""
 
@@ -49,38 +49,38 @@ class Source:
 
 @frozen
 class OpenMessage:
-    """A pending message, as the host needs it to settle and retry it."""
+    """A pending message, with what the host needs to settle and retry it."""
 
     id: str
     seq: int
     tries: int
     process_after: datetime | None = field(converter=as_stored)
-    """To the millisecond, as the runner reads it: what is due for it is due for the host."""
+    """Rounded to the millisecond, as the runner reads it, so that host and runner agree on what is due."""
     trigger: bool
     address: Address | None
     platform_message_id: str | None
-    """The platform's own id of it, from its content."""
+    """The platform's own id of the message, read from its content."""
     kind: str = "chat"
     expires: bool = False
-    """Whether it is not to be run late: an occurrence of a task with the catch-up `none`."""
+    """True for an occurrence that must not run late: its task has `catch_up` none."""
 
     @property
     def task(self) -> bool:
-        """Whether it is an occurrence of a task: something may follow it."""
+        """Return whether it is an occurrence of a task, which another occurrence may follow."""
         return self.kind == "task"
 
     @property
-    def of_somebody(self) -> bool:
-        """Whether somebody waits for its answer: it is neither context nor the host's own word."""
+    def awaits_answer(self) -> bool:
+        """Return whether a user or task waits for its outcome: it is neither context nor from the host."""
         return self.trigger and self.kind != "system"
 
     def due(self, now: datetime) -> bool:
-        """Whether a runner would take it now."""
+        """Return whether a runner would claim it now."""
         return self.process_after is None or self.process_after <= now
 
 
 def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | None:
-    """Store a message under the next even sequence number; None if it is stored already."""
+    """Store a message with the next even sequence number. Return None if it is stored already."""
     if is_stored(connection, message.id):
         return None
     if message.said is not None and insert(connection, message.said):
@@ -101,9 +101,7 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
             "kind": message.kind,
             "timestamp": to_text(message.timestamp),
             "process_after": to_text(message.process_after) if message.process_after else None,
-            "platform_id": address.platform_id if address else None,
-            "channel_type": address.channel_type if address else None,
-            "thread_id": address.thread_id if address else None,
+            **address_values(address),
             "content": message.content,
             "trigger": int(message.trigger),
             "source_session_id": source and source.session_id,
@@ -123,21 +121,31 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
     )
 
 
+def address_values(address: Address | None) -> dict[str, str | None]:
+    """Return the address columns of a row as named parameters; all are NULL without an address."""
+    return {
+        "platform_id": address.platform_id if address else None,
+        "channel_type": address.channel_type if address else None,
+        "thread_id": address.thread_id if address else None,
+    }
+
+
 def is_stored(connection: apsw.Connection, message_id: str) -> bool:
-    """Whether it is there, in whatever state."""
+    """Return whether a message with this id is stored, in any status."""
     return connection.execute("SELECT 1 FROM messages_in WHERE id = ?", (message_id,)).fetchone() is not None
 
 
 def holds(connection: apsw.Connection, message_id: str, content: str) -> bool:
-    """Whether it is stored with that content."""
+    """Return whether a message with this id and content is stored."""
     query = "SELECT 1 FROM messages_in WHERE id = ? AND content = ?"
     return connection.execute(query, (message_id, content)).fetchone() is not None
 
 
 def next_seq(connection: apsw.Connection) -> int:
-    """The next even number above our own and the largest outbound one seen; the mark is kept with the row.
+    """Return the next even sequence number and raise the mark (contract 4).
 
-    The rows count beside the mark: another build's file had none.
+    It is above all own numbers and the largest outbound number seen. The rows count beside the mark, because
+    another build's file has no mark.
     """
     above = connection.execute(
         """
@@ -152,24 +160,24 @@ def next_seq(connection: apsw.Connection) -> int:
 
 
 def largest_seq(connection: apsw.Connection) -> int:
-    """The largest number that the host has given."""
+    """Return the largest sequence number that the host has assigned."""
     there = connection.execute("SELECT max(seq) FROM messages_in").get
     return max(mark(connection, "seq"), there if isinstance(there, int) else 0)
 
 
 def mark(connection: apsw.Connection, key: str) -> int:
-    """A high-water mark of `meta`; 0 where there is none yet."""
+    """Return a high-water mark of `meta`, 0 if it is not set."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return int(row[0]) if row else 0
 
 
 def set_mark(connection: apsw.Connection, key: str, value: int) -> None:
-    """Keep a high-water mark."""
+    """Set a high-water mark."""
     connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, str(value)))
 
 
 def raise_mark(connection: apsw.Connection, key: str, value: int) -> None:
-    """Keep the higher one."""
+    """Set a high-water mark unless it is higher already."""
     connection.execute(
         """
         INSERT INTO meta (key, value) VALUES (:key, :value)
@@ -179,20 +187,20 @@ def raise_mark(connection: apsw.Connection, key: str, value: int) -> None:
     )
 
 
-def is_told_enough(connection: apsw.Connection) -> bool:
-    """Whether the agent has so much to hear from the host already that one more would say nothing."""
+def has_enough_reports(connection: apsw.Connection) -> bool:
+    """Return whether `MAX_REPORTS` reports of the host wait for the agent already."""
     waiting = connection.execute(
         """
         SELECT count(*) FROM (
           SELECT 1 FROM messages_in WHERE status = 'pending' AND kind = 'system' AND trigger = 0 LIMIT :most)
         """,
-        {"most": MAX_TOLD},
+        {"most": MAX_REPORTS},
     ).get
-    return bool(waiting == MAX_TOLD)
+    return bool(waiting == MAX_REPORTS)
 
 
 def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
-    """All pending messages, oldest first."""
+    """Return all pending messages, oldest first."""
     rows = connection.execute(
         """
         SELECT id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
@@ -220,14 +228,14 @@ def _open_message(row: Iterable[Any]) -> OpenMessage:
 
 
 def settle(connection: apsw.Connection, message_id: str, status: str) -> None:
-    """A message's final state: completed or failed."""
+    """Set the final status of a pending message: completed or failed."""
     connection.execute(
         "UPDATE messages_in SET status = ? WHERE id = ? AND status = 'pending'", (status, message_id)
     )
 
 
 def postpone(connection: apsw.Connection, message_id: str, tries: int, process_after: datetime) -> None:
-    """Another try, not before `process_after`."""
+    """Schedule another try of a pending message, not before `process_after`."""
     connection.execute(
         "UPDATE messages_in SET tries = ?, process_after = ? WHERE id = ? AND status = 'pending'",
         (tries, to_text(process_after), message_id),
@@ -235,7 +243,7 @@ def postpone(connection: apsw.Connection, message_id: str, tries: int, process_a
 
 
 def platform_message_id(connection: apsw.Connection, message_id: str) -> str | None:
-    """The platform's own id of a message, where its content has one."""
+    """Return the platform's own id of a message, or None if its content has none."""
     row = connection.execute(
         "SELECT json_extract(content, '$.id') FROM messages_in WHERE id = ? AND json_valid(content)",
         (message_id,),
@@ -244,5 +252,5 @@ def platform_message_id(connection: apsw.Connection, message_id: str) -> str | N
 
 
 def json_array(values: Sequence[str]) -> str:
-    """A JSON array for `json_each`: one statement, any number of values."""
+    """Return a JSON array for `json_each`, which lets one statement take any number of values."""
     return json.dumps(list(values))

@@ -1,4 +1,4 @@
-"""`messaging_groups`: the chats of the channels."""
+"""Rows of `messaging_groups`: the chats of all channels."""
 
 from typing import TypedDict
 
@@ -6,12 +6,11 @@ import apsw
 
 from nanoclaw.records import MessagingGroup, UnknownSenderPolicy
 from nanoclaw.store import rows
-from nanoclaw.store.errors import NotFound
 from nanoclaw.store.references import refuse_if_referenced
 
 
 class MessagingGroupChanges(TypedDict, total=False):
-    """What of a chat may change. Its address is what it is known by."""
+    """Changeable fields of a chat. Its address identifies it and cannot change."""
 
     name: str | None
     is_group: bool
@@ -19,7 +18,7 @@ class MessagingGroupChanges(TypedDict, total=False):
 
 
 def create(connection: apsw.Connection, group: MessagingGroup) -> None:
-    """Insert it; an address (channel, platform id) is one chat."""
+    """Insert a chat. An address (channel type, platform id) that has a chat already raises `Conflict`."""
     connection.execute(
         """
         INSERT INTO messaging_groups (
@@ -32,7 +31,7 @@ def create(connection: apsw.Connection, group: MessagingGroup) -> None:
 
 
 def get(connection: apsw.Connection, id_: str) -> MessagingGroup | None:
-    """The chat with that id."""
+    """Return the chat with this id, or None."""
     return rows.one(
         MessagingGroup,
         connection.execute(
@@ -45,20 +44,12 @@ def get(connection: apsw.Connection, id_: str) -> MessagingGroup | None:
     )
 
 
-def require(connection: apsw.Connection, id_: str) -> MessagingGroup:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no messaging group {id_!r}")
-    return found
+require = rows.required(get, "there is no messaging group {!r}")
+"""Return the chat with this id, or raise `NotFound`."""
 
 
 def by_address(connection: apsw.Connection, channel_type: str, platform_id: str) -> MessagingGroup | None:
-    """The chat at that address."""
+    """Return the chat at this address, or None."""
     return rows.one(
         MessagingGroup,
         connection.execute(
@@ -72,7 +63,7 @@ def by_address(connection: apsw.Connection, channel_type: str, platform_id: str)
 
 
 def every(connection: apsw.Connection) -> list[MessagingGroup]:
-    """All of them, the oldest first."""
+    """Return all chats, oldest first."""
     return rows.many(
         MessagingGroup,
         connection.execute(
@@ -85,10 +76,10 @@ def every(connection: apsw.Connection) -> list[MessagingGroup]:
 
 
 def update(connection: apsw.Connection, id_: str, changes: MessagingGroupChanges) -> MessagingGroup:
-    """Change it; returns what it is now. Agents keep their own names for it.
+    """Change a chat and return the new state. Agents keep their names for it.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no chat has this id.
     """
     group = rows.changed(require(connection, id_), MessagingGroupChanges, changes)
     connection.execute(
@@ -122,10 +113,10 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> MessagingGroup:
-    """Delete it, and forget whose direct chat it is.
+    """Delete a chat with the `user_dms` rows that lead to it.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no chat has this id.
         StillReferenced: it has wirings or sessions, or is an agent's destination.
     """
     group = require(connection, id_)

@@ -1,16 +1,16 @@
-"""`meta` of the central database: the install id and the like."""
+"""Rows of `meta` in the central database, such as the install id."""
 
 import apsw
 
 
 def get(connection: apsw.Connection, key: str) -> str | None:
-    """The value, or None where there is none."""
+    """Return a value, or None if the key is not set."""
     row = connection.execute("SELECT value FROM meta WHERE key = :key", {"key": key}).fetchone()
     return None if row is None else str(row[0])
 
 
 def put(connection: apsw.Connection, key: str, value: str) -> None:
-    """Set it, whatever it was."""
+    """Set a value."""
     connection.execute(
         """
         INSERT INTO meta (key, value) VALUES (:key, :value)

@@ -1,6 +1,6 @@
-"""The Python steps of migrations, by the migration's name; each runs in its migration's transaction.
+"""Python steps of migrations, by the migration's name. Each runs in the transaction of its migration.
 
-They speak the schema of their own time, so they use no entity module: those speak today's.
+A step uses the schema of its own time. It must not use entity modules, which follow the newest schema.
 """
 
 from collections import defaultdict
@@ -48,13 +48,13 @@ def name_wirings(connection: apsw.Connection) -> None:
 
 
 def add_title_and_options(connection: apsw.Connection) -> None:
-    """Add the columns where 003 did not make them yet."""
+    """Add the two columns where migration 003 has not created them."""
     columns = (adoption.text_column("title", "''"), adoption.text_column("options_json", "'[]'"))
     adoption.add_missing_columns(connection, "pending_approvals", columns)
 
 
 def complete_earlier_tables(connection: apsw.Connection) -> None:
-    """Add whatever the seed's migrations would have made and this database lacks."""
+    """Add all tables, columns and indexes of the seed's migrations that this database lacks."""
     adoption.complete(connection, (m for m in central() if m.number < FIRST_OF_OURS))
 
 
@@ -67,27 +67,27 @@ CENTRAL_STEPS: Mapping[str, Step] = {
 
 @cache
 def central() -> tuple[Migration, ...]:
-    """The central database's migrations, in order."""
+    """Return the migrations of the central database, in order."""
     return load("central", CENTRAL_STEPS)
 
 
 @cache
 def inbound() -> tuple[Migration, ...]:
-    """The migrations of a session's `inbound.db`, in order."""
+    """Return the migrations of a session's `inbound.db`, in order."""
     return load("inbound", {})
 
 
 @cache
 def outbound() -> tuple[Migration, ...]:
-    """The migrations of a session's `outbound.db`, in order; the host only builds new files with them."""
+    """Return the migrations of a session's `outbound.db`, in order. The host uses them for new files only."""
     return load("outbound", {})
 
 
 def adopt_inbound(connection: apsw.Connection, first: Migration) -> None:
-    """Bring another build's `inbound.db` to the state after `first`; nothing in it is lost.
+    """Bring another build's `inbound.db` to the state after migration `first`, without losing anything.
 
     Raises:
-        ForeignDatabase: it is no session's.
+        ForeignDatabase: the file is not a session's database.
     """
     if "messages_in" not in tables_of(connection):
         raise ForeignDatabase(Path(connection.filename), "is not a session's inbound.db; move it away")
@@ -98,7 +98,7 @@ def adopt_inbound(connection: apsw.Connection, first: Migration) -> None:
         WHERE series_id IS NULL AND (kind = 'task' OR recurrence IS NOT NULL)
         """
     )
-    # The mark of what was given so far (contract 4), before pruning takes the rows that show it.
+    # Set the mark of assigned sequence numbers (contract 4) before pruning removes the rows that show it.
     connection.execute(
         """
         INSERT OR IGNORE INTO meta (key, value)

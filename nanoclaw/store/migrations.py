@@ -1,7 +1,7 @@
-"""Numbered migrations, each applied with its record in one transaction (contract 2).
+"""Numbered migrations. Each is applied together with its record in one transaction (contract 2).
 
-In the central database the *name* is a migration's identity and `schema_version.version` the order of
-application; in session files `PRAGMA user_version` is the number of the last one.
+In the central database the *name* identifies a migration, and `schema_version.version` is the order of
+application. In session files `PRAGMA user_version` is the number of the last migration.
 """
 
 import re
@@ -25,7 +25,7 @@ _FILE_NAME = re.compile(r"(\d{3})-(.+)\.sql")
 
 @frozen
 class Migration:
-    """One numbered file of `schema/`, and the Python step that runs after its SQL, in its transaction."""
+    """One numbered file of `schema/`, and a Python step that runs after its SQL in the same transaction."""
 
     number: int
     name: str
@@ -33,14 +33,14 @@ class Migration:
     step: Step | None = None
 
     def run(self, connection: apsw.Connection) -> None:
-        """Change the schema and the data; the caller's transaction holds it together with its record."""
+        """Change schema and data. The caller's transaction also records the migration."""
         connection.execute(self.sql).fetchall()
         if self.step is not None:
             self.step(connection)
 
 
 def load(database: str, steps: Mapping[str, Step]) -> tuple[Migration, ...]:
-    """The migrations of `central`, `inbound` or `outbound`, in order."""
+    """Return the migrations of `central`, `inbound` or `outbound`, in order."""
     return tuple(
         _read(path, steps) for path in sorted((schema_dir() / database).iterdir()) if path.suffix == ".sql"
     )
@@ -49,13 +49,13 @@ def load(database: str, steps: Mapping[str, Step]) -> tuple[Migration, ...]:
 def _read(path: Path, steps: Mapping[str, Step]) -> Migration:
     match = _FILE_NAME.fullmatch(path.name)
     if match is None:
-        raise ValueError(f"{path}: a migration is called NNN-name.sql")
+        raise ValueError(f"{path}: name the migration NNN-name.sql")
     number, name = match.groups()
     return Migration(int(number), name, path.read_text("utf-8"), steps.get(name))
 
 
 def register_functions(connection: apsw.Connection, clock: Clock, random: Random) -> None:
-    """Give SQL the functions that data migrations use: slug(text), new_id(prefix), now()."""
+    """Add the SQL functions that data migrations use: slug(text), new_id(prefix), now()."""
 
     def sql_slug(*values: "apsw.SQLiteValue") -> str:
         return slug(str(values[0]))
@@ -72,7 +72,7 @@ def register_functions(connection: apsw.Connection, clock: Clock, random: Random
 
 
 def tables_of(connection: apsw.Connection) -> set[str]:
-    """The names of the tables there are, without SQLite's own."""
+    """Return the names of all tables except SQLite's own."""
     rows = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     )
@@ -83,7 +83,7 @@ def tables_of(connection: apsw.Connection) -> set[str]:
 
 
 def applied_names(connection: apsw.Connection) -> list[str]:
-    """The migrations that the central database has, in the order of application; none in an empty file."""
+    """Return the applied migrations of the central database, in order; an empty file has none."""
     if "schema_version" not in tables_of(connection):
         return []
     return [str(name) for (name,) in connection.execute("SELECT name FROM schema_version ORDER BY version")]
@@ -92,11 +92,11 @@ def applied_names(connection: apsw.Connection) -> list[str]:
 def pending_central(
     connection: apsw.Connection, path: Path, migrations: Sequence[Migration]
 ) -> list[Migration]:
-    """What the central database lacks, in order.
+    """Return the migrations that the central database lacks, in order.
 
     Raises:
-        ForeignDatabase: it is another program's.
-        NewerDatabase: it has migrations that are not among ours.
+        ForeignDatabase: the file belongs to another program.
+        NewerDatabase: it has migrations that this NanoClaw does not know.
     """
     try:
         tables = tables_of(connection)
@@ -106,13 +106,13 @@ def pending_central(
         raise ForeignDatabase(path, "is another program's database; use another --data directory")
     applied = applied_names(connection)
     if unknown := [name for name in applied if name not in {m.name for m in migrations}]:
-        made_by = f"made by a newer NanoClaw: {', '.join(unknown)}"
-        raise NewerDatabase(path, f"{made_by}; install that version or use another --data")
+        made_by = f"made by a newer NanoClaw (unknown migrations: {', '.join(unknown)})"
+        raise NewerDatabase(path, f"{made_by}; install that version, or use another --data directory")
     return [m for m in migrations if m.name not in applied]
 
 
 def apply_central(connection: apsw.Connection, migration: Migration) -> None:
-    """Apply one and record it."""
+    """Apply a migration and record it."""
     connection.execute(
         """
         CREATE TABLE IF NOT EXISTS schema_version (
@@ -138,21 +138,21 @@ def apply_central(connection: apsw.Connection, migration: Migration) -> None:
 def pending_session(
     connection: apsw.Connection, path: Path, migrations: Sequence[Migration]
 ) -> list[Migration]:
-    """What a session file lacks, in order.
+    """Return the migrations that a session file lacks, in order.
 
     Raises:
-        NewerDatabase: its `user_version` is above ours.
+        NewerDatabase: its `user_version` is higher than the newest migration here.
     """
     version = connection.execute("PRAGMA user_version").get
     newest = migrations[-1].number
     if version > newest:
         raise NewerDatabase(
-            path, f"made by a newer NanoClaw (version {version}, we know {newest}); install that one"
+            path, f"made by a newer NanoClaw (version {version}, known up to {newest}); install that version"
         )
     return [m for m in migrations if m.number > version]
 
 
 def apply_session(connection: apsw.Connection, migration: Migration) -> None:
-    """Apply one and record it."""
+    """Apply a migration and record it."""
     migration.run(connection)
     connection.execute(f"PRAGMA user_version = {migration.number:d}").fetchall()

@@ -1,4 +1,4 @@
-"""Locks for what is used by few tasks at a time, each of which then works in a worker."""
+"""Locks whose holder does its waiting in a worker, so that taking them needs no checkpoint."""
 
 from types import TracebackType
 
@@ -6,10 +6,10 @@ import trio
 
 
 class Places:
-    """So many tasks at a time, in the order in which they come.
+    """A semaphore: admits a fixed number of tasks, in order of arrival.
 
-    Taking a free place is no checkpoint: the work that follows is one. That is a step of the scheduler less
-    for each call of the store.
+    Taking a free place is not a checkpoint, because the work that follows is one. This saves one scheduler
+    step for each call of the store.
     """
 
     def __init__(self, free: int) -> None:
@@ -23,7 +23,7 @@ class Places:
             return
         self._queue += 1
         try:
-            await self._waiting.park()  # who is woken has a place: it was handed over
+            await self._waiting.park()  # the leaving task hands its place to the one it wakes
         finally:
             self._queue -= 1
 
@@ -35,7 +35,7 @@ class Places:
 
 
 class Mutex(Places):
-    """One at a time. A task that takes it twice waits for ever."""
+    """A lock for one task at a time. A task that takes it twice deadlocks."""
 
     def __init__(self) -> None:
         super().__init__(1)

@@ -1,4 +1,4 @@
-"""Names that become part of a path (contract 1): one component, of a small alphabet."""
+"""Names that become one component of a path (contract 1)."""
 
 import re
 
@@ -7,11 +7,11 @@ _OTHER = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def is_component(name: str) -> bool:
-    """Whether a name may stand in a path as it is."""
+    """Return whether the name may be used in a path unchanged."""
     return _COMPONENT.fullmatch(name) is not None
 
 
 def as_component(name: str) -> str:
-    """A name made fit for a path: other characters become `_`; never empty, never hidden."""
+    """Return the name with forbidden characters replaced by `_`. The result is never empty or hidden."""
     cleaned = _OTHER.sub("_", name)[:128]
     return cleaned if is_component(cleaned) else f"_{cleaned}"[:128]

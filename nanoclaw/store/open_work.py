@@ -1,4 +1,4 @@
-"""Whether a session at rest has anything to do: asked of every session at start-up, so it only reads."""
+"""Tells whether a session at rest has open work. The host asks this of every session at start-up."""
 
 from contextlib import closing
 from pathlib import Path
@@ -11,10 +11,10 @@ from nanoclaw.store.errors import StoreError
 
 
 def has_open_work(database: Path) -> bool:
-    """Whether an `inbound.db` has open messages or deliveries; blocking, so it runs on the executor.
+    """Return whether an `inbound.db` has open messages or deliveries. Blocking: run it on the executor.
 
-    Also True where that cannot be told: a journal to roll back, another build's file, a damaged one. Whoever
-    then owns the file recovers it, or says what is wrong.
+    Return True also if that cannot be read: there is a journal to roll back, or the file is damaged or
+    another build's. The session that then opens the file recovers it or reports the error.
     """
     if not database.exists():
         return False

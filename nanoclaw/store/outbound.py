@@ -1,6 +1,6 @@
-"""Reading `outbound.db`, every value of which a hostile container may have written (contract 6).
+"""Reads `outbound.db`. A hostile container may have written every value in it (contract 6).
 
-What is not of the contract's types becomes a `BadRow` with its reason; the next row is read all the same.
+A row that violates the contract becomes an `InvalidRow` with the reason, and the next row is still read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,24 +19,24 @@ from nanoclaw.store.times import from_text
 AckStatus = Literal["processing", "completed", "failed", "released"]
 
 BATCH = 200
-"""Rows of `messages_out` taken at a look."""
+"""Rows of `messages_out` read in one look."""
 LOOK_BYTES = 32 * 1024 * 1024
-"""A look that holds more than this of content ends."""
+"""A look ends once it holds more than this many bytes of content."""
 MAX_TEXT = 40 << 20
-"""Bytes of a content; the guard's bound on what SQLite may hold at once is above it."""
+"""Bytes of one content. The guard's limit for a row is higher."""
 MAX_NAME = 4096
 """Bytes of any other text."""
 BAD = "bad-"
-"""Ids of rows whose own cannot be used; followed by the number."""
+"""Prefix of replacement ids, for rows with an invalid id. The sequence number follows."""
 MAX_SEQ = 1 << 48
-"""A number from here on is no runner's, however long it has lived."""
+"""Sequence numbers from here on are implausible for any runner."""
 MAX_ERROR = 500
-"""Characters of a runner's reason that are kept."""
+"""Characters of a runner's error that are kept."""
 
 
 @frozen
 class MessageOut:
-    """A row the agent sent. No address: the session's own."""
+    """A row that the agent sent. `address` None means the session's own chat."""
 
     id: str
     seq: int
@@ -49,8 +49,8 @@ class MessageOut:
 
 
 @frozen
-class BadRow:
-    """A row that is not of the contract's types; `id` is made up where the row's own cannot be used."""
+class InvalidRow:
+    """A row that violates the contract. `id` is a replacement if the row's own id is invalid."""
 
     id: str
     seq: int
@@ -59,7 +59,7 @@ class BadRow:
 
 @frozen
 class Ack:
-    """What the runner says of a message. `attempt` None: the current one (a foreign runner)."""
+    """The runner's ack of a message. `attempt` None means the current one (a foreign runner)."""
 
     message_id: str
     status: AckStatus
@@ -67,35 +67,35 @@ class Ack:
     retry_at: datetime | None
     error: str | None
     changed: str | None = None
-    """When, in the runner's words: another text is another claim."""
+    """The text of `status_changed`. A different text means a different claim."""
 
 
 @frozen
 class Look:
-    """One consistent look: new rows, the acks of open messages, the declared time-out of a tool (seconds)."""
+    """One consistent read: new rows, acks of open messages, the declared timeout of a tool in seconds."""
 
-    rows: tuple[MessageOut | BadRow, ...]
-    known: tuple[MessageOut | BadRow, ...]
-    """Rows of the ledger that were asked for again, after a restart; under the ids that were asked for."""
+    rows: tuple[MessageOut | InvalidRow, ...]
+    known: tuple[MessageOut | InvalidRow, ...]
+    """Ledger rows that were read again after a restart, with the ids that were asked for."""
     acks: tuple[Ack, ...]
     tool_timeout_s: float
     looked_for: tuple[str, ...] = ()
-    """Ids of the known rows that were looked for; those that are not in `known` are gone."""
+    """Ids of the ledger rows that were searched. Those not in `known` no longer exist."""
     ignored: str | None = None
-    """One of the things that are in the file and are never read."""
+    """Description of a row or ack that the host ignores, as an example; None if there is none."""
     more: bool = False
-    """Whether there may be more to read at once."""
+    """True if more rows may be waiting, so the next look should follow at once."""
     outdated: bool = False
-    """Another build's file: nothing was read, for the runner has to bring it up to date first."""
+    """True for another build's file. Nothing was read: the runner must migrate it first."""
 
 
 def look(
     connection: apsw.Connection, *, above: int, up_to: int, open_ids: Sequence[str], known_ids: Sequence[str]
 ) -> Look:
-    """All that the session has to know, in one read transaction; independent of the length of history.
+    """Read everything that the session needs, in one transaction, independent of the length of the history.
 
-    It stops at `BATCH` rows or `LOOK_BYTES`: a container cannot fill the host's memory. Known rows come
-    first, so that their order is kept.
+    It stops at `BATCH` rows or `LOOK_BYTES`, so a container cannot fill the host's memory. Known rows are
+    read first, which keeps their order.
     """
     if connection.execute("PRAGMA user_version").get == 0:
         return Look((), (), (), 0.0, outdated=True)
@@ -114,9 +114,9 @@ def look(
     )
 
 
-def _full(rows: Iterable[MessageOut | BadRow]) -> tuple[tuple[MessageOut | BadRow, ...], bool]:
-    """As many rows as one look may hold, and whether that cut some off; always one, or it would never end."""
-    taken, size = list[MessageOut | BadRow](), 0
+def _full(rows: Iterable[MessageOut | InvalidRow]) -> tuple[tuple[MessageOut | InvalidRow, ...], bool]:
+    """Return the rows that fit into one look, and whether some were cut off. It takes at least one row."""
+    taken, size = list[MessageOut | InvalidRow](), 0
     for row in rows:
         taken.append(row)
         size += len(row.content) if isinstance(row, MessageOut) else 0
@@ -126,18 +126,18 @@ def _full(rows: Iterable[MessageOut | BadRow]) -> tuple[tuple[MessageOut | BadRo
 
 
 def newest(connection: apsw.Connection) -> int:
-    """The largest number of a row; 0 where there is none, or it is beyond all reason."""
+    """Return the largest plausible sequence number of a row, or 0."""
     found = connection.execute("SELECT max(seq) FROM messages_out WHERE typeof(seq) = 'integer'").get
     return found if isinstance(found, int) and 0 < found < MAX_SEQ else 0
 
 
-def bad_row(seq: int, reason: str) -> BadRow:
-    """In the place of a row whose own id cannot be used."""
-    return BadRow(f"{BAD}{seq}", seq, reason)
+def invalid_row(seq: int, reason: str) -> InvalidRow:
+    """Return the replacement for a row whose own id is invalid."""
+    return InvalidRow(f"{BAD}{seq}", seq, reason)
 
 
 def _ignored(connection: apsw.Connection, above: int, up_to: int) -> str | None:
-    """A row whose number is none that is ever read."""
+    """Describe one row whose sequence number is never read, or return None."""
     rows = connection.execute(
         """
         SELECT typeof(seq), iif(typeof(seq) IN ('integer', 'real'), seq, NULL) FROM messages_out
@@ -165,7 +165,7 @@ _TEXTS: tuple[str, ...] = (
     "deliver_after",
     "recurrence",
 )
-# As bytes, and of one that is too long its length: otherwise one such value would end the whole look.
+# Texts are read as bytes. Of a text that is too long only the length is read: its value would fail the look.
 _COLUMNS = ", ".join(
     [
         "seq",
@@ -178,7 +178,7 @@ _COLUMNS = ", ".join(
 )
 
 
-def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[MessageOut | BadRow]:
+def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[MessageOut | InvalidRow]:
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? AND typeof(seq) = 'integer' "  # noqa: S608 -- constants of this module
         f"ORDER BY seq LIMIT {BATCH}",
@@ -189,8 +189,8 @@ def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[M
 
 def _by_id(
     connection: apsw.Connection, ids: Sequence[str], looked_for: list[str]
-) -> Iterator[MessageOut | BadRow]:
-    """The rows of those ids, one each, whatever the file says of their order and their number."""
+) -> Iterator[MessageOut | InvalidRow]:
+    """Yield one row for each id, regardless of how many rows or which order the file claims."""
     for id_ in ids:
         looked_for.append(id_)
         rows = connection.execute(
@@ -200,31 +200,31 @@ def _by_id(
         yield from (evolve(_message(row), id=id_) for row in rows)
 
 
-def _message(row: tuple[object, ...]) -> MessageOut | BadRow:
+def _message(row: tuple[object, ...]) -> MessageOut | InvalidRow:
     seq = row[0] if isinstance(row[0], int) else 0
     try:
         values = {name: _decoded(name, value) for name, value in zip(_TEXTS, row[1:], strict=True)}
         return _checked(seq, values)
     except UnicodeDecodeError as error:
-        return bad_row(seq, f"a text is not UTF-8: {error.reason}")
+        return invalid_row(seq, f"a text is not UTF-8: {error.reason}")
     except ValueError as error:
-        return bad_row(seq, str(error))
+        return invalid_row(seq, str(error))
 
 
 def _decoded(name: str, value: object) -> str | None:
     if isinstance(value, int):
         bound = f"{MAX_TEXT:,}; send it as a file" if name == "content" else f"{MAX_NAME:,}"
-        raise ValueError(f"{name} of {value:,} bytes is longer than {bound}")  # noqa: TRY004 -- of the row, not of us
+        raise ValueError(f"{name} has {value:,} bytes; the limit is {bound}")  # noqa: TRY004 -- of the row, not of us
     return value.decode("utf-8") if isinstance(value, bytes) else None
 
 
 def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
-    """The row, if it keeps the contract; raises ValueError with the reason if it does not."""
+    """Return the row. Raise ValueError with the reason if it violates the contract."""
     id_, kind, content = (values[name] or "" for name in ("id", "kind", "content"))
     if not is_component(id_) or id_.startswith((NOTICE, BAD)):
-        raise ValueError(f"id {id_[:80]!r} is no name for a row (contract 1)")
+        raise ValueError(f"id {id_[:80]!r} is not a valid row id (contract 1)")
     if seq % 2 == 0:
-        raise ValueError(f"the number {seq} is even, which is the host's parity (contract 4)")
+        raise ValueError(f"the number {seq} is even; runners must use odd numbers (contract 4)")
     if not kind or not content:
         raise ValueError("kind or content is empty")
     deliver_after = values["deliver_after"]
@@ -242,7 +242,7 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
 
 
 def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> tuple[tuple[Ack, ...], str | None]:
-    """One ack a message, and what is wrong with one that is not of the contract's types."""
+    """Return one ack for each message, and the description of an invalid ack if there is one."""
     rows = connection.execute(
         f"""
         SELECT CAST(message_id AS BLOB), {_brief("status")},
@@ -267,14 +267,14 @@ def _brief(name: str) -> str:
 
 
 def _ack(row: tuple[object, ...]) -> Ack | str:
-    """An ack, or why it is none: then the message counts as not acked."""
+    """Return the ack, or the reason why it is invalid. Its message then counts as not acked."""
     message_id, status, attempt, retry_at, error, changed = row
     message_id, status, changed = (
         value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
         for value in (message_id, status, changed)
     )
     if status not in get_args(AckStatus):
-        return f"an ack of {message_id[:80]!r} with the status {status[:80]!r} is not read"
+        return f"an ack of {message_id[:80]!r} with the unknown status {status[:80]!r} is not read"
     return Ack(
         message_id,
         status,  # type: ignore[arg-type]  # checked against the Literal above

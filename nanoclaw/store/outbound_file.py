@@ -1,4 +1,4 @@
-"""Makes a session's `outbound.db`, before its first container; from then on only the runner writes it."""
+"""Creates a session's `outbound.db` before its first container starts. Later only the runner writes it."""
 
 import os
 from contextlib import suppress
@@ -12,12 +12,12 @@ from nanoclaw.store.migrations import apply_session
 
 
 def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> bool:
-    """Make `outbound/`, `outbox/` and `outbound.db` with its schema; False where that file exists.
+    """Create `outbound/`, `outbox/` and `outbound.db` with its schema. Return False if the file exists.
 
-    `owner` is the container's (uid, gid), where it is not ours. To be run on the executor.
+    `owner` is the (uid, gid) of the container's user, if it is not ours. Run it on the executor.
 
     Raises:
-        StoreError: the disk is full, or cannot be written.
+        StoreError: the disk is full or not writable.
     """
     if os.path.lexists(paths.outbound_db):
         return False
@@ -25,7 +25,7 @@ def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> bo
         make_private_dir(paths.root)
         for directory in (paths.outbound_dir, paths.outbox):
             _make_dir(directory, owner)
-        # Built outside the mount, where no container can meddle with it.
+        # Build it outside the mount, where no container can interfere.
         built = paths.root / "outbound.db.new"
         _build(built, owner)
         built.rename(paths.outbound_db)
@@ -36,7 +36,7 @@ def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> bo
 def _make_dir(directory: Path, owner: tuple[int, int] | None) -> None:
     with suppress(FileExistsError):
         directory.mkdir(PRIVATE_DIR)
-    if owner is not None:  # also where a host died between the two
+    if owner is not None:  # also for an existing folder: a host may have died before this line
         os.chown(directory, *owner, follow_symlinks=False)
 
 

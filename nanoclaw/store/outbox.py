@@ -1,6 +1,6 @@
-"""Reading the agent's attachments, everything about which is hostile.
+"""Reads the agent's attachments. Every name and file in the outbox is hostile.
 
-The walk is by directory descriptors and follows no link at any level (contract 1).
+It opens everything relative to directory descriptors, and follows no link at any level (contract 1).
 """
 
 import os
@@ -12,28 +12,28 @@ from nanoclaw.records import OutgoingFile
 from nanoclaw.store.names import is_component
 
 MAX_FILES = 50
-"""Of one message: each one is opened in a worker that others wait for."""
+"""Files of one message. A worker that others wait for opens each of them."""
 MAX_BYTES = 50 * 1024 * 1024
-"""All files of one message together."""
+"""Bytes of all files of one message together."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class BadAttachment(ValueError):
-    """A file of the outbox that cannot be sent; the text says which and why."""
+    """A file of the outbox cannot be sent. The text says which one and why."""
 
 
 def read_files(outbox: Path, message_out_id: str, names: Sequence[str]) -> tuple[OutgoingFile, ...]:
-    """The named files of a message; blocking, so it runs on the executor.
+    """Return the named files of a message. Blocking: run it on the executor.
 
     Raises:
-        BadAttachment: a name outside contract 1, a link, no regular file, missing, or too large.
+        BadAttachment: a name violates contract 1, or a file is missing, irregular, a link or too large.
     """
     if not names:
         return ()
     if len(names) > MAX_FILES:
-        raise BadAttachment(f"the message names {len(names)} files; {MAX_FILES} is the most")
+        raise BadAttachment(f"the message has {len(names)} files; the limit is {MAX_FILES}: send fewer")
     descriptor = _open(message_out_id, _open_root(outbox), _DIRECTORY)
     try:
         files, left = [], MAX_BYTES
@@ -54,10 +54,10 @@ def _open_root(outbox: Path) -> int:
 
 
 def _open(name: str, parent: int, flags: int) -> int:
-    """Open one component below `parent`, which is closed."""
+    """Open one component below the descriptor `parent`, and close `parent`."""
     try:
         if not is_component(name):
-            raise BadAttachment(f"{name[:80]!r} is no file name of contract 1")
+            raise BadAttachment(f"{name[:80]!r} is not a valid file name (contract 1)")
         return os.open(name, flags, dir_fd=parent)
     except OSError as error:
         raise BadAttachment(f"outbox file {name!r} cannot be opened: {error.strerror}") from error
@@ -67,7 +67,7 @@ def _open(name: str, parent: int, flags: int) -> int:
 
 def _look(name: str, directory: int) -> os.stat_result:
     if not is_component(name):
-        raise BadAttachment(f"{name[:80]!r} is no file name of contract 1")
+        raise BadAttachment(f"{name[:80]!r} is not a valid file name (contract 1)")
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError as error:
@@ -76,11 +76,12 @@ def _look(name: str, directory: int) -> os.stat_result:
 
 def _check_regular(name: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise BadAttachment(f"outbox file {name!r} is no regular file but {stat.filemode(found.st_mode)}")
+        raise BadAttachment(f"outbox file {name!r} is not a regular file ({stat.filemode(found.st_mode)})")
 
 
 def _read(name: str, directory: int, limit: int) -> bytes:
-    # The look before keeps us from opening a device, which may do something; the one after is the proof.
+    # Opening a device may have an effect, so check first. Check again after opening, because the container
+    # may have replaced the file in between.
     _check_regular(name, _look(name, directory))
     descriptor = _open(name, os.dup(directory), _FILE)
     try:
@@ -92,5 +93,5 @@ def _read(name: str, directory: int, limit: int) -> bytes:
     finally:
         os.close(descriptor)
     if len(data) > limit:
-        raise BadAttachment(f"outbox file {name!r} is over the {MAX_BYTES} bytes of one message")
+        raise BadAttachment(f"outbox file {name!r} exceeds the limit of {MAX_BYTES:,} bytes for one message")
     return data

@@ -1,4 +1,4 @@
-"""Owning a database: its lock, its writer, and its schema brought up to date. The only way to a Writer."""
+"""Ownership of a database: its lock, its migrations and its writer. Nothing else creates a `Writer`."""
 
 import os
 from collections.abc import AsyncIterator
@@ -37,11 +37,11 @@ BACKUPS = "backups"
 async def own_central(
     data: Path, *, executor: Executor, clock: Clock, random: Random
 ) -> AsyncIterator[Writer]:
-    """Own the data directory, made where it is missing, and its `v2.db`, migrated (a copy is kept).
+    """Own the data directory and its `v2.db`. Missing ones are created, old ones migrated after a backup.
 
     Raises:
-        Owned: another host has the directory.
-        ForeignDatabase, NewerDatabase, CorruptDatabase: `v2.db` is not one that this NanoClaw can use.
+        Owned: another host owns the directory.
+        ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use `v2.db`.
         StoreError: it cannot be opened or migrated.
     """
     async with holding(data / LOCK, executor):
@@ -61,13 +61,13 @@ async def own_inbound(
     random: Random,
     owner: tuple[int, int] | None = None,
 ) -> AsyncIterator[Writer]:
-    """Own a session's `inbound.db`, made where it is missing; what a dead host left is rolled back.
+    """Own a session's `inbound.db`. A missing file is created; a dead host's transaction is rolled back.
 
-    `owner` is the (uid, gid) that the folder and file are given to, where the container's user is not ours.
+    `owner` is the (uid, gid) that gets the folders and the file, if the container's user is not ours.
 
     Raises:
-        Owned: another owner has the session.
-        ForeignDatabase, NewerDatabase, CorruptDatabase: the file is not one that this NanoClaw can use.
+        Owned: another owner holds the session.
+        ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use the file.
         StoreError: it cannot be opened or migrated.
     """
     async with holding(paths.lock, executor):
@@ -87,7 +87,7 @@ async def _migrate_central(writer: Writer, copies: Path, executor: Executor, clo
         await executor.run(partial(_back_up, writer.path, copies, clock))
     for migration in pending:
         await writer.run(apply_central, migration)
-    # Not before: of a migration that fails again and again, the first copy is the one that is wanted.
+    # Prune only now: if a migration fails at every start, the oldest copy must survive.
     await executor.run(partial(backups.prune, copies))
 
 
@@ -115,7 +115,7 @@ def _apply_or_adopt(connection: apsw.Connection, migration: Migration, first: Mi
 def _connect_central(path: Path, clock: Clock, random: Random) -> apsw.Connection:
     connection = _open(path)
     try:
-        # Before anything is written to it: the journal mode is, and the file may be another program's.
+        # Check before the first write (the journal mode is one): the file may be another program's.
         pending_central(connection, path, migration_steps.central())
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL").fetchall()
@@ -135,7 +135,7 @@ def _connect_inbound(
             make_private_dir(directory)
     connection = _open(paths.inbound_db)
     try:
-        # The first read rolls back what a dead host left.
+        # The first read rolls back the transaction of a dead host.
         pending_session(connection, paths.inbound_db, migration_steps.inbound())
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
         connection.execute("PRAGMA synchronous = EXTRA").fetchall()
@@ -152,5 +152,5 @@ def _connect_inbound(
 def _open(path: Path) -> apsw.Connection:
     with translating(path):
         connection = open_writable(path)
-    connection.set_busy_timeout(0)  # waiting is ours, outside SQLite: see Patience
+    connection.set_busy_timeout(0)  # `Patience` waits outside SQLite
     return connection

@@ -1,4 +1,4 @@
-"""`parked_events`: accepted events of sessions that cannot take them yet."""
+"""Rows of `parked_events`: accepted events whose session cannot take them yet."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from nanoclaw.store import rows
 
 
 def park(connection: apsw.Connection, event: ParkedEvent) -> None:
-    """Keep it, whole."""
+    """Store a whole event."""
     connection.execute(
         """
         INSERT INTO parked_events (id, session_id, event, reason, created_at)
@@ -20,7 +20,7 @@ def park(connection: apsw.Connection, event: ParkedEvent) -> None:
 
 
 def for_session(connection: apsw.Connection, session_id: str) -> list[ParkedEvent]:
-    """A session's, in the order in which they were parked."""
+    """Return a session's parked events, in the order of parking."""
     return rows.many(
         ParkedEvent,
         connection.execute(
@@ -34,7 +34,7 @@ def for_session(connection: apsw.Connection, session_id: str) -> list[ParkedEven
 
 
 def every(connection: apsw.Connection) -> list[ParkedEvent]:
-    """All of them, in the order in which they were parked."""
+    """Return all parked events, in the order of parking."""
     return rows.many(
         ParkedEvent,
         connection.execute(
@@ -44,10 +44,10 @@ def every(connection: apsw.Connection) -> list[ParkedEvent]:
 
 
 def remove(connection: apsw.Connection, ids: Iterable[str]) -> None:
-    """Forget those that their session has now; others are no error."""
+    """Delete parked events that their sessions have now. Unknown ids are ignored."""
     connection.executemany("DELETE FROM parked_events WHERE id = :id", [{"id": id_} for id_ in ids])
 
 
 def counts(connection: apsw.Connection) -> dict[str, int]:
-    """How many each session has."""
+    """Return the number of parked events by session id."""
     return dict(connection.execute("SELECT session_id, count(*) FROM parked_events GROUP BY session_id"))

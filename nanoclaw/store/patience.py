@@ -1,4 +1,4 @@
-"""Waiting for a lock outside SQLite: cancellable, and no thread waits with us."""
+"""Retries while a file is locked. It waits outside SQLite, so it is cancellable and blocks no thread."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,11 +17,11 @@ CEILING_S = 0.050
 GROWTH = 2.0
 LIMIT_S = 5.0
 OVERDUE_S = 2.0
-"""Whoever keeps one waiting for so long is reported, where somebody wants to know."""
+"""Seconds of waiting after which the delay is reported."""
 
 
 class Patience:
-    """Tries again while a file is locked, after 1 to 50 ms, for `limit_s` seconds in all."""
+    """Retries while a file is locked, after 1 to 50 ms each, for `limit_s` seconds in total."""
 
     def __init__(self, path: Path, random: Random, limit_s: float = LIMIT_S) -> None:
         self._path = path
@@ -31,20 +31,20 @@ class Patience:
     async def until_done(
         self, attempt: Callable[[], Awaitable[T]], overdue: Callable[[], None] = lambda: None
     ) -> T:
-        """Return what `attempt` returns as soon as it meets no lock.
+        """Return the result of the first `attempt` that meets no lock.
 
         `overdue` is called once if that takes more than `OVERDUE_S`.
 
         Raises:
-            StoreBusy, HotJournal: the file was locked, or its journal not rolled back, for all of that time.
-            StoreError: whatever else SQLite says.
+            StoreBusy, HotJournal: the file was locked, or its journal not rolled back, for the whole time.
+            StoreError: SQLite reports any other error.
         """
         start, delay, told = None, FIRST_S, False
         while True:
             try:
                 return await attempt()
             except apsw.Error as error:
-                now = trio.current_time()  # not before: nearly always nothing is locked
+                now = trio.current_time()  # read only here, because nearly always nothing is locked
                 start = now if start is None else start
                 waited = now - start
                 if not is_waitable(error) or waited >= self._limit_s:

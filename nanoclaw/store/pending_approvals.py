@@ -1,4 +1,4 @@
-"""`pending_approvals`: what waits for an admin's word, and what was said."""
+"""Rows of `pending_approvals`: requests that wait for an admin, and their decisions."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from attrs import evolve
 
 from nanoclaw.records import ApprovalStatus, PendingApproval
 from nanoclaw.store import agent_groups, rows, sessions
-from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.times import to_text
 
 _SELECT = """
@@ -19,10 +19,10 @@ _SELECT = """
 
 
 def create(connection: apsw.Connection, approval: PendingApproval) -> bool:
-    """Insert it; False if there is one of that id already: a request is read twice after a crash.
+    """Insert an approval. Return False if its id exists: after a crash a request is read twice.
 
     Raises:
-        NotFound: there is no such session or agent group.
+        NotFound: the session or the agent group does not exist.
     """
     if approval.session_id is not None:
         sessions.require(connection, approval.session_id)
@@ -48,28 +48,20 @@ def create(connection: apsw.Connection, approval: PendingApproval) -> bool:
 
 
 def get(connection: apsw.Connection, approval_id: str) -> PendingApproval | None:
-    """The approval with that id, decided or not."""
+    """Return the approval with this id, decided or not, or None."""
     return rows.one(
         PendingApproval, connection.execute(f"{_SELECT} WHERE approval_id = :id", {"id": approval_id})
     )
 
 
-def require(connection: apsw.Connection, approval_id: str) -> PendingApproval:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, approval_id)
-    if found is None:
-        raise NotFound(f"there is no approval {approval_id!r}")
-    return found
+require = rows.required(get, "there is no approval {!r}")
+"""Return the approval with this id, decided or not, or raise `NotFound`."""
 
 
 def for_action(
     connection: apsw.Connection, action: str, status: ApprovalStatus | None = "pending"
 ) -> list[PendingApproval]:
-    """Those of an action in a state (None: in any), the oldest first."""
+    """Return the approvals of an action with this status (None: any), oldest first."""
     return rows.many(
         PendingApproval,
         connection.execute(
@@ -83,7 +75,7 @@ def for_action(
 
 
 def every(connection: apsw.Connection, status: ApprovalStatus | None = None) -> list[PendingApproval]:
-    """All in a state (None: in any), the oldest first."""
+    """Return all approvals with this status (None: any), oldest first."""
     return rows.many(
         PendingApproval,
         connection.execute(
@@ -99,17 +91,17 @@ def every(connection: apsw.Connection, status: ApprovalStatus | None = None) -> 
 def decide(
     connection: apsw.Connection, approval_id: str, status: ApprovalStatus, by: str | None, now: datetime
 ) -> PendingApproval:
-    """Say what becomes of it; the first word is the last. `by` is a user's id; None: nobody was asked.
+    """Decide an approval; the first decision stands. `by` is a user id, or None if it expired.
 
     Raises:
-        NotFound: there is none.
-        NotAllowed: it is decided, or `status` is no decision.
+        NotFound: no approval has this id.
+        NotAllowed: it is decided already, or `status` is not a decision.
     """
     approval = require(connection, approval_id)
     if approval.status != "pending":
-        raise NotAllowed(f"approval {approval_id} is {approval.status} already")
+        raise NotAllowed(f"approval {approval_id} is already {approval.status}")
     if status == "pending":
-        raise NotAllowed("pending is no decision; take approved, rejected or expired")
+        raise NotAllowed("approval status pending is not a decision; use approved, rejected or expired")
     decided = evolve(approval, status=status, decided_by=by, decided_at=now)
     connection.execute(
         """
@@ -122,7 +114,7 @@ def decide(
 
 
 def expire(connection: apsw.Connection, now: datetime) -> list[PendingApproval]:
-    """Let those that nobody decided in time expire; returns them."""
+    """Set overdue approvals to expired and return them."""
     late = connection.execute(
         """
         SELECT approval_id FROM pending_approvals
@@ -135,10 +127,10 @@ def expire(connection: apsw.Connection, now: datetime) -> list[PendingApproval]:
 
 
 def delete(connection: apsw.Connection, approval_id: str) -> PendingApproval:
-    """Delete it, decided or not.
+    """Delete an approval, decided or not, and return it.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no approval has this id.
     """
     approval = require(connection, approval_id)
     connection.execute("DELETE FROM pending_approvals WHERE approval_id = :id", {"id": approval_id})

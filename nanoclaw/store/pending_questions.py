@@ -1,10 +1,9 @@
-"""`pending_questions`: cards with buttons that wait for an answer."""
+"""Rows of `pending_questions`: cards with buttons that wait for an answer."""
 
 import apsw
 
 from nanoclaw.records import Address, PendingQuestion
 from nanoclaw.store import rows, sessions
-from nanoclaw.store.errors import NotFound
 
 _SELECT = """
     SELECT question_id, session_id, message_out_id, platform_id, channel_type, thread_id, title,
@@ -14,10 +13,10 @@ _SELECT = """
 
 
 def create(connection: apsw.Connection, question: PendingQuestion) -> bool:
-    """Insert it; False if a question of that id waits already: a card is sent twice after a crash.
+    """Insert a question. Return False if its id is waiting already: after a crash a card is sent twice.
 
     Raises:
-        NotFound: there is no such session.
+        NotFound: the session does not exist.
     """
     sessions.require(connection, question.session_id)
     connection.execute(
@@ -38,14 +37,18 @@ def create(connection: apsw.Connection, question: PendingQuestion) -> bool:
 
 
 def get(connection: apsw.Connection, question_id: str) -> PendingQuestion | None:
-    """The question with that id, while it waits."""
+    """Return the waiting question with this id, or None."""
     return rows.one(
         PendingQuestion, connection.execute(f"{_SELECT} WHERE question_id = :id", {"id": question_id})
     )
 
 
+require = rows.required(get, "no question {!r} waits for an answer")
+"""Return the waiting question with this id, or raise `NotFound`."""
+
+
 def for_session(connection: apsw.Connection, session_id: str) -> list[PendingQuestion]:
-    """A session's, the oldest first."""
+    """Return a session's waiting questions, oldest first."""
     return rows.many(
         PendingQuestion,
         connection.execute(
@@ -56,7 +59,7 @@ def for_session(connection: apsw.Connection, session_id: str) -> list[PendingQue
 
 
 def in_chat(connection: apsw.Connection, address: Address) -> list[PendingQuestion]:
-    """Those that were asked in a chat, and thread of it, the newest first."""
+    """Return the questions that wait in a chat and thread, newest first."""
     return rows.many(
         PendingQuestion,
         connection.execute(
@@ -71,27 +74,25 @@ def in_chat(connection: apsw.Connection, address: Address) -> list[PendingQuesti
 
 
 def every(connection: apsw.Connection) -> list[PendingQuestion]:
-    """All that wait, the oldest first."""
+    """Return all waiting questions, oldest first."""
     return rows.many(
         PendingQuestion, connection.execute(f"{_SELECT} ORDER BY julianday(created_at), question_id")
     )
 
 
 def delete(connection: apsw.Connection, question_id: str) -> PendingQuestion:
-    """Take it away: it is answered, or nobody wants to know any more. Of two answers the first gets it.
+    """Delete a question and return it. Of two answers only the first gets it.
 
     Raises:
-        NotFound: it does not wait.
+        NotFound: no question with this id is waiting.
     """
-    found = get(connection, question_id)
-    if found is None:
-        raise NotFound(f"no question {question_id!r} waits for an answer")
+    found = require(connection, question_id)
     connection.execute("DELETE FROM pending_questions WHERE question_id = :id", {"id": question_id})
     return found
 
 
 def forget_oldest(connection: apsw.Connection, session_id: str, *, keep: int) -> None:
-    """Take away all of a session's but the newest."""
+    """Delete all of a session's questions but the newest `keep`."""
     connection.execute(
         """
         DELETE FROM pending_questions WHERE session_id = :session AND question_id NOT IN (

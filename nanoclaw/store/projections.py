@@ -1,4 +1,4 @@
-"""`destinations` and `session_routing`: what the session sees of the central database (contract 4)."""
+"""`destinations` and `session_routing`: the session's projections of the central database (contract 4)."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from nanoclaw.store.destinations import for_agent
 
 @frozen
 class CentralView:
-    """What the central database says of a session at a wake."""
+    """The parts of the central database that a session needs at each wake."""
 
     destinations: tuple[Destination, ...]
     admin_ids: tuple[str, ...]
 
 
 def central_view(connection: apsw.Connection, agent_group_id: str) -> CentralView:
-    """Read it from `v2.db`, in one transaction."""
+    """Read the view from `v2.db`. One transaction makes it consistent."""
     return CentralView(
         tuple(for_agent(connection, agent_group_id)),
         tuple(user_roles.admins(connection, agent_group_id)),
@@ -27,7 +27,7 @@ def central_view(connection: apsw.Connection, agent_group_id: str) -> CentralVie
 
 
 def write_destinations(connection: apsw.Connection, destinations: Sequence[Destination]) -> None:
-    """Rewrite them, whole."""
+    """Replace all destinations."""
     connection.execute("DELETE FROM destinations")
     connection.executemany(
         """
@@ -42,7 +42,7 @@ def write_destinations(connection: apsw.Connection, destinations: Sequence[Desti
 
 
 def destinations(connection: apsw.Connection) -> list[Destination]:
-    """What the session sees, by name."""
+    """Return the session's destinations, ordered by name."""
     return rows.many(
         Destination,
         connection.execute(
@@ -55,7 +55,7 @@ def destinations(connection: apsw.Connection) -> list[Destination]:
 
 
 def write_routing(connection: apsw.Connection, address: Address | None) -> None:
-    """Where a message goes that names no destination; None keeps what is there."""
+    """Set the address of messages that name no destination. None keeps the old address."""
     if address is not None:
         connection.execute(
             """
@@ -67,6 +67,6 @@ def write_routing(connection: apsw.Connection, address: Address | None) -> None:
 
 
 def routing(connection: apsw.Connection) -> Address | None:
-    """The session's default address, where it has one."""
+    """Return the session's default address, or None."""
     row = connection.execute("SELECT channel_type, platform_id, thread_id FROM session_routing").fetchone()
     return Address(*row) if row and row[0] and row[1] else None

@@ -1,6 +1,6 @@
-"""Pruning a session (contract 4): what is old and done with goes, in batches that hold nobody up.
+"""Prunes a session's old rows and files in batches, so that nobody waits long (contract 4).
 
-Rows are walked in the order in which they were written. Ages are unix times: `before` is the youngest to go.
+Rows are visited in the order in which they were written. `before` is a unix time: only what is older goes.
 The marks in `meta` stay, so no sequence number is used twice.
 """
 
@@ -19,29 +19,29 @@ BATCH = 500
 
 
 @frozen
-class Walked:
-    """A batch of rows: what of it may go, or went."""
+class PruneBatch:
+    """One batch of rows, and the ids of those in it that may go, or have gone."""
 
     ids: Sequence[str]
     next: int | None
-    """The rowid after which the next batch begins; None: this was the last."""
+    """The rowid after which the next batch begins. None means that this batch was the last."""
 
 
-def _walked(rows: Sequence[Sequence[object]]) -> Walked:
-    """Of rows (rowid, id, whether it is old, whether it may go).
+def _prune_batch(rows: Sequence[Sequence[object]]) -> PruneBatch:
+    """Summarize a batch of rows (rowid, id, whether it is old, whether it may go).
 
-    A batch without old rows is the last: what follows is younger still, unless the clock was set back; then
-    it waits until it is old.
+    A batch without old rows is the last one, because later rows are younger. If the clock was set back that
+    is wrong; later rows then wait until they are old.
     """
     ids = [str(id_) for _, id_, old, may_go in rows if old and may_go]
     more = len(rows) == BATCH and any(old for _, _, old, _ in rows)
-    return Walked(ids, int(str(rows[-1][0])) if more else None)
+    return PruneBatch(ids, int(str(rows[-1][0])) if more else None)
 
 
-def drop_messages(connection: apsw.Connection, before: float, after: int) -> Walked:
-    """Delete messages that are done with, of a batch after the rowid `after`.
+def drop_messages(connection: apsw.Connection, before: float, after: int) -> PruneBatch:
+    """Delete finished messages from the batch after rowid `after`.
 
-    What belongs to a task that goes on stays: its slots that have fired, and the names it is known by.
+    Rows of an open task stay: they record its fired slots and the ids that name it.
     """
     rows = connection.execute(
         """
@@ -57,16 +57,16 @@ def drop_messages(connection: apsw.Connection, before: float, after: int) -> Wal
         """,
         {"before": before, "after": after, "batch": BATCH},
     )
-    walked = _walked(rows.fetchall())
-    connection.executemany("DELETE FROM messages_in WHERE id = ?", [(id_,) for id_ in walked.ids])
-    return walked
+    found = _prune_batch(rows.fetchall())
+    connection.executemany("DELETE FROM messages_in WHERE id = ?", [(id_,) for id_ in found.ids])
+    return found
 
 
 # -- the ledger ----------------------------------------------------------------
 
 
-def old_deliveries(connection: apsw.Connection, before: float, after: int) -> Walked:
-    """Deliveries that are final, of a batch after the rowid `after`; their rows may be there still."""
+def old_deliveries(connection: apsw.Connection, before: float, after: int) -> PruneBatch:
+    """Return the final deliveries of the batch after rowid `after`. Their outbound rows may still exist."""
     rows = connection.execute(
         """
         SELECT rowid, message_out_id, unixepoch(delivered_at) < :before,
@@ -78,13 +78,13 @@ def old_deliveries(connection: apsw.Connection, before: float, after: int) -> Wa
         """,
         {"before": before, "after": after, "batch": BATCH},
     )
-    return _walked(rows.fetchall())
+    return _prune_batch(rows.fetchall())
 
 
 def rows_left(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
-    """Those of the ids that have a row in `outbound.db`, which is read through the guard."""
+    """Return those of the ids that still have a row in `outbound.db`. It is read through the guard."""
     if connection.execute("PRAGMA user_version").get == 0:
-        return frozenset(ids)  # another build's file, which no runner has brought up to date yet
+        return frozenset(ids)  # another build's file, which no runner has migrated yet
     rows = connection.execute(
         "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM messages_out WHERE id = value)",
         (json_array(ids),),
@@ -93,7 +93,7 @@ def rows_left(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[str]
 
 
 def drop_deliveries(connection: apsw.Connection, ids: Sequence[str]) -> None:
-    """Delete final deliveries whose rows are gone."""
+    """Delete final deliveries whose outbound rows are gone."""
     for table in ("delivered", "deliveries"):
         connection.executemany(
             f"DELETE FROM {table} WHERE message_out_id = ?",  # noqa: S608 -- a constant
@@ -106,16 +106,16 @@ def drop_deliveries(connection: apsw.Connection, ids: Sequence[str]) -> None:
 
 @frozen
 class Folders:
-    """Folders of the inbox that may go: of messages that are done with, and of none that is stored."""
+    """Folders of the inbox that may go: of finished messages, and of ids that are not stored."""
 
     done: Sequence[str]
     unowned: Sequence[str]
 
 
 def folders(inbox: Path) -> list[str]:
-    """The names of what is in the inbox; blocking.
+    """Return the names of the inbox folders. Blocking: run it on the executor.
 
-    The walk begins at the folders and not at the rows: so it finds each, whatever crashed between the two.
+    It starts from the folders and not from the rows, so it also finds folders that a crash left behind.
     """
     with os.scandir(inbox) as entries:
         found = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -123,7 +123,7 @@ def folders(inbox: Path) -> list[str]:
 
 
 def done_with(connection: apsw.Connection, before: float, names: Sequence[str]) -> Folders:
-    """What of a batch of folders nobody needs any more."""
+    """Select those of the named folders that nobody needs any more."""
     rows = connection.execute(
         """
         SELECT value, m.id IS NULL,
@@ -139,12 +139,12 @@ def done_with(connection: apsw.Connection, before: float, names: Sequence[str]) 
 
 
 def remove_folders(inbox: Path, found: Folders, before: float) -> int:
-    """Remove them, and say how many; blocking.
+    """Remove the folders and return their number. Blocking: run it on the executor.
 
-    One without a message may be about to get it: it goes by its own age.
+    A folder without a message may be about to get one, so its own age must exceed the limit.
 
     Raises:
-        OSError: one of them cannot be removed; the others are.
+        OSError: a folder cannot be removed. All others are removed nevertheless.
     """
     unowned = [name for name in found.unowned if _newest(inbox / name) < before]
     errors = [error for name in (*found.done, *unowned) if (error := _removed(inbox / name)) is not None]
@@ -154,7 +154,7 @@ def remove_folders(inbox: Path, found: Folders, before: float) -> int:
 
 
 def _newest(folder: Path) -> float:
-    """When a folder or what is in it was last written: an event offered again writes its files anew."""
+    """Return when a folder or a file in it was last written. A repeated event writes its files again."""
     return max(os.lstat(path).st_mtime for path in (folder, *folder.iterdir()))
 
 

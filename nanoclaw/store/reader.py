@@ -1,4 +1,4 @@
-"""Readers: connections that can never write, each call one read transaction."""
+"""Readers of trusted databases: read-only connections, and one read transaction for each call."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -23,7 +23,7 @@ CONNECTIONS = 2
 
 
 class Reader:
-    """Reads one database; any number of tasks may share it. Got from `open_reader`."""
+    """Reads one database. `open_reader` returns it; any number of tasks may share it."""
 
     def __init__(self, path: Path, executor: Executor, random: Random, lane: Lane = "read") -> None:
         self._path = path
@@ -37,15 +37,15 @@ class Reader:
     async def run(
         self, fn: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `fn(connection, ...)` in one read transaction: it sees one state of the file.
+        """Run `fn(connection, ...)` in one read transaction, which sees one state of the file.
 
-        A locked file is waited for, so `fn` may be called more than once.
+        `fn` may be called more than once, because a locked file is retried.
 
         Raises:
-            NotAllowed: a text has half of a character in it (a lone surrogate).
+            NotAllowed: a text contains a lone surrogate.
             StoreClosed: the reader's scope has ended.
-            StoreBusy, HotJournal: the file was locked, or waited for its writer to roll back, for 5 s.
-            StoreError: whatever else SQLite says.
+            StoreBusy, HotJournal: the file was locked, or its journal not rolled back, for 5 s.
+            StoreError: SQLite reports any other error.
         """
         call = partial(self._read, lambda connection: fn(connection, *args, **kwargs))
         async with self._places:
@@ -64,7 +64,7 @@ class Reader:
             self._idle.append(connection)
 
     async def close(self) -> None:
-        """Wait for the reads under way and close the connections; `open_reader` does it."""
+        """Wait for the current reads and close the connections. `open_reader` calls this."""
         self._open = False
         with trio.CancelScope(shield=True):
             async with AsyncExitStack() as stack:
@@ -78,7 +78,7 @@ class Reader:
 
 
 def in_read_transaction(connection: apsw.Connection, body: Callable[[apsw.Connection], T]) -> T:
-    """Run `body` between BEGIN and the end of the transaction, which leaves no lock behind."""
+    """Run `body` in a read transaction. Its end releases all locks."""
     connection.execute("BEGIN")
     try:
         return body(connection)
@@ -90,10 +90,10 @@ def in_read_transaction(connection: apsw.Connection, body: Callable[[apsw.Connec
 
 
 def read_once(path: Path, fn: Callable[[apsw.Connection], T]) -> T:
-    """Open a trusted database, run `fn` in one read transaction, close it; blocking, so in a worker.
+    """Open a trusted database, run `fn` in one read transaction, and close it. Blocking: run it in a worker.
 
     Raises:
-        StoreBusy, HotJournal: its writer is at work, or died at it; nothing is waited for.
+        StoreBusy, HotJournal: its writer is at work, or died within a transaction. There is no retry.
         StoreError: it cannot be read.
     """
     with translating(path), closing(open_readonly(path)) as connection:
@@ -104,11 +104,11 @@ def read_once(path: Path, fn: Callable[[apsw.Connection], T]) -> T:
 async def open_reader(
     path: Path, executor: Executor, *, random: Random | None = None
 ) -> AsyncIterator[Reader]:
-    """A reader of a trusted database (not of a session's outbound file: that is `open_untrusted`).
+    """Return a reader of a trusted database. For a session's `outbound.db` use `open_untrusted`.
 
     Raises:
-        CannotOpen: there is no such file, or it may not be read.
-        StoreError: it is no readable database.
+        CannotOpen: the file is missing or not readable.
+        StoreError: it is not a readable database.
     """
     reader = Reader(path, executor, random or Random(str(path)))  # noqa: S311 -- jitter, not a secret
     try:

@@ -1,4 +1,4 @@
-"""What refers to a row that is to be deleted (contract 3): named for people, or nothing."""
+"""Refuses to delete a row that other rows refer to (contract 3), and names these rows."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,22 @@ import apsw
 from nanoclaw.store.errors import StillReferenced
 
 NAMED = 5
-"""So many are named of each kind; the others are counted."""
+"""Number of names listed for each kind. The rest is counted."""
 
 
 def refuse_if_referenced(
     connection: apsw.Connection, what: str, id_: str, queries: Sequence[tuple[str, str]]
 ) -> None:
-    """Raise if anything refers to `what`.
+    """Raise if any row refers to `what`.
 
     Args:
-        connection: of the central database, within the deleting transaction.
+        connection: the central database, within the deleting transaction.
         what: the row in words, such as `messaging group mg-1`.
-        id_: bound as `:id` in each query.
-        queries: the kind in words, and a query for the names of those of that kind that refer to the row.
+        id_: the value of `:id` in each query.
+        queries: pairs of a kind in words and a query for the names of referring rows of that kind.
 
     Raises:
-        StillReferenced: something does; the text names it.
+        StillReferenced: some row does. The text names it.
     """
     found = [_named(kind, _names(connection, query, id_)) for kind, query in queries]
     if reasons := ", ".join(reason for reason in found if reason):

@@ -1,4 +1,4 @@
-"""What a session refused of its runner's rows: how many, and why the last one; kept in its `meta`."""
+"""Counts the rows that a session refused from its runner, and keeps the last reason. Stored in `meta`."""
 
 import apsw
 from attrs import frozen
@@ -13,25 +13,25 @@ MAX_REASON = 500
 
 @frozen
 class Refusals:
-    """Rows that broke the contract, since the session began."""
+    """Number of refused rows since the session began."""
 
     count: int = 0
     last: str | None = None
-    """The last one's id, and why."""
+    """Id of the last refused row, and the reason."""
 
     def and_one(self, message_out_id: str, reason: str) -> "Refusals":
-        """One more."""
+        """Return the counter with one more refused row."""
         return Refusals(self.count + 1, f"{message_out_id}: {reason}"[:MAX_REASON])
 
 
 def read(connection: apsw.Connection) -> Refusals:
-    """What is kept."""
+    """Read the stored counter."""
     last = connection.execute("SELECT value FROM meta WHERE key = :key", {"key": LAST}).get
     return Refusals(mark(connection, COUNT), None if last is None else str(last))
 
 
 def keep(connection: apsw.Connection, refusals: Refusals) -> None:
-    """Keep it; in the transaction that makes the delivery final."""
+    """Store the counter. Call it in the transaction that makes the delivery final."""
     set_mark(connection, COUNT, refusals.count)
     connection.execute(
         "INSERT OR REPLACE INTO meta (key, value) VALUES (:key, :value)",

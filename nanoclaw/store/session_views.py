@@ -1,4 +1,4 @@
-"""Reading session files for people: messages, tasks and their runs. Plain functions of a connection.
+"""Reads session files for people: messages, tasks and their runs. All are functions of a connection.
 
 What a container wrote comes in as bytes and is cut to a bound here, as in `nanoclaw.store.outbound`.
 """
@@ -15,11 +15,11 @@ from nanoclaw.store.messages_in import json_array
 from nanoclaw.store.times import from_text
 
 SNIPPET = 200
-"""Characters of a text that are read for a list."""
+"""Limit of a text in a list, in characters."""
 LONGEST = 65_536
-"""Bytes of a text that a container wrote."""
+"""Limit of a text that a container wrote, in bytes."""
 EVENTS = 4000
-"""The newest events of a runner that are searched for turns."""
+"""Number of the newest events of a runner that are searched for turns."""
 
 
 @frozen
@@ -58,7 +58,7 @@ class StoredMessage:
 
 @frozen
 class Delivered:
-    """How far a reply has come, by the host's ledger."""
+    """The state of a reply in the host's ledger."""
 
     message_out_id: str
     status: str
@@ -71,7 +71,7 @@ class Delivered:
 
 @frozen
 class Claim:
-    """What the runner says of a message."""
+    """The runner's claim or outcome of a message."""
 
     message_id: str
     status: str
@@ -103,7 +103,7 @@ class Turn:
 
 
 def open_tasks(connection: apsw.Connection) -> list[TaskRow]:
-    """Return the open tasks, the next one first; of each its next occurrence."""
+    """Return the open tasks, each with its next occurrence; the next one comes first."""
     rows = connection.execute(
         """
         SELECT coalesce(series_id, id), id, status, substr(content, 1, 100000), process_after, recurrence,
@@ -116,7 +116,7 @@ def open_tasks(connection: apsw.Connection) -> list[TaskRow]:
 
 
 def task_ids(connection: apsw.Connection, text: str) -> list[str]:
-    """Return the series, open or not, whose id begins with a text or one of whose rows has it as its id."""
+    """Return the ids of series, open or not, that begin with a text or have a row with that id."""
     rows = connection.execute(
         """
         SELECT DISTINCT coalesce(series_id, id) FROM messages_in
@@ -130,7 +130,7 @@ def task_ids(connection: apsw.Connection, text: str) -> list[str]:
 
 
 def task_rows(connection: apsw.Connection, series_id: str, limit: int) -> list[StoredMessage]:
-    """Return the occurrences of a task that have ended, the newest first; not those that were moved."""
+    """Return the ended occurrences of a task, newest first, without moved ones."""
     return _messages(
         connection,
         """
@@ -142,12 +142,12 @@ def task_rows(connection: apsw.Connection, series_id: str, limit: int) -> list[S
 
 
 def latest(connection: apsw.Connection, limit: int) -> list[StoredMessage]:
-    """Return the newest messages from chats, the newest first."""
+    """Return the newest messages from chats, newest first."""
     return _messages(connection, "kind NOT IN ('system', 'task')", {"limit": limit})
 
 
 def with_ids(connection: apsw.Connection, text: str) -> list[StoredMessage]:
-    """Return the messages whose id is a text, or begins with it."""
+    """Return the messages whose id begins with a text."""
     return _messages(connection, "id >= :text AND id < :text || char(1114111)", {"text": text, "limit": 10})
 
 
@@ -170,7 +170,7 @@ def _messages(
 
 
 def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
-    """Return how far those replies have come, by id."""
+    """Return the state of these replies in the ledger, by id."""
     rows = connection.execute(
         """
         SELECT d.message_out_id, coalesce(f.status, d.status), d.attempts, d.next_attempt, d.error,
@@ -192,7 +192,7 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
 
 
 def claims(connection: apsw.Connection, ids: Sequence[str]) -> list[Claim]:
-    """Return what the runner says of those messages."""
+    """Return the runner's claims and outcomes of these messages."""
     rows = connection.execute(
         f"""
         SELECT {_brief("message_id")}, {_brief("status")}, {_brief("status_changed")}, {_brief("error")},
@@ -210,7 +210,7 @@ def claims(connection: apsw.Connection, ids: Sequence[str]) -> list[Claim]:
 
 
 def replies(connection: apsw.Connection, ids: Sequence[str]) -> list[Reply]:
-    """Return what the agent sent in answer to those messages, in order."""
+    """Return the rows that the agent sent in answer to these messages, in order."""
     rows = connection.execute(
         f"""
         SELECT {_brief("id")}, {_brief("in_reply_to")}, {_brief("timestamp")}, {_brief("content")}
@@ -227,7 +227,7 @@ def replies(connection: apsw.Connection, ids: Sequence[str]) -> list[Reply]:
 
 
 def turns(connection: apsw.Connection) -> list[Turn]:
-    """Return the newest turns that the runner noted, the oldest first."""
+    """Return the newest turns that the runner noted, oldest first."""
     rows = connection.execute(
         f"""
         SELECT kind, {_brief("at")}, {_brief("data")} FROM events
@@ -318,7 +318,7 @@ def _object(text: str | None) -> Mapping[str, Any]:
 
 
 def _shown(content: str) -> str:
-    """Return the words of a content, or all of it where it has none."""
+    """Return the text of a content, or the whole content if it has no text."""
     values = _object(content)
     words = next((values[key] for key in ("text", "markdown", "prompt", "title") if values.get(key)), content)
     return _cut(str(words))

@@ -1,4 +1,4 @@
-"""`sessions`: the conversations; at most one that is not archived for an agent group, chat and thread."""
+"""Rows of `sessions`. An agent group, chat and thread have at most one session that is not archived."""
 
 from collections.abc import Iterable
 from typing import TypedDict
@@ -7,7 +7,7 @@ import apsw
 
 from nanoclaw.records import Presence, Session, SessionStatus
 from nanoclaw.store import rows
-from nanoclaw.store.errors import NotAllowed, NotFound
+from nanoclaw.store.errors import NotAllowed
 from nanoclaw.store.references import refuse_if_referenced
 
 _SELECT = """
@@ -18,14 +18,14 @@ _SELECT = """
 
 
 class SessionChanges(TypedDict, total=False):
-    """What people may change of a session; what is seen of it is `record_presence`'s."""
+    """Changeable fields of a session. `record_presence` writes what is observed of it."""
 
     status: SessionStatus
     agent_provider: str | None
 
 
 def create(connection: apsw.Connection, session: Session) -> None:
-    """Insert it; where one is open for its agent group, chat and thread that is a conflict."""
+    """Insert a session. An open one for its agent group, chat and thread raises `Conflict`."""
     connection.execute(
         """
         INSERT INTO sessions (
@@ -45,26 +45,18 @@ def create(connection: apsw.Connection, session: Session) -> None:
 
 
 def get(connection: apsw.Connection, id_: str) -> Session | None:
-    """The session with that id."""
+    """Return the session with this id, or None."""
     return rows.one(Session, connection.execute(f"{_SELECT} WHERE id = :id", {"id": id_}))
 
 
-def require(connection: apsw.Connection, id_: str) -> Session:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no session {id_!r}")
-    return found
+require = rows.required(get, "there is no session {!r}")
+"""Return the session with this id, or raise `NotFound`."""
 
 
 def find_open(
     connection: apsw.Connection, agent_group_id: str, messaging_group_id: str | None, thread_id: str | None
 ) -> Session | None:
-    """The one that is not archived for an agent group, chat and thread (None is a value like any other)."""
+    """Return the session that is not archived for an agent group, chat and thread. None is a value here."""
     return rows.one(
         Session,
         connection.execute(
@@ -83,12 +75,12 @@ def find_open(
 
 
 def find_shared(connection: apsw.Connection, agent_group_id: str) -> Session | None:
-    """The open session of an agent group over all its chats (session mode `agent-shared`)."""
+    """Return the open session of an agent group for all its chats (session mode `agent-shared`)."""
     return find_open(connection, agent_group_id, None, None)
 
 
 def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Session]:
-    """All of an agent group, also archived ones, the oldest first."""
+    """Return all sessions of an agent group, also archived ones, oldest first."""
     return rows.many(
         Session,
         connection.execute(
@@ -99,7 +91,7 @@ def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Session]
 
 
 def every(connection: apsw.Connection, status: SessionStatus | None = None) -> list[Session]:
-    """All of a status (None: of any), the oldest first."""
+    """Return all sessions with this status (None: any), oldest first."""
     return rows.many(
         Session,
         connection.execute(
@@ -112,7 +104,7 @@ def every(connection: apsw.Connection, status: SessionStatus | None = None) -> l
 
 
 def open_ones(connection: apsw.Connection) -> list[Session]:
-    """All that are not archived, the oldest first."""
+    """Return all sessions that are not archived, oldest first."""
     return rows.many(
         Session,
         connection.execute(f"{_SELECT} WHERE status <> 'archived' ORDER BY julianday(created_at), id"),
@@ -120,7 +112,7 @@ def open_ones(connection: apsw.Connection) -> list[Session]:
 
 
 def running(connection: apsw.Connection) -> list[Session]:
-    """All with a container, as last written; the oldest first."""
+    """Return all sessions with a container, as last recorded, oldest first."""
     return rows.many(
         Session,
         connection.execute(
@@ -135,10 +127,10 @@ def running(connection: apsw.Connection) -> list[Session]:
 
 
 def update(connection: apsw.Connection, id_: str, changes: SessionChanges) -> Session:
-    """Change it; returns what it is now. To open an archived one again where another is open is a conflict.
+    """Change a session and return the new state. Reopening one beside an open one raises `Conflict`.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no session has this id.
     """
     session = rows.changed(require(connection, id_), SessionChanges, changes)
     connection.execute(
@@ -149,7 +141,7 @@ def update(connection: apsw.Connection, id_: str, changes: SessionChanges) -> Se
 
 
 def record_presence(connection: apsw.Connection, news: Iterable[Presence]) -> None:
-    """Note what containers do and when sessions were used; sessions that are gone are no error."""
+    """Record container states and times of use. Deleted sessions are ignored."""
     connection.executemany(
         """
         UPDATE sessions SET container_status = coalesce(:container_status, container_status),
@@ -160,8 +152,8 @@ def record_presence(connection: apsw.Connection, news: Iterable[Presence]) -> No
     )
 
 
-def nobody_runs(connection: apsw.Connection) -> None:
-    """Note that no session has a container: the host has just begun."""
+def mark_all_stopped(connection: apsw.Connection) -> None:
+    """Record that no session has a container, because the host has just started."""
     connection.execute("UPDATE sessions SET container_status = 'stopped' WHERE container_status <> 'stopped'")
 
 
@@ -175,12 +167,12 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> Session:
-    """Delete an archived one with its questions and decided approvals. Its folder stays where it is.
+    """Delete an archived session with its questions and decided approvals. Its folder stays (contract 3).
 
     Raises:
-        NotFound: there is none.
+        NotFound: no session has this id.
         NotAllowed: it is not archived.
-        StillReferenced: there are parked events for it, or approvals that wait.
+        StillReferenced: parked events or pending approvals refer to it.
     """
     session = require(connection, id_)
     if session.status != "archived":

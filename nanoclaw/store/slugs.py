@@ -1,4 +1,4 @@
-"""The names of destinations (contract 3)."""
+"""Names of destinations (contract 3)."""
 
 import re
 from collections.abc import Container
@@ -9,17 +9,17 @@ FALLBACK = "chat"
 
 
 def slug(text: str) -> str:
-    """Lower case, runs of other than a-z and 0-9 become `-`; empty where nothing is left."""
+    """Return the text in lower case, with `-` for runs of anything but a-z and 0-9. It may be empty."""
     return _RUN.sub("-", text.lower()).strip("-")
 
 
 def name_of_chat(name: str | None, channel_type: str, platform_id: str) -> str:
-    """A chat's name as a slug; one without a name is called by its channel and its id there."""
+    """Return a chat's name as a slug. A chat without a name gets one from its channel and platform id."""
     return slug(name or "") or slug(f"{channel_type}-{platform_id}") or FALLBACK
 
 
 def distinct(base: str, taken: Container[str]) -> str:
-    """`base`, or the first of `base-2`, `base-3` … that is not taken."""
+    """Return `base`, or the first of `base-2`, `base-3` … that is not taken."""
     if base not in taken:
         return base
     return next(name for n in count(2) if (name := f"{base}-{n}") not in taken)

@@ -1,7 +1,7 @@
-"""Tasks: the rows of `messages_in` with kind `task`. The session actor alone calls what writes.
+"""Tasks: the rows of `messages_in` with kind `task`. Only the session actor writes them.
 
-A task is named by the id of any of its rows or by its series. What is open of it are its next occurrence and,
-after an outage, late ones; only the last of them carries the recurrence.
+The id of any of its rows, or of its series, names a task. Its open rows are the next occurrence and, after an
+outage, late ones. Only the last of them carries the recurrence.
 """
 
 import json
@@ -13,7 +13,7 @@ import apsw
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address, CatchUp
-from nanoclaw.store.messages_in import OpenMessage, next_seq
+from nanoclaw.store.messages_in import OpenMessage, address_values, next_seq
 from nanoclaw.store.times import from_text, to_text
 
 _CATCH_UP: dict[object, CatchUp] = {"all": "all", "none": "none"}
@@ -21,24 +21,24 @@ _CATCH_UP: dict[object, CatchUp] = {"all": "all", "none": "none"}
 
 @frozen
 class NewTask:
-    """A task to store: its first occurrence. `slot` is the moment it stands for, before any delay."""
+    """A task to store: its first occurrence. `slot` is its scheduled time, before any delay."""
 
     id: str
     timestamp: datetime
     prompt: str
     slot: datetime
     address: Address | None = None
-    """Where its answer goes; None: the session's default."""
+    """Where its answer goes. None means the session's default."""
     script: str | None = None
     recurrence: str | None = None
     zone: str | None = None
-    """An IANA name, in which `recurrence` is read."""
+    """IANA name of the time zone in which `recurrence` is read."""
     catch_up: CatchUp = "skip"
 
 
 @frozen
 class Occurrence:
-    """An open row of a task, as its schedule and its changes need it."""
+    """A row of a task, with what scheduling and changes need."""
 
     message: OpenMessage
     paused: bool
@@ -51,12 +51,12 @@ class Occurrence:
 
     @property
     def id(self) -> str:
-        """Of its row."""
+        """Return the id of its row."""
         return self.message.id
 
 
 class Changes(TypedDict, total=False):
-    """What of an open occurrence may change; its slot may not: see `move`."""
+    """Changeable fields of an open occurrence. Use `move` for its slot."""
 
     recurrence: str | None
     zone: str | None
@@ -68,7 +68,7 @@ class Changes(TypedDict, total=False):
 
 
 def named(connection: apsw.Connection, task_id: str) -> list[Occurrence]:
-    """What is open of the task that a row or a series of this id names, the next occurrence last."""
+    """Return the open occurrences of the task that this row or series id names, next occurrence last."""
     return _occurrences(
         connection,
         """
@@ -83,13 +83,13 @@ def named(connection: apsw.Connection, task_id: str) -> list[Occurrence]:
 
 
 def of_row(connection: apsw.Connection, message_id: str) -> Occurrence | None:
-    """The occurrence that a row is, open or not; None where it is no task."""
+    """Return the occurrence in this row, open or not, or None if the row is not a task."""
     found = _occurrences(connection, "kind = 'task' AND id = :id", {"id": message_id})
     return found[0] if found else None
 
 
 def overdue(connection: apsw.Connection, before: datetime) -> list[Occurrence]:
-    """Pending occurrences, never tried, that were due before a moment and are not to be run late."""
+    """Return pending, untried occurrences that were due before a time and must not run late."""
     found = _occurrences(
         connection,
         """
@@ -102,7 +102,7 @@ def overdue(connection: apsw.Connection, before: datetime) -> list[Occurrence]:
 
 
 def count_open(connection: apsw.Connection) -> int:
-    """How many occurrences are open or paused."""
+    """Return the number of pending and paused occurrences."""
     count = connection.execute(
         "SELECT count(*) FROM messages_in WHERE kind = 'task' AND status IN ('pending', 'paused')"
     ).get
@@ -110,7 +110,7 @@ def count_open(connection: apsw.Connection) -> int:
 
 
 def _occurrences(connection: apsw.Connection, where: str, values: Mapping[str, str]) -> list[Occurrence]:
-    """Those that fit a condition of this module, oldest first."""
+    """Return the occurrences that fit a condition of this module, oldest first."""
     rows = connection.execute(
         f"""
         SELECT id, seq, coalesce(tries, 0), process_after, channel_type, platform_id, thread_id, timestamp,
@@ -144,7 +144,7 @@ def _occurrence(row: Sequence[object]) -> Occurrence:
         series_id=str(series),
         slot=from_text(str(slot))
         if slot
-        else due or from_text(str(timestamp)),  # another build's has no slot
+        else due or from_text(str(timestamp)),  # a row of another build has no slot
         recurrence=str(recurrence) if recurrence else None,
         zone=str(zone) if zone else None,
         catch_up=_CATCH_UP.get(catch_up, "skip"),
@@ -156,7 +156,7 @@ def _occurrence(row: Sequence[object]) -> Occurrence:
 
 
 def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
-    """Store a task, due at its slot; None if its id is taken, by a row or by a series."""
+    """Store a task, due at its slot. Return None if its id names a row or series already."""
     taken = "SELECT 1 FROM messages_in WHERE id = :id OR series_id = :id"
     if connection.execute(taken, {"id": task.id}).fetchone():
         return None
@@ -178,9 +178,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
             "seq": seq,
             "timestamp": to_text(task.timestamp),
             "recurrence": task.recurrence,
-            "platform_id": address.platform_id if address else None,
-            "channel_type": address.channel_type if address else None,
-            "thread_id": address.thread_id if address else None,
+            **address_values(address),
             "content": json.dumps(content, ensure_ascii=False),
             "slot": to_text(task.slot),
             "zone": task.zone,
@@ -201,7 +199,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
 
 
 def slot_taken(connection: apsw.Connection, series_id: str, slot: datetime) -> bool:
-    """Whether a slot of a series has its row: it fires once, whatever happens."""
+    """Return whether a slot of a series has a row already. So each slot fires once at most."""
     return bool(
         connection.execute(
             "SELECT EXISTS (SELECT 1 FROM messages_in WHERE series_id = :series AND slot = :slot)",
@@ -213,9 +211,9 @@ def slot_taken(connection: apsw.Connection, series_id: str, slot: datetime) -> b
 def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from the one before
     connection: apsw.Connection, before: Occurrence, id_: str, slot: datetime, now: datetime, *, last: bool
 ) -> OpenMessage:
-    """Store another occurrence of a series, paused like the one before.
+    """Store another occurrence of a series, paused if the one before is.
 
-    `last` is the one that carries the recurrence.
+    `last` says that this row carries the recurrence.
     """
     seq = next_seq(connection)
     connection.execute(
@@ -243,8 +241,8 @@ def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from 
     return evolve(before.message, id=id_, seq=seq, tries=0, process_after=slot)
 
 
-def hand_on(connection: apsw.Connection, occurrence: Occurrence) -> None:
-    """The recurrence has gone over to the next row, or has come to its end."""
+def clear_recurrence(connection: apsw.Connection, occurrence: Occurrence) -> None:
+    """Remove the recurrence from an occurrence: the next row carries it, or the series has ended."""
     connection.execute(
         "UPDATE messages_in SET recurrence = NULL, series_id = :series WHERE id = :id",
         {"id": occurrence.id, "series": occurrence.series_id},
@@ -252,7 +250,7 @@ def hand_on(connection: apsw.Connection, occurrence: Occurrence) -> None:
 
 
 def end(connection: apsw.Connection, occurrences: Iterable[Occurrence]) -> None:
-    """End a task: what is open of it is completed, and nothing follows."""
+    """End a task: complete its open occurrences, and schedule none."""
     for each in occurrences:
         connection.execute(
             "UPDATE messages_in SET status = 'completed', recurrence = NULL WHERE id = ?", (each.id,)
@@ -260,7 +258,7 @@ def end(connection: apsw.Connection, occurrences: Iterable[Occurrence]) -> None:
 
 
 def set_paused(connection: apsw.Connection, occurrences: Iterable[Occurrence], *, paused: bool) -> None:
-    """Let a task rest, so that nobody takes what is open of it, or let it go on."""
+    """Pause a task's open occurrences, so that no runner claims them, or resume them."""
     for each in occurrences:
         connection.execute(
             "UPDATE messages_in SET status = ? WHERE id = ?", (_status(paused=paused), each.id)
@@ -272,7 +270,7 @@ def _status(*, paused: bool) -> str:
 
 
 def change(connection: apsw.Connection, occurrence: Occurrence, **changes: Unpack[Changes]) -> Occurrence:
-    """Change an open occurrence, and what follows it."""
+    """Change an open occurrence and those that follow it."""
     changed = evolve(occurrence, **changes)
     changed = evolve(changed, message=evolve(changed.message, expires=changed.catch_up == "none"))
     connection.execute(
@@ -296,9 +294,9 @@ def change(connection: apsw.Connection, occurrence: Occurrence, **changes: Unpac
 def move(
     connection: apsw.Connection, occurrence: Occurrence, id_: str, slot: datetime, now: datetime
 ) -> OpenMessage:
-    """Another row takes the place of an open occurrence, at another slot; that one is free again.
+    """Replace an open occurrence by a row at another slot. The old slot becomes free.
 
-    The row itself stays when it is due: its runner may be about to take it.
+    The old row stays with its due time, because a runner may be about to claim it.
     """
     moved = repeat(connection, occurrence, id_, slot, now, last=True)
     end(connection, [occurrence])

@@ -1,29 +1,29 @@
-"""How times are written in the databases (contract 3)."""
+"""Times as text in the databases (contract 3)."""
 
 from datetime import UTC, datetime
 
 
 def to_text(moment: datetime) -> str:
-    """An aware time as contract text: UTC, ISO 8601, milliseconds, `Z`.
+    """Return an aware time as contract text: UTC, ISO 8601, milliseconds, `Z`.
 
     Raises:
-        ValueError: `moment` has no zone.
+        ValueError: `moment` has no time zone.
     """
     if moment.tzinfo is None:
-        raise ValueError(f"{moment!r} has no zone; times are aware here")
+        raise ValueError(f"{moment!r} has no time zone; pass an aware datetime")
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def as_stored(moment: datetime | None) -> datetime | None:
-    """What a moment is once it is written and read again: whole milliseconds, so never later."""
+    """Return the time as it reads back after it was stored: cut to milliseconds, so never later."""
     return moment and moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def from_text(text: str) -> datetime:
-    """The aware UTC time that a text means: our spelling, or `YYYY-MM-DD HH:MM:SS` (no zone = UTC).
+    """Return a stored time as aware UTC. It reads our format and `YYYY-MM-DD HH:MM:SS` (no zone = UTC).
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text has neither format.
     """
     moment = datetime.fromisoformat(text)
     try:

@@ -1,4 +1,4 @@
-"""Write transactions on one connection, from BEGIN IMMEDIATE to a known outcome. What `Writer` is made of."""
+"""Write transactions on one connection, from BEGIN IMMEDIATE to a known outcome. `Writer` uses them."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,14 +24,14 @@ Body = Callable[[apsw.Connection], T]
 
 @frozen
 class _Attempt(Generic[T]):
-    """A transaction whose body has run; `committed` is False while readers keep it from committing."""
+    """A transaction whose body has run. `committed` is False if readers have blocked the commit so far."""
 
     value: T
     committed: bool
 
 
 class Transactions:
-    """Runs write transactions on `path`, one after the other, and heals its connection between them."""
+    """Runs write transactions on `path`, one at a time, and repairs the connection between them."""
 
     def __init__(
         self, path: Path, connect: Callable[[], apsw.Connection], executor: Executor, random: Random
@@ -47,7 +47,7 @@ class Transactions:
 
     @contextmanager
     def when_blocked(self, blocked: Callable[[], None]) -> Iterator[None]:
-        """Have `blocked` called; see `Writer.when_blocked`."""
+        """Call `blocked` when readers delay a commit; see `Writer.when_blocked`."""
         token = object()
         self._blocked[token] = blocked
         try:
@@ -56,10 +56,10 @@ class Transactions:
             del self._blocked[token]
 
     async def run(self, body: Body[T]) -> T:
-        """Commit what `body` does, or nothing; see `Writer.run`."""
+        """Commit all changes of `body` or none; see `Writer.run`."""
         async with self._lock:
             if self.closed:
-                raise StoreClosed(self.path, "its owner has let go of it")
+                raise StoreClosed(self.path, "its owner has released it")
             attempt = await self._patience.until_done(lambda: self._in_worker(partial(self._begin, body)))
             if not attempt.committed:
                 await self._wait_and_commit()
@@ -71,14 +71,14 @@ class Transactions:
             await self._in_worker(self._disconnect)
 
     async def close(self) -> None:
-        """End the transaction under way and close the connection; further calls raise `StoreClosed`."""
+        """Wait for the current transaction and close the connection. Later calls raise `StoreClosed`."""
         with trio.CancelScope(shield=True):
             async with self._lock:
                 self.closed = True
                 await self._in_worker(self._disconnect)
 
     async def _wait_and_commit(self) -> None:
-        # The transaction stays open: its PENDING lock keeps new readers out, so the old ones drain.
+        # The transaction stays open. Its PENDING lock blocks new readers, so the old ones finish.
         try:
             await self._patience.until_done(lambda: self._in_worker(self._commit), self._tell_blocked)
         except BaseException:
@@ -127,7 +127,7 @@ class Transactions:
         self._executor.after_commit(self.path)
 
     def _roll_back(self) -> None:
-        """Leave no transaction open, even if the connection has to go for it."""
+        """End the open transaction, if necessary by closing the connection."""
         try:
             if self._connection is not None and not self._connection.get_autocommit():
                 self._connection.execute("ROLLBACK")
@@ -141,25 +141,25 @@ class Transactions:
 
 
 def run_body(path: Path, connection: apsw.Connection, body: Body[T]) -> T:
-    """What `body` returns, if that is a plain value and the transaction is still open."""
+    """Return the result of `body`. It must be a plain value, and the transaction must still be open."""
     try:
         value = body(connection)
     except apsw.Error as error:
-        # Also BUSY: once the transaction has begun it is a mistake of the body, not a lock to wait for.
+        # Also BUSY: after BEGIN IMMEDIATE it is a mistake of the body, and waiting would not help.
         raise translated(error, path) from error
     except UnicodeEncodeError as error:
         raise not_text(error) from error
     if isinstance(value, Awaitable | apsw.Cursor):
-        raise TypeError(f"a transaction returned {value!r}, which would do its work after the commit")
+        raise TypeError(f"a transaction returned {value!r}, which would run after the commit; return a value")
     if connection.get_autocommit():
-        raise StoreError(path, "the function ended the transaction itself")
+        raise StoreError(path, "the function ended the transaction itself; leave COMMIT to the writer")
     return value
 
 
 def run_items(
     path: Path, connection: apsw.Connection, fn: Callable[[apsw.Connection, I], T], items: Sequence[I]
 ) -> list[Outcome[T]]:
-    """Run `fn` for each item in a SAVEPOINT of its own, within a transaction."""
+    """Run `fn` for each item, each in a SAVEPOINT of its own."""
     return [_run_item(path, connection, partial(_with_item, fn, item)) for item in items]
 
 
@@ -173,9 +173,9 @@ def _run_item(path: Path, connection: apsw.Connection, body: Body[T]) -> Outcome
     try:
         outcome = Value(run_body(path, connection, body))
     except Exception as error:
-        # One bad item must not cost the others: it goes back to its own caller.
+        # A failing item must not affect the others: its error goes to its own caller.
         if connection.get_autocommit():
-            raise  # SQLite gave up on the whole transaction: the disk is full, or failing
+            raise  # SQLite rolled the whole transaction back: the disk is full or failing
         connection.execute("ROLLBACK TO item")
         outcome = Error(error)
     connection.execute("RELEASE item")

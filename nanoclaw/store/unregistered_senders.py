@@ -1,4 +1,4 @@
-"""`unregistered_senders`: who wrote and was not let in, counted by sender and reason."""
+"""Rows of `unregistered_senders`: senders who were not admitted, counted by sender and reason."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ def record(  # noqa: PLR0913 -- the columns of its row, by name
     agent_group_id: str | None,
     now: datetime,
 ) -> None:
-    """Count one message; senders without a user id are one sender a chat."""
+    """Count one message. All senders without a user id in a chat count as one sender."""
     connection.execute(
         """
         INSERT INTO unregistered_senders (
@@ -53,7 +53,7 @@ def record(  # noqa: PLR0913 -- the columns of its row, by name
 
 
 def every(connection: apsw.Connection) -> list[UnregisteredSender]:
-    """All of them, the latest first."""
+    """Return all rows, latest first."""
     return rows.many(
         UnregisteredSender,
         connection.execute(
@@ -70,7 +70,7 @@ def every(connection: apsw.Connection) -> list[UnregisteredSender]:
 def forget(
     connection: apsw.Connection, channel_type: str, platform_id: str, user_id: str | None
 ) -> list[str]:
-    """Delete a sender's rows in a chat, for whatever reasons; returns these."""
+    """Delete the rows of a sender in a chat, and return their reasons."""
     found = connection.execute(
         """
         DELETE FROM unregistered_senders

@@ -1,17 +1,16 @@
-"""`user_dms`: in which chat a channel reaches a user alone, so that nobody asks the platform twice."""
+"""Rows of `user_dms`: the direct chat of a user on each channel, as the platform named it."""
 
 import apsw
 
 from nanoclaw.records import UserDm
 from nanoclaw.store import messaging_groups, rows, users
-from nanoclaw.store.errors import NotFound
 
 
 def upsert(connection: apsw.Connection, dm: UserDm) -> None:
-    """Note it; a user has one a channel, the latest.
+    """Store a user's direct chat. It replaces the one that the user had on this channel.
 
     Raises:
-        NotFound: there is no such user or chat.
+        NotFound: the user or the chat does not exist.
     """
     users.require(connection, dm.user_id)
     messaging_groups.require(connection, dm.messaging_group_id)
@@ -27,7 +26,7 @@ def upsert(connection: apsw.Connection, dm: UserDm) -> None:
 
 
 def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm | None:
-    """Where a channel reaches a user."""
+    """Return a user's direct chat on a channel, or None."""
     return rows.one(
         UserDm,
         connection.execute(
@@ -40,8 +39,12 @@ def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm 
     )
 
 
+require = rows.required(get, "user {!r} has no direct chat on channel {!r}")
+"""Return a user's direct chat on a channel, or raise `NotFound`."""
+
+
 def for_user(connection: apsw.Connection, user_id: str) -> list[UserDm]:
-    """Where a user is reached, by channel."""
+    """Return a user's direct chats, ordered by channel."""
     return rows.many(
         UserDm,
         connection.execute(
@@ -55,14 +58,12 @@ def for_user(connection: apsw.Connection, user_id: str) -> list[UserDm]:
 
 
 def delete(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm:
-    """Forget it; it is looked up again when it is needed.
+    """Delete a direct chat and return it. The platform is asked again when one is needed.
 
     Raises:
-        NotFound: there is none.
+        NotFound: the user has no direct chat on this channel.
     """
-    found = get(connection, user_id, channel_type)
-    if found is None:
-        raise NotFound(f"user {user_id!r} has no direct chat on {channel_type!r}")
+    found = require(connection, user_id, channel_type)
     connection.execute(
         "DELETE FROM user_dms WHERE user_id = :user_id AND channel_type = :channel_type",
         {"user_id": user_id, "channel_type": channel_type},

@@ -1,4 +1,4 @@
-"""`user_roles`: who is an owner or an admin, of everything or of one agent group."""
+"""Rows of `user_roles`: owners and admins, of everything or of one agent group."""
 
 from datetime import datetime
 
@@ -17,14 +17,14 @@ def grant(  # noqa: PLR0913, PLR0917 -- the columns of its row
     granted_by: str | None,
     now: datetime,
 ) -> None:
-    """Give a right; nothing happens if the user has it. None as agent group is everything.
+    """Grant a role, unless the user has it. `agent_group_id` None means all agent groups.
 
     Raises:
-        NotAllowed: an owner of one agent group; owners are always global.
-        NotFound: there is no such user or agent group.
+        NotAllowed: an owner of one agent group was to be made; owners are always global.
+        NotFound: the user, the granting user or the agent group does not exist.
     """
     if role == "owner" and agent_group_id is not None:
-        raise NotAllowed("an owner is an owner of everything; grant admin of an agent group instead")
+        raise NotAllowed("the role owner is always global; grant admin for one agent group instead")
     for user in filter(None, (user_id, granted_by)):
         users.require(connection, user)
     if agent_group_id is not None:
@@ -40,7 +40,7 @@ def grant(  # noqa: PLR0913, PLR0917 -- the columns of its row
 
 
 def revoke(connection: apsw.Connection, user_id: str, role: Role, agent_group_id: str | None) -> bool:
-    """Take a right away; False if the user did not have it. Of a global one the others stay."""
+    """Revoke a role. Return False if the user did not have it. Roles for single agent groups are separate."""
     connection.execute(
         """
         DELETE FROM user_roles
@@ -52,7 +52,7 @@ def revoke(connection: apsw.Connection, user_id: str, role: Role, agent_group_id
 
 
 def for_user(connection: apsw.Connection, user_id: str) -> list[UserRole]:
-    """A user's rights: owner first, then the global ones, then by agent group."""
+    """Return a user's roles: owner first, then global admin, then by agent group."""
     return rows.many(
         UserRole,
         connection.execute(
@@ -66,7 +66,7 @@ def for_user(connection: apsw.Connection, user_id: str) -> list[UserRole]:
 
 
 def every(connection: apsw.Connection) -> list[UserRole]:
-    """All rights: owners first, then the global ones, then by agent group and user."""
+    """Return all roles: owners first, then global admins, then by agent group and user."""
     return rows.many(
         UserRole,
         connection.execute(
@@ -79,7 +79,7 @@ def every(connection: apsw.Connection) -> list[UserRole]:
 
 
 def is_owner(connection: apsw.Connection, user_id: str) -> bool:
-    """Whether the user owns this installation."""
+    """Return whether the user owns this installation."""
     row = connection.execute(
         "SELECT 1 FROM user_roles WHERE user_id = :user_id AND role = 'owner'", {"user_id": user_id}
     ).fetchone()
@@ -87,7 +87,7 @@ def is_owner(connection: apsw.Connection, user_id: str) -> bool:
 
 
 def is_global_admin(connection: apsw.Connection, user_id: str) -> bool:
-    """Whether the user is an admin of everything. An owner is not one by that alone."""
+    """Return whether the user is a global admin. An owner without this role is not."""
     row = connection.execute(
         """
         SELECT 1 FROM user_roles WHERE user_id = :user_id AND role = 'admin' AND agent_group_id IS NULL
@@ -98,7 +98,7 @@ def is_global_admin(connection: apsw.Connection, user_id: str) -> bool:
 
 
 def is_admin_of(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
-    """Whether the user is an admin of that agent group itself."""
+    """Return whether the user is an admin of exactly this agent group."""
     row = connection.execute(
         """
         SELECT 1 FROM user_roles
@@ -110,14 +110,14 @@ def is_admin_of(connection: apsw.Connection, user_id: str, agent_group_id: str) 
 
 
 def may_administer(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
-    """Whether the user may decide for that agent group: an owner, a global admin, or an admin of it."""
+    """Return whether the user is an owner, a global admin, or an admin of this agent group."""
     return user_id in admins(connection, agent_group_id)
 
 
 def admins(connection: apsw.Connection, agent_group_id: str) -> list[str]:
-    """All who may decide for an agent group: owners, global admins, admins of it.
+    """Return all users who may administer an agent group: owners, global admins, and its admins.
 
-    Owners come first, then global admins, then the oldest right.
+    Owners come first, then global admins; within each, the oldest role comes first.
     """
     found = connection.execute(
         """

@@ -1,4 +1,4 @@
-"""`users`: identities on platforms."""
+"""Rows of `users`: identities on platforms."""
 
 from typing import TypedDict
 
@@ -6,18 +6,17 @@ import apsw
 
 from nanoclaw.records import User
 from nanoclaw.store import rows
-from nanoclaw.store.errors import NotFound
 from nanoclaw.store.references import refuse_if_referenced
 
 
 class UserChanges(TypedDict, total=False):
-    """What of a user may change."""
+    """Changeable fields of a user."""
 
     display_name: str | None
 
 
 def create(connection: apsw.Connection, user: User) -> None:
-    """Insert it; where the id is taken that is a conflict."""
+    """Insert a user. An id that exists raises `Conflict`."""
     connection.execute(
         """
         INSERT INTO users (id, kind, display_name, created_at)
@@ -28,7 +27,7 @@ def create(connection: apsw.Connection, user: User) -> None:
 
 
 def upsert(connection: apsw.Connection, user: User) -> None:
-    """Insert it, or take over its display name where it has one; kind and creation stay as they were."""
+    """Insert a user, or update the display name if one is given. Kind and creation time stay."""
     connection.execute(
         """
         INSERT INTO users (id, kind, display_name, created_at)
@@ -40,7 +39,7 @@ def upsert(connection: apsw.Connection, user: User) -> None:
 
 
 def get(connection: apsw.Connection, id_: str) -> User | None:
-    """The user with that id."""
+    """Return the user with this id, or None."""
     return rows.one(
         User,
         connection.execute(
@@ -49,20 +48,12 @@ def get(connection: apsw.Connection, id_: str) -> User | None:
     )
 
 
-def require(connection: apsw.Connection, id_: str) -> User:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no user {id_!r}")
-    return found
+require = rows.required(get, "there is no user {!r}")
+"""Return the user with this id, or raise `NotFound`."""
 
 
 def every(connection: apsw.Connection) -> list[User]:
-    """All of them, the oldest first."""
+    """Return all users, oldest first."""
     return rows.many(
         User,
         connection.execute(
@@ -72,10 +63,10 @@ def every(connection: apsw.Connection) -> list[User]:
 
 
 def update(connection: apsw.Connection, id_: str, changes: UserChanges) -> User:
-    """Change it; returns what it is now.
+    """Change a user and return the new state.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no user has this id.
     """
     user = rows.changed(require(connection, id_), UserChanges, changes)
     connection.execute("UPDATE users SET display_name = :display_name WHERE id = :id", rows.values(user))
@@ -95,11 +86,11 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> User:
-    """Delete it with its rights, memberships and direct chats' places.
+    """Delete a user with their roles, memberships and `user_dms` rows (contract 3).
 
     Raises:
-        NotFound: there is none.
-        StillReferenced: others have rights or memberships from it.
+        NotFound: no user has this id.
+        StillReferenced: the user granted roles or memberships to others.
     """
     user = require(connection, id_)
     refuse_if_referenced(connection, f"user {id_}", id_, _REFERENCES)

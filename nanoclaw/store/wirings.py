@@ -1,4 +1,4 @@
-"""`messaging_group_agents`: which agents listen to a chat, and how."""
+"""Rows of `messaging_group_agents`: the wirings, which say how an agent listens to a chat."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -7,7 +7,6 @@ import apsw
 
 from nanoclaw.records import ResponseScope, SessionMode, Wiring
 from nanoclaw.store import agent_groups, destinations, messaging_groups, rows
-from nanoclaw.store.errors import NotFound
 
 _SELECT = """
     SELECT id, messaging_group_id, agent_group_id, trigger_rules, coalesce(response_scope, 'all'),
@@ -17,7 +16,7 @@ _SELECT = """
 
 
 class WiringChanges(TypedDict, total=False):
-    """What of a wiring may change. For another chat or agent make another one."""
+    """Changeable fields of a wiring. Another chat or agent needs another wiring."""
 
     trigger_rules: Mapping[str, object]
     response_scope: ResponseScope
@@ -26,10 +25,10 @@ class WiringChanges(TypedDict, total=False):
 
 
 def create(connection: apsw.Connection, wiring: Wiring) -> None:
-    """Insert it, and the destination by which its agent writes to that chat, if it has none.
+    """Insert a wiring, and the agent's destination for the chat unless it has one.
 
     Raises:
-        NotFound: there is no such chat or agent group.
+        NotFound: the chat or the agent group does not exist.
     """
     messaging_groups.require(connection, wiring.messaging_group_id)
     agent_groups.require(connection, wiring.agent_group_id)
@@ -52,24 +51,16 @@ def create(connection: apsw.Connection, wiring: Wiring) -> None:
 
 
 def get(connection: apsw.Connection, id_: str) -> Wiring | None:
-    """The wiring with that id."""
+    """Return the wiring with this id, or None."""
     return rows.one(Wiring, connection.execute(f"{_SELECT} WHERE id = :id", {"id": id_}))
 
 
-def require(connection: apsw.Connection, id_: str) -> Wiring:
-    """As `get`.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = get(connection, id_)
-    if found is None:
-        raise NotFound(f"there is no wiring {id_!r}")
-    return found
+require = rows.required(get, "there is no wiring {!r}")
+"""Return the wiring with this id, or raise `NotFound`."""
 
 
 def by_pair(connection: apsw.Connection, messaging_group_id: str, agent_group_id: str) -> Wiring | None:
-    """The wiring of a chat with an agent group."""
+    """Return the wiring of a chat with an agent group, or None."""
     return rows.one(
         Wiring,
         connection.execute(
@@ -80,7 +71,7 @@ def by_pair(connection: apsw.Connection, messaging_group_id: str, agent_group_id
 
 
 def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wiring]:
-    """The wirings of a chat: the highest priority first, then the oldest."""
+    """Return the wirings of a chat: highest priority first, then oldest first."""
     return rows.many(
         Wiring,
         connection.execute(
@@ -94,7 +85,7 @@ def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wirin
 
 
 def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
-    """The wirings of an agent group, the oldest first."""
+    """Return the wirings of an agent group, oldest first."""
     return rows.many(
         Wiring,
         connection.execute(
@@ -105,15 +96,15 @@ def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
 
 
 def every(connection: apsw.Connection) -> list[Wiring]:
-    """All of them, the oldest first."""
+    """Return all wirings, oldest first."""
     return rows.many(Wiring, connection.execute(f"{_SELECT} ORDER BY julianday(created_at), id"))
 
 
 def update(connection: apsw.Connection, id_: str, changes: WiringChanges) -> Wiring:
-    """Change it; returns what it is now.
+    """Change a wiring and return the new state.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no wiring has this id.
     """
     wiring = rows.changed(require(connection, id_), WiringChanges, changes)
     connection.execute(
@@ -129,10 +120,10 @@ def update(connection: apsw.Connection, id_: str, changes: WiringChanges) -> Wir
 
 
 def delete(connection: apsw.Connection, id_: str) -> Wiring:
-    """Delete it with the destination that it came with. Its sessions stay: they are the agent group's.
+    """Delete a wiring with the destination that came with it. Its sessions stay with the agent group.
 
     Raises:
-        NotFound: there is none.
+        NotFound: no wiring has this id.
     """
     wiring = require(connection, id_)
     connection.execute("DELETE FROM agent_destinations WHERE wiring_id = :id", {"id": id_})

@@ -1,4 +1,4 @@
-"""The writer: the only way to change a database, one whole transaction at a time."""
+"""The writer of a database. Each change is one whole transaction."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -19,9 +19,9 @@ P = ParamSpec("P")
 
 @final
 class Writer:
-    """Writes one database. Got from `own_central` or `own_inbound` only, and dead after their scope.
+    """Writes one database. `own_central` and `own_inbound` create it; it is closed after their scope.
 
-    Several tasks of the same actor may call it; their transactions follow each other.
+    Several tasks of one actor may share it. Their transactions run one after the other.
     """
 
     __slots__ = ("_transactions",)
@@ -42,44 +42,46 @@ class Writer:
 
     @property
     def path(self) -> Path:
-        """The database that it writes."""
+        """Return the path of the database."""
         return self._transactions.path
 
     async def run(
         self, fn: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `fn(connection, ...)` as one whole transaction; when this returns, it is on disk.
+        """Run `fn(connection, ...)` as one whole transaction. When this returns, it is on disk.
 
-        `fn` is synchronous and returns plain values. What it raises rolls back and is raised here. Cancelled
-        while it waits for a lock, nothing is committed; otherwise the outcome is known.
+        `fn` is synchronous and returns plain values. Its exception rolls the transaction back and is raised.
+        If the call is cancelled while it waits for a lock, nothing is committed. Otherwise it finishes, so
+        the outcome is known.
 
         Raises:
-            NotAllowed: a text has half of a character in it (a lone surrogate).
+            NotAllowed: a text contains a lone surrogate.
             StoreClosed: the owner's scope has ended.
             StoreBusy: others held a lock for 5 s.
-            StoreError: whatever else SQLite says; nothing is committed.
+            StoreError: SQLite reports any other error. Nothing is committed.
         """
         return await self._transactions.run(lambda connection: fn(connection, *args, **kwargs))
 
     async def run_each(self, fn: Callable[[apsw.Connection, I], T], items: Sequence[I]) -> list[Outcome[T]]:
         """Run `fn(connection, item)` for each item, all in one transaction.
 
-        An item that raises is rolled back alone and becomes an `outcome.Error`; the others are committed.
+        If an item raises, only its changes are rolled back, and its result is an `outcome.Error`. The other
+        items are committed.
 
         Raises:
-            StoreError: as `run` does; then none of the items is committed.
+            StoreError: see `run`. None of the items is committed.
         """
         return await self._transactions.run(lambda connection: run_items(self.path, connection, fn, items))
 
     def when_blocked(self, blocked: Callable[[], None]) -> AbstractContextManager[None]:
-        """While open, `blocked` is called once for each commit that readers have kept waiting for 2 s.
+        """Call `blocked` once for each commit that readers delay by 2 s, while the context is open.
 
-        It is synchronous and only signals; the commit goes on waiting, for 5 s in all.
+        `blocked` is synchronous and only signals. The commit goes on waiting, for 5 s in total.
         """
         return self._transactions.when_blocked(blocked)
 
     async def rest(self) -> None:
-        """Close the file and give back its memory until the next write; ownership stays."""
+        """Close the file and free its memory until the next write. Ownership stays."""
         await self._transactions.rest()
 
 
@@ -87,7 +89,7 @@ class Writer:
 async def writing(
     path: Path, connect: Callable[[], apsw.Connection], executor: Executor, random: Random
 ) -> AsyncIterator[Writer]:
-    """A writer for whoever holds the lock of `path`; `connect` opens a configured connection, in a worker."""
+    """Return a writer for the owner of `path`. `connect` opens a configured connection, in a worker."""
     transactions = Transactions(path, connect, executor, random)
     try:
         yield Writer(transactions)

@@ -1,4 +1,4 @@
--- v2.db, the central database (docs/contract.md 3): who may talk to which agent, and where.
+-- v2.db, the central database: agents, chats, users and their rights (docs/contract.md 3).
 
 CREATE TABLE IF NOT EXISTS agent_groups (
   id             TEXT PRIMARY KEY,

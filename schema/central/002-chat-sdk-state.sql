@@ -1,4 +1,4 @@
--- What the chat library keeps; expires_at is unix time in milliseconds.
+-- State of the chat library. expires_at is unix time in milliseconds.
 
 CREATE TABLE IF NOT EXISTS chat_sdk_kv (
   key        TEXT PRIMARY KEY,

@@ -1,4 +1,4 @@
--- What waits for an admin's word; its title and options came with 007.
+-- Requests that wait for an admin. Migration 007 adds title and options.
 
 CREATE TABLE IF NOT EXISTS pending_approvals (
   approval_id         TEXT PRIMARY KEY,

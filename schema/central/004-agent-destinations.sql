@@ -1,4 +1,5 @@
--- Where an agent may send, and by which name. The Python step names a destination for each wiring there is.
+-- The chats and agents that an agent may send to, and its names for them. The Python step creates a destination
+-- for each existing wiring.
 
 CREATE TABLE IF NOT EXISTS agent_destinations (
   agent_group_id TEXT NOT NULL REFERENCES agent_groups (id),

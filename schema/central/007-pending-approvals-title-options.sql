@@ -1,1 +1,1 @@
--- pending_approvals: title, options_json. Added by the Python step, because some databases have them from 003 on.
+-- The Python step adds pending_approvals.title and options_json, because some databases have them since 003.

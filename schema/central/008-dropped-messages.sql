@@ -1,4 +1,4 @@
--- Who wrote and was not let in.
+-- Senders who wrote and were not admitted.
 
 CREATE TABLE IF NOT EXISTS unregistered_senders (
   channel_type       TEXT NOT NULL,

@@ -1,1 +1,1 @@
--- Other builds' databases carry the same names with a column or an index less; the Python step adds what is missing.
+-- Other builds' databases have these migrations, but may lack a column or an index. The Python step adds them.

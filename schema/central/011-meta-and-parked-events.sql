@@ -3,7 +3,7 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 );
 
--- Accepted events of sessions that cannot take them; replayed after repair.
+-- Accepted events whose session cannot take them yet. They are replayed after repair.
 CREATE TABLE parked_events (
   id         TEXT PRIMARY KEY,
   session_id TEXT REFERENCES sessions (id),

@@ -1,5 +1,5 @@
--- At most one session that is not archived for an agent group, chat and thread. Of several the active one
--- that was used last stays open; the others keep their files and rows, as archived.
+-- An agent group, chat and thread have at most one session that is not archived. If there are several, the
+-- active one that was used last stays open. The others are archived, and keep their files and rows.
 
 UPDATE sessions SET status = 'active' WHERE status IS NULL;
 
@@ -16,7 +16,7 @@ WHERE id IN (
   WHERE place > 1
 );
 
--- A NULL is unlike every other NULL in a unique index, hence coalesce.
+-- coalesce, because a unique index treats all NULLs as different.
 CREATE UNIQUE INDEX idx_sessions_one_open
 ON sessions (agent_group_id, coalesce(messaging_group_id, ''), coalesce(thread_id, ''))
 WHERE status <> 'archived';

@@ -1,4 +1,4 @@
--- The primary key lets global roles (agent_group_id NULL) in twice; the first grant stays.
+-- The primary key allows duplicate global roles (agent_group_id NULL). The first grant stays.
 
 DELETE FROM user_roles
 WHERE rowid IN (

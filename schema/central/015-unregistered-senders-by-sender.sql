@@ -1,4 +1,4 @@
--- One row a sender and reason; before, a chat's next stranger overwrote the last one.
+-- One row for each sender and reason. Before, each new sender in a chat overwrote the last one.
 
 ALTER TABLE unregistered_senders RENAME TO unregistered_senders_by_chat;
 

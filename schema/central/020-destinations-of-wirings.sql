@@ -1,5 +1,5 @@
--- Which wiring a destination came with, and goes with; NULL: it was made for itself. Of several destinations
--- for a wired chat the oldest came with the wiring.
+-- The wiring that created a destination, and whose deletion deletes it. NULL means that no wiring did. If a wired
+-- chat has several destinations, the oldest came with the wiring.
 
 ALTER TABLE agent_destinations ADD COLUMN wiring_id TEXT REFERENCES messaging_group_agents (id);
 

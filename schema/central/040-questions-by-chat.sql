@@ -1,3 +1,3 @@
--- Each new plan for a chat asks what questions wait there.
+-- The router looks up the questions that wait in a chat.
 
 CREATE INDEX idx_pending_questions_chat ON pending_questions (channel_type, platform_id);

@@ -1,4 +1,4 @@
--- inbound.db: written by the session's host, mounted read-only in the container (docs/contract.md 4).
+-- inbound.db: written by the host, mounted read-only in the container (docs/contract.md 4).
 
 CREATE TABLE messages_in (
   id                TEXT PRIMARY KEY,
@@ -25,10 +25,10 @@ CREATE TABLE messages_in (
 );
 CREATE INDEX idx_messages_in_series ON messages_in (series_id);
 CREATE UNIQUE INDEX idx_messages_in_slot ON messages_in (series_id, slot);
--- What is open is looked for at every wake; what is done may be a hundred thousand rows.
+-- Pending rows are read at every wake, beside perhaps 100,000 finished ones.
 CREATE INDEX idx_messages_in_pending ON messages_in (seq) WHERE status = 'pending';
 
--- Final outcomes only.
+-- Only final outcomes.
 CREATE TABLE delivered (
   message_out_id      TEXT PRIMARY KEY,
   platform_message_id TEXT,
@@ -48,7 +48,7 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX idx_deliveries_open ON deliveries (seq) WHERE status <> 'final';
 
--- Projections of the central database, rewritten whole on every wake.
+-- Projections of the central database, replaced as a whole at every wake.
 CREATE TABLE destinations (
   name           TEXT PRIMARY KEY,
   display_name   TEXT,

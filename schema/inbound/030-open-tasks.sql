@@ -1,4 +1,4 @@
--- A task is looked for by its series among what is open or paused; what is done may be a hundred thousand rows.
+-- Open and paused tasks are found by their series, beside perhaps 100,000 finished rows.
 
 CREATE INDEX idx_messages_in_open_tasks ON messages_in (series_id)
   WHERE kind = 'task' AND status IN ('pending', 'paused');

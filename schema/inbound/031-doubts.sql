@@ -1,4 +1,4 @@
--- How many attempts of a delivery had an outcome that nobody knows: the channel's policy limits these alone.
+-- Number of attempts of a delivery whose outcome is unknown. The channel's policy limits only these.
 
 ALTER TABLE deliveries ADD COLUMN doubts INTEGER NOT NULL DEFAULT 0;
 UPDATE deliveries SET doubts = 1 WHERE status = 'unknown';

@@ -1,4 +1,4 @@
--- outbound.db: written by the session's runner alone; the host reads it, through a guard (docs/contract.md 4 and 6).
+-- outbound.db: written only by the session's runner. The host reads it through a guard (docs/contract.md 4, 6).
 
 CREATE TABLE messages_out (
   id            TEXT PRIMARY KEY,
@@ -16,7 +16,7 @@ CREATE TABLE messages_out (
 );
 CREATE INDEX idx_messages_out_turn ON messages_out (turn_id);
 
--- What the runner says of each inbound message: it never writes to inbound.db.
+-- The runner's claims and outcomes of inbound messages. It never writes inbound.db.
 CREATE TABLE processing_ack (
   message_id     TEXT PRIMARY KEY,
   status         TEXT NOT NULL,              -- processing | completed | failed | released
@@ -40,7 +40,7 @@ CREATE TABLE container_state (
   tool_started_at          TEXT
 );
 
--- What happened, for people; the newest 10,000.
+-- Events for people to read; the newest 10,000.
 CREATE TABLE events (
   id         INTEGER PRIMARY KEY,
   at         TEXT NOT NULL,
@@ -49,7 +49,7 @@ CREATE TABLE events (
   data       TEXT
 );
 
--- The runner's own bookkeeping (the high-water mark of seq); not the agent's state, so /clear leaves it.
+-- The runner's own marks, such as the high-water mark of seq. /clear keeps them, unlike the agent's state.
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value TEXT

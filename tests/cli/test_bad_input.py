@@ -72,7 +72,8 @@ def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     change(database, "INSERT INTO schema_version VALUES (999, 'from-the-future', '2030')")
     before = database.read_bytes()
     assert only_error(run(tmp_path, "hello\n")) == (
-        f"{database}: made by a newer NanoClaw: from-the-future; install that version or use another --data"
+        f"{database}: made by a newer NanoClaw (unknown migrations: from-the-future); install that version, "
+        "or use another --data directory"
     )
     assert database.read_bytes() == before
 
@@ -222,7 +223,7 @@ def test_a_corrupt_inbound_db_is_named_once_and_moved_away_it_is_begun_anew(tmp_
     assert (result.code, result.errors) == (1, ["unanswered: hello (it is kept for the next run)"])
     [error] = [log for log in result.logs if log["level"] == "error"]
     session = file.parents[1]
-    advice = f"restore it from a backup, or move {session} away and begin anew"
+    advice = f"restore it from a backup, or move {session} away and start a new session"
     assert error["reason"].startswith(f"{file}: is not a SQLite database; {advice}")
     session.rename(tmp_path / "corrupt")
     assert run(tmp_path, "again\n").output == "echo: hello\necho: again\n"

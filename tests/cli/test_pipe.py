@@ -109,7 +109,7 @@ def test_a_second_host_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> N
         second = run(tmp_path, "hello\n")
         assert (second.code, second.output) == (2, "")
         [error] = second.errors
-        assert f"process {first.pid} owns it; stop that one first" in error
+        assert f"process {first.pid} owns it; stop that process" in error
         assert first.poll() is None
 
 

@@ -53,15 +53,15 @@ def test_a_card_keeps_its_json_and_what_it_says_in_words() -> None:
 
 BAD: dict[str, tuple[Any, str]] = {
     "no id": ({"questionId": None}, "questionId is missing"),
-    "a long id": ({"questionId": "q" * 129}, "questionId of 129 characters is longer than 128"),
+    "a long id": ({"questionId": "q" * 129}, "questionId has 129 characters; the limit is 128"),
     "no title": ({"title": " "}, "title is missing, empty"),
-    "a long question": ({"question": "x" * 4001}, "question of 4,001 characters"),
-    "options of a text": ({"options": "Yes"}, "options is no list of 1 to 25"),
-    "no options": ({"options": []}, "options is no list of 1 to 25"),
-    "many options": ({"options": [str(n) for n in range(26)]}, "options is no list of 1 to 25"),
-    "an option of a number": ({"options": ["a", 5]}, "options[1] is neither a text nor an object"),
+    "a long question": ({"question": "x" * 4001}, "question has 4,001 characters"),
+    "options of a text": ({"options": "Yes"}, "options is not a list of 1 to 25"),
+    "no options": ({"options": []}, "options is not a list of 1 to 25"),
+    "many options": ({"options": [str(n) for n in range(26)]}, "options is not a list of 1 to 25"),
+    "an option of a number": ({"options": ["a", 5]}, "options[1] is neither text nor an object"),
     "an option without a label": ({"options": [{"value": "a"}]}, "options[0].label is missing"),
-    "a long label": ({"options": ["x" * 101]}, "options[0].label of 101 characters"),
+    "a long label": ({"options": ["x" * 101]}, "options[0].label has 101 characters"),
     "a value of a number": (
         {"options": [{"label": "a", "value": 1}]},
         "options[0].value is missing, empty or",
@@ -81,7 +81,7 @@ def test_of_a_bad_question_is_said_what_is_wrong(kind: str) -> None:
 
 @pytest.mark.parametrize("card", [5, "a card", [], None])
 def test_a_card_is_an_object(card: object) -> None:
-    with pytest.raises(BadContent, match="card is missing or no object"):
+    with pytest.raises(BadContent, match="card is missing or is not an object"):
         load_outgoing(json.dumps({"type": "card", "card": card, "fallbackText": "x"}))
 
 

@@ -64,7 +64,7 @@ from nanoclaw.session.runner import (
 from nanoclaw.session.state import HotJournal, Locked, Moment, Outdated, Quarantined, Readable
 from nanoclaw.session.transactions import Settled
 from nanoclaw.store.deliveries import LedgerEntry
-from nanoclaw.store.outbound import Look, bad_row
+from nanoclaw.store.outbound import Look, invalid_row
 from tests.host.sessions import CHAT, START, Session, ack, look, message, row
 
 KILLED = Death(orderly=False, reason="killed\nat once")
@@ -305,7 +305,7 @@ def test_an_attempt_whose_start_could_not_be_recorded_is_not_made() -> None:
 def test_a_row_whose_id_was_used_before_is_handed_over_as_a_bad_one() -> None:
     session = Session.born()
     session.meets(RoundBegan(None))
-    again, bad = row(1), bad_row(1, "id out-1 was used before")
+    again, bad = row(1), invalid_row(1, "id out-1 was used before")
     step = session.meets(Looked(look(again)))
     assert isinstance(step, Settle)
     session.meets(Committed(step, Settled(bad=((again, bad),))))
@@ -317,7 +317,7 @@ def test_a_row_whose_id_was_used_before_is_handed_over_as_a_bad_one() -> None:
 def test_an_action_that_has_become_a_bad_row_goes_the_way_of_bad_rows() -> None:
     session = Session.born()
     session.meets(RoundBegan(None))
-    asks, bad = evolve(row(1), kind="system"), bad_row(1, "id out-1 was used before")
+    asks, bad = evolve(row(1), kind="system"), invalid_row(1, "id out-1 was used before")
     step = session.meets(Looked(look(asks)))
     assert isinstance(step, Settle)
     assert [each.row for each in step.settlement.actions] == [asks]

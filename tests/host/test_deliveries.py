@@ -136,9 +136,9 @@ async def test_a_bad_row_is_quarantined_with_its_reason_and_the_next_one_deliver
         await channel.wait_for(1)
     reasons = {id_: error for id_, (_, error) in ledger(tmp_path).items()}
     assert "not JSON" in str(reasons["json"])
-    assert "is no name" in str(reasons["bad-3"])
+    assert "is not a valid row id" in str(reasons["bad-3"])
     assert "'gone' cannot be opened" in str(reasons["gone"])
-    assert "no file name" in str(reasons["folder"])
+    assert "not a valid file name" in str(reasons["folder"])
     assert "explode" in str(reasons["unknown"])
     assert reasons["good"] is None
 

@@ -88,7 +88,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link as journal": (lambda file: journal(file).symlink_to("/etc/hostname"), "not a regular file"),
     "a directory": (to_directory, "not a regular file|was replaced"),
     "a device": (to_device, "not a regular file|was replaced"),
-    "missing": (Path.unlink, "went away|is missing"),
+    "missing": (Path.unlink, "disappeared|is missing"),
     "replaced": (replaced, "was replaced"),
     "WAL": (sql("PRAGMA journal_mode = WAL; CREATE TABLE t (x)"), "WAL|write-ahead"),
     "WAL with cut memory": (to_wal_with_cut_memory, "WAL|write-ahead"),
@@ -267,11 +267,11 @@ OUTBOXES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a message that is a link": (message_link, "'out' cannot be opened"),
     "a message that is a file": (lambda outbox: (outbox / "out").touch(), "'out' cannot be opened"),
     "a message that is a FIFO": (lambda outbox: os.mkfifo(outbox / "out"), "'out' cannot be opened"),
-    "a file that is a link": (inside(lambda file: file.symlink_to("/etc/hostname")), "is no regular file"),
-    "a file that is a FIFO": (inside(os.mkfifo), "is no regular file"),
-    "a file that is a folder": (inside(Path.mkdir), "is no regular file"),
-    "a file that is a device": (inside(device), "is no regular file"),
-    "a giant file": (inside(giant), "is over the"),
+    "a file that is a link": (inside(lambda file: file.symlink_to("/etc/hostname")), "is not a regular file"),
+    "a file that is a FIFO": (inside(os.mkfifo), "is not a regular file"),
+    "a file that is a folder": (inside(Path.mkdir), "is not a regular file"),
+    "a file that is a device": (inside(device), "is not a regular file"),
+    "a giant file": (inside(giant), "exceeds the limit"),
 }
 
 
@@ -362,7 +362,7 @@ async def test_a_central_database_that_is_no_file_is_named(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "data" / "v2.db")
     with (
         trio.fail_after(GUARD_S),
-        pytest.raises(HostFailed, match=r"v2\.db: is no regular file.*move it away"),
+        pytest.raises(HostFailed, match=r"v2\.db: is not a regular file.*move it away"),
     ):
         async with open_host(config(tmp_path), seams=Seams(runtime=FakeRuntime())):
             pass

@@ -8,7 +8,7 @@ import pytest
 
 from nanoclaw.records import TextContent
 from nanoclaw.store import outbound
-from nanoclaw.store.messages_in import MAX_TOLD
+from nanoclaw.store.messages_in import MAX_REPORTS
 from tests.host.homes import rows
 from tests.host.stage import Stage, Statement, a_stage, assert_says, relaxed, row
 from tests.host.test_deliveries import acks, says
@@ -16,17 +16,17 @@ from tests.host.test_deliveries import acks, says
 # -- messages ------------------------------------------------------------------
 
 ROWS: dict[str, tuple[Statement, str]] = {
-    "empty id": (row(id=""), "is no name"),
-    "id of a path": (row(id="../../x"), "is no name"),
-    "id with a NUL": (row(id="a\0b"), "is no name"),
-    "id with a slot": (row(id="a@2026-01-01T00:00:00.000Z"), "is no name"),
-    "id as the host's own": (row(id="notice-x"), "is no name"),
-    "id as a bad row's": (row(id="bad-3"), "is no name"),
-    "long id": (row(id="x" * 129), "is no name"),
-    "huge id": (row(id="x" * 5_000_000), "id of 5,000,000 bytes"),
+    "empty id": (row(id=""), "is not a valid row id"),
+    "id of a path": (row(id="../../x"), "is not a valid row id"),
+    "id with a NUL": (row(id="a\0b"), "is not a valid row id"),
+    "id with a slot": (row(id="a@2026-01-01T00:00:00.000Z"), "is not a valid row id"),
+    "id as the host's own": (row(id="notice-x"), "is not a valid row id"),
+    "id as a bad row's": (row(id="bad-3"), "is not a valid row id"),
+    "long id": (row(id="x" * 129), "is not a valid row id"),
+    "huge id": (row(id="x" * 5_000_000), "id has 5,000,000 bytes"),
     "id of bytes": (row(id=b"\xff\xfe"), "not UTF-8"),
     "empty kind": (row(kind=""), "is empty"),
-    "huge kind": (row(kind="x" * 5_000_000), "kind of 5,000,000 bytes"),
+    "huge kind": (row(kind="x" * 5_000_000), "kind has 5,000,000 bytes"),
     "huge content": (row(content="x" * (outbound.MAX_TEXT + 1)), "send it as a file"),
     "content of bytes": (row(content=b"\xc0"), "not UTF-8"),
     "no JSON": (row(content="{"), "not JSON"),
@@ -43,9 +43,9 @@ ROWS: dict[str, tuple[Statement, str]] = {
     "a stranger's chat": (row(channel_type="fake", platform_id="good"), "is no destination"),
     "a chat with a NUL": (row(channel_type="fake", platform_id="bad\0"), "is no destination"),
     "an even number": (row(seq=2), "is even"),
-    "file of a path": (row(content='{"files": ["../x"]}'), "no file name"),
+    "file of a path": (row(content='{"files": ["../x"]}'), "not a valid file name"),
     "file of nothing": (row(content='{"files": ["x"]}'), "cannot be opened"),
-    "many files": (row(content=json.dumps({"files": ["a"] * 100})), "names 100 files"),
+    "many files": (row(content=json.dumps({"files": ["a"] * 100})), "has 100 files"),
 }
 
 
@@ -231,11 +231,11 @@ async def test_thousands_of_bad_rows_hold_up_nobody(tmp_path: Path) -> None:
 
 async def test_an_agent_hears_of_a_hundred_failures_at_most(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
-        stage.writes(*[row(id=f"../{n}", seq=2 * n + 1) for n in range(MAX_TOLD + 50)])
-        await stage.details(lambda details: details.refused == MAX_TOLD + 50)
+        stage.writes(*[row(id=f"../{n}", seq=2 * n + 1) for n in range(MAX_REPORTS + 50)])
+        await stage.details(lambda details: details.refused == MAX_REPORTS + 50)
         await stage.neighbour_goes_on()
     told = rows(stage.paths().inbound_db, "SELECT count(*) FROM messages_in WHERE kind = 'system'")
-    assert told == [(MAX_TOLD,)]
+    assert told == [(MAX_REPORTS,)]
 
 
 @pytest.mark.parametrize("content", ['{"action": "explode"}', "5", "{", f'{{"a": [{"[]," * 200_000}0]}}'])

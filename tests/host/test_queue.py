@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from nanoclaw.records import Address
 from nanoclaw.session.queue import Delivery, DeliveryQueue
-from nanoclaw.store.outbound import BadRow, MessageOut
+from nanoclaw.store.outbound import InvalidRow, MessageOut
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ADDRESSES = [None, Address("fake", "a"), Address("fake", "b"), Address("fake", "a", "thread")]
@@ -32,7 +32,7 @@ class Queue(RuleBasedStateMachine):
     def add(self, address: Address | None, later: int, bad: bool) -> None:  # noqa: FBT001 -- hypothesis
         seq = next(self.seqs)
         due = self.now + timedelta(seconds=later) if later else None
-        delivery = Delivery(BadRow(f"out-{seq}", seq, "bad") if bad else row(seq, address, due))
+        delivery = Delivery(InvalidRow(f"out-{seq}", seq, "bad") if bad else row(seq, address, due))
         self.queue = self.queue.add([delivery])
         self.open[delivery.id] = delivery
 

@@ -161,5 +161,5 @@ async def test_a_hostile_folder_leaves_nothing_behind(desk: Desk) -> None:
 
 
 async def test_a_pattern_that_is_no_expression_is_refused(desk: Desk) -> None:
-    with pytest.raises(OperationFailed, match="no regular expression"):
+    with pytest.raises(OperationFailed, match="not a regular expression"):
         await desk.perform("wirings.set", wiring="cli:terminal", trigger={"pattern": "("})

@@ -1,4 +1,4 @@
-"""A registry alone, without a host around it, and the facade to it."""
+"""A registry actor without a host, and the facade to it."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import ExitStack, asynccontextmanager
@@ -28,11 +28,11 @@ class Office:
     supervisor: Supervisor
 
     def restarts(self) -> int:
-        """How often the registry was restarted."""
+        """Number of times that the registry was started again."""
         return self.supervisor.tree().children[0].restarts
 
     async def told(self, call: Awaitable[object], *agent_group_ids: str) -> list[str]:
-        """Which of these agent groups' sessions hear of what `call` does."""
+        """Return those of these agent groups whose watchers are told while `call` runs."""
         told = list[str]()
         with ExitStack() as stack:
             for id_ in agent_group_ids:

@@ -1,4 +1,4 @@
-"""The facade of the central database: every call, through the registry's messages and a reader."""
+"""Every call of the facade to the central database, through the registry and a reader."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address, Session
-from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordStranger, Registry
+from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.store import Conflict, Connection, NotAllowed, NotFound, StillReferenced, meta
-from nanoclaw.store.rows import BadRow
+from nanoclaw.store.rows import DamagedRow
 from tests.registry.office import Office, an_office
 from tests.store.openings import NOW
 
@@ -80,12 +80,12 @@ async def test_wirings_and_the_destinations_that_come_with_them(office: Office) 
 
 async def test_a_pattern_that_would_wake_nobody_is_refused_at_once(office: Office) -> None:
     admin, agent, chat = office.admin, await office.agent(), await office.chat()
-    with pytest.raises(NotAllowed, match="no regular expression"):
+    with pytest.raises(NotAllowed, match="not a regular expression"):
         await admin.wirings.create(chat.id, agent.id, trigger_rules={"pattern": "("})
-    with pytest.raises(NotAllowed, match="no regular expression"):
+    with pytest.raises(NotAllowed, match="not a regular expression"):
         await admin.wirings.connect(CHAT, "one", trigger_rules={"pattern": "("})
     wiring = await admin.wirings.create(chat.id, agent.id)
-    with pytest.raises(NotAllowed, match="no regular expression"):
+    with pytest.raises(NotAllowed, match="not a regular expression"):
         await admin.wirings.update(wiring.id, trigger_rules={"pattern": "("})
 
 
@@ -127,7 +127,7 @@ async def test_users(office: Office) -> None:
 
 @pytest.mark.parametrize("id_", ["", "tg", "tg:", ":9"])
 async def test_a_users_id_says_its_kind(office: Office, id_: str) -> None:
-    with pytest.raises(NotAllowed, match="no user's id"):
+    with pytest.raises(NotAllowed, match="not a user id"):
         await office.admin.users.create(id_)
 
 
@@ -173,7 +173,7 @@ async def test_direct_chats(office: Office) -> None:
 async def test_strangers(office: Office) -> None:
     chat = await office.chat()
     for _ in range(2):
-        await office.registry.ask(RecordStranger(CHAT, "tg:9", "Nine", "strict", chat.id, None))
+        await office.registry.ask(RecordUnregisteredSender(CHAT, "tg:9", "Nine", "strict", chat.id, None))
     (stranger,) = await office.admin.strangers.list()
     assert (stranger.user_id, stranger.message_count, stranger.messaging_group_id) == ("tg:9", 2, chat.id)
     assert list(await office.admin.strangers.forget(CHAT, "tg:9")) == ["strict"]
@@ -255,7 +255,7 @@ async def test_approvals(office: Office) -> None:
         await office.admin.sessions.delete(session.id)
     decided = await approvals.decide("out-7", "approved", by="tg:1")
     assert (decided.status, decided.decided_by, decided.decided_at) == ("approved", "tg:1", NOW)
-    with pytest.raises(NotAllowed, match="approved already"):
+    with pytest.raises(NotAllowed, match="already approved"):
         await approvals.decide("out-7", "rejected", by="tg:2")
     assert list(await approvals.list("approved")) == [decided]
     assert list(await approvals.for_action("install_packages")) == []
@@ -279,7 +279,7 @@ async def test_what_the_schema_forbids_is_a_conflict_and_changes_nothing(office:
 
 @frozen
 class Damage:
-    """Writes what no function of the store would."""
+    """Write rows that no function of the store would write."""
 
     async def handle(self, actor: Registry) -> None:
         await actor.commit(_damage)
@@ -292,7 +292,7 @@ def _damage(connection: Connection) -> None:
 async def test_a_damaged_row_costs_whoever_asks_for_it_and_nobody_else(office: Office) -> None:
     chat = await office.chat()
     await office.registry.ask(Damage())
-    with pytest.raises(BadRow, match="unknown_sender_policy"):
+    with pytest.raises(DamagedRow, match="unknown_sender_policy"):
         await office.admin.messaging_groups.update(chat.id, name="x")
     await office.agent()
 

@@ -1,4 +1,4 @@
-"""Which sessions hear of which changes, and what the registry notes of sessions by itself."""
+"""Which sessions are told of which changes, and what the registry itself records of sessions."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

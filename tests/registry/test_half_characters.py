@@ -1,4 +1,4 @@
-"""Texts that no database takes, in every argument of every call: an error of the caller, no crash."""
+"""Lone surrogates in every argument of every call: they are an error of the caller, and crash nothing."""
 
 from collections.abc import AsyncIterator, Callable
 from inspect import Parameter, iscoroutinefunction, signature
@@ -10,12 +10,12 @@ import pytest
 
 from nanoclaw.operations import Admin
 from nanoclaw.records import Address
-from nanoclaw.store import NotAllowed, Refused
+from nanoclaw.store import NotAllowed, OperationRefused
 from tests.registry.office import Office, an_office
 
 HALF = "\ud800"
 REFUSE = {"wirings.connect", "users.create", "users.get", "messaging_groups.by_address", "roles.grant"}
-"""Of them it is asked that they say so; the others may find nothing instead."""
+"""Calls that must refuse them. The other calls may find nothing instead."""
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ async def test_half_a_character_crashes_nobody(office: Office, name: str) -> Non
     positional, by_name = given(call)
     try:
         await call(*positional, **by_name)
-    except Refused:
+    except OperationRefused:
         return
     assert name not in REFUSE
 
 
 async def test_a_chat_whose_address_has_one_is_refused_in_words(office: Office) -> None:
-    with pytest.raises(NotAllowed, match=r"^'\\ud800' is no text that a database takes: surrogates not all"):
+    with pytest.raises(NotAllowed, match=r"^'\\ud800' is not valid text: surrogates not all"):
         await office.admin.wirings.connect(Address("fake", HALF), "main")
     with pytest.raises(NotAllowed, match=r"'\\ud800'"):
         await office.admin.wirings.connect(Address("fake", "chat"), HALF)

@@ -1,4 +1,4 @@
-"""What a schedule means, walked minute by minute; and schedules, zones and moments to try it with."""
+"""The definition of schedules, evaluated minute by minute, and generators of schedules, zones and times."""
 
 import calendar
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ ZONES = (
 
 @frozen
 class Part:
-    """A field as it is written, and the numbers it means; `mark` for days that a number cannot say."""
+    """A field as text, and the numbers it stands for. `mark` is for days that no number describes."""
 
     text: str
     numbers: frozenset[int] = field(repr=False)
@@ -61,7 +61,7 @@ class Schedule:
         return not self.minute.starred and not self.hour.starred
 
     def fits(self, wall: datetime) -> bool:
-        """Whether the expression names what the clock shows."""
+        """Return whether the expression matches this local time."""
         return (
             wall.minute in self.minute.numbers
             and wall.hour in self.hour.numbers
@@ -106,7 +106,7 @@ def _is_marked_weekday(mark: tuple[str, int, int] | None, day: date) -> bool:
 
 
 def slots(schedule: Schedule, zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[datetime]:
-    """All slots after `start` and until `end`, by looking at the clock all the time."""
+    """Return all slots after `start` up to `end`, by checking every minute or second."""
     step = SECOND if schedule.second else MINUTE
     moment = start.replace(microsecond=0) if schedule.second else start.replace(second=0, microsecond=0)
     before = (moment - SECOND - number * MINUTE for number in range(4 * 60))  # no fold is longer here
@@ -136,7 +136,7 @@ def _walls(shown: datetime, wall: datetime, step: timedelta) -> Iterator[datetim
 
 @cache
 def jumps(zone: str) -> tuple[datetime, ...]:
-    """Hours in which this zone's clock jumped."""
+    """Return the hours in which this zone's clock jumped."""
     info, found = ZoneInfo(zone), []
     hour, end = datetime(1975, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
     while hour < end:
@@ -150,7 +150,7 @@ def jumps(zone: str) -> tuple[datetime, ...]:
 
 
 def some_moment(random: Random, zone: str) -> datetime:
-    """A time of the last and the next decades; often a few hours before or after a jump."""
+    """Generate a time of the last or next decades, often a few hours before or after a jump."""
     if jumps(zone) and random.random() < 0.75:
         near = random.choice(jumps(zone)) + timedelta(seconds=random.randint(-100_000, 20_000))
     else:
@@ -159,7 +159,7 @@ def some_moment(random: Random, zone: str) -> datetime:
 
 
 def some_schedule(random: Random, *, seconds: bool = False, common: bool = False) -> Schedule:
-    """A schedule, most of them firing within days; `common`: only what both libraries read alike."""
+    """Generate a schedule that mostly fires within days. `common` means that both libraries agree on it."""
     make = _Maker(random, wraps=not common)
     day = [lambda: make.part(1, 31), lambda: make.marked_day(nearest=not common)]
     weekday = [lambda: make.part(0, 6, DAYS), make.marked_weekday]

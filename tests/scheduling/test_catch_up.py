@@ -110,9 +110,9 @@ def test_one_outage_leads_to_one_late_run(expression: str, slot: datetime, outag
 
 
 def test_a_wrong_schedule_a_wrong_zone_and_a_time_without_one_are_refused() -> None:
-    with pytest.raises(ScheduleError, match="'99' is no minute"):
+    with pytest.raises(ScheduleError, match="'99' is not a valid minute"):
         due_slots("99 * * * *", MONDAY, MONDAY, BERLIN, "skip")
-    with pytest.raises(ScheduleError, match="no IANA time zone"):
+    with pytest.raises(ScheduleError, match="not a time zone"):
         due_slots("@daily", MONDAY, MONDAY, "Mars", "none")
-    with pytest.raises(ValueError, match="has no zone"):
+    with pytest.raises(ValueError, match="has no time zone"):
         due_slots("@daily", MONDAY, MONDAY.replace(tzinfo=None), BERLIN, "all")

@@ -1,4 +1,4 @@
-"""`next_run` against the definition, against a second library, and against itself."""
+"""Compares `next_run` with the definition, with a second library, and with itself."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,10 +16,10 @@ from nanoclaw.scheduling import ScheduleError, check, next_run
 from tests.scheduling.definition import ZONES, Schedule, jumps, slots, some_moment, some_schedule
 
 BOTH_CAN = tuple(zone for zone in ZONES if zone != "America/St_Johns")
-"""cronsim never returns where a clock went back from 00:01 to the day before."""
+"""In this zone cronsim never returns when the clock goes back from 00:01 to the day before."""
 
 seeds = st.integers(0, 2**32 - 1)
-"""Each example is a seed for a batch: thousands of schedules, zones and moments in seconds."""
+"""Each example seeds a batch, so that thousands of schedules, zones and times take seconds."""
 
 
 def walks(examples: int) -> settings:
@@ -36,7 +36,7 @@ class Case:
         return next_run(self.schedule.text, after, self.zone)
 
     def slots(self, number: int) -> list[datetime] | None:
-        """Our next slots; None: it never fires."""
+        """Our next slots, or None if the schedule never fires."""
         after, found = self.start, list[datetime]()
         try:
             while len(found) < number:
@@ -47,7 +47,7 @@ class Case:
         return found
 
     def by_cronsim(self, number: int) -> list[datetime] | None:
-        """The next slots after the second library; None: it finds none."""
+        """The next slots of the second library, or None if it finds none."""
         try:
             slots = CronSim(self.schedule.text, self.start.astimezone(ZoneInfo(self.zone)))
             found = (slot.astimezone(UTC) for slot in slots)

@@ -1,4 +1,4 @@
-"""What `next_run` and `check` promise, by examples that a person can check."""
+"""The promises of `next_run` and `check`, by examples that a person can verify."""
 
 from datetime import UTC, datetime, timedelta
 from time import process_time
@@ -12,7 +12,7 @@ BERLIN, NEW_YORK, LORD_HOWE, APIA = "Europe/Berlin", "America/New_York", "Austra
 
 
 def local_slots(expression: str, after: str, zone: str, number: int) -> list[str]:
-    """The next slots after a local time, as a clock on the wall shows them: day, time and offset."""
+    """Return the next slots after a local time, as local day, time and offset."""
     moment, found = datetime.fromisoformat(after).replace(tzinfo=ZoneInfo(zone)), list[str]()
     for _ in range(number):
         moment = next_run(expression, moment, zone)
@@ -165,39 +165,39 @@ def test_the_answer_is_in_utc_whatever_zone_is_asked_in() -> None:
     ("expression", "sentence"),
     [
         ("", "has 0 fields"),
-        ("0 9 * *", "has 4 fields, not five"),
+        ("0 9 * *", "has 4 fields; write five"),
         ("0 0 9 * * * 2026", "has 7 fields"),
-        ("60 9 * * *", "'60' is no minute: write 0 to 59"),
-        ("0 24 * * *", "'24' is no hour"),
-        ("60 0 9 * * *", "'60' is no second"),
-        ("0 9 0 * *", "'0' is no day of the month"),
-        ("0 9 * 13 *", "'13' is no month: write 1 to 12 or a name such as jan"),
-        ("0 9 * * 8", "'8' is no day of the week"),
-        ("0 9 * * mon-", "'mon-' in the day of the week is neither"),
-        ("0 9 * * friday", "'friday' is no day of the week"),
-        ("0,,5 9 * * *", "'' in the minute is neither"),
-        ("-5 9 * * *", "'-5' in the minute is neither"),
-        ("*/0 9 * * *", "a step of 0 in the minute"),
-        ("*/90 * * * *", "a step of 90 in the minute is not in 1 to 60; see also @every"),
-        ("? 9 * * *", "'\\?' in the minute is neither"),
-        ("0 9 * * 1,5#2", "mixes plain days with marked ones"),
-        ("0 9 1,15W * *", "mixes plain days with marked ones"),
-        ("0 9 L,15W * *", "more than one marked day"),
-        ("0 9 LW * *", "'lw' is no day of the month"),
-        ("0 9 * * 5#6", "'5#6' in the day of the week is neither"),
-        ("R 9 * * *", "'r' is no minute"),  # croniter's random and hashed fields
-        ("H(0-5) 9 * * *", "in the minute is neither"),
-        ("٣ 9 * * *", "characters that no schedule has"),
-        ("@reboot", "the names there are: @yearly"),
-        ("@every 5m", "after @every comes a number of seconds"),
-        ("@every -5", "after @every comes a number of seconds"),
-        ("@every 1e99", "after @every comes a number of seconds"),
-        ("@every", "after @every comes a number of seconds"),
-        ("@every 0.999", "less than one second is too often"),
-        ("@every 0", "less than one second is too often"),
-        ("0 0 30 2 *", "never fires: no date fits it"),
-        ("0 0 31 4,6,9,11 *", "never fires: no date fits it"),
-        ("0 0 1-7 * */7#2", "in the day of the week is neither"),
+        ("60 9 * * *", "'60' is not a valid minute: write 0 to 59"),
+        ("0 24 * * *", "'24' is not a valid hour"),
+        ("60 0 9 * * *", "'60' is not a valid second"),
+        ("0 9 0 * *", "'0' is not a valid day of the month"),
+        ("0 9 * 13 *", "'13' is not a valid month: write 1 to 12 or a name such as jan"),
+        ("0 9 * * 8", "'8' is not a valid day of the week"),
+        ("0 9 * * mon-", "'mon-' in the day of the week is not a number"),
+        ("0 9 * * friday", "'friday' is not a valid day of the week"),
+        ("0,,5 9 * * *", "'' in the minute is not a number"),
+        ("-5 9 * * *", "'-5' in the minute is not a number"),
+        ("*/0 9 * * *", "the step 0 in the minute"),
+        ("*/90 * * * *", "the step 90 in the minute is not within 1 to 60; for others use @every"),
+        ("? 9 * * *", "'\\?' in the minute is not a number"),
+        ("0 9 * * 1,5#2", "mixes plain days with L, W or #"),
+        ("0 9 1,15W * *", "mixes plain days with L, W or #"),
+        ("0 9 L,15W * *", "more than one day with L or W"),
+        ("0 9 LW * *", "'lw' is not a valid day of the month"),
+        ("0 9 * * 5#6", "'5#6' in the day of the week is not a number"),
+        ("R 9 * * *", "'r' is not a valid minute"),  # croniter's random and hashed fields
+        ("H(0-5) 9 * * *", "in the minute is not a number"),
+        ("٣ 9 * * *", "characters other than ASCII"),
+        ("@reboot", "the aliases are @yearly"),
+        ("@every 5m", "@every needs a number of seconds"),
+        ("@every -5", "@every needs a number of seconds"),
+        ("@every 1e99", "@every needs a number of seconds"),
+        ("@every", "@every needs a number of seconds"),
+        ("@every 0.999", "it fires more than once a second"),
+        ("@every 0", "it fires more than once a second"),
+        ("0 0 30 2 *", "never fires: no date matches it"),
+        ("0 0 31 4,6,9,11 *", "never fires: no date matches it"),
+        ("0 0 1-7 * */7#2", "in the day of the week is not a number"),
         ("* * * * " + "1," * 300 + "1", "is longer than 512 characters"),
     ],
 )
@@ -211,12 +211,12 @@ def test_a_wrong_schedule_is_refused_in_a_sentence_that_names_the_mistake(
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", "/etc/passwd", "../UTC", "Europe", "nul\0"])
 def test_what_is_no_zone_is_refused(zone: str) -> None:
-    with pytest.raises(ScheduleError, match="is no IANA time zone such as Europe/Berlin"):
+    with pytest.raises(ScheduleError, match="is not a time zone; write an IANA name such as Europe/Berlin"):
         check("@daily", zone)
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no zone"):
+    with pytest.raises(ValueError, match="has no time zone"):
         next_run("@daily", datetime(2026, 1, 1), "UTC")  # noqa: DTZ001 -- the mistake under test
 
 

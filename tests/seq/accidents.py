@@ -1,4 +1,4 @@
-"""What happens to both sides."""
+"""Accidents that happen to either side."""
 
 import os
 
@@ -11,7 +11,7 @@ async def time_passes(play: Play) -> None:
 
 
 async def host_dies_in_the_middle_of_a_commit(play: Play) -> None:
-    """Its next life rolls back what it had begun to write."""
+    """The runner dies while it writes. Its next start rolls that back."""
     await play.host.close()
     leave_hot_journal(play.host.file)
     await play.host.open()
@@ -19,7 +19,7 @@ async def host_dies_in_the_middle_of_a_commit(play: Play) -> None:
 
 
 async def runner_dies_in_the_middle_of_a_commit(play: Play) -> None:
-    """Its next life rolls back what it had begun to write."""
+    """The host dies while it writes. Its next start rolls that back."""
     await play.runner.close()
     leave_hot_journal(play.runner.file)
     await play.runner.open()
@@ -28,7 +28,7 @@ async def runner_dies_in_the_middle_of_a_commit(play: Play) -> None:
 
 
 async def outbound_is_lost(play: Play) -> None:
-    """A new file begins above all that the host has seen of the old one."""
+    """The runner's file is lost. The new one starts above all numbers that the host has seen."""
     await play.runner.close()
     os.unlink(play.runner.file)  # noqa: PTH108 -- in an async function; no file of its own is slow here
     play.numbers.lose_outbound()

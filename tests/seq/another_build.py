@@ -1,4 +1,4 @@
-"""A session as another build leaves it (contract 2): no marks, no series, no ids of what was delivered."""
+"""A session as another build left it (contract 2): no marks, no series, and no ids of delivered messages."""
 
 from contextlib import closing
 from pathlib import Path
@@ -29,7 +29,7 @@ LONG_AGO = "2025-01-01 00:00:00"
 
 
 def leave_files(play: Play) -> None:
-    """Some messages, most of them done with, and some answers, most of them delivered."""
+    """Create some messages, most of them finished, and some answers, most of them delivered."""
     _build(play, play.numbers.inbound, INBOUND)
     _build(play, play.numbers.outbound, OUTBOUND)
     for row in play.numbers.outbound.present.values():

@@ -1,4 +1,4 @@
-"""What the host does in a session, a commit or two each."""
+"""Steps of the host in a session, each with one or two commits."""
 
 import json
 from datetime import timedelta
@@ -23,15 +23,15 @@ from tests.seq.play import Play
 CHATS: tuple[Where, ...] = (("tg", "chat-1", None), ("tg", "chat-1", "thread"), ("cli", "chat-2", None))
 AGES_S = (0.0, 3600.0, 86_400.0)
 AGELESS = 1e-3
-"""As short as an age can be configured: 0 stands for ever."""
+"""The shortest age that can be configured, because 0 means for ever."""
 
 
 class Refused(Exception):
-    """What a bad event raises in the transaction of others: it is rolled back alone."""
+    """Raised by a bad event in a transaction that it shares with others. Only the event is rolled back."""
 
 
 async def host_hears(play: Play) -> None:
-    """Messages that came together are one transaction; one may be there already, one may be refused."""
+    """Store messages in one transaction. One of them may exist already, and one may be refused."""
     messages = [_message(play) for _ in range(play.random.randint(1, 3))]
     bad = play.random.choice([None, None, messages[0].id])
 
@@ -67,7 +67,7 @@ def _describe(play: Play, id_: str) -> None:
 
 
 async def host_schedules(play: Play) -> None:
-    """A task that the host itself stores, once or again and again."""
+    """Store a task of the host itself, which runs once or repeatedly."""
     id_, now = play.new_id("task"), play.date.now()
     recurrence = play.random.choice([None, "@daily", "@every 7200"])
     task = NewTask(
@@ -78,7 +78,7 @@ async def host_schedules(play: Play) -> None:
 
 
 async def host_looks(play: Play) -> None:
-    """What the runner sent comes into the ledger; requests are performed and answered in the same commit."""
+    """Enter the runner's rows into the ledger, and perform and answer requests in the same commit."""
     settlement = await play.host.look()
     seen = play.numbers.visible(PLAUSIBLE_LEAD, BATCH)
     if not settlement:
@@ -93,7 +93,7 @@ async def host_looks(play: Play) -> None:
 
 
 async def host_delivers(play: Play) -> None:
-    """An attempt begins and ends, each with a commit; the agent hears of what failed."""
+    """Start and end an attempt, each with a commit. The agent is told of a failure."""
     entries = play.host.peek(deliveries.open_entries)
     for entry in play.random.sample(entries, min(3, len(entries))):
         await _deliver(play, entry)
@@ -126,7 +126,7 @@ def _result(play: Play, id_: str) -> Result:
 
 
 async def host_settles(play: Play) -> None:
-    """Messages come to their end, or get another try; tasks go on, and users are told."""
+    """Finish messages or schedule another try, continue tasks, and tell users."""
     open_ = play.host.peek(messages_in.open_messages)
     chosen = play.random.sample(open_, min(4, len(open_)))
     settlement = Settlement([_verdict(play, message) for message in chosen])
@@ -145,14 +145,14 @@ def _verdict(play: Play, message: OpenMessage) -> Verdict:
 
 
 async def host_prunes(play: Play) -> None:
-    """What is older than any age goes, in the contract's order."""
+    """Prune everything old, in the contract's order."""
     age_s = play.random.choice(AGES_S) or AGELESS
     await play.commit(play.host, lambda: play.host.prune(age_s))
     play.numbers.check(pruned=True)
 
 
 async def host_forgets(play: Play) -> None:
-    """All messages are answered, and old: hardly a row is left that shows what was given."""
+    """Finish and prune all messages, so that hardly any row shows the numbers that were assigned."""
     open_ = [message for message in play.host.peek(messages_in.open_messages) if not message.task]
     await play.host.settle(Settlement([Completed(message) for message in open_]))
     play.date.pass_(1)

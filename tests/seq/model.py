@@ -1,4 +1,4 @@
-"""What has to hold of sequence numbers, apart from the code that gives them: a model that reads the files."""
+"""A model of sequence numbers that reads only the files. It shares no code with the functions under test."""
 
 from collections.abc import Collection, Sequence
 from contextlib import closing
@@ -10,12 +10,12 @@ from attrs import define, field, frozen
 Where = tuple[str, str, str | None]
 """Channel, chat, thread."""
 FOREIGN = "foreign-"
-"""Ids of the rows that no runner of ours wrote: their numbers may be anything."""
+"""Ids of rows that a foreign runner wrote. Their numbers may be anything."""
 
 
 @frozen
 class Stored:
-    """A message as it was stored. `known_as`: what its platform calls it, where one does."""
+    """A stored message. `known_as` is the platform's id of it, if it has one."""
 
     id: str
     where: Where | None = None
@@ -24,30 +24,30 @@ class Stored:
 
 @define(eq=False)
 class Side:
-    """One file: what is in it, and every number that its side ever gave."""
+    """One file: its rows, and every number that its side ever assigned."""
 
     file: Path
     table: str
     odd: int
     present: dict[int, Stored] = field(factory=dict)
     given: dict[int, str] = field(factory=dict)
-    """Also what is pruned; without what was lost before the other side saw it."""
+    """All assigned numbers, also pruned ones, but not those that were lost before the other side saw them."""
     mark: int = 0
     """The largest of them."""
 
     def rows(self) -> Sequence[tuple[str, object]]:
-        """Id and number of all that is in the file."""
+        """Return the ids and numbers of all rows in the file."""
         with closing(apsw.Connection(str(self.file), apsw.SQLITE_OPEN_READONLY)) as connection:
             rows = connection.execute(f"SELECT id, seq FROM {self.table} ORDER BY rowid")  # noqa: S608 -- ours
             return [(str(id_), seq) for id_, seq in rows]
 
     @property
     def top(self) -> int:
-        """The largest number in the file or given before, but for one that no number is above."""
+        """Return the largest number in the file or assigned before, but not SQLite's largest integer."""
         return max([self.mark, *(number for number in self.present if number + 2 < 1 << 63)])
 
     def next_above(self, floor: int) -> int:
-        """The next number of this side."""
+        """Return the next number of this side."""
         return max(self.top, floor) + 1 + (max(self.top, floor) + 1 + self.odd) % 2
 
 
@@ -58,22 +58,22 @@ class Numbers:
     inbound: Side
     outbound: Side
     messages: dict[str, Stored] = field(factory=dict)
-    """What was to be stored, by id."""
+    """Messages that were to be stored, by id."""
     outcomes: dict[str, str | None] = field(factory=dict)
-    """What the platform calls each message whose delivery is final; None where it is unknown there."""
+    """The platform's id of each message with a final delivery, or None if it has none."""
     seen: int = 0
-    """The largest plausible outbound number that the host has committed to have seen."""
+    """The largest plausible outbound number that the host has committed as seen."""
     floor: int = 0
-    """What the runner knew of the host's numbers at its last send."""
+    """The largest number of the host that the runner knew at its last send."""
 
     def new(self, id_: str, where: Where | None = None, known_as: str | None = None) -> None:
-        """A message is about to be stored."""
+        """Expect a message to be stored."""
         self.messages.setdefault(id_, Stored(id_, where, known_as))
 
     def check(
         self, *, into: Collection[str] | None = (), out: Collection[str] | None = (), pruned: bool = False
     ) -> None:
-        """Compare with the files: exactly these ids are new (None: any); some are gone only if `pruned`."""
+        """Compare with the files. Exactly these ids are new (None: any). Rows may go only if `pruned`."""
         self._check(self.inbound, self.seen, into, pruned=pruned)
         self._check(self.outbound, self.floor, out, pruned=pruned)
         ours = {seq for seq, row in self.outbound.present.items() if not row.id.startswith(FOREIGN)}
@@ -104,16 +104,16 @@ class Numbers:
     # -- what the steps tell
 
     def is_stored(self, id_: str) -> bool:
-        """Whether the host has a row of that id."""
+        """Return whether the host has a row with this id."""
         return any(row.id == id_ for row in self.inbound.present.values())
 
     def visible(self, lead: int, batch: int) -> int:
-        """What the host will have seen after a look: the largest plausible number of the next batch."""
+        """Return the mark after the next look: the largest plausible number of its batch."""
         plausible = sorted(n for n in self.outbound.present if self.seen < n <= self.inbound.mark + lead)
         return max([self.seen, *plausible[:batch]])
 
     def lose_outbound(self) -> None:
-        """The file is gone; numbers that the host never saw are as if they had never been given."""
+        """Forget the lost file. Numbers that the host never saw count as never assigned."""
         self.outbound.present.clear()
         self.outbound.mark = 0
         self.outbound.given = {seq: id_ for seq, id_ in self.outbound.given.items() if seq <= self.seen}
@@ -121,7 +121,7 @@ class Numbers:
     # -- what an agent may ask for
 
     def target(self, number: int) -> tuple[Where, str] | None:
-        """The message that a number stands for, as its platform knows it; None: there has to be an error."""
+        """Return the platform's id of the message with this number, or None if a tool must fail."""
         row = (self.outbound if number % 2 else self.inbound).present.get(number)
         if row is None or row.where is None or number < 1:
             return None
@@ -129,5 +129,5 @@ class Numbers:
         return None if known_as is None else (row.where, known_as)
 
     def known(self) -> Sequence[int]:
-        """Every number an agent may have heard of."""
+        """Return every number that an agent may know."""
         return [*self.inbound.given, *self.outbound.given, *self.outbound.present]

@@ -1,4 +1,4 @@
-"""One session's life in steps, any of which may be cut short by a kill; a model says what is to be found."""
+"""The life of one session in steps. A kill may cut any step short; a model says what the files must hold."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,12 +18,12 @@ from tests.store.openings import Killed
 
 Fate = Literal["lives", "before", "after"]
 FATES: Sequence[Fate] = ("lives", "lives", "lives", "lives", "lives", "lives", "before", "after")
-"""Whether a side survives a commit, or dies right before or right after it."""
+"""The fate of a side at a commit: it survives, or dies right before or right after."""
 
 
 @define(eq=False)
 class Play:
-    """A session, its two sides, and what is to be found in their files."""
+    """A session, its two sides, and the model of their files."""
 
     root: Path
     random: Random
@@ -31,9 +31,9 @@ class Play:
     date: Date = field(factory=Date)
     trace: list[str] = field(factory=list)
     foreign: bool = False
-    """Whether a runner that is not ours has written without moving the mark."""
+    """Whether a foreign runner has written without moving the mark."""
     known: int = 0
-    """The numbers that the runner's turn knows of; it may not look again for long."""
+    """The numbers that the runner's turn knows. The turn may not look again for a long time."""
     host: Host = field(init=False)
     runner: Runner = field(init=False)
     numbers: Numbers = field(init=False)
@@ -47,7 +47,7 @@ class Play:
         self.numbers = Numbers(*sides)
 
     async def run(self, steps: "Sequence[Step]") -> None:
-        """Take these steps; what is wrong after one is raised with all that led to it."""
+        """Run these steps. An error after a step is raised with all steps so far."""
         try:
             for side in (self.host, self.runner):
                 await self.commit(side, side.open)
@@ -64,14 +64,14 @@ class Play:
             await self.host.close()
 
     def new_id(self, prefix: str) -> str:
-        """An id that no row has yet."""
+        """Return an id that no row has yet."""
         self._ids += 1
         return f"{prefix}-{self._ids}"
 
     # -- killing ---------------------------------------------------------------
 
     async def commit(self, side: Host | Runner, change: Callable[[], Awaitable[object]]) -> bool:
-        """Let a side make a change and perhaps die of its first commit; whether that is to be on disk."""
+        """Run a change that may die at its first commit, and return whether it must be on disk."""
         fate = self.random.choice(FATES)
         self.trace.append(f"  {type(side).__name__} {fate}")
         try:
@@ -95,14 +95,14 @@ class Play:
             self.executor.on_commit = None
 
     async def rise(self, side: Host | Runner) -> None:
-        """A dead side, or one that was stopped, begins anew with what is on disk."""
+        """Restart a side that died or was stopped, with the state on disk."""
         await side.close()
         await side.open()
         if side is self.runner:
             await self.read_floor()
 
     async def read_floor(self) -> None:
-        """A turn begins."""
+        """Begin a turn."""
         self.known = await self.runner.floor()
         expected = max(self.numbers.inbound.mark, self.numbers.seen)
         assert self.known == expected, f"the floor is {self.known}, not {expected}"
@@ -110,7 +110,7 @@ class Play:
     # -- comparing -------------------------------------------------------------
 
     async def _compare_targets(self, count: int | None) -> None:
-        """Numbers that once were given stand for what they stood for, or for nothing; others for nothing."""
+        """Check that each assigned number stands for its message or for nothing, and others for nothing."""
         known = sorted(set(self.numbers.known()))
         never = [0, -1, 1 << 63, self.numbers.inbound.top + 2, self.numbers.outbound.top + 2]
         if count is not None:

@@ -1,4 +1,4 @@
-"""What a runner does in a session: ours in turns, and another's that keeps no rule."""
+"""Steps of a runner in a session: ours works in turns, a foreign one breaks the rules."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ async def runner_begins_a_turn(play: Play) -> None:
 
 
 async def runner_sends(play: Play) -> None:
-    """Final texts or a request, one transaction, above what the turn knew when it began."""
+    """Write final texts or a request in one transaction, above the numbers known when the turn began."""
     drafts = [_draft(play) for _ in range(play.random.randint(1, 3))]
     play.numbers.floor = floor = play.known
     done = await play.commit(play.runner, lambda: play.runner.send(drafts, floor))
@@ -61,7 +61,7 @@ async def runner_reacts(play: Play) -> None:
 async def _act_on(
     play: Play, tool: BuiltinTool, arguments: Mapping[str, object], content: Mapping[str, object]
 ) -> None:
-    """Call a tool on some number; what it sends names the message of that number, or it refuses."""
+    """Call a tool with some number. It must name the message of that number, or refuse."""
     known = [*play.numbers.known(), 1, 2]
     possible = [number for number in known if play.numbers.target(number)]
     number = play.random.choice(play.random.choice([possible, possible, known]) or known)
@@ -88,7 +88,7 @@ async def _act_on(
 
 
 def _unknown(play: Play) -> list[tuple[str, str, str, str | None, str]]:
-    """The rows that no step has told of."""
+    """Return the rows that no step has reported."""
     with closing(apsw.Connection(str(play.runner.file), apsw.SQLITE_OPEN_READONLY)) as connection:
         rows = connection.execute(
             "SELECT id, channel_type, platform_id, thread_id, content FROM messages_out"
@@ -98,7 +98,7 @@ def _unknown(play: Play) -> list[tuple[str, str, str, str | None, str]]:
 
 
 async def runner_prunes(play: Play) -> None:
-    """What is older than any age goes, if the host is done with it."""
+    """Prune everything old that the host no longer needs."""
     age_s = play.random.choice(AGES_S) or AGELESS
     await play.commit(play.runner, lambda: play.runner.prune(age_s))
     play.numbers.check(pruned=True)
@@ -109,7 +109,7 @@ async def runner_prunes(play: Play) -> None:
 
 
 async def runner_forgets(play: Play) -> None:
-    """All that was sent is seen, delivered and old: hardly a row is left that shows what was given."""
+    """Deliver and prune everything, so that hardly any row shows the numbers that were assigned."""
     await host_looks(play)
     for entry in play.host.peek(deliveries.open_entries):
         known_as = f"sent-{entry.message_out_id}"
@@ -124,7 +124,7 @@ async def runner_forgets(play: Play) -> None:
 
 
 async def _look_again_if_foreign(play: Play) -> None:
-    """No mark of ours is above another's numbers: a turn after the pruning knows of them from the host."""
+    """Prune a foreign runner's rows, which no mark of ours covers. The next turn knows them from the host."""
     if play.foreign:
         await play.read_floor()
 
@@ -138,12 +138,12 @@ async def runner_reopens(play: Play) -> None:
 
 
 async def foreign_runner_goes_on(play: Play) -> None:
-    """Odd and growing, but no mark is kept."""
+    """Write odd, growing numbers without keeping a mark."""
     await _foreign(play, play.numbers.outbound.next_above(play.numbers.floor) + 2 * play.random.randrange(3))
 
 
 async def foreign_runner_takes_even_numbers(play: Play) -> None:
-    """The host's parity, also numbers that the host has given or is about to give."""
+    """Write even numbers, also ones that the host has assigned or will assign."""
     even = play.random.choice(
         [*play.numbers.inbound.given, play.numbers.inbound.next_above(play.numbers.seen)]
     )
@@ -152,13 +152,13 @@ async def foreign_runner_takes_even_numbers(play: Play) -> None:
 
 
 async def foreign_runner_leaps(play: Play) -> None:
-    """Further than the host believes; to the edge of that, too."""
+    """Write numbers that the host ignores as too large, up to the limit."""
     far = play.random.choice([PLAUSIBLE_LEAD - 1, PLAUSIBLE_LEAD, PLAUSIBLE_LEAD + 1, 1 << 24, 1 << 40])
     await _foreign(play, play.numbers.inbound.mark + far)
 
 
 async def foreign_runner_writes_nonsense(play: Play) -> None:
-    """Numbers that are none."""
+    """Write values that are not numbers."""
     wrong = play.random.choice([None, 0, -7, 3.5, 1e300, "soon", (1 << 63) - 1])
     if wrong not in play.numbers.outbound.present:
         await _foreign(play, wrong)

@@ -1,4 +1,4 @@
-"""Host and runner of one session, each with nothing but its own functions and its own connection."""
+"""Host and runner of one session. Each has only its own functions and its own connection."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Date:
-    """The date of both sides; only a step moves it."""
+    """The date of both sides. Only a step moves it."""
 
     moment: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ class Date:
 
 @define(eq=False)
 class Host:
-    """What a session's actor and shell do to its `inbound.db`."""
+    """The changes of a session's actor to its `inbound.db`."""
 
     paths: SessionPaths
     executor: InlineExecutor
@@ -93,12 +93,12 @@ class Host:
         await self._open.aclose()
 
     def peek(self, query: Callable[[apsw.Connection], T]) -> T:
-        """What stands in `inbound.db` now."""
+        """Return the rows of `inbound.db`."""
         with closing(open_readonly(self.file)) as connection:
             return query(connection)
 
     async def look(self) -> Settlement:
-        """What a look brings that is to be committed, as the session's shell asks for it."""
+        """Return a look as the session requests it."""
         above, own = self.peek(deliveries.seen), self.peek(messages_in.largest_seq)
         up_to = own + PLAUSIBLE_LEAD
         seen = await self.reader.run(look, above=above, up_to=up_to, open_ids=(), known_ids=())
@@ -116,7 +116,7 @@ class Host:
 
 @define(eq=False)
 class Runner:
-    """What a runner and its tools do to `outbound.db`, with what they read in `inbound.db`."""
+    """The changes of a runner and its tools to `outbound.db`, and what they read in `inbound.db`."""
 
     paths: SessionPaths
     executor: InlineExecutor
@@ -155,14 +155,14 @@ class Runner:
 
     @property
     def context(self) -> ToolContext:
-        """Where the tools of a turn work."""
+        """Return the context in which the tools of a turn run."""
         return ToolContext(self.session, Turn("turn", ()), None, TurnState())
 
     async def floor(self) -> int:
         return await self.session.inbound.read(inbound.sequence_floor)
 
     async def send(self, drafts: Sequence[Draft], floor: int) -> list[int]:
-        """The messages of one transaction; their numbers."""
+        """Store messages in one transaction, and return their numbers."""
         return await self.session.outbound.write(
             lambda connection: [outbound.send(connection, draft, floor) for draft in drafts]
         )

@@ -1,7 +1,7 @@
-"""Sequence numbers and what they stand for, in any order of anything that can happen (contract 4).
+"""Sequence numbers and the messages they stand for, in random orders of steps and accidents (contract 4).
 
-Seeded random steps and not hypothesis: marks, pruning and kills meet only in long runs on real files, and a
-failure names its seed and all the steps that led to it.
+The steps are seeded and random. Hypothesis does not fit: marks, pruning and kills meet only in long runs on
+real files. A failure names its seed and all steps before it.
 """
 
 from collections.abc import Callable, Mapping

@@ -18,8 +18,8 @@ from nanoclaw.config.keys import KEYS
 from nanoclaw.host import HostFailed, open_host
 from nanoclaw.recording import BadRecording, Record, read, recorder, state, writer
 from nanoclaw.recording.channels import event_of
-from nanoclaw.recording.lines import FILE
-from nanoclaw.recording.notes import Offered
+from nanoclaw.recording.lines import FILE, dump, load
+from nanoclaw.recording.notes import Offered, Told
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
 from nanoclaw.records import InboundEvent
 from nanoclaw.store.connections import open_writable
@@ -51,6 +51,13 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- making one ----------------------------------------------------------------
 
 
+def test_a_renamed_registry_message_keeps_its_name_in_the_file() -> None:
+    told = Told("ForgetUnregisteredSender", {"user_id": "tg:9"})
+    line = dump(0.5, told)
+    assert json.loads(line)["message"] == "ForgetStranger"
+    assert load(line).note == told
+
+
 def test_of_each_key_of_the_configuration_it_is_decided_whether_it_is_kept() -> None:
     assert {*KEPT, *LEFT_OUT} == {key.name for key in KEYS}
     assert not {*KEPT} & {*LEFT_OUT}
@@ -80,7 +87,7 @@ def test_only_its_user_can_read_a_recording(talk: Path) -> None:
 
 async def test_a_folder_that_has_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "taxes.txt").write_text("2025")
-    with pytest.raises(HostFailed, match="wants a folder that is new or empty"):
+    with pytest.raises(HostFailed, match="name a new or an empty folder"):
         async with open_host(settings(tmp_path / "home"), record=Record(tmp_path)):
             pass
     assert names(tmp_path) == ["taxes.txt"]
@@ -105,7 +112,7 @@ async def test_a_home_that_is_too_large_is_not_recorded_and_it_says_how_large_it
     async with open_host(settings(tmp_path / "home")):
         pass
     monkeypatch.setattr(recorder, "MAX_STATE", 1000)
-    with pytest.raises(HostFailed, match=r"has databases of \d+ MB"):
+    with pytest.raises(HostFailed, match=r"its databases have \d+ MB"):
         async with open_host(settings(tmp_path / "home"), record=Record(tmp_path / "recording")):
             pass
 
@@ -129,14 +136,14 @@ async def test_where_there_is_no_room_for_the_copy_no_host_starts_and_it_says_wh
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "_write", lambda _file, _content: _full(0))
-    with pytest.raises(HostFailed, match="recording: nothing can be recorded there: No space left"):
+    with pytest.raises(HostFailed, match="recording: cannot be written: No space left"):
         async with open_host(settings(tmp_path / "home"), record=Record(tmp_path / "recording")):
             pass
 
 
 @pytest.mark.parametrize("place", ["data/sessions/ag/sess", "groups/main/workspace/recording"])
 async def test_no_recording_is_made_where_agents_can_read(place: str, tmp_path: Path) -> None:
-    with pytest.raises(HostFailed, match="it would lie among"):
+    with pytest.raises(HostFailed, match="it is inside the data"):
         async with open_host(settings(tmp_path), record=Record(tmp_path / place)):
             pass
     assert not (tmp_path / place).exists()
@@ -171,9 +178,9 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "its first line cut off": (lambda lines: [lines[0][:50]], "cut off in its first line"),
     "without a beginning": (lambda lines: lines[1:], "begins with a note `Began`"),
     "garbage in a line": (with_line(4, "garbage"), "line 4: it is damaged"),
-    "a line that is no object": (with_line(4, "[1]"), "line 4: it is damaged: it is no note"),
+    "a line that is no object": (with_line(4, "[1]"), "line 4: it is damaged: it is not a note"),
     "nesting without an end": (with_line(4, "[" * 100_000), "line 4: it is damaged"),
-    "an unknown note": (with_line(4, '{"at": 1, "note": "Coffee"}'), "there is no note 'Coffee'"),
+    "an unknown note": (with_line(4, '{"at": 1, "note": "Coffee"}'), "the kind of note 'Coffee' is unknown"),
     "a note without its fields": (with_line(4, '{"at": 1, "note": "Offered"}'), "line 4: it is damaged"),
     "a wrong type": (edited("RunnerAsked", n="many"), "it is damaged"),
     "no moment": (edited("Told", at="noon"), "it is damaged"),
@@ -228,11 +235,11 @@ def enormous(file: Path) -> None:
 
 
 NO_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a fifo": (fifo, "it is no plain file"),
+    "a fifo": (fifo, "it is not a regular file"),
     "a link": (link_elsewhere, "it is a link; put the file itself there"),
     "a link to what never ends": (endless_link, "it is a link; put the file itself there"),
     "a folder": (folder, "cannot be read: Is a directory"),
-    "a file without end": (enormous, "it has 1,099,511,627,776 bytes; up to 1,073,741,824 can be replayed"),
+    "a file without end": (enormous, "it has 1,099,511,627,776 bytes; the limit is 1,073,741,824"),
 }
 
 

@@ -12,7 +12,7 @@ from nanoclaw.recording import Record
 from nanoclaw.session import outcomes
 from nanoclaw.session.messages import Messages
 from nanoclaw.session.outcomes import Undeliverable
-from nanoclaw.store import Refused, StoreError
+from nanoclaw.store import OperationRefused, StoreError
 from nanoclaw.testing import World, simulate
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.silent_logs import silent_logs
@@ -77,9 +77,9 @@ def test_what_the_host_refused_is_refused_again(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         admin = (await world.start(record=Record(tmp_path / "recording"))).admin
-        with pytest.raises(Refused):
+        with pytest.raises(OperationRefused):
             await admin.wirings.delete("nobody's")
-        with pytest.raises((Refused, StoreError)):
+        with pytest.raises((OperationRefused, StoreError)):
             await admin.roles.grant(ann.id, nonsense, None)
         chat = await world.direct(ann)
         await ann.says("hello")

@@ -15,7 +15,7 @@ from agent_runner.providers import Toolbox
 from agent_runner.providers.echo import Echo
 from agent_runner.records import Turn
 from nanoclaw.config import ConfigError
-from nanoclaw.store import Refused, StoreError, inbox
+from nanoclaw.store import OperationRefused, StoreError, inbox
 from nanoclaw.testing import (
     Brain,
     ExpectationFailed,
@@ -319,7 +319,7 @@ async def test_wrong_settings_of_a_wiring_are_refused_also_where_there_is_one(
     world: World, wrong: dict[str, Any]
 ) -> None:
     for _ in range(2):
-        with pytest.raises((Refused, StoreError)):
+        with pytest.raises((OperationRefused, StoreError)):
             await world.direct(world.user("ann"), **wrong)
         await world.direct(world.user("ann"))
 

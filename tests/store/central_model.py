@@ -1,6 +1,7 @@
-"""The central database as plain dictionaries: what its tables hold, and what they refuse.
+"""A model of the central database in plain dictionaries: the rows of its tables, and what they refuse.
 
-Written from contract 3 alone. A constraint of the schema is a `Clash`; the store's own refusals are its own.
+It follows contract 3 alone. It raises `Clash` for a constraint of the schema, and the store's own errors for
+its refusals.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,7 +38,7 @@ BAD_NAMES = {"", "Not A Slug"}
 
 
 class Clash(Exception):
-    """A constraint of the schema."""
+    """A violated constraint of the schema."""
 
 
 def found(rows: dict[Any, T], key: Any) -> T:
@@ -76,7 +77,7 @@ class Model:
     parked: dict[str, ParkedEvent] = Factory(dict)
     questions: dict[str, PendingQuestion] = Factory(dict)
     approvals: dict[str, PendingApproval] = Factory(dict)
-    strangers: dict[tuple[str, str, str | None, str], UnregisteredSender] = Factory(dict)
+    unregistered_senders: dict[tuple[str, str, str | None, str], UnregisteredSender] = Factory(dict)
 
     # -- agents, chats, and what connects them
 
@@ -251,17 +252,21 @@ class Model:
         found(self.dms, (user, channel))
         return self.dms.pop((user, channel))
 
-    def record_stranger(self, platform_id: str, user: str | None, reason: str, now: datetime) -> None:
+    def record_unregistered_sender(
+        self, platform_id: str, user: str | None, reason: str, now: datetime
+    ) -> None:
         key = ("tg", platform_id, user, reason)
         first = UnregisteredSender("tg", platform_id, user, None, reason, None, None, 0, now, now)
-        known = self.strangers.get(key, first)
-        self.strangers[key] = evolve(known, message_count=known.message_count + 1, last_seen=now)
+        known = self.unregistered_senders.get(key, first)
+        self.unregistered_senders[key] = evolve(known, message_count=known.message_count + 1, last_seen=now)
 
-    def forget_stranger(self, platform_id: str, user: str | None) -> list[str]:
+    def forget_unregistered_sender(self, platform_id: str, user: str | None) -> list[str]:
         reasons = [
-            s.reason for s in self.strangers.values() if (s.platform_id, s.user_id) == (platform_id, user)
+            s.reason
+            for s in self.unregistered_senders.values()
+            if (s.platform_id, s.user_id) == (platform_id, user)
         ]
-        drop(self.strangers, lambda s: (s.platform_id, s.user_id) == (platform_id, user))
+        drop(self.unregistered_senders, lambda s: (s.platform_id, s.user_id) == (platform_id, user))
         return sorted(reasons)
 
     # -- conversations
@@ -313,7 +318,7 @@ class Model:
                     last_active=presence.last_active or session.last_active,
                 )
 
-    def nobody_runs(self) -> None:
+    def mark_all_stopped(self) -> None:
         self.record_presence([Presence(id_, "stopped") for id_ in self.sessions])
 
     def park(self, event: ParkedEvent) -> None:

@@ -67,7 +67,7 @@ DATA: dict[str, tuple[str, ...]] = {
 
 @contextmanager
 def made_by_hand(path: Path) -> Iterator[apsw.Connection]:
-    """A database outside the store's care."""
+    """Open a database without the store."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = apsw.Connection(str(path))
     register_functions(connection, StillClock(), Random(1))
@@ -78,7 +78,7 @@ def made_by_hand(path: Path) -> Iterator[apsw.Connection]:
 
 
 def bring_to(connection: apsw.Connection, migrations: tuple[Migration, ...]) -> None:
-    """Apply these, and put each one's data in as soon as there is a place for it."""
+    """Apply migrations, and insert each one's data as soon as its tables exist."""
     for migration in migrations:
         with connection:
             apply_central(connection, migration)
@@ -87,7 +87,7 @@ def bring_to(connection: apsw.Connection, migrations: tuple[Migration, ...]) -> 
 
 
 def tables(connection: apsw.Connection) -> dict[str, list[str]]:
-    """Every table with its columns."""
+    """Return every table with its columns."""
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
     return {
         str(name): sorted(
@@ -98,6 +98,6 @@ def tables(connection: apsw.Connection) -> dict[str, list[str]]:
 
 
 def indexes(connection: apsw.Connection) -> set[str]:
-    """The names of the indexes."""
+    """Return the names of the indexes."""
     rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
     return {str(name) for (name,) in rows}

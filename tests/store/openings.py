@@ -1,4 +1,4 @@
-"""What the store's tests open databases with: virtual time, no threads, a clock that stands still."""
+"""Opens databases for the store's tests: virtual time, no threads, a fixed date."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class StillClock:
-    """Always the same moment."""
+    """A clock that always tells the same time."""
 
     def now(self) -> datetime:
         return NOW
@@ -74,7 +74,7 @@ def keys(connection: apsw.Connection) -> list[str]:
 
 
 def on_disk(path: Path) -> list[str]:
-    """The keys of `meta` as a stranger sees them."""
+    """Return the keys of `meta`, read without the store."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         return keys(connection)
@@ -83,7 +83,7 @@ def on_disk(path: Path) -> list[str]:
 
 
 def leave_hot_journal(path: Path) -> None:
-    """Make `path` look as if its writer had died within a transaction that had begun to write pages."""
+    """Leave `path` as if its writer had died within a transaction, after it began to write pages."""
     copy = path.with_suffix(".dying")
     shutil.copy(path, copy)
     connection = apsw.Connection(str(copy))

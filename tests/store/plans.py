@@ -1,8 +1,9 @@
-"""The plans of the hot path: every statement that host and runner run while a session lives its life.
+"""Query plans of the hot path: every statement of host and runner during a session's life.
 
     python -m tests.store.plans --write
 
-puts them into docs/performance.md. The statements are caught while they run, in a session with a long past.
+writes them into docs/performance.md. The statements are traced while they run, in a session with a long
+history.
 """
 
 import re
@@ -28,18 +29,18 @@ SMALL = frozenset({"destinations", "session_routing", "container_state", "json_e
     "l",
     "c",
 }
-"""What a plan may read whole: a session has few of them, whatever its past. The last three are its schema."""
+"""Tables that a plan may scan, because they stay small. The last three are SQLite's schema."""
 OPEN = frozenset({"idx_messages_in_pending", "idx_messages_in_open_tasks", "idx_deliveries_open"})
-"""Partial indexes of what is open: to read one whole is to read what is open."""
+"""Partial indexes of open rows. Scanning one reads only open rows."""
 SLOW = frozenset({"pruning"})
-"""Modules whose statements run once an hour or a day, a batch at a time."""
+"""Modules whose statements run once an hour or a day, in batches."""
 ONCE = frozenset({"outbound.has_open_claims"})
-"""Asked once, as a runner starts, of the acks of a week: a millisecond for ten thousand."""
+"""Statements on a week of acks that run once when a runner starts: one millisecond for ten thousand."""
 
 
 @frozen(order=True)
 class Statement:
-    """One statement as it ran; `by` is the function that ran it."""
+    """A traced statement. `by` is the function that ran it."""
 
     file: str
     by: str
@@ -49,14 +50,14 @@ class Statement:
 
     @property
     def scans(self) -> list[str]:
-        """Steps of the plan that read a table whole which grows with history."""
+        """Return the steps of the plan that scan a growing table."""
         steps = [step.split() for step in self.plan if step.startswith("SCAN")]
         grown = [step for step in steps if step[1] not in SMALL and step[-1] not in OPEN]
         return [" ".join(step) for step in grown if self.by not in ONCE]
 
 
 def _caller() -> tuple[str, str]:
-    """The module of host or runner whose function runs a statement, and the function."""
+    """Return the module and function of host or runner that runs the current statement."""
     frame = sys._getframe(2)
     while frame.f_back is not None:
         module, function = frame.f_globals["__name__"], frame.f_code.co_qualname
@@ -94,7 +95,7 @@ def catching(caught: dict[tuple[str, str], Statement]) -> Iterator[None]:
 
 
 async def life(world: World, caught: dict[tuple[str, str], Statement], rows: int) -> SessionPaths:
-    """A first word; the past; then all that happens on the way of a message, with every statement caught."""
+    """Play a first message, add the history, then play every path of a message, and trace all statements."""
     await world.start()
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent("tools", "echo"))
@@ -137,7 +138,7 @@ SAID = (
 
 
 def hot_statements(home: Path, rows: int = ROWS) -> Sequence[Statement]:
-    """Every statement of such a life, with its plan."""
+    """Return every statement of such a life, with its plan."""
     caught = dict[tuple[str, str], Statement]()
     paths = simulate(lambda world: life(world, caught, rows), seed=1, home=home)[0]
     files: Mapping[str, Path] = {"inbound.db": paths.inbound_db, "outbound.db": paths.outbound_db}
@@ -156,7 +157,7 @@ def _planned(file: Path, statement: Statement) -> Statement:
 
 
 def rendered(statements: Sequence[Statement]) -> str:
-    """The table: who asks, and how SQLite finds it; statements that look for nothing are left out."""
+    """Return the table of the page: who runs a statement, and how SQLite finds the rows."""
     lines = ["| file | asked by | plan |", "|---|---|---|"]
     for one in statements:
         steps = [step for step in one.plan if step.startswith(("SCAN", "SEARCH")) and "CONSTANT" not in step]

@@ -35,7 +35,7 @@ from nanoclaw.store import (
     wirings,
 )
 from nanoclaw.store.migrations import apply_central
-from nanoclaw.store.rows import BadRow
+from nanoclaw.store.rows import DamagedRow
 from nanoclaw.store.slugs import distinct, name_of_chat, slug
 from tests.store.old_databases import CENTRAL, made_by_hand
 from tests.store.openings import NOW
@@ -77,7 +77,7 @@ def test_a_chat_is_found_by_its_address(db: apsw.Connection) -> None:
 
 def test_a_row_that_breaks_the_contract_is_named(db: apsw.Connection) -> None:
     db.execute("UPDATE messaging_groups SET unknown_sender_policy = 'maybe'")
-    with pytest.raises(BadRow, match="unknown_sender_policy"):
+    with pytest.raises(DamagedRow, match="unknown_sender_policy"):
         messaging_groups.get(db, "mg-1")
 
 
@@ -208,7 +208,7 @@ def test_a_right_is_granted_once(db: apsw.Connection) -> None:
         user_roles.grant(db, "u", "owner", None, None, NOW)
         user_roles.grant(db, "u", "admin", "ag-1", None, NOW)
     assert db.execute("SELECT count(*) FROM user_roles").get == 2
-    with pytest.raises(NotAllowed, match="owner of everything"):
+    with pytest.raises(NotAllowed, match="always global"):
         user_roles.grant(db, "u", "owner", "ag-1", None, NOW)
 
 
@@ -285,7 +285,7 @@ def test_meta_keeps_the_last_value(db: apsw.Connection) -> None:
 
 
 def test_the_questions_of_a_chat_are_found_by_an_index(db: apsw.Connection) -> None:
-    """Each new plan for a chat asks for them, and of a session a hundred may wait."""
+    """The router reads them for each new chat, and a session may have a hundred waiting."""
     plans: list[str] = []
 
     def explain(_cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:

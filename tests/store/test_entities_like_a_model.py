@@ -1,6 +1,6 @@
-"""Random sequences of every helper against a plain model: same results, same refusals, same tables.
+"""Compares random sequences of all entity functions with a model: results, refusals and tables are equal.
 
-Uniform choices from a seed: hypothesis' own rule-based machines spend most steps on rows that are missing.
+Choices are uniform, from a seed. The rule-based machines of hypothesis spend most steps on missing rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.store import (
-    Refused,
+    OperationRefused,
     agent_groups,
     destinations,
     members,
@@ -61,7 +61,7 @@ def maybe(values: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def some(**optional: Sequence[Any]) -> Callable[[Random], dict[str, Any]]:
-    """Changes of some fields, or of none."""
+    """Draw changes of some fields, or of none."""
     return lambda random: {
         name: random.choice(values) for name, values in optional.items() if random.random() < 0.5
     }
@@ -80,7 +80,7 @@ STEPS: dict[str, dict[str, Draw]] = {}
 
 
 def step(**draws: Draw) -> Callable[[F], F]:
-    """Let the sequences take the method, with arguments drawn from these."""
+    """Make the method a step whose arguments are drawn from these strategies."""
 
     def register(method: F) -> F:
         STEPS[method.__name__] = draws
@@ -104,10 +104,10 @@ DECISIONS = ("approved", "rejected", "expired", "pending")
 
 
 def outcome(call: Callable[[], object]) -> object:
-    """What a call returns, or the kind of its refusal."""
+    """Return the result of a call, or the type of its refusal."""
     try:
         return call()
-    except Refused as error:
+    except OperationRefused as error:
         return type(error)
     except (Clash, apsw.ConstraintError):
         return Clash
@@ -210,8 +210,10 @@ class Central:
         assert users.every(db) == by_age(model.users.values())
         assert {(r.user_id, r.role, r.agent_group_id): r for r in user_roles.every(db)} == model.roles
         assert len(user_roles.every(db)) == len(model.roles)
-        strangers = unregistered_senders.every(db)
-        assert {(s.channel_type, s.platform_id, s.user_id, s.reason): s for s in strangers} == model.strangers
+        found = unregistered_senders.every(db)
+        assert {
+            (s.channel_type, s.platform_id, s.user_id, s.reason): s for s in found
+        } == model.unregistered_senders
         admins = user_roles.admins(db, "a0")
         assert admins == model.admins("a0")
         assert {(m.user_id, m.agent_group_id): m for m in members.for_agent(db, "a0")} == {
@@ -332,7 +334,7 @@ class Central:
         self.same(user_dms.delete, lambda: self.model.delete_dm(user, channel), user, channel)
 
     @step(platform=ids("tg:"), user=maybe(USERS), reason=ids("r", 2), at=TIMES)
-    def record_stranger(self, platform: str, user: str | None, reason: str, at: datetime) -> None:
+    def record_unregistered_sender(self, platform: str, user: str | None, reason: str, at: datetime) -> None:
         unregistered_senders.record(
             self.db,
             channel_type="tg",
@@ -344,11 +346,11 @@ class Central:
             agent_group_id=None,
             now=at,
         )
-        self.model.record_stranger(platform, user, reason, at)
+        self.model.record_unregistered_sender(platform, user, reason, at)
 
     @step(platform=ids("tg:"), user=maybe(USERS))
-    def forget_stranger(self, platform: str, user: str | None) -> None:
-        model = lambda: self.model.forget_stranger(platform, user)  # noqa: E731 -- as in all rules
+    def forget_unregistered_sender(self, platform: str, user: str | None) -> None:
+        model = lambda: self.model.forget_unregistered_sender(platform, user)  # noqa: E731 -- as in all rules
         self.same(unregistered_senders.forget, model, "tg", platform, user)
 
     # -- conversations
@@ -376,8 +378,8 @@ class Central:
         self.same(sessions.record_presence, lambda: self.model.record_presence(news), news)
 
     @step()
-    def nobody_runs(self) -> None:
-        self.same(sessions.nobody_runs, self.model.nobody_runs)
+    def mark_all_stopped(self) -> None:
+        self.same(sessions.mark_all_stopped, self.model.mark_all_stopped)
 
     @step(id_=PARKED, session=SESSIONS)
     def park(self, id_: str, session: str) -> None:

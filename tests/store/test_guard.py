@@ -35,7 +35,7 @@ from tests.store.openings import keys, leave_hot_journal, paths_in, put
 
 @pytest.fixture
 def outbound(tmp_path: Path) -> Path:
-    """An outbound.db with one key in it."""
+    """Create an outbound.db with one key in it."""
     paths = paths_in(tmp_path)
     create_outbound(paths, owner=None)
     with_runner(paths.outbound_db, lambda connection: put(connection, "a"))
@@ -206,7 +206,7 @@ async def test_a_link_as_journal_is_not_followed(outbound: Path) -> None:
 async def test_a_link_as_directory_is_not_followed(outbound: Path) -> None:
     real = outbound.parent.rename(outbound.parent.with_name("real"))
     outbound.parent.symlink_to(real)
-    await refused(outbound, "in no directory of ours")
+    await refused(outbound, "not in a readable directory")
 
 
 async def test_a_directory_as_database_is_refused(outbound: Path) -> None:
@@ -286,7 +286,7 @@ async def test_a_giant_file_is_refused(outbound: Path) -> None:
 
 
 def name_a_super_journal(path: Path, victim: Path) -> None:
-    """A journal that, rolled back, makes SQLite delete `victim`."""
+    """Return a journal that makes SQLite delete `victim` when it is rolled back."""
     page = 4096
     header = bytes.fromhex("d9d505f920a163d7") + struct.pack(
         ">IIIII", 0, 7, path.stat().st_size // page, 512, page

@@ -248,7 +248,9 @@ async def test_a_newer_database_is_left_alone_and_named(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED)
         old.execute(f"INSERT INTO schema_version VALUES (50, 'engage-modes', '{FIRST}')")
-    await refused(tmp_path, NewerDatabase, r"newer NanoClaw: engage-modes; install that version")
+    await refused(
+        tmp_path, NewerDatabase, r"newer NanoClaw \(unknown migrations: engage-modes\); install that version"
+    )
 
 
 async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:

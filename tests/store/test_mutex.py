@@ -1,4 +1,4 @@
-"""Places are handed over in the order in which they were asked for, and none gets lost."""
+"""Places are handed over in order of arrival, and none is lost."""
 
 from collections.abc import Callable
 

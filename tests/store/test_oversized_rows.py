@@ -4,7 +4,7 @@ from pathlib import Path
 import apsw
 
 from nanoclaw.store import create_outbound, open_untrusted
-from nanoclaw.store.outbound import MAX_TEXT, BadRow, MessageOut, look
+from nanoclaw.store.outbound import MAX_TEXT, InvalidRow, MessageOut, look
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import paths_in
 
@@ -22,7 +22,7 @@ async def test_a_text_that_is_too_long_costs_its_own_row_and_no_other(tmp_path: 
     read = partial(look, above=0, up_to=100, open_ids=[], known_ids=[])
     async with open_untrusted(paths.outbound_db, InlineExecutor()) as reader:
         bad, good = (await reader.run(read)).rows
-    assert isinstance(bad, BadRow)
-    assert bad.reason.startswith(f"content of {MAX_TEXT + 10_000_000:,} bytes is longer than {MAX_TEXT:,}")
+    assert isinstance(bad, InvalidRow)
+    assert bad.reason.startswith(f"content has {MAX_TEXT + 10_000_000:,} bytes; the limit is {MAX_TEXT:,}")
     assert isinstance(good, MessageOut)
     assert len(good.content) == 100

@@ -79,7 +79,7 @@ async def test_another_process_is_named_and_its_death_frees_the_file(tmp_path: P
 
 
 def leave_locked(lock: Path) -> int:
-    """As a host leaves it that was killed between fork and exec of a child: held, in a dead one's name."""
+    """Hold a lock in a dead process's name, like a child of a host killed between fork and exec."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)

@@ -1,4 +1,4 @@
-"""Nothing on the way of a message costs more with history (contract 4): the plans of all that is asked."""
+"""No statement on the way of a message gets slower with history (contract 4), by the plans of all of them."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ CAUGHT = {
     "tasks.insert",
     "tasks.repeat",
 }
-"""Some of what has to be among them, from start-up and birth to the end of a task's occurrence."""
+"""Some statements that must be among them, from start-up to the end of a task's occurrence."""
 
 
 @pytest.fixture(scope="module")

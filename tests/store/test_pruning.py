@@ -1,4 +1,4 @@
-"""What of a session may go, and what has to stay (contract 4, Pruning): plain functions on real files."""
+"""What pruning removes from a session and what it keeps (contract 4, Pruning), on real files."""
 
 import os
 from collections.abc import Callable
@@ -44,8 +44,8 @@ def put(
         inbound.execute(f"UPDATE messages_in SET {column} = ? WHERE id = ?", (value, id_))  # noqa: S608 -- of this file
 
 
-def walk(step: Callable[[int], pruning.Walked]) -> list[str]:
-    """All that a walk names."""
+def walk(step: Callable[[int], pruning.PruneBatch]) -> list[str]:
+    """Return all ids that a walk names."""
     found, after = list[str](), 0
     while True:
         walked = step(after)
@@ -56,7 +56,7 @@ def walk(step: Callable[[int], pruning.Walked]) -> list[str]:
 
 
 def drop_messages(inbound: apsw.Connection) -> list[str]:
-    """What is left of the messages."""
+    """Return the ids of the remaining messages."""
     walk(lambda after: pruning.drop_messages(inbound, BEFORE, after))
     return [str(id_) for (id_,) in inbound.execute("SELECT id FROM messages_in ORDER BY seq")]
 
@@ -138,7 +138,7 @@ def test_both_halves_of_a_delivery_go(inbound: apsw.Connection) -> None:
 
 
 async def rows_left(path: Path, *statements: str) -> frozenset[str]:
-    """Which of `a` and `b` the host finds in an outbound.db with these statements done to it."""
+    """Return which of `a` and `b` the host finds in an outbound.db after these statements."""
     create_outbound(paths_in(path), owner=None)
     connection = apsw.Connection(str(paths_in(path).outbound_db))
     for statement in (

@@ -101,7 +101,7 @@ async def test_a_dead_writers_journal_is_waited_for_and_then_reported(
         path = writer.path
     leave_hot_journal(path)
     start = trio.current_time()
-    with pytest.raises(HotJournal, match="must be started"):
+    with pytest.raises(HotJournal, match="start the writer"):
         async with open_reader(path, InlineExecutor()):
             pass
     assert 5 <= trio.current_time() - start < 5.1

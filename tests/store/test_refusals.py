@@ -1,4 +1,4 @@
-"""What the store refuses, in words that name the row and what to do."""
+"""Refusals of the store: the text names the row and says what to do."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_a_folder_is_one_safe_component(db: apsw.Connection, folder: str) -> Non
 
 
 def test_a_column_that_may_not_change_is_named(db: apsw.Connection) -> None:
-    with pytest.raises(NotAllowed, match="AgentGroup: folder cannot be changed, only agent_provider, name"):
+    with pytest.raises(NotAllowed, match="AgentGroup: folder cannot be changed; use agent_provider, name"):
         agent_groups.update(db, "ag-1", cast("Any", {"name": "x", "folder": "elsewhere"}))
 
 

@@ -1,4 +1,4 @@
-"""`messages_in`, tasks, and the projections of a session, without anything around them."""
+"""`messages_in`, tasks and projections of a session, tested without an actor."""
 
 import json
 from collections.abc import Iterator
@@ -90,7 +90,7 @@ def test_a_task_is_due_at_its_slot_and_begins_a_series(db: apsw.Connection) -> N
 
 
 def test_what_is_remembered_of_a_slot_is_what_the_runner_reads(db: apsw.Connection) -> None:
-    """Else the host would take a task for one that is not due yet, while the runner is at work on it."""
+    """Otherwise the host would treat a task as not due while the runner already works on it."""
     slot = LATER + timedelta(microseconds=1999)
     stored = tasks.insert(db, evolve(TASK, slot=slot))
     assert stored is not None
@@ -204,7 +204,7 @@ class Row:
 
 @define
 class Inbound:
-    """A session's messages, and what a model of them says; each step does the same to both."""
+    """A session's messages and a model of them. Each step does the same to both."""
 
     db: apsw.Connection
     random: Random

@@ -30,7 +30,7 @@ def test_both_spellings_are_read_as_utc(text: str) -> None:
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
-    with pytest.raises(ValueError, match="has no zone"):
+    with pytest.raises(ValueError, match="has no time zone"):
         to_text(datetime(2026, 1, 1))  # noqa: DTZ001 -- the mistake under test
 
 

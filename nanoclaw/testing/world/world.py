@@ -427,7 +427,7 @@ class World:
 
         Raises:
             WorldError: the host does not run.
-            Refused, StoreError: as there.
+            OperationRefused, StoreError: as there.
         """
         admin = (await self._running()).admin
         agent = agent if isinstance(agent, Agent) else self.agent(agent)

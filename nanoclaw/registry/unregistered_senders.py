@@ -1,4 +1,4 @@
-"""The registry's messages about those who wrote and were not let in."""
+"""Messages to the registry about unregistered senders: those who wrote and were not admitted."""
 
 from attrs import frozen
 
@@ -8,8 +8,8 @@ from nanoclaw.store import unregistered_senders
 
 
 @frozen
-class RecordStranger:
-    """A sender that no policy lets in, counted."""
+class RecordUnregisteredSender:
+    """Count a message of a sender whom no policy admits."""
 
     address: Address
     user_id: str
@@ -19,7 +19,7 @@ class RecordStranger:
     agent_group_id: str | None
 
     async def handle(self, actor: Registry) -> None:
-        """Count it."""
+        """Insert the row, or count one more message."""
         await actor.commit(
             unregistered_senders.record,
             channel_type=self.address.channel_type,
@@ -34,13 +34,13 @@ class RecordStranger:
 
 
 @frozen
-class ForgetStranger:
-    """A sender whose record is of no more use."""
+class ForgetUnregisteredSender:
+    """Delete the record of an unregistered sender."""
 
     address: Address
     user_id: str | None
 
     async def handle(self, actor: Registry) -> list[str]:
-        """Delete what is recorded of them in that chat; returns the reasons."""
+        """Delete the sender's rows in that chat, and return their reasons."""
         where = (self.address.channel_type, self.address.platform_id)
         return await actor.commit(unregistered_senders.forget, *where, self.user_id)
