@@ -13,7 +13,8 @@ from nanoclaw.records import Address
 from nanoclaw.seams import Clock
 from nanoclaw.session import Conversation, Sessions, open_conversations
 from nanoclaw.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
-from nanoclaw.store import Connection, Reader, StoreError, parked_events
+from nanoclaw.store import Connection, Reader, StoreError
+from nanoclaw.store.central import parked_events
 from nanoclaw.version import installed_version
 
 ANSWER_WITHIN_S = 1.0

@@ -4,7 +4,8 @@ from actors import Ref
 from nanoclaw.content import BadContent, dump_options, load_options
 from nanoclaw.records import Address, Option, PendingQuestion, QuestionContent
 from nanoclaw.registry import CreateQuestion, DeleteQuestion, Registry
-from nanoclaw.store import NotFound, Reader, pending_questions
+from nanoclaw.store import NotFound, Reader
+from nanoclaw.store.central import pending_questions
 
 
 class QuestionRefused(Exception):

@@ -30,19 +30,13 @@ from nanoclaw.session.conversations import conversation
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Delivered, Refused, Result, Undeliverable
 from nanoclaw.session.queue import Delivery
-from nanoclaw.store import (
-    Connection,
-    Reader,
-    StoreError,
-    agent_groups,
-    agent_messages,
-    destinations,
-    sessions,
-)
-from nanoclaw.store.agent_messages import Letter
-from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.store.outbound import MessageOut
-from nanoclaw.store.outbox import BadAttachment
+from nanoclaw.store import Connection, Reader, StoreError
+from nanoclaw.store.central import agent_groups, destinations, sessions
+from nanoclaw.store.session import agent_messages
+from nanoclaw.store.session.agent_messages import Letter
+from nanoclaw.store.session.deliveries import NOTICE
+from nanoclaw.store.session.outbound import MessageOut
+from nanoclaw.store.session.outbox import BadAttachment
 
 
 @frozen

@@ -20,10 +20,12 @@ from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable
 from nanoclaw.session.queue import Delivery
-from nanoclaw.store import Reader, StoreError, destinations, messages_in
-from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.store.outbound import MessageOut
-from nanoclaw.store.outbox import BadAttachment
+from nanoclaw.store import Reader, StoreError
+from nanoclaw.store.central import destinations
+from nanoclaw.store.session import messages_in
+from nanoclaw.store.session.deliveries import NOTICE
+from nanoclaw.store.session.outbound import MessageOut
+from nanoclaw.store.session.outbox import BadAttachment
 
 MAX_REASON = 500
 """Characters of a channel's words that are kept."""

@@ -13,7 +13,7 @@ from nanoclaw.records import AGENT
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Refused, Result
 from nanoclaw.session.queue import Delivery
-from nanoclaw.store.outbound import InvalidRow
+from nanoclaw.store.session.outbound import InvalidRow
 
 
 @frozen

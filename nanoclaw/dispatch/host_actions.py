@@ -20,7 +20,7 @@ from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Performed, Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Connection, StoreError
-from nanoclaw.store.outbound import MessageOut
+from nanoclaw.store.session.outbound import MessageOut
 
 
 @frozen

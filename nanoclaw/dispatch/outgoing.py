@@ -7,8 +7,8 @@ from nanoclaw.content import load_outgoing
 from nanoclaw.records import OutgoingContent, OutgoingFile, TextContent
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Executor
-from nanoclaw.store.outbound import MessageOut
-from nanoclaw.store.outbox import read_files
+from nanoclaw.store.session.outbound import MessageOut
+from nanoclaw.store.session.outbox import read_files
 
 
 @frozen

@@ -14,9 +14,10 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, OptionalText
 from nanoclaw.records import AgentGroup
 from nanoclaw.registry import CreateAgentGroup, DeleteAgentGroup, UpdateAgentGroup
-from nanoclaw.store import NotAllowed, agent_groups
-from nanoclaw.store.agent_groups import SHARED_FOLDER, AgentGroupChanges
-from nanoclaw.store.names import is_component
+from nanoclaw.store import NotAllowed
+from nanoclaw.store.central import agent_groups
+from nanoclaw.store.central.agent_groups import SHARED_FOLDER, AgentGroupChanges
+from nanoclaw.store.engine.names import is_component
 
 COLUMNS = ("folder", "name", "agent_provider", "id")
 

@@ -12,7 +12,8 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import ApprovalRef
 from nanoclaw.records import Address, ApprovalStatus, PendingApproval
 from nanoclaw.registry import CreateApproval, DecideApproval, DeleteApproval, ExpireApprovals
-from nanoclaw.store import NotFound, pending_approvals
+from nanoclaw.store import NotFound
+from nanoclaw.store.central import pending_approvals
 
 COLUMNS = ("approval_id", "agent", "action", "status", "title", "created_at", "decided_by")
 

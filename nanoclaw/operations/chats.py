@@ -12,8 +12,8 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import ChatRef, OptionalText
 from nanoclaw.records import Address, MessagingGroup, UnknownSenderPolicy
 from nanoclaw.registry import CreateMessagingGroup, DeleteMessagingGroup, UpdateMessagingGroup
-from nanoclaw.store import messaging_groups
-from nanoclaw.store.messaging_groups import MessagingGroupChanges
+from nanoclaw.store.central import messaging_groups
+from nanoclaw.store.central.messaging_groups import MessagingGroupChanges
 
 COLUMNS = ("chat", "name", "is_group", "unknown_sender_policy", "id")
 

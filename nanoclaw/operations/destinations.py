@@ -12,7 +12,8 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, ChatRef
 from nanoclaw.records import AgentDestination, DestinationType
 from nanoclaw.registry import CreateDestination, DeleteDestination, RenameDestination
-from nanoclaw.store import Connection, agent_groups, destinations
+from nanoclaw.store import Connection
+from nanoclaw.store.central import agent_groups, destinations
 
 COLUMNS = ("agent", "local_name", "target", "created_at")
 

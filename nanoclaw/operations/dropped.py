@@ -11,7 +11,8 @@ from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.records import Address, UnregisteredSender
 from nanoclaw.registry import ForgetUnregisteredSender
-from nanoclaw.store import Connection, NotFound, unregistered_senders
+from nanoclaw.store import Connection, NotFound
+from nanoclaw.store.central import unregistered_senders
 
 COLUMNS = ("chat", "user_id", "sender_name", "reason", "message_count", "last_seen")
 

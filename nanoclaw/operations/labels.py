@@ -12,7 +12,8 @@ from typing import Any
 from attrs import fields, has
 
 from nanoclaw.operations.references import address_of
-from nanoclaw.store import Connection, agent_groups, messaging_groups, sessions
+from nanoclaw.store import Connection
+from nanoclaw.store.central import agent_groups, messaging_groups, sessions
 
 
 def labelled(connection: Connection, result: object) -> object:

@@ -11,7 +11,8 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, NewUserRef, UserRef
 from nanoclaw.records import Member
 from nanoclaw.registry import AddMember, RemoveMember
-from nanoclaw.store import Connection, agent_groups, members
+from nanoclaw.store import Connection
+from nanoclaw.store.central import agent_groups, members
 
 COLUMNS = ("user_id", "agent", "added_by", "added_at")
 

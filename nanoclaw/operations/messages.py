@@ -14,8 +14,10 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.session_files import InSession, of_key
 from nanoclaw.operations.types import AgentRef, MessageRef, SessionRef
 from nanoclaw.records import Session
-from nanoclaw.store import Connection, NotFound, StoreError, session_views, sessions
-from nanoclaw.store.session_views import Claim, Delivered, Reply, StoredMessage
+from nanoclaw.store import Connection, NotFound, StoreError
+from nanoclaw.store.central import sessions
+from nanoclaw.store.session import views as session_views
+from nanoclaw.store.session.views import Claim, Delivered, Reply, StoredMessage
 
 COLUMNS = ("stored_at", "agent", "chat", "sender", "state", "text", "id")
 MOST = 1000

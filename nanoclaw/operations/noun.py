@@ -12,7 +12,8 @@ from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.rights import Caller, check, has_global_right
 from nanoclaw.operations.session_files import InSession
 from nanoclaw.registry import Registry
-from nanoclaw.store import Connection, NotFound, Reader, users
+from nanoclaw.store import Connection, NotFound, Reader
+from nanoclaw.store.central import users
 
 
 @frozen

@@ -10,7 +10,8 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import QuestionRef
 from nanoclaw.records import Address, PendingQuestion
 from nanoclaw.registry import CreateQuestion, DeleteQuestion
-from nanoclaw.store import NotFound, pending_questions
+from nanoclaw.store import NotFound
+from nanoclaw.store.central import pending_questions
 
 COLUMNS = ("question_id", "agent", "title", "options", "created_at")
 

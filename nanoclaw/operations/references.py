@@ -13,9 +13,9 @@ from attrs import frozen
 from nanoclaw.nearest import nearest
 from nanoclaw.operations.declaration import Kind
 from nanoclaw.records import AgentGroup, MessagingGroup, Session, Wiring
-from nanoclaw.store import (
-    Connection,
-    NotFound,
+from nanoclaw.store import Connection, NotFound
+from nanoclaw.store import OperationRefused as StoreRefused
+from nanoclaw.store.central import (
     agent_groups,
     messaging_groups,
     pending_approvals,
@@ -24,7 +24,6 @@ from nanoclaw.store import (
     users,
     wirings,
 )
-from nanoclaw.store import OperationRefused as StoreRefused
 
 SHOWN = 80
 """Characters of a name that stand in an error."""

@@ -6,7 +6,8 @@ from enum import Enum
 from attrs import frozen
 
 from nanoclaw.operations.errors import Forbidden
-from nanoclaw.store import Connection, agent_groups, members, user_roles
+from nanoclaw.store import Connection
+from nanoclaw.store.central import agent_groups, members, user_roles
 
 LOCAL_USER = "cli:local"
 

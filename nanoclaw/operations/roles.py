@@ -11,7 +11,7 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, NewUserRef, UserRef
 from nanoclaw.records import Role, UserRole
 from nanoclaw.registry import GrantRole, RevokeRole
-from nanoclaw.store import user_roles
+from nanoclaw.store.central import user_roles
 
 COLUMNS = ("user_id", "role", "agent", "granted_by", "granted_at")
 

@@ -30,15 +30,15 @@ from nanoclaw.registry import (
     UpdateAgentGroup,
     UpdateMessagingGroup,
 )
-from nanoclaw.store import (
+from nanoclaw.store.central import (
     agent_groups,
     messaging_groups,
     parked_events,
     unregistered_senders,
     user_dms,
 )
-from nanoclaw.store.agent_groups import AgentGroupChanges
-from nanoclaw.store.messaging_groups import MessagingGroupChanges
+from nanoclaw.store.central.agent_groups import AgentGroupChanges
+from nanoclaw.store.central.messaging_groups import MessagingGroupChanges
 
 
 @frozen

@@ -25,9 +25,9 @@ from nanoclaw.store import (
     open_reader,
     open_untrusted,
     read_once,
-    session_views,
-    sessions,
 )
+from nanoclaw.store.central import sessions
+from nanoclaw.store.session import views as session_views
 
 T = TypeVar("T")
 _State = tuple[int, int, int]

@@ -14,8 +14,9 @@ from nanoclaw.records import Session, SessionStatus
 from nanoclaw.registry import DeleteSession, OpenSession, UpdateSession
 from nanoclaw.session.conversations import conversation
 from nanoclaw.session.services import Conversation
-from nanoclaw.store import Connection, NotAllowed, parked_events, sessions
-from nanoclaw.store.sessions import SessionChanges
+from nanoclaw.store import Connection, NotAllowed
+from nanoclaw.store.central import parked_events, sessions
+from nanoclaw.store.central.sessions import SessionChanges
 
 COLUMNS = ("id", "agent", "chat", "thread_id", "status", "container_status", "last_active")
 

@@ -16,8 +16,10 @@ from nanoclaw.records import Session
 from nanoclaw.session.administration import TaskVerb
 from nanoclaw.session.conversations import conversation
 from nanoclaw.session.services import Conversation
-from nanoclaw.store import Connection, NotFound, StoreError, session_views, sessions
-from nanoclaw.store.session_views import Claim, StoredMessage, TaskRow, Turn
+from nanoclaw.store import Connection, NotFound, StoreError
+from nanoclaw.store.central import sessions
+from nanoclaw.store.session import views as session_views
+from nanoclaw.store.session.views import Claim, StoredMessage, TaskRow, Turn
 
 COLUMNS = ("id", "agent", "status", "next_run", "recurrence", "prompt")
 RUNS = ("started_at", "duration_s", "outcome", "tries", "error")

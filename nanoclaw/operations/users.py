@@ -11,8 +11,8 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import OptionalText, UserRef
 from nanoclaw.records import User
 from nanoclaw.registry import CreateUser, DeleteUser, UpdateUser
-from nanoclaw.store import users
-from nanoclaw.store.users import UserChanges
+from nanoclaw.store.central import users
+from nanoclaw.store.central.users import UserChanges
 
 
 @frozen

@@ -12,8 +12,8 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, ChatRef, JsonObject, WiringRef
 from nanoclaw.records import Address, ResponseScope, SessionMode, UnknownSenderPolicy, Wiring
 from nanoclaw.registry import CreateWiring, DeleteWiring, UpdateWiring, WireChat
-from nanoclaw.store import wirings
-from nanoclaw.store.wirings import WiringChanges
+from nanoclaw.store.central import wirings
+from nanoclaw.store.central.wirings import WiringChanges
 
 COLUMNS = ("chat", "agent", "session_mode", "response_scope", "trigger_rules", "priority", "id")
 

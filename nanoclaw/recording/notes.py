@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 
 from nanoclaw.channels.protocol import Capabilities, Repeat
 from nanoclaw.records import Address, Event, Routed
-from nanoclaw.store.outbound import Ack, InvalidRow, MessageOut
+from nanoclaw.store.session.outbound import Ack, InvalidRow, MessageOut
 
 FORMAT = 1
 

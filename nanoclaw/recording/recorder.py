@@ -31,7 +31,7 @@ from nanoclaw.registry import Registry
 from nanoclaw.runtimes import Runtime
 from nanoclaw.seams import Clock
 from nanoclaw.store import Executor, Reader
-from nanoclaw.store.connections import make_private_dir
+from nanoclaw.store.engine.connections import make_private_dir
 from nanoclaw.version import installed_version
 
 KEPT = (

@@ -16,7 +16,7 @@ from attrs import evolve
 from nanoclaw.recording.notes import Asked, Looked, Note, Offered, RunnerEnded, RunnerRefused
 from nanoclaw.records import InboundEvent
 from nanoclaw.store import Connection
-from nanoclaw.store.connections import open_writable
+from nanoclaw.store.engine.connections import open_writable
 
 WORDS = frozenset(
     {"text", "markdown", "prompt", "script", "scriptOutput", "fallbackText", "title", "question", "formatted"}

@@ -28,7 +28,7 @@ from nanoclaw.recording.notes import (
 from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.seams import Clock, Naming, lead, random_name
-from nanoclaw.store.outbound import Ack, InvalidRow, Look, MessageOut
+from nanoclaw.store.session.outbound import Ack, InvalidRow, Look, MessageOut
 
 # -- clock and randomness ------------------------------------------------------
 

@@ -17,7 +17,7 @@ from nanoclaw.recording.notes import Left
 from nanoclaw.recording.redaction import cross_out_file
 from nanoclaw.records import SessionPaths
 from nanoclaw.store import Connection, Executor, Reader, StoreError, open_untrusted
-from nanoclaw.store.connections import make_private_dir, open_readonly
+from nanoclaw.store.engine.connections import make_private_dir, open_readonly
 
 MAX_STATE = 256 << 20
 """Limit in bytes of the databases to copy. A larger home is not recorded."""

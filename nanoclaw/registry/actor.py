@@ -15,7 +15,8 @@ from attrs import define
 from actors import Context
 from nanoclaw.registry.changes import Changes
 from nanoclaw.seams import Clock, new_id
-from nanoclaw.store import Connection, Executor, Writer, meta, own_central, sessions
+from nanoclaw.store import Connection, Executor, Writer, own_central
+from nanoclaw.store.central import meta, sessions
 
 T = TypeVar("T")
 P = ParamSpec("P")

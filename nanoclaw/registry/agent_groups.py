@@ -4,8 +4,9 @@ from attrs import frozen
 
 from nanoclaw.records import AgentGroup
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, agent_groups, destinations
-from nanoclaw.store.agent_groups import AgentGroupChanges
+from nanoclaw.store import Connection
+from nanoclaw.store.central import agent_groups, destinations
+from nanoclaw.store.central.agent_groups import AgentGroupChanges
 
 
 def ensure_agent_group(connection: Connection, actor: Registry, folder: str, name: str) -> AgentGroup:
@@ -55,7 +56,7 @@ class UpdateAgentGroup:
 
 @frozen
 class DeleteAgentGroup:
-    """Delete an agent group; `store.agent_groups.delete` says what goes with it."""
+    """Delete an agent group; `store.central.agent_groups.delete` says what goes with it."""
 
     id: str
 

@@ -8,7 +8,8 @@ from attrs import frozen
 
 from nanoclaw.records import Address, PendingApproval, PendingQuestion
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, pending_approvals, pending_questions
+from nanoclaw.store import Connection
+from nanoclaw.store.central import pending_approvals, pending_questions
 
 MAX_WAITING = 100
 """Limit of waiting questions in one session. It bounds the table if nobody answers an agent."""

@@ -4,7 +4,8 @@ from attrs import frozen
 
 from nanoclaw.records import AgentDestination, DestinationType
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, destinations
+from nanoclaw.store import Connection
+from nanoclaw.store.central import destinations
 
 
 @frozen

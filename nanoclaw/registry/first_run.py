@@ -7,7 +7,8 @@ from attrs import frozen
 from nanoclaw.records import Address, MessagingGroup, User, Wiring
 from nanoclaw.registry.actor import Registry
 from nanoclaw.registry.agent_groups import ensure_agent_group
-from nanoclaw.store import Connection, messaging_groups, meta, user_roles, users, wirings
+from nanoclaw.store import Connection
+from nanoclaw.store.central import messaging_groups, meta, user_roles, users, wirings
 
 BOOTSTRAPPED = "bootstrapped_at"
 

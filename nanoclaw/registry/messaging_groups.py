@@ -6,8 +6,9 @@ from attrs import frozen
 
 from nanoclaw.records import Address, MessagingGroup, UnknownSenderPolicy, UserDm
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, messaging_groups, user_dms
-from nanoclaw.store.messaging_groups import MessagingGroupChanges
+from nanoclaw.store import Connection
+from nanoclaw.store.central import messaging_groups, user_dms
+from nanoclaw.store.central.messaging_groups import MessagingGroupChanges
 
 
 @frozen
@@ -74,7 +75,7 @@ class UpdateMessagingGroup:
 
 @frozen
 class DeleteMessagingGroup:
-    """Delete a chat; `store.messaging_groups.delete` says what goes with it."""
+    """Delete a chat; `store.central.messaging_groups.delete` says what goes with it."""
 
     id: str
 

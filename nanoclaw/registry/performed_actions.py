@@ -8,8 +8,9 @@ from attrs import field, frozen
 
 from nanoclaw.content import storable
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, StoreError, performed_actions
-from nanoclaw.store.performed_actions import PerformedAction
+from nanoclaw.store import Connection, StoreError
+from nanoclaw.store.central import performed_actions
+from nanoclaw.store.central.performed_actions import PerformedAction
 
 _log = structlog.get_logger()
 

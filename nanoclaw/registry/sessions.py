@@ -7,8 +7,9 @@ from attrs import frozen
 
 from nanoclaw.records import ParkedEvent, Presence, Session
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, parked_events, pending_questions, sessions
-from nanoclaw.store.sessions import SessionChanges
+from nanoclaw.store import Connection
+from nanoclaw.store.central import parked_events, pending_questions, sessions
+from nanoclaw.store.central.sessions import SessionChanges
 
 
 @frozen
@@ -58,7 +59,7 @@ class UpdateSession:
 
 @frozen
 class DeleteSession:
-    """Delete the row of an archived session. Its folder stays; see `store.sessions.delete`."""
+    """Delete the row of an archived session. Its folder stays; see `store.central.sessions.delete`."""
 
     id: str
 

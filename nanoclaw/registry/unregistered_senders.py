@@ -4,7 +4,7 @@ from attrs import frozen
 
 from nanoclaw.records import Address
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import unregistered_senders
+from nanoclaw.store.central import unregistered_senders
 
 
 @frozen

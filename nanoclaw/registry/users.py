@@ -6,8 +6,9 @@ from attrs import frozen
 
 from nanoclaw.records import Role, User
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection, NotAllowed, members, user_roles, users
-from nanoclaw.store.users import UserChanges
+from nanoclaw.store import Connection, NotAllowed
+from nanoclaw.store.central import members, user_roles, users
+from nanoclaw.store.central.users import UserChanges
 
 
 def kind_of(user_id: str) -> str:
@@ -64,7 +65,7 @@ class UpdateUser:
 
 @frozen
 class DeleteUser:
-    """Delete a user with their roles and memberships; see `store.users.delete`."""
+    """Delete a user with their roles and memberships; see `store.central.users.delete`."""
 
     id: str
 

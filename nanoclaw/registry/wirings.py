@@ -15,8 +15,9 @@ from nanoclaw.records import (
 )
 from nanoclaw.registry.actor import Registry
 from nanoclaw.registry.agent_groups import ensure_agent_group
-from nanoclaw.store import Connection, NotAllowed, messaging_groups, wirings
-from nanoclaw.store.wirings import WiringChanges
+from nanoclaw.store import Connection, NotAllowed
+from nanoclaw.store.central import messaging_groups, wirings
+from nanoclaw.store.central.wirings import WiringChanges
 
 
 def check_rules(rules: Mapping[str, object]) -> None:

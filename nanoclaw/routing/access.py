@@ -1,7 +1,8 @@
 """Decides whether a sender may write to an agent: the chat's policy for unknown senders (contract 3)."""
 
 from nanoclaw.records import MessagingGroup
-from nanoclaw.store import Connection, members, user_roles
+from nanoclaw.store import Connection
+from nanoclaw.store.central import members, user_roles
 
 
 def refusal(connection: Connection, chat: MessagingGroup, agent_group_id: str, user_id: str) -> str | None:

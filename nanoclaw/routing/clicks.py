@@ -14,8 +14,9 @@ from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import listens_to
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
-from nanoclaw.store import Connection, NotFound, messaging_groups, pending_questions, sessions, wirings
-from nanoclaw.store.rows import DamagedRow
+from nanoclaw.store import Connection, NotFound
+from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
+from nanoclaw.store.engine.rows import DamagedRow
 
 ANSWERED = "no such question waits for an answer: it has one already, or was never asked"
 

@@ -14,14 +14,8 @@ from nanoclaw.records import (
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.clicks import waiting_questions
 from nanoclaw.routing.engagement import Engagement, engagement
-from nanoclaw.store import (
-    Connection,
-    agent_groups,
-    messaging_groups,
-    sessions,
-    users,
-    wirings,
-)
+from nanoclaw.store import Connection
+from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
 
 MAX_PLANS = 4096
 

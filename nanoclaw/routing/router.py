@@ -24,7 +24,7 @@ from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
-from nanoclaw.store.mutex import Mutex, Places
+from nanoclaw.store.engine.mutex import Mutex, Places
 
 MAX_CONCURRENT = 64
 """Number of chats whose events are looked up at once. The others wait."""

@@ -17,12 +17,13 @@ from nanoclaw.records import CatchUp, answer_id
 from nanoclaw.registry import ActionRefused
 from nanoclaw.scheduling import ScheduleError, check, due_slots, next_run
 from nanoclaw.session import recurrence
-from nanoclaw.store import Connection, messages_in, tasks
-from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.names import is_component
-from nanoclaw.store.outbound import MessageOut
-from nanoclaw.store.tasks import NewTask, Occurrence
-from nanoclaw.store.times import from_text, to_text
+from nanoclaw.store import Connection
+from nanoclaw.store.engine.names import is_component
+from nanoclaw.store.engine.times import from_text, to_text
+from nanoclaw.store.session import messages_in, tasks
+from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.session.outbound import MessageOut
+from nanoclaw.store.session.tasks import NewTask, Occurrence
 
 MAX_TASKS = 1000
 """Open ones of a session."""

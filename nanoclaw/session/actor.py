@@ -39,16 +39,15 @@ from nanoclaw.store import (
     StoreError,
     Writer,
     create_outbound,
-    messages_in,
     open_untrusted,
     own_inbound,
-    parked_events,
-    sessions,
 )
-from nanoclaw.store.inbox import store_attachments
-from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.mutex import Mutex
-from nanoclaw.store.projections import central_view
+from nanoclaw.store.central import parked_events, sessions
+from nanoclaw.store.engine.mutex import Mutex
+from nanoclaw.store.session import messages_in
+from nanoclaw.store.session.inbox import store_attachments
+from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.session.projections import central_view
 
 _log = structlog.get_logger()
 

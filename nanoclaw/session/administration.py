@@ -12,9 +12,10 @@ from attrs import evolve, frozen
 from nanoclaw.session import recurrence
 from nanoclaw.session.actions import Site
 from nanoclaw.session.actor import SessionActor
-from nanoclaw.store import Connection, NotAllowed, NotFound, tasks
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.tasks import Occurrence
+from nanoclaw.store import Connection, NotAllowed, NotFound
+from nanoclaw.store.session import tasks
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.tasks import Occurrence
 
 TaskVerb = Literal["pause", "resume", "cancel", "run"]
 

@@ -12,8 +12,9 @@ from attrs import frozen
 
 from nanoclaw.content import dump_chat
 from nanoclaw.records import AgentMessage, Attachment, ChatMessage
-from nanoclaw.store import Connection, agent_messages, messages_in
-from nanoclaw.store.messages_in import NewMessage, OpenMessage, Source
+from nanoclaw.store import Connection
+from nanoclaw.store.session import agent_messages, messages_in
+from nanoclaw.store.session.messages_in import NewMessage, OpenMessage, Source
 
 MAX_HOPS = 10
 """A chain of messages that goes further from agent to agent is cut."""

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from nanoclaw.records import Address, Session
 from nanoclaw.session.services import Conversation
-from nanoclaw.store import Connection, agent_groups, messaging_groups, sessions
-from nanoclaw.store.projections import CentralView, central_view
+from nanoclaw.store import Connection
+from nanoclaw.store.central import agent_groups, messaging_groups, sessions
+from nanoclaw.store.session.projections import CentralView, central_view
 
 
 def open_conversations(connection: Connection) -> list[Conversation]:

@@ -12,8 +12,8 @@ from nanoclaw.session.finishing import Finished
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import SessionState
 from nanoclaw.session.transactions import Settlement
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import Look
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.outbound import Look
 
 # -- steps: what is awaited, one at a time; each ends with an event -------------
 

@@ -1,6 +1,6 @@
 """The deliveries of a session, as frozen values: its queue, the ledger's rows to read again, hints to come.
 
-Nothing here reads or writes a file. The ledger itself is `nanoclaw.store.deliveries`.
+Nothing here reads or writes a file. The ledger itself is `nanoclaw.store.session.deliveries`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +16,11 @@ from nanoclaw.session.finishing import Finished
 from nanoclaw.session.outcomes import Final, Result, Unknown, doubt
 from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.session.rules import Rules
-from nanoclaw.store.deliveries import NOTICE, LedgerEntry
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import InvalidRow, Look, MessageOut
-from nanoclaw.store.refusals import Refusals
-from nanoclaw.store.times import from_text
+from nanoclaw.store.engine.times import from_text
+from nanoclaw.store.session.deliveries import NOTICE, LedgerEntry
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.outbound import InvalidRow, Look, MessageOut
+from nanoclaw.store.session.refusals import Refusals
 
 
 @frozen

@@ -28,8 +28,9 @@ from nanoclaw.session.agents import Taken
 from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.status import SessionDetails
-from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, parked_events
-from nanoclaw.store.open_work import has_open_work
+from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase
+from nanoclaw.store.central import parked_events
+from nanoclaw.store.session.open_work import has_open_work
 from nanoclaw.supervision import Supervision
 
 RETRY_BURIED_S = 60.0

@@ -11,8 +11,8 @@ from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.outcomes import Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.transactions import Settled
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import Look, MessageOut
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.outbound import Look, MessageOut
 
 
 @frozen

@@ -9,10 +9,11 @@ from nanoclaw.records import Receipt
 from nanoclaw.session import actions
 from nanoclaw.session.outcomes import Delivered, Later, Performed, Refused, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
-from nanoclaw.store import Connection, agent_messages, deliveries, messages_in, refusals
-from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.outbound import MessageOut
+from nanoclaw.store import Connection
+from nanoclaw.store.session import agent_messages, deliveries, messages_in, refusals
+from nanoclaw.store.session.deliveries import NOTICE
+from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.session.outbound import MessageOut
 
 
 @frozen

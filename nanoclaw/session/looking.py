@@ -47,7 +47,7 @@ from nanoclaw.session.state import (
     SessionState,
 )
 from nanoclaw.session.transactions import Settled, Settlement, replaced
-from nanoclaw.store.outbound import Look
+from nanoclaw.store.session.outbound import Look
 
 # -- the beginning -------------------------------------------------------------
 

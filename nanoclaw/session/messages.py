@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from attrs import Factory, evolve, frozen
 
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import Ack
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.outbound import Ack
 
 T = TypeVar("T")
 

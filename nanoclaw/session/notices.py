@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 
 from nanoclaw.records import AGENT, Address
-from nanoclaw.store import Connection, deliveries
-from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import MessageOut
+from nanoclaw.store import Connection
+from nanoclaw.store.session import deliveries
+from nanoclaw.store.session.deliveries import NOTICE
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.outbound import MessageOut
 
 
 def add(

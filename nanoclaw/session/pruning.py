@@ -12,8 +12,9 @@ from attrs import Factory, define
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.session.services import Services
-from nanoclaw.store import StoreError, UntrustedReader, Writer, pruning
-from nanoclaw.store.mutex import Mutex
+from nanoclaw.store import StoreError, UntrustedReader, Writer
+from nanoclaw.store.engine.mutex import Mutex
+from nanoclaw.store.session import pruning
 
 FIRST_S = 0.5
 """After birth: the first moments belong to what the session was woken for."""

@@ -12,8 +12,8 @@ from itertools import islice
 from attrs import evolve, frozen
 
 from nanoclaw.records import AGENT, Address
-from nanoclaw.store.outbound import InvalidRow, MessageOut
-from nanoclaw.store.times import to_text
+from nanoclaw.store.engine.times import to_text
+from nanoclaw.store.session.outbound import InvalidRow, MessageOut
 
 MAX_OPEN = 10_000
 """More rows than this are not read ahead: a container cannot fill the host's memory."""

@@ -11,10 +11,11 @@ import structlog
 from attrs import frozen
 
 from nanoclaw.scheduling import DueSlots, ScheduleError, due_slots, next_run
-from nanoclaw.store import Connection, messages_in, tasks
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.tasks import Occurrence
-from nanoclaw.store.times import to_text
+from nanoclaw.store import Connection
+from nanoclaw.store.engine.times import to_text
+from nanoclaw.store.session import messages_in, tasks
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.tasks import Occurrence
 
 MISSED_AFTER = timedelta(seconds=60)
 """An occurrence that is later than this was missed; a host that was restarted meanwhile misses nothing."""

@@ -15,7 +15,7 @@ from nanoclaw.runtimes import Runtime
 from nanoclaw.seams import Clock
 from nanoclaw.session.presence import Presences
 from nanoclaw.store import Executor, Reader
-from nanoclaw.store.outbound import Look
+from nanoclaw.store.session.outbound import Look
 from nanoclaw.wakeups import Wakeups
 
 

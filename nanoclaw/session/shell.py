@@ -23,18 +23,10 @@ from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
 from nanoclaw.session.events import Event
 from nanoclaw.session.state import Moment, Phase, SessionState
-from nanoclaw.store import (
-    Connection,
-    HotJournal,
-    StoreBusy,
-    StoreError,
-    UntrustedReader,
-    Writer,
-    deliveries,
-    outbound,
-)
-from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, OpenMessage
-from nanoclaw.store.outbound import Look, look
+from nanoclaw.store import Connection, HotJournal, StoreBusy, StoreError, UntrustedReader, Writer
+from nanoclaw.store.session import deliveries, outbound
+from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, OpenMessage
+from nanoclaw.store.session.outbound import Look, look
 
 T = TypeVar("T")
 

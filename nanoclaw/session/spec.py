@@ -8,7 +8,7 @@ from attrs import asdict
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
 from nanoclaw.session.services import Conversation, Services
-from nanoclaw.store.projections import CentralView
+from nanoclaw.store.session.projections import CentralView
 
 
 def runner_spec(services: Services, who: Conversation, view: CentralView) -> RunnerSpec:

@@ -16,13 +16,14 @@ from nanoclaw.session.finishing import Finished, finish
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.recurrence import Followed
-from nanoclaw.store import Connection, agent_messages, deliveries, messages_in, projections, refusals, tasks
-from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.store.messages_in import NewMessage, OpenMessage
-from nanoclaw.store.outbound import InvalidRow, MessageOut, invalid_row
-from nanoclaw.store.projections import CentralView
-from nanoclaw.store.refusals import Refusals
-from nanoclaw.store.tasks import Occurrence
+from nanoclaw.store import Connection
+from nanoclaw.store.session import agent_messages, deliveries, messages_in, projections, refusals, tasks
+from nanoclaw.store.session.deliveries import NOTICE
+from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.session.outbound import InvalidRow, MessageOut, invalid_row
+from nanoclaw.store.session.projections import CentralView
+from nanoclaw.store.session.refusals import Refusals
+from nanoclaw.store.session.tasks import Occurrence
 
 _log = structlog.get_logger()
 

@@ -25,7 +25,7 @@ from nanoclaw.simulation.quiescence import QuiescenceWatch
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
 from nanoclaw.simulation.snapshot import NOTES, Check, Snapshot, found, readable
 from nanoclaw.simulation.workload import VISITORS, PlannedChat, Say, Workload
-from nanoclaw.store.times import to_text
+from nanoclaw.store.engine.times import to_text
 from nanoclaw.testing.invariants import Asked, opened_once
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.errors import WorldError

@@ -2,8 +2,8 @@
 
 from apsw import Connection
 
-from nanoclaw.store.connections import ForbiddenConnection
-from nanoclaw.store.errors import (
+from nanoclaw.store.engine.connections import ForbiddenConnection
+from nanoclaw.store.engine.errors import (
     CannotOpen,
     Conflict,
     CorruptDatabase,
@@ -23,13 +23,13 @@ from nanoclaw.store.errors import (
     TooBig,
     Untrusted,
 )
-from nanoclaw.store.executor import Executor, Lane, ThreadExecutor
-from nanoclaw.store.guard import UntrustedReader, open_untrusted
-from nanoclaw.store.outbound_file import create_outbound
-from nanoclaw.store.ownership import own_central, own_inbound
-from nanoclaw.store.reader import Reader, open_reader, read_once
-from nanoclaw.store.times import from_text, to_text
-from nanoclaw.store.writer import Writer
+from nanoclaw.store.engine.executor import Executor, Lane, ThreadExecutor
+from nanoclaw.store.engine.guard import UntrustedReader, open_untrusted
+from nanoclaw.store.engine.ownership import own_central, own_inbound
+from nanoclaw.store.engine.reader import Reader, open_reader, read_once
+from nanoclaw.store.engine.times import from_text, to_text
+from nanoclaw.store.engine.writer import Writer
+from nanoclaw.store.session.outbound_file import create_outbound
 
 __all__ = [
     "CannotOpen",

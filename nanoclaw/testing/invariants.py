@@ -19,8 +19,8 @@ from attrs import field, frozen
 
 from nanoclaw.records import Address, SessionPaths
 from nanoclaw.store import Connection
-from nanoclaw.store.connections import open_readonly
-from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.engine.connections import open_readonly
+from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.testing.error_summary import summary_of
 
 BUSY_MS = 5000

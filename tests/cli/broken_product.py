@@ -18,7 +18,7 @@ from nanoclaw.dispatch import Dispatcher
 from nanoclaw.simulation import campaign
 from nanoclaw.simulation.run import RunResult, run_workload
 from nanoclaw.simulation.workload import Workload
-from nanoclaw.store import deliveries, messages_in
+from nanoclaw.store.session import deliveries, messages_in
 from nanoclaw.testing.world import standstill
 
 HANGS = "it hangs"

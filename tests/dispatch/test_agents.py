@@ -11,8 +11,9 @@ from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.recording import Record
 from nanoclaw.session import transactions
-from nanoclaw.store import Connection, projections
-from nanoclaw.store.projections import CentralView
+from nanoclaw.store import Connection
+from nanoclaw.store.session import projections
+from nanoclaw.store.session.projections import CentralView
 from nanoclaw.testing import World, fails, says, script, thinks
 from nanoclaw.testing.invariants import Evidence, violations
 from nanoclaw.testing.replay import replay

@@ -16,7 +16,8 @@ from agent_runner.tools.requests import request
 from nanoclaw.dispatch import ActionRefused, Request
 from nanoclaw.host import HostFailed, open_host
 from nanoclaw.session.actions import _ACTIONS
-from nanoclaw.store import Connection, meta
+from nanoclaw.store import Connection
+from nanoclaw.store.central import meta
 from nanoclaw.testing import World
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.world.channel import FakeChannel

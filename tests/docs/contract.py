@@ -15,8 +15,8 @@ from typing import Any
 import apsw
 
 from nanoclaw.seams import SystemClock
-from nanoclaw.store.migration_steps import central, inbound, outbound
-from nanoclaw.store.migrations import (
+from nanoclaw.store.engine.migration_steps import central, inbound, outbound
+from nanoclaw.store.engine.migrations import (
     Migration,
     apply_central,
     apply_session,

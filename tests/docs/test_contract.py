@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from nanoclaw.store.migrations import tables_of
+from nanoclaw.store.engine.migrations import tables_of
 from tests.docs.contract import BLOCK, CONTRACT, DATABASES, migrated, up_to_date
 
 TEXT = CONTRACT.read_text("utf-8")

@@ -13,7 +13,7 @@ from actors import Supervisor
 from nanoclaw.config import Config, config_of, flat
 from nanoclaw.host import Host
 from nanoclaw.records import SessionPaths
-from nanoclaw.store.executor import Lane, ThreadExecutor
+from nanoclaw.store.engine.executor import Lane, ThreadExecutor
 
 T = TypeVar("T")
 

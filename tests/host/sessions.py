@@ -14,9 +14,9 @@ from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.state import Moment, SessionState
 from nanoclaw.session.transactions import Memory, Settled
-from nanoclaw.store.deliveries import LedgerEntry
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import Ack, AckStatus, Look, MessageOut
+from nanoclaw.store.session.deliveries import LedgerEntry
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.outbound import Ack, AckStatus, Look, MessageOut
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CHAT = Address("fake", "chat")

@@ -12,11 +12,11 @@ import pytest
 from nanoclaw.records import Address
 from nanoclaw.session import actions, recurrence
 from nanoclaw.session.actions import Answered, Site
-from nanoclaw.store import messages_in, tasks
-from nanoclaw.store.migration_steps import inbound
-from nanoclaw.store.migrations import apply_session
-from nanoclaw.store.outbound import MessageOut
-from nanoclaw.store.tasks import Occurrence
+from nanoclaw.store.engine.migration_steps import inbound
+from nanoclaw.store.engine.migrations import apply_session
+from nanoclaw.store.session import messages_in, tasks
+from nanoclaw.store.session.outbound import MessageOut
+from nanoclaw.store.session.tasks import Occurrence
 from tests.store.old_databases import made_by_hand
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from nanoclaw.records import Attachment, OutgoingFile
 from nanoclaw.store import StoreFull
-from nanoclaw.store import outbox as outbox_module
-from nanoclaw.store.inbox import MOUNTED_AT, store_attachments
-from nanoclaw.store.names import is_component
-from nanoclaw.store.outbox import BadAttachment, read_files
+from nanoclaw.store.engine.names import is_component
+from nanoclaw.store.session import outbox as outbox_module
+from nanoclaw.store.session.inbox import MOUNTED_AT, store_attachments
+from nanoclaw.store.session.outbox import BadAttachment, read_files
 
 
 def sent(name: str, data: bytes = b"hello") -> Attachment:

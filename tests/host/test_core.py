@@ -63,8 +63,8 @@ from nanoclaw.session.runner import (
 )
 from nanoclaw.session.state import HotJournal, Locked, Moment, Outdated, Quarantined, Readable
 from nanoclaw.session.transactions import Settled
-from nanoclaw.store.deliveries import LedgerEntry
-from nanoclaw.store.outbound import Look, invalid_row
+from nanoclaw.store.session.deliveries import LedgerEntry
+from nanoclaw.store.session.outbound import Look, invalid_row
 from tests.host.sessions import CHAT, START, Session, ack, look, message, row
 
 KILLED = Death(orderly=False, reason="killed\nat once")

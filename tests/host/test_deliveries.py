@@ -16,7 +16,8 @@ from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Sen
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import Address, Outgoing, Receipt, SessionPaths
 from nanoclaw.resources import schema_dir
-from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader, outbound
+from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader
+from nanoclaw.store.session import outbound
 from nanoclaw.testing import FakeChannel, World, simulate, wire
 from tests.host.homes import GUARD_S, config, crashed, only_session, rows, statuses, supervisor
 from tests.host.runtimes import FakeRuntime

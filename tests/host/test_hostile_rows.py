@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nanoclaw.records import TextContent
-from nanoclaw.store import outbound
-from nanoclaw.store.messages_in import MAX_REPORTS
+from nanoclaw.store.session import outbound
+from nanoclaw.store.session.messages_in import MAX_REPORTS
 from tests.host.homes import rows
 from tests.host.stage import Stage, Statement, a_stage, assert_says, relaxed, row
 from tests.host.test_deliveries import acks, says

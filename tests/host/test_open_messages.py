@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanoclaw.session.messages import Completed, Failed, Messages, Retry, Verdict
-from nanoclaw.store.messages_in import OpenMessage
-from nanoclaw.store.outbound import Ack, AckStatus
+from nanoclaw.store.session.messages_in import OpenMessage
+from nanoclaw.store.session.outbound import Ack, AckStatus
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BASE_S, MAX_TRIES = 5.0, 5

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from nanoclaw.records import Address
 from nanoclaw.session.queue import Delivery, DeliveryQueue
-from nanoclaw.store.outbound import InvalidRow, MessageOut
+from nanoclaw.store.session.outbound import InvalidRow, MessageOut
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ADDRESSES = [None, Address("fake", "a"), Address("fake", "b"), Address("fake", "a", "thread")]

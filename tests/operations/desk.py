@@ -13,8 +13,9 @@ from nanoclaw.operations import Admin, Caller, Catalogue, Ground, Noun, Operatio
 from nanoclaw.operations.admin import NOUNS
 from nanoclaw.operations.offline import open_files
 from nanoclaw.records import Address, Session, SessionPaths
-from nanoclaw.store import own_inbound, tasks
-from nanoclaw.store.tasks import NewTask
+from nanoclaw.store import own_inbound
+from nanoclaw.store.session import tasks
+from nanoclaw.store.session.tasks import NewTask
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import NOW, StillClock
 

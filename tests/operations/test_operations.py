@@ -8,7 +8,7 @@ from attrs import frozen
 
 from nanoclaw.operations import BadNoun, Catalogue, Noun, OperationFailed, Right, operation
 from nanoclaw.records import Address
-from nanoclaw.store.session_views import open_tasks
+from nanoclaw.store.session.views import open_tasks
 from tests.operations.desk import a_desk
 
 

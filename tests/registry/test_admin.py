@@ -9,8 +9,9 @@ from attrs import evolve, frozen
 
 from nanoclaw.records import Address, Session
 from nanoclaw.registry import EnsureUser, OpenSession, ParkEvent, RecordUnregisteredSender, Registry
-from nanoclaw.store import Conflict, Connection, NotAllowed, NotFound, StillReferenced, meta
-from nanoclaw.store.rows import DamagedRow
+from nanoclaw.store import Conflict, Connection, NotAllowed, NotFound, StillReferenced
+from nanoclaw.store.central import meta
+from nanoclaw.store.engine.rows import DamagedRow
 from tests.registry.office import Office, an_office
 from tests.store.openings import NOW
 

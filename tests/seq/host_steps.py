@@ -12,11 +12,11 @@ from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
 from nanoclaw.session.outcomes import Delivered, Later, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.transactions import Settlement
-from nanoclaw.store import deliveries, messages_in, tasks
-from nanoclaw.store.deliveries import LedgerEntry
-from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, NewMessage, OpenMessage
-from nanoclaw.store.outbound import BATCH, MessageOut
-from nanoclaw.store.tasks import NewTask
+from nanoclaw.store.session import deliveries, messages_in, tasks
+from nanoclaw.store.session.deliveries import LedgerEntry
+from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, NewMessage, OpenMessage
+from nanoclaw.store.session.outbound import BATCH, MessageOut
+from nanoclaw.store.session.tasks import NewTask
 from tests.seq.model import Where
 from tests.seq.play import Play
 

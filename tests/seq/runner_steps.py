@@ -12,9 +12,9 @@ from agent_runner.records import Address, Draft
 from agent_runner.tools import add_reaction, edit_message
 from agent_runner.tools.base import BuiltinTool
 from nanoclaw.records import Receipt
-from nanoclaw.store import deliveries
-from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
-from nanoclaw.store.times import to_text
+from nanoclaw.store.engine.times import to_text
+from nanoclaw.store.session import deliveries
+from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD
 from tests.seq.host_steps import AGELESS, AGES_S, CHATS, host_looks
 from tests.seq.model import FOREIGN
 from tests.seq.play import Play

@@ -27,10 +27,11 @@ from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.services import Services
 from nanoclaw.session.transactions import Settlement
-from nanoclaw.store import UntrustedReader, Writer, deliveries, messages_in, open_untrusted, own_inbound
-from nanoclaw.store.connections import open_readonly
-from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
-from nanoclaw.store.outbound import look
+from nanoclaw.store import UntrustedReader, Writer, open_untrusted, own_inbound
+from nanoclaw.store.engine.connections import open_readonly
+from nanoclaw.store.session import deliveries, messages_in
+from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD
+from nanoclaw.store.session.outbound import look
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.runner.world import SCHEMA, Bell
 

@@ -17,7 +17,7 @@ from nanoclaw.host import HostFailed
 from nanoclaw.records import ChatMessage, InboundEvent, SessionPaths
 from nanoclaw.simulation.network import FaultyNetwork
 from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
-from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.testing import Chat, World, WorldError, simulate
 from nanoclaw.testing.invariants import AT_REST, Asked, Evidence, rows, violations
 from nanoclaw.testing.world.executor import When

@@ -22,7 +22,7 @@ from nanoclaw.recording.lines import FILE, dump, load
 from nanoclaw.recording.notes import Offered, Told
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
 from nanoclaw.records import InboundEvent
-from nanoclaw.store.connections import open_writable
+from nanoclaw.store.engine.connections import open_writable
 from nanoclaw.testing import FakeChannel, World, simulate, wire
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.world import world

@@ -13,7 +13,7 @@ from nanoclaw.records import Address
 from nanoclaw.session.needs import SWEEP_S
 from nanoclaw.session.runner import STUCK_S
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
-from nanoclaw.store.executor import Lane
+from nanoclaw.store.engine.executor import Lane
 from nanoclaw.testing import User, World
 from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.world.kill_switch import KillableExecutor

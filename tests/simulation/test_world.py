@@ -15,7 +15,8 @@ from agent_runner.providers import Toolbox
 from agent_runner.providers.echo import Echo
 from agent_runner.records import Turn
 from nanoclaw.config import ConfigError
-from nanoclaw.store import OperationRefused, StoreError, inbox
+from nanoclaw.store import OperationRefused, StoreError
+from nanoclaw.store.session import inbox
 from nanoclaw.testing import (
     Brain,
     ExpectationFailed,

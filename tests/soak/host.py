@@ -23,7 +23,7 @@ from nanoclaw.records import Address
 from nanoclaw.runtimes import Runner, RunnerSpec
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
-from nanoclaw.store.connections import open_readonly
+from nanoclaw.store.engine.connections import open_readonly
 from nanoclaw.testing import wire
 from tests.host.homes import config
 from tests.soak.channel import CHANNEL, SoakChannel, Wanted

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from nanoclaw.records import Address
-from nanoclaw.store.times import from_text
+from nanoclaw.store.engine.times import from_text
 from nanoclaw.testing.invariants import (
     Asked,
     Evidence,

@@ -30,7 +30,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.store import NotAllowed, NotFound, StillReferenced
-from nanoclaw.store.slugs import distinct, name_of_chat
+from nanoclaw.store.engine.slugs import distinct, name_of_chat
 
 T = TypeVar("T")
 BAD_FOLDERS = {"global", "../up"}

@@ -9,8 +9,8 @@ from random import Random
 
 import apsw
 
-from nanoclaw.store.migration_steps import central
-from nanoclaw.store.migrations import Migration, apply_central, register_functions
+from nanoclaw.store.engine.migration_steps import central
+from nanoclaw.store.engine.migrations import Migration, apply_central, register_functions
 from tests.store.openings import StillClock
 
 FIRST = "2026-01-01 08:00:00"

@@ -61,7 +61,9 @@ def _caller() -> tuple[str, str]:
     frame = sys._getframe(2)
     while frame.f_back is not None:
         module, function = frame.f_globals["__name__"], frame.f_code.co_qualname
-        if re.match(r"nanoclaw\.store\.(?!reader|transactions|patience)|agent_runner\.(?!store)", module):
+        if re.match(
+            r"nanoclaw\.store\.(?!engine\.(?:reader|transactions|patience))|agent_runner\.(?!store)", module
+        ):
             return module, function
         frame = frame.f_back
     return "", ""

@@ -19,8 +19,8 @@ from nanoclaw.records import (
     User,
     Wiring,
 )
-from nanoclaw.store import (
-    NotAllowed,
+from nanoclaw.store import NotAllowed
+from nanoclaw.store.central import (
     agent_groups,
     destinations,
     members,
@@ -34,9 +34,9 @@ from nanoclaw.store import (
     users,
     wirings,
 )
-from nanoclaw.store.migrations import apply_central
-from nanoclaw.store.rows import DamagedRow
-from nanoclaw.store.slugs import distinct, name_of_chat, slug
+from nanoclaw.store.engine.migrations import apply_central
+from nanoclaw.store.engine.rows import DamagedRow
+from nanoclaw.store.engine.slugs import distinct, name_of_chat, slug
 from tests.store.old_databases import CENTRAL, made_by_hand
 from tests.store.openings import NOW
 

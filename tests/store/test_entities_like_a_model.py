@@ -27,8 +27,8 @@ from nanoclaw.records import (
     UserDm,
     Wiring,
 )
-from nanoclaw.store import (
-    OperationRefused,
+from nanoclaw.store import OperationRefused
+from nanoclaw.store.central import (
     agent_groups,
     destinations,
     members,

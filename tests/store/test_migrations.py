@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanoclaw.store import ForeignDatabase, NewerDatabase, Writer
-from nanoclaw.store.migrations import applied_names, apply_central
+from nanoclaw.store.engine.migrations import applied_names, apply_central
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.old_databases import (
     CENTRAL,

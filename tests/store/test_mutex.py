@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from agent_runner.mutex import Mutex as RunnersMutex
-from nanoclaw.store.mutex import Mutex, Places
+from nanoclaw.store.engine.mutex import Mutex, Places
 
 Lock = Places | RunnersMutex
 each_lock = pytest.mark.parametrize("make", [Mutex, RunnersMutex])

@@ -4,7 +4,7 @@ from pathlib import Path
 import apsw
 
 from nanoclaw.store import create_outbound, open_untrusted
-from nanoclaw.store.outbound import MAX_TEXT, InvalidRow, MessageOut, look
+from nanoclaw.store.session.outbound import MAX_TEXT, InvalidRow, MessageOut, look
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import paths_in
 

@@ -20,7 +20,7 @@ from nanoclaw.store import (
     ReadOnlyStore,
     create_outbound,
 )
-from nanoclaw.store.locks import holding
+from nanoclaw.store.engine.locks import holding
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import a_session, central, inbound, keys, leave_hot_journal, on_disk, paths_in, put
 

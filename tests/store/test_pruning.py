@@ -10,9 +10,10 @@ import apsw
 import pytest
 
 from nanoclaw.records import Address, Receipt
-from nanoclaw.store import create_outbound, deliveries, messages_in, open_untrusted, pruning, tasks, to_text
-from nanoclaw.store.messages_in import NewMessage
-from nanoclaw.store.pruning import BATCH, Folders
+from nanoclaw.store import create_outbound, open_untrusted, to_text
+from nanoclaw.store.session import deliveries, messages_in, pruning, tasks
+from nanoclaw.store.session.messages_in import NewMessage
+from nanoclaw.store.session.pruning import BATCH, Folders
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.docs.contract import migrated
 from tests.store.openings import NOW, paths_in

@@ -9,9 +9,8 @@ import pytest
 from attrs import evolve
 
 from nanoclaw.records import AgentDestination, AgentGroup, MessagingGroup, Session, Wiring
-from nanoclaw.store import (
-    NotAllowed,
-    StillReferenced,
+from nanoclaw.store import NotAllowed, StillReferenced
+from nanoclaw.store.central import (
     agent_groups,
     destinations,
     messaging_groups,
@@ -20,7 +19,7 @@ from nanoclaw.store import (
     user_dms,
     wirings,
 )
-from nanoclaw.store.migrations import apply_central
+from nanoclaw.store.engine.migrations import apply_central
 from tests.store.old_databases import CENTRAL, made_by_hand
 from tests.store.openings import NOW
 

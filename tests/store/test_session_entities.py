@@ -11,11 +11,11 @@ import pytest
 from attrs import Factory, define, evolve
 
 from nanoclaw.records import Address, CatchUp, Destination
-from nanoclaw.store import messages_in, projections, tasks
-from nanoclaw.store.messages_in import NewMessage
-from nanoclaw.store.migration_steps import inbound as migrations_of_inbound
-from nanoclaw.store.migrations import apply_session
-from nanoclaw.store.tasks import NewTask
+from nanoclaw.store.engine.migration_steps import inbound as migrations_of_inbound
+from nanoclaw.store.engine.migrations import apply_session
+from nanoclaw.store.session import messages_in, projections, tasks
+from nanoclaw.store.session.messages_in import NewMessage
+from nanoclaw.store.session.tasks import NewTask
 from tests.store.old_databases import made_by_hand
 from tests.store.openings import NOW
 

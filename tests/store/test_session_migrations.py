@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nanoclaw.store import ForeignDatabase, NewerDatabase
-from nanoclaw.store.migration_steps import inbound as inbound_migrations
+from nanoclaw.store.engine.migration_steps import inbound as inbound_migrations
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.old_databases import FIRST, indexes, made_by_hand, tables
 from tests.store.openings import KillAt, Killed, a_session, paths_in

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from nanoclaw.content import storable
 from nanoclaw.records import SessionPaths
 from nanoclaw.simulation.snapshot import Snapshot
-from nanoclaw.store.times import from_text
+from nanoclaw.store.engine.times import from_text
 from nanoclaw.testing.invariants import rows
 
 

@@ -20,7 +20,7 @@ from nanoclaw.records import (
     TextContent,
 )
 from nanoclaw.simulation.snapshot import NOTES, Snapshot
-from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.testing.invariants import (
     rows,
 )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.simulation.snapshot import Snapshot
-from nanoclaw.store.times import to_text
+from nanoclaw.store.engine.times import to_text
 from nanoclaw.testing.invariants import rows
 
 PROMPT_S = 1.7

@@ -12,7 +12,7 @@ from attrs import frozen
 from nanoclaw.records import SessionPaths
 from nanoclaw.simulation.network import ROUNDING_S
 from nanoclaw.simulation.snapshot import Snapshot
-from nanoclaw.store.times import from_text
+from nanoclaw.store.engine.times import from_text
 from nanoclaw.testing.invariants import (
     rows,
 )

@@ -16,10 +16,11 @@ import trio
 from nanoclaw.records import Address, SessionPaths
 from nanoclaw.runtimes import RunnerSpec
 from nanoclaw.seams import Clock, SystemClock
-from nanoclaw.store import Executor, ThreadExecutor, messages_in, own_inbound
-from nanoclaw.store.connections import open_writable
-from nanoclaw.store.messages_in import NewMessage
-from nanoclaw.store.outbound_file import create_outbound
+from nanoclaw.store import Executor, ThreadExecutor, own_inbound
+from nanoclaw.store.engine.connections import open_writable
+from nanoclaw.store.session import messages_in
+from nanoclaw.store.session.messages_in import NewMessage
+from nanoclaw.store.session.outbound_file import create_outbound
 from nanoclaw.testing.invariants import rows
 
 CHAT = Address("test", "chat")

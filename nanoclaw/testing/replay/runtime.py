@@ -19,7 +19,7 @@ from nanoclaw.resources import schema_dir
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.session.runner import STUCK_S
 from nanoclaw.store import to_text
-from nanoclaw.store.names import is_component
+from nanoclaw.store.engine.names import is_component
 from nanoclaw.testing.replay.script import Moments, RunnerHistory, Script
 from nanoclaw.testing.world.executor import InlineExecutor
 from nanoclaw.testing.world.hot_journal import leave_hot_journal

@@ -1,0 +1,1 @@
+"""The central database `v2.db`: one module an entity. The registry alone writes it."""

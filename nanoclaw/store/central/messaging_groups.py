@@ -1,0 +1,126 @@
+"""Rows of `messaging_groups`: the chats of all channels."""
+
+from typing import TypedDict
+
+import apsw
+
+from nanoclaw.records import MessagingGroup, UnknownSenderPolicy
+from nanoclaw.store.central.references import refuse_if_referenced
+from nanoclaw.store.engine import rows
+
+
+class MessagingGroupChanges(TypedDict, total=False):
+    """Changeable fields of a chat. Its address identifies it and cannot change."""
+
+    name: str | None
+    is_group: bool
+    unknown_sender_policy: UnknownSenderPolicy
+
+
+def create(connection: apsw.Connection, group: MessagingGroup) -> None:
+    """Insert a chat. An address (channel type, platform id) that has a chat already raises `Conflict`."""
+    connection.execute(
+        """
+        INSERT INTO messaging_groups (
+          id, channel_type, platform_id, name, is_group, unknown_sender_policy, created_at
+        )
+        VALUES (:id, :channel_type, :platform_id, :name, :is_group, :unknown_sender_policy, :created_at)
+        """,
+        rows.values(group),
+    )
+
+
+def get(connection: apsw.Connection, id_: str) -> MessagingGroup | None:
+    """Return the chat with this id, or None."""
+    return rows.one(
+        MessagingGroup,
+        connection.execute(
+            """
+            SELECT id, channel_type, platform_id, name, is_group, unknown_sender_policy, created_at
+            FROM messaging_groups WHERE id = :id
+            """,
+            {"id": id_},
+        ),
+    )
+
+
+require = rows.required(get, "there is no messaging group {!r}")
+"""Return the chat with this id, or raise `NotFound`."""
+
+
+def by_address(connection: apsw.Connection, channel_type: str, platform_id: str) -> MessagingGroup | None:
+    """Return the chat at this address, or None."""
+    return rows.one(
+        MessagingGroup,
+        connection.execute(
+            """
+            SELECT id, channel_type, platform_id, name, is_group, unknown_sender_policy, created_at
+            FROM messaging_groups WHERE channel_type = :channel_type AND platform_id = :platform_id
+            """,
+            {"channel_type": channel_type, "platform_id": platform_id},
+        ),
+    )
+
+
+def every(connection: apsw.Connection) -> list[MessagingGroup]:
+    """Return all chats, oldest first."""
+    return rows.many(
+        MessagingGroup,
+        connection.execute(
+            """
+            SELECT id, channel_type, platform_id, name, is_group, unknown_sender_policy, created_at
+            FROM messaging_groups ORDER BY julianday(created_at), id
+            """
+        ),
+    )
+
+
+def update(connection: apsw.Connection, id_: str, changes: MessagingGroupChanges) -> MessagingGroup:
+    """Change a chat and return the new state. Agents keep their names for it.
+
+    Raises:
+        NotFound: no chat has this id.
+    """
+    group = rows.changed(require(connection, id_), MessagingGroupChanges, changes)
+    connection.execute(
+        """
+        UPDATE messaging_groups
+        SET name = :name, is_group = :is_group, unknown_sender_policy = :unknown_sender_policy
+        WHERE id = :id
+        """,
+        rows.values(group),
+    )
+    return group
+
+
+_REFERENCES = (
+    (
+        "wirings",
+        """
+        SELECT id || ' to agent group ' || agent_group_id FROM messaging_group_agents
+        WHERE messaging_group_id = :id
+        """,
+    ),
+    ("sessions", "SELECT id FROM sessions WHERE messaging_group_id = :id"),
+    (
+        "destinations",
+        """
+        SELECT local_name || ' of ' || agent_group_id FROM agent_destinations
+        WHERE target_type = 'channel' AND target_id = :id AND wiring_id IS NULL
+        """,
+    ),
+)
+
+
+def delete(connection: apsw.Connection, id_: str) -> MessagingGroup:
+    """Delete a chat with the `user_dms` rows that lead to it.
+
+    Raises:
+        NotFound: no chat has this id.
+        StillReferenced: it has wirings or sessions, or is an agent's destination.
+    """
+    group = require(connection, id_)
+    refuse_if_referenced(connection, f"messaging group {id_}", id_, _REFERENCES)
+    connection.execute("DELETE FROM user_dms WHERE messaging_group_id = :id", {"id": id_})
+    connection.execute("DELETE FROM messaging_groups WHERE id = :id", {"id": id_})
+    return group

@@ -1,0 +1,138 @@
+"""Rows of `pending_approvals`: requests that wait for an admin, and their decisions."""
+
+from datetime import datetime
+
+import apsw
+from attrs import evolve
+
+from nanoclaw.records import ApprovalStatus, PendingApproval
+from nanoclaw.store.central import agent_groups, sessions
+from nanoclaw.store.engine import rows
+from nanoclaw.store.engine.errors import NotAllowed
+from nanoclaw.store.engine.times import to_text
+
+_SELECT = """
+    SELECT approval_id, session_id, request_id, action, payload, created_at, agent_group_id, channel_type,
+      platform_id, platform_message_id, expires_at, status, title, options_json, payload_hash,
+      decided_by, decided_at
+    FROM pending_approvals
+"""
+
+
+def create(connection: apsw.Connection, approval: PendingApproval) -> bool:
+    """Insert an approval. Return False if its id exists: after a crash a request is read twice.
+
+    Raises:
+        NotFound: the session or the agent group does not exist.
+    """
+    if approval.session_id is not None:
+        sessions.require(connection, approval.session_id)
+    if approval.agent_group_id is not None:
+        agent_groups.require(connection, approval.agent_group_id)
+    connection.execute(
+        """
+        INSERT INTO pending_approvals (
+          approval_id, session_id, request_id, action, payload, created_at, agent_group_id, channel_type,
+          platform_id, platform_message_id, expires_at, status, title, options_json, payload_hash,
+          decided_by, decided_at
+        )
+        VALUES (
+          :approval_id, :session_id, :request_id, :action, :payload, :created_at, :agent_group_id,
+          :channel_type, :platform_id, :platform_message_id, :expires_at, :status, :title, :options,
+          :payload_hash, :decided_by, :decided_at
+        )
+        ON CONFLICT (approval_id) DO NOTHING
+        """,
+        rows.values(approval),
+    )
+    return connection.changes() > 0
+
+
+def get(connection: apsw.Connection, approval_id: str) -> PendingApproval | None:
+    """Return the approval with this id, decided or not, or None."""
+    return rows.one(
+        PendingApproval, connection.execute(f"{_SELECT} WHERE approval_id = :id", {"id": approval_id})
+    )
+
+
+require = rows.required(get, "there is no approval {!r}")
+"""Return the approval with this id, decided or not, or raise `NotFound`."""
+
+
+def for_action(
+    connection: apsw.Connection, action: str, status: ApprovalStatus | None = "pending"
+) -> list[PendingApproval]:
+    """Return the approvals of an action with this status (None: any), oldest first."""
+    return rows.many(
+        PendingApproval,
+        connection.execute(
+            f"""
+            {_SELECT} WHERE action = :action AND (:status IS NULL OR status = :status)
+            ORDER BY julianday(created_at), approval_id
+            """,
+            {"action": action, "status": status},
+        ),
+    )
+
+
+def every(connection: apsw.Connection, status: ApprovalStatus | None = None) -> list[PendingApproval]:
+    """Return all approvals with this status (None: any), oldest first."""
+    return rows.many(
+        PendingApproval,
+        connection.execute(
+            f"""
+            {_SELECT} WHERE :status IS NULL OR status = :status
+            ORDER BY julianday(created_at), approval_id
+            """,
+            {"status": status},
+        ),
+    )
+
+
+def decide(
+    connection: apsw.Connection, approval_id: str, status: ApprovalStatus, by: str | None, now: datetime
+) -> PendingApproval:
+    """Decide an approval; the first decision stands. `by` is a user id, or None if it expired.
+
+    Raises:
+        NotFound: no approval has this id.
+        NotAllowed: it is decided already, or `status` is not a decision.
+    """
+    approval = require(connection, approval_id)
+    if approval.status != "pending":
+        raise NotAllowed(f"approval {approval_id} is already {approval.status}")
+    if status == "pending":
+        raise NotAllowed("approval status pending is not a decision; use approved, rejected or expired")
+    decided = evolve(approval, status=status, decided_by=by, decided_at=now)
+    connection.execute(
+        """
+        UPDATE pending_approvals SET status = :status, decided_by = :decided_by, decided_at = :decided_at
+        WHERE approval_id = :approval_id
+        """,
+        rows.values(decided),
+    )
+    return decided
+
+
+def expire(connection: apsw.Connection, now: datetime) -> list[PendingApproval]:
+    """Set overdue approvals to expired and return them."""
+    late = connection.execute(
+        """
+        SELECT approval_id FROM pending_approvals
+        WHERE status = 'pending' AND julianday(expires_at) <= julianday(:now)
+        ORDER BY julianday(expires_at), approval_id
+        """,
+        {"now": to_text(now)},
+    ).fetchall()
+    return [decide(connection, str(id_), "expired", None, now) for (id_,) in late]
+
+
+def delete(connection: apsw.Connection, approval_id: str) -> PendingApproval:
+    """Delete an approval, decided or not, and return it.
+
+    Raises:
+        NotFound: no approval has this id.
+    """
+    approval = require(connection, approval_id)
+    connection.execute("DELETE FROM pending_approvals WHERE approval_id = :id", {"id": approval_id})
+    return approval

@@ -1,0 +1,188 @@
+"""Rows of `sessions`. An agent group, chat and thread have at most one session that is not archived."""
+
+from collections.abc import Iterable
+from typing import TypedDict
+
+import apsw
+
+from nanoclaw.records import Presence, Session, SessionStatus
+from nanoclaw.store.central.references import refuse_if_referenced
+from nanoclaw.store.engine import rows
+from nanoclaw.store.engine.errors import NotAllowed
+
+_SELECT = """
+    SELECT id, agent_group_id, messaging_group_id, thread_id, agent_provider,
+      status, coalesce(container_status, 'stopped'), last_active, created_at
+    FROM sessions
+"""
+
+
+class SessionChanges(TypedDict, total=False):
+    """Changeable fields of a session. `record_presence` writes what is observed of it."""
+
+    status: SessionStatus
+    agent_provider: str | None
+
+
+def create(connection: apsw.Connection, session: Session) -> None:
+    """Insert a session. An open one for its agent group, chat and thread raises `Conflict`."""
+    connection.execute(
+        """
+        INSERT INTO sessions (
+          id, agent_group_id, messaging_group_id, thread_id, agent_provider,
+          status, container_status, last_active, created_at
+        )
+        VALUES (
+          :id, :agent_group_id, :messaging_group_id, :thread_id, :agent_provider,
+          :status, :container_status, :last_active, :created_at
+        )
+        """,
+        rows.values(session),
+    )
+
+
+# -- finding -------------------------------------------------------------------
+
+
+def get(connection: apsw.Connection, id_: str) -> Session | None:
+    """Return the session with this id, or None."""
+    return rows.one(Session, connection.execute(f"{_SELECT} WHERE id = :id", {"id": id_}))
+
+
+require = rows.required(get, "there is no session {!r}")
+"""Return the session with this id, or raise `NotFound`."""
+
+
+def find_open(
+    connection: apsw.Connection, agent_group_id: str, messaging_group_id: str | None, thread_id: str | None
+) -> Session | None:
+    """Return the session that is not archived for an agent group, chat and thread. None is a value here."""
+    return rows.one(
+        Session,
+        connection.execute(
+            f"""
+            {_SELECT}
+            WHERE agent_group_id = :agent_group_id AND coalesce(messaging_group_id, '') = :messaging_group_id
+              AND coalesce(thread_id, '') = :thread_id AND status <> 'archived'
+            """,
+            {
+                "agent_group_id": agent_group_id,
+                "messaging_group_id": messaging_group_id or "",
+                "thread_id": thread_id or "",
+            },
+        ),
+    )
+
+
+def find_shared(connection: apsw.Connection, agent_group_id: str) -> Session | None:
+    """Return the open session of an agent group for all its chats (session mode `agent-shared`)."""
+    return find_open(connection, agent_group_id, None, None)
+
+
+def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Session]:
+    """Return all sessions of an agent group, also archived ones, oldest first."""
+    return rows.many(
+        Session,
+        connection.execute(
+            f"{_SELECT} WHERE agent_group_id = :agent ORDER BY julianday(created_at), id",
+            {"agent": agent_group_id},
+        ),
+    )
+
+
+def every(connection: apsw.Connection, status: SessionStatus | None = None) -> list[Session]:
+    """Return all sessions with this status (None: any), oldest first."""
+    return rows.many(
+        Session,
+        connection.execute(
+            f"""
+            {_SELECT} WHERE :status IS NULL OR status = :status ORDER BY julianday(created_at), id
+            """,
+            {"status": status},
+        ),
+    )
+
+
+def open_ones(connection: apsw.Connection) -> list[Session]:
+    """Return all sessions that are not archived, oldest first."""
+    return rows.many(
+        Session,
+        connection.execute(f"{_SELECT} WHERE status <> 'archived' ORDER BY julianday(created_at), id"),
+    )
+
+
+def running(connection: apsw.Connection) -> list[Session]:
+    """Return all sessions with a container, as last recorded, oldest first."""
+    return rows.many(
+        Session,
+        connection.execute(
+            f"""
+            {_SELECT} WHERE container_status IN ('starting', 'running') ORDER BY julianday(created_at), id
+            """
+        ),
+    )
+
+
+# -- changing ------------------------------------------------------------------
+
+
+def update(connection: apsw.Connection, id_: str, changes: SessionChanges) -> Session:
+    """Change a session and return the new state. Reopening one beside an open one raises `Conflict`.
+
+    Raises:
+        NotFound: no session has this id.
+    """
+    session = rows.changed(require(connection, id_), SessionChanges, changes)
+    connection.execute(
+        "UPDATE sessions SET status = :status, agent_provider = :agent_provider WHERE id = :id",
+        rows.values(session),
+    )
+    return session
+
+
+def record_presence(connection: apsw.Connection, news: Iterable[Presence]) -> None:
+    """Record container states and times of use. Deleted sessions are ignored."""
+    connection.executemany(
+        """
+        UPDATE sessions SET container_status = coalesce(:container_status, container_status),
+          last_active = coalesce(:last_active, last_active)
+        WHERE id = :session_id
+        """,
+        [rows.values(presence) for presence in news],
+    )
+
+
+def mark_all_stopped(connection: apsw.Connection) -> None:
+    """Record that no session has a container, because the host has just started."""
+    connection.execute("UPDATE sessions SET container_status = 'stopped' WHERE container_status <> 'stopped'")
+
+
+_REFERENCES = (
+    ("parked events", "SELECT id FROM parked_events WHERE session_id = :id"),
+    (
+        "pending approvals",
+        "SELECT approval_id FROM pending_approvals WHERE session_id = :id AND status = 'pending'",
+    ),
+)
+
+
+def delete(connection: apsw.Connection, id_: str) -> Session:
+    """Delete an archived session with its questions and decided approvals. Its folder stays (contract 3).
+
+    Raises:
+        NotFound: no session has this id.
+        NotAllowed: it is not archived.
+        StillReferenced: parked events or pending approvals refer to it.
+    """
+    session = require(connection, id_)
+    if session.status != "archived":
+        raise NotAllowed(f"session {id_} is {session.status}; archive it first")
+    refuse_if_referenced(connection, f"session {id_}", id_, _REFERENCES)
+    for owned in (
+        "DELETE FROM performed_actions WHERE session_id = :id",
+        "DELETE FROM pending_questions WHERE session_id = :id",
+        "DELETE FROM pending_approvals WHERE session_id = :id",
+        "DELETE FROM sessions WHERE id = :id",
+    ):
+        connection.execute(owned, {"id": id_})
+    return session

@@ -1,0 +1,72 @@
+"""Rows of `user_dms`: the direct chat of a user on each channel, as the platform named it."""
+
+import apsw
+
+from nanoclaw.records import UserDm
+from nanoclaw.store.central import messaging_groups, users
+from nanoclaw.store.engine import rows
+
+
+def upsert(connection: apsw.Connection, dm: UserDm) -> None:
+    """Store a user's direct chat. It replaces the one that the user had on this channel.
+
+    Raises:
+        NotFound: the user or the chat does not exist.
+    """
+    users.require(connection, dm.user_id)
+    messaging_groups.require(connection, dm.messaging_group_id)
+    connection.execute(
+        """
+        INSERT INTO user_dms (user_id, channel_type, messaging_group_id, resolved_at)
+        VALUES (:user_id, :channel_type, :messaging_group_id, :resolved_at)
+        ON CONFLICT (user_id, channel_type) DO UPDATE SET
+          messaging_group_id = excluded.messaging_group_id, resolved_at = excluded.resolved_at
+        """,
+        rows.values(dm),
+    )
+
+
+def get(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm | None:
+    """Return a user's direct chat on a channel, or None."""
+    return rows.one(
+        UserDm,
+        connection.execute(
+            """
+            SELECT user_id, channel_type, messaging_group_id, resolved_at FROM user_dms
+            WHERE user_id = :user_id AND channel_type = :channel_type
+            """,
+            {"user_id": user_id, "channel_type": channel_type},
+        ),
+    )
+
+
+require = rows.required(get, "user {!r} has no direct chat on channel {!r}")
+"""Return a user's direct chat on a channel, or raise `NotFound`."""
+
+
+def for_user(connection: apsw.Connection, user_id: str) -> list[UserDm]:
+    """Return a user's direct chats, ordered by channel."""
+    return rows.many(
+        UserDm,
+        connection.execute(
+            """
+            SELECT user_id, channel_type, messaging_group_id, resolved_at FROM user_dms
+            WHERE user_id = :user_id ORDER BY channel_type
+            """,
+            {"user_id": user_id},
+        ),
+    )
+
+
+def delete(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm:
+    """Delete a direct chat and return it. The platform is asked again when one is needed.
+
+    Raises:
+        NotFound: the user has no direct chat on this channel.
+    """
+    found = require(connection, user_id, channel_type)
+    connection.execute(
+        "DELETE FROM user_dms WHERE user_id = :user_id AND channel_type = :channel_type",
+        {"user_id": user_id, "channel_type": channel_type},
+    )
+    return found

@@ -1,0 +1,133 @@
+"""Rows of `user_roles`: owners and admins, of everything or of one agent group."""
+
+from datetime import datetime
+
+import apsw
+
+from nanoclaw.records import Role, UserRole
+from nanoclaw.store.central import agent_groups, users
+from nanoclaw.store.engine import rows
+from nanoclaw.store.engine.errors import NotAllowed
+
+
+def grant(  # noqa: PLR0913, PLR0917 -- the columns of its row
+    connection: apsw.Connection,
+    user_id: str,
+    role: Role,
+    agent_group_id: str | None,
+    granted_by: str | None,
+    now: datetime,
+) -> None:
+    """Grant a role, unless the user has it. `agent_group_id` None means all agent groups.
+
+    Raises:
+        NotAllowed: an owner of one agent group was to be made; owners are always global.
+        NotFound: the user, the granting user or the agent group does not exist.
+    """
+    if role == "owner" and agent_group_id is not None:
+        raise NotAllowed("the role owner is always global; grant admin for one agent group instead")
+    for user in filter(None, (user_id, granted_by)):
+        users.require(connection, user)
+    if agent_group_id is not None:
+        agent_groups.require(connection, agent_group_id)
+    connection.execute(
+        """
+        INSERT INTO user_roles (user_id, role, agent_group_id, granted_by, granted_at)
+        VALUES (:user_id, :role, :agent_group_id, :granted_by, :granted_at)
+        ON CONFLICT DO NOTHING
+        """,
+        rows.values(UserRole(user_id, role, agent_group_id, granted_by, now)),
+    )
+
+
+def revoke(connection: apsw.Connection, user_id: str, role: Role, agent_group_id: str | None) -> bool:
+    """Revoke a role. Return False if the user did not have it. Roles for single agent groups are separate."""
+    connection.execute(
+        """
+        DELETE FROM user_roles
+        WHERE user_id = :user_id AND role = :role AND agent_group_id IS :agent_group_id
+        """,
+        {"user_id": user_id, "role": role, "agent_group_id": agent_group_id},
+    )
+    return connection.changes() > 0
+
+
+def for_user(connection: apsw.Connection, user_id: str) -> list[UserRole]:
+    """Return a user's roles: owner first, then global admin, then by agent group."""
+    return rows.many(
+        UserRole,
+        connection.execute(
+            """
+            SELECT user_id, role, agent_group_id, granted_by, granted_at FROM user_roles
+            WHERE user_id = :user_id ORDER BY role DESC, agent_group_id
+            """,
+            {"user_id": user_id},
+        ),
+    )
+
+
+def every(connection: apsw.Connection) -> list[UserRole]:
+    """Return all roles: owners first, then global admins, then by agent group and user."""
+    return rows.many(
+        UserRole,
+        connection.execute(
+            """
+            SELECT user_id, role, agent_group_id, granted_by, granted_at FROM user_roles
+            ORDER BY role DESC, agent_group_id, user_id
+            """
+        ),
+    )
+
+
+def is_owner(connection: apsw.Connection, user_id: str) -> bool:
+    """Return whether the user owns this installation."""
+    row = connection.execute(
+        "SELECT 1 FROM user_roles WHERE user_id = :user_id AND role = 'owner'", {"user_id": user_id}
+    ).fetchone()
+    return row is not None
+
+
+def is_global_admin(connection: apsw.Connection, user_id: str) -> bool:
+    """Return whether the user is a global admin. An owner without this role is not."""
+    row = connection.execute(
+        """
+        SELECT 1 FROM user_roles WHERE user_id = :user_id AND role = 'admin' AND agent_group_id IS NULL
+        """,
+        {"user_id": user_id},
+    ).fetchone()
+    return row is not None
+
+
+def is_admin_of(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
+    """Return whether the user is an admin of exactly this agent group."""
+    row = connection.execute(
+        """
+        SELECT 1 FROM user_roles
+        WHERE user_id = :user_id AND role = 'admin' AND agent_group_id = :agent_group_id
+        """,
+        {"user_id": user_id, "agent_group_id": agent_group_id},
+    ).fetchone()
+    return row is not None
+
+
+def may_administer(connection: apsw.Connection, user_id: str, agent_group_id: str) -> bool:
+    """Return whether the user is an owner, a global admin, or an admin of this agent group."""
+    return user_id in admins(connection, agent_group_id)
+
+
+def admins(connection: apsw.Connection, agent_group_id: str) -> list[str]:
+    """Return all users who may administer an agent group: owners, global admins, and its admins.
+
+    Owners come first, then global admins; within each, the oldest role comes first.
+    """
+    found = connection.execute(
+        """
+        SELECT user_id FROM user_roles
+        WHERE role = 'owner' OR (role = 'admin' AND coalesce(agent_group_id, :group) = :group)
+        GROUP BY user_id
+        ORDER BY
+          max(role = 'owner') DESC, max(agent_group_id IS NULL) DESC, min(julianday(granted_at)), user_id
+        """,
+        {"group": agent_group_id},
+    )
+    return [str(user_id) for (user_id,) in found]

@@ -1,0 +1,132 @@
+"""Rows of `messaging_group_agents`: the wirings, which say how an agent listens to a chat."""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+import apsw
+
+from nanoclaw.records import ResponseScope, SessionMode, Wiring
+from nanoclaw.store.central import agent_groups, destinations, messaging_groups
+from nanoclaw.store.engine import rows
+
+_SELECT = """
+    SELECT id, messaging_group_id, agent_group_id, trigger_rules, coalesce(response_scope, 'all'),
+      coalesce(session_mode, 'shared'), coalesce(priority, 0), created_at
+    FROM messaging_group_agents
+"""
+
+
+class WiringChanges(TypedDict, total=False):
+    """Changeable fields of a wiring. Another chat or agent needs another wiring."""
+
+    trigger_rules: Mapping[str, object]
+    response_scope: ResponseScope
+    session_mode: SessionMode
+    priority: int
+
+
+def create(connection: apsw.Connection, wiring: Wiring) -> None:
+    """Insert a wiring, and the agent's destination for the chat unless it has one.
+
+    Raises:
+        NotFound: the chat or the agent group does not exist.
+    """
+    messaging_groups.require(connection, wiring.messaging_group_id)
+    agent_groups.require(connection, wiring.agent_group_id)
+    connection.execute(
+        """
+        INSERT INTO messaging_group_agents (
+          id, messaging_group_id, agent_group_id, trigger_rules, response_scope, session_mode,
+          priority, created_at
+        )
+        VALUES (
+          :id, :messaging_group_id, :agent_group_id, :trigger_rules, :response_scope, :session_mode,
+          :priority, :created_at
+        )
+        """,
+        rows.values(wiring),
+    )
+    destinations.add_chat(
+        connection, wiring.agent_group_id, wiring.messaging_group_id, wiring.created_at, wiring.id
+    )
+
+
+def get(connection: apsw.Connection, id_: str) -> Wiring | None:
+    """Return the wiring with this id, or None."""
+    return rows.one(Wiring, connection.execute(f"{_SELECT} WHERE id = :id", {"id": id_}))
+
+
+require = rows.required(get, "there is no wiring {!r}")
+"""Return the wiring with this id, or raise `NotFound`."""
+
+
+def by_pair(connection: apsw.Connection, messaging_group_id: str, agent_group_id: str) -> Wiring | None:
+    """Return the wiring of a chat with an agent group, or None."""
+    return rows.one(
+        Wiring,
+        connection.execute(
+            f"{_SELECT} WHERE messaging_group_id = :chat AND agent_group_id = :agent",
+            {"chat": messaging_group_id, "agent": agent_group_id},
+        ),
+    )
+
+
+def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wiring]:
+    """Return the wirings of a chat: highest priority first, then oldest first."""
+    return rows.many(
+        Wiring,
+        connection.execute(
+            f"""
+            {_SELECT} WHERE messaging_group_id = :messaging_group_id
+            ORDER BY coalesce(priority, 0) DESC, julianday(created_at), id
+            """,
+            {"messaging_group_id": messaging_group_id},
+        ),
+    )
+
+
+def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
+    """Return the wirings of an agent group, oldest first."""
+    return rows.many(
+        Wiring,
+        connection.execute(
+            f"{_SELECT} WHERE agent_group_id = :agent ORDER BY julianday(created_at), id",
+            {"agent": agent_group_id},
+        ),
+    )
+
+
+def every(connection: apsw.Connection) -> list[Wiring]:
+    """Return all wirings, oldest first."""
+    return rows.many(Wiring, connection.execute(f"{_SELECT} ORDER BY julianday(created_at), id"))
+
+
+def update(connection: apsw.Connection, id_: str, changes: WiringChanges) -> Wiring:
+    """Change a wiring and return the new state.
+
+    Raises:
+        NotFound: no wiring has this id.
+    """
+    wiring = rows.changed(require(connection, id_), WiringChanges, changes)
+    connection.execute(
+        """
+        UPDATE messaging_group_agents
+        SET trigger_rules = :trigger_rules, response_scope = :response_scope,
+          session_mode = :session_mode, priority = :priority
+        WHERE id = :id
+        """,
+        rows.values(wiring),
+    )
+    return wiring
+
+
+def delete(connection: apsw.Connection, id_: str) -> Wiring:
+    """Delete a wiring with the destination that came with it. Its sessions stay with the agent group.
+
+    Raises:
+        NotFound: no wiring has this id.
+    """
+    wiring = require(connection, id_)
+    connection.execute("DELETE FROM agent_destinations WHERE wiring_id = :id", {"id": id_})
+    connection.execute("DELETE FROM messaging_group_agents WHERE id = :id", {"id": id_})
+    return wiring

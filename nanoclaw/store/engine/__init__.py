@@ -1,0 +1,1 @@
+"""Databases as such: ownership, connections, transactions, migrations, and guarded reading."""

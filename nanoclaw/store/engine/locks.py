@@ -1,0 +1,89 @@
+"""Lock files: one owner in all processes, freed by the kernel when it dies (contract 6)."""
+
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from nanoclaw.store.engine.connections import PRIVATE_FILE, make_private_dir
+from nanoclaw.store.engine.errors import Owned, translating
+from nanoclaw.store.engine.executor import Executor
+
+DYING_S = 2.0
+"""Seconds to wait for the lock of a dead process. A child that it was starting may still hold the lock,
+between fork and exec.
+"""
+PAUSE_S = 0.02
+
+
+@asynccontextmanager
+async def holding(path: Path, executor: Executor) -> AsyncIterator[None]:
+    """Hold the lock file at `path` while the context is open. Missing directories are created.
+
+    Raises:
+        Owned: somebody holds the lock, in this process or another.
+        StoreError: the file cannot be created.
+    """
+    descriptor = await _acquired(path, executor)
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            await executor.run(partial(_release, descriptor))
+
+
+async def _acquired(path: Path, executor: Executor) -> int:
+    deadline = trio.current_time() + DYING_S
+    while True:
+        try:
+            return await executor.run(partial(_acquire, path))
+        except Owned as error:
+            if error.pid is None or _lives(error.pid) or trio.current_time() > deadline:
+                raise
+        await trio.sleep(PAUSE_S)
+
+
+def _lives(pid: int) -> bool:
+    with suppress(PermissionError, OverflowError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+def _acquire(path: Path) -> int:
+    with translating(path):
+        make_private_dir(path.parent)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, PRIVATE_FILE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        pid = _pid(descriptor)
+        os.close(descriptor)
+        raise Owned(path, pid) from error
+    _write(descriptor, f"{os.getpid()}\n")
+    return descriptor
+
+
+def _release(descriptor: int) -> None:
+    _write(descriptor, "")
+    os.close(descriptor)
+
+
+def _write(descriptor: int, holder: str) -> None:
+    """Write the holder's pid. A full disk loses the pid, but not the lock."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
+
+
+def _pid(descriptor: int) -> int | None:
+    with suppress(ValueError):
+        return int(os.pread(descriptor, 32, 0))
+    return None

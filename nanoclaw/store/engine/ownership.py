@@ -1,0 +1,156 @@
+"""Ownership of a database: its lock, its migrations and its writer. Nothing else creates a `Writer`."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import apsw
+
+from nanoclaw.records import SessionPaths
+from nanoclaw.seams import Clock
+from nanoclaw.store.engine import backups, migration_steps
+from nanoclaw.store.engine.connections import guarding, make_private_dir, open_writable
+from nanoclaw.store.engine.errors import translating
+from nanoclaw.store.engine.executor import Executor
+from nanoclaw.store.engine.locks import holding
+from nanoclaw.store.engine.migrations import (
+    Migration,
+    applied_names,
+    apply_central,
+    apply_session,
+    pending_central,
+    pending_session,
+    register_functions,
+    tables_of,
+)
+from nanoclaw.store.engine.writer import Writer, writing
+
+LOCK = "owner"
+CENTRAL = "v2.db"
+BACKUPS = "backups"
+
+
+@asynccontextmanager
+async def own_central(
+    data: Path, *, executor: Executor, clock: Clock, random: Random
+) -> AsyncIterator[Writer]:
+    """Own the data directory and its `v2.db`. Missing ones are created, old ones migrated after a backup.
+
+    Raises:
+        Owned: another host owns the directory.
+        ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use `v2.db`.
+        StoreError: it cannot be opened or migrated.
+    """
+    async with holding(data / LOCK, executor):
+        connect = partial(_connect_central, data / CENTRAL, clock, random)
+        with guarding(data):
+            async with writing(data / CENTRAL, connect, executor, random) as writer:
+                await _migrate_central(writer, data / BACKUPS, executor, clock)
+                yield writer
+
+
+@asynccontextmanager
+async def own_inbound(
+    paths: SessionPaths,
+    *,
+    executor: Executor,
+    clock: Clock,
+    random: Random,
+    owner: tuple[int, int] | None = None,
+) -> AsyncIterator[Writer]:
+    """Own a session's `inbound.db`. A missing file is created; a dead host's transaction is rolled back.
+
+    `owner` is the (uid, gid) that gets the folders and the file, if the container's user is not ours.
+
+    Raises:
+        Owned: another owner holds the session.
+        ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use the file.
+        StoreError: it cannot be opened or migrated.
+    """
+    async with holding(paths.lock, executor):
+        connect = partial(_connect_inbound, paths, clock, random, owner)
+        with guarding(paths.root):
+            async with writing(paths.inbound_db, connect, executor, random) as writer:
+                await _migrate_inbound(writer)
+                yield writer
+
+
+async def _migrate_central(writer: Writer, copies: Path, executor: Executor, clock: Clock) -> None:
+    migrations = migration_steps.central()
+    pending = await writer.run(pending_central, writer.path, migrations)
+    if not pending:
+        return
+    if await writer.run(applied_names):
+        await executor.run(partial(_back_up, writer.path, copies, clock))
+    for migration in pending:
+        await writer.run(apply_central, migration)
+    # Prune only now: if a migration fails at every start, the oldest copy must survive.
+    await executor.run(partial(backups.prune, copies))
+
+
+def _back_up(database: Path, copies: Path, clock: Clock) -> None:
+    with translating(copies):
+        backups.back_up(database, copies, clock.now())
+
+
+async def _migrate_inbound(writer: Writer) -> None:
+    migrations = migration_steps.inbound()
+    for migration in await writer.run(pending_session, writer.path, migrations):
+        await writer.run(_apply_or_adopt, migration, migrations[0])
+
+
+def _apply_or_adopt(connection: apsw.Connection, migration: Migration, first: Migration) -> None:
+    if migration == first and tables_of(connection):
+        migration_steps.adopt_inbound(connection, first)
+    else:
+        apply_session(connection, migration)
+
+
+# -- in the worker -------------------------------------------------------------
+
+
+def _connect_central(path: Path, clock: Clock, random: Random) -> apsw.Connection:
+    connection = _open(path)
+    try:
+        # Check before the first write (the journal mode is one): the file may be another program's.
+        pending_central(connection, path, migration_steps.central())
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA synchronous = FULL").fetchall()
+        connection.execute("PRAGMA foreign_keys = ON").fetchall()
+        register_functions(connection, clock, random)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_inbound(
+    paths: SessionPaths, clock: Clock, random: Random, owner: tuple[int, int] | None
+) -> apsw.Connection:
+    for directory in (paths.inbound_dir, paths.inbox):
+        with translating(directory):
+            make_private_dir(directory)
+    connection = _open(paths.inbound_db)
+    try:
+        # The first read rolls back the transaction of a dead host.
+        pending_session(connection, paths.inbound_db, migration_steps.inbound())
+        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+        connection.execute("PRAGMA synchronous = EXTRA").fetchall()
+        register_functions(connection, clock, random)
+        if owner is not None:
+            for place in (paths.inbound_dir, paths.inbox, paths.inbound_db):
+                os.chown(place, *owner)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(path: Path) -> apsw.Connection:
+    with translating(path):
+        connection = open_writable(path)
+    connection.set_busy_timeout(0)  # `Patience` waits outside SQLite
+    return connection

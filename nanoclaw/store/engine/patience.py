@@ -1,0 +1,56 @@
+"""Retries while a file is locked. It waits outside SQLite, so it is cancellable and blocks no thread."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import apsw
+import trio
+
+from nanoclaw.store.engine.errors import is_waitable, translated
+
+T = TypeVar("T")
+
+FIRST_S = 0.001
+CEILING_S = 0.050
+GROWTH = 2.0
+LIMIT_S = 5.0
+OVERDUE_S = 2.0
+"""Seconds of waiting after which the delay is reported."""
+
+
+class Patience:
+    """Retries while a file is locked, after 1 to 50 ms each, for `limit_s` seconds in total."""
+
+    def __init__(self, path: Path, random: Random, limit_s: float = LIMIT_S) -> None:
+        self._path = path
+        self._random = random
+        self._limit_s = limit_s
+
+    async def until_done(
+        self, attempt: Callable[[], Awaitable[T]], overdue: Callable[[], None] = lambda: None
+    ) -> T:
+        """Return the result of the first `attempt` that meets no lock.
+
+        `overdue` is called once if that takes more than `OVERDUE_S`.
+
+        Raises:
+            StoreBusy, HotJournal: the file was locked, or its journal not rolled back, for the whole time.
+            StoreError: SQLite reports any other error.
+        """
+        start, delay, told = None, FIRST_S, False
+        while True:
+            try:
+                return await attempt()
+            except apsw.Error as error:
+                now = trio.current_time()  # read only here, because nearly always nothing is locked
+                start = now if start is None else start
+                waited = now - start
+                if not is_waitable(error) or waited >= self._limit_s:
+                    raise translated(error, self._path) from error
+            if waited >= OVERDUE_S and not told:
+                told = True
+                overdue()
+            await trio.sleep(max(FIRST_S, delay * self._random.uniform(0.5, 1.0)))
+            delay = min(delay * GROWTH, CEILING_S)

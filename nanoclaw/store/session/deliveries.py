@@ -1,0 +1,194 @@
+"""The delivery ledger: the tables `deliveries` and `delivered`.
+
+An attempt is recorded before the channel is asked (contract 4). So after a crash an attempt without an
+outcome is found in the ledger.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import apsw
+from attrs import frozen
+
+from nanoclaw.records import Receipt
+from nanoclaw.store.engine.times import from_text, to_text
+from nanoclaw.store.session.messages_in import json_array, mark, raise_mark, set_mark
+
+NOTICE = "notice-"
+"""Prefix of the ids of notices, which the host itself sends. A container may not use such ids."""
+SEEN = "outbound_seq"
+"""Key in `meta`: every outbound row up to this sequence number is in the ledger."""
+
+
+@frozen
+class LedgerEntry:
+    """A delivery without a final outcome."""
+
+    message_out_id: str
+    seq: int
+    status: Literal["pending", "sending", "unknown"]
+    attempts: int
+    next_attempt: datetime | None
+    error: str | None = None
+    """Why the last attempt failed."""
+    doubts: int = 0
+    """Number of attempts whose outcome is unknown."""
+
+
+def open_entries(connection: apsw.Connection) -> list[LedgerEntry]:
+    """Return the deliveries without a final outcome, in order of their sequence number."""
+    rows = connection.execute(
+        """
+        SELECT message_out_id, seq, status, attempts, next_attempt, error, doubts FROM deliveries
+        WHERE status <> 'final' ORDER BY seq
+        """
+    )
+    return [
+        LedgerEntry(id_, seq, status, attempts, from_text(due) if due else None, error, doubts)
+        for id_, seq, status, attempts, due, error, doubts in rows
+    ]
+
+
+def seen(connection: apsw.Connection) -> int:
+    """Return the largest outbound sequence number in the ledger."""
+    return mark(connection, SEEN)
+
+
+def record(connection: apsw.Connection, rows: Sequence[tuple[str, int]]) -> None:
+    """Enter new outbound rows (id, sequence number) as pending, and raise the mark `SEEN`.
+
+    A row that `delivered` has already is entered as final: another build delivered it without a ledger.
+    """
+    connection.executemany(
+        """
+        INSERT OR IGNORE INTO deliveries (message_out_id, seq, status)
+        SELECT :id, :seq, iif(EXISTS (SELECT 1 FROM delivered WHERE message_out_id = :id), 'final', 'pending')
+        """,
+        [{"id": id_, "seq": seq} for id_, seq in rows],
+    )
+    if rows:
+        raise_mark(connection, SEEN, max(seq for _, seq in rows))
+
+
+def is_empty(connection: apsw.Connection) -> bool:
+    """Return whether this file has never delivered anything."""
+    return not connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM deliveries) OR EXISTS (SELECT 1 FROM delivered)"
+    ).get and not seen(connection)
+
+
+def skip(connection: apsw.Connection, up_to: int) -> None:
+    """Set the mark `SEEN`, so that rows up to this sequence number are never delivered from this file."""
+    set_mark(connection, SEEN, up_to)
+
+
+def used_before(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
+    """Return those of the ids that the ledger has, also as keys of recurring rows (`<id>@<slot>`)."""
+    rows = connection.execute(
+        """
+        SELECT value FROM json_each(:ids) WHERE EXISTS (
+          SELECT 1 FROM deliveries
+          WHERE message_out_id = value OR (message_out_id > value || '@' AND message_out_id < value || 'A'))
+        """,
+        {"ids": json_array(ids)},
+    )
+    return frozenset(str(id_) for (id_,) in rows)
+
+
+def delivered_by_another_build(connection: apsw.Connection) -> frozenset[str]:
+    """Return the ids that another build delivered if this file has no ledger yet, else an empty set."""
+    if connection.execute("SELECT max(rowid) FROM deliveries").get is not None:
+        return frozenset()
+    return frozenset(id_ for (id_,) in connection.execute("SELECT message_out_id FROM delivered"))
+
+
+def add_notice(connection: apsw.Connection, message_out_id: str, seq: int, content: str) -> None:
+    """Enter a notice of the host. Its content (JSON) stays in `meta` until the delivery is final."""
+    record(connection, [(message_out_id, 0)])
+    connection.execute("UPDATE deliveries SET seq = ? WHERE message_out_id = ?", (seq, message_out_id))
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (message_out_id, content))
+
+
+def notice(connection: apsw.Connection, message_out_id: str) -> str | None:
+    """Return the content of a notice whose delivery is not final, or None."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (message_out_id,)).fetchone()
+    return row[0] if row else None
+
+
+def begin(connection: apsw.Connection, message_out_id: str, now: datetime) -> None:
+    """Record that an attempt starts. The channel may be asked once this is committed."""
+    connection.execute(
+        """
+        UPDATE deliveries SET status = 'sending', attempts = attempts + 1, started_at = ?, next_attempt = NULL
+        WHERE message_out_id = ?
+        """,
+        (to_text(now), message_out_id),
+    )
+
+
+def is_open(connection: apsw.Connection, message_out_id: str, seq: int) -> bool:
+    """Say whether the row of that number is in the ledger under that id, and not final."""
+    query = "SELECT 1 FROM deliveries WHERE message_out_id = ? AND seq = ? AND status <> 'final'"
+    return connection.execute(query, (message_out_id, seq)).fetchone() is not None
+
+
+def postpone(
+    connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str, *, asked: bool
+) -> None:
+    """Record that an attempt did not deliver, and when the next one is due.
+
+    `asked` False means that the channel was not asked. Then the attempt is not counted, and the next host
+    tries again at once.
+    """
+    connection.execute(
+        """
+        UPDATE deliveries SET status = 'pending', next_attempt = ?, error = ?, attempts = attempts - ?
+        WHERE message_out_id = ?
+        """,
+        (to_text(next_attempt) if asked else None, error, int(not asked), message_out_id),
+    )
+
+
+def doubt(connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str) -> None:
+    """Record that the outcome of an attempt is unknown, and when the next attempt is due."""
+    connection.execute(
+        """
+        UPDATE deliveries SET status = 'unknown', next_attempt = ?, error = ?, doubts = doubts + 1
+        WHERE message_out_id = ?
+        """,
+        (to_text(next_attempt), error, message_out_id),
+    )
+
+
+def deliver(connection: apsw.Connection, message_out_id: str, receipt: Receipt, now: datetime) -> None:
+    """Record the channel's receipt. Nothing else makes a delivery `delivered`."""
+    _finish(connection, message_out_id, "delivered", receipt.platform_message_id, now)
+    connection.execute(
+        "UPDATE deliveries SET status = 'final', error = NULL, next_attempt = NULL WHERE message_out_id = ?",
+        (message_out_id,),
+    )
+
+
+def fail(connection: apsw.Connection, message_out_id: str, error: str, now: datetime) -> None:
+    """Record that a delivery has failed for good, and why."""
+    _finish(connection, message_out_id, "failed", None, now)
+    connection.execute(
+        "UPDATE deliveries SET status = 'final', error = ?, next_attempt = NULL WHERE message_out_id = ?",
+        (error, message_out_id),
+    )
+
+
+def _finish(
+    connection: apsw.Connection, message_out_id: str, status: str, platform_id: str | None, now: datetime
+) -> None:
+    connection.execute(
+        """
+        INSERT OR IGNORE INTO delivered (message_out_id, platform_message_id, status, delivered_at)
+        VALUES (?, ?, ?, ?)
+        """,
+        (message_out_id, platform_id, status, to_text(now)),
+    )
+    # Other ids are a container's, and a container can choose the key of a mark as an id.
+    if message_out_id.startswith(NOTICE):
+        connection.execute("DELETE FROM meta WHERE key = ?", (message_out_id,))

@@ -1,0 +1,67 @@
+"""Stores users' attachments in `inbox/<message_id>/`, before the row that names them is committed."""
+
+import base64
+import binascii
+import os
+from collections.abc import Sequence
+from itertools import chain, count
+from pathlib import Path
+
+from attrs import evolve
+
+from nanoclaw.records import Attachment
+from nanoclaw.store.engine.errors import translating
+from nanoclaw.store.engine.names import as_component
+
+MOUNTED_AT = "in/inbox"
+"""Path of the inbox in the container, relative to /workspace."""
+
+
+def store_attachments(
+    inbox: Path, message_id: str, attachments: Sequence[Attachment]
+) -> tuple[Attachment, ...]:
+    """Write attachments that came as base64 and set their `local_path`. Blocking: run it on the executor.
+
+    An event that is offered again after a crash overwrites its own files. Invalid base64 loses its data and
+    keeps its name, because the message matters more than its attachment.
+
+    Raises:
+        StoreError: the disk is full or fails.
+    """
+    names = _distinct([as_component(attachment.name) for attachment in attachments])
+    return tuple(
+        _store(inbox / message_id, message_id, name, attachment)
+        if attachment.data is not None
+        else attachment
+        for name, attachment in zip(names, attachments, strict=True)
+    )
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, made unique by a number in front. The comparison ignores case, as some disks do."""
+    taken, chosen = set[str](), list[str]()
+    for name in names:
+        numbered = (f"{n}-{name}"[:128] for n in count(2))
+        free = next(each for each in chain([name], numbered) if each.casefold() not in taken)
+        taken.add(free.casefold())
+        chosen.append(free)
+    return chosen
+
+
+def _store(folder: Path, message_id: str, name: str, attachment: Attachment) -> Attachment:
+    try:
+        data = base64.b64decode(attachment.data or "", validate=True)
+    except (binascii.Error, ValueError):
+        return evolve(attachment, data=None)
+    with translating(folder / name):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(folder / name, data)
+    return evolve(attachment, data=None, local_path=f"{MOUNTED_AT}/{message_id}/{name}")
+
+
+def _write(target: Path, data: bytes) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)

@@ -1,0 +1,37 @@
+"""Tells whether a session at rest has open work. The host asks this of every session at start-up."""
+
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from nanoclaw.store.engine import migration_steps
+from nanoclaw.store.engine.connections import open_readonly
+from nanoclaw.store.engine.errors import StoreError
+
+
+def has_open_work(database: Path) -> bool:
+    """Return whether an `inbound.db` has open messages or deliveries. Blocking: run it on the executor.
+
+    Return True also if that cannot be read: there is a journal to roll back, or the file is damaged or
+    another build's. The session that then opens the file recovers it or reports the error.
+    """
+    if not database.exists():
+        return False
+    try:
+        with closing(open_readonly(database)) as connection:
+            newest = migration_steps.inbound()[-1].number
+            return connection.execute("PRAGMA user_version").get != newest or _has_open_rows(connection)
+    except (apsw.Error, StoreError):
+        return True
+
+
+def _has_open_rows(connection: apsw.Connection) -> bool:
+    return bool(
+        connection.execute(
+            """
+            SELECT EXISTS (SELECT 1 FROM messages_in WHERE status = 'pending')
+                OR EXISTS (SELECT 1 FROM deliveries WHERE status <> 'final')
+            """
+        ).get
+    )

@@ -1,0 +1,302 @@
+"""Reads `outbound.db`. A hostile container may have written every value in it (contract 6).
+
+A row that violates the contract becomes an `InvalidRow` with the reason, and the next row is still read.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Literal, get_args
+
+import apsw
+from attrs import evolve, frozen
+
+from nanoclaw.records import Address
+from nanoclaw.store.engine.names import is_component
+from nanoclaw.store.engine.times import from_text
+from nanoclaw.store.session.deliveries import NOTICE
+from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, json_array
+
+AckStatus = Literal["processing", "completed", "failed", "released"]
+
+BATCH = 200
+"""Rows of `messages_out` read in one look."""
+LOOK_BYTES = 32 * 1024 * 1024
+"""A look ends once it holds more than this many bytes of content."""
+MAX_TEXT = 40 << 20
+"""Bytes of one content. The guard's limit for a row is higher."""
+MAX_NAME = 4096
+"""Bytes of any other text."""
+BAD = "bad-"
+"""Prefix of replacement ids, for rows with an invalid id. The sequence number follows."""
+MAX_SEQ = 1 << 48
+"""Sequence numbers from here on are implausible for any runner."""
+MAX_ERROR = 500
+"""Characters of a runner's error that are kept."""
+
+
+@frozen
+class MessageOut:
+    """A row that the agent sent. `address` None means the session's own chat."""
+
+    id: str
+    seq: int
+    kind: str
+    address: Address | None
+    content: str
+    in_reply_to: str | None
+    deliver_after: datetime | None
+    recurrence: str | None = None
+
+
+@frozen
+class InvalidRow:
+    """A row that violates the contract. `id` is a replacement if the row's own id is invalid."""
+
+    id: str
+    seq: int
+    reason: str
+
+
+@frozen
+class Ack:
+    """The runner's ack of a message. `attempt` None means the current one (a foreign runner)."""
+
+    message_id: str
+    status: AckStatus
+    attempt: int | None
+    retry_at: datetime | None
+    error: str | None
+    changed: str | None = None
+    """The text of `status_changed`. A different text means a different claim."""
+
+
+@frozen
+class Look:
+    """One consistent read: new rows, acks of open messages, the declared timeout of a tool in seconds."""
+
+    rows: tuple[MessageOut | InvalidRow, ...]
+    known: tuple[MessageOut | InvalidRow, ...]
+    """Ledger rows that were read again after a restart, with the ids that were asked for."""
+    acks: tuple[Ack, ...]
+    tool_timeout_s: float
+    looked_for: tuple[str, ...] = ()
+    """Ids of the ledger rows that were searched. Those not in `known` no longer exist."""
+    ignored: str | None = None
+    """Description of a row or ack that the host ignores, as an example; None if there is none."""
+    more: bool = False
+    """True if more rows may be waiting, so the next look should follow at once."""
+    outdated: bool = False
+    """True for another build's file. Nothing was read: the runner must migrate it first."""
+
+
+def look(
+    connection: apsw.Connection, *, above: int, up_to: int, open_ids: Sequence[str], known_ids: Sequence[str]
+) -> Look:
+    """Read everything that the session needs, in one transaction, independent of the length of the history.
+
+    It stops at `BATCH` rows or `LOOK_BYTES`, so a container cannot fill the host's memory. Known rows are
+    read first, which keeps their order.
+    """
+    if connection.execute("PRAGMA user_version").get == 0:
+        return Look((), (), (), 0.0, outdated=True)
+    looked_for = list[str]()
+    known, known_cut = _full(_by_id(connection, known_ids, looked_for))
+    rows, cut = _full(() if known_cut else _new_rows(connection, above, up_to))
+    acks, bad_ack = _acks(connection, open_ids)
+    return Look(
+        rows=rows,
+        known=known,
+        acks=acks,
+        tool_timeout_s=_tool_timeout(connection),
+        looked_for=tuple(looked_for),
+        ignored=(_ignored(connection, above, up_to) if up_to > above else None) or bad_ack,
+        more=known_cut or cut or len(rows) == BATCH,
+    )
+
+
+def _full(rows: Iterable[MessageOut | InvalidRow]) -> tuple[tuple[MessageOut | InvalidRow, ...], bool]:
+    """Return the rows that fit into one look, and whether some were cut off. It takes at least one row."""
+    taken, size = list[MessageOut | InvalidRow](), 0
+    for row in rows:
+        taken.append(row)
+        size += len(row.content) if isinstance(row, MessageOut) else 0
+        if size > LOOK_BYTES:
+            return tuple(taken), True
+    return tuple(taken), False
+
+
+def newest(connection: apsw.Connection) -> int:
+    """Return the largest plausible sequence number of a row, or 0."""
+    found = connection.execute("SELECT max(seq) FROM messages_out WHERE typeof(seq) = 'integer'").get
+    return found if isinstance(found, int) and 0 < found < MAX_SEQ else 0
+
+
+def invalid_row(seq: int, reason: str) -> InvalidRow:
+    """Return the replacement for a row whose own id is invalid."""
+    return InvalidRow(f"{BAD}{seq}", seq, reason)
+
+
+def _ignored(connection: apsw.Connection, above: int, up_to: int) -> str | None:
+    """Describe one row whose sequence number is never read, or return None."""
+    rows = connection.execute(
+        """
+        SELECT typeof(seq), iif(typeof(seq) IN ('integer', 'real'), seq, NULL) FROM messages_out
+        WHERE seq IS NULL OR seq <= 0 OR seq > :up_to OR (seq > :above AND typeof(seq) = 'real') LIMIT 1
+        """,
+        {"above": above, "up_to": up_to},
+    ).fetchall()
+    for type_, seq in rows:
+        what = "a row without a number" if type_ == "null" else f"a row whose number is a {type_}"
+        if isinstance(seq, int):
+            lead = f"more than {PLAUSIBLE_LEAD:,} above the host's" if seq > 0 else "below 1"
+            what = f"a row with the number {seq}, {lead}"
+        return f"{what}, is not read"
+    return None
+
+
+_TEXTS: tuple[str, ...] = (
+    "id",
+    "kind",
+    "channel_type",
+    "platform_id",
+    "thread_id",
+    "content",
+    "in_reply_to",
+    "deliver_after",
+    "recurrence",
+)
+# Texts are read as bytes. Of a text that is too long only the length is read: its value would fail the look.
+_COLUMNS = ", ".join(
+    [
+        "seq",
+        *(
+            f"iif(octet_length({name}) > {bound}, octet_length({name}), CAST({name} AS BLOB))"
+            for name in _TEXTS
+            for bound in [MAX_TEXT if name == "content" else MAX_NAME]
+        ),
+    ]
+)
+
+
+def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[MessageOut | InvalidRow]:
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? AND typeof(seq) = 'integer' "  # noqa: S608 -- constants of this module
+        f"ORDER BY seq LIMIT {BATCH}",
+        (above, up_to),
+    )
+    return map(_message, rows)
+
+
+def _by_id(
+    connection: apsw.Connection, ids: Sequence[str], looked_for: list[str]
+) -> Iterator[MessageOut | InvalidRow]:
+    """Yield one row for each id, regardless of how many rows or which order the file claims."""
+    for id_ in ids:
+        looked_for.append(id_)
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM messages_out WHERE id = ? LIMIT 1",  # noqa: S608 -- constants of this module
+            (id_,),
+        ).fetchall()
+        yield from (evolve(_message(row), id=id_) for row in rows)
+
+
+def _message(row: tuple[object, ...]) -> MessageOut | InvalidRow:
+    seq = row[0] if isinstance(row[0], int) else 0
+    try:
+        values = {name: _decoded(name, value) for name, value in zip(_TEXTS, row[1:], strict=True)}
+        return _checked(seq, values)
+    except UnicodeDecodeError as error:
+        return invalid_row(seq, f"a text is not UTF-8: {error.reason}")
+    except ValueError as error:
+        return invalid_row(seq, str(error))
+
+
+def _decoded(name: str, value: object) -> str | None:
+    if isinstance(value, int):
+        bound = f"{MAX_TEXT:,}; send it as a file" if name == "content" else f"{MAX_NAME:,}"
+        raise ValueError(f"{name} has {value:,} bytes; the limit is {bound}")  # noqa: TRY004 -- of the row, not of us
+    return value.decode("utf-8") if isinstance(value, bytes) else None
+
+
+def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
+    """Return the row. Raise ValueError with the reason if it violates the contract."""
+    id_, kind, content = (values[name] or "" for name in ("id", "kind", "content"))
+    if not is_component(id_) or id_.startswith((NOTICE, BAD)):
+        raise ValueError(f"id {id_[:80]!r} is not a valid row id (contract 1)")
+    if seq % 2 == 0:
+        raise ValueError(f"the number {seq} is even; runners must use odd numbers (contract 4)")
+    if not kind or not content:
+        raise ValueError("kind or content is empty")
+    deliver_after = values["deliver_after"]
+    channel, platform = values["channel_type"], values["platform_id"]
+    return MessageOut(
+        id=id_,
+        seq=seq,
+        kind=kind,
+        address=Address(channel, platform, values["thread_id"] or None) if channel and platform else None,
+        content=content,
+        in_reply_to=values["in_reply_to"] or None,
+        deliver_after=from_text(deliver_after) if deliver_after else None,
+        recurrence=values["recurrence"] or None,
+    )
+
+
+def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> tuple[tuple[Ack, ...], str | None]:
+    """Return one ack for each message, and the description of an invalid ack if there is one."""
+    rows = connection.execute(
+        f"""
+        SELECT CAST(message_id AS BLOB), {_brief("status")},
+          iif(typeof(attempt) = 'integer', attempt, NULL), {_brief("retry_at")}, {_brief("error")},
+          {_brief("status_changed")}
+        FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(?))
+        """,  # noqa: S608 -- constants of this module
+        (json_array(open_ids),),
+    )
+    acks, bad = dict[str, Ack](), None
+    for row in rows:
+        ack = _ack(row)
+        if isinstance(ack, Ack):
+            acks.setdefault(ack.message_id, ack)
+        else:
+            bad = ack
+    return tuple(acks.values()), bad
+
+
+def _brief(name: str) -> str:
+    return f"iif(octet_length({name}) > {MAX_NAME}, NULL, CAST({name} AS BLOB))"
+
+
+def _ack(row: tuple[object, ...]) -> Ack | str:
+    """Return the ack, or the reason why it is invalid. Its message then counts as not acked."""
+    message_id, status, attempt, retry_at, error, changed = row
+    message_id, status, changed = (
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+        for value in (message_id, status, changed)
+    )
+    if status not in get_args(AckStatus):
+        return f"an ack of {message_id[:80]!r} with the unknown status {status[:80]!r} is not read"
+    return Ack(
+        message_id,
+        status,  # type: ignore[arg-type]  # checked against the Literal above
+        attempt if isinstance(attempt, int) else None,
+        _time(retry_at),
+        error.decode("utf-8", "replace")[:MAX_ERROR] if isinstance(error, bytes) else None,
+        changed,
+    )
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return from_text(value.decode("utf-8")) if isinstance(value, bytes) else None
+    except ValueError:
+        return None
+
+
+def _tool_timeout(connection: apsw.Connection) -> float:
+    row = connection.execute(
+        """
+        SELECT tool_declared_timeout_ms FROM container_state
+        WHERE typeof(tool_declared_timeout_ms) = 'integer' LIMIT 1
+        """
+    ).fetchone()
+    return row[0] / 1000 if row and row[0] > 0 else 0.0
