@@ -31,7 +31,6 @@ from actors import (
 from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
-from nanoclaw.clock_watch import watch_clock
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.control import Control, open_control
 from nanoclaw.dispatch import Dispatcher
@@ -49,7 +48,6 @@ from nanoclaw.records import AGENT, Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
-from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
     AgentInbox,
     NoObserver,
@@ -69,7 +67,9 @@ from nanoclaw.store import (
     open_reader,
 )
 from nanoclaw.supervision import Supervision
-from nanoclaw.wakeups import Wakeups, open_wakeups
+from nanoclaw.system.clock import Clock, SystemClock
+from nanoclaw.system.clock_watch import watch_clock
+from nanoclaw.system.wakeups import Wakeups, open_wakeups
 
 _log = structlog.get_logger()
 

@@ -10,11 +10,11 @@ from attrs import Factory, field, frozen
 from actors import Node, Supervisor
 from nanoclaw.config import Config
 from nanoclaw.records import Address
-from nanoclaw.seams import Clock
 from nanoclaw.session import Conversation, Sessions, open_conversations
 from nanoclaw.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import parked_events
+from nanoclaw.system.clock import Clock
 from nanoclaw.version import installed_version
 
 ANSWER_WITHIN_S = 1.0

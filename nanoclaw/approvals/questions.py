@@ -1,8 +1,8 @@
 """The life of a question. It is recorded before its card is sent; the first answer deletes it."""
 
 from actors import Ref
-from nanoclaw.content import BadContent, dump_options, load_options
 from nanoclaw.records import Address, Option, PendingQuestion, QuestionContent
+from nanoclaw.records.content import BadContent, dump_options, load_options
 from nanoclaw.registry import CreateQuestion, DeleteQuestion, Registry
 from nanoclaw.store import NotFound, Reader
 from nanoclaw.store.central import pending_questions

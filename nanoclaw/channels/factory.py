@@ -17,7 +17,7 @@ from nanoclaw.channels.protocol import Channel, Repeat
 from nanoclaw.config import Config, ConfigError, NamedTable, read_table
 from nanoclaw.config.entry_points import load
 from nanoclaw.config.kinds import Text, Unfit
-from nanoclaw.seams import Clock, SystemClock
+from nanoclaw.system.clock import Clock, SystemClock
 
 C = TypeVar("C")
 GROUP = "nanoclaw.channels"

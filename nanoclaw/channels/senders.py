@@ -21,8 +21,8 @@ from nanoclaw.channels.protocol import (
     Sender,
     capabilities_of,
 )
-from nanoclaw.content import storable
 from nanoclaw.records import Address, EditContent, Outgoing, ReactionContent, Receipt
+from nanoclaw.records.content import storable
 from nanoclaw.supervision import Supervision
 
 DELIVERY_TIMEOUT_S = 60.0

@@ -15,7 +15,7 @@ from nanoclaw.cli.output import forget
 from nanoclaw.config import ConfigError
 from nanoclaw.control import wire
 from nanoclaw.control.address import nameable, socket_path
-from nanoclaw.lines import Lines
+from nanoclaw.system.lines import Lines
 
 MAX_ANSWER = 128 * 1024 * 1024
 """Bytes of one line from the host."""

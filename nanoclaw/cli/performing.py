@@ -18,8 +18,8 @@ from nanoclaw.cli.parsing import BAD_USAGE
 from nanoclaw.config import Config
 from nanoclaw.operations import Caller, Catalogue, Operation, OperationFailed, Operations
 from nanoclaw.operations.offline import open_files
-from nanoclaw.seams import SystemClock
 from nanoclaw.store import Owned, StoreError, ThreadExecutor
+from nanoclaw.system.clock import SystemClock
 
 REFUSED = 1
 """Exit code: the operation was refused, and nothing was changed."""

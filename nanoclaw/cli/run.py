@@ -16,7 +16,7 @@ from nanoclaw.cli.verdict import verdict
 from nanoclaw.config import Config
 from nanoclaw.control import Control
 from nanoclaw.host import open_host
-from nanoclaw.log_ring import LogRing
+from nanoclaw.logs.ring import LogRing
 from nanoclaw.recording import Record
 
 KEPT = "it is kept for the next run"

@@ -94,8 +94,8 @@ def run(places: Places, record: Path | None, record_redacted: Path | None, **val
 def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: object) -> int:
     from nanoclaw.cli.config_commands import settings_problems  # noqa: PLC0415 -- as above
     from nanoclaw.cli.first_run import prepare_home  # noqa: PLC0415
-    from nanoclaw.log_ring import LogRing  # noqa: PLC0415
     from nanoclaw.logs import configure_logging  # noqa: PLC0415
+    from nanoclaw.logs.ring import LogRing  # noqa: PLC0415
 
     headless = values["headless"]
     if sys.stdout is None and not headless:

@@ -14,14 +14,14 @@ from attrs import Factory, define, frozen
 
 from nanoclaw.control import wire
 from nanoclaw.control.wire import Id, Refused, Request
-from nanoclaw.lines import Lines
-from nanoclaw.log_ring import LogLine, LogRing
+from nanoclaw.logs.ring import LogLine, LogRing
 from nanoclaw.nearest import nearest
 from nanoclaw.operations import Caller, OperationFailed, Operations
 from nanoclaw.operations.references import KINDS
 from nanoclaw.records import NotAccepted
 from nanoclaw.status import CannotTell, HostReport, StatusSource
 from nanoclaw.store import StoreError
+from nanoclaw.system.lines import Lines
 from nanoclaw.version import installed_version
 from nanoclaw.visits import ChatEvent, ChatRoom, Done, Shown, Visit
 

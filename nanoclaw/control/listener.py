@@ -15,7 +15,7 @@ from nanoclaw.control.address import nameable, remove_socket, socket_path
 from nanoclaw.control.connection import Connection, Offer
 from nanoclaw.control.peers import uid_of_peer
 from nanoclaw.control.wire import Refused
-from nanoclaw.log_ring import LogRing
+from nanoclaw.logs.ring import LogRing
 from nanoclaw.operations import Operations
 from nanoclaw.status import StatusSource
 from nanoclaw.supervision import Supervision

@@ -10,7 +10,6 @@ from base64 import b64encode
 from attrs import frozen
 
 from actors import ActorError, Ref
-from nanoclaw.content import BadContent
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.records import (
     Address,
@@ -23,8 +22,8 @@ from nanoclaw.records import (
     Receipt,
     TextContent,
 )
+from nanoclaw.records.content import BadContent
 from nanoclaw.registry import OpenSession, Registry
-from nanoclaw.seams import Clock
 from nanoclaw.session import AgentInbox, Conversation, SessionDown, outcomes
 from nanoclaw.session.conversations import conversation
 from nanoclaw.session.dispatch import Source
@@ -37,6 +36,7 @@ from nanoclaw.store.session.agent_messages import Letter
 from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.outbound import MessageOut
 from nanoclaw.store.session.outbox import BadAttachment
+from nanoclaw.system.clock import Clock
 
 
 @frozen

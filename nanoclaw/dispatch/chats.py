@@ -11,11 +11,10 @@ from actors import ActorError, Ref, Refusal
 from nanoclaw.approvals import QuestionRefused, record, withdraw
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown, Senders
-from nanoclaw.content import BadContent, storable
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.records import Address, Outgoing, QuestionContent, answer_id
+from nanoclaw.records.content import BadContent, storable
 from nanoclaw.registry import Registry
-from nanoclaw.seams import Clock
 from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable
@@ -26,6 +25,7 @@ from nanoclaw.store.session import messages_in
 from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.outbound import MessageOut
 from nanoclaw.store.session.outbox import BadAttachment
+from nanoclaw.system.clock import Clock
 
 MAX_REASON = 500
 """Characters of a channel's words that are kept."""

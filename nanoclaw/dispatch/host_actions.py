@@ -11,16 +11,16 @@ from typing import Protocol
 from attrs import field, frozen
 
 from actors import ActorError, Ref
-from nanoclaw.content import load_request
 from nanoclaw.records import Address
+from nanoclaw.records.content import load_request
 from nanoclaw.registry import PerformAction, Registry
-from nanoclaw.seams import Clock
 from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Performed, Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Connection, StoreError
 from nanoclaw.store.session.outbound import MessageOut
+from nanoclaw.system.clock import Clock
 
 
 @frozen

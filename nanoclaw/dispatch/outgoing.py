@@ -3,8 +3,8 @@
 from attrs import frozen
 
 from nanoclaw.config import Config
-from nanoclaw.content import load_outgoing
 from nanoclaw.records import OutgoingContent, OutgoingFile, TextContent
+from nanoclaw.records.content import load_outgoing
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Executor
 from nanoclaw.store.session.outbound import MessageOut

@@ -15,11 +15,11 @@ from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import SessionPaths
 from nanoclaw.registry import Changes, registry_recipe
-from nanoclaw.seams import Clock
 from nanoclaw.session.actions import Site
 from nanoclaw.session.administration import TaskChange, TaskVerb, change_task
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Executor, NotFound, open_reader, own_inbound
+from nanoclaw.system.clock import Clock
 
 
 @frozen

@@ -29,9 +29,9 @@ from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import Intake
 from nanoclaw.registry import Registry
 from nanoclaw.runtimes import Runtime
-from nanoclaw.seams import Clock
 from nanoclaw.store import Executor, Reader
 from nanoclaw.store.engine.connections import make_private_dir
+from nanoclaw.system.clock import Clock
 from nanoclaw.version import installed_version
 
 KEPT = (

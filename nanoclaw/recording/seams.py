@@ -27,8 +27,9 @@ from nanoclaw.recording.notes import (
 )
 from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
-from nanoclaw.seams import Clock, Naming, lead, random_name
 from nanoclaw.store.session.outbound import Ack, InvalidRow, Look, MessageOut
+from nanoclaw.system.clock import Clock, lead
+from nanoclaw.system.ids import Naming, random_name
 
 # -- clock and randomness ------------------------------------------------------
 

@@ -14,9 +14,10 @@ from attrs import define
 
 from actors import Context
 from nanoclaw.registry.changes import Changes
-from nanoclaw.seams import Clock, new_id
 from nanoclaw.store import Connection, Executor, Writer, own_central
 from nanoclaw.store.central import meta, sessions
+from nanoclaw.system.clock import Clock
+from nanoclaw.system.ids import new_id
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -55,7 +56,7 @@ class Registry:
         return await self._writer.run(fn, *args, **kwargs)
 
     def new_id(self, prefix: str, *what: str | None) -> str:
-        """Return a new id for a row; see `nanoclaw.seams.new_id` for `what`."""
+        """Return a new id for a row; see `nanoclaw.system.ids.new_id` for `what`."""
         return new_id(prefix, self.random, *what)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import structlog
 from attrs import field, frozen
 
-from nanoclaw.content import storable
+from nanoclaw.records.content import storable
 from nanoclaw.registry.actor import Registry
 from nanoclaw.store import Connection, StoreError
 from nanoclaw.store.central import performed_actions

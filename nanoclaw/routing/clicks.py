@@ -7,8 +7,8 @@ from attrs import frozen
 
 from actors import Ref
 from nanoclaw.approvals import option_by_text, option_by_value, withdraw
-from nanoclaw.content import dump_parked
 from nanoclaw.records import Address, Answer, Clicked, InboundEvent, PendingQuestion, Routed
+from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import ParkEvent, RecordUnregisteredSender, Registry
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import listens_to

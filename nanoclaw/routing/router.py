@@ -9,8 +9,8 @@ import trio
 from attrs import Factory, define, evolve
 
 from actors import ActorError, Ref
-from nanoclaw.content import dump_parked, storable
 from nanoclaw.records import Address, Clicked, Event, InboundEvent, NotAccepted, Routed
+from nanoclaw.records.content import dump_parked, storable
 from nanoclaw.registry import (
     Changes,
     EnsureChat,

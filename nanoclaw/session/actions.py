@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from attrs import evolve, field, frozen
 
-from nanoclaw.content import BadContent, load_request, storable
 from nanoclaw.records import CatchUp, answer_id
+from nanoclaw.records.content import BadContent, load_request, storable
 from nanoclaw.registry import ActionRefused
 from nanoclaw.scheduling import ScheduleError, check, due_slots, next_run
 from nanoclaw.session import recurrence

@@ -15,8 +15,8 @@ from attrs import define, evolve, frozen
 from outcome import Error, Outcome, Value
 
 from actors import Context, Ref
-from nanoclaw.content import dump_answer, dump_chat, load_parked
 from nanoclaw.records import AgentMessage, Answer, Attachment, InboundEvent
+from nanoclaw.records.content import dump_answer, dump_chat, load_parked
 from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import RunnerSpec
 from nanoclaw.session import agents, transactions

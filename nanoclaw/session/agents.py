@@ -10,8 +10,8 @@ from hashlib import blake2b
 import structlog
 from attrs import frozen
 
-from nanoclaw.content import dump_chat
 from nanoclaw.records import AgentMessage, Attachment, ChatMessage
+from nanoclaw.records.content import dump_chat
 from nanoclaw.store import Connection
 from nanoclaw.store.session import agent_messages, messages_in
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage, Source

@@ -12,11 +12,11 @@ from nanoclaw.config import Config
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.runtimes import Runtime
-from nanoclaw.seams import Clock
 from nanoclaw.session.presence import Presences
 from nanoclaw.store import Executor, Reader
 from nanoclaw.store.session.outbound import Look
-from nanoclaw.wakeups import Wakeups
+from nanoclaw.system.clock import Clock
+from nanoclaw.system.wakeups import Wakeups
 
 
 class Observer(Protocol):

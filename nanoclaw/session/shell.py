@@ -15,7 +15,6 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.records import SessionStatus
-from nanoclaw.seams import Clock
 from nanoclaw.session import decisions, events, finishing, needs, notices, transactions
 from nanoclaw.session.core import decide
 from nanoclaw.session.decisions import Step
@@ -27,6 +26,7 @@ from nanoclaw.store import Connection, HotJournal, StoreBusy, StoreError, Untrus
 from nanoclaw.store.session import deliveries, outbound
 from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, OpenMessage
 from nanoclaw.store.session.outbound import Look, look
+from nanoclaw.system.clock import Clock
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.records import Clicked, Event, InboundEvent, Outgoing, Receipt, Routed
-from nanoclaw.seams import Clock
+from nanoclaw.system.clock import Clock
 from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.virtual_time import Moment
 

@@ -15,7 +15,7 @@ from agent_runner.errors import ProviderError, ToolError
 from agent_runner.providers import Toolbox
 from agent_runner.providers.repeats import Repeats
 from agent_runner.records import Inbound, Reply, Result, Turn
-from nanoclaw.seams import Clock
+from nanoclaw.system.clock import Clock
 
 FILE = "notes.txt"
 """A file in the workspace of every agent."""

@@ -13,8 +13,8 @@ from attrs import field, frozen
 from agent_runner.records import Address as RunnerAddress
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.records import Clicked, InboundEvent, Outgoing, Routed, SessionPaths
-from nanoclaw.resources import schema_dir
 from nanoclaw.simulation.network import Accepted
+from nanoclaw.system.resources import schema_dir
 from nanoclaw.testing.invariants import (
     Evidence,
     name_of,

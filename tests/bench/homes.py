@@ -13,10 +13,10 @@ from subprocess import DEVNULL, PIPE
 import trio
 
 from nanoclaw.records import Address, AgentGroup, MessagingGroup, Session, SessionPaths
-from nanoclaw.seams import SystemClock
 from nanoclaw.store import Connection, ThreadExecutor, create_outbound, own_central, own_inbound
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions
 from nanoclaw.store.session import messages_in
+from nanoclaw.system.clock import SystemClock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GROUP = AgentGroup("ag-bench", "Bench", "bench", None, NOW)

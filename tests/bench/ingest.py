@@ -12,8 +12,8 @@ from attrs import frozen
 
 from nanoclaw.host import Seams
 from nanoclaw.records import Address
-from nanoclaw.resources import schema_dir
 from nanoclaw.runtimes import Death, Runner, RunnerSpec
+from nanoclaw.system.resources import schema_dir
 from tests.bench.loads import event, more_chats
 from tests.bench.wired import Bench, wired_host
 

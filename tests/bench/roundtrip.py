@@ -8,7 +8,7 @@ from statistics import median, quantiles
 import apsw
 import trio
 
-from nanoclaw.resources import schema_dir
+from nanoclaw.system.resources import schema_dir
 from tests.bench.wired import wired_host
 
 MESSAGES = 80

@@ -15,7 +15,7 @@ import apsw
 import trio
 
 from nanoclaw.records import Address
-from nanoclaw.seams import SystemClock
+from nanoclaw.system.clock import SystemClock
 from tests.bench.loads import burst, event, more_chats
 from tests.bench.wired import Bench, wired_host
 

@@ -17,11 +17,11 @@ from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_N
 from nanoclaw.control import Control, open_control
 from nanoclaw.control.address import nameable, socket_path
 from nanoclaw.host import Host, open_host
-from nanoclaw.lines import Lines
-from nanoclaw.log_ring import LogRing
+from nanoclaw.logs.ring import LogRing
 from nanoclaw.records import Event, InboundEvent, NotAccepted, Routed
 from nanoclaw.status import CannotTell, HostReport
 from nanoclaw.supervision import Supervision
+from nanoclaw.system.lines import Lines
 from tests.host.homes import config
 
 GUARD_S = 10.0

@@ -5,9 +5,9 @@ import pytest
 import structlog
 import trio
 
-from nanoclaw import log_ring
-from nanoclaw.log_ring import LogRing
 from nanoclaw.logs import configure_logging
+from nanoclaw.logs import ring as log_ring
+from nanoclaw.logs.ring import LogRing
 
 
 def add(ring: LogRing, *events: str, **fields: object) -> None:

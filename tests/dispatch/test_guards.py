@@ -9,12 +9,12 @@ import trio
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
 from nanoclaw.records import AgentMessage
-from nanoclaw.resources import schema_dir
 from nanoclaw.session import agents
 from nanoclaw.session.agents import MAX_A_MINUTE, MAX_HOPS
 from nanoclaw.store.session import agent_messages, deliveries, messages_in
 from nanoclaw.store.session.agent_messages import Chain
 from nanoclaw.store.session.messages_in import NewMessage, Source
+from nanoclaw.system.resources import schema_dir
 from nanoclaw.testing import World
 from tests.dispatch.pairs import Pair, a_pair, said, tell
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import apsw
 
-from nanoclaw.seams import SystemClock
 from nanoclaw.store.engine.migration_steps import central, inbound, outbound
 from nanoclaw.store.engine.migrations import (
     Migration,
@@ -23,6 +22,7 @@ from nanoclaw.store.engine.migrations import (
     register_functions,
     tables_of,
 )
+from nanoclaw.system.clock import SystemClock
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

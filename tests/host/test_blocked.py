@@ -12,8 +12,8 @@ from trio.testing import MockClock
 
 from nanoclaw.host import Seams, open_host
 from nanoclaw.runtimes.process import ProcessRuntime
-from nanoclaw.seams import SystemClock
 from nanoclaw.store import StoreBusy, own_inbound
+from nanoclaw.system.clock import SystemClock
 from nanoclaw.testing import FakeChannel, wire
 from nanoclaw.testing.world.executor import InlineExecutor
 from tests.host.homes import GUARD_S, config, statuses

@@ -10,7 +10,6 @@ import pytest
 from attrs import evolve
 
 from nanoclaw.channels.cards import as_text
-from nanoclaw.content import BadContent, dump_parked, load_outgoing, load_parked
 from nanoclaw.records import (
     Address,
     Answer,
@@ -21,6 +20,7 @@ from nanoclaw.records import (
     QuestionContent,
     TextContent,
 )
+from nanoclaw.records.content import BadContent, dump_parked, load_outgoing, load_parked
 from nanoclaw.registry.approvals import MAX_WAITING
 from nanoclaw.session.conversations import conversation
 from nanoclaw.testing import FakeChannel

@@ -6,8 +6,8 @@ import trio
 from attrs import define
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from nanoclaw import clock_watch
-from nanoclaw.seams import JUMP_S, LOOK_AT_CLOCK_S, SystemClock
+from nanoclaw.system import clock_watch
+from nanoclaw.system.clock import JUMP_S, LOOK_AT_CLOCK_S, SystemClock
 from nanoclaw.testing.world.virtual_time import VirtualClock
 
 

@@ -15,9 +15,9 @@ import trio
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Sender
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import Address, Outgoing, Receipt, SessionPaths
-from nanoclaw.resources import schema_dir
 from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader
 from nanoclaw.store.session import outbound
+from nanoclaw.system.resources import schema_dir
 from nanoclaw.testing import FakeChannel, World, simulate, wire
 from tests.host.homes import GUARD_S, config, crashed, only_session, rows, statuses, supervisor
 from tests.host.runtimes import FakeRuntime

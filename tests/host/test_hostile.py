@@ -19,7 +19,7 @@ import trio
 from nanoclaw.host import Host, HostFailed, Seams, open_host
 from nanoclaw.runtimes import Death
 from nanoclaw.store import to_text
-from nanoclaw.wakeups import FLOOD_PER_S
+from nanoclaw.system.wakeups import FLOOD_PER_S
 from tests.host.homes import GUARD_S, config, rows, supervisor
 from tests.host.runtimes import FakeRuntime
 from tests.host.stage import Stage, a_stage, assert_says, row
@@ -296,7 +296,7 @@ async def test_a_bad_outbox_costs_its_message_which_is_refused_with_its_reason(
 async def test_a_flood_of_events_costs_the_session_its_watch_and_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nanoclaw.wakeups.SWEEP_S", 0.02)
+    monkeypatch.setattr("nanoclaw.system.wakeups.SWEEP_S", 0.02)
     async with a_stage(tmp_path) as stage:
         for n in range(FLOOD_PER_S + 10):
             file = stage.paths().outbound_dir / f"{n % 2}-journal"

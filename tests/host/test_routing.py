@@ -12,7 +12,6 @@ import pytest
 import trio
 from attrs import define, evolve
 
-from nanoclaw.content import dump_parked, load_parked, storable
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import (
     Address,
@@ -23,6 +22,7 @@ from nanoclaw.records import (
     SessionMode,
     Wiring,
 )
+from nanoclaw.records.content import dump_parked, load_parked, storable
 from nanoclaw.routing.engagement import engagement
 from nanoclaw.store import Executor, ThreadExecutor
 from nanoclaw.testing import FakeChannel, wire

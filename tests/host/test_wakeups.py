@@ -11,8 +11,8 @@ import trio
 from attrs import Factory, define
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from nanoclaw import wakeups as module
-from nanoclaw.wakeups import FLOOD_PER_S, POLL_S, Wakeups, open_wakeups
+from nanoclaw.system import wakeups as module
+from nanoclaw.system.wakeups import FLOOD_PER_S, POLL_S, Wakeups, open_wakeups
 from tests.host.homes import GUARD_S
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")

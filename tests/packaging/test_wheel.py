@@ -128,7 +128,7 @@ def test_it_also_runs_from_a_folder_that_is_only_on_the_path(installed: Installa
 
 def test_its_parts_come_from_it_and_not_from_the_checkout(installed: Installation, tmp_path: Path) -> None:
     program = (
-        "import actors, agent_runner, nanoclaw; from nanoclaw import resources as r;"
+        "import actors, agent_runner, nanoclaw; from nanoclaw.system import resources as r;"
         "print(*(m.__file__ for m in (actors, agent_runner, nanoclaw)), r.schema_dir(), r.container_dir(),"
         " r.runner_dir(), sep='\\n')"
     )

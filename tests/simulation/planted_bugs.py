@@ -40,10 +40,10 @@ from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.simulation.faults import fault_names
 from nanoclaw.simulation.run import run_workload
 from nanoclaw.simulation.workload import VISITORS, draw_workload
+from nanoclaw.system.wakeups import Wakeups
 from nanoclaw.testing import World
 from nanoclaw.testing.silent_logs import silent_logs
 from nanoclaw.testing.world.executor import When
-from nanoclaw.wakeups import Wakeups
 
 HOURS, BRIEF_H = 3.0, 0.4
 FAULTS = fault_names("all")

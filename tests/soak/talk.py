@@ -7,7 +7,7 @@ from typing import Any
 import trio
 from attrs import Factory, define
 
-from nanoclaw.lines import Lines
+from nanoclaw.system.lines import Lines
 
 LIMIT = 1 << 20
 

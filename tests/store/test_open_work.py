@@ -6,9 +6,9 @@ import apsw
 import pytest
 
 from nanoclaw.records import SessionPaths
-from nanoclaw.seams import SystemClock
 from nanoclaw.store import ThreadExecutor, own_inbound
 from nanoclaw.store.session.open_work import has_open_work
+from nanoclaw.system.clock import SystemClock
 
 MESSAGE = """
 INSERT INTO messages_in (id, seq, kind, timestamp, content, status) VALUES ('in-1', 2, 'chat', '', '{}', ?)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nanoclaw import resources
+from nanoclaw.system import resources
 
 
 def test_the_checkout_has_its_schema_and_its_runner() -> None:

@@ -11,7 +11,7 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.records import NotAccepted, Routed
-from nanoclaw.seams import new_id
+from nanoclaw.system.ids import new_id
 
 
 class Speaker(Protocol):

@@ -9,7 +9,7 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.records import NotAccepted, Routed
-from nanoclaw.seams import new_id
+from nanoclaw.system.ids import new_id
 from nanoclaw.visits import ChatEvent, Done, Shown, TooSlow, Working
 
 MAX_WAITING, MAX_WAITING_SIZE = 1000, 32 * 1024 * 1024

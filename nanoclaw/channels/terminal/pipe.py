@@ -13,8 +13,8 @@ from attrs import Factory, define
 
 from nanoclaw.channels.terminal.desk import Speaker
 from nanoclaw.channels.terminal.terminal import harmless
-from nanoclaw.lines import Lines
 from nanoclaw.records import NotAccepted
+from nanoclaw.system.lines import Lines
 
 MAX_LINE = 16 * 1024 * 1024
 """Bytes of one message; a longer line is refused, and the next one is read."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from nanoclaw.content import storable
 from nanoclaw.records import SessionPaths
+from nanoclaw.records.content import storable
 from nanoclaw.simulation.snapshot import Snapshot
 from nanoclaw.store.engine.times import from_text
 from nanoclaw.testing.invariants import rows

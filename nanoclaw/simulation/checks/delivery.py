@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nanoclaw.content import storable
 from nanoclaw.records import (
     Address,
     EditContent,
@@ -19,6 +18,7 @@ from nanoclaw.records import (
     SessionPaths,
     TextContent,
 )
+from nanoclaw.records.content import storable
 from nanoclaw.simulation.snapshot import NOTES, Snapshot
 from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.testing.invariants import (

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import apsw
 
-from nanoclaw.content import storable
 from nanoclaw.records import Address, InboundEvent
+from nanoclaw.records.content import storable
 from nanoclaw.simulation.snapshot import Snapshot, is_hot
 from nanoclaw.testing.invariants import (
     Evidence,

@@ -12,11 +12,12 @@ from random import Random
 import apsw
 from attrs import frozen
 
-from nanoclaw.resources import schema_dir
-from nanoclaw.seams import Clock, new_id
 from nanoclaw.store.engine.errors import ForeignDatabase, NewerDatabase
 from nanoclaw.store.engine.slugs import slug
 from nanoclaw.store.engine.times import to_text
+from nanoclaw.system.clock import Clock
+from nanoclaw.system.ids import new_id
+from nanoclaw.system.resources import schema_dir
 
 Step = Callable[[apsw.Connection], None]
 

@@ -10,7 +10,6 @@ from random import Random
 import apsw
 
 from nanoclaw.records import SessionPaths
-from nanoclaw.seams import Clock
 from nanoclaw.store.engine import backups, migration_steps
 from nanoclaw.store.engine.connections import guarding, make_private_dir, open_writable
 from nanoclaw.store.engine.errors import translating
@@ -27,6 +26,7 @@ from nanoclaw.store.engine.migrations import (
     tables_of,
 )
 from nanoclaw.store.engine.writer import Writer, writing
+from nanoclaw.system.clock import Clock
 
 LOCK = "owner"
 CENTRAL = "v2.db"

@@ -12,7 +12,7 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
-from nanoclaw.seams import SystemClock
+from nanoclaw.system.clock import SystemClock
 from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, only, require
 from nanoclaw.testing.conformance.sessions import (
     is_sound,

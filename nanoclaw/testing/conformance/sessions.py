@@ -15,12 +15,12 @@ import trio
 
 from nanoclaw.records import Address, SessionPaths
 from nanoclaw.runtimes import RunnerSpec
-from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.store import Executor, ThreadExecutor, own_inbound
 from nanoclaw.store.engine.connections import open_writable
 from nanoclaw.store.session import messages_in
 from nanoclaw.store.session.messages_in import NewMessage
 from nanoclaw.store.session.outbound_file import create_outbound
+from nanoclaw.system.clock import Clock, SystemClock
 from nanoclaw.testing.invariants import rows
 
 CHAT = Address("test", "chat")

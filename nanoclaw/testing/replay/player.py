@@ -27,8 +27,8 @@ from nanoclaw.recording.notes import Looked, Quarantined, Told
 from nanoclaw.recording.state import left, sessions_of
 from nanoclaw.records import SessionPaths
 from nanoclaw.registry import Registry
-from nanoclaw.seams import Naming, random_name
 from nanoclaw.store import StoreError, StoreFull
+from nanoclaw.system.ids import Naming, random_name
 from nanoclaw.testing.replay.channel import Answers, Happened, ReplayChannel, offer_all
 from nanoclaw.testing.replay.differences import differences, of_left
 from nanoclaw.testing.replay.runtime import ReplayRuntime, make_files

@@ -15,11 +15,11 @@ from agent_runner.migrate import migrate
 from agent_runner.store import Connection, Writer, open_outbound
 from nanoclaw.recording.notes import FileMark, Looked
 from nanoclaw.records import SessionPaths
-from nanoclaw.resources import schema_dir
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.session.runner import STUCK_S
 from nanoclaw.store import to_text
 from nanoclaw.store.engine.names import is_component
+from nanoclaw.system.resources import schema_dir
 from nanoclaw.testing.replay.script import Moments, RunnerHistory, Script
 from nanoclaw.testing.world.executor import InlineExecutor
 from nanoclaw.testing.world.hot_journal import leave_hot_journal

@@ -14,8 +14,8 @@ from agent_runner.providers import Provider
 from nanoclaw.config import Config
 from nanoclaw.host import Seams
 from nanoclaw.runtimes import Runtime, configured_runtime
-from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.store import StoreError
+from nanoclaw.system.clock import Clock, SystemClock
 from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import CommitHook, InlineExecutor, When
 from nanoclaw.testing.world.kill_switch import KillableExecutor, KillSwitch

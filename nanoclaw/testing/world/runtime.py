@@ -15,9 +15,9 @@ from agent_runner.records import Result, Turn
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
 from agent_runner.seams import Seams as RunnerSeams
-from nanoclaw.resources import schema_dir
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
-from nanoclaw.seams import Clock
+from nanoclaw.system.clock import Clock
+from nanoclaw.system.resources import schema_dir
 from nanoclaw.testing.error_summary import summary_of
 from nanoclaw.testing.world.executor import InlineExecutor
 from nanoclaw.testing.world.scripted_provider import Overheard

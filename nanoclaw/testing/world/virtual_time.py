@@ -9,8 +9,8 @@ import trio
 from attrs import define, field, frozen
 
 from agent_runner.seams import Clock
+from nanoclaw.system.wakeups import Changed
 from nanoclaw.testing.world.executor import InlineExecutor
-from nanoclaw.wakeups import Changed
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """The date at which every simulation begins, unless it says otherwise."""
@@ -58,7 +58,7 @@ class Moment:
 
 @frozen
 class CommitWakeups:
-    """The host's wake-ups, straight from the executor's commits. Implements `nanoclaw.wakeups.Wakeups`."""
+    """The host's wake-ups, straight from the executor's commits. Implements `system.wakeups.Wakeups`."""
 
     executor: InlineExecutor
 

@@ -1,18 +1,15 @@
-"""The wall clock and randomness: their protocols, and the implementations for production.
+"""The wall clock: its protocol, and the implementation for production.
 
-They are two of the five seams, besides the store's executor, the container runtime and the channels. Who
-replaces all five, as `nanoclaw.testing` does, runs the same host deterministically. Code that waits asks
-trio; only code that needs the *date* asks the clock.
+It is one of the five seams, besides randomness, the store's executor, the container runtime and the channels.
+Code that replaces all five, as `nanoclaw.testing` does, runs the same host deterministically. Code that waits
+asks trio; only code that needs the *date* asks the clock.
 """
 
 from datetime import UTC, datetime
-from random import Random
 from typing import Protocol
 
 import trio
 
-CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
-ID_LENGTH = 16
 LOOK_AT_CLOCK_S = 2.0
 """Seconds between checks for a jump of the date. Work that a jump makes due is late by no more."""
 JUMP_S = 1.0
@@ -52,26 +49,3 @@ class SystemClock:
 def lead(clock: Clock) -> float:
     """Return the seconds by which the date is ahead of trio's clock. It changes only when the date jumps."""
     return clock.now().timestamp() - trio.current_time()
-
-
-class Naming(Random):
-    """Randomness that is told the purpose of each id, for recordings and replays."""
-
-    def name(self, what: str) -> str:
-        """Return the random part of an id. The same `what` may be used again."""
-        raise NotImplementedError
-
-
-def random_name(random: Random) -> str:
-    """Return the random part of an id: 80 bits."""
-    return "".join(random.choices(CROCKFORD, k=ID_LENGTH))
-
-
-def new_id(prefix: str, random: Random, *what: str | None) -> str:
-    """Return a new identifier such as `ag-3f9k2m8x0c7v1b5n`. It may be used in a path (contract 1).
-
-    `what` names its purpose by ids and addresses. This tells apart ids that are drawn at the same time.
-    """
-    if isinstance(random, Naming):
-        return f"{prefix}-{random.name(' '.join([prefix, *(part or '-' for part in what)]))}"
-    return f"{prefix}-{random_name(random)}"

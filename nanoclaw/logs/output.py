@@ -15,7 +15,7 @@ import structlog
 from attrs import frozen
 
 from actors import current
-from nanoclaw.log_ring import LogRing
+from nanoclaw.logs.ring import LogRing
 
 Fields = MutableMapping[str, Any]
 LogLevel = Literal["debug", "info", "warning", "error"]

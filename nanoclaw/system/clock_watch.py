@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from nanoclaw.seams import Clock, lead
+from nanoclaw.system.clock import Clock, lead
 
 _log = structlog.get_logger()
 

@@ -1,0 +1,168 @@
+"""Values that come in: events of channels, their results, and the `Intake` that takes them."""
+
+from hashlib import blake2b
+from typing import Literal, Protocol
+
+from attrs import field, frozen
+
+from nanoclaw.records.address import AGENT, Address
+
+MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
+CatchUp = Literal["skip", "all", "none"]
+"""How missed slots are handled: run the latest one, run all, or run none (contract 4, Recurrence)."""
+
+
+@frozen
+class Attachment:
+    """A file that a user sent. `data` is base64. Once it is stored in the inbox, `local_path` replaces it."""
+
+    type: str
+    name: str
+    url: str | None = None
+    data: str | None = field(default=None, repr=False)
+    local_path: str | None = None
+
+
+@frozen
+class ReplyTo:
+    """The message that a user replies to, as the platform shows it."""
+
+    sender: str
+    text: str
+    id: str | None = None
+
+
+@frozen
+class ChatMessage:
+    """A user's message (contract 5, kind `chat`). `id` is the platform's own id of the message."""
+
+    id: str
+    text: str
+    sender: str
+    sender_id: str
+    attachments: tuple[Attachment, ...] = ()
+    reply_to: ReplyTo | None = None
+    is_from_me: bool = False
+    is_mention: bool = False
+
+
+@frozen
+class InboundEvent:
+    """One message event of a chat network, as its channel offers it.
+
+    `event_id` and the edit's `version` identify it within its chat. An event that is offered twice is stored
+    once (contract 4, Identity).
+    """
+
+    address: Address
+    event_id: str
+    message: ChatMessage
+    version: str = ""
+    chat_name: str | None = None
+    is_group: bool = False
+
+    @property
+    def message_id(self) -> str:
+        """Return the id of its rows in `messages_in`."""
+        parts = (self.address.channel_type, self.address.platform_id, self.event_id, self.version)
+        key = "".join(f"{len(part)}:{part}" for part in parts)
+        return "in-" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@frozen
+class Clicked:
+    """A user pressed a button of a card: one event of a chat network, as its channel offers it.
+
+    `value` is that of the option (`Option.value`). Only the first answer to a question counts.
+    """
+
+    address: Address
+    event_id: str
+    question_id: str
+    value: str
+    user_id: str
+
+
+Event = InboundEvent | Clicked
+"""The events that a channel offers."""
+
+
+@frozen
+class Answer:
+    """A user's choice, for the session that asked. `message_out_id` is the question's row."""
+
+    message_out_id: str
+    question_id: str
+    value: str
+    user_id: str
+    address: Address
+    said: InboundEvent | None = None
+    """The message that made the choice, if the channel has no buttons."""
+
+    @property
+    def message_id(self) -> str:
+        """Return the id of its row in `messages_in`. A question has only one."""
+        return answer_id(self.message_out_id)
+
+
+@frozen
+class AgentMessage:
+    """What an agent says to another one; its receiving session answers to `source_session_id`."""
+
+    message_out_id: str
+    """The sender's delivery: offered twice, it is stored once."""
+    source_session_id: str
+    sender_group_id: str
+    sender_name: str
+    text: str
+    causation_id: str
+    """The id of the first message of the chain that it belongs to."""
+    hops: int
+    """How often that chain has gone from one agent to another."""
+    exchanged: int = 0
+    """How many messages the sender has received from this session in the last minute."""
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def message_id(self) -> str:
+        """The id of its row in `messages_in`."""
+        key = f"{self.source_session_id}:{self.message_out_id}"
+        return "agent-" + blake2b(key.encode(), digest_size=16).hexdigest()
+
+    @property
+    def address(self) -> Address:
+        """The address of the sender's agent."""
+        return Address(AGENT, self.sender_group_id)
+
+
+def answer_id(message_out_id: str) -> str:
+    """Return the id, in `messages_in`, of the answer to a question in this outbound row."""
+    return f"answer-{message_out_id}"
+
+
+@frozen
+class Routed:
+    """The result of an offered event: the sessions that stored it, or why it was dropped.
+
+    `message_ids` pairs with `session_ids`. `dropped` is a sentence for the log and the channel.
+    """
+
+    session_ids: tuple[str, ...] = ()
+    message_ids: tuple[str, ...] = ()
+    dropped: str | None = None
+
+
+class NotAccepted(Exception):
+    """An event is neither stored nor parked. The text says why. It must not be confirmed upstream."""
+
+
+class Intake(Protocol):
+    """The only view of the host that a channel gets."""
+
+    async def offer(self, event: Event) -> Routed:
+        """Route one event. When this returns, an accepted event is on disk and may be confirmed upstream.
+
+        Raises:
+            NotAccepted: the event is not stored. Offer it again later.
+        """
+        ...

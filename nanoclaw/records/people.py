@@ -1,0 +1,65 @@
+"""Rows of the central database about users, their roles and memberships."""
+
+from datetime import datetime
+from typing import Literal
+
+from attrs import frozen
+
+Role = Literal["owner", "admin"]
+
+
+@frozen
+class User:
+    """An identity on a platform, such as `tg:123` or `cli:local`."""
+
+    id: str
+    kind: str
+    display_name: str | None
+    created_at: datetime
+
+
+@frozen
+class UserRole:
+    """A role: owner (always global), or admin (global if `agent_group_id` is None)."""
+
+    user_id: str
+    role: Role
+    agent_group_id: str | None
+    granted_by: str | None
+    granted_at: datetime
+
+
+@frozen
+class Member:
+    """A user who may talk to an agent without being its admin."""
+
+    user_id: str
+    agent_group_id: str
+    added_by: str | None
+    added_at: datetime
+
+
+@frozen
+class UserDm:
+    """The direct chat of a user on a channel, as the platform named it once."""
+
+    user_id: str
+    channel_type: str
+    messaging_group_id: str
+    resolved_at: datetime
+
+
+@frozen
+class UnregisteredSender:
+    """A sender who was not admitted, counted by sender and reason."""
+
+    channel_type: str
+    platform_id: str
+    user_id: str | None
+    sender_name: str | None
+    reason: str
+    messaging_group_id: str | None
+    agent_group_id: str | None
+    message_count: int
+    first_seen: datetime
+    last_seen: datetime

@@ -1,0 +1,84 @@
+"""Rows of the central database about sessions, and about what waits for them or for a person."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from attrs import frozen
+
+SessionStatus = Literal["active", "paused", "archived"]
+ContainerStatus = Literal["stopped", "starting", "running"]
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
+
+
+@frozen
+class Session:
+    """One conversation with an agent. It has its own pair of databases and its own runner."""
+
+    id: str
+    agent_group_id: str
+    messaging_group_id: str | None
+    thread_id: str | None
+    agent_provider: str | None
+    status: SessionStatus
+    container_status: ContainerStatus
+    last_active: datetime | None
+    created_at: datetime
+
+
+@frozen
+class Presence:
+    """News about a session: its container's state and its last use. None means no news."""
+
+    session_id: str
+    container_status: ContainerStatus | None = None
+    last_active: datetime | None = None
+
+
+@frozen
+class PendingQuestion:
+    """A card with buttons that waits for an answer."""
+
+    question_id: str
+    session_id: str
+    message_out_id: str
+    platform_id: str | None
+    channel_type: str | None
+    thread_id: str | None
+    title: str
+    options: Sequence[object]
+    created_at: datetime
+
+
+@frozen
+class PendingApproval:
+    """A request to the admins, and their decision. `session_id` is None if the host itself asked."""
+
+    approval_id: str
+    session_id: str | None
+    request_id: str
+    action: str
+    payload: Mapping[str, object]
+    created_at: datetime
+    agent_group_id: str | None = None
+    channel_type: str | None = None
+    platform_id: str | None = None
+    platform_message_id: str | None = None
+    expires_at: datetime | None = None
+    status: ApprovalStatus = "pending"
+    title: str = ""
+    options: Sequence[object] = ()
+    payload_hash: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
+@frozen
+class ParkedEvent:
+    """An accepted event whose session cannot take it yet."""
+
+    id: str
+    session_id: str
+    event: str
+    reason: str
+    created_at: datetime
