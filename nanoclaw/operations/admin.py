@@ -17,7 +17,7 @@ from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.questions import Questions
 from nanoclaw.operations.rights import Caller
 from nanoclaw.operations.roles import Roles
-from nanoclaw.operations.rows import AgentGroups, DirectChats, MessagingGroups, Parked, Strangers
+from nanoclaw.operations.rows import AgentGroups, DirectChats, MessagingGroups, Parked, UnregisteredSenders
 from nanoclaw.operations.sessions import Sessions
 from nanoclaw.operations.tasks import Tasks
 from nanoclaw.operations.users import Users
@@ -69,7 +69,7 @@ class Admin:
     parked: Parked
     agent_groups: AgentGroups
     messaging_groups: MessagingGroups
-    strangers: Strangers
+    unregistered_senders: UnregisteredSenders
 
     @classmethod
     def of(
@@ -95,5 +95,5 @@ class Admin:
             parked=Parked(ground),
             agent_groups=AgentGroups(ground),
             messaging_groups=MessagingGroups(ground),
-            strangers=Strangers(ground),
+            unregistered_senders=UnregisteredSenders(ground),
         )

@@ -1,6 +1,6 @@
 """Rows of the central database that no operation is about, and former names, for embedders.
 
-The operations call `agent_groups` `agents`, `messaging_groups` `chats` and `strangers` `dropped`.
+The operations call `agent_groups` `agents`, `messaging_groups` `chats` and `unregistered_senders` `dropped`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -116,7 +116,7 @@ class MessagingGroups(Rows):
 
 
 @frozen
-class Strangers(Rows):
+class UnregisteredSenders(Rows):
     """People who wrote and were not let in."""
 
     async def list(self) -> Sequence[UnregisteredSender]:

@@ -183,7 +183,7 @@ async def test_who_may_speak_is_decided_as_in_production(world: World) -> None:
         await user.says(user.name, in_=club)
     await club.expect("echo: bob")
     await club.expect_nothing(within=60)
-    assert {one.user_id for one in await world.host.admin.strangers.list()} == {"fake:cat"}
+    assert {one.user_id for one in await world.host.admin.unregistered_senders.list()} == {"fake:cat"}
 
 
 async def test_files_edits_and_reactions_are_in_the_transcript(world: World) -> None:
