@@ -16,7 +16,7 @@ from actors import (
     Supervisor,
     open_supervisor,
 )
-from actors._brood import Order
+from actors._children import Order
 from tests.actors.players import (
     PATIENT,
     Do,
@@ -383,7 +383,7 @@ async def test_an_actor_that_stops_itself_is_told_that_it_would_wait_for_ever() 
 
 async def test_nothing_is_started_while_the_supervisor_leaves() -> None:
     async def start_another() -> None:
-        with pytest.raises(Stopped, match="is leaving"):
+        with pytest.raises(Stopped, match="is stopping"):
             supervisor.start("another", plays([]))
         refused.append("another")
 
