@@ -1,4 +1,4 @@
-# `make run` needs Python 3.11 or newer and nothing else; every target sets up .venv by itself.
+# `make run` needs Python 3.11 or newer and nothing else. Every target sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,37 +12,37 @@ ARGS ?=
 .PHONY: run test check bench soak simulate docs format clean
 .DELETE_ON_ERROR:
 
-run: $(VENV)/.run ## a prompt where the agent answers
+run: $(VENV)/.run ## start the host with a prompt
 	@$(BIN)/python -m nanoclaw run $(ARGS)
 
-test: $(VENV)/.dev ## the whole test suite
+test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-check: $(VENV)/.dev ## linters and type checkers
+check: $(VENV)/.dev ## run linters and type checkers
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
+bench: $(VENV)/.dev ## measure speed; BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
 	@$(BIN)/python -m tests.bench $(BENCH) $(ARGS)
 
-soak: $(VENV)/.dev ## hosts and runners are killed at random, ROUNDS times; nothing is lost, nothing twice
+soak: $(VENV)/.dev ## kill hosts and runners at random, ROUNDS times; check that nothing is lost or doubled
 	@$(BIN)/python -m tests.soak --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-simulate: $(VENV)/.run ## SEEDS households over 6 hours each in virtual time, with all faults; nothing is violated
+simulate: $(VENV)/.run ## play SEEDS random workloads of 6 hours in virtual time, with all faults; check invariants
 	@$(BIN)/python -m nanoclaw simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-docs: $(VENV)/.dev ## the generated tables of docs/contract.md and docs/performance.md
+docs: $(VENV)/.dev ## rewrite the generated tables of docs/contract.md and docs/performance.md
 	$(BIN)/python -m tests.docs.contract --write
 	$(BIN)/python -m tests.store.plans --write
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-clean:
+clean: ## remove everything that make has made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build
 
 # Groups of dependencies (PEP 735) need pip 25.1.
