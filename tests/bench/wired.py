@@ -1,4 +1,4 @@
-"""A host with one wired chat, on real files with a real runner, and a channel that notes when it is asked."""
+"""A host with one wired chat, on real files with a real runner, and a channel that notes times."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ USER = "bench:user"
 
 @define(eq=False)
 class BenchChannel:
-    """Delivers nowhere, and tells when."""
+    """A channel that delivers nowhere and notes when."""
 
     channel_type: str = CHAT.channel_type
     repeat: Repeat = "again"
@@ -48,8 +48,8 @@ class BenchChannel:
 
 
 @define(eq=False)
-class Bench:
-    """What a part measures with."""
+class BenchHost:
+    """A running host, with what a part needs to measure it."""
 
     host: Host
     channel: BenchChannel
@@ -57,7 +57,7 @@ class Bench:
     sent: int = 0
 
     async def round_trip(self) -> float:
-        """Offer a message and wait until its reply is delivered; seconds."""
+        """Offer a message and wait until its reply is delivered. Return the seconds."""
         self.sent += 1
         event_id = f"e{self.sent}"
         answered = self.channel.waiting[event_id] = trio.Event()
@@ -69,8 +69,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def wired_host(*others: Channel, seams: Seams | None = None) -> AsyncIterator[Bench]:
-    """Open it; logs are bound as in production, and written nowhere but for warnings."""
+async def wired_host(*others: Channel, seams: Seams | None = None) -> AsyncIterator[BenchHost]:
+    """Open the host. Logs are bound as in production; only warnings are written."""
     configure_logging("warning", human=False)
     with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as folder:
         home = Path(folder)
@@ -79,4 +79,4 @@ async def wired_host(*others: Channel, seams: Seams | None = None) -> AsyncItera
         structlog.contextvars.clear_contextvars()
         async with open_host(config, channels=[channel, *others], seams=seams) as host:
             await host.bootstrap(CHAT, "Bench", owner_id=USER, owner_name="User")
-            yield Bench(host, channel, home)
+            yield BenchHost(host, channel, home)
