@@ -162,7 +162,7 @@ async def fail() -> None:
 
 @pytest.mark.parametrize("how", ["end", "cancel", "error", "crash"])
 async def test_a_failing_cleanup_never_reaches_a_sibling(how: str) -> None:
-    """However the scope is left, and though clean-up and cancellation meet in one group."""
+    """The scope is left in each way; clean-up and cancellation may meet in one group."""
     clean: Log = []
     told = Told()
 
@@ -204,7 +204,7 @@ async def test_a_failing_cleanup_never_reaches_a_sibling(how: str) -> None:
 
 
 async def test_a_cleanup_that_fails_when_cancelled_by_the_deadline_leaks_nothing() -> None:
-    """A Cancelled and an error in one group: the worst that can leave a recipe."""
+    """A recipe that leaves with a Cancelled and an error in one group is the hardest case."""
 
     async def hang_in_a_nursery(_player: Player) -> None:
         async with trio.open_nursery() as nursery:
