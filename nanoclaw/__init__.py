@@ -10,10 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nanoclaw.channels.factory import ChannelContext, ChannelFactory, configured_channels
     from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Repeat, Sender
     from nanoclaw.channels.simple import SimpleChannel
     from nanoclaw.channels.terminal import render
     from nanoclaw.config import Config, ConfigError, load_config
+    from nanoclaw.containers import RuntimeContext, RuntimeFactory
     from nanoclaw.host import Host, HostFailed, open_host
     from nanoclaw.recording import Record
     from nanoclaw.records import (
@@ -33,6 +35,8 @@ __all__ = [
     "Address",
     "Attachment",
     "Channel",
+    "ChannelContext",
+    "ChannelFactory",
     "ChannelUnavailable",
     "ChatMessage",
     "Clicked",
@@ -49,14 +53,19 @@ __all__ = [
     "Record",
     "Repeat",
     "Routed",
+    "RuntimeContext",
+    "RuntimeFactory",
     "Sender",
     "SimpleChannel",
+    "configured_channels",
     "load_config",
     "open_host",
     "render",
 ]
 
 _HOMES = {
+    "nanoclaw.channels.factory": ("ChannelContext", "ChannelFactory", "configured_channels"),
+    "nanoclaw.containers": ("RuntimeContext", "RuntimeFactory"),
     "nanoclaw.channels.protocol": ("Channel", "ChannelUnavailable", "DeliveryRejected", "Repeat", "Sender"),
     "nanoclaw.channels.simple": ("SimpleChannel",),
     "nanoclaw.channels.terminal": ("render",),

@@ -33,9 +33,8 @@ from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.clock_watch import watch_clock
-from nanoclaw.config import Config
-from nanoclaw.containers import Runtime, StartFailed
-from nanoclaw.containers.process import ProcessRuntime
+from nanoclaw.config import Config, ConfigError
+from nanoclaw.containers import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.control import Control, open_control
 from nanoclaw.overview import Overview
 from nanoclaw.recording import Record, Recorder, RecordingRefused
@@ -44,7 +43,7 @@ from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
-    Nobody,
+    NoObserver,
     Presences,
     Services,
     Sessions,
@@ -108,7 +107,7 @@ class Host:
         Raises:
             HostFailed: it could not be stored.
         """
-        name = self.config.assistant_name
+        name = self.config.prompt.assistant_name
         try:
             return await self.registry.ask(Bootstrap(owner_id, owner_name, name, "main", chat, chat_name))
         except (ActorError, StoreError) as error:
@@ -134,12 +133,13 @@ async def open_host(
         BaseException: whatever the body raised, as it is.
     """
     seams = seams or Seams()
+    runtime = _runtime(seams.runtime, config)
     by_type = _by_type(channels)
     raised: BaseException | None = None
     try:
         async with (
             _recording(record, config, channels, seams) as recorder,
-            _tree(config, by_type, seams, control, recorder) as host,
+            _tree(config, by_type, seams, runtime, control, recorder) as host,
         ):
             try:
                 yield host
@@ -154,10 +154,24 @@ async def open_host(
         del raised  # it holds this frame
 
 
+def _runtime(given: Runtime | None, config: Config) -> Runtime:
+    """Take the runtime that is given, or that of the configuration; it must run the configured provider."""
+    try:
+        runtime = given or configured_runtime(config)
+        require_provider(config, runtime)
+    except ConfigError as error:
+        raise HostFailed(str(error)) from error
+    return runtime
+
+
 def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
     by_type = {channel.channel_type: channel for channel in channels}
     if len(by_type) < len(channels):
-        raise HostFailed("two channels have the same channel_type")
+        names = [channel.channel_type for channel in channels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise HostFailed(
+            f"two channels have the same channel_type, {', '.join(twice)}: give each a name of its own"
+        )
     return by_type
 
 
@@ -176,12 +190,11 @@ async def _recording(
         await recorder.end(config.data, seams.executor)
 
 
-def _recorded(recorder: Recorder, seams: Seams, config: Config) -> Seams:
+def _recorded(recorder: Recorder, seams: Seams) -> Seams:
     return evolve(
         seams,
         clock=recorder.taped_clock(),
         random=recorder.random(seams.random),
-        runtime=recorder.runtime(seams.runtime or own_runtime(config)),
     )
 
 
@@ -193,15 +206,17 @@ def _reason(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def _tree(
+async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
     config: Config,
     channels: Mapping[str, Channel],
     seams: Seams,
+    runtime: Runtime,
     control: Control | None,
     recorder: Recorder | None,
 ) -> AsyncIterator[Host]:
     if recorder is not None:
-        seams, channels = _recorded(recorder, seams, config), recorder.channels(channels)
+        seams, channels = _recorded(recorder, seams), recorder.channels(channels)
+        runtime = recorder.runtime(runtime)
     supervision = Supervision(seams.random)
     async with AsyncExitStack() as stack:
         wakeups = stack.enter_context(seams.wakeups())
@@ -232,26 +247,28 @@ async def _tree(
             registry=registry,
             changes=changes,
             senders=senders,
-            runtime=seams.runtime or own_runtime(config),
+            runtime=runtime,
             wakeups=wakeups,
             presences=presences,
-            onlooker=Nobody() if recorder is None else recorder.onlooker(),
+            observer=NoObserver() if recorder is None else recorder.observer(),
         )
         living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
         # Under a supervisor of its own, which leaves before what it uses.
         start_up = await stack.enter_async_context(
             supervision.open("start-up", under=root, policy=_ESSENTIAL)
         )
-        resume = partial(_resume, central, living, changes, services.runtime)
+        resume = partial(_resume, central, living, changes, runtime)
         start_up.start("resume", _background(resume))
         router = Router(central, registry, changes, living, types_with_buttons(channels.values()))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if control is not None:
-            overview = Overview(root, living, central, config, seams.clock, services.runtime.name)
+            overview = Overview(root, living, central, config, seams.clock, runtime.name)
             await stack.enter_async_context(
                 open_control(config.data, control, overview, supervision, under=root)
             )
-        _log.info("host.ready", data=str(config.data), runtime=services.runtime.name)
+        if seams.runtime is None:
+            warn_of_runtime(config)
+        _log.info("host.ready", data=str(config.data), runtime=runtime.name)
         try:
             yield _host(config, router, living, registry, central, root, recorder)
         finally:
@@ -277,12 +294,6 @@ def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
 
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
 """What everything else stands on: its end is the host's."""
-
-
-def own_runtime(config: Config) -> Runtime:
-    """What the configuration says."""
-    _log.warning("runtime.process", warning="this runtime isolates nothing: agents run as you, on your files")
-    return ProcessRuntime(config.stop_grace_s, config.process_providers, config.runner_command or None)
 
 
 @frozen

@@ -9,14 +9,24 @@ import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import structlog
+from attrs import frozen
 
 from actors import current
 from nanoclaw.log_ring import LogRing
 
 Fields = MutableMapping[str, Any]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@frozen
+class LogConfig:
+    """What is logged."""
+
+    level: LogLevel = "info"
+    """The least level that is logged. At a prompt the default is `warning`."""
 
 
 class _Stderr:

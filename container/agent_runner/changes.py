@@ -1,4 +1,4 @@
-"""Commits of the host, told to all who wait for one: the loop between turns, tools and providers in them."""
+"""Wakes those who wait for a commit of the host: the loop, tools, and turns that take follow-ups."""
 
 import trio
 from attrs import define, field
@@ -6,19 +6,19 @@ from attrs import define, field
 
 @define(eq=False)
 class Changes:
-    """Counts commits. Whoever looks notes the count first and then waits from there: none is missed."""
+    """Counts the host's commits. A reader takes the count first and waits from there, so it misses none."""
 
     count: int = 0
     _next: trio.Event = field(factory=trio.Event, init=False)
 
     def note(self) -> None:
-        """There may have been one."""
+        """Note that there may have been a commit."""
         self.count += 1
         self._next.set()
         self._next = trio.Event()
 
     async def after(self, count: int) -> None:
-        """Return once there was a commit after that count, at once if there was."""
+        """Return once there was a commit after that count."""
         if self.count > count:
             await trio.lowlevel.checkpoint()
         while self.count <= count:

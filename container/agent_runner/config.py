@@ -1,4 +1,4 @@
-"""What a runner is told by its environment (contract 1)."""
+"""The configuration of a runner, from its environment (contract 1)."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from agent_runner.errors import ConfigError
 from agent_runner.times import to_zone
 
 HERE = Path(__file__).resolve().parent
-# Beside the code, where there is one, so that code and schema fit: in an image, a checkout, a wheel.
+# The schema beside the code comes first, so that both are of one version: in an image, a checkout, a wheel.
 SCHEMA_DIRS = (
     HERE.parent / "schema",
     HERE.parents[1] / "schema",
@@ -22,7 +22,7 @@ DEFAULT_SCHEMA_DIR = Path("/opt/nanoclaw/schema")
 
 @frozen
 class McpServer:
-    """A tool server that the agent may use: a command to start."""
+    """A tool server that the agent may use, as the command that starts it."""
 
     command: str
     args: tuple[str, ...] = ()
@@ -47,25 +47,27 @@ class RunnerConfig:
     timezone: str = "UTC"
     slow_poll: float = 30.0
     silence_limit: float = 1800.0
-    """How long a provider may give no sign of life in a turn before it loses it."""
+    """How long a provider may be silent in a turn before it loses the turn."""
     keep_acks: float = 7 * 86_400.0
-    """How old the acks of messages that are done with may get; 0: there is no limit, as below."""
+    """Age at which acks of final messages are pruned; 0 keeps them for ever."""
     keep_messages: float = 0.0
-    """How old sent messages may get, once their delivery is final."""
+    """Age at which sent messages whose delivery is final are pruned; 0 keeps them for ever."""
+    model_settings: Mapping[str, object] = field(factory=dict)
+    """Settings for the provider's model. The runner does not read them."""
 
     @property
     def owner_lock(self) -> Path:
-        """The lock of this session's runner."""
+        """The lock file of this session's runner."""
         return self.outbound_db.parent / "owner"
 
     @property
     def outbox(self) -> Path:
-        """Files to send, a folder a message."""
+        """The folder of files to send, with a folder for each message."""
         return self.outbound_db.parent / "outbox"
 
 
 def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
-    """Read the environment; an empty variable is an absent one. Raises ConfigError, naming the variable."""
+    """Read the environment. An empty variable counts as absent. Raises ConfigError, naming the variable."""
     given = {name: value for name, value in environ.items() if value}
     defaults = RunnerConfig()
     return RunnerConfig(
@@ -79,7 +81,8 @@ def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
         agent_group_name=given.get("NANOCLAW_AGENT_GROUP_NAME", ""),
         assistant_name=given.get("NANOCLAW_ASSISTANT_NAME", ""),
         admin_user_ids=_names(given.get("NANOCLAW_ADMIN_USER_IDS", "")),
-        mcp_servers=_mcp_servers(given.get("NANOCLAW_MCP_SERVERS", "{}")),
+        mcp_servers=_mcp_servers(_object(given, "NANOCLAW_MCP_SERVERS")),
+        model_settings=_object(given, "NANOCLAW_MODEL_SETTINGS"),
         timezone=_zone(given["TZ"]) if "TZ" in given else defaults.timezone,
         slow_poll=_seconds(given, "NANOCLAW_SLOW_POLL_S", defaults.slow_poll),
         keep_acks=_seconds(given, "NANOCLAW_KEEP_ACKS_S", defaults.keep_acks),
@@ -90,7 +93,7 @@ def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
 def _path(given: Mapping[str, str], name: str, default: Path) -> Path:
     path = Path(given.get(name, default))
     if not path.name:
-        raise ConfigError(f"{name}={given[name]!r} is not the path of a file")
+        raise ConfigError(f"{name}={given[name]!r} is not a path to a file")
     return path.absolute()
 
 
@@ -113,7 +116,7 @@ def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < inf:
-        raise ConfigError(f"{name}={given[name]!r} is no number of seconds")
+        raise ConfigError(f"{name}={given[name]!r} must be a number of seconds, 0 or more")
     return seconds
 
 
@@ -128,13 +131,17 @@ def _zone(name: str) -> str:
         raise ConfigError(f"TZ={error}") from error
 
 
-def _mcp_servers(text: str) -> Mapping[str, McpServer]:
+def _object(given: Mapping[str, str], name: str) -> Mapping[str, object]:
     try:
-        servers = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"NANOCLAW_MCP_SERVERS is not JSON: {error}") from error
-    if not isinstance(servers, dict):
-        raise ConfigError("NANOCLAW_MCP_SERVERS is not a JSON object of servers by name")
+        value = json.loads(given.get(name, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{name} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} must be a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _mcp_servers(servers: Mapping[str, object]) -> Mapping[str, McpServer]:
     return {name: _mcp_server(name, server) for name, server in servers.items()}
 
 
@@ -143,16 +150,16 @@ def _mcp_server(name: str, server: object) -> McpServer:
         case {"command": str(command), **rest} if set(rest) <= {"args", "env"}:
             return McpServer(command, _args(name, rest.get("args", [])), _env(name, rest.get("env", {})))
         case _:
-            raise ConfigError(f"NANOCLAW_MCP_SERVERS: {name!r} is not {{command, args?, env?}}")
+            raise ConfigError(f"NANOCLAW_MCP_SERVERS: {name!r} must be {{command, args?, env?}}")
 
 
 def _args(name: str, args: object) -> tuple[str, ...]:
     if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
-        raise ConfigError(f"NANOCLAW_MCP_SERVERS: args of {name!r} is not a list of texts")
+        raise ConfigError(f"NANOCLAW_MCP_SERVERS: args of {name!r} must be a list of strings")
     return tuple(args)
 
 
 def _env(name: str, env: object) -> Mapping[str, str]:
     if not isinstance(env, dict) or not all(isinstance(value, str) for value in env.values()):
-        raise ConfigError(f"NANOCLAW_MCP_SERVERS: env of {name!r} is not an object of texts")
+        raise ConfigError(f"NANOCLAW_MCP_SERVERS: env of {name!r} must be an object of strings")
     return {str(key): str(value) for key, value in env.items()}

@@ -1,4 +1,4 @@
-"""What can go wrong, named for the condition. The messages are for the people who run the container."""
+"""The errors of the runner, named for the condition. Messages are for the people who run the container."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 class RunnerError(Exception):
-    """The runner cannot go on; `main` prints the message and exits."""
+    """The runner cannot go on. `main` logs the message and exits."""
 
 
 class ConfigError(RunnerError):
@@ -18,39 +18,63 @@ class OwnerError(RunnerError):
 
 
 class RecoverError(RunnerError):
-    """outbound.db cannot be made good."""
+    """outbound.db cannot be recovered."""
 
 
 class NewerDatabaseError(RunnerError):
-    """outbound.db was written by a newer runner than this one."""
+    """outbound.db was written by a newer runner."""
 
 
 class DatabaseError(RunnerError):
-    """SQLite could not do what was asked: a full disk, a damaged file."""
+    """SQLite failed: a full disk, a damaged file."""
 
 
 class StoreBusyError(RunnerError):
-    """Somebody held a database for longer than a transaction may wait (contract 2)."""
+    """A database stayed locked for longer than a transaction may wait (contract 2)."""
 
 
 class InboundUnavailableError(RunnerError):
-    """inbound.db cannot be read just now: its host is gone, in mid-commit perhaps. It passes."""
+    """inbound.db cannot be read at the moment: its host is gone, perhaps in mid-commit. Retry."""
+
+
+@frozen(str=False)
+class ProviderOpenError(RunnerError):
+    """The provider could not be opened. The messages that were due are released until `retry_at`."""
+
+    reason: str
+    retry_at: datetime | None = None
+
+    def __str__(self) -> str:
+        """Return the reason alone."""
+        return self.reason
+
+
+class ProviderClosedError(RunnerError):
+    """The provider ended while the runner still needed it, so the runner ends too."""
 
 
 class ToolError(Exception):
-    """A tool call did not happen; the message is for the agent."""
+    """A tool call failed. The message is for the agent."""
+
+
+class ToolRegistrationError(ValueError):
+    """A tool cannot be added or removed. The message names it and says why."""
+
+
+class UnstorableError(ValueError):
+    """A provider handed over data that outbound.db does not take. The message says why."""
 
 
 @frozen(str=False)
 class ProviderError(Exception):
-    """A provider could not take its turn. No answer to a user: the messages are released for later.
+    """A provider could not take its turn. Its messages are released and tried again; users are told nothing.
 
-    `retry_at` is aware; without it the runner's default applies.
+    `retry_at` is an aware time; None stands for the runner's default.
     """
 
     reason: str
     retry_at: datetime | None = None
 
     def __str__(self) -> str:
-        """The reason alone."""
+        """Return the reason alone."""
         return self.reason

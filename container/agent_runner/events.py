@@ -1,21 +1,26 @@
-"""What happened, for people, and which tool is running, for the host's watchdog. Both in outbound.db."""
+"""Events, for people, and the tool that is running, for the host's watchdog. Both are in outbound.db."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
 from attrs import frozen
 
-from agent_runner.store import Connection
+from agent_runner.clock import Clock
+from agent_runner.errors import UnstorableError
+from agent_runner.store import Connection, Writer
 from agent_runner.text import dump
 from agent_runner.times import to_text
 
 Kind = Literal["turn started", "turn ended", "tool started", "tool ended", "usage", "error"]
 KEPT = 10_000
+LONGEST_DATA = 16_384
+"""Characters of JSON in an event of a provider."""
 
 
 @frozen
 class RunningTool:
-    """A tool at work; `timeout` is what it declares, in seconds."""
+    """A tool that is running. `timeout` is what it declares, in seconds."""
 
     name: str
     timeout: float
@@ -25,7 +30,7 @@ class RunningTool:
 def record(
     connection: Connection, at: datetime, kind: Kind, message_id: str | None = None, /, **data: object
 ) -> None:
-    """Add an event, and drop the one that is no longer among the newest 10,000."""
+    """Add an event, and drop those older than the newest 10,000."""
     connection.execute(
         "INSERT INTO events (at, kind, message_id, data) VALUES (:at, :kind, :message_id, :data)",
         {"at": to_text(at), "kind": kind, "message_id": message_id, "data": dump(data)},
@@ -35,7 +40,7 @@ def record(
 
 
 def show_tool(connection: Connection, tool: RunningTool | None) -> None:
-    """Say which tool is running; None when none is."""
+    """Show which tool is running; None where none is."""
     if tool is None:
         connection.execute("DELETE FROM container_state")
         return
@@ -48,6 +53,37 @@ def show_tool(connection: Connection, tool: RunningTool | None) -> None:
     )
 
 
-def tool_shown(connection: Connection) -> bool:
-    """Whether a tool is said to be running."""
+def is_tool_shown(connection: Connection) -> bool:
+    """Return True if a tool is shown as running."""
     return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM container_state)").get)
+
+
+@frozen
+class StoredEvents:
+    """The events of a provider. Implements `agent_runner.providers.EventLog`."""
+
+    _outbound: Writer
+    _clock: Clock
+
+    async def record(
+        self, kind: Literal["usage", "error"], data: Mapping[str, object], /, turn_id: str | None = None
+    ) -> None:
+        """Commit an event. Raises UnstorableError."""
+        fields = {**check(kind, data), **({} if turn_id is None else {"turn_id": turn_id})}
+        now = self._clock.now()
+        await self._outbound.write(lambda connection: record(connection, now, kind, **fields))
+
+
+def check(kind: str, data: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the data of a provider's event. Raises UnstorableError: providers are other people's code."""
+    if kind not in ("usage", "error"):
+        raise UnstorableError(f"a provider records events of kind usage or error, not {kind!r:.80}")
+    if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
+        raise UnstorableError(f"the data of a {kind} event must be a mapping with text keys")
+    try:
+        size = len(dump(data))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnstorableError(f"the data of a {kind} event is not JSON: {error}") from error
+    if size > LONGEST_DATA:
+        raise UnstorableError(f"a {kind} event has {size:,} characters of JSON; the most is {LONGEST_DATA:,}")
+    return data

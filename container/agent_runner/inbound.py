@@ -1,4 +1,4 @@
-"""Questions to inbound.db: plain functions of a connection, each answered through an index."""
+"""Queries of inbound.db: plain functions of a connection, each served by an index."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ PAGE = 500
 
 @frozen
 class Candidate:
-    """What of an open row decides whether a turn may take it."""
+    """The columns of an open row that decide if a turn may take it."""
 
     seq: int
     id: str
@@ -27,7 +27,7 @@ class Candidate:
 
 @frozen
 class Fetched:
-    """The rows of a batch as they are now, and where answers without an address go."""
+    """The rows of a batch as they are now, and the session's own chat."""
 
     messages: tuple[Inbound, ...]
     context: tuple[Inbound, ...]
@@ -37,7 +37,7 @@ class Fetched:
 
 
 def open_rows(connection: Connection, after: int) -> list[Candidate]:
-    """A page of what is pending, oldest first, above the sequence number `after`."""
+    """Return a page of pending rows, oldest first, above the sequence number `after`."""
     rows = connection.execute(
         """
         SELECT seq, id, tries, process_after, trigger, on_wake
@@ -54,15 +54,15 @@ def open_rows(connection: Connection, after: int) -> list[Candidate]:
 
 
 def largest_seq(connection: Connection) -> int:
-    """The largest number the host has given; 0 when it gave none."""
+    """Return the largest sequence number of the host; 0 where there is none."""
     value = connection.execute("SELECT max(seq) FROM messages_in").get
     return value if isinstance(value, int) else 0
 
 
 def sequence_floor(connection: Connection) -> int:
-    """What the runner's numbers must be above: the host's own, and the largest of the runner's it has seen.
+    """Return the number that the runner's must be above: the host's own, and the largest it has seen.
 
-    The latter matters when outbound.db was lost and begun anew: the host ignores numbers it knows.
+    The latter matters where outbound.db was lost and created again: the host ignores numbers that it knows.
     """
     seen = connection.execute(
         "SELECT max(CAST(value AS INTEGER)) FROM meta WHERE key IN ('seq', 'outbound_seq')"
@@ -71,7 +71,7 @@ def sequence_floor(connection: Connection) -> int:
 
 
 def fetch(connection: Connection, ids: Iterable[str], now: datetime) -> Fetched:
-    """The rows of a batch, whole, but for those closed since. `now` dates what has no date."""
+    """Return the rows of a batch, except those closed since. A row without a date gets `now`."""
     messages: list[Inbound] = []
     context: list[Inbound] = []
     unreadable: list[Unreadable] = []
@@ -123,13 +123,13 @@ def _parse(row: Sequence[object], now: datetime) -> Inbound | Unreadable:
 
 
 def routing(connection: Connection) -> Address | None:
-    """The session's own chat."""
+    """Return the address of the session's own chat."""
     row = connection.execute("SELECT channel_type, platform_id, thread_id FROM session_routing").fetchall()
     return to_address(*row[0]) if row else None
 
 
 def destination(connection: Connection, name: str) -> Address | None:
-    """What a destination's name stands for at this moment."""
+    """Return the current address of a destination, by its name."""
     rows = connection.execute(
         "SELECT type, channel_type, platform_id, agent_group_id FROM destinations WHERE name = :name",
         {"name": name},
@@ -141,12 +141,12 @@ def destination(connection: Connection, name: str) -> Address | None:
 
 
 def destination_names(connection: Connection) -> list[str]:
-    """Every name an agent may send to at this moment."""
+    """Return the names of all destinations, now."""
     return [str(name) for (name,) in connection.execute("SELECT name FROM destinations ORDER BY name")]
 
 
 def delivered(connection: Connection, message_out_id: str) -> Delivered | None:
-    """The final outcome of a sent message; None while it has none."""
+    """Return the final outcome of a sent message; None while it has none."""
     rows = connection.execute(
         "SELECT status, platform_message_id FROM delivered WHERE message_out_id = :id",
         {"id": message_out_id},
@@ -158,7 +158,7 @@ def delivered(connection: Connection, message_out_id: str) -> Delivered | None:
 
 
 def target(connection: Connection, seq: int) -> Target | None:
-    """The inbound message with an even number."""
+    """Return the inbound message with an even number."""
     rows = connection.execute(
         "SELECT channel_type, platform_id, thread_id, content FROM messages_in WHERE seq = :seq", {"seq": seq}
     ).fetchall()
@@ -172,7 +172,7 @@ def target(connection: Connection, seq: int) -> Target | None:
 
 
 def to_address(channel_type: object, platform_id: object, thread_id: object = None) -> Address | None:
-    """An address of columns; None where it is not whole."""
+    """Return the address in these columns; None where it is incomplete."""
     if not channel_type or not platform_id:
         return None
     return Address(str(channel_type), str(platform_id), str(thread_id) if thread_id else None)

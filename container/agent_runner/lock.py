@@ -1,4 +1,7 @@
-"""One runner a session: `flock` on a file that the kernel frees when its holder dies (contract 6)."""
+"""Keeps a second runner out of a session (contract 6).
+
+The kernel frees a `flock` when its holder dies.
+"""
 
 import fcntl
 import os
@@ -15,8 +18,8 @@ PAUSE = 0.02
 
 
 @asynccontextmanager
-async def own(path: Path) -> AsyncGenerator[None]:
-    """Hold the lock at `path`. Waits up to 3 s for an old runner to be gone, then raises OwnerError."""
+async def hold_lock(path: Path) -> AsyncGenerator[None]:
+    """Hold the lock at `path`. Wait up to 3 s for an old runner to end, then raise OwnerError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         await _lock(descriptor, path)

@@ -1,4 +1,4 @@
-"""One JSON line an event, on stderr; whoever started the container reads it."""
+"""Writes one JSON line for each event to stderr, which the host reads."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ Level = Literal["debug", "info", "warning", "error"]
 
 
 def silent(_line: str) -> None:
-    """Write nothing: for simulations."""
+    """Write nothing. For simulations."""
 
 
 def to_stderr(line: str) -> None:
@@ -22,12 +22,12 @@ def to_stderr(line: str) -> None:
 
 @frozen
 class Log:
-    """Tells events to `write`, a line each."""
+    """Formats events as lines for `write`."""
 
     write: Callable[[str], None] = silent
 
     def __call__(self, event: str, level: Level = "info", **fields: object) -> None:
-        """Tell one event; what JSON cannot carry is told as its text."""
+        """Write one event. Values that JSON cannot carry are written as their text."""
         if self.write is silent:
             return
         self.write(json.dumps({"event": event, "level": level, **fields}, default=str))

@@ -1,7 +1,7 @@
-"""The program: reads the environment, binds the real seams, ends in order. Exit codes are told here alone.
+"""The program: reads the environment, binds the real seams, and maps errors to exit codes.
 
 0 an orderly end; 1 a failure (start it again); 2 a bad environment; 3 another runner holds the session;
-4 outbound.db cannot be recovered.
+4 outbound.db cannot be recovered; 5 the provider cannot be opened.
 """
 
 import os
@@ -12,23 +12,28 @@ from typing import Literal
 
 import trio
 
-from agent_runner.beside import beside
+from agent_runner.background import background
 from agent_runner.config import RunnerConfig, from_environment
-from agent_runner.errors import ConfigError, OwnerError, RecoverError
+from agent_runner.errors import ConfigError, OwnerError, ProviderOpenError, RecoverError
 from agent_runner.log import Log, to_stderr
 from agent_runner.providers import Provider, load
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
 from agent_runner.seams import Seams
-from agent_runner.system import SystemClock, ThreadExecutor, wakeups
+from agent_runner.system import HttpxClients, SystemClock, ThreadExecutor, wakeups
 
 Command = Literal["run", "recover"]
-EXIT_CODES: Mapping[type[Exception], int] = {ConfigError: 2, OwnerError: 3, RecoverError: 4}
+EXIT_CODES: Mapping[type[Exception], int] = {
+    ConfigError: 2,
+    OwnerError: 3,
+    RecoverError: 4,
+    ProviderOpenError: 5,
+}
 STDIN = 0
 
 
 def main(arguments: Sequence[str], providers: Mapping[str, Callable[[], Provider]] | None = None) -> int:
-    """Run a command and return the exit code. `providers`, by name, are there besides our own."""
+    """Run a command and return the exit code. `providers`, by name, come before ours and installed ones."""
     log = Log(to_stderr)
     try:
         _run(_command(arguments), log, providers or {})
@@ -44,7 +49,7 @@ def _run(command: Command, log: Log, providers: Mapping[str, Callable[[], Provid
         trio.run(recover, config, ThreadExecutor())
         return
     lifeline, name = _lifeline(os.environ), config.provider
-    trio.run(_serve, config, lifeline, providers[name]() if name in providers else load(name), log)
+    trio.run(_serve, config, lifeline, load(name, providers), log)
 
 
 def _explain(error: Exception, log: Log) -> int:
@@ -59,20 +64,20 @@ def _command(arguments: Sequence[str]) -> Command:
         case ["recover"]:
             return "recover"
         case _:
-            raise ConfigError(f"unknown arguments {' '.join(arguments)!r}; say nothing, or `recover`")
+            raise ConfigError(f"unknown arguments {' '.join(arguments)!r}; give none, or `recover`")
 
 
 def _lifeline(environ: Mapping[str, str]) -> bool:
     value = environ.get("NANOCLAW_LIFELINE", "")
     if value not in ("", "stdin"):
-        raise ConfigError(f"NANOCLAW_LIFELINE={value!r} is not known; it is `stdin` or nothing")
+        raise ConfigError(f"NANOCLAW_LIFELINE={value!r} is not known; set `stdin` or leave it out")
     return value == "stdin"
 
 
 async def _serve(config: RunnerConfig, lifeline: bool, provider: Provider, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
-    seams = Seams(SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log)
+    seams = Seams(SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log, HttpxClients())
     with trio.CancelScope() as scope:
-        async with beside(lambda: _cancel_on_end(scope, lifeline=lifeline)):
+        async with background(lambda: _cancel_on_end(scope, lifeline=lifeline)):
             await run_runner(config, seams)
 
 
@@ -96,5 +101,5 @@ async def _cancel_on_eof(scope: trio.CancelScope) -> None:
         while os.read(STDIN, 4096):
             await trio.lowlevel.wait_readable(STDIN)
     except OSError:
-        pass  # a file cannot be waited for; it is no lifeline that could hold
+        pass  # stdin is a file, which cannot be waited for, so it is no lifeline
     scope.cancel()

@@ -1,4 +1,4 @@
-"""Brings outbound.db up to date: `schema/outbound/NNN-name.sql` are the steps, `user_version` counts them."""
+"""Migrates outbound.db by the steps `schema/outbound/NNN-name.sql`; `user_version` is the last one."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,9 +9,9 @@ from agent_runner.store import Connection, Writer, open_memory
 
 
 async def migrate(outbound: Writer, schema_dir: Path) -> None:
-    """Apply what is missing, in one transaction. Nothing that is there is lost.
+    """Apply the missing steps in one transaction. Data is kept.
 
-    Raises NewerDatabaseError, and RunnerError when the steps are not to be found.
+    Raises NewerDatabaseError, and RunnerError where the steps are not found.
     """
     steps = _steps(schema_dir / "outbound")
     latest = int(steps[-1].name[:3])
@@ -44,7 +44,7 @@ def _apply(connection: Connection, steps: Sequence[Path]) -> None:
 
 
 def adopt(connection: Connection, schema: str) -> None:
-    """Add the tables, columns and indexes of `schema` that another build's file does not have."""
+    """Add the tables, columns and indexes of `schema` that the file of another build lacks."""
     model = open_memory()
     try:
         model.execute(schema).fetchall()
@@ -56,7 +56,7 @@ def adopt(connection: Connection, schema: str) -> None:
             connection.execute(statement).fetchall()
     finally:
         model.close()
-    # The mark of what was given so far (contract 4), before pruning takes the rows that show it.
+    # The high-water mark of seq (contract 4), before pruning removes the rows that show it.
     connection.execute(
         """
         INSERT OR IGNORE INTO meta (key, value)

@@ -1,4 +1,4 @@
-"""A lock for what tasks of one runner share, and use in a worker."""
+"""A lock for resources that tasks of one runner share."""
 
 from types import TracebackType
 
@@ -6,10 +6,9 @@ import trio
 
 
 class Mutex:
-    """A lock, but taking it where nobody has it is no checkpoint: the work that follows is one.
+    """A lock whose uncontended acquisition is no checkpoint: the work that follows is one.
 
-    That is one step of the scheduler less for each call of the store.
-    A task that takes it twice waits for ever.
+    That saves one step of the scheduler for each call of the store. A task that acquires it twice deadlocks.
     """
 
     def __init__(self) -> None:
@@ -23,7 +22,7 @@ class Mutex:
             return
         self._queue += 1
         try:
-            await self._waiting.park()  # who is woken has it: it was handed over
+            await self._waiting.park()  # the task that is woken holds it: it was handed over
         finally:
             self._queue -= 1
 

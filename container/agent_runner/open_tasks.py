@@ -1,6 +1,6 @@
-"""What is scheduled, as inbound.db has it."""
+"""Reads the scheduled tasks from inbound.db."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from attrs import evolve, frozen
@@ -14,10 +14,11 @@ FARTHEST = 1000
 
 @frozen
 class OpenTask:
-    """A task with an occurrence to come. `zone` is empty where the task has none of its own."""
+    """A task with an occurrence to come. `zone` and `script` are empty where the task has none."""
 
     id: str
     prompt: str
+    script: str
     next_run: datetime
     recurrence: str
     paused: bool
@@ -25,7 +26,10 @@ class OpenTask:
 
 
 def open_tasks(connection: Connection, now: datetime) -> Sequence[OpenTask]:
-    """One a series, the next to run first; of at most 1,000 occurrences. `now` is for rows without a time."""
+    """Return one task for each series, the next to run first, of at most 1,000 rows.
+
+    A row without a time counts as due `now`.
+    """
     rows = connection.execute(
         """
         SELECT coalesce(series_id, id), content, process_after, recurrence, status, zone
@@ -42,18 +46,20 @@ def _task(row: Sequence[object], now: datetime) -> OpenTask:
     id_, content, process_after, recurrence, status, zone = row
     next_run = from_text_or(process_after, now)
     paused = status == "paused"
-    return OpenTask(str(id_), _prompt(content), next_run, str(recurrence or ""), paused, str(zone or ""))
+    texts = _content(content)
+    prompt, script = str(texts.get("prompt", "")), str(texts.get("script") or "")
+    return OpenTask(str(id_), prompt, script, next_run, str(recurrence or ""), paused, str(zone or ""))
 
 
-def _prompt(content: object) -> str:
+def _content(content: object) -> Mapping[str, object]:
     try:
-        return str(load(content).get("prompt", ""))
+        return load(content)
     except ValueError:
-        return ""
+        return {}
 
 
 def _merge(tasks: Iterable[OpenTask]) -> Iterable[OpenTask]:
-    """Late occurrences stand before the next one, and only the last carries the recurrence."""
+    """Merge the rows of a series: late ones come first, and only the last has the recurrence."""
     merged: dict[str, OpenTask] = {}
     for task in tasks:
         other = merged.get(task.id, task)

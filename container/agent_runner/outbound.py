@@ -1,4 +1,4 @@
-"""What the runner says in outbound.db: plain functions of a connection, to be run as one transaction each."""
+"""Statements of the runner in outbound.db: plain functions of a connection, each run as one transaction."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ from agent_runner.times import to_text
 
 FINAL = ("completed", "failed", "released")
 NO_ATTEMPT = -1
-"""In an ack that only says which turn had a message."""
+"""The attempt in an ack that only says which turn had a message."""
 
 
 @frozen
 class Ack:
-    """What becomes of the claims of a turn."""
+    """The outcome of a turn's claims."""
 
     status: str
     turn_id: str | None
@@ -32,7 +32,7 @@ class Ack:
 
 
 def unsettled(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
-    """Those of `rows` whose current attempt has no final ack; one without attempt is of the current one."""
+    """Return the rows whose current attempt has no final ack. An ack without attempt counts as current."""
     return [row for row in rows if not _settled(connection, row)]
 
 
@@ -44,7 +44,7 @@ def _settled(connection: Connection, row: Candidate) -> bool:
 
 
 def unclaimed(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
-    """Those of `rows` that no turn has had: one that was interrupted knows what it sent for them."""
+    """Return the rows that no turn has had. A row of an interrupted turn waits for its repetition."""
     return [row for row in rows if not _acked(connection, row.id)]
 
 
@@ -54,7 +54,7 @@ def _acked(connection: Connection, message_id: str) -> bool:
 
 
 def acknowledge(connection: Connection, claims: Iterable[Claim], at: datetime, ack: Ack) -> None:
-    """Write the ack of each claim over the one before it."""
+    """Write the ack of each claim, replacing an earlier one."""
     for claim in claims:
         connection.execute(
             """
@@ -75,7 +75,7 @@ def acknowledge(connection: Connection, claims: Iterable[Claim], at: datetime, a
 
 
 def fail_unreadable(connection: Connection, rows: Sequence[Unreadable], at: datetime) -> None:
-    """Close rows that nobody can read: they would come again for ever."""
+    """Fail rows that cannot be read: they would come again for ever."""
     for row in rows:
         acknowledge(connection, [row.claim], at, Ack("failed", None, error=row.reason))
         events.record(connection, at, "error", row.claim.id, reason=clip(row.reason))
@@ -85,7 +85,7 @@ def fail_unreadable(connection: Connection, rows: Sequence[Unreadable], at: date
 
 
 def claim(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id: str) -> tuple[Sent, ...]:
-    """Open a turn; tells what interrupted turns over the same messages had already sent."""
+    """Open a turn. Return what interrupted turns over the same messages had already sent."""
     earlier = _interrupted(connection, claims)
     if earlier:
         _remember(connection, turn_id, earlier)
@@ -97,17 +97,17 @@ def claim(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id
     return tuple(sent for turn in earlier for sent in _sent(connection, turn))
 
 
-def join(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id: str) -> frozenset[str]:
-    """Claim more for a running turn; the ids of those that nobody had."""
+def claim_more(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id: str) -> frozenset[str]:
+    """Claim more rows for a running turn. Return the ids of those that no turn had."""
     free = [each for each in claims if not _acked(connection, each.id)]
     acknowledge(connection, free, at, Ack("processing", turn_id))
     return frozenset(each.id for each in free)
 
 
-def give_back(connection: Connection, claims: Sequence[Claim], turn_id: str) -> None:
-    """Undo `join`, so it costs no try. Where the turn has sent something, their next turn is told of it.
+def unclaim(connection: Connection, claims: Sequence[Claim], turn_id: str) -> None:
+    """Undo `claim_more`, at no cost of a try. If the turn has sent something, their next turn is told of it.
 
-    Then the ack stays, of no attempt that the host knows; else it is as if the turn had never had them.
+    In that case the ack stays, with no attempt that the host knows. Otherwise it is removed.
     """
     if not claims:
         return
@@ -123,14 +123,14 @@ def give_back(connection: Connection, claims: Sequence[Claim], turn_id: str) -> 
         )
 
 
-def are_claims_left(connection: Connection) -> bool:
-    """Whether a turn is under way, or was when its runner died."""
+def has_open_claims(connection: Connection) -> bool:
+    """Return True if a turn is under way, or was when its runner died."""
     query = "SELECT EXISTS (SELECT 1 FROM processing_ack WHERE status = 'processing')"
     return bool(connection.execute(query).get)
 
 
-def let_go(connection: Connection) -> None:
-    """Undo all claims, of turns that nobody takes any more; the next ones are told, as after `give_back`."""
+def release_stale_claims(connection: Connection) -> None:
+    """Undo the claims of a dead runner. The next turns are told what was sent, as after `unclaim`."""
     connection.execute(
         "UPDATE processing_ack SET status = 'released', attempt = :attempt WHERE status = 'processing'",
         {"attempt": NO_ATTEMPT},
@@ -147,7 +147,7 @@ def close(connection: Connection, claims: Sequence[Claim], at: datetime, ack: Ac
 
 
 def _interrupted(connection: Connection, claims: Sequence[Claim]) -> list[str]:
-    """The turns that had these messages before, oldest first: a turn of the ack, and those it continued."""
+    """Return the turns that had these messages before, oldest first: the ack's, and those it continued."""
     turns: dict[str, None] = {}
     for each in claims:
         last = connection.execute(
@@ -170,8 +170,8 @@ def _remembered(connection: Connection, turn_id: str) -> list[str]:
     return [] if value is None else [str(turn) for turn in json.loads(str(value))]
 
 
-def forget(connection: Connection, turn_id: str) -> None:
-    """Drop what a completed turn remembered of those before it."""
+def forget_turn(connection: Connection, turn_id: str) -> None:
+    """Remove what a completed turn remembered of those before it."""
     connection.execute("DELETE FROM meta WHERE key = :key", {"key": f"continues:{turn_id}"})
 
 
@@ -216,9 +216,9 @@ def send(connection: Connection, draft: Draft, seen: int) -> int:
 
 
 def next_seq(connection: Connection, seen: int) -> int:
-    """The next odd number above the mark, above every row and above `seen`; moves the mark.
+    """Return the next odd number above the mark, every row and `seen`, and move the mark.
 
-    What a foreign runner has left that is no number, or that no number is above, does not count.
+    What a foreign runner left that is not a number, or too large for one above it, is ignored.
     """
     mark = connection.execute(
         """
@@ -235,7 +235,7 @@ def next_seq(connection: Connection, seen: int) -> int:
 
 
 def target(connection: Connection, seq: int) -> Target | None:
-    """The sent message with an odd number."""
+    """Return the sent message with an odd number."""
     rows = connection.execute(
         "SELECT id, channel_type, platform_id, thread_id FROM messages_out WHERE seq = :seq", {"seq": seq}
     ).fetchall()
@@ -246,6 +246,6 @@ def target(connection: Connection, seq: int) -> Target | None:
 
 
 def is_sent(connection: Connection, message_out_id: str) -> bool:
-    """Whether the row of a message exists."""
+    """Return True if the row of a message exists."""
     query = "SELECT EXISTS (SELECT 1 FROM messages_out WHERE id = :id)"
     return bool(connection.execute(query, {"id": message_out_id}).get)

@@ -1,4 +1,4 @@
-"""Files to send, in `outbox/<message_out_id>/`: there before their row, removed after their delivery."""
+"""Files to send, in `outbox/<message_out_id>/`: written before their row, removed after their delivery."""
 
 import os
 import re
@@ -20,31 +20,31 @@ CHUNK = 1024 * 1024
 
 
 def safe_name(name: str) -> str:
-    """A name fit for a path (contract 1): one component, no dot first; its extension survives cutting."""
+    """Return a name fit for a path (contract 1): one component, no leading dot, the extension kept."""
     flat = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     flat = re.sub(r"^\.", "_", flat) or "_"
-    stem, suffix = os.path.splitext(flat)  # noqa: PTH122 -- it is text, not a path
+    stem, suffix = os.path.splitext(flat)  # noqa: PTH122 -- text, not a path
     return stem[: LONGEST_NAME - len(suffix[:32])] + suffix[:32]
 
 
 @define(eq=False)
 class Outbox:
-    """The folders that wait for their delivery. Only the runner's own turn and look use it."""
+    """The folders that wait for their delivery. Only the runner's loop and turns use it."""
 
     _root: Path
     _executor: Executor
     _waiting: set[str] = field(factory=set, init=False)
 
-    async def adopt(self, own: Writer) -> None:
-        """Find what a runner before this one left; folders whose message never came to be are removed."""
+    async def adopt(self, writer: Writer) -> None:
+        """Take over the folders of an earlier runner. Those without a message are removed."""
         left = await self._executor.run(lambda: _folders(self._root), lane="read")
         if left:
-            kept = await own.read(lambda connection: _kept(connection, left))
+            kept = await writer.read(lambda connection: _kept(connection, left))
             await self._remove(left - kept)
             self._waiting |= kept
 
     async def put(self, message_out_id: str, source: Path) -> str:
-        """Copy a file in, down to the disk, and return its name there. Raises ToolError."""
+        """Copy a file in, synced to disk, and return its name there. Raises ToolError."""
         name = safe_name(source.name)
         self._waiting.add(message_out_id)
         folder = self._root / message_out_id
@@ -54,10 +54,10 @@ class Outbox:
             raise ToolError(f"{source.name} cannot be sent: {error.strerror}") from error
         return name
 
-    async def tidy(self, host: Reader) -> None:
-        """Remove the folders whose messages have come to their end."""
+    async def tidy(self, reader: Reader) -> None:
+        """Remove the folders whose messages have a final outcome."""
         if self._waiting:
-            done = await host.read(lambda connection: _done(connection, self._waiting))
+            done = await reader.read(lambda connection: _done(connection, self._waiting))
             await self._remove(done)
             self._waiting -= done
 
@@ -67,7 +67,7 @@ class Outbox:
 
 
 def _folders(root: Path) -> set[str]:
-    return set(os.listdir(root)) if root.is_dir() else set()  # noqa: PTH208 -- names are what is wanted
+    return set(os.listdir(root)) if root.is_dir() else set()  # noqa: PTH208 -- names are needed, not paths
 
 
 def _kept(connection: Connection, ids: Iterable[str]) -> set[str]:

@@ -1,7 +1,7 @@
-"""Drops what outbound.db no longer needs (contract 4, Pruning): a batch at a time, between turns.
+"""Prunes outbound.db (contract 4, Pruning): a batch at a time, between turns.
 
-An ack goes when its message is final or gone in inbound.db, a message when its delivery is final there:
-the host has said that it needs neither. The mark of seq stays, so no number is used twice.
+An ack is pruned once its message is final or gone in inbound.db, a message once its delivery is final there:
+then the host needs neither. The high-water mark of seq stays, so no number is used twice.
 """
 
 import json
@@ -19,21 +19,21 @@ from agent_runner.store import Connection
 INTERVAL = 3600.0
 BATCH = 500
 CONTINUES = "continues:"
-"""Keys of meta: the turns that an interrupted turn went on from."""
+"""Prefix of keys of meta, which hold the turns that a turn continues."""
 
 
 @frozen
 class Page:
-    """What may go of some rows of a table, which is walked in the order in which it was written."""
+    """The prunable rows among some of a table, which is read in the order in which it was written."""
 
     ids: Sequence[str]
     next: int | None
-    """The rowid after which the next page begins; None where there is none."""
+    """The rowid after which the next page begins; None after the last page."""
 
 
 @frozen
 class Walk:
-    """How one table is walked: a page, those of it that the host is done with, their removal."""
+    """The pruning of one table: read a page, ask the host's file which of its rows are final, remove them."""
 
     page: Callable[[Connection, int], Page]
     final: Callable[[Connection, Sequence[str]], Sequence[str]]
@@ -42,19 +42,19 @@ class Walk:
 
 @define(eq=False)
 class Pruner:
-    """The pruning of one runner: at its start, and then once an hour."""
+    """Prunes at the start of a runner, and then once an hour."""
 
     session: Session
     _again_at: float = field(default=-inf, init=False)
     _walks: deque[Walk] = field(factory=deque, init=False)
-    """What the pruning under way still has to walk."""
+    """The tables that the current pruning still has to do."""
     _after: int = field(default=0, init=False)
-    """Where it is in the first of them."""
+    """The rowid reached in the first of them."""
 
     async def step(self) -> bool:
-        """Take one batch, if it is time; whether there is more to do at once. Not to be called in a turn.
+        """Prune one batch, if it is time. Return True if there is more to do. Never call it in a turn.
 
-        Raises InboundUnavailableError, StoreBusyError, DatabaseError; the next call goes on.
+        Raises InboundUnavailableError, StoreBusyError, DatabaseError; the next call continues.
         """
         if not self._walks:
             if trio.current_time() < self._again_at:
@@ -67,21 +67,21 @@ class Pruner:
     async def _begin(self) -> None:
         self._again_at = trio.current_time() + INTERVAL
         config, now = self.session.config, self.session.seams.clock.now()
-        left = await self.session.own.read(left_turns)
+        left = await self.session.outbound.read(left_turns)
         if left:
-            await self.session.own.write(lambda connection: forget_turns(connection, left))
+            await self.session.outbound.write(lambda connection: forget_turns(connection, left))
         if config.keep_acks:
             self._walks.append(acks(_before(now, config.keep_acks)))
         if config.keep_messages:
-            unfinished = await self.session.own.read(unfinished_turns)
+            unfinished = await self.session.outbound.read(unfinished_turns)
             self._walks.append(messages(_before(now, config.keep_messages), unfinished))
 
     async def _walk(self, walk: Walk) -> None:
-        own, host = self.session.own, self.session.host
-        page = await own.read(lambda connection: walk.page(connection, self._after))
-        final = await host.read(lambda connection: walk.final(connection, page.ids)) if page.ids else ()
+        outbound, inbound = self.session.outbound, self.session.inbound
+        page = await outbound.read(lambda connection: walk.page(connection, self._after))
+        final = await inbound.read(lambda connection: walk.final(connection, page.ids)) if page.ids else ()
         if final:
-            await own.write(lambda connection: walk.remove(connection, final))
+            await outbound.write(lambda connection: walk.remove(connection, final))
             self.session.seams.log("outbound.pruned", level="debug", rows=len(final))
         if page.next is None:
             self._walks.popleft()
@@ -96,7 +96,7 @@ def _before(now: datetime, age: float) -> float:
 
 
 def acks(before: float) -> Walk:
-    """Acks from before a unix time."""
+    """Return the pruning of acks from before a unix time."""
     return Walk(lambda connection, after: _old_acks(connection, before, after), _settled, _remove_acks)
 
 
@@ -112,7 +112,7 @@ def _old_acks(connection: Connection, before: float, after: int) -> Page:
 
 
 def _settled(connection: Connection, ids: Sequence[str]) -> Sequence[str]:
-    """Those whose message no runner is ever asked for again."""
+    """Return those whose message no runner is ever asked for again."""
     rows = connection.execute(
         """
         SELECT value FROM json_each(:ids) WHERE NOT EXISTS (
@@ -133,7 +133,7 @@ def _remove_acks(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def messages(before: float, unfinished: Collection[str]) -> Walk:
-    """Messages from before a unix time, but for those of unfinished turns: these are told of them."""
+    """Return the pruning of messages from before a unix time. Those of unfinished turns stay."""
     return Walk(
         lambda connection, after: _old_messages(connection, before, unfinished, after),
         lambda connection, ids: _delivered(connection, before, ids),
@@ -142,7 +142,7 @@ def messages(before: float, unfinished: Collection[str]) -> Walk:
 
 
 def _old_messages(connection: Connection, before: float, unfinished: Collection[str], after: int) -> Page:
-    # One that recurs is never final: each of its occurrences is.
+    # A recurring message is never final: each of its occurrences is.
     rows = connection.execute(
         """
         SELECT rowid, id, unixepoch(timestamp) < :before, recurrence IS NULL, turn_id FROM messages_out
@@ -169,10 +169,10 @@ def _remove_messages(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def _page(rows: Sequence[Sequence[object]]) -> Page:
-    """A page of (rowid, id, whether it is old, whether it may go).
+    """Return the page of these rows: rowid, id, is it old, may it go.
 
-    One without old rows is the last: what follows is younger still, unless the clock was set back; then it
-    waits until it is old.
+    A page without old rows is the last. The rows after it are younger, unless the clock was set back; those
+    wait until they are old.
     """
     ids = [str(id_) for _, id_, old, may_go in rows if old and may_go]
     more = len(rows) == BATCH and any(old for _, _, old, _ in rows)
@@ -183,7 +183,7 @@ def _page(rows: Sequence[Sequence[object]]) -> Page:
 
 
 def unfinished_turns(connection: Connection) -> frozenset[str]:
-    """The turns that a later one is told of: those of acks that are not final, and those before them."""
+    """Return the turns of acks that are not final, and those they continue: later turns are told of them."""
     rows = connection.execute(
         """
         SELECT a.turn_id, m.value
@@ -200,7 +200,7 @@ def _turns(earlier: object) -> Iterable[str]:
 
 
 def left_turns(connection: Connection) -> Sequence[str]:
-    """The keys of meta whose turn no ack names any more."""
+    """Return the keys of meta whose turn no ack names any more."""
     rows = connection.execute(
         """
         SELECT key FROM meta
@@ -215,5 +215,5 @@ def left_turns(connection: Connection) -> Sequence[str]:
 
 
 def forget_turns(connection: Connection, keys: Sequence[str]) -> None:
-    """Drop them."""
+    """Remove these keys."""
     connection.executemany("DELETE FROM meta WHERE key = ?", [(key,) for key in keys])

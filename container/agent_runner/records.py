@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 @frozen
 class Address:
-    """A chat of a channel and a thread of it; with `channel_type` `agent`, another agent group."""
+    """A chat of a channel, and a thread of it. With `channel_type` `agent`, it is another agent group."""
 
     channel_type: str
     platform_id: str
@@ -27,12 +27,12 @@ class Inbound:
     tries: int
     timestamp: datetime
     trigger: bool = True
-    """Whether it wants an answer; context does not."""
+    """False for context, which wants no answer."""
 
 
 @frozen
 class Sent:
-    """What an interrupted turn had already sent or requested (kind `system`)."""
+    """A message or request (kind `system`) that an interrupted turn had already sent."""
 
     seq: int
     kind: str
@@ -68,13 +68,16 @@ class Reply:
 
 @frozen
 class Result:
-    """What a provider made of a turn.
+    """The outcome of a turn, as its provider returns it.
 
-    `consumed` names the follow-ups it took account of, besides those it replies to; the others come again.
+    `consumed` names the follow-ups that are done with, besides those a reply answers; the next turn gets the
+    others. `state` changes the session's state in the transaction that completes the turn: it has new values
+    by key, None to remove one.
     """
 
     replies: tuple[Reply, ...] = ()
     consumed: tuple[str, ...] = ()
+    state: Mapping[str, str | None] = field(factory=dict)
 
 
 @frozen
@@ -116,7 +119,7 @@ class Delivered:
 
 @frozen
 class Target:
-    """The message behind a sequence number: where it is, and what its platform calls it."""
+    """The message behind a sequence number: its address, and what identifies it on its platform."""
 
     address: Address | None
     content: Mapping[str, object] = field(factory=dict)

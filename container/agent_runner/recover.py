@@ -1,18 +1,18 @@
 """`python -m agent_runner recover`: makes the outbound.db of a killed runner readable again (contract 6).
 
-The host may not do it itself: rolling back a crafted journal deletes files of the journal's choosing.
+The host must not do it itself: rolling back a crafted journal deletes any file that the journal names.
 """
 
 from agent_runner.config import RunnerConfig
 from agent_runner.errors import RecoverError, RunnerError
-from agent_runner.lock import own
+from agent_runner.lock import hold_lock
 from agent_runner.seams import Executor
 from agent_runner.store import Connection, open_outbound
 
 
 async def recover(config: RunnerConfig, executor: Executor) -> None:
     """Roll back a hot journal and check the file. Raises OwnerError (a runner lives), RecoverError."""
-    async with own(config.owner_lock):
+    async with hold_lock(config.owner_lock):
         try:
             async with open_outbound(config.outbound_db, executor, create=False) as outbound:
                 problem = await outbound.read(_check)

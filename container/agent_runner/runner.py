@@ -1,4 +1,4 @@
-"""The loop: look, take a turn, look again; sleep until something may have changed."""
+"""The loop of a runner: poll for due rows, take a turn, poll again; sleep until something may change."""
 
 from datetime import datetime
 
@@ -7,8 +7,9 @@ from attrs import Factory, define, field, frozen
 
 from agent_runner import inbound, outbound
 from agent_runner.config import RunnerConfig
-from agent_runner.errors import InboundUnavailableError
-from agent_runner.looking import rest, survey
+from agent_runner.errors import InboundUnavailableError, ProviderOpenError
+from agent_runner.open_provider import OpenProvider, open_provider, unopened
+from agent_runner.polling import scan, wait_for_change
 from agent_runner.pruning import Pruner
 from agent_runner.seams import Seams
 from agent_runner.selection import Batch, Selection
@@ -21,69 +22,85 @@ PAUSE_WITHOUT_HOST = 1.0
 async def run_runner(config: RunnerConfig, seams: Seams) -> None:
     """Serve one session until cancelled, which may happen at any checkpoint: nothing is written after it.
 
-    Raises RunnerError (OwnerError, NewerDatabaseError, StoreBusyError, DatabaseError) and OSError: whoever
-    started the runner starts it again, and it goes on from what is committed.
+    Raises RunnerError (OwnerError, NewerDatabaseError, StoreBusyError, DatabaseError, ProviderOpenError,
+    ProviderClosedError) and OSError. A runner that is started again goes on from what is committed.
     """
     async with open_session(config, seams) as session:
         seams.log("runner.started", provider=seams.provider.name)
-        await _Loop(session).run()
+        await _release_stale_claims(session)
+        try:
+            async with open_provider(session) as provider:
+                await _Loop(session, provider).run()
+        except ProviderOpenError as error:
+            await _Loop(session, unopened(error)).run_once()
+            raise
+
+
+async def _release_stale_claims(session: Session) -> None:
+    """Release what the runner before this one had claimed: a claim means that a living runner works on it."""
+    if await session.outbound.read(outbound.has_open_claims):
+        await session.outbound.write(outbound.release_stale_claims)
 
 
 @frozen
-class _Look:
-    """What a look found; `whole` where it has seen all that is open, and so knows what is due next."""
+class _Poll:
+    """The result of a poll. It is `complete` if it saw all open rows, and so knows what is due next."""
 
     batch: Batch | None
     next_due: datetime | None
-    whole: bool
+    complete: bool
 
 
 @define(eq=False)
 class _Loop:
     session: Session
+    provider: OpenProvider
     _seen: int = field(default=0, init=False)
-    """The host's commits that the last look has seen."""
+    """The host's commits before the last poll."""
     _horizon: int | None = field(default=None, init=False)
-    """The largest number at the first look; None before it."""
+    """The largest number at the first poll; None before it."""
     _waits_for_host: bool = field(default=False, init=False)
     _pruner: Pruner = field(init=False, default=Factory(lambda self: Pruner(self.session), takes_self=True))
 
     async def run(self) -> None:
+        """Take turns until cancelled."""
         while True:
             try:
                 await self._round()
             except InboundUnavailableError as error:
                 await self._wait_for_host(error)
 
+    async def run_once(self) -> None:
+        """Take the turns that are due now."""
+        try:
+            while (batch := (await self._poll()).batch) is not None:
+                await take_turn(self.session, self.provider, batch)
+        except InboundUnavailableError as error:
+            self.session.seams.log("inbound.unavailable", level="warning", reason=str(error))
+
     async def _round(self) -> None:
         self._seen = self.session.changes.count
-        look = await self._look()
-        await self.session.outbox.tidy(self.session.host)
+        poll = await self._poll()
+        await self.session.outbox.tidy(self.session.inbound)
         self._waits_for_host = False
-        if look.batch is not None:
-            await take_turn(self.session, look.batch)
-            if not look.whole or self.session.changes.count > self._seen:
+        if poll.batch is not None:
+            await take_turn(self.session, self.provider, poll.batch)
+            if not poll.complete or self.session.changes.count > self._seen:
                 return
-            # Nothing has come meanwhile that another look would find.
+            # The host committed nothing meanwhile, so another poll would find nothing.
         if not await self._pruner.step():
-            await rest(self.session, self._seen, look.next_due)
+            await wait_for_change(self.session, self._seen, poll.next_due)
 
-    async def _look(self) -> _Look:
+    async def _poll(self) -> _Poll:
         horizon = await self._first_horizon()
         selection = Selection(self.session.seams.clock.now(), horizon)
-        await survey(self.session, selection)
-        return _Look(selection.batch(), selection.next_due, whole=not selection.closed)
+        await scan(self.session, selection)
+        return _Poll(selection.batch(), selection.next_due, complete=not selection.closed)
 
     async def _first_horizon(self) -> int:
         if self._horizon is None:
-            await self._let_go()
-            self._horizon = await self.session.host.select(inbound.largest_seq)
+            self._horizon = await self.session.inbound.select(inbound.largest_seq)
         return self._horizon
-
-    async def _let_go(self) -> None:
-        """What the runner before this one had claimed is nobody's: a claim is what this one works on."""
-        if await self.session.own.read(outbound.are_claims_left):
-            await self.session.own.write(outbound.let_go)
 
     async def _wait_for_host(self, error: InboundUnavailableError) -> None:
         if not self._waits_for_host:

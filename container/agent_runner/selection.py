@@ -1,4 +1,4 @@
-"""Which open rows make the next turn (contract 4, Status). Pure: rows in, oldest first; a batch out."""
+"""Selects the open rows of the next turn (contract 4, Status). Pure: rows in, oldest first; a batch out."""
 
 from collections import deque
 from collections.abc import Container
@@ -15,7 +15,7 @@ LARGEST_BATCH = 200
 
 @frozen
 class Batch:
-    """The rows of a turn, oldest first; `omitted` is older context, closed with the turn but not shown."""
+    """The rows of a turn, oldest first. `omitted` is older context, closed with the turn but not shown."""
 
     ids: tuple[str, ...]
     omitted: tuple[Claim, ...] = ()
@@ -23,11 +23,11 @@ class Batch:
 
 @define(eq=False)
 class Selection:
-    """Takes rows in order until it wants no more.
+    """Takes rows in order until it is closed.
 
-    Context starts no turn. Where more than 200 rows of context wait for their first message, the newest go
-    along and the older are closed with the turn, so that what is open stays small. A row that was tried
-    before has a turn alone. Rows with `on_wake` count up to `horizon`: what was there at the first look.
+    Context starts no turn. Of more than 200 rows of context before a message, the turn gets the newest; the
+    older ones are closed with it, so few rows stay open. A row that was tried before has a turn alone. Rows
+    with `on_wake` count up to `horizon`: those that were there at the first poll.
     """
 
     now: datetime
@@ -51,7 +51,7 @@ class Selection:
             self._add(row)
 
     def batch(self) -> Batch | None:
-        """What was picked; None when nothing starts a turn."""
+        """Return the selected rows; None where nothing starts a turn."""
         if not self._triggered:
             return None
         omitted = (Claim(row.id, row.tries) for row in self._omitted)
@@ -74,20 +74,20 @@ class Selection:
 
 @define(eq=False)
 class FollowUps:
-    """Takes rows for a running turn: what is due, triggers and context alike, but not the `barred`.
+    """Takes rows for a running turn: due triggers and context, except the `excluded` ones.
 
-    A row that was tried before waits for a turn of its own, one with `on_wake` for the loop.
+    A row that was tried before waits for its own turn, one with `on_wake` for the loop.
     """
 
     now: datetime
-    barred: Container[str]
+    excluded: Container[str]
     ids: list[str] = field(factory=list, init=False)
     next_due: datetime | None = field(default=None, init=False)
     closed: bool = field(default=False, init=False)
 
     def offer(self, row: Candidate) -> None:
-        """Consider the next row; all have no ack."""
-        if self.closed or row.on_wake or row.tries or row.id in self.barred:
+        """Consider the next row. None of them has an ack."""
+        if self.closed or row.on_wake or row.tries or row.id in self.excluded:
             return
         due_at = from_text_or(row.process_after, self.now)
         if due_at > self.now:

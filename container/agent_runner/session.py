@@ -1,4 +1,4 @@
-"""What a turn and its tools work with: one open session."""
+"""The open files of one session: what the loop, turns and tools work with."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,8 +8,8 @@ from attrs import frozen
 from agent_runner import events
 from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
-from agent_runner.heartbeat import Heart, hearts
-from agent_runner.lock import own
+from agent_runner.heartbeat import Heartbeat, open_heartbeat
+from agent_runner.lock import hold_lock
 from agent_runner.migrate import migrate
 from agent_runner.outbox import Outbox
 from agent_runner.seams import Seams
@@ -18,33 +18,33 @@ from agent_runner.store import Reader, Writer, open_inbound, open_outbound
 
 @frozen
 class Session:
-    """The files of a session in the hands of its one runner."""
+    """The files of a session, held by its one runner."""
 
     config: RunnerConfig
     seams: Seams
-    host: Reader
-    own: Writer
+    inbound: Reader
+    outbound: Writer
     outbox: Outbox
     changes: Changes
-    heart: Heart
+    heartbeat: Heartbeat
 
 
 @asynccontextmanager
 async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Session]:
     """Take the lock, open both databases, migrate. Raises RunnerError, OSError."""
     async with (
-        own(config.owner_lock),
-        open_outbound(config.outbound_db, seams.executor) as writer,
-        open_inbound(config.inbound_db, seams.executor) as reader,
+        hold_lock(config.owner_lock),
+        open_outbound(config.outbound_db, seams.executor) as outbound,
+        open_inbound(config.inbound_db, seams.executor) as inbound,
     ):
-        await migrate(writer, config.schema_dir)
-        if await writer.read(events.tool_shown):
-            await writer.write(lambda connection: events.show_tool(connection, None))
+        await migrate(outbound, config.schema_dir)
+        if await outbound.read(events.is_tool_shown):
+            await outbound.write(lambda connection: events.show_tool(connection, None))
         outbox = Outbox(config.outbox, seams.executor)
-        await outbox.adopt(writer)
+        await outbox.adopt(outbound)
         changes = Changes()
         async with (
             seams.wakeups.watch(config.inbound_db.parent, changes.note),
-            hearts(config, seams) as heart,
+            open_heartbeat(config, seams) as heartbeat,
         ):
-            yield Session(config, seams, reader, writer, outbox, changes, heart)
+            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat)

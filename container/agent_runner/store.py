@@ -1,8 +1,8 @@
-"""The two databases, as this side may use them (contract 2): inbound.db read-only, outbound.db its own.
+"""The two databases as the runner may use them (contract 2): it reads inbound.db and owns outbound.db.
 
-A caller hands a plain function of a connection and gets one whole transaction. BUSY is waited out here and
-not inside SQLite, so that waiting stays cancellable. No transaction is left open across an await, except
-one whose COMMIT is still refused by a reader.
+A caller hands over a plain function of a connection, which runs as one transaction. BUSY is waited for here,
+not inside SQLite, so waiting stays cancellable. No transaction stays open across an await, except one whose
+COMMIT a reader still refuses.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -26,36 +26,36 @@ FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.05
 
 
-def passes(error: apsw.Error) -> bool:
-    """Whether waiting helps: a lock, or a journal that its owner is about to roll back."""
+def is_transient(error: apsw.Error) -> bool:
+    """Return True if waiting helps: a lock, or a journal that its owner is about to roll back."""
     hot = getattr(error, "extendedresult", 0) == apsw.SQLITE_READONLY_ROLLBACK
     return hot or isinstance(error, apsw.BusyError | apsw.LockedError)
 
 
-async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Repeat `attempt` while what stops it passes. Raises its last error 5 s after the first."""
+async def retry_while_locked(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat `attempt` while its error is transient. Raises the last error 5 s after the first."""
     deadline, pause = None, FIRST_PAUSE
     while True:
         try:
             return await attempt()
         except apsw.Error as error:
-            now = trio.current_time()  # not before: nearly always nothing stops it
+            now = trio.current_time()  # not earlier: an error is rare
             deadline = now + LONGEST_WAIT if deadline is None else deadline
-            if not passes(error) or now + pause > deadline:
+            if not is_transient(error) or now + pause > deadline:
                 raise
         await trio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def roll_back(connection: Connection) -> None:
-    """End an open transaction, if there is one, without effect."""
+    """Roll back the open transaction, if there is one."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
 
 @define(eq=False)
 class Reader:
-    """inbound.db. Opened at the first read and kept: it may come later than the runner."""
+    """Reads inbound.db. It is opened at the first read, since it may appear later than the runner."""
 
     path: Path
     _executor: Executor
@@ -65,20 +65,20 @@ class Reader:
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run `query` in one read transaction.
 
-        Raises InboundUnavailableError when it was not let for 5 s or the file is not there, DatabaseError.
+        Raises InboundUnavailableError when the file is missing or stays locked for 5 s, DatabaseError.
         """
         return await self._run(lambda: self._snapshot(query))
 
     async def select(self, query: Callable[[Connection], T]) -> T:
-        """The same for a `query` of a single statement, which is a transaction by itself."""
+        """Run a `query` of a single statement, which is a transaction by itself. Raises as `read`."""
         return await self._run(lambda: query(self._open()))
 
     async def _run(self, call: Callable[[], T]) -> T:
         async with self._lock:
             try:
-                return await patiently(lambda: self._executor.run(call, lane="read"))
+                return await retry_while_locked(lambda: self._executor.run(call, lane="read"))
             except apsw.Error as error:
-                if passes(error) or isinstance(error, apsw.CantOpenError):
+                if is_transient(error) or isinstance(error, apsw.CantOpenError):
                     raise InboundUnavailableError(f"{self.path} cannot be read now: {error}") from error
                 raise DatabaseError(f"{self.path}: {error}") from error
 
@@ -107,7 +107,7 @@ class Reader:
 
 @define(eq=False)
 class _Transaction(Generic[T]):
-    """BEGIN, the change, COMMIT, in steps of which each may be repeated after BUSY."""
+    """BEGIN, the change, COMMIT. After BUSY, `step` is called again."""
 
     connection: Connection
     path: Path
@@ -116,7 +116,7 @@ class _Transaction(Generic[T]):
     _result: list[T] = field(factory=list, init=False)
 
     def step(self) -> T:
-        """Go on to the end; on BUSY at COMMIT the transaction stays open, and the next step only commits."""
+        """Go on to the end. On BUSY at COMMIT the transaction stays open, and the next step only commits."""
         if not self._result:
             self._prepare()
         self.connection.execute("COMMIT")
@@ -136,25 +136,25 @@ class _Transaction(Generic[T]):
 
 @define(eq=False)
 class Writer:
-    """outbound.db. Tasks of one runner may share it: transactions queue."""
+    """Writes outbound.db. Tasks of one runner share it: transactions queue."""
 
     path: Path
     _connection: Connection
     _executor: Executor
     _lock: Mutex = field(factory=Mutex, init=False)
     broken: bool = field(default=False, init=False)
-    """A transaction failed: whatever was going on, the runner must not take it for a provider's failure."""
+    """A transaction has failed, so an error that follows is not the provider's failure."""
 
     async def write(self, change: Callable[[Connection], T]) -> T:
-        """Run `change` as one transaction; what it raises rolls back.
+        """Run `change` as one transaction. An exception of it rolls back.
 
-        Cancelled, it either has committed or leaves nothing. Raises StoreBusyError after 5 s, DatabaseError.
+        A cancelled call has committed or changed nothing. Raises StoreBusyError after 5 s, DatabaseError.
         """
         async with self._lock:
             return await self._transact(_Transaction(self._connection, self.path, self._executor, change))
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run `query` on what this runner has committed. Raises StoreBusyError after 5 s, DatabaseError."""
+        """Run `query` on what is committed. Raises StoreBusyError after 5 s, DatabaseError."""
         async with self._lock:
             return await self._patiently(lambda: query(self._connection), lane="read")
 
@@ -169,14 +169,14 @@ class Writer:
 
     async def _patiently(self, call: Callable[[], T], *, lane: Lane) -> T:
         try:
-            return await patiently(lambda: self._executor.run(call, lane=lane))
+            return await retry_while_locked(lambda: self._executor.run(call, lane=lane))
         except apsw.Error as error:
             raise _explained(self.path, error) from error
 
 
 @asynccontextmanager
 async def open_inbound(path: Path, executor: Executor) -> AsyncGenerator[Reader]:
-    """The reader of inbound.db; the file need not be there yet."""
+    """Open the reader of inbound.db. The file need not exist yet."""
     reader = Reader(path, executor)
     try:
         yield reader
@@ -186,7 +186,7 @@ async def open_inbound(path: Path, executor: Executor) -> AsyncGenerator[Reader]
 
 @asynccontextmanager
 async def open_outbound(path: Path, executor: Executor, *, create: bool = True) -> AsyncGenerator[Writer]:
-    """The writer of outbound.db; rolls back a hot journal. Only for the holder of the owner lock.
+    """Open the writer of outbound.db, and roll back a hot journal. Only for the holder of the owner lock.
 
     Raises StoreBusyError, DatabaseError.
     """
@@ -199,13 +199,13 @@ async def open_outbound(path: Path, executor: Executor, *, create: bool = True) 
 
 
 def open_memory() -> Connection:
-    """An empty database in memory, to try a schema on."""
+    """Open an empty database in memory, for trying a schema."""
     return Connection(":memory:")
 
 
 async def _opened_outbound(path: Path, executor: Executor, *, create: bool) -> Connection:
     try:
-        return await patiently(lambda: executor.run(lambda: _open_outbound(path, create=create)))
+        return await retry_while_locked(lambda: executor.run(lambda: _open_outbound(path, create=create)))
     except apsw.Error as error:
         raise _explained(path, error) from error
 
@@ -224,6 +224,6 @@ def _open_outbound(path: Path, *, create: bool) -> Connection:
 
 
 def _explained(path: Path, error: apsw.Error) -> RunnerError:
-    if passes(error):
+    if is_transient(error):
         return StoreBusyError(f"{path} was locked for {LONGEST_WAIT:.0f} s")
     return DatabaseError(f"{path}: {error}")

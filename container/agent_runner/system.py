@@ -1,18 +1,21 @@
-"""The real seams: this machine's clock, threads, file events and randomness. Only `main` binds them."""
+"""The real seams: this machine's clock, threads, file events and HTTP. Only `main` binds them."""
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from time import sleep  # noqa: TID251 -- 0.2 ms, which trio cannot time
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import apsw
 import trio
 from attrs import define, field
 
-from agent_runner.beside import beside
+from agent_runner.background import background
+from agent_runner.errors import ProviderError
+from agent_runner.providers import HttpClient
 from agent_runner.seams import Lane, Wakeups
 
 T = TypeVar("T")
@@ -30,10 +33,10 @@ class SystemClock:
 
 
 def _past_a_sync(call: Callable[[], T]) -> T:
-    """Run `call`, and again within 2 ms while it meets a lock.
+    """Run `call`, and repeat it for up to 2 ms while it meets a lock.
 
-    A commit wakes its readers when it unlinks the journal and holds its lock until the directory is synced,
-    a fraction of a millisecond later. Whoever would sleep for that in trio sleeps for one or two whole ones.
+    A commit wakes its readers when it unlinks the journal, and holds its lock until the directory is synced,
+    a fraction of a millisecond later. A sleep in trio takes one or two whole milliseconds.
     """
     for pause in BRIEF_PAUSES:
         try:
@@ -45,10 +48,10 @@ def _past_a_sync(call: Callable[[], T]) -> T:
 
 @define(eq=False)
 class ThreadExecutor:
-    """Files are written in a worker thread; a cancelled caller waits for its call.
+    """Writes files in a worker thread. A cancelled caller waits for its call.
 
-    Reads and commits run at once: a thread would add a tenth of a millisecond there and back, to an answer
-    that somebody waits for, and the runner has nothing better to do meanwhile.
+    Reads and commits run at once. A thread would add a tenth of a millisecond each way, and the runner has
+    nothing else to do meanwhile.
     """
 
     _write: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1), init=False)
@@ -61,19 +64,33 @@ class ThreadExecutor:
         return await trio.to_thread.run_sync(call, abandon_on_cancel=False, limiter=self._write)
 
     def before_commit(self, path: Path) -> None:
-        """Nothing: this is for simulations."""
+        """Do nothing. Simulations use this."""
 
     def after_commit(self, path: Path) -> None:
-        """Nothing: this is for simulations."""
+        """Do nothing. Simulations use this."""
+
+
+class HttpxClients:
+    """Clients of httpx, which comes with the SDK of a model and is imported when a provider opens one."""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[HttpClient]:
+        """Open an `httpx.AsyncClient`. Raises ProviderError where httpx is not installed."""
+        try:
+            httpx = import_module("httpx")
+        except ImportError as error:
+            raise ProviderError("httpx is not installed; install it where the runner runs") from error
+        async with httpx.AsyncClient() as client:
+            yield cast("HttpClient", client)
 
 
 class PollingWakeups:
-    """Wakes every half a second, where nothing better can be had."""
+    """Wakes every half a second, where the platform offers nothing better."""
 
     @asynccontextmanager
     async def watch(self, directory: Path, changed: Callable[[], None]) -> AsyncGenerator[None]:  # noqa: ARG002 -- the protocol's
-        """Poll, whatever the directory."""
-        async with beside(lambda: _poll(changed)):
+        """Poll, ignoring the directory."""
+        async with background(lambda: _poll(changed)):
             yield
 
 
@@ -87,13 +104,13 @@ if sys.platform == "linux":
     from inotify_simple import INotify, flags  # type: ignore[import-untyped]  # it ships no types
 
     class InotifyWakeups:
-        """File events of the kernel: in DELETE mode a journal that is gone from a directory is the commit."""
+        """File events of the kernel. In DELETE mode, the removal of a journal is the commit."""
 
         @asynccontextmanager
         async def watch(self, directory: Path, changed: Callable[[], None]) -> AsyncGenerator[None]:
-            """Watch a directory; where the kernel has no watch left, poll."""
+            """Watch a directory, or poll where the kernel has no watch left."""
             with _watching(directory) as events:
-                async with beside(lambda: _follow(events, changed) if events else _poll(changed)):
+                async with background(lambda: _follow(events, changed) if events else _poll(changed)):
                     yield
 
     @contextmanager
@@ -112,7 +129,7 @@ if sys.platform == "linux":
                 yield events
 
     async def _follow(events: INotify, changed: Callable[[], None]) -> None:
-        """Tell of each run of commits, and where the kernel has lost events."""
+        """Report each run of commits, and that the kernel has lost events."""
         while True:
             await trio.lowlevel.wait_readable(events.fileno())
             if any(_is_commit(event) for event in events.read(timeout=0)):
@@ -123,11 +140,11 @@ if sys.platform == "linux":
         return name.endswith(JOURNAL) or bool(mask & flags.Q_OVERFLOW)
 
     def wakeups() -> Wakeups:
-        """The best this platform has."""
+        """Return the best wake-ups of this platform."""
         return InotifyWakeups()
 
 else:
 
     def wakeups() -> Wakeups:
-        """The best this platform has."""
+        """Return the best wake-ups of this platform."""
         return PollingWakeups()

@@ -1,4 +1,4 @@
-"""JSON and text on their way into a database."""
+"""Prepares JSON and text for a database."""
 
 import json
 from collections.abc import Mapping
@@ -8,22 +8,22 @@ LONGEST_REASON = 2000
 
 
 def clean(text: str) -> str:
-    """Text that UTF-8 can carry: a lone surrogate (half of an emoji, from a model) becomes `?`."""
+    """Return text that UTF-8 can carry: a lone surrogate, such as half of an emoji, becomes `?`."""
     return text.encode("utf-8", "replace").decode()
 
 
 def clip(text: str) -> str:
-    """A reason short enough for a row."""
+    """Return a reason short enough for a row."""
     return clean(text[:LONGEST_REASON])
 
 
 def dump(value: Mapping[str, object]) -> str:
-    """JSON for a column."""
+    """Return the JSON for a column."""
     return clean(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def load(text: object) -> Mapping[str, object]:
-    """The JSON object in a column. Raises ValueError when it is none."""
+    """Return the JSON object in a column. Raises ValueError where there is none."""
     if not isinstance(text, str):
         raise ValueError("content is not text")  # noqa: TRY004 -- one error for one condition: unreadable
     try:

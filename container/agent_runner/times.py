@@ -5,18 +5,18 @@ from zoneinfo import ZoneInfo
 
 
 def to_text(moment: datetime) -> str:
-    """Contract text for an aware moment."""
+    """Return the contract text of an aware moment."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_text(text: str) -> datetime:
-    """Read either spelling; without a zone it is UTC. Raises ValueError for anything else."""
+    """Read either spelling; a time without a zone is UTC. Raises ValueError for anything else."""
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def from_text_or(text: object, default: datetime) -> datetime:
-    """Read a time of a row somebody else wrote; `default` where it is empty or no time."""
+    """Read a time of a row of another writer; `default` where it is empty or not a time."""
     try:
         return from_text(text) if isinstance(text, str) and text else default
     except (ValueError, OverflowError):
@@ -24,7 +24,7 @@ def from_text_or(text: object, default: datetime) -> datetime:
 
 
 def to_zone(name: str) -> ZoneInfo:
-    """An IANA zone by its name. Raises ValueError, whatever the name."""
+    """Return an IANA zone by its name. Raises ValueError where there is none of that name."""
     try:
         return ZoneInfo(name)
     except (ValueError, KeyError, OSError) as error:
@@ -32,7 +32,7 @@ def to_zone(name: str) -> ZoneInfo:
 
 
 def to_local(moment: datetime, zone: str) -> str:
-    """A moment for people, in a zone; in UTC where that is none."""
+    """Format a moment for people in a zone, or in UTC where there is no such zone."""
     try:
         return f"{moment.astimezone(to_zone(zone)):%Y-%m-%d %H:%M:%S} ({zone} local time)"
     except (ValueError, OverflowError):

@@ -2,40 +2,42 @@
 
 from collections.abc import Sequence
 
-from agent_runner import outbound
-from agent_runner.ending import Work, end
-from agent_runner.errors import ProviderError
-from agent_runner.extras import Extras
-from agent_runner.heartbeat import Pulse
+from agent_runner import outbound, session_state
+from agent_runner.errors import ProviderError, UnstorableError
+from agent_runner.heartbeat import Activity
 from agent_runner.inbound import Fetched
-from agent_runner.looking import fetch
+from agent_runner.open_provider import OpenProvider
+from agent_runner.polling import fetch
 from agent_runner.records import Claim, Reply, Result, Sent, Turn
 from agent_runner.selection import Batch
 from agent_runner.session import Session
-from agent_runner.tools import Tools
+from agent_runner.tools.base import ToolContext
+from agent_runner.tools.toolbox import TurnToolbox
+from agent_runner.turn_outcome import ClaimedTurn, commit_outcome
+from agent_runner.turn_state import TurnState
 
 
-async def take_turn(session: Session, batch: Batch) -> None:
+async def take_turn(session: Session, provider: OpenProvider, batch: Batch) -> None:
     """Take the rows of a batch through the provider.
 
     Raises InboundUnavailableError before anything is claimed; StoreBusyError, DatabaseError any time.
     """
     fetched = await fetch(session, batch.ids)
     if fetched.messages:
-        work = await _claim(session, batch, fetched)
-        await end(session, work, await _ask(session, work))
+        claimed = await _claim(session, batch, fetched)
+        await commit_outcome(session, claimed, await _ask(session, provider, claimed))
 
 
-async def _claim(session: Session, batch: Batch, fetched: Fetched) -> Work:
+async def _claim(session: Session, batch: Batch, fetched: Fetched) -> ClaimedTurn:
     claims = tuple(Claim(row.id, row.tries) for row in (*fetched.messages, *fetched.context))
     turn_id = session.seams.new_id("turn")
     now = session.seams.clock.now()
-    sent = await session.own.write(lambda connection: outbound.claim(connection, claims, now, turn_id))
+    sent = await session.outbound.write(lambda connection: outbound.claim(connection, claims, now, turn_id))
     session.seams.log(
         "turn.started", turn=turn_id, messages=len(fetched.messages), context=len(fetched.context)
     )
-    extras = Extras({claim.id for claim in batch.omitted})
-    return Work(_turn(session, batch, fetched, turn_id, sent), claims, batch.omitted, fetched, extras)
+    state = TurnState({claim.id for claim in batch.omitted})
+    return ClaimedTurn(_turn(session, batch, fetched, turn_id, sent), claims, batch.omitted, fetched, state)
 
 
 def _turn(session: Session, batch: Batch, fetched: Fetched, turn_id: str, sent: Sequence[Sent]) -> Turn:
@@ -55,37 +57,54 @@ def _turn(session: Session, batch: Batch, fetched: Fetched, turn_id: str, sent: 
 # -- the provider --------------------------------------------------------------
 
 
-async def _ask(session: Session, work: Work) -> Result | ProviderError:
-    """The provider's result, or why there is none. Its heartbeat goes on beside it."""
-    pulse = Pulse()
-    tools = Tools(session, work.turn, work.fetched.routing, pulse, work.extras)
-    with session.heart.beats_for(pulse):
-        return await _run_provider(session, work.turn, tools)
-    return ProviderError(f"the provider gave no sign of life for {session.config.silence_limit:.0f} s")
+async def _ask(session: Session, provider: OpenProvider, claimed: ClaimedTurn) -> Result | ProviderError:
+    """Return the provider's result, or why there is none. The heartbeat goes on meanwhile."""
+    activity = Activity()
+    context = ToolContext(session, claimed.turn, claimed.fetched.routing, claimed.turn_state)
+    tools = TurnToolbox(provider.tools, context, activity)
+    with session.heartbeat.watchdog(activity):
+        return await _run_provider(session, provider, claimed.turn, tools)
+    return ProviderError(f"the provider was silent for {session.config.silence_limit:.0f} s")
 
 
-async def _run_provider(session: Session, turn: Turn, tools: Tools) -> Result | ProviderError:
+async def _run_provider(
+    session: Session, provider: OpenProvider, turn: Turn, tools: TurnToolbox
+) -> Result | ProviderError:
     try:
-        return _checked(await session.seams.provider.run(turn, tools))
+        return await _checked(session, await provider.handler.run(turn, tools))
     except ProviderError as error:
         return error
     except Exception as error:
-        # What broke may be the database under a tool; that is no failure of the provider.
-        if session.own.broken:
+        # The database may have failed under a tool. That is not the provider's failure.
+        if session.outbound.broken:
             raise
         return ProviderError(f"{type(error).__name__}: {error}")
 
 
-def _checked(result: object) -> Result:
-    """What a provider returned, if it is a result: providers are written by others."""
+async def _checked(session: Session, result: object) -> Result:
+    """Return what a provider returned, if it can be committed: providers are other people's code."""
     if not isinstance(result, Result):
-        raise ProviderError(f"the provider returned {_kind(result)}, and no Result")
+        raise ProviderError(f"the provider returned {_kind(result)}, not a Result")
     replies: Sequence[object] = result.replies
     for reply in replies:
         text: object = reply.text if isinstance(reply, Reply) else reply
         if not isinstance(reply, Reply) or not isinstance(text, str):
-            raise ProviderError(f"the provider replied with {_kind(text)}, and no text")
+            raise ProviderError(f"the provider replied with {_kind(text)}, not text")
+    if result.state:
+        await _check_state(session, result)
     return result
+
+
+async def _check_state(session: Session, result: Result) -> None:
+    try:
+        session_state.checked(result.state)
+    except UnstorableError as error:
+        raise ProviderError(f"the state of the result: {error}") from error
+    problem = await session.outbound.read(
+        lambda connection: session_state.lack_of_room(connection, result.state)
+    )
+    if problem is not None:
+        raise ProviderError(f"the state of the result: {problem}")
 
 
 def _kind(value: object) -> str:

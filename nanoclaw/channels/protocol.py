@@ -87,7 +87,10 @@ class Channel(Protocol):
 
     @property
     def channel_type(self) -> str:
-        """The name of the network in addresses, such as `cli` or `telegram`."""
+        """The channel's name in addresses, such as `cli` or `telegram`.
+
+        Two channels of one network have different names; their chats are apart.
+        """
         ...
 
     @property

@@ -146,7 +146,7 @@ async def _converse(client: Client, config: Config) -> int:
     """A prompt, until its end or the host's."""
     from nanoclaw.channels.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
-    prompt = Prompt(config.assistant_name, config.home / "history")
+    prompt = Prompt(config.prompt.assistant_name, config.home / "history")
     remote = Remote(client, prompt)
     async with trio.open_nursery() as nursery:
 

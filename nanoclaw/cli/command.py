@@ -8,17 +8,20 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
+import click
 import trio
 
+from nanoclaw.cli import config_commands
 from nanoclaw.cli.chat import chat
 from nanoclaw.cli.client import NoHost, RequestFailed, until_signal
+from nanoclaw.cli.config_commands import settings_problems
 from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.cli.logs_command import logs
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parser import parser
 from nanoclaw.cli.run import run
 from nanoclaw.cli.status import status, tree
-from nanoclaw.config import Config, ConfigError, load_config
+from nanoclaw.config import Config, ConfigError, read_config
 from nanoclaw.host import HostFailed
 from nanoclaw.log_ring import LogRing
 from nanoclaw.logs import configure_logging
@@ -34,7 +37,10 @@ def run_command(arguments: Sequence[str] | None) -> int:
     """Parse and run; returns the exit code."""
     if sys.stderr is None:  # closed by whoever started us
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- for the rest of the process
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else [*arguments]
+    if given[:1] == ["config"]:
+        return _config(given[1:])
+    options = parser().parse_args(given)
     _show_all_text()
     try:
         match options.command:
@@ -47,8 +53,23 @@ def run_command(arguments: Sequence[str] | None) -> int:
             case _:
                 return _ask(options)
     except (ConfigError, HostFailed, NoHost, RequestFailed, BadRecording) as error:
-        tell(f"nanoclaw: {error}")
+        for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
+            tell(f"nanoclaw: {problem}")
         return CANNOT_RUN
+
+
+def _config(arguments: Sequence[str]) -> int:
+    _show_all_text()
+    try:
+        code = config_commands.config.main(arguments, "nanoclaw config", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ConfigError as error:
+        for problem in error.problems:
+            tell(f"nanoclaw: {problem}")
+        return CANNOT_RUN
+    return code if isinstance(code, int) else 0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -57,14 +78,17 @@ def _run(options: argparse.Namespace) -> int:
             "standard output is closed, so no answer could be shown; open it, or use --headless"
         )
     at_prompt = not options.headless and _is_terminal()
-    config = load_config(
+    reading = read_config(
         home=options.home,
         file=options.config,
         flags={flag: getattr(options, flag) for flag in FLAGS},
         defaults=_quiet() if at_prompt else {},
     )
-    ring = LogRing()
-    configure_logging(config.log_level, ring=ring)
+    if problems := [*settings_problems(reading)]:
+        raise ConfigError(*problems)
+    config, ring = reading.result(), LogRing()
+    configure_logging(config.log.level, ring=ring)
+    reading.log()
     prepare_home(config, write_config=options.config is None)
     return trio.run(run, config, ring, options.headless, at_prompt, options.drain, _record(options))
 
@@ -88,7 +112,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace) -> int:
     """A command that talks to the running host."""
-    config = load_config(home=options.home, file=options.config, flags={"data": options.data})
+    config = read_config(home=options.home, file=options.config, flags={"data": options.data}).result()
     return trio.run(until_signal, _asking(config, options))
 
 
@@ -112,7 +136,7 @@ def _is_terminal() -> bool:
 
 def _quiet() -> Mapping[str, str]:
     """Where log lines come between the lines of the chat, only those that a person has to read."""
-    return {"log_level": "warning"} if sys.stderr is not None and sys.stderr.isatty() else {}
+    return {"log.level": "warning"} if sys.stderr is not None and sys.stderr.isatty() else {}
 
 
 def _show_all_text() -> None:

@@ -15,19 +15,23 @@ FOLDER = "main"
 PRIVATE_DIR, PRIVATE_FILE = 0o700, 0o600
 
 CONFIG = """\
-# NanoClaw's configuration. A variable NANOCLAW_<KEY> overrides a key here, and a flag overrides both.
-
-# Where agents run; chosen at the first run. "process" isolates nothing: agents run as you, on your files.
-runtime = "{runtime}"
-
-# What answers, where neither the session nor its agent group says otherwise.
-# provider = "{provider}"
+# NanoClaw's configuration. `nanoclaw config show` prints all values, docs/configuration.md lists all keys.
+# A variable NANOCLAW_<TABLE>_<KEY> overrides a key here, and a flag overrides both.
 
 # Your time zone; without this line the system's.
 # timezone = "Europe/Berlin"
 
+[model]
+# What answers, where neither the session nor its agent group names a provider.
+# provider = "{provider}"
+
+[sandbox]
+# Where agents run; chosen at the first run. "process" isolates nothing: agents run as you, on your files.
+runtime = "{runtime}"
+
+[log]
 # debug, info, warning or error; without this line warning at a prompt and info elsewhere.
-# log_level = "info"
+# level = "info"
 """
 
 NOTES = """\
@@ -49,10 +53,10 @@ def prepare_home(config: Config, *, write_config: bool) -> None:
     for folder in (config.home, config.data, config.groups):
         _make_folder(folder)
     if write_config:
-        text = CONFIG.format(runtime=config.runtime, provider=config.provider)
+        text = CONFIG.format(runtime=config.sandbox.runtime, provider=config.model.provider)
         _write_once(config.home / "config.toml", text)
     if not (config.data / "v2.db").exists():
-        notes = NOTES.format(name=config.assistant_name)
+        notes = NOTES.format(name=config.prompt.assistant_name)
         for group in (FOLDER, "global"):
             _make_folder(config.groups / group / "workspace")
         _write_once(config.groups / FOLDER / "workspace" / "CLAUDE.md", notes)

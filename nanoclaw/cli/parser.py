@@ -15,7 +15,7 @@ RUN = (
     "agent. With a pipe, each line of input is a message; at its end the answers are waited for."
 )
 SETTINGS = (
-    "Settings come from <home>/config.toml, then variables NANOCLAW_<KEY>, then these options. Exit "
+    "Settings come from <home>/config.toml, then variables NANOCLAW_<TABLE>_<KEY>, then these options. Exit "
     "codes: 0 all is well; 1 a message of the pipe stayed unanswered, and stderr names it; 2 the host cannot "
     "run, and stderr says why and what to do."
 )
@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         _add_places(asking)
         _add_json(asking)
     _add_logs(commands.add_parser("logs", help="its log", description=LOGS))
+    commands.add_parser("config", help="the configuration: show it, check it", add_help=False)
     add_simulate(
         commands.add_parser(
             "simulate", help="days of random households in virtual time", description=SIMULATE, epilog=EPILOG

@@ -8,6 +8,7 @@ import structlog
 import trio
 
 from nanoclaw.channels.desk import FrontEnd
+from nanoclaw.channels.factory import configured_channels
 from nanoclaw.channels.pipe import Pipe
 from nanoclaw.channels.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.cli.output import tell
@@ -34,13 +35,15 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     """Run until the end; returns the exit code.
 
     Raises:
+        ConfigError: a channel of the configuration cannot be made.
         HostFailed: the host cannot run.
     """
+    channels = configured_channels(config)
     front = None if headless else _prompt(config) if at_prompt else Pipe()
     terminal = Terminal(front, SystemRandom())
     control = Control(terminal, ring)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
-        async with open_host(config, channels=[terminal], control=control, record=record) as host:
+        async with open_host(config, channels=[terminal, *channels], control=control, record=record) as host:
             if record is not None:
                 _say_recorded(record)
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
@@ -68,7 +71,7 @@ def _say_recorded(record: Record) -> None:
 def _prompt(config: Config) -> FrontEnd:
     from nanoclaw.channels.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
-    return Prompt(config.assistant_name, config.home / "history")
+    return Prompt(config.prompt.assistant_name, config.home / "history")
 
 
 def _stop_signals() -> list[signal.Signals]:

@@ -1,5 +1,37 @@
-"""Container runtimes: the protocol, and one module a runtime."""
+"""Container runtimes: the protocol, how they are found, and one module a runtime."""
 
-from nanoclaw.containers.protocol import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.containers.factory import (
+    NoConfig,
+    RuntimeContext,
+    RuntimeFactory,
+    configured_runtime,
+    require_provider,
+    warn_of_runtime,
+)
+from nanoclaw.containers.protocol import (
+    Death,
+    Limits,
+    Mount,
+    Network,
+    Runner,
+    RunnerSpec,
+    Runtime,
+    StartFailed,
+)
 
-__all__ = ["Death", "Runner", "RunnerSpec", "Runtime", "StartFailed"]
+__all__ = [
+    "Death",
+    "Limits",
+    "Mount",
+    "Network",
+    "NoConfig",
+    "Runner",
+    "RunnerSpec",
+    "Runtime",
+    "RuntimeContext",
+    "RuntimeFactory",
+    "StartFailed",
+    "configured_runtime",
+    "require_provider",
+    "warn_of_runtime",
+]

@@ -14,7 +14,8 @@ from subprocess import DEVNULL, PIPE
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.containers.protocol import Death, Runner, RunnerSpec, StartFailed
+from nanoclaw.containers.factory import NoConfig, RuntimeContext, RuntimeFactory
+from nanoclaw.containers.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
 from nanoclaw.containers.stderr import StderrLog
 from nanoclaw.resources import PACKAGE, runner_dir, schema_dir
 
@@ -29,14 +30,24 @@ PASSED_ON = ("PATH", "LANG", "LC_ALL")
 class ProcessRuntime:
     """Runs runners as children of this process.
 
-    `allowed` names the providers that may run without isolation. `command` replaces our runner, for tests and
-    for other runners that keep the contract.
+    `allowed` names the providers that may run without isolation. `command` replaces the runner of every
+    specification, for tests.
     """
 
     grace_s: float = 1.5
     allowed: tuple[str, ...] = ("echo",)
     command: tuple[str, ...] | None = None
     name: str = "process"
+
+    def refusal(self, provider: str) -> str | None:
+        """Return why it runs no agent of a provider: it was not allowed by its name."""
+        if provider in self.allowed:
+            return None
+        known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
+        return (
+            f"the process runtime isolates nothing, so it runs no provider {known}; if you want {provider!r} "
+            "all the same, name it in [sandbox] process_providers"
+        )
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -67,13 +78,12 @@ class ProcessRuntime:
             raise StartFailed(f"outbound.db could not be recovered: {runner.death().reason}")
 
     async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> "ProcessRunner":
-        if spec.provider not in self.allowed:
-            raise StartFailed(
-                f"the process runtime isolates nothing, so it does not run the provider {spec.provider!r}; "
-                f"name it in process_providers of the configuration if you want that"
-            )
+        refusal = self.refusal(spec.provider) or _unhonoured(spec)
+        if refusal is not None:
+            raise StartFailed(refusal)
         # -P: the working directory is the agent's; nothing may be imported from there.
-        command = [*(self.command or (sys.executable, "-P", "-m", "agent_runner")), *arguments]
+        ours = (sys.executable, "-P", "-m", "agent_runner")
+        command = [*(self.command or spec.command or ours), *arguments]
         inside, outside = os.pipe()
         try:
             process = await trio.lowlevel.open_process(
@@ -93,6 +103,24 @@ class ProcessRuntime:
         finally:
             os.close(inside)
         return ProcessRunner(process, outside, self.grace_s, StderrLog(spec.session_id))
+
+
+def _unhonoured(spec: RunnerSpec) -> str | None:
+    """Name the parts of a specification that need a container, where it has any."""
+    parts = {
+        "image": spec.image is not None,
+        "mounts": bool(spec.mounts),
+        "user": spec.user is not None,
+        "limits": spec.limits != Limits(),
+        "network": spec.network == "none",
+    }
+    asked = [part for part, given in parts.items() if given]
+    if not asked:
+        return None
+    return (
+        f"the process runtime isolates nothing, so it cannot honour {', '.join(asked)} of the agent's "
+        "container.json; remove that there, or choose another [sandbox] runtime"
+    )
 
 
 def _environment(spec: RunnerSpec) -> Mapping[str, str]:
@@ -187,3 +215,13 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal
         return f"signal {number}"
+
+
+def _make(_config: NoConfig, context: RuntimeContext) -> ProcessRuntime:
+    return ProcessRuntime(context.runner.stop_grace_s, context.sandbox.process_providers)
+
+
+PROCESS = RuntimeFactory(
+    NoConfig, _make, warning="this runtime isolates nothing: agents run as you, on your files"
+)
+"""The entry point `process`."""

@@ -1,14 +1,20 @@
 """What a runtime does: starts or adopts a session's runner, reports its death, and recovers its database."""
 
+import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol
 
 import trio
-from attrs import frozen
+from attrs import Factory, frozen
 
 from actors import Refusal
 from nanoclaw.records import SessionPaths
+
+WORKSPACE = PurePosixPath("/workspace")
+"""Where a container sees the session; the contract's mounts are there and below (contract 1)."""
+Network = Literal["full", "none"]
 
 
 class StartFailed(Refusal):
@@ -16,8 +22,29 @@ class StartFailed(Refusal):
 
 
 @frozen
+class Mount:
+    """A folder or file of the host that a container sees."""
+
+    source: Path
+    target: PurePosixPath
+    read_only: bool = True
+
+
+@frozen
+class Limits:
+    """The most that a container may use; None: as much as there is."""
+
+    memory_bytes: int | None = None
+    processes: int | None = None
+    cpus: float | None = None
+
+
+@frozen
 class RunnerSpec:
-    """All that a runner is started with."""
+    """Everything that a runner's container needs.
+
+    A runtime that cannot honour a part of it refuses to start the runner, and says why.
+    """
 
     session_id: str
     paths: SessionPaths
@@ -26,6 +53,42 @@ class RunnerSpec:
     provider: str
     environment: Mapping[str, str]
     """The contract's variables (contract 1) other than the paths, which each runtime sets for itself."""
+    shared: Path | None = None
+    """The folder that all agents may read; None: there is none."""
+    image: str | None = None
+    """None: the runtime's own."""
+    mounts: tuple[Mount, ...] = ()
+    """What the agent is given besides the contract's mounts."""
+    user: int | None = None
+    """None: whom contract 6 names."""
+    limits: Limits = Factory(Limits)
+    network: Network | None = None
+    """None: what the runtime does by itself."""
+    command: tuple[str, ...] = ()
+    """What is started instead of our runner; it keeps docs/contract.md."""
+
+    @property
+    def all_mounts(self) -> tuple[Mount, ...]:
+        """The contract's mounts and those the agent is given, outer ones first."""
+        contract = [
+            Mount(self.paths.outbound_dir, WORKSPACE, read_only=False),
+            Mount(self.paths.inbound_dir, WORKSPACE / "in"),
+            Mount(self.workspace, WORKSPACE / "agent", read_only=False),
+        ]
+        shared = [] if self.shared is None else [Mount(self.shared, WORKSPACE / "global")]
+        return (*contract, *shared, *self.mounts)
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash that a container is labelled with as `nanoclaw.spec` (contract 1).
+
+        A surviving container with another one has to be replaced. The environment is not in it: the rights of
+        users are, and they may change while a container lives.
+        """
+        mounts = [[str(each.source), str(each.target), each.read_only] for each in self.all_mounts]
+        limits = [self.limits.memory_bytes, self.limits.processes, self.limits.cpus]
+        made_from = [self.image, mounts, self.user, limits, self.network, self.command, self.provider]
+        return sha256(json.dumps(made_from).encode()).hexdigest()
 
 
 @frozen
@@ -50,6 +113,13 @@ class Runtime(Protocol):
     @property
     def name(self) -> str:
         """As in the configuration."""
+        ...
+
+    def refusal(self, provider: str, /) -> str | None:
+        """Return why this runtime runs no agent of a provider, and what to do; None: it runs them.
+
+        The host asks at its start. `run` refuses by itself, with these words.
+        """
         ...
 
     async def run(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from random import Random
 
@@ -28,22 +29,29 @@ from nanoclaw.store.connections import make_private_dir
 from nanoclaw.version import installed_version
 
 KEPT = (
-    "provider",
+    "model.provider",
     "timezone",
-    "assistant_name",
-    "retry_base_s",
-    "max_tries",
-    "delivery_backoff_s",
-    "runner_backoff_s",
-    "runner_idle_s",
-    "stop_grace_s",
-    "slow_poll_s",
-    "keep_acks_s",
-    "keep_files_s",
-    "keep_messages_s",
+    "prompt.assistant_name",
+    "retry.base_s",
+    "retry.max_tries",
+    "delivery.backoff_s",
+    "runtime.backoff_s",
+    "runtime.idle_s",
+    "runtime.stop_grace_s",
+    "runtime.slow_poll_s",
+    "retention.acks_s",
+    "retention.files_s",
+    "retention.messages_s",
 )
 """Keys of the configuration that are recorded."""
-LEFT_OUT = ("home", "data", "groups", "runtime", "log_level", "process_providers", "runner_command")
+LEFT_OUT = (
+    "data",
+    "groups",
+    "sandbox.runtime",
+    "log.level",
+    "sandbox.process_providers",
+    "runtime.command",
+)
 """Those that are not: places, what may hold secrets, what a replay replaces."""
 CLOSING_S = 10.0
 """How long the end of a recording may hold up the end of its host."""
@@ -86,7 +94,7 @@ class Recorder:
                 FORMAT,
                 installed_version(),
                 clock.now(),
-                {key: getattr(config, key) for key in KEPT},
+                {key: attrgetter(key)(config) for key in KEPT},
                 tuple(map(_kind, channels)),
                 record.redacted,
             )
@@ -136,7 +144,7 @@ class Recorder:
         """Likewise."""
         return registry.heard_by(TapedWords(self.tape))
 
-    def onlooker(self) -> TapedLooks:
+    def observer(self) -> TapedLooks:
         """Who is told of what runners say."""
         return TapedLooks(self.tape)
 
@@ -186,6 +194,7 @@ def _prepare(folder: Path, config: Config) -> None:
     if size > MAX_STATE:
         raise RecordingRefused(
             f"{data} has databases of {size / 1e6:,.0f} MB, which a recording would begin with a copy of; it "
-            f"takes up to {MAX_STATE / 1e6:,.0f} MB: record a home of its own, or prune (keep_messages_s)"
+            f"takes up to {MAX_STATE / 1e6:,.0f} MB: record a home of its own, or "
+            "prune ([retention] messages_s)"
         )
     make_private_dir(folder)

@@ -155,6 +155,10 @@ class TapedRuntime:
         self.tape.note(RunnerEnded(n, death.orderly, death.reason))
         return death
 
+    def refusal(self, provider: str) -> str | None:
+        """The runtime's."""
+        return self.runtime.refusal(provider)
+
     async def survivors(self) -> Sequence[str]:
         """The runtime's."""
         try:
@@ -186,7 +190,7 @@ class _Seen:
 
 @define(eq=False)
 class TapedLooks:
-    """Notes what is new in each look. Implements `nanoclaw.session.Onlooker`."""
+    """Notes what is new in each look. Implements `nanoclaw.session.Observer`."""
 
     tape: Tape
     _seen: dict[str, _Seen] = field(factory=dict)

@@ -4,13 +4,13 @@ from nanoclaw.session.actor import Accept
 from nanoclaw.session.conversations import every_conversation, open_conversations
 from nanoclaw.session.directory import SessionDown, Sessions, open_sessions
 from nanoclaw.session.presence import Presences
-from nanoclaw.session.services import Conversation, Nobody, Onlooker, Services
+from nanoclaw.session.services import Conversation, NoObserver, Observer, Services
 
 __all__ = [
     "Accept",
     "Conversation",
-    "Nobody",
-    "Onlooker",
+    "NoObserver",
+    "Observer",
     "Presences",
     "Services",
     "SessionDown",

@@ -298,9 +298,8 @@ def _moved(
 
 def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:
     changes: tasks.Changes = {}
-    if (prompt := request.prompt()) is not None:
-        content = {**load_request(occurrence.content), "prompt": prompt}
-        changes["content"] = json.dumps(content)
+    if (content := _changed_content(request, occurrence)) is not None:
+        changes["content"] = content
     if (recurs := request.text("recurrence")) is not None:
         changes["recurrence"] = recurs or None
     if zone := request.text("zone"):
@@ -308,6 +307,19 @@ def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:
     if catch_up := request.catch_up():
         changes["catch_up"] = catch_up
     return changes
+
+
+def _changed_content(request: Request, occurrence: Occurrence) -> str | None:
+    """Return the content with the new prompt and script; None where both stay. An empty script removes it."""
+    removes = request.text("script") == ""
+    texts = {"prompt": request.prompt(), "script": None if removes else request.prompt("script")}
+    new = {key: text for key, text in texts.items() if text is not None}
+    if not new and not removes:
+        return None
+    content = {**load_request(occurrence.content), **new}
+    if removes:
+        content.pop("script", None)
+    return json.dumps(content)
 
 
 def _slot(

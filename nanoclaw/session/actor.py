@@ -1,9 +1,8 @@
 """The session actor: owns one conversation's `inbound.db`, its runner, and the reading of its `outbound.db`.
 
-Nobody else reaches these. Its mailbox loop only stores messages; what waits for a channel, a container or a
-hostile file is a child task: the reconciler, the deliverer, the keeper's runner. At birth it rereads its
-files, so a crash between any two lines loses nothing: a message is on disk before it is confirmed, an attempt
-before the channel is asked.
+Nobody else reaches these. Its mailbox loop only stores messages. The tasks of the session's shell wait for
+channels, containers and hostile files. At birth it rereads its files, so a crash between any two lines loses
+nothing: a message is on disk before it is confirmed, an attempt before the channel is asked.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,17 +20,17 @@ from nanoclaw.content import dump_answer, dump_chat, load_parked
 from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import Answer, InboundEvent
 from nanoclaw.registry import RemoveParked
-from nanoclaw.session import record
+from nanoclaw.session import transactions
 from nanoclaw.session.attempt import Attempter
 from nanoclaw.session.conversations import seen_from
-from nanoclaw.session.deliverer import Deliverer
-from nanoclaw.session.describe import describe
-from nanoclaw.session.keeper import Heartbeat, Keeper
-from nanoclaw.session.pending import Pending
 from nanoclaw.session.pruning import Pruner
-from nanoclaw.session.reconciler import Reconciler
+from nanoclaw.session.rules import Rules
+from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from nanoclaw.session.services import Conversation, Services
+from nanoclaw.session.shell import Shell
 from nanoclaw.session.spec import runner_spec
+from nanoclaw.session.state import SessionState
+from nanoclaw.session.status import status
 from nanoclaw.store import (
     CorruptDatabase,
     ForeignDatabase,
@@ -120,7 +119,7 @@ class Describe:
 
     async def handle(self, actor: "SessionActor") -> SessionDetails:
         """Describe it."""
-        return describe(actor.reconciler, actor.polled)
+        return status(actor.shell.state, actor.polled)
 
 
 # -- the actor -----------------------------------------------------------------
@@ -131,9 +130,9 @@ class SessionActor:
     """One living session: the writer of its inbound file, and the tasks that see to the rest."""
 
     services: Services
-    who: Conversation
+    conversation: Conversation
     inbound: Writer
-    reconciler: Reconciler
+    shell: Shell
     refresh_later: Callable[[], None]
     """Has `Refresh` signalled once more, after a while."""
     files: Mutex
@@ -142,7 +141,7 @@ class SessionActor:
     @property
     def polled(self) -> str | None:
         """Why the runner's commits are not watched for, but looked for from time to time."""
-        return self.services.wakeups.polled(self.who.paths(self.services.config).outbound_dir)
+        return self.services.wakeups.polled(self.conversation.paths(self.services.config).outbound_dir)
 
     async def accept(self, arrivals: Sequence[Accept]) -> list[Outcome[bool]]:
         """Commit a run of events, each on its own savepoint, and see to it that a runner takes them.
@@ -151,21 +150,21 @@ class SessionActor:
             SessionDamaged: the file is damaged: no refusal but a crash, so that what comes is parked.
             StoreError: none of them could be stored.
         """
-        with self.reconciler.under_way():
+        with self.shell.under_way():
             async with self.files if any(map(_has_files, arrivals)) else nullcontext():
                 messages = [await self._message(arrival) for arrival in arrivals]
                 outcomes = await self._commit(messages)
             results = [o if isinstance(o, Error) else o.unwrap() for o in outcomes]
-            self.reconciler.stored(result for result in results if isinstance(result, OpenMessage))
+            self.shell.stored(result for result in results if isinstance(result, OpenMessage))
             news: list[Outcome[bool]] = [
                 result if isinstance(result, Error) else Value(await self._counts(arrival, message, result))
                 for arrival, message, result in zip(arrivals, messages, results, strict=True)
             ]
-        self.reconciler.carry_on()
+        self.shell.tick()
         return news
 
     async def _commit(self, messages: Sequence[NewMessage]) -> list[Outcome[OpenMessage | None]]:
-        step = record.store if self.who.chat else record.store_and_follow
+        step = transactions.store if self.conversation.chat else transactions.store_and_follow
         try:
             return await self.inbound.run_each(step, messages)
         except (CorruptDatabase, ForeignDatabase) as error:
@@ -183,7 +182,7 @@ class SessionActor:
             return await self._answer(event)
         chat = event.message
         if _has_files(arrival):
-            inbox = self.who.paths(self.services.config).inbox
+            inbox = self.conversation.paths(self.services.config).inbox
             store = partial(store_attachments, inbox, event.message_id, chat.attachments)
             chat = evolve(chat, attachments=await self.services.executor.run(store))
         return NewMessage(
@@ -211,33 +210,28 @@ class SessionActor:
     async def refresh(self) -> None:
         """Follow the central database: projections (contract 4) and status."""
         try:
-            with self.reconciler.under_way():
-                view = await self.services.central.run(central_view, self.who.agent_group.id)
-                await self.inbound.run(record.project, view, self.who.chat)
+            with self.shell.under_way():
+                view = await self.services.central.run(central_view, self.conversation.agent_group.id)
+                await self.inbound.run(transactions.project, view, self.conversation.chat)
                 await self.follow_status()
         except StoreError:
             self.refresh_later()
             raise
         finally:
-            self.reconciler.wake()  # also where nothing can be written: a jump of the date makes things due
+            self.shell.wake()  # also where nothing can be written: a jump of the date makes things due
 
     def adopt(self) -> None:
-        """Have the keeper take the runner that there is; one that may not run is stopped by it."""
-        reconciler, keeper = self.reconciler, self.reconciler.keeper
-        if keeper.state == "absent":
-            keeper.start(reconciler.wake)
-            if reconciler.status != "active" or reconciler.quarantined is not None:
-                keeper.stop("shutdown")
-        reconciler.carry_on()
+        """Take the runner that there is; one that may not run is stopped."""
+        self.shell.adopt()
 
     async def follow_status(self) -> None:
         """Read whether the session is active; what it was born with may be out of date by then."""
-        session = await self.services.central.run(sessions.get, self.who.session.id)
-        self.reconciler.change_status(session.status if session else "archived")
+        session = await self.services.central.run(sessions.get, self.conversation.session.id)
+        self.shell.change_status(session.status if session else "archived")
 
     async def replay_parked(self) -> None:
         """Store what was accepted while this session could not take it."""
-        parked = await self.services.central.run(parked_events.for_session, self.who.session.id)
+        parked = await self.services.central.run(parked_events.for_session, self.conversation.session.id)
         if parked:
             await self.accept([Accept(*load_parked(event.event)) for event in parked])
             await self.services.registry.ask(RemoveParked([event.id for event in parked]))
@@ -253,14 +247,14 @@ def _has_files(arrival: Accept) -> bool:
 
 
 def session_recipe(
-    services: Services, who: Conversation
+    services: Services, conversation: Conversation
 ) -> Callable[[Context[SessionActor]], AbstractAsyncContextManager[SessionActor]]:
-    """What a session owns: its lock, the writer of its inbound file, its runner."""
-    paths, executor = who.paths(services.config), services.executor
+    """Make what a session owns: its lock, the writer of its inbound file, its runner."""
+    paths, executor = conversation.paths(services.config), services.executor
 
     @asynccontextmanager
     async def recipe(context: Context[SessionActor]) -> AsyncIterator[SessionActor]:
-        structlog.contextvars.bind_contextvars(session=who.session.id)
+        structlog.contextvars.bind_contextvars(session=conversation.session.id)
         async with (
             own_inbound(paths, executor=executor, clock=services.clock, random=services.random) as inbound,
             open_untrusted(
@@ -269,42 +263,44 @@ def session_recipe(
             trio.open_nursery() as nursery,
         ):
             made = await executor.run(partial(create_outbound, paths, owner=None))
-            memory = await inbound.run(record.remember)
-            reconciler = Reconciler(
-                services=services,
-                session_id=who.session.id,
-                status=who.session.status,
-                inbound=inbound,
-                outbound=outbound,
-                pending=Pending.of(memory.open, services.config),
-                keeper=Keeper(
+            memory = await inbound.run(transactions.remember)
+            rules = Rules.of(services.config, conversation.chat, services.senders.repeat)
+            state = SessionState.born(
+                memory,
+                rules,
+                conversation.session.status,
+                trio.current_time(),
+                skip_old=memory.fresh and not made,
+            )
+            shell = Shell(
+                Attempter(services, conversation, inbound, rules),
+                outbound,
+                RunnerSupervisor(
                     services.runtime,
                     nursery,
-                    partial(_prepare, services, who, inbound),
-                    Heartbeat(paths.heartbeat),
-                    services.config.runner_backoff_s,
+                    partial(_prepare, services, conversation, inbound),
+                    paths.heartbeat,
                 ),
-                deliverer=Deliverer.of(memory, Attempter(services, who, inbound), inbound),
-                own_seq=memory.own_seq,
-                retire=context.retire,
-                begun_anew=memory.fresh and not made,
+                context.retire,
+                state,
             )
-            await reconciler.take_over()
+            if state.outbound.skip_old:
+                await shell.skip_old_rows()
             files, later = Mutex(), _Later(nursery, context.ref)
-            actor = SessionActor(services, who, inbound, reconciler, later.ask, files)
+            actor = SessionActor(services, conversation, inbound, shell, later.ask, files)
             with (
-                services.wakeups.watch(paths.outbound_dir, reconciler.wake),
-                inbound.when_blocked(partial(_free, reconciler.keeper)),
-                services.changes.watch(who.agent_group.id, partial(context.ref.signal, Refresh())),
+                services.wakeups.watch(paths.outbound_dir, shell.wake),
+                inbound.when_blocked(shell.inbound_blocked),
+                services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
-                nursery.start_soon(reconciler.deliverer.hints)
-                nursery.start_soon(reconciler.deliverer.deliver, reconciler.carry_on, reconciler.told)
+                nursery.start_soon(shell.give_hints)
+                nursery.start_soon(shell.deliver)
                 await actor.follow_status()
                 await actor.replay_parked()
-                nursery.start_soon(reconciler.run)
-                nursery.start_soon(Pruner(services, paths, inbound, outbound, files).run, reconciler.wake)
+                nursery.start_soon(shell.look_around)
+                nursery.start_soon(Pruner(services, paths, inbound, outbound, files).run, shell.wake)
                 yield actor
-                await _close(reconciler)
+                await shell.close(LAST_LOOK_S + services.config.runtime.stop_grace_s)
             nursery.cancel_scope.cancel()
 
     return recipe
@@ -329,23 +325,8 @@ class _Later:
         self.session.signal(Refresh())
 
 
-async def _prepare(services: Services, who: Conversation, inbound: Writer) -> RunnerSpec:
-    """Before a runner starts: rewrite the projections, read its settings."""
-    who, view = await services.central.run(seen_from, who)
-    await inbound.run(record.project_news, view, who.chat)
-    return await services.executor.run(partial(runner_spec, services, who, view))
-
-
-def _free(keeper: Keeper) -> None:
-    """A reader keeps a commit to `inbound.db` waiting, and only a container has it open (contract 2)."""
-    _log.warning("session.inbound_blocked", action="the runner is stopped")
-    keeper.stop("stuck")
-
-
-async def _close(reconciler: Reconciler) -> None:
-    """Stop the runner, settle its last commits, finish the delivery in flight."""
-    reconciler.close()
-    with trio.move_on_after(LAST_LOOK_S + reconciler.services.config.stop_grace_s):
-        await reconciler.closed.wait()
-    reconciler.deliverer.close()
-    await reconciler.deliverer.rested.wait()
+async def _prepare(services: Services, conversation: Conversation, inbound: Writer) -> RunnerSpec:
+    """Rewrite the projections and read the settings of a runner, before it starts."""
+    conversation, view = await services.central.run(seen_from, conversation)
+    await inbound.run(transactions.project_news, view, conversation.chat)
+    return await services.executor.run(partial(runner_spec, services, conversation, view))

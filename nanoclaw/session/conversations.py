@@ -34,8 +34,8 @@ def _conversations(connection: Connection, rows: Iterable[Session]) -> list[Conv
     return found
 
 
-def seen_from(connection: Connection, who: Conversation) -> tuple[Conversation, CentralView]:
+def seen_from(connection: Connection, conversation: Conversation) -> tuple[Conversation, CentralView]:
     """The same conversation, with what its session and agent group are by now, and what it may see."""
-    session = sessions.get(connection, who.session.id) or who.session
-    group = agent_groups.get(connection, who.agent_group.id) or who.agent_group
-    return Conversation(session, group, who.chat), central_view(connection, group.id)
+    session = sessions.get(connection, conversation.session.id) or conversation.session
+    group = agent_groups.get(connection, conversation.agent_group.id) or conversation.agent_group
+    return Conversation(session, group, conversation.chat), central_view(connection, group.id)

@@ -47,12 +47,16 @@ class Sessions:
     _supervisor: Supervisor
     _resuming: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(8))
 
-    def ref(self, who: Conversation) -> Ref[SessionActor]:
+    def ref(self, conversation: Conversation) -> Ref[SessionActor]:
         """The session's actor, started if need be. Synchronous."""
-        name = who.session.id
-        return self._supervisor.get(name) or self._supervisor.start(name, session_recipe(self._services, who))
+        name = conversation.session.id
+        return self._supervisor.get(name) or self._supervisor.start(
+            name, session_recipe(self._services, conversation)
+        )
 
-    async def accept(self, who: Conversation, event: InboundEvent | Answer, *, trigger: bool = True) -> bool:
+    async def accept(
+        self, conversation: Conversation, event: InboundEvent | Answer, *, trigger: bool = True
+    ) -> bool:
         """Store an event, or an answer; when this returns it is on disk. False: it was there before.
 
         Raises:
@@ -62,12 +66,12 @@ class Sessions:
         cause: Exception | None = None
         for _ in range(ASKS):
             try:
-                return await self.ref(who).ask(Accept(event, trigger))
+                return await self.ref(conversation).ask(Accept(event, trigger))
             except Crashed as error:
                 cause = error
             except Stopped as error:
-                raise SessionDown(f"session {who.session.id} is down: {error}") from error
-        raise SessionDown(f"session {who.session.id} crashed {ASKS} times: {cause}") from cause
+                raise SessionDown(f"session {conversation.session.id} is down: {error}") from error
+        raise SessionDown(f"session {conversation.session.id} crashed {ASKS} times: {cause}") from cause
 
     async def describe(self, session_id: str, within_s: float) -> SessionDetails | None:
         """What a living session says of itself; None where it does not, or not within that time."""
@@ -80,10 +84,10 @@ class Sessions:
         """The living sessions in the live tree, named by their ids; also those that are buried."""
         return self._supervisor.tree().children
 
-    def replay(self, who: Conversation) -> None:
+    def replay(self, conversation: Conversation) -> None:
         """Something was parked for the session: if it is up by now, it takes it now. Synchronous."""
         with suppress(Stopped):  # the host is leaving: it is taken at the next start
-            self.ref(who).signal(Replay())
+            self.ref(conversation).signal(Replay())
 
     async def resume(self, conversations: Sequence[Conversation], *, survivors: Collection[str] = ()) -> None:
         """Bring to life, at start-up, those that have work or a file to recover; the others sleep on.
@@ -92,24 +96,29 @@ class Sessions:
         """
         busy = {*await self._services.central.run(parked_events.counts), *survivors}
         async with trio.open_nursery() as nursery:
-            for who in conversations:
-                nursery.start_soon(self._resume, who, who.session.id in busy, who.session.id in survivors)
+            for conversation in conversations:
+                nursery.start_soon(
+                    self._resume,
+                    conversation,
+                    conversation.session.id in busy,
+                    conversation.session.id in survivors,
+                )
         _log.info("sessions.resumed", sessions=len(conversations), survivors=len(survivors))
 
-    async def _resume(self, who: Conversation, busy: bool, adopt: bool) -> None:  # noqa: FBT001 -- start_soon passes positions
+    async def _resume(self, conversation: Conversation, busy: bool, adopt: bool) -> None:  # noqa: FBT001 -- start_soon passes positions
         async with self._resuming:
-            if not busy and not await self._has_work(who):
+            if not busy and not await self._has_work(conversation):
                 return
-            ref = self.ref(who)
+            ref = self.ref(conversation)
             if adopt:
                 ref.signal(Adopt())  # in the same step, so that it does not retire before
             try:
                 await ref.wait_started()
             except (Crashed, Stopped) as error:  # reported already
-                _log.info("session.not_resumed", session=who.session.id, reason=str(error))
+                _log.info("session.not_resumed", session=conversation.session.id, reason=str(error))
 
-    async def _has_work(self, who: Conversation) -> bool:
-        inbound = who.paths(self._services.config).inbound_db
+    async def _has_work(self, conversation: Conversation) -> bool:
+        inbound = conversation.paths(self._services.config).inbound_db
         return await self._services.executor.run(partial(has_open_work, inbound), lane="read")
 
 

@@ -50,16 +50,16 @@ class Pruner:
         """
         config = self.services.config
         try:
-            if config.keep_messages_s:
-                await self._prune_deliveries(self._before(config.keep_messages_s))
-                await self._prune_messages(self._before(config.keep_messages_s))
+            if config.retention.messages_s:
+                await self._prune_deliveries(self._before(config.retention.messages_s))
+                await self._prune_messages(self._before(config.retention.messages_s))
             # A message takes its files along.
-            ages = [age for age in (config.keep_files_s, config.keep_messages_s) if age]
+            ages = [age for age in (config.retention.files_s, config.retention.messages_s) if age]
             found = bool(ages) and await self._prune_files(self._before(min(ages)))
         except (StoreError, OSError) as error:
             _log.warning("session.not_pruned", reason=str(error))
             return True
-        return found or bool(config.keep_messages_s)
+        return found or bool(config.retention.messages_s)
 
     def _before(self, age_s: float) -> float:
         return self.services.clock.now().timestamp() - age_s

@@ -1,15 +1,15 @@
-"""The order of a session's deliveries, as plain values: by `seq` per address, one attempt in flight.
+"""The order of a session's deliveries, as frozen values: by `seq` per address, one attempt in flight.
 
 A row in back-off holds its own address and no other; a row that is deferred holds none. What an agent asks of
 its session (kind `system`) goes to no address: it holds nothing, and nothing holds it.
 """
 
-from bisect import insort_left
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 
-from attrs import Factory, define
+from attrs import evolve, frozen
 
 from nanoclaw.records import Address
 from nanoclaw.store.outbound import BadRow, MessageOut
@@ -21,7 +21,7 @@ MAX_OPEN_BYTES = 64 * 1024 * 1024
 """Nor is more content."""
 
 
-@define(eq=False)
+@frozen
 class Delivery:
     """One outbound row on its way."""
 
@@ -52,47 +52,48 @@ class Delivery:
 
     @property
     def address(self) -> Address | None:
-        """Where it goes; None: the session's own chat, or nowhere."""
+        """The row's address. None: the session's own chat, or nowhere."""
         return self.row.address if isinstance(self.row, MessageOut) else None
 
     @property
     def _wanted_at(self) -> datetime | None:
-        """When the agent wants it sent; None: at once."""
+        """The moment at which the agent wants it sent. None: at once."""
         if self.slot is not None or not isinstance(self.row, MessageOut):
             return self.slot
         return self.row.deliver_after
 
     def deferred(self, now: datetime) -> bool:
-        """Whether the agent wants it sent later."""
+        """Say whether the agent wants it sent later."""
         return self._wanted_at is not None and self._wanted_at > now
 
     def due(self) -> datetime | None:
-        """When it may go; None: at once."""
+        """Return when it may go. None: at once."""
         times = [self.not_before, self._wanted_at]
         return max((time for time in times if time is not None), default=None)
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it may go now."""
+        """Say whether it may go now."""
         due = self.due()
         return due is None or due <= now
 
 
-@define(eq=False)
+@frozen
 class DeliveryQueue:
-    """What is not final, by `seq`."""
+    """The deliveries that are not final, by `seq`."""
 
-    waiting: list[Delivery] = Factory(list)
+    waiting: tuple[Delivery, ...] = ()
     in_flight: Delivery | None = None
 
-    def add(self, delivery: Delivery) -> None:
-        """A row of the ledger; rows come in the order of `seq`."""
-        self.waiting.append(delivery)
-        if len(self.waiting) > 1 and self.waiting[-2].row.seq > delivery.row.seq:
-            self.waiting.sort(key=lambda other: other.row.seq)
+    def add(self, deliveries: Iterable[Delivery]) -> "DeliveryQueue":
+        """Append rows of the ledger, each of which takes its place in the order of `seq`."""
+        waiting = (*self.waiting, *deliveries)
+        if any(waiting[n].row.seq > waiting[n + 1].row.seq for n in _joints(self.waiting, waiting)):
+            waiting = tuple(sorted(waiting, key=_seq))
+        return evolve(self, waiting=waiting)
 
     @property
     def room(self) -> bool:
-        """Whether more may be read."""
+        """Say whether more may be read."""
         if not self.waiting:
             return True
         size = sum(len(d.row.content) for d in self.waiting if isinstance(d.row, MessageOut))
@@ -100,44 +101,43 @@ class DeliveryQueue:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is on its way."""
+        """Say whether nothing is on its way."""
         return not self.waiting and self.in_flight is None
 
-    def take(self, now: datetime) -> Delivery | None:
-        """The next one to attempt, now in flight; None while another is, or none may go."""
+    def take(self, now: datetime) -> tuple["DeliveryQueue", Delivery | None]:
+        """Put the next one to attempt in flight; None while another is, or none may go."""
         if self.in_flight is not None or not self.waiting:
-            return None
+            return self, None
         for delivery in self._heads(now):
             if delivery.is_due(now) and delivery.action is None:
-                self.waiting.remove(delivery)
-                delivery.attempts += 1
-                self.in_flight = delivery
-                return delivery
-        return None
+                taken = evolve(delivery, attempts=delivery.attempts + 1)
+                return DeliveryQueue(_without(self.waiting, [delivery]), taken), taken
+        return self, None
 
-    def take_actions(self, now: datetime) -> list[Delivery]:
-        """What the agent asks of its session, and is due: it is done at once, in the order of `seq`."""
-        if not self.waiting:
-            return []
+    def take_actions(self, now: datetime) -> tuple["DeliveryQueue", tuple[Delivery, ...]]:
+        """Take the requests to the session that are due: they are done at once, in the order of `seq`."""
         due = [each for each in self.waiting if each.action is not None and each.is_due(now)]
-        if due:
-            self.waiting = [each for each in self.waiting if each not in due]
-        return due
+        return (evolve(self, waiting=_without(self.waiting, due)), tuple(due)) if due else (self, ())
 
-    def finished(self) -> None:
-        """The one in flight is final."""
-        self.in_flight = None
+    def finished(self) -> "DeliveryQueue":
+        """Forget the one in flight, which is final."""
+        return evolve(self, in_flight=None)
 
-    def postponed(self, not_before: datetime, reason: str, *, asked: bool = True) -> None:
-        """The one in flight goes back, to its place; it was no attempt if nobody was asked."""
-        delivery, self.in_flight = self.in_flight, None
-        if delivery is not None:
-            delivery.attempts -= not asked
-            delivery.not_before, delivery.reason = not_before, reason
-            insort_left(self.waiting, delivery, key=lambda other: other.row.seq)
+    def postponed(self, delivery: Delivery) -> "DeliveryQueue":
+        """Put the one in flight back to its place, as it is by now."""
+        return DeliveryQueue(_put_back(self.waiting, delivery))
+
+    def replace(self, row: MessageOut | BadRow, bad: BadRow) -> "DeliveryQueue":
+        """Put a bad row in the place of a row, wherever its delivery is by now."""
+
+        def replaced(each: Delivery) -> Delivery:
+            return evolve(each, row=bad, slot=None) if each.row is row else each
+
+        in_flight = self.in_flight and replaced(self.in_flight)
+        return DeliveryQueue(tuple(map(replaced, self.waiting)), in_flight)
 
     def next_due(self, now: datetime) -> datetime | None:
-        """When the next attempt or action may begin; None: nothing waits for a time.
+        """Return when the next attempt or action may begin. None: nothing waits for a time.
 
         While an attempt is in flight, its end brings the next look at those that wait for theirs.
         """
@@ -147,7 +147,7 @@ class DeliveryQueue:
         return min((due for head in heads if (due := head.due()) is not None), default=None)
 
     def _heads(self, now: datetime) -> Iterator[Delivery]:
-        """The first of each address, all that are deferred, all actions: those that no other one holds."""
+        """Go through the first of each address, all that are deferred, all actions: no other holds them."""
         held = set[Address | None]()
         for delivery in self.waiting:
             if delivery.action is not None or delivery.deferred(now):
@@ -157,18 +157,38 @@ class DeliveryQueue:
                 yield delivery
 
     def oldest(self) -> Delivery | None:
-        """The one with the lowest `seq`."""
+        """Return the one with the lowest `seq`."""
         candidates = (self.in_flight, *self.waiting[:1])
-        found = [delivery for delivery in candidates if delivery is not None]
-        return min(found, key=lambda delivery: delivery.row.seq, default=None)
+        return min((each for each in candidates if each is not None), key=_seq, default=None)
 
     def last_seq(self) -> int:
-        """The highest `seq` that is not final; 0 if all are."""
+        """Return the highest `seq` that is not final; 0 if all are."""
         flying = [] if self.in_flight is None else [self.in_flight.row.seq]
         return max([*flying, *(each.row.seq for each in self.waiting[-1:])], default=0)
 
     def first_seq(self, now: datetime) -> int | None:
-        """The lowest `seq` that is not final, of those that are not to be sent later."""
+        """Return the lowest `seq` that is not final, of those that are not to be sent later."""
         waiting = (each.row.seq for each in self.waiting if not each.deferred(now))
         flying = [] if self.in_flight is None else [self.in_flight.row.seq]
         return min([*flying, *islice(waiting, 1)], default=None)
+
+
+def _seq(delivery: Delivery) -> int:
+    return delivery.row.seq
+
+
+def _joints(before: Sequence[Delivery], after: Sequence[Delivery]) -> range:
+    """Index the pairs of neighbours that are new."""
+    return range(max(len(before) - 1, 0), len(after) - 1)
+
+
+def _put_back(waiting: tuple[Delivery, ...], delivery: Delivery) -> tuple[Delivery, ...]:
+    """Insert it before those of its own number."""
+    place = bisect_left(waiting, delivery.row.seq, key=_seq)
+    return (*waiting[:place], delivery, *waiting[place:])
+
+
+def _without(waiting: Iterable[Delivery], taken: Iterable[Delivery]) -> tuple[Delivery, ...]:
+    """Leave out exactly these values: a hostile file may have two that are equal."""
+    gone: Container[int] = {id(each) for each in taken}
+    return tuple(each for each in waiting if id(each) not in gone)

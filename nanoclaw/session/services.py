@@ -19,7 +19,7 @@ from nanoclaw.store.outbound import Look
 from nanoclaw.wakeups import Wakeups
 
 
-class Onlooker(Protocol):
+class Observer(Protocol):
     """Told of what runners say, before their sessions act upon it: recordings look on."""
 
     def looked(self, session_id: str, look: Look, now: datetime, /) -> None:
@@ -32,7 +32,7 @@ class Onlooker(Protocol):
 
 
 @frozen
-class Nobody:
+class NoObserver:
     """Looks on at nothing."""
 
     def looked(self, _session_id: str, _look: Look, _now: datetime, /) -> None:
@@ -57,7 +57,7 @@ class Services:
     runtime: Runtime
     wakeups: Wakeups
     presences: Presences
-    onlooker: Onlooker = Nobody()
+    observer: Observer = NoObserver()
 
 
 @frozen

@@ -1,51 +1,64 @@
-"""What a session's runner is started with: provider, environment, folders (contract 1)."""
+"""What a session's runner is started with: provider, environment, folders, container (contract 1)."""
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
-from nanoclaw.containers import RunnerSpec, StartFailed
+from attrs import asdict
+
+from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.containers import Limits, Mount, RunnerSpec, StartFailed
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.projections import CentralView
 
 
 def runner_spec(services: Services, who: Conversation, view: CentralView) -> RunnerSpec:
-    """The specification of a runner; blocking (it reads container.json), so it runs on the executor.
+    """Return the specification of a runner; blocking (it reads container.json), so it runs on the executor.
 
     Raises:
         StartFailed: container.json cannot be used; the text says why.
     """
     group, config = who.agent_group, services.config
     folder = config.groups / group.folder
-    settings = _settings(folder / "container.json")
-    provider = (
-        who.session.agent_provider or settings.get("provider") or group.agent_provider or config.provider
-    )
-    workspace = folder / "workspace"
+    try:
+        container = read_container_json(folder)
+    except BadContainerJson as error:
+        raise StartFailed(str(error)) from error
+    workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
     workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
-    environment = {
-        "AGENT_PROVIDER": str(provider),
+    provider = (
+        who.session.agent_provider or container.provider or group.agent_provider or config.model.provider
+    )
+    limits = container.limits
+    return RunnerSpec(
+        who.session.id,
+        who.paths(config),
+        workspace,
+        provider,
+        {**container.env, **_contract(services, who, view, provider, container)},
+        shared=shared if shared.is_dir() else None,
+        image=container.image,
+        mounts=tuple(Mount(each.source, each.target, each.read_only) for each in container.mounts),
+        limits=Limits(limits.memory, limits.processes, limits.cpus),
+        network=container.network,
+        command=config.runtime.command,
+    )
+
+
+def _contract(
+    services: Services, who: Conversation, view: CentralView, provider: str, container: ContainerConfig
+) -> Mapping[str, str]:
+    """The contract's variables other than the paths."""
+    group, config = who.agent_group, services.config
+    servers = {name: asdict(server) for name, server in container.mcp_servers.items()}
+    return {
+        "AGENT_PROVIDER": provider,
         "NANOCLAW_AGENT_GROUP_ID": group.id,
         "NANOCLAW_AGENT_GROUP_NAME": group.name,
-        "NANOCLAW_ASSISTANT_NAME": config.assistant_name,
+        "NANOCLAW_ASSISTANT_NAME": config.prompt.assistant_name,
         "NANOCLAW_ADMIN_USER_IDS": ",".join(view.admin_ids),
-        "NANOCLAW_MCP_SERVERS": json.dumps(settings.get("mcpServers", {})),
-        "NANOCLAW_SLOW_POLL_S": str(config.slow_poll_s),
-        "NANOCLAW_KEEP_ACKS_S": str(config.keep_acks_s),
-        "NANOCLAW_KEEP_MESSAGES_S": str(config.keep_messages_s),
+        "NANOCLAW_MCP_SERVERS": json.dumps(servers),
+        "NANOCLAW_SLOW_POLL_S": str(config.runtime.slow_poll_s),
+        "NANOCLAW_KEEP_ACKS_S": str(config.retention.acks_s),
+        "NANOCLAW_KEEP_MESSAGES_S": str(config.retention.messages_s),
         "TZ": config.timezone,
     }
-    return RunnerSpec(who.session.id, who.paths(config), workspace, str(provider), environment)
-
-
-def _settings(file: Path) -> Mapping[str, object]:
-    """An agent group's container.json; the host's alone, an agent never sees it."""
-    try:
-        value = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise StartFailed(f"{file}: cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise StartFailed(f"{file}: a JSON object is wanted")
-    return value

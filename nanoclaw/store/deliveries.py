@@ -123,6 +123,12 @@ def begin(connection: apsw.Connection, message_out_id: str, now: datetime) -> No
     )
 
 
+def is_open(connection: apsw.Connection, message_out_id: str, seq: int) -> bool:
+    """Say whether the row of that number is in the ledger under that id, and not final."""
+    query = "SELECT 1 FROM deliveries WHERE message_out_id = ? AND seq = ? AND status <> 'final'"
+    return connection.execute(query, (message_out_id, seq)).fetchone() is not None
+
+
 def postpone(
     connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str, *, asked: bool
 ) -> None:

@@ -4,18 +4,19 @@ A brain gets what a provider gets: the turn (messages, context, what was already
 returns the answer: a text, a whole `Result`, or None for no answer.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
 
 import trio
-from attrs import Factory, define, fields, frozen
+from attrs import Factory, define, frozen
 
 from agent_runner.errors import ProviderError
-from agent_runner.providers import Provider, Toolbox
+from agent_runner.providers import Provider, ProviderContext, SimpleProvider, Toolbox, TurnHandler
 from agent_runner.records import Inbound, Reply, Result, Turn
-from nanoclaw.config import Config
+from nanoclaw.config.tables import RetryConfig
 
-MAX_TRIES = cast("int", fields(Config).max_tries.default)
+MAX_TRIES = RetryConfig().max_tries
 
 
 class Brain(Protocol):
@@ -144,13 +145,13 @@ def script(*turns: Step | Sequence[Step]) -> Script:
 
 
 @frozen
-class BrainProvider:
+class BrainProvider(SimpleProvider):
     """A brain as a provider of the runner."""
 
     name: str
     brain: Brain
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         """Ask the brain. A text answers the last message of the turn."""
         answer: object = await self.brain(turn, tools)
         if isinstance(answer, Result):
@@ -167,7 +168,7 @@ def provider_of(name: str, brain: Brain) -> Callable[[], BrainProvider]:
 
 @frozen
 class Overheard:
-    """A provider whose errors are told before the runner takes them for a failed try and goes on."""
+    """A provider whose errors are reported before the runner counts them as a failed try and goes on."""
 
     provider: Provider
     tell: Callable[[Exception], None]
@@ -177,10 +178,28 @@ class Overheard:
         """The provider's."""
         return self.provider.name
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
-        """Let it take the turn."""
+    @asynccontextmanager
+    async def open(self, context: ProviderContext, /) -> AsyncIterator[TurnHandler]:
+        """Open the provider."""
         try:
-            return await self.provider.run(turn, tools)
+            async with self.provider.open(context) as handler:
+                yield _OverheardTurns(handler, self.tell)
+        except Exception as error:
+            self.tell(error)
+            raise
+
+
+@frozen
+class _OverheardTurns:
+    """The turns of such a provider."""
+
+    handler: TurnHandler
+    tell: Callable[[Exception], None]
+
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
+        """Take the turn."""
+        try:
+            return await self.handler.run(turn, tools)
         except Exception as error:
             self.tell(error)
             raise

@@ -191,10 +191,10 @@ def household(
 
 def _settings(random: Random) -> Mapping[str, Any]:
     return {
-        "retry_base_s": random.choice((1.0, 5.0)),
-        "delivery_backoff_s": random.choice(((5.0, 15.0, 45.0, 120.0, 300.0), (1.0,) * 8)),
-        "runner_idle_s": random.choice((60.0, 900.0)),
-        "keep_acks_s": random.choice((1800.0, 7 * DAY_S)),
+        "retry.base_s": random.choice((1.0, 5.0)),
+        "delivery.backoff_s": random.choice(((5.0, 15.0, 45.0, 120.0, 300.0), (1.0,) * 8)),
+        "runtime.idle_s": random.choice((60.0, 900.0)),
+        "retention.acks_s": random.choice((1800.0, 7 * DAY_S)),
     }
 
 

@@ -107,13 +107,13 @@ def play(household: Household, invariants: Sequence[Check] = ()) -> Outcome:
 
 async def _play(household: Household, invariants: Sequence[Check]) -> Outcome:
     network, tally = Network(repeat=household.repeat), Tally()
-    settings = {"timezone": household.zone, "slow_poll_s": POLL_S, **household.settings}
+    settings = {"timezone": household.zone, "runtime.slow_poll_s": POLL_S, **household.settings}
     world = World(seed=household.seed, channel=network, settings=settings, outliving=household.outliving)
     try:
         async with world:
             world.clock.epoch, world.timeline.home = household.began, str(world.home)
             network.clock = world.clock
-            network.backoff_s = min(world.config().delivery_backoff_s)
+            network.backoff_s = min(world.config().delivery.backoff_s)
             mischief = Mischief(world, network, tally.strokes, tally.missed)
             await Day(household, world, network, mischief, tuple(invariants), tally).live()
     except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
@@ -394,9 +394,9 @@ class Day:
             homes=self.mischief.bodies.tries.homes,
             hasty=network.hasty,
             pauses=self.mischief.bodies.tries.pauses,
-            retry_base_s=config.retry_base_s,
-            max_tries=config.max_tries,
-            max_attempts=len(config.delivery_backoff_s) + 1,
+            retry_base_s=config.retry.base_s,
+            max_tries=config.retry.max_tries,
+            max_attempts=len(config.delivery.backoff_s) + 1,
             settled=network.settled,
             spent=self.mischief.spending.spent,
             unreckoned=self.mischief.spending.unknown,

@@ -48,6 +48,10 @@ class MortalProcesses:
         self.timeline.add("runner ended", spec.session_id, death.reason.partition("\n")[0])
         return death
 
+    def refusal(self, provider: str) -> str | None:
+        """The runtime's."""
+        return self.runtime.refusal(provider)
+
     async def survivors(self) -> Sequence[str]:
         """The runtime's."""
         return await self.runtime.survivors()

@@ -111,7 +111,7 @@ class Quiet:
                 self.wronged.append(session_id)
 
     def _idle_s(self) -> float:
-        return self.world.config().runner_idle_s + PROMPT_S
+        return self.world.config().runtime.idle_s + PROMPT_S
 
     def idle(self) -> frozenset[str]:
         """Sessions whose runner has lived without any fault, and rested for longer than it may."""
@@ -120,7 +120,7 @@ class Quiet:
         return frozenset(id_ for id_, body in bodies if body and _since_before(body.rests_since, since))
 
     def _was_idle(self, session_id: str) -> bool:
-        body, idle_s = self.mischief.bodies.of(session_id), self.world.config().runner_idle_s
+        body, idle_s = self.mischief.bodies.of(session_id), self.world.config().runtime.idle_s
         return body is None or _since_before(body.rests_since, trio.current_time() - idle_s + PROMPT_S)
 
     def _begin_to_wait_for_another(self, fault: str, details: tuple[object, ...]) -> None:

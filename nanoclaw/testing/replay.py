@@ -283,7 +283,7 @@ def _differences(play: _Play) -> Iterator[str]:
         for lives in script.lives.values():
             yield from (f"session {life.session}: a runner was not started" for life in lives)
         here = {paths.root.name: paths for paths in sessions_of(play.home / "data")}
-        pruned = bool(play.recording.began.config.get("keep_messages_s"))
+        pruned = bool(play.settings.get("retention.messages_s"))
         for note in script.left:
             now = left(here[note.session]) if note.session in here else None
             yield from of_left(note, now, pruned=pruned)

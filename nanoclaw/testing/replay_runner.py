@@ -17,7 +17,7 @@ from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.recording.notes import FileMark, Looked
 from nanoclaw.records import SessionPaths
 from nanoclaw.resources import schema_dir
-from nanoclaw.session.keeper import STUCK_S
+from nanoclaw.session.runner import STUCK_S
 from nanoclaw.store import to_text
 from nanoclaw.store.names import is_component
 from nanoclaw.testing.damage import leave_hot_journal
@@ -94,6 +94,10 @@ class ReplayRuntime:
         task_status.started(runner)
         await runner.asked.wait()
         return Death(orderly=True, reason="stopped")
+
+    def refusal(self, _provider: str) -> str | None:
+        """It runs any."""
+        return None
 
     async def survivors(self) -> Sequence[str]:
         """Those of then.

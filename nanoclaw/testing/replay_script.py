@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import trio
 from attrs import Factory, define, field, frozen
 
 from nanoclaw.config import ConfigError, load_config
+from nanoclaw.config.keys import current_name
 from nanoclaw.recording import BadRecording, Recording, Taken
 from nanoclaw.recording.notes import (
     Answered,
@@ -298,11 +300,11 @@ def settings_of(recording: Recording, home: Path) -> dict[str, Any]:
     Raises:
         BadRecording: it is none.
     """
-    kept: dict[str, Any] = {key: value for key, value in recording.began.config.items() if key in KEPT}
-    kept.pop("slow_poll_s", None)
-    wanted: dict[str, Any] = {**kept, "process_providers": [kept.get("provider", "echo")]}
+    recorded = {current_name(key): value for key, value in recording.began.config.items()}
+    kept: dict[str, Any] = {key: value for key, value in recorded.items() if key in KEPT}
+    kept.pop("runtime.slow_poll_s", None)
     try:
-        config = load_config(home=home, environ={}, defaults=wanted)
+        config = load_config(home=home, environ={}, defaults=kept)
     except ConfigError as error:
         raise BadRecording(f"its configuration cannot be used: {error}") from error
-    return {key: getattr(config, key) for key in kept}
+    return {key: attrgetter(key)(config) for key in kept}

@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -12,7 +12,7 @@ from typing import TypeVar
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from agent_runner.providers import Provider, Toolbox, ToolSpec
+from agent_runner.providers import Provider, ProviderContext, Toolbox, ToolSpec, TurnHandler
 from agent_runner.records import Address, Inbound, Result, Turn
 from agent_runner.seams import Clock, Executor, Lane, Seams
 from nanoclaw.containers import RunnerSpec
@@ -143,7 +143,23 @@ class _BodyProvider:
         """The provider's."""
         return self.provider.name
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    @asynccontextmanager
+    async def open(self, context: ProviderContext, /) -> AsyncIterator[TurnHandler]:
+        """Open the provider."""
+        async with self.provider.open(context) as handler:
+            yield _BodyTurns(handler, self.body, self.tries, self.dying)
+
+
+@frozen
+class _BodyTurns:
+    """The turns of the runner's provider; implements `agent_runner.providers.TurnHandler`."""
+
+    handler: TurnHandler
+    body: Body
+    tries: Tries
+    dying: Callable[[], bool]
+
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         """Take a turn, and let it be seen."""
         self.tries.homes.update((turn.turn_id, each.address) for each in turn.messages[::-1] if each.address)
         self.tries.hear([*turn.context, *turn.messages])
@@ -154,7 +170,7 @@ class _BodyProvider:
         try:
             with self.tries.of(turn.messages, self.dying):
                 tools = _BodyTools(tools, self.body, self.tries, alone=alone)
-                return await self.provider.run(turn, tools)
+                return await self.handler.run(turn, tools)
         finally:
             self.body.rests_since = trio.current_time()
 

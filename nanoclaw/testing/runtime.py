@@ -10,7 +10,7 @@ from attrs import Factory, define, field, frozen
 
 from agent_runner.config import RunnerConfig
 from agent_runner.errors import RunnerError
-from agent_runner.providers import Provider, Toolbox, load
+from agent_runner.providers import Provider, SimpleProvider, Toolbox, load
 from agent_runner.records import Result, Turn
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
@@ -81,17 +81,17 @@ class SimulatedRunner:
 
 
 @frozen
-class _Unmade:
-    """A provider that could not be made: whoever asks it for anything breaks of that."""
+class _Unmade(SimpleProvider):
+    """A provider that could not be made. Its runner starts, and breaks when it uses the provider."""
 
     error: Exception
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]  # it has none
         """It has none."""
         raise self.error
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         """It cannot."""
         del turn, tools
         raise self.error
@@ -179,6 +179,10 @@ class SimulatedRuntime:
             runner.gone.set()  # also of one that never lived
             del self.runners[id_]
             self.timeline.add("runner ended", id_, runner.death and runner.death.reason)
+
+    def refusal(self, _provider: str) -> str | None:
+        """It runs any."""
+        return None
 
     async def survivors(self) -> Sequence[str]:
         """The sessions of the runners that a dead host left behind."""

@@ -12,8 +12,8 @@ from attrs import Factory, define, field
 from agent_runner.errors import RunnerError
 from agent_runner.providers import Provider
 from nanoclaw.config import Config
-from nanoclaw.containers import Runtime
-from nanoclaw.host import Seams, own_runtime
+from nanoclaw.containers import Runtime, configured_runtime
+from nanoclaw.host import Seams
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.store import StoreError
 from nanoclaw.testing.errors import HostKilled
@@ -65,7 +65,7 @@ class RealStage:
     def seams(self, thread: Thread, runtime: Runtime | None, config: Config) -> Seams:
         """Production's."""
         del thread
-        known = MortalProcesses(runtime or own_runtime(config), self.timeline)
+        known = MortalProcesses(runtime or configured_runtime(config), self.timeline)
         self.runners = known.runners
         return Seams(clock=self.clock, runtime=known)
 

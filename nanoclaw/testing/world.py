@@ -25,7 +25,7 @@ from attrs import define, field
 from agent_runner.providers import Provider
 from nanoclaw.admin import Admin
 from nanoclaw.channels.protocol import Channel
-from nanoclaw.config import Config, setting
+from nanoclaw.config import Config, config_of, flat
 from nanoclaw.containers import Runtime
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
@@ -59,7 +59,8 @@ SHOWN_LINES = 30
 
 
 def _checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {key: setting(key, f"settings: {key}", value) for key, value in settings.items()}
+    config_of(Path("/"), settings)
+    return flat(settings)
 
 
 @define(eq=False)
@@ -86,7 +87,7 @@ class World:
     channels: Sequence[Channel] = ()
     """Others that the host has, such as one that is to be tested."""
     settings: Mapping[str, Any] = field(factory=dict, converter=_checked)
-    """Keys of the configuration. ConfigError for what its file would not be allowed either."""
+    """The configuration, by whole keys such as `retry.base_s`. ConfigError for what its file may not have."""
     providers: dict[str, Callable[[], Provider]] = field(factory=dict)
     allowed: Sequence[str] = ()
     """Packages that may use the real clock, threads and so on in a simulated world."""
@@ -214,9 +215,9 @@ class World:
 
     def config(self, **changes: Any) -> Config:
         """The configuration of this world, with changes. Raises ConfigError for those it cannot take."""
-        polls = {} if self.real else {"slow_poll_s": RARELY_S}
+        polls = {} if self.real else {"runtime.slow_poll_s": RARELY_S}
         settings: dict[str, Any] = {"timezone": "UTC", **polls, **self.settings, **_checked(changes)}
-        return Config(self.home, self.home / "data", self.home / "groups", **settings)
+        return config_of(self.home, settings)
 
     async def start(
         self,
@@ -240,7 +241,7 @@ class World:
         used = (self.channel, *self.channels) if channels is None else channels
         thread = Thread()
         config = self.config(**changes)
-        self._max_tries = config.max_tries
+        self._max_tries = config.retry.max_tries
         life = self._life = Life(config.data, thread)
         seams = self.seams(self._stage.seams(thread, runtime, config))
         mortal = [MortalChannel(one, thread) for one in used]

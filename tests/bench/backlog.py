@@ -32,6 +32,9 @@ class HeldRuntime:
         await self.release.wait()
         return await self.runtime.run(spec, task_status=task_status)
 
+    def refusal(self, provider: str) -> str | None:
+        return self.runtime.refusal(provider)
+
     async def survivors(self) -> Sequence[str]:
         return await self.runtime.survivors()
 

@@ -40,6 +40,9 @@ class NoRuntime:
         await trio.sleep_forever()
         raise AssertionError
 
+    def refusal(self, _provider: str) -> str | None:
+        return None
+
     async def survivors(self) -> Sequence[str]:
         return ()
 

@@ -33,27 +33,32 @@ def only_error(result: Result) -> str:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ('colour = "red"', "unknown key 'colour'; known are assistant_name, "),
-        ("max_tries = 0", "max_tries: a whole number of at least 1 is wanted, not 0"),
-        ("runtime = ", "cannot be read as TOML: "),
+        ('colour = "red"', " line 1: colour is not known; known are data, groups, timezone, [model], "),
+        ("[retry]\nmax_tries = 0", " line 2: retry.max_tries must be a whole number of at least 1, got 0"),
+        ("runtime = ", ": cannot be read as TOML: "),
         (
-            'provider = "gpt"',
-            "provider: the process runtime isolates nothing, so it runs no provider but echo",
+            '[model]\nprovider = "gpt"',
+            " line 2: model.provider: the process runtime isolates nothing, so it runs no provider but echo",
         ),
-        ('timezone = "Mars"', "timezone: 'Mars' is no IANA time zone such as Europe/Berlin"),
-        ("runner_command = 'sh -c \"'", "cannot be split into words: No closing quotation"),
+        (
+            'timezone = "Mars"',
+            ' line 1: timezone must be an IANA time zone such as Europe/Berlin, got "Mars"',
+        ),
+        ("[runtime]\ncommand = 'sh -c \"'", "a string that a shell can split (No closing quotation), got "),
     ],
 )
-def test_a_bad_configuration_names_file_key_and_what_is_wanted(tmp_path: Path, text: str, error: str) -> None:
+def test_a_bad_configuration_names_file_line_key_and_what_is_wanted(
+    tmp_path: Path, text: str, error: str
+) -> None:
     (tmp_path / "config.toml").write_text(text)
     found = only_error(run(tmp_path, "hello\n"))
-    assert found.startswith(f"{tmp_path}/config.toml: ")
+    assert found.startswith(f"{tmp_path}/config.toml")
     assert error in found
 
 
 def test_a_bad_option_is_named(tmp_path: Path) -> None:
     assert only_error(run(tmp_path, b"", "--log-level", "loud")) == (
-        "--log-level: 'loud' is not one of debug, info, warning, error"
+        '--log-level must be one of debug, info, warning, error, got "loud"'
     )
 
 
@@ -183,13 +188,13 @@ def runner_failure(result: Result) -> str:
 
 def test_a_runner_that_does_not_start_is_explained(tmp_path: Path) -> None:
     command = "/no/such/runner --fast"
-    result = run_until("session.runner_failed", tmp_path, "hello\n", NANOCLAW_RUNNER_COMMAND=command)
+    result = run_until("session.runner_failed", tmp_path, "hello\n", NANOCLAW_RUNTIME_COMMAND=command)
     assert runner_failure(result).startswith(f"the runner does not start: {command}: ")
 
 
 def test_a_runner_that_dies_at_once_is_explained_and_a_good_one_answers_later(tmp_path: Path) -> None:
     command = f"{sys.executable} -c 'raise SystemExit(\"no key\")'"
-    result = run_until("session.runner_failed", tmp_path, "hello\n", NANOCLAW_RUNNER_COMMAND=command)
+    result = run_until("session.runner_failed", tmp_path, "hello\n", NANOCLAW_RUNTIME_COMMAND=command)
     assert runner_failure(result) == "the runner ended with status 1\n  no key"
     assert run(tmp_path, "again\n").output == "echo: hello\necho: again\n"
 

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import stat
 import tomllib
@@ -9,8 +10,10 @@ from attrs import frozen
 
 from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.config import Config, ConfigError, load_config
+from nanoclaw.config.keys import KEYS
 from tests.cli.commands import change, rows, run
 
+WRITTEN = {"model": {}, "sandbox": {"runtime": "process"}, "log": {}}
 TABLES = ("meta", "users", "user_roles", "agent_groups", "messaging_groups", "messaging_group_agents")
 
 
@@ -85,10 +88,15 @@ def test_the_configuration_that_is_written_names_the_runtime_and_is_read_again(t
     config = configuration(tmp_path)
     prepare_home(config, write_config=True)
     text = (tmp_path / "config.toml").read_text()
-    assert tomllib.loads(text) == {"runtime": "process"}
+    assert tomllib.loads(text) == WRITTEN
     assert load_config(home=tmp_path, environ={}) == config
-    commented = "\n".join(line.removeprefix("# ") for line in text.splitlines() if " = " in line)
-    assert set(tomllib.loads(commented)) == {"runtime", "provider", "timezone", "log_level"}
+    commented = "\n".join(
+        line.removeprefix("# ") for line in text.splitlines() if re.match(r"(# )?\w+ = |\[", line)
+    )
+    (tmp_path / "config.toml").write_text(commented)
+    origins = load_config(home=tmp_path, environ={}).origins
+    set_ = {key.name for key in KEYS if origins.place(key.path) != "default"}
+    assert set_ == {"timezone", "model.provider", "sandbox.runtime", "log.level"}
 
 
 def test_a_configuration_named_by_its_user_leaves_the_home_without_one(tmp_path: Path) -> None:
@@ -99,7 +107,7 @@ def test_a_configuration_named_by_its_user_leaves_the_home_without_one(tmp_path:
 def test_what_a_first_run_left_half_written_is_written_again(tmp_path: Path) -> None:
     (tmp_path / ".config.toml.partial").write_text("runt")
     prepare_home(configuration(tmp_path), write_config=True)
-    assert tomllib.loads((tmp_path / "config.toml").read_text()) == {"runtime": "process"}
+    assert tomllib.loads((tmp_path / "config.toml").read_text()) == WRITTEN
     assert not (tmp_path / ".config.toml.partial").exists()
 
 

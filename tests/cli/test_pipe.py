@@ -24,14 +24,14 @@ def test_each_line_is_a_message_and_each_answer_is_printed(tmp_path: Path) -> No
 
 
 def test_what_cannot_be_answered_in_time_is_named_and_answered_by_the_next_run(tmp_path: Path) -> None:
-    late = run(tmp_path, "too late\n", "--drain", "0", NANOCLAW_RUNNER_COMMAND="/no/runner")
+    late = run(tmp_path, "too late\n", "--drain", "0", NANOCLAW_RUNTIME_COMMAND="/no/runner")
     assert late.code == 1
     assert late.errors == ["unanswered: too late (it is kept for the next run)"]
     assert run(tmp_path, "now\n").output == "echo: too late\necho: now\n"
 
 
 def test_a_long_list_of_unanswered_messages_is_cut(tmp_path: Path) -> None:
-    result = run(tmp_path, "x\n" * 30, "--drain", "0", NANOCLAW_RUNNER_COMMAND="/no/runner")
+    result = run(tmp_path, "x\n" * 30, "--drain", "0", NANOCLAW_RUNTIME_COMMAND="/no/runner")
     assert len(result.errors) == 21
     assert result.errors[-1] == "and 10 more"
 

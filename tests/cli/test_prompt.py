@@ -23,7 +23,7 @@ def test_a_person_types_and_the_agent_is_seen_typing_and_answers(tmp_path: Path)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     held = f"{sys.executable} -P {HELD_RUNNER} {gate}"
-    with at_terminal(tmp_path / "home", NANOCLAW_RUNNER_COMMAND=held) as terminal:
+    with at_terminal(tmp_path / "home", NANOCLAW_RUNTIME_COMMAND=held) as terminal:
         terminal.see("NanoClaw is here. Type a message and press Enter; Ctrl-C or Ctrl-D ends.")
         terminal.see_prompt()
         terminal.type("hello" + ENTER)
@@ -87,7 +87,7 @@ def test_bytes_that_are_no_utf_8_are_refused_and_stay_to_be_mended(tmp_path: Pat
 
 
 def test_only_what_a_person_has_to_read_is_logged_between_the_lines(tmp_path: Path) -> None:
-    with at_terminal(tmp_path, NANOCLAW_RUNNER_COMMAND="/no/runner") as terminal:
+    with at_terminal(tmp_path, NANOCLAW_RUNTIME_COMMAND="/no/runner") as terminal:
         terminal.see("this runtime isolates nothing")
         terminal.see_prompt()
         assert "host.ready" not in terminal.screen.before

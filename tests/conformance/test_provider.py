@@ -10,14 +10,21 @@ import trio
 from attrs import define
 
 from agent_runner.errors import ProviderError
-from agent_runner.providers import Toolbox, load
+from agent_runner.providers import SimpleProvider, Toolbox, load
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.testing.brains import calls, provider_of, says, thinks
-from nanoclaw.testing.conformance import NotConforming, ProviderUnderTest, provider_checks, watches
+from nanoclaw.testing.conformance import NotConforming, ProviderUnderTest, lifecycle, provider_checks, watches
 from nanoclaw.testing.conformance.provider import CHECKS
+from tests.conformance.broken_lives import (
+    LIFE_FAULTS,
+    Living,
+    Open,
+    Remembering,
+    adds_a_tool_with_a_bad_schema,
+)
 from tests.conformance.broken_providers import CALL, FAULTS, Run, sleeps, yes
 
-NAMES = [check.__name__ for check in CHECKS]
+NAMES = [check.__name__ for check in (*CHECKS, *lifecycle.CHECKS)]
 Opens = Callable[[], AbstractAsyncContextManager[ProviderUnderTest]]
 
 
@@ -43,14 +50,14 @@ async def scripted() -> AsyncIterator[ProviderUnderTest]:
 
 
 @define(eq=False)
-class Model:
+class Model(SimpleProvider):
     """A provider that knows how to do everything right; `run` may be replaced."""
 
     act: Run | None = None
     name: str = "model"
     up: bool = True
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         return await (self.act or self.right)(turn, tools)
 
     async def right(self, turn: Turn, tools: Toolbox) -> Result:
@@ -172,7 +179,10 @@ async def test_an_honest_provider_conforms(
     async def opens() -> AsyncIterator[ProviderUnderTest]:
         yield ProviderUnderTest(Model(honest), tool_question="hello again")
 
-    if name != "a_tool_that_refuses_does_not_end_the_turn":  # they call none
+    if name not in {
+        "a_tool_that_refuses_does_not_end_the_turn",
+        "a_call_that_does_not_fit_its_schema_does_not_end_the_turn",
+    }:  # they call none
         await check(name, opens)
 
 
@@ -193,5 +203,47 @@ async def test_a_provider_without_a_name_is_found() -> None:
         await check("it_has_a_name", opens)
 
 
+@pytest.mark.parametrize(("name", "opening"), LIFE_FAULTS)
+async def test_a_life_that_is_broken_is_found(
+    name: str, opening: Open, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        made = Living(opening)
+        yield ProviderUnderTest(made, tool_question=CALL, unable=lambda: down(made))
+
+    with pytest.raises(NotConforming, match=f"^{name}: "):
+        await check(name, opens)
+
+
+@contextmanager
+def down(made: Living) -> Iterator[None]:
+    made.up = False
+    yield
+
+
+async def test_a_provider_that_does_not_tell_its_model_of_a_late_tool_is_found() -> None:
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        made = Remembering()
+        yield ProviderUnderTest(made, offered=lambda: made.offered)
+
+    with pytest.raises(NotConforming, match="the model was not offered 'phase_of_moon'"):
+        await check("tools_may_appear_and_vanish", opens)
+
+
+async def test_a_tool_with_a_bad_schema_is_named() -> None:
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(Living(adds_a_tool_with_a_bad_schema))
+
+    with pytest.raises(
+        NotConforming, match=r"it could not open: .*tool 'x': its schema is invalid at properties"
+    ):
+        await check("it_opens_and_closes", opens)
+
+
 def test_every_check_was_seen_to_fail() -> None:
-    assert {name for name, _ in FAULTS} | {"it_has_a_name"} == set(NAMES)
+    assert {name for name, _ in (*FAULTS, *LIFE_FAULTS)} | {"it_has_a_name"} == set(NAMES)

@@ -12,7 +12,7 @@ import pytest
 import trio
 from attrs import define, evolve, frozen
 
-from agent_runner.providers import Toolbox
+from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Result, Turn
 from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
@@ -145,12 +145,12 @@ class Broken(SimulatedRuntime):
 
 
 @frozen
-class Idle:
+class Idle(SimpleProvider):
     """A provider that never answers."""
 
     name: str = "echo"
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del turn, tools
         await trio.sleep_forever()
         raise AssertionError

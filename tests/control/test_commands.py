@@ -130,7 +130,7 @@ def test_a_host_of_another_protocol_is_told_from_none(
 
 
 def test_an_unanswered_message_is_named_with_the_reason(tmp_path: Path) -> None:
-    with running(tmp_path, "--headless", NANOCLAW_RUNNER_COMMAND="/no/runner") as host:
+    with running(tmp_path, "--headless", NANOCLAW_RUNTIME_COMMAND="/no/runner") as host:
         wait_ready(host)
         done = nanoclaw(tmp_path, "chat", "hello", "--timeout", "0.5")
         late = "there was none within 0.5 s; it is kept, and `nanoclaw chat` shows the answer"
@@ -138,7 +138,7 @@ def test_an_unanswered_message_is_named_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_a_host_that_stops_meanwhile_is_the_reason(tmp_path: Path) -> None:
-    with running(tmp_path, "--headless", NANOCLAW_RUNNER_COMMAND="/no/runner") as host:
+    with running(tmp_path, "--headless", NANOCLAW_RUNTIME_COMMAND="/no/runner") as host:
         wait_ready(host)
         chat = [*NANOCLAW, "chat", "--home", str(tmp_path), "hello"]
         with subprocess.Popen(chat, stderr=subprocess.PIPE, env=environment()) as waiting:

@@ -122,7 +122,10 @@ async def test_a_session_that_hangs_costs_its_details_only(
 async def test_why_a_message_is_not_delivered_is_told(tmp_path: Path) -> None:
     network = FakeChannel()
     network.fail("unavailable")
-    async with living(tmp_path, network, delivery_backoff_s=(60.0,)) as host, connected(host.data) as client:
+    async with (
+        living(tmp_path, network, delivery={"backoff_s": (60.0,)}) as host,
+        connected(host.data) as client,
+    ):
         await wire(host.host, network.address("chat"))
         await network.say("hello")
         await told(client, "details", "oldest_delivery", "reason")
@@ -131,13 +134,16 @@ async def test_why_a_message_is_not_delivered_is_told(tmp_path: Path) -> None:
         assert (session["chat"], session["details"]["deliveries"]) == ("fake:chat", 1)
         assert (delivery["attempts"], delivery["reason"]) == (1, "the fake network is down")
         assert delivery["not_before"] is not None
-    async with living(tmp_path, network, delivery_backoff_s=(60.0,)) as host, connected(host.data) as client:
+    async with (
+        living(tmp_path, network, delivery={"backoff_s": (60.0,)}) as host,
+        connected(host.data) as client,
+    ):
         after = await told(client, "details", "oldest_delivery")
         assert (after["attempts"], after["reason"]) == (1, "the fake network is down")
 
 
 async def test_a_runner_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
-    async with living(tmp_path, runner_command=("/no/runner",)) as host, connected(host.data) as client:
+    async with living(tmp_path, runtime={"command": ("/no/runner",)}) as host, connected(host.data) as client:
         await client.send(1, "chat", text="hello")
         await client.event("accepted")
         assert "/no/runner" in await told(client, "details", "runner", "last_failure")

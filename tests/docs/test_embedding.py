@@ -19,6 +19,7 @@ from nanoclaw.testing.conformance import (
     provider_checks,
 )
 from nanoclaw.testing.conformance.channel import CHECKS as CHANNEL
+from nanoclaw.testing.conformance.lifecycle import CHECKS as LIFECYCLE
 from nanoclaw.testing.conformance.provider import CHECKS as PROVIDER
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -48,7 +49,7 @@ def test_a_program_prints_what_its_page_says(tmp_path: Path, program: str, outpu
 
 def printed(tmp_path: Path, program: Path) -> str:
     """Return the output of a program that runs as a process of its own, on a home of its own."""
-    settings = {"NANOCLAW_HOME": str(tmp_path / "home"), "NANOCLAW_PROVIDER": "echo", "PYTHONUTF8": "1"}
+    settings = {"NANOCLAW_HOME": str(tmp_path / "home"), "NANOCLAW_MODEL_PROVIDER": "echo", "PYTHONUTF8": "1"}
     run = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
         env={**os.environ, **settings},
@@ -93,6 +94,7 @@ def test_all_programs_run_one_after_the_other_and_again_on_one_home(tmp_path: Pa
 
 FRAGMENTS = re.findall(r"^```py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 [FOLDER_TEST] = [fragment for fragment in FRAGMENTS if "channel_checks" in fragment]
+[SMALLEST] = [fragment for fragment in FRAGMENTS if "(SimpleProvider)" in fragment]
 
 
 def test_the_channel_of_the_folder_conforms_as_its_page_tests_it(tmp_path: Path) -> None:
@@ -131,7 +133,20 @@ def load(name: str) -> Any:
     return module
 
 
-@pytest.mark.parametrize("check", [check.__name__ for check in PROVIDER])
+async def test_the_smallest_provider_of_the_pages_answers(autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    parts: dict[str, Any] = {}
+    exec(SMALLEST, parts)  # noqa: S102 -- it is ours
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(parts["Shout"]())
+
+    [check] = [one for one in provider_checks(opens) if one.name == "what_is_asked_is_answered"]
+    assert await check() is None
+
+
+@pytest.mark.parametrize("check", [check.__name__ for check in (*PROVIDER, *LIFECYCLE)])
 async def test_the_provider_of_the_folder_conforms(
     check: str, autojump_clock: trio.testing.MockClock
 ) -> None:

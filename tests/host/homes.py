@@ -10,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors import Supervisor
-from nanoclaw.config import Config
+from nanoclaw.config import Config, config_of, flat
 from nanoclaw.host import Host
 from nanoclaw.records import SessionPaths
 from nanoclaw.store.executor import Lane, ThreadExecutor
@@ -24,12 +24,12 @@ GUARD_S = 20.0
 def config(home: Path, **changes: Any) -> Config:
     settings: dict[str, Any] = {
         "timezone": "UTC",
-        "retry_base_s": 0.02,
-        "delivery_backoff_s": (0.02, 0.02, 0.02),
-        "runner_backoff_s": 0.02,
-        **changes,
+        "retry.base_s": 0.02,
+        "delivery.backoff_s": (0.02, 0.02, 0.02),
+        "runtime.backoff_s": 0.02,
+        **flat(changes),
     }
-    return Config(home, home / "data", home / "groups", **settings)
+    return config_of(home, settings)
 
 
 def supervisors(top: Supervisor) -> Iterator[Supervisor]:

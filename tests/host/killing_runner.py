@@ -58,7 +58,7 @@ class KillingFiles(apsw.VFS):
 class Deadly(echo.Echo):
     """Dies in every turn, when that is asked for."""
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         if KILL == "turn":
             os.kill(os.getpid(), signal.SIGKILL)
         return await super().run(turn, tools)

@@ -55,6 +55,9 @@ class FakeRuntime:
         task_status.started(runner)
         return await runner.gone()
 
+    def refusal(self, _provider: str) -> str | None:
+        return None
+
     async def survivors(self) -> Sequence[str]:
         return ()
 

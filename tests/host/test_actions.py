@@ -208,6 +208,35 @@ def test_a_changed_recurrence_moves_the_next_run(db: apsw.Connection) -> None:
     assert json.loads(task.content) == {"prompt": "water more"}
 
 
+@pytest.mark.parametrize(
+    ("change", "content"),
+    [
+        ({"script": "date"}, {"prompt": "water", "script": "date"}),
+        ({"prompt": "feed"}, {"prompt": "feed", "script": "uptime"}),
+        ({"script": ""}, {"prompt": "water"}),
+        ({"script": "", "prompt": "feed"}, {"prompt": "feed"}),
+        ({"zone": "UTC"}, {"prompt": "water", "script": "uptime"}),
+    ],
+)
+def test_the_script_of_a_task_changes_goes_or_stays(
+    db: apsw.Connection, change: dict[str, Any], content: dict[str, str]
+) -> None:
+    scheduled(db, script="uptime")
+    assert asks(db, "update_task", id_="out-2", taskId="task-1", **change).error is None
+    assert json.loads(the_task(db).content) == content
+
+
+@pytest.mark.parametrize(
+    ("script", "error"), [(" ", "script is empty"), (5, "script is no text"), ("x" * 100_001, "longer")]
+)
+def test_a_bad_script_changes_nothing(db: apsw.Connection, script: object, error: str) -> None:
+    scheduled(db, script="uptime")
+    refused = asks(db, "update_task", id_="out-2", taskId="task-1", prompt="feed", script=script)
+    assert refused.error is not None
+    assert error in refused.error
+    assert json.loads(the_task(db).content) == {"prompt": "water", "script": "uptime"}
+
+
 def test_a_changed_zone_moves_the_next_run(db: apsw.Connection) -> None:
     scheduled(db)
     asks(db, "update_task", taskId="task-1", zone="America/New_York")

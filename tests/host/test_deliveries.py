@@ -163,7 +163,7 @@ async def test_an_outbox_that_became_a_link_costs_its_message_and_nothing_else(t
 async def test_acks_are_read_while_more_is_to_be_delivered_than_is_read_ahead(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), FakeRuntime()
     channel.fail("unavailable", times=inf)
-    async with a_host(tmp_path, channel, runtime, delivery_backoff_s=(600.0,)):
+    async with a_host(tmp_path, channel, runtime, delivery={"backoff_s": (600.0,)}):
         [message] = (await channel.say("x")).message_ids
         await runtime.wait_started(1)
         paths = only_session(tmp_path)
@@ -372,7 +372,7 @@ async def test_an_unknown_outcome_is_sent_again_once_and_then_left(tmp_path: Pat
 async def test_a_message_waits_for_its_channel_however_long_and_says_why(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), FakeRuntime()
     gone = Address("gone", "chat")
-    async with a_host(tmp_path, channel, runtime, delivery_backoff_s=(0.0,)) as host:
+    async with a_host(tmp_path, channel, runtime, delivery={"backoff_s": (0.0,)}) as host:
         await wire(host, gone)
         await channel.say("x")
         await runtime.wait_started(1)
@@ -521,7 +521,7 @@ def test_a_series_goes_on_when_the_fate_of_one_delivery_is_given_up(tmp_path: Pa
 
 async def test_a_thousand_messages_that_wait_for_their_channel_hold_up_no_other(tmp_path: Path) -> None:
     channel, runtime, gone = FakeChannel(), FakeRuntime(), Address("gone", "chat")
-    async with a_host(tmp_path, channel, runtime, delivery_backoff_s=(60.0,)) as host:
+    async with a_host(tmp_path, channel, runtime, delivery={"backoff_s": (60.0,)}) as host:
         await wire(host, gone)
         await channel.say("x")
         await runtime.wait_started(1)

@@ -203,7 +203,7 @@ async def test_a_lock_that_is_held_for_ever_costs_its_session_and_delays_nothing
 
 
 async def test_a_quarantined_session_delivers_what_it_has_read(tmp_path: Path) -> None:
-    async with a_stage(tmp_path, delivery_backoff_s=(0.05,) * 200) as stage:
+    async with a_stage(tmp_path, delivery={"backoff_s": (0.05,) * 200}) as stage:
         stage.channel.fail("unavailable", times=inf, chat="bad")
         stage.writes(says("first", 1, None), says("second", 3, None))
         await stage.channel.wait_attempts(1)

@@ -182,7 +182,7 @@ async def test_an_id_that_is_there_twice_is_sent_once(tmp_path: Path) -> None:
 async def test_what_was_read_is_sent_as_it_was_read_and_after_a_restart_as_it_is(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.channel.fail("unavailable", times=inf, chat="bad")
-    async with stage.life(delivery_backoff_s=(0.05,) * 200):
+    async with stage.life(delivery={"backoff_s": (0.05,) * 200}):
         stage.writes(
             *[says(id_, 2 * n + 1, None) for n, id_ in enumerate(("kept", "gone", "moved", "broken"))]
         )
@@ -193,7 +193,7 @@ async def test_what_was_read_is_sent_as_it_was_read_and_after_a_restart_as_it_is
         ("UPDATE messages_out SET content = x'ff' WHERE id = 'broken'", {}),
     )
     stage.channel.heal()
-    async with stage.life(delivery_backoff_s=(0.05,) * 200):
+    async with stage.life(delivery={"backoff_s": (0.05,) * 200}):
         await stage.delivered("kept")
         await stage.details(lambda details: details.refused == 3)
     ledger = {id_: str(error) for id_, (_, error) in stage.ledger().items()}
@@ -208,13 +208,13 @@ async def test_rows_that_change_their_numbers_do_not_keep_the_host_looking(
 ) -> None:
     stage = Stage(tmp_path)
     stage.channel.fail("unavailable", times=inf, chat="bad")
-    async with stage.life(delivery_backoff_s=(0.05,) * 200):
+    async with stage.life(delivery={"backoff_s": (0.05,) * 200}):
         stage.writes(*[says(f"out-{n}", 2 * n + 1, None) for n in range(5)])
         await stage.channel.wait_attempts(1)
     stage.writes(("UPDATE messages_out SET seq = -seq", {}))
     stage.channel.heal()
     monkeypatch.setattr(outbound, "LOOK_BYTES", 10)
-    async with stage.life(delivery_backoff_s=(0.05,) * 200):
+    async with stage.life(delivery={"backoff_s": (0.05,) * 200}):
         await stage.details(lambda details: not details.deliveries)
         await stage.neighbour_goes_on()
     assert sorted(stage.ids())[-5:] == [f"out-{n}" for n in range(5)]

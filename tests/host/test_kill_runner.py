@@ -50,6 +50,9 @@ class Watched:
 
         return await self.runtime.run(spec, task_status=Status())
 
+    def refusal(self, provider: str) -> str | None:
+        return self.runtime.refusal(provider)
+
     async def survivors(self) -> Sequence[str]:
         return await self.runtime.survivors()
 
@@ -122,7 +125,7 @@ async def test_a_hot_journal_is_rolled_back_by_the_runner_and_the_message_is_ans
 async def test_a_hot_journal_keeps_no_reply_from_being_delivered_after_a_restart(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), Watched()
     channel.fail("unavailable", times=inf)
-    async with a_host(tmp_path, channel, runtime, delivery_backoff_s=(0.05,) * 100):
+    async with a_host(tmp_path, channel, runtime, delivery={"backoff_s": (0.05,) * 100}):
         await channel.say("hello", event_id="1")
         await channel.wait_attempts(1)
     assert statuses(tmp_path) == ["completed"]

@@ -33,7 +33,7 @@ class Queue(RuleBasedStateMachine):
         seq = next(self.seqs)
         due = self.now + timedelta(seconds=later) if later else None
         delivery = Delivery(BadRow(f"out-{seq}", seq, "bad") if bad else row(seq, address, due))
-        self.queue.add(delivery)
+        self.queue = self.queue.add([delivery])
         self.open[delivery.id] = delivery
 
     @rule(seconds=st.integers(0, 4))
@@ -44,10 +44,11 @@ class Queue(RuleBasedStateMachine):
     def take(self) -> None:
         attempts = {id_: delivery.attempts for id_, delivery in self.open.items()}
         expected = self._expected()
-        taken = self.queue.take(self.now)
+        self.queue, taken = self.queue.take(self.now)
         assert (taken.id if taken else None) == expected
         if taken is not None:
             self.flying = taken.id
+            self.open[taken.id] = taken
             assert taken.attempts == attempts[taken.id] + 1
 
     def _expected(self, at: datetime | None = None) -> str | None:
@@ -72,14 +73,15 @@ class Queue(RuleBasedStateMachine):
     @precondition(lambda self: self.flying is not None)
     @rule()
     def finish(self) -> None:
-        self.queue.finished()
+        self.queue = self.queue.finished()
         del self.open[self.flying or ""]
         self.flying = None
 
     @precondition(lambda self: self.flying is not None)
     @rule(seconds=st.integers(0, 5))
     def back_off(self, seconds: int) -> None:
-        self.queue.postponed(self.now + timedelta(seconds=seconds), "busy")
+        again = evolve(self.open[self.flying or ""], not_before=self.now + timedelta(seconds=seconds))
+        self.queue, self.open[again.id] = self.queue.postponed(again), again
         self.flying = None
 
     @invariant()
@@ -105,23 +107,24 @@ TestQueue.settings = settings(max_examples=60, stateful_step_count=30, deadline=
 
 @given(st.permutations(range(1, 9)))
 def test_rows_that_come_in_any_order_leave_in_that_of_their_numbers(seqs: list[int]) -> None:
-    queue, taken = DeliveryQueue(), list[int]()
-    for seq in seqs:
-        queue.add(Delivery(row(seq)))
-    while (delivery := queue.take(START)) is not None:
-        taken.append(delivery.row.seq)
-        queue.finished()
+    queue, taken = DeliveryQueue().add(Delivery(row(seq)) for seq in seqs), list[int]()
+    while (found := queue.take(START))[1] is not None:
+        taken.append(found[1].row.seq)
+        queue = found[0].finished()
     assert taken == sorted(seqs)
 
 
 def test_of_two_with_one_number_the_first_keeps_its_place_when_it_is_postponed() -> None:
-    queue, first, second = DeliveryQueue(), Delivery(row(2)), Delivery(row(2))
-    queue.add(first)
-    queue.add(second)
-    assert queue.take(START) is first
-    queue.postponed(START + timedelta(seconds=1), "busy")
-    assert queue.take(START) is None
-    assert queue.take(START + timedelta(seconds=1)) is first
+    later = START + timedelta(seconds=1)
+    first, second = Delivery(row(2), reason="first"), Delivery(row(2), reason="second")
+    queue, taken = DeliveryQueue().add([first, second]).take(START)
+    assert taken
+    assert taken == evolve(first, attempts=1)
+    queue = queue.postponed(evolve(taken, not_before=later))
+    assert queue.take(START)[1] is None
+    again = queue.take(later)[1]
+    assert again
+    assert again.reason == "first"
 
 
 def asking(seq: int, deliver_after: datetime | None = None) -> Delivery:
@@ -129,20 +132,23 @@ def asking(seq: int, deliver_after: datetime | None = None) -> Delivery:
 
 
 def test_what_an_agent_asks_of_its_session_waits_for_nobody_and_holds_up_nobody() -> None:
-    queue = DeliveryQueue()
     later = START + timedelta(seconds=5)
     flying, ask, late, reply = Delivery(row(1)), asking(3), asking(5, later), Delivery(row(7))
-    for delivery in (flying, ask, late, reply):
-        queue.add(delivery)
-    assert queue.take(START) is flying
-    assert queue.take_actions(START) == [ask]
-    assert queue.next_due(START) == later
-    queue.finished()
-    assert queue.take(START) is reply
-    queue.finished()
-    assert queue.take(later) is None
-    assert queue.take_actions(later) == [late]
-    assert queue.empty
+    queue, taken = DeliveryQueue().add([flying, ask, late, reply]).take(START)
+    assert taken == evolve(flying, attempts=1)
+    queue, actions = queue.take_actions(START)
+    assert (actions, queue.next_due(START)) == ((ask,), later)
+    queue, taken = queue.finished().take(START)
+    assert taken == evolve(reply, attempts=1)
+    assert queue.finished().take(later)[1] is None
+    queue, actions = queue.finished().take_actions(later)
+    assert (actions, queue.empty) == ((late,), True)
+
+
+def test_of_two_equal_rows_one_is_taken() -> None:
+    queue, taken = DeliveryQueue().add([Delivery(row(1)), Delivery(row(1))]).take(START)
+    assert taken
+    assert queue.waiting == (Delivery(row(1)),)
 
 
 def test_a_row_that_recurs_has_its_slot_in_its_key_and_goes_then() -> None:

@@ -19,7 +19,7 @@ from nanoclaw.testing.world import World
 from tests.host.homes import only_session, rows
 
 HOUR, DAY = 3600.0, 86_400.0
-KEEP: dict[str, Any] = {"keep_messages_s": DAY, "keep_acks_s": DAY, "keep_files_s": HOUR}
+KEEP: dict[str, Any] = {"retention.messages_s": DAY, "retention.acks_s": DAY, "retention.files_s": HOUR}
 LONG_AGO = "UPDATE delivered SET delivered_at = '2025-01-01T00:00:00.000Z'"
 LATER = """
     INSERT INTO messages_in (id, seq, kind, timestamp, process_after, content)
@@ -125,7 +125,7 @@ def test_messages_are_kept_for_ever_unless_somebody_says_otherwise(tmp_path: Pat
 def test_what_is_not_done_with_stays_however_old(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         network.fail("unavailable", times=9999)
-        settings = {**KEEP, "delivery_backoff_s": (6 * HOUR,) * 9999}
+        settings = {**KEEP, "delivery.backoff_s": (6 * HOUR,) * 9999}
         async with world.life(network, **settings) as host:
             await wire(host, network.address())
             await network.say("hello")

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from agent_runner.errors import ProviderError
-from agent_runner.providers import Toolbox
+from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Inbound, Reply, Result, Turn
 from tests.runner.world import Script, World, at
 
@@ -16,7 +16,7 @@ Outcome = Callable[[Turn, Sequence[Inbound]], Result]
 
 
 @define(eq=False)
-class Taker:
+class Taker(SimpleProvider):
     """Takes follow-ups for ten seconds from the start of its first turn, then ends it with an outcome."""
 
     outcome: Outcome
@@ -26,7 +26,7 @@ class Taker:
     portions: list[int] = field(factory=list)
     name: str = "taker"
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         self.turns.append(turn)
         if len(self.turns) > 1:
             return answer_all(turn, ())
@@ -50,7 +50,7 @@ class Taker:
 class SendingTaker(Taker):
     """Sends something for each follow-up."""
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         if self.turns:
             return await super().run(turn, tools)
         self.turns.append(turn)

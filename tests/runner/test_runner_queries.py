@@ -61,11 +61,11 @@ OUTBOUND: dict[str, Callable[[apsw.Connection], object]] = {
     "unclaimed": lambda db: outbound.unclaimed(
         db, [Candidate(2, "in-2", 0, None, trigger=True, on_wake=False)]
     ),
-    "join": lambda db: outbound.join(db, [CLAIM], EPOCH, "turn-1"),
-    "give_back": lambda db: outbound.give_back(db, [CLAIM], "turn-1"),
+    "claim_more": lambda db: outbound.claim_more(db, [CLAIM], EPOCH, "turn-1"),
+    "unclaim": lambda db: outbound.unclaim(db, [CLAIM], "turn-1"),
     "claim": lambda db: [outbound.claim(db, [CLAIM], EPOCH, f"turn-{n}") for n in range(3)],
     "close": lambda db: outbound.close(db, [CLAIM], EPOCH, Ack("released", "turn-1", EPOCH, "x")),
-    "forget": lambda db: outbound.forget(db, "turn-1"),
+    "forget_turn": lambda db: outbound.forget_turn(db, "turn-1"),
     "send": lambda db: outbound.send(db, DRAFT, 2),
     "target": lambda db: outbound.target(db, 3),
     "is_sent": lambda db: outbound.is_sent(db, "out-1"),

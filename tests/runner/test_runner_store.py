@@ -9,7 +9,7 @@ import trio
 import trio.lowlevel
 
 from agent_runner.errors import DatabaseError, NewerDatabaseError, OwnerError, StoreBusyError
-from agent_runner.lock import own
+from agent_runner.lock import hold_lock
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.runner import run_runner
@@ -29,7 +29,7 @@ async def test_a_second_runner_waits_three_seconds_for_the_first_and_gives_up(wo
 
 async def test_a_runner_takes_over_when_the_old_one_is_gone_in_time(world: World) -> None:
     message = world.put(2)
-    async with trio.open_nursery() as nursery, own(world.config.owner_lock):
+    async with trio.open_nursery() as nursery, hold_lock(world.config.owner_lock):
         nursery.start_soon(world.serve, Listener(), message)
         await trio.sleep(2)
         assert world.acks() == {}

@@ -2,6 +2,8 @@
 
 import sys
 from contextlib import closing
+from types import SimpleNamespace
+from typing import Self
 
 import apsw
 import pytest
@@ -9,7 +11,8 @@ import trio
 import trio.testing
 
 from agent_runner.changes import Changes
-from agent_runner.system import PollingWakeups, SystemClock, ThreadExecutor, wakeups
+from agent_runner.errors import ProviderError
+from agent_runner.system import HttpxClients, PollingWakeups, SystemClock, ThreadExecutor, wakeups
 from tests.runner.world import World
 
 GUARD = 10
@@ -72,3 +75,30 @@ async def test_a_cancelled_call_is_waited_for() -> None:
 
 def test_the_clock_tells_utc() -> None:
     assert str(SystemClock().now().tzinfo) == "UTC"
+
+
+async def test_an_http_client_is_httpx_s_own_and_closed_with_its_provider(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+
+    class AsyncClient:
+        async def __aenter__(self) -> Self:
+            events.append("opened")
+            return self
+
+        async def __aexit__(self, *_error: object) -> None:
+            events.append("closed")
+
+    monkeypatch.setitem(sys.modules, "httpx", SimpleNamespace(AsyncClient=AsyncClient))
+    async with HttpxClients().open() as client:
+        assert isinstance(client, AsyncClient)
+        assert events == ["opened"]
+    assert events == ["opened", "closed"]
+
+
+async def test_without_httpx_a_provider_hears_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(ProviderError, match="httpx is not installed; install it where the runner runs"):
+        async with HttpxClients().open():
+            pass

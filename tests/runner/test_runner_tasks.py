@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.errors import ProviderError, ToolError
-from agent_runner.extras import Extras
 from agent_runner.open_tasks import open_tasks
 from agent_runner.providers import Toolbox
 from agent_runner.providers.echo import Echo
@@ -20,6 +19,7 @@ from agent_runner.records import Result, Turn
 from agent_runner.runner import run_runner
 from agent_runner.times import to_local, to_zone
 from agent_runner.tools.tasks import details
+from agent_runner.turn_state import TurnState
 from tests.runner.world import EPOCH, Listener, Script, World, at
 
 NINE = "2025-03-02T09:00:00.000Z"
@@ -55,6 +55,17 @@ async def test_a_task_is_requested_from_the_chat_that_is_answered(world: World) 
     ((_, content),) = world.requests()
     assert str(content.pop("taskId")).startswith("task-")
     assert content == {"action": "schedule_task", "prompt": "tea", "recurrence": "@daily", "zone": "UTC"}
+
+
+async def test_a_task_may_have_a_script(world: World) -> None:
+    content = await asked(world, "schedule_task", prompt="tea", script="test -f x\n", recurrence="@daily")
+    assert (content["prompt"], content["script"]) == ("tea", "test -f x\n")
+
+
+@pytest.mark.parametrize("script", ["date", ""])
+async def test_the_script_of_a_task_may_change_or_go(world: World, script: str) -> None:
+    content = await asked(world, "update_task", task_id="task-1", script=script)
+    assert content == {"action": "update_task", "taskId": "task-1", "script": script}
 
 
 async def test_a_task_may_answer_to_another_destination(world: World) -> None:
@@ -271,11 +282,11 @@ async def test_two_tools_wait_at_once_and_each_gets_its_own_answer(world: World)
 
 
 def test_an_answer_is_kept_for_its_tool_as_long_as_that_waits() -> None:
-    extras = Extras()
-    with suppress(ToolError), extras.awaiting("answer-1"):
-        assert "answer-1" in extras.barred
+    state = TurnState()
+    with suppress(ToolError), state.reserved("answer-1"):
+        assert "answer-1" in state.excluded
         raise ToolError
-    assert extras.barred == set()
+    assert state.excluded == set()
 
 
 async def test_a_follow_up_is_never_an_answer_that_a_tool_waits_for(world: World) -> None:
@@ -346,11 +357,16 @@ async def test_a_follow_up_is_never_an_answer_that_a_tool_waits_for(world: World
         (
             "update_task",
             {"task_id": "x"},
-            "say what to change: prompt, process_after, recurrence, timezone or catch_up",
+            "say what to change: prompt, script, process_after, recurrence, timezone or catch_up",
         ),
         ("cancel_task", {"task_id": ""}, "the argument 'task_id' is empty"),
+        (
+            "update_task",
+            {"task_id": "x", "script": "x" * 100_001},
+            "the argument 'script' is longer than 100000 characters",
+        ),
         ("pause_task", {"task_id": 5}, "the argument 'task_id' must be a string"),
-        ("list_tasks", {"all": "x"}, "unknown argument 'all'; there are: "),
+        ("list_tasks", {"all": "x"}, "unknown argument 'all'; there are: none"),
     ],
 )
 async def test_what_the_tool_can_know_to_be_wrong_is_not_requested(
@@ -400,6 +416,13 @@ async def test_what_is_open_is_listed_by_series_with_the_next_run_first(world: W
         "in-4: paused, next run 2025-03-01 13:00:00 (UTC local time): sooner and more",
         "task-1: next run 2025-03-02 14:00:00 (Europe/Berlin local time), recurrence @daily: later",
     ]
+
+
+async def test_the_list_shows_the_beginning_of_a_script(world: World) -> None:
+    content = {"prompt": "tea", "script": "set -e\n" + "x" * 300}
+    world.put(2, "", kind="task", content=json.dumps(content), process_after=at(3600))
+    line = await listed(world)
+    assert line == f"in-2: next run 2025-03-01 13:00:00 (UTC local time): tea; script: set -e {'x' * 193} …"
 
 
 async def test_without_tasks_the_list_says_so(world: World) -> None:

@@ -285,13 +285,13 @@ async def test_an_unexpected_error_of_a_provider_is_released_for_half_a_minute(w
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (5, "the provider returned a value of type int, and no Result"),
-        (None, "the provider returned None, and no Result"),
+        (5, "the provider returned a value of type int, not a Result"),
+        (None, "the provider returned None, not a Result"),
         (
             Result(cast("Any", (Reply(cast("Any", 5)),))),
-            "the provider replied with a value of type int, and no text",
+            "the provider replied with a value of type int, not text",
         ),
-        (Result(cast("Any", ("hello",))), "the provider replied with a value of type str, and no text"),
+        (Result(cast("Any", ("hello",))), "the provider replied with a value of type str, not text"),
     ],
 )
 async def test_a_provider_that_returns_what_is_no_result_is_told_so(
@@ -330,7 +330,7 @@ async def test_a_provider_without_a_sign_of_life_loses_its_turn(world: World) ->
     async with world.running(Script(act)):
         await world.until_acked(world.put(2), status="released")
         assert trio.current_time() == pytest.approx(1000 + 1800, abs=11)
-    assert "no sign of life" in str(world.out("SELECT error FROM processing_ack"))
+    assert "the provider was silent for" in str(world.out("SELECT error FROM processing_ack"))
 
 
 # -- signs of life -------------------------------------------------------------

@@ -15,7 +15,7 @@ from attrs import define, field
 from trio.testing import MockClock
 
 from agent_runner.config import RunnerConfig
-from agent_runner.providers import Provider, Toolbox
+from agent_runner.providers import Provider, SimpleProvider, Toolbox
 from agent_runner.providers.echo import Echo
 from agent_runner.records import Result, Turn
 from agent_runner.runner import run_runner
@@ -98,26 +98,26 @@ class Bell:
 
 
 @define(eq=False)
-class Script:
+class Script(SimpleProvider):
     """A provider that does what the test says, and remembers its turns."""
 
     act: Callable[[Turn, Toolbox], Awaitable[Result]]
     turns: list[Turn] = field(factory=list)
     name: str = "script"
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         self.turns.append(turn)
         return await self.act(turn, tools)
 
 
 @define(eq=False)
-class Listener:
+class Listener(SimpleProvider):
     """Remembers its turns and answers as echo does."""
 
     turns: list[Turn] = field(factory=list)
     name: str = "listener"
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         self.turns.append(turn)
         return await Echo().run(turn, tools)
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 import apsw
 
 from nanoclaw.records import Address, Receipt
-from nanoclaw.session import record
-from nanoclaw.session.attempt import Delivered, Later, Result, Undeliverable, Unknown
-from nanoclaw.session.pending import Completed, Failed, Retry, Verdict
+from nanoclaw.session import transactions
+from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
+from nanoclaw.session.outcomes import Delivered, Later, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
-from nanoclaw.session.record import Finished, Settlement
+from nanoclaw.session.transactions import Finished, Settlement
 from nanoclaw.store import deliveries, messages_in, tasks
 from nanoclaw.store.deliveries import LedgerEntry
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, NewMessage, OpenMessage
@@ -35,7 +35,7 @@ async def host_hears(play: Play) -> None:
     bad = play.random.choice([None, None, messages[0].id])
 
     def store(connection: apsw.Connection, message: NewMessage) -> OpenMessage | None:
-        stored = record.store(connection, message)
+        stored = transactions.store(connection, message)
         if message.id == bad:
             raise Refused
         return stored
@@ -106,7 +106,7 @@ async def _deliver(play: Play, entry: LedgerEntry) -> None:
     row = MessageOut(id_, entry.seq, "chat", Address(*CHATS[0]), "{}", None, None)
     finished = Finished(Delivery(row), result)
     done = await play.commit(
-        play.host, lambda: play.host.writer.run(record.finish, finished, None, play.date.now())
+        play.host, lambda: play.host.writer.run(transactions.finish, finished, None, play.date.now())
     )
     if done and isinstance(result, Delivered | Undeliverable):
         known_as = result.receipt.platform_message_id if isinstance(result, Delivered) else None

@@ -122,7 +122,7 @@ class Play:
 
     async def _found(self, number: int) -> tuple[Where, str] | None:
         try:
-            found = await find_target(self.runner.bench, number)
+            found = await find_target(self.runner.context, number)
         except ToolError:
             return None
         where = found.address

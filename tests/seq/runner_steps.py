@@ -10,7 +10,7 @@ import apsw
 from agent_runner.errors import ToolError
 from agent_runner.records import Address, Draft
 from agent_runner.tools import add_reaction, edit_message
-from agent_runner.tools.base import Tool
+from agent_runner.tools.base import BuiltinTool
 from nanoclaw.records import Receipt
 from nanoclaw.store import deliveries
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
@@ -59,7 +59,7 @@ async def runner_reacts(play: Play) -> None:
 
 
 async def _act_on(
-    play: Play, tool: Tool, arguments: Mapping[str, object], content: Mapping[str, object]
+    play: Play, tool: BuiltinTool, arguments: Mapping[str, object], content: Mapping[str, object]
 ) -> None:
     """Call a tool on some number; what it sends names the message of that number, or it refuses."""
     known = [*play.numbers.known(), 1, 2]
@@ -71,7 +71,7 @@ async def _act_on(
     async def call() -> None:
         nonlocal refused
         try:
-            await tool.run(play.runner.bench, {"message_id": number, **arguments})
+            await tool.run(play.runner.context, {"message_id": number, **arguments})
         except ToolError:
             refused = True
 

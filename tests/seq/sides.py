@@ -14,18 +14,19 @@ from attrs import define, evolve, field
 
 from agent_runner import inbound, outbound, pruning
 from agent_runner.config import RunnerConfig
-from agent_runner.extras import Extras
 from agent_runner.providers.echo import Echo
 from agent_runner.records import Draft, Turn
 from agent_runner.seams import Seams
 from agent_runner.session import Session, open_session
-from agent_runner.tools.base import Bench
+from agent_runner.tools.base import ToolContext
+from agent_runner.turn_state import TurnState
+from nanoclaw.config.tables import RetentionConfig
 from nanoclaw.records import SessionPaths
-from nanoclaw.session import record
+from nanoclaw.session import transactions
 from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.queue import Delivery
-from nanoclaw.session.record import Settlement
 from nanoclaw.session.services import Services
+from nanoclaw.session.transactions import Settlement
 from nanoclaw.store import UntrustedReader, Writer, deliveries, messages_in, open_untrusted, own_inbound
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
@@ -54,7 +55,7 @@ class Date:
 
 @define(eq=False)
 class Host:
-    """What a session's actor and reconciler do to its `inbound.db`."""
+    """What a session's actor and shell do to its `inbound.db`."""
 
     paths: SessionPaths
     executor: InlineExecutor
@@ -97,7 +98,7 @@ class Host:
             return query(connection)
 
     async def look(self) -> Settlement:
-        """What a look brings that is to be committed, as the reconciler asks for it."""
+        """What a look brings that is to be committed, as the session's shell asks for it."""
         above, own = self.peek(deliveries.seen), self.peek(messages_in.largest_seq)
         up_to = own + PLAUSIBLE_LEAD
         seen = await self.reader.run(look, above=above, up_to=up_to, open_ids=(), known_ids=())
@@ -105,10 +106,10 @@ class Host:
         return Settlement(rows=rows, actions=[row for row in rows if row.action])
 
     async def settle(self, settlement: Settlement) -> None:
-        await self.writer.run(record.settle, settlement, self.date.now(), "UTC")
+        await self.writer.run(transactions.settle, settlement, self.date.now(), "UTC")
 
     async def prune(self, age_s: float) -> None:
-        config = SimpleNamespace(keep_messages_s=age_s, keep_files_s=0.0)
+        config = SimpleNamespace(retention=RetentionConfig(messages_s=age_s, files_s=0.0))
         services = SimpleNamespace(config=config, clock=self.date, executor=self.executor)
         await Pruner(cast("Services", services), self.paths, self.writer, self.reader).prune()
 
@@ -153,16 +154,16 @@ class Runner:
         await self._open.aclose()
 
     @property
-    def bench(self) -> Bench:
+    def context(self) -> ToolContext:
         """Where the tools of a turn work."""
-        return Bench(self.session, Turn("turn", ()), None, Extras())
+        return ToolContext(self.session, Turn("turn", ()), None, TurnState())
 
     async def floor(self) -> int:
-        return await self.session.host.read(inbound.sequence_floor)
+        return await self.session.inbound.read(inbound.sequence_floor)
 
     async def send(self, drafts: Sequence[Draft], floor: int) -> list[int]:
         """The messages of one transaction; their numbers."""
-        return await self.session.own.write(
+        return await self.session.outbound.write(
             lambda connection: [outbound.send(connection, draft, floor) for draft in drafts]
         )
 

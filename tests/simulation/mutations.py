@@ -21,25 +21,37 @@ import apsw
 import pytest
 from attrs import evolve, frozen
 
-from agent_runner import ending, follow_ups, inbound, looking, outbound, outbox, pruning, selection, turn
-from agent_runner.extras import Extras
+from agent_runner import (
+    follow_ups,
+    inbound,
+    outbound,
+    outbox,
+    polling,
+    pruning,
+    selection,
+    turn,
+    turn_outcome,
+)
 from agent_runner.records import Address as RunnerAddress
 from agent_runner.records import Inbound, Sent
 from agent_runner.tools import ask_user_question
-from agent_runner.tools.base import Bench
+from agent_runner.tools.base import ToolContext
+from agent_runner.turn_state import TurnState
 from nanoclaw.records import Destination, InboundEvent, Outgoing, Receipt, TextContent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.registry.changes import Changes
 from nanoclaw.routing import clicks, engagement, plan
 from nanoclaw.routing.access import refusal
 from nanoclaw.scheduling import due_slots, timetable, zones
-from nanoclaw.session import actions, actor, attempt, queue, record, recurrence
+from nanoclaw.session import actions, actor, attempt, needs, outcomes, queue, recurrence, transactions
+from nanoclaw.session import deliveries as queued
 from nanoclaw.session.actor import Refresh, SessionActor
-from nanoclaw.session.deliverer import Deliverer
-from nanoclaw.session.keeper import Keeper
-from nanoclaw.session.pending import Failed, Pending, Retry
+from nanoclaw.session.deliveries import Deliveries
+from nanoclaw.session.messages import Failed, Messages, Retry
 from nanoclaw.session.queue import DeliveryQueue
-from nanoclaw.session.reconciler import Reconciler
+from nanoclaw.session.rules import Rules
+from nanoclaw.session.runner import Runner
+from nanoclaw.session.state import Moment, SessionState
 from nanoclaw.store import deliveries, messages_in, parked_events, projections, tasks
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.testing.campaign import quiet
@@ -91,12 +103,12 @@ def doubt_uncounted(patch: pytest.MonkeyPatch) -> None:
 
 
 def cut_off_attempts_forgotten(patch: pytest.MonkeyPatch) -> None:
-    reread = Deliverer._reread
+    reread = queued._reread
 
-    def again(self: Deliverer, entry: Any, row: Any, now: datetime) -> Any:
-        return reread(self, evolve(entry, status="pending"), row, now)
+    def again(entry: Any, row: Any, now: datetime, rules: Rules) -> Any:
+        return reread(evolve(entry, status="pending"), row, now, rules)
 
-    patch.setattr(Deliverer, "_reread", again)
+    patch.setattr(queued, "_reread", again)
 
 
 def addresses_not_held(patch: pytest.MonkeyPatch) -> None:
@@ -113,7 +125,7 @@ def rows_never_sent(patch: pytest.MonkeyPatch) -> None:
 
     async def sends(self: attempt.Attempter, delivery: Any, outgoing: Outgoing) -> Any:
         if next(numbers) % SEVENTH == 0:
-            return attempt.Delivered(Receipt(None))
+            return outcomes.Delivered(Receipt(None))
         return await send(self, delivery, outgoing)
 
     patch.setattr(attempt.Attempter, "_send", sends)
@@ -197,7 +209,7 @@ def confirmed_unstored(patch: pytest.MonkeyPatch) -> None:
 
 def parked_forgotten(patch: pytest.MonkeyPatch) -> None:
     async def removes(actor: SessionActor) -> None:
-        parked = await actor.services.central.run(parked_events.for_session, actor.who.session.id)
+        parked = await actor.services.central.run(parked_events.for_session, actor.conversation.session.id)
         if parked:
             await actor.services.registry.ask(RemoveParked([event.id for event in parked]))
 
@@ -259,40 +271,40 @@ def follow_ups_untold(patch: pytest.MonkeyPatch) -> None:
         return ()
 
     patch.setattr(follow_ups, "_take", taken)
-    consumed = Extras.consumed
+    consumed = TurnState.consumed
     patch.setattr(
-        Extras,
+        TurnState,
         "consumed",
         lambda self, _ids: consumed(self, {row.id for row in self.follow_ups}),
     )
-    patch.setattr(Extras, "left", lambda _self, _ids: [])
+    patch.setattr(TurnState, "unconsumed", lambda _self, _ids: [])
 
 
 # -- trying again ----------------------------------------------------------------
 
 
 def retried_at_once(patch: pytest.MonkeyPatch) -> None:
-    again = Pending._again
+    again = Messages._again
 
-    def at_once(self: Pending, message: Any, now: datetime, reason: str, at: datetime | None) -> Any:
+    def at_once(self: Messages, message: Any, now: datetime, reason: str, at: datetime | None) -> Any:
         verdict = again(self, message, now, reason, at)
         return evolve(verdict, after=now) if isinstance(verdict, Retry) else verdict
 
-    patch.setattr(Pending, "_again", at_once)
+    patch.setattr(Messages, "_again", at_once)
 
 
 def released_uncounted(patch: pytest.MonkeyPatch) -> None:
-    again = Pending._again
+    again = Messages._again
 
-    def uncounted(self: Pending, message: Any, now: datetime, reason: str, at: datetime | None) -> Any:
+    def uncounted(self: Messages, message: Any, now: datetime, reason: str, at: datetime | None) -> Any:
         verdict = again(self, evolve(message, tries=min(message.tries, 1)), now, reason, at)
         return evolve(verdict, message=message)
 
-    patch.setattr(Pending, "_again", uncounted)
+    patch.setattr(Messages, "_again", uncounted)
 
 
 def heartbeat_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Keeper, "watch", lambda *_args, **_options: None)
+    patch.setattr(Runner, "hangs", lambda *_: False)
 
 
 # -- tasks -----------------------------------------------------------------------
@@ -340,14 +352,14 @@ def paused_in_words(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_successor_of_failures(patch: pytest.MonkeyPatch) -> None:
-    judge = record._judge
+    judge = transactions._judge
 
-    def judged(connection: apsw.Connection, verdict: Any, *rest: Any) -> None:
+    def judged(connection: apsw.Connection, verdict: Any, *rest: Any) -> Any:
         if isinstance(verdict, Failed):
             verdict = evolve(verdict, message=evolve(verdict.message, kind="chat"))
-        judge(connection, verdict, *rest)
+        return judge(connection, verdict, *rest)
 
-    patch.setattr(record, "_judge", judged)
+    patch.setattr(transactions, "_judge", judged)
 
 
 def recurrence_not_handed_on(patch: pytest.MonkeyPatch) -> None:
@@ -355,7 +367,7 @@ def recurrence_not_handed_on(patch: pytest.MonkeyPatch) -> None:
 
 
 def alarm_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Pending, "next_due", lambda *_: None)
+    patch.setattr(Messages, "next_due", lambda *_: None)
 
 
 # -- waking ----------------------------------------------------------------------
@@ -395,12 +407,12 @@ def hosts_wake_lost(patch: pytest.MonkeyPatch) -> None:
 
 def follow_ups_wake_lost(patch: pytest.MonkeyPatch) -> None:
     """A turn that waits for follow-ups does not hear of commits."""
-    rest = looking.rest
+    rest = polling.wait_for_change
 
     async def deaf(session: Any, _seen: int, next_due: datetime | None) -> None:
         await rest(session, 10**9, next_due)
 
-    patch.setattr(follow_ups, "rest", deaf)
+    patch.setattr(follow_ups, "wait_for_change", deaf)
 
 
 def delivery_wakes_nobody(patch: pytest.MonkeyPatch) -> None:
@@ -413,7 +425,7 @@ def projections_stale(patch: pytest.MonkeyPatch) -> None:
 
     async def handle(_self: Refresh, actor: SessionActor) -> None:
         await actor.follow_status()
-        actor.reconciler.wake()
+        actor.shell.wake()
 
     patch.setattr(Refresh, "handle", handle)
 
@@ -426,10 +438,10 @@ def strangers_click(patch: pytest.MonkeyPatch) -> None:
 
 
 def paused_goes_on(patch: pytest.MonkeyPatch) -> None:
-    def wanted(self: Reconciler) -> bool:
-        return self.quarantined is None and self.pending.wanted(self.services.clock.now())
+    def wanted(state: SessionState, now: Moment) -> bool:
+        return state.outbound.quarantined is None and state.messages.wanted(now.date)
 
-    patch.setattr(Reconciler, "_wanted", wanted)
+    patch.setattr(needs, "wants_runner", wanted)
 
 
 def turns_backwards(patch: pytest.MonkeyPatch) -> None:
@@ -443,11 +455,11 @@ def turns_backwards(patch: pytest.MonkeyPatch) -> None:
 
 
 def pauses_not_kept(patch: pytest.MonkeyPatch) -> None:
-    back_off = attempt.Attempter._back_off
+    back_off = outcomes.back_off
     patch.setattr(
-        attempt.Attempter,
-        "_back_off",
-        lambda self, delivery, reason, _retry_after: back_off(self, delivery, reason, 0.0),
+        outcomes,
+        "back_off",
+        lambda delivery, reason, _retry_after, *rest: back_off(delivery, reason, 0.0, *rest),
     )
 
 
@@ -480,32 +492,32 @@ def tasks_lose_their_thread(patch: pytest.MonkeyPatch) -> None:
 
 def home_is_the_latest_chat(patch: pytest.MonkeyPatch) -> None:
     """A turn sends to where the session was last spoken to."""
-    of_turn = Bench.__dict__["home"].fget
+    of_turn = ToolContext.__dict__["home"].fget
 
-    def home(self: Bench) -> RunnerAddress | None:
+    def home(self: ToolContext) -> RunnerAddress | None:
         return self.routing or of_turn(self)
 
-    patch.setattr(Bench, "home", property(home))
+    patch.setattr(ToolContext, "home", property(home))
 
 
 # -- what is reckoned ------------------------------------------------------------
 
 
 def one_try_too_many(patch: pytest.MonkeyPatch) -> None:
-    again = Pending._again
+    again = Messages._again
 
-    def once_more(self: Pending, *args: Any) -> Any:
+    def once_more(self: Messages, *args: Any) -> Any:
         return again(evolve(self, max_tries=self.max_tries + 1), *args)
 
-    patch.setattr(Pending, "_again", once_more)
+    patch.setattr(Messages, "_again", once_more)
 
 
 def inherited_claims_cost_a_try(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Pending, "own_claims", lambda self: list(self.claimed))
+    patch.setattr(Messages, "own_claims", lambda self: list(self.claimed))
 
 
 def numbers_without_a_floor(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ending.Work, "sequence_floor", 0)
+    patch.setattr(turn_outcome.ClaimedTurn, "sequence_floor", 0)
 
 
 def outbox_tidied_too_early(patch: pytest.MonkeyPatch) -> None:
@@ -519,8 +531,8 @@ def outbox_tidied_too_early(patch: pytest.MonkeyPatch) -> None:
 
 
 def failures_told_as_successes(patch: pytest.MonkeyPatch) -> None:
-    settle = Deliverer.settle
-    patch.setattr(Deliverer, "settle", lambda self, message, _outcome: settle(self, message, "completed"))
+    settle = Deliveries.settle
+    patch.setattr(Deliveries, "settle", lambda self, all_: settle(self, [(m, "completed") for m, _ in all_]))
 
 
 def answered_questions_left(patch: pytest.MonkeyPatch) -> None:
@@ -538,12 +550,12 @@ def asked_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def doubts_forgotten(patch: pytest.MonkeyPatch) -> None:
-    reread = Deliverer._reread
+    reread = queued._reread
 
-    def again(self: Deliverer, entry: Any, row: Any, now: datetime) -> Any:
-        return reread(self, evolve(entry, doubts=0), row, now)
+    def again(entry: Any, row: Any, now: datetime, rules: Rules) -> Any:
+        return reread(evolve(entry, doubts=0), row, now, rules)
 
-    patch.setattr(Deliverer, "_reread", again)
+    patch.setattr(queued, "_reread", again)
 
 
 def opened_sessions_sleep_on(patch: pytest.MonkeyPatch) -> None:
@@ -571,16 +583,16 @@ def acks_of_open_messages_pruned(patch: pytest.MonkeyPatch) -> None:
 
 
 def postponed_behind_the_others(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(queue, "insort_left", lambda waiting, delivery, **_: waiting.append(delivery))
+    patch.setattr(queue, "_put_back", lambda waiting, delivery: (*waiting, delivery))
 
 
 def at_work_is_idle(patch: pytest.MonkeyPatch) -> None:
-    left = Reconciler._left_s
-    patch.setattr(Reconciler, "_left_s", lambda self, **_: left(self, watched=False))
+    left = needs.idle_left_s
+    patch.setattr(needs, "idle_left_s", lambda state, now, **_: left(state, now, watched=False))
 
 
 def idle_runners_stay(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Reconciler, "_left_s", lambda *_, **__: 1e9)
+    patch.setattr(needs, "idle_left_s", lambda *_, **__: 1e9)
 
 
 # -- what agents hear and ask for --------------------------------------------------
@@ -653,18 +665,18 @@ def failed_tasks_untold(patch: pytest.MonkeyPatch) -> None:
 
 
 def one_try_alone(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Pending, "_again", lambda _self, message, _now, reason, _at: Failed(message, reason))
+    patch.setattr(Messages, "_again", lambda _self, message, _now, reason, _at: Failed(message, reason))
 
 
 def given_up_at_once(patch: pytest.MonkeyPatch) -> None:
-    def refused(_self: Any, _delivery: Any, reason: str, _retry_after: object) -> Any:
-        return attempt.Undeliverable(f"given up after 1 attempts: {reason}")
+    def refused(_delivery: Any, reason: str, *_: Any) -> Any:
+        return outcomes.Undeliverable(f"given up after 1 attempts: {reason}")
 
-    patch.setattr(attempt.Attempter, "_back_off", refused)
+    patch.setattr(outcomes, "back_off", refused)
 
 
 def attempts_without_pause(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(attempt.Attempter, "_delay", lambda *_: 0.001)
+    patch.setattr(outcomes, "delay", lambda *_: 0.001)
 
 
 def attachments_lost(patch: pytest.MonkeyPatch) -> None:

@@ -214,7 +214,7 @@ def play(
         Broken: something that must hold does not.
     """
     network = Network(repeat=repeat)
-    settings: dict[str, Any] = {"retry_base_s": 1.0, "delivery_backoff_s": (1.0, 5.0, 20.0, 60.0)}
+    settings: dict[str, Any] = {"retry.base_s": 1.0, "delivery.backoff_s": (1.0, 5.0, 20.0, 60.0)}
     simulate(
         lambda world: _play(world, network, steps),
         seed=seed,

@@ -15,9 +15,9 @@ from nanoclaw.testing.world import World
 
 NAMES = ("ann", "bob", "club")
 CHANGES: dict[str, Any] = {
-    "delivery_backoff_s": (1.0, 5.0, 20.0),
-    "retry_base_s": 1.0,
-    "runner_idle_s": 300.0,
+    "delivery.backoff_s": (1.0, 5.0, 20.0),
+    "retry.base_s": 1.0,
+    "runtime.idle_s": 300.0,
 }
 TASK = {"prompt": "tick", "recurrence": "*/20 * * * *"}
 EVERY = {"prompt": "tock", "recurrence": "@every 500"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from nanoclaw.config import Config
+from nanoclaw.config import Config, config_of, flat
 from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
@@ -22,13 +22,13 @@ GUARD_S = 40.0
 def settings(home: Path, **changes: Any) -> Config:
     quick: dict[str, Any] = {
         "timezone": "UTC",
-        "retry_base_s": 0.02,
-        "delivery_backoff_s": (0.05, 0.05),
-        "runner_backoff_s": 0.02,
-        "runner_idle_s": 1.0,
-        **changes,
+        "retry.base_s": 0.02,
+        "delivery.backoff_s": (0.05, 0.05),
+        "runtime.backoff_s": 0.02,
+        "runtime.idle_s": 1.0,
+        **flat(changes),
     }
-    return Config(home, home / "data", home / "groups", **quick)
+    return config_of(home, quick)
 
 
 def record_real_day(home: Path, folder: Path, *, redacted: bool = False) -> None:
@@ -41,7 +41,7 @@ async def _first_life(home: Path) -> None:
     network = FakeChannel()
     network.fail("unavailable", times=100)
     with trio.fail_after(GUARD_S):
-        async with open_host(settings(home, delivery_backoff_s=(0.5, 0.5)), channels=[network]) as host:
+        async with open_host(settings(home, delivery={"backoff_s": (0.5, 0.5)}), channels=[network]) as host:
             await wire(host, network.address("old"))
             await network.say("from before", chat="old", event_id="0")
             await network.wait_attempts(1)

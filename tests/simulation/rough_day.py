@@ -14,7 +14,7 @@ from nanoclaw.testing.world import World
 
 NAMES = ("ann", "bob", "club")
 MESSAGES = 3
-CHANGES: dict[str, Any] = {"delivery_backoff_s": (1.0, 5.0, 20.0), "retry_base_s": 1.0}
+CHANGES: dict[str, Any] = {"delivery.backoff_s": (1.0, 5.0, 20.0), "retry.base_s": 1.0}
 
 
 async def rough_day(world: World) -> FakeChannel:

@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import trio
 from attrs import Factory, define
 
-from agent_runner.providers import Toolbox
+from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.containers import Runtime, StartFailed
 from nanoclaw.session import open_conversations
@@ -17,10 +17,11 @@ from tests.host.homes import only_session, rows
 
 GUARD_S = 86_400.0
 IDLE_S = 120.0
+BRIEFLY_IDLE: dict[str, Any] = {"runtime.idle_s": IDLE_S}
 
 
 @define(eq=False)
-class Thinker:
+class Thinker(SimpleProvider):
     """A provider that answers when it is let."""
 
     name: str = "echo"
@@ -28,7 +29,7 @@ class Thinker:
     let: trio.Event = Factory(trio.Event)
     turns: int = 0
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del tools
         self.turns += 1
         self.asked.set()
@@ -119,7 +120,7 @@ def test_a_runner_without_work_is_adopted_too_and_stopped_once_it_has_been_idle(
     async def scenario(story: Story) -> None:
         await story.first_life(story.answered)
         await story.world.sleep(3600)
-        async with story.world.life(story.network, runner_idle_s=IDLE_S) as host:
+        async with story.world.life(story.network, **BRIEFLY_IDLE) as host:
             await story.world.sleep(IDLE_S - 10)
             assert list(story.world.runtime.runners) == [node.name for node in host.sessions.nodes()]
             await story.world.sleep(20)
@@ -142,7 +143,7 @@ def test_the_runner_of_a_session_that_may_not_run_is_stopped(tmp_path: Path) -> 
 def test_a_runner_with_another_specification_is_replaced_and_its_message_costs_no_try(tmp_path: Path) -> None:
     async def scenario(story: Story) -> None:
         await story.first_life(story.thinker.asked.wait)
-        async with story.world.life(story.network, assistant_name="Other"):
+        async with story.world.life(story.network, prompt={"assistant_name": "Other"}):
             await story.world.sleep(10)
             await story.answered()
         assert (len(story.network.sent), story.thinker.turns) == (1, 2)

@@ -43,7 +43,7 @@ def test_what_a_step_raises_fails_its_world_wherever_it_is_raised(event: str, *,
         await trio.sleep_forever()
 
     with pytest.raises(Wrong):
-        simulate(scenario, seed=1, outliving=outliving, settings={"runner_idle_s": 30})
+        simulate(scenario, seed=1, outliving=outliving, settings={"runtime.idle_s": 30})
 
 
 def test_also_what_is_no_exception_as_pytest_s_fail_is_none() -> None:

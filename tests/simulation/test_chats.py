@@ -87,7 +87,7 @@ async def test_the_transcript_shows_that_nobody_heard_what_a_stranger_said(world
 async def test_a_click_after_a_turn_has_failed_for_good_begins_the_next_turn_of_a_script(
     world: World, max_tries: int
 ) -> None:
-    await world.start(max_tries=max_tries)
+    await world.start(retry={"max_tries": max_tries})
     ann = world.user("ann")
     brain = script(asks("Ship?", "Yes", "No", timeout_s=10), says("got {text}"))
     chat = await world.direct(ann, world.agent(brain=brain))

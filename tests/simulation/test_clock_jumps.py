@@ -12,7 +12,7 @@ import trio
 from attrs import define
 
 from agent_runner.errors import ProviderError
-from agent_runner.providers import Provider, Toolbox, load
+from agent_runner.providers import Provider, SimpleProvider, Toolbox, load
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.records import Outgoing, TextContent
 from nanoclaw.testing.channel import FakeChannel, wire
@@ -42,6 +42,10 @@ def live(home: Path, scenario: Scenario, provider: Provider | None = None, **cha
     simulate(main, seed=1, home=home, providers={"echo": lambda: provider or load("echo")})
 
 
+def idle(seconds: float) -> dict[str, Any]:
+    return {"runtime.idle_s": seconds}
+
+
 def texts(sent: list[Outgoing]) -> list[str]:
     return [one.content.text for one in sent if isinstance(one.content, TextContent)]
 
@@ -56,10 +60,10 @@ async def schedule(network: FakeChannel, at: datetime, **details: object) -> Non
 # -- forth ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("runner_idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
+@pytest.mark.parametrize("idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
 @pytest.mark.parametrize("recurrence", [None, "0 * * * *"], ids=["once", "hourly"])
 def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
-    tmp_path: Path, runner_idle_s: float, recurrence: str | None
+    tmp_path: Path, idle_s: float, recurrence: str | None
 ) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         again = {"recurrence": recurrence} if recurrence else {}
@@ -71,7 +75,7 @@ def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
         await world.sleep(600)
         assert texts(network.sent) == ["echo: water the plants"]
 
-    live(tmp_path, scenario, runner_idle_s=runner_idle_s)
+    live(tmp_path, scenario, **idle(idle_s))
 
 
 def test_a_jump_is_heard_while_the_disk_is_full(tmp_path: Path) -> None:
@@ -90,18 +94,18 @@ def test_a_jump_is_heard_while_the_disk_is_full(tmp_path: Path) -> None:
         with trio.fail_after(120):
             await network.wait_for(1)
 
-    live(tmp_path, scenario, runner_idle_s=5.0)
+    live(tmp_path, scenario, **idle(5.0))
 
 
 @define(eq=False)
-class Flaky:
+class Flaky(SimpleProvider):
     """A provider that gives its first message back for an hour."""
 
     until: datetime
     name: str = "echo"
     asked: int = 0
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del tools
         self.asked += 1
         await trio.lowlevel.checkpoint()
@@ -137,11 +141,11 @@ def test_a_delivery_that_a_jump_makes_due_is_attempted_once_and_at_once(tmp_path
         await world.sleep(600)
         assert len(network.attempts) == 2
 
-    live(tmp_path, scenario, delivery_backoff_s=(3600.0, 3600.0))
+    live(tmp_path, scenario, delivery={"backoff_s": (3600.0, 3600.0)})
 
 
-@pytest.mark.parametrize("runner_idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
-def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, runner_idle_s: float) -> None:
+@pytest.mark.parametrize("idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
+def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, idle_s: float) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         await network.say("hello", event_id="1")
         await network.wait_settled("1")
@@ -156,7 +160,7 @@ def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, runn
         await world.sleep(600)
         assert texts(network.sent)[2:] == ["later"]
 
-    live(tmp_path, scenario, runner_idle_s=runner_idle_s)
+    live(tmp_path, scenario, **idle(idle_s))
 
 
 def send_later(outbound: Path, at: datetime) -> None:
@@ -199,13 +203,13 @@ def test_a_jump_back_runs_nothing_twice_and_loses_nothing(tmp_path: Path) -> Non
 
 
 @define(eq=False)
-class Slow:
+class Slow(SimpleProvider):
     """A provider that takes ten minutes."""
 
     name: str = "echo"
     asked: int = 0
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del tools
         self.asked += 1
         await trio.sleep(600)

@@ -6,7 +6,7 @@ from pathlib import Path
 import trio
 from attrs import Factory, define
 
-from agent_runner.providers import Toolbox
+from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.testing.channel import FakeChannel, wire
 from nanoclaw.testing.world import World
@@ -55,7 +55,7 @@ def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before
     tmp_path: Path,
 ) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
-        async with world.life(network, delivery_backoff_s=(60.0,) * 9) as host:
+        async with world.life(network, delivery={"backoff_s": (60.0,) * 9}) as host:
             await wire(host, network.address())
             network.fail("unavailable", times=math.inf)
             await network.say("hello", event_id="1")
@@ -73,14 +73,14 @@ def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before
 
 
 @define(eq=False)
-class Stopping:
+class Stopping(SimpleProvider):
     """A provider that never ends its first turn."""
 
     name: str = "echo"
     asked: trio.Event = Factory(trio.Event)
     turns: int = 0
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         del tools
         self.turns += 1
         self.asked.set()
@@ -131,7 +131,7 @@ def test_an_attempt_of_unknown_outcome_is_made_again_where_the_network_knows_its
 
 def test_a_reply_of_a_session_that_was_archived_meanwhile_is_delivered(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
-        async with world.life(network, delivery_backoff_s=(3600.0,) * 9) as host:
+        async with world.life(network, delivery={"backoff_s": (3600.0,) * 9}) as host:
             await wire(host, network.address())
             network.fail("unavailable")
             await network.say("hello", event_id="1")

@@ -9,8 +9,9 @@ import pytest
 import trio
 
 from nanoclaw.recording import Record
-from nanoclaw.session.attempt import Attempter, Undeliverable
-from nanoclaw.session.pending import Pending
+from nanoclaw.session import outcomes
+from nanoclaw.session.messages import Messages
+from nanoclaw.session.outcomes import Undeliverable
 from nanoclaw.store import Refused, StoreError
 from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.replay import replay
@@ -159,19 +160,14 @@ def test_an_older_recording_hands_its_ids_out_in_their_order(two_at_once: Path, 
 # -- not the same --------------------------------------------------------------
 
 
-def never_again(_self: object, _delivery: object, reason: str, _delay_s: float) -> Undeliverable:
+def gives_up(_delivery: object, reason: str, *_: object) -> Undeliverable:
     return Undeliverable(reason)
 
 
-def gives_up(self: Attempter, _delivery: object, reason: str, _retry_after: float | None) -> Undeliverable:
-    del self
-    return Undeliverable(reason)
-
-
-MISTAKES: dict[str, tuple[type, str, Callable[..., object], str]] = {
-    "a death costs no try": (Pending, "judge_death", lambda *_: [], "completed, tries 1, now it is"),
-    "a doubtful message is not repeated": (Attempter, "doubt", never_again, "the replay has not: deliver"),
-    "an unavailable channel is not asked again": (Attempter, "_back_off", gives_up, "the replay has not"),
+MISTAKES: dict[str, tuple[object, str, Callable[..., object], str]] = {
+    "a death costs no try": (Messages, "judge_death", lambda *_: (), "completed, tries 1, now it is"),
+    "a doubtful message is not repeated": (outcomes, "doubt", gives_up, "the replay has not: deliver"),
+    "an unavailable channel is not asked again": (outcomes, "back_off", gives_up, "the replay has not"),
 }
 
 

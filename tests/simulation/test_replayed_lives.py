@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,8 @@ def test_a_channel_broke_when_it_did_not_when_the_host_had_let_go_of_it(tmp_path
 
 
 async def a_jump_before_it_is_idle(world: World, folder: Path) -> None:
-    await world.start(record=Record(folder), runner_idle_s=300.0)
+    idle: dict[str, Any] = {"runtime.idle_s": 300.0}
+    await world.start(record=Record(folder), **idle)
     ann = world.user("ann")
     chat = await world.direct(ann)
     await ann.says("hello")

@@ -10,7 +10,9 @@ from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
 from nanoclaw.channels.senders import Senders, Settled, Typing
 from nanoclaw.records import Address
-from nanoclaw.session.keeper import STUCK_S, SWEEP_S, Keeper
+from nanoclaw.session.needs import SWEEP_S
+from nanoclaw.session.runner import STUCK_S
+from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from nanoclaw.store.executor import Lane
 from nanoclaw.testing.chats import User
 from nanoclaw.testing.invariants import rows
@@ -51,17 +53,17 @@ async def chatter(user: User, *, for_s: float) -> None:
 async def test_messages_put_off_no_look_at_a_runner_at_work(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch, watched = Keeper.watch, list[float]()
+    heartbeat, watched = RunnerSupervisor.heartbeat, list[float]()
 
-    def noted(keeper: Keeper, *, claims: bool, tool_timeout_s: float) -> None:
+    def noted(supervisor: RunnerSupervisor) -> int | None:
         watched.append(trio.current_time())
-        watch(keeper, claims=claims, tool_timeout_s=tool_timeout_s)
+        return heartbeat(supervisor)
 
     async def brain(_turn: Turn, _tools: Toolbox) -> str:
         await trio.sleep(300)
         return "done"
 
-    monkeypatch.setattr(Keeper, "watch", noted)
+    monkeypatch.setattr(RunnerSupervisor, "heartbeat", noted)
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=brain))
     for _ in range(14):

@@ -67,7 +67,12 @@ async def _live(places: Places, plan: Plan, life: int) -> None:
     channel = SoakChannel(
         places.socket, plan.repeat, partial(_rest, places.home, executor), deliveries.happen
     )
-    settings = config(places.home, retry_base_s=BASE_S, runner_backoff_s=BASE_S, delivery_backoff_s=BACKOFF_S)
+    settings = config(
+        places.home,
+        retry={"base_s": BASE_S},
+        runtime={"backoff_s": BASE_S},
+        delivery={"backoff_s": BACKOFF_S},
+    )
     seams = Seams(executor=executor, runtime=runtime)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(end_with_parent)
@@ -175,6 +180,9 @@ class Hunted:
             death = await self.runtime.run(spec, task_status=Status())
             nursery.cancel_scope.cancel()
         return death
+
+    def refusal(self, provider: str) -> str | None:
+        return self.runtime.refusal(provider)
 
     async def survivors(self) -> Sequence[str]:
         return await self.runtime.survivors()

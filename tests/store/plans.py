@@ -34,7 +34,7 @@ OPEN = frozenset({"idx_messages_in_pending", "idx_messages_in_open_tasks", "idx_
 """Partial indexes of what is open: to read one whole is to read what is open."""
 SLOW = frozenset({"pruning"})
 """Modules whose statements run once an hour or a day, a batch at a time."""
-ONCE = frozenset({"outbound.are_claims_left"})
+ONCE = frozenset({"outbound.has_open_claims"})
 """Asked once, as a runner starts, of the acks of a week: a millisecond for ten thousand."""
 
 

@@ -23,7 +23,7 @@ CAUGHT = {
     "events.record",
     "outbound._acks",
     "outbound._settled",
-    "outbound.are_claims_left",
+    "outbound.has_open_claims",
     "outbound._by_id",
     "outbound._interrupted",
     "outbound._new_rows",

@@ -1,7 +1,7 @@
-"""A provider without a model: says what it hears, and calls a tool when told `!<tool> <json>`.
+"""A provider without a model: repeats what it is told, and calls a tool when told `!<tool> <json>`.
 
-It takes no follow-ups: what comes during its turn waits for the next. What an interrupted turn had already
-sent or asked for it does not do again.
+It takes no follow-ups: messages during a turn wait for the next one. It does not repeat what an interrupted
+turn had already sent or requested.
 """
 
 import json
@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from agent_runner.errors import ToolError
-from agent_runner.providers import Provider, Toolbox
+from agent_runner.providers import Provider, SimpleProvider, Toolbox
 from agent_runner.providers.repeats import Repeats
 from agent_runner.records import Inbound, Reply, Result, Turn
 
 
 @frozen
-class Echo:
+class Echo(SimpleProvider):
     """The provider named `echo`."""
 
     name: str = "echo"
 
-    async def run(self, turn: Turn, tools: Toolbox) -> Result:
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         """Answer each message of the turn."""
         repeats = Repeats(list(turn.already_sent))
         answers = [(message.id, await _answer(message, tools, repeats)) for message in turn.messages]
@@ -29,7 +29,7 @@ class Echo:
 
 
 def create() -> Provider:
-    """The provider, for `providers.load`."""
+    """Make the provider, for `providers.load`."""
     return Echo()
 
 
@@ -46,7 +46,7 @@ async def _answer(message: Inbound, tools: Toolbox, repeats: Repeats) -> str | N
 
 
 def _chosen(content: Mapping[str, object]) -> str | None:
-    """Of an answer that nobody waited for any more."""
+    """Repeat an answer to a question that no tool waits for any more."""
     match content:
         case {"type": "question_response", "selectedOption": str(option)}:
             return f"echo: {option}"

@@ -1,4 +1,4 @@
-"""Which tool calls of an interrupted turn were done: a provider without a memory must not repeat them."""
+"""Finds the tool calls that an interrupted turn made, so a provider without memory does not repeat them."""
 
 from collections.abc import Mapping
 
@@ -10,22 +10,23 @@ COPIED: Mapping[str, str] = {
     "text": "text",
     "emoji": "emoji",
     "prompt": "prompt",
+    "script": "script",
     "recurrence": "recurrence",
     "catch_up": "catchUp",
     "timezone": "zone",
     "task_id": "taskId",
 }
-"""Arguments that a row has word for word, and under which name."""
+"""Arguments that a row carries word for word, and their keys in it."""
 
 
 @define(eq=False)
 class Repeats:
-    """What is left of what was sent; each row stands for one call, and is known by its words alone."""
+    """The rows that no call has matched yet. A row stands for one call and is matched by its content."""
 
     _left: list[Sent]
 
     def find(self, tool: str, arguments: Mapping[str, object]) -> Sent | None:
-        """The row that this call would write again, taken from what is left; None if there is none."""
+        """Take and return the row that this call would write again; None if there is none."""
         for sent in self._left:
             if _tool(sent.content) == tool and _fits(sent.content, arguments):
                 self._left.remove(sent)
@@ -41,7 +42,7 @@ def _tool(content: Mapping[str, object]) -> str:
             return "edit_message"
         case {"operation": "reaction"}:
             return "add_reaction"
-        case {"type": "ask_question"}:  # its tool knows what was asked, and goes on waiting
+        case {"type": "ask_question"}:  # its own tool recognizes what was asked, and goes on waiting
             return ""
         case {"files": _}:
             return "send_file"

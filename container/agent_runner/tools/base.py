@@ -1,55 +1,60 @@
-"""What a tool is, and what every tool that sends has in common: where to, and how."""
+"""Built-in tools, and what those that send have in common: where to send, and how."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from attrs import frozen
 
 from agent_runner import inbound, outbound
 from agent_runner.errors import ToolError
-from agent_runner.extras import Extras
-from agent_runner.providers import ToolSpec
+from agent_runner.providers import Tool, ToolSpec
 from agent_runner.records import Address, Draft, Turn
 from agent_runner.session import Session
 from agent_runner.store import Connection
+from agent_runner.tools.schemas import NOT_BLANK
+from agent_runner.turn_state import TurnState
 
-TO: Mapping[str, object] = {
-    "type": "string",
-    "description": "Name of a destination. Without it, the chat that is being answered.",
-}
+
+def text(description: str, **more: object) -> Mapping[str, object]:
+    """Return the schema of a text that is not blank."""
+    return {"type": "string", "description": description, "pattern": NOT_BLANK, **more}
+
+
+TO = text("Name of a destination. Without it, the chat that is being answered.")
 
 
 @frozen
-class Bench:
-    """Where a tool works: the session, the turn it is called in, the session's own chat."""
+class ToolContext:
+    """The context of a call of a built-in tool: the session, the turn, the session's own chat."""
 
     session: Session
     turn: Turn
     routing: Address | None
-    extras: Extras
+    turn_state: TurnState
 
     @property
     def home(self) -> Address | None:
-        """The chat that is being answered: of the turn's first message that has one."""
+        """The chat that is being answered: that of the turn's first message with an address."""
         return next((message.address for message in self.turn.messages if message.address), self.routing)
 
 
 @frozen
-class Tool:
-    """A tool: what a model is told of it, the time it declares (seconds), and what it does."""
+class BuiltinTool:
+    """A tool of the runner. `timeout` is the time that it declares, in seconds."""
 
     spec: ToolSpec
     timeout: float
-    run: Callable[[Bench, Mapping[str, object]], Awaitable[str]]
-    patience: Callable[[Mapping[str, object]], float] | None = None
-    """How long a call waits for somebody, on top of `timeout`."""
+    run: Callable[[ToolContext, Mapping[str, object]], Awaitable[str]]
+    waits_for_people: Callable[[Mapping[str, object]], float] | None = None
+    """Seconds that a call waits for people, on top of `timeout`."""
 
-    def declared(self, arguments: Mapping[str, object]) -> float:
-        """The time that a call with these arguments may take, in seconds."""
-        return self.timeout + (self.patience(arguments) if self.patience else 0.0)
+    def bind(self, context: ToolContext) -> Tool:
+        """Return the tool, ready to be called in a turn."""
+        return Tool(self.spec, partial(self.run, context), self.timeout, self.waits_for_people)
 
 
 def schema(required: Mapping[str, object], **optional: object) -> Mapping[str, object]:
-    """The JSON schema of a tool's arguments: an object of these and no others."""
+    """Return the JSON Schema of a tool's arguments: an object of these and no others."""
     return {
         "type": "object",
         "properties": {**required, **optional},
@@ -58,13 +63,13 @@ def schema(required: Mapping[str, object], **optional: object) -> Mapping[str, o
     }
 
 
-async def find_address(bench: Bench, to: object) -> Address:
-    """Where a call wants to send; looked up at each call, for destinations change. Raises ToolError."""
+async def find_address(context: ToolContext, to: object) -> Address:
+    """Return the address to send to. Destinations change, so it is read at each call. Raises ToolError."""
     if to is None:
-        if bench.home is None:
+        if context.home is None:
             raise ToolError("this turn has no chat of its own: name a destination in `to`")
-        return bench.home
-    return await bench.session.host.read(lambda connection: _resolve(connection, str(to), bench.home))
+        return context.home
+    return await context.session.inbound.read(lambda connection: _resolve(connection, str(to), context.home))
 
 
 def _resolve(connection: Connection, name: str, home: Address | None) -> Address:
@@ -73,24 +78,24 @@ def _resolve(connection: Connection, name: str, home: Address | None) -> Address
         names = ", ".join(inbound.destination_names(connection)) or "none"
         raise ToolError(f"there is no destination {name!r}; there are: {names}")
     if home and (found.channel_type, found.platform_id) == (home.channel_type, home.platform_id):
-        return home  # in its thread
+        return home  # which has the thread
     return found
 
 
 async def send(
-    bench: Bench,
+    context: ToolContext,
     address: Address | None,
     content: Mapping[str, object],
     id_: str | None = None,
     kind: str = "chat",
 ) -> int:
-    """Commit a message of this turn at once; its number.
+    """Commit a message of this turn at once, and return its number.
 
-    `id_` is given where files were put under it, or an answer is waited for. Only a request (kind `system`)
-    may have no address.
+    A caller gives `id_` if it has put files under that id, or waits for an answer to it. Only a request (kind
+    `system`) may have no address.
     """
-    seams = bench.session.seams
-    seen = await bench.session.host.read(inbound.sequence_floor)
-    turn_id = bench.turn.turn_id
+    seams = context.session.seams
+    seen = await context.session.inbound.read(inbound.sequence_floor)
+    turn_id = context.turn.turn_id
     draft = Draft(id_ or seams.new_id("out"), seams.clock.now(), address, content, turn_id, kind=kind)
-    return await bench.session.own.write(lambda connection: outbound.send(connection, draft, seen))
+    return await context.session.outbound.write(lambda connection: outbound.send(connection, draft, seen))

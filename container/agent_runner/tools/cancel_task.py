@@ -1,4 +1,4 @@
-"""cancel_task: stop a task for good."""
+"""The tool cancel_task: stop a task for good."""
 
 from agent_runner.tools.tasks import change_by_id
 

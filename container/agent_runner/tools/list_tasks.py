@@ -1,39 +1,43 @@
-"""list_tasks: what is scheduled."""
+"""The tool list_tasks: list what is scheduled."""
 
 from collections.abc import Mapping
 
 from agent_runner.open_tasks import OpenTask, open_tasks
 from agent_runner.providers import ToolSpec
 from agent_runner.times import to_local
-from agent_runner.tools.base import Bench, Tool, schema
+from agent_runner.tools.base import BuiltinTool, ToolContext, schema
 
 LONGEST_PROMPT = 500
+LONGEST_SCRIPT = 200
+"""Characters that are shown."""
 
 
-async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
+async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Read the open tasks."""
     del arguments
-    now = bench.session.seams.clock.now()
-    tasks = await bench.session.host.read(lambda connection: open_tasks(connection, now))
-    lines = [_line(task, task.zone or bench.session.config.timezone) for task in tasks]
+    now = context.session.seams.clock.now()
+    tasks = await context.session.inbound.read(lambda connection: open_tasks(connection, now))
+    lines = [_line(task, task.zone or context.session.config.timezone) for task in tasks]
     return "\n".join(lines) or "there are no tasks"
 
 
 def _line(task: OpenTask, zone: str) -> str:
     state = "paused, next run" if task.paused else "next run"
     again = f", recurrence {task.recurrence}" if task.recurrence else ""
-    return f"{task.id}: {state} {to_local(task.next_run, zone)}{again}: {_short(task.prompt)}"
+    script = f"; script: {_short(task.script, LONGEST_SCRIPT)}" if task.script else ""
+    prompt = _short(task.prompt, LONGEST_PROMPT)
+    return f"{task.id}: {state} {to_local(task.next_run, zone)}{again}: {prompt}{script}"
 
 
-def _short(prompt: str) -> str:
-    words = " ".join(prompt.split())
-    return words if len(words) <= LONGEST_PROMPT else f"{words[:LONGEST_PROMPT]} …"
+def _short(text: str, longest: int) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= longest else f"{words[:longest]} …"
 
 
-TOOL = Tool(
+TOOL = BuiltinTool(
     ToolSpec(
         "list_tasks",
-        "List the scheduled tasks: id, next run, recurrence, and the beginning of the prompt.",
+        "List the scheduled tasks: id, next run, recurrence, and the beginning of prompt and script.",
         schema({}),
     ),
     timeout=30.0,

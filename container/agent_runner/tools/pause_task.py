@@ -1,4 +1,4 @@
-"""pause_task: stop a task for a while."""
+"""The tool pause_task: stop a task until it is resumed."""
 
 from agent_runner.tools.tasks import change_by_id
 

@@ -1,4 +1,4 @@
-"""Asking the host to do something: a row of kind `system`, and its answer in inbound.db (contract 5)."""
+"""Requests to the host: a row of kind `system`, and its answer in inbound.db (contract 5)."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,33 +11,33 @@ from agent_runner import inbound, outbound
 from agent_runner.errors import InboundUnavailableError, ToolError
 from agent_runner.records import Address, Claim, Inbound
 from agent_runner.store import Connection
-from agent_runner.tools.base import Bench, send
+from agent_runner.tools.base import ToolContext, send
 
 LONGEST_WAIT = 10.0
-LOOK_AGAIN = 10.0
+POLL_AGAIN = 10.0
 """A wake-up may have been lost."""
 TIMEOUT = 60.0
-"""What a tool that asks declares: it waits for locks, too."""
+"""The timeout of tools that send a request. They wait for locks, too."""
 
 Query = Callable[[Connection, datetime], Inbound | None]
-"""Finds an answer in inbound.db, at that date."""
+"""Reads an answer from inbound.db. A row without a date gets the one that is passed."""
 
 
 async def request(
-    bench: Bench, content: Mapping[str, object], address: Address | None
+    context: ToolContext, content: Mapping[str, object], address: Address | None
 ) -> Mapping[str, object] | None:
-    """Ask, and wait for the answer; what came of it, or None when there was no answer in 10 s.
+    """Send a request and wait for its answer; return the result, or None if none came within 10 s.
 
-    The request stands even so: its answer comes to a later turn. An answer that comes belongs to this turn.
-    Raises ToolError with the host's words when it refused.
+    The request stands even then, and a later turn gets its answer. An answer in time belongs to this turn.
+    Raises ToolError with the host's reason where the host refused.
     """
-    id_ = bench.session.seams.new_id("out")
-    with bench.extras.awaiting(f"answer-{id_}"):
-        await send(bench, address, content, id_, kind="system")
-        answer = await wait_for(bench, partial(_answer, f"answer-{id_}"), LONGEST_WAIT)
+    id_ = context.session.seams.new_id("out")
+    with context.turn_state.reserved(f"answer-{id_}"):
+        await send(context, address, content, id_, kind="system")
+        answer = await wait_for_answer(context, partial(_answer, f"answer-{id_}"), LONGEST_WAIT)
         if answer is None:
             return None
-        await take(bench, answer)
+        await claim_answer(context, answer)
     return _result(answer.content)
 
 
@@ -45,35 +45,37 @@ def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
     return inbound.answer(connection, id_, now)
 
 
-async def wait_for(bench: Bench, query: Query, patience_s: float) -> Inbound | None:
-    """The answer that the query finds, for which it waits so long; None: there is none.
+async def wait_for_answer(context: ToolContext, query: Query, patience_s: float) -> Inbound | None:
+    """Wait `patience_s` seconds for the answer that the query reads; None if there is none.
 
-    What the query raises goes to the caller.
+    Raises whatever the query raises.
     """
     with trio.move_on_after(patience_s):
         while True:
-            seen = bench.session.changes.count
-            if answer := await _look(bench, query):
+            seen = context.session.changes.count
+            if answer := await _read(context, query):
                 return answer
-            with trio.move_on_after(LOOK_AGAIN):
-                await bench.session.changes.after(seen)
-    return await _look(bench, query)
+            with trio.move_on_after(POLL_AGAIN):
+                await context.session.changes.after(seen)
+    return await _read(context, query)
 
 
-async def _look(bench: Bench, query: Query) -> Inbound | None:
-    now = bench.session.seams.clock.now()
+async def _read(context: ToolContext, query: Query) -> Inbound | None:
+    now = context.session.seams.clock.now()
     with suppress(InboundUnavailableError):
-        return await bench.session.host.read(lambda connection: query(connection, now))
+        return await context.session.inbound.read(lambda connection: query(connection, now))
     return None
 
 
-async def take(bench: Bench, answer: Inbound) -> None:
-    """Make an answer this turn's, which closes it."""
+async def claim_answer(context: ToolContext, answer: Inbound) -> None:
+    """Claim an answer for this turn, whose outcome completes it."""
     claim = Claim(answer.id, answer.tries)
-    now = bench.session.seams.clock.now()
-    turn_id = bench.turn.turn_id
-    await bench.session.own.write(lambda connection: outbound.join(connection, [claim], now, turn_id))
-    bench.extras.answers.append(claim)
+    now = context.session.seams.clock.now()
+    turn_id = context.turn.turn_id
+    await context.session.outbound.write(
+        lambda connection: outbound.claim_more(connection, [claim], now, turn_id)
+    )
+    context.turn_state.answers.append(claim)
 
 
 def _result(content: Mapping[str, object]) -> Mapping[str, object]:
@@ -85,4 +87,4 @@ def _result(content: Mapping[str, object]) -> Mapping[str, object]:
         case {"result": {"error": str(reason)}}:
             raise ToolError(reason)
         case _:
-            raise ToolError("the host refused, and did not say why")
+            raise ToolError("the host refused and gave no reason")

@@ -1,21 +1,21 @@
-"""send_file: send a file of the agent's workspace."""
+"""The tool send_file: send a file of the agent's workspace."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from agent_runner.errors import ToolError
 from agent_runner.providers import ToolSpec
-from agent_runner.tools.base import TO, Bench, Tool, find_address, schema, send
+from agent_runner.tools.base import TO, BuiltinTool, ToolContext, find_address, schema, send, text
 
 
-async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
+async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Copy the file to the outbox, then commit its message."""
-    address = await find_address(bench, arguments.get("to"))
-    source = _within(bench.session.config.workspace, str(arguments["path"]))
-    id_ = bench.session.seams.new_id("out")
-    name = await bench.session.outbox.put(id_, source)
+    address = await find_address(context, arguments.get("to"))
+    source = _within(context.session.config.workspace, str(arguments["path"]))
+    id_ = context.session.seams.new_id("out")
+    name = await context.session.outbox.put(id_, source)
     content = {"text": arguments.get("text", ""), "files": [name]}
-    return f"sent as message {await send(bench, address, content, id_)}"
+    return f"sent as message {await send(context, address, content, id_)}"
 
 
 def _within(workspace: Path, path: str) -> Path:
@@ -30,13 +30,13 @@ def _within(workspace: Path, path: str) -> Path:
     return source
 
 
-TOOL = Tool(
+TOOL = BuiltinTool(
     ToolSpec(
         "send_file",
         "Send a file of the workspace, with a few words if you like. Returns the number of the message.",
         schema(
-            {"path": {"type": "string", "description": "Path of the file, relative to the workspace."}},
-            text={"type": "string", "description": "Words that go with the file."},
+            {"path": text("Path of the file, relative to the workspace.")},
+            text=text("Words that go with the file."),
             to=TO,
         ),
     ),

@@ -1,26 +1,26 @@
-"""From the number an agent sees to the message its platform knows (contract 4, Sequence numbers)."""
+"""Finds a message on its platform by the number that the agent knows (contract 4, Sequence numbers)."""
 
 from attrs import frozen
 
 from agent_runner import inbound, outbound
 from agent_runner.errors import ToolError
 from agent_runner.records import Address, Delivered, Target
-from agent_runner.tools.base import Bench
+from agent_runner.tools.base import ToolContext
 
 MESSAGE_ID = {"type": "integer", "description": "The number of the message."}
 
 
 @frozen
 class PlatformMessage:
-    """A message by its platform's own id."""
+    """A message, by its platform's own id."""
 
     address: Address
     id: str
 
 
-async def find_target(bench: Bench, seq: int) -> PlatformMessage:
-    """The message with that number: even numbers came in, odd ones were sent. Raises ToolError."""
-    target = await _target(bench, seq)
+async def find_target(context: ToolContext, seq: int) -> PlatformMessage:
+    """Return the message with that number: even ones came in, odd ones were sent. Raises ToolError."""
+    target = await _target(context, seq)
     if target is None:
         raise ToolError(f"there is no message {seq}")
     if target.address is None:
@@ -28,16 +28,16 @@ async def find_target(bench: Bench, seq: int) -> PlatformMessage:
     if target.message_out_id is None:
         return PlatformMessage(target.address, _own_id(seq, target))
     id_ = target.message_out_id
-    outcome = await bench.session.host.read(lambda connection: inbound.delivered(connection, id_))
+    outcome = await context.session.inbound.read(lambda connection: inbound.delivered(connection, id_))
     return PlatformMessage(target.address, _delivered_id(seq, outcome))
 
 
-async def _target(bench: Bench, seq: int) -> Target | None:
+async def _target(context: ToolContext, seq: int) -> Target | None:
     if not 0 < seq < 1 << 63:
         return None
     if seq % 2:
-        return await bench.session.own.read(lambda connection: outbound.target(connection, seq))
-    return await bench.session.host.read(lambda connection: inbound.target(connection, seq))
+        return await context.session.outbound.read(lambda connection: outbound.target(connection, seq))
+    return await context.session.inbound.read(lambda connection: inbound.target(connection, seq))
 
 
 def _own_id(seq: int, target: Target) -> str:

@@ -1,4 +1,4 @@
-"""What the tools for tasks have in common: their arguments, the request, and its answer in words."""
+"""Common parts of the tools for tasks: arguments, the request, and its answer in words."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,32 +8,41 @@ from agent_runner.errors import ToolError
 from agent_runner.providers import ToolSpec
 from agent_runner.records import Address
 from agent_runner.times import from_text, to_local, to_text, to_zone
-from agent_runner.tools.base import Bench, Tool, schema
+from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 from agent_runner.tools.requests import TIMEOUT, request
 
-TASK_ID = {"type": "string", "description": "Id of the task, as schedule_task and list_tasks tell it."}
-PROMPT = {"type": "string", "description": "What you are to do when it is time, in words to yourself."}
-PROCESS_AFTER = {
-    "type": "string",
-    "description": "When: ISO 8601, such as 2026-03-01T09:00; without an offset in the zone of `timezone`.",
-}
-RECURRENCE = {
-    "type": "string",
-    "description": "When again and again: a cron expression (five fields, or six with seconds first), "
-    "@daily and the like, or @every <seconds>; read in the zone of `timezone`.",
-}
-TIMEZONE = {"type": "string", "description": "IANA zone, such as Europe/Berlin. Without it, the user's."}
+TASK_ID = text("Id of the task, as schedule_task and list_tasks give it.")
+PROMPT = text("What you are to do when it is time, in words to yourself.")
+SCRIPT = text(
+    "A shell script for the task, which you get with the prompt. If it was run, its output comes along.",
+    maxLength=100_000,
+)
+PROCESS_AFTER = text("When: ISO 8601, such as 2026-03-01T09:00; without an offset in the zone of `timezone`.")
+RECURRENCE = text(
+    "When again and again: a cron expression (five fields, or six with seconds first), @daily and the like, "
+    "or @every <seconds>; read in the zone of `timezone`."
+)
+TIMEZONE = text("IANA zone, such as Europe/Berlin. Without it, the user's.")
 CATCH_UP = {
     "type": "string",
     "enum": ["skip", "all", "none"],
-    "description": "What of missed times: one late run at most (skip, the default), all, or none.",
+    "description": "What to do about missed times: one late run at most (skip, the default), all, or none.",
 }
 
 
+KEYS: Mapping[str, str] = {
+    "prompt": "prompt",
+    "script": "script",
+    "recurrence": "recurrence",
+    "timezone": "zone",
+    "catch_up": "catchUp",
+}
+"""Arguments that a request carries as they are, and their keys in it."""
+
+
 def details(arguments: Mapping[str, object], users_zone: str) -> dict[str, object]:
-    """The part of a request that says what and when; what is absent stays so. Raises ToolError."""
-    names = {"prompt": "prompt", "recurrence": "recurrence", "timezone": "zone", "catch_up": "catchUp"}
-    content = {key: arguments[name] for name, key in names.items() if name in arguments}
+    """Return the part of a request that says what and when. What is absent stays so. Raises ToolError."""
+    content = {key: arguments[name] for name, key in KEYS.items() if name in arguments}
     zone = _zone(str(arguments.get("timezone", users_zone)))
     if "process_after" in arguments:
         content["processAfter"] = _moment(str(arguments["process_after"]), zone)
@@ -55,13 +64,13 @@ def _moment(text: str, zone: ZoneInfo) -> str:
         raise ToolError(f"process_after {text!r} is not a time such as 2026-03-01T09:00") from error
 
 
-async def ask(bench: Bench, address: Address | None, outcome: str, **content: object) -> str:
-    """Ask the host for a change of a task, and say what came of it. Raises ToolError."""
-    result = await request(bench, content, address)
+async def ask(context: ToolContext, address: Address | None, outcome: str, **content: object) -> str:
+    """Request a change of a task, and return its outcome in words. Raises ToolError."""
+    result = await request(context, content, address)
     task_id = content["taskId"]
     if result is None:
         return f"requested for task {task_id}; the answer will come as a message"
-    zone = str(result.get("zone") or content.get("zone") or bench.session.config.timezone)
+    zone = str(result.get("zone") or content.get("zone") or context.session.config.timezone)
     return f"task {result.get('taskId', task_id)} is {outcome}{_next_run(result.get('nextRun'), zone)}"
 
 
@@ -72,10 +81,10 @@ def _next_run(next_run: object, zone: str) -> str:
         return f"; next run {next_run}"
 
 
-def change_by_id(action: str, outcome: str, description: str) -> Tool:
-    """A tool that names a task, and no more."""
+def change_by_id(action: str, outcome: str, description: str) -> BuiltinTool:
+    """Return a tool whose only argument is a task's id."""
 
-    async def run(bench: Bench, arguments: Mapping[str, object]) -> str:
-        return await ask(bench, bench.home, outcome, action=action, taskId=arguments["task_id"])
+    async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
+        return await ask(context, context.home, outcome, action=action, taskId=arguments["task_id"])
 
-    return Tool(ToolSpec(action, description, schema({"task_id": TASK_ID})), timeout=TIMEOUT, run=run)
+    return BuiltinTool(ToolSpec(action, description, schema({"task_id": TASK_ID})), timeout=TIMEOUT, run=run)

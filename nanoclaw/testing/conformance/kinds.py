@@ -8,7 +8,7 @@ from attrs import evolve
 from agent_runner.errors import ProviderError
 from agent_runner.records import Inbound, Result, Turn
 from nanoclaw.testing.conformance.checks import NotConforming, require
-from nanoclaw.testing.conformance.providers import ProviderUnderTest, answers, require_known
+from nanoclaw.testing.conformance.providers import OpenUnderTest, answers, require_known
 from nanoclaw.testing.conformance.turns import Tools, message, of_kind, turn_of
 
 Content = Mapping[str, object]
@@ -45,7 +45,7 @@ TEXTS: Mapping[str, str] = {
 }
 
 
-async def tasks_are_done(it: ProviderUnderTest) -> None:
+async def tasks_are_done(it: OpenUnderTest) -> None:
     """They have a `prompt`, and no text, sender or, perhaps, chat."""
     for content in (
         {"prompt": it.question},
@@ -54,7 +54,7 @@ async def tasks_are_done(it: ProviderUnderTest) -> None:
         await _answered(it, of_kind(1, "task", content), "a task")
 
 
-async def what_is_said_in_other_words_is_answered(it: ProviderUnderTest) -> None:
+async def what_is_said_in_other_words_is_answered(it: OpenUnderTest) -> None:
     """With files, as a reply, and as the chat library puts it."""
     plain = message(1, it.question)
     files = [{"type": "image", "name": "a.png", "localPath": "in/inbox/in-1/a.png"}]
@@ -71,7 +71,7 @@ async def what_is_said_in_other_words_is_answered(it: ProviderUnderTest) -> None
     await _answered(it, of_kind(1, "chat-sdk", sdk), "a message of kind chat-sdk")
 
 
-async def _answered(it: ProviderUnderTest, asked: Inbound, what: str) -> None:
+async def _answered(it: OpenUnderTest, asked: Inbound, what: str) -> None:
     tools = Tools()
     result = await _settled(it, turn_of(asked), what, tools)
     require(result is not None, f"{what} was refused with ProviderError, though it asked {it.question!r}")
@@ -79,7 +79,7 @@ async def _answered(it: ProviderUnderTest, asked: Inbound, what: str) -> None:
     require(done, f"{what} asked {it.question!r}, and the result is {result}")
 
 
-async def every_kind_of_message_is_taken(it: ProviderUnderTest) -> None:
+async def every_kind_of_message_is_taken(it: OpenUnderTest) -> None:
     """Webhooks, answers, news: with a result, at worst `ProviderError`; as context they hinder nothing."""
     for what, (kind, content) in OTHERS.items():
         await _settled(it, turn_of(of_kind(1, kind, content)), what)
@@ -89,7 +89,7 @@ async def every_kind_of_message_is_taken(it: ProviderUnderTest) -> None:
     require(result is not None and answers(result), f"with such context {it.question!r} was not answered")
 
 
-async def any_text_is_taken(it: ProviderUnderTest) -> None:
+async def any_text_is_taken(it: OpenUnderTest) -> None:
     """Likewise; and the next question is answered as ever."""
     for what, text in TEXTS.items():
         await _settled(it, turn_of(message(1, text)), what)
@@ -97,11 +97,11 @@ async def any_text_is_taken(it: ProviderUnderTest) -> None:
     await _answered(it, message(1, it.question), "the message after odd ones")
 
 
-async def _settled(it: ProviderUnderTest, turn: Turn, what: str, tools: Tools | None = None) -> Result | None:
+async def _settled(it: OpenUnderTest, turn: Turn, what: str, tools: Tools | None = None) -> Result | None:
     """What came of a turn; None: the provider says that it cannot."""
     try:
         with trio.fail_after(it.turn_s):
-            result = await it.provider.run(turn, tools or Tools())
+            result = await it.handler.run(turn, tools or Tools())
     except ProviderError:
         return None
     except trio.TooSlowError as error:
@@ -113,7 +113,7 @@ async def _settled(it: ProviderUnderTest, turn: Turn, what: str, tools: Tools | 
     return result
 
 
-CHECKS: tuple[Callable[[ProviderUnderTest], Awaitable[None]], ...] = (
+CHECKS: tuple[Callable[[OpenUnderTest], Awaitable[None]], ...] = (
     tasks_are_done,
     what_is_said_in_other_words_is_answered,
     every_kind_of_message_is_taken,

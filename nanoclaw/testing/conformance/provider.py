@@ -6,18 +6,24 @@ async def mine() -> AsyncIterator[ProviderUnderTest]:
         yield ProviderUnderTest(MyProvider(model.url), unable=model.down)
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
 from attrs import evolve
 
 from agent_runner.errors import ProviderError, ToolError
-from agent_runner.providers import Provider
+from agent_runner.providers import TurnHandler
 from agent_runner.records import Result, Sent, Turn
-from nanoclaw.testing.conformance import kinds
+from nanoclaw.testing.conformance import kinds, lifecycle
 from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, require
-from nanoclaw.testing.conformance.providers import ProviderUnderTest, answers, require_known
+from nanoclaw.testing.conformance.providers import (
+    OpenUnderTest,
+    ProviderUnderTest,
+    answers,
+    opened,
+    require_known,
+)
 from nanoclaw.testing.conformance.turns import CHAT, Tools, message, turn_of
 from nanoclaw.testing.conformance.watches import CancelAfter, Sleeps, Slowness, Watched
 
@@ -30,15 +36,21 @@ TRIES = 3
 
 
 def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnderTest]]) -> Sequence[Check]:
-    """The checks; each opens a provider of its own."""
-    return checks_of(CHECKS, open_)
+    """Return the checks; each opens a provider of its own."""
+
+    @asynccontextmanager
+    async def open_provider() -> AsyncIterator[OpenUnderTest]:
+        async with open_() as it, opened(it) as found:
+            yield found
+
+    return [*checks_of(CHECKS, open_provider), *checks_of(lifecycle.CHECKS, open_)]
 
 
-async def _taken(it: ProviderUnderTest, turn: Turn, tools: Tools | None = None) -> Result:
+async def _taken(it: OpenUnderTest, turn: Turn, tools: Tools | None = None) -> Result:
     """The result of a turn that nothing hinders."""
     try:
         with trio.fail_after(it.turn_s):
-            result = await it.provider.run(turn, tools or Tools())
+            result = await it.handler.run(turn, tools or Tools())
     except trio.TooSlowError as error:
         raise NotConforming(f"a turn took more than {it.turn_s:g} s") from error
     except (ProviderError, ToolError) as error:
@@ -50,19 +62,19 @@ async def _taken(it: ProviderUnderTest, turn: Turn, tools: Tools | None = None) 
 # -- answering -------------------------------------------------------------------
 
 
-async def it_has_a_name(it: ProviderUnderTest) -> None:
+async def it_has_a_name(it: OpenUnderTest) -> None:
     """By which it is chosen."""
     name = it.provider.name
     require(isinstance(name, str) and name, f"its name is {name!r}")
 
 
-async def what_is_asked_is_answered(it: ProviderUnderTest) -> None:
+async def what_is_asked_is_answered(it: OpenUnderTest) -> None:
     """With a text."""
     result = await _taken(it, turn_of(message(1, it.question)))
     require(answers(result), f"{it.question!r} was asked, and the result is {result}")
 
 
-async def it_takes_one_turn_after_the_other(it: ProviderUnderTest) -> None:
+async def it_takes_one_turn_after_the_other(it: OpenUnderTest) -> None:
     """A runner has one provider as long as it lives; each turn is about its own messages."""
     for n in range(1, 4):
         asked = message(n, it.question)
@@ -71,7 +83,7 @@ async def it_takes_one_turn_after_the_other(it: ProviderUnderTest) -> None:
         require_known(result, {asked.id})
 
 
-async def replies_name_messages_of_their_turn(it: ProviderUnderTest) -> None:
+async def replies_name_messages_of_their_turn(it: OpenUnderTest) -> None:
     """`in_reply_to` and `consumed` are ids of it; context is there to be read."""
     asked = [message(n, it.question) for n in (2, 3, 4)]
     turn = evolve(turn_of(*asked), context=(message(1, "nobody asked", trigger=False),))
@@ -81,13 +93,13 @@ async def replies_name_messages_of_their_turn(it: ProviderUnderTest) -> None:
 # -- follow-ups ------------------------------------------------------------------
 
 
-async def no_turn_waits_for_follow_ups_for_ever(it: ProviderUnderTest) -> None:
+async def no_turn_waits_for_follow_ups_for_ever(it: OpenUnderTest) -> None:
     """There may come none, and then `follow_ups` never returns."""
     result = await _taken(it, turn_of(message(1, it.question)), Tools(follow=None))
     require(answers(result), f"{it.question!r} was asked, and the result is {result}")
 
 
-async def only_follow_ups_that_it_took_are_consumed(it: ProviderUnderTest) -> None:
+async def only_follow_ups_that_it_took_are_consumed(it: OpenUnderTest) -> None:
     """What a result names is completed, and never comes again."""
     asked, follow = message(1, it.question), message(2, it.question)
     tools = Tools(follow=follow)
@@ -98,7 +110,7 @@ async def only_follow_ups_that_it_took_are_consumed(it: ProviderUnderTest) -> No
 # -- interruptions ---------------------------------------------------------------
 
 
-async def it_may_be_cancelled_at_any_checkpoint(it: ProviderUnderTest) -> None:
+async def it_may_be_cancelled_at_any_checkpoint(it: OpenUnderTest) -> None:
     """It goes at once, without an error and without half an answer; the next turn is as good as any."""
     for question in filter(None, (it.question, it.tool_question)):
         turn = turn_of(message(1, question))
@@ -109,17 +121,17 @@ async def it_may_be_cancelled_at_any_checkpoint(it: ProviderUnderTest) -> None:
     require(answers(await _taken(it, turn)), "after turns that were cancelled it answers no more")
 
 
-async def _spread(it: ProviderUnderTest, turn: Turn) -> Sequence[int]:
+async def _spread(it: OpenUnderTest, turn: Turn) -> Sequence[int]:
     """After how many steps to cut a turn."""
     with CancelAfter(trio.CancelScope(), 0) as counter:
         await _taken(it, turn)
     return counter.worth(it.cancellations)
 
 
-async def _cut_short(it: ProviderUnderTest, turn: Turn, steps: int) -> bool:
+async def _cut_short(it: OpenUnderTest, turn: Turn, steps: int) -> bool:
     """Cancel a turn after so many steps; False: it was done before."""
     result: Result | None = None
-    watched = Watched(_run(it.provider, turn), scope := trio.CancelScope())
+    watched = Watched(_run(it.handler, turn), scope := trio.CancelScope())
     with scope, CancelAfter(scope, steps) as cut:
         try:
             result = await watched
@@ -138,11 +150,11 @@ async def _cut_short(it: ProviderUnderTest, turn: Turn, steps: int) -> bool:
     return False
 
 
-async def _run(provider: Provider, turn: Turn) -> Result:
-    return await provider.run(turn, Tools())
+async def _run(handler: TurnHandler, turn: Turn) -> Result:
+    return await handler.run(turn, Tools())
 
 
-async def others_run_meanwhile(it: ProviderUnderTest) -> None:
+async def others_run_meanwhile(it: OpenUnderTest) -> None:
     """The heartbeat does, for one: what takes long is awaited, or done in another thread."""
     for question in filter(None, (it.question, it.tool_question)):
         turn = turn_of(message(1, question))
@@ -155,20 +167,20 @@ async def others_run_meanwhile(it: ProviderUnderTest) -> None:
         require(min(steps) <= BLOCKED_S, f"it let nobody else run for {min(steps):.1f} s, {TRIES} times")
 
 
-async def _longest_step(it: ProviderUnderTest, turn: Turn) -> float:
+async def _longest_step(it: OpenUnderTest, turn: Turn) -> float:
     with Slowness() as slowness:
         await _taken(it, turn)
     return slowness.longest_s
 
 
-async def a_turn_that_is_told_again_is_answered(it: ProviderUnderTest) -> None:
+async def a_turn_that_is_told_again_is_answered(it: OpenUnderTest) -> None:
     """With what the interrupted one had sent."""
     sent = Sent(3, "chat", CHAT, {"text": "on it"})
     turn = evolve(turn_of(evolve(message(1, it.question), tries=1)), already_sent=(sent,))
     require(answers(await _taken(it, turn)), "a turn was told again, and not answered")
 
 
-async def a_tool_that_refuses_does_not_end_the_turn(it: ProviderUnderTest) -> None:
+async def a_tool_that_refuses_does_not_end_the_turn(it: OpenUnderTest) -> None:
     """`ToolError` is an answer for the agent."""
     question = hook(it.tool_question, "tool_question")
     tools = Tools(refuses=True)
@@ -179,7 +191,7 @@ async def a_tool_that_refuses_does_not_end_the_turn(it: ProviderUnderTest) -> No
 # -- failing ---------------------------------------------------------------------
 
 
-async def when_it_cannot_answer_it_says_why(it: ProviderUnderTest) -> None:
+async def when_it_cannot_answer_it_says_why(it: OpenUnderTest) -> None:
     """`ProviderError`, and no apology as an answer: the message is tried again later."""
     unable = hook(it.unable, "unable")
     with unable():
@@ -191,7 +203,7 @@ async def when_it_cannot_answer_it_says_why(it: ProviderUnderTest) -> None:
     require(aware, f"retry_at has no zone: {raised.retry_at}")
 
 
-async def when_it_can_answer_again_it_does(it: ProviderUnderTest) -> None:
+async def when_it_can_answer_again_it_does(it: OpenUnderTest) -> None:
     """A failure leaves nothing behind."""
     unable = hook(it.unable, "unable")
     with unable():
@@ -199,16 +211,16 @@ async def when_it_can_answer_again_it_does(it: ProviderUnderTest) -> None:
     require(answers(await _taken(it, turn_of(message(1, it.question)))), "it answers no more")
 
 
-async def _failure(it: ProviderUnderTest) -> Exception | None:
+async def _failure(it: OpenUnderTest) -> Exception | None:
     try:
         with trio.fail_after(it.turn_s):
-            await it.provider.run(turn_of(message(1, it.question)), Tools())
+            await it.handler.run(turn_of(message(1, it.question)), Tools())
     except Exception as error:  # noqa: BLE001 -- whatever it raises is what was asked for
         return error
     return None
 
 
-CHECKS: tuple[Callable[[ProviderUnderTest], Awaitable[None]], ...] = (
+CHECKS: tuple[Callable[[OpenUnderTest], Awaitable[None]], ...] = (
     it_has_a_name,
     what_is_asked_is_answered,
     it_takes_one_turn_after_the_other,

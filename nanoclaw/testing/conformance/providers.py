@@ -1,13 +1,16 @@
-"""What the provider's suite is given, and what it looks for in a result."""
+"""What the provider's suite is given, how it opens a provider, and what it looks for in a result."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 
-from attrs import frozen
+import trio
+from attrs import field, fields, frozen
 
-from agent_runner.providers import Provider
+from agent_runner.providers import HttpClients, Provider, ProviderContext, TurnHandler
+from agent_runner.providers.http import NoHttp
 from agent_runner.records import Result
-from nanoclaw.testing.conformance.checks import require
+from nanoclaw.testing.conformance.checks import NotConforming, require
+from nanoclaw.testing.conformance.contexts import MemoryState, session_context
 
 SOON_S = 10.0
 
@@ -27,6 +30,59 @@ class ProviderUnderTest:
     """No turn takes longer."""
     cancellations: int = 50
     """So many turns at most are cut short for each question, spread over its steps; fewer where dear."""
+    offered: Callable[[], Container[str]] | None = None
+    """The names of the tools that the model was told of in the last turn."""
+    http: HttpClients = field(factory=NoHttp)
+    """Where its context gets HTTP clients."""
+    model_settings: Mapping[str, object] = field(factory=dict)
+    """The settings of the model in its context."""
+
+
+@frozen(kw_only=True)
+class OpenUnderTest(ProviderUnderTest):
+    """A provider under test that is open."""
+
+    handler: TurnHandler
+    context: ProviderContext
+
+
+@contextmanager
+def fresh_context(it: ProviderUnderTest, state: MemoryState) -> Iterator[ProviderContext]:
+    """Make the context of a fresh runner."""
+    with session_context(state, it.http, it.model_settings) as context:
+        yield context
+
+
+@asynccontextmanager
+async def opened(it: ProviderUnderTest, state: MemoryState | None = None) -> AsyncIterator[OpenUnderTest]:
+    """Open a provider as a fresh runner does. It sees no error of the block, as in a runner.
+
+    Raises NotConforming where it raises something while it opens or closes, or takes too long for it.
+    """
+    failure: Exception | None = None
+    doing = "open"
+    scope = trio.CancelScope(deadline=trio.current_time() + SOON_S)
+    try:
+        with scope, fresh_context(it, state or MemoryState()) as context:
+            async with it.provider.open(context) as handler:
+                scope.deadline = float("inf")
+                require(
+                    callable(getattr(handler, "run", None)), f"open yielded {handler!r}, which has no run"
+                )
+                given = {each.name: getattr(it, each.name) for each in fields(ProviderUnderTest)}
+                try:
+                    yield OpenUnderTest(**given, handler=handler, context=context)
+                except Exception as error:  # noqa: BLE001 -- raised again below, outside the provider
+                    failure = error
+                doing, scope.deadline = "close", trio.current_time() + SOON_S
+    except NotConforming:
+        raise
+    except Exception as error:
+        if failure is None:
+            raise NotConforming(f"it could not {doing}: {type(error).__name__}: {error}") from error
+    if failure is not None:
+        raise failure
+    require(not scope.cancelled_caught, f"it did not {doing} within {SOON_S:g} s")
 
 
 def answers(result: Result) -> bool:

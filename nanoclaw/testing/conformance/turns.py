@@ -7,11 +7,17 @@ import trio
 from attrs import Factory, define
 
 from agent_runner.errors import ToolError
-from agent_runner.providers import Toolbox, ToolSpec
+from agent_runner.providers import Toolbox, ToolRegistry, ToolSpec
 from agent_runner.records import Address, Inbound, Turn
+from agent_runner.tools.schemas import compile_schema
 
 CHAT = Address("test", "chat")
 WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SEND_MESSAGE = ToolSpec(
+    "send_message",
+    "Send a message before the turn is over.",
+    {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+)
 
 
 def message(n: int, text: str, *, trigger: bool = True) -> Inbound:
@@ -32,23 +38,29 @@ def turn_of(*messages: Inbound) -> Turn:
 
 @define(eq=False)
 class Tools(Toolbox):
-    """Does what is called for, or refuses; has at most one follow-up."""
+    """Does what is called for, or refuses; has at most one follow-up.
+
+    With `session` it offers the session's tools. A call is checked against the schema of `spec`.
+    """
 
     follow: Inbound | None = None
     refuses: bool = False
+    session: ToolRegistry | None = None
+    spec: ToolSpec = SEND_MESSAGE
     calls: list[tuple[str, Mapping[str, object]]] = Factory(list)
     taken: list[Inbound] = Factory(list)
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
-        """One tool."""
-        text = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
-        return [ToolSpec("send_message", "Send a message before the turn is over.", text)]
+        """One tool, or those of the session."""
+        return [self.spec] if self.session is None else self.session.specs
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> str:
         """Note the call."""
         await trio.lowlevel.checkpoint()
         self.calls.append((name, arguments))
+        if name == self.spec.name:
+            compile_schema(name, self.spec.parameters)(arguments)
         if self.refuses:
             raise ToolError("that is not possible now")
         return f"sent as message {2 * len(self.calls) + 1}"

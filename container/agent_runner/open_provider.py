@@ -1,0 +1,137 @@
+"""Opens the provider for the life of a runner, and keeps its failures apart from the runner's own."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from math import inf
+from types import MappingProxyType
+from typing import Literal, NoReturn
+
+import trio
+from attrs import field, frozen
+
+from agent_runner import events
+from agent_runner.errors import ProviderClosedError, ProviderError, ProviderOpenError, RunnerError
+from agent_runner.providers import ProviderContext, Toolbox, TurnHandler
+from agent_runner.records import Turn
+from agent_runner.session import Session
+from agent_runner.session_state import StoredState
+from agent_runner.tools import TOOLS
+from agent_runner.tools.registry import SessionTools
+
+OPEN_TIMEOUT = 120.0
+"""Seconds. A provider that hangs while it opens would leave messages waiting for ever."""
+CLOSE_TIMEOUT = 10.0
+"""Seconds. A provider that hangs while it closes would hold up a runner that has failed."""
+
+
+Stage = Literal["opening", "open", "closing"]
+
+
+@frozen
+class OpenProvider:
+    """A provider that is open, and the tools it may call."""
+
+    handler: TurnHandler
+    tools: SessionTools = field(factory=lambda: SessionTools(TOOLS))
+
+
+@asynccontextmanager
+async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
+    """Open the session's provider; it is closed on every way out of the block.
+
+    An error of the block comes out as it is. The provider does not see it, since one with tasks of its own
+    would put it into a group. Raises ProviderOpenError, or ProviderClosedError if it ends before the block.
+    """
+    tools = SessionTools(TOOLS)
+    failure: Exception | None = None
+    stage: Stage = "opening"
+    try:
+        with trio.CancelScope(deadline=trio.current_time() + OPEN_TIMEOUT) as scope:
+            async with session.seams.provider.open(_context(session, tools)) as handler:
+                scope.deadline = inf
+                _check_handler(handler)
+                stage = "open"
+                try:
+                    yield OpenProvider(handler, tools)
+                except Exception as error:  # noqa: BLE001 -- raised again below, outside the provider
+                    failure = error
+                stage, scope.deadline = "closing", trio.current_time() + CLOSE_TIMEOUT
+    except Exception as error:
+        if failure is None:
+            raise _translated(session, _first(error), stage) from error
+        session.seams.log("provider.close_failed", level="error", reason=_summary(_first(error)))
+    if failure is not None:
+        raise failure
+    if stage != "closing":
+        raise _ended_early(session, stage)
+
+
+def _context(session: Session, tools: SessionTools) -> ProviderContext:
+    seams, config = session.seams, session.config
+    return ProviderContext(
+        state=StoredState(session.outbound, seams.clock),
+        tools=tools,
+        events=events.StoredEvents(session.outbound, seams.clock),
+        http=seams.http,
+        clock=seams.clock,
+        workspace=config.workspace,
+        model_settings=MappingProxyType(dict(config.model_settings)),
+        new_id=seams.new_id,
+    )
+
+
+def _check_handler(handler: object) -> None:
+    """Raise unless it takes turns: providers are other people's code."""
+    if not callable(getattr(handler, "run", None)):
+        raise TypeError(f"open() yielded {type(handler).__name__}, which has no method `run`")
+
+
+def _ended_early(session: Session, stage: Stage) -> RunnerError:
+    """Return the error for a provider that ended by a cancellation: that of the time limit, or its own."""
+    name = session.seams.provider.name
+    if stage == "opening":
+        return ProviderOpenError(f"provider {name!r} did not open within {OPEN_TIMEOUT:.0f} s")
+    return ProviderClosedError(f"provider {name!r} ended before its runner")
+
+
+def _translated(session: Session, error: Exception, stage: Stage) -> RunnerError:
+    """Return what an error of the provider means for the runner."""
+    if isinstance(error, RunnerError):  # it used the session, and that is what failed
+        return error
+    name, reason = session.seams.provider.name, _summary(error)
+    if stage != "opening":
+        return ProviderClosedError(f"provider {name!r} failed outside of its turns: {reason}")
+    retry_at = error.retry_at if isinstance(error, ProviderError) else None
+    return ProviderOpenError(f"provider {name!r} cannot be opened: {reason}", retry_at)
+
+
+def _first(error: Exception) -> Exception:
+    """Return the first error of a group: it cancelled what the others were doing."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _summary(error: Exception) -> str:
+    return str(error) if isinstance(error, ProviderError) else f"{type(error).__name__}: {error}"
+
+
+# -- when it cannot be opened ------------------------------------------------------
+
+
+@frozen
+class Unopened:
+    """Takes turns in the place of a provider that could not be opened: each is released, with the reason."""
+
+    error: ProviderOpenError
+
+    async def run(self, turn: Turn, tools: Toolbox, /) -> NoReturn:
+        """Raise ProviderError."""
+        del turn, tools
+        await trio.lowlevel.checkpoint()
+        raise ProviderError(str(self.error), self.error.retry_at)
+
+
+def unopened(error: ProviderOpenError) -> OpenProvider:
+    """Return what releases the turns of a provider that could not be opened."""
+    return OpenProvider(Unopened(error))

@@ -1,0 +1,64 @@
+"""The context of a provider: what it may use of its session, from open to close."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+from attrs import frozen
+
+from agent_runner.clock import Clock
+from agent_runner.providers.http import HttpClients
+from agent_runner.providers.toolbox import ToolRegistry
+
+
+class SessionState(Protocol):
+    """Texts by key that outlive the runner: the table `session_state` of outbound.db.
+
+    Each call is one transaction. To change state and complete a turn together, use `Result.state`.
+    """
+
+    async def get(self, key: str, /) -> str | None:
+        """Return the value, or None where there is none."""
+        ...
+
+    async def set(self, key: str, value: str, /) -> None:
+        """Store a value. Raises UnstorableError for a bad key, a value too large, or too many keys."""
+        ...
+
+    async def delete(self, key: str, /) -> None:
+        """Remove a key, if it is there."""
+        ...
+
+    async def items(self) -> Mapping[str, str]:
+        """Return everything, in the order of the keys."""
+        ...
+
+
+class EventLog(Protocol):
+    """The table `events` of outbound.db, which people read."""
+
+    async def record(
+        self, kind: Literal["usage", "error"], data: Mapping[str, object], /, turn_id: str | None = None
+    ) -> None:
+        """Commit an event: the tokens a model took, or what went wrong.
+
+        Raises UnstorableError where `data` is not JSON, or longer than 16,384 characters of it.
+        """
+        ...
+
+
+@frozen(kw_only=True)
+class ProviderContext:
+    """The session of a provider. It stays valid until the provider is closed."""
+
+    state: SessionState
+    tools: ToolRegistry
+    events: EventLog
+    http: HttpClients
+    clock: Clock
+    workspace: Path
+    """The agent's own files."""
+    model_settings: Mapping[str, object]
+    """The settings of the model, as the host was given them."""
+    new_id: Callable[[str], str]
+    """Makes a random id with this prefix, fit for a path."""

@@ -1,0 +1,55 @@
+"""Finds a provider by its name: one of ours, or one that an installed package offers.
+
+Ours is a module of this package with `create() -> Provider`, entered in `PROVIDERS`. A package offers one as
+an entry point of the group `nanoclaw.providers` whose object makes a Provider. A provider is imported only
+when it is chosen, so a runner never pays for the libraries of another one.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import cast
+
+from agent_runner.errors import ConfigError
+from agent_runner.providers.protocol import Provider
+
+PROVIDERS: Mapping[str, str] = {"echo": "agent_runner.providers.echo"}
+GROUP = "nanoclaw.providers"
+
+
+def load(name: str, given: Mapping[str, Callable[[], Provider]] | None = None) -> Provider:
+    """Return the provider of that name: a given one, else ours, else one that is installed.
+
+    Raises ConfigError where it is unknown or cannot be made.
+    """
+    make = (given or {}).get(name) or (_ours(name) if name in PROVIDERS else _installed(name))
+    try:
+        provider = make()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"AGENT_PROVIDER={name!r} cannot be made: {reason}") from error
+    if not callable(getattr(provider, "open", None)):
+        raise ConfigError(
+            f"AGENT_PROVIDER={name!r} makes {type(provider).__name__}, which has no method `open`; "
+            "SimpleProvider has one"
+        )
+    return provider
+
+
+def _ours(name: str) -> Callable[[], Provider]:
+    return lambda: cast("Provider", import_module(PROVIDERS[name]).create())
+
+
+def _installed(name: str) -> Callable[[], Provider]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- takes 20 ms, and ours do not need it
+
+    found = {entry.value: entry for entry in entry_points(group=GROUP, name=name)}
+    if not found:
+        names = sorted({*PROVIDERS, *entry_points(group=GROUP).names})
+        raise ConfigError(f"AGENT_PROVIDER={name!r} is not known; there are: {', '.join(names)}")
+    if len(found) > 1:
+        raise ConfigError(
+            f"AGENT_PROVIDER={name!r} is offered by {len(found)} installed packages: "
+            f"{', '.join(sorted(found))}; uninstall all but one"
+        )
+    [entry] = found.values()
+    return lambda: cast("Provider", entry.load()())

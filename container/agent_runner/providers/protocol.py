@@ -1,0 +1,53 @@
+"""The protocol of providers, and a base for simple ones."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+from agent_runner.providers.context import ProviderContext
+from agent_runner.providers.toolbox import Toolbox
+from agent_runner.records import Result, Turn
+
+
+class TurnHandler(Protocol):
+    """A provider that is open, and takes one turn after the other."""
+
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
+        """Take a turn. It may be cancelled at any checkpoint; the same messages are offered again later.
+
+        Raises ProviderError when it cannot answer now. Any other exception counts as one. Users see neither.
+        """
+        ...
+
+
+class Provider(Protocol):
+    """Makes replies of messages. A runner opens its provider once and closes it when it ends."""
+
+    @property
+    def name(self) -> str:
+        """The name by which configuration chooses it."""
+        ...
+
+    def open(self, context: ProviderContext, /) -> AbstractAsyncContextManager[TurnHandler]:
+        """Open what the provider needs; the context manager yields what takes the turns.
+
+        It is left on every way out: an orderly end, cancellation, an error of the runner. An exception while
+        it is entered releases the messages that are due, with the exception as the reason.
+        """
+        ...
+
+
+class SimpleProvider(ABC):
+    """A base for providers that have nothing to open. Only `name` and `run` are needed."""
+
+    name: str
+
+    @asynccontextmanager
+    async def open(self, _context: ProviderContext, /) -> AsyncGenerator[TurnHandler]:
+        """Yield the provider itself."""
+        yield self
+
+    @abstractmethod
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
+        """Take a turn, as TurnHandler.run."""

@@ -1,0 +1,79 @@
+"""Tools as a provider sees them: their specifications, calling them, adding more at run time."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from agent_runner.records import Inbound
+
+Arguments = Mapping[str, object]
+
+
+@frozen
+class ToolSpec:
+    """A tool as a model is told of it. `parameters` is a JSON Schema of type `object`."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
+
+
+@frozen
+class Tool:
+    """A tool that is ready to be called. `run` returns its result in words, or raises ToolError.
+
+    A call that takes longer than `timeout` seconds is cancelled. `waits_for_people` adds to that, in seconds,
+    for a call with these arguments.
+    """
+
+    spec: ToolSpec
+    run: Callable[[Arguments], Awaitable[str]]
+    timeout: float = 60.0
+    waits_for_people: Callable[[Arguments], float] | None = None
+
+    def declared(self, arguments: Arguments) -> float:
+        """Return the time that a call with these arguments may take, in seconds."""
+        return self.timeout + (self.waits_for_people(arguments) if self.waits_for_people else 0.0)
+
+
+class ToolRegistry(Protocol):
+    """The tools of a session. A change is visible in `specs` at once, also in a turn that is running."""
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """The tools that can be called now."""
+        ...
+
+    def add(self, tool: Tool, /) -> None:
+        """Offer one more tool. Raises ToolRegistrationError, naming the tool and what is wrong with it."""
+        ...
+
+    def remove(self, name: str, /) -> None:
+        """Withdraw a tool that was added. Calls under way go on. Raises ToolRegistrationError."""
+        ...
+
+
+class Toolbox(Protocol):
+    """The means of a provider during a turn, besides its answer."""
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """The tools that can be called now."""
+        ...
+
+    async def call(self, name: str, arguments: Arguments) -> str:
+        """Call a tool and return its result in words. Raises ToolError, whose message is for the agent."""
+        ...
+
+    async def follow_ups(self) -> Sequence[Inbound]:
+        """Wait for messages that arrived since the turn began, and claim them for it.
+
+        Never returns if none arrive, and always so in a turn over a message that was tried before. A Result
+        completes the follow-ups that it names (`consumed`, or a reply); the next turn gets the others.
+        """
+        ...
+
+    def alive(self) -> None:
+        """Report progress. A provider that is silent for too long loses its turn."""
+        ...

@@ -1,0 +1,127 @@
+"""The outcome of a turn, committed in one transaction (contract 4, Status)."""
+
+from collections.abc import Container, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from agent_runner import events, outbound, session_state
+from agent_runner.errors import ProviderError
+from agent_runner.inbound import Fetched
+from agent_runner.outbound import Ack
+from agent_runner.records import Address, Claim, Draft, Inbound, Reply, Result, Turn
+from agent_runner.session import Session
+from agent_runner.store import Connection
+from agent_runner.turn_state import TurnState
+
+RETRY_AFTER = timedelta(seconds=30)
+
+
+@frozen
+class ClaimedTurn:
+    """A turn whose messages are claimed, and what its outcome needs."""
+
+    turn: Turn
+    claims: tuple[Claim, ...]
+    omitted: tuple[Claim, ...]
+    fetched: Fetched
+    turn_state: TurnState
+
+    @property
+    def rows(self) -> tuple[Inbound, ...]:
+        """All rows that the provider has seen."""
+        return (*self.fetched.messages, *self.fetched.context, *self.turn_state.follow_ups)
+
+    @property
+    def sequence_floor(self) -> int:
+        """The largest inbound number seen."""
+        return max(self.fetched.sequence_floor, *(row.seq for row in self.rows))
+
+
+async def commit_outcome(session: Session, claimed: ClaimedTurn, outcome: Result | ProviderError) -> None:
+    """Write what became of a turn. Raises StoreBusyError, DatabaseError."""
+    if isinstance(outcome, ProviderError):
+        await _release(session, claimed, outcome)
+    else:
+        await _complete(session, claimed, outcome)
+
+
+async def _release(session: Session, claimed: ClaimedTurn, error: ProviderError) -> None:
+    now = session.seams.clock.now()
+    ack = Ack("released", claimed.turn.turn_id, error.retry_at or now + RETRY_AFTER, error.reason)
+    await session.outbound.write(lambda connection: _write_release(connection, claimed, ack, now))
+    session.seams.log("turn.released", level="warning", turn=claimed.turn.turn_id, reason=error.reason)
+
+
+def _write_release(connection: Connection, claimed: ClaimedTurn, ack: Ack, now: datetime) -> None:
+    outbound.unclaim(connection, claimed.turn_state.unconsumed(()), claimed.turn.turn_id)
+    outbound.acknowledge(connection, claimed.turn_state.answers, now, ack)
+    outbound.close(connection, claimed.claims, now, ack)
+
+
+@frozen
+class _Outcome:
+    """A result as rows: `unaddressed` replies have nowhere to go, `consumed` follow-ups are completed."""
+
+    drafts: Sequence[Draft]
+    unaddressed: Sequence[Reply]
+    consumed: Container[object]
+    state: Mapping[str, str | None]
+
+
+async def _complete(session: Session, claimed: ClaimedTurn, result: Result) -> None:
+    outcome = _outcome(session, claimed, result)
+    now = session.seams.clock.now()
+    await session.outbound.write(lambda connection: _write_end(connection, claimed, outcome, now))
+    session.seams.log("turn.ended", turn=claimed.turn.turn_id, replies=len(outcome.drafts))
+
+
+def _outcome(session: Session, claimed: ClaimedTurn, result: Result) -> _Outcome:
+    replies = [(reply, _address(claimed, reply)) for reply in result.replies if reply.text.strip()]
+    return _Outcome(
+        [_draft(session, claimed.turn, reply, address) for reply, address in replies if address],
+        [reply for reply, address in replies if address is None],
+        {*result.consumed, *(reply.in_reply_to for reply in result.replies)},
+        result.state,
+    )
+
+
+def _write_end(connection: Connection, claimed: ClaimedTurn, outcome: _Outcome, now: datetime) -> None:
+    # First: at this point the turn's rows are those its tools have sent, which is what `unclaim` looks at.
+    outbound.unclaim(connection, claimed.turn_state.unconsumed(outcome.consumed), claimed.turn.turn_id)
+    for draft in outcome.drafts:
+        outbound.send(connection, draft, claimed.sequence_floor)
+    session_state.apply(connection, outcome.state, now)
+    ack = Ack("completed", claimed.turn.turn_id)
+    outbound.acknowledge(
+        connection, (*claimed.omitted, *claimed.turn_state.consumed(outcome.consumed)), now, ack
+    )
+    outbound.close(connection, claimed.claims, now, ack)
+    for reply in outcome.unaddressed:
+        _fail_unaddressed(connection, claimed, reply, now)
+    outbound.forget_turn(connection, claimed.turn.turn_id)
+
+
+def _fail_unaddressed(connection: Connection, claimed: ClaimedTurn, reply: Reply, now: datetime) -> None:
+    """Fail a message whose answer has nowhere to go: another try would come to the same."""
+    reason = "the answer has no address: neither its message nor session_routing has one"
+    answered = [Claim(row.id, row.tries) for row in claimed.rows if row.id == reply.in_reply_to]
+    outbound.acknowledge(connection, answered, now, Ack("failed", claimed.turn.turn_id, error=reason))
+    events.record(connection, now, "error", reply.in_reply_to, turn_id=claimed.turn.turn_id, reason=reason)
+
+
+def _draft(session: Session, turn: Turn, reply: Reply, address: Address) -> Draft:
+    return Draft(
+        session.seams.new_id("out"),
+        session.seams.clock.now(),
+        address,
+        {"text": reply.text},
+        turn.turn_id,
+        in_reply_to=reply.in_reply_to,
+    )
+
+
+def _address(claimed: ClaimedTurn, reply: Reply) -> Address | None:
+    """Return the address of the message that is answered, else that of the session's own chat."""
+    answered = (row for row in claimed.rows if row.id == reply.in_reply_to)
+    return next((row.address for row in answered if row.address), claimed.fetched.routing)

@@ -1,0 +1,131 @@
+"""Channels by type: an entry point of the group `nanoclaw.channels` is a factory that makes one.
+
+    TELEGRAM = ChannelFactory(TelegramConfig, make_telegram)
+
+`TelegramConfig` is the frozen class of a table `[channels.<name>]` of that type. Several tables may have one
+type: each makes a channel with a name of its own, under which its chats are stored. So the chats of two
+bots of one network never mix. Ids of users keep the network's own prefix: a person is the same to both.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_args
+
+from attrs import Factory, frozen
+
+from nanoclaw.channels.protocol import Channel, Repeat
+from nanoclaw.config import Config, ConfigError, NamedTable, read_table
+from nanoclaw.config.entry_points import load
+from nanoclaw.config.kinds import Text, Unfit
+from nanoclaw.seams import Clock, SystemClock
+
+C = TypeVar("C")
+GROUP = "nanoclaw.channels"
+RESERVED = {"cli": "the terminal's name", "agent": "the name under which agents write to each other"}
+
+
+@frozen
+class ChannelContext:
+    """What a host offers a channel that is made for it."""
+
+    name: str
+    """The channel's own name: its `channel_type`, the first part of the addresses of its chats."""
+    folder: Path
+    """A folder of its own for what it keeps on disk; it makes it when it needs it."""
+    timezone: str
+    """The user's zone, an IANA name."""
+    assistant_name: str
+    clock: Clock = Factory(SystemClock)
+
+
+@frozen
+class ChannelFactory(Generic[C]):
+    """Makes a channel from its configuration and what the host offers."""
+
+    config: type[C]
+    """A frozen class of attrs: the keys of the table besides `type`. One with `repr=False` is a secret."""
+    make: Callable[[C, ChannelContext], Channel]
+    """It returns at once; the channel connects when its sender is opened."""
+
+
+@frozen
+class ConfiguredChannel:
+    """A table `[channels.<name>]`, read."""
+
+    name: str
+    factory: ChannelFactory[Any]
+    settings: Any
+
+
+def read_channels(tables: Mapping[str, NamedTable], home: Path) -> tuple[list[ConfiguredChannel], list[str]]:
+    """Read the tables of channels; relative paths in them are below the home.
+
+    Returns:
+        Those that can be used, and what is wrong with others, one line each.
+    """
+    read, problems = list[ConfiguredChannel](), list[str]()
+    for table in tables.values():
+        try:
+            read.append(_read(table, home))
+        except ConfigError as error:
+            problems.extend(error.problems)
+    return read, problems
+
+
+def configured_channels(config: Config) -> Sequence[Channel]:
+    """Make all channels that the configuration names.
+
+    Raises:
+        ConfigError: a type is not installed or is broken, or a table does not fit; with all problems.
+    """
+    read, problems = read_channels(config.channels, config.home)
+    made = list[Channel]()
+    for each in read:
+        try:
+            made.append(_made(each, config))
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(*problems)
+    return made
+
+
+def _read(table: NamedTable, home: Path) -> ConfiguredChannel:
+    where = table.origins.label(())
+    if table.name in RESERVED:
+        raise ConfigError(f"{where}: {table.name} is {RESERVED[table.name]}; choose another name")
+    try:
+        type_ = Text().read(table.type)
+    except Unfit as error:
+        raise ConfigError(f"{table.origins.label(('type',))} {error}") from error
+    named = table.origins.label(("type",)) if "type" in table.values else where
+    factory = load(GROUP, type_, ChannelFactory, where=named)
+    return ConfiguredChannel(
+        table.name, factory, read_table(table, factory.config, base=home, known=("type",))
+    )
+
+
+def _made(each: ConfiguredChannel, config: Config) -> Channel:
+    where = config.channels[each.name].origins.label(())
+    folder = config.data / "channels" / each.name
+    context = ChannelContext(each.name, folder, config.timezone, config.prompt.assistant_name)
+    try:
+        channel: Channel = each.factory.make(each.settings, context)
+    except Exception as error:  # whatever a foreign package raises
+        raise ConfigError(f"{where}: the channel cannot be made: {type(error).__name__}: {error}") from error
+    wrong = next(_faults(channel, each.name), None)
+    if wrong is not None:
+        raise ConfigError(f"{where}: its package made {channel!r:.100}, which is no channel: {wrong}")
+    return channel
+
+
+def _faults(channel: object, name: str) -> Iterator[str]:
+    """What a channel of another package lacks."""
+    channel_type, repeat = getattr(channel, "channel_type", None), getattr(channel, "repeat", None)
+    if channel_type != name:
+        yield f"its channel_type must be the name it was given, {name!r}, and is {channel_type!r}"
+    if repeat not in get_args(Repeat):
+        yield f"its repeat must be one of {', '.join(get_args(Repeat))}, and is {repeat!r}"
+    for method in ("sender", "receive"):
+        if not callable(getattr(channel, method, None)):
+            yield f"it has no {method}()"

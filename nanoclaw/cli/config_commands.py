@@ -1,0 +1,179 @@
+"""`nanoclaw config`: all values with where they come from, and what is wrong with them."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from attrs import fields, frozen
+
+from nanoclaw.agents import BadContainerJson, read_container_json
+from nanoclaw.channels.factory import ConfiguredChannel, read_channels
+from nanoclaw.cli.output import show as print_result
+from nanoclaw.config import Config, ConfigError, Reading, read_config
+from nanoclaw.config.keys import KEYS
+from nanoclaw.config.layers import HOME_VARIABLE
+from nanoclaw.config.origins import DEFAULT
+from nanoclaw.containers import configured_runtime, require_provider
+
+SECRET = "(secret)"  # noqa: S105 -- what stands in the place of one
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _places(command: F) -> F:
+    """Add the options that every command has."""
+    for option in (
+        click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE",
+                     help="default: <home>/config.toml"),
+        click.option("--data", metavar="DIR", help="databases and sessions; default: <home>/data"),
+        click.option("--home", type=click.Path(path_type=Path), metavar="DIR",
+                     help="default: $NANOCLAW_HOME or ~/.nanoclaw"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")
+
+
+@click.group(name="config")
+def config() -> None:
+    """Look at the configuration."""
+
+
+# -- show -----------------------------------------------------------------------
+
+
+@frozen
+class _Row:
+    key: str
+    value: object
+    place: str
+    secret: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """As a program reads it; a secret has no value."""
+        value = None if self.secret else _plain(self.value)
+        return {"key": self.key, "value": value, "from": self.place, "secret": self.secret}
+
+    def cells(self) -> tuple[str, str, str]:
+        """As a person reads it."""
+        return self.key, SECRET if self.secret else _text(_plain(self.value)), self.place
+
+
+@config.command
+@_places
+@_json
+def show(home: Path | None, data: str | None, file: Path | None, *, as_json: bool) -> None:
+    """Print each value, and where it comes from. Secrets are never shown."""
+    reading = read_config(home=home, file=file, flags={"data": data})
+    rows = [*_rows(reading.result(), _place_of_home(home))]
+    if as_json:
+        print_result(json.dumps([row.as_json() for row in rows], indent=2, ensure_ascii=False))
+        return
+    cells = [row.cells() for row in rows]
+    key, value = (max(len(each[n]) for each in cells) for n in (0, 1))
+    print_result("\n".join(f"{a:<{key}}  {b:<{value}}  {c}" for a, b, c in cells))
+
+
+def _place_of_home(home: Path | None) -> str:
+    if home is not None:
+        return "--home"
+    return HOME_VARIABLE if os.environ.get(HOME_VARIABLE) else DEFAULT
+
+
+def _rows(config_: Config, home_place: str) -> Iterator[_Row]:
+    yield _Row("home", config_.home, home_place)
+    for key in KEYS:
+        value: object = config_
+        for part in key.path:
+            value = getattr(value, part)
+        yield _Row(key.name, value, config_.origins.place(key.path))
+    read, _ = read_channels(config_.channels, config_.home)
+    known = {each.name: each for each in read}
+    for name in config_.channels:
+        yield from _channel_rows(config_, name, known.get(name))
+    for name, table in config_.runtimes.items():
+        for key_ in table.values:
+            yield _Row(f"runtimes.{name}.{key_}", None, table.origins.place((key_,)), secret=True)
+
+
+def _channel_rows(config_: Config, name: str, channel: ConfiguredChannel | None) -> Iterator[_Row]:
+    """The keys of one channel; where its class is not known, any of them may be a secret."""
+    table = config_.channels[name]
+    yield _Row(f"channels.{name}.type", table.type, table.origins.place(("type",)))
+    if channel is None:
+        for key in table.values:
+            if key != "type":
+                yield _Row(f"channels.{name}.{key}", None, table.origins.place((key,)), secret=True)
+        return
+    for field in fields(type(channel.settings)):
+        value, place = getattr(channel.settings, field.name), table.origins.place((field.name,))
+        yield _Row(f"channels.{name}.{field.name}", value, place, secret=field.repr is False)
+
+
+def _plain(value: object) -> object:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+# -- check ----------------------------------------------------------------------
+
+
+@config.command
+@_places
+@_json
+@click.pass_context
+def check(
+    context: click.Context, home: Path | None, data: str | None, file: Path | None, *, as_json: bool
+) -> None:
+    """Read everything that a start would read, and say all that is wrong.
+
+    Exit codes: 0 all is well; 1 something is wrong, one line each.
+    """
+    hints: list[str] = []
+    try:
+        reading = read_config(home=home, file=file, flags={"data": data})
+    except ConfigError as error:
+        problems = [*error.problems]
+    else:
+        problems = [*settings_problems(reading), *_container_problems(reading)]
+        hints = [*reading.hints, *reading.unread]
+    if as_json:
+        print_result(
+            json.dumps({"ok": not problems, "problems": problems, "hints": hints}, ensure_ascii=False)
+        )
+    else:
+        lines = [*problems, *(f"hint: {hint}" for hint in hints)]
+        print_result("\n".join(lines) or "the configuration is good")
+    if problems:
+        context.exit(1)
+
+
+def settings_problems(reading: Reading) -> Iterator[str]:
+    """All that is wrong with the settings, those of channels and of the runtime included."""
+    yield from reading.problems
+    _, problems = read_channels(reading.channels, reading.home)
+    yield from problems
+    if reading.config is not None:
+        try:
+            require_provider(reading.config, configured_runtime(reading.config))
+        except ConfigError as error:
+            yield from error.problems
+
+
+def _container_problems(reading: Reading) -> Iterator[str]:
+    """What is wrong with the `container.json` of each agent folder."""
+    groups = reading.home / "groups" if reading.config is None else reading.config.groups
+    for file in sorted(groups.glob("*/container.json")):
+        try:
+            read_container_json(file.parent)
+        except BadContainerJson as error:
+            yield from error.problems

@@ -1,0 +1,191 @@
+"""The kinds of values that a setting may have, as annotations of the fields of its table.
+
+A kind reads a value of a TOML file, or the text of a variable or flag, and says what it wants.
+"""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated, Protocol, runtime_checkable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from attrs import frozen
+
+MAX_SHOWN = 200
+"""Characters of a wrong value that an error shows."""
+
+
+class Unfit(ValueError):
+    """A value that a kind refuses. `wanted` completes "must be"."""
+
+    def __init__(self, wanted: str, value: object) -> None:
+        super().__init__(f"must be {wanted}, got {shown(value)}")
+        self.wanted = wanted
+
+
+def shown(value: object) -> str:
+    """A value as errors show it: on one line, and bounded."""
+    text = repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+@runtime_checkable
+class Kind(Protocol):
+    """Reads the value of a setting."""
+
+    @property
+    def wanted(self) -> str:
+        """What it must be, to complete "must be"."""
+        ...
+
+    def read(self, value: object, /) -> object:
+        """Return the value as its field has it.
+
+        Raises:
+            Unfit: it is not of this kind.
+        """
+        ...
+
+
+@frozen
+class Number:
+    """A finite number; `or_zero` admits 0 below `at_least`."""
+
+    at_least: float = 0.0
+    whole: bool = False
+    or_zero: bool = False
+
+    @property
+    def wanted(self) -> str:
+        return f"{'0 or ' * self.or_zero}a {'whole ' * self.whole}number of at least {self.at_least:.15g}"
+
+    def read(self, value: object) -> float:
+        try:
+            number = float(value) if isinstance(value, str | int | float) and not _is_bool(value) else None
+        except (ValueError, OverflowError):
+            number = None
+        if number is None or not self._fits(number):
+            raise Unfit(self.wanted, value)
+        return int(number) if self.whole else number
+
+    def _fits(self, number: float) -> bool:
+        enough = self.at_least <= number < float("inf") or (self.or_zero and number == 0)
+        return enough and not (self.whole and number != int(number))
+
+
+@frozen
+class Text:
+    """A string without NUL; only where `blank`, one that is empty or blank."""
+
+    wanted: str = "a non-empty string"
+    blank: bool = False
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or not (value.strip() or self.blank) or "\0" in value:
+            raise Unfit(self.wanted, value)
+        return value
+
+
+@frozen
+class Switch:
+    """True or false."""
+
+    wanted: str = "true or false"
+
+    def read(self, value: object) -> bool:
+        if _is_bool(value):
+            return bool(value)
+        if value not in {"true", "false"}:
+            raise Unfit(self.wanted, value)
+        return value == "true"
+
+
+@frozen
+class OneOf:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def wanted(self) -> str:
+        return f"one of {', '.join(self.words)}"
+
+    def read(self, value: object) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise Unfit(self.wanted, value)
+        return value
+
+
+@frozen
+class Zone:
+    """A time zone by its IANA name."""
+
+    wanted: str = "an IANA time zone such as Europe/Berlin"
+
+    def read(self, value: object) -> str:
+        try:
+            ZoneInfo(Text(self.wanted).read(value))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise Unfit(self.wanted, value) from None
+        return str(value)
+
+
+@frozen
+class Place:
+    """A path; relative to `base`, and `~` is the user's home."""
+
+    base: Path
+    wanted: str = "a path"
+
+    def read(self, value: object) -> Path:
+        if isinstance(value, Path):
+            return value
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise Unfit(self.wanted, value)
+        try:
+            return (self.base / Path(value).expanduser()).absolute()
+        except RuntimeError:
+            raise Unfit("a path that does not begin with ~ and an unknown user", value) from None
+
+
+@frozen
+class Items:
+    """A list; where they are `split`, also words with commas between them, as in variables."""
+
+    wanted: str = "a list"
+    split: bool = True
+
+    def read(self, value: object) -> list[object]:
+        if isinstance(value, str) and self.split:
+            return [item.strip() for item in value.split(",") if item.strip()]
+        if not isinstance(value, list | tuple):
+            raise Unfit(self.wanted, value)
+        return list(value)
+
+
+@frozen
+class Words:
+    """A command: a list of words, or a string that is split as a shell would split it."""
+
+    wanted: str = "a list of words"
+
+    def read(self, value: object) -> tuple[str, ...]:
+        if isinstance(value, str):
+            return self._split(value)
+        return tuple(Text().read(word) for word in Items(self.wanted).read(value))
+
+    def _split(self, text: str) -> tuple[str, ...]:
+        try:
+            return tuple(Text().read(word) for word in shlex.split(text))
+        except ValueError as error:
+            raise Unfit(f"{self.wanted} or a string that a shell can split ({error})", text) from error
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+Seconds = Annotated[float, Number()]
+Command = Annotated[tuple[str, ...], Words()]
+ZoneName = Annotated[str, Zone()]
+Name = Annotated[str, Text()]

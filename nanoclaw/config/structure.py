@@ -1,0 +1,225 @@
+"""From plain values to frozen classes, by cattrs; every problem is found, with the path to its value."""
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import lru_cache, partial
+from pathlib import Path
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from attrs import fields, frozen, has, resolve_types
+from cattrs import Converter
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn, override
+
+from nanoclaw.config.errors import ConfigError
+from nanoclaw.config.kinds import Items, Kind, Number, OneOf, Place, Switch, Text, Unfit
+from nanoclaw.config.origins import KeyPath, NamedTable, Origins, dotted
+
+T = TypeVar("T")
+Rename = Callable[[str], str]
+
+APART = "nanoclaw.apart"
+"""In the metadata of a field that is no key of its table; it has a default."""
+_ANY_NUMBER = Number(at_least=float("-inf"))
+_PLAIN: Mapping[Any, Kind] = {
+    str: Text(),
+    bool: Switch(),
+    int: Number(at_least=float("-inf"), whole=True),
+    float: _ANY_NUMBER,
+}
+
+
+@frozen
+class Problem:
+    """Something that is wrong with one value, or with a whole table where no value is to blame."""
+
+    path: KeyPath
+    text: str
+    """What is wrong, to follow the key."""
+
+
+class Misfit(Exception):
+    """Values that do not fit their class."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{dotted(problem.path)} {problem.text}" for problem in problems))
+        self.problems = problems
+
+
+def structure(values: object, cls: type[T], *, base: Path, rename: Rename = str, split: bool = True) -> T:
+    """Make a value of a class of attrs; a relative path in it is below `base`.
+
+    `rename` makes the key of a field from its name. `split`: a list may be a string with commas.
+    A field with `repr=False` holds a secret: no error shows its value.
+
+    Raises:
+        Misfit: with every problem.
+    """
+    try:
+        return _converter(base, rename, split).structure(values, cls)
+    except ClassValidationError as error:
+        raise Misfit(list(_problems(error, (), rename))) from None
+    except Unfit as error:
+        raise Misfit([Problem((), str(error))]) from None
+
+
+def read_table(table: NamedTable, cls: type[T], *, base: Path, known: tuple[str, ...] = ()) -> T:
+    """Make the value of a table whose class its channel or runtime declares; the keys `known` are left out.
+
+    Raises:
+        ConfigError: it does not fit; each line names the file, the line and the whole key.
+    """
+    values = {key: value for key, value in table.values.items() if key not in known}
+    try:
+        return structure(values, cls, base=base)
+    except Misfit as misfit:
+        raise ConfigError(*lines(misfit.problems, table.origins)) from misfit
+
+
+def lines(problems: list[Problem], origins: Origins) -> Iterator[str]:
+    """Each problem as one line that begins with the place and the key."""
+    for problem in problems:
+        yield f"{origins.label(problem.path)} {problem.text}"
+
+
+def wanted(kind: Any, base: Path = Path()) -> str:
+    """Return what a value of a field's type must be, to complete "must be"."""
+    known = _annotated(kind) or {**_PLAIN, Path: Place(base)}.get(kind)
+    if known is not None:
+        return known.wanted
+    if _is_literal(kind):
+        return OneOf(get_args(kind)).wanted
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        return " or ".join(wanted(each, base) for each in get_args(kind) if each is not NoneType)
+    if _is_items(kind):
+        return f"{Items().wanted}; each {wanted(get_args(kind)[0])}"
+    return "a table"
+
+
+def nearest(key: str, known: list[str]) -> str:
+    """Return advice for a key that is not known."""
+    match get_close_matches(key, known, n=1):
+        case [near]:
+            return f"the nearest is {near}"
+        case _:
+            return f"known are {', '.join(known)}" if known else "there are none here"
+
+
+# -- the converter --------------------------------------------------------------
+
+
+@lru_cache(maxsize=32)  # making one takes milliseconds
+def _converter(base: Path, rename: Rename, split: bool) -> Converter:  # noqa: FBT001 -- a key of the cache
+    made = Converter(detailed_validation=True, forbid_extra_keys=True)
+    for plain, kind in {**_PLAIN, Path: Place(base)}.items():
+        made.register_structure_hook(plain, partial(_read_plain, kind))
+    made.register_structure_hook_func(_is_literal, lambda value, kind: OneOf(get_args(kind)).read(value))
+    made.register_structure_hook_factory(
+        _is_items, lambda kind, within: _structure_items(kind, within, Items(split=split))
+    )
+    made.register_structure_hook_factory(_is_mapping, _structure_mapping)
+    made.register_structure_hook_factory(has, lambda cls, within: _structure_table(cls, within, rename))
+    made.register_structure_hook_func(
+        lambda kind: _annotated(kind) is not None, lambda value, kind: _read(_annotated(kind), value)
+    )
+    return made
+
+
+def _annotated(kind: object) -> Kind | None:
+    if get_origin(kind) is not Annotated:
+        return None
+    return next((each for each in get_args(kind)[1:] if isinstance(each, Kind)), None)
+
+
+def _read_plain(kind: Kind, value: object, _type: object) -> object:
+    return kind.read(value)
+
+
+def _read(kind: Kind | None, value: object) -> object:
+    return value if kind is None else kind.read(value)
+
+
+def _is_literal(kind: Any) -> bool:
+    return bool(get_origin(kind) == Literal)
+
+
+def _is_items(kind: object) -> bool:
+    return get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
+
+
+def _structure_items(kind: Any, within: Converter, items: Items) -> Callable[[object, Any], object]:
+    as_list: Any = GenericAlias(list, get_args(kind)[:1])
+    hook = within.get_structure_hook(as_list)
+    return lambda value, _: tuple(hook(items.read(value), as_list))
+
+
+def _is_mapping(kind: object) -> bool:
+    return get_origin(kind) is Mapping
+
+
+def _structure_mapping(kind: Any, within: Converter) -> Callable[[object, Any], object]:
+    as_dict: Any = GenericAlias(dict, get_args(kind))
+    hook = within.get_structure_hook(as_dict)
+    return lambda value, _: hook(_table(value), as_dict)
+
+
+def _structure_table(cls: type, within: Converter, rename: Rename) -> Callable[[object, Any], object]:
+    renamed = {
+        each.name: override(rename=rename(each.name), omit=each.metadata.get(APART, False))
+        for each in fields(resolve_types(cls))
+    }
+    hook: Callable[[Any, Any], object] = make_dict_structure_fn(
+        cls,
+        within,
+        _cattrs_forbid_extra_keys=True,
+        _cattrs_detailed_validation=True,
+        **renamed,  # type: ignore[arg-type]  # names of fields
+    )
+    return lambda value, _: hook(_table(value), cls)
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Unfit("a table", value)
+    return value
+
+
+# -- problems -------------------------------------------------------------------
+
+
+def _problems(error: Exception, path: KeyPath, rename: Rename) -> Iterator[Problem]:
+    """Every problem in what cattrs raised for the value at `path`."""
+    match error:
+        case ClassValidationError():
+            secret = (
+                {each.name for each in fields(error.cl) if each.repr is False} if has(error.cl) else set()
+            )
+            noted, plain = error.group_exceptions()
+            for each, note in noted:
+                below = _problems(each, (*path, rename(note.name)), rename)
+                yield from map(_hidden, below) if note.name in secret else below
+            yield from _all_problems(plain, path, rename)
+        case IterableValidationError():
+            indexed, plain = error.group_exceptions()
+            for each, place in indexed:
+                yield from _problems(each, (*path, place.index), rename)
+            yield from _all_problems(plain, path, rename)
+        case ForbiddenExtraKeysError():
+            known = [rename(each.name) for each in fields(error.cl) if APART not in each.metadata]
+            for key in sorted(map(str, error.extra_fields)):
+                yield Problem((*path, key), f"is not known; {nearest(key, known)}")
+        case KeyError():
+            yield Problem(path, "is missing")
+        case _:
+            yield Problem(path, " ".join(str(error).split()) or type(error).__name__)
+
+
+def _all_problems(errors: list[Exception], path: KeyPath, rename: Rename) -> Iterator[Problem]:
+    for each in errors:
+        yield from _problems(each, path, rename)
+
+
+def _hidden(problem: Problem) -> Problem:
+    """A problem of a secret, without its value."""
+    return Problem(problem.path, f"{problem.text.split(', got ')[0]}; its value is not shown")

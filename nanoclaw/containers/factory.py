@@ -1,0 +1,98 @@
+"""Runtimes by name: an entry point of the group `nanoclaw.runtimes` is a factory that makes one.
+
+    DOCKER = RuntimeFactory(DockerConfig, make_docker)
+
+`DockerConfig` is the frozen class of the table `[runtimes.docker]`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import structlog
+from attrs import frozen
+
+from nanoclaw.config import Config, ConfigError, NamedTable, read_table
+from nanoclaw.config.entry_points import load
+from nanoclaw.config.tables import RuntimeConfig, SandboxConfig
+from nanoclaw.containers.protocol import Runtime
+
+C = TypeVar("C")
+GROUP = "nanoclaw.runtimes"
+_log = structlog.get_logger()
+_KEY = ("sandbox", "runtime")
+
+
+@frozen
+class RuntimeContext:
+    """What a host offers the runtime that is made for it."""
+
+    name: str
+    folder: Path
+    """A folder of its own for what it keeps on disk; it makes it when it needs it."""
+    sandbox: SandboxConfig
+    runner: RuntimeConfig
+    """The table `[runtime]`, which is common to all runtimes."""
+
+
+@frozen
+class RuntimeFactory(Generic[C]):
+    """Makes a runtime from its configuration and what the host offers."""
+
+    config: type[C]
+    """A frozen class of attrs: the keys of `[runtimes.<name>]`."""
+    make: Callable[[C, RuntimeContext], Runtime]
+    """It returns at once; the runtime begins with the first runner."""
+    warning: str | None = None
+    """What an owner must know; logged at each start of a host as `runtime.<name>`."""
+
+
+@frozen
+class NoConfig:
+    """The table of a channel or runtime that has no keys of its own."""
+
+
+def read_runtime(config: Config) -> tuple[RuntimeFactory[Any], Any]:
+    """Find the factory of the configured runtime, and read the table of that runtime.
+
+    Raises:
+        ConfigError: it is not installed, is broken, or its table does not fit.
+    """
+    name = config.sandbox.runtime
+    factory = load(GROUP, name, RuntimeFactory, where=config.origins.label(_KEY))
+    table = config.runtimes.get(name, NamedTable(name))
+    return factory, read_table(table, factory.config, base=config.home)
+
+
+def configured_runtime(config: Config) -> Runtime:
+    """Make the runtime that the configuration names.
+
+    Raises:
+        ConfigError: it is not installed, is broken, or its table does not fit.
+    """
+    name, (factory, settings) = config.sandbox.runtime, read_runtime(config)
+    context = RuntimeContext(name, config.data / "runtimes" / name, config.sandbox, config.runtime)
+    try:
+        runtime: Runtime = factory.make(settings, context)
+    except Exception as error:  # whatever a foreign package raises
+        where = config.origins.label(_KEY)
+        raise ConfigError(f"{where}: the runtime {name!r} cannot be made: {error}") from error
+    return runtime
+
+
+def warn_of_runtime(config: Config) -> None:
+    """Log the warning of the configured runtime, if it has one."""
+    factory, _ = read_runtime(config)
+    if factory.warning is not None:
+        _log.warning(f"runtime.{config.sandbox.runtime}", warning=factory.warning)
+
+
+def require_provider(config: Config, runtime: Runtime) -> None:
+    """Refuse a configured provider that the runtime does not run.
+
+    Raises:
+        ConfigError: with the runtime's words.
+    """
+    refusal = runtime.refusal(config.model.provider)
+    if refusal is not None:
+        raise ConfigError(f"{config.origins.label(('model', 'provider'))}: {refusal}")

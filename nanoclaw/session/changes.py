@@ -1,0 +1,55 @@
+"""Changes of the state that several decisions share, each with its effects."""
+
+from attrs import evolve
+
+from nanoclaw.session.events import Effect, Log, StopRunner, TellSettled
+from nanoclaw.session.queue import Delivery
+from nanoclaw.session.runner import StopReason
+from nanoclaw.session.state import Moment, Phase, SessionState
+
+Changed = tuple[SessionState, tuple[Effect, ...]]
+
+
+def stop_runner(state: SessionState, why: StopReason) -> Changed:
+    """Ask the runner to go, if there is one that was not asked before."""
+    runner = state.runner.stop(why)
+    if runner is state.runner:
+        return state, ()
+    return evolve(state, runner=runner), (Log("info", "session.runner_stopping", {"why": why}), StopRunner())
+
+
+def count_failure(state: SessionState, reason: str, now: Moment) -> Changed:
+    """Delay the next start of a runner."""
+    runner = state.runner.failed(reason, state.rules.runner_backoff_s, now.monotonic)
+    fields = {
+        "reason": reason,
+        "failures": runner.failures,
+        "next_start_in_s": runner.not_before - now.monotonic,
+        "advice": "mend what the reason names; messages are kept, the first runner that works answers",
+    }
+    return evolve(state, runner=runner), (Log("error", "session.runner_failed", fields),)
+
+
+def take_attempt(state: SessionState, now: Moment) -> tuple[SessionState, Delivery | None]:
+    """Choose the attempt to begin; None where none may begin."""
+    if state.phase is Phase.ENDING:
+        return state, None
+    deliveries, begun = state.deliveries.take(now.date)
+    return (state, None) if begun is None else (evolve(state, deliveries=deliveries), begun)
+
+
+def take_actions(state: SessionState, now: Moment) -> tuple[SessionState, tuple[Delivery, ...]]:
+    """Choose the requests of the agent to perform."""
+    if state.phase is Phase.ENDING:
+        return state, ()
+    deliveries, actions = state.deliveries.take_actions(now.date)
+    return (evolve(state, deliveries=deliveries), actions) if actions else (state, ())
+
+
+def tell_settled(state: SessionState, now: Moment) -> Changed:
+    """Tell the channels of messages that are done with, as far as all earlier rows are final."""
+    deliveries, told = state.deliveries.tell(now.date)
+    if not told:
+        return state, ()
+    effects = tuple(TellSettled(each.address, each.platform_message_id, each.outcome) for each in told)
+    return evolve(state, deliveries=deliveries), effects

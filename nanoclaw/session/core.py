@@ -1,0 +1,189 @@
+"""The decisions of a session: `decide(state, event, now)` is pure, and alone makes the next state.
+
+Neither files nor clocks nor tasks are here. The session's shell commits the step of a decision and hands its
+result back as an event, so the order of contract 4 can be read off: recover, read acks, settle, only then
+start; an attempt follows from the commit that records it.
+"""
+
+from attrs import evolve
+
+from nanoclaw.records import SessionStatus
+from nanoclaw.session import delivering, looking, needs
+from nanoclaw.session.changes import count_failure, stop_runner
+from nanoclaw.session.events import (
+    Adopted,
+    Attempted,
+    Closing,
+    Committed,
+    Decisions,
+    DelayTold,
+    Effect,
+    Ending,
+    Event,
+    FileDamaged,
+    FileHot,
+    FileLocked,
+    FinishCommitted,
+    InboundBlocked,
+    Log,
+    Looked,
+    NotePresence,
+    OldRowsSkipped,
+    RecoveryEnded,
+    Retire,
+    RoundBegan,
+    RoundEnded,
+    RunnerEnded,
+    RunnerStarted,
+    StartRunner,
+    StatusChanged,
+    StopRunner,
+    Stored,
+    Ticked,
+    Wake,
+)
+from nanoclaw.session.runner import Stopping
+from nanoclaw.session.state import Moment, Phase, SessionState
+
+
+def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa: C901, PLR0911, PLR0912 -- one case an event
+    """Return the consequences of an event."""
+    match event:
+        case Stored():
+            return _stored(state, event, now)
+        case Ticked():
+            return _tick(state, now)
+        case RoundBegan(heartbeat):
+            return looking.begin(state, heartbeat, now)
+        case Looked(seen):
+            return looking.read(state, seen, now)
+        case FileLocked(reason):
+            return looking.meet_lock(state, reason, now)
+        case FileHot(reason):
+            return looking.meet_journal(state, reason, now)
+        case FileDamaged(reason):
+            return looking.meet_damage(state, reason, now)
+        case Committed(step, settled):
+            return looking.follow(state, step, settled, now)
+        case DelayTold(notices):
+            told = evolve(state, deliveries=state.deliveries.say(notices))
+            return Decisions(told, (Wake(),) if notices else ())
+        case RoundEnded():
+            return _end_round(state, now)
+        case Attempted(delivery, result):
+            return delivering.finish(state, delivery, result, now)
+        case FinishCommitted(step, ended):
+            return delivering.follow(state, step, ended, now)
+        case RunnerStarted():
+            runner = state.runner.started()
+            asked_to_go = isinstance(runner.condition, Stopping)
+            return Decisions(evolve(state, runner=runner), (StopRunner(),) if asked_to_go else ())
+        case RunnerEnded(death):
+            return Decisions(evolve(state, runner=state.runner.ended(death)), (Wake(),))
+        case RecoveryEnded(failure):
+            return _recovered(state, failure, now)
+        case OldRowsSkipped(up_to):
+            return _skipped(state, up_to)
+        case StatusChanged(status):
+            return _change_status(state, status)
+        case Adopted():
+            return _adopt(state, now)
+        case InboundBlocked():
+            return Decisions(*stop_runner(state, "stuck"))
+        case Closing():
+            closing, effects = stop_runner(evolve(state, phase=Phase.STOPPING), "shutdown")
+            return Decisions(closing, (*effects, Wake()))
+        case Ending():
+            return Decisions(evolve(state, phase=Phase.ENDING))
+
+
+# -- messages and status -------------------------------------------------------
+
+
+def _stored(state: SessionState, event: Stored, now: Moment) -> Decisions:
+    idle = not needs.is_watched(state, now)
+    activity = evolve(state.activity, active_at=now.monotonic)
+    if idle:
+        activity = evolve(activity, swept_at=now.monotonic)
+    return Decisions(evolve(state, messages=state.messages.add(event.messages), activity=activity))
+
+
+def _change_status(state: SessionState, status: SessionStatus) -> Decisions:
+    state = evolve(state, status=status)
+    return Decisions(state) if status == "active" else Decisions(*stop_runner(state, "shutdown"))
+
+
+def _skipped(state: SessionState, up_to: int) -> Decisions:
+    outbound = evolve(state.outbound, skip_old=False)
+    if not up_to:
+        return Decisions(evolve(state, outbound=outbound))
+    deliveries = evolve(state.deliveries, seen_seq=up_to)
+    log = Log("warning", "session.old_replies_skipped", {"up_to": up_to})
+    return Decisions(evolve(state, outbound=outbound, deliveries=deliveries), (log,))
+
+
+# -- the runner ----------------------------------------------------------------
+
+
+def _adopt(state: SessionState, now: Moment) -> Decisions:
+    """Take the runner that there is; one that may not run is stopped."""
+    if not state.runner.absent:
+        return Decisions(state)
+    state = evolve(state, runner=state.runner.start(now.monotonic))
+    if state.status == "active" and state.outbound.quarantined is None:
+        return Decisions(state, (StartRunner(),))
+    state, effects = stop_runner(state, "shutdown")
+    return Decisions(state, (StartRunner(), *effects))
+
+
+def _recovered(state: SessionState, failure: str | None, now: Moment) -> Decisions:
+    effects: tuple[Effect, ...] = ()
+    if failure is not None:
+        state, effects = count_failure(state, failure, now)
+    return Decisions(evolve(state, runner=state.runner.recovered()), (*effects, Wake()))
+
+
+# -- what is due ---------------------------------------------------------------
+
+
+def _tick(state: SessionState, now: Moment) -> Decisions:
+    """Start a runner if there is work for one, stop one that is idle, or retire."""
+    state, presence = _presence(state, now)
+    if state.phase is not Phase.OPEN:
+        return Decisions(state, presence)
+    effects = (*presence, *([Wake()] if state.outbound.more and state.deliveries.queue.room else []))
+    runner = state.runner
+    if (
+        runner.absent
+        and state.outbound.looked
+        and needs.wants_runner(state, now)
+        and runner.may_start(now.monotonic)
+    ):
+        return Decisions(_starting(state, now), (*effects, StartRunner()))
+    if runner.alive and needs.idle_left_s(state, now, watched=needs.is_watched(state, now)) <= 0:
+        state, stopped = stop_runner(state, "idle")
+        return Decisions(state, (*effects, *stopped))
+    return Decisions(state, (*effects, Retire()) if needs.is_finished(state) else effects)
+
+
+def _starting(state: SessionState, now: Moment) -> SessionState:
+    return evolve(
+        state,
+        messages=state.messages.begin_runner(),
+        runner=state.runner.start(now.monotonic),
+        activity=evolve(state.activity, active_at=now.monotonic),
+    )
+
+
+def _presence(state: SessionState, now: Moment) -> tuple[SessionState, tuple[Effect, ...]]:
+    status, active_at = state.runner.container_status, state.activity.active_at
+    if (status, active_at) == state.activity.told:
+        return state, ()
+    activity = evolve(state.activity, told=(status, active_at))
+    return evolve(state, activity=activity), (NotePresence(status, now.monotonic - active_at),)
+
+
+def _end_round(state: SessionState, now: Moment) -> Decisions:
+    state = looking.note_claiming(state, now)
+    retires = needs.is_finished(state) and state.phase is Phase.OPEN
+    return Decisions(state, (Retire(),) if retires else ())

@@ -1,0 +1,267 @@
+"""The deliveries of a session, as frozen values: its queue, the ledger's rows to read again, hints to come.
+
+Nothing here reads or writes a file. The ledger itself is `nanoclaw.store.deliveries`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from attrs import Factory, evolve, frozen
+
+from nanoclaw.channels.protocol import Outcome
+from nanoclaw.records import Address
+from nanoclaw.scheduling import ScheduleError, due_slots, next_run
+from nanoclaw.session import transactions
+from nanoclaw.session.outcomes import Delivered, Result, Undeliverable, Unknown, doubt
+from nanoclaw.session.queue import Delivery, DeliveryQueue
+from nanoclaw.session.rules import Rules
+from nanoclaw.session.transactions import Finished
+from nanoclaw.store.deliveries import NOTICE, LedgerEntry
+from nanoclaw.store.messages_in import OpenMessage
+from nanoclaw.store.outbound import BadRow, Look, MessageOut
+from nanoclaw.store.refusals import Refusals
+from nanoclaw.store.times import from_text
+
+
+@frozen
+class SettledMessage:
+    """A user's message that is done with. Its channel hears so once every earlier row is final."""
+
+    address: Address
+    platform_message_id: str
+    outcome: Outcome
+    after_seq: int
+    """The number of the last row that was sent before it was done with."""
+
+
+@frozen
+class Deliveries:
+    """The deliveries of one session."""
+
+    seen_seq: int = 0
+    """The rows of outbound.db are known up to this number."""
+    unread: Mapping[str, LedgerEntry] = Factory(dict)
+    """Entries of the ledger whose rows were not read again since the restart."""
+    notices: Mapping[str, MessageOut] = Factory(dict)
+    """The entries among them that the host itself says: their rows are not in outbound.db."""
+    delivered_before: frozenset[str] = frozenset()
+    """Rows that another build delivered, before there was a ledger."""
+    refusals: Refusals = Factory(Refusals)
+    queue: DeliveryQueue = Factory(DeliveryQueue)
+    settled: tuple[SettledMessage, ...] = ()
+    finishing: bool = False
+    """Whether the end of an attempt is being committed: the queue is ahead of the ledger."""
+
+    @classmethod
+    def of(cls, memory: transactions.Memory) -> "Deliveries":
+        """Take up the deliveries that a session finds in its ledger when it is born."""
+        unread = {entry.message_out_id: entry for entry in memory.ledger}
+        kept = memory.notices.items()
+        return cls(
+            memory.seen_seq,
+            unread,
+            {id_: transactions.notice_row(id_, unread[id_].seq, content) for id_, content in kept},
+            memory.delivered_before,
+            memory.refusals,
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Say whether nothing is left to deliver or to tell."""
+        return self.queue.empty and not self.unread and not self.settled
+
+    @property
+    def count(self) -> int:
+        """How many messages are on their way."""
+        return len(self.queue.waiting) + (self.queue.in_flight is not None) + len(self.unread)
+
+    # -- rows that come
+
+    def unread_rows(self) -> Sequence[str]:
+        """Name the rows to read again."""
+        return list(dict.fromkeys(map(_row_id, self.unread)))
+
+    def reread(self, seen: Look, now: datetime, rules: Rules) -> tuple["Deliveries", tuple[Finished, ...]]:
+        """Take up rows of the ledger that were read again; attempts that were cut off are returned."""
+        looked_for = frozenset(seen.looked_for)
+        entries = [each for each in self.unread.values() if _row_id(each.message_out_id) in looked_for]
+        if not entries:
+            return self, ()
+        found = {**{row.id: row for row in seen.known}, **self.notices}
+        queued, doubts = list[Delivery](), list[Finished]()
+        for entry in entries:
+            more, cut_off = _reread(entry, found.get(_row_id(entry.message_out_id)), now, rules)
+            queued += more
+            doubts += cut_off
+        taken = {entry.message_out_id for entry in entries}
+        left = {id_: entry for id_, entry in self.unread.items() if id_ not in taken}
+        return evolve(self, unread=left, queue=self.queue.add(queued)), tuple(doubts)
+
+    def add(
+        self,
+        rows: Iterable[MessageOut | BadRow],
+        messages: Mapping[str, OpenMessage],
+        now: datetime,
+        zone: str,
+    ) -> tuple["Deliveries", tuple[Delivery, ...]]:
+        """Queue new rows; `messages` are those they may answer."""
+        new = tuple(_delivery(row, messages, now, zone) for row in rows)
+        if not new:
+            return self, ()
+        seen_seq = max(self.seen_seq, *(each.row.seq for each in new))
+        queued = [each for each in new if each.row.id not in self.delivered_before]
+        return evolve(self, seen_seq=seen_seq, queue=self.queue.add(queued)), new
+
+    def say(self, notices: Sequence[MessageOut]) -> "Deliveries":
+        """Queue messages of the host itself; rows of the runner may still come with lower numbers."""
+        return evolve(self, queue=self.queue.add(map(Delivery, notices))) if notices else self
+
+    def correct(
+        self, bad: Sequence[tuple[MessageOut | BadRow, BadRow]], actions: Sequence[Delivery]
+    ) -> "Deliveries":
+        """Put bad rows in the place of rows, also of `actions`, which were taken from the queue."""
+        if not bad:
+            return self
+        queue = self.queue
+        for row, instead in bad:
+            queue = queue.replace(row, instead)
+        refused = [each for each in transactions.replaced(actions, bad) if each.action is None]
+        return evolve(self, queue=queue.add(refused))
+
+    # -- attempts
+
+    def take(self, now: datetime) -> tuple["Deliveries", Delivery | None]:
+        """Choose the attempt to begin now, if any; its beginning is to be committed."""
+        queue, begun = self.queue.take(now)
+        return (evolve(self, queue=queue), begun) if begun is not None else (self, None)
+
+    def take_actions(self, now: datetime) -> tuple["Deliveries", tuple[Delivery, ...]]:
+        """Choose the requests to perform now; they are to be committed."""
+        queue, due = self.queue.take_actions(now)
+        return (evolve(self, queue=queue), due) if due else (self, ())
+
+    def end_attempt(
+        self, delivery: Delivery, result: Result, now: datetime, zone: str
+    ) -> tuple["Deliveries", Finished]:
+        """Follow the result of the attempt in flight, which is to be committed."""
+        finished = _finished(delivery, result, now, zone)
+        if isinstance(result, Delivered | Undeliverable):
+            queue = self.queue.finished()
+        else:
+            queue = self.queue.postponed(_postponed(delivery, result))
+        if finished.following is not None:
+            queue = queue.add([finished.following])
+        return evolve(self, queue=queue, finishing=True), finished
+
+    def undo_take(self) -> "Deliveries":
+        """Put back the one in flight: its start could not be recorded."""
+        taken = self.queue.in_flight
+        if taken is None:
+            return self
+        return evolve(self, queue=self.queue.postponed(evolve(taken, attempts=taken.attempts - 1)))
+
+    # -- messages that are done with
+
+    def settle(self, messages: Iterable[tuple[OpenMessage, Outcome]]) -> "Deliveries":
+        """Remember messages whose channels are to be told of their outcomes."""
+        last = max(self.seen_seq, self.queue.last_seq())
+        told = tuple(
+            SettledMessage(message.address, message.platform_message_id, outcome, last)
+            for message, outcome in messages
+            if message.address is not None and message.platform_message_id is not None
+        )
+        return evolve(self, settled=(*self.settled, *told)) if told else self
+
+    def tell(self, now: datetime) -> tuple["Deliveries", tuple[SettledMessage, ...]]:
+        """Take the messages whose channels can be told now."""
+        if self.finishing or not self.settled:
+            return self, ()  # the end of the attempt asks again
+        open_from, told = self.queue.first_seq(now), 0
+        while told < len(self.settled) and (open_from is None or self.settled[told].after_seq < open_from):
+            told += 1
+        return evolve(self, settled=self.settled[told:]), self.settled[:told]
+
+
+# -- one row -------------------------------------------------------------------
+
+
+def _reread(
+    entry: LedgerEntry, row: MessageOut | BadRow | None, now: datetime, rules: Rules
+) -> tuple[list[Delivery], list[Finished]]:
+    """Return the deliveries to queue, and the attempt that was cut off. The ledger's number counts."""
+    gone = BadRow(_row_id(entry.message_out_id), entry.seq, "it is gone from outbound.db")
+    delivery = Delivery(
+        gone if row is None else evolve(row, seq=entry.seq),
+        entry.attempts,
+        entry.next_attempt,
+        reason=entry.error,
+        slot=_slot(entry.message_out_id),
+        doubts=entry.doubts,
+    )
+    if entry.status != "sending" or row is None:
+        return [delivery], []
+    result = doubt(delivery, "the host stopped while sending", now, rules)
+    finished = _finished(delivery, result, now, rules.zone)
+    again = [evolve(delivery, not_before=now, doubts=delivery.doubts + 1)]
+    following = [finished.following] if finished.following is not None else []
+    return [*(again if isinstance(result, Unknown) else []), *following], [finished]
+
+
+def _delivery(
+    row: MessageOut | BadRow, messages: Mapping[str, OpenMessage], now: datetime, zone: str
+) -> Delivery:
+    if isinstance(row, BadRow):
+        return Delivery(row)
+    if row.recurrence is not None:
+        return _first_of_series(row, row.recurrence, now, zone)
+    answered = messages.get(row.in_reply_to or "")
+    return Delivery(row, reply_to=answered.platform_message_id if answered else None)
+
+
+def _first_of_series(row: MessageOut, recurrence: str, now: datetime, zone: str) -> Delivery:
+    try:
+        first = next_run(recurrence, now, zone)
+        return Delivery(row, slot=row.deliver_after or first)
+    except ScheduleError as error:
+        return Delivery(BadRow(row.id, row.seq, str(error)))
+
+
+def _postponed(delivery: Delivery, result: Result) -> Delivery:
+    assert not isinstance(result, Delivered | Undeliverable)  # noqa: S101 -- those are final
+    if isinstance(result, Unknown):
+        return evolve(
+            delivery, doubts=delivery.doubts + 1, not_before=result.not_before, reason=result.reason
+        )
+    if result.asked:
+        return evolve(delivery, not_before=result.not_before, reason=result.reason)
+    return evolve(
+        delivery,
+        attempts=delivery.attempts - 1,
+        held=delivery.held + 1,
+        not_before=result.not_before,
+        reason=result.reason,
+    )
+
+
+def _finished(delivery: Delivery, result: Result, now: datetime, zone: str) -> Finished:
+    """Pair an attempt with its result and, if it recurs and is final, with the delivery that follows."""
+    row = delivery.row
+    if not isinstance(result, Delivered | Undeliverable) or not isinstance(row, MessageOut):
+        return Finished(delivery, result)
+    if row.recurrence is None or delivery.slot is None:
+        return Finished(delivery, result)
+    try:
+        slot = due_slots(row.recurrence, delivery.slot, now, zone, "none").next
+    except ScheduleError as error:
+        return Finished(delivery, result, series_error=str(error))
+    return Finished(delivery, result, following=Delivery(row, slot=slot))
+
+
+def _row_id(message_out_id: str) -> str:
+    """Name the row behind a name of the ledger: one that recurs has its slot after an `@`."""
+    return message_out_id if message_out_id.startswith(NOTICE) else message_out_id.partition("@")[0]
+
+
+def _slot(message_out_id: str) -> datetime | None:
+    slot = message_out_id.removeprefix(_row_id(message_out_id)).removeprefix("@")
+    return from_text(slot) if slot else None

@@ -1,0 +1,54 @@
+"""The decisions about deliveries: the end of one attempt and the start of the next are one commit."""
+
+from attrs import evolve
+
+from nanoclaw.session.changes import take_attempt, tell_settled
+from nanoclaw.session.events import Attempt, Decisions, Effect, Finish, Log, Wake
+from nanoclaw.session.outcomes import Delivered, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.queue import Delivery
+from nanoclaw.session.state import Moment, SessionState
+from nanoclaw.session.transactions import AttemptEnded, Finished
+
+
+def finish(state: SessionState, delivery: Delivery, result: Result, now: Moment) -> Decisions:
+    """Choose the next attempt, and commit its start with the result of the last one."""
+    deliveries, finished = state.deliveries.end_attempt(delivery, result, now.date, state.rules.zone)
+    state, begun = take_attempt(evolve(state, deliveries=deliveries), now)
+    return Decisions(state, step=Finish(finished, begun, now.date))
+
+
+def follow(state: SessionState, step: Finish, ended: AttemptEnded, now: Moment) -> Decisions:
+    """Apply a result that is on disk; only now may the next receiver be asked."""
+    finished, deliveries = step.finished, evolve(state.deliveries, finishing=False)
+    if isinstance(finished.result, Refused):
+        refusals = deliveries.refusals.and_one(finished.delivery.id, finished.result.reason)
+        deliveries = evolve(deliveries, refusals=refusals)
+    state = evolve(state, deliveries=deliveries, messages=state.messages.add(ended.told))
+    state, told = tell_settled(state, now)
+    effects = (*_logs(finished), *told)
+    if step.begun is None:
+        return Decisions(state, effects)
+    if ended.begun:
+        return Decisions(state, effects, Attempt(step.begun))
+    return Decisions(evolve(state, deliveries=state.deliveries.undo_take()), (*effects, Wake()))
+
+
+def _logs(finished: Finished) -> list[Effect]:
+    logs = list[Effect]()
+    if finished.series_error is not None:
+        fields = {"message": finished.delivery.row.id, "reason": finished.series_error}
+        logs.append(Log("error", "delivery.series_stopped", fields))
+    logs.append(_log(finished.delivery.id, finished.result))
+    return logs
+
+
+def _log(id_: str, result: Result) -> Log:
+    match result:
+        case Delivered():
+            return Log("debug", "delivery.delivered", {"message": id_})
+        case Undeliverable(reason):
+            return Log("error", "delivery.failed", {"message": id_, "reason": reason})
+        case _:
+            event = "delivery.unknown" if isinstance(result, Unknown) else "delivery.postponed"
+            again = result.not_before.isoformat()
+            return Log("warning", event, {"message": id_, "reason": result.reason, "again_at": again})

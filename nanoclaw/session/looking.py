@@ -1,0 +1,293 @@
+"""The decisions of a round: watch the runner, look at its file, settle what it says and what it left.
+
+The order is contract 4's: a hot journal is recovered, acks are read, messages are settled, and only after
+that may `core` start another runner.
+"""
+
+from collections.abc import Sequence
+
+from attrs import evolve
+
+from nanoclaw.session import needs, recurrence
+from nanoclaw.session.changes import (
+    Changed,
+    count_failure,
+    stop_runner,
+    take_actions,
+    take_attempt,
+    tell_settled,
+)
+from nanoclaw.session.events import (
+    DeathJudged,
+    Decisions,
+    Effect,
+    HandOver,
+    Log,
+    NothingSeen,
+    ReadOutbound,
+    RecoverOutbound,
+    RowsSeen,
+    Settle,
+    ShowTyping,
+    TellLooked,
+    TellOfDelay,
+    TellQuarantined,
+    Wake,
+)
+from nanoclaw.session.messages import Completed, Retry
+from nanoclaw.session.runner import STUCK_S, WANTED, Absent, Dead, Recovering
+from nanoclaw.session.state import (
+    HotJournal,
+    Locked,
+    Moment,
+    Outdated,
+    Quarantined,
+    Readable,
+    SessionState,
+)
+from nanoclaw.session.transactions import Finished, Settled, Settlement, replaced
+from nanoclaw.store.outbound import Look
+
+# -- the beginning -------------------------------------------------------------
+
+
+def begin(state: SessionState, heartbeat: int | None, now: Moment) -> Decisions:
+    """Watch the runner, then look at its file, unless nobody may read that now."""
+    runner = state.runner.look(heartbeat, now.monotonic)
+    activity = evolve(state.activity, swept_at=now.monotonic)
+    state, hung = _stop_if_hung(evolve(state, runner=runner, activity=activity), now)
+    state, idle = _stop_if_idle_at_work(state, now)
+    state = evolve(state, runner=state.runner.noticed())
+    if state.outbound.quarantined is None and not isinstance(state.runner.condition, Recovering):
+        return Decisions(state, (*hung, *idle), ReadOutbound())
+    blind = isinstance(state.runner.condition, Recovering)
+    return _go_on(state, NothingSeen(blind), now, (*hung, *idle))
+
+
+def _stop_if_hung(state: SessionState, now: Moment) -> Changed:
+    if state.messages.claimed and state.runner.hangs(now.monotonic):
+        return stop_runner(state, "stuck")
+    return state, ()
+
+
+def _stop_if_idle_at_work(state: SessionState, now: Moment) -> Changed:
+    """Stop a runner that leaves work unclaimed: without a claim it has no heartbeat to be judged by."""
+    state = note_claiming(state, now)
+    since = state.runner.unclaimed_since
+    if since is None or now.monotonic - since <= STUCK_S:
+        return state, ()
+    state, effects = stop_runner(state, "stuck")
+    return state, (Log("error", "session.runner_claims_nothing", {"after_s": STUCK_S}), *effects)
+
+
+def note_claiming(state: SessionState, now: Moment) -> SessionState:
+    """Note since when work has waited without a claim.
+
+    Also done after a look: what was claimed and done by then is not what waits at the next one.
+    """
+    runner, since = state.runner, state.runner.unclaimed_since
+    if runner.container_status != "running" or state.messages.claimed or not needs.wants_runner(state, now):
+        since = None
+    elif since is None:
+        since = now.monotonic
+    return state if since == runner.unclaimed_since else _with_runner(state, unclaimed_since=since)
+
+
+# -- what stands in the way ----------------------------------------------------
+
+
+def meet_lock(state: SessionState, reason: str, now: Moment) -> Decisions:
+    """Look again later."""
+    file = Locked(reason, state.outbound.outdated)
+    state = evolve(state, outbound=evolve(state.outbound, file=file))
+    log = Log("warning", "session.outbound_locked", {"reason": reason})
+    return _go_on(state, NothingSeen(blind=True), now, (log,))
+
+
+def meet_journal(state: SessionState, reason: str, now: Moment) -> Decisions:
+    """Have it rolled back: by a living runner, or by one that is run only for that (contract 6)."""
+    file = HotJournal(reason, state.outbound.outdated)
+    state, effects = evolve(state, outbound=evolve(state.outbound, file=file)), tuple[Effect, ...]()
+    if isinstance(state.runner.condition, Absent | Dead) and state.runner.may_start(now.monotonic):
+        state, effects = _recover(state, now)
+    return _go_on(state, NothingSeen(blind=True), now, effects)
+
+
+def _recover(state: SessionState, now: Moment) -> Changed:
+    """Recover; where that was of no use, later and later."""
+    outbound = evolve(state.outbound, recovered=not state.outbound.recovered)
+    if outbound.recovered:
+        return evolve(state, outbound=outbound, runner=state.runner.recover()), (RecoverOutbound(),)
+    useless = "outbound.db still has a hot journal after its recovery"
+    return count_failure(evolve(state, outbound=outbound), useless, now)
+
+
+def meet_damage(state: SessionState, reason: str, now: Moment) -> Decisions:
+    """Quarantine the file: it costs its session, not the host. Nothing more is read or started."""
+    state = evolve(state, outbound=evolve(state.outbound, file=Quarantined(reason)))
+    state, stopped = stop_runner(state, "quarantine")
+    log = Log("error", "session.quarantined", {"reason": reason})
+    return _go_on(state, NothingSeen(blind=False), now, (TellQuarantined(reason), *stopped, log))
+
+
+def _go_on(state: SessionState, cause: NothingSeen, now: Moment, effects: tuple[Effect, ...]) -> Decisions:
+    """Let go on its way what was read before: while it is due, nobody sleeps."""
+    state, actions = take_actions(state, now)
+    claimed = frozenset(state.messages.claimed)
+    state, begun = take_attempt(state, now)
+    settlement = Settlement(actions=actions, claimed=claimed, begun=begun)
+    return _settle(state, Settle(settlement, now.date, cause), now, effects)
+
+
+# -- what the file says --------------------------------------------------------
+
+
+def read(state: SessionState, seen: Look, now: Moment) -> Decisions:
+    """Judge what the runner says; the judgement and the attempt that starts are one commit."""
+    if seen.outdated:
+        state = evolve(state, outbound=evolve(state.outbound, file=Outdated()))
+        return _go_on(state, NothingSeen(blind=False), now, ())
+    told: tuple[Effect, ...] = (TellLooked(seen, now.date),)
+    if seen.ignored is not None and state.outbound.ignored is None:
+        told = (*told, Log("warning", "session.rows_ignored", {"reason": seen.ignored}))
+    outbound = evolve(state.outbound, file=Readable(), recovered=False, ignored=seen.ignored)
+    many, before = state.messages.are_many, state.messages.claimed
+    state, settlement = _judged(evolve(state, outbound=outbound), seen, now)
+    newly = [id_ for id_ in state.messages.claimed if id_ not in before]
+    cause = RowsSeen(newly, seen.more, again=bool(settlement.verdicts) and many)
+    return _settle(state, Settle(settlement, now.date, cause), now, told)
+
+
+def _judged(state: SessionState, seen: Look, now: Moment) -> tuple[SessionState, Settlement]:
+    rules = state.rules
+    messages, verdicts = state.messages.judge(seen.acks, now.date)
+    deliveries, doubts = state.deliveries.reread(seen, now.date, rules)
+    deliveries, rows = deliveries.add(seen.rows, messages.open, now.date, rules.zone)
+    state = _noted(evolve(state, messages=messages, deliveries=deliveries), seen, now, judged=bool(verdicts))
+    state, actions = take_actions(state, now)
+    missed = messages.has_missed(now.date - recurrence.MISSED_AFTER)
+    state, begun = take_attempt(state, now)
+    claimed = frozenset(messages.claimed)
+    return state, Settlement(verdicts, rows, doubts, actions, missed, claimed, begun)
+
+
+def _noted(state: SessionState, seen: Look, now: Moment, *, judged: bool) -> SessionState:
+    """Note the signs of life in what was seen."""
+    runner, activity = evolve(state.runner, tool_timeout_s=seen.tool_timeout_s), state.activity
+    if judged:
+        runner = evolve(runner, unclaimed_since=None)  # claimed and done between two looks
+    if judged or seen.rows:
+        runner, activity = evolve(runner, useful=True), evolve(activity, active_at=now.monotonic)
+    return evolve(state, runner=runner, activity=activity)
+
+
+# -- what was committed --------------------------------------------------------
+
+
+def _settle(state: SessionState, step: Settle, now: Moment, effects: tuple[Effect, ...]) -> Decisions:
+    """Commit, if there is anything to commit."""
+    if step.settlement:
+        return Decisions(state, effects, step)
+    return _with(effects, follow(state, step, Settled(), now))
+
+
+def follow(state: SessionState, step: Settle, settled: Settled, now: Moment) -> Decisions:
+    """Apply a settlement that is on disk: the one place where that changes the state."""
+    settlement = step.settlement
+    state = evolve(
+        state,
+        messages=state.messages.apply(settlement.verdicts).remove(settled.closed).add(settled.opened),
+        deliveries=state.deliveries.say(settled.notices).correct(settled.bad, settlement.actions),
+    )
+    state, told = _tell_outcomes(state, settlement, now)
+    effects: list[Effect] = [*_series_errors(settlement.doubts), *told]
+    if settlement.begun is not None:
+        effects += map(HandOver, replaced([settlement.begun], settled.bad))
+    if settled.notices or any(each.action is None for each in replaced(settlement.actions, settled.bad)):
+        effects.append(Wake())
+    return _after(state, step, effects, now)
+
+
+def _tell_outcomes(state: SessionState, settlement: Settlement, now: Moment) -> Changed:
+    over = [each for each in settlement.verdicts if not isinstance(each, Retry)]
+    deliveries = state.deliveries.settle(
+        (each.message, "completed" if isinstance(each, Completed) else "failed") for each in over
+    )
+    if deliveries is state.deliveries:
+        return state, ()
+    return tell_settled(evolve(state, deliveries=deliveries), now)
+
+
+def _series_errors(finished: Sequence[Finished]) -> list[Effect]:
+    return [
+        Log(
+            "error", "delivery.series_stopped", {"message": each.delivery.row.id, "reason": each.series_error}
+        )
+        for each in finished
+        if each.series_error is not None
+    ]
+
+
+def _after(state: SessionState, step: Settle, effects: list[Effect], now: Moment) -> Decisions:
+    """Go on with what brought the settlement."""
+    match step.cause:
+        case RowsSeen(newly, more, again):
+            effects += _typing(state, newly)
+            state = evolve(state, outbound=evolve(state.outbound, more=more))
+            if again or (more and state.deliveries.queue.room):
+                return Decisions(state, tuple(effects), ReadOutbound())
+            return _with(effects, _end(state, now))
+        case NothingSeen(blind):
+            return _with(effects, Decisions(state) if blind else _end(state, now))
+        case DeathJudged(idle):
+            return _with(effects, _bury(state, now, idle=idle))
+
+
+def _with(effects: Sequence[Effect], decisions: Decisions) -> Decisions:
+    """Put effects before those of the decisions."""
+    return evolve(decisions, effects=(*effects, *decisions.effects))
+
+
+def _typing(state: SessionState, newly_claimed: Sequence[str]) -> list[Effect]:
+    claimed = [state.messages.open[id_] for id_ in newly_claimed if id_ in state.messages.claimed]
+    return [ShowTyping(message.address) for message in claimed if message.address is not None]
+
+
+# -- the end of a look, and of a runner ----------------------------------------
+
+
+def _end(state: SessionState, now: Moment) -> Decisions:
+    """End a look that nothing stood in the way of: all acks of a dead runner are judged."""
+    state = evolve(state, outbound=evolve(state.outbound, looked=True))
+    match state.runner.condition:
+        case Dead(noticed=True) as dead:
+            return _settle_death(state, dead, now)
+        case _:
+            return Decisions(state)
+
+
+def _settle_death(state: SessionState, dead: Dead, now: Moment) -> Decisions:
+    """Judge what a dead runner left unfinished: that costs a try, unless it was asked to go."""
+    idle = not (dead.lived and state.messages.own_claims())
+    if dead.death is not None and dead.lived and not dead.wanted:
+        reason = dead.death.reason.partition("\n")[0]
+        verdicts = state.messages.judge_death(reason, now.date)
+        return _settle(state, Settle(Settlement(verdicts), now.date, DeathJudged(idle)), now, ())
+    return _bury(state, now, idle=idle)
+
+
+def _bury(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
+    """End a settled life. One that was of no use delays the next start; where all are, users are told."""
+    dead, useful, effects = state.runner.condition, state.runner.useful, tuple[Effect, ...]()
+    assert isinstance(dead, Dead)  # noqa: S101 -- nothing starts before its death is settled
+    state = evolve(state, messages=state.messages.unclaimed(), runner=state.runner.settled())
+    if not useful and dead.death is not None and dead.stopped not in WANTED:
+        state, effects = count_failure(state, dead.death.reason, now)
+    if idle and state.runner.failures == state.rules.max_tries:
+        reason = (state.runner.last_failure or "").partition("\n")[0]
+        return Decisions(state, effects, TellOfDelay(state.messages.waiting(now.date), reason))
+    return Decisions(state, effects)
+
+
+def _with_runner(state: SessionState, *, unclaimed_since: float | None) -> SessionState:
+    return evolve(state, runner=evolve(state.runner, unclaimed_since=unclaimed_since))

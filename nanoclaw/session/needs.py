@@ -1,0 +1,78 @@
+"""What a session needs next: a runner, its alarm, or nothing any more. Pure functions of its state."""
+
+from math import inf
+
+from nanoclaw.session.runner import Absent, Dead, Stopping
+from nanoclaw.session.state import Moment, SessionState
+
+BLIND_S = 1.0
+"""The pause before the next look, if the last one could not read the file."""
+SWEEP_S = 30.0
+"""How often a session looks without being woken while its runner has work, which it may leave unclaimed."""
+TICK_S = 0.001
+"""The shortest sleep: what is left over by rounding may be too little for the clock to move at all."""
+
+
+def wants_runner(state: SessionState, now: Moment) -> bool:
+    """Say whether a runner has something to do, and may."""
+    if state.outbound.quarantined is not None or state.status != "active":
+        return False
+    return state.outbound.outdated or (bool(state.messages.open) and state.messages.wanted(now.date))
+
+
+def is_watched(state: SessionState, now: Moment) -> bool:
+    """Say whether a runner has something to do, which it might leave unclaimed."""
+    return bool(state.messages.claimed) or wants_runner(state, now)
+
+
+def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
+    """Return the seconds until a runner has been idle for too long."""
+    limit = state.rules.idle_s
+    return limit if watched else state.activity.active_at + limit - now.monotonic
+
+
+def waits_alone(state: SessionState, now: Moment) -> bool:
+    """Say whether the session only waits for a later moment, without a runner or a delivery until then."""
+    alone = state.runner.absent and state.deliveries.queue.in_flight is None
+    starts = wants_runner(state, now) and state.runner.may_start(now.monotonic)
+    return alone and not _is_done(state) and not starts
+
+
+def is_finished(state: SessionState) -> bool:
+    """Say whether the session could as well not live: nothing open, nobody running."""
+    return state.runner.absent and _is_done(state)
+
+
+def _is_done(state: SessionState) -> bool:
+    return state.deliveries.idle and (state.status != "active" or state.messages.rests())
+
+
+def sleep_s(state: SessionState, now: Moment) -> float:
+    """Return the seconds until the next due moment."""
+    moments = [state.deliveries.queue.next_due(now.date)]
+    waits = [BLIND_S if state.outbound.unreadable else inf]
+    if state.runner.alive:
+        # From the last round on: other events, such as deliveries, put no sweep off.
+        watched = is_watched(state, now)
+        interval = SWEEP_S if watched else state.rules.slow_poll_s
+        waits.append(state.activity.swept_at + interval - now.monotonic)
+        if not isinstance(state.runner.condition, Stopping):
+            waits.append(idle_left_s(state, now, watched=watched))
+    elif state.outbound.quarantined is None:
+        moments.append(state.messages.next_due(now.date))
+        if _is_held_up(state, now):
+            waits.append(state.runner.not_before - now.monotonic)
+    waits += [(moment - now.date).total_seconds() for moment in moments if moment is not None]
+    shortest = min(waits)
+    return max(shortest, TICK_S) if shortest > 0 else 0.0
+
+
+def _is_held_up(state: SessionState, now: Moment) -> bool:
+    """Say whether only the back-off keeps a runner from being started, or did at the last look."""
+    match state.runner.condition:
+        case Dead():
+            return not state.runner.may_start(now.monotonic)
+        case Absent():
+            return wants_runner(state, now)
+        case _:
+            return False

@@ -1,0 +1,70 @@
+"""The status of a session, for those who ask: read from memory, without waiting for anything."""
+
+import trio
+
+from nanoclaw.oversight import DeliveryReport, RunnerReport, SessionDetails
+from nanoclaw.session.deliveries import Deliveries
+from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
+from nanoclaw.session.state import SessionState
+
+FULL = "so much waits to be delivered that nothing more is read until some of it is"
+OUTDATED = "outbound.db is empty or another build's; its runner has to bring it up to date"
+
+
+def status(state: SessionState, polled: str | None) -> SessionDetails:
+    """Describe a session; `polled` says why its directory is not watched."""
+    refusals = state.deliveries.refusals
+    return SessionDetails(
+        runner=_runner(state.runner),
+        pending=len(state.messages.open),
+        working_on=len(state.messages.claimed),
+        deliveries=state.deliveries.count,
+        oldest_delivery=_oldest(state.deliveries),
+        quarantined=state.outbound.quarantined,
+        unreadable=_unreadable(state),
+        refused=refusals.count,
+        last_refused=refusals.last,
+        ignored=state.outbound.ignored,
+        polled=polled,
+    )
+
+
+def _unreadable(state: SessionState) -> str | None:
+    if state.outbound.unreadable is not None:
+        return state.outbound.unreadable
+    if state.outbound.outdated:
+        return OUTDATED
+    return None if state.deliveries.queue.room else FULL
+
+
+def _runner(runner: Runner) -> RunnerReport:
+    held_up_s = runner.not_before - trio.current_time()
+    return RunnerReport(
+        state=_word(runner),
+        failures=runner.failures,
+        last_failure=runner.last_failure,
+        next_start_in_s=held_up_s if held_up_s > 0 else None,
+    )
+
+
+def _word(runner: Runner) -> str:
+    match runner.condition:
+        case Absent():
+            return "absent"
+        case Stopping():
+            return "stopping"
+        case Recovering():
+            return "recovering"
+        case Dead():
+            return "dead"
+        case _:
+            return "running"
+
+
+def _oldest(deliveries: Deliveries) -> DeliveryReport | None:
+    oldest = deliveries.queue.oldest()
+    if oldest is None:
+        return None
+    in_flight = oldest is deliveries.queue.in_flight
+    due = None if in_flight else oldest.due()
+    return DeliveryReport(oldest.id, oldest.attempts, in_flight, oldest.reason, due)

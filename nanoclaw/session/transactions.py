@@ -1,0 +1,364 @@
+"""The transactions of a session's `inbound.db`: plain functions of a connection.
+
+They change the database and return frozen values. No object of the session changes here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+import structlog
+from attrs import Factory, evolve, frozen
+
+from nanoclaw.records import Address, Receipt
+from nanoclaw.session import actions, recurrence
+from nanoclaw.session.actions import Site
+from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
+from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.queue import Delivery
+from nanoclaw.session.recurrence import Followed
+from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals, tasks
+from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.outbound import BadRow, MessageOut, bad_row
+from nanoclaw.store.projections import CentralView
+from nanoclaw.store.refusals import Refusals
+from nanoclaw.store.tasks import Occurrence
+
+_log = structlog.get_logger()
+
+
+@frozen
+class Memory:
+    """What a session actor remembers from its file when it is born."""
+
+    open: list[OpenMessage]
+    ledger: list[deliveries.LedgerEntry]
+    notices: dict[str, str]
+    """The content of the host's own messages that are not final, by id."""
+    own_seq: int
+    seen_seq: int
+    delivered_before: frozenset[str]
+    """What another build delivered from this file."""
+    refusals: Refusals = Factory(Refusals)
+    fresh: bool = False
+    """Whether there was never a message: then nothing was ever said in `outbound.db`, or it is another's."""
+
+
+def remember(connection: Connection) -> Memory:
+    """Read it."""
+    ledger = deliveries.open_entries(connection)
+    ids = [entry.message_out_id for entry in ledger if entry.message_out_id.startswith(NOTICE)]
+    return Memory(
+        open=messages_in.open_messages(connection),
+        ledger=ledger,
+        notices={id_: deliveries.notice(connection, id_) or "{}" for id_ in ids},
+        own_seq=messages_in.largest_seq(connection),
+        seen_seq=deliveries.seen(connection),
+        delivered_before=deliveries.delivered_by_another_build(connection),
+        refusals=refusals.read(connection),
+        fresh=messages_in.largest_seq(connection) == 0 and deliveries.is_empty(connection),
+    )
+
+
+def store(connection: Connection, message: NewMessage) -> OpenMessage | None:
+    """One new message; None if it is there already."""
+    return messages_in.insert(connection, message)
+
+
+def store_and_follow(connection: Connection, message: NewMessage) -> OpenMessage | None:
+    """One new message of a session without a chat of its own: replies go where it came from."""
+    projections.write_routing(connection, message.address)
+    return messages_in.insert(connection, message)
+
+
+def project(connection: Connection, view: CentralView, chat: Address | None) -> None:
+    """Rewrite the projections, which also wakes the runner."""
+    projections.write_destinations(connection, view.destinations)
+    projections.write_routing(connection, chat)
+
+
+def project_news(connection: Connection, view: CentralView, chat: Address | None) -> None:
+    """The same before a runner is there: where all is as it was, nothing is written."""
+    if projections.destinations(connection) != sorted(view.destinations, key=lambda one: one.name):
+        projections.write_destinations(connection, view.destinations)
+    if chat not in (None, projections.routing(connection)):
+        projections.write_routing(connection, chat)
+
+
+@frozen
+class Finished:
+    """The result of an attempt; of a row that recurs, with the delivery that follows it."""
+
+    delivery: Delivery
+    result: Result
+    following: Delivery | None = None
+    series_error: str | None = None
+    """Why a row that recurs is not followed by another delivery."""
+
+
+@frozen
+class Settlement:
+    """The decisions of one look, which are committed together."""
+
+    verdicts: Sequence[Verdict] = ()
+    rows: Sequence[Delivery] = ()
+    """New ones."""
+    doubts: Sequence[Finished] = ()
+    """Attempts that were cut off."""
+    actions: Sequence[Delivery] = ()
+    """Requests of the agent to its session."""
+    missed: bool = False
+    """Whether there are occurrences that were missed and are not to be run late."""
+    claimed: frozenset[str] = frozenset()
+    """Ids of the messages that the runner works on."""
+    begun: Delivery | None = None
+    """The attempt that starts."""
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything to commit."""
+        return bool(
+            self.verdicts or self.rows or self.doubts or self.actions or self.missed or self.begun is not None
+        )
+
+
+@frozen
+class Settled:
+    """The consequences of a settlement."""
+
+    notices: tuple[MessageOut, ...] = ()
+    """Messages of the host to users."""
+    opened: tuple[OpenMessage, ...] = ()
+    """New messages, and tasks that changed."""
+    closed: tuple[str, ...] = ()
+    """Ids of messages that nobody waits for any more."""
+    bad: tuple[tuple[MessageOut | BadRow, BadRow], ...] = ()
+    """Rows that broke the contract in a way that only the ledger shows, each with what it has become."""
+
+    @classmethod
+    def of(cls, parts: Iterable["Settled"]) -> "Settled":
+        """Join the consequences of several decisions, in their order.
+
+        A message that a later part closes does not wait, also where an earlier part has opened it.
+        """
+        notices, closed, bad = list[MessageOut](), list[str](), list[tuple[MessageOut | BadRow, BadRow]]()
+        opened = list[OpenMessage]()
+        for part in parts:
+            gone = frozenset(part.closed)
+            if gone:
+                opened = [message for message in opened if message.id not in gone]
+            notices += part.notices
+            opened += part.opened
+            closed += sorted(gone)
+            bad += part.bad
+        return cls(tuple(notices), tuple(opened), tuple(closed), tuple(bad))
+
+
+def settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Settled:
+    """Commit a settlement; `zone` is the user's."""
+    return Settled.of(_settle(connection, settlement, now, zone))
+
+
+def _settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Iterator[Settled]:
+    bad = _reused(connection, settlement.rows)
+    yield Settled(bad=bad)
+    rows = replaced(settlement.rows, bad)
+    deliveries.record(connection, [(row.id, row.row.seq) for row in rows])
+    for finished in settlement.doubts:
+        yield Settled(opened=finish(connection, finished, None, now).told)
+    for verdict in settlement.verdicts:
+        yield _judge(connection, verdict, now, zone)
+    site = Site(now, zone, settlement.claimed)
+    for delivery in replaced(settlement.actions, bad):
+        if delivery.action is not None:
+            yield _act(connection, delivery, delivery.action, site)
+    if settlement.missed:
+        yield from _drop_missed(connection, settlement.claimed, now, zone)
+    for begun in replaced([settlement.begun] if settlement.begun else [], bad):
+        deliveries.begin(connection, begun.id, now)
+
+
+def _reused(
+    connection: Connection, rows: Sequence[Delivery]
+) -> tuple[tuple[MessageOut | BadRow, BadRow], ...]:
+    """Find rows whose ids were used before, and the bad rows that they become.
+
+    Delivered, or performed, under that id, they would count as done already or be done twice.
+    """
+    used, bad = set(deliveries.used_before(connection, [each.row.id for each in rows])), []
+    for row in [each.row for each in rows]:
+        if isinstance(row, MessageOut) and row.id in used:
+            bad.append((row, bad_row(row.seq, f"id {row.id} was used before")))
+        used.add(row.id)
+    return tuple(bad)
+
+
+def replaced(
+    given: Sequence[Delivery], bad: Sequence[tuple[MessageOut | BadRow, BadRow]]
+) -> Sequence[Delivery]:
+    """Put bad rows in the place of those that they stand for."""
+    if not bad:
+        return given
+    become = {id(row): instead for row, instead in bad}
+    return [
+        evolve(each, row=become[id(each.row)], slot=None) if id(each.row) in become else each
+        for each in given
+    ]
+
+
+# -- messages ------------------------------------------------------------------
+
+
+def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -> Settled:
+    message = verdict.message
+    if isinstance(verdict, Retry):
+        messages_in.postpone(connection, message.id, verdict.tries, verdict.after)
+        return Settled()
+    messages_in.settle(connection, message.id, "completed" if isinstance(verdict, Completed) else "failed")
+    told = Settled()
+    if isinstance(verdict, Failed):
+        if message.of_somebody:
+            told = Settled(notices=(_add_notice(connection, message, message.id, _words(verdict)),))
+        _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
+    occurrence = tasks.of_row(connection, message.id) if message.task else None
+    if occurrence is None:
+        return told
+    began = verdict.began if isinstance(verdict, Completed) else None
+    followed = recurrence.follow(connection, occurrence, began or now, now, zone)
+    return Settled.of([told, _follow(connection, occurrence, followed)])
+
+
+def _words(failed: Failed) -> str:
+    what = "do a task" if failed.message.task else "answer your message"
+    return f"I could not {what} after {failed.message.tries + 1} tries: {failed.reason}"
+
+
+def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) -> Settled:
+    if followed.stopped is None:
+        return Settled(opened=tuple(followed.opened))
+    text, key = f"A task of yours has stopped: {followed.stopped}", f"stopped-{occurrence.id}"
+    notice = _add_notice(connection, occurrence.message, key, text)
+    return Settled(notices=(notice,), opened=tuple(followed.opened))
+
+
+def _drop_missed(
+    connection: Connection, claimed: frozenset[str], now: datetime, zone: str
+) -> Iterator[Settled]:
+    overdue = tasks.overdue(connection, now - recurrence.MISSED_AFTER)
+    missed = [each for each in overdue if each.id not in claimed]
+    for occurrence, followed in recurrence.drop_missed(connection, missed, now, zone):
+        yield Settled(closed=(occurrence.id,))
+        yield _follow(connection, occurrence, followed)
+
+
+def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site) -> Settled:
+    """Perform what a row asks: the action, its outcome and its answer are one commit."""
+    answered = actions.perform(connection, row, site)
+    if answered.error is None:
+        deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
+    else:
+        deliveries.fail(connection, delivery.id, answered.error, site.now)
+    return Settled(opened=tuple(answered.opened), closed=tuple(answered.closed))
+
+
+# -- what the host says to users -----------------------------------------------
+
+
+def _add_notice(
+    connection: Connection, message: OpenMessage, key: str, text: str, *, answer: bool = True
+) -> MessageOut:
+    seen = deliveries.seen(connection)
+    seq = seen + seen % 2  # after what the runner has said, and before what it will say
+    notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message, answer=answer))
+    deliveries.add_notice(connection, notice.id, seq, notice.content)
+    return notice
+
+
+def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
+    """Tell each chat in which somebody waits, once for its oldest message, that no runner comes to work."""
+    text = f"I cannot work at the moment: {reason}. What you said is kept, and answered once that is mended."
+    oldest = {message.address: message for message in reversed(waiting)}
+    keys = {f"delayed-{message.id}": message for message in oldest.values()}
+    told = deliveries.used_before(connection, [f"{NOTICE}{key}" for key in keys])
+    new = [(key, message) for key, message in keys.items() if f"{NOTICE}{key}" not in told]
+    return [_add_notice(connection, message, key, text, answer=False) for key, message in new]
+
+
+def _notice_content(text: str, message: OpenMessage, *, answer: bool) -> str:
+    address = message.address
+    where = [address.channel_type, address.platform_id, address.thread_id] if address else None
+    answers = message.id if answer and not message.task else None
+    return json.dumps({"text": text, "address": where, "inReplyTo": answers}, ensure_ascii=False)
+
+
+def notice_row(id_: str, seq: int, content: str) -> MessageOut:
+    """The row of a message of the host's own, from its kept content."""
+    values = json.loads(content)
+    where = values.get("address")
+    address = Address(*where) if where else None
+    return MessageOut(id_, seq, "chat", address, content, values.get("inReplyTo"), None)
+
+
+# -- deliveries ----------------------------------------------------------------
+
+
+@frozen
+class AttemptEnded:
+    """The consequences of a finished attempt."""
+
+    told: tuple[OpenMessage, ...] = ()
+    """Messages to the agent about it."""
+    begun: bool = False
+    """Whether the start of the next attempt is recorded. Its row may have become a bad one meanwhile."""
+
+
+def finish(connection: Connection, finished: Finished, begun: Delivery | None, now: datetime) -> AttemptEnded:
+    """Commit the result of an attempt with the start of the next one."""
+    id_, result = finished.delivery.id, finished.result
+    match result:
+        case Delivered(receipt):
+            deliveries.deliver(connection, id_, receipt, now)
+        case Undeliverable(reason):
+            deliveries.fail(connection, id_, reason, now)
+        case Later(reason, not_before, asked):
+            deliveries.postpone(connection, id_, not_before, reason, asked=asked)
+        case _:
+            deliveries.doubt(connection, id_, result.not_before, result.reason)
+    if isinstance(result, Refused):
+        refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
+    if finished.following is not None:
+        deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
+    begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
+    if begun is not None and begins:
+        deliveries.begin(connection, begun.id, now)
+    told = (
+        ()
+        if isinstance(result, Delivered | Later)
+        else _tell_agent(connection, finished.delivery, result, now)
+    )
+    return AttemptEnded(told, begins)
+
+
+def _tell_agent(
+    connection: Connection, delivery: Delivery, result: Undeliverable | Unknown, now: datetime
+) -> tuple[OpenMessage, ...]:
+    """Store for the agent that a message of its own was not delivered, or may not have been.
+
+    It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
+    """
+    if delivery.id.startswith(NOTICE) or messages_in.is_told_enough(connection):
+        return ()
+    status = "failed" if isinstance(result, Undeliverable) else "unknown"
+    content = {"type": "delivery", "status": status, "messageId": delivery.row.seq, "reason": result.reason}
+    told = messages_in.insert(
+        connection,
+        NewMessage(
+            id=f"delivery-{status}-{delivery.id}",
+            kind="system",
+            timestamp=now,
+            address=delivery.address,
+            content=json.dumps(content, ensure_ascii=False),
+            trigger=False,
+        ),
+    )
+    return (told,) if told else ()

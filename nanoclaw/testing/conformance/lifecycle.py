@@ -1,0 +1,211 @@
+"""The provider's suite, continued: opening and closing, state that outlives a runner, tools that change."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+
+from agent_runner.errors import ProviderError
+from agent_runner.providers import ProviderContext, Tool, ToolSpec
+from agent_runner.records import Result
+from nanoclaw.testing.conformance.checks import NotConforming, hook, require
+from nanoclaw.testing.conformance.contexts import MemoryState
+from nanoclaw.testing.conformance.providers import (
+    OpenUnderTest,
+    ProviderUnderTest,
+    answers,
+    fresh_context,
+    opened,
+)
+from nanoclaw.testing.conformance.turns import Tools, message, turn_of
+from nanoclaw.testing.conformance.watches import CancelAfter
+
+CLOSES_S = 5.0
+"""Time to close after a cancellation. A runner that is stopped may be killed sooner."""
+MOST_CUTS = 50
+LATE_TOOL = "phase_of_moon"
+DAMAGED = ("", "\x00{", "null", "[]")
+"""Values that another build may have left."""
+STRICT_TOOL = ToolSpec(
+    "send_message",
+    "Send a message before the turn is over.",
+    {
+        "type": "object",
+        "properties": {"text": {"type": "string"}, "urgency": {"enum": ["low", "high"]}},
+        "required": ["text", "urgency"],
+    },
+)
+
+
+# -- opening and closing -----------------------------------------------------------
+
+
+async def it_opens_and_closes(it: ProviderUnderTest) -> None:
+    """A runner opens its provider once, before the first turn, and closes it when it ends."""
+    async with opened(it):
+        pass
+
+
+async def cancelled_while_it_opens_it_goes(it: ProviderUnderTest) -> None:
+    """A runner may be stopped at any moment. Nothing stays open, and no error comes of it."""
+
+    async def live(context: ProviderContext, cut: CancelAfter) -> None:
+        with cut:
+            async with it.provider.open(context):
+                pass
+
+    for steps in range(1, MOST_CUTS):
+        if not await _cancelled(it, f"cancelled after {steps} steps of opening", steps, live):
+            return
+
+
+async def cancelled_between_turns_it_closes(it: ProviderUnderTest) -> None:
+    """A runner waits most of the time."""
+
+    async def live(context: ProviderContext, cut: CancelAfter) -> None:
+        async with it.provider.open(context):
+            with cut:
+                await trio.sleep_forever()
+
+    await _cancelled(it, "cancelled between turns", 1, live)
+
+
+async def cancelled_in_a_turn_it_closes(it: ProviderUnderTest) -> None:
+    """The turn goes first, then what was opened."""
+
+    async def live(context: ProviderContext, cut: CancelAfter) -> None:
+        async with it.provider.open(context) as handler:
+            with cut:
+                await handler.run(turn_of(message(1, it.question)), Tools())
+
+    for steps in range(1, MOST_CUTS, 7):
+        if not await _cancelled(it, f"cancelled after {steps} steps of a turn", steps, live):
+            return
+
+
+async def _cancelled(
+    it: ProviderUnderTest,
+    when: str,
+    steps: int,
+    live: Callable[[ProviderContext, CancelAfter], Awaitable[None]],
+) -> bool:
+    """Cancel a life after so many steps. Return False if it ended before."""
+    cut = CancelAfter(trio.CancelScope(), steps)
+    try:
+        with fresh_context(it, MemoryState()) as context, cut.scope:
+            await live(context, cut)
+    except Exception as error:
+        raise NotConforming(f"{when} it raised {error!r}") from error
+    if cut.at is None:
+        return False
+    lasted = trio.current_time() - cut.at
+    require(lasted <= CLOSES_S, f"{when} it took {lasted:g} s to close")
+    return True
+
+
+async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
+    """By ProviderError, if it needs its model already then: the messages are released with its reason."""
+    unable = hook(it.unable, "unable")
+    with unable(), fresh_context(it, MemoryState()) as context:
+        try:
+            with trio.fail_after(it.turn_s):
+                async with it.provider.open(context):
+                    pass
+        except ProviderError as error:
+            require(error.reason, "it cannot open, and its ProviderError has no reason")
+        except Exception as error:
+            raise NotConforming(f"it cannot open, and raised {error!r}") from error
+
+
+# -- state -------------------------------------------------------------------------
+
+
+async def the_next_runner_goes_on_with_its_state(it: ProviderUnderTest) -> None:
+    """What it stored, by its context and by results, is there when it is opened again."""
+    state = MemoryState()
+    for life in ("first", "second", "third"):
+        await _live(it, state, f"in its {life} life")
+
+
+async def damaged_state_does_not_stop_it(it: ProviderUnderTest) -> None:
+    """It goes on without: state may be lost with outbound.db, or be of another build."""
+    left = MemoryState()
+    await _live(it, left, "without state")
+    for damage in DAMAGED:
+        state = MemoryState(dict.fromkeys(left.values, damage))
+        await _live(it, state, f"with {damage!r} for each value of its state")
+
+
+async def _live(it: ProviderUnderTest, state: MemoryState, when: str) -> None:
+    async with opened(it, state) as open_:
+        result = await _taken(open_, when)
+    try:
+        state.apply(result.state)
+    except ValueError as error:
+        raise NotConforming(f"{when} the state of its result is refused: {error}") from error
+
+
+# -- tools -------------------------------------------------------------------------
+
+
+async def tools_may_appear_and_vanish(it: ProviderUnderTest) -> None:
+    """What is offered to the model is read anew in each turn."""
+    async with opened(it) as open_:
+        tools = open_.context.tools
+        await _offers(open_, "at first", late=False)
+        tools.add(Tool(ToolSpec(LATE_TOOL, "Tell the phase of the moon.", {"type": "object"}), _phase))
+        await _offers(open_, "once a tool has appeared", late=True)
+        tools.remove(LATE_TOOL)
+        await _offers(open_, "once a tool has vanished", late=False)
+
+
+async def _phase(_arguments: Mapping[str, object]) -> str:
+    await trio.lowlevel.checkpoint()
+    return "waxing"
+
+
+async def _offers(it: OpenUnderTest, when: str, *, late: bool) -> None:
+    await _taken(it, when)
+    if it.offered is not None:
+        found = LATE_TOOL in it.offered()
+        require(found == late, f"{when} the model was {'' if found else 'not '}offered {LATE_TOOL!r}")
+
+
+async def a_call_that_does_not_fit_its_schema_does_not_end_the_turn(it: ProviderUnderTest) -> None:
+    """The sentence that names the argument is for the model, which may try again."""
+    question = hook(it.tool_question, "tool_question")
+    async with opened(it) as open_:
+        tools = Tools(spec=STRICT_TOOL)
+        await _taken(open_, "after a call whose arguments were refused", question, tools)
+        require(tools.calls, f"{question!r} should call a tool, and none was called")
+
+
+async def _taken(
+    it: OpenUnderTest, when: str, question: str | None = None, tools: Tools | None = None
+) -> Result:
+    """Return the result of a turn. Raises NotConforming where it fails or does not answer."""
+    asked = question or it.question
+    try:
+        with trio.fail_after(it.turn_s):
+            result = await it.handler.run(
+                turn_of(message(1, asked)), tools or Tools(session=it.context.tools)
+            )
+    except trio.TooSlowError as error:
+        raise NotConforming(f"{when} a turn took more than {it.turn_s:g} s") from error
+    except Exception as error:
+        raise NotConforming(f"{when} a turn raised {error!r}") from error
+    require(isinstance(result, Result), f"{when} run returned {result!r}, which is no Result")
+    require(question or answers(result), f"{when} {asked!r} was not answered: {result}")
+    return result
+
+
+CHECKS: tuple[Callable[[ProviderUnderTest], Awaitable[None]], ...] = (
+    it_opens_and_closes,
+    cancelled_while_it_opens_it_goes,
+    cancelled_between_turns_it_closes,
+    cancelled_in_a_turn_it_closes,
+    when_it_cannot_open_it_says_why,
+    the_next_runner_goes_on_with_its_state,
+    damaged_state_does_not_stop_it,
+    tools_may_appear_and_vanish,
+    a_call_that_does_not_fit_its_schema_does_not_end_the_turn,
+)

@@ -1,0 +1,115 @@
+"""The generated part of docs/configuration.md: the keys, as the classes of their tables have them.
+
+    python -m tests.docs.configuration --write
+
+rewrites it; without `--write` it only says whether it is out of date.
+"""
+
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+from attrs import NOTHING, Attribute, fields, resolve_types
+
+from nanoclaw.agents import ContainerConfig, Grant, LimitsConfig, McpServer
+from nanoclaw.config import Config
+from nanoclaw.config.keys import KEYS, OLD_NAMES, in_table
+from nanoclaw.config.structure import wanted
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def words_of(cls: type) -> Mapping[str, str]:
+    """What the source says below each field of a class."""
+    [source] = ast.parse(dedent(inspect.getsource(cls))).body
+    assert isinstance(source, ast.ClassDef)
+    return {
+        ast.unparse(field.target): " ".join(str(text.value.value).split())
+        for field, text in pairwise(source.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
+def default(value: object) -> str:
+    """A default as the file has it."""
+    if isinstance(value, tuple):
+        return f"`[{', '.join(default(item).strip('`') for item in value)}]`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{str(value).removesuffix('.0')}`"
+
+
+def keys() -> Iterator[str]:
+    """One table of the page for each table of the file."""
+    classes = {field.name: field.type for field in fields(resolve_types(Config))}
+    for table in dict.fromkeys(key.path[0] if key.path[1:] else "" for key in KEYS):
+        cls: Any = classes[table] if table else Config
+        words = words_of(cls)
+        if table:
+            yield f"### `[{table}]`\n\n{cls.__doc__}\n"
+        yield "| key | must be | default | meaning |\n|---|---|---|---|"
+        for key in KEYS:
+            if key.path[:-1] == ((table,) if table else ()):
+                own = {"data": "`<home>/data`", "groups": "`<home>/groups`", "timezone": "the system's"}
+                shown = own.get(key.name) or default(key.default)
+                yield f"| `{key.path[-1]}` | {wanted(key.type)} | {shown} | {words.get(key.path[-1], '')} |"
+        yield ""
+
+
+def container() -> Iterator[str]:
+    """The keys of `container.json`, those of objects within it below their own."""
+    yield "| key | must be | meaning |\n|---|---|---|"
+    below = {"mcp_servers": (".<name>.", McpServer), "mounts": ("[].", Grant), "limits": (".", LimitsConfig)}
+    for field in fields(resolve_types(ContainerConfig)):
+        yield json_row(ContainerConfig, field, "")
+        if field.name in below:
+            joint, cls = below[field.name]
+            yield from (
+                json_row(cls, inner, camel(field.name) + joint) for inner in fields(resolve_types(cls))
+            )
+
+
+def json_row(cls: type, field: "Attribute[Any]", above: str) -> str:
+    needed = " It must be given." if field.default is NOTHING else ""
+    kind = wanted(field.type).replace("a table", "an object")
+    return f"| `{above}{camel(field.name)}` | {kind} | {words_of(cls).get(field.name, '')}{needed} |"
+
+
+def camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def old() -> Iterator[str]:
+    yield "| old | now |\n|---|---|"
+    yield from (f"| `{name}` | `{in_table(new)}` |" for name, new in OLD_NAMES.items())
+
+
+BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {"keys": keys, "container": container, "old": old}
+
+
+def up_to_date(text: str) -> str:
+    """The page with its blocks as they have to be."""
+    return BLOCK.sub(lambda block: f"{block[1]}{chr(10).join(BLOCKS[block[2]]()).strip()}\n{block[3]}", text)
+
+
+def main(arguments: list[str]) -> int:
+    text = PAGE.read_text("utf-8")
+    new = up_to_date(text)
+    if "--write" in arguments:
+        PAGE.write_text(new, "utf-8")
+    elif new != text:
+        sys.stderr.write(f"{PAGE} is out of date: run `make docs`\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

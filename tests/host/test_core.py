@@ -1,0 +1,536 @@
+"""The decisions of a session, event by event, without files, clocks or tasks."""
+
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+
+from nanoclaw.containers import Death
+from nanoclaw.records import Receipt
+from nanoclaw.session import needs
+from nanoclaw.session.events import (
+    Adopted,
+    Attempt,
+    Attempted,
+    Closing,
+    Committed,
+    Ending,
+    Event,
+    FileDamaged,
+    FileHot,
+    FileLocked,
+    Finish,
+    FinishCommitted,
+    HandOver,
+    InboundBlocked,
+    Looked,
+    ReadOutbound,
+    RecoverOutbound,
+    RecoveryEnded,
+    Retire,
+    RoundBegan,
+    RoundEnded,
+    RunnerEnded,
+    RunnerStarted,
+    Settle,
+    ShowTyping,
+    StartRunner,
+    StatusChanged,
+    Step,
+    StopRunner,
+    Stored,
+    TellLooked,
+    TellOfDelay,
+    TellQuarantined,
+    TellSettled,
+    Ticked,
+    Wake,
+)
+from nanoclaw.session.messages import Completed, Failed, Retry
+from nanoclaw.session.outcomes import Delivered, Later, Undeliverable
+from nanoclaw.session.runner import (
+    MAX_BACKOFF_S,
+    STUCK_S,
+    Absent,
+    Dead,
+    Recovering,
+    Running,
+    Starting,
+    Stopping,
+)
+from nanoclaw.session.state import HotJournal, Locked, Moment, Outdated, Quarantined, Readable
+from nanoclaw.session.transactions import AttemptEnded, Settled
+from nanoclaw.store.deliveries import LedgerEntry
+from nanoclaw.store.outbound import Look, bad_row
+from tests.host.sessions import CHAT, START, Session, ack, look, message, row
+
+KILLED = Death(orderly=False, reason="killed\nat once")
+LEFT = Death(orderly=True, reason="left")
+NOTHING = Looked(look())
+
+
+def looks(session: Session, seen: Look | None = None) -> Step | None:
+    """A whole round that reads this; what is decided is committed."""
+    assert session.meets(RoundBegan(None)) == ReadOutbound()
+    return session.settles(Looked(seen or look()))
+
+
+def at_work(*seqs: int) -> Session:
+    """A runner is up and works on messages."""
+    session = Session.born(*[message(seq) for seq in seqs])
+    looks(session)
+    session.meets(Ticked())
+    session.meets(RunnerStarted())
+    looks(session, look(acks=[ack("processing", seq) for seq in seqs]))
+    return session
+
+
+# -- a runner starts only after the acks of the last one are settled -------------
+
+
+def test_no_runner_is_started_before_the_first_look() -> None:
+    session = Session.born(message())
+    session.meets(Ticked())
+    assert session.said(StartRunner) == []
+    looks(session)
+    session.meets(Ticked())
+    assert session.said(StartRunner) == [StartRunner()]
+    assert session.runner() == Starting()
+
+
+@pytest.mark.parametrize(
+    ("event", "file"),
+    [
+        (FileLocked("busy"), Locked("busy")),
+        (FileHot("hot"), HotJournal("hot")),
+        (FileDamaged("bad"), Quarantined("bad")),
+    ],
+)
+def test_a_file_that_shows_nothing_starts_no_runner(event: Event, file: object) -> None:
+    session = Session.born(message())
+    session.meets(RoundBegan(None))
+    session.settles(event)
+    session.meets(Ticked())
+    assert (session.file(), session.said(StartRunner)) == (file, [])
+
+
+def test_after_a_death_the_order_is_recover_read_settle_start() -> None:
+    session = at_work(2)
+    session.meets(RunnerEnded(KILLED))
+    assert session.said(Wake) == [Wake()]
+    # recover
+    assert session.meets(RoundBegan(None)) == ReadOutbound()
+    assert session.meets(FileHot("hot")) is None
+    assert session.said(RecoverOutbound) == [RecoverOutbound()]
+    session.meets(Ticked())
+    assert session.said(StartRunner) == []
+    assert session.meets(RoundBegan(None)) is None, "nobody reads meanwhile"
+    session.meets(RecoveryEnded())
+    # read
+    assert session.meets(RoundBegan(None)) == ReadOutbound()
+    step = session.meets(Looked(look(acks=[ack("processing")])))
+    # settle
+    after = START + timedelta(seconds=10)
+    assert isinstance(step, Settle)
+    assert step.settlement.verdicts == (Retry(message(), 1, after, "killed"),)
+    session.meets(Ticked())
+    assert session.said(StartRunner) == [], "not before that is on disk"
+    session.meets(Committed(step, Settled()))
+    # start
+    assert session.runner() == Absent(lived=True)
+    session.at_s = 10
+    session.meets(Ticked())
+    assert session.said(StartRunner) == [StartRunner()]
+
+
+def test_what_a_runner_finished_before_it_died_costs_no_try() -> None:
+    session = at_work(2, 4)
+    session.meets(RunnerEnded(KILLED))
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(look(acks=[ack("completed", 2), ack("processing", 4)])))
+    assert isinstance(step, Settle)
+    assert [type(each) for each in step.settlement.verdicts] == [Completed]
+    step = session.meets(Committed(step, Settled()))
+    assert isinstance(step, Settle)
+    assert [each.message.id for each in step.settlement.verdicts] == ["in-4"]
+
+
+def test_a_death_during_a_look_is_settled_by_the_next_one() -> None:
+    session = at_work(2)
+    session.meets(RoundBegan(None))
+    session.meets(RunnerEnded(KILLED))
+    assert session.settles(Looked(look(acks=[ack("processing")]))) is None
+    assert session.runner() == Dead(KILLED, lived=True)
+    looks(session, look(acks=[ack("processing")]))
+    assert session.runner() == Absent(lived=True)
+
+
+@pytest.mark.parametrize(
+    ("stop", "death", "tries"),
+    [
+        (StatusChanged("paused"), KILLED, 0),
+        (Closing(), KILLED, 0),
+        (InboundBlocked(), KILLED, 1),
+        (FileDamaged("bad"), KILLED, 1),
+        (Stored(()), LEFT, 0),
+        (Stored(()), KILLED, 1),
+    ],
+)
+def test_only_a_death_that_was_wanted_costs_no_try(stop: Event, death: Death, tries: int) -> None:
+    session = at_work(2)
+    session.settles(stop)
+    session.meets(RunnerEnded(death))
+    if session.state.outbound.quarantined is None:
+        looks(session, look(acks=[ack("processing")]))
+    else:
+        session.settles(RoundBegan(None))
+    assert session.state.messages.open["in-2"].tries == tries
+
+
+def test_claims_of_a_runner_before_cost_no_try() -> None:
+    session = Session.born(message())
+    looks(session, look(acks=[ack("processing")]))
+    session.meets(Ticked())
+    session.meets(RunnerStarted())
+    session.meets(RunnerEnded(KILLED))
+    looks(session, look(acks=[ack("processing")]))
+    assert session.state.messages.open["in-2"].tries == 0
+
+
+# -- hot journals, locks, damage ------------------------------------------------
+
+
+def test_a_living_runner_rolls_its_journal_back_itself() -> None:
+    session = at_work(2)
+    session.meets(RoundBegan(None))
+    session.settles(FileHot("hot"))
+    assert session.said(RecoverOutbound) == []
+
+
+def test_a_recovery_that_was_of_no_use_delays_the_next_one() -> None:
+    session = Session.born(message())
+    for recovers in (True, False):
+        session.meets(RoundBegan(None))
+        session.settles(FileHot("hot"))
+        assert bool(session.said(RecoverOutbound)) is recovers
+        if recovers:
+            assert session.runner() == Recovering(Absent())
+            session.meets(RecoveryEnded())
+    assert (session.state.runner.failures, session.state.runner.not_before) == (1, 1.0)
+
+
+def test_a_recovery_that_cannot_start_counts_as_a_failure() -> None:
+    session = Session.born(message())
+    session.meets(RoundBegan(None))
+    session.settles(FileHot("hot"))
+    session.meets(RecoveryEnded("no engine"))
+    assert (session.state.runner.failures, session.state.runner.last_failure) == (1, "no engine")
+
+
+def test_damage_stops_the_runner_and_is_told() -> None:
+    session = at_work(2)
+    session.meets(RoundBegan(None))
+    session.settles(FileDamaged("bad"))
+    assert session.said(TellQuarantined) == [TellQuarantined("bad")]
+    assert session.said(StopRunner) == [StopRunner()]
+    assert session.settles(RoundBegan(None)) is None, "nothing more is read"
+
+
+def test_another_builds_file_needs_a_runner_even_without_work() -> None:
+    session = Session.born()
+    looks(session, look(outdated=True))
+    assert session.file() == Outdated()
+    session.meets(Ticked())
+    assert session.said(StartRunner) == [StartRunner()]
+    session.meets(RunnerStarted())
+    session.meets(RoundBegan(None))
+    session.settles(FileLocked("the runner migrates it"))
+    assert session.file() == Locked("the runner migrates it", outdated=True)
+    looks(session)
+    assert session.file() == Readable()
+
+
+def test_deliveries_go_on_while_the_file_is_locked() -> None:
+    session = at_work(2)
+    looks(session, look(row(1), row(3)))
+    [given] = session.said(HandOver)
+    session.settles(Attempted(given.delivery, Later("busy", START + timedelta(seconds=5))))
+    session.at_s = 5
+    session.meets(RoundBegan(None))
+    step = session.meets(FileLocked("busy"))
+    assert isinstance(step, Settle)
+    assert step.settlement.begun is not None
+    assert step.settlement.begun.row == row(1)
+
+
+# -- an attempt is on disk before its receiver is asked ---------------------------
+
+
+def test_an_attempt_is_recorded_before_its_receiver_is_asked() -> None:
+    session = Session.born()
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(look(row(1))))
+    assert isinstance(step, Settle)
+    assert step.settlement.begun is not None
+    assert session.said(HandOver) == []
+    session.meets(Committed(step, Settled()))
+    assert [each.delivery.row for each in session.said(HandOver)] == [row(1)]
+
+
+def test_the_end_of_an_attempt_and_the_start_of_the_next_are_one_commit() -> None:
+    session = Session.born()
+    looks(session, look(row(1), row(3)))
+    [given] = session.said(HandOver)
+    step = session.meets(Attempted(given.delivery, Delivered(Receipt("p"))))
+    assert isinstance(step, Finish)
+    assert step.begun is not None
+    assert step.begun.row == row(3)
+    assert session.meets(FinishCommitted(step, AttemptEnded(begun=True))) == Attempt(step.begun)
+
+
+def test_an_attempt_whose_start_could_not_be_recorded_is_not_made() -> None:
+    session = Session.born()
+    looks(session, look(row(1), row(3)))
+    [given] = session.said(HandOver)
+    step = session.meets(Attempted(given.delivery, Delivered(Receipt("p"))))
+    assert isinstance(step, Finish)
+    assert session.meets(FinishCommitted(step, AttemptEnded(begun=False))) is None
+    assert session.said(Wake) == [Wake()]
+    assert [each.attempts for each in session.state.deliveries.queue.waiting] == [0]
+
+
+def test_a_row_whose_id_was_used_before_is_handed_over_as_a_bad_one() -> None:
+    session = Session.born()
+    session.meets(RoundBegan(None))
+    again, bad = row(1), bad_row(1, "id out-1 was used before")
+    step = session.meets(Looked(look(again)))
+    assert isinstance(step, Settle)
+    session.meets(Committed(step, Settled(bad=((again, bad),))))
+    [given] = session.said(HandOver)
+    assert given.delivery.row == bad
+    assert given.delivery == session.state.deliveries.queue.in_flight
+
+
+def test_an_action_that_has_become_a_bad_row_goes_the_way_of_bad_rows() -> None:
+    session = Session.born()
+    session.meets(RoundBegan(None))
+    asks, bad = evolve(row(1), kind="system"), bad_row(1, "id out-1 was used before")
+    step = session.meets(Looked(look(asks)))
+    assert isinstance(step, Settle)
+    assert [each.row for each in step.settlement.actions] == [asks]
+    session.meets(Committed(step, Settled(bad=((asks, bad),))))
+    assert session.said(Wake) == [Wake()]
+    assert [each.row for each in session.state.deliveries.queue.waiting] == [bad]
+
+
+def test_an_attempt_that_was_cut_off_follows_the_channels_policy() -> None:
+    entry = LedgerEntry("out-1", 1, "sending", 1, None)
+    session = Session.born(ledger=[entry])
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(Look((), (row(1),), (), 0.0, looked_for=("out-1",))))
+    assert isinstance(step, Settle)
+    assert len(step.settlement.doubts) == 1
+    assert step.settlement.begun is not None
+    assert (step.settlement.begun.doubts, step.settlement.begun.attempts) == (1, 2)
+    session = Session.born(ledger=[evolve(entry, doubts=1)])
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(Look((), (row(1),), (), 0.0, looked_for=("out-1",))))
+    assert isinstance(step, Settle)
+    assert isinstance(step.settlement.doubts[0].result, Undeliverable)
+    assert step.settlement.begun is None
+
+
+def test_an_ending_session_begins_no_attempt() -> None:
+    session = Session.born()
+    looks(session, look(row(1), row(3)))
+    [given] = session.said(HandOver)
+    session.meets(Ending())
+    step = session.meets(Attempted(given.delivery, Delivered(Receipt("p"))))
+    assert isinstance(step, Finish)
+    assert step.begun is None
+
+
+# -- what is told ----------------------------------------------------------------
+
+
+def test_the_observer_hears_of_a_look_before_it_is_acted_upon() -> None:
+    session = Session.born()
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(look(row(1))))
+    assert isinstance(step, Settle)
+    assert session.effects == [TellLooked(look(row(1)), START)]
+
+
+def test_typing_is_shown_once_a_claim_is_committed() -> None:
+    session = Session.born(message())
+    looks(session, look(acks=[ack("processing")]))
+    assert session.said(ShowTyping) == [ShowTyping(CHAT)]
+    looks(session, look(acks=[ack("processing")]))
+    assert session.said(ShowTyping) == []
+
+
+def test_a_message_is_done_with_once_its_replies_are_final() -> None:
+    session = Session.born(message())
+    looks(session, look(row(1), acks=[ack("completed")]))
+    assert session.said(TellSettled) == []
+    [given] = session.said(HandOver)
+    session.settles(Attempted(given.delivery, Delivered(Receipt("p"))))
+    assert session.said(TellSettled) == [TellSettled(CHAT, "p-2", "completed")]
+
+
+def test_users_are_told_once_no_runner_has_got_as_far_as_a_message() -> None:
+    session = Session.born(message())
+    looks(session)
+    steps = []
+    for _ in range(4):
+        session.at_s += 60
+        session.meets(Ticked())
+        session.meets(RunnerEnded(Death(orderly=False, reason="no engine\nat all")))
+        session.meets(RoundBegan(None))
+        steps.append(session.meets(NOTHING))
+    assert steps == [None, None, TellOfDelay((message(),), "no engine"), None]
+
+
+# -- stop, retire, sleep ----------------------------------------------------------
+
+
+def test_a_stop_before_the_runner_is_up_is_passed_on_once_it_is() -> None:
+    session = Session.born(message())
+    looks(session)
+    session.meets(Ticked())
+    session.meets(Closing())
+    assert session.runner() == Stopping("shutdown", up=False)
+    session.meets(RunnerStarted())
+    assert session.said(StopRunner) == [StopRunner()]
+
+
+def test_a_runner_whose_heartbeat_stands_still_is_stopped() -> None:
+    session = at_work(2)
+    for seconds, heartbeat, stopped in [(30, 1, False), (89, 1, False), (91, 1, True)]:
+        session.at_s = seconds
+        session.meets(RoundBegan(heartbeat))
+        assert bool(session.said(StopRunner)) is stopped, seconds
+        session.settles(Looked(look(acks=[ack("processing")])))
+    assert session.runner() == Stopping("stuck", up=True)
+
+
+def test_a_tool_may_take_as_long_as_it_declares() -> None:
+    session = at_work(2)
+    seen = evolve(look(acks=[ack("processing")]), tool_timeout_s=300.0)
+    for seconds, stopped in [(50, False), (299, False), (301, True)]:
+        session.at_s = seconds
+        session.meets(RoundBegan(None))
+        assert bool(session.said(StopRunner)) is stopped, seconds
+        session.settles(Looked(seen))
+
+
+def test_a_runner_that_leaves_work_unclaimed_is_stopped() -> None:
+    session = Session.born(message())
+    looks(session)
+    session.meets(Ticked())
+    session.meets(RunnerStarted())
+    looks(session)
+    session.at_s = STUCK_S
+    looks(session)
+    assert session.runner() == Running()
+    session.at_s = STUCK_S + 1
+    session.meets(RoundBegan(None))
+    assert session.said(StopRunner) == [StopRunner()]
+
+
+def test_an_idle_runner_is_stopped_and_the_session_retires_after_it() -> None:
+    session = at_work(2)
+    looks(session, look(acks=[ack("completed")]))
+    session.at_s = 600
+    session.meets(Ticked())
+    assert session.said(StopRunner) == [StopRunner()]
+    session.meets(RunnerEnded(LEFT))
+    looks(session)
+    session.meets(RoundEnded())
+    assert session.said(Retire) == [Retire()]
+
+
+def test_an_adopted_runner_of_a_paused_session_is_stopped() -> None:
+    session = Session.born()
+    session.meets(StatusChanged("paused"))
+    session.meets(Adopted())
+    assert session.said(StartRunner) == [StartRunner()]
+    assert session.runner() == Stopping("shutdown", up=False)
+
+
+def test_a_paused_session_starts_no_runner() -> None:
+    session = Session.born(message())
+    session.meets(StatusChanged("paused"))
+    looks(session)
+    session.meets(Ticked())
+    assert session.said(StartRunner) == []
+
+
+def test_a_message_that_failed_for_good_is_told_of() -> None:
+    session = Session.born(message(tries=2))
+    looks(session)
+    session.meets(Ticked())
+    session.meets(RunnerStarted())
+    session.meets(RoundBegan(None))
+    step = session.meets(Looked(look(acks=[ack("released", attempt=2)])))
+    assert isinstance(step, Settle)
+    assert [type(each) for each in step.settlement.verdicts] == [Failed]
+
+
+def sleeps(session: Session) -> float:
+    return needs.sleep_s(session.state, Moment(START + timedelta(seconds=session.at_s), session.at_s))
+
+
+def test_a_session_sleeps_until_its_message_is_due() -> None:
+    session = Session.born(message(tries=1, after_s=30))
+    looks(session)
+    session.meets(Ticked())
+    assert (session.said(StartRunner), sleeps(session)) == ([], 30.0)
+
+
+def test_a_message_that_becomes_due_between_two_looks_at_the_clock_is_not_slept_over() -> None:
+    session = Session.born(message(tries=1, after_s=30))
+    looks(session)
+    session.at_s = 29.999
+    session.meets(Ticked())
+    session.at_s = 30.001
+    assert sleeps(session) <= needs.TICK_S
+
+
+def test_a_session_sleeps_through_the_back_off_of_its_runner() -> None:
+    session = Session.born(message())
+    looks(session)
+    session.meets(Ticked())
+    session.meets(RunnerEnded(KILLED))
+    looks(session)
+    session.meets(Ticked())
+    assert (session.said(StartRunner), sleeps(session)) == ([], 1.0)
+    session.at_s = 1
+    session.meets(Ticked())
+    assert session.said(StartRunner) == [StartRunner()]
+
+
+# -- back-off --------------------------------------------------------------------
+
+
+def test_each_useless_life_doubles_the_wait_up_to_a_minute() -> None:
+    session, waits = Session.born(message()), list[float]()
+    looks(session)
+    for _ in range(8):
+        session.meets(Ticked())
+        session.meets(RunnerEnded(KILLED))
+        looks(session)
+        waits.append(session.state.runner.not_before - session.at_s)
+        session.at_s += waits[-1]
+    assert waits == [1, 2, 4, 8, 16, 32, MAX_BACKOFF_S, MAX_BACKOFF_S]
+
+
+def test_a_useful_life_ends_the_wait() -> None:
+    session = Session.born(message(2), message(4))
+    looks(session)
+    for seen in (look(), look(acks=[ack("completed")])):
+        session.at_s += 60
+        session.meets(Ticked())
+        session.meets(RunnerEnded(KILLED))
+        looks(session, seen)
+    assert (session.state.runner.failures, session.state.runner.last_failure) == (0, None)
