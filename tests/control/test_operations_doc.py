@@ -20,6 +20,7 @@ TEXT = "\n".join(
     for page in (
         "how-to/talk-from-a-shell.md",
         "how-to/look-into-a-running-host.md",
+        "how-to/change-the-configuration.md",
         "how-to/back-up-and-restore.md",
         "control-protocol.md",
         "log-events.md",
@@ -106,6 +107,14 @@ def test_the_commands_run_while_the_host_does(home: Path, path: str) -> None:
     ]
     assert "host.ready" in logs
     assert '"event": "session.runner_started"' in logs
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("host")
+def test_the_configuration_is_checked_and_shown(home: Path, path: str) -> None:
+    check, show = [shell(block, home, path) for block in blocks("sh config")]
+    assert check.startswith("the configuration is good\n")
+    assert re.search(r"^runtime\.idle_s +900 +default$", show, re.MULTILINE)
 
 
 @pytest.mark.slow
