@@ -34,7 +34,8 @@ soak: $(VENV)/.dev ## kill hosts and runners at random, ROUNDS times; check that
 simulate: $(VENV)/.run ## play SEEDS random workloads of 6 hours in virtual time, with all faults; check invariants
 	@$(BIN)/python -m nanoclaw simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-docs: $(VENV)/.dev ## rewrite the generated tables of docs/
+docs: $(VENV)/.dev ## rewrite the generated parts of docs/
+	$(BIN)/python -m tests.docs.cli --write
 	$(BIN)/python -m tests.docs.contract --write
 	$(BIN)/python -m tests.docs.configuration --write
 	$(BIN)/python -m tests.store.plans --write

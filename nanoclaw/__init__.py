@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from nanoclaw.channels.simple import SimpleChannel
     from nanoclaw.channels.terminal import render
     from nanoclaw.config import Config, ConfigError, load_config
-    from nanoclaw.containers import RuntimeContext, RuntimeFactory
     from nanoclaw.host import Host, HostFailed, open_host
     from nanoclaw.recording import Record
     from nanoclaw.records import (
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         Receipt,
         Routed,
     )
+    from nanoclaw.runtimes import RuntimeContext, RuntimeFactory
 
 __all__ = [
     "Address",
@@ -65,7 +65,7 @@ __all__ = [
 
 _HOMES = {
     "nanoclaw.channels.factory": ("ChannelContext", "ChannelFactory", "configured_channels"),
-    "nanoclaw.containers": ("RuntimeContext", "RuntimeFactory"),
+    "nanoclaw.runtimes": ("RuntimeContext", "RuntimeFactory"),
     "nanoclaw.channels.protocol": ("Channel", "ChannelUnavailable", "DeliveryRejected", "Repeat", "Sender"),
     "nanoclaw.channels.simple": ("SimpleChannel",),
     "nanoclaw.channels.terminal": ("render",),

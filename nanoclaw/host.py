@@ -28,19 +28,21 @@ from actors import (
     Ref,
     Supervisor,
 )
-from nanoclaw.admin import Admin
 from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.clock_watch import watch_clock
 from nanoclaw.config import Config, ConfigError
-from nanoclaw.containers import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.control import Control, open_control
-from nanoclaw.overview import Overview
+from nanoclaw.host_status import HostStatus
+from nanoclaw.operations import Admin, Catalogue, Ground, Operations, SessionFiles
+from nanoclaw.operations.folders import make_agent_folder
+from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
+from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
     NoObserver,
@@ -91,11 +93,12 @@ class Host:
     registry: Ref[Registry]
     central: Reader
     _root: Supervisor = field(repr=False)
+    _ground: Ground = field(repr=False)
 
     @property
     def admin(self) -> Admin:
-        """What the central database holds, to read and to change: agents, chats, users, rights, sessions."""
-        return Admin.of(self.registry, self.central)
+        """Every administrative operation as a typed call: `host.admin.<noun>.<verb>(...)` (docs/cli.md)."""
+        return Admin.of(self._ground)
 
     def tree(self) -> Node:
         """The live tree of actors, now."""
@@ -261,35 +264,52 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         start_up.start("resume", _background(resume))
         router = Router(central, registry, changes, living, types_with_buttons(channels.values()))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
+        ground = _ground(
+            config, seams, registry if recorder is None else recorder.registry(registry), central, living
+        )
         if control is not None:
-            overview = Overview(root, living, central, config, seams.clock, runtime.name)
+            status = HostStatus(root, living, central, config, seams.clock, runtime.name)
+            operations = Operations(Catalogue.installed(), ground)
             await stack.enter_async_context(
-                open_control(config.data, control, overview, supervision, under=root)
+                open_control(config.data, control, status, supervision, under=root, operations=operations)
             )
         if seams.runtime is None:
             warn_of_runtime(config)
         _log.info("host.ready", data=str(config.data), runtime=runtime.name)
         try:
-            yield _host(config, router, living, registry, central, root, recorder)
+            yield _host(config, router, living, ground, root, recorder)
         finally:
             _log.info("host.stopping")
             if recorder is not None:
                 recorder.stopping()
 
 
+def _ground(
+    config: Config, seams: Seams, registry: Ref[Registry], central: Reader, living: Sessions
+) -> Ground:
+    """What the administrative operations work on."""
+    return Ground(
+        registry=registry,
+        central=central,
+        sessions=LivingSessions(living),
+        files=SessionFiles(config.data, seams.executor, central),
+        make_agent_folder=partial(make_agent_folder, config.groups),
+        now=seams.clock.now,
+    )
+
+
 def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
     config: Config,
     intake: Intake,
     sessions: Sessions,
-    registry: Ref[Registry],
-    central: Reader,
+    ground: Ground,
     root: Supervisor,
     recorder: Recorder | None,
 ) -> Host:
     """What embedders get; what they say to it comes in as well."""
     if recorder is not None:
-        intake, registry = recorder.intake(intake), recorder.registry(registry)
-    return Host(config, intake, sessions, registry, central, root)
+        intake = recorder.intake(intake)
+    return Host(config, intake, sessions, ground.registry, ground.central, root, ground)
 
 
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))

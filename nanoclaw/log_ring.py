@@ -11,14 +11,21 @@ import structlog
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.oversight import LogLine
-
 MAX_EVENTS, MAX_SIZE = 5000, 8 * 1024 * 1024
 """Events, and characters in all."""
 MAX_EVENT_SIZE = 32 * 1024
 """Of one event; of a larger one the first part is kept, as text."""
 
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+
+
+@frozen
+class LogLine:
+    """One log event as a JSON object in one line; numbers grow by one."""
+
+    number: int
+    session: str | None
+    text: str
 
 
 @frozen(eq=False)
@@ -33,7 +40,7 @@ class _Waiter:
 
 @define(eq=False)
 class LogRing:
-    """Keeps log events. `add` is a structlog processor; the rest implements `Logs`."""
+    """Keeps log events. `add` is a structlog processor."""
 
     newest: int = 0
     """The number of the last event."""

@@ -8,9 +8,9 @@ from random import Random
 import trio
 from attrs import Factory, define
 
-from nanoclaw.oversight import ChatEvent, Done, Shown, TooSlow, Working
 from nanoclaw.records import NotAccepted, Routed
 from nanoclaw.seams import new_id
+from nanoclaw.visits import ChatEvent, Done, Shown, TooSlow, Working
 
 MAX_WAITING, MAX_WAITING_SIZE = 1000, 32 * 1024 * 1024
 """Events, and characters in all, that wait for a visitor; with more it is too slow, and its visit over."""

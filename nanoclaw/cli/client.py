@@ -29,8 +29,16 @@ class NoHost(Exception):
     """There is no host to talk to, or not any more; the text says what to do."""
 
 
+class NotRunning(NoHost):
+    """No host listens on the control socket of the data directory."""
+
+
 class RequestFailed(Exception):
-    """The host does not meet a request; the text is its own."""
+    """The host does not meet a request; the text is its own, `code` is for programs."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @define(eq=False)
@@ -46,7 +54,7 @@ class Client:
         ),
     )
 
-    async def send(self, id_: str, method: str, **params: object) -> None:
+    async def send(self, id_: str, method: str, /, **params: object) -> None:
         """Send a request; what it brings comes by `receive`.
 
         Raises:
@@ -72,10 +80,10 @@ class Client:
             raise NoHost("the host has stopped") from error
         answer = wire.load(line or b"")
         if answer.get("id") is None and "error" in answer:
-            raise RequestFailed(answer["error"]["message"])
+            raise _failed(answer)
         return answer
 
-    async def results(self, method: str, **params: object) -> AsyncIterator[Any]:
+    async def results(self, method: str, /, **params: object) -> AsyncIterator[Any]:
         """Make one request: its events as they come, its result last; nothing else may be under way.
 
         Raises:
@@ -85,10 +93,15 @@ class Client:
         while True:
             answer = await self.receive()
             if "error" in answer:
-                raise RequestFailed(answer["error"]["message"])
+                raise _failed(answer)
             yield answer["event"] if "event" in answer else answer["result"]
             if "result" in answer:
                 return
+
+
+def _failed(answer: Mapping[str, Any]) -> RequestFailed:
+    error = answer["error"]
+    return RequestFailed(error["message"], error.get("code", ""))
 
 
 @asynccontextmanager
@@ -121,7 +134,7 @@ async def _open(data: Path) -> trio.SocketStream:
         with nameable(path) as name:
             return await trio.open_unix_socket(name)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-        raise NoHost(f"no host is running on {data}; start one with `nanoclaw run`") from error
+        raise NotRunning(f"no host is running on {data}; start one with `nanoclaw run`") from error
     except OSError as error:
         raise NoHost(f"{path}: cannot connect to the host: {error.strerror or error}") from error
 

@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 from attrs import fields, frozen
@@ -12,33 +11,19 @@ from attrs import fields, frozen
 from nanoclaw.agents import BadContainerJson, read_container_json
 from nanoclaw.channels.factory import ConfiguredChannel, read_channels
 from nanoclaw.cli.output import show as print_result
+from nanoclaw.cli.parsing import Command, Group
+from nanoclaw.cli.places import Places, with_places
 from nanoclaw.config import Config, ConfigError, Reading, read_config
 from nanoclaw.config.keys import KEYS
 from nanoclaw.config.layers import HOME_VARIABLE
 from nanoclaw.config.origins import DEFAULT
-from nanoclaw.containers import configured_runtime, require_provider
+from nanoclaw.runtimes import configured_runtime, require_provider
 
 SECRET = "(secret)"  # noqa: S105 -- what stands in the place of one
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _places(command: F) -> F:
-    """Add the options that every command has."""
-    for option in (
-        click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE",
-                     help="default: <home>/config.toml"),
-        click.option("--data", metavar="DIR", help="databases and sessions; default: <home>/data"),
-        click.option("--home", type=click.Path(path_type=Path), metavar="DIR",
-                     help="default: $NANOCLAW_HOME or ~/.nanoclaw"),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 _json = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")
 
 
-@click.group(name="config")
+@click.group(name="config", cls=Group, short_help="look at the configuration")
 def config() -> None:
     """Look at the configuration."""
 
@@ -63,19 +48,24 @@ class _Row:
         return self.key, SECRET if self.secret else _text(_plain(self.value)), self.place
 
 
-@config.command
-@_places
+@config.command(cls=Command)
 @_json
-def show(home: Path | None, data: str | None, file: Path | None, *, as_json: bool) -> None:
+@with_places
+def show(places: Places, *, as_json: bool) -> int:
     """Print each value, and where it comes from. Secrets are never shown."""
-    reading = read_config(home=home, file=file, flags={"data": data})
-    rows = [*_rows(reading.result(), _place_of_home(home))]
+    reading = _read(places)
+    rows = [*_rows(reading.result(), _place_of_home(places.home))]
     if as_json:
         print_result(json.dumps([row.as_json() for row in rows], indent=2, ensure_ascii=False))
-        return
+        return 0
     cells = [row.cells() for row in rows]
     key, value = (max(len(each[n]) for each in cells) for n in (0, 1))
     print_result("\n".join(f"{a:<{key}}  {b:<{value}}  {c}" for a, b, c in cells))
+    return 0
+
+
+def _read(places: Places) -> Reading:
+    return read_config(home=places.home, file=places.config, flags=places.flags)
 
 
 def _place_of_home(home: Path | None) -> str:
@@ -127,20 +117,17 @@ def _text(value: object) -> str:
 # -- check ----------------------------------------------------------------------
 
 
-@config.command
-@_places
+@config.command(cls=Command)
 @_json
-@click.pass_context
-def check(
-    context: click.Context, home: Path | None, data: str | None, file: Path | None, *, as_json: bool
-) -> None:
+@with_places
+def check(places: Places, *, as_json: bool) -> int:
     """Read everything that a start would read, and say all that is wrong.
 
     Exit codes: 0 all is well; 1 something is wrong, one line each.
     """
     hints: list[str] = []
     try:
-        reading = read_config(home=home, file=file, flags={"data": data})
+        reading = _read(places)
     except ConfigError as error:
         problems = [*error.problems]
     else:
@@ -153,8 +140,7 @@ def check(
     else:
         lines = [*problems, *(f"hint: {hint}" for hint in hints)]
         print_result("\n".join(lines) or "the configuration is good")
-    if problems:
-        context.exit(1)
+    return 1 if problems else 0
 
 
 def settings_problems(reading: Reading) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """`nanoclaw replay`: runs a recording again and says what is different."""
 
-import argparse
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from nanoclaw.cli.output import show
+from nanoclaw.cli.replay_command import ReplayOptions
 from nanoclaw.config import ConfigError
 from nanoclaw.logs import configure_logging
 from nanoclaw.testing.campaign import quiet
@@ -15,7 +15,7 @@ DIFFERS = 1
 """Exit code."""
 
 
-def run_replay(options: argparse.Namespace) -> int:
+def run_replay(options: ReplayOptions) -> int:
     """Replay and report; the exit code. Raises BadRecording, ConfigError."""
     with _logging(options.log_level):
         replayed = replay(options.folder, until=options.until)

@@ -1,6 +1,5 @@
 """`nanoclaw simulate`: plays households, sums up, and shows what broke."""
 
-import argparse
 import json
 import shlex
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from nanoclaw.cli.output import write, write_aside
-from nanoclaw.cli.simulate_options import SEEDS
+from nanoclaw.cli.simulate_options import SEEDS, SimulateOptions
 from nanoclaw.config import ConfigError
 from nanoclaw.testing.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
 from nanoclaw.testing.excerpt import excerpt
@@ -33,7 +32,7 @@ LISTED = 10
 HOUR_S, DAY_S = 3600, 86_400
 
 
-def simulate(options: argparse.Namespace) -> int:
+def simulate(options: SimulateOptions) -> int:
     """Play and report; the exit code. Raises ConfigError."""
     plan, jobs = _plan(options), options.jobs or cores()
     with stopping() as stop, processes(min(jobs, len(plan.seeds)), stop) as workers:
@@ -79,7 +78,7 @@ def _stopped(plan: Plan, stop: Stop, total: Sum, by: Signals) -> int:
     return KILLED + by
 
 
-def _plan(options: argparse.Namespace) -> Plan:
+def _plan(options: SimulateOptions) -> Plan:
     try:
         faults = fault_names(options.faults)
         _require_within(faults, options.days * DAY_S)

@@ -182,8 +182,9 @@ def _reading(home: Path, layers: tuple[Layer, ...]) -> Reading:
 
 def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _overlay(below[key], value)
+        if isinstance(value, dict) and key in below:
+            if isinstance(below[key], dict):  # else it is a problem, which is kept to be reported
+                _overlay(below[key], value)
         else:
             below[key] = dict(value) if isinstance(value, dict) else value
 

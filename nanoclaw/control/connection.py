@@ -15,20 +15,15 @@ from attrs import Factory, define, frozen
 from nanoclaw.control import wire
 from nanoclaw.control.wire import Id, Refused, Request
 from nanoclaw.lines import Lines
-from nanoclaw.oversight import (
-    CannotTell,
-    ChatEvent,
-    ChatRoom,
-    Done,
-    HostReport,
-    LogLine,
-    Logs,
-    Oversight,
-    Shown,
-    Visit,
-)
+from nanoclaw.log_ring import LogLine, LogRing
+from nanoclaw.operations import Caller, OperationFailed, Operations
+from nanoclaw.operations.nearest import nearest
+from nanoclaw.operations.references import KINDS
 from nanoclaw.records import NotAccepted
+from nanoclaw.status import CannotTell, HostReport, StatusSource
+from nanoclaw.store import StoreError
 from nanoclaw.version import installed_version
+from nanoclaw.visits import ChatEvent, ChatRoom, Done, Shown, Visit
 
 STALL_S = 10.0
 """A client that has not taken what is sent to it by then is cut off."""
@@ -43,11 +38,12 @@ CHUNK = 65536
 
 @frozen
 class Offer:
-    """What the socket offers; where `chat` or `logs` is None, requests for it are refused."""
+    """What the socket offers; where a part is None, requests for it are refused."""
 
-    oversight: Oversight
+    status: StatusSource
     chat: ChatRoom | None
-    logs: Logs | None
+    logs: LogRing | None
+    operations: Operations | None
 
 
 # -- parameters ----------------------------------------------------------------
@@ -72,6 +68,17 @@ class LogsParams:
     last: int = 200
     session: str | None = None
     follow: bool = False
+
+
+@frozen
+class NamesParams:
+    """Of `names`: a kind of things, such as agent."""
+
+    kind: str
+
+
+METHODS = ("status", "tree", "chat", "listen", "logs", "names")
+"""Those that are no operations."""
 
 
 # -- a client ------------------------------------------------------------------
@@ -122,7 +129,7 @@ class Connection:
                 await self._result(id_, await self._status(id_))
             case "tree":
                 wire.load_params(request, Nothing)
-                await self._result(id_, self.offer.oversight.tree())
+                await self._result(id_, self.offer.status.tree())
             case "chat":
                 await self._chat(id_, wire.load_params(request, ChatParams))
             case "listen":
@@ -131,8 +138,15 @@ class Connection:
                 await self._result(id_, {})
             case "logs":
                 await self._logs(id_, wire.load_params(request, LogsParams))
-            case _:
-                raise wire.bad_request(id_, "method: status, tree, chat, listen or logs is wanted")
+            case "names":
+                await self._result(id_, await self._names(id_, wire.load_params(request, NamesParams)))
+            case name if "." in name:
+                await self._perform(request)
+            case name:
+                near = nearest(name, METHODS)
+                raise wire.bad_request(
+                    id_, f"method: must be {', '.join(METHODS)} or an operation such as agents.list{near}"
+                )
 
     async def _result(self, id_: Id, result: object) -> None:
         await self.send(wire.dump({"id": id_, "result": result}))
@@ -142,8 +156,36 @@ class Connection:
 
     async def _status(self, id_: Id) -> HostReport:
         try:
-            return await self.offer.oversight.status()
+            return await self.offer.status.status()
         except CannotTell as error:
+            raise Refused(id_, "unavailable", str(error)) from error
+
+    # -- operations
+
+    def _operations(self, id_: Id) -> Operations:
+        if self.offer.operations is None:
+            raise Refused(id_, "unavailable", "this host has no operations")
+        return self.offer.operations
+
+    async def _perform(self, request: Request) -> None:
+        """Perform an operation for the host's own user: nobody else gets as far as this."""
+        notes = list[str]()
+        try:
+            result = await self._operations(request.id).perform(
+                request.method, request.params, Caller.local(), notes.append
+            )
+        except OperationFailed as error:
+            raise Refused(request.id, error.code, str(error)) from error
+        for note in notes:
+            await self._event(request.id, {"type": "note", "text": note})
+        await self._result(request.id, result)
+
+    async def _names(self, id_: Id, params: NamesParams) -> list[str]:
+        if params.kind not in KINDS:
+            raise wire.bad_request(id_, f"params.kind: must be one of {', '.join(KINDS)}")
+        try:
+            return await self._operations(id_).names(KINDS[KINDS.index(params.kind)])
+        except StoreError as error:
             raise Refused(id_, "unavailable", str(error)) from error
 
     # -- the chat
@@ -200,7 +242,7 @@ class Connection:
         reached = max([reached, *(line.number for line in lines[-1:])])
         self.nursery.start_soon(self._follow, id_, logs, reached, params.session)
 
-    async def _follow(self, id_: Id, logs: Logs, number: int, session: str | None) -> None:
+    async def _follow(self, id_: Id, logs: LogRing, number: int, session: str | None) -> None:
         while True:
             await logs.wait_after(number)
             lines, number, lost = logs.after(number, session, BATCH)

@@ -3,20 +3,23 @@
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import structlog
 import trio
 from attrs import define, frozen
 
-from actors import Bury, Context, Policy, Refusal, Supervisor
+from actors import Bury, Context, Crashed, Policy, Refusal, Stopped, Supervisor
 from nanoclaw.control.address import nameable, remove_socket, socket_path
 from nanoclaw.control.connection import Connection, Offer
 from nanoclaw.control.peers import uid_of_peer
 from nanoclaw.control.wire import Refused
-from nanoclaw.oversight import ChatRoom, Logs, Oversight, TooSlow
+from nanoclaw.log_ring import LogRing
+from nanoclaw.operations import Operations
+from nanoclaw.status import StatusSource
 from nanoclaw.supervision import Supervision
+from nanoclaw.visits import ChatRoom, TooSlow
 
 MAX_CLIENTS = 64
 BACKLOG = 64
@@ -38,7 +41,7 @@ class Control:
 
     chat: ChatRoom | None = None
     """The terminal's chat, for `nanoclaw chat`."""
-    logs: Logs | None = None
+    logs: LogRing | None = None
     """For `nanoclaw logs`."""
 
 
@@ -122,15 +125,23 @@ def _bound(path: Path) -> Iterator[trio.SocketListener]:
 
 
 @asynccontextmanager
-async def open_control(
-    data: Path, control: Control, oversight: Oversight, supervision: Supervision, *, under: Supervisor
+async def open_control(  # noqa: PLR0913 -- what is offered, and where
+    data: Path,
+    control: Control,
+    status: StatusSource,
+    supervision: Supervision,
+    *,
+    under: Supervisor,
+    operations: Operations | None = None,
 ) -> AsyncIterator[None]:
     """Listen on the control socket of a data directory that this host owns; on leaving, clients are cut off.
 
-    Where the socket cannot be made the log says so, and the host runs on.
+    When this is entered, the socket listens. Where it cannot be made the log says so, and the host runs on.
     """
     policy = Policy(give_up=Bury(RETRY_BURIED_S), fatal=(ControlUnavailable,))
-    offer = Offer(oversight, control.chat, control.logs)
+    offer = Offer(status, control.chat, control.logs, operations)
     async with supervision.open("control", under=under, policy=policy) as supervisor:
-        supervisor.start("socket", _recipe(socket_path(data), offer))
+        socket_actor = supervisor.start("socket", _recipe(socket_path(data), offer))
+        with suppress(Crashed, Stopped):  # reported already
+            await socket_actor.wait_started()
         yield

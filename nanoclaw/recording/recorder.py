@@ -13,7 +13,6 @@ from attrs import frozen
 from actors import Ref
 from nanoclaw.channels.protocol import Channel, has_buttons
 from nanoclaw.config import Config
-from nanoclaw.containers import Runtime
 from nanoclaw.recording import redaction
 from nanoclaw.recording.channels import TapedChannel, TapedIntake
 from nanoclaw.recording.lines import STATE
@@ -23,6 +22,7 @@ from nanoclaw.recording.tape import Tape
 from nanoclaw.recording.taps import TapedClock, TapedLooks, TapedRandom, TapedRuntime, TapedWords
 from nanoclaw.records import Intake
 from nanoclaw.registry import Registry
+from nanoclaw.runtimes import Runtime
 from nanoclaw.seams import Clock
 from nanoclaw.store import Executor, Reader
 from nanoclaw.store.connections import make_private_dir

@@ -10,7 +10,6 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.recording.lines import JSON
 from nanoclaw.recording.notes import (
     Drew,
@@ -27,6 +26,7 @@ from nanoclaw.recording.notes import (
     Told,
 )
 from nanoclaw.recording.tape import Tape
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.seams import Clock, Naming, lead, random_name
 from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
 

@@ -16,6 +16,8 @@ class CreateDestination:
     target_id: str
     local_name: str | None = None
     """None: made of the chat's or the other agent's."""
+    keep_same: bool = False
+    """Whether one of that name and target is kept, and no longer goes with a wiring."""
 
     async def handle(self, actor: Registry) -> AgentDestination:
         """Make it; where the name is taken that is a conflict."""
@@ -25,6 +27,10 @@ class CreateDestination:
 
     def _make(self, connection: Connection, actor: Registry) -> AgentDestination:
         target = (self.target_type, self.target_id)
+        if self.keep_same and self.local_name is not None:
+            same = destinations.keep(connection, self.agent_group_id, self.local_name, *target)
+            if same is not None:
+                return same
         name = self.local_name or destinations.free_name(connection, self.agent_group_id, *target)
         destination = AgentDestination(self.agent_group_id, name, *target, actor.clock.now())
         destinations.create(connection, destination)

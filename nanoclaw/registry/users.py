@@ -1,5 +1,7 @@
 """The registry's messages about users, their rights and their memberships."""
 
+from datetime import datetime
+
 from attrs import frozen
 
 from nanoclaw.records import Role, User
@@ -86,12 +88,18 @@ class GrantRole:
     role: Role
     agent_group_id: str | None = None
     granted_by: str | None = None
+    create_user: bool = False
+    """Make the row of a user who has never written."""
 
     async def handle(self, actor: Registry) -> None:
         """Give it; nothing happens if the user has it."""
-        who = (self.user_id, self.role, self.agent_group_id)
-        await actor.commit(user_roles.grant, *who, self.granted_by, actor.clock.now())
+        await actor.commit(self._grant, actor.clock.now())
         _tell(actor, self.agent_group_id)
+
+    def _grant(self, connection: Connection, now: datetime) -> None:
+        if self.create_user:
+            _ensure(connection, self.user_id, now)
+        user_roles.grant(connection, self.user_id, self.role, self.agent_group_id, self.granted_by, now)
 
 
 @frozen
@@ -109,6 +117,11 @@ class RevokeRole:
         return had
 
 
+def _ensure(connection: Connection, user_id: str, now: datetime) -> None:
+    """Make a user's row where it is missing; a name that is there stays."""
+    users.upsert(connection, User(user_id, kind_of(user_id), None, now))
+
+
 def _tell(actor: Registry, agent_group_id: str | None) -> None:
     if agent_group_id is None:
         actor.changes.tell_all()
@@ -123,11 +136,17 @@ class AddMember:
     user_id: str
     agent_group_id: str
     added_by: str | None = None
+    create_user: bool = False
+    """Make the row of a user who has never written."""
 
     async def handle(self, actor: Registry) -> None:
         """Let them in; nothing happens if they are. No session shows it."""
-        now = actor.clock.now()
-        await actor.commit(members.add, self.user_id, self.agent_group_id, self.added_by, now)
+        await actor.commit(self._add, actor.clock.now())
+
+    def _add(self, connection: Connection, now: datetime) -> None:
+        if self.create_user:
+            _ensure(connection, self.user_id, now)
+        members.add(connection, self.user_id, self.agent_group_id, self.added_by, now)
 
 
 @frozen

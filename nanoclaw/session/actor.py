@@ -15,11 +15,10 @@ from attrs import define, evolve, frozen
 from outcome import Error, Outcome, Value
 
 from actors import Context, Ref
-from nanoclaw.containers import RunnerSpec
 from nanoclaw.content import dump_answer, dump_chat, load_parked
-from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import Answer, InboundEvent
 from nanoclaw.registry import RemoveParked
+from nanoclaw.runtimes import RunnerSpec
 from nanoclaw.session import transactions
 from nanoclaw.session.attempt import Attempter
 from nanoclaw.session.conversations import seen_from
@@ -31,6 +30,7 @@ from nanoclaw.session.shell import Shell
 from nanoclaw.session.spec import runner_spec
 from nanoclaw.session.state import SessionState
 from nanoclaw.session.status import status
+from nanoclaw.status import SessionDetails
 from nanoclaw.store import (
     CorruptDatabase,
     ForeignDatabase,

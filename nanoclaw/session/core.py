@@ -30,6 +30,7 @@ from nanoclaw.session.events import (
     NotePresence,
     OldRowsSkipped,
     RecoveryEnded,
+    RestartAsked,
     Retire,
     RoundBegan,
     RoundEnded,
@@ -39,6 +40,7 @@ from nanoclaw.session.events import (
     StatusChanged,
     StopRunner,
     Stored,
+    TasksChanged,
     Ticked,
     Wake,
 )
@@ -51,6 +53,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
     match event:
         case Stored():
             return _stored(state, event, now)
+        case TasksChanged(opened, closed):
+            return Decisions(evolve(state, messages=state.messages.remove(closed).add(opened)))
         case Ticked():
             return _tick(state, now)
         case RoundBegan(heartbeat):
@@ -88,6 +92,9 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return _change_status(state, status)
         case Adopted():
             return _adopt(state, now)
+        case RestartAsked():
+            stopping, effects = stop_runner(state, "shutdown")
+            return Decisions(evolve(stopping, runner=stopping.runner.forgiven()), (*effects, Wake()))
         case InboundBlocked():
             return Decisions(*stop_runner(state, "stuck"))
         case Closing():

@@ -12,7 +12,6 @@ import trio
 from attrs import Factory, define
 
 from actors import Bury, Crashed, Node, Policy, Ref, Stopped, Supervisor
-from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import Answer, InboundEvent
 from nanoclaw.session.actor import (
     Accept,
@@ -24,6 +23,7 @@ from nanoclaw.session.actor import (
     session_recipe,
 )
 from nanoclaw.session.services import Conversation, Services
+from nanoclaw.status import SessionDetails
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, parked_events
 from nanoclaw.store.open_work import has_open_work
 from nanoclaw.supervision import Supervision

@@ -7,8 +7,8 @@ from typing import Literal
 from attrs import Factory, frozen
 
 from nanoclaw.channels.protocol import Outcome
-from nanoclaw.containers import Death
 from nanoclaw.records import Address, ContainerStatus, SessionStatus
+from nanoclaw.runtimes import Death
 from nanoclaw.session.outcomes import Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import SessionState
@@ -95,6 +95,20 @@ class Stored:
     """Messages are on disk."""
 
     messages: Sequence[OpenMessage]
+
+
+@frozen
+class TasksChanged:
+    """An administrator's change of tasks is on disk."""
+
+    opened: Sequence[OpenMessage]
+    closed: Sequence[str]
+    """Ids of messages that nobody waits for any more."""
+
+
+@frozen
+class RestartAsked:
+    """An administrator wants another runner, without waiting for a back-off."""
 
 
 @frozen
@@ -229,6 +243,8 @@ class RecoveryEnded:
 
 Event = (
     Stored
+    | TasksChanged
+    | RestartAsked
     | StatusChanged
     | Adopted
     | InboundBlocked

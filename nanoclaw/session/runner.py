@@ -8,8 +8,8 @@ from typing import Literal
 
 from attrs import evolve, frozen
 
-from nanoclaw.containers import Death
 from nanoclaw.records import ContainerStatus
+from nanoclaw.runtimes import Death
 
 STUCK_S = 60.0
 """A claim without a heartbeat for this long (or the declared time-out of a tool) is a hang."""
@@ -206,6 +206,10 @@ class Runner:
         """Count a failure, which delays the next start, twice as long each time."""
         delay = min(MAX_BACKOFF_S, backoff_s * 2**self.failures)
         return evolve(self, failures=self.failures + 1, last_failure=reason, not_before=monotonic + delay)
+
+    def forgiven(self) -> "Runner":
+        """Forget its failures, so that the next start waits for nothing."""
+        return evolve(self, failures=0, last_failure=None, not_before=-inf)
 
     # -- signs of it
 

@@ -13,7 +13,7 @@ import structlog
 import trio
 from attrs import Factory, define
 
-from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
 
 Report = Callable[[RunnerStarted | RunnerEnded | RecoveryEnded], None]

@@ -9,9 +9,9 @@ from attrs import frozen
 from actors import Ref
 from nanoclaw.channels.senders import Senders
 from nanoclaw.config import Config
-from nanoclaw.containers import Runtime
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
+from nanoclaw.runtimes import Runtime
 from nanoclaw.seams import Clock
 from nanoclaw.session.presence import Presences
 from nanoclaw.store import Executor, Reader

@@ -134,6 +134,14 @@ class Shell:
         """Follow messages that are on disk now; `tick` comes after it."""
         self._handle(events.Stored(tuple(messages)))
 
+    def tasks_changed(self, opened: Iterable[OpenMessage], closed: Iterable[str]) -> None:
+        """Follow an administrator's change of tasks; `tick` comes after it."""
+        self._handle(events.TasksChanged(tuple(opened), tuple(closed)))
+
+    def restart_runner(self) -> None:
+        """Stop the runner; work starts another one, without waiting for a back-off."""
+        self._handle(events.RestartAsked())
+
     def change_status(self, status: SessionStatus) -> None:
         """Follow the session's status in the central database; `wake` comes after it."""
         self._handle(events.StatusChanged(status))

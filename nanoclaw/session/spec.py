@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from attrs import asdict
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
-from nanoclaw.containers import Limits, Mount, RunnerSpec, StartFailed
+from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.projections import CentralView
 

@@ -2,10 +2,10 @@
 
 import trio
 
-from nanoclaw.oversight import DeliveryReport, RunnerReport, SessionDetails
 from nanoclaw.session.deliveries import Deliveries
 from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
 from nanoclaw.session.state import SessionState
+from nanoclaw.status import DeliveryReport, RunnerReport, SessionDetails
 
 FULL = "so much waits to be delivered that nothing more is read until some of it is"
 OUTDATED = "outbound.db is empty or another build's; its runner has to bring it up to date"

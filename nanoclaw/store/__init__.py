@@ -27,7 +27,7 @@ from nanoclaw.store.executor import Executor, Lane, ThreadExecutor
 from nanoclaw.store.guard import UntrustedReader, open_untrusted
 from nanoclaw.store.outbound_file import create_outbound
 from nanoclaw.store.ownership import own_central, own_inbound
-from nanoclaw.store.reader import Reader, open_reader
+from nanoclaw.store.reader import Reader, open_reader, read_once
 from nanoclaw.store.times import from_text, to_text
 from nanoclaw.store.writer import Writer
 
@@ -64,5 +64,6 @@ __all__ = [
     "open_untrusted",
     "own_central",
     "own_inbound",
+    "read_once",
     "to_text",
 ]

@@ -173,6 +173,27 @@ def allows(connection: apsw.Connection, agent_group_id: str, address: Address) -
 # -- changing ------------------------------------------------------------------
 
 
+def keep(
+    connection: apsw.Connection,
+    agent_group_id: str,
+    local_name: str,
+    target_type: DestinationType,
+    target_id: str,
+) -> AgentDestination | None:
+    """Let a destination of that name and target stay when its wiring goes; None: there is none."""
+    found = get(connection, agent_group_id, local_name)
+    if found is None or (found.target_type, found.target_id) != (target_type, target_id):
+        return None
+    connection.execute(
+        """
+        UPDATE agent_destinations SET wiring_id = NULL
+        WHERE agent_group_id = :agent AND local_name = :name
+        """,
+        {"agent": agent_group_id, "name": local_name},
+    )
+    return evolve(found, wiring_id=None)
+
+
 def rename(
     connection: apsw.Connection, agent_group_id: str, local_name: str, new_name: str
 ) -> AgentDestination:

@@ -1,7 +1,7 @@
 """Readers: connections that can never write, each call one read transaction."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -11,7 +11,7 @@ import apsw
 import trio
 
 from nanoclaw.store.connections import open_readonly
-from nanoclaw.store.errors import StoreClosed, not_text
+from nanoclaw.store.errors import StoreClosed, not_text, translating
 from nanoclaw.store.executor import Executor, Lane
 from nanoclaw.store.mutex import Places
 from nanoclaw.store.patience import Patience
@@ -87,6 +87,17 @@ def in_read_transaction(connection: apsw.Connection, body: Callable[[apsw.Connec
     finally:
         if not connection.get_autocommit():
             connection.execute("ROLLBACK")
+
+
+def read_once(path: Path, fn: Callable[[apsw.Connection], T]) -> T:
+    """Open a trusted database, run `fn` in one read transaction, close it; blocking, so in a worker.
+
+    Raises:
+        StoreBusy, HotJournal: its writer is at work, or died at it; nothing is waited for.
+        StoreError: it cannot be read.
+    """
+    with translating(path), closing(open_readonly(path)) as connection:
+        return in_read_transaction(connection, fn)
 
 
 @asynccontextmanager

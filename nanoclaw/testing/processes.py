@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import trio
 from attrs import define, field, frozen
 
-from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime
-from nanoclaw.containers.process import ProcessRunner
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime
+from nanoclaw.runtimes.process import ProcessRunner
 from nanoclaw.testing.errors import WorldError
 from nanoclaw.testing.timeline import Timeline
 

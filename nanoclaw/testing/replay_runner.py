@@ -13,10 +13,10 @@ from attrs import Factory, define, evolve, field
 from agent_runner.errors import RunnerError
 from agent_runner.migrate import migrate
 from agent_runner.store import Connection, Writer, open_outbound
-from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.recording.notes import FileMark, Looked
 from nanoclaw.records import SessionPaths
 from nanoclaw.resources import schema_dir
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.session.runner import STUCK_S
 from nanoclaw.store import to_text
 from nanoclaw.store.names import is_component

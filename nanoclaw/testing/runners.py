@@ -15,7 +15,7 @@ from attrs import Factory, define, evolve, field, frozen
 from agent_runner.providers import Provider, ProviderContext, Toolbox, ToolSpec, TurnHandler
 from agent_runner.records import Address, Inbound, Result, Turn
 from agent_runner.seams import Clock, Executor, Lane, Seams
-from nanoclaw.containers import RunnerSpec
+from nanoclaw.runtimes import RunnerSpec
 from nanoclaw.testing.virtual import Moment
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from agent_runner.records import Result, Turn
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
 from agent_runner.seams import Seams as RunnerSeams
-from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.resources import schema_dir
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.seams import Clock
 from nanoclaw.testing.blame import blame
 from nanoclaw.testing.brains import Overheard

@@ -12,8 +12,8 @@ from attrs import Factory, define, field
 from agent_runner.errors import RunnerError
 from agent_runner.providers import Provider
 from nanoclaw.config import Config
-from nanoclaw.containers import Runtime, configured_runtime
 from nanoclaw.host import Seams
+from nanoclaw.runtimes import Runtime, configured_runtime
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.store import StoreError
 from nanoclaw.testing.errors import HostKilled

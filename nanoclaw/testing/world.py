@@ -23,13 +23,13 @@ import trio
 from attrs import define, field
 
 from agent_runner.providers import Provider
-from nanoclaw.admin import Admin
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, config_of, flat
-from nanoclaw.containers import Runtime
 from nanoclaw.host import Host, Seams, open_host
+from nanoclaw.operations import Admin
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
+from nanoclaw.runtimes import Runtime
 from nanoclaw.testing.blame import blame
 from nanoclaw.testing.brains import MAX_TRIES, Brain, Script, provider_of
 from nanoclaw.testing.channel import FakeChannel

@@ -24,6 +24,7 @@ PARTS = (
     "tasks",
     "healthy",
     "history",
+    "admin",
 )
 Line = tuple[str, float, str]
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import trio
 from attrs import frozen
 
-from nanoclaw.containers import Death, Runner, RunnerSpec
-from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.host import Seams
+from nanoclaw.runtimes import Death, Runner, RunnerSpec
+from nanoclaw.runtimes.process import ProcessRuntime
 from tests.bench.loads import burst, event
 from tests.bench.wired import CHAT, wired_host
 

@@ -10,10 +10,10 @@ import apsw
 import trio
 from attrs import frozen
 
-from nanoclaw.containers import Death, Runner, RunnerSpec
 from nanoclaw.host import Seams
 from nanoclaw.records import Address
 from nanoclaw.resources import schema_dir
+from nanoclaw.runtimes import Death, Runner, RunnerSpec
 from tests.bench.loads import event, more_chats
 from tests.bench.wired import BenchHost, wired_host
 

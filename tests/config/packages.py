@@ -44,7 +44,7 @@ RUNTIME = """
 from attrs import frozen
 
 from nanoclaw import RuntimeContext, RuntimeFactory
-from nanoclaw.containers import Death, StartFailed
+from nanoclaw.runtimes import Death, StartFailed
 
 
 @frozen

@@ -143,7 +143,10 @@ def test_a_key_that_is_not_known_comes_with_the_nearest_one(tmp_path: Path, text
 def test_a_value_where_a_table_is_wanted_is_named(tmp_path: Path, table: str) -> None:
     if table in OLD_NAMES:  # then it is that key
         return
-    assert problems(tmp_path, f"{table} = 5") == [f"config.toml line 1: {table} must be a table, got 5"]
+    variable = next(key.variable for key in KEYS if key.path[0] == table)
+    for environ in ({}, {variable: "1"}):
+        found = problems(tmp_path, f"{table} = 5", **environ)
+        assert found == [f"config.toml line 1: {table} must be a table, got 5"]
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

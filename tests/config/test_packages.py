@@ -9,7 +9,7 @@ import trio
 from nanoclaw import Address, HostFailed, open_host
 from nanoclaw.channels.factory import configured_channels
 from nanoclaw.config import Config, ConfigError, load_config
-from nanoclaw.containers import configured_runtime
+from nanoclaw.runtimes import configured_runtime
 from tests.cli.commands import run_until
 from tests.config.packages import CHANNEL, RUNTIME, install
 from tests.host.homes import GUARD_S

@@ -10,7 +10,6 @@ from attrs import define, evolve, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
 from nanoclaw.channels.terminal import CHAT, Terminal
-from nanoclaw.oversight import Shown
 from nanoclaw.records import (
     Address,
     CardContent,
@@ -27,6 +26,7 @@ from nanoclaw.testing.channel import FakeChannel, Fault, NetworkBroke
 from nanoclaw.testing.conformance import ChannelUnderTest, NotConforming, channel_checks
 from nanoclaw.testing.conformance.channel import CHECKS
 from nanoclaw.testing.conformance.contents import CHECKS as OF_CONTENTS
+from nanoclaw.visits import Shown
 from tests.conformance.fake_network import under_test
 
 Opens = Callable[[], AbstractAsyncContextManager[ChannelUnderTest]]

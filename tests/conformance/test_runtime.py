@@ -15,9 +15,9 @@ from attrs import define, evolve, frozen
 from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Result, Turn
 from agent_runner.seams import Seams as RunnerSeams
-from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
-from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
 from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.testing.conformance import NotConforming, RuntimeUnderTest, make_session, runtime_checks
 from nanoclaw.testing.conformance.runtime import CHECKS
 from nanoclaw.testing.executor import InlineExecutor

@@ -19,8 +19,8 @@ from nanoclaw.control.address import nameable, socket_path
 from nanoclaw.host import Host, open_host
 from nanoclaw.lines import Lines
 from nanoclaw.log_ring import LogRing
-from nanoclaw.oversight import CannotTell, HostReport
 from nanoclaw.records import Event, InboundEvent, NotAccepted, Routed
+from nanoclaw.status import CannotTell, HostReport
 from nanoclaw.supervision import Supervision
 from tests.host.homes import config
 
@@ -161,7 +161,7 @@ class Echo:
 
 
 @define(eq=False)
-class NoOversight:
+class NoStatus:
     """A host without a state worth telling."""
 
     async def status(self) -> HostReport:
@@ -198,7 +198,7 @@ async def listening(
     with trio.fail_after(3 * GUARD_S):
         async with (
             supervision.open("host", under=None, policy=Policy()) as root,
-            open_control(data, control, NoOversight(), supervision, under=root),
+            open_control(data, control, NoStatus(), supervision, under=root),
             trio.open_nursery() as nursery,
         ):
             terminal.open()

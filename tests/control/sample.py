@@ -6,7 +6,7 @@ from typing import Any
 
 from actors import Node
 from nanoclaw.control import wire
-from nanoclaw.oversight import (
+from nanoclaw.status import (
     ChannelReport,
     DeliveryReport,
     HostReport,

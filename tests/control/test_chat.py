@@ -10,7 +10,7 @@ from nanoclaw.channels import guest, terminal
 from nanoclaw.channels.desk import Speaker
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.channels.terminal import CHAT, USER_ID
-from nanoclaw.oversight import Shown, TooSlow
+from nanoclaw.visits import Shown, TooSlow
 from tests.control.clients import connected, listening
 
 

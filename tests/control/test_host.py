@@ -7,7 +7,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from nanoclaw import overview
+from nanoclaw import host_status
 from nanoclaw.session import open_conversations
 from nanoclaw.session.actor import SessionActor
 from nanoclaw.testing.channel import FakeChannel, wire
@@ -106,7 +106,7 @@ async def test_what_the_agent_sends_by_a_tool_is_shown_to_who_attends(tmp_path: 
 async def test_a_session_that_hangs_costs_its_details_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overview, "ANSWER_WITHIN_S", 0.05)
+    monkeypatch.setattr(host_status, "ANSWER_WITHIN_S", 0.05)
     async with living(tmp_path) as host, connected(host.data) as client:
         await converse(client, "hello")
         [who] = await host.host.central.run(open_conversations)

@@ -20,6 +20,7 @@ TEXT = "\n".join(
     for page in (
         "how-to/talk-from-a-shell.md",
         "how-to/look-into-a-running-host.md",
+        "how-to/administer-from-a-shell.md",
         "how-to/change-the-configuration.md",
         "how-to/back-up-and-restore.md",
         "control-protocol.md",
@@ -107,6 +108,19 @@ def test_the_commands_run_while_the_host_does(home: Path, path: str) -> None:
     ]
     assert "host.ready" in logs
     assert '"event": "session.runner_started"' in logs
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("host")
+def test_a_host_is_administered_while_it_runs(home: Path, path: str) -> None:
+    printed = [shell(block, home, path) for block in blocks("sh admin")]
+    assert len(printed) == 4
+    agent, rights, messages, work = printed
+    assert agent.startswith("folder  name    id\nhelper  Helper  ag-")
+    assert "cli:notes  helper  per-thread" in agent
+    assert "helper  boss  main" in rights
+    assert messages
+    assert work.startswith("none\n[")
 
 
 @pytest.mark.slow

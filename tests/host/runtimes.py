@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import trio
 from attrs import Factory, define, field
 
-from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 
 
 @define(eq=False)

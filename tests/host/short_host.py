@@ -10,8 +10,8 @@ from pathlib import Path
 
 import trio
 
-from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.host import Seams, open_host
+from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.testing.channel import FakeChannel, wire
 from tests.host.homes import config
 

@@ -9,8 +9,8 @@ import trio
 from attrs import define, field
 
 from nanoclaw.host import Host, Seams, open_host
-from nanoclaw.oversight import SessionDetails
 from nanoclaw.records import SessionPaths
+from nanoclaw.status import SessionDetails
 from nanoclaw.testing.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, WatchedExecutor, config, crashed, rows
 from tests.host.runtimes import FakeRuntime

@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.host import Seams, open_host
+from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.seams import SystemClock
 from nanoclaw.store import StoreBusy, own_inbound
 from nanoclaw.testing.channel import FakeChannel, wire

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from nanoclaw.containers import Death
 from nanoclaw.records import Receipt
+from nanoclaw.runtimes import Death
 from nanoclaw.session import needs
 from nanoclaw.session.events import (
     Adopted,

@@ -6,7 +6,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from nanoclaw.containers import Death
+from nanoclaw.runtimes import Death
 from nanoclaw.store import ThreadExecutor
 from nanoclaw.testing.channel import FakeChannel
 from tests.host.homes import only_session, rows

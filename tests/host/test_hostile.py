@@ -16,8 +16,8 @@ import apsw
 import pytest
 import trio
 
-from nanoclaw.containers import Death
 from nanoclaw.host import Host, HostFailed, Seams, open_host
+from nanoclaw.runtimes import Death
 from nanoclaw.store import to_text
 from nanoclaw.wakeups import FLOOD_PER_S
 from tests.host.homes import GUARD_S, config, rows, supervisor

@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 from attrs import Factory, define
 
-from nanoclaw.containers import Death, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.testing.channel import FakeChannel
 from tests.host.homes import only_session, rows
 from tests.host.runtimes import FakeRuntime

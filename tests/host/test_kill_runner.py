@@ -13,11 +13,11 @@ import pytest
 import trio
 from attrs import define, field
 
-from nanoclaw.containers import Runner, RunnerSpec
-from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
-from nanoclaw.containers.protocol import Death
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import TextContent
+from nanoclaw.runtimes import Runner, RunnerSpec
+from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
+from nanoclaw.runtimes.protocol import Death
 from nanoclaw.testing.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session, statuses
 from tests.store.openings import leave_hot_journal

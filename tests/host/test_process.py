@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MemoryReceiveStream
 
-from nanoclaw.containers import Runner, RunnerSpec, StartFailed, stderr
-from nanoclaw.containers.process import ProcessRuntime
-from nanoclaw.containers.protocol import Death
-from nanoclaw.containers.stderr import MAX_LINE, MAX_LINES, WINDOW_S, StderrLog
 from nanoclaw.host import open_host
 from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes import Runner, RunnerSpec, StartFailed, stderr
+from nanoclaw.runtimes.process import ProcessRuntime
+from nanoclaw.runtimes.protocol import Death
+from nanoclaw.runtimes.stderr import MAX_LINE, MAX_LINES, WINDOW_S, StderrLog
 from nanoclaw.testing.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, config
 

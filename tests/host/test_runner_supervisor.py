@@ -8,8 +8,8 @@ import trio
 from attrs import Factory, define
 from trio.testing import wait_all_tasks_blocked
 
-from nanoclaw.containers import Death, RunnerSpec
 from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes import Death, RunnerSpec
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from tests.host.runtimes import FakeRuntime

@@ -9,7 +9,9 @@ from random import Random
 from attrs import define
 
 from actors import Ref, Supervisor, open_supervisor
-from nanoclaw.admin import Admin
+from nanoclaw.operations import Admin, Ground, SessionFiles
+from nanoclaw.operations.folders import make_agent_folder
+from nanoclaw.operations.offline import SessionsAtRest
 from nanoclaw.records import Address, AgentGroup, MessagingGroup
 from nanoclaw.registry import Changes, Registry, registry_recipe
 from nanoclaw.store import Reader, open_reader
@@ -53,4 +55,12 @@ async def an_office(data: Path) -> AsyncIterator[Office]:
         registry = supervisor.start("registry", recipe)
         await registry.wait_started()
         async with open_reader(data / "v2.db", executor) as central:
-            yield Office(Admin.of(registry, central), registry, central, changes, supervisor)
+            ground = Ground(
+                registry=registry,
+                central=central,
+                sessions=SessionsAtRest(data, executor, StillClock(), Random(1), "UTC"),
+                files=SessionFiles(data, executor, central),
+                make_agent_folder=partial(make_agent_folder, data.parent / "groups"),
+                now=StillClock().now,
+            )
+            yield Office(Admin.of(ground), registry, central, changes, supervisor)

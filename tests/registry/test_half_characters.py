@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from nanoclaw.admin import Admin
+from nanoclaw.operations import Admin
 from nanoclaw.records import Address
 from nanoclaw.store import NotAllowed, Refused
 from tests.registry.office import Office, an_office

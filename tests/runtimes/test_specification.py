@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from nanoclaw.containers import Limits, Mount, RunnerSpec, StartFailed
-from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.records import SessionPaths
+from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
+from nanoclaw.runtimes.process import ProcessRuntime
 
 SPEC = RunnerSpec("sess-1", SessionPaths(Path("/data/s")), Path("/groups/main/workspace"), "echo", {})
 ASKED: dict[str, Any] = {

@@ -9,10 +9,10 @@ from typing import Any
 import trio
 
 from nanoclaw.config import Config, config_of, flat
-from nanoclaw.containers.process import ProcessRuntime
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.recording.lines import FILE
+from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.testing.channel import FakeChannel, wire
 
 KILLING = Path(__file__).parents[1] / "host/killing_runner.py"

@@ -9,7 +9,7 @@ from attrs import Factory, define
 
 from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
-from nanoclaw.containers import Runtime, StartFailed
+from nanoclaw.runtimes import Runtime, StartFailed
 from nanoclaw.session import open_conversations
 from nanoclaw.testing.channel import FakeChannel, wire
 from nanoclaw.testing.simulation import World, simulate

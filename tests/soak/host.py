@@ -17,12 +17,12 @@ import apsw
 import trio
 from attrs import Factory, define, field
 
-from nanoclaw.containers import Runner, RunnerSpec
-from nanoclaw.containers.process import ProcessRunner, ProcessRuntime
-from nanoclaw.containers.protocol import Death
 from nanoclaw.host import Seams, open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address
+from nanoclaw.runtimes import Runner, RunnerSpec
+from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
+from nanoclaw.runtimes.protocol import Death
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.testing.channel import wire
 from tests.host.homes import config

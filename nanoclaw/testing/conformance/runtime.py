@@ -1,4 +1,4 @@
-"""The conformance suite of a runtime: what `nanoclaw.containers.protocol` says, tried with our own runner.
+"""The conformance suite of a runtime: what `nanoclaw.runtimes.protocol` says, tried with our own runner.
 
 @asynccontextmanager
 async def mine() -> AsyncIterator[RuntimeUnderTest]:
@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import trio
 from attrs import Factory, define, evolve, frozen
 
-from nanoclaw.containers import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.seams import SystemClock
 from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, only, require
 from nanoclaw.testing.conformance.sessions import (

@@ -13,8 +13,8 @@ from typing import Any
 import apsw
 import trio
 
-from nanoclaw.containers import RunnerSpec
 from nanoclaw.records import Address, SessionPaths
+from nanoclaw.runtimes import RunnerSpec
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.store import Executor, ThreadExecutor, messages_in, own_inbound
 from nanoclaw.store.connections import open_writable

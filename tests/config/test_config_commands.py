@@ -107,4 +107,4 @@ def test_what_cannot_be_read_at_all_is_one_line(tmp_path: Path) -> None:
 def test_bad_usage_is_2(arguments: list[str]) -> None:
     code, lines, error = nanoclaw(*arguments)
     assert (code, lines) == (2, [])
-    assert "Error: " in error
+    assert "error: " in error

@@ -15,7 +15,7 @@ from attrs import frozen
 from nanoclaw.config import Config, ConfigError, NamedTable, read_table
 from nanoclaw.config.entry_points import load
 from nanoclaw.config.tables import RuntimeConfig, SandboxConfig
-from nanoclaw.containers.protocol import Runtime
+from nanoclaw.runtimes.protocol import Runtime
 
 C = TypeVar("C")
 GROUP = "nanoclaw.runtimes"

@@ -1,19 +1,11 @@
-"""What the control socket sees of the host: one protocol, and the values that pass through it.
+"""The status of a host: frozen values, and the protocol of whoever tells it."""
 
-All values are frozen and read-only: whoever asks cannot change what it is told about.
-"""
-
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from attrs import frozen
 
 from actors import Node
-from nanoclaw.records import Routed
-
-# -- status --------------------------------------------------------------------
 
 
 @frozen
@@ -114,114 +106,12 @@ class HostReport:
     living_sessions: tuple[SessionReport, ...]
 
 
-# -- the terminal's chat -------------------------------------------------------
-
-
-@frozen
-class Shown:
-    """A message to show. `tag` is that of the line it answers; None: it answers none of this visitor's."""
-
-    text: str
-    tag: str | None = None
-
-
-@frozen
-class Working:
-    """The agent is at work."""
-
-
-@frozen
-class Done:
-    """A line is done with; `failed` says why there will be no answer."""
-
-    tag: str
-    failed: str | None = None
-
-
-ChatEvent = Shown | Working | Done
-
-
-class TooSlow(Exception):
-    """A visitor did not take what was there for it."""
-
-
-class Visit(Protocol):
-    """One client's presence in the terminal's chat."""
-
-    async def say(self, tag: str, text: str) -> Routed:
-        """Offer a line; returns when it is on disk. What becomes of it carries `tag`.
-
-        Raises:
-            NotAccepted: it could not be stored.
-        """
-        ...
-
-    def listen(self) -> None:
-        """Be shown what came while nobody was there."""
-        ...
-
-    async def next(self) -> ChatEvent:
-        """Wait for the next event. To ask for another one says that the last one has arrived.
-
-        Raises:
-            TooSlow: too much has been waiting; this visit is over.
-        """
-        ...
-
-
-class ChatRoom(Protocol):
-    """The terminal's chat, for those who come over the control socket."""
-
-    def visit(self) -> AbstractContextManager[Visit]:
-        """Be there while the context is open."""
-        ...
-
-
-# -- logs ----------------------------------------------------------------------
-
-
-@frozen
-class LogLine:
-    """One log event as a JSON object in one line; numbers grow by one."""
-
-    number: int
-    session: str | None
-    text: str
-
-
-class Logs(Protocol):
-    """The latest log events of the process."""
-
-    def latest(self, n: int, session: str | None) -> Sequence[LogLine]:
-        """The last `n`, the oldest first; of the sessions whose id begins with `session`, or of all."""
-        ...
-
-    def after(self, number: int, session: str | None, n: int) -> tuple[Sequence[LogLine], int, int]:
-        """At most `n` events later than `number`.
-
-        Returns them, the number to go on from, and how many others were lost because they are too old.
-        """
-        ...
-
-    async def wait_after(self, number: int) -> None:
-        """Wait until there is an event later than `number`."""
-        ...
-
-    @property
-    def newest(self) -> int:
-        """The number of the last event."""
-        ...
-
-
-# -- all of it -----------------------------------------------------------------
-
-
 class CannotTell(Exception):
     """What was asked cannot be read now; the text says why."""
 
 
-class Oversight(Protocol):
-    """All that the control socket sees of the host."""
+class StatusSource(Protocol):
+    """Whoever tells the status of a host."""
 
     async def status(self) -> HostReport:
         """What the host is doing. A session that hangs costs its details, and about a second.

@@ -1,4 +1,4 @@
-"""Gathers what the host is doing: the `Oversight` that the control socket is given."""
+"""Gathers the status of the running host, for the control socket."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from attrs import Factory, field, frozen
 
 from actors import Node, Supervisor
 from nanoclaw.config import Config
-from nanoclaw.oversight import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.records import Address
 from nanoclaw.seams import Clock
 from nanoclaw.session import Conversation, Sessions, open_conversations
+from nanoclaw.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.store import Connection, Reader, StoreError, parked_events
 from nanoclaw.version import installed_version
 
@@ -22,8 +22,8 @@ MISSING = Node("missing", "stopping")
 
 
 @frozen
-class Overview:
-    """Implements `Oversight`. It reads: the live tree, the central database, and what sessions say."""
+class HostStatus:
+    """A `StatusSource`. It reads the live tree, the central database, and what sessions say."""
 
     root: Supervisor
     sessions: Sessions

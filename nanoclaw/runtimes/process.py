@@ -14,10 +14,10 @@ from subprocess import DEVNULL, PIPE
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.containers.factory import NoConfig, RuntimeContext, RuntimeFactory
-from nanoclaw.containers.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
-from nanoclaw.containers.stderr import StderrLog
 from nanoclaw.resources import PACKAGE, runner_dir, schema_dir
+from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
+from nanoclaw.runtimes.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes.stderr import StderrLog
 
 RECOVER_TIMEOUT_S = 30.0
 DRAIN_S = 0.5

@@ -1,6 +1,6 @@
-"""Container runtimes: the protocol, how they are found, and one module a runtime."""
+"""Runtimes: the protocol, how they are found, and one module a runtime."""
 
-from nanoclaw.containers.factory import (
+from nanoclaw.runtimes.factory import (
     NoConfig,
     RuntimeContext,
     RuntimeFactory,
@@ -8,7 +8,7 @@ from nanoclaw.containers.factory import (
     require_provider,
     warn_of_runtime,
 )
-from nanoclaw.containers.protocol import (
+from nanoclaw.runtimes.protocol import (
     Death,
     Limits,
     Mount,

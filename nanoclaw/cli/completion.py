@@ -1,0 +1,76 @@
+"""`nanoclaw completion`, and what a shell is told of ids and names."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+
+import click
+import trio
+from click.shell_completion import CompletionItem, get_completion_class
+
+from nanoclaw.cli.client import NoHost, RequestFailed, connect
+from nanoclaw.cli.parsing import Command, DescribedArgument
+from nanoclaw.cli.places import Places
+from nanoclaw.config import Config, ConfigError, load_config
+from nanoclaw.operations import references
+from nanoclaw.operations.declaration import Kind
+from nanoclaw.store import StoreError, read_once
+
+WITHIN_S = 1.0
+"""A person waits for a completion no longer."""
+HELP = (
+    "Print the script by which a shell completes commands, options, ids and names. Put it where your shell "
+    'reads it, such as `eval "$(nanoclaw completion bash)"` in ~/.bashrc.'
+)
+
+
+@click.command("completion", cls=Command, help=HELP, short_help="complete commands and names in your shell")
+@click.argument(
+    "shell", cls=DescribedArgument, type=click.Choice(["bash", "zsh", "fish"]), help="the shell that you use"
+)
+def completion(shell: str) -> int:
+    """Print the script; returns the exit code."""
+    from nanoclaw.cli.command import COMPLETE  # noqa: PLC0415 -- it imports this
+    from nanoclaw.cli.output import show  # noqa: PLC0415
+    from nanoclaw.cli.root import nanoclaw  # noqa: PLC0415
+
+    found = get_completion_class(shell)
+    if found is not None:
+        show(found(nanoclaw, {}, "nanoclaw", COMPLETE).source())
+    return 0
+
+
+def completed(context: click.Context, kind: Kind, incomplete: str) -> list[CompletionItem]:
+    """What there is of a kind that begins so: from the running host, or from the files when none runs."""
+    names: Iterable[str] = ()
+    with suppress(ConfigError, NoHost, RequestFailed, StoreError, OSError, trio.TooSlowError):
+        config = _config(context)
+        names = trio.run(_names, config, kind)
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _config(context: click.Context) -> Config:
+    """The configuration of a line that is not finished: its places are in the contexts so far."""
+    places, current = Places(), list[click.Context]()
+    here: click.Context | None = context
+    while here is not None:
+        current, here = [*current, here], here.parent
+    for each in current:
+        places = places.within(
+            Places(*(each.params.get(key) for key in ("home", "data", "groups", "config")))
+        )
+    return load_config(home=places.home, file=places.config, flags=places.flags)
+
+
+async def _names(config: Config, kind: Kind) -> list[str]:
+    with trio.fail_after(WITHIN_S):
+        try:
+            return await _from_host(config, kind)
+        except NoHost:
+            return read_once(config.data / "v2.db", lambda connection: references.names(connection, kind))
+
+
+async def _from_host(config: Config, kind: Kind) -> list[str]:
+    async with connect(config.data) as client:
+        async for result in client.results("names", kind=kind):
+            return [str(name) for name in result]
+    return []

@@ -1,0 +1,219 @@
+"""The commands of the nouns, made of the list of operations: `nanoclaw NOUN VERB`."""
+
+import json
+import sys
+from functools import cache, partial
+from typing import Any
+
+import click
+import trio
+
+from nanoclaw.cli.asking_commands import AS_JSON
+from nanoclaw.cli.client import until_signal
+from nanoclaw.cli.completion import completed
+from nanoclaw.cli.output import show, tell
+from nanoclaw.cli.parsing import Command, DescribedArgument, Group, SectionOption
+from nanoclaw.cli.performing import perform
+from nanoclaw.cli.places import Places, options, with_places
+from nanoclaw.cli.tables import shown
+from nanoclaw.config import load_config
+from nanoclaw.operations import BadNoun, Catalogue, Operation, Parameter
+from nanoclaw.operations.dispatch import filled
+from nanoclaw.operations.references import KINDS
+
+REFUSED = 1
+"""Exit code: the operation was refused, and nothing was changed."""
+CODES = (
+    "Works through the running host, and on the files when none runs. Exit codes: 0 done; 1 refused, and "
+    "stderr says why; 2 the arguments, the configuration or the data cannot be used."
+)
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The list of operations. Raises ClickException: an installed package offers what cannot be used."""
+    try:
+        return Catalogue.installed()
+    except BadNoun as error:
+        raise click.UsageError(str(error)) from error
+
+
+def noun_names() -> list[str]:
+    """The nouns, in the order of the documentation."""
+    return list(catalogue().nouns)
+
+
+def noun_group(name: str) -> click.Group | None:
+    """The group of a noun; None: there is none of that name."""
+    noun = catalogue().nouns.get(name)
+    if noun is None:
+        return None
+    commands = {each.verb: _command(each) for each in catalogue().of_noun(name)}
+    group = Group(name, commands=commands, help=_sentence(noun.summary), no_args_is_help=False)
+    group.short_help = noun.summary
+    group.params = list(options())
+    group.callback = with_places(_nothing)
+    return group
+
+
+def _nothing(places: Places) -> int:  # noqa: ARG001 -- remembered for the command that follows
+    return 0
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(("?", ".")) else ".")
+
+
+# -- parameters ----------------------------------------------------------------
+
+
+class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on only
+    """A JSON object."""
+
+    name = "JSON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The object that a text is."""
+        if isinstance(value, dict):
+            return value
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            self.fail(f"must be a JSON object, got {value!r:.60}: {error}", param, ctx)
+        if not isinstance(found, dict):
+            self.fail(f"must be a JSON object, got {value!r:.60}", param, ctx)
+        return found
+
+
+class Choice(click.Choice[str]):
+    """One of a closed set; an error names the nearest."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002 -- click's
+        """The words of the error."""
+        from nanoclaw.operations.nearest import nearest  # noqa: PLC0415 -- only for errors
+
+        near = nearest(str(value), map(str, self.choices))
+        return f"must be one of {', '.join(map(str, self.choices))}, got {value!r:.60}{near}"
+
+
+def _type(parameter: Parameter) -> Any:
+    if parameter.choices:
+        return Choice(parameter.choices)
+    if parameter.is_json:
+        return JsonObject()
+    return int if parameter.base is int else str
+
+
+def _complete(parameter: Parameter) -> Any:
+    reference = parameter.reference
+    if reference is None or reference.kind not in KINDS:
+        return None
+    return lambda context, _param, incomplete: completed(context, reference.kind, incomplete)
+
+
+def _click_parameter(parameter: Parameter) -> click.Parameter:
+    if parameter.argument:
+        return DescribedArgument(
+            [parameter.label],
+            type=_type(parameter),
+            required=parameter.required,
+            help=parameter.help,
+            shell_complete=_complete(parameter),
+        )
+    if parameter.base is bool:
+        names = f"{parameter.flag}/--no-{parameter.label}" if parameter.default is None else parameter.flag
+        return SectionOption([parameter.label, names], is_flag=True, default=None, help=parameter.help)
+    return SectionOption(
+        [parameter.label, parameter.flag],
+        type=_type(parameter),
+        required=parameter.required,
+        help=parameter.help + _default(parameter),
+        metavar=_metavar(parameter),
+        shell_complete=_complete(parameter),
+    )
+
+
+def _default(parameter: Parameter) -> str:
+    return "" if parameter.default is None else f"; default: {parameter.default}"
+
+
+def _metavar(parameter: Parameter) -> str | None:
+    if parameter.choices:
+        return None
+    if parameter.is_json:
+        return "JSON"
+    return "N" if parameter.base is int else parameter.label.rpartition("_")[2].upper()
+
+
+# -- commands ------------------------------------------------------------------
+
+
+def _command(operation: Operation) -> click.Command:
+    details = f" {operation.details}" if operation.details else ""
+    command = Command(
+        operation.verb,
+        help=f"{operation.summary}{details}",
+        short_help=operation.summary.removesuffix("."),
+        epilog=CODES,
+        callback=with_places(partial(_performed, operation)),
+        params=[_click_parameter(each) for each in operation.parameters],
+    )
+    command.params += [SectionOption(["--json", "as_json"], is_flag=True, help=AS_JSON)]
+    if operation.declared.asks:
+        command.params += [SectionOption(["--yes"], is_flag=True, help="do not ask whether it is meant")]
+    command.params += options()
+    return command
+
+
+def _performed(
+    operation: Operation, places: Places, *, as_json: bool, yes: bool = False, **values: object
+) -> int:
+    """Perform an operation and print its result; returns the exit code."""
+    params = {label: value for label, value in values.items() if value is not None}
+    if operation.declared.asks and not yes and not _meant(filled(operation.declared.asks, params)):
+        tell("nanoclaw: nothing was changed")
+        return REFUSED
+    config = load_config(home=places.home, file=places.config, flags=places.flags)
+    code, result = 0, list[Any]()
+
+    async def main() -> int:
+        nonlocal code
+        code = await perform(config, catalogue(), operation, params, result, new=places.config is None)
+        return code
+
+    stopped = trio.run(until_signal, main)
+    if stopped or not result:
+        return stopped
+    _show(operation, result[0], as_json=as_json)
+    return 0
+
+
+def _meant(question: str) -> bool:
+    """Ask a person. Raises UsageError where nobody can be asked."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{question} Say --yes: there is no terminal to ask at", click.get_current_context()
+        )
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        return False
+
+
+def _show(operation: Operation, result: Any, *, as_json: bool) -> None:
+    if as_json:
+        show(json.dumps(result, indent=2, ensure_ascii=False))
+        return
+    if isinstance(result, list) and not result:
+        show("none")
+        return
+    show(shown(result, _columns(operation)))
+
+
+def _columns(operation: Operation) -> tuple[str, ...]:
+    """The columns of a table; what changed one thing shows it like the list of its noun."""
+    declared = operation.declared
+    if declared.columns or declared.reads:
+        return declared.columns
+    listing = catalogue().operations.get(f"{operation.noun}.list")
+    return listing.declared.columns if listing else ()

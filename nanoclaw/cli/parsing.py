@@ -1,0 +1,160 @@
+"""Parsing a command line with click: one line for an error of usage, options in sections, near names."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from nanoclaw.operations.nearest import nearest
+
+LAST_SECTION = "Where things are"
+BAD_USAGE = 2
+"""Exit code: the arguments cannot be used."""
+
+
+# -- types of options ----------------------------------------------------------
+
+
+class Number(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on only
+    """A number within bounds."""
+
+    name = "number"
+
+    def __init__(self, kind: type[int] | type[float], least: float, most: float, wanted: str) -> None:
+        self._kind = kind
+        self._least = least
+        self._most = most
+        self._wanted = wanted
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number that a text is."""
+        try:
+            found = self._kind(value)
+        except ValueError:
+            self.fail(f"must be {self._wanted}, got {value!r:.40}", param, ctx)
+        if not self._least <= found <= self._most:
+            self.fail(f"must be {self._wanted}", param, ctx)
+        return found
+
+
+class Folder(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on only
+    """A path that is not empty; nothing is said of what is there."""
+
+    name = "directory"
+
+    def __init__(self, wanted: str = "a directory is wanted") -> None:
+        self._wanted = wanted
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path that a text is."""
+        if not str(value):
+            self.fail(self._wanted, param, ctx)
+        return Path(value)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 -- click's
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Let the shell complete directories."""
+        return [CompletionItem(incomplete, type="dir")]
+
+
+_ALL_S = 1e12
+SECONDS = Number(float, 0, _ALL_S, "seconds of at least 0")
+COUNT = Number(int, 0, _ALL_S, "a number of at least 0")
+FILE = click.Path(path_type=Path)
+
+
+# -- commands ------------------------------------------------------------------
+
+
+class SectionOption(click.Option):
+    """An option that the help shows below a heading of its own."""
+
+    def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+class Command(click.Command):
+    """A command whose help has its options in sections."""
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write nothing: click has a section of its own from 8.5 on, and older ones have none."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments and options, a section after the other; the places come last."""
+        sections = dict[str, list[tuple[str, str]]]()
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(param, "section", "Options"), []).append(record)
+        for section, records in sorted(sections.items(), key=lambda each: each[0] == LAST_SECTION):
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+class DescribedArgument(click.Argument):
+    """An argument with a help text, which click's own arguments lack."""
+
+    section = "Arguments"
+
+    def __init__(self, *args: Any, help: str = "", **kwargs: Any) -> None:  # noqa: A002 -- as options call it
+        super().__init__(*args, **kwargs)
+        self.words = help
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """Its line of the help."""
+        return self.make_metavar(ctx), self.words
+
+
+class Group(click.Group):
+    """A group whose unknown commands are answered with the nearest known one."""
+
+    command_class = Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names."""
+        name = str(args[0])
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            near = nearest(name, known) or f"; known are {', '.join(known)}"
+            ctx.fail(f"there is no command {name!r:.80}{near}")
+        return super().resolve_command(ctx, args)
+
+
+# -- errors --------------------------------------------------------------------
+
+
+def usage_error(error: click.UsageError) -> str:
+    """An error of usage in one line."""
+    path = error.ctx.command_path if error.ctx else "nanoclaw"
+    words = " ".join(_words(error).split()).removesuffix(".")
+    return f"{path}: error: {words}; see `{path} --help`"
+
+
+def _words(error: click.UsageError) -> str:
+    match error:
+        case click.MissingParameter(param=click.Parameter() as param):
+            return f"{_name(param)} is missing"
+        case click.BadParameter(param=click.Parameter() as param):
+            return f"argument {_name(param)}: {error.message}"
+        case click.NoSuchOption():
+            near = nearest(error.option_name, error.possibilities or ())
+            return f"there is no option {error.option_name:.80}{near}"
+        case _ if error.message.startswith("Missing command"):
+            return "a command is missing"
+        case _:
+            message = error.format_message()
+            return message[:1].lower() + message[1:]
+
+
+def _name(param: click.Parameter) -> str:
+    if isinstance(param, click.Option):
+        return max(param.opts, key=len)
+    return param.human_readable_name

@@ -1,0 +1,129 @@
+"""`nanoclaw run` on the command line: its options, and what they come to."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import trio
+
+from nanoclaw.cli.output import tell
+from nanoclaw.cli.parsing import BAD_USAGE, SECONDS, Command, Folder, SectionOption
+from nanoclaw.cli.places import Places, with_places
+from nanoclaw.config import ConfigError, read_config
+
+FLAGS = ("data", "groups", "provider", "runtime", "log_level")
+"""Options that are keys of the configuration."""
+DRAIN_S = 30.0
+SETTINGS, RECORDING = "Settings", "Recording, to be replayed with `nanoclaw replay`"
+RUN = (
+    "Run the host until Ctrl-C or SIGTERM. On a terminal it shows a prompt; what you type is for the "
+    "agent. With a pipe, each line of input is a message; at its end the answers are waited for."
+)
+EPILOG = (
+    "Settings come from <home>/config.toml, then variables NANOCLAW_<KEY>, then these options. Exit "
+    "codes: 0 all is well; 1 a message of the pipe stayed unanswered, and stderr names it; 2 the host cannot "
+    "run, and stderr says why and what to do."
+)
+NEW_FOLDER = Folder("a folder is wanted, new or empty")
+
+
+@click.command(
+    "run", cls=Command, help=RUN, short_help="run the host, with a prompt on a terminal", epilog=EPILOG
+)
+@click.option(
+    "--provider", cls=SectionOption, section=SETTINGS, metavar="NAME", help="what answers; default: echo"
+)
+@click.option(
+    "--runtime",
+    cls=SectionOption,
+    section=SETTINGS,
+    metavar="NAME",
+    help="where agents run; default: process",
+)
+@click.option(
+    "--log-level",
+    cls=SectionOption,
+    section=SETTINGS,
+    metavar="LEVEL",
+    help="debug, info, warning or error; default: warning at a prompt, else info",
+)
+@click.option("--headless", is_flag=True, help="no terminal here: other channels, and `nanoclaw chat`")
+@click.option(
+    "--record",
+    cls=SectionOption,
+    section=RECORDING,
+    type=NEW_FOLDER,
+    metavar="DIR",
+    help="record what comes in, in a new folder; it contains all messages",
+)
+@click.option(
+    "--record-redacted",
+    cls=SectionOption,
+    section=RECORDING,
+    type=NEW_FOLDER,
+    metavar="DIR",
+    help="the same, with an x for each character that people and agents write; names and ids stay",
+)
+@click.option(
+    "--drain",
+    type=SECONDS,
+    default=DRAIN_S,
+    metavar="SECONDS",
+    help=f"with a pipe, how long to wait for answers at its end; default: {DRAIN_S:g}",
+)
+@with_places
+def run(places: Places, record: Path | None, record_redacted: Path | None, **values: Any) -> int:
+    """Run the host; returns the exit code. Raises ConfigError."""
+    from nanoclaw.cli.run import run as run_host  # noqa: PLC0415 -- other commands need no host
+    from nanoclaw.host import HostFailed  # noqa: PLC0415
+    from nanoclaw.recording import Record  # noqa: PLC0415
+
+    if record is not None and record_redacted is not None:
+        raise click.UsageError("--record and --record-redacted exclude each other")
+    folder = record or record_redacted
+    recording = None if folder is None else Record(folder, redacted=record is None)
+    try:
+        return _run(places, values, run_host, recording)
+    except HostFailed as error:
+        tell(f"nanoclaw: {error}")
+        return BAD_USAGE
+
+
+def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: object) -> int:
+    from nanoclaw.cli.config_commands import settings_problems  # noqa: PLC0415 -- as above
+    from nanoclaw.cli.first_run import prepare_home  # noqa: PLC0415
+    from nanoclaw.log_ring import LogRing  # noqa: PLC0415
+    from nanoclaw.logs import configure_logging  # noqa: PLC0415
+
+    headless = values["headless"]
+    if sys.stdout is None and not headless:
+        raise ConfigError(
+            "standard output is closed, so no answer could be shown; open it, or use --headless"
+        )
+    at_prompt = not headless and is_terminal()
+    reading = read_config(
+        home=places.home,
+        file=places.config,
+        flags={**places.flags, **{flag: values[flag] for flag in FLAGS if flag in values}},
+        defaults=_quiet() if at_prompt else {},
+    )
+    if problems := [*settings_problems(reading)]:
+        raise ConfigError(*problems)
+    config, ring = reading.result(), LogRing()
+    configure_logging(config.log.level, ring=ring)
+    reading.log()
+    prepare_home(config, write_config=places.config is None)
+    code: int = trio.run(run_host, config, ring, headless, at_prompt, values["drain"], recording)
+    return code
+
+
+def is_terminal() -> bool:
+    """Tell whether a person sits at both ends."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def _quiet() -> Mapping[str, str]:
+    """Where log lines come between the lines of the chat, only those that a person has to read."""
+    return {"log.level": "warning"} if sys.stderr is not None and sys.stderr.isatty() else {}

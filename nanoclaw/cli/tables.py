@@ -1,0 +1,95 @@
+"""Results for people: a table for several, a line a field for one."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from nanoclaw.channels.terminal import harmless
+
+WIDEST = 60
+"""Characters of a cell of a table."""
+HEADS: Mapping[str, str] = {
+    "local_name": "name",
+    "display_name": "name",
+    "sender_name": "name",
+    "user_id": "user",
+    "agent_provider": "provider",
+    "unknown_sender_policy": "unknown senders",
+    "is_group": "group",
+    "thread_id": "thread",
+    "container_status": "runner",
+    "trigger_rules": "trigger",
+    "question_id": "id",
+    "approval_id": "id",
+    "message_count": "messages",
+    "duration_s": "seconds",
+}
+"""What a column is called where it is not its field's name."""
+
+
+def shown(result: Any, columns: Sequence[str]) -> str:
+    """A result as text."""
+    if isinstance(result, list):
+        return "\n".join(table(result, columns or list(result[0])))
+    if isinstance(result, dict) and columns:
+        return "\n".join(table([result], columns))
+    return "\n".join(_lines(result)) if isinstance(result, dict) else _cell(result)
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
+    """A line for the heads, then one for each row; columns that are empty in all rows are left out."""
+    cells = [[_short(_cell(row.get(column))) for column in columns] for row in rows]
+    filled = [n for n in range(len(columns)) if any(row[n] for row in cells)]
+    lines = [[_head(columns[n]) for n in filled], *([row[n] for n in filled] for row in cells)]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(filled))]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _lines(row: Mapping[str, Any]) -> Iterator[str]:
+    """A line a field, those that are empty left out; what has several rows follows as a table."""
+    several = {key: value for key, value in row.items() if _is_table(value)}
+    cells = {_head(key): _cell(value) for key, value in row.items() if key not in several}
+    width = max((len(head) for head, cell in cells.items() if cell), default=0)
+    yield from (f"{head.ljust(width)}  {cell}" for head, cell in cells.items() if cell)
+    for key, value in several.items():
+        yield ""
+        yield f"{_head(key)}:"
+        yield from table(value, list(value[0]))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+
+
+def _head(key: str) -> str:
+    return HEADS.get(key, key.removesuffix("_at").replace("_", " "))
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case _ if value is None or (not value and isinstance(value, list | dict)):
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return _moment(value) or harmless(value.replace("\n", " ").replace("\t", " "))
+        case list() | dict():
+            return harmless(json.dumps(value, ensure_ascii=False))
+        case _:
+            return str(value)
+
+
+def _moment(text: str) -> str | None:
+    """A date as a person reads it, in the zone of this machine; None for another text."""
+    if len(text) < len("2026-01-31T09:00:00") or text[4:5] != "-" or text[10:11] != "T":
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return None
+
+
+def _short(cell: str) -> str:
+    return cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…"

@@ -1,0 +1,99 @@
+"""`host.admin`: every operation as a typed call, `host.admin.<noun>.<verb>(...)`, for one caller."""
+
+from collections.abc import Callable
+
+import structlog
+from attrs import frozen
+
+from nanoclaw.operations.agents import Agents
+from nanoclaw.operations.approvals import Approvals
+from nanoclaw.operations.chats import Chats
+from nanoclaw.operations.destinations import Destinations
+from nanoclaw.operations.dropped import Dropped
+from nanoclaw.operations.ground import Ground
+from nanoclaw.operations.members import Members
+from nanoclaw.operations.messages import Messages
+from nanoclaw.operations.noun import Noun
+from nanoclaw.operations.questions import Questions
+from nanoclaw.operations.rights import Caller
+from nanoclaw.operations.roles import Roles
+from nanoclaw.operations.rows import AgentGroups, DirectChats, MessagingGroups, Parked, Strangers
+from nanoclaw.operations.sessions import Sessions
+from nanoclaw.operations.tasks import Tasks
+from nanoclaw.operations.users import Users
+from nanoclaw.operations.wirings import Wirings
+
+NOUNS: tuple[type[Noun], ...] = (
+    Agents,
+    Chats,
+    Wirings,
+    Users,
+    Roles,
+    Members,
+    Destinations,
+    Sessions,
+    Messages,
+    Tasks,
+    Questions,
+    Approvals,
+    Dropped,
+)
+"""The nouns that come with NanoClaw, in the order of the documentation."""
+
+_log = structlog.get_logger()
+
+
+def _logged(note: str) -> None:
+    _log.info("operations.note", note=note)
+
+
+@frozen
+class Admin:
+    """One attribute a noun; what a call writes is on disk when it returns."""
+
+    agents: Agents
+    chats: Chats
+    wirings: Wirings
+    users: Users
+    roles: Roles
+    members: Members
+    destinations: Destinations
+    sessions: Sessions
+    messages: Messages
+    tasks: Tasks
+    questions: Questions
+    approvals: Approvals
+    dropped: Dropped
+    # Only for the host's own program:
+    dms: DirectChats
+    parked: Parked
+    agent_groups: AgentGroups
+    messaging_groups: MessagingGroups
+    strangers: Strangers
+
+    @classmethod
+    def of(
+        cls, ground: Ground, caller: Caller | None = None, note: Callable[[str], None] = _logged
+    ) -> "Admin":
+        """The operations on a ground, for a caller; default: the host's own program."""
+        who = caller or Caller.host()
+        return cls(
+            agents=Agents(ground, who, note),
+            chats=Chats(ground, who, note),
+            wirings=Wirings(ground, who, note),
+            users=Users(ground, who, note),
+            roles=Roles(ground, who, note),
+            members=Members(ground, who, note),
+            destinations=Destinations(ground, who, note),
+            sessions=Sessions(ground, who, note),
+            messages=Messages(ground, who, note),
+            tasks=Tasks(ground, who, note),
+            questions=Questions(ground, who, note),
+            approvals=Approvals(ground, who, note),
+            dropped=Dropped(ground, who, note),
+            dms=DirectChats(ground),
+            parked=Parked(ground),
+            agent_groups=AgentGroups(ground),
+            messaging_groups=MessagingGroups(ground),
+            strangers=Strangers(ground),
+        )

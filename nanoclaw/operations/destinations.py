@@ -1,0 +1,136 @@
+"""The noun `destinations`."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from attrs import frozen
+
+from nanoclaw.operations.declaration import Named, operation
+from nanoclaw.operations.errors import BadArguments
+from nanoclaw.operations.noun import Noun
+from nanoclaw.operations.rights import Right
+from nanoclaw.operations.types import AgentRef, ChatRef
+from nanoclaw.records import AgentDestination, DestinationType
+from nanoclaw.registry import CreateDestination, DeleteDestination, RenameDestination
+from nanoclaw.store import Connection, agent_groups, destinations
+
+COLUMNS = ("agent", "local_name", "target", "created_at")
+
+
+@frozen
+class Destinations(Noun):
+    """Where agents may send, and by which names."""
+
+    name = "destinations"
+    summary = "where agents may send, and by which names"
+
+    @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
+    async def list(self, agent: AgentRef | None = None) -> Sequence[AgentDestination]:
+        """List the destinations, by agent and name.
+
+        Args:
+            agent: only this agent's: its folder, name or id.
+        """
+        if agent is not None:
+            return await self._central.run(destinations.of_agent, agent)
+        return await self._central.run(_every)
+
+    @operation(right=Right.ADMIN, reads=True)
+    async def show(self, agent: AgentRef, local_name: Annotated[str, Named("name")]) -> AgentDestination:
+        """Show a destination.
+
+        Args:
+            agent: its folder, name or id.
+            local_name: what the agent calls the destination.
+        """
+        return await self._central.run(destinations.require, agent, local_name)
+
+    @operation(right=Right.ADMIN, conflict="agent {agent} has a destination {name} already")
+    async def add(
+        self,
+        agent: AgentRef,
+        local_name: Annotated[str | None, Named("name")] = None,
+        *,
+        chat: ChatRef | None = None,
+        to_agent: Annotated[AgentRef | None, Named("to_agent", flag="--agent")] = None,
+    ) -> AgentDestination:
+        """Let an agent send to a chat or to another agent.
+
+        A destination that has that name and target already stays, also when its wiring goes.
+
+        Args:
+            agent: its folder, name or id.
+            local_name: what the agent calls the destination: a-z, 0-9 and `-`; default: after its target.
+            chat: the chat to send to.
+            to_agent: the agent to send to.
+        """
+        if (chat is None) == (to_agent is None):
+            raise BadArguments("give either --chat or --agent")
+        target: DestinationType = "channel" if chat is not None else "agent"
+        return await self._registry.ask(
+            CreateDestination(agent, target, str(chat or to_agent), local_name, keep_same=True)
+        )
+
+    @operation(right=Right.ADMIN, conflict="agent {agent} has a destination {new_name} already")
+    async def set(
+        self, agent: AgentRef, local_name: Annotated[str, Named("name")], new_name: str
+    ) -> AgentDestination:
+        """Give a destination another name.
+
+        Args:
+            agent: its folder, name or id.
+            local_name: what the agent calls it now.
+            new_name: what the agent is to call it: a-z, 0-9 and `-`.
+        """
+        return await self.rename(agent, local_name, new_name)
+
+    @operation(right=Right.ADMIN, asks="Stop {agent} from sending to {name}?")
+    async def remove(self, agent: AgentRef, local_name: Annotated[str, Named("name")]) -> AgentDestination:
+        """Stop an agent from sending somewhere.
+
+        Args:
+            agent: its folder, name or id.
+            local_name: what the agent calls the destination.
+        """
+        return await self.delete(agent, local_name)
+
+    # -- for embedders
+
+    async def create(
+        self,
+        agent_group_id: str,
+        target_type: DestinationType,
+        target_id: str,
+        *,
+        local_name: str | None = None,
+    ) -> AgentDestination:
+        """A new one; without a name it gets its target's. Raises `NotFound`, `NotAllowed`, `Conflict`."""
+        return await self._registry.ask(CreateDestination(agent_group_id, target_type, target_id, local_name))
+
+    async def get(self, agent_group_id: str, local_name: str) -> AgentDestination | None:
+        """The destination that an agent calls by that name."""
+        return await self._central.run(destinations.get, agent_group_id, local_name)
+
+    async def of_agent(self, agent_group_id: str) -> Sequence[AgentDestination]:
+        """An agent's destinations, by name."""
+        return await self._central.run(destinations.of_agent, agent_group_id)
+
+    async def to_target(self, target_type: DestinationType, target_id: str) -> Sequence[AgentDestination]:
+        """The destinations that lead there."""
+        return await self._central.run(destinations.to_target, target_type, target_id)
+
+    async def rename(self, agent_group_id: str, local_name: str, new_name: str) -> AgentDestination:
+        """Another name for it. Raises `NotFound`, `NotAllowed`, `Conflict`."""
+        return await self._registry.ask(RenameDestination(agent_group_id, local_name, new_name))
+
+    async def delete(self, agent_group_id: str, local_name: str) -> AgentDestination:
+        """Stop the agent from sending there. Raises `NotFound`."""
+        return await self._registry.ask(DeleteDestination(agent_group_id, local_name))
+
+
+def _every(connection: Connection) -> Sequence[AgentDestination]:
+    return [
+        found
+        for group in agent_groups.every(connection)
+        for found in destinations.of_agent(connection, group.id)
+    ]

@@ -1,0 +1,109 @@
+"""Performing an operation that comes from outside by its name, with JSON in and out."""
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from actors import ActorError
+from nanoclaw.operations import references
+from nanoclaw.operations.arguments import structured
+from nanoclaw.operations.catalogue import Catalogue
+from nanoclaw.operations.declaration import Kind, Operation
+from nanoclaw.operations.errors import BadArguments, Forbidden, Unavailable
+from nanoclaw.operations.ground import Ground
+from nanoclaw.operations.labels import labelled
+from nanoclaw.operations.rights import Caller
+from nanoclaw.store import Conflict, NotFound, Refused, StoreError
+
+LONGEST = 1000
+"""Characters of a refusal."""
+
+
+class OperationFailed(Exception):
+    """An operation was not performed; one line for people, and a code for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        line = " ".join(message.split())
+        super().__init__(line if len(line) <= LONGEST else f"{line[:LONGEST]}…")
+        self.code = code
+
+
+@frozen
+class Operations:
+    """The list of operations, ready to be performed on a ground."""
+
+    catalogue: Catalogue
+    ground: Ground
+
+    async def perform(
+        self, name: str, params: Mapping[str, object], caller: Caller, note: Callable[[str], None]
+    ) -> object:
+        """Perform an operation; returns its result as JSON.
+
+        Args:
+            name: such as `members.add`.
+            params: its parameters by label.
+            caller: who asks.
+            note: told of what the result lacks.
+
+        Raises:
+            OperationFailed: it was refused, and nothing was changed.
+        """
+        operation: Operation | None = None
+        try:
+            operation = self.catalogue.operation(name)
+            return await self._perform(operation, params, caller, note)
+        except BadArguments as error:
+            raise OperationFailed("bad_request", str(error)) from error
+        except Conflict as error:
+            raise OperationFailed("conflict", _said(operation, "conflict", params) or str(error)) from error
+        except (Refused, StoreError, ActorError) as error:
+            raise OperationFailed(_code(error), _innermost(error)) from error
+
+    async def _perform(
+        self, operation: Operation, params: Mapping[str, object], caller: Caller, note: Callable[[str], None]
+    ) -> object:
+        noun = self.catalogue.nouns[operation.noun](self.ground, caller, note)
+        values = structured(operation, params)
+        arguments = await noun.admitted(operation, values, strict=True)
+        result = await operation.method(noun, **arguments)
+        missing = _said(operation, "missing", params)
+        if result is None and missing is not None:
+            raise NotFound(missing)
+        return await self.ground.central.run(labelled, result)
+
+    async def names(self, kind: Kind) -> list[str]:
+        """What there is of a kind, for completion. Raises StoreError."""
+        return await self.ground.central.run(references.names, kind)
+
+
+def _said(operation: Operation | None, what: str, params: Mapping[str, object]) -> str | None:
+    """A sentence that the declaration has, with the arguments in it."""
+    template = operation and getattr(operation.declared, what)
+    return filled(template, params) if template else None
+
+
+def filled(template: str, params: Mapping[str, object]) -> str:
+    """A sentence with parameters, cut to what a line holds."""
+    for name, value in params.items():
+        template = template.replace("{%s}" % name, str(value)[:100])  # noqa: UP031 -- braces around
+    return template
+
+
+def _code(error: Exception) -> str:
+    match error:
+        case Forbidden():
+            return "forbidden"
+        case NotFound():
+            return "not_found"
+        case Unavailable() | ActorError():
+            return "unavailable"
+        case _:
+            return "refused"
+
+
+def _innermost(error: BaseException) -> str:
+    """The words of the innermost cause: the actors' own only say who."""
+    while isinstance(error, ActorError) and error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)

@@ -1,0 +1,67 @@
+"""The noun `dropped`: messages from people whom nobody has let in."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from attrs import frozen
+
+from nanoclaw.operations.chats import parsed_address
+from nanoclaw.operations.declaration import Text, operation
+from nanoclaw.operations.noun import Noun
+from nanoclaw.operations.rights import Right
+from nanoclaw.records import Address, UnregisteredSender
+from nanoclaw.registry import ForgetStranger
+from nanoclaw.store import Connection, NotFound, unregistered_senders
+
+COLUMNS = ("chat", "user_id", "sender_name", "reason", "message_count", "last_seen")
+
+
+@frozen
+class Dropped(Noun):
+    """People who wrote and were not let in; their messages were dropped and counted."""
+
+    name = "dropped"
+    summary = "people who wrote and were not let in; their messages were dropped"
+
+    @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
+    async def list(self) -> Sequence[UnregisteredSender]:
+        """List them, the latest first."""
+        return await self._central.run(unregistered_senders.every)
+
+    @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
+    async def show(
+        self, address: Annotated[str, Text(1000)], user: Annotated[str, Text()]
+    ) -> Sequence[UnregisteredSender]:
+        """Show what was dropped of a person in a chat, by reason.
+
+        Args:
+            address: the chat, as `channel:platform_id`.
+            user: the id of who wrote.
+        """
+        return await self._central.run(_of, parsed_address(address), user)
+
+    @operation(right=Right.ADMIN, asks="Forget that {user} wrote in {address}?")
+    async def delete(
+        self, address: Annotated[str, Text(1000)], user: Annotated[str | None, Text()] = None
+    ) -> Sequence[UnregisteredSender]:
+        """Forget what was dropped of a person in a chat.
+
+        Args:
+            address: the chat, as `channel:platform_id`.
+            user: the id of who wrote; default: those without an id.
+        """
+        chat = parsed_address(address)
+        found = await self._central.run(_of, chat, user)
+        await self._registry.ask(ForgetStranger(chat, user))
+        return found
+
+
+def _of(connection: Connection, chat: Address, user: str | None) -> Sequence[UnregisteredSender]:
+    found = [
+        each
+        for each in unregistered_senders.every(connection)
+        if (each.channel_type, each.platform_id, each.user_id) == (chat.channel_type, chat.platform_id, user)
+    ]
+    if not found:
+        raise NotFound(f"nothing was dropped of {user or 'people without an id'} in that chat")
+    return found

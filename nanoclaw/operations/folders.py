@@ -1,0 +1,13 @@
+"""The folder of an agent: made with the agent, so that its owner finds where to put notes and skills."""
+
+from pathlib import Path
+
+PRIVATE_DIR = 0o700
+
+
+def make_agent_folder(groups: Path, folder: str) -> None:
+    """Make `<groups>/<folder>/workspace`, for this user alone; what is there stays. Raises OSError."""
+    workspace = groups / folder / "workspace"
+    for each in (*reversed(workspace.parents), workspace):
+        if not each.is_dir():
+            each.mkdir(mode=PRIVATE_DIR, exist_ok=True)

@@ -1,0 +1,52 @@
+"""What operations work on: the parts of a host that runs, or of its files when none does."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from attrs import frozen
+
+from actors import Ref
+from nanoclaw.operations.session_files import SessionFiles
+from nanoclaw.registry import Registry
+from nanoclaw.session.administration import TaskChange, TaskVerb
+from nanoclaw.session.services import Conversation
+from nanoclaw.store import Reader
+
+
+class SessionAccess(Protocol):
+    """How a session is changed: through its actor, or on its files."""
+
+    async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
+        """Change one of its tasks; on disk when this returns.
+
+        Raises:
+            Refused: the task does not allow that, or the session cannot take it now.
+            StoreError: it could not be stored.
+        """
+        ...
+
+    async def restart_runner(self, who: Conversation) -> bool:
+        """Stop its runner, so that work starts another one. False: there is none.
+
+        Raises:
+            Refused: the session cannot do that now.
+        """
+        ...
+
+    def state(self, session_id: str, /) -> str | None:
+        """Of its actor, in the live tree; None where it does not live."""
+        ...
+
+
+@frozen
+class Ground:
+    """The parts below the operations."""
+
+    registry: Ref[Registry]
+    central: Reader
+    sessions: SessionAccess
+    files: SessionFiles
+    make_agent_folder: Callable[[str], None]
+    """Blocking; makes the folder of a new agent. Raises OSError."""
+    now: Callable[[], datetime]

@@ -1,0 +1,38 @@
+"""Changing sessions of a running host: through their actors."""
+
+from typing import Any
+
+from attrs import frozen
+
+from actors import Crashed, Stopped
+from nanoclaw.operations.errors import Unavailable
+from nanoclaw.session import Sessions
+from nanoclaw.session.administration import ChangeTask, RestartRunner, TaskChange, TaskVerb
+from nanoclaw.session.services import Conversation
+
+
+@frozen
+class LivingSessions:
+    """The sessions of a running host; a session at rest comes to life to be changed."""
+
+    sessions: Sessions
+
+    async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
+        """Change a task through the session's actor."""
+        change: TaskChange = await self._ask(who, ChangeTask(verb, task_id))
+        return change
+
+    async def restart_runner(self, who: Conversation) -> bool:
+        """Restart the runner, if the session lives."""
+        return self.state(who.session.id) is not None and bool(await self._ask(who, RestartRunner()))
+
+    async def _ask(self, who: Conversation, message: Any) -> Any:
+        try:
+            return await self.sessions.ref(who).ask(message)
+        except (Crashed, Stopped) as error:
+            raise Unavailable(f"session {who.session.id} cannot do that now: {error}") from error
+
+    def state(self, session_id: str) -> str | None:
+        """The state of the session's actor."""
+        nodes = self.sessions.nodes()
+        return next((str(node.state) for node in nodes if node.name == session_id), None)

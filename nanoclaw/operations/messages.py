@@ -1,0 +1,212 @@
+"""The noun `messages`: where is my message?"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import trio
+from attrs import evolve, frozen
+
+from nanoclaw.operations.declaration import operation
+from nanoclaw.operations.noun import Noun
+from nanoclaw.operations.rights import Right
+from nanoclaw.operations.session_files import InSession, of_key
+from nanoclaw.operations.types import AgentRef, MessageRef, SessionRef
+from nanoclaw.records import Session
+from nanoclaw.store import Connection, NotFound, StoreError, session_views, sessions
+from nanoclaw.store.session_views import Claim, Delivered, Reply, StoredMessage
+
+COLUMNS = ("stored_at", "agent", "chat", "sender", "state", "text", "id")
+MOST = 1000
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@frozen
+class ReplyView:
+    """An answer of the agent, and how far it has come."""
+
+    id: str
+    text: str
+    answered_at: datetime | None
+    status: str
+    """pending, sending, unknown, delivered or failed; `new` before the host has read it."""
+    delivered_at: datetime | None = None
+    platform_message_id: str | None = None
+    attempts: int = 0
+    next_attempt: datetime | None = None
+    error: str | None = None
+
+
+@frozen
+class MessageView:
+    """A message to an agent, and how far it has come."""
+
+    id: str
+    session_id: str
+    agent_group_id: str
+    kind: str
+    chat: str | None
+    sender: str | None
+    text: str
+    state: str
+    """stored, waiting, claimed, answered, delivered, done, failed or undelivered."""
+    stored_at: datetime | None
+    claimed_at: datetime | None
+    answered_at: datetime | None
+    delivered_at: datetime | None
+    due_at: datetime | None
+    tries: int
+    error: str | None
+    replies: tuple[ReplyView, ...] = ()
+
+
+@frozen
+class Messages(Noun):
+    """Where is my message: stored, claimed, answered, delivered?"""
+
+    name = "messages"
+    summary = "where is my message: stored, claimed, answered, delivered?"
+
+    @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
+    async def list(
+        self, *, agent: AgentRef | None = None, session: SessionRef | None = None, last: int = 20
+    ) -> Sequence[MessageView]:
+        """List the latest messages to agents, the newest first.
+
+        Args:
+            agent: only to this agent.
+            session: only in this session.
+            last: how many, at most 1,000.
+        """
+        limit = min(max(0, last), MOST)
+        every = await self._central.run(sessions.every, None)
+        places = [
+            each for each in every if agent in {None, each.agent_group_id} and session in {None, each.id}
+        ]
+        query = partial(session_views.latest, limit=limit)
+        found = await self._ground.files.inbound(places, f"messages {limit}", query)
+        self._note_problems(found)
+        rows = [(one.session, row) for one in found for row in one.value or ()]
+        rows.sort(key=lambda each: (each[1].stored_at or LONG_AGO, each[1].seq), reverse=True)
+        views = await self._traced(rows[:limit])
+        return [evolve(view, replies=()) for view in views]
+
+    @operation(right=Right.ADMIN, reads=True)
+    async def show(self, message: MessageRef) -> MessageView:
+        """Show a message and its answers, with the times of each step.
+
+        Args:
+            message: its id, or the beginning of it; `session/id` where several sessions have it.
+        """
+        session_id, message_id = of_key(message)
+        session = await self._central.run(sessions.require, session_id)
+        query = partial(session_views.with_ids, text=message_id)
+        found = await self._ground.files.inbound([session], "", query)
+        rows = [(session, row) for one in found for row in one.value or () if row.id == message_id]
+        if not rows:
+            raise NotFound(f"there is no message {message_id!r:.140}")
+        [view] = await self._traced(rows)
+        return view
+
+    # -- how
+
+    async def _traced(self, rows: Sequence[tuple[Session, StoredMessage]]) -> Sequence[MessageView]:
+        """Each row with what its runner and the delivery ledger say of it; a session's are read at once."""
+        by_session = dict[str, tuple[Session, list[StoredMessage]]]()
+        for session, row in rows:
+            by_session.setdefault(session.id, (session, []))[1].append(row)
+        views = dict[tuple[str, str], MessageView]()
+
+        async def trace(session: Session, its: Sequence[StoredMessage]) -> None:
+            for view in await self._of_session(session, its):
+                views[session.id, view.id] = view
+
+        async with trio.open_nursery() as nursery:
+            for session, its in by_session.values():
+                nursery.start_soon(trace, session, its)
+        return [views[session.id, row.id] for session, row in rows]
+
+    async def _of_session(self, session: Session, rows: Sequence[StoredMessage]) -> Sequence[MessageView]:
+        ids = [row.id for row in rows]
+        claims, replies = list[Claim](), list[Reply]()
+        try:
+            claims, replies = await self._ground.files.outbound(session, partial(_notes, ids=ids))
+        except StoreError as error:
+            self.note(f"session {session.id}: the runner's file cannot be read: {error}")
+        query = partial(session_views.ledger, ids=[reply.id for reply in replies])
+        found: Sequence[InSession] = await self._ground.files.inbound([session], "", query) if replies else ()
+        ledger = {entry.message_out_id: entry for one in found for entry in one.value or ()}
+        acks = {claim.message_id: claim for claim in claims}
+        now = self._ground.now()
+        return [
+            _view(
+                session, row, acks.get(row.id), [r for r in replies if r.in_reply_to == row.id], ledger, now
+            )
+            for row in rows
+        ]
+
+
+def _notes(connection: Connection, ids: Sequence[str]) -> tuple[list[Claim], list[Reply]]:
+    return session_views.claims(connection, ids), session_views.replies(connection, ids)
+
+
+def _view(  # noqa: PLR0913, PLR0917 -- what is known of a message, from four places
+    session: Session,
+    row: StoredMessage,
+    claim: Claim | None,
+    replies: Sequence[Reply],
+    ledger: Mapping[str, Delivered],
+    now: datetime,
+) -> MessageView:
+    answers = tuple(_reply(reply, ledger.get(reply.id)) for reply in replies)
+    delivered = [each.delivered_at for each in answers if each.status == "delivered" and each.delivered_at]
+    answered = [each.answered_at for each in answers if each.answered_at]
+    return MessageView(
+        id=row.id,
+        session_id=session.id,
+        agent_group_id=session.agent_group_id,
+        kind=row.kind,
+        chat=row.address,
+        sender=row.sender,
+        text=row.text,
+        state=_state(row, claim, answers, now),
+        stored_at=row.stored_at,
+        claimed_at=claim.changed_at if claim and claim.status == "processing" else None,
+        answered_at=min(answered, default=None),
+        delivered_at=max(delivered, default=None),
+        due_at=row.due_at,
+        tries=row.tries,
+        error=next((each.error for each in answers if each.error), None) or (claim.error if claim else None),
+        replies=answers,
+    )
+
+
+def _state(row: StoredMessage, claim: Claim | None, answers: Sequence[ReplyView], now: datetime) -> str:
+    states = {each.status for each in answers}
+    if row.status == "failed":
+        return "failed"
+    if row.status == "pending" and not (claim and claim.status in {"completed", "failed"}):
+        if claim is not None and claim.status == "processing":
+            return "claimed"
+        return "waiting" if row.due_at is not None and row.due_at > now else "stored"
+    if "failed" in states:
+        return "undelivered"
+    if states == {"delivered"}:
+        return "delivered"
+    return "answered" if states else "done"
+
+
+def _reply(reply: Reply, entry: Delivered | None) -> ReplyView:
+    if entry is None:
+        return ReplyView(reply.id, reply.text, reply.at, "new")
+    return ReplyView(
+        reply.id,
+        reply.text,
+        reply.at,
+        entry.status,
+        entry.delivered_at if entry.status == "delivered" else None,
+        entry.platform_message_id,
+        entry.attempts,
+        entry.next_attempt,
+        entry.error,
+    )

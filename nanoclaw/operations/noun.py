@@ -1,0 +1,128 @@
+"""The base of all nouns: what their operations work on, and the one place where each is admitted."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from attrs import frozen
+
+from actors import Ref
+from nanoclaw.operations import references
+from nanoclaw.operations.declaration import Operation, Reference
+from nanoclaw.operations.ground import Ground
+from nanoclaw.operations.rights import Caller, check, has_global_right
+from nanoclaw.operations.session_files import InSession
+from nanoclaw.registry import Registry
+from nanoclaw.store import Connection, NotFound, Reader, users
+
+
+@frozen
+class Noun:
+    """One noun, for one caller. What it writes is on disk when a call returns, and read by the next one.
+
+    Every call may raise `nanoclaw.store.Refused` (what was asked cannot be done), `StoreError` (a database
+    cannot be read or written) and `actors.ActorError` (the host is stopping, or its registry crashed).
+    """
+
+    _ground: Ground
+    _caller: Caller
+    note: Callable[[str], None]
+    """Told of what a result lacks, such as a file that cannot be read."""
+
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+
+    @property
+    def _registry(self) -> Ref[Registry]:
+        return self._ground.registry
+
+    @property
+    def _central(self) -> Reader:
+        return self._ground.central
+
+    async def _known_caller(self) -> str | None:
+        """The caller's id for a row that notes who did something; None where no user of that id is known."""
+        user = self._caller.user_id
+        if user is None or await self._central.run(users.get, user) is None:
+            return None
+        return user
+
+    def _note_problems(self, found: Sequence[InSession]) -> None:
+        for one in found:
+            if one.problem is not None:
+                self.note(f"session {one.session.id} is left out: {one.problem}")
+
+    async def admitted(
+        self, operation: Operation, values: Mapping[str, Any], *, strict: bool
+    ) -> dict[str, Any]:
+        """The arguments with ids for names, once the caller is known to have the right.
+
+        Args:
+            operation: what is asked for.
+            values: its arguments, by their names in Python.
+            strict: refuse an unknown name. Else it is passed on, for the registry to refuse.
+
+        Raises:
+            Forbidden: the caller lacks the right.
+            NotFound, Ambiguous: a name means nothing, or several things.
+        """
+        arguments, concerned = dict(values), list[str]()
+        named = {
+            each.name: each.reference
+            for each in operation.parameters
+            if each.reference is not None and values.get(each.name) is not None
+        }
+        for name, reference in named.items():
+            if reference.in_files:
+                found = await self._in_files(reference, arguments[name])
+                arguments[name], concerned = found.id, [*concerned, *found.agent_ids]
+        central = {name: reference for name, reference in named.items() if not reference.in_files}
+        if named or not self._caller.unlimited:
+            admission = Admission(operation, self._caller, central, concerned, strict=strict)
+            return await self._central.run(admission.admit, arguments)
+        return arguments
+
+    async def _in_files(self, reference: Reference, text: str) -> references.Found:
+        """A task or message; who may not see everything is not told that there is none."""
+        try:
+            return await self._ground.files.named(reference.kind, text)
+        except NotFound:
+            if await self._central.run(has_global_right, self._caller):
+                raise
+            return references.Found(text)
+
+
+@frozen
+class Admission:
+    """Letting one call in: its names are resolved and its right is checked, in one read."""
+
+    operation: Operation
+    caller: Caller
+    named: Mapping[str, Reference]
+    """The parameters that name rows of the central database."""
+    concerned: Sequence[str]
+    """The agents that are known to be concerned."""
+    strict: bool
+
+    def admit(self, connection: Connection, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments with ids for names.
+
+        An unknown name is told only to callers who may see everything: to others it is a lacking right.
+
+        Raises:
+            Forbidden, NotFound, Ambiguous
+        """
+        admitted, concerned, unknown = dict(arguments), list(self.concerned), list[NotFound]()
+        for name, reference in self.named.items():
+            try:
+                found = references.resolve(connection, reference.kind, arguments[name])
+            except NotFound as error:
+                if self.strict and not reference.new:
+                    unknown.append(error)
+                continue
+            admitted[name] = found.id
+            concerned += found.agent_ids
+        right = self.operation.declared.right
+        check(connection, self.caller, right, () if unknown else concerned, self.operation.words)
+        if unknown:
+            raise unknown[0]
+        return admitted

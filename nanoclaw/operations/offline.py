@@ -1,0 +1,74 @@
+"""Operations on the files of a data directory that no host has: they own it while they last."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from attrs import frozen
+
+from actors import Policy, open_supervisor
+from nanoclaw.operations.errors import Unavailable
+from nanoclaw.operations.folders import make_agent_folder
+from nanoclaw.operations.ground import Ground
+from nanoclaw.operations.session_files import SessionFiles
+from nanoclaw.records import SessionPaths
+from nanoclaw.registry import Changes, registry_recipe
+from nanoclaw.seams import Clock
+from nanoclaw.session.actions import Site
+from nanoclaw.session.administration import TaskChange, TaskVerb, change_task
+from nanoclaw.session.services import Conversation
+from nanoclaw.store import Executor, NotFound, open_reader, own_inbound
+
+
+@frozen
+class SessionsAtRest:
+    """Sessions whose host does not run: their files are owned for one change at a time."""
+
+    data: Path
+    executor: Executor
+    clock: Clock
+    random: Random
+    zone: str
+
+    async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
+        """Change a task in the session's file; the next host goes on from there."""
+        paths = SessionPaths.of(self.data, who.agent_group.id, who.session.id)
+        if not paths.inbound_db.exists():
+            raise NotFound(f"session {who.session.id} has no file yet")
+        async with own_inbound(paths, executor=self.executor, clock=self.clock, random=self.random) as writer:
+            site = Site(self.clock.now(), self.zone)
+            return await writer.run(change_task, verb, task_id, site)
+
+    async def restart_runner(self, who: Conversation) -> bool:
+        """Refuse: runners do not outlive their host."""
+        raise Unavailable(f"session {who.session.id} has no runner: no host is running")
+
+    def state(self, _session_id: str) -> str | None:
+        """None: nothing lives."""
+        return None
+
+
+@asynccontextmanager
+async def open_files(  # noqa: PLR0913 -- the seams, by name
+    data: Path, groups: Path, *, zone: str, executor: Executor, clock: Clock, random: Random
+) -> AsyncIterator[Ground]:
+    """Own a data directory and work on it, without a host.
+
+    Raises:
+        StoreError: a host owns it, or its database cannot be used; it may come out of a failed actor.
+    """
+    async with open_supervisor("files", policy=Policy(intensity=0)) as supervisor:
+        recipe = registry_recipe(data, executor, clock, random, Changes())
+        registry = supervisor.start("registry", recipe)
+        await registry.wait_started()
+        async with open_reader(data / "v2.db", executor, random=random) as central:
+            yield Ground(
+                registry=registry,
+                central=central,
+                sessions=SessionsAtRest(data, executor, clock, random, zone),
+                files=SessionFiles(data, executor, central),
+                make_agent_folder=partial(make_agent_folder, groups),
+                now=clock.now,
+            )

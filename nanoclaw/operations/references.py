@@ -1,0 +1,212 @@
+"""From the names that people use to ids: each kind of thing in the forms in which they know it.
+
+An agent is known by its folder, name or id; a chat by `channel:platform_id`, name or id; a session by its id
+or its chat, with `/thread` after it. The beginning of an id will do where only one begins so, but not for
+users: `tg:12` is not `tg:123`. Names of users and chats are chosen by others, so a user is never known by a
+name, and a chat's name never passes for an address.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from attrs import frozen
+
+from nanoclaw.operations.declaration import Kind
+from nanoclaw.operations.nearest import nearest
+from nanoclaw.records import AgentGroup, MessagingGroup, Session, Wiring
+from nanoclaw.store import (
+    Connection,
+    NotFound,
+    agent_groups,
+    messaging_groups,
+    pending_approvals,
+    pending_questions,
+    sessions,
+    users,
+    wirings,
+)
+from nanoclaw.store import Refused as StoreRefused
+
+SHOWN = 80
+"""Characters of a name that stand in an error."""
+NAMED = 5
+LEAST_PREFIX = 3
+"""Characters of the beginning of an id: fewer would be a guess."""
+
+
+class Ambiguous(StoreRefused):
+    """Several things are known by that name; the text lists them."""
+
+
+@frozen
+class Found:
+    """A thing that was named: its id, and the agent whose admins may deal with it."""
+
+    id: str
+    agent_ids: tuple[str, ...] = ()
+
+
+@frozen
+class Candidate:
+    """A thing that may be meant, by everything that it is known by."""
+
+    id: str
+    keys: tuple[str, ...] = ()
+    """Known by each of these like by its id."""
+    name: str = ""
+    """What people call it; others may be called the same."""
+    agent_ids: tuple[str, ...] = ()
+    shown: str = ""
+    """As a list of several shows it; empty: by its id."""
+    whole: bool = False
+    """Whether the beginning of its id is not enough."""
+
+
+def resolve(connection: Connection, kind: Kind, text: str) -> Found:
+    """The thing of a kind that a name means.
+
+    Raises:
+        NotFound: there is none; the text names the nearest.
+        Ambiguous: there are several.
+    """
+    candidates = _CANDIDATES[kind](connection)
+    return pick(kind, text, candidates)
+
+
+def pick(kind: str, text: str, candidates: Iterable[Candidate]) -> Found:
+    """The one candidate that a name means: by its id, else by a name, else by the beginning of its id.
+
+    Raises:
+        NotFound, Ambiguous
+    """
+    known = list(candidates)
+    for fits in (_by_id, _by_name, _by_prefix):
+        found = [each for each in known if fits(each, text)]
+        if len(found) == 1:
+            return Found(found[0].id, found[0].agent_ids)
+        if found:
+            raise Ambiguous(_several(kind, text, found))
+    raise NotFound(_unknown(kind, text, known))
+
+
+def _by_id(candidate: Candidate, text: str) -> bool:
+    return text == candidate.id or text in candidate.keys
+
+
+def _by_name(candidate: Candidate, text: str) -> bool:
+    return ":" not in text and candidate.name.casefold() == text.casefold()
+
+
+def _by_prefix(candidate: Candidate, text: str) -> bool:
+    return not candidate.whole and len(text) >= LEAST_PREFIX and candidate.id.startswith(text)
+
+
+def quoted(text: str) -> str:
+    """A text as an error shows it: in quotes, its ends if it is long, without control characters."""
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+
+
+def _several(kind: str, text: str, found: Sequence[Candidate]) -> str:
+    shown = sorted(each.shown or each.id for each in found)[:NAMED]
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"{quoted(text)} is the name of several {kind}s: {', '.join(shown)}{more}; give one of these"
+
+
+def _unknown(kind: str, text: str, known: Sequence[Candidate]) -> str:
+    names = [name for each in known for name in (*each.keys, each.name, each.id)]
+    return f"there is no {kind} {quoted(text)}{nearest(text, names)}"
+
+
+# -- what there is -------------------------------------------------------------
+
+
+def _agents(connection: Connection) -> list[Candidate]:
+    return [
+        Candidate(group.id, (group.folder,), group.name, (group.id,), group.folder)
+        for group in agent_groups.every(connection)
+    ]
+
+
+def address_of(chat: MessagingGroup) -> str:
+    """A chat as people write it."""
+    return f"{chat.channel_type}:{chat.platform_id}"
+
+
+def _chats(connection: Connection) -> list[Candidate]:
+    return [
+        Candidate(chat.id, (address_of(chat),), chat.name or "", shown=address_of(chat))
+        for chat in messaging_groups.every(connection)
+    ]
+
+
+def _users(connection: Connection) -> list[Candidate]:
+    return [Candidate(user.id, whole=True) for user in users.every(connection)]
+
+
+def _sessions(connection: Connection) -> list[Candidate]:
+    chats = {chat.id: address_of(chat) for chat in messaging_groups.every(connection)}
+    agents = {group.id: group for group in agent_groups.every(connection)}
+    return [_session(each, chats, agents) for each in sessions.every(connection)]
+
+
+def _session(session: Session, chats: Mapping[str, str], agents: Mapping[str, AgentGroup]) -> Candidate:
+    thread = f"/{session.thread_id}" if session.thread_id else ""
+    chat = chats.get(session.messaging_group_id or "", "")
+    names = (f"{chat}{thread}",) if chat and session.status != "archived" else ()
+    agent = agents[session.agent_group_id].folder if session.agent_group_id in agents else "?"
+    return Candidate(session.id, names, agent_ids=(session.agent_group_id,), shown=f"{session.id} ({agent})")
+
+
+def _wirings(connection: Connection) -> list[Candidate]:
+    chats = {chat.id: address_of(chat) for chat in messaging_groups.every(connection)}
+    agents = {group.id: group.folder for group in agent_groups.every(connection)}
+    return [_wiring(each, chats, agents) for each in wirings.every(connection)]
+
+
+def _wiring(wiring: Wiring, chats: Mapping[str, str], agents: Mapping[str, str]) -> Candidate:
+    chat, agent = chats.get(wiring.messaging_group_id, ""), agents.get(wiring.agent_group_id, "?")
+    return Candidate(
+        wiring.id,
+        (chat, f"{chat}={agent}") if chat else (),
+        agent_ids=(wiring.agent_group_id,),
+        shown=f"{chat}={agent}",
+    )
+
+
+def _questions(connection: Connection) -> list[Candidate]:
+    owners = {each.id: each.agent_group_id for each in sessions.every(connection)}
+    return [
+        Candidate(each.question_id, agent_ids=tuple(filter(None, [owners.get(each.session_id)])))
+        for each in pending_questions.every(connection)
+    ]
+
+
+def _approvals(connection: Connection) -> list[Candidate]:
+    return [
+        Candidate(each.approval_id, agent_ids=tuple(filter(None, [each.agent_group_id])))
+        for each in pending_approvals.every(connection, None)
+    ]
+
+
+_CANDIDATES: Mapping[str, Callable[[Connection], list[Candidate]]] = {
+    "agent": _agents,
+    "chat": _chats,
+    "user": _users,
+    "session": _sessions,
+    "wiring": _wirings,
+    "question": _questions,
+    "approval": _approvals,
+}
+
+
+KINDS: tuple[Kind, ...] = ("agent", "chat", "user", "session", "wiring", "question", "approval")
+"""The kinds of things that the central database has."""
+
+
+def names(connection: Connection, kind: Kind) -> list[str]:
+    """Everything of a kind by the name that is shortest to type, for completion."""
+    return [
+        *dict.fromkeys(
+            each.keys[0] if kind in {"agent", "chat"} and each.keys else each.id
+            for each in _CANDIDATES[kind](connection)
+        )
+    ]

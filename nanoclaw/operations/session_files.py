@@ -1,0 +1,200 @@
+"""Reading the files of many sessions: side by side in the readers' threads, and again only once they changed.
+
+A file that has not changed since it was read is not opened. Its time of change has a granularity, so what was
+read within `SETTLED_S` of the last change is not remembered.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trio
+from attrs import Factory, define, frozen
+
+from nanoclaw.operations.references import LEAST_PREFIX, Candidate, Found, pick
+from nanoclaw.records import Session, SessionPaths
+from nanoclaw.store import (
+    Connection,
+    Executor,
+    Reader,
+    StoreBusy,
+    StoreError,
+    open_reader,
+    open_untrusted,
+    read_once,
+    session_views,
+    sessions,
+)
+
+T = TypeVar("T")
+_State = tuple[int, int, int]
+"""Of a file: when it changed, its size, which one it is."""
+
+AT_ONCE = 4
+"""Threads that read at the same time."""
+BATCH = 25
+"""Files that a thread reads before others may have it."""
+SETTLED_S = 2.0
+REMEMBERED = 20_000
+"""Results that are kept."""
+PATIENCE_S = 0.5
+"""How long an outbound file that its runner keeps locked is waited for."""
+
+
+@frozen
+class InSession:
+    """What was read of one session's file; `problem` says why nothing could be."""
+
+    session: Session
+    value: Any = None
+    problem: str | None = None
+
+
+@frozen
+class _Remembered:
+    state: _State
+    value: Any
+
+
+def key_of(session_id: str, id_: str) -> str:
+    """The whole name of a task or a message: ids are a session's own."""
+    return f"{session_id}/{id_}"
+
+
+def of_key(key: str) -> tuple[str, str]:
+    """The session's id, and the id within it."""
+    session_id, _, id_ = key.partition("/")
+    return session_id, id_
+
+
+@define(eq=False)
+class SessionFiles:
+    """The files of all sessions of a data directory, for reading."""
+
+    data: Path
+    executor: Executor
+    central: Reader
+    _remembered: dict[tuple[str, str], _Remembered] = Factory(dict)
+
+    def paths(self, session: Session) -> SessionPaths:
+        """Where a session's files are."""
+        return SessionPaths.of(self.data, session.agent_group_id, session.id)
+
+    async def inbound(
+        self, found: Sequence[Session], name: str, fn: Callable[[Connection], T]
+    ) -> list[InSession]:
+        """Run `fn(connection)` on the `inbound.db` of each; `name` is what the result is remembered by.
+
+        Sessions without a file are left out.
+        """
+        results, waiting = dict[str, InSession](), list[Session]()
+        limiter = trio.CapacityLimiter(AT_ONCE)
+
+        async def read(batch: Sequence[Session]) -> None:
+            async with limiter:
+                call = partial(self._read_batch, batch, name, fn)
+                for session, one in await self.executor.run(call, lane="read"):
+                    if one is None:
+                        waiting.append(session)
+                    else:
+                        results[session.id] = one
+
+        async with trio.open_nursery() as nursery:
+            for first in range(0, len(found), BATCH):
+                nursery.start_soon(read, found[first : first + BATCH])
+        for session in waiting:
+            results[session.id] = await self._read_patiently(session, fn)
+        return [results[each.id] for each in found if each.id in results]
+
+    async def outbound(self, session: Session, fn: Callable[[Connection], T]) -> T:
+        """Run `fn(connection)` on the `outbound.db` of a session, as on any hostile file.
+
+        Raises:
+            StoreError: it cannot be read now, or is not one that the host reads.
+        """
+        file = self.paths(session).outbound_db
+        async with open_untrusted(file, self.executor, patience_s=PATIENCE_S) as reader:
+            return await reader.run(fn)
+
+    async def named(self, kind: str, text: str) -> Found:
+        """The task or message that an id, its beginning, or `session/id` means.
+
+        Raises:
+            NotFound, Ambiguous
+        """
+        every = await self.central.run(sessions.every, None)
+        before, slash, id_ = text.rpartition("/")
+        places = [each for each in every if not slash or each.id.startswith(before)]
+        query = partial(_ids[kind], text=id_)
+        found = await self.inbound(places, "", query) if id_ else []
+        candidates = [
+            Candidate(key_of(one.session.id, each), (text,), agent_ids=(one.session.agent_group_id,))
+            for one in found
+            for each in one.value or ()
+            if each == id_ or len(id_) >= LEAST_PREFIX
+        ]
+        exact = [each for each in candidates if of_key(each.id)[1] == id_]
+        return pick(kind, text, exact or candidates)
+
+    # -- reading
+
+    def _read_batch(
+        self, batch: Sequence[Session], name: str, fn: Callable[[Connection], T]
+    ) -> list[tuple[Session, InSession | None]]:
+        """Read those that there are; None stands for one that is locked at this moment."""
+        found = list[tuple[Session, InSession | None]]()
+        for session in batch:
+            file = self.paths(session).inbound_db
+            state = _state(file)
+            if state is not None:
+                found.append((session, self._remembered_or_read(session, file, state, name, fn)))
+        return found
+
+    def _remembered_or_read(
+        self, session: Session, file: Path, state: _State, name: str, fn: Callable[[Connection], T]
+    ) -> InSession | None:
+        known = self._remembered.get((str(file), name))
+        if name and known is not None and known.state == state:
+            return InSession(session, known.value)
+        try:
+            value = read_once(file, fn)
+        except StoreBusy:
+            return None
+        except StoreError as error:
+            return InSession(session, problem=str(error))
+        if name and time.time_ns() - state[0] > SETTLED_S * 1e9:  # noqa: TID251 -- the clock that dates files
+            self._remember((str(file), name), _Remembered(state, value))
+        return InSession(session, value)
+
+    async def _read_patiently(self, session: Session, fn: Callable[[Connection], T]) -> InSession:
+        try:
+            async with open_reader(self.paths(session).inbound_db, self.executor) as reader:
+                return InSession(session, await reader.run(fn))
+        except StoreError as error:
+            return InSession(session, problem=str(error))
+
+    def _remember(self, key: tuple[str, str], value: _Remembered) -> None:
+        while len(self._remembered) >= REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[key] = value
+
+
+def _state(file: Path) -> _State | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _task_ids(connection: Connection, text: str) -> list[str]:
+    return session_views.task_ids(connection, text)
+
+
+def _message_ids(connection: Connection, text: str) -> list[str]:
+    return [message.id for message in session_views.with_ids(connection, text)]
+
+
+_ids: dict[str, Callable[..., list[str]]] = {"task": _task_ids, "message": _message_ids}

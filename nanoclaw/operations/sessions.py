@@ -1,0 +1,189 @@
+"""The noun `sessions`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Unpack
+
+from attrs import frozen
+
+from nanoclaw.operations.declaration import Named, operation
+from nanoclaw.operations.noun import Noun
+from nanoclaw.operations.rights import Right
+from nanoclaw.operations.types import AgentRef, OptionalText, SessionRef
+from nanoclaw.records import Session, SessionStatus
+from nanoclaw.registry import DeleteSession, OpenSession, UpdateSession
+from nanoclaw.session.conversations import conversation
+from nanoclaw.session.services import Conversation
+from nanoclaw.store import Connection, NotAllowed, parked_events, sessions
+from nanoclaw.store.sessions import SessionChanges
+
+COLUMNS = ("id", "agent", "chat", "thread_id", "status", "container_status", "last_active")
+
+
+@frozen
+class SessionView:
+    """A session with what waits for it."""
+
+    id: str
+    agent_group_id: str
+    messaging_group_id: str | None
+    thread_id: str | None
+    agent_provider: str | None
+    status: str
+    container_status: str
+    state: str | None
+    """Of its actor in the running host; None: it rests."""
+    parked: int
+    """Messages that wait until it can take them."""
+    last_active: datetime | None
+    created_at: datetime
+
+
+@frozen
+class Sessions(Noun):
+    """The conversations: a pair of session files and a runner each."""
+
+    name = "sessions"
+    summary = "the conversations: a pair of session files and a runner each"
+
+    @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
+    async def list(
+        self,
+        status: Annotated[SessionStatus | None, Named("status", option=True)] = None,
+        *,
+        agent: AgentRef | None = None,
+    ) -> Sequence[Session]:
+        """List the sessions, the oldest first.
+
+        Args:
+            status: only those of this status.
+            agent: only this agent's.
+        """
+        found = await self._central.run(sessions.every, status)
+        return [each for each in found if agent in {None, each.agent_group_id}]
+
+    @operation(right=Right.ADMIN, reads=True)
+    async def show(self, session: SessionRef) -> SessionView:
+        """Show a session and what waits for it.
+
+        Args:
+            session: its id, or `channel:platform_id[/thread]`.
+        """
+        found, parked = await self._central.run(_with_parked, session)
+        state = self._ground.sessions.state(found.id)
+        return SessionView(
+            id=found.id,
+            agent_group_id=found.agent_group_id,
+            messaging_group_id=found.messaging_group_id,
+            thread_id=found.thread_id,
+            agent_provider=found.agent_provider,
+            status=found.status,
+            container_status=found.container_status,
+            state=state,
+            parked=parked,
+            last_active=found.last_active,
+            created_at=found.created_at,
+        )
+
+    @operation(right=Right.ADMIN)
+    async def pause(self, session: SessionRef) -> Session:
+        """Pause a session: its messages are stored, and wake nobody.
+
+        Args:
+            session: its id, or `channel:platform_id[/thread]`.
+        """
+        return await self.update(session, status="paused")
+
+    @operation(right=Right.ADMIN, conflict="another session is open in the place of {session}")
+    async def resume(self, session: SessionRef) -> Session:
+        """Resume a session that is paused or archived.
+
+        Args:
+            session: its id, or `channel:platform_id[/thread]`.
+        """
+        return await self.update(session, status="active")
+
+    @operation(right=Right.ADMIN, asks="Archive session {session}? The next message opens a new one.")
+    async def archive(self, session: SessionRef) -> Session:
+        """Archive a session: the next message opens a new one.
+
+        Args:
+            session: its id, or `channel:platform_id[/thread]`.
+        """
+        return await self.update(session, status="archived")
+
+    @operation(right=Right.ADMIN)
+    async def restart(self, session: SessionRef) -> Session:
+        """Stop a session's runner; what waits starts another one at once.
+
+        Args:
+            session: its id, or `channel:platform_id[/thread]`.
+        """
+        who = await self._central.run(_conversation, session)
+        if not await self._ground.sessions.restart_runner(who):
+            raise NotAllowed(f"session {who.session.id} has no runner; its next message starts one")
+        return who.session
+
+    @operation(right=Right.ADMIN)
+    async def set(
+        self, session: SessionRef, provider: Annotated[OptionalText, Named("provider", option=True)]
+    ) -> Session:
+        """Change a session's provider, from its next runner on.
+
+        Args:
+            session: its id, or `channel:platform_id[/thread]`.
+            provider: what answers; an empty text: its agent's.
+        """
+        return await self.update(session, agent_provider=provider or None)
+
+    @operation(right=Right.ADMIN, asks="Delete session {session}?")
+    async def delete(self, session: SessionRef) -> Session:
+        """Delete the row of an archived session with its questions; its folder stays.
+
+        Args:
+            session: its id.
+        """
+        return await self._registry.ask(DeleteSession(session))
+
+    # -- for embedders
+
+    async def open(
+        self, agent_group_id: str, messaging_group_id: str | None, thread_id: str | None = None
+    ) -> Session:
+        """The open session of an agent, chat and thread, made where it is missing."""
+        return await self._registry.ask(OpenSession(agent_group_id, messaging_group_id, thread_id))
+
+    async def get(self, id_: str) -> Session | None:
+        """The session with that id."""
+        return await self._central.run(sessions.get, id_)
+
+    async def find_open(
+        self, agent_group_id: str, messaging_group_id: str | None, thread_id: str | None = None
+    ) -> Session | None:
+        """The open session of an agent, chat and thread."""
+        return await self._central.run(sessions.find_open, agent_group_id, messaging_group_id, thread_id)
+
+    async def find_shared(self, agent_group_id: str) -> Session | None:
+        """The open session of an agent over all its chats."""
+        return await self._central.run(sessions.find_shared, agent_group_id)
+
+    async def for_agent(self, agent_group_id: str) -> Sequence[Session]:
+        """An agent's sessions, archived ones, too, the oldest first."""
+        return await self._central.run(sessions.for_agent, agent_group_id)
+
+    async def running(self) -> Sequence[Session]:
+        """The sessions with a container, as last written; the oldest first."""
+        return await self._central.run(sessions.running)
+
+    async def update(self, id_: str, **changes: Unpack[SessionChanges]) -> Session:
+        """Change a session. Raises `NotFound`, `Conflict` (another one is open in its place)."""
+        return await self._registry.ask(UpdateSession(id_, changes))
+
+
+def _with_parked(connection: Connection, session_id: str) -> tuple[Session, int]:
+    found = sessions.require(connection, session_id)
+    return found, parked_events.counts(connection).get(session_id, 0)
+
+
+def _conversation(connection: Connection, session_id: str) -> Conversation:
+    return conversation(connection, sessions.require(connection, session_id))

@@ -1,0 +1,318 @@
+"""The commands of the nouns, on the files and through a running host."""
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pexpect.fdpexpect  # type: ignore[import-untyped]  # it ships no types
+import pytest
+from click.shell_completion import BashComplete
+
+from nanoclaw.cli import main, performing
+from nanoclaw.cli.root import nanoclaw as root
+from tests.cli.commands import GUARD_S, NANOCLAW, Result, environment, rows, running, wait_ready
+
+TRIGGER = '{"pattern": "^help"}'
+FORMS = (
+    ("agents", "create", "helper", "--name", "Helper"),
+    ("chats", "create", "cli:notes", "--name", "Notes"),
+    ("wirings", "create", "cli:notes", "helper", "--session-mode", "per-thread", "--trigger", TRIGGER),
+    ("users", "create", "tg:1", "--name", "Ann"),
+    ("roles", "grant", "tg:1", "admin", "--agent", "helper"),
+    ("members", "add", "tg:2", "helper"),
+    ("destinations", "add", "helper", "notes", "--chat", "cli:notes"),
+)  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+class Shell:
+    """Commands on one home, within this process."""
+
+    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.home = home
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> Result:
+        try:
+            code = main([*words, "--home", str(self.home)])
+        except SystemExit as end:
+            code = int(str(end.code))
+        captured = self._capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    def json(self, *words: str) -> Any:
+        done = self(*words, "--json")
+        assert (done.code, done.stderr) == (0, "")
+        return json.loads(done.output)
+
+
+class Program(Shell):
+    """Commands as processes of their own, which chat needs."""
+
+    def __call__(self, *words: str) -> Result:
+        done = subprocess.run(
+            [*NANOCLAW, *words, "--home", str(self.home)],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env=environment(),
+            timeout=GUARD_S,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def program(home: Path, capsys: pytest.CaptureFixture[str]) -> Program:
+    return Program(home, capsys)
+
+
+@pytest.fixture
+def nanoclaw(home: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(home, capsys)
+
+
+def forms(nanoclaw: Shell) -> None:
+    for words in FORMS:
+        done = nanoclaw(*words)
+        assert (done.code, done.stderr) == (0, ""), words
+    [member] = nanoclaw.json("members", "list", "helper")
+    assert member["user_id"] == "tg:2"
+    assert nanoclaw.json("tasks", "list") == nanoclaw.json("sessions", "list") == []
+    for table in ("agents", "chats", "wirings", "users", "roles", "members", "destinations"):
+        listed = nanoclaw(table, "list")
+        assert (listed.code, listed.stderr) == (0, "")
+        assert len(listed.output.splitlines()) > 1
+
+
+def test_without_a_host_they_work_on_the_files(nanoclaw: Shell) -> None:
+    forms(nanoclaw)
+    assert (nanoclaw.home / "groups/helper/workspace").is_dir()
+    assert (nanoclaw.home / "groups/main/workspace/CLAUDE.md").exists(), "the first run is not spoilt"
+    assert rows(nanoclaw.home / "data/v2.db", "SELECT role FROM user_roles") == [("admin",)]
+
+
+@pytest.mark.slow
+def test_through_a_running_host_they_do_the_same(program: Program) -> None:
+    with running(program.home, "--headless") as host:
+        wait_ready(host)
+        forms(program)
+        refused = program("agents", "delete", "helper", "--yes")
+        assert (refused.code, refused.output, len(refused.errors)) == (1, "", 1)
+        host.send_signal(signal.SIGTERM)
+        assert host.wait(GUARD_S) == 0
+    assert [one["folder"] for one in program.json("agents", "list")] == ["main", "helper"]
+
+
+@pytest.mark.slow
+def test_a_task_is_found_followed_and_ended(program: Program) -> None:
+    with running(program.home, "--headless") as host:
+        wait_ready(host)
+        asked = '!schedule_task {"prompt": "tea", "recurrence": "@every 3600"}'
+        assert program("chat", asked).code == 0
+        [task] = program.json("tasks", "list")
+        assert program("tasks", "pause", task["id"]).code == 0
+        assert program.json("tasks", "show", task["id"])["status"] == "paused"
+        assert program("tasks", "pause", task["id"]).errors == ["the task is paused already"]
+        assert program("tasks", "resume", task["id"]).code == 0
+        with_tasks = program.json("sessions", "list")
+        assert [one["id"] for one in with_tasks] == [task["session_id"]]
+        [message] = program.json("messages", "list")
+        assert (message["state"], message["text"]) == ("delivered", asked)
+        shown = program.json("messages", "show", message["id"][:12])
+        assert shown["replies"][0]["status"] == "delivered"
+        assert program("sessions", "restart", "cli:terminal").code == 0
+        assert program("chat", "still there?").output == "echo: still there?\n"
+        host.send_signal(signal.SIGTERM)
+        assert host.wait(GUARD_S) == 0
+    assert program("tasks", "cancel", task["id"], "--yes").code == 0
+    assert program.json("tasks", "list") == []
+
+
+@pytest.mark.slow
+def test_a_task_that_is_run_now_is_in_its_history(program: Program) -> None:
+    with running(program.home, "--headless") as host:
+        wait_ready(host)
+        program("chat", '!schedule_task {"prompt": "tea", "recurrence": "@every 3600"}')
+        [task] = program.json("tasks", "list")
+        assert program("tasks", "run", task["id"]).code == 0
+        program("chat", "wait for the turn before this one")
+        [run] = program.json("tasks", "history", task["id"])
+        assert (run["outcome"], run["tries"]) == ("completed", 1)
+        assert run["duration_s"] >= 0
+
+
+def test_a_data_directory_that_is_owned_and_does_not_answer_is_left_alone(
+    nanoclaw: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performing, "PATIENCE_S", 0.0)
+    assert nanoclaw(*FORMS[0]).code == 0
+    with (nanoclaw.home / "data/owner").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = nanoclaw("agents", "list")
+    assert (done.code, done.output) == (2, "")
+    [error] = done.errors
+    assert "owns it, and no host answers on its control socket" in error
+
+
+def test_reading_where_nothing_is_makes_nothing(nanoclaw: Shell) -> None:
+    assert nanoclaw.json("agents", "list") == []
+    assert nanoclaw("agents", "show", "main").errors == ["there is no agent 'main'"]
+    assert not nanoclaw.home.exists()
+
+
+def test_the_places_may_come_before_the_noun(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--home", str(home), "agents", "create", "helper"]) == 0
+    assert main(["agents", "--home", str(home), "show", "helper"]) == 0
+    assert (home / "groups/helper").is_dir()
+    assert main(["--home", "/nowhere", "agents", "show", "helper", "--home", str(home)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("memebrs", "list"), "did you mean members?"),
+        (("members", "lst"), "did you mean list?"),
+        (("members",), "a command is missing"),
+        (("members", "add", "tg:1"), "AGENT is missing"),
+        (("members", "add", "tg:1", "helper", "more"), "unexpected extra argument"),
+        (("members", "list", "--jsno"), "did you mean --json?"),
+        (("roles", "grant", "tg:1", "emperor"), "must be one of owner, admin"),
+        (("wirings", "create", "a", "b", "--trigger", "{"), "must be a JSON object"),
+        (("wirings", "create", "a", "b", "--trigger", "[]"), "must be a JSON object"),
+        (("wirings", "create", "a", "b", "--priority", "high"), "not a valid integer"),
+        (("agents", "create", "-x"), "no option -x"),
+        (("agents", "create", "a\nb"), "must not contain the character U+000A"),
+        (("agents", "create", ""), "folder: must not be empty"),
+        (("agents", "create", "x" * 1_000_000), "at most 128 characters"),
+        (("users", "create", "a\udce4b"), "U+DCE4"),
+        (("agents", "set", "helper"), "there is no agent"),
+    ],
+)
+def test_bad_usage_is_one_line(nanoclaw: Shell, words: tuple[str, ...], error: str) -> None:
+    done = nanoclaw(*words)
+    assert done.output == ""
+    assert done.code == (1 if error.startswith("there is no") else 2)
+    [line] = done.stderr.splitlines()
+    assert error in line
+    assert len(line) < 400
+
+
+def test_without_a_terminal_what_destroys_needs_a_yes(
+    nanoclaw: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nanoclaw(*FORMS[0])
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        done = nanoclaw("agents", "delete", "helper")
+    assert done.code == 2
+    assert "Say --yes" in done.stderr
+    assert nanoclaw("agents", "delete", "helper", "--yes").code == 0
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n", ["helper"]), ("y", [])])
+def test_at_a_terminal_it_asks(nanoclaw: Shell, answer: str, left: list[str]) -> None:
+    nanoclaw(*FORMS[0])
+    master, tty = pty.openpty()
+    command = [*NANOCLAW, "agents", "delete", "helper", "--home", str(nanoclaw.home)]
+    try:
+        with subprocess.Popen(command, stdin=tty, stdout=tty, stderr=tty, env=environment()) as process:
+            screen = pexpect.fdpexpect.fdspawn(master, timeout=GUARD_S)
+            screen.expect_exact("Delete agent helper with its members, rights and destinations? [y/N]")
+            screen.send(f"{answer}\r")
+            assert process.wait(GUARD_S) == (0 if left == [] else 1)
+    finally:
+        os.close(tty)
+        os.close(master)
+    assert [one["folder"] for one in nanoclaw.json("agents", "list")] == left
+
+
+# -- completion
+
+
+def completions(*words: str, incomplete: str = "") -> list[str]:
+    complete = BashComplete(root, {}, "nanoclaw", "_NANOCLAW_COMPLETE")
+    return [item.value for item in complete.get_completions(list(words), incomplete)]
+
+
+def test_commands_options_and_names_are_completed(nanoclaw: Shell) -> None:
+    for words in FORMS:
+        nanoclaw(*words)
+    at = ("--home", str(nanoclaw.home))
+    assert completions(incomplete="mem") == ["members"]
+    assert completions("members", incomplete="re") == ["remove"]
+    assert completions("wirings", "create", "--session-mode") == ["shared", "per-thread", "agent-shared"]
+    assert completions(*at, "agents", "show", incomplete="he") == ["helper"]
+    assert completions(*at, "chats", "show") == ["cli:notes"]
+    assert completions("--home", "/nowhere", "agents", "show") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert "_NANOCLAW_COMPLETE" in capsys.readouterr().out
+
+
+# -- a noun of another package
+
+
+def test_a_package_adds_a_noun_by_an_entry_point(tmp_path: Path) -> None:
+    (tmp_path / "greetings.py").write_text(GREETINGS)
+    info = tmp_path / "greetings-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greetings\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nanoclaw.operations]\ngreetings = greetings:Greetings\n")
+    command = [
+        *NANOCLAW,
+        "greetings",
+        "say",
+        "Ann",
+        "--times",
+        "2",
+        "--home",
+        str(tmp_path / "home"),
+        "--json",
+    ]
+    done = subprocess.run(
+        command,
+        env=environment(PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ('"hello Ann hello Ann "\n', "", 0)
+
+
+GREETINGS = '''
+from attrs import frozen
+from nanoclaw.operations import Noun, Right, operation
+
+
+@frozen
+class Greetings(Noun):
+    """Words for people."""
+
+    name = "greetings"
+    summary = "words for people"
+
+    @operation(right=Right.ADMIN, reads=True)
+    async def say(self, whom: str, *, times: int = 1) -> str:
+        """Say hello.
+
+        Args:
+            whom: a name.
+            times: how often.
+        """
+        return f"hello {whom} " * times
+'''

@@ -1,0 +1,203 @@
+"""What the operations do, called from outside by name."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from nanoclaw.operations import BadNoun, Catalogue, Noun, OperationFailed, Right, operation
+from nanoclaw.records import Address
+from nanoclaw.store.session_views import open_tasks
+from tests.operations.desk import a_desk
+
+
+async def test_the_forms_of_the_issue(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.perform("agents.create", folder="helper", name="Helper")
+        await desk.perform("chats.create", address="cli:notes", name="Notes")
+        await desk.perform(
+            "wirings.create",
+            chat="cli:notes",
+            agent="helper",
+            session_mode="per-thread",
+            trigger={"pattern": "^help"},
+        )
+        await desk.perform("users.create", user="tg:1", name="Ann")
+        await desk.perform("roles.grant", user="tg:1", role="admin", agent="helper")
+        await desk.perform("members.add", user="tg:2", agent="helper")
+        [member] = await desk.perform("members.list", agent="helper")
+        await desk.perform("destinations.add", agent="helper", name="notes", chat="cli:notes")
+        [destination] = await desk.perform("destinations.list", agent="helper")
+        assert (member["user_id"], member["agent"]) == ("tg:2", "helper")
+        assert (destination["local_name"], destination["target"]) == ("notes", "cli:notes")
+        assert await desk.perform("tasks.list") == await desk.perform("sessions.list") == []
+        assert (tmp_path / "groups/helper/workspace").is_dir()
+
+
+async def test_a_destination_that_was_added_outlives_the_wiring_it_came_with(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        wiring = await desk.admin.wirings.connect(Address("cli", "notes"), "helper", chat_name="Notes")
+        await desk.perform("destinations.add", agent="helper", name="notes", chat="cli:notes")
+        await desk.perform("wirings.delete", wiring=wiring.id)
+        assert len(await desk.perform("destinations.list", agent="helper")) == 1
+
+
+async def test_things_are_known_by_all_their_names(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.perform("agents.create", folder="helper", name="My Helper")
+        session = await desk.session("notes", "helper", "7")
+        for name in ("helper", "my helper", session.agent_group_id, session.agent_group_id[:8]):
+            assert (await desk.perform("agents.show", agent=name))["folder"] == "helper"
+        for name in (session.id, session.id[:9], "cli:notes/7"):
+            assert (await desk.perform("sessions.show", session=name))["id"] == session.id
+        for name in ("cli:notes", str(session.messaging_group_id)):
+            assert (await desk.perform("chats.show", chat=name))["chat"] == "cli:notes"
+        for name in ("cli:notes", "cli:notes=helper"):
+            assert (await desk.perform("wirings.show", wiring=name))["agent"] == "helper"
+
+
+async def test_a_name_that_several_have_is_refused_and_lists_them(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        for folder in ("one", "two"):
+            await desk.perform("agents.create", folder=folder, name="Twin")
+        with pytest.raises(OperationFailed, match="several agents: one, two; give one of these"):
+            await desk.perform("agents.show", agent="twin")
+
+
+async def test_nobody_takes_the_place_of_a_user_or_chat_by_their_name(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.session()
+        await desk.perform("users.create", user="tg:666", name="tg:2")
+        await desk.perform("members.add", user="tg:2", agent="main")
+        assert [one["user_id"] for one in await desk.perform("members.list")] == ["tg:2"]
+        await desk.perform("chats.create", address="tg:666", name="cli:notes")
+        with pytest.raises(OperationFailed, match="there is no chat 'cli:notes'"):
+            await desk.perform("chats.show", chat="cli:notes")
+        with pytest.raises(OperationFailed, match="there is no user 'tg:6'"):
+            await desk.perform("users.show", user="tg:6")
+
+
+async def test_what_is_there_already_is_said_in_words(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.session()
+        for name, params in (
+            ("agents.create", {"folder": "main"}),
+            ("chats.create", {"address": "cli:terminal"}),
+            ("wirings.create", {"chat": "cli:terminal", "agent": "main"}),
+        ):
+            with pytest.raises(OperationFailed, match=r"(there is an? .* already|listens to .* already)"):
+                await desk.perform_with(name, params)
+
+
+async def test_who_is_no_member_cannot_be_removed(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.session()
+        await desk.perform("users.create", user="tg:1")
+        with pytest.raises(OperationFailed, match="tg:1 is no member of main"):
+            await desk.perform("members.remove", user="tg:1", agent="main")
+
+
+# -- tasks on files --------------------------------------------------------------
+
+
+async def test_a_task_is_paused_resumed_run_and_cancelled(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.task(session, recurrence="@every 3600")
+
+        async def states() -> list[tuple[str, Any]]:
+            return [(one["status"], one["next_run"]) for one in await desk.perform("tasks.list")]
+
+        [(_, planned)] = await states()
+        assert (await desk.perform("tasks.pause", task="task-t"))["status"] == "paused"
+        assert await states() == [("paused", planned)]
+        with pytest.raises(OperationFailed, match="paused already"):
+            await desk.perform("tasks.pause", task="task-tea")
+        with pytest.raises(OperationFailed, match="resume it first"):
+            await desk.perform("tasks.run", task="task-tea")
+        assert (await desk.perform("tasks.resume", task="task-tea"))["status"] == "pending"
+        ran = await desk.perform("tasks.run", task="task-tea")
+        assert ran["next_run"] < planned
+        assert (await desk.perform("tasks.cancel", task="task-tea"))["status"] == "cancelled"
+        assert await states() == []
+        with pytest.raises(OperationFailed, match="has ended; see `nanoclaw tasks history task-tea`"):
+            await desk.perform("tasks.show", task="task-tea")
+
+
+async def test_tasks_of_one_id_in_two_sessions_are_told_apart(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        one, two = await desk.session("one"), await desk.session("two")
+        await desk.task(one)
+        await desk.task(two)
+        with pytest.raises(OperationFailed, match="several tasks"):
+            await desk.perform("tasks.pause", task="task-tea")
+        await desk.perform("tasks.pause", task=f"{two.id}/task-tea")
+        states = {each["session_id"]: each["status"] for each in await desk.perform("tasks.list")}
+        assert states == {one.id: "pending", two.id: "paused"}
+
+
+async def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        sick, well = await desk.session("sick"), await desk.session("well")
+        await desk.task(well)
+        desk.paths(sick).inbound_db.write_bytes(b"no database" * 1000)
+        assert [one["session_id"] for one in await desk.perform("tasks.list")] == [well.id]
+        [note] = desk.notes
+        assert note.startswith(f"session {sick.id} is left out: ")
+
+
+async def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        for n in range(20):
+            await desk.task(session, f"task-{n}")
+            [read] = await desk.ground.files.inbound([session], "tasks", open_tasks)
+            assert len(read.value) == n + 1
+
+
+# -- another one -----------------------------------------------------------------
+
+
+@frozen
+class Greetings(Noun):
+    """A noun of somebody else's."""
+
+    name = "greetings"
+    summary = "words for agents"
+
+    @operation(right=Right.ADMIN, reads=True)
+    async def say(self, whom: str, *, times: int = 1) -> str:
+        """Say hello.
+
+        Args:
+            whom: a name.
+            times: how often.
+        """
+        return f"hello {whom} " * times
+
+
+async def test_an_operation_is_added_by_one_class(tmp_path: Path) -> None:
+    async with a_desk(tmp_path, Greetings) as desk:
+        assert await desk.perform("greetings.say", whom="Ann", times=2) == "hello Ann hello Ann "
+        with pytest.raises(OperationFailed, match="times: must be a whole number"):
+            await desk.perform("greetings.say", whom="Ann", times="two")
+
+
+def test_two_nouns_of_one_name_are_refused() -> None:
+    with pytest.raises(BadNoun, match="'greetings' cannot be added"):
+        Catalogue.of([Greetings, Greetings])
+
+
+def test_a_parameter_without_a_word_about_it_is_refused() -> None:
+    @frozen
+    class Silent(Noun):
+        name = "silent"
+
+        @operation(right=Right.ADMIN)
+        async def do(self, what: str) -> str:
+            """Do it."""
+            return what
+
+    with pytest.raises(TypeError, match="what has no line under Args"):
+        Catalogue.of([Silent]).operations  # noqa: B018 -- computed when it is asked for
