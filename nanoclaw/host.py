@@ -34,17 +34,24 @@ from nanoclaw.channels.senders import open_senders
 from nanoclaw.clock_watch import watch_clock
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.control import Control, open_control
+from nanoclaw.dispatch import Dispatcher
+from nanoclaw.dispatch import Executor as ActionExecutor
+from nanoclaw.dispatch.agents import ToAgents
+from nanoclaw.dispatch.chats import ToChats
+from nanoclaw.dispatch.host_actions import ToHost
+from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, Catalogue, Ground, Operations, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
-from nanoclaw.records import Address, Intake
+from nanoclaw.records import AGENT, Address, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.seams import Clock, SystemClock
 from nanoclaw.session import (
+    AgentInbox,
     NoObserver,
     Presences,
     Services,
@@ -53,6 +60,7 @@ from nanoclaw.session import (
     open_conversations,
     open_sessions,
 )
+from nanoclaw.session.actions import LOCAL_ACTIONS
 from nanoclaw.store import (
     Executor,
     Reader,
@@ -118,18 +126,20 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(
+async def open_host(  # noqa: PLR0913 -- what a host is made of, by name
     config: Config,
     *,
     channels: Sequence[Channel] = (),
     seams: Seams | None = None,
     control: Control | None = None,
     record: Record | None = None,
+    actions: Mapping[str, ActionExecutor] | None = None,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open; several may run in one process, on data of their own.
 
     With `control` it listens on its control socket, which offers that; `nanoclaw run` does so. With `record`
-    what comes in is recorded, for `nanoclaw replay`.
+    what comes in is recorded, for `nanoclaw replay`. `actions` are what agents may ask of the host besides
+    tasks, each with what performs it (`nanoclaw.dispatch`).
 
     Raises:
         HostFailed: it cannot start, or a part that everything needs has given up; one exception, no group.
@@ -137,12 +147,13 @@ async def open_host(
     """
     seams = seams or Seams()
     runtime = _runtime(seams.runtime, config)
-    by_type = _by_type(channels)
+    by_type, actions = _by_type(channels), dict(actions or {})
+    _check_actions(actions)
     raised: BaseException | None = None
     try:
         async with (
             _recording(record, config, channels, seams) as recorder,
-            _tree(config, by_type, seams, runtime, control, recorder) as host,
+            _tree(config, by_type, seams, runtime, control, recorder, actions) as host,
         ):
             try:
                 yield host
@@ -175,7 +186,17 @@ def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
         raise HostFailed(
             f"two channels have the same channel_type, {', '.join(twice)}: give each a name of its own"
         )
+    if AGENT in by_type:
+        raise HostFailed(
+            f"a channel has the channel_type {AGENT!r}, which stands for messages between agents"
+        )
     return by_type
+
+
+def _check_actions(actions: Mapping[str, ActionExecutor]) -> None:
+    taken = ", ".join(sorted(LOCAL_ACTIONS & actions.keys()))
+    if taken:
+        raise HostFailed(f"sessions perform {taken} themselves: give the action another name")
 
 
 @asynccontextmanager
@@ -216,6 +237,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
     runtime: Runtime,
     control: Control | None,
     recorder: Recorder | None,
+    actions: Mapping[str, ActionExecutor],
 ) -> AsyncIterator[Host]:
     if recorder is not None:
         seams, channels = _recorded(recorder, seams), recorder.channels(channels)
@@ -255,7 +277,9 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
             presences=presences,
             observer=NoObserver() if recorder is None else recorder.observer(),
         )
-        living = await stack.enter_async_context(open_sessions(services, supervision, under=root))
+        living = await stack.enter_async_context(
+            open_sessions(services, partial(_dispatcher, services, actions), supervision, under=root)
+        )
         # Under a supervisor of its own, which leaves before what it uses.
         start_up = await stack.enter_async_context(
             supervision.open("start-up", under=root, policy=_ESSENTIAL)
@@ -295,6 +319,17 @@ def _ground(
         files=SessionFiles(config.data, seams.executor, central),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=seams.clock.now,
+    )
+
+
+def _dispatcher(services: Services, actions: Mapping[str, ActionExecutor], inbox: AgentInbox) -> Dispatcher:
+    """The one way out of all sessions."""
+    central, registry, clock = services.central, services.registry, services.clock
+    outbox = Outbox(services.config, services.executor)
+    return Dispatcher(
+        ToChats(central, registry, services.senders, outbox, clock),
+        ToAgents(central, registry, inbox, outbox, clock),
+        ToHost(registry, actions, clock),
     )
 
 

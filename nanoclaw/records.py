@@ -26,6 +26,10 @@ CatchUp = Literal["skip", "all", "none"]
 ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
 
 
+AGENT = "agent"
+"""The channel type of messages from agent to agent; the platform id is an agent group's id."""
+
+
 @frozen
 class Address:
     """Where a message comes from or goes to: a chat of a channel, and a thread of it where it has threads."""
@@ -129,6 +133,36 @@ class Answer:
     def message_id(self) -> str:
         """The id of its row in `messages_in`: a question has one answer."""
         return answer_id(self.message_out_id)
+
+
+@frozen
+class AgentMessage:
+    """What an agent says to another one; its receiving session answers to `source_session_id`."""
+
+    message_out_id: str
+    """The sender's delivery: offered twice, it is stored once."""
+    source_session_id: str
+    sender_group_id: str
+    sender_name: str
+    text: str
+    causation_id: str
+    """The id of the first message of the chain that it belongs to."""
+    hops: int
+    """How often that chain has gone from one agent to another."""
+    exchanged: int = 0
+    """How many messages the sender has received from this session in the last minute."""
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def message_id(self) -> str:
+        """The id of its row in `messages_in`."""
+        key = f"{self.source_session_id}:{self.message_out_id}"
+        return "agent-" + blake2b(key.encode(), digest_size=16).hexdigest()
+
+    @property
+    def address(self) -> Address:
+        """The address of the sender's agent."""
+        return Address(AGENT, self.sender_group_id)
 
 
 def answer_id(message_out_id: str) -> str:

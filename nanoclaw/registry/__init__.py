@@ -22,6 +22,7 @@ from nanoclaw.registry.messaging_groups import (
     NoteDm,
     UpdateMessagingGroup,
 )
+from nanoclaw.registry.performed_actions import ActionRefused, PerformAction
 from nanoclaw.registry.sessions import (
     DeleteSession,
     OpenSession,
@@ -44,6 +45,7 @@ from nanoclaw.registry.users import (
 from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, WireChat
 
 __all__ = [
+    "ActionRefused",
     "AddMember",
     "Bootstrap",
     "Changes",
@@ -72,6 +74,7 @@ __all__ = [
     "NoteDm",
     "OpenSession",
     "ParkEvent",
+    "PerformAction",
     "Presence",
     "RecordPresence",
     "RecordStranger",

@@ -3,18 +3,22 @@
 from nanoclaw.session.actor import Accept
 from nanoclaw.session.conversations import every_conversation, open_conversations
 from nanoclaw.session.directory import SessionDown, Sessions, open_sessions
+from nanoclaw.session.dispatch import AgentInbox, Dispatch, Source
 from nanoclaw.session.presence import Presences
 from nanoclaw.session.services import Conversation, NoObserver, Observer, Services
 
 __all__ = [
     "Accept",
+    "AgentInbox",
     "Conversation",
+    "Dispatch",
     "NoObserver",
     "Observer",
     "Presences",
     "Services",
     "SessionDown",
     "Sessions",
+    "Source",
     "every_conversation",
     "open_conversations",
     "open_sessions",

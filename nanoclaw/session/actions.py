@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 
 from nanoclaw.content import BadContent, load_request, storable
 from nanoclaw.records import CatchUp, answer_id
+from nanoclaw.registry import ActionRefused
 from nanoclaw.scheduling import ScheduleError, check, due_slots, next_run
 from nanoclaw.session import recurrence
 from nanoclaw.store import Connection, messages_in, tasks
@@ -37,10 +38,6 @@ _CATCH_UP: Mapping[str, CatchUp] = {"skip": "skip", "all": "all", "none": "none"
 _log = structlog.get_logger()
 
 
-class ActionRefused(Exception):
-    """What was asked cannot be done; the text is for the agent."""
-
-
 @frozen
 class Site:
     """Where and when an action is performed."""
@@ -50,6 +47,8 @@ class Site:
     """The user's, for schedules that name none."""
     claimed: frozenset[str] = frozenset()
     """What the runner works on: its due moment is not changed any more."""
+    host_actions: frozenset[str] = frozenset()
+    """Names of the requests that the host performs."""
 
 
 @frozen
@@ -72,22 +71,25 @@ class Answered:
     error: str | None = None
 
 
-def perform(connection: Connection, row: MessageOut, site: Site) -> Answered:
-    """Do what a row asks, and store the answer; a refusal is an answer, too, and wakes the agent."""
+def perform(connection: Connection, row: MessageOut, site: Site) -> Answered | None:
+    """Do what a row asks, and store the answer; a refusal is an answer, too, and wakes the agent.
+
+    Returns None for what the host performs: nothing is done about it here.
+    """
     values: Mapping[str, object] = {}
     try:
         values = load_request(row.content)
+        if values.get("action") in site.host_actions:
+            return None
         request = Request(values, row)
         with _whole(connection):
-            done = _action(request)(connection, request, site)
+            done = _action(request, site)(connection, request, site)
     except (ActionRefused, BadContent, ScheduleError) as error:
         _log.info("action.refused", request=row.id, reason=str(error))
-        refusal = {"action": _name(values), "status": "failed", "result": {"error": str(error)}}
-        answer = _answer(connection, row, site.now, refusal, wakes=True)
-        return Answered([answer] if answer else [], error=str(error))
-    content = {"action": _name(values), "status": "completed", "result": done.result}
-    answer = _answer(connection, row, site.now, content, wakes=False)
-    return Answered([*done.opened, *([answer] if answer else [])], done.closed)
+        answer = store_answer(connection, row, site.now, _name(values), {"error": str(error)}, failed=True)
+        return Answered(answer, error=str(error))
+    answer = store_answer(connection, row, site.now, _name(values), done.result, failed=False)
+    return Answered([*done.opened, *answer], done.closed)
 
 
 @contextmanager
@@ -97,20 +99,30 @@ def _whole(connection: Connection) -> Iterator[None]:
         yield
 
 
-def _answer(
-    connection: Connection, row: MessageOut, now: datetime, content: Mapping[str, object], *, wakes: bool
-) -> OpenMessage | None:
-    return messages_in.insert(
+def store_answer(  # noqa: PLR0913 -- the parts of an answer
+    connection: Connection,
+    row: MessageOut,
+    now: datetime,
+    action: str | None,
+    result: Mapping[str, object],
+    *,
+    failed: bool,
+) -> list[OpenMessage]:
+    """Store the answer to a request; one that failed wakes the agent. Empty if it is stored already."""
+    status = "failed" if failed else "completed"
+    content = {"action": action, "status": status, "result": result, "requestId": row.id}
+    answer = messages_in.insert(
         connection,
         NewMessage(
             id=answer_id(row.id),
             kind="system",
             timestamp=now,
             address=row.address,
-            content=json.dumps({**content, "requestId": row.id}, ensure_ascii=False),
-            trigger=wakes,
+            content=json.dumps(content, ensure_ascii=False),
+            trigger=failed,
         ),
     )
+    return [] if answer is None else [answer]
 
 
 def _name(values: Mapping[str, object]) -> str | None:
@@ -351,8 +363,13 @@ _ACTIONS: Mapping[str, _Action] = {
 }
 
 
-def _action(request: Request) -> _Action:
+LOCAL_ACTIONS = frozenset(_ACTIONS)
+"""Names of the requests that a session performs itself."""
+
+
+def _action(request: Request, site: Site) -> _Action:
     name = request.needed("action")
     if name not in _ACTIONS:
-        raise ActionRefused(f"this host knows no action {name!r:.100}; it knows {', '.join(_ACTIONS)}")
+        known = ", ".join([*_ACTIONS, *sorted(site.host_actions)])
+        raise ActionRefused(f"this host knows no action {name!r:.100}; it knows {known}")
     return _ACTIONS[name]

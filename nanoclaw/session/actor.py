@@ -16,12 +16,14 @@ from outcome import Error, Outcome, Value
 
 from actors import Context, Ref
 from nanoclaw.content import dump_answer, dump_chat, load_parked
-from nanoclaw.records import Answer, InboundEvent
+from nanoclaw.records import AgentMessage, Answer, Attachment, InboundEvent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import RunnerSpec
-from nanoclaw.session import transactions
-from nanoclaw.session.attempt import Attempter
+from nanoclaw.session import agents, transactions
+from nanoclaw.session.agents import Taken
 from nanoclaw.session.conversations import seen_from
+from nanoclaw.session.dispatch import Dispatch, Source
+from nanoclaw.session.effects import Effects
 from nanoclaw.session.pruning import Pruner
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
@@ -84,6 +86,17 @@ class Accept:
     async def handle_all(cls, actor: "SessionActor", messages: Sequence["Accept"]) -> list[Outcome[bool]]:
         """Store everything that waits, in one commit; a bad one costs no other."""
         return await actor.accept(messages)
+
+
+@frozen
+class AcceptFromAgent:
+    """Take what another agent says. The reply comes when it is on disk, or cut."""
+
+    said: AgentMessage
+
+    async def handle(self, actor: "SessionActor") -> Taken:
+        """Store or cut it."""
+        return await actor.accept_from_agent(self.said)
 
 
 @frozen
@@ -163,6 +176,33 @@ class SessionActor:
         self.shell.tick()
         return news
 
+    async def accept_from_agent(self, said: AgentMessage) -> Taken:
+        """Commit what another agent says, unless it is cut, and see to it that a runner takes it.
+
+        Raises:
+            SessionDamaged: the file is damaged.
+            StoreError: it could not be stored.
+        """
+        with self.shell.under_way():
+            async with self.files if said.attachments else nullcontext():
+                files = await self._store_files(said.message_id, said.attachments)
+                now = self.services.clock.now()
+                try:
+                    taken = await self.inbound.run(agents.take, said, files, now)
+                except (CorruptDatabase, ForeignDatabase) as error:
+                    raise SessionDamaged(str(error)) from error
+            self.shell.stored([taken.opened] if taken.opened else [])
+        self.shell.tick()
+        return taken
+
+    async def _store_files(
+        self, message_id: str, attachments: tuple[Attachment, ...]
+    ) -> tuple[Attachment, ...]:
+        if not any(one.data is not None for one in attachments):
+            return attachments
+        inbox = self.conversation.paths(self.services.config).inbox
+        return await self.services.executor.run(partial(store_attachments, inbox, message_id, attachments))
+
     async def _commit(self, messages: Sequence[NewMessage]) -> list[Outcome[OpenMessage | None]]:
         step = transactions.store if self.conversation.chat else transactions.store_and_follow
         try:
@@ -182,9 +222,8 @@ class SessionActor:
             return await self._answer(event)
         chat = event.message
         if _has_files(arrival):
-            inbox = self.conversation.paths(self.services.config).inbox
-            store = partial(store_attachments, inbox, event.message_id, chat.attachments)
-            chat = evolve(chat, attachments=await self.services.executor.run(store))
+            files = await self._store_files(event.message_id, chat.attachments)
+            chat = evolve(chat, attachments=files)
         return NewMessage(
             id=event.message_id,
             kind="chat",
@@ -247,7 +286,7 @@ def _has_files(arrival: Accept) -> bool:
 
 
 def session_recipe(
-    services: Services, conversation: Conversation
+    services: Services, dispatch: Dispatch, conversation: Conversation
 ) -> Callable[[Context[SessionActor]], AbstractAsyncContextManager[SessionActor]]:
     """Make what a session owns: its lock, the writer of its inbound file, its runner."""
     paths, executor = conversation.paths(services.config), services.executor
@@ -264,7 +303,9 @@ def session_recipe(
         ):
             made = await executor.run(partial(create_outbound, paths, owner=None))
             memory = await inbound.run(transactions.remember)
-            rules = Rules.of(services.config, conversation.chat, services.senders.repeat)
+            rules = Rules.of(
+                services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
+            )
             state = SessionState.born(
                 memory,
                 rules,
@@ -272,16 +313,18 @@ def session_recipe(
                 trio.current_time(),
                 skip_old=memory.fresh and not made,
             )
+            supervisor = RunnerSupervisor(
+                services.runtime,
+                nursery,
+                partial(_prepare, services, conversation, inbound),
+                paths.heartbeat,
+            )
             shell = Shell(
-                Attempter(services, conversation, inbound, rules),
+                services.clock,
+                dispatch,
+                Source(conversation, inbound, rules),
                 outbound,
-                RunnerSupervisor(
-                    services.runtime,
-                    nursery,
-                    partial(_prepare, services, conversation, inbound),
-                    paths.heartbeat,
-                ),
-                context.retire,
+                Effects(services, conversation.session.id, supervisor, context.retire),
                 state,
             )
             if state.outbound.skip_old:

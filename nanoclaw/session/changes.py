@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from nanoclaw.session.events import Effect, Log, StopRunner, TellSettled
+from nanoclaw.session.decisions import Effect, Log, StopRunner, TellSettled
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.runner import StopReason
 from nanoclaw.session.state import Moment, Phase, SessionState

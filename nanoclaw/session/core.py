@@ -10,14 +10,22 @@ from attrs import evolve
 from nanoclaw.records import SessionStatus
 from nanoclaw.session import delivering, looking, needs
 from nanoclaw.session.changes import count_failure, stop_runner
+from nanoclaw.session.decisions import (
+    Decisions,
+    Effect,
+    Log,
+    NotePresence,
+    Retire,
+    StartRunner,
+    StopRunner,
+    Wake,
+)
 from nanoclaw.session.events import (
     Adopted,
     Attempted,
     Closing,
     Committed,
-    Decisions,
     DelayTold,
-    Effect,
     Ending,
     Event,
     FileDamaged,
@@ -25,24 +33,18 @@ from nanoclaw.session.events import (
     FileLocked,
     FinishCommitted,
     InboundBlocked,
-    Log,
     Looked,
-    NotePresence,
     OldRowsSkipped,
     RecoveryEnded,
     RestartAsked,
-    Retire,
     RoundBegan,
     RoundEnded,
     RunnerEnded,
     RunnerStarted,
-    StartRunner,
     StatusChanged,
-    StopRunner,
     Stored,
     TasksChanged,
     Ticked,
-    Wake,
 )
 from nanoclaw.session.runner import Stopping
 from nanoclaw.session.state import Moment, Phase, SessionState

@@ -11,11 +11,11 @@ from attrs import Factory, evolve, frozen
 from nanoclaw.channels.protocol import Outcome
 from nanoclaw.records import Address
 from nanoclaw.scheduling import ScheduleError, due_slots, next_run
-from nanoclaw.session import transactions
-from nanoclaw.session.outcomes import Delivered, Result, Undeliverable, Unknown, doubt
+from nanoclaw.session import notices, transactions
+from nanoclaw.session.finishing import Finished
+from nanoclaw.session.outcomes import Final, Result, Unknown, doubt
 from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.session.rules import Rules
-from nanoclaw.session.transactions import Finished
 from nanoclaw.store.deliveries import NOTICE, LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import BadRow, Look, MessageOut
@@ -60,7 +60,7 @@ class Deliveries:
         return cls(
             memory.seen_seq,
             unread,
-            {id_: transactions.notice_row(id_, unread[id_].seq, content) for id_, content in kept},
+            {id_: notices.notice_row(id_, unread[id_].seq, content) for id_, content in kept},
             memory.delivered_before,
             memory.refusals,
         )
@@ -116,6 +116,11 @@ class Deliveries:
         """Queue messages of the host itself; rows of the runner may still come with lower numbers."""
         return evolve(self, queue=self.queue.add(map(Delivery, notices))) if notices else self
 
+    def hand_on(self, requests: Iterable[Delivery]) -> "Deliveries":
+        """Queue requests that were taken as actions, and that an executor of the host performs."""
+        handed = [evolve(each, to_host=True) for each in requests]
+        return evolve(self, queue=self.queue.add(handed)) if handed else self
+
     def correct(
         self, bad: Sequence[tuple[MessageOut | BadRow, BadRow]], actions: Sequence[Delivery]
     ) -> "Deliveries":
@@ -145,7 +150,7 @@ class Deliveries:
     ) -> tuple["Deliveries", Finished]:
         """Follow the result of the attempt in flight, which is to be committed."""
         finished = _finished(delivery, result, now, zone)
-        if isinstance(result, Delivered | Undeliverable):
+        if isinstance(result, Final):
             queue = self.queue.finished()
         else:
             queue = self.queue.postponed(_postponed(delivery, result))
@@ -202,9 +207,9 @@ def _reread(
         return [delivery], []
     result = doubt(delivery, "the host stopped while sending", now, rules)
     finished = _finished(delivery, result, now, rules.zone)
-    again = [evolve(delivery, not_before=now, doubts=delivery.doubts + 1)]
+    again = [] if isinstance(result, Final) else [_postponed(delivery, result)]
     following = [finished.following] if finished.following is not None else []
-    return [*(again if isinstance(result, Unknown) else []), *following], [finished]
+    return [*again, *following], [finished]
 
 
 def _delivery(
@@ -227,7 +232,7 @@ def _first_of_series(row: MessageOut, recurrence: str, now: datetime, zone: str)
 
 
 def _postponed(delivery: Delivery, result: Result) -> Delivery:
-    assert not isinstance(result, Delivered | Undeliverable)  # noqa: S101 -- those are final
+    assert not isinstance(result, Final)  # noqa: S101 -- those do not go back
     if isinstance(result, Unknown):
         return evolve(
             delivery, doubts=delivery.doubts + 1, not_before=result.not_before, reason=result.reason
@@ -246,9 +251,9 @@ def _postponed(delivery: Delivery, result: Result) -> Delivery:
 def _finished(delivery: Delivery, result: Result, now: datetime, zone: str) -> Finished:
     """Pair an attempt with its result and, if it recurs and is final, with the delivery that follows."""
     row = delivery.row
-    if not isinstance(result, Delivered | Undeliverable) or not isinstance(row, MessageOut):
+    if not isinstance(result, Final) or not isinstance(row, MessageOut):
         return Finished(delivery, result)
-    if row.recurrence is None or delivery.slot is None:
+    if row.recurrence is None or delivery.slot is None or delivery.asks:
         return Finished(delivery, result)
     try:
         slot = due_slots(row.recurrence, delivery.slot, now, zone, "none").next

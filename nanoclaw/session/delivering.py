@@ -3,11 +3,11 @@
 from attrs import evolve
 
 from nanoclaw.session.changes import take_attempt, tell_settled
-from nanoclaw.session.events import Attempt, Decisions, Effect, Finish, Log, Wake
-from nanoclaw.session.outcomes import Delivered, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.decisions import Attempt, Decisions, Effect, Finish, Log, Wake
+from nanoclaw.session.finishing import AttemptEnded, Finished
+from nanoclaw.session.outcomes import Delivered, Performed, Refused, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import Moment, SessionState
-from nanoclaw.session.transactions import AttemptEnded, Finished
 
 
 def finish(state: SessionState, delivery: Delivery, result: Result, now: Moment) -> Decisions:
@@ -48,6 +48,8 @@ def _log(id_: str, result: Result) -> Log:
             return Log("debug", "delivery.delivered", {"message": id_})
         case Undeliverable(reason):
             return Log("error", "delivery.failed", {"message": id_, "reason": reason})
+        case Performed(action, _, error):
+            return Log("info", "action.performed", {"request": id_, "action": action, "error": error})
         case _:
             event = "delivery.unknown" if isinstance(result, Unknown) else "delivery.postponed"
             again = result.not_before.isoformat()

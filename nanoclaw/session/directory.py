@@ -3,18 +3,20 @@
 So a session that retires and a message that comes never miss each other.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import TypeVar
 
 import structlog
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, field
 
-from actors import Bury, Crashed, Node, Policy, Ref, Stopped, Supervisor
-from nanoclaw.records import Answer, InboundEvent
+from actors import Bury, Crashed, Message, Node, Policy, Ref, Stopped, Supervisor
+from nanoclaw.records import AgentMessage, Answer, InboundEvent
 from nanoclaw.session.actor import (
     Accept,
+    AcceptFromAgent,
     Adopt,
     Describe,
     Replay,
@@ -22,6 +24,8 @@ from nanoclaw.session.actor import (
     SessionDamaged,
     session_recipe,
 )
+from nanoclaw.session.agents import Taken
+from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.status import SessionDetails
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, parked_events
@@ -29,6 +33,8 @@ from nanoclaw.store.open_work import has_open_work
 from nanoclaw.supervision import Supervision
 
 RETRY_BURIED_S = 60.0
+T = TypeVar("T")
+
 ASKS = 3
 """An event whose session crashed on it is offered this often before it is parked."""
 
@@ -45,13 +51,18 @@ class Sessions:
 
     _services: Services
     _supervisor: Supervisor
+    _make_dispatch: Callable[[AgentInbox], Dispatch]
+    _dispatch: Dispatch = field(
+        init=False, default=Factory(lambda self: self._make_dispatch(self), takes_self=True)
+    )
+    """The way out of all sessions; it hands messages of agents back to this directory."""
     _resuming: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(8))
 
     def ref(self, conversation: Conversation) -> Ref[SessionActor]:
         """The session's actor, started if need be. Synchronous."""
         name = conversation.session.id
         return self._supervisor.get(name) or self._supervisor.start(
-            name, session_recipe(self._services, conversation)
+            name, session_recipe(self._services, self._dispatch, conversation)
         )
 
     async def accept(
@@ -63,10 +74,22 @@ class Sessions:
             SessionDown: the session is buried, or crashed on it again and again.
             StoreError: it could not be stored.
         """
+        return await self._ask(conversation, Accept(event, trigger))
+
+    async def accept_from_agent(self, conversation: Conversation, said: AgentMessage) -> Taken:
+        """Store what another agent says, or cut it; when this returns, that is on disk.
+
+        Raises:
+            SessionDown: the session is buried, or crashed on it again and again.
+            StoreError: it could not be stored.
+        """
+        return await self._ask(conversation, AcceptFromAgent(said))
+
+    async def _ask(self, conversation: Conversation, message: Message[SessionActor, T]) -> T:
         cause: Exception | None = None
         for _ in range(ASKS):
             try:
-                return await self.ref(conversation).ask(Accept(event, trigger))
+                return await self.ref(conversation).ask(message)
             except Crashed as error:
                 cause = error
             except Stopped as error:
@@ -124,11 +147,15 @@ class Sessions:
 
 @asynccontextmanager
 async def open_sessions(
-    services: Services, supervision: Supervision, *, under: Supervisor
+    services: Services,
+    dispatch: Callable[[AgentInbox], Dispatch],
+    supervision: Supervision,
+    *,
+    under: Supervisor,
 ) -> AsyncIterator[Sessions]:
     """The supervisor of all sessions; on leaving they all stop: runners, commits, deliveries in flight."""
     policy = Policy(
         give_up=Bury(RETRY_BURIED_S), fatal=(SessionDamaged, CorruptDatabase, ForeignDatabase, NewerDatabase)
     )
     async with supervision.open("sessions", under=under, policy=policy, order="together") as supervisor:
-        yield Sessions(services, supervisor)
+        yield Sessions(services, supervisor, dispatch)

@@ -17,7 +17,7 @@ from nanoclaw.session.changes import (
     take_attempt,
     tell_settled,
 )
-from nanoclaw.session.events import (
+from nanoclaw.session.decisions import (
     DeathJudged,
     Decisions,
     Effect,
@@ -34,6 +34,7 @@ from nanoclaw.session.events import (
     TellQuarantined,
     Wake,
 )
+from nanoclaw.session.finishing import Finished
 from nanoclaw.session.messages import Completed, Retry
 from nanoclaw.session.runner import STUCK_S, WANTED, Absent, Dead, Recovering
 from nanoclaw.session.state import (
@@ -45,7 +46,7 @@ from nanoclaw.session.state import (
     Readable,
     SessionState,
 )
-from nanoclaw.session.transactions import Finished, Settled, Settlement, replaced
+from nanoclaw.session.transactions import Settled, Settlement, replaced
 from nanoclaw.store.outbound import Look
 
 # -- the beginning -------------------------------------------------------------
@@ -197,13 +198,16 @@ def follow(state: SessionState, step: Settle, settled: Settled, now: Moment) -> 
     state = evolve(
         state,
         messages=state.messages.apply(settlement.verdicts).remove(settled.closed).add(settled.opened),
-        deliveries=state.deliveries.say(settled.notices).correct(settled.bad, settlement.actions),
+        deliveries=state.deliveries.say(settled.notices)
+        .correct(settled.bad, settlement.actions)
+        .hand_on(settled.handed_on),
     )
     state, told = _tell_outcomes(state, settlement, now)
     effects: list[Effect] = [*_series_errors(settlement.doubts), *told]
     if settlement.begun is not None:
         effects += map(HandOver, replaced([settlement.begun], settled.bad))
-    if settled.notices or any(each.action is None for each in replaced(settlement.actions, settled.bad)):
+    refused = any(each.action is None for each in replaced(settlement.actions, settled.bad))
+    if settled.notices or settled.handed_on or refused:
         effects.append(Wake())
     return _after(state, step, effects, now)
 

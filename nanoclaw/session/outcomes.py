@@ -1,5 +1,6 @@
 """The results of an attempt to deliver one outbound row, and what follows from them (contract 4)."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from math import isnan
 
@@ -52,7 +53,17 @@ class Unknown:
     not_before: datetime
 
 
-Result = Delivered | Undeliverable | Later | Unknown
+@frozen
+class Performed:
+    """The host has answered a request of the agent; `error` says why it was refused."""
+
+    action: str
+    result: Mapping[str, object]
+    error: str | None = None
+
+
+Final = Delivered | Undeliverable | Performed
+Result = Final | Later | Unknown
 
 
 def hold(delivery: Delivery, reason: str, now: datetime, rules: Rules) -> Later:
@@ -78,7 +89,9 @@ def delay(attempts: int, rules: Rules) -> float:
 
 
 def doubt(delivery: Delivery, reason: str, again_at: datetime, rules: Rules) -> Result:
-    """Decide about an attempt of unknown outcome by the policy of its channel."""
+    """Decide about an attempt of unknown outcome: repeat it, where the policy of its receiver allows that."""
+    if delivery.repeatable:
+        return Later(reason, again_at)
     address = delivery.address or rules.chat
     repeat = rules.repeat(address.channel_type) if address else "again"
     limit = {"never": 0, "again": 1}.get(repeat, len(rules.delivery_backoff_s))

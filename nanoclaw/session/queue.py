@@ -1,7 +1,7 @@
 """The order of a session's deliveries, as frozen values: by `seq` per address, one attempt in flight.
 
-A row in back-off holds its own address and no other; a row that is deferred holds none. What an agent asks of
-its session (kind `system`) goes to no address: it holds nothing, and nothing holds it.
+A row in back-off holds its own address and no other; a row that is deferred holds none. A request of the
+agent to its session or to the host (kind `system`) goes to no address: it neither holds nor is held.
 """
 
 from bisect import bisect_left
@@ -11,7 +11,7 @@ from itertools import islice
 
 from attrs import evolve, frozen
 
-from nanoclaw.records import Address
+from nanoclaw.records import AGENT, Address
 from nanoclaw.store.outbound import BadRow, MessageOut
 from nanoclaw.store.times import to_text
 
@@ -39,6 +39,8 @@ class Delivery:
     """Attempts whose outcome is unknown."""
     held: int = 0
     """How often, in this life, it had nowhere to go."""
+    to_host: bool = False
+    """Whether it is a request that an executor of the host performs, and not the session."""
 
     @property
     def id(self) -> str:
@@ -47,8 +49,18 @@ class Delivery:
 
     @property
     def action(self) -> MessageOut | None:
-        """The row, where it asks something of its session; None where it is for a chat."""
-        return self.row if isinstance(self.row, MessageOut) and self.row.kind == "system" else None
+        """The row, where it asks something of its session; None where it is for somebody else."""
+        return self.row if isinstance(self.row, MessageOut) and self.asks and not self.to_host else None
+
+    @property
+    def asks(self) -> bool:
+        """Say whether it is a request, to the session or to the host: such rows go to no address."""
+        return isinstance(self.row, MessageOut) and self.row.kind == "system"
+
+    @property
+    def repeatable(self) -> bool:
+        """Say whether another attempt is harmless: agents and the host know a delivery by its id."""
+        return self.asks or (self.address is not None and self.address.channel_type == AGENT)
 
     @property
     def address(self) -> Address | None:
@@ -150,7 +162,7 @@ class DeliveryQueue:
         """Go through the first of each address, all that are deferred, all actions: no other holds them."""
         held = set[Address | None]()
         for delivery in self.waiting:
-            if delivery.action is not None or delivery.deferred(now):
+            if delivery.asks or delivery.deferred(now):
                 yield delivery
             elif delivery.address not in held:
                 held.add(delivery.address)

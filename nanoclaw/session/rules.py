@@ -28,9 +28,17 @@ class Rules:
     """The session's own chat, where it has one."""
     repeat: Callable[[str], Repeat]
     """Returns the policy of a channel for attempts of unknown outcome; it never changes."""
+    host_actions: frozenset[str] = frozenset()
+    """Names of the requests that the host performs."""
 
     @classmethod
-    def of(cls, config: Config, chat: Address | None, repeat: Callable[[str], Repeat]) -> "Rules":
+    def of(
+        cls,
+        config: Config,
+        chat: Address | None,
+        repeat: Callable[[str], Repeat],
+        host_actions: frozenset[str] = frozenset(),
+    ) -> "Rules":
         """Take them from the host's configuration."""
         return cls(
             retry_base_s=config.retry.base_s,
@@ -42,4 +50,5 @@ class Rules:
             zone=config.timezone,
             chat=chat,
             repeat=repeat,
+            host_actions=host_actions,
         )

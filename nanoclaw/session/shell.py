@@ -5,26 +5,23 @@ stores, waits for none of them. The look loop alone reads `outbound.db`. The del
 at a time. Hints (typing, settled) are lost where a channel is down. `_decide` alone replaces the state.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from functools import partial
-from math import inf
 from typing import TypeVar
 
 import structlog
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define
 
-from nanoclaw.channels.senders import Settled, Typing
-from nanoclaw.records import Address, SessionStatus
-from nanoclaw.session import events, needs, transactions
-from nanoclaw.session.attempt import Attempter
+from nanoclaw.records import SessionStatus
+from nanoclaw.seams import Clock
+from nanoclaw.session import decisions, events, finishing, needs, notices, transactions
 from nanoclaw.session.core import decide
-from nanoclaw.session.events import Effect, Event, Step
-from nanoclaw.session.queue import Delivery
-from nanoclaw.session.runner_supervisor import RunnerSupervisor
-from nanoclaw.session.services import Services
+from nanoclaw.session.decisions import Step
+from nanoclaw.session.dispatch import Dispatch, Source
+from nanoclaw.session.effects import Effects
+from nanoclaw.session.events import Event
 from nanoclaw.session.state import Moment, Phase, SessionState
 from nanoclaw.store import (
     Connection,
@@ -45,90 +42,31 @@ _log = structlog.get_logger()
 
 
 @define(eq=False)
-class Alarm:
-    """The sleep of the look loop between two rounds."""
-
-    _woken: trio.Event = Factory(trio.Event)
-    _sleep: trio.CancelScope | None = None
-
-    @property
-    def asleep(self) -> bool:
-        """Say whether the loop sleeps now."""
-        return self._sleep is not None
-
-    def wake(self) -> None:
-        """Begin another round at once. Synchronous; only a hint."""
-        self._woken.set()
-
-    def begin_round(self) -> None:
-        """Count only what happens from now on as a reason for another round."""
-        self._woken = trio.Event()
-
-    def set(self, seconds: float) -> None:
-        """Change when the sleep under way ends."""
-        if self._sleep is not None:
-            self._sleep.deadline = trio.current_time() + seconds
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep until woken, at most for so long."""
-        with trio.CancelScope(deadline=trio.current_time() + seconds) as self._sleep:
-            await self._woken.wait()
-        self._sleep = None
-
-
-Hint = tuple[Address, Typing | Settled]
-
-
-@define(eq=False)
-class Outlets:
-    """The ways from the look loop to the delivery task and to the hints task."""
-
-    attempts: tuple[trio.MemorySendChannel[Delivery], trio.MemoryReceiveChannel[Delivery]] = field(
-        factory=lambda: trio.open_memory_channel[Delivery](1)
-    )
-    hints: tuple[trio.MemorySendChannel[Hint], trio.MemoryReceiveChannel[Hint]] = field(
-        factory=lambda: trio.open_memory_channel[Hint](inf)
-    )
-
-
-@define(eq=False)
 class Shell:
-    """Runs one session. `retire` lets its actor end, unless a message is coming in."""
+    """Runs one session."""
 
-    attempter: Attempter
+    clock: Clock
+    dispatch: Dispatch
+    source: Source
+    """The session itself."""
     outbound: UntrustedReader
-    supervisor: RunnerSupervisor
-    retire: Callable[[], bool]
+    effects: Effects
     state: SessionState
-    alarm: Alarm = Factory(Alarm)
     closed: trio.Event = Factory(trio.Event)
     """Set when it is closing and no runner is left, so all is seen."""
     rested: trio.Event = Factory(trio.Event)
     """Set when it is ending and no attempt is in flight."""
-    _outlets: Outlets = Factory(Outlets)
-    _under_way: int = 0
-    """Rounds and messages being stored: nobody retires meanwhile."""
-
-    @property
-    def services(self) -> Services:
-        """The parts of the host that the session uses."""
-        return self.attempter.services
 
     @property
     def inbound(self) -> Writer:
         """The writer of the session's own file."""
-        return self.attempter.inbound
+        return self.source.inbound
 
     # -- what happens to it; synchronous
 
-    @contextmanager
-    def under_way(self) -> Iterator[None]:
+    def under_way(self) -> AbstractContextManager[None]:
         """Keep the session from retiring while open."""
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
+        return self.effects.under_way()
 
     def stored(self, messages: Iterable[OpenMessage]) -> None:
         """Follow messages that are on disk now; `tick` comes after it."""
@@ -158,13 +96,13 @@ class Shell:
 
     def wake(self) -> None:
         """Look again: a commit, a death or a jump of the date may have happened. Only a hint."""
-        self.alarm.wake()
+        self.effects.alarm.wake()
 
     def tick(self) -> None:
         """Start, stop or retire what is due, and set the alarm."""
         self._handle(events.Ticked())
-        if self.alarm.asleep and self.state.phase is Phase.OPEN:
-            self.alarm.set(needs.sleep_s(self.state, self._now()))
+        if self.effects.alarm.asleep and self.state.phase is Phase.OPEN:
+            self.effects.alarm.set(needs.sleep_s(self.state, self._now()))
 
     async def close(self, within_s: float) -> None:
         """Stop the runner, settle its last commits, finish the delivery in flight."""
@@ -181,24 +119,24 @@ class Shell:
     async def look_around(self) -> None:
         """Go round whenever woken and at the next due moment; return once closing and without a runner."""
         while not self._is_over():
-            self.alarm.begin_round()
+            self.effects.alarm.begin_round()
             await self._go_round()
             if not self._is_over():
-                await self.alarm.sleep(needs.sleep_s(self.state, self._now()))
+                await self.effects.alarm.sleep(needs.sleep_s(self.state, self._now()))
         self.closed.set()
 
     async def deliver(self) -> None:
         """Make the attempts that are handed over, until cancelled."""
-        async for delivery in self._outlets.attempts[1]:
-            await self._follow(events.Attempt(delivery))
+        async for delivery in self.effects.outlets.attempts[1]:
+            await self._follow(decisions.Attempt(delivery))
             if self.state.phase is Phase.ENDING:
                 self.rested.set()
             self.tick()
 
     async def give_hints(self) -> None:
         """Pass hints on, until cancelled."""
-        async for address, hint in self._outlets.hints[1]:
-            await self.services.senders.hint(address, hint)
+        async for address, hint in self.effects.outlets.hints[1]:
+            await self.effects.services.senders.hint(address, hint)
 
     async def skip_old_rows(self) -> None:
         """Say nothing again that an `outbound.db` without its `inbound.db` has said before.
@@ -220,7 +158,7 @@ class Shell:
 
     async def _go_round(self) -> None:
         with self.under_way():
-            await self._follow(self._decide(events.RoundBegan(self.supervisor.heartbeat())))
+            await self._follow(self._decide(events.RoundBegan(self.effects.supervisor.heartbeat())))
             self.tick()
             if needs.waits_alone(self.state, self._now()):
                 await self._rest()
@@ -234,15 +172,15 @@ class Shell:
     # -- event, decision, commit, effects
 
     def _now(self) -> Moment:
-        return Moment(self.services.clock.now(), trio.current_time())
+        return Moment(self.clock.now(), trio.current_time())
 
     def _decide(self, event: Event) -> Step | None:
         """Replace the state and carry out the effects; returns the step that is next."""
-        decisions = decide(self.state, event, self._now())
-        self.state = decisions.state
-        for effect in decisions.effects:
-            self._carry_out(effect)
-        return decisions.step
+        decided = decide(self.state, event, self._now())
+        self.state = decided.state
+        for effect in decided.effects:
+            self.effects.carry_out(effect, self._handle)
+        return decided.step
 
     def _handle(self, event: Event) -> None:
         """Decide about an event that needs no step."""
@@ -262,17 +200,18 @@ class Shell:
         """
         run = self.inbound.run
         match step:
-            case events.ReadOutbound():
+            case decisions.ReadOutbound():
                 return await self._read_outbound()
-            case events.Settle(settlement, now):
-                settled = await run(transactions.settle, settlement, now, self.state.rules.zone)
+            case decisions.Settle(settlement, now):
+                rules = self.state.rules
+                settled = await run(transactions.settle, settlement, now, rules.zone, rules.host_actions)
                 return events.Committed(step, settled)
-            case events.TellOfDelay(waiting, reason):
-                return events.DelayTold(await run(transactions.tell_of_delay, waiting, reason))
-            case events.Finish(finished, begun, now):
-                return events.FinishCommitted(step, await run(transactions.finish, finished, begun, now))
-            case events.Attempt(delivery):
-                return events.Attempted(*await self.attempter.attempt(delivery))
+            case decisions.TellOfDelay(waiting, reason):
+                return events.DelayTold(await run(notices.tell_of_delay, waiting, reason))
+            case decisions.Finish(finished, begun, now):
+                return events.FinishCommitted(step, await run(finishing.finish, finished, begun, now))
+            case decisions.Attempt(delivery):
+                return events.Attempted(*await self.dispatch.attempt(self.source, delivery))
 
     async def _read_outbound(self) -> Event:
         if self.state.outbound.skip_old:
@@ -303,41 +242,6 @@ class Shell:
             look,
             above=kept.seen_seq,
             up_to=messages.own_seq + PLAUSIBLE_LEAD if room else kept.seen_seq,
-            open_ids=messages.ids(self.services.clock.now()),
+            open_ids=messages.ids(self.clock.now()),
             known_ids=kept.unread_rows() if room else (),
         )
-
-    def _carry_out(self, effect: Effect) -> None:
-        match effect:
-            case events.StartRunner():
-                self.supervisor.start(self._handle)
-            case events.StopRunner():
-                self.supervisor.stop()
-            case events.RecoverOutbound():
-                self.supervisor.recover(self._handle)
-            case events.HandOver(delivery):
-                self._outlets.attempts[0].send_nowait(delivery)
-            case events.Wake():
-                self.alarm.wake()
-            case events.Retire():
-                if not self._under_way:
-                    self.retire()
-            case _:
-                self._tell(effect)
-
-    def _tell(self, effect: Effect) -> None:
-        services, session_id = self.services, self.attempter.conversation.session.id
-        match effect:
-            case events.ShowTyping(address):
-                self._outlets.hints[0].send_nowait((address, Typing(address)))
-            case events.TellSettled(address, platform_message_id, outcome):
-                self._outlets.hints[0].send_nowait((address, Settled(address, platform_message_id, outcome)))
-            case events.NotePresence(status, idle_s):
-                last_active = services.clock.now() - timedelta(seconds=idle_s)
-                services.presences.note(session_id, container_status=status, last_active=last_active)
-            case events.TellLooked(seen, now):
-                services.observer.looked(session_id, seen, now)
-            case events.TellQuarantined(reason):
-                services.observer.quarantined(session_id, reason)
-            case events.Log(level, event, fields):
-                getattr(_log, level)(event, **fields)

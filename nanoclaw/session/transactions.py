@@ -3,7 +3,6 @@
 They change the database and return frozen values. No object of the session changes here.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
@@ -11,13 +10,13 @@ import structlog
 from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
-from nanoclaw.session import actions, recurrence
+from nanoclaw.session import actions, notices, recurrence
 from nanoclaw.session.actions import Site
+from nanoclaw.session.finishing import Finished, finish
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
-from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.recurrence import Followed
-from nanoclaw.store import Connection, deliveries, messages_in, projections, refusals, tasks
+from nanoclaw.store import Connection, agent_messages, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.deliveries import NOTICE
 from nanoclaw.store.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.outbound import BadRow, MessageOut, bad_row
@@ -87,17 +86,6 @@ def project_news(connection: Connection, view: CentralView, chat: Address | None
 
 
 @frozen
-class Finished:
-    """The result of an attempt; of a row that recurs, with the delivery that follows it."""
-
-    delivery: Delivery
-    result: Result
-    following: Delivery | None = None
-    series_error: str | None = None
-    """Why a row that recurs is not followed by another delivery."""
-
-
-@frozen
 class Settlement:
     """The decisions of one look, which are committed together."""
 
@@ -132,6 +120,8 @@ class Settled:
     """New messages, and tasks that changed."""
     closed: tuple[str, ...] = ()
     """Ids of messages that nobody waits for any more."""
+    handed_on: tuple[Delivery, ...] = ()
+    """Of the actions, those that an executor of the host performs."""
     bad: tuple[tuple[MessageOut | BadRow, BadRow], ...] = ()
     """Rows that broke the contract in a way that only the ledger shows, each with what it has become."""
 
@@ -142,7 +132,7 @@ class Settled:
         A message that a later part closes does not wait, also where an earlier part has opened it.
         """
         notices, closed, bad = list[MessageOut](), list[str](), list[tuple[MessageOut | BadRow, BadRow]]()
-        opened = list[OpenMessage]()
+        opened, handed_on = list[OpenMessage](), list[Delivery]()
         for part in parts:
             gone = frozenset(part.closed)
             if gone:
@@ -150,25 +140,35 @@ class Settled:
             notices += part.notices
             opened += part.opened
             closed += sorted(gone)
+            handed_on += part.handed_on
             bad += part.bad
-        return cls(tuple(notices), tuple(opened), tuple(closed), tuple(bad))
+        return cls(tuple(notices), tuple(opened), tuple(closed), tuple(handed_on), tuple(bad))
 
 
-def settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Settled:
-    """Commit a settlement; `zone` is the user's."""
-    return Settled.of(_settle(connection, settlement, now, zone))
+def settle(
+    connection: Connection,
+    settlement: Settlement,
+    now: datetime,
+    zone: str,
+    host_actions: frozenset[str] = frozenset(),
+) -> Settled:
+    """Commit a settlement; `zone` is the user's, `host_actions` are left to the host."""
+    site = Site(now, zone, settlement.claimed, host_actions)
+    return Settled.of(_settle(connection, settlement, site))
 
 
-def _settle(connection: Connection, settlement: Settlement, now: datetime, zone: str) -> Iterator[Settled]:
+def _settle(connection: Connection, settlement: Settlement, site: Site) -> Iterator[Settled]:
+    now, zone = site.now, site.zone
     bad = _reused(connection, settlement.rows)
     yield Settled(bad=bad)
     rows = replaced(settlement.rows, bad)
     deliveries.record(connection, [(row.id, row.row.seq) for row in rows])
+    at_work = [*settlement.claimed, *(verdict.message.id for verdict in settlement.verdicts)]
+    agent_messages.record_chains(connection, _letters(rows), at_work)
     for finished in settlement.doubts:
         yield Settled(opened=finish(connection, finished, None, now).told)
     for verdict in settlement.verdicts:
         yield _judge(connection, verdict, now, zone)
-    site = Site(now, zone, settlement.claimed)
     for delivery in replaced(settlement.actions, bad):
         if delivery.action is not None:
             yield _act(connection, delivery, delivery.action, site)
@@ -176,6 +176,14 @@ def _settle(connection: Connection, settlement: Settlement, now: datetime, zone:
         yield from _drop_missed(connection, settlement.claimed, now, zone)
     for begun in replaced([settlement.begun] if settlement.begun else [], bad):
         deliveries.begin(connection, begun.id, now)
+
+
+def _letters(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
+    """Go through the rows that go to agents: their ids, and what they say they answer."""
+    for delivery in rows:
+        row = delivery.row
+        if isinstance(row, MessageOut) and delivery.repeatable and not delivery.asks:
+            yield delivery.id, row.in_reply_to
 
 
 def _reused(
@@ -218,7 +226,7 @@ def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -
     told = Settled()
     if isinstance(verdict, Failed):
         if message.of_somebody:
-            told = Settled(notices=(_add_notice(connection, message, message.id, _words(verdict)),))
+            told = Settled(notices=(notices.add(connection, message, message.id, _words(verdict)),))
         _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
     occurrence = tasks.of_row(connection, message.id) if message.task else None
     if occurrence is None:
@@ -237,7 +245,7 @@ def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) 
     if followed.stopped is None:
         return Settled(opened=tuple(followed.opened))
     text, key = f"A task of yours has stopped: {followed.stopped}", f"stopped-{occurrence.id}"
-    notice = _add_notice(connection, occurrence.message, key, text)
+    notice = notices.add(connection, occurrence.message, key, text)
     return Settled(notices=(notice,), opened=tuple(followed.opened))
 
 
@@ -254,111 +262,10 @@ def _drop_missed(
 def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site) -> Settled:
     """Perform what a row asks: the action, its outcome and its answer are one commit."""
     answered = actions.perform(connection, row, site)
+    if answered is None:
+        return Settled(handed_on=(delivery,))
     if answered.error is None:
         deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
     else:
         deliveries.fail(connection, delivery.id, answered.error, site.now)
     return Settled(opened=tuple(answered.opened), closed=tuple(answered.closed))
-
-
-# -- what the host says to users -----------------------------------------------
-
-
-def _add_notice(
-    connection: Connection, message: OpenMessage, key: str, text: str, *, answer: bool = True
-) -> MessageOut:
-    seen = deliveries.seen(connection)
-    seq = seen + seen % 2  # after what the runner has said, and before what it will say
-    notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message, answer=answer))
-    deliveries.add_notice(connection, notice.id, seq, notice.content)
-    return notice
-
-
-def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
-    """Tell each chat in which somebody waits, once for its oldest message, that no runner comes to work."""
-    text = f"I cannot work at the moment: {reason}. What you said is kept, and answered once that is mended."
-    oldest = {message.address: message for message in reversed(waiting)}
-    keys = {f"delayed-{message.id}": message for message in oldest.values()}
-    told = deliveries.used_before(connection, [f"{NOTICE}{key}" for key in keys])
-    new = [(key, message) for key, message in keys.items() if f"{NOTICE}{key}" not in told]
-    return [_add_notice(connection, message, key, text, answer=False) for key, message in new]
-
-
-def _notice_content(text: str, message: OpenMessage, *, answer: bool) -> str:
-    address = message.address
-    where = [address.channel_type, address.platform_id, address.thread_id] if address else None
-    answers = message.id if answer and not message.task else None
-    return json.dumps({"text": text, "address": where, "inReplyTo": answers}, ensure_ascii=False)
-
-
-def notice_row(id_: str, seq: int, content: str) -> MessageOut:
-    """The row of a message of the host's own, from its kept content."""
-    values = json.loads(content)
-    where = values.get("address")
-    address = Address(*where) if where else None
-    return MessageOut(id_, seq, "chat", address, content, values.get("inReplyTo"), None)
-
-
-# -- deliveries ----------------------------------------------------------------
-
-
-@frozen
-class AttemptEnded:
-    """The consequences of a finished attempt."""
-
-    told: tuple[OpenMessage, ...] = ()
-    """Messages to the agent about it."""
-    begun: bool = False
-    """Whether the start of the next attempt is recorded. Its row may have become a bad one meanwhile."""
-
-
-def finish(connection: Connection, finished: Finished, begun: Delivery | None, now: datetime) -> AttemptEnded:
-    """Commit the result of an attempt with the start of the next one."""
-    id_, result = finished.delivery.id, finished.result
-    match result:
-        case Delivered(receipt):
-            deliveries.deliver(connection, id_, receipt, now)
-        case Undeliverable(reason):
-            deliveries.fail(connection, id_, reason, now)
-        case Later(reason, not_before, asked):
-            deliveries.postpone(connection, id_, not_before, reason, asked=asked)
-        case _:
-            deliveries.doubt(connection, id_, result.not_before, result.reason)
-    if isinstance(result, Refused):
-        refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
-    if finished.following is not None:
-        deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
-    begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
-    if begun is not None and begins:
-        deliveries.begin(connection, begun.id, now)
-    told = (
-        ()
-        if isinstance(result, Delivered | Later)
-        else _tell_agent(connection, finished.delivery, result, now)
-    )
-    return AttemptEnded(told, begins)
-
-
-def _tell_agent(
-    connection: Connection, delivery: Delivery, result: Undeliverable | Unknown, now: datetime
-) -> tuple[OpenMessage, ...]:
-    """Store for the agent that a message of its own was not delivered, or may not have been.
-
-    It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
-    """
-    if delivery.id.startswith(NOTICE) or messages_in.is_told_enough(connection):
-        return ()
-    status = "failed" if isinstance(result, Undeliverable) else "unknown"
-    content = {"type": "delivery", "status": status, "messageId": delivery.row.seq, "reason": result.reason}
-    told = messages_in.insert(
-        connection,
-        NewMessage(
-            id=f"delivery-{status}-{delivery.id}",
-            kind="system",
-            timestamp=now,
-            address=delivery.address,
-            content=json.dumps(content, ensure_ascii=False),
-            trigger=False,
-        ),
-    )
-    return (told,) if told else ()

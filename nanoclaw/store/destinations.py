@@ -5,13 +5,10 @@ from datetime import datetime
 import apsw
 from attrs import evolve
 
-from nanoclaw.records import Address, AgentDestination, Destination, DestinationType
+from nanoclaw.records import AGENT, Address, AgentDestination, Destination, DestinationType
 from nanoclaw.store import agent_groups, messaging_groups, rows
 from nanoclaw.store.errors import NotAllowed, NotFound
 from nanoclaw.store.slugs import distinct, name_of_chat, slug
-
-AGENT = "agent"
-"""The channel type of messages from agent to agent; the platform id is an agent group's id."""
 
 _SELECT = """
     SELECT agent_group_id, local_name, target_type, target_id, created_at, wiring_id

@@ -33,6 +33,18 @@ class NewMessage:
     """Not due before; None: at once."""
     said: "NewMessage | None" = None
     """What a user wrote that has become this message: it is kept, and nobody is to answer it."""
+    source: "Source | None" = None
+    """Of a message from another agent."""
+
+
+@frozen
+class Source:
+    """Where a message from another agent comes from (contract 5)."""
+
+    session_id: str
+    """An answer goes back to this session."""
+    causation_id: str
+    hops: int
 
 
 @frozen
@@ -73,15 +85,15 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
         return None
     if message.said is not None and insert(connection, message.said):
         settle(connection, message.said.id, "completed")
-    seq, address = next_seq(connection), message.address
+    seq, address, source = next_seq(connection), message.address, message.source
     connection.execute(
         """
         INSERT INTO messages_in
           (id, seq, kind, timestamp, status, process_after, platform_id, channel_type, thread_id, content,
-           trigger)
+           trigger, source_session_id, causation_id, hops)
         VALUES
           (:id, :seq, :kind, :timestamp, 'pending', :process_after, :platform_id, :channel_type, :thread_id,
-           :content, :trigger)
+           :content, :trigger, :source_session_id, :causation_id, :hops)
         """,
         {
             "id": message.id,
@@ -94,6 +106,9 @@ def insert(connection: apsw.Connection, message: NewMessage) -> OpenMessage | No
             "thread_id": address.thread_id if address else None,
             "content": message.content,
             "trigger": int(message.trigger),
+            "source_session_id": source and source.session_id,
+            "causation_id": source and source.causation_id,
+            "hops": source and source.hops,
         },
     )
     return OpenMessage(

@@ -187,6 +187,7 @@ def delete(connection: apsw.Connection, id_: str) -> Session:
         raise NotAllowed(f"session {id_} is {session.status}; archive it first")
     refuse_if_referenced(connection, f"session {id_}", id_, _REFERENCES)
     for owned in (
+        "DELETE FROM performed_actions WHERE session_id = :id",
         "DELETE FROM pending_questions WHERE session_id = :id",
         "DELETE FROM pending_approvals WHERE session_id = :id",
         "DELETE FROM sessions WHERE id = :id",

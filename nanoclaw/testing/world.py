@@ -25,6 +25,7 @@ from attrs import define, field
 from agent_runner.providers import Provider
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, config_of, flat
+from nanoclaw.dispatch import Executor
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.operations import Admin
 from nanoclaw.recording import Record
@@ -89,6 +90,8 @@ class World:
     settings: Mapping[str, Any] = field(factory=dict, converter=_checked)
     """The configuration, by whole keys such as `retry.base_s`. ConfigError for what its file may not have."""
     providers: dict[str, Callable[[], Provider]] = field(factory=dict)
+    actions: Mapping[str, Executor] = field(factory=dict)
+    """Requests that the host performs, by name, as `open_host` takes them."""
     allowed: Sequence[str] = ()
     """Packages that may use the real clock, threads and so on in a simulated world."""
     outliving: bool = False
@@ -247,7 +250,7 @@ class World:
         mortal = [MortalChannel(one, thread) for one in used]
         self._nursery.start_soon(
             life.run,
-            lambda: open_host(config, channels=mortal, seams=seams, record=record),
+            lambda: open_host(config, channels=mortal, seams=seams, record=record, actions=self.actions),
         )
         await life.begun.wait()
         if life.failure is not None:

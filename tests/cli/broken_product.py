@@ -14,7 +14,7 @@ from unittest.mock import patch
 import trio
 
 from nanoclaw.cli import main
-from nanoclaw.session.attempt import Attempter
+from nanoclaw.dispatch import Dispatcher
 from nanoclaw.store import deliveries, messages_in
 from nanoclaw.testing import campaign, standstill
 from nanoclaw.testing.household import Household
@@ -47,7 +47,7 @@ BUGS: dict[str, tuple[object, str, Callable[..., object]]] = {
     "dies": (messages_in, "insert", _dies),
     "killed": (messages_in, "insert", _killed),
     "hangs": (messages_in, "insert", _hangs),
-    "spins": (Attempter, "attempt", _spins),
+    "spins": (Dispatcher, "attempt", _spins),
     "unrecorded": (deliveries, "begin", lambda *_: None),
 }
 

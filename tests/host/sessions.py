@@ -8,20 +8,12 @@ from attrs import define, field
 
 from nanoclaw.records import Address
 from nanoclaw.session.core import decide
-from nanoclaw.session.events import (
-    Committed,
-    DelayTold,
-    Effect,
-    Event,
-    Finish,
-    FinishCommitted,
-    Settle,
-    Step,
-    TellOfDelay,
-)
+from nanoclaw.session.decisions import Effect, Finish, Settle, Step, TellOfDelay
+from nanoclaw.session.events import Committed, DelayTold, Event, FinishCommitted
+from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.state import Moment, SessionState
-from nanoclaw.session.transactions import AttemptEnded, Memory, Settled
+from nanoclaw.session.transactions import Memory, Settled
 from nanoclaw.store.deliveries import LedgerEntry
 from nanoclaw.store.messages_in import OpenMessage
 from nanoclaw.store.outbound import Ack, AckStatus, Look, MessageOut

@@ -41,7 +41,9 @@ def asks(
     **content: object,
 ) -> Answered:
     row = MessageOut(id_, 1, "system", CHAT, json.dumps({"action": action, **content}), None, None)
-    return actions.perform(db, row, Site(at, "UTC", frozenset(claimed)))
+    answered = actions.perform(db, row, Site(at, "UTC", frozenset(claimed)))
+    assert answered
+    return answered
 
 
 def answer(db: apsw.Connection, id_: str = "out-1") -> dict[str, Any]:
@@ -137,6 +139,7 @@ def test_what_is_no_request_is_refused(db: apsw.Connection, content: str) -> Non
     refused = actions.perform(
         db, MessageOut("out-1", 1, "system", None, content, None, None), Site(NOW, "UTC")
     )
+    assert refused
     assert refused.error is not None
     assert answer(db)["status"] == "failed"
 

@@ -8,9 +8,26 @@ from attrs import evolve
 from nanoclaw.records import Receipt
 from nanoclaw.runtimes import Death
 from nanoclaw.session import needs
+from nanoclaw.session.decisions import (
+    Attempt,
+    Finish,
+    HandOver,
+    ReadOutbound,
+    RecoverOutbound,
+    Retire,
+    Settle,
+    ShowTyping,
+    StartRunner,
+    Step,
+    StopRunner,
+    TellLooked,
+    TellOfDelay,
+    TellQuarantined,
+    TellSettled,
+    Wake,
+)
 from nanoclaw.session.events import (
     Adopted,
-    Attempt,
     Attempted,
     Closing,
     Committed,
@@ -19,33 +36,19 @@ from nanoclaw.session.events import (
     FileDamaged,
     FileHot,
     FileLocked,
-    Finish,
     FinishCommitted,
-    HandOver,
     InboundBlocked,
     Looked,
-    ReadOutbound,
-    RecoverOutbound,
     RecoveryEnded,
-    Retire,
     RoundBegan,
     RoundEnded,
     RunnerEnded,
     RunnerStarted,
-    Settle,
-    ShowTyping,
-    StartRunner,
     StatusChanged,
-    Step,
-    StopRunner,
     Stored,
-    TellLooked,
-    TellOfDelay,
-    TellQuarantined,
-    TellSettled,
     Ticked,
-    Wake,
 )
+from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.messages import Completed, Failed, Retry
 from nanoclaw.session.outcomes import Delivered, Later, Undeliverable
 from nanoclaw.session.runner import (
@@ -59,7 +62,7 @@ from nanoclaw.session.runner import (
     Stopping,
 )
 from nanoclaw.session.state import HotJournal, Locked, Moment, Outdated, Quarantined, Readable
-from nanoclaw.session.transactions import AttemptEnded, Settled
+from nanoclaw.session.transactions import Settled
 from nanoclaw.store.deliveries import LedgerEntry
 from nanoclaw.store.outbound import Look, bad_row
 from tests.host.sessions import CHAT, START, Session, ack, look, message, row

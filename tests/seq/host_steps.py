@@ -7,10 +7,11 @@ import apsw
 
 from nanoclaw.records import Address, Receipt
 from nanoclaw.session import transactions
+from nanoclaw.session.finishing import Finished, finish
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
 from nanoclaw.session.outcomes import Delivered, Later, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
-from nanoclaw.session.transactions import Finished, Settlement
+from nanoclaw.session.transactions import Settlement
 from nanoclaw.store import deliveries, messages_in, tasks
 from nanoclaw.store.deliveries import LedgerEntry
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD, NewMessage, OpenMessage
@@ -105,9 +106,7 @@ async def _deliver(play: Play, entry: LedgerEntry) -> None:
     result = _result(play, id_)
     row = MessageOut(id_, entry.seq, "chat", Address(*CHATS[0]), "{}", None, None)
     finished = Finished(Delivery(row), result)
-    done = await play.commit(
-        play.host, lambda: play.host.writer.run(transactions.finish, finished, None, play.date.now())
-    )
+    done = await play.commit(play.host, lambda: play.host.writer.run(finish, finished, None, play.date.now()))
     if done and isinstance(result, Delivered | Undeliverable):
         known_as = result.receipt.platform_message_id if isinstance(result, Delivered) else None
         play.numbers.outcomes[id_] = known_as

@@ -37,13 +37,15 @@ from agent_runner.records import Inbound, Sent
 from agent_runner.tools import ask_user_question
 from agent_runner.tools.base import ToolContext
 from agent_runner.turn_state import TurnState
+from nanoclaw.dispatch import outgoing
+from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.records import Destination, InboundEvent, Outgoing, Receipt, TextContent
 from nanoclaw.registry import RemoveParked
 from nanoclaw.registry.changes import Changes
 from nanoclaw.routing import clicks, engagement, plan
 from nanoclaw.routing.access import refusal
 from nanoclaw.scheduling import due_slots, timetable, zones
-from nanoclaw.session import actions, actor, attempt, needs, outcomes, queue, recurrence, transactions
+from nanoclaw.session import actions, actor, needs, outcomes, queue, recurrence, transactions
 from nanoclaw.session import deliveries as queued
 from nanoclaw.session.actor import Refresh, SessionActor
 from nanoclaw.session.deliveries import Deliveries
@@ -116,28 +118,28 @@ def addresses_not_held(patch: pytest.MonkeyPatch) -> None:
 
 
 def files_left_out(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(attempt, "read_files", lambda *_: ())
+    patch.setattr(outgoing, "read_files", lambda *_: ())
 
 
 def rows_never_sent(patch: pytest.MonkeyPatch) -> None:
     """Every seventh counts as delivered, without a receipt, and nobody is asked."""
-    numbers, send = count(1), attempt.Attempter._send
+    numbers, send = count(1), ToChats._send
 
-    async def sends(self: attempt.Attempter, delivery: Any, outgoing: Outgoing) -> Any:
+    async def sends(self: ToChats, *args: Any) -> Any:
         if next(numbers) % SEVENTH == 0:
             return outcomes.Delivered(Receipt(None))
-        return await send(self, delivery, outgoing)
+        return await send(self, *args)
 
-    patch.setattr(attempt.Attempter, "_send", sends)
+    patch.setattr(ToChats, "_send", sends)
 
 
 def _changing(patch: pytest.MonkeyPatch, change: Callable[[Outgoing], Outgoing]) -> None:
-    outgoing = attempt.Attempter._outgoing
+    made = ToChats._outgoing
 
-    async def changed(self: attempt.Attempter, *args: Any) -> Outgoing:
-        return change(await outgoing(self, *args))
+    async def changed(self: ToChats, *args: Any) -> Outgoing:
+        return change(await made(self, *args))
 
-    patch.setattr(attempt.Attempter, "_outgoing", changed)
+    patch.setattr(ToChats, "_outgoing", changed)
 
 
 def threads_dropped(patch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ def text(description: str, **more: object) -> Mapping[str, object]:
 
 
 TO = text("Name of a destination. Without it, the chat that is being answered.")
+AGENT = "agent"
+"""The channel type of messages from agent to agent."""
 
 
 @frozen
@@ -97,5 +99,13 @@ async def send(
     seams = context.session.seams
     seen = await context.session.inbound.read(inbound.sequence_floor)
     turn_id = context.turn.turn_id
-    draft = Draft(id_ or seams.new_id("out"), seams.clock.now(), address, content, turn_id, kind=kind)
+    now, answered = seams.clock.now(), None if kind == "system" else _answered(context, address)
+    draft = Draft(id_ or seams.new_id("out"), now, address, content, turn_id, answered, kind)
     return await context.session.outbound.write(lambda connection: outbound.send(connection, draft, seen))
+
+
+def _answered(context: ToolContext, address: Address | None) -> str | None:
+    """Name the message of another agent that a message to it answers: the session that asked gets it."""
+    if address is None or address.channel_type != AGENT:
+        return None
+    return next((message.id for message in context.turn.messages if message.address == address), None)

@@ -1,0 +1,158 @@
+"""Rows that go to another agent: which of its sessions takes them, and whether they may go there at all.
+
+A row is delivered once that session has committed it, or refused it. Its id there is made of the sending
+session and the delivery, so a repeat is stored once. While the session is down, the row waits in the ledger
+of its sender.
+"""
+
+from base64 import b64encode
+
+from attrs import frozen
+
+from actors import ActorError, Ref
+from nanoclaw.content import BadContent
+from nanoclaw.dispatch.outgoing import Outbox
+from nanoclaw.records import (
+    Address,
+    AgentGroup,
+    AgentMessage,
+    Attachment,
+    CardContent,
+    OutgoingContent,
+    OutgoingFile,
+    Receipt,
+    TextContent,
+)
+from nanoclaw.registry import OpenSession, Registry
+from nanoclaw.seams import Clock
+from nanoclaw.session import AgentInbox, Conversation, SessionDown, outcomes
+from nanoclaw.session.conversations import conversation
+from nanoclaw.session.dispatch import Source
+from nanoclaw.session.outcomes import Delivered, Refused, Result, Undeliverable
+from nanoclaw.session.queue import Delivery
+from nanoclaw.store import (
+    Connection,
+    Reader,
+    StoreError,
+    agent_groups,
+    agent_messages,
+    destinations,
+    sessions,
+)
+from nanoclaw.store.agent_messages import Letter
+from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.outbound import MessageOut
+from nanoclaw.store.outbox import BadAttachment
+
+
+@frozen
+class _Route:
+    """The receiver of a message; `session` is None where it is still to be opened."""
+
+    sender_name: str
+    agent_group: AgentGroup
+    session: Conversation | None
+
+
+@frozen
+class ToAgents:
+    """Delivers to the sessions of other agents."""
+
+    central: Reader
+    registry: Ref[Registry]
+    inbox: AgentInbox
+    outbox: Outbox
+    clock: Clock
+
+    async def attempt(self, source: Source, delivery: Delivery, row: MessageOut, address: Address) -> Result:
+        """Have a session of the agent store the message, if it may go there."""
+        letter = await source.inbound.run(agent_messages.letter, delivery.id, row.in_reply_to)
+        route = await self.central.run(_route, source.conversation, address, letter)
+        if not isinstance(route, _Route):
+            # What the host itself says breaks no contract.
+            return Undeliverable(route.reason) if row.id.startswith(NOTICE) else route
+        try:
+            content, files = await self.outbox.read(source.conversation, row)
+            text = _text(content)
+        except (BadContent, BadAttachment) as error:
+            return Refused(str(error))
+        try:
+            return await self._send(source, delivery, letter, route, text, files)
+        except (SessionDown, ActorError, StoreError) as error:
+            reason = f"the agent {route.agent_group.name} cannot take messages now: {error}"
+            return outcomes.hold(delivery, reason, self.clock.now(), source.rules)
+
+    async def _send(  # noqa: PLR0913, PLR0917 -- what is sent, and where
+        self,
+        source: Source,
+        delivery: Delivery,
+        letter: Letter,
+        route: _Route,
+        text: str,
+        files: tuple[OutgoingFile, ...],
+    ) -> Result:
+        receiver = route.session or await self._open(route.agent_group)
+        own, other = source.conversation.session.id, receiver.session.id
+        exchanged = 0
+        if own != other:
+            exchanged = await source.inbound.run(agent_messages.received, other, self.clock.now())
+        said = AgentMessage(
+            message_out_id=delivery.id,
+            source_session_id=own,
+            sender_group_id=source.conversation.agent_group.id,
+            sender_name=route.sender_name,
+            text=text,
+            causation_id=letter.chain.causation_id,
+            hops=letter.chain.hops,
+            exchanged=exchanged,
+            attachments=tuple(map(_attachment, files)),
+        )
+        taken = await self.inbox.accept_from_agent(receiver, said)
+        return Undeliverable(taken.cut) if taken.cut else Delivered(Receipt(None))
+
+    async def _open(self, group: AgentGroup) -> Conversation:
+        """Open the session of an agent that has none over all its chats."""
+        session = await self.registry.ask(OpenSession(group.id, None, None))
+        return Conversation(session, group, None)
+
+
+def _route(
+    connection: Connection, sender: Conversation, address: Address, letter: Letter
+) -> _Route | Undeliverable:
+    """Find the receiver in the central database, which alone says who may write to whom.
+
+    An answer goes back to the session that asked. Anything else needs a destination, and goes to the agent's
+    session over all its chats.
+    """
+    own = agent_groups.get(connection, sender.agent_group.id) or sender.agent_group
+    if letter.asked_by is not None and letter.asked_from == Address(*_place(address)):
+        asked = sessions.get(connection, letter.asked_by)
+        if asked is None or asked.status == "archived":
+            return Undeliverable("the conversation that asked is over")
+        found = conversation(connection, asked)
+        return _Route(own.name, found.agent_group, found)
+    if not destinations.allows(connection, own.id, address):
+        return Refused(f"agent:{address.platform_id} is no destination of this agent")
+    group = agent_groups.get(connection, address.platform_id)
+    if group is None:
+        return Undeliverable("there is no such agent any more")
+    shared = sessions.find_shared(connection, group.id)
+    return _Route(own.name, group, conversation(connection, shared) if shared else None)
+
+
+def _place(address: Address) -> tuple[str, str]:
+    return address.channel_type, address.platform_id
+
+
+def _text(content: OutgoingContent) -> str:
+    match content:
+        case TextContent(text=text):
+            return text
+        case CardContent(fallback_text=text):
+            return text
+        case _:
+            raise BadContent("an agent takes messages and cards; no questions, edits or reactions")
+
+
+def _attachment(file: OutgoingFile) -> Attachment:
+    return Attachment("file", file.name, data=b64encode(file.data).decode())

@@ -1,0 +1,134 @@
+"""Rows that go to a chat: every check of contract 4 and 6, then the channel.
+
+Nothing is written here; the result of the attempt is a value, and the session commits it.
+"""
+
+from datetime import datetime, timedelta
+
+from attrs import evolve, frozen
+
+from actors import ActorError, Ref, Refusal
+from nanoclaw.approvals import QuestionRefused, record, withdraw
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown, Senders
+from nanoclaw.content import BadContent, storable
+from nanoclaw.dispatch.outgoing import Outbox
+from nanoclaw.records import Address, Outgoing, QuestionContent, answer_id
+from nanoclaw.registry import Registry
+from nanoclaw.seams import Clock
+from nanoclaw.session import outcomes
+from nanoclaw.session.dispatch import Source
+from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable
+from nanoclaw.session.queue import Delivery
+from nanoclaw.store import Reader, StoreError, destinations, messages_in
+from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.outbound import MessageOut
+from nanoclaw.store.outbox import BadAttachment
+
+MAX_REASON = 500
+"""Characters of a channel's words that are kept."""
+
+
+@frozen
+class ToChats:
+    """Delivers to chats, through the senders of their channels."""
+
+    central: Reader
+    registry: Ref[Registry]
+    senders: Senders
+    outbox: Outbox
+    clock: Clock
+
+    async def attempt(
+        self, source: Source, delivery: Delivery, row: MessageOut, address: Address | None
+    ) -> tuple[Delivery, Result]:
+        """Deliver the row, if it may be; returns the delivery with the message it answers."""
+        if row.in_reply_to and delivery.reply_to is None:
+            reply_to = await source.inbound.run(messages_in.platform_message_id, row.in_reply_to)
+            delivery = evolve(delivery, reply_to=reply_to)
+        if address is None:
+            reason = "the row names no address, and the session has no chat of its own"
+            return delivery, self._hold(source, delivery, reason)
+        return delivery, await self._attempt(source, delivery, row, address)
+
+    async def _attempt(self, source: Source, delivery: Delivery, row: MessageOut, address: Address) -> Result:
+        if not await self._allowed(source, row, address):
+            return Refused(f"{address.channel_type}:{address.platform_id} is no destination of this agent")
+        try:
+            outgoing = await self._outgoing(source, delivery, row, address)
+        except (BadContent, BadAttachment) as error:
+            return Refused(str(error))
+        if isinstance(outgoing.content, QuestionContent):
+            return await self._ask(source, delivery, outgoing, outgoing.content)
+        return await self._send(source, delivery, outgoing)
+
+    async def _allowed(self, source: Source, row: MessageOut, address: Address) -> bool:
+        conversation = source.conversation
+        if row.id.startswith(NOTICE) or conversation.owns(address):
+            return True
+        return await self.central.run(destinations.allows, conversation.agent_group.id, address)
+
+    async def _outgoing(
+        self, source: Source, delivery: Delivery, row: MessageOut, address: Address
+    ) -> Outgoing:
+        content, files = await self.outbox.read(source.conversation, row)
+        return Outgoing(delivery.id, address, content, delivery.reply_to, files)
+
+    # -- questions
+
+    async def _ask(
+        self, source: Source, delivery: Delivery, outgoing: Outgoing, question: QuestionContent
+    ) -> Result:
+        """Send a question, which waits for its answer before anybody can give one."""
+        try:
+            await self._record(source, delivery, outgoing.address, question)
+            result = await self._send(source, delivery, outgoing)
+            if isinstance(result, Undeliverable) and not (result.doubtful or delivery.doubts):
+                await withdraw(self.registry, question.question_id)
+        except (ActorError, StoreError) as error:
+            return self._hold(source, delivery, f"the question cannot be recorded: {error}")
+        except (QuestionRefused, Refusal) as error:
+            return Refused(str(error))
+        return result
+
+    async def _record(
+        self, source: Source, delivery: Delivery, address: Address, question: QuestionContent
+    ) -> None:
+        await record(
+            self.central,
+            self.registry,
+            session_id=source.conversation.session.id,
+            message_out_id=delivery.id,
+            address=address,
+            question=question,
+        )
+        # After it: of an answer that comes from now on, its question is taken away by the router.
+        if delivery.doubts and await source.inbound.run(messages_in.is_stored, answer_id(delivery.id)):
+            await withdraw(self.registry, question.question_id)
+
+    # -- the channel
+
+    async def _send(self, source: Source, delivery: Delivery, outgoing: Outgoing) -> Result:
+        rules = source.rules
+        try:
+            return Delivered(await self.senders.deliver(outgoing, doubtful=delivery.doubts > 0))
+        except DeliveryRejected as error:
+            return Undeliverable(f"the channel refuses it: {_words(error)}")
+        except ChannelDown as error:
+            return self._hold(source, delivery, _words(error))
+        except ChannelUnavailable as error:
+            return outcomes.back_off(delivery, _words(error), error.retry_after, self._now(), rules)
+        except OutcomeUnknown as error:
+            again_at = self._now() + timedelta(seconds=outcomes.delay(delivery.attempts, rules))
+            return outcomes.doubt(delivery, _words(error), again_at, rules)
+
+    def _hold(self, source: Source, delivery: Delivery, reason: str) -> Later:
+        return outcomes.hold(delivery, reason, self._now(), source.rules)
+
+    def _now(self) -> datetime:
+        return self.clock.now()
+
+
+def _words(error: Exception) -> str:
+    """Shorten what a channel says, such that a database takes it."""
+    return storable(str(error)[:MAX_REASON])

@@ -1,0 +1,42 @@
+"""The dispatcher: every attempt to deliver an outgoing row begins here, whatever it is and wherever it goes.
+
+All rows have an entry in the ledger of their session, and one idempotency key: the id of the delivery.
+Requests about tasks never come here: the session performs them in its own transaction.
+"""
+
+from attrs import frozen
+
+from nanoclaw.dispatch.agents import ToAgents
+from nanoclaw.dispatch.chats import ToChats
+from nanoclaw.dispatch.host_actions import ToHost
+from nanoclaw.records import AGENT
+from nanoclaw.session.dispatch import Source
+from nanoclaw.session.outcomes import Refused, Result
+from nanoclaw.session.queue import Delivery
+from nanoclaw.store.outbound import BadRow
+
+
+@frozen
+class Dispatcher:
+    """Finds the receiver of a row. Implements `nanoclaw.session.Dispatch`."""
+
+    chats: ToChats
+    agents: ToAgents
+    host: ToHost
+
+    @property
+    def host_actions(self) -> frozenset[str]:
+        """Names of the requests that the host performs."""
+        return frozenset(self.host.executors)
+
+    async def attempt(self, source: Source, delivery: Delivery) -> tuple[Delivery, Result]:
+        """Make one attempt."""
+        row = delivery.row
+        if isinstance(row, BadRow):
+            return delivery, Refused(f"the row breaks the contract: {row.reason}")
+        if delivery.asks:
+            return delivery, await self.host.attempt(source, delivery, row)
+        address = row.address or source.conversation.chat
+        if address is not None and address.channel_type == AGENT:
+            return delivery, await self.agents.attempt(source, delivery, row, address)
+        return await self.chats.attempt(source, delivery, row, address)

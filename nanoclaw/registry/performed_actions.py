@@ -1,0 +1,70 @@
+"""The registry's message about requests of agents that concern the whole host."""
+
+import json
+from collections.abc import Callable, Mapping
+
+import structlog
+from attrs import field, frozen
+
+from nanoclaw.content import storable
+from nanoclaw.registry.actor import Registry
+from nanoclaw.store import Connection, StoreError, performed_actions
+from nanoclaw.store.performed_actions import PerformedAction
+
+_log = structlog.get_logger()
+
+
+class ActionRefused(Exception):
+    """What was asked cannot be done; the text is for the agent."""
+
+
+@frozen
+class PerformAction:
+    """Perform a request once: in one transaction, which also keeps its outcome under the row that asked.
+
+    `perform` is a function of a connection. What it raises undoes what it did; that is an outcome, too.
+    """
+
+    session_id: str
+    message_out_id: str
+    perform: Callable[[Connection], Mapping[str, object]] = field(repr=False)
+
+    async def handle(self, actor: Registry) -> PerformedAction:
+        """Perform it, or return what came of it before."""
+        done, changed = await actor.commit(self._once, actor)
+        if changed:
+            actor.changes.tell_all()  # an executor may change whatever sessions show
+        return done
+
+    def _once(self, connection: Connection, actor: Registry) -> tuple[PerformedAction, bool]:
+        """Return the outcome, and whether anything was changed for it now."""
+        before = performed_actions.get(connection, self.session_id, self.message_out_id)
+        if before is not None:
+            return before, False
+        done = self._perform(connection)
+        now = actor.clock.now()
+        performed_actions.keep(connection, self.session_id, self.message_out_id, done, now)
+        return done, done.completed
+
+    def _perform(self, connection: Connection) -> PerformedAction:
+        result = "{}"
+        try:
+            with connection:  # a savepoint
+                result = _text(self.perform(connection))
+        except (ActionRefused, StoreError) as error:
+            return _failed(str(error))
+        except Exception as error:  # executors are others' code, and the registry is everybody's
+            if not connection.in_transaction:
+                raise  # the disk failed, and SQLite has rolled back all of it
+            _log.exception("action.crashed", request=self.message_out_id)
+            return _failed(f"the host failed to do it: {error!r:.200}")
+        return PerformedAction(completed=True, result=result)
+
+
+def _failed(reason: str) -> PerformedAction:
+    return PerformedAction(completed=False, result=_text({"error": reason}))
+
+
+def _text(result: Mapping[str, object]) -> str:
+    """Write a result as JSON that a database takes: it may repeat what a hostile agent said."""
+    return storable(json.dumps(dict(result), ensure_ascii=False))

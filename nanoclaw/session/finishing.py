@@ -1,0 +1,105 @@
+"""The transaction at the end of an attempt: plain functions of a connection, as in `transactions`."""
+
+import json
+from datetime import datetime
+
+from attrs import frozen
+
+from nanoclaw.records import Receipt
+from nanoclaw.session import actions
+from nanoclaw.session.outcomes import Delivered, Later, Performed, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.queue import Delivery
+from nanoclaw.store import Connection, agent_messages, deliveries, messages_in, refusals
+from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.messages_in import NewMessage, OpenMessage
+from nanoclaw.store.outbound import MessageOut
+
+
+@frozen
+class Finished:
+    """The result of an attempt; of a row that recurs, with the delivery that follows it."""
+
+    delivery: Delivery
+    result: Result
+    following: Delivery | None = None
+    series_error: str | None = None
+    """Why a row that recurs is not followed by another delivery."""
+
+
+@frozen
+class AttemptEnded:
+    """The consequences of a finished attempt."""
+
+    told: tuple[OpenMessage, ...] = ()
+    """Messages to the agent about it."""
+    begun: bool = False
+    """Whether the start of the next attempt is recorded. Its row may have become a bad one meanwhile."""
+
+
+def finish(connection: Connection, finished: Finished, begun: Delivery | None, now: datetime) -> AttemptEnded:
+    """Commit the result of an attempt with the start of the next one."""
+    id_, result = finished.delivery.id, finished.result
+    match result:
+        case Delivered(receipt):
+            deliveries.deliver(connection, id_, receipt, now)
+        case Undeliverable(reason):
+            deliveries.fail(connection, id_, reason, now)
+        case Performed(_, _, error) if error is not None:
+            deliveries.fail(connection, id_, error, now)
+        case Performed():
+            deliveries.deliver(connection, id_, Receipt(None), now)
+        case Later(reason, not_before, asked):
+            deliveries.postpone(connection, id_, not_before, reason, asked=asked)
+        case _:
+            deliveries.doubt(connection, id_, result.not_before, result.reason)
+    if isinstance(result, Refused):
+        refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
+    if finished.following is not None:
+        deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
+        agent_messages.follow_chain(connection, id_, finished.following.id)
+    begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
+    if begun is not None and begins:
+        deliveries.begin(connection, begun.id, now)
+    return AttemptEnded(_told(connection, finished.delivery, result, now), begins)
+
+
+def _told(
+    connection: Connection, delivery: Delivery, result: Result, now: datetime
+) -> tuple[OpenMessage, ...]:
+    """Store the answer to a request, or that a message was not delivered, for the agent."""
+    match result:
+        case Delivered() | Later():
+            return ()
+        case Performed(action, answer, error):
+            assert isinstance(delivery.row, MessageOut)  # noqa: S101 -- nobody performs a bad row
+            stored = actions.store_answer(
+                connection, delivery.row, now, action, answer, failed=error is not None
+            )
+            return tuple(stored)
+        case _:
+            return _tell_agent(connection, delivery, result, now)
+
+
+def _tell_agent(
+    connection: Connection, delivery: Delivery, result: Undeliverable | Unknown, now: datetime
+) -> tuple[OpenMessage, ...]:
+    """Store for the agent that a message of its own was not delivered, or may not have been.
+
+    It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
+    """
+    if delivery.id.startswith(NOTICE) or messages_in.is_told_enough(connection):
+        return ()
+    status = "failed" if isinstance(result, Undeliverable) else "unknown"
+    content = {"type": "delivery", "status": status, "messageId": delivery.row.seq, "reason": result.reason}
+    told = messages_in.insert(
+        connection,
+        NewMessage(
+            id=f"delivery-{status}-{delivery.id}",
+            kind="system",
+            timestamp=now,
+            address=delivery.address,
+            content=json.dumps(content, ensure_ascii=False),
+            trigger=False,
+        ),
+    )
+    return (told,) if told else ()

@@ -1,0 +1,47 @@
+"""What the host itself says to users: its content is kept until it is final. Functions of a connection."""
+
+import json
+from collections.abc import Sequence
+
+from nanoclaw.records import AGENT, Address
+from nanoclaw.store import Connection, deliveries
+from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.store.messages_in import OpenMessage
+from nanoclaw.store.outbound import MessageOut
+
+
+def add(
+    connection: Connection, message: OpenMessage, key: str, text: str, *, answer: bool = True
+) -> MessageOut:
+    """Enter a message to the chat that `message` is from in the ledger, once for each key."""
+    seen = deliveries.seen(connection)
+    seq = seen + seen % 2  # after what the runner has said, and before what it will say
+    notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message, answer=answer))
+    deliveries.add_notice(connection, notice.id, seq, notice.content)
+    return notice
+
+
+def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
+    """Tell each chat in which a user waits, once for its oldest message, that no runner comes to work."""
+    text = f"I cannot work at the moment: {reason}. What you said is kept, and answered once that is mended."
+    people = [each for each in waiting if each.address is None or each.address.channel_type != AGENT]
+    oldest = {message.address: message for message in reversed(people)}
+    keys = {f"delayed-{message.id}": message for message in oldest.values()}
+    told = deliveries.used_before(connection, [f"{NOTICE}{key}" for key in keys])
+    new = [(key, message) for key, message in keys.items() if f"{NOTICE}{key}" not in told]
+    return [add(connection, message, key, text, answer=False) for key, message in new]
+
+
+def _notice_content(text: str, message: OpenMessage, *, answer: bool) -> str:
+    address = message.address
+    where = [address.channel_type, address.platform_id, address.thread_id] if address else None
+    answers = message.id if answer and not message.task else None
+    return json.dumps({"text": text, "address": where, "inReplyTo": answers}, ensure_ascii=False)
+
+
+def notice_row(id_: str, seq: int, content: str) -> MessageOut:
+    """The row of a message of the host's own, from its kept content."""
+    values = json.loads(content)
+    where = values.get("address")
+    address = Address(*where) if where else None
+    return MessageOut(id_, seq, "chat", address, content, values.get("inReplyTo"), None)
