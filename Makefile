@@ -5,25 +5,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH ?=
 ROUNDS ?= 25
-SEEDS ?= 100
+SEEDS ?= 25
 SEED ?=
 ARGS ?=
 
-.PHONY: run test check bench soak simulate docs format clean
+.PHONY: run test check mypy pyright bench soak simulate docs format clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run ## start the host with a prompt
 	@$(BIN)/python -m nanoclaw run $(ARGS)
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## run linters and type checkers
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy
-	$(BIN)/pyright
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync mypy pyright
+
+mypy pyright:
+	$(BIN)/$@
 
 bench: $(VENV)/.dev ## measure speed; BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
 	@$(BIN)/python -m tests.bench $(BENCH) $(ARGS)

@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nanoclaw.channels.factory import ChannelContext, ChannelFactory, configured_channels
-    from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Repeat, Sender
+    from nanoclaw.channels.protocol import (
+        Capabilities,
+        Channel,
+        ChannelUnavailable,
+        DeliveryRejected,
+        Repeat,
+        Sender,
+    )
     from nanoclaw.channels.simple import SimpleChannel
-    from nanoclaw.channels.terminal import render
+    from nanoclaw.channels.terminal.terminal import render
     from nanoclaw.config import Config, ConfigError, load_config
     from nanoclaw.host import Host, HostFailed, open_host
     from nanoclaw.recording import Record
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Attachment",
+    "Capabilities",
     "Channel",
     "ChannelContext",
     "ChannelFactory",
@@ -66,9 +74,16 @@ __all__ = [
 _HOMES = {
     "nanoclaw.channels.factory": ("ChannelContext", "ChannelFactory", "configured_channels"),
     "nanoclaw.runtimes": ("RuntimeContext", "RuntimeFactory"),
-    "nanoclaw.channels.protocol": ("Channel", "ChannelUnavailable", "DeliveryRejected", "Repeat", "Sender"),
+    "nanoclaw.channels.protocol": (
+        "Capabilities",
+        "Channel",
+        "ChannelUnavailable",
+        "DeliveryRejected",
+        "Repeat",
+        "Sender",
+    ),
     "nanoclaw.channels.simple": ("SimpleChannel",),
-    "nanoclaw.channels.terminal": ("render",),
+    "nanoclaw.channels.terminal.terminal": ("render",),
     "nanoclaw.config": ("Config", "ConfigError", "load_config"),
     "nanoclaw.host": ("Host", "HostFailed", "open_host"),
     "nanoclaw.recording": ("Record",),

@@ -217,7 +217,7 @@ async def _recording(
 def _recorded(recorder: Recorder, seams: Seams) -> Seams:
     return evolve(
         seams,
-        clock=recorder.taped_clock(),
+        clock=recorder.recorded_clock(),
         random=recorder.random(seams.random),
     )
 
@@ -256,7 +256,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         )
         if recorder is not None:
             await recorder.keep_state(config, central, seams.executor)
-            root.start("recording", _background(recorder.tape.run))
+            root.start("recording", _background(recorder.writer.run))
         senders = await stack.enter_async_context(open_senders(channels, supervision, under=root))
         root.start("wakeups", _background(wakeups.run))
         # What follows the central database looks at all it has; after a jump that is what is wanted.

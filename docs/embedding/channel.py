@@ -1,4 +1,4 @@
-"""A chat network of one's own, a folder: what is put into `in` is said, the agent's words appear in `out`."""
+"""A chat network of your own: a user writes files into the folder `in`, and the agent's appear in `out`."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -6,17 +6,26 @@ from tempfile import TemporaryDirectory
 import trio
 
 import nanoclaw
-from nanoclaw import Address, ChatMessage, InboundEvent, Intake, Outgoing, Receipt, Repeat, SimpleChannel
+from nanoclaw import (
+    Address,
+    Capabilities,
+    ChatMessage,
+    InboundEvent,
+    Intake,
+    Outgoing,
+    Receipt,
+    SimpleChannel,
+)
 from nanoclaw.logs import configure_logging
 
 CHAT = Address("folder", "here")
 
 
 class Folder(SimpleChannel):
-    """The channel; whatever it does not say, it inherits."""
+    """The channel. `SimpleChannel` has what it does not define."""
 
     channel_type = "folder"
-    repeat: Repeat = "idempotent"  # a message that is sent again writes the same file
+    capabilities = Capabilities("idempotent")  # a message that is sent again writes the same file
 
     def __init__(self, root: Path) -> None:
         self.said, self.heard = root / "in", root / "out"
@@ -24,7 +33,7 @@ class Folder(SimpleChannel):
         self.heard.mkdir()
 
     async def receive(self, intake: Intake, /) -> None:
-        """Offer each file; it is confirmed by its removal, which comes after the offer has returned."""
+        """Offer each file. Removing it confirms it, so that comes after the offer has returned."""
         while True:
             for file in sorted(self.said.glob("*.txt")):
                 event_id = f"{file.name} {file.stat().st_mtime_ns}"
@@ -34,7 +43,7 @@ class Folder(SimpleChannel):
             await trio.sleep(0.05)
 
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
-        """Write a file, whole: the receipt says that it is there."""
+        """Write a whole file: the receipt says that it is there."""
         file = self.heard / f"{outgoing.message_out_id}.txt"
         file.with_suffix(".new").write_text(nanoclaw.render(outgoing), "utf-8")
         file.with_suffix(".new").replace(file)
@@ -42,7 +51,7 @@ class Folder(SimpleChannel):
 
 
 async def main(root: Path) -> None:
-    """Say something, and read the answer."""
+    """Say something and read the answer."""
     folder = Folder(root)
     async with nanoclaw.open_host(nanoclaw.load_config(), channels=[folder]) as host:
         await host.admin.wirings.connect(CHAT, "main", policy="public")

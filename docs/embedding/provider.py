@@ -16,7 +16,7 @@ from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw import load_config, open_host, render
 from nanoclaw.logs import configure_logging
-from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing import FakeChannel
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import nanoclaw
-from nanoclaw import Address, ChatMessage, Host, InboundEvent, Outgoing, Receipt, Repeat, SimpleChannel
+from nanoclaw import Address, Capabilities, ChatMessage, Host, InboundEvent, Outgoing, Receipt, SimpleChannel
 from nanoclaw.logs import configure_logging
 
 CHAT = Address("web", "visitors")
@@ -23,7 +23,7 @@ class Web(SimpleChannel):
     """Hands each answer to the request that waits for it."""
 
     channel_type = "web"
-    repeat: Repeat = "never"  # who asked is gone when the host is
+    capabilities = Capabilities("never")  # a request that waits ends with the host
 
     def __init__(self) -> None:
         self.waiting = dict[str, trio.MemorySendChannel[str]]()

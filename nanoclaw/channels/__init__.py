@@ -1,5 +1,12 @@
-"""Channels: the adapter protocol, its senders and receivers, and one module a channel."""
+"""Channels: the adapter protocol, its senders and receivers, and one module or package for each channel."""
 
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Repeat, Sender
+from nanoclaw.channels.protocol import (
+    Capabilities,
+    Channel,
+    ChannelUnavailable,
+    DeliveryRejected,
+    Repeat,
+    Sender,
+)
 
-__all__ = ["Channel", "ChannelUnavailable", "DeliveryRejected", "Repeat", "Sender"]
+__all__ = ["Capabilities", "Channel", "ChannelUnavailable", "DeliveryRejected", "Repeat", "Sender"]

@@ -1,26 +1,50 @@
-"""What a chat network has to offer to be a channel, and the two ways in which it may refuse a message."""
+"""The protocol of a channel: what a chat network's adapter offers, and how it may refuse a message."""
 
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
+
+from attrs import evolve, frozen
 
 from actors import Refusal
 from nanoclaw.records import Address, Intake, Outgoing, Receipt
 
 Repeat = Literal["idempotent", "look up", "again", "never"]
-"""What to do with an attempt whose outcome is unknown: send again, for the network takes an idempotency key;
-look whether it has the message (`Finder`), and send it if not; send once more; or leave it."""
+"""What the host does with an attempt whose outcome is unknown.
+
+`idempotent`: it sends again, because the network takes an idempotency key. `look up`: it asks `Sender.find`
+first. `again`: it sends once more. `never`: it leaves the message.
+"""
 
 Outcome = Literal["completed", "failed"]
-"""What became of a user's message."""
+"""How the work on a user's message ended."""
+
+
+@frozen
+class Capabilities:
+    """The optional abilities of a channel. The host asks a channel for nothing that it cannot do."""
+
+    repeat: Repeat = "again"
+    buttons: bool = False
+    """Shows `QuestionContent` and `CardContent` and offers `Clicked`. Without, cards arrive as text."""
+    edits: bool = True
+    """Delivers `EditContent`. Without, the host rejects edits, and the agent reads why."""
+    reactions: bool = True
+    """Delivers `ReactionContent`. Without, the host rejects reactions, and the agent reads why."""
+    files: bool = True
+    """Delivers files. Without, the host rejects messages that have some, and the agent reads why."""
+    typing: bool = True
+    """Wants `Sender.typing`."""
+    settled: bool = True
+    """Wants `Sender.settled`."""
 
 
 class DeliveryRejected(Refusal):
-    """The network will never take this message; the text says why. It is not tried again."""
+    """The network will never take this message; the text says why. The host does not try it again."""
 
 
 class ChannelUnavailable(Refusal):
-    """The network cannot take a message now, and took none. `retry_after` in seconds, where it said."""
+    """The network cannot take a message now, and took none. `retry_after` is in seconds, if it said."""
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -28,58 +52,35 @@ class ChannelUnavailable(Refusal):
 
 
 class Sender(Protocol):
-    """The sending half of a channel, while it is connected. Called by one task a chat."""
+    """The sending half of a channel, while it is connected. One task for each chat calls it."""
 
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         """Send one message; return only when the network has it.
 
         Raises:
-            DeliveryRejected: never, this message.
-            ChannelUnavailable: not now; nothing was sent.
-        Anything else (an error, a time-out) leaves the outcome unknown, and `Channel.repeat` decides.
+            DeliveryRejected: the network will never take this message.
+            ChannelUnavailable: the network took nothing; the host tries again.
+        After any other error, or a time-out, the outcome is unknown, and `Capabilities.repeat` decides.
+        """
+        ...
+
+    async def find(self, outgoing: Outgoing, /) -> Receipt | None:
+        """Return the receipt of a message that may have been sent before, or None if it was not.
+
+        The host calls it only if `Capabilities.repeat` is `look up`.
+
+        Raises:
+            ChannelUnavailable: the network cannot say now.
         """
         ...
 
     async def typing(self, address: Address, /) -> None:
-        """Show that the agent is at work; a hint that may be lost."""
+        """Show that the agent is at work. This hint may be lost."""
         ...
 
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome, /) -> None:
-        """The user's message is done with, and of its replies none is on its way; a hint that may be lost."""
+        """Note that a user's message is done and no reply to it is on its way. This hint may be lost."""
         ...
-
-
-@runtime_checkable
-class Finder(Protocol):
-    """What the sender of a channel that says `look up` offers besides."""
-
-    async def find(self, outgoing: Outgoing, /) -> Receipt | None:
-        """The receipt of a message that may have been sent before; None: the network does not have it.
-
-        Raises:
-            ChannelUnavailable: it cannot be said now.
-        """
-        ...
-
-
-@runtime_checkable
-class WithButtons(Protocol):
-    """What a channel has besides that shows cards; one without gets them as text."""
-
-    @property
-    def buttons(self) -> bool:
-        """Whether it shows `QuestionContent` and `CardContent`, and offers `Clicked`."""
-        ...
-
-
-def has_buttons(channel: "Channel") -> bool:
-    """Whether a channel shows cards and their buttons."""
-    return isinstance(channel, WithButtons) and channel.buttons
-
-
-def types_with_buttons(channels: "Iterable[Channel]") -> frozenset[str]:
-    """The types of those that do."""
-    return frozenset(channel.channel_type for channel in channels if has_buttons(channel))
 
 
 class Channel(Protocol):
@@ -94,18 +95,30 @@ class Channel(Protocol):
         ...
 
     @property
-    def repeat(self) -> Repeat:
-        """What happens to an attempt whose outcome is unknown."""
+    def capabilities(self) -> Capabilities:
+        """The channel's optional abilities. They do not change."""
         ...
 
     def sender(self) -> AbstractAsyncContextManager[Sender]:
-        """Connect the sending half; opened again after it failed."""
+        """Connect the sending half. The host opens it again after it failed."""
         ...
 
     async def receive(self, intake: Intake, /) -> None:
-        """Offer what comes in, until cancelled or at the end of input; called again after it failed.
+        """Offer incoming events until cancelled or at the end of input. The host restarts it after an error.
 
         Confirm an event to the network only after `intake.offer` returned: then it is on disk. Events of one
         chat are routed in the order in which they are offered, those of several chats concurrently.
         """
         ...
+
+
+def capabilities_of(channel: Channel) -> Capabilities:
+    """Return a channel's capabilities. A channel may have `repeat` and `buttons` as attributes instead."""
+    found = getattr(channel, "capabilities", Capabilities())
+    own: dict[str, Any] = {key: getattr(channel, key, getattr(found, key)) for key in ("repeat", "buttons")}
+    return evolve(found, **own)
+
+
+def types_with_buttons(channels: Iterable[Channel]) -> frozenset[str]:
+    """Return the types of the channels that show cards with buttons."""
+    return frozenset(each.channel_type for each in channels if capabilities_of(each).buttons)

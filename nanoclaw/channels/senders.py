@@ -12,16 +12,17 @@ from attrs import Factory, define, evolve, frozen
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
 from nanoclaw.channels.cards import as_text
 from nanoclaw.channels.protocol import (
+    Capabilities,
     Channel,
     ChannelUnavailable,
-    Finder,
+    DeliveryRejected,
     Outcome,
     Repeat,
     Sender,
-    types_with_buttons,
+    capabilities_of,
 )
 from nanoclaw.content import storable
-from nanoclaw.records import Address, Outgoing, Receipt
+from nanoclaw.records import Address, EditContent, Outgoing, ReactionContent, Receipt
 from nanoclaw.supervision import Supervision
 
 DELIVERY_TIMEOUT_S = 60.0
@@ -36,7 +37,7 @@ _POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
 
 
 class ChannelDown(ChannelUnavailable):
-    """There is no such channel, or it is not connected: nobody was asked."""
+    """A missing or disconnected channel: nobody was asked."""
 
 
 class OutcomeUnknown(Refusal):
@@ -51,8 +52,7 @@ class ChatSender:
     """Delivers to one chat, one message at a time."""
 
     sender: Sender
-    finder: Finder | None
-    """Where the network can be asked whether it has a message."""
+    capabilities: Capabilities
 
 
 @frozen
@@ -61,7 +61,7 @@ class Deliver:
 
     outgoing: Outgoing
     doubtful: bool = False
-    """Whether it may have been sent before."""
+    """True if it may have been sent before."""
     begun: trio.Event = Factory(trio.Event)
     """Set when the network is asked: from then on nobody can say that nothing was sent."""
 
@@ -70,19 +70,21 @@ class Deliver:
         self.begun.set()
         with trio.move_on_after(DELIVERY_TIMEOUT_S):
             try:
-                there = await self._find(actor.finder)
+                there = await self._find(actor)
                 return _checked(there or await actor.sender.deliver(self.outgoing))
             except trio.TooSlowError as error:
                 raise OutcomeUnknown("the channel says that its network did not answer in time") from error
         raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s")
 
-    async def _find(self, finder: Finder | None) -> Receipt | None:
-        """The receipt of an earlier attempt, where the network can be asked for it."""
-        return await finder.find(self.outgoing) if self.doubtful and finder else None
+    async def _find(self, actor: ChatSender) -> Receipt | None:
+        """Return the receipt of an earlier attempt, if the network can be asked and has one."""
+        if not self.doubtful or actor.capabilities.repeat != "look up":
+            return None
+        return await actor.sender.find(self.outgoing)
 
 
 def _checked(receipt: object) -> Receipt:
-    """What a channel gave for a receipt, if it is one: channels are written by others."""
+    """Return a channel's receipt, if it is one: channels are written by others."""
     if not isinstance(receipt, Receipt) or not isinstance(receipt.platform_message_id, str | None):
         raise OutcomeUnknown(f"the channel gave {receipt!r:.200} and no receipt")
     return storable(receipt)
@@ -95,9 +97,10 @@ class Typing:
     address: Address
 
     async def handle(self, actor: ChatSender) -> None:
-        """Pass the hint on."""
+        """Pass the hint on, if the channel wants it."""
         with trio.move_on_after(HINT_TIMEOUT_S):
-            await actor.sender.typing(self.address)
+            if actor.capabilities.typing:
+                await actor.sender.typing(self.address)
 
 
 @frozen
@@ -109,9 +112,10 @@ class Settled:
     outcome: Outcome
 
     async def handle(self, actor: ChatSender) -> None:
-        """Pass the hint on."""
+        """Pass the hint on, if the channel wants it."""
         with trio.move_on_after(HINT_TIMEOUT_S):
-            await actor.sender.settled(self.address, self.platform_message_id, self.outcome)
+            if actor.capabilities.settled:
+                await actor.sender.settled(self.address, self.platform_message_id, self.outcome)
 
 
 # -- one channel ---------------------------------------------------------------
@@ -122,7 +126,7 @@ class ChannelSender:
     """Owns the sending half of one channel, and the tasks of its chats."""
 
     sender: Sender
-    finder: Finder | None
+    capabilities: Capabilities
     chats: Supervisor
 
 
@@ -135,16 +139,16 @@ class OpenChat:
     async def handle(self, actor: ChannelSender) -> Ref[ChatSender]:
         """Look it up or start it."""
         return actor.chats.get(self.platform_id) or actor.chats.start(
-            self.platform_id, _chat_recipe(actor.sender, actor.finder)
+            self.platform_id, _chat_recipe(actor.sender, actor.capabilities)
         )
 
 
 def _chat_recipe(
-    sender: Sender, finder: Finder | None
+    sender: Sender, capabilities: Capabilities
 ) -> Callable[[Context[ChatSender]], AbstractAsyncContextManager[ChatSender]]:
     @asynccontextmanager
     async def recipe(_context: Context[ChatSender]) -> AsyncIterator[ChatSender]:
-        yield ChatSender(sender, finder)
+        yield ChatSender(sender, capabilities)
 
     return recipe
 
@@ -158,17 +162,17 @@ def _channel_recipe(
             channel.sender() as sender,
             supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
         ):
-            yield ChannelSender(sender, _finder(channel, sender), chats)
+            yield ChannelSender(sender, _checked_capabilities(channel, sender), chats)
 
     return recipe
 
 
-def _finder(channel: Channel, sender: Sender) -> Finder | None:
-    if channel.repeat != "look up":
-        return None
-    if not isinstance(sender, Finder):
+def _checked_capabilities(channel: Channel, sender: Sender) -> Capabilities:
+    """Return a channel's capabilities. Raises TypeError if it says `look up` and cannot."""
+    found = capabilities_of(channel)
+    if found.repeat == "look up" and not hasattr(sender, "find"):
         raise TypeError(f"the channel {channel.channel_type} says `look up`, and its sender has no find()")
-    return sender
+    return found
 
 
 # -- all of them ---------------------------------------------------------------
@@ -179,14 +183,16 @@ class Senders:
     """Finds the sender for an address. Used by sessions' child tasks, never by their mailbox loops."""
 
     _channels: Mapping[str, Ref[ChannelSender]]
-    _repeat: Mapping[str, Repeat]
-    _with_buttons: frozenset[str]
+    _capabilities: Mapping[str, Capabilities]
     _chats: dict[tuple[str, str], Ref[ChatSender]] = Factory(dict)
-    """By network and chat: who has been asked for before."""
+    """By network and chat: the senders of chats that were used before."""
 
     def repeat(self, channel_type: str) -> Repeat:
-        """What the channel wants done with an unknown outcome; `again` where there is no such channel."""
-        return self._repeat.get(channel_type, "again")
+        """Return what a channel wants done after an unknown outcome; `again` if there is no such channel."""
+        return self._of(channel_type).repeat
+
+    def _of(self, channel_type: str) -> Capabilities:
+        return self._capabilities.get(channel_type, Capabilities())
 
     async def deliver(self, outgoing: Outgoing, *, doubtful: bool = False) -> Receipt:
         """Send one message and wait for the receipt; `doubtful`: it may have been sent before.
@@ -198,8 +204,8 @@ class Senders:
             DeliveryRejected: nothing was sent, and never will be.
             OutcomeUnknown: it may have been sent.
         """
-        if outgoing.address.channel_type not in self._with_buttons:
-            outgoing = evolve(outgoing, content=as_text(outgoing.content))
+        channel_type = outgoing.address.channel_type
+        outgoing = _adapted(outgoing, channel_type, self._of(channel_type))
         chat, message = await self._chat(outgoing.address), Deliver(outgoing, doubtful)
         try:
             return await chat.ask(message)
@@ -236,6 +242,22 @@ class Senders:
         raise ChannelDown(f"the channel {address.channel_type} is not connected yet")
 
 
+def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoing:
+    """Return a message in a form that its channel can deliver.
+
+    Raises:
+        DeliveryRejected: the channel has no such thing as an edit, a reaction or a file.
+    """
+    content = outgoing.content
+    if isinstance(content, EditContent) and not can.edits:
+        raise DeliveryRejected(f"the channel {channel_type} cannot edit a message")
+    if isinstance(content, ReactionContent) and not can.reactions:
+        raise DeliveryRejected(f"the channel {channel_type} cannot show a reaction")
+    if outgoing.files and not can.files:
+        raise DeliveryRejected(f"the channel {channel_type} cannot send files")
+    return outgoing if can.buttons else evolve(outgoing, content=as_text(content))
+
+
 @asynccontextmanager
 async def open_senders(
     channels: Mapping[str, Channel], supervision: Supervision, *, under: Supervisor
@@ -246,5 +268,4 @@ async def open_senders(
             name: senders.start(name, _channel_recipe(channel, supervision, senders))
             for name, channel in channels.items()
         }
-        repeat: dict[str, Repeat] = {name: channel.repeat for name, channel in channels.items()}
-        yield Senders(refs, repeat, types_with_buttons(channels.values()))
+        yield Senders(refs, {name: capabilities_of(channel) for name, channel in channels.items()})

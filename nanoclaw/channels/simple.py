@@ -1,39 +1,43 @@
-"""A channel with nothing to connect to: what most networks that live in one's own program are."""
+"""A channel with nothing to connect to: the base for networks that live in one's own program."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
-from nanoclaw.channels.protocol import Outcome, Repeat
+from nanoclaw.channels.protocol import Capabilities, Outcome
 from nanoclaw.records import Address, Intake, Outgoing, Receipt
 
 
 class SimpleChannel(ABC):
-    """To inherit from: a channel that is its own sender, and a program of one's own that knows what to say.
+    """A base class: a channel that is its own sender. A subclass has at least `channel_type` and `deliver`.
 
-    What comes in is offered by the program (`host.intake.offer`) or by a `receive` that replaces ours.
+    The program offers incoming events by `host.intake.offer`, or a subclass replaces `receive`.
     """
 
     channel_type: str
-    repeat: Repeat
+    capabilities: Capabilities = Capabilities()
 
     @abstractmethod
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         """Send one message, as `Sender.deliver` says."""
 
-    async def receive(self, intake: Intake, /) -> None:  # noqa: B027 -- as the next two: no need to replace it
-        """Nothing comes in here."""
+    async def find(self, outgoing: Outgoing, /) -> Receipt | None:
+        """Look up a message; a channel that says `look up` replaces this."""
+        raise NotImplementedError(f"{type(self).__name__} says `look up` and has no find({outgoing!r:.80})")
+
+    async def receive(self, intake: Intake, /) -> None:  # noqa: B027 -- optional, as the next two are
+        """Receive nothing."""
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Self]:
-        """Itself."""
+        """Yield the channel itself."""
         yield self
 
     async def typing(self, address: Address, /) -> None:  # noqa: B027
-        """Nobody looks."""
+        """Ignore the hint."""
 
     async def settled(  # noqa: B027
         self, address: Address, platform_message_id: str, outcome: Outcome, /
     ) -> None:
-        """Nobody waits."""
+        """Ignore the hint."""

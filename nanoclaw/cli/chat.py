@@ -9,8 +9,8 @@ from typing import Any
 import trio
 from attrs import Factory, define, field
 
-from nanoclaw.channels.desk import Desk, FrontEnd
-from nanoclaw.channels.pipe import Pipe
+from nanoclaw.channels.terminal.desk import Desk, FrontEnd
+from nanoclaw.channels.terminal.pipe import Pipe
 from nanoclaw.cli.client import Client, NoHost, RequestFailed, connect
 from nanoclaw.cli.verdict import verdict
 from nanoclaw.config import Config
@@ -144,7 +144,7 @@ async def _say_once(remote: Remote, pipe: Pipe, text: str) -> None:
 
 async def _converse(client: Client, config: Config) -> int:
     """A prompt, until its end or the host's."""
-    from nanoclaw.channels.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
+    from nanoclaw.channels.terminal.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
     prompt = Prompt(config.prompt.assistant_name, config.home / "history")
     remote = Remote(client, prompt)

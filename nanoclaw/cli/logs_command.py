@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from nanoclaw.channels.terminal import harmless
+from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
 from nanoclaw.config import Config
 

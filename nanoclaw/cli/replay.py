@@ -8,8 +8,8 @@ from nanoclaw.cli.output import show
 from nanoclaw.cli.replay_command import ReplayOptions
 from nanoclaw.config import ConfigError
 from nanoclaw.logs import configure_logging
-from nanoclaw.testing.campaign import quiet
 from nanoclaw.testing.replay import Replayed, as_json, replay
+from nanoclaw.testing.silent_logs import silent_logs
 
 DIFFERS = 1
 """Exit code."""
@@ -28,7 +28,7 @@ def run_replay(options: ReplayOptions) -> int:
 
 def _logging(level: str | None) -> AbstractContextManager[None]:
     if level is None:
-        return quiet()
+        return silent_logs()
     configure_logging(level)
     return nullcontext()
 

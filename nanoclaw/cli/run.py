@@ -7,10 +7,10 @@ from secrets import SystemRandom
 import structlog
 import trio
 
-from nanoclaw.channels.desk import FrontEnd
 from nanoclaw.channels.factory import configured_channels
-from nanoclaw.channels.pipe import Pipe
-from nanoclaw.channels.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
+from nanoclaw.channels.terminal.desk import FrontEnd
+from nanoclaw.channels.terminal.pipe import Pipe
+from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.verdict import verdict
 from nanoclaw.config import Config
@@ -69,7 +69,7 @@ def _say_recorded(record: Record) -> None:
 
 
 def _prompt(config: Config) -> FrontEnd:
-    from nanoclaw.channels.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
+    from nanoclaw.channels.terminal.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
     return Prompt(config.prompt.assistant_name, config.home / "history")
 

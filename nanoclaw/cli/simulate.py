@@ -1,4 +1,4 @@
-"""`nanoclaw simulate`: plays households, sums up, and shows what broke."""
+"""`nanoclaw simulate`: plays workloads, sums up, and shows what broke."""
 
 import json
 import shlex
@@ -15,14 +15,14 @@ from attrs import asdict, frozen
 from nanoclaw.cli.output import write, write_aside
 from nanoclaw.cli.simulate_options import SEEDS, SimulateOptions
 from nanoclaw.config import ConfigError
-from nanoclaw.testing.campaign import Plan, Play, Sum, cores, outcomes, processes, sums
-from nanoclaw.testing.excerpt import excerpt
-from nanoclaw.testing.faults import ALL, NAMES, NONE, UnknownFault, fault_names, wish
-from nanoclaw.testing.household import Household
-from nanoclaw.testing.lanes import page
-from nanoclaw.testing.play import Outcome
-from nanoclaw.testing.shrink import bisected
-from nanoclaw.testing.workers import KILLED_OUTSIDE, Interrupted, Stop, Workers, stopping
+from nanoclaw.simulation.campaign import CampaignPlan, SeedRun, Totals, cores, processes, results, totals
+from nanoclaw.simulation.excerpt import excerpt
+from nanoclaw.simulation.faults import ALL, NAMES, NONE, UnknownFault, fault_names, parse_fault
+from nanoclaw.simulation.run import RunResult
+from nanoclaw.simulation.shrink import bisected
+from nanoclaw.simulation.timeline_page import page
+from nanoclaw.simulation.worker_processes import KILLED_OUTSIDE, Interrupted, Stop, Workers, stopping
+from nanoclaw.simulation.workload import Workload
 
 VIOLATED = 1
 """Exit code."""
@@ -33,7 +33,7 @@ HOUR_S, DAY_S = 3600, 86_400
 
 
 def simulate(options: SimulateOptions) -> int:
-    """Play and report; the exit code. Raises ConfigError."""
+    """Run the campaign and report; the exit code. Raises ConfigError."""
     plan, jobs = _plan(options), options.jobs or cores()
     with stopping() as stop, processes(min(jobs, len(plan.seeds)), stop) as workers:
         if options.timeline is not None:
@@ -41,7 +41,7 @@ def simulate(options: SimulateOptions) -> int:
         return _campaign(plan, workers, as_json=options.json)
 
 
-def _campaign(plan: Plan, workers: Workers, *, as_json: bool) -> int:
+def _campaign(plan: CampaignPlan, workers: Workers, *, as_json: bool) -> int:
     total, stopped = _progress(plan, workers)
     broken: Broken | None = None
     if stopped is None:
@@ -58,7 +58,7 @@ def _campaign(plan: Plan, workers: Workers, *, as_json: bool) -> int:
     return _ended(plan, workers.stop, total, text, stopped)
 
 
-def _ended(plan: Plan, stop: Stop, total: Sum, text: str, stopped: Signals | None = None) -> int:
+def _ended(plan: CampaignPlan, stop: Stop, total: Totals, text: str, stopped: Signals | None = None) -> int:
     """Show it; the exit code."""
     try:
         if text:
@@ -70,7 +70,7 @@ def _ended(plan: Plan, stop: Stop, total: Sum, text: str, stopped: Signals | Non
     return VIOLATED if total.violations else 0
 
 
-def _stopped(plan: Plan, stop: Stop, total: Sum, by: Signals) -> int:
+def _stopped(plan: CampaignPlan, stop: Stop, total: Totals, by: Signals) -> int:
     """Say how far it came; the exit code is that of whoever dies of a signal."""
     played = f"{total.seeds} of {len(plan.seeds)} seeds played, {len(total.violations)} violations"
     with suppress(Interrupted):
@@ -78,7 +78,7 @@ def _stopped(plan: Plan, stop: Stop, total: Sum, by: Signals) -> int:
     return KILLED + by
 
 
-def _plan(options: SimulateOptions) -> Plan:
+def _plan(options: SimulateOptions) -> CampaignPlan:
     try:
         faults = fault_names(options.faults)
         _require_within(faults, options.days * DAY_S)
@@ -87,23 +87,23 @@ def _plan(options: SimulateOptions) -> Plan:
     first = options.seed or 0
     seeds = options.seeds or (1 if options.seed is not None else SEEDS)
     if options.timeline is not None and seeds != 1:
-        raise ConfigError("--timeline draws one household: name it with --seed, without --seeds")
-    return Plan(tuple(range(first, first + seeds)), options.days, faults, options.sessions)
+        raise ConfigError("--timeline draws one workload: name it with --seed, without --seeds")
+    return CampaignPlan(tuple(range(first, first + seeds)), options.days, faults, options.sessions)
 
 
 def _require_within(faults: Sequence[str], day_s: float) -> None:
     for name in faults:
-        point = wish(name).point
+        point = parse_fault(name).point
         if point is not None and point.kind == "time" and point.number > day_s:
             raise UnknownFault(f"{name}: the day ends at {day_s:g} s")
 
 
-def _progress(plan: Plan, workers: Workers) -> tuple[Sum, Signals | None]:
-    """Play all, and say on stderr how far that is; what came of it, and the signal that ended it early."""
-    total, shown, on_terminal = Sum(), -1, sys.stderr is not None and sys.stderr.isatty()
+def _progress(plan: CampaignPlan, workers: Workers) -> tuple[Totals, Signals | None]:
+    """Run all, and say on stderr how far that is; what came of it, and the signal that ended it early."""
+    total, shown, on_terminal = Totals(), -1, sys.stderr is not None and sys.stderr.isatty()
     stopped: Signals | None = None
     try:
-        for total in sums(plan, workers):
+        for total in totals(plan, workers):
             done = total.seeds if on_terminal else 10 * total.seeds // len(plan.seeds)
             if done != shown and len(plan.seeds) > 1:
                 end = "" if on_terminal else "\n"
@@ -125,58 +125,58 @@ def _progress(plan: Plan, workers: Workers) -> tuple[Sum, Signals | None]:
 class Broken:
     """The shortest day of one seed that still fails."""
 
-    household: Household
-    outcome: Outcome
+    workload: Workload
+    result: RunResult
 
 
-def _shortest(plan: Plan, workers: Workers, total: Sum) -> Broken | None:
+def _shortest(plan: CampaignPlan, workers: Workers, total: Totals) -> Broken | None:
     if not total.violations:
         return None
-    household = plan.household(min(seed for seed, _ in total.violations))
-    looking = f"seed {household.seed}: looking for the shortest beginning that fails ..."
+    workload = plan.workload(min(seed for seed, _ in total.violations))
+    looking = f"seed {workload.seed}: looking for the shortest beginning that fails ..."
     workers.stop.aside(partial(write_aside, looking))
 
-    def played(steps: int) -> Outcome:
-        return next(outcomes(workers, [Play(plan, household.seed, steps, drawn=True)]))
+    def played(steps: int) -> RunResult:
+        return next(results(workers, [SeedRun(plan, workload.seed, steps, drawn=True)]))
 
-    outcome = bisected(len(household.steps), played)
-    return None if outcome is None else Broken(household.cut(outcome.steps), outcome)
+    result = bisected(len(workload.steps), played)
+    return None if result is None else Broken(workload.cut(result.steps), result)
 
 
-def _violated(total: Sum) -> Iterator[str]:
+def _violated(total: Totals) -> Iterator[str]:
     for seed, violation in total.violations[:LISTED]:
         yield f"seed {seed}: {violation}"
     if len(total.violations) > LISTED:
         yield f"and {len(total.violations) - LISTED} more"
 
 
-def _broken(plan: Plan, total: Sum, broken: Broken | None) -> Iterator[str]:
+def _broken(plan: CampaignPlan, total: Totals, broken: Broken | None) -> Iterator[str]:
     yield from _violated(total)
     if broken is not None:
-        steps = broken.household.steps
+        steps = broken.workload.steps
         yield ""
-        seed = broken.outcome.seed
+        seed = broken.result.seed
         yield f"The shortest beginning of seed {seed} that fails: {len(steps)} steps, the last of them"
         yield from (f"  {step.at:12.3f}  {step}" for step in steps[-5:])
-        yield from (f"{violation}" for violation in broken.outcome.violations)
-        if others := broken.outcome.others:
+        yield from (f"{violation}" for violation in broken.result.violations)
+        if others := broken.result.others:
             yield f"Cut differently, the day breaks {', '.join(others)} instead"
         yield ""
-        yield from excerpt(broken.household, broken.outcome)
+        yield from excerpt(broken.workload, broken.result)
         yield ""
         yield f"To see all of it: {_command(plan, seed)}"
     elif total.violations:
         yield f"It did not fail when it was played again: {_why_once(total)}."
 
 
-def _why_once(total: Sum) -> str:
+def _why_once(total: Totals) -> str:
     first, violation = min(total.violations, key=lambda each: each[0])
     if violation.sentence == KILLED_OUTSIDE:
         return f"nothing is wrong with seed {first}. If memory ran out, say fewer --jobs"
     return "a bug of the simulation, which has to be the same"
 
 
-def _command(plan: Plan, seed: int) -> str:
+def _command(plan: CampaignPlan, seed: int) -> str:
     faults = ALL if plan.faults == NAMES else ",".join(plan.faults) or NONE
     return (
         f"nanoclaw simulate --seed {seed} --days {plan.days!r} --sessions {plan.sessions} "
@@ -187,7 +187,7 @@ def _command(plan: Plan, seed: int) -> str:
 # -- what came of all ----------------------------------------------------------
 
 
-def _table(plan: Plan, total: Sum) -> Iterator[str]:
+def _table(plan: CampaignPlan, total: Totals) -> Iterator[str]:
     rows = [
         ("seeds", f"{total.seeds:,}"),
         ("virtual time", _duration(total.virtual_s)),
@@ -195,8 +195,8 @@ def _table(plan: Plan, total: Sum) -> Iterator[str]:
         ("deliveries", f"{total.deliveries:,}"),
         ("commits", f"{total.commits:,}"),
         ("host restarts", f"{total.restarts:,}"),
-        ("faults", f"{total.strokes.total():,}"),
-        *((f"  {name}", f"{total.strokes[name]:,}") for name in sorted(total.strokes)),
+        ("faults", f"{total.strikes.total():,}"),
+        *((f"  {name}", f"{total.strikes[name]:,}") for name in sorted(total.strikes)),
         ("violations", f"{len(total.violations):,}"),
     ]
     names, figures = (max(len(row[column]) for row in rows) for column in (0, 1))
@@ -206,7 +206,7 @@ def _table(plan: Plan, total: Sum) -> Iterator[str]:
     yield from _missed(total)
 
 
-def _missed(total: Sum) -> Iterator[str]:
+def _missed(total: Totals) -> Iterator[str]:
     """Faults that did not strike where they were put."""
     for fault in dict.fromkeys(name for _, name, _ in total.missed):
         seeds = {seed: why for seed, name, why in total.missed if name == fault}
@@ -220,7 +220,9 @@ def _duration(seconds: float) -> str:
     return f"{days} d {hours} h {rest // 60} min"
 
 
-def _as_json(plan: Plan, total: Sum, broken: Broken | None, stopped: Signals | None) -> dict[str, Any]:
+def _as_json(
+    plan: CampaignPlan, total: Totals, broken: Broken | None, stopped: Signals | None
+) -> dict[str, Any]:
     return {
         "seeds": list(plan.seeds),
         "played": total.seeds,
@@ -232,17 +234,17 @@ def _as_json(plan: Plan, total: Sum, broken: Broken | None, stopped: Signals | N
         "deliveries": total.deliveries,
         "commits": total.commits,
         "restarts": total.restarts,
-        "faults": dict(sorted(total.strokes.items())),
+        "faults": dict(sorted(total.strikes.items())),
         "missed": [{"seed": seed, "fault": fault, "why": why} for seed, fault, why in total.missed],
         "violations": [{"seed": seed, **asdict(violation)} for seed, violation in total.violations],
         "shortest": None
         if broken is None
         else {
-            "seed": broken.outcome.seed,
-            "steps": len(broken.household.steps),
-            "violations": [asdict(violation) for violation in broken.outcome.violations],
-            "others": list(broken.outcome.others),
-            "timeline": list(excerpt(broken.household, broken.outcome)),
+            "seed": broken.result.seed,
+            "steps": len(broken.workload.steps),
+            "violations": [asdict(violation) for violation in broken.result.violations],
+            "others": list(broken.result.others),
+            "timeline": list(excerpt(broken.workload, broken.result)),
         },
     }
 
@@ -268,19 +270,19 @@ def _unwritable(file: Path, error: OSError) -> ConfigError:
     return ConfigError(f"--timeline: {file} cannot be written: {error.strerror or error}")
 
 
-def _draw(plan: Plan, workers: Workers, file: Path, *, as_json: bool) -> int:
-    household, total = plan.household(plan.seeds[0]), Sum()
+def _draw(plan: CampaignPlan, workers: Workers, file: Path, *, as_json: bool) -> int:
+    workload, total = plan.workload(plan.seeds[0]), Totals()
     try:
         _require_writable(file)
-        [outcome] = outcomes(workers, [Play(plan, household.seed, drawn=True)])
-        total = total.and_one(outcome)
-        workers.stop.aside(partial(_write, file, page(household, outcome).encode()))
+        [result] = results(workers, [SeedRun(plan, workload.seed, drawn=True)])
+        total = total.and_one(result)
+        workers.stop.aside(partial(_write, file, page(workload, result).encode()))
     except Interrupted as error:
         return _stopped(plan, workers.stop, total, error.by)
     if as_json:
         text = json.dumps(_as_json(plan, total, None, None), indent=2)
     else:
-        text = "\n".join([*_table(plan, total), *_broken_once(household, outcome), f"drawn in {file}"])
+        text = "\n".join([*_table(plan, total), *_broken_once(workload, result), f"drawn in {file}"])
     return _ended(plan, workers.stop, total, text)
 
 
@@ -294,7 +296,7 @@ def _write(file: Path, content: bytes) -> None:
         raise _unwritable(file, error) from error
 
 
-def _broken_once(household: Household, outcome: Outcome) -> Iterator[str]:
-    yield from map(str, outcome.violations)
-    if outcome.violations:
-        yield from excerpt(household, outcome)
+def _broken_once(workload: Workload, result: RunResult) -> Iterator[str]:
+    yield from map(str, result.violations)
+    if result.violations:
+        yield from excerpt(workload, result)

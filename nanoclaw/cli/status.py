@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from nanoclaw.channels.terminal import harmless
+from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
 from nanoclaw.config import Config
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from nanoclaw.channels.terminal import harmless
+from nanoclaw.channels.terminal.terminal import harmless
 
 WIDEST = 60
 """Characters of a cell of a table."""

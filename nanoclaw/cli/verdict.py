@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 
-from nanoclaw.channels.desk import Line
+from nanoclaw.channels.terminal.desk import Line
 
 UNANSWERED = 1
 """Exit code."""

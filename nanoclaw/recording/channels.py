@@ -1,22 +1,14 @@
-"""Channels, and the intake, with a tape beside them."""
+"""Channels, and the intake, with a writer beside them."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Self, cast
+from typing import Self
 
 import trio
 from attrs import asdict, define, evolve, frozen
 
-from nanoclaw.channels.protocol import (
-    Channel,
-    ChannelUnavailable,
-    DeliveryRejected,
-    Finder,
-    Outcome,
-    Repeat,
-    Sender,
-    has_buttons,
-)
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender
+from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.recording.notes import (
     Answer,
     Answered,
@@ -29,7 +21,7 @@ from nanoclaw.recording.notes import (
     Offered,
     ReceiverEnded,
 )
-from nanoclaw.recording.tape import Tape
+from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import (
     Address,
     Attachment,
@@ -48,26 +40,26 @@ LONGEST = 64 << 20
 
 
 @frozen
-class TapedIntake:
+class RecordedIntake:
     """Notes what is offered, and what becomes of it."""
 
     intake: Intake
-    tape: Tape
+    writer: RecordingWriter
     channel: str | None = None
 
     async def offer(self, event: Event) -> Routed:
         """The intake's."""
-        n = next(self.tape.numbers)
-        self.tape.note(_offered(n, self.channel, event))
+        n = next(self.writer.numbers)
+        self.writer.note(_offered(n, self.channel, event))
         try:
             routed = await self.intake.offer(event)
         except NotAccepted as error:
-            self.tape.note(NotConfirmed(n, str(error)))
+            self.writer.note(NotConfirmed(n, str(error)))
             raise
         except BaseException as error:
-            self.tape.note(NotConfirmed(n, f"cut off: {type(error).__name__}"))
+            self.writer.note(NotConfirmed(n, f"cut off: {type(error).__name__}"))
             raise
-        self.tape.note(Confirmed(n, routed))
+        self.writer.note(Confirmed(n, routed))
         return routed
 
 
@@ -102,26 +94,10 @@ def _filled(attachment: Attachment, length: int) -> Attachment:
 
 
 @frozen
-class TapedChannel:
-    """Notes what a channel brings, is asked and answers."""
+class RecordedChannel(ChannelWrapper):
+    """A channel whose events, requests and answers are noted."""
 
-    channel: Channel
-    tape: Tape
-
-    @property
-    def channel_type(self) -> str:
-        """The channel's."""
-        return self.channel.channel_type
-
-    @property
-    def repeat(self) -> Repeat:
-        """The channel's."""
-        return self.channel.repeat
-
-    @property
-    def buttons(self) -> bool:
-        """The channel's."""
-        return has_buttons(self.channel)
+    writer: RecordingWriter
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -129,30 +105,29 @@ class TapedChannel:
         broken: _Moment | None = None
         try:
             async with self.channel.sender() as sender, _noticing_cancellation() as broken:
-                self.tape.note(Connected(self.channel_type))
-                kind = TapedFinder if isinstance(sender, Finder) else TapedSender
-                yield kind(sender, self.channel_type, self.tape)
+                self.writer.note(Connected(self.channel_type))
+                yield RecordedSender(sender, self.channel_type, self.writer)
         except Exception as error:
             words = _words(error)
             if broken is None:
-                self.tape.note(Connected(self.channel_type, words))
+                self.writer.note(Connected(self.channel_type, words))
             else:
-                self.tape.note(Disconnected(self.channel_type, words, broken.ago_s()))
+                self.writer.note(Disconnected(self.channel_type, words, broken.ago_s()))
             raise
 
     async def receive(self, intake: Intake) -> None:
         """The channel's."""
         try:
-            await self.channel.receive(TapedIntake(intake, self.tape, self.channel_type))
+            await self.channel.receive(RecordedIntake(intake, self.writer, self.channel_type))
         except Exception as error:
-            self.tape.note(ReceiverEnded(self.channel_type, _words(error)))
+            self.writer.note(ReceiverEnded(self.channel_type, _words(error)))
             raise
-        self.tape.note(ReceiverEnded(self.channel_type, None))
+        self.writer.note(ReceiverEnded(self.channel_type, None))
 
 
 @define(eq=False)
 class _Moment:
-    """When something happened first, on trio's clock."""
+    """The first moment of an event, on trio's clock."""
 
     at: float | None = None
 
@@ -190,24 +165,31 @@ async def _noticing_cancellation() -> AsyncIterator[_Moment]:
 
 
 def _words(error: BaseException) -> str:
-    """Of an error, or of the first one of a group."""
+    """Return the type and the text of an error, or of the first one of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"
 
 
 @frozen
-class TapedSender:
+class RecordedSender:
     """Notes what it is asked and answers; hints pass by."""
 
     sender: Sender
     channel: str
-    tape: Tape
+    writer: RecordingWriter
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """The sender's."""
         with self._asking(outgoing, lookup=False) as answer:
             receipt = await self.sender.deliver(outgoing)
+            answer.receipt(receipt)
+            return receipt
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        """The sender's."""
+        with self._asking(outgoing, lookup=True) as answer:
+            receipt = await self.sender.find(outgoing)
             answer.receipt(receipt)
             return receipt
 
@@ -220,42 +202,30 @@ class TapedSender:
         await self.sender.settled(address, platform_message_id, outcome)
 
     def _asking(self, outgoing: Outgoing, *, lookup: bool) -> "_Answering":
-        n = next(self.tape.numbers)
-        self.tape.note(asked(n, self.channel, outgoing, lookup=lookup))
-        return _Answering(n, self.tape, trio.current_time())
-
-
-@frozen
-class TapedFinder(TapedSender):
-    """The same, of a network that can be asked for a message."""
-
-    async def find(self, outgoing: Outgoing) -> Receipt | None:
-        """The sender's."""
-        with self._asking(outgoing, lookup=True) as answer:
-            receipt = await cast("Finder", self.sender).find(outgoing)
-            answer.receipt(receipt)
-            return receipt
+        n = next(self.writer.numbers)
+        self.writer.note(asked(n, self.channel, outgoing, lookup=lookup))
+        return _Answering(n, self.writer, trio.current_time())
 
 
 @frozen
 class _Answering:
-    """While open, a channel is asked; what it says is noted."""
+    """Notes what a channel answers while the block runs."""
 
     n: int
-    tape: Tape
+    writer: RecordingWriter
     since: float
 
     def receipt(self, receipt: Receipt | None) -> None:
         id_ = None if receipt is None else receipt.platform_message_id
         answer: Answer = "nothing" if receipt is None else "receipt"
-        self.tape.note(Answered(self.n, answer, self._took(), platform_message_id=id_))
+        self.writer.note(Answered(self.n, answer, self._took(), platform_message_id=id_))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         if error is not None:
-            self.tape.note(self._failed(error))
+            self.writer.note(self._failed(error))
 
     def _failed(self, error: BaseException) -> Answered:
         match error:

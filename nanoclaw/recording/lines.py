@@ -16,7 +16,7 @@ from nanoclaw.recording.notes import FORMAT, Began, Note
 
 FILE = "recording.jsonl"
 MAX_BYTES = 1 << 30
-"""Of that file: it is read as a whole, and its notes are kept in memory."""
+"""The most bytes of that file: it is read as a whole, and its notes are kept in memory."""
 LONGEST_S = 100 * 366 * 86_400.0
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 STATE = "data"
@@ -43,7 +43,7 @@ class Taken:
 
 @frozen
 class Recording:
-    """All of a recording. `torn`: its last line was cut off, by a kill or a full disk."""
+    """A recording. `torn`: its last line was cut off, by a kill or a full disk."""
 
     folder: Path
     began: Began

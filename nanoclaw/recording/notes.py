@@ -1,4 +1,4 @@
-"""What a recording is made of: one note a line, each a frozen record with the moment at which it was taken.
+"""The notes of a recording: one a line, each a frozen record with its moment.
 
 Version 1. Fields may be added with a default; whatever else changes raises `FORMAT`.
 """
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from attrs import frozen
+from attrs import asdict, frozen
 
-from nanoclaw.channels.protocol import Repeat
+from nanoclaw.channels.protocol import Capabilities, Repeat
 from nanoclaw.records import Address, Event, Routed
 from nanoclaw.store.outbound import Ack, BadRow, MessageOut
 
@@ -23,6 +23,18 @@ class ChannelKind:
     channel_type: str
     repeat: Repeat
     buttons: bool = False
+    edits: bool = True
+    reactions: bool = True
+    files: bool = True
+    typing: bool = True
+    settled: bool = True
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Its capabilities."""
+        known = asdict(self)
+        del known["channel_type"]
+        return Capabilities(**known)
 
 
 @frozen
@@ -53,12 +65,12 @@ class Offered:
     channel: str | None
     event: Event
     lengths: tuple[int, ...] = ()
-    """Of the data of its files, which are left out; an older recording has as much of nothing there."""
+    """The lengths of the data of its files, which are left out."""
 
 
 @frozen
 class Confirmed:
-    """What became of an offered event."""
+    """The result of an offered event."""
 
     n: int
     routed: Routed
@@ -90,7 +102,7 @@ class Connected:
 
 @frozen
 class Disconnected:
-    """It broke, `took_s` before: so long the host took to let go of it."""
+    """A sender's connection broke, `took_s` before the host let go of it."""
 
     channel: str
     reason: str
@@ -125,7 +137,7 @@ Answer = Literal["receipt", "nothing", "rejected", "unavailable", "broke", "give
 
 @frozen
 class Answered:
-    """What the channel said, after `took_s`."""
+    """The answer of a channel, after `took_s`."""
 
     n: int
     answer: Answer
@@ -149,7 +161,7 @@ class RunnerAsked:
 
 @frozen
 class RunnerStarted:
-    """There it is."""
+    """The runner has started."""
 
     n: int
 
@@ -164,7 +176,7 @@ class RunnerStopping:
 
 @frozen
 class RunnerEnded:
-    """It is gone."""
+    """The runner has ended."""
 
     n: int
     orderly: bool
@@ -173,7 +185,7 @@ class RunnerEnded:
 
 @frozen
 class RunnerRefused:
-    """It could not be started."""
+    """The runner could not be started."""
 
     n: int
     reason: str
@@ -189,7 +201,7 @@ class Recovered:
 
 @frozen
 class Survivors:
-    """Whose runners outlived the last host; `failed` says why that is not known."""
+    """The sessions whose runners outlived the last host; `failed` says why that is not known."""
 
     sessions: tuple[str, ...] = ()
     failed: str | None = None
@@ -197,7 +209,7 @@ class Survivors:
 
 @frozen
 class Looked:
-    """What the host saw in a session's `outbound.db` for the first time, at the date `now`."""
+    """New rows and acks that the host saw in a session's `outbound.db`, at the date `now`."""
 
     session: str
     now: datetime
@@ -251,7 +263,7 @@ class Stopping:
 
 @frozen
 class Left:
-    """How the host left a session that it had dealt with: the status of each message and delivery."""
+    """The final status of each message and delivery of a session that the host worked on."""
 
     session: str
     messages: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""The recorder of one host: begins the recording, hands out seams with a tape beside them, and ends it."""
+"""The recorder of one host: begins the recording, hands out seams with a writer beside them, and ends it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,18 +8,24 @@ from pathlib import Path
 from random import Random
 
 import trio
-from attrs import frozen
+from attrs import asdict, frozen
 
 from actors import Ref
-from nanoclaw.channels.protocol import Channel, has_buttons
+from nanoclaw.channels.protocol import Channel, capabilities_of
 from nanoclaw.config import Config
 from nanoclaw.recording import redaction
-from nanoclaw.recording.channels import TapedChannel, TapedIntake
+from nanoclaw.recording.channels import RecordedChannel, RecordedIntake
 from nanoclaw.recording.lines import STATE
 from nanoclaw.recording.notes import FORMAT, Began, ChannelKind, Ended, Kept, Left, Stopping
+from nanoclaw.recording.seams import (
+    RecordedClock,
+    RecordedLooks,
+    RecordedRandom,
+    RecordedRuntime,
+    RecordedWords,
+)
 from nanoclaw.recording.state import MAX_STATE, copy_state, left, sessions_of, size_of
-from nanoclaw.recording.tape import Tape
-from nanoclaw.recording.taps import TapedClock, TapedLooks, TapedRandom, TapedRuntime, TapedWords
+from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import Intake
 from nanoclaw.registry import Registry
 from nanoclaw.runtimes import Runtime
@@ -54,7 +60,7 @@ LEFT_OUT = (
 )
 """Those that are not: places, what may hold secrets, what a replay replaces."""
 CLOSING_S = 10.0
-"""How long the end of a recording may hold up the end of its host."""
+"""Seconds for which the end of a recording may hold up the end of its host."""
 
 
 class RecordingRefused(Exception):
@@ -63,7 +69,7 @@ class RecordingRefused(Exception):
 
 @frozen
 class Record:
-    """What `open_host` is given to record: a new or empty folder. `redacted`: without words."""
+    """The request to record a host, in a new or empty folder. `redacted`: without words."""
 
     folder: Path
     redacted: bool = False
@@ -74,7 +80,7 @@ class Recorder:
     """Records one life of a host."""
 
     record: Record
-    tape: Tape
+    writer: RecordingWriter
     clock: Clock
 
     @classmethod
@@ -88,8 +94,10 @@ class Recorder:
         """
         with _refusing(record.folder):
             await executor.run(partial(_prepare, record.folder, config))
-        tape = Tape(record.folder, executor, redaction.redacted if record.redacted else redaction.whole)
-        tape.note(
+        writer = RecordingWriter(
+            record.folder, executor, redaction.redacted if record.redacted else redaction.whole
+        )
+        writer.note(
             Began(
                 FORMAT,
                 installed_version(),
@@ -99,11 +107,11 @@ class Recorder:
                 record.redacted,
             )
         )
-        await tape.flush()
-        if tape.stopped is not None:
-            await tape.close()
-            raise RecordingRefused(f"{record.folder}: nothing can be recorded there: {tape.stopped}")
-        return cls(record, tape, clock)
+        await writer.flush()
+        if writer.stopped is not None:
+            await writer.close()
+            raise RecordingRefused(f"{record.folder}: nothing can be recorded there: {writer.stopped}")
+        return cls(record, writer, clock)
 
     async def keep_state(self, config: Config, central: Reader, executor: Executor) -> None:
         """Copy the data as they are before the host does anything with them.
@@ -115,61 +123,62 @@ class Recorder:
         into, redacted = self.record.folder / STATE, self.record.redacted
         with _refusing(self.record.folder):
             await copy_state(config.data, into, central, executor, redacted=redacted)
-        self.tape.note(Kept())
-        await self.tape.flush()
+        self.writer.note(Kept())
+        await self.writer.flush()
 
     # -- the seams
 
     def channels(self, channels: Mapping[str, Channel]) -> Mapping[str, Channel]:
-        """The same, with the tape beside them."""
-        return {name: TapedChannel(channel, self.tape) for name, channel in channels.items()}
+        """Return the channels, noted."""
+        return {name: RecordedChannel(channel, self.writer) for name, channel in channels.items()}
 
-    def taped_clock(self) -> Clock:
-        """Likewise."""
-        return TapedClock(self.clock, self.tape)
+    def recorded_clock(self) -> Clock:
+        """Return the clock, noted."""
+        return RecordedClock(self.clock, self.writer)
 
     def random(self, random: Random) -> Random:
-        """Likewise."""
-        return TapedRandom(random, self.tape)
+        """Return the randomness, noted."""
+        return RecordedRandom(random, self.writer)
 
     def runtime(self, runtime: Runtime) -> Runtime:
-        """Likewise."""
-        return TapedRuntime(runtime, self.tape, self.clock)
+        """Return the runtime, noted."""
+        return RecordedRuntime(runtime, self.writer, self.clock)
 
     def intake(self, intake: Intake) -> Intake:
-        """Likewise, for the program in which the host is embedded."""
-        return TapedIntake(intake, self.tape)
+        """Return the intake, noted, for the program in which the host is embedded."""
+        return RecordedIntake(intake, self.writer)
 
     def registry(self, registry: Ref[Registry]) -> Ref[Registry]:
-        """Likewise."""
-        return registry.heard_by(TapedWords(self.tape))
+        """Return the registry, noted."""
+        return registry.heard_by(RecordedWords(self.writer))
 
-    def observer(self) -> TapedLooks:
+    def observer(self) -> RecordedLooks:
         """Who is told of what runners say."""
-        return TapedLooks(self.tape)
+        return RecordedLooks(self.writer)
 
     # -- its end
 
     def stopping(self) -> None:
         """The host begins to stop."""
-        self.tape.note(Stopping())
+        self.writer.note(Stopping())
 
     async def end(self, data: Path, executor: Executor) -> None:
         """Note how the host left its sessions, and close; nobody writes them any more."""
         with trio.move_on_after(CLOSING_S) as scope:
             scope.shield = True
             for note in await executor.run(partial(self._left, data)):
-                self.tape.note(note)
-            self.tape.note(Ended())
-            await self.tape.close()
+                self.writer.note(note)
+            self.writer.note(Ended())
+            await self.writer.close()
 
     def _left(self, data: Path) -> list[Left]:
-        dealt_with = [paths for paths in sessions_of(data) if paths.root.name in self.tape.sessions]
+        dealt_with = [paths for paths in sessions_of(data) if paths.root.name in self.writer.sessions]
         return [note for paths in dealt_with if (note := left(paths)) is not None]
 
 
 def _kind(channel: Channel) -> ChannelKind:
-    return ChannelKind(channel.channel_type, channel.repeat, has_buttons(channel))
+    can = capabilities_of(channel)
+    return ChannelKind(channel.channel_type, **asdict(can))
 
 
 @contextmanager

@@ -41,12 +41,12 @@ _CONFINED = (
 
 
 def whole(note: Note) -> Note:
-    """As it is: of a recording that contains all."""
+    """Return the note as it is."""
     return note
 
 
 def redacted(note: Note) -> Note:
-    """The same note without words."""
+    """Return the note without words."""
     match note:
         case Offered(event=InboundEvent() as event):
             message = event.message
@@ -66,7 +66,7 @@ def redacted(note: Note) -> Note:
 
 
 def crossed_out(text: str) -> str:
-    """As many `x`."""
+    """Return as many `x`."""
     return "x" * len(text)
 
 

@@ -74,7 +74,7 @@ def _redact(into: Path) -> None:
 
 
 def _image(connection: Connection) -> bytes:
-    """All of a database, as one file."""
+    """Return a database's content, as one file."""
     return bytes(connection.serialize("main"))
 
 
@@ -116,7 +116,7 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def left(paths: SessionPaths) -> Left | None:
-    """How a session that nobody writes any more was left; None where that cannot be read."""
+    """Return how a session was left that nobody writes any more; None if it cannot be read."""
     try:
         connection = open_readonly(paths.inbound_db)
     except Exception:  # noqa: BLE001 -- whatever is wrong with it, the recording ends without it

@@ -1,15 +1,15 @@
-"""The simulation harness and public fakes (docs/simulation.md)."""
+"""Worlds and fakes for tests of what is built on NanoClaw (docs/simulation.md)."""
 
-from nanoclaw.testing.brains import Brain, Script, asks, calls, fails, says, script, thinks
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.chats import Chat, User
-from nanoclaw.testing.errors import ExpectationFailed, WorldError
-from nanoclaw.testing.guards import NotSimulated
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.standstill import Standstill
-from nanoclaw.testing.timeline import Timeline
-from nanoclaw.testing.transcript import Entry
-from nanoclaw.testing.world import Agent, World
+from nanoclaw.testing.world.channel import FakeChannel, wire
+from nanoclaw.testing.world.chats import Chat, User
+from nanoclaw.testing.world.errors import ExpectationFailed, WorldError
+from nanoclaw.testing.world.isolation import NotSimulated
+from nanoclaw.testing.world.scenario import simulate
+from nanoclaw.testing.world.scripted_provider import Brain, Script, asks, calls, fails, says, script, thinks
+from nanoclaw.testing.world.standstill import Standstill
+from nanoclaw.testing.world.timeline import Timeline
+from nanoclaw.testing.world.transcript import Entry
+from nanoclaw.testing.world.world import Agent, World
 
 __all__ = [
     "Agent",
@@ -32,4 +32,5 @@ __all__ = [
     "script",
     "simulate",
     "thinks",
+    "wire",
 ]

@@ -1,4 +1,4 @@
-"""What has to hold of a home, whatever died in it: small named checks, to which embedders may add their own.
+"""Invariants of a home: small named checks that hold whatever died in it. Embedders may add their own.
 
     assert violations(Evidence(data, accepted=ids)) == []
 
@@ -21,7 +21,7 @@ from nanoclaw.records import Address, SessionPaths
 from nanoclaw.store import Connection
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.testing.blame import blame
+from nanoclaw.testing.error_summary import summary_of
 
 BUSY_MS = 5000
 E = TypeVar("E")
@@ -44,10 +44,10 @@ class Evidence:
     accepted: tuple[str, ...] = ()
     """Ids (`InboundEvent.message_id`) of all that the host confirmed."""
     asked: tuple[Asked, ...] = field(default=(), repr=False)
-    """All that channels were asked to deliver, in that order, over all lives of the host."""
+    """All requests to deliver that channels got, in order, over all runs of the host."""
 
     def sessions(self) -> Sequence[SessionPaths]:
-        """Those that have files."""
+        """Return the sessions that have files."""
         return [SessionPaths(file.parents[1]) for file in sorted(self.data.glob("sessions/*/*/inbound/*.db"))]
 
 
@@ -56,19 +56,19 @@ Invariant = Callable[[Evidence], Iterable[str]]
 
 
 def violations(evidence: Evidence, invariants: Iterable[Invariant] | None = None) -> list[str]:
-    """All sentences of the checks given (default: `ALWAYS` and `AT_REST`), each with its check's name."""
+    """Return the sentences of the checks (default: `ALWAYS` and `AT_REST`), each with its check's name."""
     checks = (*ALWAYS, *AT_REST) if invariants is None else invariants
     return [f"{name_of(check)}: {found}" for check in checks for found in sentences(check, evidence)]
 
 
 def sentences(check: Callable[[E], Iterable[str]], evidence: E) -> Iterator[str]:
-    """What a check finds; that it cannot read a file, or is broken itself, is a sentence as well."""
+    """Yield what a check finds. A file that it cannot read, or an error of its own, is a finding as well."""
     try:
         yield from _sentences(check(evidence))
     except apsw.Error as error:
         yield f"a file cannot be read: {error!r}"
     except Exception as error:  # noqa: BLE001 -- embedders write their own
-        yield f"the check itself is broken: {blame(error)}"
+        yield f"the check itself is broken: {summary_of(error)}"
 
 
 def _sentences(found: object) -> Iterable[str]:
@@ -78,12 +78,12 @@ def _sentences(found: object) -> Iterable[str]:
 
 
 def name_of(check: Callable[..., object]) -> str:
-    """What a check is called; a partial one as the function in it."""
+    """Return a check's name; of a partial one, that of the function in it."""
     return str(getattr(getattr(check, "func", check), "__name__", type(check).__name__))
 
 
 def rows(file: Path, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-    """What a query finds in a database, which is opened for it and never written.
+    """Return the rows of a query in a database, which is opened read-only.
 
     Raises:
         apsw.Error: it cannot be read.
@@ -105,7 +105,7 @@ def _connect(file: Path) -> Connection:
 
 @contextmanager
 def opened_once() -> Iterator[None]:
-    """While it is open, `rows` opens each file once. Nobody may replace a file meanwhile."""
+    """Let `rows` open each file only once while the block runs. Nobody may replace a file meanwhile."""
     kept = dict[Path, Connection]()
     token = _kept.set(kept)
     try:
@@ -159,7 +159,7 @@ def marks_are_above_what_was_given(evidence: Evidence) -> Iterator[str]:
 
 
 def accepted_messages_are_stored(evidence: Evidence) -> Iterator[str]:
-    """What was confirmed is on disk: in a session, or parked for one."""
+    """A confirmed message is on disk: in a session, or parked for one."""
     stored = {id_ for paths in evidence.sessions() for id_, _ in _statuses(paths)}
     lost = [id_ for id_ in evidence.accepted if id_ not in stored]
     if lost and not _rows(evidence.data / "v2.db", "SELECT 1 FROM parked_events"):
@@ -283,7 +283,7 @@ def series_go_on_or_have_ended(evidence: Evidence) -> Iterator[str]:
 
 
 def _rows(file: Path, sql: str) -> list[tuple[Any, ...]]:
-    """As `rows`; nothing where the file is missing or was never finished."""
+    """Return the rows of a query; none if the file is missing or was never finished."""
     if not file.exists() or not rows(file, "SELECT 1 FROM sqlite_schema"):
         return []
     return rows(file, sql)

@@ -13,8 +13,8 @@ import pytest_trio  # type: ignore[import-untyped]  # it has no annotations
 import trio
 from trio.testing import MockClock
 
-from nanoclaw.testing.errors import ExpectationFailed
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.errors import ExpectationFailed
+from nanoclaw.testing.world.world import World
 
 FIXTURE = "world"
 _WORLD = pytest.StashKey[World]()
@@ -98,7 +98,7 @@ def _has_world(item: pytest.Item) -> bool:
 
 
 def _asks_for_world(item: pytest.Item) -> bool:
-    """Whether it has the `world` of this plugin: others may have a fixture of that name."""
+    """Return whether a test uses the `world` of this plugin: others may have a fixture of that name."""
     return isinstance(item, pytest.Function) and FIXTURE in item.fixturenames and _is_ours(item)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nanoclaw import Host, open_host, render
 from nanoclaw.agents import BadContainerJson, ContainerConfig, Grant, LimitsConfig, read_container_json
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing.world.channel import FakeChannel, wire
 from tests.host.homes import GUARD_S, config
 
 GOOD: dict[str, Any] = {

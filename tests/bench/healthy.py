@@ -1,13 +1,12 @@
 """Round trips of a healthy session beside 50 with a hanging channel, in turns with a session alone."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from statistics import median
 
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Repeat, Sender
+from nanoclaw.channels.protocol import Capabilities
+from nanoclaw.channels.simple import SimpleChannel
 from nanoclaw.records import Address, Outgoing, Receipt
 from nanoclaw.registry import WireChat
 from tests.bench.loads import event
@@ -19,31 +18,20 @@ PAUSE_S = 0.02
 
 
 @define(eq=False)
-class HangingChannel:
+class HangingChannel(SimpleChannel):
     """A channel whose deliveries never return."""
 
     channel_type: str = "hanging"
-    repeat: Repeat = "idempotent"
+    capabilities: Capabilities = Factory(lambda: Capabilities("idempotent"))
     asked: set[str] = Factory(set)
     all_asked: trio.Event = Factory(trio.Event)
 
-    @asynccontextmanager
-    async def sender(self) -> AsyncIterator[Sender]:
-        yield self
-
-    async def receive(self, _intake: object) -> None:
-        await trio.sleep_forever()
-
-    async def deliver(self, outgoing: Outgoing) -> Receipt:
+    async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         self.asked.add(outgoing.address.platform_id)
         if len(self.asked) == OTHERS:
             self.all_asked.set()
         await trio.sleep_forever()
         raise AssertionError
-
-    async def typing(self, _address: Address) -> None: ...
-
-    async def settled(self, _address: Address, _message_id: str, _outcome: str) -> None: ...
 
 
 def run() -> list[tuple[str, float, str]]:

@@ -12,10 +12,8 @@ import structlog
 import trio
 
 from nanoclaw.logs import configure_logging
-from nanoclaw.testing.chats import Chat, User
-from nanoclaw.testing.household import SOON_S
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.simulation.workload import SOON_S
+from nanoclaw.testing import Chat, User, World, simulate
 
 PEOPLE, CONVERSATIONS, MESSAGES = 10, 20, 50
 DAY_S, LAST_S = 86_400.0, 82_800.0

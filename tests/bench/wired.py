@@ -9,7 +9,8 @@ import structlog
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Channel, Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.simple import SimpleChannel
 from nanoclaw.config import Config
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.logs import configure_logging
@@ -20,31 +21,19 @@ USER = "bench:user"
 
 
 @define(eq=False)
-class BenchChannel:
+class BenchChannel(SimpleChannel):
     """A channel that delivers nowhere and notes when."""
 
     channel_type: str = CHAT.channel_type
-    repeat: Repeat = "again"
     waiting: dict[str, trio.Event] = Factory(dict)
     delivered_at: dict[str, float] = Factory(dict)
 
-    @asynccontextmanager
-    async def sender(self) -> AsyncIterator[Sender]:
-        yield self
-
-    async def receive(self, _intake: object) -> None:
-        await trio.sleep_forever()
-
-    async def deliver(self, outgoing: Outgoing) -> Receipt:
+    async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         event_id = outgoing.in_reply_to or ""
         self.delivered_at[event_id] = trio.current_time()
         if event_id in self.waiting:
             self.waiting[event_id].set()
         return Receipt(outgoing.message_out_id)
-
-    async def typing(self, _address: Address) -> None: ...
-
-    async def settled(self, _address: Address, _message_id: str, _outcome: Outcome) -> None: ...
 
 
 @define(eq=False)

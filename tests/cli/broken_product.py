@@ -1,6 +1,6 @@
 """`nanoclaw simulate` with a bug in the product, in each of its processes: all of them run this module.
 
-The environment says which BUG, with AT_SEED that only one household has it, and with ONCE, which names a file
+The environment says which BUG, with AT_SEED that only one workload has it, and with ONCE, which names a file
 that is made then, that it strikes once.
 """
 
@@ -15,10 +15,11 @@ import trio
 
 from nanoclaw.cli import main
 from nanoclaw.dispatch import Dispatcher
+from nanoclaw.simulation import campaign
+from nanoclaw.simulation.run import RunResult, run_workload
+from nanoclaw.simulation.workload import Workload
 from nanoclaw.store import deliveries, messages_in
-from nanoclaw.testing import campaign, standstill
-from nanoclaw.testing.household import Household
-from nanoclaw.testing.play import Outcome, play
+from nanoclaw.testing.world import standstill
 
 HANGS = "it hangs"
 
@@ -52,21 +53,21 @@ BUGS: dict[str, tuple[object, str, Callable[..., object]]] = {
 }
 
 
-def _played(household: Household) -> Outcome:
-    if os.environ.get("AT_SEED", str(household.seed)) != str(household.seed):
-        return play(household)
+def _played(workload: Workload) -> RunResult:
+    if os.environ.get("AT_SEED", str(workload.seed)) != str(workload.seed):
+        return run_workload(workload)
     if "ONCE" in os.environ:
         once = Path(os.environ["ONCE"])
         if once.exists():
-            return play(household)
+            return run_workload(workload)
         once.touch()
     owner, name, bug = BUGS[os.environ["BUG"]]
     with patch.object(owner, name, bug):
-        return play(household)
+        return run_workload(workload)
 
 
 if __name__ in {"__main__", "__mp_main__"}:  # not where a test imports a name
-    setattr(campaign, "play", _played)  # noqa: B010 -- a bug is put in; type checkers are right to mind
+    setattr(campaign, "run_workload", _played)  # noqa: B010 -- plants a bug past the type checkers
     standstill.ROUNDS = 20_000
 
 if __name__ == "__main__":

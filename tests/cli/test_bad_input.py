@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from nanoclaw import open_host
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.cli.commands import Result, change, run, run_until
 from tests.host.homes import config
 

@@ -11,8 +11,8 @@ from attrs import Factory, define
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanoclaw.channels import pipe
-from nanoclaw.channels.pipe import Pipe
+from nanoclaw.channels.terminal import pipe
+from nanoclaw.channels.terminal.pipe import Pipe
 from nanoclaw.records import Routed
 from tests.cli.commands import GUARD_S, rows, run, running, wait_ready
 
@@ -147,7 +147,7 @@ MAX_LINE = 8
 
 def _read(sent: bytes) -> tuple[list[str], set[int]]:
     reader, writer = os.pipe()
-    with open(writer, "wb") as stream:  # noqa: PTH123 -- a descriptor; the pipe has room
+    with open(writer, "wb") as stream:  # noqa: PTH123 -- a descriptor; the pipe has planned
         stream.write(sent)
     scribe, front = Scribe(), Pipe()
     with (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from nanoclaw.channels.prompt import Prompt
-from nanoclaw.channels.terminal import harmless
+from nanoclaw.channels.terminal.prompt import Prompt
+from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.records import NotAccepted, Routed
 from tests.cli.commands import rows
 from tests.cli.terminals import CTRL_C, CTRL_D, DELETE, ENTER, PASTE, UP, at_terminal

@@ -25,7 +25,7 @@ def simulate(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def test_households_are_played_in_processes_and_summed_up_in_a_table() -> None:
+def test_workloads_are_played_in_processes_and_summed_up_in_a_table() -> None:
     done = simulate("--seeds", "3", "--days", "0.02", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     rows = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines()[1:])
@@ -48,7 +48,7 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
     pages = []
     for hash_seed in ("1", "2"):
         file = tmp_path / f"{hash_seed}.html"
-        done = simulate("--seed", "8", "--timeline", str(file), PYTHONHASHSEED=hash_seed)
+        done = simulate("--seed", "8", "--days", "0.05", "--timeline", str(file), PYTHONHASHSEED=hash_seed)
         assert done.returncode == 0, done.stdout + done.stderr
         pages.append(file.read_bytes())
     assert pages[0] == pages[1]
@@ -67,7 +67,7 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
         (("--seeds", "many"), "'many'"),
         (("--days", "-1"), "more than 0"),
         (("--days", "nan"), "more than 0"),
-        (("--timeline", "x.html"), "--timeline draws one household"),
+        (("--timeline", "x.html"), "--timeline draws one workload"),
         (("--timeline", "/nowhere/x.html", "--seed", "1", "--days", "300"), "cannot be written"),
     ],
 )

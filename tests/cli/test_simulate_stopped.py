@@ -83,7 +83,7 @@ def test_a_signal_to_end_is_as_good_and_programs_get_what_was_played() -> None:
 
 
 @pytest.mark.parametrize("drawn", [False, True])
-def test_a_single_household_is_stopped_as_fast(tmp_path: Path, *, drawn: bool) -> None:
+def test_a_single_workload_is_stopped_as_fast(tmp_path: Path, *, drawn: bool) -> None:
     drawing = ("--timeline", str(tmp_path / "day.html")) if drawn else ()
     with hanging("--seed", "1", "--jobs", "1", *drawing, others=False) as (process, _):
         os.killpg(process.pid, signal.SIGINT)
@@ -99,7 +99,7 @@ def test_a_pipe_that_nobody_empties_does_not_keep_it(tmp_path: Path) -> None:
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
     with playing("--seed", "1", "--timeline", str(fifo)) as process:
-        assert select.select([reader], [], [], GUARD_S)[0]  # it writes, more than there is room for
+        assert select.select([reader], [], [], GUARD_S)[0]  # it writes, more than there is planned for
         process.terminate()
         code, output, errors = ended(process)
     os.close(reader)

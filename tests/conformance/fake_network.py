@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from attrs import define, frozen
 
 from nanoclaw.records import Attachment, EditContent, Outgoing, QuestionContent, ReactionContent, TextContent
-from nanoclaw.testing.channel import FakeChannel, Fault
+from nanoclaw.testing import FakeChannel
 from nanoclaw.testing.conformance import ChannelUnderTest, Thread
+from nanoclaw.testing.world.channel import Fault
 
 TOPIC = "topic"
 

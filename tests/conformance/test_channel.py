@@ -9,7 +9,7 @@ import trio
 from attrs import define, evolve, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
-from nanoclaw.channels.terminal import CHAT, Terminal
+from nanoclaw.channels.terminal.terminal import CHAT, Terminal
 from nanoclaw.records import (
     Address,
     CardContent,
@@ -22,10 +22,11 @@ from nanoclaw.records import (
     Routed,
     TextContent,
 )
-from nanoclaw.testing.channel import FakeChannel, Fault, NetworkBroke
+from nanoclaw.testing import FakeChannel
 from nanoclaw.testing.conformance import ChannelUnderTest, NotConforming, channel_checks
 from nanoclaw.testing.conformance.channel import CHECKS
 from nanoclaw.testing.conformance.contents import CHECKS as OF_CONTENTS
+from nanoclaw.testing.world.channel import Fault, NetworkBroke
 from nanoclaw.visits import Shown
 from tests.conformance.fake_network import under_test
 

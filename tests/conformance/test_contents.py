@@ -10,7 +10,7 @@ import trio
 from attrs import define, evolve
 
 from nanoclaw.channels.protocol import DeliveryRejected
-from nanoclaw.channels.terminal import render
+from nanoclaw.channels.terminal.terminal import render
 from nanoclaw.records import (
     Address,
     EditContent,
@@ -22,7 +22,7 @@ from nanoclaw.records import (
     Routed,
     TextContent,
 )
-from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing import FakeChannel
 from nanoclaw.testing.conformance import ChannelUnderTest, NotConforming, channel_checks
 from nanoclaw.testing.conformance.contents import CHECKS
 from tests.conformance.fake_network import under_test

@@ -12,9 +12,10 @@ from attrs import define
 from agent_runner.errors import ProviderError
 from agent_runner.providers import SimpleProvider, Toolbox, load
 from agent_runner.records import Reply, Result, Turn
-from nanoclaw.testing.brains import calls, provider_of, says, thinks
+from nanoclaw.testing import calls, says, thinks
 from nanoclaw.testing.conformance import NotConforming, ProviderUnderTest, lifecycle, provider_checks, watches
 from nanoclaw.testing.conformance.provider import CHECKS
+from nanoclaw.testing.world.scripted_provider import provider_of
 from tests.conformance.broken_lives import (
     LIFE_FAULTS,
     Living,

@@ -18,12 +18,12 @@ from agent_runner.seams import Seams as RunnerSeams
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
+from nanoclaw.testing import Timeline
 from nanoclaw.testing.conformance import NotConforming, RuntimeUnderTest, make_session, runtime_checks
 from nanoclaw.testing.conformance.runtime import CHECKS
-from nanoclaw.testing.executor import InlineExecutor
-from nanoclaw.testing.runtime import SimulatedRunner, SimulatedRuntime
-from nanoclaw.testing.timeline import Timeline
-from nanoclaw.testing.virtual import VirtualClock
+from nanoclaw.testing.world.executor import InlineExecutor
+from nanoclaw.testing.world.runtime import SimulatedRunner, SimulatedRuntime
+from nanoclaw.testing.world.virtual_time import VirtualClock
 
 NAMES = [check.__name__ for check in CHECKS]
 Opens = Callable[[], AbstractAsyncContextManager[RuntimeUnderTest]]

@@ -11,9 +11,9 @@ import trio
 from attrs import Factory, define, field
 
 from actors import Node, Policy, Supervisor
-from nanoclaw.channels.desk import FrontEnd
 from nanoclaw.channels.protocol import Channel
-from nanoclaw.channels.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
+from nanoclaw.channels.terminal.desk import FrontEnd
+from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.control import Control, open_control
 from nanoclaw.control.address import nameable, socket_path
 from nanoclaw.host import Host, open_host

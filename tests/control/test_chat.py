@@ -6,10 +6,10 @@ import pytest
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels import guest, terminal
-from nanoclaw.channels.desk import Speaker
 from nanoclaw.channels.protocol import ChannelUnavailable
-from nanoclaw.channels.terminal import CHAT, USER_ID
+from nanoclaw.channels.terminal import guest, terminal
+from nanoclaw.channels.terminal.desk import Speaker
+from nanoclaw.channels.terminal.terminal import CHAT, USER_ID
 from nanoclaw.visits import Shown, TooSlow
 from tests.control.clients import connected, listening
 

@@ -10,7 +10,7 @@ from attrs import frozen
 from nanoclaw import host_status
 from nanoclaw.session import open_conversations
 from nanoclaw.session.actor import SessionActor
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.control.clients import GUARD_S, LivingHost, RawClient, connected, living, silent
 from tests.host.homes import only_session, supervisor
 

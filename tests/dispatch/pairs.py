@@ -8,10 +8,10 @@ from typing import Any
 from attrs import frozen
 
 from nanoclaw.records import AgentGroup, SessionPaths
-from nanoclaw.testing.brains import Brain
-from nanoclaw.testing.chats import Chat, User
+from nanoclaw.testing import World
 from nanoclaw.testing.invariants import rows
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.chats import Chat, User
+from nanoclaw.testing.world.scripted_provider import Brain
 
 COLUMNS = "SELECT kind, status, content, source_session_id, hops, causation_id, trigger FROM messages_in"
 

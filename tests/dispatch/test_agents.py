@@ -14,9 +14,9 @@ from nanoclaw.session import transactions
 from nanoclaw.store import Connection, projections
 from nanoclaw.store.projections import CentralView
 from nanoclaw.testing import World, fails, says, script, thinks
-from nanoclaw.testing.executor import When
 from nanoclaw.testing.invariants import Evidence, violations
 from nanoclaw.testing.replay import replay
+from nanoclaw.testing.world.executor import When
 from tests.dispatch.pairs import a_pair, received, said, tell
 
 

@@ -18,10 +18,10 @@ from nanoclaw.host import HostFailed, open_host
 from nanoclaw.session.actions import _ACTIONS
 from nanoclaw.store import Connection, meta
 from nanoclaw.testing import World
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.chats import Chat
-from nanoclaw.testing.executor import When
 from nanoclaw.testing.invariants import rows
+from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing.world.chats import Chat
+from nanoclaw.testing.world.executor import When
 from tests.host.homes import config, only_session
 
 TABLE = '!book {"what": "table"}'

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nanoclaw.testing import World
-from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing.world.channel import FakeChannel
 from tests.dispatch.pairs import a_pair, tell
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nanoclaw.recording.tape import BATCH_S
+from nanoclaw.recording.writer import BATCH_S
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/simulation.md").read_text("utf-8")

@@ -12,7 +12,7 @@ import trio
 
 from nanoclaw.host import Seams, open_host
 from nanoclaw.runtimes.process import ProcessRuntime
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import config
 
 HOLD = """

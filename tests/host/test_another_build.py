@@ -10,7 +10,7 @@ import trio
 
 from nanoclaw.host import open_host
 from nanoclaw.records import TextContent
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session
 
 INBOUND = """

@@ -14,8 +14,8 @@ from nanoclaw.host import Seams, open_host
 from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.seams import SystemClock
 from nanoclaw.store import StoreBusy, own_inbound
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing import FakeChannel, wire
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.host.homes import GUARD_S, config, statuses
 from tests.store.openings import paths_in, put
 

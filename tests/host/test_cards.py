@@ -23,7 +23,7 @@ from nanoclaw.records import (
 )
 from nanoclaw.registry.approvals import MAX_WAITING
 from nanoclaw.session.conversations import conversation
-from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing import FakeChannel
 from tests.host.runtimes import FakeRuntime
 from tests.host.stage import Stage, a_stage, assert_says, row
 from tests.host.test_deliveries import says

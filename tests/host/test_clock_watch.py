@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from nanoclaw import clock_watch
 from nanoclaw.seams import JUMP_S, LOOK_AT_CLOCK_S, SystemClock
-from nanoclaw.testing.virtual import VirtualClock
+from nanoclaw.testing.world.virtual_time import VirtualClock
 
 
 @define(eq=False)

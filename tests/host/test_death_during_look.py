@@ -8,7 +8,7 @@ import trio.testing
 
 from nanoclaw.runtimes import Death
 from nanoclaw.store import ThreadExecutor
-from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing import FakeChannel
 from tests.host.homes import only_session, rows
 from tests.host.runtimes import FakeRuntime
 from tests.host.test_deliveries import a_host, acks, container_runs, says

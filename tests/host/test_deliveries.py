@@ -17,8 +17,7 @@ from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import Address, Outgoing, Receipt, SessionPaths
 from nanoclaw.resources import schema_dir
 from nanoclaw.store import Executor, StoreFull, ThreadExecutor, open_reader, outbound
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.simulation import World, simulate
+from nanoclaw.testing import FakeChannel, World, simulate, wire
 from tests.host.homes import GUARD_S, config, crashed, only_session, rows, statuses, supervisor
 from tests.host.runtimes import FakeRuntime
 
@@ -422,6 +421,8 @@ class OddSender:
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
+
+    async def find(self, _outgoing: Outgoing) -> Receipt | None: ...
 
     async def typing(self, _address: Address) -> None: ...
 

@@ -13,7 +13,7 @@ from actors import Stopped
 from nanoclaw.host import HostFailed, Seams, open_host
 from nanoclaw.records import Address
 from nanoclaw.store import StoreFull, ThreadExecutor
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, supervisor
 from tests.host.runtimes import FakeRuntime
 

@@ -6,7 +6,7 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
-from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing import FakeChannel
 from tests.host.homes import only_session, rows
 from tests.host.runtimes import FakeRuntime
 from tests.host.test_deliveries import a_host, acks, container_runs, says

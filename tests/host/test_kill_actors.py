@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from nanoclaw.host import Host, open_host
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, crashed, statuses, supervisor
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from nanoclaw.records import TextContent
 from nanoclaw.runtimes import Runner, RunnerSpec
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session, statuses
 from tests.store.openings import leave_hot_journal
 

@@ -20,7 +20,7 @@ from nanoclaw.runtimes import Runner, RunnerSpec, StartFailed, stderr
 from nanoclaw.runtimes.process import ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.stderr import MAX_LINE, MAX_LINES, WINDOW_S, StderrLog
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config
 
 ROOT = Path(__file__).parents[2]

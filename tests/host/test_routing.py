@@ -25,7 +25,7 @@ from nanoclaw.records import (
 )
 from nanoclaw.routing.engagement import engagement
 from nanoclaw.store import Executor, ThreadExecutor
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, rows
 from tests.host.runtimes import FakeRuntime
 

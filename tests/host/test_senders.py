@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors import Policy, Supervisor
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import (
     DELIVERY_TIMEOUT_S,
     HINT_TIMEOUT_S,
@@ -19,9 +19,17 @@ from nanoclaw.channels.senders import (
     Typing,
     open_senders,
 )
-from nanoclaw.records import Address, Outgoing, TextContent
+from nanoclaw.records import (
+    Address,
+    EditContent,
+    Outgoing,
+    OutgoingContent,
+    OutgoingFile,
+    ReactionContent,
+    TextContent,
+)
 from nanoclaw.supervision import Supervision
-from nanoclaw.testing.channel import FakeChannel
+from nanoclaw.testing import FakeChannel
 
 A, B = Address("fake", "a"), Address("fake", "b")
 
@@ -52,6 +60,36 @@ async def test_a_channel_that_is_not_there_took_nothing() -> None:
     async with senders(FakeChannel()) as (found, _):
         with pytest.raises(ChannelUnavailable, match="no channel 'tg'"):
             await found.deliver(to(Address("tg", "a")))
+
+
+class PlainChannel(FakeChannel):
+    """A network that has texts and nothing else."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(edits=False, reactions=False, files=False, typing=False, settled=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "files", "words"),
+    [
+        (EditContent("m-1", "new"), (), "the channel fake cannot edit a message"),
+        (ReactionContent("m-1", "!"), (), "the channel fake cannot show a reaction"),
+        (TextContent("look"), (OutgoingFile("a.txt", b""),), "the channel fake cannot send files"),
+    ],
+)
+async def test_a_channel_is_not_asked_for_what_it_cannot_do(
+    content: OutgoingContent, files: tuple[OutgoingFile, ...], words: str
+) -> None:
+    channel = PlainChannel()
+    async with senders(channel) as (found, _):
+        with pytest.raises(DeliveryRejected, match=words):
+            await found.deliver(Outgoing("out-1", A, content, files=files))
+        await found.hint(A, Typing(A))
+        await found.hint(A, Settled(A, "m-1", "completed"))
+        await found.deliver(to(A))
+    assert channel.attempts == [to(A)]
+    assert (channel.typing_in, channel.settled) == ([], {})
 
 
 async def test_a_refusal_passes_as_it_is_and_crashes_nobody() -> None:

@@ -12,10 +12,8 @@ import pytest
 import trio
 
 from nanoclaw.records import Attachment, ChatMessage, InboundEvent
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, World, simulate, wire
 from nanoclaw.testing.invariants import ALWAYS, AT_REST, Evidence, Invariant, violations
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
 from tests.host.homes import only_session, rows
 
 HOUR, DAY = 3600.0, 86_400.0

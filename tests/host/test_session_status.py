@@ -3,7 +3,7 @@ from pathlib import Path
 import trio
 
 from nanoclaw.host import open_host
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session, statuses
 
 

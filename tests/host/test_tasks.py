@@ -11,8 +11,7 @@ import pytest
 import trio
 
 from nanoclaw.records import TextContent
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.simulation import World, simulate
+from nanoclaw.testing import FakeChannel, World, simulate, wire
 from tests.host.homes import only_session, rows
 
 HOUR, DAY = 3600.0, 86_400.0

@@ -15,7 +15,7 @@ from nanoclaw.operations.offline import open_files
 from nanoclaw.records import Address, Session, SessionPaths
 from nanoclaw.store import own_inbound, tasks
 from nanoclaw.store.tasks import NewTask
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import NOW, StillClock
 
 

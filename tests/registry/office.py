@@ -15,7 +15,7 @@ from nanoclaw.operations.offline import SessionsAtRest
 from nanoclaw.records import Address, AgentGroup, MessagingGroup
 from nanoclaw.registry import Changes, Registry, registry_recipe
 from nanoclaw.store import Reader, open_reader
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import StillClock
 
 

@@ -72,7 +72,7 @@ def cases(
         yield Case(schedule, zone, some_moment(random, zone))
 
 
-@walks(25)
+@walks(10)
 @given(seeds)
 def test_slots_are_those_of_the_definition(seed: int) -> None:
     for case in cases(seed, 7):
@@ -80,7 +80,7 @@ def test_slots_are_those_of_the_definition(seed: int) -> None:
         assert case.slots(len(expected)) == expected, case
 
 
-@walks(20)
+@walks(8)
 @given(seeds)
 def test_with_seconds_too(seed: int) -> None:
     for case in cases(seed, 5, seconds=True):
@@ -97,7 +97,7 @@ def test_there_is_no_slot_before_the_first(seed: int) -> None:
         assert next(case.by_definition(case.start, end), None) == (ours if ours <= end else None), case
 
 
-@walks(70)
+@walks(20)
 @given(seeds)
 def test_a_second_library_agrees_and_where_clocks_jump_the_definition_decides(seed: int) -> None:
     for case in cases(seed, 30, BOTH_CAN, common=True):

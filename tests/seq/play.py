@@ -11,7 +11,7 @@ from attrs import define, field
 from agent_runner.errors import ToolError
 from agent_runner.tools.targets import find_target
 from nanoclaw.records import SessionPaths
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.seq.model import Numbers, Side, Where
 from tests.seq.sides import Date, Host, Runner
 from tests.store.openings import Killed

@@ -31,7 +31,7 @@ from nanoclaw.store import UntrustedReader, Writer, deliveries, messages_in, ope
 from nanoclaw.store.connections import open_readonly
 from nanoclaw.store.messages_in import PLAUSIBLE_LEAD
 from nanoclaw.store.outbound import look
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.runner.world import SCHEMA, Bell
 
 T = TypeVar("T")

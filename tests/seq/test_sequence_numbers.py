@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from nanoclaw.testing.places import temporary_home
+from nanoclaw.testing.world.folders import temporary_home
 from tests.runner.world import virtually
 from tests.seq import accidents, another_build, host_steps, runner_steps
 from tests.seq.play import Play, Step

@@ -15,16 +15,13 @@ from attrs import Factory, define
 from nanoclaw.channels.protocol import Repeat
 from nanoclaw.host import HostFailed
 from nanoclaw.records import ChatMessage, InboundEvent, SessionPaths
+from nanoclaw.simulation.network import FaultyNetwork
+from nanoclaw.simulation.scripted_agent import FILE, ScriptedAgent
 from nanoclaw.store.deliveries import NOTICE
-from nanoclaw.testing.chats import Chat
-from nanoclaw.testing.errands import FILE, Errands
-from nanoclaw.testing.errors import WorldError
-from nanoclaw.testing.executor import When
+from nanoclaw.testing import Chat, World, WorldError, simulate
 from nanoclaw.testing.invariants import AT_REST, Asked, Evidence, rows, violations
-from nanoclaw.testing.network import Network
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.transcript import attached
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.executor import When
+from nanoclaw.testing.world.transcript import attached
 
 PLACES = ("ann", "bob", "club", "forum/one", "forum/two")
 DOWN_S = 2.0
@@ -71,7 +68,7 @@ class Stage:
     """One world, while a program is played in it."""
 
     world: World
-    network: Network
+    network: FaultyNetwork
     nursery: trio.Nursery
     traps: list[Trap] = Factory(list)
     said: int = 0
@@ -87,7 +84,7 @@ class Stage:
         world = self.world
         ann, bob = world.user("ann"), world.user("bob")
         await world.start()
-        world.agent("main", Errands(lambda: world.clock))
+        world.agent("main", ScriptedAgent(lambda: world.clock))
         for chat in (world.chat(ann), world.chat(bob), world.group("club", [ann, bob])):
             await world.wire(chat)
             self._chats[chat.name] = chat
@@ -148,7 +145,7 @@ class Stage:
     # -- its end
 
     async def rest(self) -> None:
-        """Let faults have their effect, then heal, and wait until everything has its outcome."""
+        """Let faults have their effect, then heal, and wait until everything has its result."""
         await trio.sleep(TROUBLED_S)
         self.traps.clear()
         self.network.heal()
@@ -191,7 +188,7 @@ def _answered_in_vain(paths: SessionPaths) -> set[str]:
     return {to for id_, to in replies if id_ in given_up} | {id_.removeprefix(NOTICE) for id_ in given_up}
 
 
-async def _play(world: World, network: Network, steps: Sequence[Step]) -> None:
+async def _play(world: World, network: FaultyNetwork, steps: Sequence[Step]) -> None:
     async with trio.open_nursery() as nursery:
         stage = Stage(world, network, nursery)
         await stage.furnish()
@@ -205,20 +202,20 @@ async def _play(world: World, network: Network, steps: Sequence[Step]) -> None:
     stage.check()
 
 
-def play(
-    steps: Sequence[Step], *, seed: int = 0, repeat: Repeat = "idempotent", outliving: bool = False
+def run_program(
+    steps: Sequence[Step], *, seed: int = 0, repeat: Repeat = "idempotent", **arguments: Any
 ) -> None:
-    """Play a program.
+    """Run a program; `arguments` are the world's.
 
     Raises:
         Broken: something that must hold does not.
     """
-    network = Network(repeat=repeat)
+    network = FaultyNetwork(repeat=repeat)
     settings: dict[str, Any] = {"retry.base_s": 1.0, "delivery.backoff_s": (1.0, 5.0, 20.0, 60.0)}
     simulate(
         lambda world: _play(world, network, steps),
         seed=seed,
         channel=network,
-        outliving=outliving,
         settings=settings,
+        **arguments,
     )

@@ -8,10 +8,7 @@ from typing import Any
 import trio
 
 from nanoclaw.recording import Record
-from nanoclaw.testing.brains import calls, says, script, thinks
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing import FakeChannel, World, calls, says, script, simulate, thinks
 
 NAMES = ("ann", "bob", "club")
 CHANGES: dict[str, Any] = {
@@ -24,7 +21,7 @@ EVERY = {"prompt": "tock", "recurrence": "@every 500"}
 
 
 def recorded_day(seed: int, folder: Path, *, redacted: bool = False) -> None:
-    """Play it, and record its second life."""
+    """Run it, and record its second life."""
     record = Record(folder, redacted)
     repeat: Any = ("again", "idempotent", "look up", "never")[seed % 4]
     simulate(lambda world: _play(world, record), seed=seed, channel=FakeChannel(repeat=repeat))

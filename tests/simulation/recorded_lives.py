@@ -1,4 +1,4 @@
-"""Households in which each life of the host is recorded.
+"""Workloads in which each life of the host is recorded.
 
 `python -m tests.simulation.recorded_lives HOURS SEED...` replays those of these seeds; what differs stays in
 the temporary folder.
@@ -15,13 +15,13 @@ from unittest.mock import patch
 from nanoclaw.host import Host
 from nanoclaw.recording import Record
 from nanoclaw.recording.lines import FILE
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.faults import RATES
-from nanoclaw.testing.household import household
-from nanoclaw.testing.play import play
+from nanoclaw.simulation.faults import RATES
+from nanoclaw.simulation.run import run_workload
+from nanoclaw.simulation.workload import draw_workload
+from nanoclaw.testing import World
 from nanoclaw.testing.replay import replay
-from nanoclaw.testing.timeline import Step
-from nanoclaw.testing.world import World
+from nanoclaw.testing.silent_logs import silent_logs
+from nanoclaw.testing.world.timeline import Step
 
 OF_THE_DISK = (
     "disk-full",
@@ -37,7 +37,7 @@ FAULTS = tuple(name for name in RATES if name not in OF_THE_DISK)
 
 
 def record_lives(seed: int, into: Path, *, hours: float, faults: Sequence[str] = FAULTS) -> list[Path]:
-    """Play a household; the recordings of its lives, in order. What a killed host had not written is lost."""
+    """Run a workload; return the recordings of its host's runs, in order."""
     folders, sizes = list[Path](), dict[Path, int]()
 
     class RecordedWorld(World):
@@ -46,8 +46,8 @@ def record_lives(seed: int, into: Path, *, hours: float, faults: Sequence[str] =
             self.timeline.steps.append(_size_at_death(folders[-1] / FILE, sizes))
             return await super().start(record=Record(folders[-1]), **changes)
 
-    with patch("nanoclaw.testing.play.World", RecordedWorld):
-        play(household(seed, hours=hours, faults=faults))
+    with patch("nanoclaw.simulation.run.World", RecordedWorld):
+        run_workload(draw_workload(seed, hours=hours, faults=faults))
     for file, size in sizes.items():
         with file.open("r+b") as opened:
             opened.truncate(size)
@@ -77,7 +77,7 @@ def _main(hours: float, seeds: Sequence[int]) -> None:
     for seed in seeds:
         into = Path(tempfile.gettempdir(), f"lives-{hours:g}-{seed}")
         shutil.rmtree(into, ignore_errors=True)
-        with quiet():
+        with silent_logs():
             lives = record_lives(seed, into, hours=hours)
             found = list(differing(lives))
         lines = [

@@ -13,7 +13,7 @@ from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
 from nanoclaw.recording.lines import FILE
 from nanoclaw.runtimes.process import ProcessRuntime
-from nanoclaw.testing.channel import FakeChannel, wire
+from nanoclaw.testing import FakeChannel, wire
 
 KILLING = Path(__file__).parents[1] / "host/killing_runner.py"
 GUARD_S = 40.0

@@ -7,10 +7,7 @@ from typing import Any
 import trio
 
 from nanoclaw.logs import configure_logging
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.chats import Chat, User
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing import Chat, FakeChannel, User, World, simulate
 
 NAMES = ("ann", "bob", "club")
 MESSAGES = 3

@@ -6,14 +6,14 @@ from typing import Literal
 import trio
 from attrs import frozen
 
-from nanoclaw.testing.channel import Fault
-from nanoclaw.testing.executor import When
+from nanoclaw.testing.world.channel import Fault
+from nanoclaw.testing.world.executor import When
 from tests.simulation.program import Side, Stage, Trap
 
 
 @frozen
 class Say:
-    """Somebody says something; the words after its number are what the agent is to do (`Errands`)."""
+    """Somebody says something; the words after its number are what the agent is to do (`ScriptedAgent`)."""
 
     place: str
     words: tuple[str, ...] = ()

@@ -11,8 +11,7 @@ from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.runtimes import Runtime, StartFailed
 from nanoclaw.session import open_conversations
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.simulation import World, simulate
+from nanoclaw.testing import FakeChannel, World, simulate, wire
 from tests.host.homes import only_session, rows
 
 GUARD_S = 86_400.0

@@ -7,7 +7,7 @@ import pytest
 
 from agent_runner import turn
 from agent_runner.providers import Provider
-from nanoclaw.testing.simulation import World, simulate
+from nanoclaw.testing import World, simulate
 
 
 async def one_message(world: World) -> Sequence[str]:

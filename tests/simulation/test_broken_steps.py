@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from nanoclaw.testing import World, simulate
-from nanoclaw.testing.executor import When
+from nanoclaw.testing.world.executor import When
 
 EVENTS = ("host ready", "said", "commit", "runner started", "delivered", "runner ended")
 

@@ -157,6 +157,6 @@ async def test_a_user_s_own_chat_and_a_group_have_names_of_their_own(world: Worl
 async def test_a_group_is_made_with_all_its_members(world: World) -> None:
     ann, bob = world.user("ann"), world.user("bob")
     club = world.group("club", [ann])
-    with pytest.raises(WorldError, match="'club' has been made, with fake:ann: name all its members"):
+    with pytest.raises(WorldError, match="'club' already exists, with fake:ann; name all its members"):
         world.group("club", [ann, bob])
     assert world.group("club", [world.user("ann")]) is club

@@ -15,10 +15,9 @@ from agent_runner.errors import ProviderError
 from agent_runner.providers import Provider, SimpleProvider, Toolbox, load
 from agent_runner.records import Reply, Result, Turn
 from nanoclaw.records import Outgoing, TextContent
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.executor import When
-from nanoclaw.testing.simulation import World, simulate
-from nanoclaw.testing.virtual import EPOCH
+from nanoclaw.testing import FakeChannel, World, simulate, wire
+from nanoclaw.testing.world.executor import When
+from nanoclaw.testing.world.virtual_time import EPOCH
 from tests.host.homes import only_session, rows
 
 AT_ONCE_S = 2.0

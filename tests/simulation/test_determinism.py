@@ -12,14 +12,13 @@ import trio
 from trio._core import _run as trios
 from trio.testing import MockClock
 
-from nanoclaw.testing import channel, executor
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing import FakeChannel, World, simulate
+from nanoclaw.testing.world import channel, executor
 from tests.simulation.rough_day import MESSAGES, NAMES, rough_day
 
 ROOT = Path(__file__).parents[2]
-SEEDS = [str(seed) for seed in range(20)]
+SEEDS = [str(seed) for seed in range(4)]
+"""In each there is what a hash could order: tasks of three chats, a kill, a network that fails."""
 
 
 def timeline(seed: int) -> str:
@@ -80,7 +79,7 @@ def test_worlds_that_overlap_leave_trio_as_it_was() -> None:
 
 
 @pytest.mark.slow
-def test_twenty_seeds_decide_across_processes_and_hash_seeds() -> None:
+def test_seeds_decide_across_processes_and_hash_seeds() -> None:
     def start(hash_seed: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, str(ROOT / "tests/simulation/rough_day.py"), *SEEDS],
@@ -95,7 +94,7 @@ def test_twenty_seeds_decide_across_processes_and_hash_seeds() -> None:
     assert texts[0].count(b"host killed") == len(SEEDS)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_rough_day_loses_nothing_and_doubles_nothing(seed: int) -> None:
     network, _ = simulate(rough_day, seed=seed, channel=FakeChannel(repeat="idempotent"))
     assert sorted(one.in_reply_to or "" for one in network.sent) == sorted(

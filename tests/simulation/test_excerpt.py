@@ -4,32 +4,32 @@ from collections import Counter
 
 from attrs import evolve
 
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.excerpt import BEFORE, excerpt
-from nanoclaw.testing.household import Say, household
-from nanoclaw.testing.play import Outcome, Violation, play
+from nanoclaw.simulation.excerpt import BEFORE, excerpt
+from nanoclaw.simulation.run import RunResult, Violation, run_workload
+from nanoclaw.simulation.workload import Say, draw_workload
+from nanoclaw.testing.silent_logs import silent_logs
 
-DAY = household(6, hours=0.4)
+DAY = draw_workload(6, hours=0.4)
 
 
-def broken(sentence_of: str) -> tuple[Outcome, str, str]:
+def broken(sentence_of: str) -> tuple[RunResult, str, str]:
     """A day whose last line is a violation that names a session and the first message in it."""
-    with quiet():
-        outcome = play(DAY)
-    session = Counter(id_ for line in outcome.timeline.lines for id_ in outcome.sessions if id_ in line)
+    with silent_logs():
+        result = run_workload(DAY)
+    session = Counter(id_ for line in result.timeline.lines for id_ in result.sessions if id_ in line)
     [(id_, _)] = session.most_common(1)
-    row, event = next(iter(outcome.events.items()))
+    row, event = next(iter(result.events.items()))
     sentence = sentence_of.format(session=id_, row=row)
-    at = outcome.timeline.lines[-1].split()[0]
-    outcome.timeline.lines.append(f"{at:>14}  violation  some_rule  {sentence}")
-    return evolve(outcome, violations=(Violation("some_rule", sentence, float(at)),)), id_, event
+    at = result.timeline.lines[-1].split()[0]
+    result.timeline.lines.append(f"{at:>14}  violation  some_rule  {sentence}")
+    return evolve(result, violations=(Violation("some_rule", sentence, float(at)),)), id_, event
 
 
 def test_of_commits_only_those_of_the_session_that_is_named_are_shown_and_runs_of_them_as_one() -> None:
-    outcome, session, _ = broken("{session}: something is wrong")
-    heading, *lines = excerpt(DAY, outcome)
+    result, session, _ = broken("{session}: something is wrong")
+    heading, *lines = excerpt(DAY, result)
     assert session in heading
-    assert outcome.sessions[session] in heading
+    assert result.sessions[session] in heading
     commits = [line for line in lines if "  commit" in line]
     assert commits
     assert all(session in line for line in commits)
@@ -39,16 +39,16 @@ def test_of_commits_only_those_of_the_session_that_is_named_are_shown_and_runs_o
 
 
 def test_a_message_that_is_named_is_marked_however_long_ago_it_was_said() -> None:
-    outcome, _, event = broken("{row} is lost")
-    lines = list(excerpt(DAY, outcome))
+    result, _, event = broken("{row} is lost")
+    lines = list(excerpt(DAY, result))
     marked = [line for line in lines if line.startswith(">")]
     assert any(f"  {event}  " in line and "  said  " in line for line in marked)
     assert "  ..." in lines
 
 
 def test_where_no_session_is_named_there_are_no_commits() -> None:
-    outcome, _, _ = broken("it is too warm")
-    heading, *lines = excerpt(DAY, outcome)
+    result, _, _ = broken("it is too warm")
+    heading, *lines = excerpt(DAY, result)
     assert heading == "The timeline around it, without commits:"
     assert not any("commit" in line for line in lines)
     assert any("  said  " in line for line in lines) == any(isinstance(step, Say) for step in DAY.steps)

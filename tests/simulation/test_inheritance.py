@@ -6,8 +6,7 @@ import trio
 
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.testing import World, says, script, simulate, thinks
-from nanoclaw.testing.chats import User
+from nanoclaw.testing import User, World, says, script, simulate, thinks
 from nanoclaw.testing.invariants import rows
 from tests.host.homes import only_session
 

@@ -13,12 +13,11 @@ import trio
 from attrs import evolve
 
 from nanoclaw.records import Address, InboundEvent, SessionPaths
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.damage import leave_hot_journal
+from nanoclaw.simulation.checks.messages import nothing_waits_behind_a_journal
+from nanoclaw.simulation.snapshot import Snapshot, readable
+from nanoclaw.testing import FakeChannel, World, simulate
 from nanoclaw.testing.invariants import ALWAYS, AT_REST, Asked, Evidence, opened_once, violations
-from nanoclaw.testing.scene import Scene, nothing_waits_behind_a_journal, readable
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.hot_journal import leave_hot_journal
 
 Break = Callable[[Evidence], Evidence]
 
@@ -186,7 +185,7 @@ def test_what_is_parked_is_not_lost(evidence: Evidence) -> None:
 def waiting(evidence: Evidence) -> tuple[int, list[str]]:
     """How many sessions can be looked at, and who waits behind a journal."""
     paths = tuple(readable(evidence.data, ()))
-    return len(paths), list(nothing_waits_behind_a_journal(Scene(evidence.data, paths=paths)))
+    return len(paths), list(nothing_waits_behind_a_journal(Snapshot(evidence.data, paths=paths)))
 
 
 def test_a_journal_that_was_never_synced_is_in_nobodys_way(evidence: Evidence) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from agent_runner.errors import ToolError
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.testing.world import World
+from nanoclaw.testing import World
 
 
 def lives(world: World) -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 import apsw
 
 from nanoclaw.testing import World
-from nanoclaw.testing.executor import When
 from nanoclaw.testing.invariants import rows
+from nanoclaw.testing.world.executor import When
 
 
 async def test_what_could_not_be_written_is_written_once_there_is_room(world: World) -> None:

@@ -14,12 +14,9 @@ from agent_runner.providers import Toolbox
 from agent_runner.records import Result, Turn
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Clicked, QuestionContent
-from nanoclaw.testing.channel import FakeChannel
-from nanoclaw.testing.errors import ExpectationFailed
-from nanoclaw.testing.executor import When
+from nanoclaw.testing import ExpectationFailed, FakeChannel, World, simulate
 from nanoclaw.testing.replay import replay
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.executor import When
 from tests.host.homes import only_session, rows, supervisor
 
 QUESTION = {"title": "Deploy", "question": "Ship it?", "options": ["Approve", "Reject"]}

@@ -16,19 +16,17 @@ import trio
 from nanoclaw.cli import INTERRUPTED, main
 from nanoclaw.config.keys import KEYS
 from nanoclaw.host import HostFailed, open_host
-from nanoclaw.recording import BadRecording, Record, read, recorder, state, tape
+from nanoclaw.recording import BadRecording, Record, read, recorder, state, writer
 from nanoclaw.recording.channels import event_of
 from nanoclaw.recording.lines import FILE
 from nanoclaw.recording.notes import Offered
 from nanoclaw.recording.recorder import KEPT, LEFT_OUT
 from nanoclaw.records import InboundEvent
 from nanoclaw.store.connections import open_writable
-from nanoclaw.testing import world
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.damage import leave_hot_journal
+from nanoclaw.testing import FakeChannel, World, simulate, wire
 from nanoclaw.testing.replay import replay
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world import world
+from nanoclaw.testing.world.hot_journal import leave_hot_journal
 from tests.cli.commands import run
 from tests.simulation.recordings import changed, settings
 
@@ -95,7 +93,7 @@ def names(folder: Path) -> list[str]:
 async def test_where_nothing_can_be_written_no_host_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tape, "fsync", _full)
+    monkeypatch.setattr(writer, "fsync", _full)
     with pytest.raises(HostFailed, match="nothing can be recorded there"):
         async with open_host(settings(tmp_path / "home"), record=Record(tmp_path / "recording")):
             pass
@@ -120,7 +118,7 @@ async def test_a_full_disk_ends_the_recording_and_not_the_host(
         async with open_host(
             settings(tmp_path / "home"), channels=[network], record=Record(tmp_path / "recording")
         ) as host:
-            monkeypatch.setattr(tape, "fsync", _full)
+            monkeypatch.setattr(writer, "fsync", _full)
             await wire(host, network.address("chat"))
             await network.say("hello", event_id="1")
             await network.reply_to("1")
@@ -397,7 +395,7 @@ def test_ctrl_c_ends_a_replay_plainly(talk: Path, monkeypatch: pytest.MonkeyPatc
     async def interrupted(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nanoclaw.testing.replay.offer_all", interrupted)
+    monkeypatch.setattr("nanoclaw.testing.replay.player.offer_all", interrupted)
     assert main(["replay", str(talk)]) == INTERRUPTED
 
 

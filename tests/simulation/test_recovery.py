@@ -8,10 +8,9 @@ from attrs import Factory, define
 
 from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Reply, Result, Turn
-from nanoclaw.testing.channel import FakeChannel, wire
-from nanoclaw.testing.world import World
+from nanoclaw.testing import FakeChannel, World, wire
 from tests.host.homes import rows
-from tests.simulation.playing import play
+from tests.simulation.scenarios import run_scenario
 from tests.store.openings import leave_hot_journal
 
 SETTLED_S = 10.0
@@ -48,7 +47,7 @@ def test_the_start_recovers_the_inbound_file_of_every_session_also_of_those_with
             assert rows(file, "PRAGMA integrity_check") == [("ok",)]
             assert rows(file, "SELECT count(*) FROM meta WHERE key LIKE 'half-%'") == [(0,)]
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
 def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before_anything_is_read(
@@ -69,7 +68,7 @@ def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before
         assert len(network.sent) == 1
         assert any("runner recovers" in line for line in world.timeline.lines)
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
 @define(eq=False)
@@ -105,7 +104,7 @@ def test_what_a_runner_had_claimed_that_died_with_its_host_is_taken_again_at_no_
         assert rows(file, "SELECT status, tries FROM messages_in") == [("completed", 0)]
         assert (len(network.sent), provider.turns) == (1, 2)
 
-    play(tmp_path, scenario, provider)
+    run_scenario(tmp_path, scenario, provider)
 
 
 def test_an_attempt_of_unknown_outcome_is_made_again_where_the_network_knows_its_messages(
@@ -126,7 +125,7 @@ def test_an_attempt_of_unknown_outcome_is_made_again_where_the_network_knows_its
         assert rows(file, "SELECT status, attempts FROM deliveries") == [("final", 2)]
         assert len(network.sent) == 1
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
 def test_a_reply_of_a_session_that_was_archived_meanwhile_is_delivered(tmp_path: Path) -> None:
@@ -143,7 +142,7 @@ def test_a_reply_of_a_session_that_was_archived_meanwhile_is_delivered(tmp_path:
             await network.reply_to("1")
         assert len(network.sent) == 1
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)
 
 
 def test_each_chat_that_waits_is_told_once_that_no_runner_starts_and_answered_when_one_does(
@@ -165,4 +164,4 @@ def test_each_chat_that_waits_is_told_once_that_no_runner_starts_and_answered_wh
                 await network.reply_to(chat)
                 await network.reply_to(f"{chat}-2")
 
-    play(tmp_path, scenario)
+    run_scenario(tmp_path, scenario)

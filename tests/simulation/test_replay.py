@@ -13,10 +13,9 @@ from nanoclaw.session import outcomes
 from nanoclaw.session.messages import Messages
 from nanoclaw.session.outcomes import Undeliverable
 from nanoclaw.store import Refused, StoreError
-from nanoclaw.testing.campaign import quiet
+from nanoclaw.testing import World, simulate
 from nanoclaw.testing.replay import replay
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing.silent_logs import silent_logs
 from tests.simulation.recorded_day import recorded_day
 from tests.simulation.recordings import changed, notes, record_real_day
 
@@ -35,7 +34,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def silence() -> Any:
-    with quiet():
+    with silent_logs():
         yield
 
 

@@ -1,4 +1,4 @@
-"""Each life of the host in households full of faults is done again by its replay."""
+"""Each life of the host in workloads full of faults is done again by its replay."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -19,18 +19,17 @@ from nanoclaw.recording.notes import (
     RunnerRefused,
     RunnerStarted,
 )
-from nanoclaw.testing.campaign import quiet
-from nanoclaw.testing.replay_script import Script, script_of
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing import World, simulate
+from nanoclaw.testing.replay.script import Script, script_of
+from nanoclaw.testing.silent_logs import silent_logs
 from tests.simulation.recorded_lives import differing, record_lives
 from tests.simulation.recordings import notes
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [28, 45])
-def test_each_life_of_a_simulated_household_is_replayed_the_same(seed: int, tmp_path: Path) -> None:
-    with quiet():
+def test_each_life_of_a_simulated_workload_is_replayed_the_same(seed: int, tmp_path: Path) -> None:
+    with silent_logs():
         lives = record_lives(seed, tmp_path, hours=3)
         assert lives
         assert list(differing(lives)) == []
@@ -41,7 +40,7 @@ def test_each_life_of_a_simulated_household_is_replayed_the_same(seed: int, tmp_
 
 def recorded(scenario: Callable[[World, Path], Awaitable[None]], folder: Path) -> Path:
     """The recording that a scenario makes."""
-    with quiet():
+    with silent_logs():
         simulate(lambda world: scenario(world, folder), seed=0)
     return folder
 

@@ -6,10 +6,8 @@ from contextlib import suppress
 import pytest
 import trio
 
-from nanoclaw.testing import standstill
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.standstill import Standstill
-from nanoclaw.testing.world import World
+from nanoclaw.testing import Standstill, World, simulate
+from nanoclaw.testing.world import standstill
 
 
 @pytest.fixture(autouse=True)

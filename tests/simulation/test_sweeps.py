@@ -14,10 +14,9 @@ from nanoclaw.session.needs import SWEEP_S
 from nanoclaw.session.runner import STUCK_S
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from nanoclaw.store.executor import Lane
-from nanoclaw.testing.chats import User
+from nanoclaw.testing import User, World
 from nanoclaw.testing.invariants import rows
-from nanoclaw.testing.kill import MortalExecutor
-from nanoclaw.testing.world import World
+from nanoclaw.testing.world.kill_switch import KillableExecutor
 from tests.host.homes import only_session
 
 BY_EVENT = "SELECT id FROM messages_in WHERE json_extract(content, '$.id') = :event"
@@ -27,13 +26,13 @@ OPEN = "SELECT 1 FROM deliveries WHERE message_out_id = :id AND status <> 'final
 
 def slow_down_the_host(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """All that it asks of its files takes so long from now on."""
-    run = MortalExecutor.run
+    run = KillableExecutor.run
 
-    async def slowly(self: MortalExecutor, fn: Callable[[], object], lane: Lane = "read") -> object:
+    async def slowly(self: KillableExecutor, fn: Callable[[], object], lane: Lane = "read") -> object:
         await trio.sleep(seconds)
         return await run(self, fn, lane=lane)
 
-    monkeypatch.setattr(MortalExecutor, "run", slowly)
+    monkeypatch.setattr(KillableExecutor, "run", slowly)
 
 
 async def chatter(user: User, *, for_s: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import Capabilities, Outcome, Repeat, Sender
 from nanoclaw.control.address import nameable
 from nanoclaw.records import (
     Address,
@@ -51,6 +51,10 @@ class SoakChannel:
     on_delivery: OnDelivery
     channel_type: str = CHANNEL
     finished: trio.Event = Factory(trio.Event)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(self.repeat, typing=False, settled=False)
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:

@@ -24,7 +24,7 @@ from nanoclaw.runtimes import Runner, RunnerSpec
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.store.connections import open_readonly
-from nanoclaw.testing.channel import wire
+from nanoclaw.testing import wire
 from tests.host.homes import config
 from tests.soak.channel import CHANNEL, SoakChannel, Wanted
 from tests.soak.killing import KillingExecutor, KillingFiles

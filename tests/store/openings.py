@@ -13,7 +13,7 @@ from attrs import define
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.store import Executor, Writer, own_central, own_inbound
-from nanoclaw.testing.executor import InlineExecutor, When
+from nanoclaw.testing.world.executor import InlineExecutor, When
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

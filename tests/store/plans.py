@@ -17,8 +17,7 @@ from attrs import field, frozen
 
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import SessionPaths
-from nanoclaw.testing.simulation import simulate
-from nanoclaw.testing.world import World
+from nanoclaw.testing import World, simulate
 from tests.store.history import ROWS, add_history
 
 PERFORMANCE = Path(__file__).parents[2] / "docs" / "performance.md"

@@ -4,7 +4,7 @@ from pathlib import Path
 import trio
 
 from nanoclaw.store import Executor, ThreadExecutor
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import a_session, paths_in, put
 
 

@@ -29,7 +29,7 @@ from nanoclaw.store import (
     create_outbound,
     open_untrusted,
 )
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import keys, leave_hot_journal, paths_in, put
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nanoclaw.store import ForeignDatabase, NewerDatabase, Writer
 from nanoclaw.store.migrations import applied_names, apply_central
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.old_databases import (
     CENTRAL,
     FIRST,

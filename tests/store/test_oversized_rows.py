@@ -5,7 +5,7 @@ import apsw
 
 from nanoclaw.store import create_outbound, open_untrusted
 from nanoclaw.store.outbound import MAX_TEXT, BadRow, MessageOut, look
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import paths_in
 
 

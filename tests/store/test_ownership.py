@@ -11,6 +11,7 @@ import apsw
 import pytest
 import trio
 
+from nanoclaw.simulation.write_limit import no_file_beyond
 from nanoclaw.store import (
     CorruptDatabase,
     ForbiddenConnection,
@@ -20,8 +21,7 @@ from nanoclaw.store import (
     create_outbound,
 )
 from nanoclaw.store.locks import holding
-from nanoclaw.testing.disk import no_file_beyond
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import a_session, central, inbound, keys, leave_hot_journal, on_disk, paths_in, put
 
 HOLD = """

@@ -37,7 +37,7 @@ CAUGHT = {
 
 @pytest.fixture(scope="module")
 def hot(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Statement]:
-    return hot_statements(tmp_path_factory.mktemp("home"))
+    return hot_statements(tmp_path_factory.mktemp("home"), rows=10_000)  # a plan hangs on no number of rows
 
 
 def test_no_statement_of_the_hot_path_reads_a_table_whole_that_grows(hot: Sequence[Statement]) -> None:

@@ -13,7 +13,7 @@ from nanoclaw.records import Address, Receipt
 from nanoclaw.store import create_outbound, deliveries, messages_in, open_untrusted, pruning, tasks, to_text
 from nanoclaw.store.messages_in import NewMessage
 from nanoclaw.store.pruning import BATCH, Folders
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.docs.contract import migrated
 from tests.store.openings import NOW, paths_in
 

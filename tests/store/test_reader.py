@@ -15,7 +15,7 @@ from nanoclaw.store import (
     ThreadExecutor,
     open_reader,
 )
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import a_session, central, keys, leave_hot_journal, put
 
 

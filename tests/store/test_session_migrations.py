@@ -6,7 +6,7 @@ import pytest
 
 from nanoclaw.store import ForeignDatabase, NewerDatabase
 from nanoclaw.store.migration_steps import inbound as inbound_migrations
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.old_databases import FIRST, indexes, made_by_hand, tables
 from tests.store.openings import KillAt, Killed, a_session, paths_in
 

@@ -12,7 +12,7 @@ from outcome import Error, Value
 from trio.testing import MockClock
 
 from nanoclaw.store import Conflict, StoreBusy, StoreClosed, StoreError, StoreFull, TooBig, Writer
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import KillAt, Killed, a_session, keys, on_disk, put
 
 # -- whole transactions --------------------------------------------------------

@@ -17,11 +17,11 @@ from typing import get_args
 import trio
 
 from nanoclaw.channels.protocol import (
+    Capabilities,
     ChannelUnavailable,
     DeliveryRejected,
-    Finder,
     Repeat,
-    has_buttons,
+    capabilities_of,
 )
 from nanoclaw.records import CardContent, Option, Outgoing, QuestionContent, Receipt
 from nanoclaw.testing.conformance import contents
@@ -33,7 +33,6 @@ from nanoclaw.testing.conformance.exchanges import (
     deliver,
     failure,
     failure_with_connection,
-    finder,
     hint,
     outgoing,
     receiving,
@@ -45,7 +44,7 @@ QUESTION = QuestionContent(
 )
 CARD = CardContent('{"title": "Weather"}', "It rains")
 QUIET_S = 1.0
-"""So long nothing happens, where nothing should."""
+"""Seconds for which nothing happens, where nothing should."""
 REFUSALS = (ChannelUnavailable, DeliveryRejected)
 
 
@@ -58,7 +57,7 @@ def channel_checks(open_: Callable[[], AbstractAsyncContextManager[ChannelUnderT
 
 
 async def a_delivery_gives_a_receipt(it: ChannelUnderTest) -> None:
-    """And when it does, the network has the message."""
+    """A delivery returns a receipt, and then the network has the message."""
     async with it.channel.sender() as sender:
         receipt = await deliver(sender, outgoing(it.address, "one"))
         require(isinstance(receipt, Receipt), f"deliver returned {receipt!r}, which is no Receipt")
@@ -75,7 +74,7 @@ async def messages_keep_their_order(it: ChannelUnderTest) -> None:
 
 
 async def the_sender_can_be_opened_again(it: ChannelUnderTest) -> None:
-    """In order, and after its connection broke."""
+    """The sender can be opened again, in order and after its connection broke."""
     for text in ("one", "two"):
         raised = await failure_with_connection(it.channel, outgoing(it.address, text))
         require(raised is None, f"the network is up, and a new sender raised {raised!r}")
@@ -94,7 +93,7 @@ async def what_is_rejected_is_said_to_be(it: ChannelUnderTest) -> None:
 
 
 async def an_outage_is_no_rejection(it: ChannelUnderTest) -> None:
-    """What is rejected is never tried again; what cannot be taken now is."""
+    """A message that was rejected is never tried again; one that cannot be taken now is."""
     down = hook(it.down, "down")
     with down():
         raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
@@ -136,16 +135,16 @@ async def a_delivery_can_be_cancelled(it: ChannelUnderTest) -> None:
 
 async def it_says_what_to_do_about_doubts(it: ChannelUnderTest) -> None:
     """`repeat` is one of four, and `look up` comes with a `find`."""
-    repeat = it.channel.repeat
+    repeat = _can(it).repeat
     require(repeat in get_args(Repeat), f"repeat is {repeat!r}, none of {get_args(Repeat)}")
     async with it.channel.sender() as sender:
-        finds = isinstance(sender, Finder)
+        finds = hasattr(sender, "find")
     require(finds or repeat != "look up", "it says `look up`, and its sender has no find()")
 
 
 async def an_idempotent_network_keeps_one_of_each(it: ChannelUnderTest) -> None:
-    """The same `message_out_id` is the same message; another one, of the same text, is another."""
-    only(it.channel.repeat == "idempotent", "it does not say that it is idempotent")
+    """The same `message_out_id` is the same message; another one, even with the same text, is another."""
+    only(_can(it).repeat == "idempotent", "it does not say that it is idempotent")
     async with it.channel.sender() as sender:
         first = await deliver(sender, outgoing(it.address, "one", "out-1"))
         again = await deliver(sender, outgoing(it.address, "one", "out-1"))
@@ -158,26 +157,25 @@ async def an_idempotent_network_keeps_one_of_each(it: ChannelUnderTest) -> None:
 
 async def what_was_sent_is_found(it: ChannelUnderTest) -> None:
     """`find` gives the receipt of what the network has, and None for what it has not."""
-    only(it.channel.repeat == "look up", "it does not say `look up`")
+    only(_can(it).repeat == "look up", "it does not say `look up`")
     async with it.channel.sender() as sender:
-        lookup = finder(sender)
-        require(await lookup.find(outgoing(it.address, "one")) is None, "found before it was sent")
+        require(await sender.find(outgoing(it.address, "one")) is None, "found before it was sent")
         receipt = await deliver(sender, outgoing(it.address, "one"))
-        found = await lookup.find(outgoing(it.address, "one"))
+        found = await sender.find(outgoing(it.address, "one"))
         require(found == receipt, f"sent with {receipt}, found {found}")
-        other = await lookup.find(outgoing(it.address, "one", "out-other"))
+        other = await sender.find(outgoing(it.address, "one", "out-other"))
         require(other is None, f"found what was never sent: {other}")
 
 
 async def what_was_doubtful_arrives_once(it: ChannelUnderTest) -> None:
     """The receipt was lost; the host does what `repeat` says, and users see one message."""
-    silent, repeat = hook(it.silent, "silent"), it.channel.repeat
+    silent, repeat = hook(it.silent, "silent"), _can(it).repeat
     only(repeat in {"idempotent", "look up"}, f"it says {repeat!r}: users may see it twice, or not at all")
     with silent():
         raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
     require(not isinstance(raised, REFUSALS), f"its outcome is unknown, and it says {raised!r}")
     async with it.channel.sender() as sender:
-        found = await finder(sender).find(outgoing(it.address, "one")) if repeat == "look up" else None
+        found = await sender.find(outgoing(it.address, "one")) if repeat == "look up" else None
         if found is None:
             await deliver(sender, outgoing(it.address, "one"))
     require(it.texts() == ["one"], f"{repeat}, after a doubt; users see {list(it.texts())}")
@@ -187,14 +185,14 @@ async def what_was_doubtful_arrives_once(it: ChannelUnderTest) -> None:
 
 
 async def hints_never_raise(it: ChannelUnderTest) -> None:
-    """They may be lost; a hint that raises takes the chat's sender with it."""
+    """A hint may be lost. One that raises takes the chat's sender with it."""
     async with it.channel.sender() as sender:
         await hint(sender, it.address)
         await deliver(sender, outgoing(it.address, "one"))
 
 
 async def hints_show_nothing(it: ChannelUnderTest) -> None:
-    """They are no messages."""
+    """Hints are no messages."""
     async with it.channel.sender() as sender:
         await hint(sender, it.address)
     require(it.texts() == [], f"hints alone, and users see {list(it.texts())}")
@@ -227,7 +225,7 @@ async def what_users_say_is_offered(it: ChannelUnderTest) -> None:
 
 
 async def events_have_ids_of_their_own(it: ChannelUnderTest) -> None:
-    """What is offered with an id that was there before is taken for the same event, and not stored."""
+    """An event with a known id counts as the same event and is not stored again."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host()):
         await says("one")
@@ -237,7 +235,7 @@ async def events_have_ids_of_their_own(it: ChannelUnderTest) -> None:
 
 
 async def nothing_is_confirmed_before_it_is_stored(it: ChannelUnderTest) -> None:
-    """What a network was told has arrived, it does not offer again."""
+    """A network does not offer again what it was told has arrived."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host(at_once=False)), trio.open_nursery() as nursery:
         confirmed = trio.Event()
@@ -260,7 +258,7 @@ async def what_was_not_accepted_is_not_confirmed(it: ChannelUnderTest) -> None:
 
 
 async def what_was_cut_off_is_offered_again(it: ChannelUnderTest) -> None:
-    """As the same event: the host may have stored it before it died."""
+    """An offer that was cut off comes again as the same event: the host may have stored it before it died."""
     only(it.offers_again, "the network offers nothing again")
     says = hook(it.says, "says")
     async with trio.open_nursery() as nursery:
@@ -279,7 +277,7 @@ async def what_was_cut_off_is_offered_again(it: ChannelUnderTest) -> None:
 
 async def a_channel_with_buttons_shows_cards(it: ChannelUnderTest) -> None:
     """With buttons, and to look at; a channel without gets text instead of them."""
-    only(has_buttons(it.channel), "it has no buttons")
+    only(_can(it).buttons, "it has no buttons")
     async with it.channel.sender() as sender:
         for key, content in (("out-1", QUESTION), ("out-2", CARD)):
             receipt = await deliver(sender, Outgoing(key, it.address, content))
@@ -301,18 +299,22 @@ async def what_users_press_is_offered(it: ChannelUnderTest) -> None:
 
 
 async def a_press_that_was_not_accepted_is_offered_again(it: ChannelUnderTest) -> None:
-    """As a message is: until it is on disk."""
+    """A press is offered again until it is on disk, as a message is."""
     only(it.offers_again, "the network offers nothing again")
     await _press(it, host := Host(refusals=2))
     require(len(host.clicks) == 1, f"confirmed, and {len(host.clicks)} stored")
 
 
 async def _press(it: ChannelUnderTest, host: Host) -> None:
-    only(has_buttons(it.channel), "it has no buttons")
+    only(_can(it).buttons, "it has no buttons")
     presses = hook(it.presses, "presses")
     async with it.channel.sender() as sender, receiving(it.channel, host):
         await deliver(sender, Outgoing("out-1", it.address, QUESTION))
         await presses("No!")
+
+
+def _can(it: ChannelUnderTest) -> Capabilities:
+    return capabilities_of(it.channel)
 
 
 async def _say(says: Callable[[str], Awaitable[None]], confirmed: trio.Event) -> None:

@@ -1,4 +1,4 @@
-"""What all suites are made of: a check is a name and something to run; what does not conform is one error."""
+"""The parts of all suites: a check has a name and runs; a failure is one error."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,7 +15,7 @@ LIMIT_S = 60.0
 
 
 class NotConforming(AssertionError):
-    """It does not do what its protocol says; the text has the check, what was expected, and what happened."""
+    """A violation of a protocol. The text names the check, what was expected, and what happened."""
 
 
 class NotApplicable(Exception):
@@ -49,7 +49,7 @@ class Check:
 def checks_of(
     functions: Iterable[Callable[[T], Awaitable[None]]], open_: Callable[[], AbstractAsyncContextManager[T]]
 ) -> Sequence[Check]:
-    """Each function as a check of a fresh one of what `open_` opens."""
+    """Make each function a check that opens a fresh object by `open_`."""
     return [Check(function.__name__, partial(_run, function, open_)) for function in functions]
 
 
@@ -70,7 +70,7 @@ async def _run(
 
 
 def _verdict(error: Exception) -> NotConforming | NotApplicable | None:
-    """What a check found, out of whatever groups; None: something else broke."""
+    """Return a check's own error out of any groups; None if something else broke."""
     match error:
         case NotConforming() | NotApplicable():
             return error

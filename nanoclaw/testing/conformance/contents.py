@@ -1,4 +1,4 @@
-"""The channel's suite, continued: what a message is made of arrives, here and there."""
+"""Checks of a channel's contents: everything that a message consists of arrives, both ways."""
 
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ LINES = "one\ntwo\n\nthree"
 INDENTED = "def f():\n    return 1\n\tend"
 BLANKS = "  two  before,\ta tab, two after  "
 LENGTHS = (300, 5_000, 20_000)
-"""In characters: a long line, a usual answer, a long one."""
+"""Characters of a long line, a usual answer, and a long one."""
 FILES = (OutgoingFile("notes 1.txt", "Grüße\n".encode()), OutgoingFile("data.bin", bytes(range(256)) * 300))
 UP = "\N{THUMBS UP SIGN}"
 
@@ -36,7 +36,7 @@ UP = "\N{THUMBS UP SIGN}"
 
 
 async def every_character_arrives(it: ChannelUnderTest) -> None:
-    """Of any script, emoji, what other programs take for markup, lines, and what they begin with."""
+    """Texts of any script arrive, with emoji, markup characters, line breaks and indentation."""
     async with it.channel.sender() as sender:
         for text in (*WRITING, LINES, INDENTED):
             before = len(it.texts())
@@ -46,13 +46,13 @@ async def every_character_arrives(it: ChannelUnderTest) -> None:
 
 
 def _same(one: str, other: str) -> bool:
-    """But for how a network writes accents and ends lines."""
+    """Compare texts, but for how a network writes accents and ends lines."""
     lines = [[line.rstrip() for line in normalize("NFC", text).splitlines()] for text in (one, other)]
     return lines[0] == lines[1]
 
 
 async def what_is_too_long_is_split_or_rejected(it: ChannelUnderTest) -> None:
-    """In as many messages as it takes, or `DeliveryRejected`; cut off, nobody knows what is missing."""
+    """A long text arrives in several messages or is rejected. One that was cut off loses what is missing."""
     async with it.channel.sender() as sender:
         for length in LENGTHS:
             text, before = numbered(length), len(it.texts())
@@ -69,12 +69,12 @@ def numbered(length: int) -> str:
 
 
 def _in_files(it: ChannelUnderTest) -> str:
-    """What came as a file, as some networks do with a long text."""
+    """Return the text of files, as some networks send a long text as a file."""
     return "".join(data.decode("utf-8", "replace") for _, data in (it.files() if it.files else ()))
 
 
 def _holds(seen: str, text: str) -> bool:
-    """Whether all of the text is there, in order; a network may break it anywhere and mark the parts."""
+    """Return whether all of the text is there, in order. A network may break it and mark the parts."""
     characters = iter(seen)
     return all(one in characters for one in text if not one.isspace())
 
@@ -95,7 +95,7 @@ async def markdown_arrives(it: ChannelUnderTest) -> None:
 
 
 async def receipts_tell_messages_apart(it: ChannelUnderTest) -> None:
-    """By their ids edits, reactions and replies find them; a network without ids says None."""
+    """Each message has an id of its own, by which edits find it. A network without ids says None."""
     async with it.channel.sender() as sender:
         ids = [await _id_of(sender, outgoing(it.address, "one", key)) for key in ("out-1", "out-2", "out-3")]
     for id_ in ids:
@@ -112,7 +112,7 @@ async def _id_of(sender: Sender, message: Outgoing) -> str | None:
 
 
 async def an_edit_is_seen_or_rejected(it: ChannelUnderTest) -> None:
-    """In the message that it is of, or as a message of its own."""
+    """An edit changes its message, or arrives as another message, or is rejected."""
     async with it.channel.sender() as sender:
         first, _ = await _two(it, sender)
         if await _rejected(sender, Outgoing("out-3", it.address, EditContent(first, "three"))):
@@ -157,7 +157,7 @@ async def _rejected(sender: Sender, message: Outgoing) -> bool:
 
 
 async def a_reply_is_shown_as_one(it: ChannelUnderTest) -> None:
-    """Where the network shows what a message answers; what answers nothing is shown to answer nothing."""
+    """A network that shows what a message answers shows nothing for a message that answers nothing."""
     says, answers = hook(it.says, "says"), hook(it.answers, "answers")
     async with receiving(it.channel, host := Host()):
         await says("why?")
@@ -174,7 +174,7 @@ async def a_reply_is_shown_as_one(it: ChannelUnderTest) -> None:
 
 
 async def a_text_with_files_arrives(it: ChannelUnderTest) -> None:
-    """Whatever the network does with the files; or both are rejected."""
+    """A text with files arrives, or both are rejected."""
     async with it.channel.sender() as sender:
         if await _rejected(sender, _with_files(it, "look here")):
             return
@@ -221,7 +221,7 @@ def _named(files: Sequence[tuple[str, bytes]]) -> str:
 
 
 async def what_is_for_a_thread_arrives_there(it: ChannelUnderTest) -> None:
-    """And what is for the chat does not."""
+    """A message for a thread arrives there, and one for the chat does not."""
     thread = _thread(it)
     async with it.channel.sender() as sender:
         await deliver(sender, outgoing(it.address, "for all"))
@@ -262,7 +262,7 @@ async def what_users_say_arrives_whole(it: ChannelUnderTest) -> None:
 
 
 async def lines_that_users_say_stay_lines(it: ChannelUnderTest) -> None:
-    """In one message, or in one each where a network has no longer ones."""
+    """Lines arrive in one message, or in one each if the network has only single lines."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host()):
         await says(LINES)

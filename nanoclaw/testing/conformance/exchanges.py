@@ -1,4 +1,4 @@
-"""What the channel's suite does with a channel, in the place of the host."""
+"""The actions of the channel suite, in the place of the host."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from functools import partial
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Finder, Sender
+from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Sender
 from nanoclaw.channels.senders import HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
@@ -49,7 +49,7 @@ async def deliver(sender: Sender, message: Outgoing) -> Receipt:
 
 
 async def failure(sender: Sender, message: Outgoing) -> Exception | None:
-    """What a delivery raised, if only because it took too long; None: it gave a receipt."""
+    """Return what a delivery raised, a time-out included; None if it gave a receipt."""
     try:
         with trio.fail_after(SOON_S):
             await sender.deliver(message)
@@ -59,19 +59,12 @@ async def failure(sender: Sender, message: Outgoing) -> Exception | None:
 
 
 async def failure_with_connection(channel: Channel, message: Outgoing) -> Exception | None:
-    """The same with a sender of its own, whose opening or closing may be what fails."""
+    """Return what a delivery raised with a sender of its own, whose opening or closing may fail as well."""
     try:
         async with channel.sender() as sender:
             return await failure(sender, message)
     except Exception as error:  # noqa: BLE001 -- likewise
         return error
-
-
-def finder(sender: Sender) -> Finder:
-    """The sender as one that can look up. Raises NotConforming where it cannot."""
-    if not isinstance(sender, Finder):
-        raise NotConforming("it says `look up`, and its sender has no find()")
-    return sender
 
 
 async def hint(sender: Sender, address: Address) -> None:

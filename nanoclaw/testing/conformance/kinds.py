@@ -46,7 +46,7 @@ TEXTS: Mapping[str, str] = {
 
 
 async def tasks_are_done(it: OpenUnderTest) -> None:
-    """They have a `prompt`, and no text, sender or, perhaps, chat."""
+    """Tasks have a `prompt`, and no text, sender or perhaps chat."""
     for content in (
         {"prompt": it.question},
         {"prompt": it.question, "script": "date", "scriptOutput": "now"},
@@ -90,7 +90,7 @@ async def every_kind_of_message_is_taken(it: OpenUnderTest) -> None:
 
 
 async def any_text_is_taken(it: OpenUnderTest) -> None:
-    """Likewise; and the next question is answered as ever."""
+    """The provider ignores it, and answers the next question as usual."""
     for what, text in TEXTS.items():
         await _settled(it, turn_of(message(1, text)), what)
         await _settled(it, turn_of(of_kind(1, "task", {"prompt": text})), f"a task with {what}")
@@ -98,7 +98,7 @@ async def any_text_is_taken(it: OpenUnderTest) -> None:
 
 
 async def _settled(it: OpenUnderTest, turn: Turn, what: str, tools: Tools | None = None) -> Result | None:
-    """What came of a turn; None: the provider says that it cannot."""
+    """Return the result of a turn; None if the provider says that it cannot."""
     try:
         with trio.fail_after(it.turn_s):
             result = await it.handler.run(turn, tools or Tools())

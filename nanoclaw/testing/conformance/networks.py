@@ -1,4 +1,4 @@
-"""What the channel's suite is given: a channel, and how its tester sees and steers the network behind it."""
+"""The input of the channel suite: a channel, and how its tester sees and steers the network behind it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -38,19 +38,19 @@ class ChannelUnderTest:
     presses: Callable[[str], Awaitable[None]] | None = None
     """A user presses the button of that label on the newest card in that chat; returns as `says` does."""
     offers_again: bool = True
-    """Whether the network offers again what it was not told to have arrived, as the same event."""
+    """True if the network offers again, as the same event, what it was not told has arrived."""
     down: Callable[[], AbstractContextManager[None]] | None = None
-    """While it is open, the network cannot be reached."""
+    """Makes the network unreachable while the block runs."""
     rejecting: Callable[[], AbstractContextManager[None]] | None = None
-    """While it is open, the network will have none of our messages."""
+    """Makes the network refuse our messages while the block runs."""
     silent: Callable[[], AbstractContextManager[None]] | None = None
-    """While it is open, the network takes messages and nobody hears that it did: the call fails, or hangs."""
+    """Makes the network take messages without a word while the block runs: the call fails, or hangs."""
     files: Callable[[], Sequence[tuple[str, bytes]]] | None = None
     """The files that users got in that chat, oldest first: name and bytes."""
     sends: Callable[[str, bytes], Awaitable[None]] | None = None
     """A user sends a file of that name in that chat; returns as `says` does."""
     answers: Callable[[], Sequence[str | None]] | None = None
-    """For each of `texts`, the id of the message that it is shown to answer; where the network shows that."""
+    """For each of `texts`, the id of the message that it is shown to answer."""
     reactions: Callable[[], Sequence[tuple[str, str]]] | None = None
     """The reactions that users see in that chat, oldest first: the id of the message, and the emoji."""
     thread: Thread | None = None

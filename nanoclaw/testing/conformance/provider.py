@@ -28,11 +28,11 @@ from nanoclaw.testing.conformance.turns import CHAT, Tools, message, turn_of
 from nanoclaw.testing.conformance.watches import CancelAfter, Sleeps, Slowness, Watched
 
 GOES_S = 5.0
-"""Who is cancelled is gone by then; a runner that is stopped may be killed sooner."""
+"""Seconds within which a cancelled turn has ended. A runner that is stopped may be killed sooner."""
 BLOCKED_S = 1.0
-"""Who holds up the others for so long may be taken for dead."""
+"""Seconds of blocking after which a runner may be taken for dead."""
 TRIES = 3
-"""Of a turn, before it is called slow: the machine may have been busy."""
+"""Seconds of a turn before it is called slow: the machine may have been busy."""
 
 
 def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnderTest]]) -> Sequence[Check]:
@@ -63,7 +63,7 @@ async def _taken(it: OpenUnderTest, turn: Turn, tools: Tools | None = None) -> R
 
 
 async def it_has_a_name(it: OpenUnderTest) -> None:
-    """By which it is chosen."""
+    """A provider has a name, by which it is chosen."""
     name = it.provider.name
     require(isinstance(name, str) and name, f"its name is {name!r}")
 
@@ -94,13 +94,13 @@ async def replies_name_messages_of_their_turn(it: OpenUnderTest) -> None:
 
 
 async def no_turn_waits_for_follow_ups_for_ever(it: OpenUnderTest) -> None:
-    """There may come none, and then `follow_ups` never returns."""
+    """A turn may have no follow-ups, and then `follow_ups` never returns."""
     result = await _taken(it, turn_of(message(1, it.question)), Tools(follow=None))
     require(answers(result), f"{it.question!r} was asked, and the result is {result}")
 
 
 async def only_follow_ups_that_it_took_are_consumed(it: OpenUnderTest) -> None:
-    """What a result names is completed, and never comes again."""
+    """A message that a result names is completed and never comes again."""
     asked, follow = message(1, it.question), message(2, it.question)
     tools = Tools(follow=follow)
     result = await _taken(it, turn_of(asked), tools)
@@ -111,7 +111,7 @@ async def only_follow_ups_that_it_took_are_consumed(it: OpenUnderTest) -> None:
 
 
 async def it_may_be_cancelled_at_any_checkpoint(it: OpenUnderTest) -> None:
-    """It goes at once, without an error and without half an answer; the next turn is as good as any."""
+    """A cancelled turn ends at once, without an error or half an answer, and the next turn works."""
     for question in filter(None, (it.question, it.tool_question)):
         turn = turn_of(message(1, question))
         for steps in await _spread(it, turn):

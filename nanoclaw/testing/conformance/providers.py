@@ -1,4 +1,4 @@
-"""What the provider's suite is given, how it opens a provider, and what it looks for in a result."""
+"""The input of the provider suite, how it opens a provider, and what it looks for in a result."""
 
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -21,15 +21,15 @@ class ProviderUnderTest:
 
     provider: Provider
     question: str = "hello"
-    """Something that it answers."""
+    """A question that it answers."""
     tool_question: str | None = None
-    """Something over which it calls a tool."""
+    """A question for which it calls a tool."""
     unable: Callable[[], AbstractContextManager[None]] | None = None
-    """While it is open, it cannot answer: its model is out of reach."""
+    """Makes the provider unable to answer while the block runs: its model is out of reach."""
     turn_s: float = SOON_S
     """No turn takes longer."""
     cancellations: int = 50
-    """So many turns at most are cut short for each question, spread over its steps; fewer where dear."""
+    """The most turns that are cut short for each question, spread over its steps."""
     offered: Callable[[], Container[str]] | None = None
     """The names of the tools that the model was told of in the last turn."""
     http: HttpClients = field(factory=NoHttp)
@@ -86,7 +86,7 @@ async def opened(it: ProviderUnderTest, state: MemoryState | None = None) -> Asy
 
 
 def answers(result: Result) -> bool:
-    """Whether it says anything."""
+    """Return whether a result says anything."""
     return any(reply.text for reply in result.replies)
 
 

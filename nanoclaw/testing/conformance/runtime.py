@@ -24,12 +24,12 @@ from nanoclaw.testing.conformance.sessions import (
     until_it_lives,
 )
 from nanoclaw.testing.conformance.watches import CancelAfter
-from nanoclaw.testing.executor import InlineExecutor
+from nanoclaw.testing.world.executor import InlineExecutor
 
 SOON_S = 10.0
-"""What needs no waiting is done by then, also on a slow machine."""
+"""Seconds for what needs no waiting, on a slow machine."""
 QUIET_S = 1.0
-"""What was to end with something else has ended by then."""
+"""Seconds for what ends together with something else."""
 STARTED_S = 1.0
 """A runner that was started is alive by then, if anybody is to notice."""
 STARTS = (1, 3, 9)
@@ -50,9 +50,9 @@ class RuntimeUnderTest:
     grace_s: float = 10.0
     """A runner that was asked to go is killed after this at the latest."""
     kill: Callable[[Runner], None] | None = None
-    """It dies, as by SIGKILL, and nobody had asked it to go."""
+    """Kills a runner, as SIGKILL does, without having asked it to go."""
     hang: Callable[[Runner], None] | None = None
-    """It does nothing any more, and hears nothing, as by SIGSTOP."""
+    """Stops a runner where it is, as SIGSTOP does."""
     host_dies: Callable[[], None] | None = None
     """The host dies; its tasks are cancelled next. To be given where runners outlive it."""
     other: RunnerSpec | None = None
@@ -107,14 +107,14 @@ def runtime_checks(open_: Callable[[], AbstractAsyncContextManager[RuntimeUnderT
 
 
 async def a_runner_that_was_started_works(it: RuntimeUnderTest) -> None:
-    """It is reported as started, and answers what waits in its session."""
+    """A runner is reported as started and answers what waits in its session."""
     async with _running(it) as life:
         require(callable(getattr(life.runner, "stop", None)), f"it reported {life.runner!r}, no Runner")
         await until_answered(it.spec.paths)
 
 
 async def one_that_cannot_work_does_not_end_in_order(it: RuntimeUnderTest) -> None:
-    """Nobody has its provider: `StartFailed` says why, or its death does."""
+    """An unknown provider is reported by `StartFailed` or by the runner's death."""
     broken = evolve(it, spec=evolve(it.spec, provider=NOBODY, environment=_with_provider(it.spec)))
     try:
         death = await broken.runtime.run(broken.spec)
@@ -130,7 +130,7 @@ def _with_provider(spec: RunnerSpec) -> dict[str, str]:
 
 
 async def it_works_in_the_places_of_its_specification(it: RuntimeUnderTest) -> None:
-    """It reads the agent's folder, writes the session's outbox, and beats where its host listens."""
+    """A runner reads the agent's folder, writes the session's outbox, and beats where its host listens."""
     only(it.spec.provider == "echo", "the session's provider is not `echo`")
     paths = it.spec.paths
     (it.spec.workspace / NOTE).write_text("of the agent", "utf-8")
@@ -160,7 +160,7 @@ async def sessions_have_runners_of_their_own(it: RuntimeUnderTest) -> None:
 
 
 async def a_session_may_have_another_one_afterwards(it: RuntimeUnderTest) -> None:
-    """Once the first is gone."""
+    """A second runner of a session starts only once the first has gone."""
     for _ in range(2):
         async with _running(it) as life:
             life.runner.stop()
@@ -171,7 +171,7 @@ async def a_session_may_have_another_one_afterwards(it: RuntimeUnderTest) -> Non
 
 
 async def a_runner_that_is_asked_to_go_ends_in_order(it: RuntimeUnderTest) -> None:
-    """And `run` returns when it is gone, not before."""
+    """A runner that is stopped goes, and `run` returns after that."""
     async with _running(it) as life:
         await until_answered(it.spec.paths)
         life.runner.stop()
@@ -181,7 +181,7 @@ async def a_runner_that_is_asked_to_go_ends_in_order(it: RuntimeUnderTest) -> No
 
 
 async def stop_may_be_repeated(it: RuntimeUnderTest) -> None:
-    """Also when it is gone already; it never raises."""
+    """Stopping never raises, also after the runner has gone."""
     async with _running(it) as life:
         for _ in range(2):
             _stop(life.runner)
@@ -197,7 +197,7 @@ def _stop(runner: Runner) -> None:
 
 
 async def a_death_is_reported(it: RuntimeUnderTest) -> None:
-    """By itself, with its reason, and as none that anybody asked for."""
+    """A death is reported by itself, with its reason, and not as an orderly end."""
     kill = hook(it.kill, "kill")
     async with _running(it) as life:
         kill(life.runner)
@@ -224,7 +224,7 @@ async def cancellation_stops_the_runner_first(it: RuntimeUnderTest) -> None:
 
 
 async def a_start_that_is_cancelled_leaves_nobody(it: RuntimeUnderTest) -> None:
-    """Wherever it is cut short."""
+    """A start that is cancelled anywhere leaves no runner."""
     for steps in STARTS:
         with trio.move_on_after(STARTED_S) as scope, CancelAfter(scope, steps):
             await it.runtime.run(it.spec)
@@ -243,7 +243,7 @@ async def without_a_dead_host_nobody_has_survived(it: RuntimeUnderTest) -> None:
 
 
 async def one_that_outlives_its_host_is_adopted(it: RuntimeUnderTest) -> None:
-    """It is named, `run` takes it as it is, and it can be stopped like any other."""
+    """A surviving runner is named, adopted by `run`, and can be stopped like any other."""
     host_dies, session = hook(it.host_dies, "host_dies"), it.spec.session_id
     async with _running(it) as life:
         host_dies()
@@ -273,7 +273,7 @@ async def one_that_was_started_otherwise_is_not_adopted(it: RuntimeUnderTest) ->
 
 
 async def what_a_dead_runner_left_half_done_is_rolled_back(it: RuntimeUnderTest) -> None:
-    """And the runner that did it is gone."""
+    """Recovery ends, and so does the runner that did it."""
     outbound = it.spec.paths.outbound_db
     leave_hot_journal(outbound)
     await it.runtime.recover(it.spec)
@@ -282,7 +282,7 @@ async def what_a_dead_runner_left_half_done_is_rolled_back(it: RuntimeUnderTest)
 
 
 async def a_sound_database_is_left_as_it_is(it: RuntimeUnderTest) -> None:
-    """There may have been nothing to recover."""
+    """Recovery works if there is nothing to recover."""
     await it.runtime.recover(it.spec)
     require(is_sound(it.spec.paths.outbound_db), "`recover` has damaged a sound database")
 

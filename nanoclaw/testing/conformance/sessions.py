@@ -80,7 +80,7 @@ def _environment(provider: str) -> dict[str, str]:
 
 
 def lives(paths: SessionPaths) -> bool:
-    """Whether a runner holds the session's lock, as every runner does before anything else (contract 6)."""
+    """Return whether a runner holds the session's lock, as each runner does first (contract 6)."""
     descriptor = os.open(paths.outbound_dir / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         flock(descriptor, LOCK_EX | LOCK_NB)
@@ -105,7 +105,7 @@ async def until_answered(paths: SessionPaths, id_: str = "in-1") -> None:
 
 
 async def said(paths: SessionPaths) -> Mapping[str, Mapping[str, object]]:
-    """What its runner sent: contents by ids; only once it has answered."""
+    """Return the contents that its runner sent, by ids, once it has answered."""
     while not (found := _read(paths, "SELECT id, content FROM messages_out")):  # noqa: ASYNC110 -- likewise
         await trio.sleep(LOOK_S)
     return {id_: json.loads(content) for id_, content in found}
@@ -137,7 +137,7 @@ def leave_hot_journal(path: Path) -> None:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether it can be read, and nothing of that transaction is left in it."""
+    """Return whether it can be read, without a trace of the transaction."""
     journal = Path(f"{path}{JOURNAL}")
     if journal.exists() and journal.stat().st_size:
         return False

@@ -75,4 +75,4 @@ class Tools(Toolbox):
         return tuple(self.taken)
 
     def alive(self) -> None:
-        """Nobody watches."""
+        """Do nothing: nobody watches."""

@@ -1,4 +1,4 @@
-"""How a provider's turn is watched: what it does when it is cancelled, and whether it lets others run."""
+"""Watches a provider's turn: its steps, its reaction to cancellation, and whether it lets others run."""
 
 import math
 import sys
@@ -18,13 +18,13 @@ from attrs import Factory, define
 from nanoclaw.testing.conformance.checks import NotConforming
 
 WAY_OUT = 10_000
-"""Who is cancelled goes; so many steps later it never will."""
+"""Steps after cancellation by which a turn must have ended."""
 LONG_AGO = -1e18
 WAITING = frozenset({"accept", "connect", "recv", "recv_into", "recvfrom", "send", "sendall", "sendto"})
 
 
 class Steps(trio.abc.Instrument):
-    """While it is open: what steps trio's tasks make."""
+    """Counts the steps of trio's tasks while the block runs."""
 
     def __enter__(self) -> Self:
         trio.lowlevel.add_instrument(self)
@@ -43,7 +43,7 @@ class CancelAfter(Steps):
     scope: trio.CancelScope
     steps: int
     ends: list[float] = Factory(list)
-    """Of the steps there were, on trio's clock."""
+    """The moments of its steps, on trio's clock."""
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """One step more."""
@@ -54,7 +54,7 @@ class CancelAfter(Steps):
 
     @property
     def at(self) -> float | None:
-        """When it did; None: there were too few steps."""
+        """The moment at which it acted; None: there were too few steps."""
         return self.ends[self.steps - 1] if len(self.ends) >= self.steps else None
 
     def worth(self, n: int) -> Sequence[int]:
@@ -73,7 +73,7 @@ class Watched:
     coroutine: Coroutine[Any, Any, Any]
     scope: trio.CancelScope
     told: bool = False
-    """Whether `Cancelled` was raised in it because of that."""
+    """True if `Cancelled` was raised in it because of that."""
 
     def __await__(self) -> Generator[Any, Any, Any]:
         """Run it; hear what trio answers to each of its waits.
@@ -101,7 +101,7 @@ class Watched:
         return self._abandon()
 
     def _reaches(self) -> bool:
-        """Whether the scope, not cancelled yet, reaches what waits now: nothing shields it."""
+        """Return whether the scope reaches what waits now, so nothing shields it."""
         self.scope.deadline = LONG_AGO  # for a moment in which nobody else runs
         reached = trio.current_effective_deadline() == LONG_AGO
         self.scope.deadline = math.inf
@@ -122,18 +122,18 @@ def _is_cancelled(answer: object) -> bool:
 
 @define(eq=False)
 class Slowness(Steps):
-    """How long the longest step took, in seconds of the real clock: so long nobody else ran."""
+    """Return the longest step in real seconds: nobody else ran meanwhile."""
 
     longest_s: float = 0.0
     _since: float | None = None
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """It begins."""
+        """Note the beginning of a step."""
         del task
         self._since = perf_counter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """It is over; the one in which this was opened does not count."""
+        """Note the end of a step, except of the one in which this was opened."""
         del task
         if self._since is not None:
             self.longest_s = max(self.longest_s, perf_counter() - self._since)
@@ -144,7 +144,7 @@ class Sleeps(Steps):
     """Calls, in trio's own thread, that hold up everybody: `time.sleep`, and sockets that wait."""
 
     seen: list[str] = Factory(list)
-    """Each with the line that made it."""
+    """The steps, each with the line that made it."""
     _in_step: bool = True
     _before: Any = None
 

@@ -1,0 +1,1 @@
+"""The terminal's chat: the channel `cli`, its front ends (a prompt, a pipe), and visitors over the socket."""

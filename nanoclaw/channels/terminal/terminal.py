@@ -1,0 +1,248 @@
+"""The terminal's chat, the channel `cli`: one chat, one user, and whoever attends it.
+
+That is the host's own front end, if it has one (`prompt` for a person, `pipe` otherwise), and any number of
+visitors over the control socket. A reply goes to who said what it answers, any other message to all.
+"""
+
+import unicodedata
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from random import Random
+from typing import Protocol
+
+import trio
+from attrs import Factory, define, field, frozen
+
+from nanoclaw.channels.cards import as_text
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, Outcome, Sender
+from nanoclaw.channels.terminal.desk import Desk, FrontEnd, Line
+from nanoclaw.channels.terminal.guest import Guest
+from nanoclaw.records import (
+    Address,
+    ChatMessage,
+    EditContent,
+    InboundEvent,
+    Intake,
+    NotAccepted,
+    Outgoing,
+    ReactionContent,
+    Receipt,
+    Routed,
+)
+
+CHAT = Address("cli", "terminal")
+CHAT_NAME = "Terminal"
+USER_ID = "cli:local"
+USER_NAME = "You"
+MAX_UNSEEN, MAX_UNSEEN_SIZE = 1000, 32 * 1024 * 1024
+"""Messages, and characters in all, that are kept while nobody attends; with more the chat is unavailable."""
+
+
+class Attendant(Protocol):
+    """Somebody at the terminal."""
+
+    async def show(self, text: str, answers: str | None) -> None:
+        """Show a message; `answers` is the line of this attendant that it answers, if it does.
+
+        Raises:
+            OSError: nobody can see it here any more.
+        """
+        ...
+
+    def work(self) -> None:
+        """The agent is at work."""
+        ...
+
+    def settled(self, id_: str, failed: str | None) -> None:
+        """A line of this attendant is done with; `failed` says why there will be no answer."""
+        ...
+
+
+@define(eq=False)
+class Terminal:
+    """The channel. Lines are taken once `open` is called; `front` None: nobody but visitors attends."""
+
+    front: FrontEnd | None
+    random: Random
+    channel_type: str = CHAT.channel_type
+    capabilities: Capabilities = Factory(Capabilities)
+    finished: trio.Event = Factory(trio.Event)
+    """Set at the end of the front end's input."""
+    unseen: deque[str] = Factory(deque)
+    """What came while nobody attended, for the next one who listens."""
+    desk: Desk | None = field(init=False, default=Factory(lambda self: self._own_desk(), takes_self=True))
+    """The front end's."""
+    _attendants: list[Attendant] = field(
+        init=False, default=Factory(lambda self: [self.desk] if self.desk else [], takes_self=True)
+    )
+    _askers: dict[str, Attendant] = Factory(dict)
+    """Who said the lines that are not done with, by their ids."""
+    _opened: trio.Event = Factory(trio.Event)
+    _ready: trio.Event = Factory(trio.Event)
+    _intakes: list[Intake] = Factory(list)
+
+    def _own_desk(self) -> Desk | None:
+        return None if self.front is None else Desk(self.front, self.random, self.say)
+
+    def open(self) -> None:
+        """The chat is wired: begin to take lines."""
+        self._opened.set()
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        """The sending half."""
+        yield TerminalSender(self)
+
+    async def receive(self, intake: Intake) -> None:
+        """Read until the end of input."""
+        await self._opened.wait()
+        self._intakes = [intake]
+        self._ready.set()
+        if self.front is not None and self.desk is not None and not self.finished.is_set():
+            await self.front.read(self.desk)
+            self.finished.set()
+
+    @contextmanager
+    def visit(self) -> Iterator[Guest]:
+        """Attend the chat while the context is open; what did not arrive is kept for the next one."""
+        guest = Guest(self.random, self.say, self._take_unseen)
+        self._attendants.append(guest)
+        try:
+            yield guest
+        finally:
+            self._attendants.remove(guest)
+            self._askers = {id_: asker for id_, asker in self._askers.items() if asker is not guest}
+            self.unseen.extend(guest.not_arrived())
+
+    # -- what is said
+
+    async def say(self, asker: Attendant, id_: str, text: str) -> Routed:
+        """Offer one line as a message; returns when it is on disk. What becomes of it, its asker hears.
+
+        Raises:
+            NotAccepted: it could not be stored.
+        """
+        await self._ready.wait()
+        self._askers[id_] = asker
+        message = ChatMessage(id_, text, USER_NAME, USER_ID)
+        try:
+            routed = await self._intakes[0].offer(InboundEvent(CHAT, id_, message, chat_name=CHAT_NAME))
+        except NotAccepted:
+            self._askers.pop(id_, None)
+            raise
+        if routed.dropped:
+            self._askers.pop(id_, None)
+        return routed
+
+    async def settle(self) -> None:
+        """Wait until every line of the front end is done with."""
+        if self.desk is not None:
+            await self.desk.settle()
+
+    def unanswered(self) -> list[Line]:
+        """Lines of the front end without an answer, or whose answer was that there is none."""
+        return [] if self.desk is None else self.desk.unanswered()
+
+    # -- what is shown
+
+    async def show(self, text: str, answers: str | None) -> None:
+        """Show a message to who asked, else to all; what nobody can see now is kept.
+
+        Raises:
+            ChannelUnavailable: the terminal is gone, or nobody attends and enough is kept.
+        """
+        asker = self._askers.get(answers or "")
+        others = [attendant for attendant in self._attendants if attendant is not asker]
+        if asker is not None and await _shown([asker], text, answers):
+            return
+        if not await _shown(others, text, None):
+            self._keep(text)
+
+    def _keep(self, text: str) -> None:
+        if self.front is not None:
+            raise ChannelUnavailable("the terminal is gone")
+        if len(self.unseen) >= MAX_UNSEEN or len(text) + sum(map(len, self.unseen)) > MAX_UNSEEN_SIZE:
+            waiting = f"{len(self.unseen)} messages wait already for somebody at the terminal"
+            raise ChannelUnavailable(f"{waiting}; `nanoclaw chat` shows them")
+        self.unseen.append(text)
+
+    def _take_unseen(self) -> list[str]:
+        unseen, self.unseen = list(self.unseen), deque()
+        return unseen
+
+    def work(self) -> None:
+        """The agent is at work, for whoever has asked something; after a restart nobody has."""
+        asked = dict.fromkeys(self._askers.values())
+        for attendant in asked or self._attendants:
+            attendant.work()
+
+    def settled(self, id_: str, failed: str | None) -> None:
+        """A line is done with."""
+        asker = self._askers.pop(id_, None)
+        if asker is not None:
+            asker.settled(id_, failed)
+
+
+async def _shown(attendants: Iterable[Attendant], text: str, answers: str | None) -> bool:
+    """Show it to each; whether anybody saw it."""
+    seen = False
+    for attendant in list(attendants):
+        try:
+            await attendant.show(text, answers)
+        except OSError:
+            continue
+        seen = True
+    return seen
+
+
+@frozen
+class TerminalSender:
+    """Shows replies."""
+
+    terminal: Terminal
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Show one message.
+
+        Raises:
+            ChannelUnavailable: nobody can see it, and it cannot be kept.
+        """
+        await self.terminal.show(render(outgoing), outgoing.in_reply_to)
+        return Receipt(outgoing.message_out_id)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        """Return None: nobody can look up what a terminal has shown."""
+        del outgoing
+        return None
+
+    async def typing(self, _address: Address) -> None:
+        """Show that the agent is at work."""
+        self.terminal.work()
+
+    async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
+        """Note that a line is done with."""
+        failed = None if outcome == "completed" else "the agent gave up on it"
+        self.terminal.settled(platform_message_id, failed)
+
+
+def render(outgoing: Outgoing) -> str:
+    """A message as text for people."""
+    match as_text(outgoing.content):
+        case EditContent(message_id, text):
+            return f"[edit of {message_id}] {text}"
+        case ReactionContent(message_id, emoji):
+            return f"[{emoji} on {message_id}]"
+        case content:
+            files = [f"[file {file.name}, {len(file.data)} bytes]" for file in outgoing.files]
+            return "\n".join([*([content.text] if content.text else []), *files])
+
+
+def harmless(text: str) -> str:
+    """Text that a terminal shows and does not obey: no agent moves its cursor or sets its title."""
+    return text if text.isprintable() else "".join(map(_harmless, text))
+
+
+def _harmless(character: str) -> str:
+    obeyed = unicodedata.category(character) in {"Cc", "Cs"} and character not in "\n\t"
+    return "\N{REPLACEMENT CHARACTER}" if obeyed else character

@@ -1,0 +1,22 @@
+"""The base of a channel that stands before another one, such as a recorder."""
+
+from attrs import frozen
+
+from nanoclaw.channels.protocol import Capabilities, Channel, capabilities_of
+
+
+@frozen
+class ChannelWrapper:
+    """A channel with the type and the capabilities of another one. A subclass adds `sender` and `receive`."""
+
+    channel: Channel
+
+    @property
+    def channel_type(self) -> str:
+        """The type of the wrapped channel."""
+        return self.channel.channel_type
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The capabilities of the wrapped channel."""
+        return capabilities_of(self.channel)

@@ -1,0 +1,226 @@
+"""The seams of a host with a writer beside them: the same, but what comes in is noted."""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import trio
+from attrs import define, field, frozen
+
+from nanoclaw.recording.lines import JSON
+from nanoclaw.recording.notes import (
+    Drew,
+    Jumped,
+    Looked,
+    Quarantined,
+    Recovered,
+    RunnerAsked,
+    RunnerEnded,
+    RunnerRefused,
+    RunnerStarted,
+    RunnerStopping,
+    Survivors,
+    Told,
+)
+from nanoclaw.recording.writer import RecordingWriter
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.seams import Clock, Naming, lead, random_name
+from nanoclaw.store.outbound import Ack, BadRow, Look, MessageOut
+
+# -- clock and randomness ------------------------------------------------------
+
+
+@frozen
+class RecordedClock:
+    """Notes the jumps."""
+
+    clock: Clock
+    writer: RecordingWriter
+
+    def now(self) -> datetime:
+        """The clock's."""
+        return self.clock.now()
+
+    async def jumped(self) -> None:
+        """The clock's."""
+        before = lead(self.clock)
+        await self.clock.jumped()
+        by_s = round(lead(self.clock) - before, 6)
+        self.writer.jumps.append((trio.current_time(), by_s))
+        self.writer.note(Jumped(by_s, self.clock.now()))
+
+
+class RecordedRandom(Naming):
+    """Notes the ids that are drawn; what only spreads waits is not worth a note."""
+
+    def __init__(self, random: Random, writer: RecordingWriter) -> None:
+        self._inner = random
+        self._tape = writer
+        super().__init__()
+
+    def seed(self, *_arguments: Any, **_named: Any) -> None:
+        """The inner one's is the one that counts."""
+
+    def random(self) -> float:
+        """The inner one's."""
+        return self._inner.random()
+
+    def getrandbits(self, k: int, /) -> int:
+        """The inner one's."""
+        return self._inner.getrandbits(k)
+
+    def name(self, what: str) -> str:
+        """The inner one's, noted."""
+        drawn = random_name(self._inner)
+        self._tape.note(Drew(drawn, what))
+        return drawn
+
+
+# -- runners -------------------------------------------------------------------
+
+
+@frozen
+class _RecordedRunner:
+    runner: Runner
+    n: int
+    writer: RecordingWriter
+    clock: Clock
+    heartbeat: Path
+
+    def stop(self) -> None:
+        self.writer.note(RunnerStopping(self.n, self._silent_s()))
+        self.runner.stop()
+
+    def _silent_s(self) -> float | None:
+        try:
+            silent_s = self.clock.now().timestamp() - os.lstat(self.heartbeat).st_mtime
+        except OSError:
+            return None
+        now = trio.current_time()
+        for at, by_s in reversed(self.writer.jumps):
+            if not 0 <= silent_s <= now - at:  # it moved before that jump
+                silent_s -= by_s
+        return round(silent_s, 6) if silent_s >= 0 else None
+
+
+@frozen
+class _Start:
+    """Passes on that a runner has started."""
+
+    status: "trio.TaskStatus[Runner]"
+    n: int
+    writer: RecordingWriter
+    clock: Clock
+    heartbeat: Path
+
+    def started(self, runner: Runner) -> None:
+        self.writer.note(RunnerStarted(self.n))
+        self.status.started(_RecordedRunner(runner, self.n, self.writer, self.clock, self.heartbeat))
+
+
+@frozen
+class RecordedRuntime:
+    """Notes births and deaths."""
+
+    runtime: Runtime
+    writer: RecordingWriter
+    clock: Clock
+
+    @property
+    def name(self) -> str:
+        """The runtime's."""
+        return self.runtime.name
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        """The runtime's."""
+        n = next(self.writer.numbers)
+        self.writer.sessions.add(spec.session_id)
+        self.writer.note(RunnerAsked(n, spec.session_id, spec.provider))
+        status: Any = _Start(task_status, n, self.writer, self.clock, spec.paths.heartbeat)
+        try:
+            death = await self.runtime.run(spec, task_status=status)
+        except StartFailed as error:
+            self.writer.note(RunnerRefused(n, str(error)))
+            raise
+        except BaseException as error:
+            self.writer.note(
+                RunnerEnded(n, orderly=True, reason=f"given up by the host: {type(error).__name__}")
+            )
+            raise
+        self.writer.note(RunnerEnded(n, death.orderly, death.reason))
+        return death
+
+    def refusal(self, provider: str) -> str | None:
+        """The runtime's."""
+        return self.runtime.refusal(provider)
+
+    async def survivors(self) -> Sequence[str]:
+        """The runtime's."""
+        try:
+            found = await self.runtime.survivors()
+        except StartFailed as error:
+            self.writer.note(Survivors(failed=str(error)))
+            raise
+        self.writer.note(Survivors(tuple(found)))
+        return found
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        """The runtime's."""
+        try:
+            await self.runtime.recover(spec)
+        except StartFailed as error:
+            self.writer.note(Recovered(spec.session_id, str(error)))
+            raise
+        self.writer.note(Recovered(spec.session_id))
+
+
+# -- what runners say, and what is told from outside ------------------------------
+
+
+@define(eq=False)
+class _Seen:
+    acks: dict[str, Ack] = field(factory=dict)
+    tool_timeout_s: float = 0.0
+
+
+@define(eq=False)
+class RecordedLooks:
+    """Notes what is new in each look. Implements `nanoclaw.session.Observer`."""
+
+    writer: RecordingWriter
+    _seen: dict[str, _Seen] = field(factory=dict)
+
+    def looked(self, session_id: str, look: Look, now: datetime) -> None:
+        """Note what was not there at the last look."""
+        before = self._seen.setdefault(session_id, _Seen())
+        acks = {ack.message_id: ack for ack in look.acks}
+        new = tuple(ack for ack in acks.values() if before.acks.get(ack.message_id) != ack)
+        gone = tuple(
+            id_ for id_, ack in before.acks.items() if ack.status == "processing" and id_ not in acks
+        )
+        if look.rows or new or gone or look.tool_timeout_s != before.tool_timeout_s:
+            rows = tuple(row for row in look.rows if isinstance(row, MessageOut))
+            bad = tuple(row for row in look.rows if isinstance(row, BadRow))
+            self.writer.note(Looked(session_id, now, rows, bad, new, gone, look.tool_timeout_s))
+        self.writer.sessions.add(session_id)
+        self._seen[session_id] = _Seen(acks, look.tool_timeout_s)
+
+    def quarantined(self, session_id: str, reason: str) -> None:
+        """Note it."""
+        self.writer.note(Quarantined(session_id, reason))
+
+
+@frozen
+class RecordedWords:
+    """Notes what the registry is told from outside."""
+
+    writer: RecordingWriter
+
+    def __call__(self, message: object) -> None:
+        """Note it."""
+        self.writer.note(Told(type(message).__name__, JSON.unstructure(message)))

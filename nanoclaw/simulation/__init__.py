@@ -1,0 +1,1 @@
+"""Simulations of whole workloads: what people and agents do, which faults strike, and what must hold."""

@@ -1,0 +1,54 @@
+"""Users of a workload who press buttons: never, once or twice, soon or too late, or without a right to."""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+import trio
+from attrs import frozen
+
+from nanoclaw.records import Clicked, Outgoing, QuestionContent
+from nanoclaw.simulation.network import FaultyNetwork
+from nanoclaw.testing.world.timeline import Timeline
+
+PRESSES = (0, 1, 1, 1, 2, 2)
+BY_A_STRANGER = 0.2
+PRESSED_AFTER_S = 30.0
+"""On the average."""
+
+
+@frozen
+class ButtonPresses:
+    """The users who see the cards of one network. `users` has the ids of each chat's users."""
+
+    seed: int
+    network: FaultyNetwork
+    users: Mapping[str, Sequence[str]]
+    strangers: Sequence[str]
+    timeline: Timeline
+
+    async def press(self) -> None:
+        """Look at each card that comes, until cancelled."""
+        seen = 0
+        async with trio.open_nursery() as nursery:
+            while True:
+                sent = await self.network.wait_for(seen + 1)
+                for outgoing in sent[seen:]:
+                    nursery.start_soon(self._look_at, outgoing)
+                seen = len(sent)
+
+    async def _look_at(self, outgoing: Outgoing) -> None:
+        content, address = outgoing.content, outgoing.address
+        users = self.users.get(address.platform_id, ())
+        if not isinstance(content, QuestionContent) or not users:
+            return
+        random = Random(f"clicks {self.seed} {content.text}")  # noqa: S311 -- a simulation has no secrets
+        for n in range(random.choice(PRESSES)):
+            await trio.sleep(random.expovariate(1 / PRESSED_AFTER_S))
+            value = random.choice(content.options).value
+            user = random.choice(self.strangers if random.random() < BY_A_STRANGER else users)
+            event_id = f"click-{outgoing.message_out_id}-{n}"
+            self.timeline.add("clicked", address.platform_id, user, event_id, repr(value))
+            click = Clicked(address, event_id, content.question_id, value, user)
+            routed = await self.network.offer(click)
+            if routed.dropped is not None:
+                self.timeline.add("click dropped", address.platform_id, event_id, routed.dropped)

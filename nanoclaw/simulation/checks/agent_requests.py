@@ -1,0 +1,148 @@
+"""Checks that agents hear what was said and get what they ask for."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from nanoclaw.content import storable
+from nanoclaw.records import SessionPaths
+from nanoclaw.simulation.snapshot import Snapshot
+from nanoclaw.store.times import from_text
+from nanoclaw.testing.invariants import rows
+
+
+def agents_hear_what_was_said(snapshot: Snapshot) -> Iterator[str]:
+    """Text and sender of each message in a turn are those with which it was offered."""
+    for paths in snapshot.sessions():
+        for event in snapshot.events(paths):
+            said = (storable(event.message.text), event.message.sender_id)
+            heard = snapshot.heard.get(event.message_id, said)
+            if heard != said:
+                yield f"{paths.root.name}: of {event.event_id} the agent heard {heard}, and it was {said}"
+
+
+def completed_messages_were_heard(snapshot: Snapshot) -> Iterator[str]:
+    """No message is closed that no agent has had, be it context."""
+    sql = "SELECT id FROM messages_in WHERE kind = 'chat' AND status = 'completed'"
+    for paths in snapshot.sessions():
+        for (id_,) in rows(paths.inbound_db, sql):
+            if id_ not in snapshot.heard:
+                yield f"{paths.root.name}: {id_} is completed, and no agent has heard it"
+
+
+_ONCE = """
+    SELECT content, count(*) AS n FROM messages_out
+    WHERE json_extract(content, '$.operation') IS NOT NULL
+    GROUP BY content HAVING n > 1
+    UNION ALL
+    SELECT json_extract(content, '$.prompt') AS prompt, count(*) AS n FROM messages_out
+    WHERE kind = 'system' AND json_extract(content, '$.action') = 'schedule_task'
+    GROUP BY prompt HAVING n > 1
+    """
+
+
+def requests_are_made_once(snapshot: Snapshot) -> Iterator[str]:
+    """A turn that is told again is told of its edits, reactions and tasks, too."""
+    for paths in snapshot.sessions():
+        for what, n in rows(paths.outbound_db, _ONCE):
+            yield f"{paths.root.name}: {what} was asked for {n} times"
+
+
+# -- tasks ---------------------------------------------------------------------
+
+
+@frozen
+class Task:
+    """A task, as the agent has asked for it."""
+
+    prompt: str
+    recurrence: str | None
+    zone: str
+    catch_up: str
+
+
+_DONE = """
+    SELECT json_extract(content, '$.requestId'), json_extract(content, '$.action'),
+      json_extract(content, '$.result.taskId'), json_extract(content, '$.result.nextRun')
+    FROM messages_in WHERE kind = 'system' AND json_extract(content, '$.status') = 'completed' ORDER BY seq
+    """
+_REQUESTS = "SELECT id, content FROM messages_out WHERE kind = 'system'"
+_OPEN = """
+    SELECT series_id, json_extract(content, '$.prompt'), recurrence, coalesce(zone, :zone),
+      coalesce(catch_up, 'skip')
+    FROM messages_in WHERE kind = 'task' AND status IN ('pending', 'paused') ORDER BY seq
+    """
+
+
+def tasks_are_as_they_were_asked_for(snapshot: Snapshot) -> Iterator[str]:
+    """A recurring task goes on until the agent ends it, with the settings that the agent gave last."""
+    for paths in snapshot.sessions():
+        open_ = {
+            series: Task(*columns) for series, *columns in rows(paths.inbound_db, _OPEN, zone=snapshot.zone)
+        }
+        for series, task in _asked_for(paths, snapshot.zone).items():
+            if task.recurrence and series not in open_:
+                yield f"{paths.root.name}: {series} is to recur at {task.recurrence!r}, and is gone"
+            elif task.recurrence and open_[series] != task:
+                yield f"{paths.root.name}: {series} was asked for as {task}, and is {open_[series]}"
+
+
+@frozen
+class Done:
+    """A request that was performed: what was asked, of which task, and when that runs next."""
+
+    action: str
+    series: str
+    next_run: str | None
+    request: Mapping[str, Any] | None
+    """None if the runner's file no longer has it."""
+
+
+def _done(paths: SessionPaths) -> Iterator[Done]:
+    done = rows(paths.inbound_db, _DONE)
+    requests = dict(rows(paths.outbound_db, _REQUESTS)) if done else {}
+    for id_, action, series, next_run in done:
+        yield Done(action, series, next_run, json.loads(requests[id_]) if id_ in requests else None)
+
+
+def _asked_for(paths: SessionPaths, zone: str) -> Mapping[str, Task]:
+    """Return the tasks that have not ended and whose requests are all known."""
+    asked, unknown = dict[str, Task](), set[str]()
+    for each in _done(paths):
+        if each.request is None:
+            unknown.add(each.series)
+        elif each.action == "schedule_task":
+            asked[each.series] = _changed(Task("", None, zone, "skip"), each.request)
+        elif each.action == "update_task" and each.series in asked:
+            asked[each.series] = _changed(asked[each.series], each.request)
+        elif each.action == "cancel_task":
+            asked.pop(each.series, None)
+    return {series: task for series, task in asked.items() if series not in unknown}
+
+
+def _changed(task: Task, request: Mapping[str, Any]) -> Task:
+    names = {"prompt": "prompt", "zone": "zone", "catch_up": "catchUp"}
+    changes = {name: request[key] for name, key in names.items() if request.get(key)}
+    if request.get("recurrence") is not None:
+        changes["recurrence"] = request["recurrence"] or None
+    return evolve(task, **changes)
+
+
+_EARLY = """
+    SELECT id, slot, process_after FROM messages_in
+    WHERE kind = 'task' AND unixepoch(process_after, 'subsec') < unixepoch(slot, 'subsec')
+    """
+
+
+def nothing_is_due_before_its_time(snapshot: Snapshot) -> Iterator[str]:
+    """A task runs for its slot then or later; the first time when the agent has asked for it."""
+    for paths in snapshot.sessions():
+        for id_, slot, due in rows(paths.inbound_db, _EARLY):
+            yield f"{paths.root.name}: {id_} is for {slot}, and due at {due}"
+        for each in _done(paths):
+            wanted = each.request if each.action == "schedule_task" and each.request else {}
+            at = wanted.get("processAfter")
+            if at and not wanted.get("recurrence") and from_text(at) != from_text(str(each.next_run)):
+                yield f"{paths.root.name}: {each.series} is to run at {at}, and does at {each.next_run}"

@@ -1,0 +1,217 @@
+"""Checks of delivery: each message arrives as its outbound row says, as often as the ledger says.
+
+Read from the files as they are, without the host's own way of reading them.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nanoclaw.content import storable
+from nanoclaw.records import (
+    Address,
+    EditContent,
+    Outgoing,
+    OutgoingContent,
+    QuestionContent,
+    ReactionContent,
+    SessionPaths,
+    TextContent,
+)
+from nanoclaw.simulation.snapshot import NOTES, Snapshot
+from nanoclaw.store.deliveries import NOTICE
+from nanoclaw.testing.invariants import (
+    rows,
+)
+
+Words = tuple[object, ...]
+"""Kind, text, what it is about, files or options."""
+
+
+def replies_arrive_as_they_are(snapshot: Snapshot) -> Iterator[str]:
+    """Chat, thread, text, files, what is edited or reacted to, and what it answers: as the row says."""
+    arrived = _by_row(snapshot)
+    for paths in snapshot.sessions():
+        default, known = _own_chat(snapshot, paths), dict(rows(paths.inbound_db, _KNOWN))
+        for id_, channel, platform, thread, content, answers in _said(paths, arrived):
+            address = Address(channel, platform, thread or None) if channel and platform else default
+            said = _words_of(json.loads(content))
+            for one in arrived[id_]:
+                if one.address != address:
+                    yield f"{paths.root.name}: {id_} is for {address}, and arrived in {one.address}"
+                if (heard := _heard(one.content)) != storable(said):
+                    yield f"{paths.root.name}: {id_} says {said}, and arrived as {heard}"
+                if known.get(answers) not in {None, one.in_reply_to}:
+                    yield f"{paths.root.name}: {id_} answers {known[answers]}, not {one.in_reply_to}"
+
+
+def answers_arrive_where_was_asked(snapshot: Snapshot) -> Iterator[str]:
+    """An answer is in the chat and thread of its message, and so is a notice of the host about it."""
+    arrived = _by_row(snapshot)
+    for paths in snapshot.sessions():
+        asked = {id_: Address(*where) for id_, *where in rows(paths.inbound_db, _PLACES)}
+        told = [(f"{NOTICE}{about}{one}", one) for about in TOLD for one in asked]
+        for id_, answers in [*rows(paths.outbound_db, _ANSWERS), *told]:
+            for one in arrived.get(id_, ()):
+                if answers in asked and one.address != asked[answers]:
+                    where = f"{asked[answers]}, and its answer {id_} arrived in {one.address}"
+                    yield f"{paths.root.name}: {answers} was said in {where}"
+
+
+def receipts_come_from_the_network(snapshot: Snapshot) -> Iterator[str]:
+    """The ledger knows each message by an id that the network gave to that message."""
+    sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE platform_message_id IS NOT NULL"
+    for paths in snapshot.sessions():
+        for key, receipt in rows(paths.inbound_db, sql):
+            if receipt not in snapshot.receipts.get(key, ()):
+                given = ", ".join(snapshot.receipts.get(key, ())) or "none"
+                yield f"{paths.root.name}: {key} is {receipt} in the ledger, and its network gave {given}"
+
+
+TOLD = ("", "delayed-", "stopped-")
+"""The kinds of notices: a message failed, has to wait, or will have no more answers."""
+_PLACES = """
+    SELECT id, channel_type, platform_id, thread_id FROM messages_in
+    WHERE kind IN ('chat', 'task') AND platform_id <> ''
+    """
+_ANSWERS = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
+_SAID = """
+    SELECT id, channel_type, platform_id, thread_id, content, in_reply_to FROM messages_out
+    WHERE kind <> 'system' AND id IN (SELECT value FROM json_each(:ids))
+    """
+_OWN_CHAT = """
+    SELECT channel_type, platform_id, thread_id FROM sessions
+    JOIN messaging_groups ON messaging_groups.id = messaging_group_id WHERE sessions.id = :id
+    """
+_KNOWN = "SELECT id, json_extract(content, '$.id') FROM messages_in WHERE kind = 'chat'"
+"""The network's ids of users' messages."""
+
+
+def _by_row(snapshot: Snapshot) -> Mapping[str, Sequence[Outgoing]]:
+    """Return the messages that arrived, by the id of their row. A recurring row has several."""
+    found = defaultdict[str, list[Outgoing]](list)
+    for one in snapshot.arrived:
+        found[one.message_out_id.partition("@")[0]].append(one)
+    return found
+
+
+def _said(paths: SessionPaths, arrived: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    return rows(paths.outbound_db, _SAID, ids=json.dumps(list(arrived)))
+
+
+def _own_chat(snapshot: Snapshot, paths: SessionPaths) -> Address | None:
+    found = rows(snapshot.data / "v2.db", _OWN_CHAT, id=paths.root.name)
+    return Address(*found[0]) if found else None
+
+
+def _words_of(content: Mapping[str, Any]) -> Words:
+    """Return the words of a row's content."""
+    text = content.get("markdown") or content.get("text") or ""
+    match content.get("operation") or content.get("type"):
+        case "edit":
+            return "edit", text, content["messageId"], ()
+        case "reaction":
+            return "reaction", content["emoji"], content["messageId"], ()
+        case "ask_question":
+            labels = (each if isinstance(each, str) else each["label"] for each in content["options"])
+            return "question", content["question"], content["questionId"], tuple(labels)
+        case "card":
+            return "card", content["fallbackText"], None, ()
+        case _:
+            return "text", text, None, tuple(content.get("files", ()))
+
+
+def _heard(content: OutgoingContent) -> Words:
+    """Return the words of a message that arrived."""
+    match content:
+        case TextContent():
+            return "text", content.text, None, content.files
+        case EditContent():
+            return "edit", content.text, content.message_id, ()
+        case ReactionContent():
+            return "reaction", content.emoji, content.message_id, ()
+        case QuestionContent():
+            labels = tuple(option.label for option in content.options)
+            return "question", content.text, content.question_id, labels
+        case _:
+            return "card", content.fallback_text, None, ()
+
+
+def delivered_messages_have_arrived(snapshot: Snapshot) -> Iterator[str]:
+    """Every message that the ledger calls delivered is at the network."""
+    sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE status = 'delivered'"
+    for paths in snapshot.sessions():
+        said = {
+            id_ for (id_,) in rows(paths.outbound_db, "SELECT id FROM messages_out WHERE kind <> 'system'")
+        }
+        for key, receipt in rows(paths.inbound_db, sql):
+            for_somebody = receipt is not None or key.startswith(NOTICE) or key.partition("@")[0] in said
+            if for_somebody and not snapshot.receipts.get(key):
+                yield f"{paths.root.name}: {key} is delivered, and the network does not have it"
+
+
+def duplicates_are_recorded_as_doubts(snapshot: Snapshot) -> Iterator[str]:
+    """A network that knows its messages has one of each; others one more for each doubt in the ledger."""
+    doubts = Counter[str]()
+    for paths in snapshot.sessions():
+        doubts.update(dict(rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries")))
+    for key, ids in snapshot.receipts.items():
+        allowed = 1 + doubts[key] if snapshot.repeat == "again" else 1
+        if len(ids) > allowed and key in doubts:
+            yield f"{key} arrived {len(ids)} times, of which {allowed} are accounted for"
+
+
+def files_arrive(snapshot: Snapshot) -> Iterator[str]:
+    """A message that names files has them, with the bytes that the agent sent."""
+    for one in snapshot.arrived:
+        if isinstance(one.content, TextContent) and one.content.files:
+            there = tuple(file.data for file in one.files)
+            if there != (NOTES.encode(),) * len(one.content.files):
+                yield f"{one.message_out_id} arrived with {there} for {one.content.files}"
+
+
+def networks_get_the_pause_they_ask_for(snapshot: Snapshot) -> Iterator[str]:
+    """A refused message is sent again only after the pause that its network asked for, or as a doubt.
+
+    A session that cannot store an answer crashes, and knows no more than one that was killed before it came.
+    """
+    hasty = {key: (wanted, got) for key, wanted, got in snapshot.hasty}
+    for paths in snapshot.sessions() if hasty else ():
+        for key, doubts in rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries"):
+            if key in hasty and not doubts:
+                wanted, got = hasty[key]
+                yield f"{key} was sent again after {got:g} s, and its network had asked for {wanted:g} s"
+
+
+def channels_are_asked_after_the_ledger(snapshot: Snapshot) -> Iterator[str]:
+    """A channel is not asked more often than attempts are recorded."""
+    for paths in snapshot.sessions():
+        for key, attempts in rows(paths.inbound_db, "SELECT message_out_id, attempts FROM deliveries"):
+            if snapshot.times_asked.get(key, 0) > attempts:
+                asked = snapshot.times_asked[key]
+                yield f"{key} was asked for {asked} times, of which {attempts} are recorded"
+
+
+_SETTLED = """
+    SELECT json_extract(content, '$.id') AS event, id, status FROM messages_in
+    WHERE kind = 'chat' GROUP BY event HAVING count(*) = 1
+    """
+"""Users' messages that were never edited, by the network's own id."""
+_UNDER_WAY = "SELECT message_out_id FROM deliveries WHERE status <> 'final'"
+_REPLIES = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
+
+
+def outcomes_are_told_as_they_are(snapshot: Snapshot) -> Iterator[str]:
+    """A network that hears that a message is settled hears how, and not before its answer has arrived."""
+    for paths in snapshot.sessions() if snapshot.settled else ():
+        under_way = {id_ for (id_,) in rows(paths.inbound_db, _UNDER_WAY)}
+        answers = {f"{NOTICE}{id_}": id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
+        answers |= dict(rows(paths.outbound_db, _REPLIES))
+        early = {answers[id_] for id_ in under_way & answers.keys()}
+        for event, id_, status in rows(paths.inbound_db, _SETTLED):
+            told = snapshot.settled.get(event)
+            if told not in {None, status}:
+                yield f"{paths.root.name}: {event} is {status}, and its network was told that it is {told}"
+            if told is not None and id_ in early:
+                yield f"{paths.root.name}: {event} was said to be {told}, and its answer is on its way"

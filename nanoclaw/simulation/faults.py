@@ -1,0 +1,232 @@
+"""Faults of simulated workloads: their names and rates, and the strikes that a seed draws.
+
+This module names and times faults; `fault_injector` injects them. Each may be given another hourly rate
+(`kill-host=20`) or a moment (`kill-host@time:3600`), those of `AT_COMMITS` and `AT_STEPS` also a commit or
+a step of trio's scheduler (`kill-host@commit:123`, `kill-host@step:4567`).
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from random import Random
+from typing import Literal
+
+from attrs import evolve, field, frozen
+
+HOUR_S = 3600.0
+NEAR_S = 5.0
+"""On the average, how long after a message those strike that strike near one."""
+NEAR = 0.7
+"""The share of strikes that come soon after a message."""
+
+RATES: Mapping[str, float] = {
+    "kill-host": 0.8,
+    "stop-host": 0.2,
+    "kill-in-doubt": 0.4,
+    "kill-newborn": 0.4,
+    "kill-runner": 1.0,
+    "stuck-runner": 0.3,
+    "slow-runner": 0.3,
+    "slow-disk": 0.3,
+    "channel-fails": 0.6,
+    "channel-times-out": 0.4,
+    "channel-late": 0.2,
+    "channel-duplicates": 0.6,
+    "channel-reorders": 0.3,
+    "channel-limits": 0.3,
+    "channel-hangs": 0.2,
+    "channel-disconnects": 0.4,
+    "disk-full": 0.3,
+    "io-error": 0.3,
+    "torn-writes": 0.3,
+    "clock-jumps": 0.3,
+    "corrupt-inbound": 0.04,
+    "corrupt-outbound": 0.06,
+    "engine-gone": 0.15,
+    "session-paused": 0.15,
+    "session-buried": 0.4,
+    "destination-renamed": 0.15,
+}
+"""Average strikes an hour."""
+ZONES = "zones"
+"""A setting, not a strike: the workload lives where and when the clocks change."""
+NAMES: tuple[str, ...] = (*RATES, ZONES)
+AT_COMMITS = ("kill-host", "kill-runner", "disk-full", "io-error")
+AT_STEPS = ("kill-host", "kill-runner")
+ALL, NONE = "all", "none"
+HIGHEST_RATE = 3600.0
+LONGEST_S = 366 * 24 * HOUR_S
+DIGITS = 12
+"""The most digits of a commit's or a step's number."""
+SHOWN = 60
+"""Characters of a word that cannot be read."""
+
+Kind = Literal["commit", "step", "time"]
+POINTS: Mapping[Kind, tuple[str, ...]] = {"commit": AT_COMMITS, "step": AT_STEPS, "time": tuple(RATES)}
+"""Which faults may be put where."""
+
+
+class UnknownFault(ValueError):
+    """An unknown fault, rate or point; the text lists the known ones."""
+
+
+@frozen
+class Point:
+    """The point at which a fault was told to strike."""
+
+    kind: Kind
+    number: float
+    """A commit, from the beginning; a step, after the wiring; or seconds from the beginning."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.number:.12g}"
+
+
+@frozen
+class Strike:
+    """One strike of a fault. Its details are drawn from `draw` when it strikes."""
+
+    at: float
+    """Seconds from the beginning."""
+    fault: str
+    draw: int = field(repr=False)
+    point: Point | None = None
+    """Exactly there, instead of somewhere near."""
+
+    @property
+    def commit(self) -> int | None:
+        """The commit at which it strikes, where it was put at one."""
+        return int(self.point.number) if self.point is not None and self.point.kind == "commit" else None
+
+    @property
+    def step(self) -> int | None:
+        """The step at which it strikes, if it was told one."""
+        return int(self.point.number) if self.point is not None and self.point.kind == "step" else None
+
+    @property
+    def now(self) -> bool:
+        """True if it was told its moment."""
+        return self.point is not None and self.point.kind == "time"
+
+    def __str__(self) -> str:
+        return self.fault if self.point is None else f"{self.fault}@{self.point}"
+
+
+@frozen
+class FaultOption:
+    """One word of a command line."""
+
+    fault: str
+    rate: float | None = None
+    """Average strikes an hour; None: the usual rate."""
+    point: Point | None = None
+    """The only point at which it strikes."""
+
+
+def fault_names(text: str) -> tuple[str, ...]:
+    """The faults of a command line: `all`, `none`, or words with commas between, `all` among them.
+
+    Raises:
+        UnknownFault: one of them cannot be.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise UnknownFault(f"no fault is named in {text!r}; to play without any say none")
+    if NONE in words:
+        if len(words) > 1:
+            raise UnknownFault("none stands alone")
+        return ()
+    named = dict.fromkeys(word for word in words if word != ALL)
+    options = [parse_fault(word) for word in named]
+    rated = [each.fault for each in options if each.point is None]
+    for fault in rated:
+        if rated.count(fault) > 1:
+            raise UnknownFault(f"{fault} is there twice")
+    if ALL not in words:
+        return tuple(named)
+    for each in options:
+        if each.rate is None and each.point is None:
+            raise UnknownFault(f"{each.fault} is one of all; beside that it may have a rate: {each.fault}=10")
+    return (*(name for name in NAMES if name not in rated), *named)
+
+
+def parse_fault(word: str) -> FaultOption:
+    """One word: a name, `name=RATE`, or `name@commit:N`, `name@step:N`, `name@time:SECONDS`.
+
+    Raises:
+        UnknownFault: it cannot be; the text says why.
+    """
+    name = word.partition("@")[0].partition("=")[0]
+    if name not in NAMES:
+        raise UnknownFault(f"there is no fault {name!r}; there are all, none, {', '.join(NAMES)}")
+    rest = word.removeprefix(name)
+    if name == ZONES and rest:
+        raise UnknownFault(f"{word}: zones does not strike, so it has neither rate nor point")
+    if rest.startswith("="):
+        return FaultOption(name, rate=_number(word, rest[1:], HIGHEST_RATE, "a rate is a number in an hour"))
+    return FaultOption(name, point=_point(word, name, rest[1:]) if rest else None)
+
+
+def _point(word: str, fault: str, text: str) -> Point:
+    kind, _, number = text.partition(":")
+    match kind:
+        case "time":
+            return Point(
+                "time", _number(word, number, LONGEST_S, "a moment is in seconds from the beginning")
+            )
+        case "commit" | "step":
+            if fault not in POINTS[kind]:
+                can = ", ".join(POINTS[kind])
+                raise UnknownFault(f"{fault} cannot strike at a {kind}; those that can are {can}")
+            short = len(number) <= DIGITS  # Python reads no number of thousands of them
+            if not (short and number.isascii() and number.isdecimal() and int(number)):
+                raise UnknownFault(f"{_cut(word)!r}: a {kind} is a number from 1, of at most {DIGITS} digits")
+            return Point(kind, int(number))
+        case _:
+            raise UnknownFault(f"{word!r}: a point is commit:N, step:N or time:SECONDS")
+
+
+def _cut(word: str) -> str:
+    return word if len(word) <= SHOWN else f"{word[:SHOWN]}…"
+
+
+def _number(word: str, text: str, most: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most:
+        raise UnknownFault(f"{word!r}: {what}, from 0 to {most:,.0f}")
+    return value
+
+
+def draw_strikes(
+    random: Random, names: Iterable[str], hours: float, moments: Sequence[float]
+) -> Iterator[Strike]:
+    """Draw the strikes within so many hours; most come soon after one of the moments."""
+    options = [parse_fault(name) for name in names]
+    rates = {each.fault: each.rate for each in options if each.point is None}
+    for fault, usual in RATES.items():  # in this order, whatever the order of the names
+        own = Random(random.getrandbits(64))  # noqa: S311 -- so that one fault less leaves the others as they are
+        if fault in rates:
+            rate = rates[fault]
+            yield from _of_one(own, fault, usual if rate is None else rate, hours, moments)
+    for each in options:
+        if each.point is not None:
+            at = each.point.number if each.point.kind == "time" else 0.0
+            yield Strike(at, each.fault, random.getrandbits(32), each.point)
+
+
+def _of_one(
+    random: Random, fault: str, rate: float, hours: float, moments: Sequence[float]
+) -> Iterator[Strike]:
+    at = random.expovariate(rate) if rate else math.inf
+    while at < hours:
+        strike = Strike(at * HOUR_S, fault, random.getrandbits(32))
+        yield _near(random, strike, moments)
+        at += random.expovariate(rate)
+
+
+def _near(random: Random, strike: Strike, moments: Sequence[float]) -> Strike:
+    if not moments or random.random() >= NEAR:
+        return strike
+    return evolve(strike, at=random.choice(moments) + random.expovariate(1 / NEAR_S))

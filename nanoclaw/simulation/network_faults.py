@@ -1,0 +1,95 @@
+"""Faults of the network."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+import trio
+
+from nanoclaw.simulation.fault_injector import HALF, FaultInjector
+from nanoclaw.simulation.faults import Strike
+from nanoclaw.testing.world.channel import Fault
+
+
+async def channel_fails(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """The network is down, rejects a message, or breaks before or after it has one."""
+    faults: tuple[Fault, ...] = ("unavailable", "unavailable", "rejected", "crash before", "crash after")
+    fault = random.choice(faults)
+    times = random.randrange(1, 8) if fault == "unavailable" else random.randrange(1, 3)
+    injector.struck(strike, fault, times)
+    injector.network.fail(fault, times=times)
+    await trio.lowlevel.checkpoint()
+
+
+async def channel_times_out(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """The network takes messages and sends no receipt."""
+    injector.network.silent += random.randrange(1, 3)
+    injector.struck(strike)
+    await trio.lowlevel.checkpoint()
+
+
+async def channel_late(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """Messages arrive after the host has given up waiting for the receipt."""
+    injector.network.late += random.randrange(1, 3)
+    injector.last(strike, _late(injector), random.uniform(70.0, 300.0))
+    await trio.lowlevel.checkpoint()
+
+
+@contextmanager
+def _late(injector: FaultInjector) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        injector.network.late = 0
+        injector.network.arrive()
+
+
+async def channel_duplicates(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """The network offers events twice at once, and an old one again."""
+    injector.network.twice += random.randrange(1, 4)
+    injector.struck(strike)
+    if injector.network.accepted:
+        old = random.choice(injector.network.accepted).event
+        injector.nursery.start_soon(injector.network.offer, old)
+    await trio.lowlevel.checkpoint()
+
+
+async def channel_reorders(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """Events of different chats arrive in another order."""
+    injector.last(strike, injector.network.reordering(random), random.uniform(30.0, 900.0))
+    await trio.lowlevel.checkpoint()
+
+
+async def channel_limits(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """The network asks for pauses."""
+    injector.network.retry_after += [random.uniform(0.0, 200.0) for _ in range(random.randrange(1, 5))]
+    injector.struck(strike, len(injector.network.retry_after))
+    await trio.lowlevel.checkpoint()
+
+
+async def channel_hangs(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """The network does not answer for a while."""
+    injector.network.hints_hang = random.random() < HALF
+    injector.network.fail("hang", times=random.randrange(1, 4))
+    injector.last(strike, _hanging(injector), random.uniform(10.0, 600.0))
+    await trio.lowlevel.checkpoint()
+
+
+@contextmanager
+def _hanging(injector: FaultInjector) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        injector.network.heal()
+
+
+async def channel_disconnects(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """The sending half breaks, or the receiving half; the network may be unreachable for a while."""
+    which = random.choice(("sender", "receiver", "both"))
+    injector.network.unreachable = random.choice((0, 0, 1, 3, 12)) if which != "receiver" else 0
+    injector.struck(strike, which, injector.network.unreachable)
+    if which != "receiver":
+        injector.network.disconnect()
+    if which != "sender":
+        injector.network.crash_receiver()
+    await trio.lowlevel.checkpoint()

@@ -1,0 +1,247 @@
+"""Moments at which a session has had time enough: its files rested for a while, and nothing hindered it.
+
+Then nothing may be left that a wake-up should have brought about. Slow polls, sweeps and the next message
+heal a wake-up that was lost, so it costs nothing but time: here is where the time is asked for.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from math import inf
+
+import trio
+from attrs import Factory, define, field
+
+from nanoclaw.records import SessionPaths
+from nanoclaw.session.actor import REFRESH_AGAIN_S
+from nanoclaw.simulation.checks.promptness import PROMPT_S, STARTED_S, STUCK_S, due
+from nanoclaw.simulation.fault_injector import FaultInjector
+from nanoclaw.simulation.network import ROUNDING_S
+from nanoclaw.simulation.snapshot import Snapshot
+from nanoclaw.testing.invariants import rows
+from nanoclaw.testing.world.errors import WorldError
+from nanoclaw.testing.world.world import World
+
+TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "healed")
+"""Events that may have kept sessions from their work. Faults of the network do not."""
+
+
+NETWORK, STUCK, JUMP = "channel-", "stuck-runner", "clock-jumps"
+
+
+MACHINE = ("slow-disk", "disk-full", "io-error", "torn-writes", "session-paused", "session-buried")
+
+
+RUNNERS = ("runner started", "runner adopted", "runner ended")
+
+
+@define(eq=False)
+class QuiescenceWatch:
+    """Waits for such moments. `look` is called with the sessions that have one, and those that are stuck."""
+
+    world: World
+    injector: FaultInjector
+    look: Callable[[frozenset[str], frozenset[str]], None]
+    _enough_at: dict[str, float] = Factory(dict)
+    """When each session will have had time enough."""
+    _touched: dict[str, float] = Factory(dict)
+    """When something last happened in each session that has files."""
+    _replaced_by: dict[str, float] = Factory(dict)
+    """When frozen runners must have been replaced."""
+    wronged: list[str] = Factory(list)
+    """Sessions whose runner was stopped while nothing was wrong with it."""
+    _sound: set[str] = Factory(set)
+    """Sessions whose runner has lived without any fault but the network's."""
+    _untold: set[str] = Factory(set)
+    """Sessions whose living runner was not told of a clock jump."""
+    _jumped_at: float = -inf
+    _host_lives: bool = True
+    _shaken_until: float = -PROMPT_S
+    """When projections that could not be written have been tried again."""
+    _nap: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    """Until the next moment to look at."""
+
+    def note(self, event: str, details: tuple[object, ...]) -> None:
+        """A step of the timeline: time begins again for those whom it concerns."""
+        if event == "commit":
+            place = str(details[1]).split("/")
+            if len(place) > 3:  # noqa: PLR2004 -- data/sessions/<agent group>/<session>/…
+                self._untold.discard(place[-3])
+                self._begin([place[-3]])
+        elif event in RUNNERS:
+            self._note_life(event, *map(str, details))
+            self._untold.discard(str(details[0]))
+            self._begin([str(details[0])])
+            self._replaced_by.pop(str(details[0]), None)
+        elif event in TROUBLES:
+            fault = str(details[0]) if details else ""
+            if not fault.startswith(NETWORK):
+                self._note_trouble(event, fault)
+                self._begin_to_wait_for_another(fault, details)
+
+    def _note_trouble(self, event: str, fault: str) -> None:
+        now = trio.current_time()
+        if fault in {"healed", *MACHINE}:
+            self._shaken_until = now + REFRESH_AGAIN_S
+        if fault == JUMP:
+            self._jumped_at = now
+        self._sound.clear()
+        self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
+        # A host that dies soon after a jump may have told nobody.
+        if fault == JUMP or (not self._host_lives and now <= self._jumped_at + PROMPT_S):
+            self._note_jump()
+        self._begin(list(self._touched))
+
+    def _note_jump(self) -> None:
+        """Only a host hears of it, and tells the runners of the sessions that it sees to: by a commit."""
+        told = self.attended() - self.injector.hindered() if self._host_lives else frozenset[str]()
+        self._untold |= self.world.runtime.runners.keys() - told
+        for id_ in self._untold:
+            self._enough_at.pop(id_, None)
+
+    def _note_life(self, event: str, session_id: str, end: str = "") -> None:
+        """A runner that was sound, and at work or not idle for long yet, is let be by its host."""
+        if event == "runner started" and session_id not in self.injector.hindered():
+            self._sound.add(session_id)
+        elif session_id in self._sound:
+            self._sound.discard(session_id)
+            wanted = session_id in self.attended() and session_id not in self.injector.paused
+            if end == "stopped" and wanted and not self._was_idle(session_id):
+                self.wronged.append(session_id)
+
+    def _idle_s(self) -> float:
+        return self.world.config().runtime.idle_s + PROMPT_S
+
+    def idle(self) -> frozenset[str]:
+        """Sessions whose runner has lived without any fault, and rested for longer than it may."""
+        since = trio.current_time() - self._idle_s()
+        controls = [
+            (id_, self.injector.controls.of(id_)) for id_ in self._sound if self._touched[id_] <= since
+        ]
+        return frozenset(
+            id_ for id_, control in controls if control and _since_before(control.rests_since, since)
+        )
+
+    def _was_idle(self, session_id: str) -> bool:
+        control, idle_s = self.injector.controls.of(session_id), self.world.config().runtime.idle_s
+        return control is None or _since_before(control.rests_since, trio.current_time() - idle_s + PROMPT_S)
+
+    def _begin_to_wait_for_another(self, fault: str, details: tuple[object, ...]) -> None:
+        """A runner that stands still is replaced in time, if neither host nor machine has troubles."""
+        by = trio.current_time() + STUCK_S
+        if fault == STUCK and str(details[-1]).startswith("for "):
+            self._replaced_by[str(details[1])] = by
+        elif fault in {"", *MACHINE}:
+            self._replaced_by.update(dict.fromkeys(self._replaced_by, by))
+
+    def _begin(self, sessions: Iterable[str]) -> None:
+        now = trio.current_time()
+        for id_ in sessions:
+            self._touched[id_] = now
+            if id_ not in self._untold:
+                self._enough_at[id_] = now + PROMPT_S
+        self._is_due_at(now + PROMPT_S)
+
+    def look_again(self, snapshot: Snapshot) -> None:
+        """Look again when more is due later."""
+        now = trio.current_time()
+        date, idle_s = datetime.fromisoformat(snapshot.now), self._idle_s()
+        for paths in snapshot.sessions():
+            moments = [
+                (datetime.fromisoformat(at) - date).total_seconds() for at in _moments(paths, snapshot.now)
+            ]
+            waits = [wait + PROMPT_S for wait in moments]
+            if self.shaken:
+                waits.append(self._shaken_until - now + PROMPT_S)
+            undone = due(paths, snapshot.now, 0.0) or (
+                paths.root.name in snapshot.unattended and _unsent(paths)
+            )
+            if undone and paths.root.name not in snapshot.awake:
+                waits.append(STARTED_S)
+            if paths.root.name in self._sound:
+                waits.append(self._touched[paths.root.name] + idle_s - now)
+            waits = [wait for wait in waits if wait > 0]
+            if waits and paths.root.name not in self._untold:
+                self._enough_at[paths.root.name] = now + min(waits) + ROUNDING_S
+                self._is_due_at(now + min(waits) + ROUNDING_S)
+
+    async def watch(self) -> None:
+        """Look at each such moment, until cancelled."""
+        while True:
+            moments = [*self._enough_at.values(), *self._replaced_by.values()]
+            with trio.CancelScope(deadline=min(moments, default=inf)) as self._nap:
+                await trio.sleep_forever()
+            self._look()
+
+    def _is_due_at(self, moment: float) -> None:
+        """Wake up at that moment, if not earlier."""
+        self._nap.deadline = min(self._nap.deadline, moment)
+
+    def _look(self) -> None:
+        # Who is hindered now is looked at when that is over, which is a step of the timeline, too.
+        free = _taken(self._enough_at) - self.injector.hindered()
+        stuck = frozenset(id_ for id_ in _taken(self._replaced_by) if self._stands_at_work(id_))
+        if free or stuck:
+            self.look(free, stuck & self.attended())
+            self.wronged.clear()
+
+    def _stands_at_work(self, session_id: str) -> bool:
+        runner, control = self.world.runtime.runners.get(session_id), self.injector.controls.of(session_id)
+        if runner is None or control is None or runner.abandoned or runner.scope.cancel_called:
+            return False
+        # A turn that comes to its end meanwhile cannot be ended: that would be a commit.
+        at_work = control.rests_since is None or control.rests_since > control.stands_since
+        return at_work and control.stands_since <= trio.current_time() - STUCK_S
+
+    @property
+    def shaken(self) -> bool:
+        """True if the disk failed so recently that projections may wait for another try."""
+        return trio.current_time() < self._shaken_until + PROMPT_S
+
+    def left_alone(self) -> frozenset[str]:
+        """Sessions without a runner in which nothing has happened for long, and nothing hindered one."""
+        now = trio.current_time()
+        alone = {id_ for id_, at in self._touched.items() if at <= now - STARTED_S}
+        return (
+            frozenset() if self.world.runtime.gone else frozenset(alone - self.world.runtime.runners.keys())
+        )
+
+    def unattended(self) -> frozenset[str]:
+        """Sessions that the host, which lives, does not see to."""
+        try:
+            known = {node.name for node in self.world.host.sessions.nodes()}
+        except WorldError:
+            return frozenset()
+        return frozenset(self._touched.keys() - known) if self._host_lives else frozenset()
+
+    def attended(self) -> frozenset[str]:
+        """Sessions that the host sees to now."""
+        try:
+            return frozenset(
+                node.name for node in self.world.host.sessions.nodes() if node.state == "running"
+            )
+        except WorldError:
+            return frozenset()
+
+
+def _since_before(at: float | None, since: float) -> bool:
+    return at is not None and at <= since
+
+
+def _taken(moments: dict[str, float]) -> frozenset[str]:
+    """Remove and return the sessions whose moment has come."""
+    now = trio.current_time()
+    return frozenset([id_ for id_, at in list(moments.items()) if at <= now and moments.pop(id_)])
+
+
+def _unsent(paths: SessionPaths) -> bool:
+    return bool(rows(paths.inbound_db, "SELECT 1 FROM deliveries WHERE status <> 'final' LIMIT 1"))
+
+
+def _moments(paths: SessionPaths, now: str) -> list[str]:
+    """Dates at which something will be due."""
+    sql = """
+        SELECT min(process_after) FROM messages_in
+        WHERE status = 'pending' AND trigger AND process_after > :now
+        UNION ALL SELECT min(next_attempt) FROM deliveries WHERE status <> 'final' AND next_attempt > :now
+        """
+    return [str(at) for (at,) in rows(paths.inbound_db, sql, now=now) if at is not None]

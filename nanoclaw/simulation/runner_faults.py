@@ -1,0 +1,272 @@
+"""Faults of runners: they freeze, or are slow, as processes of a machine may be."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+import trio
+from attrs import Factory, define, evolve, field, frozen
+
+from agent_runner.providers import Provider, ProviderContext, Toolbox, ToolSpec, TurnHandler
+from agent_runner.records import Address, Inbound, Result, Turn
+from agent_runner.seams import Clock, Executor, Lane, Seams
+from nanoclaw.runtimes import RunnerSpec
+from nanoclaw.testing.world.virtual_time import Moment
+
+T = TypeVar("T")
+SLOWEST_S = 2.0
+
+
+@define(eq=False)
+class RunnerControl:
+    """The control over one runner. While it is frozen, its clock and its heartbeat stand still as well."""
+
+    clock: Clock
+    thawed: trio.Event | None = None
+    stood_at: datetime | None = None
+    stands_since: float = math.inf
+    lag: Random | None = None
+    begun: bool = False
+    """True once it has done anything. An adopted runner keeps its control."""
+    rests_since: float | None = Factory(trio.current_time)
+    """Since when it is in no turn."""
+    at_work: trio.Event = Factory(trio.Event)
+    """Set when it begins its next turn."""
+    listens_since: float | None = None
+    """Since when its turn waits for follow-ups."""
+
+    @property
+    def hindered(self) -> bool:
+        """True if it is frozen or slow."""
+        return self.thawed is not None or self.lag is not None
+
+    def freeze(self) -> None:
+        """Stop where it is; once more is no more than once."""
+        if self.thawed is not None:
+            return
+        self.thawed, self.stood_at = trio.Event(), self.clock.now()
+        self.stands_since = trio.current_time()
+
+    def thaw(self) -> None:
+        """Go on."""
+        if self.thawed is not None:
+            self.thawed.set()
+        self.thawed, self.stood_at, self.stands_since = None, None, math.inf
+
+    def now(self) -> datetime:
+        """The date, as it sees it."""
+        return self.stood_at or self.clock.now()
+
+    async def wait(self) -> None:
+        """Wait while it stands, or for as long as it takes."""
+        self.begun = True
+        while self.thawed is not None:
+            await self.thawed.wait()
+        if self.lag is not None:
+            await trio.sleep(self.lag.uniform(0.0, SLOWEST_S))
+
+
+@frozen
+class _ControlledExecutor:
+    """The runner's executor; implements `agent_runner.seams.Executor`."""
+
+    executor: Executor
+    control: RunnerControl
+    before_commit: Callable[..., None]
+    after_commit: Callable[..., None]
+
+    async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
+        """Run `call` when it gets round to it."""
+        await self.control.wait()
+        return await self.executor.run(call, lane=lane)
+
+
+@define(eq=False)
+class TurnLog:
+    """A log of turns and of when each try of a message ended."""
+
+    clock: Clock
+    ended: dict[str, tuple[int, Moment]] = Factory(dict)
+    """The number of the try, and when."""
+    turns: list[tuple[tuple[int, str, int], ...]] = Factory(list)
+    """For each turn, its messages: number, id, tries."""
+    heard: dict[str, tuple[object, object]] = Factory(dict)
+    """Text and sender of each message that an agent has had, by its id."""
+    homes: dict[str, Address] = Factory(dict)
+    """By turn, the chat of the first message that has one."""
+    spent: Counter[str] = Factory(Counter)
+    """Tries used up, by message."""
+    pauses: list[tuple[str, int, float]] = Factory(list)
+    """Message, number of the try, seconds from the end of the one before: of both clocks the more."""
+
+    def hear(self, messages: Sequence[Inbound]) -> None:
+        """An agent has these, of which some may be context."""
+        for message in messages:
+            self.heard[message.id] = (message.content.get("text"), message.content.get("senderId"))
+
+    @contextmanager
+    def of(self, messages: Sequence[Inbound], dying: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """One turn with them; `dying`: whether its runner is on its way out."""
+        self.turns.append(tuple((message.seq, message.id, message.tries) for message in messages))
+        for message in messages:
+            number, moment = self.ended.get(message.id, (message.tries, None))
+            if moment is not None and number < message.tries:
+                # The date may have been set back before the host heard of the end, and said when the next is.
+                self.pauses.append((message.id, message.tries, moment.passed(self.clock)))
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, Exception) or not dying():
+                self.spent.update(message.id for message in messages)
+            raise
+        finally:
+            now = Moment.of(self.clock)
+            self.ended.update((message.id, (message.tries, now)) for message in messages)
+
+
+@frozen
+class _ControlledProvider:
+    """The runner's provider; implements `agent_runner.providers.Provider`."""
+
+    provider: Provider
+    control: RunnerControl
+    turn_log: TurnLog
+    dying: Callable[[], bool]
+
+    @property
+    def name(self) -> str:
+        """The provider's."""
+        return self.provider.name
+
+    @asynccontextmanager
+    async def open(self, context: ProviderContext, /) -> AsyncIterator[TurnHandler]:
+        """Open the provider."""
+        async with self.provider.open(context) as handler:
+            yield _ControlledTurns(handler, self.control, self.turn_log, self.dying)
+
+
+@frozen
+class _ControlledTurns:
+    """The turns of the runner's provider; implements `agent_runner.providers.TurnHandler`."""
+
+    handler: TurnHandler
+    control: RunnerControl
+    turn_log: TurnLog
+    dying: Callable[[], bool]
+
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
+        """Take a turn, and let it be seen."""
+        self.turn_log.homes.update(
+            (turn.turn_id, each.address) for each in turn.messages[::-1] if each.address
+        )
+        self.turn_log.hear([*turn.context, *turn.messages])
+        alone = any(message.tries for message in turn.messages)
+        self.control.rests_since = None
+        self.control.at_work.set()
+        self.control.at_work = trio.Event()
+        try:
+            with self.turn_log.of(turn.messages, self.dying):
+                tools = _ControlledTools(tools, self.control, self.turn_log, alone=alone)
+                return await self.handler.run(turn, tools)
+        finally:
+            self.control.rests_since = trio.current_time()
+
+
+@frozen
+class _ControlledTools:
+    """A turn's tools; implements `agent_runner.providers.Toolbox`."""
+
+    tools: Toolbox
+    control: RunnerControl
+    turn_log: TurnLog
+    alone: bool
+    """True if no follow-ups can come to this turn."""
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """The tools there are."""
+        return self.tools.specs
+
+    async def call(self, name: str, arguments: Mapping[str, object]) -> str:
+        """Call a tool."""
+        return await self.tools.call(name, arguments)
+
+    async def follow_ups(self) -> Sequence[Inbound]:
+        """Wait for follow-ups, and let that be seen."""
+        self.control.listens_since = None if self.alone else trio.current_time()
+        try:
+            found = await self.tools.follow_ups()
+            self.turn_log.hear(found)
+            return found
+        finally:
+            self.control.listens_since = None
+
+    def alive(self) -> None:
+        """Say that the provider still gets on."""
+        self.tools.alive()
+
+
+@define(eq=False)
+class RunnerControls:
+    """The controls of all runners of a world, by session."""
+
+    clock: Clock
+    dying: Callable[[str], bool] = lambda _session: False
+    """Returns whether a session's runner is about to end."""
+    _controls: dict[str, list[RunnerControl]] = Factory(lambda: defaultdict(list))
+    turn_log: TurnLog = field(init=False, default=Factory(lambda self: TurnLog(self.clock), takes_self=True))
+
+    def wrap(self, spec: RunnerSpec, seams: Seams) -> Seams:
+        """Give a runner that starts a control."""
+        control = RunnerControl(self.clock)
+        self._controls[spec.session_id].append(control)
+        own, dying = seams.executor, partial(self.dying, spec.session_id)
+        executor = _ControlledExecutor(own, control, own.before_commit, own.after_commit)
+        return evolve(
+            seams,
+            clock=control,
+            executor=executor,
+            provider=_ControlledProvider(seams.provider, control, self.turn_log, dying),
+        )
+
+    def of(self, session_id: str) -> RunnerControl | None:
+        """Return the control of the session's last runner."""
+        return next(
+            (control for control in reversed(self._controls.get(session_id, [])) if control.begun), None
+        )
+
+    @contextmanager
+    def frozen(self, session_id: str) -> Iterator[None]:
+        """Freeze the session's runner while the block runs; a new runner is not frozen."""
+        controls = list(self._controls[session_id])
+        for control in controls:
+            control.freeze()
+        try:
+            yield
+        finally:
+            for control in controls:
+                control.thaw()
+
+    @contextmanager
+    def slow(self, session_id: str, random: Random) -> Iterator[None]:
+        """Slow down the session's runner while the block runs."""
+        controls = list(self._controls[session_id])
+        for control in controls:
+            control.lag = random
+        try:
+            yield
+        finally:
+            for control in controls:
+                control.lag = None
+
+    def thaw(self) -> None:
+        """Let all go on."""
+        for controls in self._controls.values():
+            for control in controls:
+                control.thaw()
+                control.lag = None

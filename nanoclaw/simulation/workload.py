@@ -1,0 +1,338 @@
+"""Workloads: users, chats, agents and what they do for some hours, drawn from one seed.
+
+All of it is drawn before anything happens, so a workload is a value: cut after `n` of its steps it is the
+same one with a shorter day. What an agent is to do stands in the message itself (`scripted_agent`).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from nanoclaw.channels.protocol import Repeat
+from nanoclaw.records import SessionMode, UnknownSenderPolicy
+from nanoclaw.simulation.faults import Strike, draw_strikes
+
+HOUR_S = 3600.0
+SESSIONS = 5
+PACE_PER_HOUR = 2.0
+"""Messages of one conversation in an hour, on the average."""
+LARGEST_FILE = 3000
+HALF = 0.5
+SOON, SOON_S = 0.6, 20.0
+"""The share of messages that follow soon after another, and the average gap."""
+WITH_FILES = 0.1
+WITH_QUESTIONS, RENEWING = 0.08, 0.3
+EDITED, EDITED_S = 0.05, 30.0
+"""The share of messages that are edited later, and the average delay."""
+AGENT_SHARED, MENTION_ONLY, CALLED = 0.5, 0.3, 0.2
+EVEN = r"#\d*[02468]\b"
+"""Calls agents where not everything does: every other message."""
+CLOSED = 0.5
+"""The share of chats that admit only known users."""
+VISITS_PER_HOUR = 0.5
+"""Average messages an hour of a visitor in a closed group; in an open one a third of that."""
+
+PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
+VISITORS = ("xenia", "yuri", "zoe")
+"""Users whom no agent knows."""
+CLOSING: tuple[UnknownSenderPolicy, ...] = ("strict", "request_approval")
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+REPEATS: tuple[Repeat, ...] = ("idempotent", "look up", "again", "never")
+DAY_S = 86_400.0
+CATCH_UPS = ("", "", "", ";catch_up=all", ";catch_up=none")
+
+
+@frozen
+class Change:
+    """A zone, a date three hours before its clocks change, and the times that come twice or never then."""
+
+    zone: str
+    before: datetime
+    hour: int = 2
+    minutes: tuple[int, int] = (0, 59)
+
+
+CHANGES = (
+    Change("UTC", NEW_YEAR),
+    Change("UTC", datetime(2028, 2, 28, 22, tzinfo=UTC)),
+    Change("Asia/Kolkata", NEW_YEAR),
+    Change("Europe/Berlin", datetime(2026, 3, 28, 22, tzinfo=UTC)),
+    Change("Europe/Berlin", datetime(2026, 10, 24, 22, tzinfo=UTC)),
+    Change("America/New_York", datetime(2026, 3, 8, 4, tzinfo=UTC)),
+    Change("America/New_York", datetime(2026, 11, 1, 3, tzinfo=UTC), hour=1),
+    Change("America/St_Johns", datetime(2026, 3, 8, 2, 30, tzinfo=UTC)),
+    Change("America/St_Johns", datetime(2026, 11, 1, 1, 30, tzinfo=UTC), hour=1),
+    Change("Australia/Lord_Howe", datetime(2026, 4, 4, 12, tzinfo=UTC), hour=1, minutes=(30, 59)),
+    Change("Australia/Lord_Howe", datetime(2026, 10, 3, 12, 30, tzinfo=UTC), minutes=(0, 29)),
+)
+"""In the first three no clock changes."""
+
+
+@frozen
+class Say:
+    """A message that a user sends. `text` begins with a word that no other message has."""
+
+    at: float
+    """Seconds from the beginning; later, if the one before is not confirmed by then."""
+    user: str
+    chat: str
+    thread: str | None
+    text: str
+    mention: bool = False
+    files: Mapping[str, bytes] = field(factory=dict, repr=False)
+    instead_of: str | None = None
+    """The text that it replaces, of an edit."""
+
+    def __str__(self) -> str:
+        where = f"{self.chat}/{self.thread}" if self.thread else self.chat
+        verb = "says" if self.instead_of is None else "edits"
+        return f"{self.user} {verb} in {where}: {self.text}"
+
+
+Step = Say | Strike
+
+
+@frozen
+class PlannedChat:
+    """A chat, who is in it, and the agent that listens."""
+
+    name: str
+    users: tuple[str, ...]
+    agent: str
+    threads: tuple[str | None, ...] = (None,)
+    session_mode: SessionMode = "shared"
+    mention_only: bool = False
+    """True if messages that do not mention the agent are context only."""
+    pattern: str = ""
+    """The pattern that calls the agent without a mention."""
+    policy: UnknownSenderPolicy = "public"
+    """If it is not public, its users are members of the agent, the first of them an admin."""
+
+    @property
+    def is_group(self) -> bool:
+        """True if it is not a user's own chat."""
+        return self.name not in self.users
+
+    @property
+    def pace(self) -> float:
+        """Messages of each conversation in an hour: more where two chats are to meet in one session."""
+        return PACE_PER_HOUR * (2 if self.session_mode == "agent-shared" else 1)
+
+    @property
+    def trigger_rules(self) -> Mapping[str, object]:
+        """The trigger rules of its wiring."""
+        if not self.mention_only and not self.pattern:
+            return {}
+        which = {"mentionOnly": True} if self.mention_only else {"pattern": self.pattern}
+        return {**which, "ignored": "accumulate"}
+
+
+@frozen
+class Workload:
+    """One seed's workload and day."""
+
+    seed: int
+    hours: float
+    chats: tuple[PlannedChat, ...]
+    steps: tuple[Step, ...] = field(repr=False)
+    """In order of time."""
+    zone: str
+    began: datetime
+    repeat: Repeat
+    outliving: bool
+    settings: Mapping[str, Any]
+
+    def cut(self, steps: int) -> "Workload":
+        """Return the same workload, cut after so many steps."""
+        return evolve(self, steps=self.steps[:steps])
+
+    @property
+    def ends_at(self) -> float:
+        """The moment of the last step, in seconds from the beginning."""
+        return self.steps[-1].at if self.steps else 0.0
+
+
+def draw_workload(
+    seed: int, *, hours: float = 6.0, faults: Sequence[str] = (), sessions: int = SESSIONS
+) -> Workload:
+    """Draw one. `faults` are names (`nanoclaw.simulation.faults`); they change nothing of what people say."""
+    random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
+    policies = Random(f"doors {seed}")  # noqa: S311 -- likewise
+    chats = tuple(_with_policies(policies, _draw_chats(random, sessions)))
+    where = Random(f"zone {seed}")  # noqa: S311 -- likewise
+    change = where.choice(CHANGES)
+    asking = Random(f"questions {seed}")  # noqa: S311 -- a simulation has no secrets
+    said = list(_with_questions(asking, _says(random, chats, hours * HOUR_S, change)))
+    renewing = Random(f"renewing {seed}")  # noqa: S311 -- likewise
+    said = [evolve(say, text=f"{say.text} renew") if renewing.random() < RENEWING else say for say in said]
+    said = list(_shuffled(Random(f"words {seed}"), said))  # noqa: S311 -- likewise
+    edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- likewise
+    says = sorted([*said, *edits], key=lambda say: say.at)
+    moments = [say.at for say in says]
+    strikes = draw_strikes(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
+    visits = _visits(policies, chats, hours * HOUR_S, len(said) + 1)
+    steps: list[Step] = sorted([*says, *visits, *strikes], key=lambda step: step.at)
+    zoned = "zones" in faults
+    return Workload(
+        seed,
+        hours,
+        chats,
+        tuple(steps),
+        zone=change.zone if zoned else "UTC",
+        began=change.before + timedelta(seconds=where.uniform(0, 7200)) if zoned else NEW_YEAR,
+        repeat=random.choice(REPEATS),
+        outliving=random.random() < HALF,
+        settings=_settings(random),
+    )
+
+
+def _settings(random: Random) -> Mapping[str, Any]:
+    return {
+        "retry.base_s": random.choice((1.0, 5.0)),
+        "delivery.backoff_s": random.choice(((5.0, 15.0, 45.0, 120.0, 300.0), (1.0,) * 8)),
+        "runtime.idle_s": random.choice((60.0, 900.0)),
+        "retention.acks_s": random.choice((1800.0, 7 * DAY_S)),
+    }
+
+
+# -- who is there --------------------------------------------------------------
+
+
+def _draw_chats(random: Random, sessions: int) -> Iterator[PlannedChat]:
+    """Chats that come to so many sessions: people's own, and groups with and without threads."""
+    people = random.sample(PEOPLE, len(PEOPLE))
+    agent_shared = sessions > 1 and random.random() < AGENT_SHARED
+    if agent_shared:
+        yield PlannedChat("group-a", tuple(random.sample(people, 2)), "shared", session_mode="agent-shared")
+        yield PlannedChat("group-b", tuple(random.sample(people, 2)), "shared", session_mode="agent-shared")
+    agents = ["main"] if random.random() < HALF else ["main", "helper"]
+    left, n = sessions - agent_shared, 0
+    while left:
+        agent = random.choice(agents)
+        if left >= 2 and n % 3 == 2:  # noqa: PLR2004 -- every third is a group with threads
+            threads = tuple(f"thread-{k + 1}" for k in range(min(left, random.choice((2, 2, 3)))))
+            yield PlannedChat(f"group-{n}", tuple(random.sample(people, 3)), agent, threads, "per-thread")
+            left -= len(threads)
+        else:
+            name = people[n % len(people)] if n < len(people) and n % 3 == 0 else f"group-{n}"
+            users = (name,) if name in people else tuple(random.sample(people, 2))
+            which = random.random() if name not in people else 1.0
+            pattern = EVEN if MENTION_ONLY <= which < MENTION_ONLY + CALLED else ""
+            yield PlannedChat(name, users, agent, mention_only=which < MENTION_ONLY, pattern=pattern)
+            left -= 1
+        n += 1
+
+
+def _with_policies(random: Random, chats: Iterator[PlannedChat]) -> Iterator[PlannedChat]:
+    """Close some of the chats to unknown users."""
+    for planned in chats:
+        closed = random.random() < CLOSED
+        yield evolve(planned, policy=random.choice(CLOSING) if closed else "public")
+
+
+# -- what is said --------------------------------------------------------------
+
+
+def _says(random: Random, chats: Sequence[PlannedChat], length_s: float, change: Change) -> Iterator[Say]:
+    number = 0
+    for planned in chats:
+        for thread in planned.threads:
+            for at in _moments(random, length_s, planned.pace):
+                number += 1
+                commands = _commands(random, planned, chats, change)
+                files = _files(random, number)
+                text = " ".join([f"#{number}", *commands])
+                mention = random.random() < HALF
+                yield Say(at, random.choice(planned.users), planned.name, thread, text, mention, files)
+
+
+def _moments(random: Random, length_s: float, pace: float) -> Iterator[float]:
+    """Bursts: somebody begins, and a few things are said soon after each other."""
+    at = random.expovariate(pace / HOUR_S)
+    while at < length_s:
+        yield at
+        gap = 3 * HOUR_S / pace
+        at += random.expovariate(1 / SOON_S) if random.random() < SOON else random.expovariate(1 / gap)
+
+
+def _visits(random: Random, chats: Sequence[PlannedChat], length_s: float, number: int) -> Iterator[Say]:
+    """Let visitors write in groups."""
+    for planned in chats:
+        pace = VISITS_PER_HOUR / HOUR_S / (3 if planned.policy == "public" else 1)
+        at = random.expovariate(pace) if planned.is_group else length_s
+        while at < length_s:
+            text, mention = f"#{number} hello", random.random() < HALF
+            user, thread = random.choice(VISITORS), random.choice(planned.threads)
+            yield Say(at, user, planned.name, thread, text, mention)
+            at, number = at + random.expovariate(pace), number + 1
+
+
+def _shuffled(random: Random, says: Iterable[Say]) -> Iterator[Say]:
+    """Shuffle the commands in each message, so that a failing one may come before or after others."""
+    for say in says:
+        number, *commands = say.text.split()
+        random.shuffle(commands)
+        yield evolve(say, text=" ".join([number, *commands]))
+
+
+def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:
+    """Second thoughts: another text for what was said, with nothing more for the agent to do."""
+    for say in says:
+        if random.random() < EDITED:
+            at, text = say.at + random.expovariate(1 / EDITED_S), f"{say.text.split()[0]}-edited"
+            yield evolve(say, at=at, text=text, files={}, instead_of=say.text)
+
+
+def _with_questions(random: Random, says: Iterator[Say]) -> Iterator[Say]:
+    """Let some messages ask a question with buttons, and some of those turns fail."""
+    for say in says:
+        asks = f" ask={random.choice((20, 60))}" if random.random() < WITH_QUESTIONS else ""
+        fails = " fail=1" if asks and " fail" not in say.text and random.random() < HALF else ""
+        yield evolve(say, text=f"{say.text}{asks}{fails}")
+
+
+def _files(random: Random, number: int) -> Mapping[str, bytes]:
+    if random.random() >= WITH_FILES:
+        return {}
+    names = [f"file-{number}.bin", f"another-{number}.bin", f"file {number}.bin"][: random.randrange(1, 4)]
+    return {name: random.randbytes(random.randrange(1, LARGEST_FILE)) for name in names}
+
+
+def _commands(
+    random: Random, planned: PlannedChat, chats: Sequence[PlannedChat], change: Change
+) -> list[str]:
+    """Draw the commands of a message; mostly none."""
+    fixed = f"{random.randint(*change.minutes)}_{change.hour}_*_*_*"
+    crons = (
+        "*/20_*_*_*_*",
+        fixed,
+        fixed,
+        f"{fixed};zone={random.choice(CHANGES).zone}",
+        "0_*_*_*_*",
+        "@daily",
+    )
+    near = [other.name for other in chats if other.agent == planned.agent and other != planned]
+    drawn = {
+        "send": 0.15,
+        "edit": 0.08,
+        "react": 0.08,
+        "file": 0.1,
+        f"to={random.choice(near)}" if near else "": 0.06,
+        f"slow={random.choice((2, 20, 90))}": 0.12,
+        f"follow={random.choice((10, 60))}": 0.08,
+        f"fail={random.choice((1, 1, 2, 9))}": 0.08,
+        "break": 0.03,
+        "later=7200": 0.02,
+        "silent": 0.01,
+        f"once={random.randrange(10, 7200)}": 0.06,
+        f"every={random.choice((300, 900, 3600))}{random.choice(CATCH_UPS)}": 0.04,
+        f"cron={random.choice(crons)}": 0.05,
+        "cancel": 0.03,
+        "pause": 0.02,
+        "resume": 0.02,
+        "update": 0.02,
+    }
+    return [word for word, chance in drawn.items() if word and random.random() < chance]

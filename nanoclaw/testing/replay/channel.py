@@ -1,0 +1,187 @@
+"""A channel of a recording: offers the same events at the same moments, and answers as it did."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import Factory, define, field, frozen
+
+from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected, Outcome, Sender
+from nanoclaw.recording.channels import asked, event_of
+from nanoclaw.recording.notes import Answered, Asked, Offered
+from nanoclaw.records import Address, Intake, NotAccepted, Outgoing, Receipt, Routed
+from nanoclaw.testing.replay.script import ChannelScript, Moments, Script
+from nanoclaw.testing.world.timeline import Timeline
+
+UNKNOWN_S = 0.05
+"""Seconds of a delivery that the recording does not have."""
+
+
+class Broke(Exception):
+    """The error of a channel that broke; the text is the recorded one."""
+
+
+@define(eq=False)
+class Happened:
+    """The results of a replay, to be compared with the recording."""
+
+    asked: list[tuple[float, Asked]] = Factory(list)
+    routed: dict[int, Routed | str] = Factory(dict)
+    """The result of each event; a text if it was not accepted."""
+
+
+@define(eq=False)
+class Answers:
+    """The recorded answers, message by message: the n-th attempt gets the n-th answer."""
+
+    script: Script
+    _recorded: dict[tuple[str, str, bool], list[Answered | None]] = field(init=False)
+    _used: Counter[tuple[str, str, bool]] = field(factory=Counter)
+
+    def __attrs_post_init__(self) -> None:
+        self._recorded = {}
+        for _, note in self.script.asked:
+            self._recorded.setdefault(_place(note), []).append(self.script.answers.get(note.n))
+
+    def to(self, note: Asked) -> tuple[bool, Answered | None]:
+        """Return whether it was asked in the recording, and the answer, if there was one."""
+        place = _place(note)
+        n, recorded = self._used[place], self._recorded.get(place, [])
+        self._used[place] += 1
+        return n < len(recorded), recorded[n] if n < len(recorded) else None
+
+
+def _place(note: Asked) -> tuple[str, str, bool]:
+    """Return the row. The slot of a recurring row may differ in a replay."""
+    return note.channel, note.key.partition("@")[0], note.lookup
+
+
+@define(eq=False)
+class ReplayChannel:
+    """One channel."""
+
+    channel_type: str
+    capabilities: Capabilities
+    script: ChannelScript
+    answers: Answers
+    happened: Happened
+    moments: Moments
+    timeline: Timeline
+    _intake: list[Intake] = field(factory=list, init=False)
+    _receiving: trio.Event = field(factory=trio.Event, init=False)
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        """Connect as then."""
+        connection = self.script.connections.popleft() if self.script.connections else None
+        if connection is None:
+            yield _ReplaySender(self)
+            return
+        await self.moments.sleep_until(connection.at)
+        if connection.failed is not None:
+            raise Broke(connection.failed)
+        async with trio.open_nursery() as nursery:
+            if connection.broken is not None:
+                nursery.start_soon(self._break, *connection.broken)
+            yield _ReplaySender(self)
+            nursery.cancel_scope.cancel()
+
+    async def _break(self, at: float, reason: str) -> None:
+        await self.moments.sleep_until(at)
+        raise Broke(reason)
+
+    async def receive(self, intake: Intake) -> None:
+        """End or break as then. The offers are made beside it: it may come back later than it did then."""
+        self._intake.append(intake)
+        self._receiving.set()
+        if not self.script.ends:
+            await trio.sleep_forever()
+        at, reason = self.script.ends.popleft()
+        await self.moments.sleep_until(at)
+        if reason is not None:
+            raise Broke(reason)
+
+    async def offer(self) -> None:
+        """Offer what it offered; run beside the host."""
+        await self._receiving.wait()
+        await offer_all(self.script, self._intake[0], self.happened, self.moments, self.timeline)
+
+    async def answer(self, outgoing: Outgoing, *, lookup: bool) -> Receipt | None:
+        """Answer as recorded."""
+        note = asked(0, self.channel_type, outgoing, lookup=lookup)
+        self.happened.asked.append((self.moments.now(), note))
+        known, answer = self.answers.to(note)
+        verb = "looked for" if lookup else "asked"
+        self.timeline.add(verb, note.key, where(note.address), *([] if known else ["not in the recording"]))
+        if answer is None and known:
+            await trio.sleep_forever()
+        if answer is None:
+            await trio.sleep(UNKNOWN_S)
+            return Receipt(None)
+        return await self._as(answer)
+
+    async def _as(self, answer: Answered) -> Receipt | None:
+        if answer.answer == "given up":
+            await trio.sleep_forever()
+        await trio.sleep(answer.took_s)
+        self.timeline.add("answered", answer.answer, answer.platform_message_id or answer.reason)
+        match answer.answer:
+            case "receipt":
+                return Receipt(answer.platform_message_id)
+            case "nothing":
+                return None
+            case "rejected":
+                raise DeliveryRejected(answer.reason)
+            case "unavailable":
+                raise ChannelUnavailable(answer.reason, answer.retry_after)
+            case _:
+                raise Broke(answer.reason)
+
+
+def where(address: Address) -> str:
+    """An address in a line."""
+    parts = (address.channel_type, address.platform_id, address.thread_id)
+    return ":".join(part for part in parts if part is not None)
+
+
+async def offer_all(
+    script: ChannelScript, intake: Intake, happened: Happened, moments: Moments, timeline: Timeline
+) -> None:
+    """Offer the events of a script at their moments, each in a task of its own; what is left stays in it."""
+    async with trio.open_nursery() as nursery:
+        while script.offers:
+            await moments.sleep_until(script.offers[0][0])
+            _, offered = script.offers.popleft()
+            timeline.add("offered", offered.n, where(offered.event.address), offered.event.event_id)
+            nursery.start_soon(_offer, offered, intake, happened)
+
+
+async def _offer(offered: Offered, intake: Intake, happened: Happened) -> None:
+    try:
+        happened.routed[offered.n] = await intake.offer(event_of(offered))
+    except NotAccepted as error:
+        happened.routed[offered.n] = str(error)
+
+
+@frozen
+class _ReplaySender:
+    """The sending half, while it is connected."""
+
+    channel: ReplayChannel
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Answer as then."""
+        return await self.channel.answer(outgoing, lookup=False) or Receipt(None)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        """Answer as then."""
+        return await self.channel.answer(outgoing, lookup=True)
+
+    async def typing(self, _address: Address) -> None:
+        """Hints are not recorded."""
+        await trio.lowlevel.checkpoint()
+
+    async def settled(self, _address: Address, _platform_message_id: str, _outcome: Outcome) -> None:
+        """Hints are not recorded."""
+        await trio.lowlevel.checkpoint()

@@ -1,0 +1,420 @@
+"""A channel in memory, for tests and for embedders: what its users say, what they get, and how it may fail.
+
+    channel = FakeChannel()
+    async with open_host(config, channels=[channel]) as host:
+        await wire(host, channel.address("chat"))
+        await channel.say("hello", event_id="1")
+        reply = await channel.reply_to("1")
+
+Nothing here polls, and nothing waits but for what its caller waits for.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import count
+from typing import Literal
+
+import trio
+from attrs import Factory, define, field, frozen
+
+from nanoclaw.channels.protocol import (
+    Capabilities,
+    ChannelUnavailable,
+    DeliveryRejected,
+    Outcome,
+    Repeat,
+    Sender,
+)
+from nanoclaw.host import Host
+from nanoclaw.records import (
+    Address,
+    Attachment,
+    ChatMessage,
+    Clicked,
+    Event,
+    InboundEvent,
+    Intake,
+    NotAccepted,
+    Outgoing,
+    Receipt,
+    ResponseScope,
+    Routed,
+    SessionMode,
+    UnknownSenderPolicy,
+    Wiring,
+)
+from nanoclaw.registry import WireChat
+from nanoclaw.testing.world.determinism import give_way
+
+OFFER_AGAIN_S = 0.05
+"""An event that was not accepted is offered again after this, then after twice as long, and so on …"""
+SELDOM_S = 5.0
+"""… up to this."""
+
+Fault = Literal["unavailable", "rejected", "crash before", "crash after", "hang"]
+"""How a delivery fails: refused for now; refused for good; the network breaks before, or after, it has the
+message; it does not answer until `heal`."""
+
+
+class NetworkBroke(Exception):
+    """The error of a broken network connection."""
+
+
+@define(eq=False)
+class _Trouble:
+    fault: Fault
+    times: float
+    chat: str | None
+
+    def meets(self, address: Address) -> bool:
+        """Return whether this fault hits a delivery to that chat, and count it."""
+        hit = self.times > 0 and self.chat in {None, address.platform_id}
+        self.times -= hit
+        return hit
+
+
+@define(eq=False)
+class _Reception:
+    """One incarnation of the receiving half."""
+
+    intake: Intake
+    broken: trio.Event = Factory(trio.Event)
+    _offers: dict[trio.CancelScope, None] = Factory(dict)
+
+    @contextmanager
+    def offering(self) -> Iterator[None]:
+        """An offer, which ends with this reception."""
+        with trio.CancelScope() as scope:
+            self._offers[scope] = None
+            try:
+                yield
+            finally:
+                del self._offers[scope]
+
+    def end(self) -> None:
+        """Cut off the offers in flight."""
+        for scope in self._offers:
+            scope.cancel()
+
+
+@define(eq=False)
+class FakeChannel:
+    """A chat network in memory. It may serve several hosts, one after the other: it is the network outside.
+
+    `repeat` is what the host does about an attempt of unknown outcome; with `idempotent` the network knows
+    its messages by `message_out_id` and keeps one of each.
+    """
+
+    channel_type: str = "fake"
+    repeat: Repeat = "again"
+    buttons: bool = True
+    """True if it shows cards; `click` presses a button."""
+    nth: int = 1
+    """The number of this network among those that a home has had. No two networks share an id."""
+    sent: list[Outgoing] = field(factory=list, init=False)
+    """All messages that the network has, in the order of their arrival."""
+    attempts: list[Outgoing] = field(factory=list, init=False)
+    """All deliveries that the host tried, failed ones included."""
+    typing_in: list[Address] = field(factory=list, init=False)
+    settled: dict[str, Outcome] = field(factory=dict, init=False)
+    """The outcome of users' messages, by event id."""
+    connections: int = field(default=0, init=False)
+    """The number of times that the sending half was opened, or failed to open."""
+    unreachable: int = field(default=0, init=False)
+    """The number of further connections that fail."""
+    on_delivery: Callable[[Outgoing, Receipt], None] | None = field(default=None, init=False)
+    """Told of each message that the network took."""
+    hints_hang: bool = field(default=False, init=False)
+    """True if the network never answers to `typing` and `settled`."""
+    _troubles: list[_Trouble] = field(factory=list, init=False)
+    _healed: trio.Event = field(factory=trio.Event, init=False)
+    _disconnected: trio.Event = field(factory=trio.Event, init=False)
+    _reception: _Reception | None = field(default=None, init=False)
+    """Set while a host receives."""
+    _changed: trio.Event = field(factory=trio.Event, init=False)
+    _ids: Iterator[int] = field(factory=lambda: count(1), init=False)
+    _refused_to: "dict[_Speaker, trio.Lock]" = field(factory=dict, init=False)
+    """The users who wait to offer an event again, each in the order in which they spoke."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All, and what `repeat` and `buttons` say."""
+        return Capabilities(self.repeat, buttons=self.buttons)
+
+    # -- users
+
+    def address(self, chat: str = "chat", thread: str | None = None) -> Address:
+        """Return the address of a chat of this network."""
+        return Address(self.channel_type, chat, thread)
+
+    async def say(  # noqa: PLR0913 -- what a message may have, by name
+        self,
+        text: str,
+        *,
+        chat: str = "chat",
+        user: str = "user",
+        thread: str | None = None,
+        event_id: str | None = None,
+        mention: bool = False,
+        group: bool = False,
+        attachments: Sequence[Attachment] = (),
+    ) -> Routed:
+        """A user writes; return when the host has confirmed it.
+
+        Until then it is offered again, like a network that got no confirmation: also across restarts of the
+        receiver and of the host. `user` becomes the id `<channel_type>:<user>`. Messages that are said one
+        after the other in one task are routed in that order.
+        """
+        id_ = event_id or self.new_id("event")
+        sender_id = f"{self.channel_type}:{user}"
+        message = ChatMessage(id_, text, user, sender_id, tuple(attachments), is_mention=mention)
+        return await self.offer(InboundEvent(self.address(chat, thread), id_, message, is_group=group))
+
+    async def click(
+        self,
+        question_id: str,
+        value: str,
+        *,
+        chat: str = "chat",
+        user: str = "user",
+        event_id: str | None = None,
+    ) -> Routed:
+        """A user presses a button, or says so; return when the host has confirmed it, as `say` does."""
+        id_ = event_id or self.new_id("click")
+        user_id = f"{self.channel_type}:{user}"
+        return await self.offer(Clicked(self.address(chat), id_, question_id, value, user_id))
+
+    def new_id(self, kind: str) -> str:
+        """An id for an event that had none before, such as `event-7`; of the second network `event-2.7`."""
+        return self._id(kind, next(self._ids))
+
+    def _id(self, kind: str, n: int) -> str:
+        return f"{kind}-{n}" if self.nth == 1 else f"{kind}-{self.nth}.{n}"
+
+    async def offer(self, event: Event) -> Routed:
+        """Offer an event as `say` does.
+
+        Whoever has an event that was refused in a chat says nothing else there until it is confirmed.
+        """
+        speaker = _speaker(event)
+        if speaker not in self._refused_to:
+            with suppress(NotAccepted):
+                return await self._offer_once(event)
+            return await self._offer_in_turn(event, speaker, OFFER_AGAIN_S)
+        return await self._offer_in_turn(event, speaker, 0.0)
+
+    async def _offer_in_turn(self, event: Event, speaker: "_Speaker", pause_s: float) -> Routed:
+        turns = self._refused_to.setdefault(speaker, trio.Lock())
+        try:
+            async with turns:
+                while True:
+                    await trio.sleep(pause_s)
+                    with suppress(NotAccepted):
+                        return await self._offer_once(event)
+                    pause_s = min(max(OFFER_AGAIN_S, 2 * pause_s), SELDOM_S)
+        finally:
+            if not turns.locked():
+                self._refused_to.pop(speaker, None)
+
+    async def _offer_once(self, event: Event) -> Routed:
+        while True:
+            reception = await self._receiving()
+            with reception.offering():
+                return await reception.intake.offer(event)
+
+    async def wait_for(self, n: int) -> Sequence[Outgoing]:
+        """Wait until the network has `n` messages or more; all of them."""
+        while len(self.sent) < n:
+            await self._changed.wait()
+        return tuple(self.sent)
+
+    async def reply_to(self, event_id: str) -> Outgoing:
+        """Wait for the first message that answers an event."""
+        while True:
+            for outgoing in self.sent:
+                if outgoing.in_reply_to == event_id:
+                    return outgoing
+            await self._changed.wait()
+
+    async def wait_settled(self, event_id: str) -> Outcome:
+        """Wait until the host is done with an event. It says so in a hint, which is lost with a sender."""
+        while event_id not in self.settled:
+            await self._changed.wait()
+        return self.settled[event_id]
+
+    async def wait_attempts(self, n: int) -> Sequence[Outgoing]:
+        """Wait until `n` deliveries or more were tried; all of them."""
+        while len(self.attempts) < n:
+            await self._changed.wait()
+        return tuple(self.attempts)
+
+    # -- faults
+
+    def fail(self, fault: Fault, *, times: float = 1, chat: str | None = None) -> None:
+        """The next `times` deliveries (`math.inf`: until `heal`), to `chat` or to any, meet this fault."""
+        self._troubles.append(_Trouble(fault, times, chat))
+
+    def heal(self) -> None:
+        """Forget all faults; what hangs goes on and is delivered."""
+        self._troubles.clear()
+        self._healed.set()
+        self._healed = trio.Event()
+
+    def disconnect(self) -> None:
+        """The connection of the sending half breaks."""
+        self._disconnected.set()
+        self._disconnected = trio.Event()
+
+    def crash_receiver(self) -> None:
+        """The receiving half breaks, if a host receives; offers in flight are cut off, and made again."""
+        if self._reception is not None:
+            self._reception.broken.set()
+
+    # -- the channel, as the host sees it
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        """Connect the sending half."""
+        self.connections += 1
+        if self.unreachable:
+            self.unreachable -= 1
+            raise NetworkBroke("there is no way to the network")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_break_after, self._disconnected)
+            yield _FakeSender(self)
+            nursery.cancel_scope.cancel()
+
+    async def receive(self, intake: Intake) -> None:
+        """Let users speak, until cancelled."""
+        reception = self._reception = _Reception(intake)
+        self.change()
+        try:
+            await _break_after(reception.broken)
+        finally:
+            self._reception = None
+            reception.end()
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Take a message, or meet a fault."""
+        fault = next((t.fault for t in self._troubles if t.meets(outgoing.address)), None)
+        self.attempts.append(outgoing)
+        self.change()
+        await give_way()
+        match fault:
+            case "unavailable":
+                raise ChannelUnavailable("the fake network is down")
+            case "rejected":
+                raise DeliveryRejected("the fake network does not like it")
+            case "crash before":
+                raise NetworkBroke("before it had the message")
+            case "hang":
+                await self._healed.wait()
+        receipt = self._keep(outgoing)
+        if fault == "crash after":
+            raise NetworkBroke("after it had the message")
+        return receipt
+
+    async def hint(self) -> None:
+        """Let a hint pass, or not."""
+        if self.hints_hang:
+            await trio.sleep_forever()
+        await give_way()
+
+    def change(self) -> None:
+        """Let those who wait look again."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def find(self, outgoing: Outgoing) -> Receipt | None:
+        """The receipt of a message that the network has."""
+        known = [one.message_out_id for one in self.sent]
+        if outgoing.message_out_id not in known:
+            return None
+        return Receipt(self._id(self.channel_type, known.index(outgoing.message_out_id) + 1))
+
+    def _keep(self, outgoing: Outgoing) -> Receipt:
+        there = self.find(outgoing) if self.repeat == "idempotent" else None
+        if there is not None:
+            return there
+        self.sent.append(outgoing)
+        receipt = Receipt(self._id(self.channel_type, len(self.sent)))
+        if self.on_delivery is not None:
+            self.on_delivery(outgoing, receipt)
+        self.change()
+        return receipt
+
+    async def _receiving(self) -> _Reception:
+        while self._reception is None:
+            await self._changed.wait()
+        return self._reception
+
+
+_Speaker = tuple[Address, str]
+"""A user in a chat or thread."""
+
+
+def _speaker(event: Event) -> _Speaker:
+    return event.address, event.user_id if isinstance(event, Clicked) else event.message.sender_id
+
+
+async def _break_after(event: trio.Event) -> None:
+    await event.wait()
+    raise NetworkBroke("the connection is lost")
+
+
+@frozen
+class _FakeSender:
+    """The sending half, while it is connected."""
+
+    channel: FakeChannel
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        """Hand it to the network."""
+        return await self.channel.deliver(outgoing)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        """Look whether the network has it."""
+        await trio.lowlevel.checkpoint()
+        return self.channel.find(outgoing)
+
+    async def typing(self, address: Address) -> None:
+        """Note it."""
+        await self.channel.hint()
+        self.channel.typing_in.append(address)
+        self.channel.change()
+
+    async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
+        """Note it."""
+        await self.channel.hint()
+        self.channel.settled[platform_message_id] = outcome
+        self.channel.change()
+
+
+async def wire(  # noqa: PLR0913 -- the settings of a wiring, by name
+    host: Host,
+    address: Address,
+    *,
+    agent: str = "main",
+    session_mode: SessionMode = "shared",
+    policy: UnknownSenderPolicy = "public",
+    response_scope: ResponseScope = "all",
+    trigger_rules: Mapping[str, object] | None = None,
+    priority: int = 0,
+) -> Wiring:
+    """Let the agent group in the folder `agent` listen to a chat; made where they are missing.
+
+    Raises:
+        ActorError: the host is stopping, or its registry crashed.
+        StoreError: it could not be stored.
+    """
+    return await host.registry.ask(
+        WireChat(
+            address,
+            agent,
+            policy,
+            session_mode,
+            response_scope,
+            trigger_rules or {},
+            priority,
+        )
+    )

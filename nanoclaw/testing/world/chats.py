@@ -1,0 +1,247 @@
+"""Users and chats of a world: what a test speaks to, and where it listens."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import trio
+from attrs import define, field, frozen
+
+from nanoclaw.records import Address, ChatMessage, Clicked, Event, InboundEvent, Option, Routed
+from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing.world.errors import ExpectationFailed, WorldError
+from nanoclaw.testing.world.transcript import (
+    AGENTS_KINDS,
+    AgentsKind,
+    Entry,
+    Transcript,
+    Wanted,
+    attached,
+    meets,
+    words,
+)
+
+
+class Surroundings(Protocol):
+    """The part of a world that users and chats need."""
+
+    channel: FakeChannel
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that an expectation waits by default."""
+        ...
+
+    def own_chat(self, user: "User") -> "Chat":
+        """Return the chat in which a user is alone with the agent. Raises WorldError if there is none."""
+        ...
+
+    def said(self, chat: "Chat", user: "User", text: str, files: Mapping[str, bytes]) -> Entry:
+        """An entry for what a user says now, with an id of its own."""
+        ...
+
+    def clicked(self, chat: "Chat", user: "User", card: Entry, label: str) -> Entry:
+        """An entry for a button that a user presses now, with an id of its own."""
+        ...
+
+    def dropped(self, chat: "Chat", entry: Entry, reason: str) -> None:
+        """Write down that what a user did counts for nothing."""
+        ...
+
+    def report(self) -> str:
+        """Return a report of what has happened, for a failed expectation."""
+        ...
+
+
+@define(eq=False)
+class Chat:
+    """A chat of the world's network, or one thread of it.
+
+    Its expectations read the transcript once, from the beginning: what was expected, and what was passed over
+    on the way to it, is not looked at again. A thread is read apart from its chat, and it is the same one
+    however often it is asked for.
+    """
+
+    world: Surroundings = field(repr=False)
+    name: str
+    address: Address
+    members: "tuple[User, ...]"
+    is_group: bool
+    log: Transcript = field(factory=Transcript, repr=False)
+    _threads: dict[str, "Chat"] = field(factory=dict, repr=False)
+    _read: int = field(default=0, init=False)
+
+    def thread(self, thread_id: str) -> "Chat":
+        """Return one thread of this chat."""
+        address = Address(self.address.channel_type, self.address.platform_id, thread_id)
+        made = Chat(self.world, self.name, address, self.members, self.is_group, self.log, self._threads)
+        return self._threads.setdefault(thread_id, made)
+
+    @property
+    def member_ids(self) -> frozenset[str]:
+        """The ids of its members."""
+        return frozenset(user.id for user in self.members)
+
+    @property
+    def transcript(self) -> Sequence[Entry]:
+        """What its users and agents did, in order; of a thread only what happened in it."""
+        thread = self.address.thread_id
+        if thread is None:
+            return tuple(self.log.entries)
+        return tuple(entry for entry in self.log.entries if entry.thread == thread)
+
+    async def expect(
+        self, wanted: Wanted = re.compile(""), *, kind: AgentsKind = "message", within: float | None = None
+    ) -> Entry:
+        """Wait until the agent says it, for `within` seconds; returns what it said.
+
+        Raises:
+            ExpectationFailed: it did not; the text tells what happened instead.
+            WorldError: there is no such kind.
+        """
+        if kind not in AGENTS_KINDS:
+            kinds = ", ".join(AGENTS_KINDS)
+            raise WorldError(f"expect(kind={kind!r}): kind must be one of {kinds}")
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            while True:
+                found = self._next(wanted, kind)
+                if found is not None:
+                    return found
+                await self.log.changed.wait()
+        raise self._failure(f"expected the {kind} {words(wanted)} within {limit:g} s, but it did not come")
+
+    async def expect_nothing(self, *, within: float | None = None) -> None:
+        """Wait for `within` seconds in which the agent does nothing here.
+
+        Raises:
+            ExpectationFailed: it did something that no expectation had read before.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            while not (new := self._unread()):
+                await self.log.changed.wait()
+            raise self._failure(f"expected nothing for {limit:g} s, but there came: {new[0]}")
+
+    async def card_with(self, label: str, within: float | None = None) -> tuple[Entry, Option]:
+        """Wait for a card with a button of that label, for `within` seconds; its newest, and its button.
+
+        A card that a user has answered is none.
+
+        Raises:
+            ExpectationFailed: there is none.
+        """
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            while True:
+                for entry in reversed(self.transcript):
+                    if (button := entry.button(label)) and self.log.waits(entry):
+                        return entry, button
+                await self.log.changed.wait()
+        has_one = any(entry.button(label) for entry in self.transcript)
+        raise self._failure(
+            f"waited {limit:g} s for a card with a button {label!r}, and there is none"
+            + (" that has no answer yet; to press an answered one, name it: `card=`" if has_one else "")
+        )
+
+    def button_of(self, card: Entry, label: str) -> Option:
+        """The button of that label on a card. Raises ExpectationFailed where it has none."""
+        if (button := card.button(label)) is None:
+            raise self._failure(f"there is no button {label!r} on {card}")
+        return button
+
+    def _unread(self) -> list[Entry]:
+        return [entry for entry in self.transcript[self._read :] if entry.from_agent]
+
+    def _next(self, wanted: Wanted, kind: AgentsKind) -> Entry | None:
+        for n, entry in enumerate(self.transcript[self._read :], self._read):
+            if entry.from_agent and entry.kind == kind and meets(entry, wanted):
+                self._read = n + 1
+                return entry
+        return None
+
+    def _failure(self, sentence: str) -> ExpectationFailed:
+        lines = [f"  {entry}" for entry in self.transcript] or ["  (nobody has said anything)"]
+        said = "\n".join(lines[-20:])
+        return ExpectationFailed(
+            f"{self.name}: {sentence}\ntranscript of {self.name}:\n{said}\n{self.world.report()}"
+        )
+
+
+@frozen(eq=False)
+class User:
+    """A user of the world's network."""
+
+    world: Surroundings = field(repr=False)
+    name: str
+    id: str
+    """The id that NanoClaw knows, such as `fake:ann`."""
+
+    async def says(
+        self,
+        text: str,
+        *,
+        in_: Chat | None = None,
+        mention: bool = False,
+        files: Mapping[str, bytes] | None = None,
+        within: float | None = None,
+    ) -> Routed:
+        """Write a message; return once the host has confirmed it.
+
+        Without `in_` it goes to the chat in which they are alone with the agent. While the host is down or
+        refuses, the network offers it again.
+
+        Raises:
+            ExpectationFailed: it was not confirmed within `within` seconds.
+            WorldError: it is no text, or a file is no bytes.
+        """
+        if not isinstance(text, str):
+            raise WorldError(f"{self.name}.says: text must be a str, got {text!r}")
+        for name, data in (files or {}).items():
+            if not isinstance(data, bytes):
+                raise WorldError(f"{self.name}.says: files[{name!r}] must be bytes, got {data!r:.80}")
+        chat = in_ or self.world.own_chat(self)
+        entry = self.world.said(chat, self, text, files or {})
+        message = ChatMessage(
+            entry.id or "", text, self.name, self.id, attached(files or {}), is_mention=mention
+        )
+        event = InboundEvent(chat.address, message.id, message, chat_name=chat.name, is_group=chat.is_group)
+        return await self._offer(event, chat, entry, f"said {text!r}", within)
+
+    async def clicks(
+        self, label: str, *, in_: Chat | None = None, card: Entry | None = None, within: float | None = None
+    ) -> Routed:
+        """Press a button of the newest card that has it and that nobody has answered; wait for such a card.
+
+        Returns once the press is confirmed. Without `in_` in the chat in which they are alone with the agent.
+        Buttons stay: `card`, as `expect` returned it, is pressed also where it has been answered, and that
+        press is `dropped`.
+
+        Raises:
+            ExpectationFailed: there is no such card, or the host did not confirm, within `within` seconds.
+        """
+        chat = in_ or self.world.own_chat(self)
+        if card is None:
+            card, button = await chat.card_with(label, within)
+        else:
+            button = chat.button_of(card, label)
+        assert card.card is not None  # noqa: S101 -- cards with buttons have one
+        entry = self.world.clicked(chat, self, card, label)
+        address = Address(chat.address.channel_type, chat.address.platform_id, card.thread)
+        event = Clicked(address, entry.id or "", card.card.question_id, button.value, self.id)
+        routed = await self._offer(event, chat, entry, f"clicked {label!r}", within)
+        if routed.dropped is None:
+            chat.log.answered.add(card.card.question_id)
+        return routed
+
+    async def _offer(self, event: Event, chat: Chat, entry: Entry, what: str, within: float | None) -> Routed:
+        limit = self.world.patience_s if within is None else within
+        with trio.move_on_after(limit):
+            routed = await self.world.channel.offer(event)
+            if routed.dropped is not None:
+                self.world.dropped(chat, entry, routed.dropped)
+            return routed
+        raise ExpectationFailed(
+            f"{self.name} {what} in {chat.name}, and the host did not confirm it within {limit:g} s\n"
+            f"{self.world.report()}"
+        )

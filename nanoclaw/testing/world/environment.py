@@ -1,0 +1,130 @@
+"""The environment of a world: the five seams, simulated or real."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+import apsw
+from attrs import Factory, define, field
+
+from agent_runner.errors import RunnerError
+from agent_runner.providers import Provider
+from nanoclaw.config import Config
+from nanoclaw.host import Seams
+from nanoclaw.runtimes import Runtime, configured_runtime
+from nanoclaw.seams import Clock, SystemClock
+from nanoclaw.store import StoreError
+from nanoclaw.testing.world.errors import HostKilled
+from nanoclaw.testing.world.executor import CommitHook, InlineExecutor, When
+from nanoclaw.testing.world.kill_switch import KillableExecutor, KillSwitch
+from nanoclaw.testing.world.processes import KillableProcesses
+from nanoclaw.testing.world.runtime import SimulatedRuntime
+from nanoclaw.testing.world.timeline import Timeline
+from nanoclaw.testing.world.virtual_time import CommitWakeups, VirtualClock
+
+FAULTS = (apsw.Error, OSError, StoreError, RunnerError, HostKilled)
+"""The errors that commit hooks raise on purpose: they reach that transaction's caller only."""
+
+
+class Killable(Protocol):
+    """A living runner."""
+
+    def kill(self) -> None:
+        """Kill it; nobody asked for its end."""
+        ...
+
+
+class Environment(Protocol):
+    """Simulated or real."""
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the date."""
+        ...
+
+    @property
+    def runners(self) -> Mapping[str, Killable]:
+        """The living ones, by session."""
+        ...
+
+    def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
+        """Return the seams for one run of the host; `runtime` replaces the usual one."""
+        ...
+
+
+@define(eq=False)
+class RealEnvironment:
+    """The environment of production."""
+
+    timeline: Timeline
+    clock: Clock = Factory(SystemClock)
+    runners: Mapping[str, Killable] = Factory(dict)
+
+    def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
+        """Production's."""
+        del switch
+        known = KillableProcesses(runtime or configured_runtime(config), self.timeline)
+        self.runners = known.runners
+        return Seams(clock=self.clock, runtime=known)
+
+
+@define(eq=False)
+class SimulatedEnvironment:
+    """Virtual time, no threads, one seed."""
+
+    home: Path
+    random: Random
+    timeline: Timeline
+    providers: Mapping[str, Callable[[], Provider]]
+    hooks: Sequence[CommitHook] = ()
+    clock: VirtualClock = Factory(VirtualClock)
+    executor: InlineExecutor = field(init=False)
+    runtime: SimulatedRuntime = field(init=False)
+
+    _below: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._below = f"{self.home}/"
+        self.executor = InlineExecutor(self._note)
+        self.runtime = SimulatedRuntime(self.executor, self.clock, self.random, self.timeline, self.providers)
+
+    @property
+    def runners(self) -> Mapping[str, Killable]:
+        """The living ones, by session."""
+        return self.runtime.runners
+
+    def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
+        """The simulated ones; they let go of a host that is killed."""
+        del config
+        return Seams(
+            executor=KillableExecutor(self.executor, switch),
+            clock=self.clock,
+            random=self.random,
+            runtime=runtime or self.runtime,
+            wakeups=self._wakeups,
+        )
+
+    def host_died(self) -> None:
+        """Let go of its runners. Those that do not outlive the host end with it."""
+        self.runtime.host_died()
+        for runner in list(self.runtime.runners.values()):
+            if not runner.abandoned:
+                runner.kill()
+
+    def _note(self, path: Path, when: When, n: int) -> None:
+        if when == "after":
+            self.timeline.add("commit", n, str(path).removeprefix(self._below))
+        try:
+            for hook in tuple(self.hooks):
+                hook(path, when, n)
+        except FAULTS:
+            raise
+        except BaseException as error:
+            self.timeline.broke(error)
+            raise
+
+    @contextmanager
+    def _wakeups(self) -> Iterator[CommitWakeups]:
+        yield CommitWakeups(self.executor)

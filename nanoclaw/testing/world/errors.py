@@ -1,0 +1,22 @@
+"""Errors of a world."""
+
+from actors import Refusal
+
+
+class WorldError(Exception):
+    """A world was used in a way that cannot work; the text says what to do."""
+
+
+class ExpectationFailed(AssertionError):
+    """An expectation that did not come true; the text tells what happened instead."""
+
+
+class HostKilled(Refusal):
+    """The error that a killed host meets wherever it would still have an effect.
+
+    A scenario meets it where it asks that host itself, as `world.direct` and `host.admin` do, and a hook at
+    one of its commits kills it meanwhile.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the host was killed")

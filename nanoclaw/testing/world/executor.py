@@ -1,0 +1,117 @@
+"""The store's executor for simulations: no threads, so that virtual time cannot run ahead of the work."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import trio
+
+from nanoclaw.testing.world.determinism import EVERY, give_way
+from nanoclaw.testing.world.standstill import Standstill
+
+T = TypeVar("T")
+
+When = Literal["before", "after"]
+
+
+class CommitHook(Protocol):
+    """Called at the commit points; what it raises ends the transaction's caller there, as a kill would.
+
+    Unless that is an error of the disk (`apsw.Error`, `OSError`, `StoreError`) or a runner's (`RunnerError`),
+    the world ends with it, too.
+    """
+
+    def __call__(self, path: Path, when: When, n: int) -> None:
+        """`n` counts this executor's commits from 1."""
+        ...
+
+
+STANDSTILL = 100_000
+"""The number of calls at one moment of virtual time after which it counts as standing still."""
+
+
+class InlineExecutor:
+    """Runs the work in the calling task, after a checkpoint; counts commits, and tells who subscribed.
+
+    `on_commit` may be set at any time, to inject faults.
+    """
+
+    def __init__(self, on_commit: CommitHook | None = None) -> None:
+        self.on_commit = on_commit
+        self.pause: Callable[[], float] | None = None
+        """Returns the seconds that a call takes, while the disk is slow."""
+        self.around: Callable[[], AbstractContextManager[None]] | None = None
+        """Returns the context of each call, while the disk fails."""
+        self.commits = 0
+        self.standstill: Standstill | None = None
+        """Set where somebody met it: most who do swallow it."""
+        self._begun = 0
+        self._moment, self._calls = 0.0, 0
+        self._subscribers: dict[str, dict[object, Callable[[], None]]] = {}
+        """By directory, as text, because comparing paths is slow."""
+
+    async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
+        """Run `call` here; its lane, of the host or of the runner, makes no difference.
+
+        Raises:
+            Standstill: virtual time does not pass any more.
+        """
+        del lane
+        if self.pause is None:
+            await give_way()
+        else:
+            await trio.sleep(self.pause())
+        self._calls += 1
+        if self._calls % EVERY == 0:
+            self._look(trio.current_time())
+        if self.around is None:
+            return call()
+        with self.around():
+            return call()
+
+    def _look(self, now: float) -> None:
+        if now != self._moment:
+            self._moment, self._calls = now, 0
+        if self._calls > STANDSTILL:
+            self.standstill = Standstill(f"{STANDSTILL:,} calls of the store, and it is still {now!r} s")
+            self._calls = 0
+            raise self.standstill
+
+    def stand_still(self, standstill: Standstill) -> None:
+        """Note one that somebody else has found."""
+        self.standstill = self.standstill or standstill
+
+    def check(self) -> None:
+        """Raise `Standstill` where there was one."""
+        if self.standstill is not None:
+            raise self.standstill
+
+    def before_commit(self, path: Path) -> None:
+        """Give the hook its chance to kill before the commit."""
+        self._begun += 1
+        if self.on_commit is not None:
+            self.on_commit(path, "before", self._begun)
+
+    def after_commit(self, path: Path) -> None:
+        """Tell the subscribers of the file's directory; then give the hook its chance to kill."""
+        self.commits += 1
+        directory, _, _ = str(path).rpartition(os.sep)
+        for callback in tuple(self._subscribers.get(directory, {}).values()):
+            callback()
+        if self.on_commit is not None:
+            self.on_commit(path, "after", self._begun)
+
+    def subscribe(self, directory: Path, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after each commit on a file directly in `directory`; returns what ends that.
+
+        It stands in for inotify, which cannot be had in virtual time.
+        """
+        token, here = object(), self._subscribers.setdefault(str(directory), {})
+        here[token] = callback
+
+        def unsubscribe() -> None:
+            here.pop(token, None)
+
+        return unsubscribe

@@ -1,0 +1,181 @@
+"""The kill switch of a host in this process: once tripped, nothing that the host does has an effect.
+
+At that moment the host's files are read as they are on disk, journals included. From then on none of its
+transactions commits, and no channel hears it. Its tasks are cancelled and run their clean-up. When they have
+ended, its files are restored as they were at that moment. So the next host finds what `kill -9` would leave.
+It is no power failure, and no death in the middle of a single write: a transaction dies at its checkpoints
+and commit points.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import trio
+from attrs import Factory, define, frozen
+
+from nanoclaw.channels.protocol import Outcome, Sender
+from nanoclaw.channels.wrapper import ChannelWrapper
+from nanoclaw.records import Address, Event, Intake, Outgoing, Receipt, Routed
+from nanoclaw.testing.world.errors import HostKilled
+from nanoclaw.testing.world.executor import InlineExecutor
+
+T = TypeVar("T")
+SHARED_MEMORY = "-shm"
+"""The suffix of a shared-memory file in WAL mode. Whoever opens the database first makes it anew."""
+
+
+@define(eq=False)
+class KillSwitch:
+    """Stops one run of a host: once tripped, everything that holds it gets `HostKilled`."""
+
+    tripped: bool = False
+    _scopes: dict[trio.CancelScope, None] = Factory(dict)
+
+    def trip(self) -> None:
+        """Trip it. This is synchronous."""
+        self.tripped = True
+        for scope in self._scopes:
+            scope.cancel()
+
+    def check(self) -> None:
+        """Raise HostKilled once it is tripped."""
+        if self.tripped:
+            raise HostKilled
+
+    def holding(self) -> AbstractContextManager[None]:
+        """Cancel the block when it is tripped, and raise HostKilled, also if the block had ended."""
+        return _Hold(self, self._scopes)
+
+
+@define(eq=False)
+class _Hold:
+    """The context of `holding`. It is a class because each delivery goes through one."""
+
+    switch: KillSwitch
+    scopes: dict[trio.CancelScope, None]
+    scope: trio.CancelScope = Factory(trio.CancelScope)
+
+    def __enter__(self) -> None:
+        self.switch.check()
+        self.scopes[self.scope.__enter__()] = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        del self.scopes[self.scope]
+        swallowed = self.scope.__exit__(kind, error, trace)
+        if error is None or swallowed:
+            self.switch.check()
+        return swallowed
+
+
+# -- what a host acts through ---------------------------------------------------
+
+
+@frozen
+class KillableExecutor:
+    """The executor of one run: once the host is killed, it commits nothing."""
+
+    shared: InlineExecutor
+    switch: KillSwitch
+
+    async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
+        """Run `call`; what a dead host closes or reads does no harm."""
+        return await self.shared.run(call, lane=lane)
+
+    def before_commit(self, path: Path) -> None:
+        """Let nothing pass once the host is dead, be it by this very commit."""
+        self.switch.check()
+        self.shared.before_commit(path)
+        self.switch.check()
+
+    def after_commit(self, path: Path) -> None:
+        """Let the commit be told, unless the host is dead."""
+        self.shared.after_commit(path)
+        self.switch.check()
+
+
+@frozen
+class KillableChannel(ChannelWrapper):
+    """A channel as one run of the host sees it."""
+
+    switch: KillSwitch
+
+    @asynccontextmanager
+    async def sender(self) -> AsyncIterator[Sender]:
+        """Connect the sending half."""
+        async with self.channel.sender() as sender:
+            yield _KillableSender(sender, self.switch)
+
+    async def receive(self, intake: Intake) -> None:
+        """Receive until the end of that life."""
+        with self.switch.holding():
+            await self.channel.receive(_KillableIntake(intake, self.switch))
+
+
+@frozen
+class _KillableSender:
+    sender: Sender
+    switch: KillSwitch
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        with self.switch.holding():
+            return await self.sender.deliver(outgoing)
+
+    async def find(self, outgoing: Outgoing) -> Receipt | None:
+        with self.switch.holding():
+            return await self.sender.find(outgoing)
+
+    async def typing(self, address: Address) -> None:
+        with self.switch.holding():
+            await self.sender.typing(address)
+
+    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
+        with self.switch.holding():
+            await self.sender.settled(address, platform_message_id, outcome)
+
+
+@frozen
+class _KillableIntake:
+    intake: Intake
+    switch: KillSwitch
+
+    async def offer(self, event: Event) -> Routed:
+        try:
+            return await self.intake.offer(event)
+        finally:
+            if self.switch.tripped:
+                await trio.sleep_forever()  # nobody is there to confirm it; the network ends the offer
+
+
+# -- its files --------------------------------------------------------------------
+
+
+@frozen
+class Files:
+    """The files that a host had written at one moment: `v2.db` and the sessions' inbound sides."""
+
+    data: Path
+    contents: dict[Path, bytes]
+
+    @classmethod
+    def of(cls, data: Path) -> "Files":
+        """Read the files as they are now. This drops SQLite's locks, so it is only for the end of a host."""
+        return cls(data, {path: path.read_bytes() for path in _written_by_host(data)})
+
+    def put_back(self) -> None:
+        """Make them again what they were, in place; nobody may have them open for writing."""
+        for path in _written_by_host(self.data):
+            if path not in self.contents:
+                path.unlink()
+        for path, content in self.contents.items():
+            if not path.exists() or path.read_bytes() != content:
+                path.write_bytes(content)
+
+
+def _written_by_host(data: Path) -> list[Path]:
+    found = [*data.glob("v2.db*"), *data.glob("sessions/*/*/inbound/**/*")]
+    return sorted(path for path in found if path.is_file() and not path.name.endswith(SHARED_MEMORY))

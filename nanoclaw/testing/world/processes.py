@@ -1,0 +1,73 @@
+"""The runtime of worlds in real time: the host's own, and its runners may be killed."""
+
+from collections.abc import Sequence
+
+import trio
+from attrs import define, field, frozen
+
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime
+from nanoclaw.runtimes.process import ProcessRunner
+from nanoclaw.testing.world.errors import WorldError
+from nanoclaw.testing.world.timeline import Timeline
+
+
+@frozen
+class KillableRunner:
+    """A living runner."""
+
+    runner: Runner
+
+    def kill(self) -> None:
+        """Kill its process, as `kill -9` would. Raises WorldError where it is no process of ours."""
+        if not isinstance(self.runner, ProcessRunner):
+            raise WorldError(f"only runners that are processes are killed; this is a {type(self.runner)}")
+        self.runner.process.kill()
+
+
+@define(eq=False)
+class KillableProcesses:
+    """A runtime that knows its living runners by their sessions, and tells the timeline of them."""
+
+    runtime: Runtime
+    timeline: Timeline
+    runners: dict[str, KillableRunner] = field(factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The runtime's."""
+        return self.runtime.name
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        """The runtime's."""
+        try:
+            death = await self.runtime.run(spec, task_status=_Born(self, spec.session_id, task_status))
+        finally:
+            self.runners.pop(spec.session_id, None)
+        self.timeline.add("runner ended", spec.session_id, death.reason.partition("\n")[0])
+        return death
+
+    def refusal(self, provider: str) -> str | None:
+        """The runtime's."""
+        return self.runtime.refusal(provider)
+
+    async def survivors(self) -> Sequence[str]:
+        """The runtime's."""
+        return await self.runtime.survivors()
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        """The runtime's."""
+        await self.runtime.recover(spec)
+
+
+@define(eq=False, slots=False)
+class _Born(trio.TaskStatus[Runner]):
+    runtime: KillableProcesses
+    session_id: str
+    told: trio.TaskStatus[Runner]
+
+    def started(self, value: Runner) -> None:
+        self.runtime.runners[self.session_id] = KillableRunner(value)
+        self.runtime.timeline.add("runner started", self.session_id)
+        self.told.started(value)

@@ -1,0 +1,40 @@
+"""Worlds as plain functions: runs a scenario from its beginning to its end, under a clock of its own."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trio
+from trio.testing import MockClock
+
+from agent_runner.providers import Provider
+from nanoclaw.testing.world.timeline import Timeline
+from nanoclaw.testing.world.world import World
+
+__all__ = ["World", "simulate"]
+
+T = TypeVar("T")
+
+
+def simulate(
+    scenario: Callable[[World], Awaitable[T]],
+    *,
+    seed: int,
+    home: Path | None = None,
+    providers: Mapping[str, Callable[[], Provider]] | None = None,
+    **arguments: Any,
+) -> tuple[T, Timeline]:
+    """Run a scenario in a simulated world; returns what it returns, and the timeline. It calls `trio.run`.
+
+    `arguments` are the world's.
+
+    Raises:
+        Whatever the scenario raises.
+    """
+
+    async def run() -> tuple[T, Timeline]:
+        async with World(seed=seed, folder=home, providers=dict(providers or {}), **arguments) as world:
+            result = await scenario(world)
+        return result, world.timeline
+
+    return trio.run(run, clock=MockClock(autojump_threshold=0))

@@ -1,0 +1,205 @@
+"""Providers for tests: an agent's brain as a function or as a script.
+
+A brain gets what a provider gets: the turn (messages, context, what was already sent) and the tools. It
+returns the answer: a text, a whole `Result`, or None for no answer.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import trio
+from attrs import Factory, define, frozen
+
+from agent_runner.errors import ProviderError
+from agent_runner.providers import Provider, ProviderContext, SimpleProvider, Toolbox, TurnHandler
+from agent_runner.records import Inbound, Reply, Result, Turn
+from nanoclaw.config.tables import RetryConfig
+
+MAX_TRIES = RetryConfig().max_tries
+
+
+class Brain(Protocol):
+    """Any `async def brain(turn, tools)`."""
+
+    def __call__(self, turn: Turn, tools: Toolbox, /) -> Awaitable[str | Result | None]:
+        """Take a turn; may be cancelled at any checkpoint, and asked again later, as a provider may."""
+        ...
+
+
+class Step(Protocol):
+    """A part of a scripted turn. What it returns is added to the answer."""
+
+    def __call__(self, turn: Turn, tools: Toolbox, /) -> Awaitable[str | None]:
+        """Do it."""
+        ...
+
+
+def says(text: str) -> Step:
+    """Answer with this text; `{text}` in it is the text of the message, or the option that somebody chose."""
+
+    async def step(turn: Turn, _tools: Toolbox) -> str:
+        await trio.lowlevel.checkpoint()
+        content = turn.messages[-1].content
+        return text.replace(
+            "{text}", str(content.get("selectedOption" if _is_answer(content) else "text", ""))
+        )
+
+    return step
+
+
+def calls(tool: str, **arguments: object) -> Step:
+    """Call a tool; what it answers is not looked at, what it refuses fails the turn."""
+
+    async def step(_turn: Turn, tools: Toolbox) -> None:
+        await tools.call(tool, arguments)
+
+    return step
+
+
+def asks(question: str, *options: str, title: str = "Question", timeout_s: int = 300) -> Step:
+    """Ask with buttons, and answer with what somebody chose; if nobody does in time, the turn fails.
+
+    It is tried again then, and waits again. An answer that comes once it has failed for good begins the next
+    turn, as a message does.
+    """
+    arguments = {"title": title, "question": question, "options": list(options), "timeout_s": timeout_s}
+
+    async def step(_turn: Turn, tools: Toolbox) -> str:
+        return await tools.call("ask_user_question", arguments)
+
+    return step
+
+
+def thinks(seconds: float) -> Step:
+    """Take so long."""
+
+    async def step(_turn: Turn, _tools: Toolbox) -> None:
+        await trio.sleep(seconds)
+
+    return step
+
+
+def fails(reason: str) -> Step:
+    """Fail as a provider does that cannot answer now: the message is tried again."""
+
+    async def step(_turn: Turn, _tools: Toolbox) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ProviderError(reason)
+
+    return step
+
+
+@define(eq=False)
+class Script:
+    """A brain that does as it is told, turn by turn; after the last one it is silent.
+
+    A turn that was interrupted is told again and does the same again, also where other messages have come to
+    it meanwhile, or some are told later: it is known by any message that it had. An answer to a question that
+    comes by itself while such a turn has still to be told again is that turn's, and no turn of its own; it
+    is one where the other has had its last try.
+    """
+
+    turns: Sequence[Sequence[Step]]
+    max_tries: Callable[[], int] = lambda: MAX_TRIES
+    """Returns how often the host tries a message. The world sets it."""
+    _taken: dict[str, int] = Factory(dict)
+    """The turn of each message."""
+    _begun: int = 0
+    _open: dict[int, int] = Factory(dict)
+    """Turns that have not come to their end, and which try the last was."""
+
+    async def __call__(self, turn: Turn, tools: Toolbox) -> str | None:
+        """Take the turn that is next, or the one that it was before."""
+        n = self._number(turn.messages)
+        if n is None:
+            await trio.lowlevel.checkpoint()
+            return None
+        self._open[n] = 1 + max(message.tries for message in turn.messages)
+        steps = self.turns[n] if n < len(self.turns) else ()
+        said = [await step(turn, tools) for step in steps]
+        self._open.pop(n, None)
+        return "\n".join(text for text in said if text is not None) or None
+
+    def _number(self, messages: Sequence[Inbound]) -> int | None:
+        n = next((self._taken[message.id] for message in messages if message.id in self._taken), None)
+        if n is None:
+            if self._comes_again() and all(_is_answer(message.content) for message in messages):
+                return None
+            n, self._begun = self._begun, self._begun + 1
+        self._taken.update((message.id, n) for message in messages)
+        return n
+
+    def _comes_again(self) -> bool:
+        """Return whether a turn will be repeated."""
+        return any(tried < self.max_tries() for tried in self._open.values())
+
+
+def _is_answer(content: Mapping[str, object]) -> bool:
+    return content.get("type") == "question_response"
+
+
+def script(*turns: Step | Sequence[Step]) -> Script:
+    """A brain of turns, each one step or several."""
+    return Script([turn if isinstance(turn, Sequence) else (turn,) for turn in turns])
+
+
+@frozen
+class BrainProvider(SimpleProvider):
+    """A brain as a provider of the runner."""
+
+    name: str
+    brain: Brain
+
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
+        """Ask the brain. A text answers the last message of the turn."""
+        answer: object = await self.brain(turn, tools)
+        if isinstance(answer, Result):
+            return answer
+        if not isinstance(answer, str | None):
+            raise TypeError(f"the brain returned {answer!r:.200}: a text, a Result or None is an answer")
+        return Result(() if answer is None else (Reply(answer, turn.messages[-1].id),))
+
+
+def provider_of(name: str, brain: Brain) -> Callable[[], BrainProvider]:
+    """Return a factory of providers for the runtime. Every provider has the same brain."""
+    return lambda: BrainProvider(name, brain)
+
+
+@frozen
+class Overheard:
+    """A provider whose errors are reported before the runner counts them as a failed try and goes on."""
+
+    provider: Provider
+    tell: Callable[[Exception], None]
+
+    @property
+    def name(self) -> str:
+        """The provider's."""
+        return self.provider.name
+
+    @asynccontextmanager
+    async def open(self, context: ProviderContext, /) -> AsyncIterator[TurnHandler]:
+        """Open the provider."""
+        try:
+            async with self.provider.open(context) as handler:
+                yield _OverheardTurns(handler, self.tell)
+        except Exception as error:
+            self.tell(error)
+            raise
+
+
+@frozen
+class _OverheardTurns:
+    """The turns of such a provider."""
+
+    handler: TurnHandler
+    tell: Callable[[Exception], None]
+
+    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
+        """Take the turn."""
+        try:
+            return await self.handler.run(turn, tools)
+        except Exception as error:
+            self.tell(error)
+            raise

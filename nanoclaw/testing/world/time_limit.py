@@ -1,0 +1,51 @@
+"""Ends worlds that wait for what never comes: the host has timers, so virtual time goes on for ever."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from nanoclaw.testing.error_summary import NOT_OF_THE_CALLER
+from nanoclaw.testing.world.errors import WorldError
+from nanoclaw.testing.world.standstill import unshield
+
+LIMIT_DAYS = 3660.0
+"""Ten years: more than anybody simulates, and soon over where nothing happens."""
+DAY_S = 86_400.0
+NOBODYS = NOT_OF_THE_CALLER | {"pytest_trio"}
+
+
+async def too_late(limit_days: float) -> WorldError:
+    """Wait so long; what then is to be said, with all places that wait outside of NanoClaw.
+
+    Whoever waits there can be cancelled afterwards, also behind a shield.
+    """
+    await trio.sleep(limit_days * DAY_S)
+    waiting = [(task, place) for task in _below(trio.lowlevel.current_root_task()) for place in _place(task)]
+    for task, _ in waiting:
+        unshield(task)
+    places = ", ".join(sorted({place for _, place in waiting})) or "nowhere in a scenario"
+    return WorldError(
+        f"this world has not ended within {limit_days:g} days of its own; there waits: {places} "
+        "(more days: `World(limit_days=...)`)"
+    )
+
+
+def _below(task: trio.lowlevel.Task | None) -> Iterator[trio.lowlevel.Task]:
+    if task is not None:
+        yield task
+        for nursery in task.child_nurseries:
+            for child in nursery.child_tasks:
+                yield from _below(child)
+
+
+def _place(task: trio.lowlevel.Task) -> Iterator[str]:
+    """Return the innermost line of a scenario or a brain at which a task waits, if there is one."""
+    frames = [
+        (frame, line)
+        for frame, line in task.iter_await_frames()
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in NOBODYS
+    ]
+    if frames:
+        frame, line = frames[-1]
+        yield f"{Path(frame.f_code.co_filename).name}:{line}"

@@ -1,0 +1,64 @@
+"""The timeline of a simulation, as text: two runs of one seed give the same bytes."""
+
+from collections.abc import Callable
+
+import trio
+from attrs import Factory, define, field
+
+Step = Callable[[str, tuple[object, ...]], None]
+"""Told of each event with its details, at once. What it raises ends the world; its causer gets it first."""
+
+
+@define(eq=False)
+class Timeline:
+    """Lines of virtual time and event. `steps` are told of each event: that is where invariants look."""
+
+    lines: list[str] = Factory(list)
+    steps: list[Step] = Factory(list)
+    began: float = 0.0
+    """The moment, on trio's clock, from which its times count."""
+    home: str = ""
+    """The world's folder: its name, which no two worlds share, is left out of the lines."""
+    broken: BaseException | None = field(default=None, init=False)
+    """The first error that a step or a commit hook raised."""
+    when_broken: Callable[[], None] | None = field(default=None, init=False)
+    """Called then: it was raised in the midst of whatever was going on, which may swallow it."""
+
+    def add(self, event: str, *details: object) -> None:
+        """Note an event, now."""
+        now = trio.current_time() - self.began
+        line = in_one_line("  ".join([f"{now:14.6f}", event, *map(str, details)]))
+        self.lines.append(line.replace(self.home, "<home>") if self.home else line)
+        try:
+            for step in self.steps:
+                step(event, details)
+        except BaseException as error:
+            self.broke(error)
+            raise
+
+    def broke(self, error: BaseException) -> None:
+        """Remember what nobody may swallow."""
+        if self.broken is None:
+            self.broken = error
+            if self.when_broken is not None:
+                self.when_broken()
+
+    def check(self) -> None:
+        """Raise what a step or a hook raised first, if any did."""
+        if self.broken is not None:
+            raise self.broken
+
+    def events(self) -> list[str]:
+        """Return its lines without the commits."""
+        return [line for line in self.lines if line.split(maxsplit=2)[1] != "commit"]
+
+    def text(self) -> str:
+        """Return all of its lines."""
+        return "\n".join(self.lines) + "\n"
+
+
+def in_one_line(text: str) -> str:
+    """Line breaks, escape sequences and the like as Python would write them."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,156 @@
+"""Transcripts: what users and agents did in a chat, and when, as its users see it."""
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Literal, get_args
+
+import trio
+from attrs import Factory, define, evolve, frozen
+
+from nanoclaw.records import (
+    Attachment,
+    CardContent,
+    EditContent,
+    Option,
+    Outgoing,
+    OutgoingContent,
+    QuestionContent,
+    ReactionContent,
+    TextContent,
+)
+from nanoclaw.testing.world.timeline import in_one_line
+
+AgentsKind = Literal["message", "edit", "reaction", "card"]
+AGENTS_KINDS: tuple[AgentsKind, ...] = get_args(AgentsKind)
+Kind = Literal[AgentsKind, "click"]
+
+
+@frozen
+class Entry:
+    """One thing that somebody did in a chat.
+
+    `text` of a reaction is its emoji, of a card its question, of a click what stands on the button.
+    """
+
+    at: datetime
+    who: str
+    text: str
+    kind: Kind = "message"
+    from_agent: bool = False
+    id: str | None = None
+    """The network's own id."""
+    about: str | None = None
+    """The id of the message that an edit, a reaction or an answer refers to."""
+    thread: str | None = None
+    files: Mapping[str, bytes] = Factory(dict)
+    card: QuestionContent | None = None
+    """The whole card, if it has buttons."""
+    dropped: str | None = None
+    """The reason why the host dropped what a user did."""
+
+    def button(self, label: str) -> Option | None:
+        """The button of that label."""
+        return next((each for each in self.card.options if each.label == label), None) if self.card else None
+
+    def __str__(self) -> str:
+        return in_one_line(self._words)
+
+    @property
+    def _words(self) -> str:
+        if self.card is not None:
+            buttons = " ".join(f"[{option.label}]" for option in self.card.options)
+            return f"{self._head}{self.card.title}: {self.text} {buttons}"
+        files = f" + {', '.join(self.files)}" if self.files else ""
+        return f"{self._head}{self.text}{files}"
+
+    @property
+    def _head(self) -> str:
+        about = f" of {self.about}" if self.about else ""
+        kind = "" if self.kind == "message" else f"{self.kind}{about}"
+        dropped = f"dropped: {self.dropped}" if self.dropped else ""
+        what = ", ".join(filter(None, (kind, dropped)))
+        thread = f" [{self.thread}]" if self.thread else ""
+        return f"{self.at:%Y-%m-%d %H:%M:%S}{thread} {self.who}{f' ({what})' if what else ''}: "
+
+
+Wanted = str | re.Pattern[str] | Callable[[Entry], bool]
+"""An expected text, a pattern to find, or a function that decides."""
+
+
+def meets(entry: Entry, wanted: Wanted) -> bool:
+    """Return whether an entry is what was expected."""
+    if isinstance(wanted, str):
+        return entry.text == wanted
+    if isinstance(wanted, re.Pattern):
+        return wanted.search(entry.text) is not None
+    return wanted(entry)
+
+
+def words(wanted: Wanted) -> str:
+    """Describe an expectation for people."""
+    if isinstance(wanted, str):
+        return repr(wanted)
+    return f"/{wanted.pattern}/" if isinstance(wanted, re.Pattern) else f"what {wanted!r} accepts"
+
+
+@define(eq=False)
+class Transcript:
+    """The transcript of one chat, with all its threads."""
+
+    entries: list[Entry] = Factory(list)
+    answered: set[str] = Factory(set)
+    """The questions whose answer was a click of a user."""
+    changed: trio.Event = Factory(trio.Event)
+
+    def add(self, entry: Entry) -> None:
+        """Write it down, and let those look who wait."""
+        self.entries.append(entry)
+        self.changed.set()
+        self.changed = trio.Event()
+
+    def drop(self, entry: Entry, reason: str) -> None:
+        """Note of what was written down that it counts for nothing."""
+        at = next(n for n in reversed(range(len(self.entries))) if self.entries[n] is entry)
+        self.entries[at] = evolve(entry, dropped=reason)
+
+    def waits(self, entry: Entry) -> bool:
+        """Return whether an entry is a card that no user has answered."""
+        return entry.card is not None and entry.card.question_id not in self.answered
+
+
+def heard(outgoing: Outgoing, at: datetime, who: str, id_: str | None) -> Entry:
+    """Return an entry for what the network got from the host."""
+    kind, text, about = _told(outgoing.content)
+    return Entry(
+        at,
+        who,
+        text,
+        kind,
+        from_agent=True,
+        id=id_,
+        about=about or outgoing.in_reply_to,
+        thread=outgoing.address.thread_id,
+        files={file.name: file.data for file in outgoing.files},
+        card=outgoing.content if isinstance(outgoing.content, QuestionContent) else None,
+    )
+
+
+def _told(content: OutgoingContent) -> tuple[Kind, str, str | None]:
+    match content:
+        case TextContent():
+            return "message", content.text, None
+        case EditContent():
+            return "edit", content.text, content.message_id
+        case ReactionContent():
+            return "reaction", content.emoji, content.message_id
+        case QuestionContent():
+            return "card", content.text, None
+        case CardContent():
+            return "card", content.fallback_text, None
+
+
+def attached(files: Mapping[str, bytes]) -> tuple[Attachment, ...]:
+    """Files as a channel offers them."""
+    return tuple(Attachment("file", name, data=b64encode(data).decode()) for name, data in files.items())

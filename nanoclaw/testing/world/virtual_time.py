@@ -1,0 +1,95 @@
+"""Virtual stand-ins for the clock and for the wake-ups of host and runner."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trio
+from attrs import define, field, frozen
+
+from agent_runner.seams import Clock
+from nanoclaw.testing.world.executor import InlineExecutor
+from nanoclaw.wakeups import Changed
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""The date at which every simulation begins, unless it says otherwise."""
+
+
+@define(eq=False)
+class VirtualClock:
+    """The date of trio's clock, which in a simulation is virtual too; it jumps when told."""
+
+    epoch: datetime = EPOCH
+    """The date at the beginning, as all jumps so far have moved it."""
+    _jumped: trio.Event = field(factory=trio.Event, init=False)
+
+    def now(self) -> datetime:
+        """The current virtual time, aware, in UTC."""
+        return self.epoch + timedelta(seconds=trio.current_time())
+
+    def jump(self, by: timedelta) -> None:
+        """Move the date, forth or back, but not trio's clock: as a suspend does, or somebody who sets it."""
+        self.epoch += by
+        self._jumped.set()
+        self._jumped = trio.Event()
+
+    async def jumped(self) -> None:
+        """Return after the next jump."""
+        await self._jumped.wait()
+
+
+@frozen
+class Moment:
+    """A moment by the date, which may be set, and by trio's clock, which may not."""
+
+    date: datetime
+    on_trios_clock: float
+
+    @classmethod
+    def of(cls, clock: Clock) -> "Moment":
+        """Now."""
+        return cls(clock.now(), trio.current_time())
+
+    def passed(self, clock: Clock) -> float:
+        """Seconds since then: of both clocks the more."""
+        return max((clock.now() - self.date).total_seconds(), trio.current_time() - self.on_trios_clock)
+
+
+@frozen
+class CommitWakeups:
+    """The host's wake-ups, straight from the executor's commits. Implements `nanoclaw.wakeups.Wakeups`."""
+
+    executor: InlineExecutor
+
+    @contextmanager
+    def watch(self, directory: Path, changed: Changed) -> Iterator[None]:
+        """Call `changed` after each commit in `directory`."""
+        end = self.executor.subscribe(directory, changed)
+        try:
+            yield
+        finally:
+            end()
+
+    def polled(self, directory: Path) -> None:
+        """Return None: no directory is polled."""
+
+    async def run(self) -> None:
+        """Nothing has to be read from anywhere."""
+        await trio.sleep_forever()
+
+
+@frozen
+class RunnerWakeups:
+    """The runner's wake-ups. Implements `agent_runner.seams.Wakeups`."""
+
+    executor: InlineExecutor
+
+    @asynccontextmanager
+    async def watch(self, directory: Path, changed: Callable[[], None]) -> AsyncIterator[None]:
+        """Call `changed` after each commit in `directory`, until the context ends."""
+        end = self.executor.subscribe(directory, changed)
+        try:
+            yield
+        finally:
+            end()

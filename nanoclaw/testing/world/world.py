@@ -1,0 +1,573 @@
+"""A world: the real host and the real runner with users, chats and agents, in virtual time or in real time.
+
+    async def test_the_agent_answers(world):
+        ann = world.user("ann")
+        chat = await world.direct(ann)
+        await ann.says("hello")
+        await chat.expect("echo: hello")
+
+Simulated, all five seams are replaced; SQL and SQLite are real. Nothing runs in a thread: virtual time
+jumps whenever every task waits, and it would jump past a thread's work.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import trio
+from attrs import define, field
+
+from agent_runner.providers import Provider
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.config import Config, config_of, flat
+from nanoclaw.dispatch import Executor
+from nanoclaw.host import Host, Seams, open_host
+from nanoclaw.operations import Admin
+from nanoclaw.recording import Record
+from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
+from nanoclaw.runtimes import Runtime
+from nanoclaw.testing.error_summary import summary_of
+from nanoclaw.testing.world.channel import FakeChannel
+from nanoclaw.testing.world.chats import Chat, User
+from nanoclaw.testing.world.determinism import scheduled_by, virtual_time
+from nanoclaw.testing.world.environment import Environment, RealEnvironment, SimulatedEnvironment
+from nanoclaw.testing.world.errors import WorldError
+from nanoclaw.testing.world.executor import CommitHook, InlineExecutor
+from nanoclaw.testing.world.folders import nth_world, temporary_home
+from nanoclaw.testing.world.host_run import HostRun
+from nanoclaw.testing.world.isolation import Isolation, NotSimulated
+from nanoclaw.testing.world.kill_switch import KillableChannel, KillSwitch
+from nanoclaw.testing.world.runtime import SimulatedRuntime
+from nanoclaw.testing.world.scripted_provider import MAX_TRIES, Brain, Script, provider_of
+from nanoclaw.testing.world.standstill import Standstill, watched
+from nanoclaw.testing.world.time_limit import LIMIT_DAYS, too_late
+from nanoclaw.testing.world.timeline import Timeline
+from nanoclaw.testing.world.transcript import Entry, heard
+from nanoclaw.testing.world.virtual_time import VirtualClock
+
+PATIENCE_S = 600.0
+REAL_PATIENCE_S = 10.0
+RARELY_S = 3600.0
+"""Seconds between polls. No wake-up is lost in a simulation, so polls find nothing."""
+SIMULATED_ONLY = ("providers", "outliving", "commit_hooks")
+SHOWN_LINES = 30
+"""The number of events that a failed test shows."""
+
+
+def _checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    config_of(Path("/"), settings)
+    return flat(settings)
+
+
+@define(eq=False)
+class Agent:
+    """An agent group of a world: its folder, and the provider that it thinks with."""
+
+    folder: str
+    provider: str
+    brain: str | Brain = field(repr=False)
+    """The brain that it was made with. It does not change."""
+
+
+@define(eq=False, kw_only=True)
+class World:
+    """An async context manager. The host starts with whatever needs it first, or with `start`."""
+
+    seed: int = 0
+    real: bool = False
+    """Threads, the real clock and child processes instead; brains are then providers by name."""
+    folder: Path | None = None
+    """The folder of its files, for another world to go on with. None: a temporary one, in memory."""
+    channel: FakeChannel = field(factory=FakeChannel)
+    """The network of its users."""
+    channels: Sequence[Channel] = ()
+    """Others that the host has, such as one that is to be tested."""
+    settings: Mapping[str, Any] = field(factory=dict, converter=_checked)
+    """The configuration, by whole keys such as `retry.base_s`. ConfigError for what its file may not have."""
+    providers: dict[str, Callable[[], Provider]] = field(factory=dict)
+    actions: Mapping[str, Executor] = field(factory=dict)
+    """Requests that the host performs, by name, as `open_host` takes them."""
+    allowed: Sequence[str] = ()
+    """Packages that may use the real clock, threads and so on in a simulated world."""
+    outliving: bool = False
+    """True if runners outlive a host that is killed, as containers do."""
+    commit_hooks: list[CommitHook] = field(factory=list)
+    """Called at each commit point of host and runners: faults are injected there. May `kill_host_now`."""
+    seams: Callable[[Seams], Seams] = field(default=lambda seams: seams)
+    """Returns the seams for each run of the host, given the usual ones."""
+    wrap_channel: Callable[[Channel], Channel] = field(default=lambda channel: channel)
+    """Returns what the host gets instead of a channel, such as one that misbehaves."""
+    limit_days: float = LIMIT_DAYS
+    """Virtual days after which the world ends with a WorldError that names the waiting lines."""
+    timeline: Timeline = field(factory=Timeline)
+    random: Random = field(init=False)
+    """The seed's: of the host, the runners and whoever draws in a scenario."""
+    home: Path = field(init=False)
+    isolation: Isolation = field(init=False)
+    """Against what is real; `guards.refused` is what they have refused."""
+    agents: dict[str, Agent] = field(factory=dict, init=False)
+    chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
+    raised: list[str] = field(factory=list, init=False)
+    """Sentences about the errors that brains raised. Their messages are tried again."""
+    _environment: Environment = field(init=False)
+    _run: HostRun | None = field(default=None, init=False)
+    _entered: bool = field(default=False, init=False)
+    _stack: AsyncExitStack | None = field(default=None, init=False)
+    """Set while it is open."""
+    _nursery: trio.Nursery = field(init=False)
+    _max_tries: int = field(default=MAX_TRIES, init=False)
+    """The setting of the host that was started last."""
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise WorldError(f"World(seed={self.seed!r}): seed must be an int")
+        if not self.limit_days > 0:
+            raise WorldError(f"World(limit_days={self.limit_days!r}): limit_days must be more than 0")
+        for name, provider in self.providers.items():
+            if not callable(provider):
+                raise WorldError(
+                    f"World(providers=…): {name!r} must be a function that makes a provider, got {provider!r}"
+                )
+
+    # -- its own life
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise WorldError("a world can be entered only once; make another World")
+        self._entered = True
+        async with AsyncExitStack() as stack:
+            self.home = self.folder or stack.enter_context(temporary_home())
+            if self.folder is not None:
+                self.channel.nth = max(self.channel.nth, nth_world(self.folder))
+            self.random = Random(self.seed)  # noqa: S311 -- a simulation has no secrets
+            self.timeline.began = trio.current_time() if self.real else 0.0
+            self.timeline.steps.append(self._note)
+            self._environment = self._in_real_time() if self.real else await self._simulated(stack)
+            self.channel.on_delivery = self._delivered
+            self._nursery = await stack.enter_async_context(trio.open_nursery())
+            self.timeline.when_broken = self._nursery.cancel_scope.cancel
+            if not self.real:
+                stack.callback((await self._nursery.start(self._limit)).cancel)
+            stack.push_async_callback(self.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    async def _limit(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        with trio.CancelScope() as scope:
+            task_status.started(scope)
+            self.timeline.broke(await too_late(self.limit_days))
+
+    def _in_real_time(self) -> RealEnvironment:
+        if unfit := [name for name in SIMULATED_ONLY if getattr(self, name)]:
+            raise WorldError(f"World(real=True) cannot take {' and '.join(unfit)}: its runners are processes")
+        return RealEnvironment(self.timeline)
+
+    async def _simulated(self, stack: AsyncExitStack) -> SimulatedEnvironment:
+        stack.enter_context(virtual_time())
+        order = stack.enter_context(scheduled_by(self.seed))
+        self.isolation = Isolation(lambda: self.now, frozenset(self.allowed))
+        stack.callback(self.isolation.check)
+        stack.enter_context(self.isolation.up())
+        environment = SimulatedEnvironment(
+            self.home, self.random, self.timeline, self.providers, self.commit_hooks
+        )
+        stack.callback(environment.executor.check)
+        stack.enter_context(watched(order, lambda standstill: self._end(environment, standstill)))
+        if self.outliving:
+            await stack.enter_async_context(environment.runtime.outliving())
+        return environment
+
+    def _end(self, environment: SimulatedEnvironment, standstill: Standstill) -> None:
+        environment.executor.stand_still(standstill)
+        self._nursery.cancel_scope.cancel()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack, self._stack = self._stack, None
+        assert stack is not None, "it was entered"  # noqa: S101 -- for the type checker
+        if isinstance(error, Exception):  # it passes by the nursery, which would wrap it
+            if not self.real:
+                self.isolation.mention(error)
+            self._mention_broken(error)
+            with suppress(NotSimulated):  # it may be why; the error itself says so, or is another matter
+                await stack.__aexit__(None, None, None)
+            return
+        try:
+            await stack.__aexit__(kind, error, trace)
+        finally:
+            self.timeline.check()
+
+    def _mention_broken(self, error: Exception) -> None:
+        broken = self.timeline.broken
+        if broken is not None and broken is not error:
+            error.add_note(
+                f"before, a step of the timeline or a hook at a commit raised {summary_of(broken)}"
+            )
+
+    # -- the host's lives
+
+    @property
+    def host(self) -> Host:
+        """The host that runs. Raises WorldError where none does, or it failed."""
+        if self._run is None:
+            raise WorldError("the host does not run: `await world.start()`")
+        return self._run.host
+
+    @property
+    def host_lives(self) -> bool:
+        """True if a host runs, starts or stops, so that it can be killed."""
+        return self._run is not None and not self._run.ended.is_set()
+
+    def config(self, **changes: Any) -> Config:
+        """The configuration of this world, with changes. Raises ConfigError for those it cannot take."""
+        polls = {} if self.real else {"runtime.slow_poll_s": RARELY_S}
+        settings: dict[str, Any] = {"timezone": "UTC", **polls, **self.settings, **_checked(changes)}
+        return config_of(self.home, settings)
+
+    async def start(
+        self,
+        *,
+        channels: Sequence[Channel] | None = None,
+        runtime: Runtime | None = None,
+        record: Record | None = None,
+        **changes: Any,
+    ) -> Host:
+        """Start the host, with changes of its configuration for this life, which may be recorded.
+
+        Raises:
+            WorldError: it runs already, or the world is not open.
+            ConfigError: the configuration cannot be changed so.
+            HostFailed: it cannot start.
+        """
+        if self._stack is None:
+            raise WorldError("the world is not open; use `async with World(...) as world`")
+        if self._run is not None and not self._run.ended.is_set():
+            raise WorldError("the host is already running")
+        used = (self.channel, *self.channels) if channels is None else channels
+        switch = KillSwitch()
+        config = self.config(**changes)
+        self._max_tries = config.retry.max_tries
+        life = self._run = HostRun(config.data, switch)
+        seams = self.seams(self._environment.seams(switch, runtime, config))
+        mortal = [KillableChannel(self.wrap_channel(one), switch) for one in used]
+        self._nursery.start_soon(
+            life.run,
+            lambda: open_host(config, channels=mortal, seams=seams, record=record, actions=self.actions),
+        )
+        await life.begun.wait()
+        if life.failure is not None:
+            raise life.failure
+        if not life.killed:  # in the moment in which it was ready
+            self.timeline.add("host ready")
+        return life.host
+
+    async def stop(self) -> None:
+        """Stop the host in order, if it runs.
+
+        Raises:
+            HostFailed: it had failed.
+        """
+        life, self._run = self._run, None
+        if life is not None:
+            await life.stop()
+            self.timeline.add("host ended")
+            if life.failure is not None:
+                raise life.failure
+
+    async def ended(self) -> Exception | None:
+        """Wait until the host does not run any more, whatever ends it; returns what it failed of."""
+        life = self._run
+        if life is None:
+            return None
+        await life.ended.wait()
+        return life.failure
+
+    async def restart(self, **changes: Any) -> Host:
+        """Stop the host in order, and start it again."""
+        await self.stop()
+        return await self.start(**changes)
+
+    @asynccontextmanager
+    async def life(
+        self, *channels: Channel, runtime: Runtime | None = None, **changes: Any
+    ) -> AsyncIterator[Host]:
+        """Run the host for a while, with these channels instead of the world's."""
+        host = await self.start(channels=channels, runtime=runtime, **changes)
+        try:
+            yield host
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.stop()
+
+    async def kill_host(self) -> None:
+        """Kill the host, as `kill -9` would, and wait until its remains are gone (docs/simulation.md)."""
+        life = self._run
+        self.kill_host_now()
+        if life is not None:
+            await life.ended.wait()
+
+    def kill_host_now(self) -> None:
+        """Kill the host from a hook. What it does afterwards has no effect."""
+        life, environment = self._run, self._environment
+        if not isinstance(environment, SimulatedEnvironment):
+            raise WorldError("the host of World(real=True) cannot be killed: it runs in this process")
+        if life is not None and not life.ended.is_set():
+            life.kill()
+            environment.host_died()
+            self.timeline.add("host killed")
+
+    def kill_runner(self, session_id: str | None = None) -> None:
+        """Kill the runner of a session, or one drawn by the seed; does nothing where none lives."""
+        runners = self._environment.runners
+        victims = list(runners) if session_id is None else [id_ for id_ in runners if id_ == session_id]
+        if victims:
+            runners[self.random.choice(victims)].kill()
+
+    # -- time
+
+    @property
+    def now(self) -> datetime:
+        """The date, in this world."""
+        return self._environment.clock.now()
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that an expectation waits by default."""
+        return REAL_PATIENCE_S if self.real else PATIENCE_S
+
+    async def sleep(
+        self, seconds: float = 0.0, *, minutes: float = 0.0, hours: float = 0.0, days: float = 0.0
+    ) -> None:
+        """Let time pass; where it is simulated, that takes none."""
+        await trio.sleep(seconds + 60 * (minutes + 60 * (hours + 24 * days)))
+
+    # -- who is in it
+
+    def user(self, name: str) -> User:
+        """Return a user of the network, with the id `<channel_type>:<name>`."""
+        return User(self, name, f"{self.channel.channel_type}:{name}")
+
+    def agent(self, folder: str = "main", brain: str | Brain | None = None) -> Agent:
+        """An agent; its brain is a function, a script, or a provider of the runner by name (None: `echo`).
+
+        The same again where it is asked for again, without a brain or with the one it has.
+
+        Raises:
+            WorldError: it has another brain; or in real time, for one that is no name.
+        """
+        if (there := self.agents.get(folder)) is None:
+            return self._new_agent(folder, "echo" if brain is None else brain)
+        if brain is not None and brain != there.brain:
+            raise WorldError(
+                f"the agent {folder!r} already has another brain; "
+                "pass the brain where you first make the agent"
+            )
+        return there
+
+    def _new_agent(self, folder: str, brain: str | Brain) -> Agent:
+        if isinstance(brain, str):
+            provider = brain
+        elif self.real:
+            raise WorldError(
+                "World(real=True): brain must be the name of a provider, because runners are processes"
+            )
+        else:
+            provider = f"brain-{folder}"
+            if isinstance(brain, Script):
+                brain.max_tries = lambda: self._max_tries
+            self.providers[provider] = provider_of(provider, brain)
+        made = self.agents[folder] = Agent(folder, provider, brain)
+        return made
+
+    def chat(self, user: User) -> Chat:
+        """The chat in which a user is alone with the agent. WorldError where a group has their name."""
+        return self._chat(user.name, [user], is_group=False)
+
+    def group(self, name: str, users: Sequence[User]) -> Chat:
+        """A chat of several.
+
+        Raises:
+            WorldError: a user's own chat has that name, or the group is there with other members.
+        """
+        return self._chat(name, users, is_group=True)
+
+    def _chat(self, name: str, users: Sequence[User], *, is_group: bool) -> Chat:
+        address = Address(self.channel.channel_type, name)
+        made = Chat(self, name, address, tuple(users), is_group)
+        found = self.chats.setdefault((address.channel_type, address.platform_id), made)
+        if found.is_group != is_group:
+            raise WorldError(
+                f"a user's own chat and a group cannot both be called {name!r}: rename one of them"
+            )
+        if (members := found.member_ids) != made.member_ids:
+            raise WorldError(
+                f"the group {name!r} already exists, with {', '.join(sorted(members)) or 'nobody'}; "
+                "name all its members where you first make it"
+            )
+        return found
+
+    async def wire(
+        self,
+        chat: Chat,
+        agent: Agent | str = "main",
+        *,
+        policy: UnknownSenderPolicy | None = None,
+        **wiring: Any,
+    ) -> Wiring:
+        """Let an agent listen to a chat; `wiring` as for `host.admin.wirings.connect`.
+
+        Where it does already, its wiring gets the settings that are named, and keeps the others. A chat that
+        nobody listened to is public without a `policy`; another keeps its own.
+
+        Raises:
+            WorldError: the host does not run.
+            Refused, StoreError: as there.
+        """
+        admin = (await self._running()).admin
+        agent = agent if isinstance(agent, Agent) else self.agent(agent)
+        group = await admin.agent_groups.by_folder(agent.folder)
+        if group is None:
+            await admin.agent_groups.create(agent.folder, agent.folder, agent_provider=agent.provider)
+        elif group.agent_provider != agent.provider:
+            await admin.agent_groups.update(group.id, agent_provider=agent.provider)
+        wired = await admin.wirings.connect(
+            chat.address,
+            agent.folder,
+            policy=policy or await self._policy(admin, chat),
+            chat_name=chat.name,
+            is_group=chat.is_group,
+            **wiring,
+        )
+        named = {key: value or {} if key == "trigger_rules" else value for key, value in wiring.items()}
+        changes: Any = {key: value for key, value in named.items() if getattr(wired, key) != value}
+        return await admin.wirings.update(wired.id, **changes) if changes else wired
+
+    async def _policy(self, admin: Admin, chat: Chat) -> UnknownSenderPolicy:
+        found = await admin.messaging_groups.by_address(chat.address.channel_type, chat.address.platform_id)
+        if found is None or not await admin.wirings.for_chat(found.id):
+            return "public"
+        return found.unknown_sender_policy
+
+    async def direct(self, user: User, agent: Agent | str = "main", **wiring: Any) -> Chat:
+        """A user's own chat, wired."""
+        chat = self.chat(user)
+        await self.wire(chat, agent, **wiring)
+        return chat
+
+    async def grant(self, user: User, role: Role, agent: Agent | str | None = None) -> None:
+        """Make a user owner or admin, of everything or of one agent."""
+        admin = (await self._running()).admin
+        if await admin.users.get(user.id) is None:
+            await admin.users.create(user.id, display_name=user.name)
+        await admin.roles.grant(user.id, role, await self._group_id(agent) if agent else None)
+
+    async def admit(self, user: User, agent: Agent | str = "main") -> None:
+        """Make a user a member of an agent's circle."""
+        admin = (await self._running()).admin
+        if await admin.users.get(user.id) is None:
+            await admin.users.create(user.id, display_name=user.name)
+        await admin.members.add(user.id, await self._group_id(agent))
+
+    async def _group_id(self, agent: Agent | str) -> str:
+        folder = agent if isinstance(agent, str) else agent.folder
+        group = await self.host.admin.agent_groups.by_folder(folder)
+        if group is None:
+            raise WorldError(f"wire the agent {folder!r} to a chat first")
+        return group.id
+
+    async def _running(self) -> Host:
+        return await self.start() if self._run is None else self._run.host
+
+    # -- what its machinery is made of; simulated worlds only
+
+    @property
+    def executor(self) -> InlineExecutor:
+        """The executor of the stores, which has the commit points."""
+        return self._simulation("has no executor with commit points: its stores use threads").executor
+
+    @property
+    def runtime(self) -> SimulatedRuntime:
+        """The runtime, which has the runners."""
+        return self._simulation("has no simulated runtime: its runners are processes").runtime
+
+    @property
+    def clock(self) -> VirtualClock:
+        """The date, which may be made to jump."""
+        return self._simulation("has no virtual clock: its date is the machine's").clock
+
+    def _simulation(self, otherwise: str) -> SimulatedEnvironment:
+        if not isinstance(self._environment, SimulatedEnvironment):
+            raise WorldError(f"World(real=True) {otherwise}")
+        return self._environment
+
+    # -- what users and chats need of it
+
+    def own_chat(self, user: User) -> Chat:
+        """Return the chat in which a user is alone with the agent. Raises WorldError if there is none."""
+        chat = self.chats.get((self.channel.channel_type, user.name))
+        if chat is None or chat.is_group:
+            raise WorldError(f"{user.name} has no chat of their own: `await world.direct({user.name})`")
+        return chat
+
+    def said(self, chat: Chat, user: User, text: str, files: Mapping[str, bytes]) -> Entry:
+        """Write down what a user says now."""
+        id_ = self.channel.new_id("event")
+        entry = Entry(self.now, user.name, text, id=id_, thread=chat.address.thread_id, files=files)
+        chat.log.add(entry)
+        self.timeline.add("said", chat.name, user.name, id_, repr(text))
+        return entry
+
+    def clicked(self, chat: Chat, user: User, card: Entry, label: str) -> Entry:
+        """Write down what a user presses now."""
+        id_ = self.channel.new_id("click")
+        entry = Entry(self.now, user.name, label, "click", id=id_, about=card.id, thread=card.thread)
+        chat.log.add(entry)
+        self.timeline.add("clicked", chat.name, user.name, id_, repr(label))
+        return entry
+
+    def dropped(self, chat: Chat, entry: Entry, reason: str) -> None:
+        """Write down that what a user did counts for nothing."""
+        chat.log.drop(entry, reason)
+        if entry.kind == "click":
+            self.timeline.add("click dropped", chat.name, entry.id, reason)
+
+    def _delivered(self, outgoing: Outgoing, receipt: Receipt) -> None:
+        address, id_ = outgoing.address, receipt.platform_message_id
+        entry = heard(outgoing, self.now, "agent", id_)
+        chat = self.chats.get((address.channel_type, address.platform_id))
+        if chat is not None:
+            chat.log.add(entry)
+        key, text = outgoing.message_out_id, repr(entry.text)
+        self.timeline.add("delivered", address.platform_id, entry.kind, id_, key, text)
+
+    def report(self) -> str:
+        """Return a report for a failed expectation: the errors of brains, and the last events.
+
+        Without the commits, which are many; they are in `timeline.text()`.
+        """
+        life = self._run
+        if life is None:
+            failure = ["no host runs: `await world.wire(chat)` starts it, and so does `await world.start()`"]
+        else:
+            failure = [] if life.failure is None else [f"the host: {life.failure!r}"]
+        events = self.timeline.events()
+        last = events[-SHOWN_LINES:]
+        shown = (
+            f"the timeline (the last {len(last)} of {len(events)} events, without commits; seed {self.seed}):"
+        )
+        return "\n".join([*self._raised_by_brains(), shown, *last, *failure])
+
+    def _raised_by_brains(self) -> list[str]:
+        times = Counter(self.raised)
+        return [f"{what}, {n} times" if n > 1 else what for what, n in times.items()]
+
+    def _note(self, event: str, details: tuple[object, ...]) -> None:
+        if event == "brain raised":
+            agent, what = details
+            self.raised.append(f"the brain of {agent} raised {what}")

@@ -1,0 +1,28 @@
+"""A day is shortened on what it broke; another bug that a shorter one meets is passed over, and named."""
+
+from collections import Counter
+
+from nanoclaw.simulation.run import RunResult, Violation
+from nanoclaw.simulation.shrink import bisected
+from nanoclaw.testing import Timeline
+
+
+def result(steps: int, *invariants: str) -> RunResult:
+    broken = tuple(Violation(name, "it is so", 1.0) for name in invariants)
+    return RunResult(1, steps, 0.0, 0, 0, 0, 0, Counter(), broken, {}, Timeline())
+
+
+def test_what_a_shorter_day_breaks_instead_is_passed_over_and_named() -> None:
+    def played(steps: int) -> RunResult:
+        return result(steps, *(["mine"] if steps >= 70 else ["another"] if steps >= 30 else []))
+
+    found = bisected(100, played)
+    assert found is not None
+    assert (found.steps, found.others) == (70, ("another",))
+    assert [violation.invariant for violation in found.violations] == ["mine"]
+
+
+def test_where_nothing_else_breaks_no_other_is_named() -> None:
+    found = bisected(100, lambda steps: result(steps, *(["mine"] if steps >= 7 else [])))
+    assert found is not None
+    assert (found.steps, found.others) == (7, ())

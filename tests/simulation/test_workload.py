@@ -1,0 +1,165 @@
+"""Workloads: drawn from the seed alone, the same every time, unbroken by every fault."""
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import pytest
+from attrs import evolve
+
+from nanoclaw.simulation.faults import (
+    AT_COMMITS,
+    NAMES,
+    RATES,
+    Strike,
+    UnknownFault,
+    draw_strikes,
+    fault_names,
+)
+from nanoclaw.simulation.run import run_workload
+from nanoclaw.simulation.shrink import shortest
+from nanoclaw.simulation.snapshot import Snapshot
+from nanoclaw.simulation.workload import VISITORS, Say, Workload, draw_workload
+from nanoclaw.testing.silent_logs import silent_logs
+
+BRIEF_H, BUSY = 0.4, 17
+ALL = fault_names("all")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged() -> Iterator[None]:
+    with silent_logs():
+        yield
+
+
+def says(one: Workload) -> list[Say]:
+    return [step for step in one.steps if isinstance(step, Say)]
+
+
+def struck(one: Workload, *strikes: Strike) -> Workload:
+    return evolve(one, steps=tuple(sorted((*one.steps, *strikes), key=lambda step: step.at)))
+
+
+# -- what is drawn -------------------------------------------------------------
+
+
+def test_a_workload_is_the_same_each_time_it_is_drawn() -> None:
+    assert draw_workload(3, faults=ALL) == draw_workload(3, faults=ALL)
+    assert draw_workload(3).steps != draw_workload(4).steps
+
+
+def test_faults_change_nothing_of_what_is_said() -> None:
+    assert says(draw_workload(5, faults=ALL)) == says(draw_workload(5))
+
+
+def test_one_fault_less_leaves_the_others_as_they_were() -> None:
+    def drawn(names: Sequence[str]) -> list[Strike]:
+        return [
+            strike for strike in draw_strikes(Random(1), names, 50.0, [1.0]) if strike.fault != "kill-host"
+        ]
+
+    assert drawn(ALL) == drawn([name for name in ALL if name != "kill-host"])
+
+
+def test_a_workload_has_the_sessions_asked_for() -> None:
+    for seed in range(20):
+        chats = draw_workload(seed, sessions=5).chats
+        of_agents = {one.agent for one in chats if one.session_mode == "agent-shared"}
+        of_chats = [thread for one in chats if one.agent not in of_agents for thread in one.threads]
+        assert len(of_agents) + len(of_chats) == 5
+        assert len({planned.name for planned in chats}) == len(chats)
+
+
+def test_strangers_write_in_groups_and_change_nothing_of_what_is_said_there() -> None:
+    one = draw_workload(5, faults=ALL)
+    assert {say.user for say in says(one)} & set(VISITORS)
+    assert not {name for planned in one.chats for name in planned.users} & set(VISITORS)
+    texts = [say.text.split()[0] for say in says(one) if say.user not in VISITORS and not say.instead_of]
+    assert sorted(texts, key=lambda text: int(text[1:])) == [f"#{n + 1}" for n in range(len(texts))]
+
+
+def test_names_of_faults_are_checked() -> None:
+    assert fault_names("all") == NAMES
+    assert fault_names("none") == ()
+    assert fault_names("kill-host, kill-host@commit:7") == ("kill-host", "kill-host@commit:7")
+    for wrong in ("fire", "zones@commit:1", "kill-host@commit:0", "kill-host@commit:x", "all,kill-host"):
+        with pytest.raises(UnknownFault):
+            fault_names(wrong)
+
+
+# -- what is played ------------------------------------------------------------
+
+
+def test_a_quiet_hour_breaks_nothing_and_everybody_is_heard() -> None:
+    one = draw_workload(1, hours=1.0)
+    result = run_workload(one)
+    assert (result.violations, result.strikes.total()) == ((), 0)
+    assert result.messages == len(says(one)) > 0
+    assert result.deliveries >= len([say for say in says(one) if say.user not in VISITORS])
+
+
+@pytest.mark.parametrize("fault", RATES)
+def test_a_fault_strikes_and_breaks_nothing(fault: str) -> None:
+    one = draw_workload(BUSY, hours=BRIEF_H)
+    moments = [say.at for say in says(one)]
+    result = run_workload(struck(one, *(Strike(at + 0.1, fault, n) for n, at in enumerate(moments))))
+    assert result.violations == ()
+    assert 0 < result.strikes[fault] == result.strikes.total() <= len(moments)
+    assert any(f"fault  {fault}" in line for line in result.timeline.lines)
+
+
+@pytest.mark.parametrize("fault", AT_COMMITS)
+@pytest.mark.parametrize("commit", [67])
+def test_a_fault_strikes_at_the_commit_that_was_chosen(fault: str, commit: int) -> None:
+    faults = fault_names(f"{fault}@commit:{commit}")
+    result = run_workload(draw_workload(BUSY, hours=BRIEF_H, faults=faults))
+    assert result.violations == ()
+    lines = [line.split() for line in result.timeline.lines]
+    before = next(n for n, words in enumerate(lines) if words[1:3] == ["commit", str(commit - 1)])
+    assert any(words[1:3] == ["fault", fault] for words in lines[before : before + 4])
+
+
+def test_two_plays_of_one_workload_are_the_same_byte_for_byte() -> None:
+    one = draw_workload(8, hours=1.5, faults=ALL)
+    assert run_workload(one).timeline.text() == run_workload(one).timeline.text()
+
+
+# -- what is found -------------------------------------------------------------
+
+
+def four_are_too_many(snapshot: Snapshot) -> Iterator[str]:
+    heard = {one.event.message_id for one in snapshot.confirmed}
+    if len(heard) >= 4:
+        yield f"{len(heard)} messages"
+
+
+def test_an_embedders_invariant_ends_the_day_and_the_shortest_beginning_that_breaks_it_is_found() -> None:
+    one = draw_workload(1, hours=6.0)
+    result = shortest(one, (four_are_too_many,))
+    assert result is not None
+    assert [violation.invariant for violation in result.violations] == ["four_are_too_many"]
+    assert result.steps == 4
+    assert "violation  four_are_too_many" in result.timeline.text()
+
+
+def nothing_arrives(snapshot: Snapshot) -> Iterator[str]:
+    yield from (one.message_out_id for one in snapshot.arrived)
+
+
+def test_the_timeline_names_what_a_violation_names() -> None:
+    result = run_workload(draw_workload(1, hours=1.0), (nothing_arrives,))
+    delivered = [line for line in result.timeline.lines if line.split()[1] == "delivered"]
+    assert result.violations
+    assert all(violation.sentence in delivered[n] for n, violation in enumerate(result.violations))
+
+
+def test_what_breaks_nothing_has_no_shortest_beginning() -> None:
+    assert shortest(draw_workload(1, hours=0.2)) is None
+
+
+# -- many ----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 12])  # `make simulate` runs many more, in CI as well
+def test_five_sessions_over_six_hours_with_all_faults_break_nothing(seed: int) -> None:
+    assert run_workload(draw_workload(seed, faults=ALL)).violations == ()
