@@ -1,4 +1,4 @@
-# `make run` needs Python 3.11 or newer and nothing else; every target sets up .venv by itself.
+# `make run` needs Python 3.11 or newer and nothing else. Every target sets up .venv by itself.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,10 +12,10 @@ ARGS ?=
 .PHONY: run test check mypy pyright bench soak simulate docs format clean
 .DELETE_ON_ERROR:
 
-run: $(VENV)/.run ## open a prompt where the agent answers
+run: $(VENV)/.run ## start the host with a prompt
 	@$(BIN)/python -m nanoclaw run $(ARGS)
 
-test: $(VENV)/.dev ## run the whole test suite
+test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## run linters and type checkers
@@ -27,26 +27,26 @@ check: $(VENV)/.dev ## run linters and type checkers
 mypy pyright:
 	$(BIN)/$@
 
-bench: $(VENV)/.dev ## BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
+bench: $(VENV)/.dev ## measure speed; BENCH="roundtrip actors" picks parts, ARGS=--json prints JSON
 	@$(BIN)/python -m tests.bench $(BENCH) $(ARGS)
 
-soak: $(VENV)/.dev ## kill real hosts and runners at random, ROUNDS times; nothing may be lost or sent twice
+soak: $(VENV)/.dev ## kill hosts and runners at random, ROUNDS times; check that nothing is lost or doubled
 	@$(BIN)/python -m tests.soak --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-simulate: $(VENV)/.run ## run SEEDS workloads of 6 hours each in virtual time, with all faults; every check must hold
+simulate: $(VENV)/.run ## play SEEDS random workloads of 6 hours in virtual time, with all faults; check invariants
 	@$(BIN)/python -m nanoclaw simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-docs: $(VENV)/.dev ## docs/cli.md, and the generated tables of contract.md, configuration.md and performance.md
+docs: $(VENV)/.dev ## rewrite the generated parts of docs/
 	$(BIN)/python -m tests.docs.cli --write
 	$(BIN)/python -m tests.docs.contract --write
 	$(BIN)/python -m tests.docs.configuration --write
 	$(BIN)/python -m tests.store.plans --write
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-clean:
+clean: ## remove everything that make has made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build
 
 # Groups of dependencies (PEP 735) need pip 25.1.

@@ -1,10 +1,10 @@
-"""Actors on trio: mailboxes, ask/cast/signal, supervision, and a tree to look at while it runs."""
+"""Actors on trio: mailboxes, ask/cast/signal, supervision, and a live tree to inspect."""
 
 from actors._child import Context, Recipe
 from actors._errors import ActorError, Crashed, GaveUp, Killed, Reason, Refusal, Stopped
 from actors._events import Buried, Crash, Ended, Event, Refused, Retired, Started
-from actors._life import Exit
 from actors._message import Current, Message, current
+from actors._monitors import Exit
 from actors._policy import Backoff, Bury, Escalate, Policy
 from actors._ref import Ref
 from actors._supervisor import Supervisor, open_supervisor

@@ -1,4 +1,4 @@
-"""One supervised actor: its incarnations, from its first start until it is gone."""
+"""One supervised actor: its incarnations, from the first start until it is gone."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -8,11 +8,11 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import trio
 
-from actors._errors import Killed, Reason, Stopped, crashed, simplest
+from actors._errors import Killed, Reason, Stopped, crashed, unwrapped
 from actors._events import Buried, Crash, Ended, Event, Retired, Started
-from actors._life import Exit, Life
 from actors._mailbox import Mailbox
 from actors._message import set_current
+from actors._monitors import Exit, Monitors
 from actors._policy import Bury, Policy, Restarts
 from actors._ref import Ref
 from actors._serving import Server
@@ -23,7 +23,7 @@ A_co = TypeVar("A_co", covariant=True)
 
 
 class Context(Generic[A_co]):
-    """What a recipe is given: its actor's name and ref, and the way to retire. Good for one incarnation."""
+    """The argument of a recipe: the actor's name, its ref, and `retire`. Valid for one incarnation."""
 
     __slots__ = ("_child", "_incarnation", "name", "ref")
 
@@ -34,20 +34,20 @@ class Context(Generic[A_co]):
         self._incarnation = child.incarnation
 
     def retire(self) -> bool:
-        """Leave, if nothing is left to do: no message, no signal, nobody waiting for room.
+        """Stop this actor if it has nothing left to do: no message, no signal, no sender waiting for room.
 
-        Synchronous: when it returns True the actor is shut, no message reaches it any more, its loop and its
-        recipe are left once the message in flight is done, and its name is free.
+        Synchronous. If it returns True, the actor takes no more messages and its name is free. The actor
+        leaves its loop and its recipe once the message in flight is done.
         """
         return self._child.retire(self._incarnation)
 
 
 Recipe: TypeAlias = Callable[[Context[A]], AbstractAsyncContextManager[A]]
-"""Acquires what the actor owns, yields it, and releases in reverse: its text is the order of teardown."""
+"""Acquires the resources of the actor, yields the actor, and releases them in reverse order."""
 
 
 class Child:
-    """Runs a recipe again and again, as its policy says. Its supervisor runs `live` as a task."""
+    """Runs a recipe, and again after a crash as the policy says. The supervisor runs `live` as a task."""
 
     def __init__(
         self, name: str, recipe: Recipe[Any], policy: Policy, random: Random, report: Callable[[Event], None]
@@ -62,7 +62,7 @@ class Child:
         self._policy = policy
         self._report = report
         self._restarts = Restarts(name, policy, random)
-        self._life = Life()
+        self._monitors = Monitors()
         self._mailbox = Mailbox(name, policy.capacity)
         self._server = Server(self._mailbox, policy.batch, report)
         self._closing = trio.Event()
@@ -71,54 +71,54 @@ class Child:
         self._scope: trio.CancelScope | None = None
         self._killed = False
         self._up_at: float | None = None
-        self.ref: Ref[Any] = Ref(name, self._mailbox, self._life)
+        self.ref: Ref[Any] = Ref(name, self._mailbox, self._monitors)
 
-    # -- what its supervisor and its context may do
+    # -- for the supervisor and the context
 
     @property
     def closing(self) -> bool:
-        """Whether it is on its way out, for whatever reason: its name is free."""
+        """True once it takes no more messages for good. Its name is free."""
         return self._closing.is_set()
 
     @property
     def escalated(self) -> bool:
-        """Whether it is gone because it gave up on behalf of all."""
+        """True if it was given up by a policy that ends the supervisor."""
         return self._reason == "escalated"
 
     def runs_in(self, task: trio.lowlevel.Task) -> bool:
-        """Whether this is the task of the actor itself."""
+        """Tell if this is the actor's own task."""
         return self._mailbox.owner is task
 
     def close(self, reason: Reason, deadline: float = inf) -> None:
-        """Take no more messages, finish the one in flight, leave; from `deadline` on be cancelled.
+        """Take no more messages, finish the one in flight, then leave. At `deadline` it is cancelled.
 
-        Called again, it only brings the deadline forward.
+        A second call can only make the deadline earlier.
         """
         if self._reason is None:
             self._reason = reason
             self.state = "stopping"
             self._closing.set()
             self._mailbox.shut(reason)
-            self._life.closing(Exit(reason, self.cause))
+            self._monitors.closing(Exit(reason, self.cause))
         self._deadline = min(self._deadline, deadline)
         if self._scope is not None:
             self._scope.deadline = self._deadline
 
     def kill(self) -> None:
-        """Cancel the incarnation, if there is one."""
+        """Cancel the current incarnation, if there is one."""
         if self._scope is not None:
             self._killed = True
             self._scope.cancel()
 
     def retire(self, incarnation: int) -> bool:
-        """See `Context.retire`."""
+        """Implement `Context.retire`. A context of an earlier incarnation retires nothing."""
         if incarnation != self.incarnation or self.closing or not self._mailbox.empty:
             return False
         self.close("retired")
         return True
 
     def node(self) -> Node:
-        """This actor now."""
+        """Return a snapshot of this actor."""
         server, message = self._server, self._server.message
         return Node(
             name=self.name,
@@ -131,12 +131,12 @@ class Child:
             last_crash=None if self.cause is None else repr(self.cause),
         )
 
-    # -- its life
+    # -- incarnations
 
     async def live(self, predecessor: "Child | None") -> None:
-        """Run to the end, out of reach of the surrounding cancellation; return when it is gone.
+        """Run all incarnations, shielded from the surrounding cancellation; return when the actor is gone.
 
-        Raises nothing of its actor's making but KeyboardInterrupt, SystemExit and their like.
+        Errors of the actor never leave it, except KeyboardInterrupt, SystemExit and the like.
         """
         self._mailbox.owner = trio.lowlevel.current_task()
         set_current(None)
@@ -156,7 +156,7 @@ class Child:
         try:
             with trio.CancelScope() as self._scope:
                 await self._run()
-        except Exception as raised:  # noqa: BLE001 -- the one place where an actor's accident ends
+        except Exception as raised:  # noqa: BLE001 -- the one place that catches every error of an actor
             error = raised
         self._scope = None
         cause = self._cause(error)
@@ -165,47 +165,49 @@ class Child:
 
     async def _run(self) -> None:
         async with self._recipe(Context(self, self.ref)) as actor:
-            self._rise()
+            self._mark_up()
             try:
                 await self._server.serve(actor)
             finally:
-                self._sink()
+                self._mark_down()
 
-    def _rise(self) -> None:
+    def _mark_up(self) -> None:
         self._up_at = trio.current_time()
         if not self.closing:
             self.state = "running"
-            self._life.up()
+            self._monitors.up()
         self._report(Started(self.name, self.incarnation - 1))
 
-    def _sink(self) -> None:
+    def _mark_down(self) -> None:
         set_current(None)
         self.state = "leaving"
         if not self.closing:
-            self._life.down()
+            self._monitors.down()
 
     def _cause(self, error: Exception | None) -> Exception | None:
-        """Why the incarnation ended: a crash, or None if it was told to."""
+        """Return the error that ended the incarnation, or None if it was told to end."""
         if self._killed and not self.closing:
             killed = Killed(self.name)
             killed.__cause__ = error
             return killed
         if error is None and not self.closing:
-            return RuntimeError(f"the recipe of {self.name!r} swallowed an error or a cancellation")
-        return None if error is None else simplest(error)
+            return RuntimeError(
+                f"the recipe of {self.name!r} swallowed an error or a cancellation; it must let both through"
+            )
+        return None if error is None else unwrapped(error)
 
     async def _crash(self, cause: Exception) -> None:
         now = trio.current_time()
         self.cause = cause
         message = self._server.message
-        self._server.land(lambda: crashed(self.name, cause))
+        self._server.fail_in_flight(lambda: crashed(self.name, cause))
         up_for = 0.0 if self._up_at is None else now - self._up_at
         delay = None if self.closing else self._restarts.after(cause, now, up_for)
         self._report(Crash(self.name, cause, message, delay))
         if self.closing:
             return
         if delay is not None:
-            await self._rest("restarting", delay)
+            await self._wait("restarting", delay)
         elif isinstance(self._policy.give_up, Bury):
             await self._bury(cause, self._policy.give_up.retry_after)
         else:
@@ -213,23 +215,23 @@ class Child:
 
     async def _bury(self, cause: Exception, retry_after: float | None) -> None:
         self._mailbox.shut("buried")
-        self._life.over(Exit("buried", cause))
+        self._monitors.ended(Exit("buried", cause))
         self._report(Buried(self.name, retry_after, cause))
-        await self._rest("buried", inf if retry_after is None else retry_after)
+        await self._wait("buried", inf if retry_after is None else retry_after)
         if not self.closing:
             self._restarts.reset()
-            self._life.begin()
+            self._monitors.reset()
             self._mailbox.reopen()
 
-    async def _rest(self, state: State, seconds: float) -> None:
+    async def _wait(self, state: State, seconds: float) -> None:
         self.state = state
         with trio.move_on_after(seconds):
             await self._closing.wait()
 
     def _end(self) -> None:
-        self.close("stopped")  # where it left by KeyboardInterrupt and the like
+        self.close("stopped")  # does something only after a KeyboardInterrupt or the like
         reason = self._reason or "stopped"
-        self._server.land(lambda: Stopped(self.name, reason))
-        self._life.over(Exit(reason, self.cause))
+        self._server.fail_in_flight(lambda: Stopped(self.name, reason))
+        self._monitors.ended(Exit(reason, self.cause))
         self.done.set()
         self._report(Retired(self.name) if reason == "retired" else Ended(self.name, reason))

@@ -1,14 +1,18 @@
-"""What can go wrong between actors: one small tree, and `Refusal`, which is an answer and no accident."""
+"""The errors between actors, and `Refusal`, which is an answer and not a crash."""
 
 from collections.abc import Iterator
 from typing import Literal
 
 Reason = Literal["retired", "stopped", "buried", "escalated"]
-"""Why an actor takes no messages: it left by itself, was told to, was given up, or with all its siblings."""
+"""Why an actor takes no messages.
+
+`retired`: it left by itself. `stopped`: its supervisor stopped it. `buried`: it was given up alone.
+`escalated`: it was given up together with its supervisor.
+"""
 
 
 class ActorError(Exception):
-    """The base of this package's errors. `actor` is the name of the actor it speaks of."""
+    """Base of this package's errors. `actor` is the name of the actor concerned."""
 
     def __init__(self, actor: str) -> None:
         super().__init__(actor)
@@ -16,14 +20,17 @@ class ActorError(Exception):
 
 
 class Crashed(ActorError):
-    """The actor crashed while the message was in flight, of `__cause__`. It may have taken effect."""
+    """The actor crashed while the message was in flight. The message may have taken effect.
+
+    `__cause__` is the error that crashed it.
+    """
 
     def __str__(self) -> str:
         return f"actor {self.actor!r} crashed: {self.__cause__!r}"
 
 
 class Stopped(ActorError):
-    """The actor takes no messages; what was asked was not begun, or was cut short by a deadline."""
+    """The actor takes no messages. The message was not begun, or a deadline cut it short."""
 
     def __init__(self, actor: str, reason: str) -> None:
         super().__init__(actor)
@@ -35,41 +42,41 @@ class Stopped(ActorError):
 
 
 class GaveUp(ActorError):
-    """A supervisor ended because `actor` crashed too often, or fatally; `__cause__` is the last crash."""
+    """A supervisor ended because `actor` crashed too often or fatally. `__cause__` is the last crash."""
 
     def __str__(self) -> str:
         return f"gave up on actor {self.actor!r}: {self.__cause__!r}"
 
 
 class Killed(ActorError):
-    """The cause of a crash that `Supervisor.kill` brought about; `__cause__` is what the clean-up raised."""
+    """`Supervisor.kill` crashed the actor. `__cause__` is the error of its clean-up, if there was one."""
 
     def __str__(self) -> str:
         return f"actor {self.actor!r} was killed"
 
 
 class Refusal(Exception):
-    """To be subclassed: a handler's considered "no". It reaches the asker as it is and crashes nobody."""
+    """Base class for a handler's "no". The asker gets it unchanged, and the actor does not crash."""
 
 
 def crashed(actor: str, cause: BaseException) -> Crashed:
-    """A fresh `Crashed` with its cause chained: an exception object is never shared between two askers."""
+    """Make a new `Crashed` with its cause chained. Two askers never share one exception object."""
     error = Crashed(actor)
     error.__cause__ = cause
     return error
 
 
-def simplest(error: Exception) -> Exception:
-    """The error itself, without the groups that nurseries put around a single one."""
+def unwrapped(error: Exception) -> Exception:
+    """Return the error without the groups that nurseries put around a single error."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors in a group, however deep; of any other error the error itself."""
+def leaf_errors(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors in a group at any depth. An error that is no group yields itself."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
-            yield from leaves(each)
+            yield from leaf_errors(each)
     else:
         yield error

@@ -1,4 +1,4 @@
-"""What an observer is told, synchronously, as it happens."""
+"""The events that an observer receives, synchronously, as they happen."""
 
 from typing import TypeAlias
 
@@ -9,7 +9,7 @@ from actors._errors import Reason, Refusal
 
 @frozen
 class Started:
-    """An incarnation is up; `restarts` counts those before it."""
+    """An incarnation is up. `restarts` counts the incarnations before it."""
 
     actor: str
     restarts: int
@@ -17,9 +17,10 @@ class Started:
 
 @frozen
 class Crash:
-    """An incarnation crashed, with a message of type `message` in flight or idle (None).
+    """An incarnation crashed.
 
-    `will_restart_in` is in seconds; None: it will not, or not before its grave's time is up.
+    `message` is the type of the message in flight, or None if the actor was idle. `will_restart_in` is in
+    seconds; None means that it will not restart, or only after a burial.
     """
 
     actor: str
@@ -30,7 +31,7 @@ class Crash:
 
 @frozen
 class Buried:
-    """The actor was given up; it is tried afresh after `retry_after` seconds, or never (None)."""
+    """The actor was given up. It starts afresh after `retry_after` seconds, or never (None)."""
 
     actor: str
     retry_after: float | None
@@ -39,14 +40,14 @@ class Buried:
 
 @frozen
 class Retired:
-    """The actor left by itself and its recipe is done."""
+    """The actor left by itself, and its recipe has ended."""
 
     actor: str
 
 
 @frozen
 class Ended:
-    """The actor was stopped, or was given up and took its supervisor; its recipe is done."""
+    """The actor was stopped, or it escalated; its recipe has ended."""
 
     actor: str
     reason: Reason
@@ -54,7 +55,7 @@ class Ended:
 
 @frozen
 class Refused:
-    """A handler refused a message that nobody waits for (a cast or a signal)."""
+    """A handler refused a message that nobody waits for: a cast or a signal."""
 
     actor: str
     message: str
@@ -65,4 +66,4 @@ Event: TypeAlias = Started | Crash | Buried | Retired | Ended | Refused
 
 
 def ignore(_event: Event) -> None:
-    """The observer of whoever wants none."""
+    """Do nothing: the default observer."""

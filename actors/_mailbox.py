@@ -1,6 +1,6 @@
-"""A mailbox: the messages to one actor, across its incarnations, and the tasks that wait for them.
+"""The mailbox of one actor, kept across its restarts, and the tasks that wait in it.
 
-All of it is synchronous: between two steps of the actor or of a sender it is consistent.
+Every method but `wait` is synchronous, so the mailbox is consistent whenever another task runs.
 """
 
 from collections import OrderedDict, deque
@@ -13,76 +13,78 @@ from actors._errors import Reason, Stopped
 
 
 class Entry:
-    """One message under way. `task` is parked for its reply (or, of a cast, for room); None: nobody waits."""
+    """One message on its way. `task` waits for the reply, or in a cast for room; None: nobody waits."""
 
-    __slots__ = ("asked", "lobby", "message", "task")
+    __slots__ = ("asked", "message", "task", "waiting_in")
 
     def __init__(self, message: Any, task: Task | None, *, asked: bool) -> None:
         self.message = message
         self.task = task
         self.asked = asked
-        self.lobby: OrderedDict[Entry, None] | None = None
-        """Where it waits for room, while it does."""
+        self.waiting_in: OrderedDict[Entry, None] | None = None
+        """The mailbox's `blocked` while the entry waits for room, else None."""
 
     def answer(self, value: Any) -> None:
-        """Wake the asker with a value, if there is one."""
+        """Wake the asker with a value, if one waits."""
         if self.task is not None:
             reschedule(self.task, Value(value))
             self.task = None
 
     def fail(self, error: Exception) -> None:
-        """Wake whoever waits with an error, if anyone does."""
+        """Wake the waiting task with an error, if one waits."""
         if self.task is not None:
             reschedule(self.task, Error(error))
             self.task = None
 
     def abandon(self, _raise_cancel: RaiseCancelT) -> Abort:
-        """Its task was cancelled: without a place yet it is withdrawn, else its reply is discarded."""
+        """Handle the cancellation of the task: withdraw an entry without a place, else discard its reply."""
         self.task = None
-        if self.lobby is not None:
-            del self.lobby[self]
-            self.lobby = None
+        if self.waiting_in is not None:
+            del self.waiting_in[self]
+            self.waiting_in = None
         return Abort.SUCCEEDED
 
 
 class Mailbox:
-    """A bounded queue, those who wait for room in it, and the pending signals.
+    """A bounded queue, the senders blocked because it is full, and the pending signals.
 
-    Only if the queue is full does anyone wait in the lobby.
+    Invariant: `blocked` is empty unless the queue is full.
     """
 
-    __slots__ = ("_parked", "actor", "capacity", "lobby", "owner", "queue", "shut_for", "signals")
+    __slots__ = ("_waiting", "actor", "blocked", "capacity", "owner", "queue", "shut_for", "signals")
 
     def __init__(self, actor: str, capacity: int) -> None:
         self.actor = actor
         self.capacity = capacity
         self.queue: deque[Entry] = deque()
-        self.lobby: OrderedDict[Entry, None] = OrderedDict()
+        self.blocked: OrderedDict[Entry, None] = OrderedDict()
         self.signals: OrderedDict[Any, None] = OrderedDict()
         self.shut_for: Reason | None = None
         self.owner: Task | None = None
-        """The task that empties it: it may not wait for itself."""
-        self._parked: Task | None = None
+        """The task that empties the queue. It must not wait for room itself."""
+        self._waiting: Task | None = None
 
     # -- senders
 
     def put(self, entry: Entry) -> bool:
-        """Take an entry: True if it has its place, False if its task must park until it has.
+        """Queue an entry. Return False if the queue is full: then the sender's task must wait for room.
 
-        Raises `Stopped`, and RuntimeError if the one to park is the one to make room.
+        Raises:
+            Stopped: the mailbox is shut.
+            RuntimeError: the queue is full and the sender is the actor itself.
         """
         if self.shut_for is not None:
             raise Stopped(self.actor, self.shut_for)
         if len(self.queue) >= self.capacity:
-            self._queue_up(entry)
+            self._block(entry)
             return False
         self.queue.append(entry)
-        if self._parked is not None:
+        if self._waiting is not None:
             self.wake()
         return True
 
     def signal(self, message: Any) -> None:
-        """Note a signal; an equal one that is pending stands for both. Dropped when shut."""
+        """Add a signal, merged with an equal pending one. Dropped if the mailbox is shut."""
         if self.shut_for is None:
             self.signals[message] = None
             self.wake()
@@ -90,39 +92,39 @@ class Mailbox:
     # -- the actor
 
     def take(self) -> Entry:
-        """The oldest entry; whoever waited longest for room moves up."""
+        """Take the oldest entry. The sender blocked longest moves into the queue."""
         entry = self.queue.popleft()
-        if self.lobby:
+        if self.blocked:
             self._admit()
         return entry
 
     async def wait(self) -> None:
-        """Park until there is something to do, or the mailbox is shut."""
-        self._parked = current_task()
-        await wait_task_rescheduled(self._unpark)
+        """Wait until there is something to do, or the mailbox is shut."""
+        self._waiting = current_task()
+        await wait_task_rescheduled(self._stop_waiting)
 
     def wake(self) -> None:
-        """Let the actor look again, if it is parked."""
-        if self._parked is not None:
-            reschedule(self._parked)
-            self._parked = None
+        """Wake the actor if it waits."""
+        if self._waiting is not None:
+            reschedule(self._waiting)
+            self._waiting = None
 
-    # -- its child
+    # -- the supervision
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left to do: and so nobody waits for room either."""
+        """True if nothing is left to do. Then no sender is blocked either."""
         return not (self.queue or self.signals)
 
     def shut(self, reason: Reason) -> None:
-        """Refuse from now on; whoever waits gets `Stopped`, signals are dropped."""
+        """Refuse messages from now on. Waiting senders get `Stopped`; signals are dropped."""
         self.shut_for = reason
-        waiting = [*self.queue, *self.lobby]
+        senders = [*self.queue, *self.blocked]
         self.queue.clear()
-        self.lobby.clear()
+        self.blocked.clear()
         self.signals.clear()
-        for entry in waiting:
-            entry.lobby = None
+        for entry in senders:
+            entry.waiting_in = None
             entry.fail(Stopped(self.actor, reason))
         self.wake()
 
@@ -130,19 +132,21 @@ class Mailbox:
         """Take messages again."""
         self.shut_for = None
 
-    def _queue_up(self, entry: Entry) -> None:
+    def _block(self, entry: Entry) -> None:
         if self.owner is current_task():
-            raise RuntimeError(f"actor {self.actor!r} cast to itself with its mailbox full")
-        entry.lobby = self.lobby
-        self.lobby[entry] = None
+            raise RuntimeError(
+                f"actor {self.actor!r} cast to itself with its mailbox full and would wait for ever"
+            )
+        entry.waiting_in = self.blocked
+        self.blocked[entry] = None
 
     def _admit(self) -> None:
-        entry, _ = self.lobby.popitem(last=False)
-        entry.lobby = None
+        entry, _ = self.blocked.popitem(last=False)
+        entry.waiting_in = None
         self.queue.append(entry)
         if not entry.asked:
             entry.answer(None)
 
-    def _unpark(self, _raise_cancel: RaiseCancelT) -> Abort:
-        self._parked = None
+    def _stop_waiting(self, _raise_cancel: RaiseCancelT) -> Abort:
+        self._waiting = None
         return Abort.SUCCEEDED

@@ -1,4 +1,4 @@
-"""What a message is, and which one is being handled right now."""
+"""The message protocol, and the message that is being handled now."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
@@ -14,16 +14,16 @@ HandleAll = Callable[[Any, Sequence[Any]], Awaitable[Sequence[Outcome[Any]]]]
 
 
 class Message(Protocol[A_contra, R_co]):
-    """A frozen attrs class that knows its addressee and its reply: checkers prove both, there is no dispatch.
+    """A frozen attrs class with its own handler. The types of actor and reply are checked statically.
 
     A class may also define `async def handle_all(cls, actor: A, messages: Sequence[Self]) ->
-    Sequence[Outcome[R]]` as a classmethod. It then gets the waiting run: consecutive messages of exactly that
+    Sequence[Outcome[R]]` as a classmethod. It gets the waiting run: consecutive messages of exactly that
     class, at most `Policy.batch`. It answers each with an `outcome.Value` or an `outcome.Error`. Signals
-    come one by one through `handle` all the same.
+    always go through `handle`, one by one.
     """
 
     async def handle(self, actor: A_contra, /) -> R_co:
-        """Do it. A `Refusal` goes to the asker; any other exception crashes the actor."""
+        """Handle the message. A `Refusal` goes to the asker; any other exception crashes the actor."""
         ...
 
 
@@ -39,16 +39,16 @@ _current: ContextVar[Current | None] = ContextVar("actors.current", default=None
 
 
 def current() -> Current | None:
-    """What is being handled here: in a handler, and in any task started while handling. Else None."""
+    """Return the message that this task handles, or that the handler which started this task handles."""
     return _current.get()
 
 
 set_current = _current.set
-"""Set what `current` tells; the runtime's own."""
+"""Set the value of `current`. For the runtime only."""
 
 
 class Kind:
-    """What the runtime knows of one class of messages to one actor; looked up once a class."""
+    """Facts about one message class and one actor, looked up once per class."""
 
     __slots__ = ("current", "handle_all")
 

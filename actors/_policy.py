@@ -1,4 +1,4 @@
-"""When a crashed actor is started again, after how long, and when it is given up."""
+"""Restart policy: the delay before a restart, and when to give up."""
 
 from collections import deque
 from random import Random
@@ -7,14 +7,14 @@ from typing import Final
 from attrs import field, frozen
 from attrs.validators import ge, gt
 
-from actors._errors import Crashed, Stopped, leaves
+from actors._errors import Crashed, Stopped, leaf_errors
 
 
 @frozen
 class Backoff:
-    """How long the n-th restart in a row waits: `first * factor ** (n - 1)`, at most `ceiling` (seconds).
+    """The delay before the n-th restart in a row: `first * factor ** (n - 1)` seconds, at most `ceiling`.
 
-    `jitter` is the fraction by which a wait is lengthened or shortened at random.
+    `jitter` is the largest fraction by which a delay is lengthened or shortened at random.
     """
 
     first: float = field(default=0.1, validator=ge(0))
@@ -25,9 +25,10 @@ class Backoff:
 
 @frozen
 class Bury:
-    """Give up on the actor alone. Messages get `Stopped`; after `retry_after` seconds it starts afresh.
+    """Give up on the actor alone.
 
-    With None it stays buried until it is stopped.
+    While it is buried, senders get `Stopped`. After `retry_after` seconds the actor starts afresh, with a
+    clean crash count. With None it stays buried until it is stopped.
     """
 
     retry_after: float | None
@@ -35,15 +36,15 @@ class Bury:
 
 @frozen
 class Escalate:
-    """Give up on the whole supervisor: siblings are stopped in order, `open_supervisor` raises `GaveUp`."""
+    """Give up on the whole supervisor: its actors are stopped in order, and its scope raises `GaveUp`."""
 
 
 @frozen
 class Policy:
-    """How an actor is supervised.
+    """The supervision of one actor.
 
-    More than `intensity` crashes within `period` seconds, or one of a `fatal` type, and it is given up.
-    `capacity` bounds its mailbox, `batch` the messages that `handle_all` gets at once.
+    An actor is given up after more than `intensity` crashes within `period` seconds, or after one crash of
+    a `fatal` type. `capacity` bounds its mailbox. `batch` bounds the messages that `handle_all` gets at once.
     """
 
     capacity: int = field(default=64, validator=gt(0))
@@ -56,14 +57,14 @@ class Policy:
 
 
 DEFAULT: Final = Policy()
-"""What a supervisor uses that is told nothing else."""
+"""The policy of a supervisor that is given none."""
 
 NEVER: Final = None
-"""The delay of a restart that will not be."""
+"""The delay that means: do not restart."""
 
 
 class Restarts:
-    """The account of one actor's crashes. Times are seconds of one clock, whichever."""
+    """The crash count of one actor. All times are seconds of one monotonic clock."""
 
     def __init__(self, actor: str, policy: Policy, random: Random) -> None:
         self._actor = actor
@@ -78,19 +79,19 @@ class Restarts:
         self._next = self._policy.backoff.first
 
     def after(self, cause: Exception, now: float, up_for: float) -> float | None:
-        """Record a crash of an incarnation that was up for so many seconds: how long to wait, or `NEVER`."""
+        """Record a crash after `up_for` seconds. Return the delay before the restart, or `NEVER`."""
         if up_for >= self._policy.period:
             self._next = self._policy.backoff.first
-        if any(isinstance(leaf, self._policy.fatal) for leaf in leaves(cause)):
+        if any(isinstance(leaf, self._policy.fatal) for leaf in leaf_errors(cause)):
             return NEVER
-        if not self._is_anothers(cause) and self._too_often(now):
+        if not self._came_from_others(cause) and self._too_often(now):
             return NEVER
         return self._wait()
 
-    def _is_anothers(self, cause: Exception) -> bool:
-        """Whether nothing crashed here but what came uncaught from other actors."""
+    def _came_from_others(self, cause: Exception) -> bool:
+        """Tell if every error is an uncaught `Crashed` or `Stopped` of another actor."""
         return all(
-            isinstance(leaf, Crashed | Stopped) and leaf.actor != self._actor for leaf in leaves(cause)
+            isinstance(leaf, Crashed | Stopped) and leaf.actor != self._actor for leaf in leaf_errors(cause)
         )
 
     def _too_often(self, now: float) -> bool:
@@ -102,5 +103,7 @@ class Restarts:
     def _wait(self) -> float:
         backoff = self._policy.backoff
         wait = min(self._next, backoff.ceiling)
-        self._next = min(wait * backoff.factor, backoff.ceiling)  # never a power: it would overflow in time
+        self._next = min(
+            wait * backoff.factor, backoff.ceiling
+        )  # multiply step by step: a power would overflow
         return max(0.0, wait * (1 + self._random.uniform(-backoff.jitter, backoff.jitter)))

@@ -1,4 +1,4 @@
-"""The handle by which everyone else reaches an actor."""
+"""The address of an actor: the only way to reach it."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
@@ -10,41 +10,42 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from actors._life import Exit, Life
 from actors._mailbox import Entry, Mailbox
 from actors._message import Message
+from actors._monitors import Exit, Monitors
 
 A_co = TypeVar("A_co", covariant=True)
 R = TypeVar("R")
 
 
 class Ref(Generic[A_co]):
-    """An address that outlives incarnations: `ask` and `cast` down the tree, `signal` up and sideways.
+    """An address that stays valid across restarts: `ask` and `cast` down the tree, `signal` up and sideways.
 
-    Comes from `Supervisor.start`. After the actor retired or was stopped it stays shut for good.
+    `Supervisor.start` makes it. Once the actor has retired or was stopped, the address stays shut.
     """
 
-    __slots__ = ("_life", "_mailbox", "name")
+    __slots__ = ("_mailbox", "_monitors", "name")
 
-    def __init__(self, name: str, mailbox: Mailbox, life: Life) -> None:
+    def __init__(self, name: str, mailbox: Mailbox, monitors: Monitors) -> None:
         self.name = name
         self._mailbox = mailbox
-        self._life = life
+        self._monitors = monitors
 
     def __repr__(self) -> str:
         return f"<Ref {self.name!r}>"
 
     async def ask(self, message: Message[A_co, R]) -> R:
-        """Send a message and wait for its reply, for as long as it takes: time limits are the caller's.
+        """Send a message and wait for its reply. There is no time limit; set one with `trio.fail_after`.
 
-        With room in the mailbox the message has its place before this call first yields. Cancelled while
-        waiting for room, it was never sent; cancelled later, it is handled and the reply discarded.
+        If the mailbox has room, the message is queued before this call first yields. If the caller is
+        cancelled while it waits for room, the message was never sent. If it is cancelled later, the message
+        is handled and the reply is discarded.
 
         Raises:
-            Crashed: the actor crashed with this message in flight; the cause is chained.
+            Crashed: the actor crashed while it handled this message; the cause is chained.
             Stopped: the actor takes no messages, or was stopped before this one was handled.
-            Refusal: whichever its handler raised.
-            RuntimeError: an actor asked itself, and would have waited for ever.
+            Refusal: the handler refused.
+            RuntimeError: an actor asked itself, so it would wait for ever.
         """
         await checkpoint_if_cancelled()
         task = current_task()
@@ -56,11 +57,11 @@ class Ref(Generic[A_co]):
         return cast("R", await wait_task_rescheduled(entry.abandon))
 
     async def cast(self, message: Message[A_co, object]) -> None:
-        """Send a message and wait only while the mailbox is full; cancelled meanwhile, it was never sent.
+        """Send a message. Wait only while the mailbox is full; if cancelled there, it was never sent.
 
         Raises:
             Stopped: the actor takes no messages.
-            RuntimeError: an actor cast to itself, found its mailbox full and would have waited for ever.
+            RuntimeError: an actor cast to itself with its mailbox full, so it would wait for ever.
         """
         await checkpoint_if_cancelled()
         entry = Entry(message, None, asked=False)
@@ -71,45 +72,45 @@ class Ref(Generic[A_co]):
             await wait_task_rescheduled(entry.abandon)
 
     def signal(self, message: Message[A_co, object]) -> None:
-        """Make the actor look at something; never blocks, and is dropped when the actor takes no messages.
+        """Tell the actor that something changed. Never blocks; dropped if the actor takes no messages.
 
-        An equal signal that is pending stands for both, so the message must be hashable and its handler
-        rereads the truth. Signals overtake queued messages.
+        Equal pending signals are merged into one. So the message must be hashable, and its handler must read
+        the current state again. Signals overtake queued messages.
         """
         self._mailbox.signal(message)
 
     @property
     def shut(self) -> bool:
-        """Whether it takes no messages now; a burial or a stop can shut it the next moment."""
+        """True if the actor takes no messages now. A burial or a stop can shut it at any moment."""
         return self._mailbox.shut_for is not None
 
     def heard_by(self, listener: Callable[[object], None]) -> "Ref[A_co]":
-        """The same address for others to use: `listener` is called with each message they ask or cast."""
+        """Return an address of the same actor that also calls `listener` with each message asked or cast."""
         return _HeardRef(self, listener)
 
     async def wait_started(self) -> None:
-        """Wait until an incarnation is up; at once, if one is.
+        """Wait until an incarnation is up. Return at once if one is.
 
         Raises:
-            Crashed: it was given up; the cause is chained.
-            Stopped: it retired or was stopped first.
+            Crashed: the actor was given up; the cause is chained.
+            Stopped: the actor retired or was stopped first.
         """
-        exit_ = await self._life.started.get()
+        exit_ = await self._monitors.started.get()
         if exit_ is not None:
             raise exit_.error(self.name)
 
     async def wait_stopped(self) -> Exit:
-        """Wait until the actor retired, was stopped or given up; of a burial, even if it will be retried."""
-        return await self._life.gone.get()
+        """Wait until the actor has retired, was stopped or given up. A temporary burial counts, too."""
+        return await self._monitors.gone.get()
 
 
 class _HeardRef(Ref[A_co]):
-    """An address somebody listens at. Signals carry nothing, so they pass by."""
+    """An address that reports its messages. Signals carry no data and are not reported."""
 
     __slots__ = ("_listener",)
 
     def __init__(self, ref: Ref[A_co], listener: Callable[[object], None]) -> None:
-        super().__init__(ref.name, ref._mailbox, ref._life)  # noqa: SLF001 -- of its own kind
+        super().__init__(ref.name, ref._mailbox, ref._monitors)  # noqa: SLF001 -- a Ref itself
         self._listener = listener
 
     async def ask(self, message: Message[A_co, R]) -> R:

@@ -1,4 +1,4 @@
-"""Supervisors: scopes in which actors live, and which no actor outlives."""
+"""Supervisors: scopes that start actors, restart them, and stop them before the scope ends."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import trio
 from attrs import define, field
 
-from actors._brood import Brood, Order, foremost
 from actors._child import Child, Recipe
+from actors._children import Children, Order, primary_error
 from actors._errors import Stopped
 from actors._events import Event, ignore
 from actors._policy import DEFAULT, Policy
@@ -21,72 +21,75 @@ A = TypeVar("A")
 
 @define(eq=False)
 class Supervisor:
-    """Starts actors, restarts them, stops them. Comes from `open_supervisor` only."""
+    """Starts, restarts and stops actors. `open_supervisor` makes it."""
 
     name: str
-    _brood: Brood
+    _children: Children
     _policy: Policy
     _random: Random
     _observer: Callable[[Event], None]
     _nested: "dict[Supervisor, None]" = field(factory=dict, init=False)
 
     def start(self, name: str, recipe: Recipe[A], policy: Policy | None = None) -> Ref[A]:
-        """Start an actor; synchronous, and its ref takes messages at once.
+        """Start an actor. Synchronous; the ref takes messages at once.
 
-        While a retired or stopped one of that name is still leaving, the new one waits for it.
+        If a retired or stopped actor of that name is still leaving, the new one starts after it.
 
         Raises:
             ValueError: a live actor has that name.
-            Stopped: the supervisor itself is leaving.
+            Stopped: the supervisor itself is stopping.
         """
-        if self._brood.leaving:
-            raise Stopped(name, f"supervisor {self.name!r} is leaving")
+        if self._children.stopping:
+            raise Stopped(name, f"supervisor {self.name!r} is stopping")
         if self.get(name) is not None:
             raise ValueError(f"supervisor {self.name!r} already has a live actor {name!r}")
         child = Child(name, recipe, policy or self._policy, self._random, self._observer)
-        self._brood.add(child)
+        self._children.add(child)
         return child.ref
 
     def get(self, name: str) -> Ref[Any] | None:
-        """The live actor of that name, not one that is leaving; a buried one still has its name."""
-        child = self._brood.latest.get(name)
+        """Return the actor of that name, or None. A buried actor counts; one that is stopping does not."""
+        child = self._children.latest.get(name)
         return None if child is None or child.closing else child.ref
 
     async def stop(self, name: str, within: float | None = None) -> None:
-        """Stop whoever has that name, and wait until they are gone; if nobody has it, all is well.
+        """Stop every actor of that name and wait until they are gone. An unknown name is no error.
 
-        After `within` seconds (None: the supervisor's own `stop_within`) they are cancelled. Cancelling the
-        call does not undo it.
+        After `within` seconds (None: the supervisor's `stop_within`) they are cancelled. Cancelling this
+        call does not undo the stop.
 
         Raises:
-            RuntimeError: an actor would wait for its own end; it may retire instead.
+            RuntimeError: an actor would wait for its own end. It can use `Context.retire` instead.
         """
-        children = self._brood.named(name)
+        children = self._children.named(name)
         if any(child.runs_in(trio.lowlevel.current_task()) for child in children):
             raise RuntimeError(f"actor {name!r} would wait for its own end")
-        deadline = trio.current_time() + (self._brood.stop_within if within is None else within)
+        deadline = trio.current_time() + (self._children.stop_within if within is None else within)
         for child in children:
             child.close("stopped", deadline)
         for child in children:
             await child.done.wait()
 
     def kill(self, name: str) -> None:
-        """Cancel the actor's incarnation: a crash of cause `Killed`. Between incarnations it does nothing.
+        """Crash the actor's incarnation with the cause `Killed`. Between incarnations it does nothing.
 
-        For tests and operators. Raises KeyError if there is no actor of that name.
+        For tests and operators.
+
+        Raises:
+            KeyError: there is no actor of that name.
         """
-        self._brood.latest[name].kill()
+        self._children.latest[name].kill()
 
     def tree(self) -> Node:
-        """This supervisor now: its actors in the order of their start, then the supervisors under it."""
-        actors = [child.node() for child in self._brood.children]
+        """Return a snapshot: the actors in start order, then the nested supervisors."""
+        actors = [child.node() for child in self._children.all]
         nested = [supervisor.tree() for supervisor in self._nested]
-        state: State = "stopping" if self._brood.leaving else "running"
+        state: State = "stopping" if self._children.stopping else "running"
         return Node(self.name, state, children=(*actors, *nested))
 
     @contextmanager
     def showing(self, nested: "Supervisor") -> Iterator[None]:
-        """Show another supervisor under this one, for a while; `open_supervisor` does it."""
+        """Show another supervisor in this one's tree. Used by `open_supervisor`."""
         self._nested[nested] = None
         try:
             yield
@@ -105,23 +108,30 @@ async def open_supervisor(  # noqa: PLR0913 -- keywords, each with a default
     stop_within: float = 5.0,
     order: Order = "reverse",
 ) -> AsyncIterator[Supervisor]:
-    """A scope for actors. However it is left, by its end, an error or cancellation, they are stopped first.
+    """Open a scope for actors. The actors are stopped before it ends: normally, by an error or cancelled.
 
-    In reverse order of their start (or all together) each takes no more messages, finishes the one in
-    flight and leaves its recipe, uncancelled, until `stop_within` seconds have passed in all; whatever is
-    left is then cancelled. `under` only says where the tree shows this supervisor; `random` is for
-    back-off; `observer` is told of every event, and must not raise: that would end the scope.
+    Actors stop in reverse start order, or all together. Each takes no more messages, finishes the one in
+    flight and leaves its recipe. After `stop_within` seconds in all, those that are left are cancelled.
+
+    Args:
+        name: the name that the tree shows.
+        under: the supervisor whose tree shows this one. It has no other effect.
+        policy: the policy of every actor that is started without one.
+        random: the source of the back-off's jitter.
+        observer: is called with every event. It must not raise: that would end the scope.
+        stop_within: seconds for all actors together to stop.
+        order: `reverse` stops one after the other, `together` all at once.
 
     Raises:
-        GaveUp: an actor whose policy escalates was given up; the body is cancelled first.
-        BaseException: whatever the body raised, as it is.
+        GaveUp: an actor whose policy escalates was given up. The body is cancelled first.
+        BaseException: the error of the body, unchanged.
     """
-    brood = Brood(stop_within, order)
-    supervisor = Supervisor(name, brood, policy, random or Random(), observer)  # noqa: S311 -- no secret
+    children = Children(stop_within, order)
+    supervisor = Supervisor(name, children, policy, random or Random(), observer)  # noqa: S311 -- no secret
     body: BaseException | None = None
     raised: BaseException | None = None
     try:
-        async with trio.open_nursery(strict_exception_groups=True) as brood.nursery:
+        async with trio.open_nursery(strict_exception_groups=True) as children.nursery:
             with under.showing(supervisor) if under else nullcontext():
                 try:
                     yield supervisor
@@ -129,12 +139,12 @@ async def open_supervisor(  # noqa: PLR0913 -- keywords, each with a default
                     body = error
                     raise
                 finally:
-                    await brood.leave()
+                    await children.stop_all()
     except BaseExceptionGroup as group:
-        raised = foremost(group, body)
-    verdict = brood.verdict(raised)
-    if verdict is not None:
+        raised = primary_error(group, body)
+    final = children.error_to_raise(raised)
+    if final is not None:
         try:
-            raise verdict
+            raise final
         finally:
-            del body, raised, verdict  # they hold this frame
+            del body, raised, final  # their tracebacks hold this frame

@@ -1,18 +1,18 @@
-"""The tree as it is at one moment."""
+"""A snapshot of the tree."""
 
 from typing import Literal
 
 from attrs import frozen
 
 State = Literal["starting", "running", "leaving", "restarting", "buried", "stopping"]
-"""`leaving` is the recipe's teardown, `restarting` the wait before a restart."""
+"""`leaving`: the recipe's teardown runs. `restarting`: the delay before a restart runs."""
 
 
 @frozen
 class Node:
-    """An actor or a supervisor. A supervisor has children and no mailbox: its capacity is 0.
+    """An actor or a supervisor. A supervisor has children and no mailbox, so its capacity is 0.
 
-    `in_flight` is the type of the message being handled, for `in_flight_age` seconds.
+    `in_flight` is the type name of the message being handled; `in_flight_age` is in seconds.
     """
 
     name: str

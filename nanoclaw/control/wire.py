@@ -1,4 +1,4 @@
-"""The protocol: JSON objects in lines, version 1 (docs/operations.md). Both ends use this module."""
+"""The protocol: JSON objects in lines, version 1 (docs/control-protocol.md). Both ends use this module."""
 
 import json
 from collections.abc import Mapping

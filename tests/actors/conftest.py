@@ -1,4 +1,4 @@
-"""Every async test here runs in virtual time: none waits on the real clock."""
+"""Run every async test here in virtual time."""
 
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction

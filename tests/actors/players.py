@@ -1,4 +1,4 @@
-"""Actors to try the runtime with: they do as they are told and write down what happens."""
+"""Actors and messages for the tests: they do what a message says, and log what happens."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,7 +15,7 @@ Log = list[str]
 T = TypeVar("T")
 
 PATIENT = Policy(intensity=1000, backoff=Backoff(jitter=0))
-"""Never gives up within a test; restarts after exactly 0.1, 0.2, 0.4 … seconds."""
+"""A policy that never gives up within a test and restarts after exactly 0.1, 0.2, 0.4 … seconds."""
 
 
 def burying(retry_after: float | None = None, intensity: int = 0) -> Policy:
@@ -45,7 +45,7 @@ def plays(
     enter: Callable[[], Awaitable[None]] = nothing,
     leave: Callable[[], Awaitable[None]] = nothing,
 ) -> Callable[[Context[Player]], AbstractAsyncContextManager[Player]]:
-    """A recipe that logs `name in` after `enter`, and `name out` after `leave`, whatever that does."""
+    """Make a recipe that logs `name in` after `enter`, and `name out` after `leave`, even if that fails."""
 
     @asynccontextmanager
     async def recipe(context: Context[Player]) -> AsyncIterator[Player]:
@@ -65,7 +65,7 @@ def plays(
 def with_background(
     log: Log, work: Callable[[Context[Player]], Awaitable[None]]
 ) -> Callable[[Context[Player]], AbstractAsyncContextManager[Player]]:
-    """A recipe with a task of its own."""
+    """Make a recipe with a background task."""
 
     @asynccontextmanager
     async def recipe(context: Context[Player]) -> AsyncIterator[Player]:
@@ -126,7 +126,7 @@ class Do:
 
 @frozen
 class Store:
-    """Handled together; what is in `refused` or `broken` is answered by an error."""
+    """A message that is handled in batches. A text with `refused` or `broken` is answered by an error."""
 
     text: str
 
@@ -150,7 +150,7 @@ class Store:
 
 @frozen
 class Lose:
-    """A batch that answers too few."""
+    """A message whose batch handler returns too few answers."""
 
     async def handle(self, actor: Player) -> None:
         raise NotImplementedError
@@ -162,7 +162,7 @@ class Lose:
 
 
 class Told(list[object]):
-    """An observer that remembers."""
+    """An observer that keeps every event."""
 
     def __call__(self, event: object) -> None:
         self.append(event)

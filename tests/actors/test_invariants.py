@@ -1,4 +1,4 @@
-"""Properties: nothing is lost, nobody hangs, whatever happens in whatever order."""
+"""Properties: in any order of events, nothing is lost and nobody hangs."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,7 +32,7 @@ HANGS = FOREVER / 10
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
-    """In virtual time: whatever hangs jumps at once to this deadline."""
+    """Run in virtual time. A test that hangs reaches the deadline at once, and fails."""
 
     async def guarded() -> None:
         with trio.fail_after(HANGS):
@@ -134,7 +134,7 @@ Below = Sequence[tuple[Ref["Station"], How]]
 
 @define(eq=False)
 class Station:
-    """Asks and casts to the stations below it only."""
+    """An actor that asks and casts only to the stations below it."""
 
     below: Below
     pause: float
@@ -167,7 +167,7 @@ class Pass:
 def test_with_every_mailbox_full_progress_is_made(
     edges: list[list[tuple[int, How]]], capacity: int, pauses: list[float], clients: int
 ) -> None:
-    """The n-th station knows some of those before it: a DAG. Twice as many messages as fit come to each."""
+    """The n-th station knows some stations before it: a DAG. Each gets twice as many messages as fit."""
     replies: list[int] = []
 
     async def ask(ref: Ref[Station]) -> None:
@@ -224,7 +224,7 @@ def test_whatever_happens_nobody_hangs_and_every_recipe_is_left(
     stubborn: bool,  # noqa: FBT001 -- hypothesis gives it
     order: Literal["reverse", "together"],
 ) -> None:
-    """Every ask ends, every actor entered is left, never two of one name at a time."""
+    """Every ask ends, every recipe that was entered is left, and no two actors of one name run at a time."""
     log: Log = []
     ended: list[str] = []
 

@@ -157,7 +157,7 @@ async def test_a_live_name_is_taken() -> None:
 
 @pytest.mark.parametrize("ticks", range(12))
 async def test_an_ask_in_the_instant_of_retiring_reaches_the_old_one_or_starts_a_new_one(ticks: int) -> None:
-    """Look up, start and enqueue are one step; whichever step the retirement takes, nobody gets Stopped."""
+    """Look-up, start and enqueue are one step. Whenever the actor retires, nobody gets Stopped."""
     log: Log = []
 
     async def send(supervisor: Supervisor) -> None:

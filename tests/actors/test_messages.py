@@ -294,7 +294,7 @@ async def test_signals_pending_when_the_actor_is_stopped_are_dropped() -> None:
 
 
 async def ask_all(ref: Ref[Player], texts: list[str]) -> dict[str, str]:
-    """Every text's reply, or the repr of its error."""
+    """Ask for every text. Return each reply, or the repr of its error."""
     replies: dict[str, str] = {}
 
     async def ask(text: str) -> None:

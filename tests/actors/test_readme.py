@@ -1,15 +1,29 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import actors
 
 README = Path(actors.__file__).parent / "README.md"
+EXAMPLES = re.findall(
+    r"^```python\n(.*?)^```$\n\n^```text\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
 
 
-def test_the_readmes_example_runs_and_prints_what_it_says() -> None:
-    example = README.read_text().partition("```python\n")[2].partition("```")[0]
+def test_every_example_of_the_readme_is_run() -> None:
+    assert len(EXAMPLES) == README.read_text("utf-8").count("```python\n") == 2
+
+
+@pytest.mark.parametrize(("example", "output"), EXAMPLES, ids=["ask", "bury"])
+def test_an_example_of_the_readme_prints_what_it_says(example: str, output: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", example], cwd=README.parent.parent, capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", example],
+        cwd=README.parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert run.stdout == "200\n"
+    assert run.stdout == output

@@ -16,7 +16,7 @@ from actors import (
     Supervisor,
     open_supervisor,
 )
-from actors._brood import Order
+from actors._children import Order
 from tests.actors.players import (
     PATIENT,
     Do,
@@ -162,7 +162,7 @@ async def fail() -> None:
 
 @pytest.mark.parametrize("how", ["end", "cancel", "error", "crash"])
 async def test_a_failing_cleanup_never_reaches_a_sibling(how: str) -> None:
-    """However the scope is left, and though clean-up and cancellation meet in one group."""
+    """The scope is left in each way; clean-up and cancellation may meet in one group."""
     clean: Log = []
     told = Told()
 
@@ -204,7 +204,7 @@ async def test_a_failing_cleanup_never_reaches_a_sibling(how: str) -> None:
 
 
 async def test_a_cleanup_that_fails_when_cancelled_by_the_deadline_leaks_nothing() -> None:
-    """A Cancelled and an error in one group: the worst that can leave a recipe."""
+    """A recipe that leaves with a Cancelled and an error in one group is the hardest case."""
 
     async def hang_in_a_nursery(_player: Player) -> None:
         async with trio.open_nursery() as nursery:
@@ -383,7 +383,7 @@ async def test_an_actor_that_stops_itself_is_told_that_it_would_wait_for_ever() 
 
 async def test_nothing_is_started_while_the_supervisor_leaves() -> None:
     async def start_another() -> None:
-        with pytest.raises(Stopped, match="is leaving"):
+        with pytest.raises(Stopped, match="is stopping"):
             supervisor.start("another", plays([]))
         refused.append("another")
 

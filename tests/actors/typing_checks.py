@@ -1,6 +1,6 @@
-"""What the type checkers must prove, and what they must refuse. Only they run it.
+"""Code that the type checkers must accept, and errors that they must find. Nothing runs it.
 
-An ignore here is a test: both report it as unnecessary as soon as they let the mistake in its line pass.
+Each ignore is a test: a checker that misses the error in its line reports the ignore as unnecessary.
 """
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true

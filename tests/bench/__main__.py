@@ -1,6 +1,6 @@
-"""`make bench`: speed, as lines `name value unit`, or as JSON with `--json`.
+"""`make bench`: measure speed. Prints lines `name value unit`, or JSON with `--json`.
 
-Ratios compare two things measured in turns in this one run, so that a noisy machine does not lie.
+A ratio compares two measurements that take turns in one run, so a noisy machine affects both.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for part in options.parts:
         if part not in PARTS:
-            parser.error(f"there is no part {part!r}; known are {', '.join(PARTS)}")
+            parser.error(f"unknown part {part!r}; choose from {', '.join(PARTS)}")
     measured = dict[str, Line]()
     for part in options.parts or PARTS:
         print(f"measuring {part} ...", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""How fast an ask and a cast are, as a fraction of bare trio memory channels doing the same work."""
+"""Speed of an ask and a cast, as a fraction of bare trio memory channels that do the same work."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ Run = Callable[[], Awaitable[None]]
 
 
 class Echo:
-    """Gives back what it is given."""
+    """An actor that returns what it gets."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -26,24 +26,24 @@ class Echo:
 
 @frozen
 class Say:
-    """One number there and back."""
+    """A message with one number, which is the reply."""
 
     number: int
 
     async def handle(self, actor: Echo) -> int:
-        """Echo it."""
+        """Return the number."""
         actor.seen += 1
         return self.number
 
 
 @asynccontextmanager
 async def echo(_context: Context[Echo]) -> AsyncIterator[Echo]:
-    """An actor that owns nothing."""
+    """Make an actor that owns nothing."""
     yield Echo()
 
 
 async def ask_actor() -> None:
-    """Requests and responses through a mailbox."""
+    """Send requests and responses through a mailbox."""
     async with open_supervisor("bench") as supervisor:
         ref = supervisor.start("echo", echo)
         for number in range(COUNT):
@@ -51,7 +51,7 @@ async def ask_actor() -> None:
 
 
 async def cast_actor() -> None:
-    """One way through a mailbox, until all are handled."""
+    """Send one way through a mailbox, until all messages are handled."""
     async with open_supervisor("bench") as supervisor:
         ref = supervisor.start("echo", echo)
         for number in range(COUNT - 1):
@@ -60,7 +60,7 @@ async def cast_actor() -> None:
 
 
 async def ask_channels() -> None:
-    """Requests through one channel, responses through another."""
+    """Send requests through one channel and responses through another one."""
     requests, to_serve = trio.open_memory_channel[Say](CAPACITY)
     to_reply, responses = trio.open_memory_channel[int](CAPACITY)
     actor = Echo()
@@ -78,7 +78,7 @@ async def ask_channels() -> None:
 
 
 async def cast_channels() -> None:
-    """One way through a channel, until all are handled."""
+    """Send one way through a channel, until all messages are handled."""
     requests, to_serve = trio.open_memory_channel[Say](CAPACITY)
     actor = Echo()
 
@@ -94,21 +94,21 @@ async def cast_channels() -> None:
 
 
 def seconds(work: Run) -> float:
-    """How long one run takes."""
+    """Return the duration of one run."""
     began = perf_counter()
     trio.run(work)
     return perf_counter() - began
 
 
 def ratio(ours: Run, bare: Run) -> float:
-    """Our throughput over the bare one: medians of interleaved repeats, so that a slow moment hits both."""
+    """Return our throughput over the bare one: medians of interleaved runs, so a slow moment hits both."""
     seconds(ours)  # warm
     pairs = [(seconds(ours), seconds(bare)) for _ in range(ROUNDS)]
     return median(theirs for _, theirs in pairs) / median(mine for mine, _ in pairs)
 
 
 def run() -> list[tuple[str, float, str]]:
-    """Both ratios; more is better."""
+    """Return both ratios; more is better."""
     return [
         ("ask_ratio", ratio(ask_actor, ask_channels), "x"),
         ("cast_ratio", ratio(cast_actor, cast_channels), "x"),

@@ -1,4 +1,4 @@
-"""Two hundred messages wait before the runner starts; from its start until all are answered."""
+"""A backlog of 200 messages: the time from the runner's start until all are answered."""
 
 from collections.abc import Sequence
 
@@ -20,16 +20,16 @@ def run() -> list[tuple[str, float, str]]:
 
 @frozen
 class HeldRuntime:
-    """Starts runners only once it is let."""
+    """A runtime that starts runners once `release` is set."""
 
     runtime: ProcessRuntime
-    let: trio.Event
+    release: trio.Event
     name: str = "held"
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        await self.let.wait()
+        await self.release.wait()
         return await self.runtime.run(spec, task_status=task_status)
 
     def refusal(self, provider: str) -> str | None:
@@ -50,7 +50,7 @@ async def _measure() -> float:
         for one in events:
             await bench.host.intake.offer(one)
         start = trio.current_time()
-        held.let.set()
+        held.release.set()
         for one in events:
             await bench.channel.waiting[one.event_id].wait()
         return trio.current_time() - start

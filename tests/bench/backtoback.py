@@ -1,4 +1,4 @@
-"""A chat in which each message is sent when the last was answered."""
+"""Back to back: each message is sent when the last one was answered."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""Twenty messages at once into a warm session."""
+"""A burst: 20 messages at once into a warm session."""
 
 from statistics import median
 

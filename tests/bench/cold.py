@@ -1,4 +1,4 @@
-"""The first message of a session: no files, no runner yet."""
+"""A cold start: the first message of a session without files and runner."""
 
 from statistics import median
 

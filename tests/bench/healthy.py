@@ -1,4 +1,4 @@
-"""Round trips of a healthy session beside 50 others whose channel hangs, in turns with one that is alone."""
+"""Round trips of a healthy session beside 50 with a hanging channel, in turns with a session alone."""
 
 from statistics import median
 
@@ -10,7 +10,7 @@ from nanoclaw.channels.simple import SimpleChannel
 from nanoclaw.records import Address, Outgoing, Receipt
 from nanoclaw.registry import WireChat
 from tests.bench.loads import event
-from tests.bench.wired import Bench, wired_host
+from tests.bench.wired import BenchHost, wired_host
 
 OTHERS = 50
 ROUNDS = 60
@@ -19,7 +19,7 @@ PAUSE_S = 0.02
 
 @define(eq=False)
 class HangingChannel(SimpleChannel):
-    """Takes messages and never says that it has them."""
+    """A channel whose deliveries never return."""
 
     channel_type: str = "hanging"
     capabilities: Capabilities = Factory(lambda: Capabilities("idempotent"))
@@ -54,8 +54,8 @@ async def _measure() -> list[tuple[str, float, str]]:
     ]
 
 
-async def _hang(bench: Bench, hanging: HangingChannel) -> None:
-    """Bring the others to where each has an attempt in flight."""
+async def _hang(bench: BenchHost, hanging: HangingChannel) -> None:
+    """Give each other session an attempt in flight."""
     for n in range(OTHERS):
         chat = Address(hanging.channel_type, f"chat-{n}")
         await bench.host.registry.ask(WireChat(chat, f"agent-{n}", "public"))

@@ -1,4 +1,4 @@
-"""A session with a long past beside a new one: round trips of both, in turns."""
+"""Round trips of a session with a long history, in turns with a new session."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from nanoclaw.host import open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address, SessionPaths
 from tests.bench.loads import burst, event, more_chats
-from tests.bench.wired import CHAT, USER, Bench, BenchChannel
+from tests.bench.wired import CHAT, USER, BenchChannel, BenchHost
 from tests.store.history import add_history
 
 MESSAGES = 60
@@ -29,14 +29,14 @@ def run() -> list[tuple[str, float, str]]:
 async def _measure() -> list[tuple[str, float, str]]:
     with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as folder:
         home, channel = Path(folder), BenchChannel()
-        async with _life(home, channel) as bench:
+        async with _open(home, channel) as bench:
             await bench.host.bootstrap(CHAT, "Bench", owner_id=USER, owner_name="User")
             old, new = await more_chats(bench, 2)
             await burst(bench, [event(old, "first")])
             await trio.sleep(0.5)  # until its last acks are settled
         [root] = (home / "data" / "sessions").glob("*/*")
         add_history(SessionPaths(root))
-        async with _life(home, channel) as bench:
+        async with _open(home, channel) as bench:
             trips = await _take_turns(bench, old, new)
     ratio = median(trips[old]) / median(trips[new])
     return [
@@ -45,7 +45,7 @@ async def _measure() -> list[tuple[str, float, str]]:
     ]
 
 
-async def _take_turns(bench: Bench, old: Address, new: Address) -> dict[Address, list[float]]:
+async def _take_turns(bench: BenchHost, old: Address, new: Address) -> dict[Address, list[float]]:
     random, trips = Random(1), dict[Address, list[float]]({old: [], new: []})
     for n in range(WARM_UP + MESSAGES):
         for chat in random.sample((old, new), 2):
@@ -57,8 +57,8 @@ async def _take_turns(bench: Bench, old: Address, new: Address) -> dict[Address,
 
 
 @asynccontextmanager
-async def _life(home: Path, channel: BenchChannel) -> AsyncIterator[Bench]:
+async def _open(home: Path, channel: BenchChannel) -> AsyncIterator[BenchHost]:
     configure_logging("warning", human=False)
     config = Config(home, home / "data", home / "groups", timezone="UTC")
     async with open_host(config, channels=[channel]) as host:
-        yield Bench(host, channel, home)
+        yield BenchHost(host, channel, home)

@@ -1,4 +1,4 @@
-"""Homes with many sessions, made without running them, and hosts started on them as programs."""
+"""Homes with many sessions, made without a host, and host programs that start on them."""
 
 import shutil
 import sys
@@ -23,7 +23,7 @@ GROUP = AgentGroup("ag-bench", "Bench", "bench", None, NOW)
 
 
 async def make_home(home: Path, count: int, *, waiting: bool) -> None:
-    """A home with `count` sessions; `waiting`: each has a message that is due in a month."""
+    """Make a home with `count` sessions. With `waiting`, each has a message that is due in a month."""
     executor, clock, random = ThreadExecutor(), SystemClock(), Random(1)
     async with own_central(home / "data", executor=executor, clock=clock, random=random) as writer:
         await writer.run(_rows, count)
@@ -56,7 +56,7 @@ def _wait_for_a_month(connection: Connection, now: datetime) -> None:
 
 @asynccontextmanager
 async def host_program(home: Path) -> AsyncIterator["HostProgram"]:
-    """`python -m nanoclaw run --headless` on a home."""
+    """Run `python -m nanoclaw run --headless` on a home."""
     command = [
         sys.executable,
         "-m",
@@ -79,18 +79,18 @@ async def host_program(home: Path) -> AsyncIterator["HostProgram"]:
 
 
 class HostProgram:
-    """A running host, seen from outside."""
+    """A host program and its log."""
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
         self._log = b""
 
     async def logged(self, event: str) -> None:
-        """Wait for an event in its log."""
+        """Wait for an event in the log."""
         assert self.process.stderr is not None
         wanted = f'"event": "{event}"'.encode()
         while wanted not in self._log:
             chunk = await self.process.stderr.receive_some()
             if not chunk:
-                raise RuntimeError(f"the host ended: {self._log.decode()[-2000:]}")
+                raise RuntimeError(f"the host ended before {event!r}: {self._log.decode()[-2000:]}")
             self._log += chunk

@@ -1,4 +1,4 @@
-"""What two hundred live sessions cost that wait for something a month away: processor and memory."""
+"""Processor and memory of 200 living sessions that wait for a date in a month."""
 
 import os
 import tempfile

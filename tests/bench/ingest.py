@@ -1,4 +1,4 @@
-"""Messages accepted durably a second, into one session and into twenty, beside an open-insert-close loop."""
+"""Messages accepted durably per second, into 1 and 20 sessions, beside an open-insert-close loop."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from nanoclaw.records import Address
 from nanoclaw.runtimes import Death, Runner, RunnerSpec
 from nanoclaw.system.resources import schema_dir
 from tests.bench.loads import event, more_chats
-from tests.bench.wired import Bench, wired_host
+from tests.bench.wired import BenchHost, wired_host
 
 MESSAGES = 400
 LOOP = 60
@@ -29,7 +29,7 @@ def run() -> list[tuple[str, float, str]]:
 
 @frozen
 class NoRuntime:
-    """Nobody answers: only the accepting is measured."""
+    """A runtime that starts nothing: only accepting is measured."""
 
     name: str = "none"
 
@@ -64,7 +64,7 @@ async def _measure() -> list[tuple[str, float, str]]:
     ]
 
 
-async def _rate(bench: Bench, chats: list[Address], name: str) -> float:
+async def _rate(bench: BenchHost, chats: list[Address], name: str) -> float:
     start = perf_counter()
     async with trio.open_nursery() as nursery:
         for n in range(MESSAGES):
@@ -73,7 +73,7 @@ async def _rate(bench: Bench, chats: list[Address], name: str) -> float:
 
 
 def _open_insert_close() -> float:
-    """What a host does that opens the session's file for each message."""
+    """Measure a host that opens the session's file for each message."""
     with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as folder:
         path = str(Path(folder) / "inbound.db")
         connection = apsw.Connection(path)

@@ -1,14 +1,14 @@
-"""What the parts about a day's shapes have in common: chats wired to sessions of their own, and bursts."""
+"""Loads that several parts use: chats wired to sessions of their own, and bursts."""
 
 import trio
 
 from nanoclaw.records import Address, ChatMessage, InboundEvent
 from nanoclaw.registry import WireChat
-from tests.bench.wired import CHAT, USER, Bench
+from tests.bench.wired import CHAT, USER, BenchHost
 
 
-async def more_chats(bench: Bench, count: int) -> list[Address]:
-    """Wire that many chats, each to an agent group of its own."""
+async def more_chats(bench: BenchHost, count: int) -> list[Address]:
+    """Wire `count` chats, each to an agent group of its own."""
     chats = [Address(CHAT.channel_type, f"chat-{n}") for n in range(count)]
     for n, chat in enumerate(chats):
         await bench.host.registry.ask(WireChat(chat, f"agent-{n}", "public"))
@@ -16,12 +16,12 @@ async def more_chats(bench: Bench, count: int) -> list[Address]:
 
 
 def event(chat: Address, event_id: str, text: str | None = None) -> InboundEvent:
-    """A message from the bench's user."""
+    """Make a message from the benchmark's user."""
     return InboundEvent(chat, event_id, ChatMessage(event_id, text or f"message {event_id}", "User", USER))
 
 
-async def burst(bench: Bench, events: list[InboundEvent]) -> float:
-    """Offer all at once and wait for all answers; seconds until the last."""
+async def burst(bench: BenchHost, events: list[InboundEvent]) -> float:
+    """Offer all events at once and wait for all answers. Return the seconds until the last one."""
     start = trio.current_time()
     waiting = bench.channel.waiting
     waiting.update({one.event_id: trio.Event() for one in events})

@@ -1,4 +1,4 @@
-"""From `python -m nanoclaw run` to ready, with no session and with a thousand idle ones."""
+"""Time from `python -m nanoclaw run` to ready, with no session and with 1,000 idle ones."""
 
 import tempfile
 from pathlib import Path
@@ -18,7 +18,7 @@ def run() -> list[tuple[str, float, str]]:
 
 
 def _ready(count: int) -> tuple[float, float]:
-    """Medians: until messages are taken, and until each session's files were recovered."""
+    """Return the median times until messages are taken and until every session was looked at."""
     with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as folder:
         home = Path(folder) / "home"
         trio.run(lambda: make_home(home, count, waiting=False))

@@ -1,4 +1,4 @@
-"""Round trips of a warm session, beside the same commits done bare: docs/performance.md, The floor."""
+"""Round trips of a warm session, beside the bare commits (docs/performance.md, The floor)."""
 
 from contextlib import closing
 from pathlib import Path
@@ -43,7 +43,7 @@ async def _measure() -> list[tuple[str, float, str]]:
 
 
 class Floor:
-    """The four commits on the way of a message, with nothing around them."""
+    """The four commits of a round trip, with nothing around them."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()

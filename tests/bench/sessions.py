@@ -1,4 +1,4 @@
-"""Twenty warm sessions, each with a runner of its own, ten messages each, all at once."""
+"""20 warm sessions, each with a runner of its own, and 10 messages for each, all at once."""
 
 import trio
 

@@ -1,7 +1,7 @@
-"""Simulated time: a day of ten people who write fifty messages each, and how many small worlds a second.
+"""Speed of simulated time: a day with 10 users and 50 messages each, and small worlds per second.
 
-People write as in the simulated workloads: three of five messages follow the one before within a minute.
-`sim_speed_spread` is the same day with all messages at random moments, nearly each of which starts a runner.
+As in the simulated workloads, 3 of 5 messages follow the last one within a minute. `sim_speed_spread` is
+the same day with all messages at random times; nearly each of them starts a runner.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,12 +38,12 @@ def _took(scenario: Callable[[World], Awaitable[None]], seed: int) -> float:
 
 
 async def a_day(world: World) -> None:
-    """Everybody has a few conversations; every message is answered."""
+    """Let every user have a few conversations, and wait for every answer."""
     await _a_day(world, _conversations)
 
 
 async def a_spread_day(world: World) -> None:
-    """Everybody writes at random moments; every message is answered."""
+    """Let every user write at random times, and wait for every answer."""
     await _a_day(world, lambda random: [random.uniform(0, LAST_S) for _ in range(MESSAGES)])
 
 
@@ -70,7 +70,7 @@ async def _talk(user: User, chat: Chat, moments: Sequence[float]) -> None:
 
 
 async def a_word(world: World) -> None:
-    """One message and its answer."""
+    """Send one message and wait for its answer."""
     ann = world.user("ann")
     chat = await world.direct(ann)
     await ann.says("hello")

@@ -1,7 +1,7 @@
-"""How late tasks are claimed that are due in the same second, 10 in each of 20 sessions with warm runners.
+"""Lateness of 200 tasks: 10 in each of 20 sessions with warm runners, due in the same second.
 
-Schedules know whole seconds, so what is due in the same one is due at one moment. Beside that, tasks with
-moments of their own, spread over the second: 200 turns in it, more than two cores commit.
+Schedules know whole seconds, so all tasks are due at the same time. A second run spreads the times over the
+second: 200 turns are more than two cores can commit in it.
 """
 
 import json
@@ -17,12 +17,12 @@ import trio
 from nanoclaw.records import Address
 from nanoclaw.system.clock import SystemClock
 from tests.bench.loads import burst, event, more_chats
-from tests.bench.wired import Bench, wired_host
+from tests.bench.wired import BenchHost, wired_host
 
 SESSIONS = 20
 TASKS = 10
 AHEAD_S = 15.0
-"""Time for scheduling them all."""
+"""The time in which all tasks are scheduled."""
 AFTER_S = 5.0
 
 
@@ -44,7 +44,7 @@ async def _measure(spread_ms: int) -> list[float]:
         left = (due - SystemClock().now()).total_seconds()
         if left < 1.0:
             raise RuntimeError(
-                f"scheduling took all but {left:.1f} s of {AHEAD_S:g} s: this machine is too busy"
+                f"scheduling left {left:.1f} s of {AHEAD_S:g} s; measure on a less busy machine"
             )
         await trio.sleep(left + 1.0 + AFTER_S)
         lateness = [late for file in sorted(bench.home.glob("data/sessions/*/*")) for late in _lateness(file)]
@@ -53,8 +53,8 @@ async def _measure(spread_ms: int) -> list[float]:
     return lateness
 
 
-async def _schedule(bench: Bench, chats: list[Address], due: datetime, spread_ms: int) -> None:
-    """Let the agents schedule them, each at a random moment of so many milliseconds."""
+async def _schedule(bench: BenchHost, chats: list[Address], due: datetime, spread_ms: int) -> None:
+    """Let the agents schedule the tasks, each at a random time within `spread_ms` after `due`."""
     random = Random(1)
     for n in range(TASKS):
         events = []
@@ -66,7 +66,7 @@ async def _schedule(bench: Bench, chats: list[Address], due: datetime, spread_ms
 
 
 def _lateness(session: Path) -> Iterator[float]:
-    """Milliseconds from due to the answer's date: it is dated after the claim's commit, so claimed before."""
+    """Yield the milliseconds from due to the answer's date, which is after the claim's commit."""
     connection = apsw.Connection(str(session / "inbound/inbound.db"), apsw.SQLITE_OPEN_READONLY)
     connection.execute("ATTACH ? AS o", (str(session / "outbound/outbound.db"),))
     for slot, answered in connection.execute(

@@ -1,4 +1,4 @@
-"""A host with one wired chat, on real files with a real runner, and a channel that notes when it is asked."""
+"""A host with one wired chat, on real files with a real runner, and a channel that notes times."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ USER = "bench:user"
 
 @define(eq=False)
 class BenchChannel(SimpleChannel):
-    """Delivers nowhere, and tells when."""
+    """A channel that delivers nowhere and notes when."""
 
     channel_type: str = CHAT.channel_type
     waiting: dict[str, trio.Event] = Factory(dict)
@@ -37,8 +37,8 @@ class BenchChannel(SimpleChannel):
 
 
 @define(eq=False)
-class Bench:
-    """What a part measures with."""
+class BenchHost:
+    """A running host, with what a part needs to measure it."""
 
     host: Host
     channel: BenchChannel
@@ -46,7 +46,7 @@ class Bench:
     sent: int = 0
 
     async def round_trip(self) -> float:
-        """Offer a message and wait until its reply is delivered; seconds."""
+        """Offer a message and wait until its reply is delivered. Return the seconds."""
         self.sent += 1
         event_id = f"e{self.sent}"
         answered = self.channel.waiting[event_id] = trio.Event()
@@ -58,8 +58,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def wired_host(*others: Channel, seams: Seams | None = None) -> AsyncIterator[Bench]:
-    """Open it; logs are bound as in production, and written nowhere but for warnings."""
+async def wired_host(*others: Channel, seams: Seams | None = None) -> AsyncIterator[BenchHost]:
+    """Open the host. Logs are bound as in production; only warnings are written."""
     configure_logging("warning", human=False)
     with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as folder:
         home = Path(folder)
@@ -68,4 +68,4 @@ async def wired_host(*others: Channel, seams: Seams | None = None) -> AsyncItera
         structlog.contextvars.clear_contextvars()
         async with open_host(config, channels=[channel, *others], seams=seams) as host:
             await host.bootstrap(CHAT, "Bench", owner_id=USER, owner_name="User")
-            yield Bench(host, channel, home)
+            yield BenchHost(host, channel, home)

@@ -1,4 +1,4 @@
-"""The host that docs/operations.md shows: its status and tree, as they come over the socket."""
+"""The host of docs/how-to/look-into-a-running-host.md: its status and tree, as they come over the socket."""
 
 import json
 from datetime import UTC, datetime

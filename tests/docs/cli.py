@@ -25,7 +25,7 @@ HEAD = """\
 # The command line
 
 The reference of every command, made by `make docs` from the commands themselves.
-[Operations](operations.md) says how to use them.
+[The how-to pages](README.md#how-to-run-a-host) say how to use them.
 
 Every command takes `--home`, `--data`, `--groups` and `--config`, after its name as well as before it:
 `nanoclaw --home DIR members list` and `nanoclaw members list --home DIR` are the same.
@@ -59,10 +59,10 @@ that a user of a chat network needs for the same. An *owner* may do everything. 
 agent that the operation concerns; where it concerns none, or all, a global admin. A *member* may talk to
 the agent.
 
-**Other ways in.** The operations are methods of the [control socket](operations.md#the-control-socket), such
+**Other ways in.** The operations are methods of the [control socket](control-protocol.md), such
 as `{"v": 1, "id": 1, "method": "members.add", "params": {"user": "tg:2", "agent": "helper"}}`, and calls of
-`host.admin` in Python ([embedding](embedding.md)). A package adds a noun of its own by an entry point of the
-group `nanoclaw.operations`.
+`host.admin` in Python ([how to](how-to/administer-from-a-program.md)). A package adds a noun of its own by
+an entry point of the group `nanoclaw.operations`.
 """
 
 

@@ -1,4 +1,4 @@
-"""The programs of docs/embedding.md run, and print what the page says."""
+"""The programs of the pages about embedding run, and print what the pages say."""
 
 import os
 import re
@@ -22,25 +22,33 @@ from nanoclaw.testing.conformance.channel import CHECKS as CHANNEL
 from nanoclaw.testing.conformance.lifecycle import CHECKS as LIFECYCLE
 from nanoclaw.testing.conformance.provider import CHECKS as PROVIDER
 
-PAGE = Path(__file__).parents[2] / "docs" / "embedding.md"
-PROGRAMS = re.findall(
-    r"^```python\n(.*?)^```$.*?^```text\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = "\n".join(
+    (DOCS / "how-to" / f"{page}.md").read_text("utf-8")
+    for page in (
+        "embed-in-a-trio-program",
+        "administer-from-a-program",
+        "write-a-channel",
+        "write-a-provider",
+        "test-a-channel-or-provider",
+    )
 )
+PROGRAMS = re.findall(r"^```python\n(.*?)^```$.*?^```text\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
-def test_every_program_of_the_page_is_tried() -> None:
-    assert len(PROGRAMS) == PAGE.read_text("utf-8").count("```python\n") == 2
+def test_every_program_of_the_pages_is_run() -> None:
+    assert len(PROGRAMS) == TEXT.count("```python\n") == 2
 
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS, ids=["first program", "admin"])
-def test_a_program_prints_what_the_page_says(tmp_path: Path, program: str, output: str) -> None:
+def test_a_program_prints_what_its_page_says(tmp_path: Path, program: str, output: str) -> None:
     file = tmp_path / "program.py"
     file.write_text(program, "utf-8")
     assert printed(tmp_path, file) == output
 
 
 def printed(tmp_path: Path, program: Path) -> str:
-    """By a program that runs as a process of its own, on a home of its own."""
+    """Return the output of a program that runs as a process of its own, on a home of its own."""
     settings = {"NANOCLAW_HOME": str(tmp_path / "home"), "NANOCLAW_MODEL_PROVIDER": "echo", "PYTHONUTF8": "1"}
     run = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
@@ -55,22 +63,20 @@ def printed(tmp_path: Path, program: Path) -> str:
     return run.stdout
 
 
-# -- the programs beside the page ------------------------------------------------
+# -- the programs in docs/embedding ----------------------------------------------
 
 FILES = re.findall(
-    r"^\[`docs/embedding/(\w+)\.py`\].*?^```text\n(.*?)^```$",
-    PAGE.read_text("utf-8"),
-    re.MULTILINE | re.DOTALL,
+    r"\[`docs/embedding/(\w+)\.py`\]\(\.\./.*?^```text\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
 )
-FOLDER = PAGE.parent / "embedding"
+FOLDER = DOCS / "embedding"
 
 
-def test_the_page_shows_every_program_beside_it() -> None:
+def test_the_pages_show_every_program_of_the_folder() -> None:
     assert sorted(name for name, _ in FILES) == sorted(file.stem for file in FOLDER.glob("*.py"))
 
 
 @pytest.mark.parametrize(("name", "output"), FILES, ids=[name for name, _ in FILES])
-def test_a_program_beside_the_page_prints_what_that_says(tmp_path: Path, name: str, output: str) -> None:
+def test_a_program_of_the_folder_prints_what_its_page_says(tmp_path: Path, name: str, output: str) -> None:
     assert printed(tmp_path, FOLDER / f"{name}.py") == output
 
 
@@ -86,12 +92,12 @@ def test_all_programs_run_one_after_the_other_on_one_home_and_the_first_once_mor
 
 # -- that they conform -----------------------------------------------------------
 
-PARTS = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-[FOLDER_TEST] = [part for part in PARTS if "channel_checks" in part]
-[SMALLEST] = [part for part in PARTS if "(SimpleProvider)" in part]
+FRAGMENTS = re.findall(r"^```py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+[FOLDER_TEST] = [fragment for fragment in FRAGMENTS if "channel_checks" in fragment]
+[SMALLEST] = [fragment for fragment in FRAGMENTS if "(SimpleProvider)" in fragment]
 
 
-def test_the_channel_of_the_page_conforms_as_the_page_tries_it(tmp_path: Path) -> None:
+def test_the_channel_of_the_folder_conforms_as_its_page_tests_it(tmp_path: Path) -> None:
     (tmp_path / "test_folder.py").write_text(FOLDER_TEST, "utf-8")
     run = subprocess.run(
         [
@@ -118,7 +124,7 @@ def test_the_channel_of_the_page_conforms_as_the_page_tries_it(tmp_path: Path) -
 
 
 def load(name: str) -> Any:
-    """A program as a module; what it defines is tried here, and it does not run."""
+    """Import a program as a module, without running it."""
     spec = spec_from_file_location(f"embedding_{name}", FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -127,7 +133,7 @@ def load(name: str) -> Any:
     return module
 
 
-async def test_the_smallest_provider_of_the_page_answers(autojump_clock: trio.testing.MockClock) -> None:
+async def test_the_smallest_provider_of_the_pages_answers(autojump_clock: trio.testing.MockClock) -> None:
     del autojump_clock
     parts: dict[str, Any] = {}
     exec(SMALLEST, parts)  # noqa: S102 -- it is ours
@@ -141,7 +147,9 @@ async def test_the_smallest_provider_of_the_page_answers(autojump_clock: trio.te
 
 
 @pytest.mark.parametrize("check", [check.__name__ for check in (*PROVIDER, *LIFECYCLE)])
-async def test_the_provider_of_the_page_conforms(check: str, autojump_clock: trio.testing.MockClock) -> None:
+async def test_the_provider_of_the_folder_conforms(
+    check: str, autojump_clock: trio.testing.MockClock
+) -> None:
     del autojump_clock
 
     @asynccontextmanager
