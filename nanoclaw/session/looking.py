@@ -41,6 +41,7 @@ from nanoclaw.session.state import (
     HotJournal,
     Locked,
     Moment,
+    Outbound,
     Outdated,
     Quarantined,
     Readable,
@@ -58,7 +59,8 @@ def begin(state: SessionState, heartbeat: int | None, now: Moment) -> Decisions:
     activity = evolve(state.activity, swept_at=now.monotonic)
     state, hung = _stop_if_hung(evolve(state, runner=runner, activity=activity), now)
     state, idle = _stop_if_idle_at_work(state, now)
-    state = evolve(state, runner=state.runner.noticed())
+    if isinstance(state.runner.condition, Dead):
+        state = evolve(state, runner=state.runner.noticed())
     if state.outbound.quarantined is None and not isinstance(state.runner.condition, Recovering):
         return Decisions(state, (*hung, *idle), ReadOutbound())
     blind = isinstance(state.runner.condition, Recovering)
@@ -151,9 +153,13 @@ def read(state: SessionState, seen: Look, now: Moment) -> Decisions:
     told: tuple[Effect, ...] = (TellLooked(seen, now.date),)
     if seen.ignored is not None and state.outbound.ignored is None:
         told = (*told, Log("warning", "session.rows_ignored", {"reason": seen.ignored}))
-    outbound = evolve(state.outbound, file=Readable(), recovered=False, ignored=seen.ignored)
     many, before = state.messages.are_many, state.messages.claimed
-    state, settlement = _judged(evolve(state, outbound=outbound), seen, now)
+    outbound = Outbound(
+        Readable(), looked=state.outbound.looked, more=state.outbound.more, ignored=seen.ignored
+    )
+    if outbound != state.outbound:
+        state = evolve(state, outbound=outbound)
+    state, settlement = _judged(state, seen, now)
     newly = [id_ for id_ in state.messages.claimed if id_ not in before]
     cause = RowsSeen(newly, seen.more, again=bool(settlement.verdicts) and many)
     return _settle(state, Settle(settlement, now.date, cause), now, told)
@@ -174,12 +180,15 @@ def _judged(state: SessionState, seen: Look, now: Moment) -> tuple[SessionState,
 
 def _noted(state: SessionState, seen: Look, now: Moment, *, judged: bool) -> SessionState:
     """Note the signs of life in what was seen."""
-    runner, activity = evolve(state.runner, tool_timeout_s=seen.tool_timeout_s), state.activity
-    if judged:
-        runner = evolve(runner, unclaimed_since=None)  # claimed and done between two looks
+    runner = state.runner
+    if seen.tool_timeout_s != runner.tool_timeout_s:
+        runner = evolve(runner, tool_timeout_s=seen.tool_timeout_s)
     if judged or seen.rows:
-        runner, activity = evolve(runner, useful=True), evolve(activity, active_at=now.monotonic)
-    return evolve(state, runner=runner, activity=activity)
+        # Judged: claimed and done between two looks.
+        runner = evolve(runner, useful=True, unclaimed_since=None if judged else runner.unclaimed_since)
+        activity = evolve(state.activity, active_at=now.monotonic)
+        return evolve(state, runner=runner, activity=activity)
+    return state if runner is state.runner else evolve(state, runner=runner)
 
 
 # -- what was committed --------------------------------------------------------
@@ -189,7 +198,7 @@ def _settle(state: SessionState, step: Settle, now: Moment, effects: tuple[Effec
     """Commit, if there is anything to commit."""
     if step.settlement:
         return Decisions(state, effects, step)
-    return _with(effects, follow(state, step, Settled(), now))
+    return _with(effects, _after(state, step, [], now))
 
 
 def follow(state: SessionState, step: Settle, settled: Settled, now: Moment) -> Decisions:
@@ -237,7 +246,8 @@ def _after(state: SessionState, step: Settle, effects: list[Effect], now: Moment
     match step.cause:
         case RowsSeen(newly, more, again):
             effects += _typing(state, newly)
-            state = evolve(state, outbound=evolve(state.outbound, more=more))
+            if more != state.outbound.more:
+                state = evolve(state, outbound=evolve(state.outbound, more=more))
             if again or (more and state.deliveries.queue.room):
                 return Decisions(state, tuple(effects), ReadOutbound())
             return _with(effects, _end(state, now))
@@ -262,7 +272,8 @@ def _typing(state: SessionState, newly_claimed: Sequence[str]) -> list[Effect]:
 
 def _end(state: SessionState, now: Moment) -> Decisions:
     """End a look that nothing stood in the way of: all acks of a dead runner are judged."""
-    state = evolve(state, outbound=evolve(state.outbound, looked=True))
+    if not state.outbound.looked:
+        state = evolve(state, outbound=evolve(state.outbound, looked=True))
     match state.runner.condition:
         case Dead(noticed=True) as dead:
             return _settle_death(state, dead, now)

@@ -127,6 +127,9 @@ class Messages:
 
     def judge(self, acks: Iterable[Ack], now: datetime) -> tuple["Messages", tuple[Verdict, ...]]:
         """Apply the rules to the runner's acks: returns the claims, and verdicts that are to be committed."""
+        acks = list(acks)
+        if not acks and not self.claimed:
+            return (self if not self._seen else evolve(self, seen={})), ()
         verdicts, claimed, seen = list[Verdict](), dict[str, datetime](), dict[str, str | None]()
         for ack in acks:
             message = self.open.get(ack.message_id)
