@@ -40,12 +40,14 @@ from nanoclaw.session.events import (
     InboundBlocked,
     Looked,
     RecoveryEnded,
+    RestartAsked,
     RoundBegan,
     RoundEnded,
     RunnerEnded,
     RunnerStarted,
     StatusChanged,
     Stored,
+    TasksChanged,
     Ticked,
 )
 from nanoclaw.session.finishing import AttemptEnded
@@ -497,6 +499,31 @@ def test_a_paused_session_starts_no_runner() -> None:
     looks(session)
     session.meets(Ticked())
     assert session.said(StartRunner) == []
+
+
+def test_a_runner_that_an_administrator_stops_is_followed_by_another_one() -> None:
+    session = at_work(2)
+    session.meets(RestartAsked())
+    assert session.said(StopRunner) == [StopRunner()]
+    session.meets(RunnerEnded(LEFT))
+    looks(session, look(acks=[ack("processing")]))
+    session.meets(Ticked())
+    assert session.said(StartRunner) == [StartRunner()]
+    assert session.state.messages.open["in-2"].tries == 0
+
+
+def test_a_restart_waits_for_no_backoff() -> None:
+    session = Session.born(message(2))
+    failed = session.state.runner.failed("broken", 60.0, 0.0)
+    session.state = evolve(session.state, runner=failed)
+    session.meets(RestartAsked())
+    assert (session.state.runner.failures, session.state.runner.may_start(0.0)) == (0, True)
+
+
+def test_tasks_that_an_administrator_changes_are_followed() -> None:
+    session = Session.born(message(2), message(4))
+    session.meets(TasksChanged([message(6)], ["in-2"]))
+    assert list(session.state.messages.open) == ["in-4", "in-6"]
 
 
 def test_a_message_that_failed_for_good_is_told_of() -> None:
