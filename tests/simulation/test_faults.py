@@ -100,12 +100,6 @@ def test_a_kill_strikes_at_the_step_that_was_chosen(fault: str, step: int) -> No
         assert result.strikes[fault] + len(result.missed) == 1
 
 
-def test_a_runner_is_killed_by_a_commit_of_its_host_too() -> None:
-    result = played("kill-runner@commit:90,kill-runner@commit:91,kill-runner@commit:92,kill-runner@commit:93")
-    assert result.violations == ()
-    assert result.strikes["kill-runner"] + len(result.missed) == 4
-
-
 def test_a_point_that_was_never_reached_counts_for_nothing_and_is_told() -> None:
     result = played("kill-host@commit:99999,kill-host@commit:1,kill-runner@step:99999999")
     assert (result.violations, result.strikes.total()) == ((), 0)
@@ -113,11 +107,6 @@ def test_a_point_that_was_never_reached_counts_for_nothing_and_is_told() -> None
     assert missed["kill-host@commit:1"].startswith("the workload had not moved in before commit ")
     assert missed["kill-host@commit:99999"].startswith("it is over after commit ")
     assert missed["kill-runner@step:99999999"].startswith("it is over after step ")
-
-
-def test_two_plays_with_a_chosen_step_are_the_same() -> None:
-    texts = {played("kill-host@step:700,kill-runner@time:900").timeline.text() for _ in range(2)}
-    assert len(texts) == 1
 
 
 def test_a_host_that_fails_fails_once_in_the_timeline() -> None:

@@ -1,6 +1,5 @@
 """Tasks that go round and round and wait for nothing: the world ends, and who it was is named."""
 
-import signal
 from contextlib import suppress
 
 import pytest
@@ -47,15 +46,6 @@ def test_two_who_wake_each_other_for_ever_stand_still_too() -> None:
         simulate(scenario, seed=1)
 
 
-def test_sleeps_that_are_too_short_to_matter_are_none() -> None:
-    async def scenario(world: World) -> None:
-        while True:
-            await world.sleep(1e-9)
-
-    with pytest.raises(Standstill):
-        simulate(scenario, seed=1)
-
-
 def test_whoever_waits_is_left_alone() -> None:
     async def scenario(world: World) -> None:
         for _ in range(25_000):
@@ -88,12 +78,3 @@ def test_who_swallows_that_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(Standstill, match="without a checkpoint"):
         simulate(scenario, seed=1)
-
-
-def test_the_signal_is_given_back() -> None:
-    async def scenario(_world: World) -> None:
-        assert signal.getsignal(signal.SIGVTALRM) is not signal.SIG_DFL
-
-    simulate(scenario, seed=1)
-    assert signal.getsignal(signal.SIGVTALRM) is signal.SIG_DFL
-    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)

@@ -1,6 +1,5 @@
 """What a world offers: who is in it, what is said, lives and deaths, and how its failures read."""
 
-import errno
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from agent_runner.providers import Toolbox
@@ -16,7 +14,6 @@ from agent_runner.providers.echo import Echo
 from agent_runner.records import Turn
 from nanoclaw.config import ConfigError
 from nanoclaw.store import OperationRefused, StoreError
-from nanoclaw.store.session import inbox
 from nanoclaw.testing import (
     Brain,
     ExpectationFailed,
@@ -251,17 +248,6 @@ async def test_a_chat_that_is_wired_again_gets_the_settings_that_are_named(world
     await club.expect("echo: hello")
 
 
-async def test_a_chat_that_is_wired_again_keeps_its_policy(world: World) -> None:
-    ann = world.user("ann")
-    club = world.group("club", [ann])
-    await world.wire(club, policy="strict")
-    await world.wire(club, session_mode="per-thread")
-    await world.wire(club, "another")
-    assert (await ann.says("hello", in_=club)).dropped
-    await world.wire(club, policy="public")
-    assert not (await ann.says("hello", in_=club)).dropped
-
-
 async def test_a_file_that_is_no_bytes_is_refused_before_it_is_said(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
@@ -269,29 +255,6 @@ async def test_a_file_that_is_no_bytes_is_refused_before_it_is_said(world: World
     with pytest.raises(WorldError, match=r"ann\.says: files\['list\.txt'\] must be bytes, got 'milk'"):
         await ann.says("hello", files=files)
     assert not chat.transcript
-
-
-async def test_a_file_that_finds_no_room_is_offered_again_and_costs_no_session(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ann = world.user("ann")
-    chat = await world.direct(ann)
-    await ann.says("hello")
-    await chat.expect("echo: hello")
-    full = iter([OSError(errno.ENOSPC, "No space left on device")])
-
-    def write(target: Path, data: bytes) -> None:
-        for error in full:
-            raise error
-        target.write_bytes(data)
-
-    monkeypatch.setattr(inbox, "_write", write)
-    with capture_logs() as logs:
-        assert not (await ann.says("see", files={"list.txt": b"milk"})).dropped
-        await chat.expect("echo: see")
-    assert "actor.crashed" not in [log["event"] for log in logs]
-    [stored] = (world.home / "data").glob("sessions/*/*/inbound/inbox/*/list.txt")
-    assert stored.read_bytes() == b"milk"
 
 
 async def test_whoever_is_not_heard_is_told_that_no_host_runs(world: World) -> None:
@@ -325,14 +288,6 @@ async def test_wrong_settings_of_a_wiring_are_refused_also_where_there_is_one(
         await world.direct(world.user("ann"))
 
 
-async def test_the_host_knows_chats_by_their_names_and_groups_as_groups(world: World) -> None:
-    ann = world.user("ann")
-    await world.direct(ann)
-    await world.wire(world.group("club", [ann]))
-    chats = await world.host.admin.messaging_groups.list()
-    assert [(chat.name, chat.is_group) for chat in chats] == [("ann", False), ("club", True)]
-
-
 async def test_what_cannot_be_meant_is_refused_at_once(world: World) -> None:
     ann, wrong = world.user("ann"), cast("Any", 5)
     chat = await world.direct(ann)
@@ -358,11 +313,6 @@ async def test_whatever_is_said_is_one_line_of_what_a_failure_tells(world: World
         await chat.expect("nothing", within=1)
     assert not set("\x1b\u2028") & set(str(caught.value))
     assert r"ann: a\nb \x1b[2J\u2028 Grüße 🌍" + "\n" in str(caught.value)
-
-
-async def test_a_broken_name_makes_no_second_line_of_the_timeline(world: World) -> None:
-    world.timeline.add("said", "a\nb\x1b")
-    assert world.timeline.lines[-1].endswith(r"said  a\nb\x1b")
 
 
 # -- lives ----------------------------------------------------------------------
@@ -463,19 +413,6 @@ async def test_a_killed_host_is_heard_no_more(world: World) -> None:
     await chat.expect("one")
 
 
-@pytest.mark.world(outliving=True)
-async def test_runners_may_outlive_a_killed_host(world: World) -> None:
-    ann = world.user("ann")
-    chat = await world.direct(ann, world.agent(brain=script([thinks(60), says("one")])))
-    await ann.says("a")
-    await world.sleep(10)
-    await world.kill_host()
-    assert world.runtime.runners
-    await world.start()
-    await chat.expect("one")
-    assert any("runner adopted" in line for line in world.timeline.lines)
-
-
 # -- how failures read -------------------------------------------------------------
 
 
@@ -553,14 +490,6 @@ async def test_a_failed_expectation_shows_what_people_and_agents_did_and_no_comm
     assert "  commit  " not in shown
     assert re.search(r"said +ann +ann +event-1 +'hello 0'", shown)
     assert "runner started" in shown
-
-
-async def test_an_answer_where_none_was_expected_is_shown(world: World) -> None:
-    ann = world.user("ann")
-    chat = await world.direct(ann)
-    await ann.says("hello")
-    with pytest.raises(ExpectationFailed, match=r"expected nothing for 5 s, but there came: .* echo: hello"):
-        await chat.expect_nothing(within=5)
 
 
 async def test_a_message_that_nobody_confirms_is_a_failed_expectation(world: World) -> None:
