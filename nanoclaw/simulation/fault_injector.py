@@ -256,10 +256,6 @@ class FaultInjector:
             runner = self.world.runtime.runners[str(details[0])]
             trio.lowlevel.add_instrument(StepTrigger(self.early_kills.pop(), runner.kill))
 
-    # -- the network
-
-    # -- the machine
-
     # -- what people do
 
     async def make_up(self) -> None:
@@ -270,8 +266,6 @@ class FaultInjector:
                     await self.world.host.admin.sessions.resume(session)
                 self.paused.clear()
             await trio.sleep(1.0)
-
-    # -- the engine
 
     # -- what lasts
 

@@ -10,9 +10,7 @@ from attrs import define, field, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.records import Clicked, Event, InboundEvent, Outgoing, Receipt, Routed
-from nanoclaw.system.clock import Clock
 from nanoclaw.testing.world.channel import FakeChannel
-from nanoclaw.testing.world.virtual_time import Moment
 
 ROUNDING_S = 0.002
 """Dates are kept to the millisecond."""
@@ -26,16 +24,6 @@ class Accepted:
 
     event: InboundEvent
     routed: Routed
-
-
-@frozen
-class _Refused:
-    """A refusal for a while."""
-
-    at: Moment
-    pause_s: float
-    connection: int
-    """The connection in which it was refused. A new connection may not remember it."""
 
 
 @define(eq=False)
@@ -57,13 +45,6 @@ class FaultyNetwork(FakeChannel):
     _under_way: list[Outgoing] = field(factory=list, init=False)
     retry_after: list[float] = field(factory=list, init=False)
     """The pauses that further deliveries are told to make."""
-    clock: Clock | None = field(default=None, init=False)
-    """The host's: it reckons in dates."""
-    backoff_s: float = field(default=0.0, init=False)
-    """The shortest pause that a host makes where none is asked for."""
-    hasty: list[tuple[str, float, float]] = field(factory=list, init=False)
-    """Messages sent again too early: key, seconds to wait, seconds that passed by either clock at most."""
-    _refused: dict[str, _Refused] = field(factory=dict, init=False)
     _delays: Random | None = field(default=None, init=False)
 
     @contextmanager
@@ -109,23 +90,17 @@ class FaultyNetwork(FakeChannel):
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Take a message, or meet a fault."""
-        self._judge(outgoing.message_out_id)
         if self.retry_after:
             self.attempts.append(outgoing)
             await trio.lowlevel.checkpoint()
             pause_s = self.retry_after.pop()
-            self._refuse(outgoing.message_out_id, pause_s)
             raise ChannelUnavailable("too many messages", pause_s)
         if self.late and self.repeat != "look up":  # a network that was asked in vain must not have it later
             self.late -= 1
             self.attempts.append(outgoing)
             self._under_way.append(outgoing)
             await trio.sleep(SILENCE_S)
-        try:
-            receipt = await super().deliver(outgoing)
-        except ChannelUnavailable:
-            self._refuse(outgoing.message_out_id, self.backoff_s)
-            raise
+        receipt = await super().deliver(outgoing)
         if self.silent:
             self.silent -= 1
             await self._say_nothing()
@@ -144,16 +119,3 @@ class FaultyNetwork(FakeChannel):
         for n, one in enumerate(self.sent, 1):
             found[one.message_out_id].append(self._id(self.channel_type, n))
         return found
-
-    def _refuse(self, key: str, pause_s: float) -> None:
-        if self.clock is not None:
-            self._refused[key] = _Refused(Moment.of(self.clock), pause_s, self.connections)
-
-    def _judge(self, key: str) -> None:
-        """Note a refused message that comes back too early."""
-        before = self._refused.pop(key, None)
-        if before is None or self.clock is None or before.connection != self.connections:
-            return
-        passed = before.at.passed(self.clock)
-        if passed < before.pause_s - ROUNDING_S:
-            self.hasty.append((key, before.pause_s, passed))

@@ -102,8 +102,6 @@ async def _run(workload: Workload, invariants: Sequence[Check], alter: Callable[
     try:
         async with world:
             world.clock.epoch, world.timeline.home = workload.began, str(world.home)
-            network.clock = world.clock
-            network.backoff_s = min(world.config().delivery.backoff_s)
             injector = FaultInjector(world, network, tally.strikes, tally.missed)
             alter(world)
             await WorkloadRun(workload, world, network, injector, tuple(invariants), tally).live()
@@ -390,7 +388,6 @@ class WorkloadRun:
             heard=self.injector.controls.turn_log.heard,
             turns=self.injector.controls.turn_log.turns,
             homes=self.injector.controls.turn_log.homes,
-            hasty=network.hasty,
             pauses=self.injector.controls.turn_log.pauses,
             retry_base_s=config.retry.base_s,
             max_tries=config.retry.max_tries,

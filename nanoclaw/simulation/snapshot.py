@@ -46,8 +46,6 @@ class Snapshot(Evidence):
     """Text and sender of each message that an agent has had, by its id."""
     homes: Mapping[str, RunnerAddress] = field(factory=dict)
     """By turn, the chat of the first message that has one."""
-    hasty: Sequence[tuple[str, float, float]] = ()
-    """Messages sent again too early: key, seconds asked for, seconds waited."""
     pauses: Sequence[tuple[str, int, float]] = ()
     """For each retry: the message, its number, seconds since the try before ended."""
     retry_base_s: float = 0.0

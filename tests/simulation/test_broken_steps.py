@@ -46,15 +46,6 @@ def test_what_a_step_raises_fails_its_world_wherever_it_is_raised(event: str, *,
         simulate(scenario, seed=1, outliving=outliving, settings={"runtime.idle_s": 30})
 
 
-def test_also_what_is_no_exception_as_pytest_s_fail_is_none() -> None:
-    async def scenario(world: World) -> None:
-        world.timeline.steps.append(raises_at("delivered", lambda: pytest.fail.Exception("so not")))
-        await one_answer(world)
-
-    with pytest.raises(pytest.fail.Exception, match="so not"):
-        simulate(scenario, seed=1)
-
-
 def test_a_scenario_that_fails_of_something_else_is_told_of_it() -> None:
     async def scenario(world: World) -> None:
         world.timeline.steps.append(raises_at("delivered", Wrong))

@@ -8,11 +8,9 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-import trio
 from trio._core import _run as trios
 
 from nanoclaw.testing import FakeChannel, World, simulate
-from nanoclaw.testing.world import channel, executor
 from tests.simulation.rough_day import rough_day
 
 ROOT = Path(__file__).parents[2]
@@ -26,13 +24,6 @@ def timeline(seed: int) -> str:
 
 def test_one_seed_gives_one_timeline_byte_for_byte() -> None:
     assert timeline(7) == timeline(7)
-
-
-def test_a_round_of_the_scheduler_that_nobody_needs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    spared = timeline(7)
-    for module in (executor, channel):
-        monkeypatch.setattr(module, "give_way", trio.lowlevel.checkpoint)
-    assert timeline(7) == spared
 
 
 def test_another_seed_gives_another_timeline() -> None:
