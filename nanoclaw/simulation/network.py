@@ -1,4 +1,4 @@
-"""The network of simulated workloads: a fake channel with more faults, which knows what was confirmed."""
+"""The network of simulated workloads: a fake channel with more faults and a record of confirmed events."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from nanoclaw.testing.world.channel import FakeChannel
 ROUNDING_S = 0.002
 """Dates are kept to the millisecond."""
 SILENCE_S = 90.0
-"""Longer than any host waits for a receipt."""
+"""Seconds: longer than any host waits for a receipt."""
 
 
 @frozen
@@ -31,20 +31,20 @@ class FaultyNetwork(FakeChannel):
     """A network of simulated workloads."""
 
     accepted: list[Accepted] = field(factory=list, init=False)
-    """All confirmed events, in order. An event that is offered twice is confirmed twice."""
+    """All confirmed events, in order. An event that is offered twice is here twice."""
     clicked: list[tuple[Clicked, Routed]] = field(factory=list, init=False)
-    """All pressed buttons, also those that did not count."""
+    """All clicks, including dropped ones."""
     twice: int = field(default=0, init=False)
-    """The number of further events that are offered twice at once."""
+    """The number of next events to offer twice at once."""
     silent: int = field(default=0, init=False)
-    """The number of further messages that are taken without a receipt."""
+    """The number of next messages to take without a receipt."""
     given_up: trio.Event = field(factory=trio.Event, init=False)
-    """Set when the host gives up waiting for a receipt; then there is another one."""
+    """Set when the host gives up waiting for a receipt, and then replaced by a new event."""
     late: int = field(default=0, init=False)
-    """The number of further messages that arrive only with `arrive`."""
+    """The number of next messages to hold back until `arrive`."""
     _under_way: list[Outgoing] = field(factory=list, init=False)
     retry_after: list[float] = field(factory=list, init=False)
-    """The pauses that further deliveries are told to make."""
+    """The pauses that the next deliveries are asked to make."""
     _delays: Random | None = field(default=None, init=False)
 
     @contextmanager
@@ -57,20 +57,20 @@ class FaultyNetwork(FakeChannel):
             self._delays = None
 
     def heal(self) -> None:
-        """Forget all faults."""
+        """End all faults."""
         super().heal()
         self.twice = self.silent = self.late = self.unreachable = 0
         self.retry_after.clear()
         self.hints_hang = False
 
     def arrive(self) -> None:
-        """Let late messages arrive now."""
+        """Let the late messages arrive."""
         for outgoing in self._under_way:
             self._keep(outgoing)
         self._under_way.clear()
 
     async def offer(self, event: Event) -> Routed:
-        """Offer an event, late or twice; return when it is confirmed."""
+        """Offer an event, possibly late or twice. Return when it is confirmed."""
         if self._delays is not None:
             await trio.sleep(self._delays.uniform(0.0, 5.0))
         if not self.twice:
@@ -89,13 +89,15 @@ class FaultyNetwork(FakeChannel):
         return routed
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Take a message, or meet a fault."""
+        """Take a message, or fail as the faults say."""
         if self.retry_after:
             self.attempts.append(outgoing)
             await trio.lowlevel.checkpoint()
             pause_s = self.retry_after.pop()
             raise ChannelUnavailable("too many messages", pause_s)
-        if self.late and self.repeat != "look up":  # a network that was asked in vain must not have it later
+        if (
+            self.late and self.repeat != "look up"
+        ):  # such a network must not get a message after `find` returned None
             self.late -= 1
             self.attempts.append(outgoing)
             self._under_way.append(outgoing)
