@@ -1,4 +1,4 @@
-"""Invariants of a home: small named checks that hold whatever died in it. Embedders may add their own.
+"""Invariants of a home: named checks that hold after any crash. Embedders may add their own.
 
     assert violations(Evidence(data, accepted=ids)) == []
 
@@ -105,7 +105,7 @@ def _connect(file: Path) -> Connection:
 
 @contextmanager
 def opened_once() -> Iterator[None]:
-    """Let `rows` open each file only once while the block runs. Nobody may replace a file meanwhile."""
+    """Let `rows` open each file only once while the block runs. No file may be replaced during the block."""
     kept = dict[Path, Connection]()
     token = _kept.set(kept)
     try:
@@ -229,7 +229,7 @@ def replies_are_final(evidence: Evidence) -> Iterator[str]:
 
 
 def replies_keep_their_order(evidence: Evidence) -> Iterator[str]:
-    """An address hears of a session's rows in the order of `seq`: of the next one once one is final.
+    """An address gets a session's rows in the order of `seq`, each one after the previous one is final.
 
     Where a runner lags behind, what the host says itself may have a number above what it says then.
     """

@@ -129,7 +129,7 @@ async def test_a_provider_that_computes_for_long_is_found_unless_the_machine_was
     if not found:
         assert await check("others_run_meanwhile", opens) is None
         return
-    with pytest.raises(NotConforming, match=r"let nobody else run for 3\.0 s"):
+    with pytest.raises(NotConforming, match=r"blocked all other tasks for 3\.0 s"):
         await check("others_run_meanwhile", opens)
 
 

@@ -70,7 +70,7 @@ async def cancelled_between_turns_it_closes(it: ProviderUnderTest) -> None:
 
 
 async def cancelled_in_a_turn_it_closes(it: ProviderUnderTest) -> None:
-    """The turn goes first, then what was opened."""
+    """Cancellation ends the turn first and then closes the provider."""
 
     async def live(context: ProviderContext, cut: CancelAfter) -> None:
         async with it.provider.open(context) as handler:
@@ -120,14 +120,14 @@ async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
 
 
 async def the_next_runner_goes_on_with_its_state(it: ProviderUnderTest) -> None:
-    """What it stored, by its context and by results, is there when it is opened again."""
+    """State stored through the context and through results is there after it is opened again."""
     state = MemoryState()
     for life in ("first", "second", "third"):
         await _live(it, state, f"in its {life} life")
 
 
 async def damaged_state_does_not_stop_it(it: ProviderUnderTest) -> None:
-    """It goes on without: state may be lost with outbound.db, or be of another build."""
+    """It works without its state, which may be lost with outbound.db or come from another build."""
     left = MemoryState()
     await _live(it, left, "without state")
     for damage in DAMAGED:
@@ -148,7 +148,7 @@ async def _live(it: ProviderUnderTest, state: MemoryState, when: str) -> None:
 
 
 async def tools_may_appear_and_vanish(it: ProviderUnderTest) -> None:
-    """What is offered to the model is read anew in each turn."""
+    """Each turn reads the tools anew."""
     async with opened(it) as open_:
         tools = open_.context.tools
         await _offers(open_, "at first", late=False)

@@ -164,7 +164,7 @@ async def others_run_meanwhile(it: OpenUnderTest) -> None:
         steps = [await _longest_step(it, turn)]
         while min(steps) > BLOCKED_S and len(steps) < TRIES:
             steps.append(await _longest_step(it, turn))
-        require(min(steps) <= BLOCKED_S, f"it let nobody else run for {min(steps):.1f} s, {TRIES} times")
+        require(min(steps) <= BLOCKED_S, f"it blocked all other tasks for {min(steps):.1f} s, {TRIES} times")
 
 
 async def _longest_step(it: OpenUnderTest, turn: Turn) -> float:
@@ -177,7 +177,7 @@ async def a_turn_that_is_told_again_is_answered(it: OpenUnderTest) -> None:
     """With what the interrupted one had sent."""
     sent = Sent(3, "chat", CHAT, {"text": "on it"})
     turn = evolve(turn_of(evolve(message(1, it.question), tries=1)), already_sent=(sent,))
-    require(answers(await _taken(it, turn)), "a turn was told again, and not answered")
+    require(answers(await _taken(it, turn)), "a repeated turn was not answered")
 
 
 async def a_tool_that_refuses_does_not_end_the_turn(it: OpenUnderTest) -> None:
@@ -215,7 +215,7 @@ async def _failure(it: OpenUnderTest) -> Exception | None:
     try:
         with trio.fail_after(it.turn_s):
             await it.handler.run(turn_of(message(1, it.question)), Tools())
-    except Exception as error:  # noqa: BLE001 -- whatever it raises is what was asked for
+    except Exception as error:  # noqa: BLE001 -- the caller wants the error
         return error
     return None
 

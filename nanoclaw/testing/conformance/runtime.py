@@ -121,7 +121,7 @@ async def one_that_cannot_work_does_not_end_in_order(it: RuntimeUnderTest) -> No
     except StartFailed as error:
         require(str(error), "StartFailed says nothing")
         return
-    require(not death.orderly, f"it cannot work, and it ended in order: {death}")
+    require(not death.orderly, f"its provider does not exist, but it reports an orderly end: {death}")
     require(death.reason, "its death has no reason")
 
 
@@ -207,7 +207,7 @@ async def a_death_is_reported(it: RuntimeUnderTest) -> None:
 
 
 async def one_that_hangs_is_killed_after_the_grace(it: RuntimeUnderTest) -> None:
-    """`stop` asks; what does not hear is killed."""
+    """A runner that ignores `stop` is killed after the grace."""
     hang = hook(it.hang, "hang")
     async with _running(it) as life:
         hang(life.runner)
@@ -266,7 +266,7 @@ async def one_that_was_started_otherwise_is_not_adopted(it: RuntimeUnderTest) ->
     with trio.move_on_after(it.grace_s + SOON_S):
         await one_that_cannot_work_does_not_end_in_order(it)
         return
-    raise NotConforming("its provider has changed to one that nobody has, and the old runner works on")
+    raise NotConforming("its provider was changed to an unknown one, but the old runner was adopted")
 
 
 # -- recovering ------------------------------------------------------------------

@@ -261,7 +261,7 @@ class Script:
 
     def _life(self, n: int) -> RunnerHistory:
         if n not in self._runners:
-            raise BadRecording(f"it speaks of a runner {n} that nobody asked for")
+            raise BadRecording(f"it names a runner {n} that was never requested")
         return self._runners[n]
 
 

@@ -255,7 +255,7 @@ class FakeChannel:
         self._troubles.append(_Trouble(fault, times, chat))
 
     def heal(self) -> None:
-        """Forget all faults; what hangs goes on and is delivered."""
+        """End all faults. Hanging messages are delivered."""
         self._troubles.clear()
         self._healed.set()
         self._healed = trio.Event()
@@ -321,7 +321,7 @@ class FakeChannel:
         await give_way()
 
     def change(self) -> None:
-        """Let those who wait look again."""
+        """Wake the tasks that wait for a change."""
         self._changed.set()
         self._changed = trio.Event()
 

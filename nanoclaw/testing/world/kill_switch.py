@@ -24,7 +24,7 @@ from nanoclaw.testing.world.executor import InlineExecutor
 
 T = TypeVar("T")
 SHARED_MEMORY = "-shm"
-"""The suffix of a shared-memory file in WAL mode. Whoever opens the database first makes it anew."""
+"""The suffix of a shared-memory file in WAL mode. The first connection creates it again."""
 
 
 @define(eq=False)
@@ -148,7 +148,7 @@ class _KillableIntake:
             return await self.intake.offer(event)
         finally:
             if self.switch.tripped:
-                await trio.sleep_forever()  # nobody is there to confirm it; the network ends the offer
+                await trio.sleep_forever()  # a dead host confirms nothing; the network ends the offer
 
 
 # -- its files --------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Files:
         return cls(data, {path: path.read_bytes() for path in _written_by_host(data)})
 
     def put_back(self) -> None:
-        """Make them again what they were, in place; nobody may have them open for writing."""
+        """Restore the files in place. No writer may have them open."""
         for path in _written_by_host(self.data):
             if path not in self.contents:
                 path.unlink()

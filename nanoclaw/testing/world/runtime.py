@@ -40,7 +40,7 @@ class SimulatedRunner:
     """True if its host died and no other host has adopted it yet."""
     death: Death | None = None
     at_its_end: Callable[[], None] | None = None
-    """Called when its tasks are gone, before anybody hears of that: what it leaves behind."""
+    """Called after its tasks have ended and before its end is reported. It may leave damage on disk."""
     gone: trio.Event = Factory(trio.Event)
 
     def stop(self) -> None:
@@ -126,7 +126,7 @@ class SimulatedRuntime:
         self._outside = None
 
     def host_died(self) -> None:
-        """Called where a host dies, before its tasks are cancelled: its hands are off its runners.
+        """Record the death of the host before its tasks are cancelled: it no longer controls its runners.
 
         Those that do not outlive it end with its tasks, as those of the process runtime do.
         """

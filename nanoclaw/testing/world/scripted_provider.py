@@ -58,7 +58,7 @@ def calls(tool: str, **arguments: object) -> Step:
 
 
 def asks(question: str, *options: str, title: str = "Question", timeout_s: int = 300) -> Step:
-    """Ask with buttons, and answer with what somebody chose; if nobody does in time, the turn fails.
+    """Ask a question with buttons, and answer with the chosen option. Without a click in time the turn fails.
 
     It is tried again then, and waits again. An answer that comes once it has failed for good begins the next
     turn, as a message does.
@@ -168,7 +168,7 @@ def provider_of(name: str, brain: Brain) -> Callable[[], BrainProvider]:
 
 @frozen
 class Overheard:
-    """A provider whose errors are reported before the runner counts them as a failed try and goes on."""
+    """A provider whose errors are reported before the runner counts them as failed tries."""
 
     provider: Provider
     tell: Callable[[Exception], None]

@@ -76,7 +76,7 @@ class Agent:
 
 @define(eq=False, kw_only=True)
 class World:
-    """An async context manager. The host starts with whatever needs it first, or with `start`."""
+    """A simulated world: an async context manager. The host starts at its first use, or with `start`."""
 
     seed: int = 0
     real: bool = False
@@ -106,7 +106,7 @@ class World:
     """Virtual days after which the world ends with a WorldError that names the waiting lines."""
     timeline: Timeline = field(factory=Timeline)
     random: Random = field(init=False)
-    """The seed's: of the host, the runners and whoever draws in a scenario."""
+    """The seeded random numbers of host, runners and scenario."""
     home: Path = field(init=False)
     isolation: Isolation = field(init=False)
     """Against what is real; `guards.refused` is what they have refused."""
@@ -268,7 +268,7 @@ class World:
         return life.host
 
     async def stop(self) -> None:
-        """Stop the host in order, if it runs.
+        """Stop the host gracefully, if it runs.
 
         Raises:
             HostFailed: it had failed.
@@ -281,7 +281,7 @@ class World:
                 raise life.failure
 
     async def ended(self) -> Exception | None:
-        """Wait until the host does not run any more, whatever ends it; returns what it failed of."""
+        """Wait until the host has ended for any reason; return the error that ended it, if any."""
         life = self._run
         if life is None:
             return None
@@ -289,7 +289,7 @@ class World:
         return life.failure
 
     async def restart(self, **changes: Any) -> Host:
-        """Stop the host in order, and start it again."""
+        """Stop the host gracefully, and start it again."""
         await self.stop()
         return await self.start(**changes)
 
