@@ -1,4 +1,4 @@
-"""What a channel does to messages is seen, and what an honest one may do is no fault."""
+"""The content checks find changed messages, and accept what a channel may do."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -76,7 +76,7 @@ def splits(outgoing: Outgoing) -> list[Outgoing]:
 
 
 def refuses(outgoing: Outgoing) -> list[Outgoing]:
-    """What is long, edits, reactions, files."""
+    """Reject long texts, edits, reactions and files."""
     content = outgoing.content
     if not isinstance(content, TextContent) or outgoing.files or len(content.text) > 200:
         raise DeliveryRejected("nothing of that here")

@@ -24,7 +24,7 @@ OF_THE_DISK = (
     "corrupt-inbound",
     "corrupt-outbound",
 )
-"""What does not come in at a seam (docs/simulation.md)."""
+"""Faults that a recording does not contain (docs/simulation.md)."""
 FAULTS = tuple(name for name in RATES if name not in OF_THE_DISK)
 
 
@@ -55,11 +55,11 @@ def _size_at_death(file: Path, sizes: dict[Path, int]) -> Step:
 
 
 def _has_state(file: Path) -> bool:
-    """Whether the host lived long enough."""
+    """Return whether the host ran long enough to copy its data."""
     return file.exists() and '"Kept"' in file.read_text("ascii")
 
 
 def differing(folders: Sequence[Path]) -> Iterator[str]:
-    """What is different in their replays."""
+    """Yield the differences of the replays."""
     for folder in folders:
         yield from (f"{folder.name}: {difference}" for difference in replay(folder).differences)

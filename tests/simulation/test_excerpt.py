@@ -1,4 +1,4 @@
-"""What of a timeline is shown around a violation."""
+"""The excerpt of a timeline around a violation."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Faults that are put at a point or at a rate: they strike exactly there, or it is said that they did not."""
+"""Faults with a rate or a point: they strike there, or the result says that they did not."""
 
 from collections.abc import Iterator
 from random import Random
@@ -65,7 +65,7 @@ def test_all_may_have_rates_and_points_beside_it() -> None:
         ("kill-host@time:-3", "a time must be in seconds from the beginning"),
     ],
 )
-def test_what_cannot_be_is_said(text: str, words: str) -> None:
+def test_an_invalid_word_is_refused_with_the_reason(text: str, words: str) -> None:
     with pytest.raises(UnknownFault, match=r".*") as error:
         fault_names(text)
     assert words in str(error.value)

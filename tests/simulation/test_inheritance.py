@@ -1,4 +1,4 @@
-"""What a runner finds claimed by the one before it: its own death makes that no dearer."""
+"""A claim of a previous runner is given back by the next one."""
 
 import trio
 

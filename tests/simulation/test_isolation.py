@@ -1,4 +1,4 @@
-"""Whoever uses something real in a simulated world is told, by file and line."""
+"""Real clocks, randomness, threads and processes are refused in a simulated world, by file and line."""
 
 # ruff: noqa: PLW0108 -- the functions are looked up when they are called
 import importlib
@@ -119,7 +119,7 @@ BEGUN_BY_TRIO: dict[str, tuple[str, Callable[[], Awaitable[None]]]] = {
 
 
 @pytest.mark.parametrize("name", STRAYS)
-async def test_a_stray_is_refused_where_it_is_called(world: World, name: str) -> None:
+async def test_a_real_resource_is_refused_where_it_is_called(world: World, name: str) -> None:
     with pytest.raises(NotSimulated) as refused:
         STRAYS[name]()
     assert f"{Path(__file__)}:" in str(refused.value)
@@ -127,14 +127,14 @@ async def test_a_stray_is_refused_where_it_is_called(world: World, name: str) ->
     world.isolation.refused.clear()
 
 
-async def test_who_makes_a_value_is_told_and_not_the_code_that_attrs_has_written(world: World) -> None:
+async def test_the_error_names_the_caller_and_not_the_code_that_attrs_generated(world: World) -> None:
     with pytest.raises(NotSimulated, match=r"test_isolation\.py:\d+: Random\.seed\(\)"):
         Drawer()
     world.isolation.refused.clear()
 
 
 @pytest.mark.parametrize("name", BEGUN_BY_TRIO)
-async def test_what_trio_itself_begins_is_refused_and_the_task_named(world: World, name: str) -> None:
+async def test_threads_and_sockets_of_trio_are_refused_and_the_task_is_named(world: World, name: str) -> None:
     what, ask = BEGUN_BY_TRIO[name]
     with pytest.RaisesGroup(pytest.RaisesExc(NotSimulated), flatten_subgroups=True):
         await ask()
@@ -159,11 +159,11 @@ def test_a_thread_of_a_system_task_is_refused() -> None:
 
 @pytest.mark.parametrize("name", HARMLESS)
 @pytest.mark.usefixtures("world")
-async def test_what_is_the_same_each_time_is_not_refused(name: str) -> None:
+async def test_deterministic_calls_are_not_refused(name: str) -> None:
     HARMLESS[name]()
 
 
-async def test_what_is_logged_has_the_virtual_date(world: World) -> None:
+async def test_log_records_have_the_virtual_date(world: World) -> None:
     await world.sleep(days=1)
     record = logging.LogRecord("a", logging.INFO, "p", 1, "m", None, None)
     assert record.created == EPOCH.timestamp() + 86_400
@@ -171,11 +171,11 @@ async def test_what_is_logged_has_the_virtual_date(world: World) -> None:
 
 @pytest.mark.world(allowed=["tests", "test_isolation"])
 @pytest.mark.usefixtures("world")
-async def test_a_package_that_is_allowed_may_do_as_it_likes() -> None:
+async def test_an_allowed_package_may_use_the_real_clock() -> None:
     assert time.time() > EPOCH.timestamp()
 
 
-def test_outside_of_a_world_all_is_as_it_was() -> None:
+def test_after_a_world_all_functions_are_restored() -> None:
     before = time.time, random.random, datetime.__dict__["now"], socket.socket.__init__, monotonic
     simulate(lambda world: world.sleep(1), seed=1)
     assert before == (time.time, random.random, datetime.__dict__["now"], socket.socket.__init__, monotonic)
@@ -205,13 +205,13 @@ KEPT: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("name", KEPT)
-async def test_a_clock_that_was_kept_before_any_world_is_refused(world: World, name: str) -> None:
+async def test_a_clock_that_was_stored_before_any_world_is_refused(world: World, name: str) -> None:
     with pytest.raises(NotSimulated, match=rf"{__name__.rpartition('.')[2]}\.py:\d+: "):
         KEPT[name]()
     world.isolation.refused.clear()
 
 
-def test_what_was_kept_is_as_it_was_when_the_world_is_over() -> None:
+def test_stored_clocks_are_restored_after_a_world() -> None:
     before = kept_now, kept_moment
     simulate(lambda world: world.sleep(1), seed=1)
     assert all(map(is_, before, (kept_now, kept_moment)))
@@ -220,7 +220,9 @@ def test_what_was_kept_is_as_it_was_when_the_world_is_over() -> None:
     assert isinstance(kept_moment(UTC), Moment)
 
 
-def test_what_is_kept_between_two_worlds_is_refused_in_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_was_stored_between_two_worlds_is_refused_in_the_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     module = sys.modules[__name__]
 
     async def looks(_world: World) -> None:
@@ -233,7 +235,7 @@ def test_what_is_kept_between_two_worlds_is_refused_in_the_second(monkeypatch: p
         simulate(looks, seed=1)
 
 
-def test_a_world_that_ends_leaves_the_guards_of_another_up() -> None:
+def test_the_end_of_a_world_keeps_the_guards_of_another() -> None:
     with Isolation(lambda: EPOCH).up():
         with Isolation(lambda: EPOCH).up():
             pass
@@ -241,7 +243,7 @@ def test_a_world_that_ends_leaves_the_guards_of_another_up() -> None:
             time.time()
 
 
-def test_a_failure_tells_what_was_refused_before() -> None:
+def test_a_failed_expectation_lists_earlier_refusals() -> None:
     async def brain(_turn: Turn, _tools: Toolbox) -> str:
         try:
             return str(time.time())

@@ -1,4 +1,4 @@
-"""What a host finds at its start: half a commit, messages and deliveries under way, sessions at rest."""
+"""A host at its start recovers hot journals and continues open messages and deliveries."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A day is shortened on what it broke; another bug that a shorter one meets is passed over, and named."""
+"""Bisection follows the first violation and names other ones that it meets."""
 
 from collections import Counter
 
