@@ -46,7 +46,7 @@ async def it_opens_and_closes(it: ProviderUnderTest) -> None:
 
 
 async def cancelled_while_it_opens_it_goes(it: ProviderUnderTest) -> None:
-    """A runner may be stopped at any moment. Nothing stays open, and no error comes of it."""
+    """Opening can be cancelled at any step, without an error or an open resource."""
 
     async def live(context: ProviderContext, cut: CancelAfter) -> None:
         with cut:
@@ -59,7 +59,7 @@ async def cancelled_while_it_opens_it_goes(it: ProviderUnderTest) -> None:
 
 
 async def cancelled_between_turns_it_closes(it: ProviderUnderTest) -> None:
-    """A runner waits most of the time."""
+    """The provider can be cancelled while it waits between turns."""
 
     async def live(context: ProviderContext, cut: CancelAfter) -> None:
         async with it.provider.open(context):
@@ -88,7 +88,7 @@ async def _cancelled(
     steps: int,
     live: Callable[[ProviderContext, CancelAfter], Awaitable[None]],
 ) -> bool:
-    """Cancel a life after so many steps. Return False if it ended before."""
+    """Cancel a run after this many steps. Return False if it ended before."""
     cut = CancelAfter(trio.CancelScope(), steps)
     try:
         with fresh_context(it, MemoryState()) as context, cut.scope:
@@ -103,7 +103,7 @@ async def _cancelled(
 
 
 async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
-    """By ProviderError, if it needs its model already then: the messages are released with its reason."""
+    """A provider that needs its model to open raises ProviderError. Messages are released with its reason."""
     unable = hook(it.unable, "unable")
     with unable(), fresh_context(it, MemoryState()) as context:
         try:
@@ -111,9 +111,9 @@ async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
                 async with it.provider.open(context):
                     pass
         except ProviderError as error:
-            require(error.reason, "it cannot open, and its ProviderError has no reason")
+            require(error.reason, "the ProviderError of a failed opening must have a reason")
         except Exception as error:
-            raise NotConforming(f"it cannot open, and raised {error!r}") from error
+            raise NotConforming(f"a failed opening must raise ProviderError, got {error!r}") from error
 
 
 # -- state -------------------------------------------------------------------------
@@ -171,12 +171,12 @@ async def _offers(it: OpenUnderTest, when: str, *, late: bool) -> None:
 
 
 async def a_call_that_does_not_fit_its_schema_does_not_end_the_turn(it: ProviderUnderTest) -> None:
-    """The sentence that names the argument is for the model, which may try again."""
+    """The error names the argument and is for the model, which may call the tool again."""
     question = hook(it.tool_question, "tool_question")
     async with opened(it) as open_:
         tools = Tools(spec=STRICT_TOOL)
         await _taken(open_, "after a call whose arguments were refused", question, tools)
-        require(tools.calls, f"{question!r} should call a tool, and none was called")
+        require(tools.calls, f"{question!r} must call a tool, but none was called")
 
 
 async def _taken(
@@ -193,7 +193,7 @@ async def _taken(
         raise NotConforming(f"{when} a turn took more than {it.turn_s:g} s") from error
     except Exception as error:
         raise NotConforming(f"{when} a turn raised {error!r}") from error
-    require(isinstance(result, Result), f"{when} run returned {result!r}, which is no Result")
+    require(isinstance(result, Result), f"{when} run returned {result!r}, expected a Result")
     require(question or answers(result), f"{when} {asked!r} was not answered: {result}")
     return result
 

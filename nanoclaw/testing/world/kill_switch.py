@@ -83,17 +83,17 @@ class KillableExecutor:
     switch: KillSwitch
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
-        """Run `call`; what a dead host closes or reads does no harm."""
+        """Run `call`. Reads and closes of a dead host are harmless."""
         return await self.shared.run(call, lane=lane)
 
     def before_commit(self, path: Path) -> None:
-        """Let nothing pass once the host is dead, be it by this very commit."""
+        """Refuse commits of a dead host, also the one at which it died."""
         self.switch.check()
         self.shared.before_commit(path)
         self.switch.check()
 
     def after_commit(self, path: Path) -> None:
-        """Let the commit be told, unless the host is dead."""
+        """Notify subscribers of a commit, unless the host is dead."""
         self.shared.after_commit(path)
         self.switch.check()
 
@@ -111,7 +111,7 @@ class KillableChannel(ChannelWrapper):
             yield _KillableSender(sender, self.switch)
 
     async def receive(self, intake: Intake) -> None:
-        """Receive until the end of that life."""
+        """Receive until the end of that run."""
         with self.switch.holding():
             await self.channel.receive(_KillableIntake(intake, self.switch))
 

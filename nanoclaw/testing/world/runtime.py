@@ -49,7 +49,7 @@ class SimulatedRunner:
             self.scope.cancel()
 
     def kill(self) -> None:
-        """End it without being asked: the host sees a death."""
+        """Kill it without `stop`: the host sees a death."""
         self.killed = True
         self.scope.cancel()
 
@@ -88,11 +88,11 @@ class _Unmade(SimpleProvider):
 
     @property
     def name(self) -> str:  # type: ignore[override]  # it has none
-        """It has none."""
+        """Raise the error of its factory."""
         raise self.error
 
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
-        """It cannot."""
+        """Raise the error of its factory."""
         del turn, tools
         raise self.error
 
@@ -176,12 +176,12 @@ class SimulatedRuntime:
             self.timeline.add("runner started", id_)
             await runner.live(seams)
         finally:
-            runner.gone.set()  # also of one that never lived
+            runner.gone.set()  # also for one that never ran
             del self.runners[id_]
             self.timeline.add("runner ended", id_, runner.death and runner.death.reason)
 
     def refusal(self, _provider: str) -> str | None:
-        """It runs any."""
+        """Return None: it runs any provider."""
         return None
 
     async def survivors(self) -> Sequence[str]:

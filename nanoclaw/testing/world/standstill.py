@@ -27,7 +27,7 @@ class Standstill(Exception):
 
 
 class Rounds:
-    """Looks at the rounds of an order. Calls `stop` once, in no task."""
+    """Watches the scheduler's rounds. Calls `stop` once, outside of any task."""
 
     def __init__(self, order: Order, stop: Callable[[Standstill], None]) -> None:
         self._order, self._stop = order, stop
@@ -50,14 +50,14 @@ class Rounds:
 
 
 class _Who(trio.abc.Instrument):
-    """Finds out who makes most of the next steps."""
+    """Finds the task that makes most of the next steps."""
 
     def __init__(self, now: float, stop: Callable[[Standstill], None]) -> None:
         self._now, self._stop = now, stop
         self._seen = Counter[trio.lowlevel.Task]()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One of them."""
+        """Count a step."""
         self._seen[task] += 1
         if self._seen.total() == SAMPLE:
             trio.lowlevel.remove_instrument(self)
