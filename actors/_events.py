@@ -55,7 +55,7 @@ class Ended:
 
 @frozen
 class Refused:
-    """A handler refused a message that nobody waits for: a cast or a signal."""
+    """A handler refused a cast or a signal, which has no caller to tell."""
 
     actor: str
     message: str

@@ -13,7 +13,7 @@ from actors._errors import Reason, Stopped
 
 
 class Entry:
-    """One message on its way. `task` waits for the reply, or in a cast for room; None: nobody waits."""
+    """A message in delivery. `task` waits for the reply, or in a cast for room; None if no task waits."""
 
     __slots__ = ("asked", "message", "task", "waiting_in")
 

@@ -23,7 +23,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 @frozen
 class LogConfig:
-    """What is logged."""
+    """The logging options."""
 
     level: LogLevel = "info"
     """The least level that is logged. At a prompt the default is `warning`."""

@@ -107,7 +107,7 @@ class Answer:
 
 @frozen
 class AgentMessage:
-    """What an agent says to another one; its receiving session answers to `source_session_id`."""
+    """A message from one agent to another. The receiving session answers to `source_session_id`."""
 
     message_out_id: str
     """The sender's delivery: offered twice, it is stored once."""

@@ -48,7 +48,7 @@ class Registry:
             self.changes.version += 1
 
     async def note(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn` as `commit` does, but keep cached reads valid. Use it for data that nobody caches.
+        """Run `fn` as `commit` does, but keep cached reads valid. Use it for data that is not cached.
 
         Raises:
             StoreError: see `Writer.run`.

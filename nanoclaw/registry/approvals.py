@@ -12,7 +12,7 @@ from nanoclaw.store import Connection
 from nanoclaw.store.central import pending_approvals, pending_questions
 
 MAX_WAITING = 100
-"""Limit of waiting questions in one session. It bounds the table if nobody answers an agent."""
+"""Limit of waiting questions in one session. It bounds the table if users do not answer."""
 
 
 @frozen
@@ -50,7 +50,7 @@ class CreateQuestion:
 
 @frozen
 class DeleteQuestion:
-    """Delete a question that is answered, or that nobody needs to answer."""
+    """Delete a question that is answered, or that no longer needs an answer."""
 
     question_id: str
 
@@ -122,7 +122,7 @@ class DecideApproval:
 
 @frozen
 class ExpireApprovals:
-    """Expire the approvals that nobody decided in time."""
+    """Expire the approvals that were not decided in time."""
 
     async def handle(self, actor: Registry) -> list[PendingApproval]:
         """Set overdue approvals to expired and return them."""

@@ -16,7 +16,7 @@ _log = structlog.get_logger()
 
 
 class ActionRefused(Exception):
-    """What was asked cannot be done; the text is for the agent."""
+    """The error of a request that cannot be performed. The text is for the agent."""
 
 
 @frozen
@@ -34,7 +34,7 @@ class PerformAction:
         """Perform it, or return what came of it before."""
         done, changed = await actor.commit(self._once, actor)
         if changed:
-            actor.changes.tell_all()  # an executor may change whatever sessions show
+            actor.changes.tell_all()  # an action may change any projection
         return done
 
     def _once(self, connection: Connection, actor: Registry) -> tuple[PerformedAction, bool]:

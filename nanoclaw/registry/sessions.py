@@ -77,7 +77,7 @@ class RecordPresence:
     news: tuple[Presence, ...]
 
     async def handle(self, actor: Registry) -> None:
-        """Write all news in one transaction. Projections do not show it, so nobody is told."""
+        """Write all news in one transaction. Projections do not show it, so no watcher is told."""
         await actor.note(sessions.record_presence, self.news)
 
 
@@ -89,7 +89,7 @@ class ParkEvent:
     event: str
     reason: str
     answers: str | None = None
-    """Id of the question that it answers. The question is deleted with it, so nobody answers it again."""
+    """Id of the question that it answers. The question is deleted with it, so it has no second answer."""
 
     async def handle(self, actor: Registry) -> None:
         """Store the whole event. An answer raises `NotFound` if its question is not waiting."""
@@ -105,7 +105,7 @@ class ParkEvent:
 
 @frozen
 class RemoveParked:
-    """Delete parked events that their session has now, or that nobody wants any more."""
+    """Delete parked events that their session has now, or that are no longer needed."""
 
     ids: Sequence[str]
 

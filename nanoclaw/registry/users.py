@@ -141,7 +141,7 @@ class AddMember:
     """Create the row of a user who has never written."""
 
     async def handle(self, actor: Registry) -> None:
-        """Add the member, unless they are one. Projections do not show it, so nobody is told."""
+        """Add the member, unless they are one. Projections do not show it, so no watcher is told."""
         await actor.commit(self._add, actor.clock.now())
 
     def _add(self, connection: Connection, now: datetime) -> None:

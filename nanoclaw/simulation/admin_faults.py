@@ -1,4 +1,4 @@
-"""Changes by an administrator, and a session that its host has to give up."""
+"""Changes by an administrator, and a session whose files the host cannot write."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +24,7 @@ async def session_paused(injector: FaultInjector, random: Random, strike: Strike
 
 
 async def session_buried(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """Let the host fail to write one session's files, so that it gives the session up for a while."""
+    """Fail the host's writes to one session, so that its actor is given up for a while."""
     found = sorted(path.name for path in (injector.world.home / "data").glob("sessions/*/*"))
     if found:
         session = random.choice(found)

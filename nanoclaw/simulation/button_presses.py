@@ -1,4 +1,4 @@
-"""Users of a workload who press buttons: never, once or twice, soon or too late, or without a right to."""
+"""Clicks of a workload's users: none, one or two, in time or late, sometimes of an unregistered user."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -13,12 +13,12 @@ from nanoclaw.testing.world.timeline import Timeline
 PRESSES = (0, 1, 1, 1, 2, 2)
 BY_A_STRANGER = 0.2
 PRESSED_AFTER_S = 30.0
-"""On the average."""
+"""Average seconds until a click."""
 
 
 @frozen
 class ButtonPresses:
-    """The users who see the cards of one network. `users` has the ids of each chat's users."""
+    """The clicks on the cards of one network. `users` has the user ids by chat."""
 
     seed: int
     network: FaultyNetwork
@@ -27,7 +27,7 @@ class ButtonPresses:
     timeline: Timeline
 
     async def press(self) -> None:
-        """Look at each card that comes, until cancelled."""
+        """Click on cards until cancelled."""
         seen = 0
         async with trio.open_nursery() as nursery:
             while True:

@@ -29,7 +29,7 @@ class CampaignPlan:
         return self.days * 24
 
     def workload(self, seed: int) -> Workload:
-        """One of them."""
+        """Return the workload of a seed."""
         return draw_workload(seed, hours=self.hours, faults=self.faults, sessions=self.sessions)
 
 
@@ -50,7 +50,7 @@ class Totals:
     """Seed, fault, reason: of faults that were put at a point and did not strike there."""
 
     def and_one(self, one: RunResult) -> "Totals":
-        """One more workload."""
+        """Return the totals with one more result."""
         return Totals(
             self.seeds + 1,
             self.virtual_s + one.virtual_s,
@@ -66,20 +66,20 @@ class Totals:
 
 @frozen
 class SeedRun:
-    """One workload of a plan, to be played; a value, so that another process can."""
+    """One workload of a plan: a value that a worker process can play."""
 
     plan: CampaignPlan
     seed: int
     steps: int | None = None
-    """Cut after so many."""
+    """The number of steps to play; None plays all."""
     drawn: bool = False
-    """True if the timeline is wanted. It is large, and the same run gives it again."""
+    """True if the result keeps its timeline, which is large."""
 
     def __call__(self) -> RunResult:
         """Run it, in this process."""
         workload = self.plan.workload(self.seed)
         result = run_workload(workload if self.steps is None else workload.cut(self.steps))
-        # Who listened to it stays behind.
+        # The listeners cannot be pickled.
         return evolve(result, timeline=evolve(result.timeline, steps=[]) if self.drawn else Timeline())
 
 
@@ -94,10 +94,10 @@ def results(found: Workers, plays: Iterable[SeedRun]) -> Iterator[RunResult]:
     """Yield each result as it comes. A process that dies is a violation of its workload.
 
     Raises:
-        Interrupted: a signal came.
+        Interrupted: SIGINT or SIGTERM was received.
     """
     for one, result in found.results(plays):
-        assert isinstance(one, SeedRun)  # noqa: S101 -- they are what they were
+        assert isinstance(one, SeedRun)  # noqa: S101 -- only `SeedRun` values are passed in
         yield _lost(one, result.why) if isinstance(result, Lost) else result
 
 
@@ -107,10 +107,10 @@ def _lost(one: SeedRun, why: str) -> RunResult:
 
 
 def totals(plan: CampaignPlan, found: Workers) -> Iterator[Totals]:
-    """The sum so far, each time when one more workload is done.
+    """Yield the totals so far after each workload.
 
     Raises:
-        Interrupted: a signal came.
+        Interrupted: SIGINT or SIGTERM was received.
     """
     total = Totals()
     for result in results(found, [SeedRun(plan, seed) for seed in plan.seeds]):

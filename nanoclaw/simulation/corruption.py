@@ -17,7 +17,7 @@ PAGE = 4096
 
 @define(eq=False)
 class Damage:
-    """The damage done to one world. Whoever starts its host has `hands` meanwhile."""
+    """The damaged files of one world. Starting the host and damaging files both hold `hands`."""
 
     world: World
     files: dict[Path, dict[Path, bytes]] = Factory(dict)
@@ -25,14 +25,14 @@ class Damage:
     hands: trio.Lock = Factory(trio.Lock)
 
     def candidate(self, random: Random, side: Literal["inbound", "outbound"]) -> Path | None:
-        """A database of that side, of a session in which nothing is damaged."""
+        """Return a random database of that side, of a session without damage."""
         found = sorted((self.world.home / "data").glob(f"sessions/*/*/{side}/{side}.db"))
         damaged = {path.parents[1] for path in self.files}
         whole = [path for path in found if path.parents[1] not in damaged and path.stat().st_size > PAGE]
         return random.choice(whole) if whole else None
 
     async def do(self, random: Random, path: Path) -> None:
-        """Damage it. Its writer is killed first, so that what it was is all that it had written."""
+        """Damage a database. Its writer is killed first, so that the kept copy is complete."""
         async with self.hands:
             if path.name == "inbound.db":
                 await self.world.kill_host()
@@ -47,7 +47,7 @@ class Damage:
         path.write_bytes(_damaged(random, self.files[path][path]))
 
     async def mend(self) -> None:
-        """Put everything back as it was, with the host stopped."""
+        """Stop the host and restore all damaged files."""
         async with self.hands:
             with suppress(HostFailed):
                 await self.world.stop()
@@ -64,24 +64,24 @@ class Damage:
             await runner.gone.wait()
 
     async def unreported(self) -> list[str]:
-        """Sessions that are awake, damaged, and say nothing of it; the host runs.
+        """Return a sentence for each damaged, running session whose status does not report the damage.
 
         Raises:
-            WorldError: it does not.
+            WorldError: no host runs.
         """
         states = {node.name: node.state for node in self.world.host.sessions.nodes()}
         living = [path for path in self.files if path.parents[1].name in states]
         said = {path: await self._says(path, states[path.parents[1].name]) for path in living}
         return [
-            f"{path.parents[1].name}: {path.name} is damaged, and nobody says so"
+            f"{path.parents[1].name}: {path.name} is damaged, but the status does not report it"
             for path in said
             if not said[path]
         ]
 
     async def _says(self, path: Path, state: str) -> bool:
-        """Return whether the status mentions the damage. A session without work need not have looked."""
+        """Return whether the status reports the damage. Without a runner it does not have to."""
         if state != "running":
-            return True  # buried, or about to be
+            return True  # buried or stopping
         details = await self.world.host.sessions.describe(path.parents[1].name, 1.0)
         if details is None or details.runner.state == "absent":
             return True

@@ -11,7 +11,7 @@ from nanoclaw.simulation.timeline_page import FAULTS, HOST, Mark, marks
 from nanoclaw.simulation.workload import Workload
 
 BEFORE, AFTER, MENTIONS = 30, 5, 10
-"""Lines that are shown before the violation, after it, and of those that mention its message earlier."""
+"""The number of lines shown before the violation, after it, and of earlier ones about its message."""
 COMMITS = {"inbound", "outbound", "commit"}
 WORD = re.compile(r"[#\w-]+")
 SAID = re.compile(r"#\d+|event-\d+|out-[0-9a-z]+|click-[0-9a-z-]+")
@@ -25,11 +25,11 @@ class Named:
     places: frozenset[str]
     """The places of these sessions."""
     messages: frozenset[str]
-    """Words that stand for messages."""
+    """Words that name messages."""
 
     @classmethod
     def of(cls, result: RunResult) -> "Named":
-        """Find them in the sentences of the violations."""
+        """Find the names in the sentences of the violations."""
         words = {word for one in result.violations for word in WORD.findall(one.sentence)}
         sessions = frozenset(words & result.sessions.keys())
         said = {word for word in words if SAID.fullmatch(word)}
@@ -41,7 +41,7 @@ class Named:
         return not self.messages.isdisjoint(WORD.findall(mark.text))
 
     def matters(self, mark: Mark) -> bool:
-        """Return whether a line may have to do with the violations."""
+        """Return whether a line may be related to the violations."""
         if mark.kind == "violation" or self.about(mark):
             return True
         if any(id_ in mark.text for id_ in self.sessions):
@@ -52,7 +52,7 @@ class Named:
 
 
 def excerpt(workload: Workload, result: RunResult) -> Iterator[str]:
-    """The lines, behind a sentence that says what they are; nothing where there is no timeline."""
+    """Yield a heading and the lines. Yield nothing if the result has no timeline."""
     if not result.timeline.lines:
         return
     named = Named.of(result)

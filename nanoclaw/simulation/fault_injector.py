@@ -1,7 +1,7 @@
 """Injects the faults that `faults` names and times into a world.
 
-Each strike is a line of the timeline. A lasting fault ends by itself, or with `heal`. A strike's details are
-drawn from its own number, so one strike more or less does not change the others.
+Each strike is a line of the timeline. A lasting fault ends by itself or with `heal`. A strike's details are
+drawn from its own number, so adding or removing one strike does not change the others.
 """
 
 from collections import Counter
@@ -31,9 +31,9 @@ Side = Literal["host", "runner"]
 OUTBOUND = "outbound.db"
 HALF = 0.5
 NEXT_COMMITS = 25
-"""A trigger fires at one of so many next commits."""
+"""A trigger fires within this many commits."""
 NEXT_STEPS = 300
-"""A trigger fires after one of so many next steps of trio's tasks."""
+"""A trigger fires within this many steps of trio's tasks."""
 LONGEST_JUMP_S = 3 * 3600.0
 LONGEST_JUMP_BACK_S = 3600.0
 IN_DOUBT_S = 0.9
@@ -64,12 +64,12 @@ class CommitTrigger:
     side: Side
     when: When
     left: int
-    """Commits of that side until it fires."""
+    """The number of commits of that side until it fires."""
     fire: Callable[[Path], None]
     at: int | None = None
-    """The number of the commit at which it fires instead, on either side."""
+    """The number of the commit of either side at which it fires instead."""
     strike: Strike | None = None
-    """The strike that was told to wait for this commit."""
+    """The strike that names this commit, if any."""
 
     def meets(self, side: Side, when: When, n: int) -> bool:
         """Return whether it fires now."""
@@ -80,7 +80,7 @@ class CommitTrigger:
 
 
 class StepTrigger(trio.abc.Instrument):
-    """Fires after some steps of any tasks: between any two checkpoints."""
+    """Fires after a number of task steps, so between any two checkpoints."""
 
     def __init__(self, steps: int, fire: Callable[[], None]) -> None:
         self._steps, self._spring = steps, fire
@@ -102,14 +102,14 @@ class StepTrigger(trio.abc.Instrument):
 
 @define(eq=False)
 class FaultInjector:
-    """The faults of one world: triggers that wait, faults that last, and what was missed."""
+    """The faults of one world: waiting triggers, lasting faults, and missed strikes."""
 
     world: World
     network: FaultyNetwork
     strikes: Counter[str]
     """The number of strikes, by fault."""
     missed: list[tuple[str, str]] = Factory(list)
-    """The strikes that had a point and missed it, with the reason."""
+    """The strikes that missed their point, with the reason."""
     damage: Damage = field(init=False)
     controls: RunnerControls = field(init=False)
     retry_accounting: RetryAccounting = field(init=False)
@@ -120,9 +120,9 @@ class FaultInjector:
     paused: set[str] = Factory(set)
     """Sessions that a fault has paused."""
     buried: dict[str, Callable[[], apsw.Error]] = Factory(dict)
-    """Sessions whose files the host cannot write, with the error that it gets."""
+    """By session whose files the host cannot write, the error that it gets."""
     early_kills: list[int] = Factory(list)
-    """For each runner that will be killed early: the number of steps until then."""
+    """For each runner to be killed soon after its start, the number of steps until then."""
     _awaited: list[tuple[Strike, StepTrigger]] = Factory(list)
     """The strikes that wait for a step."""
     nursery: trio.Nursery = field(init=False)
@@ -144,7 +144,7 @@ class FaultInjector:
             self.nursery.cancel_scope.cancel()
 
     async def heal(self) -> None:
-        """Mend everything. Where files are damaged the host is stopped for that; who keeps it starts it."""
+        """End all faults. To repair damaged files the host is stopped; it is restarted later."""
         for trigger in self.triggers:
             if trigger.strike is not None:
                 self.miss(trigger.strike, f"it is over after commit {self.world.executor.commits}")
@@ -172,11 +172,11 @@ class FaultInjector:
         return not self.retry_accounting.host_lives and not runner.abandoned
 
     def excuses(self) -> bool:
-        """Return whether a host that fails now may blame its disk."""
+        """Return whether a host that fails now may have failed because of its disk."""
         return bool(self.disk) or self.tearing_now > 0 or trio.current_time() < self.disk_until
 
     def hindered(self) -> frozenset[str]:
-        """Sessions that something keeps from their work now."""
+        """Return the sessions that a fault hinders now."""
         machine = self.disk or self.tearing_now or self.world.executor.pause is not None
         ids = frozenset(path.name for path in (self.world.home / "data").glob("sessions/*/*"))
         slow = frozenset(
@@ -185,16 +185,16 @@ class FaultInjector:
         return ids if machine else slow | self.damage.spoilt() | self.buried.keys()
 
     def note(self, *details: object) -> None:
-        """A line of the timeline."""
+        """Add a line to the timeline."""
         self.world.timeline.add("fault", *details)
 
     def struck(self, strike: Strike, *details: object) -> None:
-        """Count and note a strike. One that finds nothing to strike is not counted."""
+        """Count a strike and add it to the timeline. A strike without a target is not counted."""
         self.strikes[strike.fault] += 1
         self.note(strike.fault, *details)
 
     def miss(self, strike: Strike, why: str) -> None:
-        """Note that a strike missed the point it was told, and why."""
+        """Record that a strike missed its point, and why."""
         if str(strike) not in dict(self.missed):
             self.missed.append((str(strike), why))
             self.note(strike, "has not struck", why)
@@ -256,14 +256,10 @@ class FaultInjector:
             runner = self.world.runtime.runners[str(details[0])]
             trio.lowlevel.add_instrument(StepTrigger(self.early_kills.pop(), runner.kill))
 
-    # -- the network
-
-    # -- the machine
-
-    # -- what people do
+    # -- sessions
 
     async def make_up(self) -> None:
-        """Make all sessions active again, once the host can be reached."""
+        """Resume all paused sessions once the host can be reached."""
         while self.paused:
             with suppress(*UNREACHABLE):
                 for session in sorted(self.paused):
@@ -271,14 +267,12 @@ class FaultInjector:
                 self.paused.clear()
             await trio.sleep(1.0)
 
-    # -- the engine
-
-    # -- what lasts
+    # -- lasting faults
 
     def last(
         self, strike: Strike, fault: AbstractContextManager[None], seconds: float, *details: object
     ) -> None:
-        """Let a fault last for so many seconds, or until everything is healed."""
+        """Let a fault last for so many seconds, or until `heal`."""
         self.struck(strike, *details, f"for {seconds:.0f} s")
         self.nursery.start_soon(self._lasting, strike, fault, seconds)
 

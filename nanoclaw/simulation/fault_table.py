@@ -38,7 +38,7 @@ FAULTS: Mapping[str, Callable[[FaultInjector, Random, Strike], Awaitable[None]]]
 
 
 async def inject(injector: FaultInjector, strike: Strike) -> None:
-    """Inject a fault. It may take a moment, and a lasting fault goes on afterwards."""
+    """Inject a fault. A lasting fault continues after this returns."""
     random = Random(strike.draw)  # noqa: S311 -- a simulation has no secrets
     before = injector.strikes[strike.fault]
     await FAULTS[strike.fault](injector, random, strike)

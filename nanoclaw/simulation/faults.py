@@ -14,9 +14,9 @@ from attrs import evolve, field, frozen
 
 HOUR_S = 3600.0
 NEAR_S = 5.0
-"""On the average, how long after a message those strike that strike near one."""
+"""Average seconds between a message and a strike near it."""
 NEAR = 0.7
-"""The share of strikes that come soon after a message."""
+"""The share of strikes near a message."""
 
 RATES: Mapping[str, float] = {
     "kill-host": 0.8,
@@ -48,7 +48,7 @@ RATES: Mapping[str, float] = {
 }
 """Average strikes an hour."""
 ZONES = "zones"
-"""A setting, not a strike: the workload lives where and when the clocks change."""
+"""A setting, not a strike: the workload runs in a zone on a day on which its clocks change."""
 NAMES: tuple[str, ...] = (*RATES, ZONES)
 AT_COMMITS = ("kill-host", "kill-runner", "disk-full", "io-error")
 AT_STEPS = ("kill-host", "kill-runner")
@@ -56,13 +56,13 @@ ALL, NONE = "all", "none"
 HIGHEST_RATE = 3600.0
 LONGEST_S = 366 * 24 * HOUR_S
 DIGITS = 12
-"""The most digits of a commit's or a step's number."""
+"""The maximum number of digits of a commit or step number."""
 SHOWN = 60
-"""Characters of a word that cannot be read."""
+"""The maximum number of characters of an invalid word in an error."""
 
 Kind = Literal["commit", "step", "time"]
 POINTS: Mapping[Kind, tuple[str, ...]] = {"commit": AT_COMMITS, "step": AT_STEPS, "time": tuple(RATES)}
-"""Which faults may be put where."""
+"""The faults that may have each kind of point."""
 
 
 class UnknownFault(ValueError):
@@ -71,11 +71,11 @@ class UnknownFault(ValueError):
 
 @frozen
 class Point:
-    """The point at which a fault was told to strike."""
+    """The point at which a fault must strike."""
 
     kind: Kind
     number: float
-    """A commit, from the beginning; a step, after the wiring; or seconds from the beginning."""
+    """A commit from the beginning, a scheduler step after the wiring, or seconds from the beginning."""
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.number:.12g}"
@@ -90,21 +90,21 @@ class Strike:
     fault: str
     draw: int = field(repr=False)
     point: Point | None = None
-    """Exactly there, instead of somewhere near."""
+    """The exact point, or None to strike near `at`."""
 
     @property
     def commit(self) -> int | None:
-        """The commit at which it strikes, where it was put at one."""
+        """The commit at which it must strike, if any."""
         return int(self.point.number) if self.point is not None and self.point.kind == "commit" else None
 
     @property
     def step(self) -> int | None:
-        """The step at which it strikes, if it was told one."""
+        """The step at which it must strike, if any."""
         return int(self.point.number) if self.point is not None and self.point.kind == "step" else None
 
     @property
     def now(self) -> bool:
-        """True if it was told its moment."""
+        """True if it must strike exactly at `at`."""
         return self.point is not None and self.point.kind == "time"
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ class Strike:
 
 @frozen
 class FaultOption:
-    """One word of a command line."""
+    """One word of `--faults`."""
 
     fault: str
     rate: float | None = None
@@ -123,46 +123,50 @@ class FaultOption:
 
 
 def fault_names(text: str) -> tuple[str, ...]:
-    """The faults of a command line: `all`, `none`, or words with commas between, `all` among them.
+    """Return the words of `--faults`, checked: `all`, `none`, or words separated by commas.
 
     Raises:
-        UnknownFault: one of them cannot be.
+        UnknownFault: a word is invalid.
     """
     words = [word.strip() for word in text.split(",")]
     if not all(words):
-        raise UnknownFault(f"no fault is named in {text!r}; to play without any say none")
+        raise UnknownFault(f"a fault is missing in {text!r}; for a run without faults use none")
     if NONE in words:
         if len(words) > 1:
-            raise UnknownFault("none stands alone")
+            raise UnknownFault("none cannot be combined with other faults")
         return ()
     named = dict.fromkeys(word for word in words if word != ALL)
     options = [parse_fault(word) for word in named]
     rated = [each.fault for each in options if each.point is None]
     for fault in rated:
         if rated.count(fault) > 1:
-            raise UnknownFault(f"{fault} is there twice")
+            raise UnknownFault(f"{fault} is given twice")
     if ALL not in words:
         return tuple(named)
     for each in options:
         if each.rate is None and each.point is None:
-            raise UnknownFault(f"{each.fault} is one of all; beside that it may have a rate: {each.fault}=10")
+            raise UnknownFault(
+                f"{each.fault} is part of all; give it a rate, such as {each.fault}=10, or remove it"
+            )
     return (*(name for name in NAMES if name not in rated), *named)
 
 
 def parse_fault(word: str) -> FaultOption:
-    """One word: a name, `name=RATE`, or `name@commit:N`, `name@step:N`, `name@time:SECONDS`.
+    """Parse `name`, `name=RATE`, `name@commit:N`, `name@step:N` or `name@time:SECONDS`.
 
     Raises:
-        UnknownFault: it cannot be; the text says why.
+        UnknownFault: the word is invalid; the text says why.
     """
     name = word.partition("@")[0].partition("=")[0]
     if name not in NAMES:
-        raise UnknownFault(f"there is no fault {name!r}; there are all, none, {', '.join(NAMES)}")
+        raise UnknownFault(f"unknown fault {name!r}; known are all, none, {', '.join(NAMES)}")
     rest = word.removeprefix(name)
     if name == ZONES and rest:
-        raise UnknownFault(f"{word}: zones does not strike, so it has neither rate nor point")
+        raise UnknownFault(f"{word}: zones is a setting and takes neither a rate nor a point")
     if rest.startswith("="):
-        return FaultOption(name, rate=_number(word, rest[1:], HIGHEST_RATE, "a rate is a number in an hour"))
+        return FaultOption(
+            name, rate=_number(word, rest[1:], HIGHEST_RATE, "a rate must be a number an hour")
+        )
     return FaultOption(name, point=_point(word, name, rest[1:]) if rest else None)
 
 
@@ -171,18 +175,20 @@ def _point(word: str, fault: str, text: str) -> Point:
     match kind:
         case "time":
             return Point(
-                "time", _number(word, number, LONGEST_S, "a moment is in seconds from the beginning")
+                "time", _number(word, number, LONGEST_S, "a time must be in seconds from the beginning")
             )
         case "commit" | "step":
             if fault not in POINTS[kind]:
                 can = ", ".join(POINTS[kind])
-                raise UnknownFault(f"{fault} cannot strike at a {kind}; those that can are {can}")
-            short = len(number) <= DIGITS  # Python reads no number of thousands of them
+                raise UnknownFault(f"{fault} cannot strike at a {kind}; only these can: {can}")
+            short = len(number) <= DIGITS  # Python refuses to parse thousands of digits
             if not (short and number.isascii() and number.isdecimal() and int(number)):
-                raise UnknownFault(f"{_cut(word)!r}: a {kind} is a number from 1, of at most {DIGITS} digits")
+                raise UnknownFault(
+                    f"{_cut(word)!r}: a {kind} must be a number from 1, of at most {DIGITS} digits"
+                )
             return Point(kind, int(number))
         case _:
-            raise UnknownFault(f"{word!r}: a point is commit:N, step:N or time:SECONDS")
+            raise UnknownFault(f"{word!r}: a point must be commit:N, step:N or time:SECONDS")
 
 
 def _cut(word: str) -> str:
@@ -202,11 +208,11 @@ def _number(word: str, text: str, most: float, what: str) -> float:
 def draw_strikes(
     random: Random, names: Iterable[str], hours: float, moments: Sequence[float]
 ) -> Iterator[Strike]:
-    """Draw the strikes within so many hours; most come soon after one of the moments."""
+    """Draw the strikes of this many hours. Most come soon after one of the moments."""
     options = [parse_fault(name) for name in names]
     rates = {each.fault: each.rate for each in options if each.point is None}
-    for fault, usual in RATES.items():  # in this order, whatever the order of the names
-        own = Random(random.getrandbits(64))  # noqa: S311 -- so that one fault less leaves the others as they are
+    for fault, usual in RATES.items():  # in a fixed order, so that the order of the names does not matter
+        own = Random(random.getrandbits(64))  # noqa: S311 -- removing one fault must not change the others
         if fault in rates:
             rate = rates[fault]
             yield from _of_one(own, fault, usual if rate is None else rate, hours, moments)

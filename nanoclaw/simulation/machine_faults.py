@@ -27,7 +27,7 @@ from nanoclaw.store.engine.ownership import CENTRAL
 
 
 async def slow_host(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The disk is slow, for everybody."""
+    """Slow down the disk of host and runners."""
     longest = random.choice((0.01, 0.1, 1.0))
     injector.last(
         strike, _slow_disk(injector, random, longest), random.uniform(10.0, 300.0), f"up to {longest} s"
@@ -45,7 +45,7 @@ def _slow_disk(injector: FaultInjector, random: Random, longest: float) -> Itera
 
 
 async def disk(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """Commits of the host or of all runners fail: one, or all for a while."""
+    """Fail one commit of the host or of a runner, or all commits of one side for a while."""
     side: Side = random.choice(("host", "runner"))
     error = DISK[strike.fault]
 
@@ -76,7 +76,7 @@ def _failing(injector: FaultInjector, side: Side, error: Callable[[], apsw.Error
 
 
 async def torn_writes(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """Some calls of the store, in host and runners, cannot write beyond a place in a file."""
+    """Limit the file size of some store calls of host and runners, so that writes are torn."""
     seconds, share = random.uniform(1.0, 60.0), random.choice((0.1, 0.5, 1.0))
     injector.last(strike, _tearing(injector, random, share), seconds, f"{share:.0%} of the calls")
     await trio.lowlevel.checkpoint()

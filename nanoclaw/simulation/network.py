@@ -1,4 +1,4 @@
-"""The network of simulated workloads: a fake channel with more faults, which knows what was confirmed."""
+"""The network of simulated workloads: a fake channel with more faults and a record of confirmed events."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +10,12 @@ from attrs import define, field, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.records import Clicked, Event, InboundEvent, Outgoing, Receipt, Routed
-from nanoclaw.system.clock import Clock
 from nanoclaw.testing.world.channel import FakeChannel
-from nanoclaw.testing.world.virtual_time import Moment
 
 ROUNDING_S = 0.002
 """Dates are kept to the millisecond."""
 SILENCE_S = 90.0
-"""Longer than any host waits for a receipt."""
+"""Seconds: longer than any host waits for a receipt."""
 
 
 @frozen
@@ -28,42 +26,25 @@ class Accepted:
     routed: Routed
 
 
-@frozen
-class _Refused:
-    """A refusal for a while."""
-
-    at: Moment
-    pause_s: float
-    connection: int
-    """The connection in which it was refused. A new connection may not remember it."""
-
-
 @define(eq=False)
 class FaultyNetwork(FakeChannel):
     """A network of simulated workloads."""
 
     accepted: list[Accepted] = field(factory=list, init=False)
-    """All confirmed events, in order. An event that is offered twice is confirmed twice."""
+    """All confirmed events, in order. An event that is offered twice is here twice."""
     clicked: list[tuple[Clicked, Routed]] = field(factory=list, init=False)
-    """All pressed buttons, also those that did not count."""
+    """All clicks, including dropped ones."""
     twice: int = field(default=0, init=False)
-    """The number of further events that are offered twice at once."""
+    """The number of next events to offer twice at once."""
     silent: int = field(default=0, init=False)
-    """The number of further messages that are taken without a receipt."""
+    """The number of next messages to take without a receipt."""
     given_up: trio.Event = field(factory=trio.Event, init=False)
-    """Set when the host gives up waiting for a receipt; then there is another one."""
+    """Set when the host gives up waiting for a receipt, and then replaced by a new event."""
     late: int = field(default=0, init=False)
-    """The number of further messages that arrive only with `arrive`."""
+    """The number of next messages to hold back until `arrive`."""
     _under_way: list[Outgoing] = field(factory=list, init=False)
     retry_after: list[float] = field(factory=list, init=False)
-    """The pauses that further deliveries are told to make."""
-    clock: Clock | None = field(default=None, init=False)
-    """The host's: it reckons in dates."""
-    backoff_s: float = field(default=0.0, init=False)
-    """The shortest pause that a host makes where none is asked for."""
-    hasty: list[tuple[str, float, float]] = field(factory=list, init=False)
-    """Messages sent again too early: key, seconds to wait, seconds that passed by either clock at most."""
-    _refused: dict[str, _Refused] = field(factory=dict, init=False)
+    """The pauses that the next deliveries are asked to make."""
     _delays: Random | None = field(default=None, init=False)
 
     @contextmanager
@@ -76,20 +57,20 @@ class FaultyNetwork(FakeChannel):
             self._delays = None
 
     def heal(self) -> None:
-        """Forget all faults."""
+        """End all faults."""
         super().heal()
         self.twice = self.silent = self.late = self.unreachable = 0
         self.retry_after.clear()
         self.hints_hang = False
 
     def arrive(self) -> None:
-        """Let late messages arrive now."""
+        """Let the late messages arrive."""
         for outgoing in self._under_way:
             self._keep(outgoing)
         self._under_way.clear()
 
     async def offer(self, event: Event) -> Routed:
-        """Offer an event, late or twice; return when it is confirmed."""
+        """Offer an event, possibly late or twice. Return when it is confirmed."""
         if self._delays is not None:
             await trio.sleep(self._delays.uniform(0.0, 5.0))
         if not self.twice:
@@ -108,24 +89,20 @@ class FaultyNetwork(FakeChannel):
         return routed
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Take a message, or meet a fault."""
-        self._judge(outgoing.message_out_id)
+        """Take a message, or fail as the faults say."""
         if self.retry_after:
             self.attempts.append(outgoing)
             await trio.lowlevel.checkpoint()
             pause_s = self.retry_after.pop()
-            self._refuse(outgoing.message_out_id, pause_s)
             raise ChannelUnavailable("too many messages", pause_s)
-        if self.late and self.repeat != "look up":  # a network that was asked in vain must not have it later
+        if (
+            self.late and self.repeat != "look up"
+        ):  # such a network must not get a message after `find` returned None
             self.late -= 1
             self.attempts.append(outgoing)
             self._under_way.append(outgoing)
             await trio.sleep(SILENCE_S)
-        try:
-            receipt = await super().deliver(outgoing)
-        except ChannelUnavailable:
-            self._refuse(outgoing.message_out_id, self.backoff_s)
-            raise
+        receipt = await super().deliver(outgoing)
         if self.silent:
             self.silent -= 1
             await self._say_nothing()
@@ -144,16 +121,3 @@ class FaultyNetwork(FakeChannel):
         for n, one in enumerate(self.sent, 1):
             found[one.message_out_id].append(self._id(self.channel_type, n))
         return found
-
-    def _refuse(self, key: str, pause_s: float) -> None:
-        if self.clock is not None:
-            self._refused[key] = _Refused(Moment.of(self.clock), pause_s, self.connections)
-
-    def _judge(self, key: str) -> None:
-        """Note a refused message that comes back too early."""
-        before = self._refused.pop(key, None)
-        if before is None or self.clock is None or before.connection != self.connections:
-            return
-        passed = before.at.passed(self.clock)
-        if passed < before.pause_s - ROUNDING_S:
-            self.hasty.append((key, before.pause_s, passed))

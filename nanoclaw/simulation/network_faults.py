@@ -12,7 +12,7 @@ from nanoclaw.testing.world.channel import Fault
 
 
 async def channel_fails(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The network is down, rejects a message, or breaks before or after it has one."""
+    """Let the network be down, reject a message, or break before or after it has one."""
     faults: tuple[Fault, ...] = ("unavailable", "unavailable", "rejected", "crash before", "crash after")
     fault = random.choice(faults)
     times = random.randrange(1, 8) if fault == "unavailable" else random.randrange(1, 3)
@@ -22,14 +22,14 @@ async def channel_fails(injector: FaultInjector, random: Random, strike: Strike)
 
 
 async def channel_times_out(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The network takes messages and sends no receipt."""
+    """Let the network take messages without a receipt."""
     injector.network.silent += random.randrange(1, 3)
     injector.struck(strike)
     await trio.lowlevel.checkpoint()
 
 
 async def channel_late(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """Messages arrive after the host has given up waiting for the receipt."""
+    """Let messages arrive after the host has given up waiting for the receipt."""
     injector.network.late += random.randrange(1, 3)
     injector.last(strike, _late(injector), random.uniform(70.0, 300.0))
     await trio.lowlevel.checkpoint()
@@ -45,7 +45,7 @@ def _late(injector: FaultInjector) -> Iterator[None]:
 
 
 async def channel_duplicates(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The network offers events twice at once, and an old one again."""
+    """Offer the next events twice at once, and an old event again."""
     injector.network.twice += random.randrange(1, 4)
     injector.struck(strike)
     if injector.network.accepted:
@@ -55,20 +55,20 @@ async def channel_duplicates(injector: FaultInjector, random: Random, strike: St
 
 
 async def channel_reorders(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """Events of different chats arrive in another order."""
+    """Offer events of different chats in another order."""
     injector.last(strike, injector.network.reordering(random), random.uniform(30.0, 900.0))
     await trio.lowlevel.checkpoint()
 
 
 async def channel_limits(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The network asks for pauses."""
+    """Let the network ask for pauses."""
     injector.network.retry_after += [random.uniform(0.0, 200.0) for _ in range(random.randrange(1, 5))]
     injector.struck(strike, len(injector.network.retry_after))
     await trio.lowlevel.checkpoint()
 
 
 async def channel_hangs(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The network does not answer for a while."""
+    """Let the network hang for a while."""
     injector.network.hints_hang = random.random() < HALF
     injector.network.fail("hang", times=random.randrange(1, 4))
     injector.last(strike, _hanging(injector), random.uniform(10.0, 600.0))
@@ -84,7 +84,7 @@ def _hanging(injector: FaultInjector) -> Iterator[None]:
 
 
 async def channel_disconnects(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The sending half breaks, or the receiving half; the network may be unreachable for a while."""
+    """Break the sender, the receiver or both. The network may stay unreachable for a while."""
     which = random.choice(("sender", "receiver", "both"))
     injector.network.unreachable = random.choice((0, 0, 1, 3, 12)) if which != "receiver" else 0
     injector.struck(strike, which, injector.network.unreachable)

@@ -1,4 +1,4 @@
-"""Faults of processes: hosts and runners are killed, stopped, frozen or slow; the engine is gone."""
+"""Faults of processes: hosts and runners are killed, stopped, frozen or slow, or none can start."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +24,7 @@ from nanoclaw.testing.world.hot_journal import leave_hot_journal
 
 
 async def kill_host(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """At a commit, in the middle of whatever it does, or at rest."""
+    """Kill the host at a commit, between two steps, or at once."""
 
     def fire(path: Path | None = None) -> None:
         details = ("",) if path is None else (f"at a commit of {path.name}",)
@@ -56,7 +56,7 @@ def _kill_host(
 
 
 async def kill_in_doubt(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The network does not say that it has a message; its host gives up waiting, and dies soon after."""
+    """Kill the host soon after it has given up waiting for a receipt."""
     injector.network.silent += 1
     injector.struck(strike)
     injector.nursery.start_soon(_die_in_doubt, injector, strike, random.uniform(0.0, IN_DOUBT_S))
@@ -72,7 +72,7 @@ async def _die_in_doubt(injector: FaultInjector, strike: Strike, seconds: float)
 
 
 async def kill_newborn(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """The host dies when a runner has written; the first runners of the next one die in the cradle."""
+    """Kill the host after a runner's commit, and the first runners of the next host at their start."""
 
     def fire(_path: Path) -> None:
         if injector.world.host_lives:
@@ -86,14 +86,14 @@ async def kill_newborn(injector: FaultInjector, random: Random, strike: Strike) 
 
 
 async def stop_host(injector: FaultInjector, _random: Random, strike: Strike) -> None:
-    """Stop the host in order. It is started again later."""
+    """Stop the host gracefully. It is restarted later."""
     injector.struck(strike)
-    with suppress(HostFailed):  # whoever keeps it hears of that as well
+    with suppress(HostFailed):  # the task that restarts the host reports it
         await injector.world.stop()
 
 
 async def kill_runner(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """At a commit of its own, in the middle of whatever it does, or at rest; sometimes within a write."""
+    """Kill a runner at a commit, between two steps, within a write, or at once."""
 
     def at_commit(path: Path) -> None:
         if path.name != OUTBOUND:  # a commit of the host, by its number
@@ -147,7 +147,7 @@ async def _die_writing(injector: FaultInjector, random: Random, strike: Strike) 
 
 
 async def stuck_runner(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """Freeze a runner, at work if one is, as SIGSTOP does; it continues later."""
+    """Freeze a runner for a while, as SIGSTOP does; if possible one in a turn."""
     controls = {id_: injector.controls.of(id_) for id_ in sorted(injector.world.runtime.runners)}
     found = [(id_, control) for id_, control in controls.items() if control is not None]
     if found:
@@ -178,7 +178,7 @@ async def slow_runner(injector: FaultInjector, random: Random, strike: Strike) -
 
 
 async def engine_gone(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """No runner can be started."""
+    """Refuse to start runners for a while."""
     injector.last(strike, _without_engine(injector), random.uniform(5.0, 1800.0))
     await trio.lowlevel.checkpoint()
 
@@ -193,7 +193,7 @@ def _without_engine(injector: FaultInjector) -> Iterator[None]:
 
 
 def _way(random: Random, strike: Strike) -> int:
-    """Draw how to kill: 0 is at a commit, 4 is now."""
+    """Draw the way to kill: 0 is at a commit, 4 is at once."""
     if strike.point is None:
         return random.randrange(5)
     return 4 if strike.now else 0

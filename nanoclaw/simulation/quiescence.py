@@ -1,7 +1,7 @@
-"""Moments at which a session has had time enough: its files rested for a while, and nothing hindered it.
+"""Finds quiescent sessions: no commit for `PROMPT_S`, and no fault that hinders them.
 
-Then nothing may be left that a wake-up should have brought about. Slow polls, sweeps and the next message
-heal a wake-up that was lost, so it costs nothing but time: here is where the time is asked for.
+All due work of a quiescent session must be done. Otherwise a wake-up was lost. Slow polls, sweeps and the
+next message would recover from that, but late.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.world import World
 
 TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "healed")
-"""Events that may have kept sessions from their work. Faults of the network do not."""
+"""Events that may delay the work of sessions. Faults of the network do not."""
 
 
 NETWORK, STUCK, JUMP = "channel-", "stuck-runner", "clock-jumps"
@@ -36,32 +36,32 @@ RUNNERS = ("runner started", "runner adopted", "runner ended")
 
 @define(eq=False)
 class QuiescenceWatch:
-    """Waits for such moments. `look` is called with the sessions that have one, and those that are stuck."""
+    """Calls `look` with the sessions that are quiescent and those whose runner is stuck."""
 
     world: World
     injector: FaultInjector
     look: Callable[[frozenset[str], frozenset[str]], None]
     _enough_at: dict[str, float] = Factory(dict)
-    """When each session will have had time enough."""
+    """By session, the time at which it becomes quiescent."""
     _touched: dict[str, float] = Factory(dict)
-    """When something last happened in each session that has files."""
+    """By session with files, the time of its last event."""
     _replaced_by: dict[str, float] = Factory(dict)
-    """When frozen runners must have been replaced."""
+    """By session with a frozen runner, the time by which it must be replaced."""
     wronged: list[str] = Factory(list)
-    """Sessions whose runner was stopped while nothing was wrong with it."""
+    """Sessions whose healthy runner was stopped at work."""
     _sound: set[str] = Factory(set)
-    """Sessions whose runner has lived without any fault but the network's."""
+    """Sessions whose runner has met no fault except those of the network."""
     _untold: set[str] = Factory(set)
     """Sessions whose living runner was not told of a clock jump."""
     _jumped_at: float = -inf
     _host_lives: bool = True
     _shaken_until: float = -PROMPT_S
-    """When projections that could not be written have been tried again."""
+    """The time by which failed projection writes have been retried."""
     _nap: trio.CancelScope = field(factory=trio.CancelScope, init=False)
-    """Until the next moment to look at."""
+    """The sleep until the next check."""
 
     def note(self, event: str, details: tuple[object, ...]) -> None:
-        """A step of the timeline: time begins again for those whom it concerns."""
+        """Restart the wait of the sessions that a timeline event concerns."""
         if event == "commit":
             place = str(details[1]).split("/")
             if len(place) > 3:  # noqa: PLR2004 -- data/sessions/<agent group>/<session>/…
@@ -86,20 +86,20 @@ class QuiescenceWatch:
             self._jumped_at = now
         self._sound.clear()
         self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
-        # A host that dies soon after a jump may have told nobody.
+        # A host that dies soon after a jump may not have told its runners.
         if fault == JUMP or (not self._host_lives and now <= self._jumped_at + PROMPT_S):
             self._note_jump()
         self._begin(list(self._touched))
 
     def _note_jump(self) -> None:
-        """Only a host hears of it, and tells the runners of the sessions that it sees to: by a commit."""
+        """Mark the sessions that were not told: only the host notices a jump, and tells by a commit."""
         told = self.attended() - self.injector.hindered() if self._host_lives else frozenset[str]()
         self._untold |= self.world.runtime.runners.keys() - told
         for id_ in self._untold:
             self._enough_at.pop(id_, None)
 
     def _note_life(self, event: str, session_id: str, end: str = "") -> None:
-        """A runner that was sound, and at work or not idle for long yet, is let be by its host."""
+        """Record a session if its healthy runner is stopped before it was idle long enough."""
         if event == "runner started" and session_id not in self.injector.hindered():
             self._sound.add(session_id)
         elif session_id in self._sound:
@@ -112,7 +112,7 @@ class QuiescenceWatch:
         return self.world.config().runtime.idle_s + PROMPT_S
 
     def idle(self) -> frozenset[str]:
-        """Sessions whose runner has lived without any fault, and rested for longer than it may."""
+        """Return the sessions whose healthy runner has been idle for too long."""
         since = trio.current_time() - self._idle_s()
         controls = [
             (id_, self.injector.controls.of(id_)) for id_ in self._sound if self._touched[id_] <= since
@@ -126,7 +126,7 @@ class QuiescenceWatch:
         return control is None or _since_before(control.rests_since, trio.current_time() - idle_s + PROMPT_S)
 
     def _begin_to_wait_for_another(self, fault: str, details: tuple[object, ...]) -> None:
-        """A runner that stands still is replaced in time, if neither host nor machine has troubles."""
+        """Set the time by which frozen runners must be replaced. Faults of host or machine extend it."""
         by = trio.current_time() + STUCK_S
         if fault == STUCK and str(details[-1]).startswith("for "):
             self._replaced_by[str(details[1])] = by
@@ -142,7 +142,7 @@ class QuiescenceWatch:
         self._is_due_at(now + PROMPT_S)
 
     def look_again(self, snapshot: Snapshot) -> None:
-        """Look again when more is due later."""
+        """Schedule the next check for the time at which more work is due."""
         now = trio.current_time()
         date, idle_s = datetime.fromisoformat(snapshot.now), self._idle_s()
         for paths in snapshot.sessions():
@@ -165,7 +165,7 @@ class QuiescenceWatch:
                 self._is_due_at(now + min(waits) + ROUNDING_S)
 
     async def watch(self) -> None:
-        """Look at each such moment, until cancelled."""
+        """Check each session when it becomes quiescent, until cancelled."""
         while True:
             moments = [*self._enough_at.values(), *self._replaced_by.values()]
             with trio.CancelScope(deadline=min(moments, default=inf)) as self._nap:
@@ -173,11 +173,11 @@ class QuiescenceWatch:
             self._look()
 
     def _is_due_at(self, moment: float) -> None:
-        """Wake up at that moment, if not earlier."""
+        """Wake up at that time at the latest."""
         self._nap.deadline = min(self._nap.deadline, moment)
 
     def _look(self) -> None:
-        # Who is hindered now is looked at when that is over, which is a step of the timeline, too.
+        # A hindered session is checked later: the end of its fault is a timeline event, too.
         free = _taken(self._enough_at) - self.injector.hindered()
         stuck = frozenset(id_ for id_ in _taken(self._replaced_by) if self._stands_at_work(id_))
         if free or stuck:
@@ -188,7 +188,7 @@ class QuiescenceWatch:
         runner, control = self.world.runtime.runners.get(session_id), self.injector.controls.of(session_id)
         if runner is None or control is None or runner.abandoned or runner.scope.cancel_called:
             return False
-        # A turn that comes to its end meanwhile cannot be ended: that would be a commit.
+        # A frozen runner cannot commit, so a turn that ends while it is frozen still counts as open.
         at_work = control.rests_since is None or control.rests_since > control.stands_since
         return at_work and control.stands_since <= trio.current_time() - STUCK_S
 
@@ -198,7 +198,7 @@ class QuiescenceWatch:
         return trio.current_time() < self._shaken_until + PROMPT_S
 
     def left_alone(self) -> frozenset[str]:
-        """Sessions without a runner in which nothing has happened for long, and nothing hindered one."""
+        """Return the sessions without a runner and without an event for `STARTED_S`."""
         now = trio.current_time()
         alone = {id_ for id_, at in self._touched.items() if at <= now - STARTED_S}
         return (
@@ -206,7 +206,7 @@ class QuiescenceWatch:
         )
 
     def unattended(self) -> frozenset[str]:
-        """Sessions that the host, which lives, does not see to."""
+        """Return the sessions that have no actor while the host runs."""
         try:
             known = {node.name for node in self.world.host.sessions.nodes()}
         except WorldError:
@@ -214,7 +214,7 @@ class QuiescenceWatch:
         return frozenset(self._touched.keys() - known) if self._host_lives else frozenset()
 
     def attended(self) -> frozenset[str]:
-        """Sessions that the host sees to now."""
+        """Return the sessions with a running actor."""
         try:
             return frozenset(
                 node.name for node in self.world.host.sessions.nodes() if node.state == "running"
@@ -228,7 +228,7 @@ def _since_before(at: float | None, since: float) -> bool:
 
 
 def _taken(moments: dict[str, float]) -> frozenset[str]:
-    """Remove and return the sessions whose moment has come."""
+    """Remove and return the sessions whose time has come."""
     now = trio.current_time()
     return frozenset([id_ for id_, at in list(moments.items()) if at <= now and moments.pop(id_)])
 
@@ -238,7 +238,7 @@ def _unsent(paths: SessionPaths) -> bool:
 
 
 def _moments(paths: SessionPaths, now: str) -> list[str]:
-    """Dates at which something will be due."""
+    """Return the dates at which work will be due."""
     sql = """
         SELECT min(process_after) FROM messages_in
         WHERE status = 'pending' AND trigger AND process_after > :now

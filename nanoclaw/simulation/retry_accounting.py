@@ -1,4 +1,4 @@
-"""Counts, from outside, how many tries of each message turns and deaths have used up."""
+"""Counts how many tries of each message failed turns and deaths of runners have used up."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from nanoclaw.testing.world.world import World
 
 ENDS = ("host killed", "host failed", "host ended")
 Claims = Mapping[str, object]
-"""By message, what identifies a claim of it."""
+"""By message, the turn and time of its claim."""
 
 
 @define(eq=False)
 class RetryAccounting:
-    """Notes what runners have claimed themselves when they end; at most so much do their deaths cost."""
+    """Records the claims of each runner when it ends. Its death costs each of them at most one try."""
 
     world: World
     spent: Counter[str]
@@ -25,11 +25,11 @@ class RetryAccounting:
     host_lives: bool = True
     """True until the host is killed."""
     unknown: set[str] = Factory(set)
-    """Sessions in which it cannot be said any more: their runner's file could not be read."""
+    """Sessions whose count is unknown because the runner's file could not be read."""
     _born_with: dict[str, Claims] = Factory(dict)
 
     def note(self, event: str, details: tuple[object, ...]) -> None:
-        """A step of the timeline."""
+        """Count the cost of a timeline event."""
         if event.startswith("host "):
             self.host_lives = event == "host ready" or (self.host_lives and event not in ENDS)
         elif event == "runner started":

@@ -1,6 +1,7 @@
-"""Runs a workload: users speak, faults strike, the host is restarted, and checks run.
+"""Runs a workload: users send messages, faults strike, the host is restarted, and checks run.
 
-A run ends with the first violation, or when all is healed, has come to rest, and was checked once more.
+A run ends with the first violation. Without one it ends once all faults have ended, all work is
+done, and the last checks have passed.
 """
 
 from collections import Counter, defaultdict
@@ -34,16 +35,16 @@ from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.world import World
 
 POLL_S = 1e6
-"""Polling is so rare that a lost wake-up shows."""
+"""Seconds between slow polls: so many that a lost wake-up is noticed."""
 RESTARTED_WITHIN_S = 60.0
 LOOK_S = 600.0
-"""Invariants are checked at each step, and this often."""
+"""Checks run at each step, and also every so many seconds."""
 HEARD_WITHIN_S = 6 * 3600.0
-"""After the last fault everybody is heard within this."""
+"""Seconds after the last fault within which every message must be confirmed."""
 REST_S, RESTS = 97.0, 250
-"""The pauses, and their number, after which a workload must have come to rest."""
+"""A workload must come to rest within `RESTS` pauses of `REST_S` seconds."""
 MOST_LINES = 300_000
-"""The most lines of a timeline; more mean an endless loop."""
+"""The maximum number of timeline lines. More mean an endless loop."""
 
 
 @frozen
@@ -67,7 +68,7 @@ class RunResult:
     steps: int
     virtual_s: float
     messages: int
-    """The number of messages that users said and the host confirmed."""
+    """The number of users' messages that the host confirmed."""
     deliveries: int
     commits: int
     restarts: int
@@ -78,11 +79,11 @@ class RunResult:
     """The place of each session, by its id: the chat, and the thread after a slash."""
     timeline: Timeline = field(repr=False)
     missed: tuple[tuple[str, str], ...] = ()
-    """Faults that were put at a point and did not strike there, and why not."""
+    """Faults that did not strike at the point given for them, with the reason."""
     events: Mapping[str, str] = field(factory=dict, repr=False)
-    """The event that each row of `messages_in` came from, by its id."""
+    """By id of a `messages_in` row, the event that it came from."""
     others: tuple[str, ...] = ()
-    """Other invariants that shorter versions of a workload broke."""
+    """Other invariants that shorter versions of the workload broke."""
 
 
 def run_workload(
@@ -90,7 +91,7 @@ def run_workload(
 ) -> RunResult:
     """Run a workload from its beginning to its end. This calls `trio.run`.
 
-    `invariants` are checked besides ours. `alter` may change the world before its host starts.
+    `invariants` are additional checks. `alter` may change the world before its host starts.
     """
     return trio.run(_run, workload, invariants, alter, clock=MockClock(autojump_threshold=0))
 
@@ -102,12 +103,10 @@ async def _run(workload: Workload, invariants: Sequence[Check], alter: Callable[
     try:
         async with world:
             world.clock.epoch, world.timeline.home = workload.began, str(world.home)
-            network.clock = world.clock
-            network.backoff_s = min(world.config().delivery.backoff_s)
             injector = FaultInjector(world, network, tally.strikes, tally.missed)
             alter(world)
             await WorkloadRun(workload, world, network, injector, tuple(invariants), tally).live()
-    except Exception as error:  # noqa: BLE001 -- whatever breaks is a violation
+    except Exception as error:  # noqa: BLE001 -- any error is a violation
         if not tally.violations:
             tally.violations.append(Violation("nothing_breaks", repr(error), trio.current_time()))
     return RunResult(
@@ -147,12 +146,12 @@ class Tally:
 
 
 class Violated(Exception):
-    """Ends a run; which invariants did not hold is in its tally."""
+    """Ends a run. The tally has the violations."""
 
 
 @define(eq=False)
 class WorkloadRun:
-    """One workload's day in its world."""
+    """The run of one workload in its world."""
 
     workload: Workload
     world: World
@@ -164,10 +163,10 @@ class WorkloadRun:
     _users: dict[str, User] = Factory(dict)
     _over: bool = False
     _judged: Exception | None = None
-    """The host's last failure, which is judged only once."""
+    """The last failure of the host, so that each is judged only once."""
     _lines: int = 0
     _changed: set[str] = Factory(set)
-    """The sessions that have."""
+    """The sessions with a commit since the last checks."""
     _quiescence: QuiescenceWatch = field(init=False)
 
     async def live(self) -> None:
@@ -228,9 +227,9 @@ class WorkloadRun:
     def _count_lines(self, _event: str, _details: tuple[object, ...]) -> None:
         self._lines += 1
         if self._lines > MOST_LINES:
-            raise RuntimeError(f"the timeline has more than {MOST_LINES} lines: something turns in circles")
+            raise RuntimeError(f"the timeline has more than {MOST_LINES} lines: the code loops")
 
-    # -- who keeps the host running
+    # -- restarts of the host
 
     async def _keep_host(self) -> None:
         random = Random(f"keeper {self.workload.seed}")  # noqa: S311 -- a simulation has no secrets
@@ -253,7 +252,7 @@ class WorkloadRun:
             pass
 
     def _judge(self, failure: Exception | None) -> None:
-        """A host may fail where its disk does, and is started again."""
+        """Report a failure of the host as a violation, unless its disk failed."""
         if failure is None or failure is self._judged:
             return
         self._judged = failure
@@ -261,7 +260,7 @@ class WorkloadRun:
         if not (isinstance(failure, HostFailed) and self.injector.excuses()):
             self._violated([("hosts_fail_with_their_disk_only", repr(failure))])
 
-    # -- what happens
+    # -- messages and faults
 
     async def _speak_and_suffer(self) -> None:
         streams = defaultdict[tuple[str, str, str | None], list[Say]](list)
@@ -277,7 +276,12 @@ class WorkloadRun:
                 await self._suffer(began)
         if scope.cancelled_caught:
             self._violated(
-                [("messages_are_confirmed_in_time", f"somebody was not, within {HEARD_WITHIN_S:g} s")]
+                [
+                    (
+                        "messages_are_confirmed_in_time",
+                        f"a message was not confirmed within {HEARD_WITHIN_S:g} s",
+                    )
+                ]
             )
 
     async def _speak(self, began: float, says: Sequence[Say]) -> None:
@@ -293,7 +297,7 @@ class WorkloadRun:
             self.look()
 
     async def _edit(self, say: Say, said: str) -> None:
-        """The network offers another version of what was said."""
+        """Offer an edited version of a message."""
         event = next(one.event for one in self.network.accepted if one.event.message.text == said)
         message = evolve(event.message, text=say.text, attachments=())
         self.world.timeline.add("edited", say.chat, say.user, event.event_id, repr(say.text))
@@ -311,7 +315,7 @@ class WorkloadRun:
         await self.injector.heal()
 
     async def _ask_for_damage(self) -> None:
-        """Check that the status reports damaged files; a session that was busy is asked again."""
+        """Check that the status reports damaged files. A session that does not report one is asked twice."""
         silent = await self._unreported()
         if silent:
             await trio.sleep(REST_S)
@@ -323,7 +327,7 @@ class WorkloadRun:
             return set(await self.injector.damage.unreported())
         return set()
 
-    # -- looking
+    # -- checks
 
     async def _look_often(self) -> None:
         while True:
@@ -331,14 +335,14 @@ class WorkloadRun:
             self.look()
 
     def look(self) -> None:
-        """Check what has to hold at any time, in the sessions that have changed since the last look."""
+        """Run the step checks on the sessions that have changed since the last time."""
         with opened_once():
             violated = found(self.snapshot(changed=True), (*STEP_CHECKS, *self.invariants))
         self._violated(violated)
         self._changed.clear()
 
     def _look_at_quiet(self, sessions: frozenset[str], stuck: frozenset[str]) -> None:
-        """Check what has to hold of sessions that had time enough, and of those that are stuck."""
+        """Run the promptness checks on quiescent sessions and on those with a stuck runner."""
         runners, since = self.world.runtime.runners, trio.current_time() - PROMPT_S
         living = [id_ for id_, runner in runners.items() if not runner.scope.cancel_called]
         controls = [
@@ -390,7 +394,6 @@ class WorkloadRun:
             heard=self.injector.controls.turn_log.heard,
             turns=self.injector.controls.turn_log.turns,
             homes=self.injector.controls.turn_log.homes,
-            hasty=network.hasty,
             pauses=self.injector.controls.turn_log.pauses,
             retry_base_s=config.retry.base_s,
             max_tries=config.retry.max_tries,
@@ -439,7 +442,7 @@ class WorkloadRun:
         self.world.timeline.add("at rest")
 
     async def _leave(self) -> None:
-        """Stop the host in order; what is on disk then is looked at, too."""
+        """Stop the host gracefully, and check the files that it leaves."""
         await self.world.stop()
         self.look()
 

@@ -1,4 +1,4 @@
-"""Faults of runners: they freeze, or are slow, as processes of a machine may be."""
+"""Faults of runners: they are frozen or slow."""
 
 import math
 from collections import Counter, defaultdict
@@ -24,7 +24,7 @@ SLOWEST_S = 2.0
 
 @define(eq=False)
 class RunnerControl:
-    """The control over one runner. While it is frozen, its clock and its heartbeat stand still as well."""
+    """The control over one runner. Freezing it also stops its clock and its heartbeat."""
 
     clock: Clock
     thawed: trio.Event | None = None
@@ -32,13 +32,13 @@ class RunnerControl:
     stands_since: float = math.inf
     lag: Random | None = None
     begun: bool = False
-    """True once it has done anything. An adopted runner keeps its control."""
+    """True after its first call. An adopted runner keeps its control."""
     rests_since: float | None = Factory(trio.current_time)
-    """Since when it is in no turn."""
+    """The time since which it has been in no turn."""
     at_work: trio.Event = Factory(trio.Event)
     """Set when it begins its next turn."""
     listens_since: float | None = None
-    """Since when its turn waits for follow-ups."""
+    """The time since which its turn has waited for follow-ups."""
 
     @property
     def hindered(self) -> bool:
@@ -46,24 +46,24 @@ class RunnerControl:
         return self.thawed is not None or self.lag is not None
 
     def freeze(self) -> None:
-        """Stop where it is; once more is no more than once."""
+        """Freeze the runner. A second call has no effect."""
         if self.thawed is not None:
             return
         self.thawed, self.stood_at = trio.Event(), self.clock.now()
         self.stands_since = trio.current_time()
 
     def thaw(self) -> None:
-        """Go on."""
+        """Let the runner continue."""
         if self.thawed is not None:
             self.thawed.set()
         self.thawed, self.stood_at, self.stands_since = None, None, math.inf
 
     def now(self) -> datetime:
-        """The date, as it sees it."""
+        """Return the date that the runner sees."""
         return self.stood_at or self.clock.now()
 
     async def wait(self) -> None:
-        """Wait while it stands, or for as long as it takes."""
+        """Wait while the runner is frozen, then for the delay of a slow one."""
         self.begun = True
         while self.thawed is not None:
             await self.thawed.wait()
@@ -81,42 +81,42 @@ class _ControlledExecutor:
     after_commit: Callable[..., None]
 
     async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
-        """Run `call` when it gets round to it."""
+        """Run `call` after the wait of the control."""
         await self.control.wait()
         return await self.executor.run(call, lane=lane)
 
 
 @define(eq=False)
 class TurnLog:
-    """A log of turns and of when each try of a message ended."""
+    """A log of turns and of the end of each try of a message."""
 
     clock: Clock
     ended: dict[str, tuple[int, Moment]] = Factory(dict)
-    """The number of the try, and when."""
+    """By message, the number of the last try and the moment of its end."""
     turns: list[tuple[tuple[int, str, int], ...]] = Factory(list)
     """For each turn, its messages: number, id, tries."""
     heard: dict[str, tuple[object, object]] = Factory(dict)
-    """Text and sender of each message that an agent has had, by its id."""
+    """By message id, the text and sender that an agent received."""
     homes: dict[str, Address] = Factory(dict)
-    """By turn, the chat of the first message that has one."""
+    """By turn, the address of the first message that has one."""
     spent: Counter[str] = Factory(Counter)
     """Tries used up, by message."""
     pauses: list[tuple[str, int, float]] = Factory(list)
-    """Message, number of the try, seconds from the end of the one before: of both clocks the more."""
+    """Message, number of the try, and seconds since the previous try ended, by the clock that shows more."""
 
     def hear(self, messages: Sequence[Inbound]) -> None:
-        """An agent has these, of which some may be context."""
+        """Record messages that an agent received, context included."""
         for message in messages:
             self.heard[message.id] = (message.content.get("text"), message.content.get("senderId"))
 
     @contextmanager
     def of(self, messages: Sequence[Inbound], dying: Callable[[], bool] = lambda: False) -> Iterator[None]:
-        """One turn with them; `dying`: whether its runner is on its way out."""
+        """Record one turn. `dying` returns whether its runner is about to end."""
         self.turns.append(tuple((message.seq, message.id, message.tries) for message in messages))
         for message in messages:
             number, moment = self.ended.get(message.id, (message.tries, None))
             if moment is not None and number < message.tries:
-                # The date may have been set back before the host heard of the end, and said when the next is.
+                # The date may be set back between the end of a try and the host's choice of the next time.
                 self.pauses.append((message.id, message.tries, moment.passed(self.clock)))
         try:
             yield
@@ -140,7 +140,7 @@ class _ControlledProvider:
 
     @property
     def name(self) -> str:
-        """The provider's."""
+        """The provider's name."""
         return self.provider.name
 
     @asynccontextmanager
@@ -160,7 +160,7 @@ class _ControlledTurns:
     dying: Callable[[], bool]
 
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
-        """Take a turn, and let it be seen."""
+        """Run a turn and record it."""
         self.turn_log.homes.update(
             (turn.turn_id, each.address) for each in turn.messages[::-1] if each.address
         )
@@ -189,7 +189,7 @@ class _ControlledTools:
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
-        """The tools there are."""
+        """The available tools."""
         return self.tools.specs
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> str:
@@ -197,7 +197,7 @@ class _ControlledTools:
         return await self.tools.call(name, arguments)
 
     async def follow_ups(self) -> Sequence[Inbound]:
-        """Wait for follow-ups, and let that be seen."""
+        """Wait for follow-ups and record the wait."""
         self.control.listens_since = None if self.alone else trio.current_time()
         try:
             found = await self.tools.follow_ups()
@@ -207,7 +207,7 @@ class _ControlledTools:
             self.control.listens_since = None
 
     def alive(self) -> None:
-        """Say that the provider still gets on."""
+        """Report that the provider makes progress."""
         self.tools.alive()
 
 
@@ -222,7 +222,7 @@ class RunnerControls:
     turn_log: TurnLog = field(init=False, default=Factory(lambda self: TurnLog(self.clock), takes_self=True))
 
     def wrap(self, spec: RunnerSpec, seams: Seams) -> Seams:
-        """Give a runner that starts a control."""
+        """Add a control to the seams of a new runner."""
         control = RunnerControl(self.clock)
         self._controls[spec.session_id].append(control)
         own, dying = seams.executor, partial(self.dying, spec.session_id)
@@ -235,7 +235,7 @@ class RunnerControls:
         )
 
     def of(self, session_id: str) -> RunnerControl | None:
-        """Return the control of the session's last runner."""
+        """Return the control of the session's last runner that has begun, or None."""
         return next(
             (control for control in reversed(self._controls.get(session_id, [])) if control.begun), None
         )
@@ -265,7 +265,7 @@ class RunnerControls:
                 control.lag = None
 
     def thaw(self) -> None:
-        """Let all go on."""
+        """Let all runners continue at full speed."""
         for controls in self._controls.values():
             for control in controls:
                 control.thaw()

@@ -1,7 +1,7 @@
 """The agent of simulated workloads: it follows the commands in a message and answers each message.
 
-`#12 send slow=20` is answered `re #12`, after `send_message` and 20 s. It remembers nothing: a turn that is
-told again does again what it was not told to have done.
+`#12 send slow=20` calls `send_message`, waits 20 s, and is answered `re #12`. The agent has no memory: a
+repeated turn repeats everything that `already_sent` does not have.
 """
 
 import re
@@ -23,7 +23,7 @@ SILENT_S = 4000.0
 DELIVERED_S = 3.0
 """Seconds until a sent message has arrived and can be edited."""
 EVERY_FAILS = "900"
-"""Seconds; what is to be done so often, fails each time."""
+"""Seconds between the runs of a task that always fails."""
 SPOKEN = ("chat", "task")
 OPTIONS = {"zone": "timezone", "catch_up": "catch_up"}
 _NEXT_RUN = re.compile(r"(?P<id>\S+): next run (?P<next>\S+ \S+) .*?(?P<recurs>, recurrence)?[^,]*: ")
@@ -32,7 +32,7 @@ _RULE = re.compile(r"(?P<id>\S+): .*?, recurrence (?P<rule>[^@:]+): ")
 
 @frozen
 class ScriptedAgent:
-    """The brain. `clock` is the world's."""
+    """The brain of a simulated agent. `clock` returns the world's clock."""
 
     clock: Callable[[], Clock]
 
@@ -75,7 +75,7 @@ class _MessageWork:
         return self.words[0]
 
     async def do(self) -> list[Inbound]:
-        """Do them all; returns follow-ups, where it was told to wait for some."""
+        """Perform all commands; return the follow-ups that `follow` waited for."""
         await trio.lowlevel.checkpoint()
         taken = list[Inbound]()
         for word in self.words[1:]:
@@ -86,7 +86,7 @@ class _MessageWork:
         return taken
 
     async def call(self, tool: str, **arguments: object) -> str:
-        """Call a tool, if that was not done before; what it refuses is an answer like another."""
+        """Call a tool, unless an interrupted turn did. A refusal is returned as text."""
         if self.repeats.find(tool, arguments):
             return ""
         try:
@@ -157,7 +157,7 @@ class _MessageWork:
         await self.call("schedule_task", prompt=prompt, recurrence=recurrence, **options)
 
     async def again(self, value: str) -> None:
-        """From a task's second run on: move its next run so many minutes back, once."""
+        """From a task's second run on, move its next run this many minutes back, once."""
         own = [line for line in (await self.call("list_tasks")).splitlines() if f": {self.name} " in line]
         match = _NEXT_RUN.match(own[0]) if own else None
         if match and match["recurs"] and match["id"] != self.row.id:
@@ -167,14 +167,14 @@ class _MessageWork:
             )
 
     async def renew(self, _value: str) -> None:
-        """Give the first task that follows the clock its schedule once more: its next slot is looked for."""
+        """Set the schedule of the first cron task again, so that its next slot is computed anew."""
         tasks = (await self.call("list_tasks")).splitlines()
         match = next(filter(None, map(_RULE.match, tasks)), None)
         if match is not None:
             await self.call("update_task", task_id=match["id"], recurrence=match["rule"])
 
     async def ask(self, value: str) -> None:
-        """Ask with buttons, and say what was chosen."""
+        """Ask a question with buttons, and send the chosen option."""
         chosen = await self.call(
             "ask_user_question",
             title=self.name,
@@ -185,7 +185,7 @@ class _MessageWork:
         await self.call("send_message", text=f"{self.name} chose {chosen[:7]}")
 
     async def change(self, tool: str, arguments: Mapping[str, object]) -> None:
-        """Change the first task that there is."""
+        """Change the first task in the list."""
         tasks = await self.call("list_tasks")
         if ":" in tasks and not tasks.startswith("refused"):
             await self.call(tool, task_id=tasks.partition(":")[0], **arguments)

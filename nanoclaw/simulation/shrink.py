@@ -10,17 +10,17 @@ from nanoclaw.simulation.workload import Workload
 
 
 def shortest(workload: Workload, invariants: Sequence[Check] = ()) -> RunResult | None:
-    """Run it cut after fewer and fewer steps; the shortest one found that fails, None if none does.
+    """Return the result of the shortest failing beginning, or None if the whole workload does not fail.
 
-    Bisected: of `n` steps it takes about `log2(n)` runs, and a step less than the one found did not fail.
+    Bisection takes about `log2(n)` runs for `n` steps. One step less than the result does not fail.
     """
     return bisected(len(workload.steps), lambda steps: run_workload(workload.cut(steps), invariants))
 
 
 def bisected(steps: int, played: Callable[[int], RunResult]) -> RunResult | None:
-    """Bisect, where `played` runs the workload cut after so many steps.
+    """Bisect the number of steps. `played` runs the workload cut after that many steps.
 
-    What breaks another invariant is another bug: it is passed over, and named in `others` of the result.
+    A run that breaks only other invariants counts as passing. `others` of the result names them.
     """
     worst = played(steps)
     wanted, others = _broken(worst), set[str]()

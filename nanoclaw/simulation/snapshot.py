@@ -1,6 +1,6 @@
-"""A snapshot: the evidence that checks of a simulated workload look at.
+"""The snapshot of a simulated workload that its checks read.
 
-A check is `def name(snapshot) -> Iterable[str]`. `run_workload(..., invariants=...)` takes more of them.
+A check is `def name(snapshot) -> Iterable[str]`. `run_workload(..., invariants=...)` takes further checks.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -28,12 +28,12 @@ NOTES = "milk, bread\n"
 
 @frozen
 class Snapshot(Evidence):
-    """The evidence of a simulated workload. Of the sessions, those in `paths`."""
+    """The state of a simulated workload, with the sessions in `paths`."""
 
     confirmed: Sequence[Accepted] = ()
     """All events that the host confirmed, in order."""
     clicked: Sequence[tuple[Clicked, Routed]] = ()
-    """The buttons that were pressed, and what became of it."""
+    """The clicks, each with its routing."""
     times_asked: Mapping[str, int] = field(factory=dict)
     """The number of requests to deliver each message, by its key."""
     arrived: Sequence[Outgoing] = ()
@@ -43,23 +43,21 @@ class Snapshot(Evidence):
     turns: Sequence[tuple[tuple[int, str, int], ...]] = ()
     """For each turn, its messages: number, id, tries."""
     heard: Mapping[str, tuple[object, object]] = field(factory=dict)
-    """Text and sender of each message that an agent has had, by its id."""
+    """By message id, the text and sender that an agent received."""
     homes: Mapping[str, RunnerAddress] = field(factory=dict)
-    """By turn, the chat of the first message that has one."""
-    hasty: Sequence[tuple[str, float, float]] = ()
-    """Messages sent again too early: key, seconds asked for, seconds waited."""
+    """By turn, the address of the first message that has one."""
     pauses: Sequence[tuple[str, int, float]] = ()
-    """For each retry: the message, its number, seconds since the try before ended."""
+    """For each retry: the message, the number of the try, and seconds since the previous try ended."""
     retry_base_s: float = 0.0
     max_tries: int = 5
     max_attempts: int = 6
-    """After so many a delivery is given up."""
+    """The number of attempts after which a delivery fails."""
     settled: Mapping[str, str] = field(factory=dict)
     """The outcomes that the network was told, by its own ids."""
     spent: Mapping[str, int] = field(factory=dict)
-    """The most tries of each message that turns and deaths used up."""
+    """By message, the maximum number of tries that failed turns and deaths used up."""
     unreckoned: Container[str] = ()
-    """Sessions of which that cannot be said."""
+    """Sessions whose `spent` is unknown."""
     repeat: Repeat = "idempotent"
     paths: tuple[SessionPaths, ...] = ()
     """The sessions to check."""
@@ -68,31 +66,31 @@ class Snapshot(Evidence):
     awake: Container[str] = ()
     """Sessions with a living runner that a host has started or adopted."""
     resting: Container[str] = ()
-    """Sessions whose runner is in no turn and not hindered."""
+    """Sessions with an idle runner that no fault hinders."""
     listening: Container[str] = ()
-    """Sessions whose runner waits for follow-ups in a turn and is not hindered."""
+    """Sessions whose runner waits for follow-ups in a turn and that no fault hinders."""
     attended: Container[str] = ()
-    """Sessions that the host attends to."""
+    """Sessions with a running actor in the host."""
     stuck: Iterable[str] = ()
-    """Attended sessions whose runner has been frozen in a turn for long."""
+    """Attended sessions whose runner has been stuck in a turn for `STUCK_S`."""
     wronged: Sequence[str] = ()
-    """Sessions whose runner was stopped for no reason."""
+    """Sessions whose runner was stopped without a reason."""
     idle: Container[str] = ()
     """Sessions whose runner has been idle for longer than it may."""
     left_alone: Container[str] = ()
-    """Sessions without a runner in which nothing has happened for long."""
+    """Sessions without a runner and without an event for `STARTED_S`."""
     unattended: Container[str] = ()
-    """Sessions that the living host does not attend to."""
+    """Sessions without an actor while the host runs."""
     shaken: bool = False
-    """True if the disk failed so recently that projections may wait for another try."""
+    """True if the disk failed so recently that projections may not have been written again."""
     now: str = ""
     """The date."""
     zone: str = "UTC"
     """The workload's time zone."""
     admitted: Mapping[str, Container[str]] = field(factory=dict)
-    """Chats in which not everybody is let in, by the network's ids, and the ids of those who are."""
+    """By chat that is not public, the ids of the admitted users."""
     mention_only: Container[str] = ()
-    """Chats in which the agent is to be mentioned."""
+    """Chats in which only a mention wakes the agent."""
     patterns: Mapping[str, str] = field(factory=dict)
     """The trigger patterns of chats that have one."""
 
@@ -112,7 +110,7 @@ Check = Callable[[Snapshot], Iterable[str]]
 def readable(
     data: Path, spoilt: Container[str], only: Container[str] | None = None
 ) -> Iterator[SessionPaths]:
-    """The sessions that can be looked at: not spoilt, complete, and not in the middle of a commit."""
+    """Yield the sessions that can be read: not damaged, complete, and without a commit in progress."""
     for paths in Evidence(data).sessions():
         wanted = only is None or paths.root.name in only
         if wanted and paths.root.name not in spoilt and _complete(paths):
@@ -132,7 +130,7 @@ def _complete(paths: SessionPaths) -> bool:
 def is_hot(database: Path) -> bool:
     """Return whether a database has a journal to roll back, by SQLite's rule.
 
-    One that begins with a zero was not synced when its writer died: nothing was written yet, nobody minds it.
+    A journal that begins with a zero byte was not synced before its writer died, so nothing was written yet.
     """
     journal = Path(f"{database}-journal")
     return journal.exists() and journal.read_bytes()[:1] not in {b"", b"\0"}
@@ -144,5 +142,5 @@ def _newest(kind: str) -> int:
 
 
 def found(snapshot: Snapshot, checks: Iterable[Check]) -> list[tuple[str, str]]:
-    """Name and sentence of each violation."""
+    """Return the name and the sentence of each violation."""
     return [(name_of(check), sentence) for check in checks for sentence in sentences(check, snapshot)]

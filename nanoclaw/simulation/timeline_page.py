@@ -1,7 +1,7 @@
 """A page that shows a workload as a timeline: a lane for each session, with messages, commits and faults.
 
-The page needs no network. All that users or agents said gets into it once, as JSON in which no markup can
-begin, and out of it as text nodes.
+The page needs no network. Texts of users and agents are in it once, as JSON without markup characters. The
+script shows them as text nodes.
 """
 
 import json
@@ -32,11 +32,11 @@ KINDS = (
     "event",
     "life",
 )
-"""The kinds of marks that the page's script draws; `life` is drawn by its span."""
+"""The kinds of marks that the script draws. A span draws `life`."""
 OPENED = {"host ready", "runner started", "runner adopted"}
 CLOSED = {"host killed", "host ended", "host failed", "runner ended"}
 IN_ORDER = {"stopped", "None"}
-"""Ends of runners that are no deaths."""
+"""The ends of runners that are not deaths."""
 LASTS = re.compile(r"for (\d+) s")
 
 
@@ -48,12 +48,12 @@ class Mark:
     lane: str
     kind: str
     text: str
-    """The line, without the spaces before it."""
+    """The line without leading spaces."""
 
 
 @frozen
 class Span:
-    """A life of the host or of a runner, or the length of a fault; it may go on beyond the end."""
+    """The run of a host or a runner, or the duration of a fault. It may extend beyond the end."""
 
     lane: str
     begin: float
@@ -61,7 +61,7 @@ class Span:
 
 
 def page(workload: Workload, result: RunResult) -> str:
-    """One self-contained HTML page."""
+    """Return a self-contained HTML page."""
     parts = {
         "TITLE": escape(f"Seed {workload.seed}: {workload.hours:g} h, {workload.zone}"),
         "SUMMARY": escape(_summary(workload, result)),
@@ -74,7 +74,7 @@ def page(workload: Workload, result: RunResult) -> str:
 
 
 def _data(workload: Workload, result: RunResult) -> Mapping[str, object]:
-    """The text is most of it: each line is there once, and lanes and kinds are numbers."""
+    """Return the data of the page. To keep it small, lanes and kinds are numbers."""
     lanes, drawn = _lanes(workload), list(marks(workload, result))
     return {
         "lanes": lanes,
@@ -106,7 +106,7 @@ def _lanes(workload: Workload) -> list[str]:
     return [FAULTS, HOST, *(f"{name}/{thread}" if thread else name for name, thread in chats)]
 
 
-# -- what happened -------------------------------------------------------------
+# -- marks and spans -------------------------------------------------------------
 
 
 @frozen
@@ -123,7 +123,7 @@ def _lines(result: RunResult) -> Iterator[_Line]:
     for line in result.timeline.lines:
         yield _line(line)
     if not any(line.split(maxsplit=2)[1] == "violation" for line in result.timeline.lines):
-        for one in result.violations:  # what broke the world itself could not be noted in it
+        for one in result.violations:  # an error that ended the world is not in its timeline
             yield _line(f"{one.at:.6f}  violation  {one.invariant}  {one.sentence}")
 
 
@@ -133,7 +133,7 @@ def _line(text: str) -> _Line:
 
 
 def marks(workload: Workload, result: RunResult) -> Iterator[Mark]:
-    """Yield each line of the timeline, and violations that are not among them."""
+    """Yield each line of the timeline, and the violations that it does not have."""
     said_in = {say.text.split()[0]: say for say in workload.steps if isinstance(say, Say)}
     lanes = _lanes(workload)
     for line in _lines(result):
@@ -162,7 +162,7 @@ def _drawn(
 
 
 def _turning_point(line: _Line) -> str:
-    """The kind of what happens to the host or to a runner."""
+    """Return the kind of an event of the host or of a runner."""
     if line.event in {"host killed", "host failed"}:
         return "death"
     if line.event == "runner ended" and line.details[1] not in IN_ORDER:
@@ -173,7 +173,7 @@ def _turning_point(line: _Line) -> str:
 
 
 def _place(details: Sequence[str], said_in: Mapping[str, Say], lanes: Sequence[str]) -> str:
-    """A chat's lane; in a chat with threads that of the message which the text is about."""
+    """Return the lane of a chat, or of the thread that the text's message is in."""
     chat, number = details[0], NUMBER.search(" ".join(details[3:]))
     say = said_in.get(number[0]) if number else None
     if say is not None and say.chat == chat and say.thread:
@@ -189,7 +189,7 @@ def _committed(path: str, sessions: Mapping[str, str]) -> tuple[str, str]:
 
 
 def spans(result: RunResult) -> Iterator[Span]:
-    """The lives of the host and of runners, and faults that last."""
+    """Yield the runs of hosts and runners, and the lasting faults."""
     yield from _lives(result)
     faults = [line for line in _lines(result) if line.event == "fault"]
     healed = min((line.at for line in faults if line.details[-1] == "healed"), default=result.virtual_s)

@@ -1,7 +1,7 @@
 """Worker processes that take calls and return results. One that dies costs only its call.
 
-None of them outlives its parent, whatever ends that: each waits for the end of a pipe in a thread. SIGINT and
-SIGTERM are the parent's business: they are blocked from the first moment of a worker on.
+A worker never outlives its parent: a thread in it waits for the parent's end. The parent handles SIGINT and
+SIGTERM; they are blocked in a worker from its start.
 """
 
 import os
@@ -25,12 +25,12 @@ T = TypeVar("T")
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """The signals that end a campaign early."""
 PIPE = 65_536
-"""Bytes that are in a pipe at most."""
-KILLED_OUTSIDE = "the process was killed from outside (SIGKILL), as the system does where memory runs out"
+"""The maximum number of bytes in a pipe."""
+KILLED_OUTSIDE = "the process was killed from outside (SIGKILL), as the system does when memory runs out"
 
 
 class Interrupted(Exception):
-    """A signal came: no more results."""
+    """The error after a signal. There are no more results."""
 
     def __init__(self, by: signal.Signals) -> None:
         super().__init__(by.name)
@@ -49,25 +49,25 @@ class Lost:
 
 @define(eq=False)
 class Stop:
-    """The signals that came. They interrupt nothing where it happens to be."""
+    """The received signals. They do not interrupt running code."""
 
     reader: int
-    """Readable while there is one of which nobody was told."""
+    """A file descriptor that is readable while a signal has not been raised as Interrupted."""
     by: signal.Signals | None = None
 
     def check(self) -> None:
-        """Raise Interrupted once one has come."""
+        """Raise Interrupted if a signal was received."""
         if self.by is not None:
             with suppress(BlockingIOError):
                 os.read(self.reader, PIPE)
             raise Interrupted(self.by)
 
     def aside(self, call: Callable[[], None]) -> None:
-        """Do what may block, as writing to a pipe does: in a thread, which a signal leaves behind.
+        """Run a blocking call in a thread. On a signal the thread is abandoned.
 
         Raises:
             Interrupted: a signal came.
-            Exception: whatever the call raised.
+            Exception: the call raised it.
         """
         raised = list[Exception]()
         ended, ending = os.pipe()
@@ -75,7 +75,7 @@ class Stop:
         def run() -> None:
             try:
                 call()
-            except Exception as error:  # noqa: BLE001 -- it is raised where it was called
+            except Exception as error:  # noqa: BLE001 -- the caller raises it again
                 raised.append(error)
             finally:
                 os.close(ending)
@@ -91,7 +91,7 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Note SIGINT and SIGTERM while the block runs, instead of being interrupted. For the main thread."""
+    """Record SIGINT and SIGTERM while the block runs. For the main thread only."""
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)
@@ -124,14 +124,14 @@ class _Worker(Generic[T]):
 
 @define(eq=False)
 class Workers:
-    """At most `most` processes, each started when there is something for it. A context manager kills them."""
+    """At most `most` processes, each started when it is needed. `workers` kills them."""
 
     most: int
     stop: Stop
     begin: Callable[[], None]
-    """Called first in each of them."""
+    """The function that each process calls first."""
     place: Path
-    """The folder of their files, which is removed with them."""
+    """The folder of their files. It is removed at the end."""
     _all: list[_Worker[Any]] = Factory(list)
 
     def results(self, calls: Iterable[Callable[[], T]]) -> Iterator[tuple[Callable[[], T], T | Lost]]:
@@ -151,12 +151,12 @@ class Workers:
         return [worker for worker in self._all if worker.call is not None]
 
     def _give(self, waiting: Iterator[Callable[[], T]]) -> bool:
-        """Give everybody something to do; whether anybody has."""
+        """Give each worker a call; return whether any worker has one."""
         while len(self._busy()) < self.most and (call := next(waiting, None)) is not None:
             self.stop.check()
             worker = self._idle() or self._start()
             worker.call = call
-            with suppress(OSError):  # it is dead; its result will say so
+            with suppress(OSError):  # it has died; `_result` reports that
                 worker.connection.send(call)
         return bool(self._busy())
 
@@ -173,11 +173,11 @@ class Workers:
         self._all.remove(worker)
 
     def _start(self) -> _Worker[Any]:
-        context = get_context("spawn")  # not forked: what this process has open and runs is none of theirs
+        context = get_context("spawn")  # not fork: workers must not inherit open files and threads
         ours, theirs = context.Pipe()
         arguments = (theirs, self.begin, self.place)
         process = context.Process(target=_work, args=arguments, daemon=True)
-        resource_tracker.ensure_running()  # started by the first process, it would unblock the signals
+        resource_tracker.ensure_running()  # if the first process started it, it would unblock the signals
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         try:
             process.start()
@@ -198,7 +198,7 @@ class Workers:
             return call, Lost(_death(worker.process.exitcode))
 
     def kill(self) -> None:
-        """End all of them now."""
+        """Kill all processes."""
         for worker in self._all:
             worker.process.kill()
         for worker in self._all:
@@ -216,7 +216,7 @@ def _death(code: int | None) -> str:
 
 @contextmanager
 def workers(most: int, stop: Stop, begin: Callable[[], None]) -> Iterator[Workers]:
-    """Provide processes while the block runs; each calls `begin` first, which is pickled."""
+    """Provide processes while the block runs. Each calls `begin` first, which is pickled."""
     with temporary_home("nanoclaw-simulate-") as place:
         processes = Workers(most, stop, begin, place)
         try:
@@ -243,7 +243,7 @@ def _work(connection: "Connection[Any, Any]", begin: Callable[[], None], place: 
 def _result_of(call: Callable[[], T]) -> T | Lost:
     try:
         return call()
-    except BaseException as error:  # noqa: BLE001 -- also what ends a process; its parent decides
+    except BaseException as error:  # noqa: BLE001 -- the parent handles exits, too
         return Lost(repr(error))
 
 

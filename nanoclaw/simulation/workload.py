@@ -1,7 +1,7 @@
 """Workloads: users, chats, agents and what they do for some hours, drawn from one seed.
 
-All of it is drawn before anything happens, so a workload is a value: cut after `n` of its steps it is the
-same one with a shorter day. What an agent is to do stands in the message itself (`scripted_agent`).
+Everything is drawn before the run, so a workload is a value. Cut after `n` steps, it is the same
+workload with fewer steps. Each message contains the commands for the agent (`scripted_agent`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from nanoclaw.simulation.faults import Strike, draw_strikes
 HOUR_S = 3600.0
 SESSIONS = 5
 PACE_PER_HOUR = 2.0
-"""Messages of one conversation in an hour, on the average."""
+"""Average messages an hour of one conversation."""
 LARGEST_FILE = 3000
 HALF = 0.5
 SOON, SOON_S = 0.6, 20.0
@@ -29,15 +29,15 @@ EDITED, EDITED_S = 0.05, 30.0
 """The share of messages that are edited later, and the average delay."""
 AGENT_SHARED, MENTION_ONLY, CALLED = 0.5, 0.3, 0.2
 EVEN = r"#\d*[02468]\b"
-"""Calls agents where not everything does: every other message."""
+"""A trigger pattern that every other message matches."""
 CLOSED = 0.5
 """The share of chats that admit only known users."""
 VISITS_PER_HOUR = 0.5
-"""Average messages an hour of a visitor in a closed group; in an open one a third of that."""
+"""Average messages an hour of visitors in a closed group. Public groups get a third."""
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "finn", "gil", "hana")
 VISITORS = ("xenia", "yuri", "zoe")
-"""Users whom no agent knows."""
+"""Users who are never admitted."""
 CLOSING: tuple[UnknownSenderPolicy, ...] = ("strict", "request_approval")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 REPEATS: tuple[Repeat, ...] = ("idempotent", "look up", "again", "never")
@@ -47,7 +47,7 @@ CATCH_UPS = ("", "", "", ";catch_up=all", ";catch_up=none")
 
 @frozen
 class Change:
-    """A zone, a date three hours before its clocks change, and the times that come twice or never then."""
+    """A zone, a date three hours before its clocks change, and the repeated or skipped times."""
 
     zone: str
     before: datetime
@@ -68,7 +68,7 @@ CHANGES = (
     Change("Australia/Lord_Howe", datetime(2026, 4, 4, 12, tzinfo=UTC), hour=1, minutes=(30, 59)),
     Change("Australia/Lord_Howe", datetime(2026, 10, 3, 12, 30, tzinfo=UTC), minutes=(0, 29)),
 )
-"""In the first three no clock changes."""
+"""Clock changes. In the first three zones no clock changes."""
 
 
 @frozen
@@ -76,7 +76,7 @@ class Say:
     """A message that a user sends. `text` begins with a word that no other message has."""
 
     at: float
-    """Seconds from the beginning; later, if the one before is not confirmed by then."""
+    """Seconds from the beginning; later if the user's previous message is not confirmed by then."""
     user: str
     chat: str
     thread: str | None
@@ -84,7 +84,7 @@ class Say:
     mention: bool = False
     files: Mapping[str, bytes] = field(factory=dict, repr=False)
     instead_of: str | None = None
-    """The text that it replaces, of an edit."""
+    """For an edit, the text that it replaces."""
 
     def __str__(self) -> str:
         where = f"{self.chat}/{self.thread}" if self.thread else self.chat
@@ -97,7 +97,7 @@ Step = Say | Strike
 
 @frozen
 class PlannedChat:
-    """A chat, who is in it, and the agent that listens."""
+    """A chat, its users, and its agent."""
 
     name: str
     users: tuple[str, ...]
@@ -107,7 +107,7 @@ class PlannedChat:
     mention_only: bool = False
     """True if messages that do not mention the agent are context only."""
     pattern: str = ""
-    """The pattern that calls the agent without a mention."""
+    """The trigger pattern, if any."""
     policy: UnknownSenderPolicy = "public"
     """If it is not public, its users are members of the agent, the first of them an admin."""
 
@@ -118,7 +118,7 @@ class PlannedChat:
 
     @property
     def pace(self) -> float:
-        """Messages of each conversation in an hour: more where two chats are to meet in one session."""
+        """Average messages an hour of each conversation: twice as many in an agent-shared session."""
         return PACE_PER_HOUR * (2 if self.session_mode == "agent-shared" else 1)
 
     @property
@@ -132,7 +132,7 @@ class PlannedChat:
 
 @frozen
 class Workload:
-    """One seed's workload and day."""
+    """The workload of one seed."""
 
     seed: int
     hours: float
@@ -158,21 +158,21 @@ class Workload:
 def draw_workload(
     seed: int, *, hours: float = 6.0, faults: Sequence[str] = (), sessions: int = SESSIONS
 ) -> Workload:
-    """Draw one. `faults` are names (`nanoclaw.simulation.faults`); they change nothing of what people say."""
+    """Draw a workload. `faults` are words of `--faults`. They do not change the messages."""
     random = Random(f"household {seed}")  # noqa: S311 -- a simulation has no secrets
-    policies = Random(f"doors {seed}")  # noqa: S311 -- likewise
+    policies = Random(f"doors {seed}")  # noqa: S311 -- a simulation has no secrets
     chats = tuple(_with_policies(policies, _draw_chats(random, sessions)))
-    where = Random(f"zone {seed}")  # noqa: S311 -- likewise
+    where = Random(f"zone {seed}")  # noqa: S311 -- a simulation has no secrets
     change = where.choice(CHANGES)
     asking = Random(f"questions {seed}")  # noqa: S311 -- a simulation has no secrets
     said = list(_with_questions(asking, _says(random, chats, hours * HOUR_S, change)))
-    renewing = Random(f"renewing {seed}")  # noqa: S311 -- likewise
+    renewing = Random(f"renewing {seed}")  # noqa: S311 -- a simulation has no secrets
     said = [evolve(say, text=f"{say.text} renew") if renewing.random() < RENEWING else say for say in said]
-    said = list(_shuffled(Random(f"words {seed}"), said))  # noqa: S311 -- likewise
-    edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- likewise
+    said = list(_shuffled(Random(f"words {seed}"), said))  # noqa: S311 -- a simulation has no secrets
+    edits = _edits(Random(f"edits {seed}"), said)  # noqa: S311 -- a simulation has no secrets
     says = sorted([*said, *edits], key=lambda say: say.at)
     moments = [say.at for say in says]
-    strikes = draw_strikes(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- likewise
+    strikes = draw_strikes(Random(f"faults {seed}"), faults, hours, moments)  # noqa: S311 -- a simulation has no secrets
     visits = _visits(policies, chats, hours * HOUR_S, len(said) + 1)
     steps: list[Step] = sorted([*says, *visits, *strikes], key=lambda step: step.at)
     zoned = "zones" in faults
@@ -233,7 +233,7 @@ def _with_policies(random: Random, chats: Iterator[PlannedChat]) -> Iterator[Pla
         yield evolve(planned, policy=random.choice(CLOSING) if closed else "public")
 
 
-# -- what is said --------------------------------------------------------------
+# -- messages --------------------------------------------------------------
 
 
 def _says(random: Random, chats: Sequence[PlannedChat], length_s: float, change: Change) -> Iterator[Say]:
@@ -250,7 +250,7 @@ def _says(random: Random, chats: Sequence[PlannedChat], length_s: float, change:
 
 
 def _moments(random: Random, length_s: float, pace: float) -> Iterator[float]:
-    """Bursts: somebody begins, and a few things are said soon after each other."""
+    """Yield the times of messages, in bursts."""
     at = random.expovariate(pace / HOUR_S)
     while at < length_s:
         yield at
@@ -271,7 +271,7 @@ def _visits(random: Random, chats: Sequence[PlannedChat], length_s: float, numbe
 
 
 def _shuffled(random: Random, says: Iterable[Say]) -> Iterator[Say]:
-    """Shuffle the commands in each message, so that a failing one may come before or after others."""
+    """Shuffle the commands in each message, so that a failing command comes at any place."""
     for say in says:
         number, *commands = say.text.split()
         random.shuffle(commands)
@@ -279,7 +279,7 @@ def _shuffled(random: Random, says: Iterable[Say]) -> Iterator[Say]:
 
 
 def _edits(random: Random, says: Sequence[Say]) -> Iterator[Say]:
-    """Second thoughts: another text for what was said, with nothing more for the agent to do."""
+    """Yield edits of some messages. Their text has no commands."""
     for say in says:
         if random.random() < EDITED:
             at, text = say.at + random.expovariate(1 / EDITED_S), f"{say.text.split()[0]}-edited"
@@ -304,7 +304,7 @@ def _files(random: Random, number: int) -> Mapping[str, bytes]:
 def _commands(
     random: Random, planned: PlannedChat, chats: Sequence[PlannedChat], change: Change
 ) -> list[str]:
-    """Draw the commands of a message; mostly none."""
+    """Draw the commands of a message. Most messages have none."""
     fixed = f"{random.randint(*change.minutes)}_{change.hour}_*_*_*"
     crons = (
         "*/20_*_*_*_*",

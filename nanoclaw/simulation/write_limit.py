@@ -1,4 +1,4 @@
-"""A limit for writes, enforced by the kernel: SQLite itself fails in the middle of a write."""
+"""A write limit that the kernel enforces, so that SQLite fails in the middle of a write."""
 
 import resource
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_file_beyond(size: int) -> Iterator[None]:
-    """Let this process write no file beyond so many bytes while the block runs: OSError, SQLITE_IOERR.
+    """Limit the size of files that this process writes while the block runs.
 
-    For synchronous code only; pipes and sockets go on.
+    A write beyond it raises OSError, or SQLITE_IOERR in SQLite. For synchronous code only.
     """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))

@@ -1,4 +1,4 @@
-"""Invariants of a home: small named checks that hold whatever died in it. Embedders may add their own.
+"""Invariants of a home: named checks that hold after any crash. Embedders may add their own.
 
     assert violations(Evidence(data, accepted=ids)) == []
 
@@ -30,7 +30,7 @@ _kept: ContextVar[dict[Path, Connection] | None] = ContextVar("kept", default=No
 
 @frozen
 class Asked:
-    """One request to a channel: the key (`Outgoing.message_out_id`) of what it was to deliver, and where."""
+    """One request to a channel: the key (`Outgoing.message_out_id`) and the address."""
 
     key: str
     address: Address
@@ -38,11 +38,11 @@ class Asked:
 
 @frozen
 class Evidence:
-    """A home, and what the world outside knows of it."""
+    """A home, with the confirmations and the delivery requests seen outside of it."""
 
     data: Path
     accepted: tuple[str, ...] = ()
-    """Ids (`InboundEvent.message_id`) of all that the host confirmed."""
+    """The ids (`InboundEvent.message_id`) of all confirmed messages."""
     asked: tuple[Asked, ...] = field(default=(), repr=False)
     """All requests to deliver that channels got, in order, over all runs of the host."""
 
@@ -62,7 +62,7 @@ def violations(evidence: Evidence, invariants: Iterable[Invariant] | None = None
 
 
 def sentences(check: Callable[[E], Iterable[str]], evidence: E) -> Iterator[str]:
-    """Yield what a check finds. A file that it cannot read, or an error of its own, is a finding as well."""
+    """Yield the violations that a check finds. An unreadable file or an error in the check is one, too."""
     try:
         yield from _sentences(check(evidence))
     except apsw.Error as error:
@@ -105,7 +105,7 @@ def _connect(file: Path) -> Connection:
 
 @contextmanager
 def opened_once() -> Iterator[None]:
-    """Let `rows` open each file only once while the block runs. Nobody may replace a file meanwhile."""
+    """Let `rows` open each file only once while the block runs. No file may be replaced during the block."""
     kept = dict[Path, Connection]()
     token = _kept.set(kept)
     try:
@@ -132,7 +132,7 @@ def databases_are_intact(evidence: Evidence) -> Iterator[str]:
 
 
 def numbers_keep_their_parity_and_grow(evidence: Evidence) -> Iterator[str]:
-    """The host's are even, the runner's odd, so none is given twice; each is above those before it."""
+    """Numbers of the host are even, those of the runner odd. Each is higher than the one before."""
     for paths in evidence.sessions():
         for file, table, odd in (
             (paths.inbound_db, "messages_in", 0),
@@ -146,7 +146,7 @@ def numbers_keep_their_parity_and_grow(evidence: Evidence) -> Iterator[str]:
 
 
 def marks_are_above_what_was_given(evidence: Evidence) -> Iterator[str]:
-    """No pruning can make either side give a number again."""
+    """The marks are at least as high as every number in use, so pruning never leads to reuse."""
     for paths in evidence.sessions():
         for file, table in ((paths.inbound_db, "messages_in"), (paths.outbound_db, "messages_out")):
             [(given,)] = _rows(file, f"SELECT max(seq) FROM {table}") or [(None,)]  # noqa: S608 -- ours
@@ -159,7 +159,7 @@ def marks_are_above_what_was_given(evidence: Evidence) -> Iterator[str]:
 
 
 def accepted_messages_are_stored(evidence: Evidence) -> Iterator[str]:
-    """A confirmed message is on disk: in a session, or parked for one."""
+    """A confirmed message is stored in a session or parked for one."""
     stored = {id_ for paths in evidence.sessions() for id_, _ in _statuses(paths)}
     lost = [id_ for id_ in evidence.accepted if id_ not in stored]
     if lost and not _rows(evidence.data / "v2.db", "SELECT 1 FROM parked_events"):
@@ -167,7 +167,7 @@ def accepted_messages_are_stored(evidence: Evidence) -> Iterator[str]:
 
 
 def accepted_messages_have_an_outcome(evidence: Evidence) -> Iterator[str]:
-    """At rest nothing is pending but context, which waits for the next message."""
+    """At rest only context messages are pending."""
     sql = "SELECT id, status FROM messages_in WHERE trigger"
     for paths in evidence.sessions():
         for id_, status in _rows(paths.inbound_db, sql):
@@ -176,7 +176,7 @@ def accepted_messages_have_an_outcome(evidence: Evidence) -> Iterator[str]:
 
 
 def no_message_is_answered_by_two_turns(evidence: Evidence) -> Iterator[str]:
-    """Final texts and acks are one transaction: a turn that is tried again has not answered."""
+    """Only one turn answers a message: its final text and its acks are one transaction."""
     sql = """
         SELECT in_reply_to, count(DISTINCT turn_id) AS turns FROM messages_out
         WHERE in_reply_to IS NOT NULL GROUP BY in_reply_to HAVING turns > 1
@@ -210,16 +210,16 @@ def ledger_agrees_with_itself(evidence: Evidence) -> Iterator[str]:
 
 
 def attempts_are_recorded_before_the_channel_is_asked(evidence: Evidence) -> Iterator[str]:
-    """A channel is never asked more often than the ledger says: nothing is sent twice unknown."""
+    """Each request to a channel is recorded as an attempt."""
     asked = Counter(one.key for one in evidence.asked)
     known = {id_: n for paths in evidence.sessions() for id_, n in _attempts(paths)}
     for key, times in asked.items():
         if times > known.get(key, 0):
-            yield f"{key} was asked for {times} times, and {known.get(key, 0)} attempts are recorded"
+            yield f"{key} was sent {times} times, but {known.get(key, 0)} attempts are recorded"
 
 
 def replies_are_final(evidence: Evidence) -> Iterator[str]:
-    """At rest every outbound row has its outcome in the ledger."""
+    """At rest every outbound row has a final outcome in the ledger."""
     for paths in evidence.sessions():
         final = {id_ for (id_,) in _rows(paths.inbound_db, "SELECT message_out_id FROM delivered")}
         later = "SELECT id FROM messages_out WHERE deliver_after IS NULL AND recurrence IS NULL"
@@ -229,7 +229,7 @@ def replies_are_final(evidence: Evidence) -> Iterator[str]:
 
 
 def replies_keep_their_order(evidence: Evidence) -> Iterator[str]:
-    """An address hears of a session's rows in the order of `seq`: of the next one once one is final.
+    """An address gets a session's rows in the order of `seq`, each one after the previous one is final.
 
     Where a runner lags behind, what the host says itself may have a number above what it says then.
     """
@@ -255,7 +255,7 @@ def replies_keep_their_order(evidence: Evidence) -> Iterator[str]:
 
 
 def slots_are_unique(evidence: Evidence) -> Iterator[str]:
-    """No slot of a series has two rows."""
+    """A slot of a series has one row."""
     sql = """
         SELECT series_id, slot, count(*) AS n FROM messages_in
         WHERE series_id IS NOT NULL AND slot IS NOT NULL GROUP BY series_id, slot HAVING n > 1
@@ -283,7 +283,7 @@ def series_go_on_or_have_ended(evidence: Evidence) -> Iterator[str]:
 
 
 def _rows(file: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query; none if the file is missing or was never finished."""
+    """Return the rows of a query, or none if the file is missing or incomplete."""
     if not file.exists() or not rows(file, "SELECT 1 FROM sqlite_schema"):
         return []
     return rows(file, sql)

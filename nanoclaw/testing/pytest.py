@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.trio(run=trio.run if real else _run_virtually), append=False)
 
 
-@pytest_trio.trio_fixture  # type: ignore[untyped-decorator]  # likewise
+@pytest_trio.trio_fixture  # type: ignore[untyped-decorator]  # pytest_trio is untyped
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """A world of its own for each test; its host starts when it is needed."""
     async with World(**_arguments(request.node)) as made:

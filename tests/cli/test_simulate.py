@@ -57,11 +57,14 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--faults", "fire"), "there is no fault 'fire'"),
-        (("--faults", "zones@commit:3"), "zones does not strike"),
+        (("--faults", "fire"), "unknown fault 'fire'"),
+        (("--faults", "zones@commit:3"), "zones is a setting"),
         (("--faults", ""), "to play without any say none"),
         (("--faults", "kill-host@time:90000"), "the day ends at 21600 s"),
-        (("--faults", f"kill-host@commit:{'9' * 5000}"), "a commit is a number from 1, of at most 12 digits"),
+        (
+            ("--faults", f"kill-host@commit:{'9' * 5000}"),
+            "a commit must be a number from 1, of at most 12 digits",
+        ),
         (("--seeds", "0"), "a number of at least 1"),
         (("--seeds", "1" * 12), "at most 1,000,000"),
         (("--seeds", "many"), "'many'"),

@@ -4,8 +4,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
-from itertools import count
-from socket import socketpair
 
 import trio
 
@@ -46,14 +44,6 @@ async def swallows_cancellation(turn: Turn, _tools: Toolbox) -> Result:
     return Result((Reply("yes", turn.messages[0].id),))
 
 
-async def makes_an_error_of_cancellation(turn: Turn, _tools: Toolbox) -> Result:
-    try:
-        await trio.sleep(1)
-    except trio.Cancelled as error:
-        raise ProviderError("cancelled") from error
-    return Result((Reply("yes", turn.messages[0].id),))
-
-
 async def has_no_second_try(turn: Turn, _tools: Toolbox) -> Result:
     return Result((Reply("yes"),)) if turn.messages[0].tries == 0 else Result()
 
@@ -61,10 +51,6 @@ async def has_no_second_try(turn: Turn, _tools: Toolbox) -> Result:
 async def passes_tool_errors_on(_turn: Turn, tools: Toolbox) -> Result:
     await tools.call("send_message", {"text": "x"})
     return Result((Reply("yes"),))
-
-
-async def apologizes(_turn: Turn, _tools: Toolbox) -> Result:
-    return Result((Reply("I am sorry, try again later"),))
 
 
 async def knows_no_zone(_turn: Turn, _tools: Toolbox) -> Result:
@@ -82,29 +68,6 @@ async def shields(turn: Turn, _tools: Toolbox) -> Result:
     return yes(turn)
 
 
-async def shields_late(turn: Turn, _tools: Toolbox) -> Result:
-    for _ in range(100):
-        await trio.lowlevel.checkpoint()
-    return await shields(turn, _tools)
-
-
-async def answers_although_cancelled(turn: Turn, _tools: Toolbox) -> Result:
-    with suppress(trio.Cancelled):
-        await trio.sleep(1)
-    return yes(turn)
-
-
-async def tries_for_ever(turn: Turn, _tools: Toolbox) -> Result:
-    for n in count():
-        try:
-            await trio.sleep(1)
-        except trio.Cancelled:
-            continue
-        if n > 1:
-            break
-    return yes(turn)
-
-
 async def takes_cancellation_for_a_refusal(turn: Turn, tools: Toolbox) -> Result:
     if CALL in str(turn.messages[0].content):
         with suppress(BaseException):
@@ -118,27 +81,8 @@ async def sleeps(turn: Turn, _tools: Toolbox) -> Result:
     return yes(turn)
 
 
-async def waits_for_a_socket(turn: Turn, _tools: Toolbox) -> Result:
-    await trio.lowlevel.checkpoint()
-    here, there = socketpair()
-    with here, there:
-        there.send(b"answer")
-        here.recv(10)
-    return yes(turn)
-
-
 async def knows_chats_only(turn: Turn, _tools: Toolbox) -> Result:
     return Result(tuple(Reply(str(one.content["text"]), one.id) for one in turn.messages))
-
-
-async def ignores_tasks(turn: Turn, _tools: Toolbox) -> Result:
-    return yes(turn) if turn.messages[0].kind == "chat" else Result()
-
-
-async def will_have_no_tasks(turn: Turn, _tools: Toolbox) -> Result:
-    if turn.messages[0].kind == "task":
-        raise ProviderError("a task?")
-    return yes(turn)
 
 
 async def names_its_sender(turn: Turn, _tools: Toolbox) -> Result:
@@ -146,21 +90,9 @@ async def names_its_sender(turn: Turn, _tools: Toolbox) -> Result:
     return Result((Reply(f"{one.content['sender'] if 'text' in one.content else 'Task'}, yes", one.id),))
 
 
-async def opens_files_at_once(turn: Turn, _tools: Toolbox) -> Result:
-    for one in turn.messages:
-        files = one.content.get("attachments", [])
-        assert isinstance(files, list)
-        [file["data"] for file in files]
-    return yes(turn)
-
-
 async def knows_no_webhooks(turn: Turn, _tools: Toolbox) -> Result:
     assert all(one.kind != "webhook" for one in turn.messages)
     return yes(turn)
-
-
-async def knows_no_answers(turn: Turn, _tools: Toolbox) -> Result:
-    return yes(turn) if knows(turn.messages) else Result()
 
 
 async def knows_no_news_in_context(turn: Turn, _tools: Toolbox) -> Result:
@@ -171,60 +103,29 @@ def knows(messages: tuple[Inbound, ...]) -> bool:
     return all(one.content["action"] for one in messages if one.kind == "system")
 
 
-async def replies_to_addresses(turn: Turn, _tools: Toolbox) -> Result:
-    chats = [one.address.platform_id for one in turn.messages]  # type: ignore[union-attr]  # what is wrong
-    return Result(
-        tuple(Reply(f"yes, {chat}", one.id) for chat, one in zip(chats, turn.messages, strict=True))
-    )
-
-
-async def reads_the_first_word(turn: Turn, _tools: Toolbox) -> Result:
-    texts = [str(one.content.get("text", one.content.get("prompt"))) for one in turn.messages]
-    return Result(tuple(Reply(text.split()[0]) for text in texts))
-
-
 async def has_a_limit(turn: Turn, _tools: Toolbox) -> Result:
     if len(str(turn.messages[0].content)) > 32_000:
         raise ValueError("413 context length exceeded")
     return yes(turn)
 
 
-async def answers_odd_texts_late(turn: Turn, _tools: Toolbox) -> Result:
-    if "\x00" in str(turn.messages[0].content.get("text")):
-        await trio.sleep(30)
-    return yes(turn)
-
-
 FAULTS: list[tuple[str, Run]] = [
     ("it_may_be_cancelled_at_any_checkpoint", shields),
-    ("it_may_be_cancelled_at_any_checkpoint", shields_late),
-    ("it_may_be_cancelled_at_any_checkpoint", answers_although_cancelled),
-    ("it_may_be_cancelled_at_any_checkpoint", tries_for_ever),
     ("it_may_be_cancelled_at_any_checkpoint", takes_cancellation_for_a_refusal),
     ("others_run_meanwhile", sleeps),
-    ("others_run_meanwhile", waits_for_a_socket),
     ("tasks_are_done", knows_chats_only),
-    ("tasks_are_done", ignores_tasks),
-    ("tasks_are_done", will_have_no_tasks),
-    ("tasks_are_done", replies_to_addresses),
     ("what_is_said_in_other_words_is_answered", names_its_sender),
-    ("what_is_said_in_other_words_is_answered", opens_files_at_once),
     ("every_kind_of_message_is_taken", knows_no_webhooks),
-    ("every_kind_of_message_is_taken", knows_no_answers),
     ("every_kind_of_message_is_taken", knows_no_news_in_context),
-    ("any_text_is_taken", reads_the_first_word),
     ("any_text_is_taken", has_a_limit),
-    ("any_text_is_taken", answers_odd_texts_late),
     ("what_is_asked_is_answered", silent),
     ("it_takes_one_turn_after_the_other", answers_the_first),
     ("replies_name_messages_of_their_turn", answers_context),
     ("no_turn_waits_for_follow_ups_for_ever", waits_for_follow_ups),
     ("only_follow_ups_that_it_took_are_consumed", consumes_what_it_never_took),
     ("it_may_be_cancelled_at_any_checkpoint", swallows_cancellation),
-    ("it_may_be_cancelled_at_any_checkpoint", makes_an_error_of_cancellation),
     ("a_turn_that_is_told_again_is_answered", has_no_second_try),
     ("a_tool_that_refuses_does_not_end_the_turn", passes_tool_errors_on),
-    ("when_it_cannot_answer_it_says_why", apologizes),
     ("when_it_cannot_answer_it_says_why", knows_no_zone),
     ("when_it_can_answer_again_it_does", knows_no_zone),
 ]

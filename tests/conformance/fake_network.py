@@ -31,7 +31,7 @@ class View:
     thread: str | None = None
 
     def sent(self) -> Iterator[tuple[str, Outgoing]]:
-        """What the network has for it, with the ids it gave."""
+        """Yield the network's messages to this address, with their ids."""
         for n, outgoing in enumerate(self.channel.sent, 1):
             if outgoing.address == self.channel.address(thread=self.thread):
                 yield f"{self.channel.channel_type}-{n}", outgoing

@@ -1,7 +1,6 @@
 """Our own providers conform to their protocol; each check of the suite fails where something is broken."""
 
 import math
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
@@ -130,7 +129,7 @@ async def test_a_provider_that_computes_for_long_is_found_unless_the_machine_was
     if not found:
         assert await check("others_run_meanwhile", opens) is None
         return
-    with pytest.raises(NotConforming, match=r"let nobody else run for 3\.0 s"):
+    with pytest.raises(NotConforming, match=r"blocked all other tasks for 3\.0 s"):
         await check("others_run_meanwhile", opens)
 
 
@@ -143,12 +142,6 @@ async def test_who_holds_up_the_others_is_named_with_the_line() -> None:
         await check("others_run_meanwhile", opens)
 
 
-async def in_a_thread(turn: Turn, _tools: Toolbox) -> Result:
-    """Where waiting holds up nobody."""
-    await trio.to_thread.run_sync(time.sleep, 0)
-    return yes(turn)
-
-
 async def cleans_up(turn: Turn, _tools: Toolbox) -> Result:
     """When it is cancelled, quickly."""
     try:
@@ -159,17 +152,7 @@ async def cleans_up(turn: Turn, _tools: Toolbox) -> Result:
     return yes(turn)
 
 
-async def asks_within_limits(turn: Turn, _tools: Toolbox) -> Result:
-    """And answers without what did not come in time."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.sleep, 2)
-        with trio.move_on_after(1):
-            await trio.sleep_forever()
-        nursery.cancel_scope.cancel()
-    return yes(turn)
-
-
-@pytest.mark.parametrize("honest", [cleans_up, asks_within_limits])
+@pytest.mark.parametrize("honest", [cleans_up])
 @pytest.mark.parametrize("name", NAMES)
 async def test_an_honest_provider_conforms(
     name: str, honest: Run, autojump_clock: trio.testing.MockClock
@@ -185,14 +168,6 @@ async def test_an_honest_provider_conforms(
         "a_call_that_does_not_fit_its_schema_does_not_end_the_turn",
     }:  # they call none
         await check(name, opens)
-
-
-async def test_a_provider_that_waits_in_a_thread_conforms() -> None:
-    @asynccontextmanager
-    async def opens() -> AsyncIterator[ProviderUnderTest]:
-        yield ProviderUnderTest(Model(in_a_thread))
-
-    assert await check("others_run_meanwhile", opens) is None
 
 
 async def test_a_provider_without_a_name_is_found() -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cached_property, partial
 from pathlib import Path
 from random import Random
 
@@ -15,7 +14,6 @@ from attrs import define, evolve, frozen
 from agent_runner.providers import SimpleProvider, Toolbox
 from agent_runner.records import Result, Turn
 from agent_runner.seams import Seams as RunnerSeams
-from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.testing import Timeline
@@ -60,30 +58,9 @@ class StopsOnce:
         self.runner.stop()
 
 
-@define(eq=False)
-class StopsAll:
-    """A runner that, asked to go, takes the others along."""
-
-    runtime: SimulatedRuntime
-    runner: SimulatedRunner
-
-    def stop(self) -> None:
-        for runner in (*self.runtime.runners.values(), self.runner):
-            runner.stop()
-
-
 def abandoned(runner: SimulatedRunner) -> Runner:
     runner.abandoned = True
     return runner
-
-
-@frozen
-class Elsewhere(SessionPaths):
-    """Paths of which one leads nowhere."""
-
-    @cached_property
-    def heartbeat(self) -> Path:
-        return self.outbound_dir / "beat"
 
 
 @define(eq=False)
@@ -104,8 +81,6 @@ class Broken(SimulatedRuntime):
                 return Death(orderly=True, reason="")
             case "stops once":
                 task_status = Told(task_status, StopsOnce)
-            case "stops all":
-                task_status = Told(task_status, partial(StopsAll, self))
             case "leaves a survivor":
                 task_status = Told(task_status, abandoned)
         death = await super().run(self._taken_for(spec), task_status=task_status)
@@ -122,8 +97,6 @@ class Broken(SimulatedRuntime):
                 spec = self.runners[spec.session_id].spec
             case "has another workspace":
                 spec = evolve(spec, workspace=spec.workspace.parent)
-            case "beats elsewhere":
-                spec = evolve(spec, paths=Elsewhere(spec.paths.root))
         return spec
 
     async def _started(self, spec: RunnerSpec, seams: RunnerSeams, nursery: trio.Nursery) -> SimulatedRunner:
@@ -237,8 +210,6 @@ FAULTS = [
     ("a_runner_that_was_started_works", "is idle"),
     ("one_that_cannot_work_does_not_end_in_order", "is content with anything"),
     ("it_works_in_the_places_of_its_specification", "has another workspace"),
-    ("it_works_in_the_places_of_its_specification", "beats elsewhere"),
-    ("sessions_have_runners_of_their_own", "stops all"),
     ("sessions_have_runners_of_their_own", "starts one only"),
     ("a_session_may_have_another_one_afterwards", "starts one only"),
     ("a_runner_that_is_asked_to_go_ends_in_order", "calls an end a death"),

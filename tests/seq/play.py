@@ -31,7 +31,7 @@ class Play:
     date: Date = field(factory=Date)
     trace: list[str] = field(factory=list)
     foreign: bool = False
-    """Whether a foreign runner has written without moving the mark."""
+    """True if a foreign runner has written without moving the mark."""
     known: int = 0
     """The numbers that the runner's turn knows. The turn may not look again for a long time."""
     host: Host = field(init=False)

@@ -1,12 +1,5 @@
-"""Workloads in which each life of the host is recorded.
+"""Workloads in which each run of the host is recorded."""
 
-`python -m tests.simulation.recorded_lives HOURS SEED...` replays those of these seeds; what differs stays in
-the temporary folder.
-"""
-
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +13,6 @@ from nanoclaw.simulation.run import run_workload
 from nanoclaw.simulation.workload import draw_workload
 from nanoclaw.testing import World
 from nanoclaw.testing.replay import replay
-from nanoclaw.testing.silent_logs import silent_logs
 from nanoclaw.testing.world.timeline import Step
 
 OF_THE_DISK = (
@@ -32,7 +24,7 @@ OF_THE_DISK = (
     "corrupt-inbound",
     "corrupt-outbound",
 )
-"""What does not come in at a seam (docs/simulation.md)."""
+"""Faults that a recording does not contain (docs/simulation.md)."""
 FAULTS = tuple(name for name in RATES if name not in OF_THE_DISK)
 
 
@@ -63,31 +55,11 @@ def _size_at_death(file: Path, sizes: dict[Path, int]) -> Step:
 
 
 def _has_state(file: Path) -> bool:
-    """Whether the host lived long enough."""
+    """Return whether the host ran long enough to copy its data."""
     return file.exists() and '"Kept"' in file.read_text("ascii")
 
 
 def differing(folders: Sequence[Path]) -> Iterator[str]:
-    """What is different in their replays."""
+    """Yield the differences of the replays."""
     for folder in folders:
         yield from (f"{folder.name}: {difference}" for difference in replay(folder).differences)
-
-
-def _main(hours: float, seeds: Sequence[int]) -> None:
-    for seed in seeds:
-        into = Path(tempfile.gettempdir(), f"lives-{hours:g}-{seed}")
-        shutil.rmtree(into, ignore_errors=True)
-        with silent_logs():
-            lives = record_lives(seed, into, hours=hours)
-            found = list(differing(lives))
-        lines = [
-            f"seed {seed}: {len(lives)} lives, {len(found)} differences",
-            *(f"  {line}" for line in found),
-        ]
-        print("\n".join(lines), flush=True)  # noqa: T201 -- it is a command
-        if not found:
-            shutil.rmtree(into)
-
-
-if __name__ == "__main__":
-    _main(float(sys.argv[1]), [int(seed) for seed in sys.argv[2:]])

@@ -1,4 +1,4 @@
-"""A host dies, its runners go on, and the next host adopts them."""
+"""The next host adopts the runners that survive a dead host."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

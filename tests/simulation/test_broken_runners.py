@@ -1,4 +1,4 @@
-"""A runner that breaks of a bug ends as a process would: its host lives on, and its messages cost a try."""
+"""A bug in a runner ends only that runner and costs its messages a try."""
 
 import re
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ import re
 import pytest
 import trio
 
-from agent_runner.providers import Toolbox
-from agent_runner.records import Turn
 from nanoclaw.testing import ExpectationFailed, World, WorldError, asks, says, script
 
 # -- clicks -----------------------------------------------------------------------
@@ -60,17 +58,6 @@ async def test_a_card_without_such_a_button_is_not_pressed(world: World) -> None
         await ann.clicks("Maybe", card=card)
 
 
-async def test_a_click_that_counts_for_nothing_leaves_the_card_to_others(world: World) -> None:
-    ann, eve = world.user("ann"), world.user("eve")
-    club = world.group("club", [ann, eve])
-    await world.wire(club, world.agent(brain=script(asks("1?", "Y", "N"))), policy="strict")
-    await world.grant(ann, "owner")
-    await ann.says("a", in_=club)
-    assert (await eve.clicks("N", in_=club)).dropped is not None
-    await ann.clicks("Y", in_=club)
-    await club.expect("Y")
-
-
 async def test_the_transcript_shows_that_nobody_heard_what_a_stranger_said(world: World) -> None:
     ann, eve = world.user("ann"), world.user("eve")
     club = world.group("club", [ann, eve])
@@ -108,22 +95,6 @@ async def test_a_click_between_two_tries_of_a_turn_is_the_answer_of_the_next_try
     await chat.expect("Yes")
     await ann.says("deploy")
     await chat.expect("again deploy")
-
-
-async def test_a_script_that_is_part_of_a_programmed_brain_gives_up_a_turn_as_the_host_does(
-    world: World,
-) -> None:
-    plays = script([asks("Ship?", "Yes", timeout_s=10)], says("got {text}"))
-
-    async def brain(turn: Turn, tools: Toolbox) -> str | None:
-        return await plays(turn, tools)
-
-    ann = world.user("ann")
-    chat = await world.direct(ann, world.agent(brain=brain))
-    await ann.says("deploy")
-    await world.sleep(minutes=10)
-    await ann.clicks("Yes")
-    await chat.expect("got Yes", within=60)
 
 
 # -- what was read --------------------------------------------------------------------

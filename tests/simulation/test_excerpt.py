@@ -1,4 +1,4 @@
-"""What of a timeline is shown around a violation."""
+"""The excerpt of a timeline around a violation."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ from attrs import evolve
 
 from nanoclaw.simulation.excerpt import BEFORE, excerpt
 from nanoclaw.simulation.run import RunResult, Violation, run_workload
-from nanoclaw.simulation.workload import Say, draw_workload
+from nanoclaw.simulation.workload import draw_workload
 from nanoclaw.testing.silent_logs import silent_logs
 
 DAY = draw_workload(6, hours=0.4)
@@ -44,11 +44,3 @@ def test_a_message_that_is_named_is_marked_however_long_ago_it_was_said() -> Non
     marked = [line for line in lines if line.startswith(">")]
     assert any(f"  {event}  " in line and "  said  " in line for line in marked)
     assert "  ..." in lines
-
-
-def test_where_no_session_is_named_there_are_no_commits() -> None:
-    result, _, _ = broken("it is too warm")
-    heading, *lines = excerpt(DAY, result)
-    assert heading == "The timeline around it, without commits:"
-    assert not any("commit" in line for line in lines)
-    assert any("  said  " in line for line in lines) == any(isinstance(step, Say) for step in DAY.steps)

@@ -69,15 +69,3 @@ async def test_what_one_person_says_in_one_chat_is_accepted_in_order_all_the_sam
 
 async def say(channel: FakeChannel, user: str, n: int) -> None:
     await channel.say("hello", user=user, event_id=f"{user} {n}")
-
-
-async def test_who_gives_up_waiting_keeps_nobody_from_speaking(world: World) -> None:
-    del world
-    intake, channel = Refusing(until=3.0), FakeChannel()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(intake.receive, channel)
-        with trio.move_on_after(1.0):
-            await channel.say("never mind", event_id="e")
-        await channel.say("hello", event_id="f")
-        nursery.cancel_scope.cancel()
-    assert intake.accepted == ["f"]

@@ -209,7 +209,7 @@ def test_nobody_waits_behind_a_journal(evidence: Evidence, tmp_path: Path) -> No
     [paths] = evidence.sessions()
     inbound("UPDATE messages_in SET status = 'pending' WHERE seq = 2")(evidence)
     leave_hot_journal(paths.inbound_db, tmp_path / "other")
-    assert waiting(evidence) == (0, [f"{paths.root.name}: 1 messages wait behind a journal"])
+    assert waiting(evidence) == (0, [f"{paths.root.name}: 1 messages wait behind a hot journal"])
     assert not list(tmp_path.glob("aside*"))
 
 
@@ -222,4 +222,4 @@ def test_each_session_is_looked_at_behind_its_own_journal(evidence: Evidence, tm
     for one in (paths, other):
         leave_hot_journal(one.inbound_db, tmp_path / "other")
     with opened_once():
-        assert waiting(evidence) == (0, ["sess-zz: 1 messages wait behind a journal"])
+        assert waiting(evidence) == (0, ["sess-zz: 1 messages wait behind a hot journal"])

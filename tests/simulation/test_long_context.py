@@ -1,4 +1,4 @@
-"""What was said before anybody spoke to the agent may be more than the host looks at in one go."""
+"""A turn may have more context messages than the host reads at once."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from nanoclaw.testing.invariants import rows
 BATCH, LOOKED_AT, CONTEXT = 4, 10, 35
 
 
-async def test_a_long_turn_with_much_context_is_let_be_and_closes_all_of_it(
+async def test_a_long_turn_with_much_context_is_not_stopped_and_completes_all_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "LARGEST_BATCH", BATCH)

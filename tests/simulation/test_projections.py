@@ -1,4 +1,4 @@
-"""What a session sees of the central database follows it, also after its disk was full."""
+"""Projections are written again after the disk was full."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from nanoclaw.testing.invariants import rows
 from nanoclaw.testing.world.executor import When
 
 
-async def test_what_could_not_be_written_is_written_once_there_is_room(world: World) -> None:
+async def test_a_failed_projection_write_is_retried(world: World) -> None:
     def full(path: Path, when: When, n: int) -> None:
         del when, n
         if path.name == "inbound.db":

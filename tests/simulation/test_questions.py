@@ -14,7 +14,7 @@ from agent_runner.providers import Toolbox
 from agent_runner.records import Result, Turn
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Clicked, QuestionContent
-from nanoclaw.testing import ExpectationFailed, FakeChannel, World, simulate
+from nanoclaw.testing import FakeChannel, World, simulate
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.world.executor import When
 from tests.host.homes import only_session, rows, supervisor
@@ -91,14 +91,6 @@ async def test_a_long_wait_is_not_taken_for_a_hang(world: World) -> None:
     assert not [line for line in world.timeline.lines if "killed" in line]
 
 
-async def test_who_clicks_where_there_is_no_such_button_hears_of_it(world: World) -> None:
-    ann = world.user("ann")
-    await world.direct(ann, world.agent(brain=asks))
-    await ann.says("deploy")
-    with pytest.raises(ExpectationFailed, match=r"(?s)'Maybe', and there is none.*\[Approve\] \[Reject\]"):
-        await ann.clicks("Maybe")
-
-
 # -- clicks that count for nothing ---------------------------------------------
 
 
@@ -137,13 +129,6 @@ async def test_whom_an_agent_does_not_listen_to_gives_it_no_answers(world: World
     await world.host.admin.wirings.update(wiring.id, trigger_rules={"excludeSenders": ["fake:ann"]})
     routed = await world.channel.offer(click)
     assert routed.dropped == "the agent does not listen to the user"
-
-
-async def test_a_stranger_who_clicks_is_recorded(world: World) -> None:
-    click = await asked(world, policy="strict")
-    await world.channel.offer(made_up(click)["not known"])
-    [stranger] = await world.host.admin.unregistered_senders.list()
-    assert (stranger.user_id, stranger.reason) == ("fake:eve", "unknown_sender_strict")
 
 
 async def test_after_its_conversation_is_over_a_question_has_no_answer(world: World) -> None:

@@ -187,7 +187,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "a moment that never comes": (edited("Told", at=float("nan")), "it is damaged"),
     "a newer format": (edited("Began", format=2), "format 2, written by NanoClaw"),
     "a channel that is not named": (edited("Offered", channel="other"), "a channel 'other'"),
-    "a runner that nobody asked for": (edited("RunnerStarted", n=99), "a runner 99"),
+    "a runner that was never requested": (edited("RunnerStarted", n=99), "a runner 99"),
     "no copy of the data": (lambda lines: lines[:1], "before its data were copied"),
     "an unknown message": (edited("Told", message="Detonate"), "no message 'Detonate'"),
     "a message that is none": (edited("Told", message="Registry"), "no message 'Registry'"),

@@ -1,13 +1,8 @@
-"""What a host finds at its start: half a commit, messages and deliveries under way, sessions at rest."""
+"""A host at its start recovers hot journals and continues open messages and deliveries."""
 
 import math
 from pathlib import Path
 
-import trio
-from attrs import Factory, define
-
-from agent_runner.providers import SimpleProvider, Toolbox
-from agent_runner.records import Reply, Result, Turn
 from nanoclaw.testing import FakeChannel, World, wire
 from tests.host.homes import rows
 from tests.simulation.scenarios import run_scenario
@@ -67,63 +62,6 @@ def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before
             await network.reply_to("1")
         assert len(network.sent) == 1
         assert any("runner recovers" in line for line in world.timeline.lines)
-
-    run_scenario(tmp_path, scenario)
-
-
-@define(eq=False)
-class Stopping(SimpleProvider):
-    """A provider that never ends its first turn."""
-
-    name: str = "echo"
-    asked: trio.Event = Factory(trio.Event)
-    turns: int = 0
-
-    async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
-        del tools
-        self.turns += 1
-        self.asked.set()
-        if self.turns == 1:
-            await trio.sleep_forever()
-        await trio.lowlevel.checkpoint()
-        return Result(tuple(Reply("done", message.id) for message in turn.messages))
-
-
-def test_what_a_runner_had_claimed_that_died_with_its_host_is_taken_again_at_no_try(tmp_path: Path) -> None:
-    provider = Stopping()
-
-    async def scenario(world: World, network: FakeChannel) -> None:
-        async with world.life(network) as host:
-            await wire(host, network.address())
-            await network.say("hello", event_id="1")
-            await provider.asked.wait()
-            await world.kill_host()
-        async with world.life(network):
-            await network.wait_settled("1")
-        [file] = files(tmp_path, "inbound/inbound.db")
-        assert rows(file, "SELECT status, tries FROM messages_in") == [("completed", 0)]
-        assert (len(network.sent), provider.turns) == (1, 2)
-
-    run_scenario(tmp_path, scenario, provider)
-
-
-def test_an_attempt_of_unknown_outcome_is_made_again_where_the_network_knows_its_messages(
-    tmp_path: Path,
-) -> None:
-    async def scenario(world: World, network: FakeChannel) -> None:
-        async with world.life(network) as host:
-            await wire(host, network.address())
-            network.fail("hang")
-            await network.say("hello", event_id="1")
-            await network.wait_attempts(1)
-            await world.kill_host()
-        network.heal()
-        async with world.life(network):
-            await network.reply_to("1")
-            await world.sleep(SETTLED_S)
-        [file] = files(tmp_path, "inbound/inbound.db")
-        assert rows(file, "SELECT status, attempts FROM deliveries") == [("final", 2)]
-        assert len(network.sent) == 1
 
     run_scenario(tmp_path, scenario)
 

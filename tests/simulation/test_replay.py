@@ -1,4 +1,4 @@
-"""What a host of threads and processes does in trouble is recorded, and done again in a simulation."""
+"""A host with threads, processes and faults is recorded, and its replay does the same."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,6 @@ from nanoclaw.store import OperationRefused, StoreError
 from nanoclaw.testing import World, simulate
 from nanoclaw.testing.replay import replay
 from nanoclaw.testing.silent_logs import silent_logs
-from tests.simulation.recorded_day import recorded_day
 from tests.simulation.recordings import changed, notes, record_real_day
 
 pytestmark = pytest.mark.slow
@@ -65,13 +64,7 @@ def test_two_replays_are_the_same_to_the_byte(day: Path) -> None:
     assert replay(day) == replay(day)
 
 
-@pytest.mark.parametrize("seed", [0, 7])
-def test_a_simulated_day_full_of_faults_is_replayed_like_a_real_one(seed: int, tmp_path: Path) -> None:
-    recorded_day(seed, tmp_path / "recording")
-    assert differing(tmp_path / "recording") == ""
-
-
-def test_what_the_host_refused_is_refused_again(tmp_path: Path) -> None:
+def test_a_refused_operation_is_refused_again(tmp_path: Path) -> None:
     nonsense: Any = "emperor"
 
     async def scenario(world: World) -> None:
@@ -95,18 +88,13 @@ def test_what_the_host_refused_is_refused_again(tmp_path: Path) -> None:
     ]
 
 
-def test_without_its_words_a_day_is_replayed_the_same(tmp_path: Path) -> None:
+def test_a_redacted_recording_is_replayed_the_same(tmp_path: Path) -> None:
     record_real_day(tmp_path / "home", tmp_path / "recording", redacted=True)
     kept = b"".join(file.read_bytes() for file in (tmp_path / "recording").rglob("*") if file.is_file())
     assert len(notes(tmp_path / "recording", "Asked")) > 5
     assert SECRET not in kept
     assert b"hello" not in kept
     assert differing(tmp_path / "recording") == ""
-
-
-def test_with_its_words_it_contains_all_messages(day: Path) -> None:
-    kept = b"".join(file.read_bytes() for file in day.rglob("*") if file.is_file())
-    assert SECRET in kept
 
 
 # -- ids -----------------------------------------------------------------------
@@ -180,7 +168,7 @@ def test_a_mistake_in_the_host_shows_as_a_difference(
     assert sentence in differing(day)
 
 
-def test_another_word_of_the_agent_shows_as_a_difference(day: Path, tmp_path: Path) -> None:
+def test_another_answer_of_the_agent_shows_as_a_difference(day: Path, tmp_path: Path) -> None:
     def other(lines: list[str]) -> list[str]:
         return [line.replace("echo: down", "echo: up") if '"Looked"' in line else line for line in lines]
 
@@ -194,7 +182,9 @@ def test_another_word_of_the_agent_shows_as_a_difference(day: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("eighths", [1, 3, 5, 7])
-def test_a_host_that_was_killed_is_replayed_up_to_there(eighths: int, day: Path, tmp_path: Path) -> None:
+def test_the_recording_of_a_killed_host_is_replayed_to_its_end(
+    eighths: int, day: Path, tmp_path: Path
+) -> None:
     def killed(lines: list[str]) -> list[str]:
         kept = max(len(lines) * eighths // 8, next(n for n, line in enumerate(lines, 1) if '"Kept"' in line))
         return [*lines[:kept], lines[kept][:20]]
@@ -202,11 +192,3 @@ def test_a_host_that_was_killed_is_replayed_up_to_there(eighths: int, day: Path,
     replayed = replay(changed(day, tmp_path / "killed", killed))
     assert replayed.torn
     assert list(replayed.differences) == []
-
-
-def test_a_replay_may_end_before_the_recording(day: Path) -> None:
-    half = notes(day, "Ended")[0]["at"] / 2
-    replayed = replay(day, until=half)
-    assert replayed.torn
-    assert list(replayed.differences) == []
-    assert 0 < len(replayed.timeline) < len(replay(day).timeline)

@@ -1,4 +1,4 @@
-"""How a session watches its runner: every half minute while it has work, whatever else happens."""
+"""Sweeps: a session checks its runner every half minute while it has work."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -49,7 +49,7 @@ async def chatter(user: User, *, for_s: float) -> None:
                 nursery.start_soon(talk)
 
 
-async def test_messages_put_off_no_look_at_a_runner_at_work(
+async def test_messages_do_not_delay_the_checks_of_a_runner_at_work(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heartbeat, watched = RunnerSupervisor.heartbeat, list[float]()
@@ -73,7 +73,7 @@ async def test_messages_put_off_no_look_at_a_runner_at_work(
     assert max(after - before for before, after in pairwise(at_work)) < SWEEP_S + 1
 
 
-async def test_a_turn_that_is_over_before_it_was_seen_leaves_no_suspicion_behind(world: World) -> None:
+async def test_a_turn_that_ends_before_the_host_sees_it_does_not_count_as_stuck(world: World) -> None:
     """Each message is claimed and answered before the session looks at either."""
     ann = world.user("ann")
     chat = await world.direct(ann)
@@ -86,7 +86,7 @@ async def test_a_turn_that_is_over_before_it_was_seen_leaves_no_suspicion_behind
     ]
 
 
-async def test_a_runner_that_is_always_ahead_of_the_looks_at_it_is_let_be(
+async def test_a_runner_that_finishes_turns_between_checks_is_not_stopped(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Turns end sooner than the host reads, and somebody always waits: each look finds work that lies."""
@@ -99,7 +99,7 @@ async def test_a_runner_that_is_always_ahead_of_the_looks_at_it_is_let_be(
     ]
 
 
-async def test_nobody_hears_that_a_message_is_done_with_before_its_answer_is_final(
+async def test_a_message_is_reported_as_settled_only_after_its_answer_is_final(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hint, early = Senders.hint, list[Settled]()

@@ -1,4 +1,4 @@
-"""Worlds that wait for what never comes: they end, and say where they waited."""
+"""A world that waits too long ends with an error that says where it waited."""
 
 import pytest
 import trio
@@ -12,7 +12,7 @@ HERE = r"has not ended within 3660 days of its own; there waits: test_time_limit
 
 @pytest.mark.parametrize("host", [False, True])
 @pytest.mark.parametrize("shield", [False, True])
-def test_a_scenario_that_waits_for_ever_is_ended_and_told_where(*, host: bool, shield: bool) -> None:
+def test_a_scenario_that_waits_for_ever_is_ended_with_its_place(*, host: bool, shield: bool) -> None:
     async def scenario(world: World) -> None:
         if host:
             await world.start()
@@ -23,7 +23,7 @@ def test_a_scenario_that_waits_for_ever_is_ended_and_told_where(*, host: bool, s
         simulate(scenario, seed=1)
 
 
-def test_so_is_a_brain_that_nothing_can_stop() -> None:
+def test_a_brain_that_waits_behind_a_shield_is_ended() -> None:
     async def brain(turn: Turn, tools: Toolbox) -> None:
         del turn, tools
         with trio.CancelScope(shield=True):

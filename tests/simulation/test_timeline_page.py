@@ -2,10 +2,7 @@
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +12,12 @@ from nanoclaw.simulation.faults import Strike, fault_names
 from nanoclaw.simulation.run import RunResult, Violation, run_workload
 from nanoclaw.simulation.timeline_page import TEMPLATE, Mark, marks, page, spans
 from nanoclaw.simulation.workload import Say, Workload, draw_workload
-from nanoclaw.testing import Timeline
 from nanoclaw.testing.silent_logs import silent_logs
 
 HOSTILE = (
     "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)>"
     " & ' \"  \u2028\u202e\0\ud800 @DATA@ \\1"
 )
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture(scope="module")
@@ -93,43 +88,3 @@ def test_the_page_needs_no_network(day: tuple[Workload, RunResult]) -> None:
     addresses = re.findall(r"(?:https?:)?//[a-z][\w.]+", page(*day))
     assert set(addresses) == {"http://www.w3.org"}  # the name of SVG, which nobody fetches
     assert "default-src 'none'" in page(*day)
-
-
-# -- in a browser ----------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="there is no Chromium")
-def test_a_browser_draws_the_page_without_an_error_and_runs_nothing_of_what_was_said(
-    day: tuple[Workload, RunResult], tmp_path: Path
-) -> None:
-    long = f"     0.500000  said  {day[0].chats[0].name}  ann  event-0  {HOSTILE * 10_000!r}"
-    result = evolve(day[1], timeline=Timeline([long, *day[1].timeline.lines]))
-    file = tmp_path / "day.html"
-    file.write_text(page(day[0], result), "utf-8")
-    drawn, errors = in_browser(file)
-    for kind in ("said", "delivered", "inbound", "outbound", "fault", "death", "life", "host"):
-        assert re.search(rf'<path d="M[^"]+" class="{kind}">', drawn.partition('id="drawing"')[2]), kind
-    assert "CONSOLE" not in errors
-    assert "<img" not in drawn
-
-
-def in_browser(file: Path, *more: str) -> tuple[str, str]:
-    """The page's markup after its script has run, and what the browser logged."""
-    [browser, *_] = filter(None, map(shutil.which, BROWSERS))
-    options = [
-        *more,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-logging=stderr",
-        "--virtual-time-budget=2000",
-    ]
-    run = subprocess.run(
-        [browser, *options, f"--user-data-dir={file.parent / 'profile'}", "--dump-dom", file.as_uri()],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=True,
-    )
-    return run.stdout, run.stderr

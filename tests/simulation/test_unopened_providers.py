@@ -1,4 +1,4 @@
-"""A provider that cannot be opened costs its messages a try each, and at the end their writer is told."""
+"""A provider that cannot be opened costs each message a try. After the last one the user is told."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -70,7 +70,7 @@ class Soak:
     total: Verdict = Factory(lambda: Verdict({}))
 
     async def random(self, seed: int, rounds: int) -> None:
-        """So many rounds of consecutive seeds."""
+        """Run rounds with consecutive seeds."""
         async with trio.open_nursery() as nursery:
             for number in range(seed, seed + rounds):
                 nursery.start_soon(

@@ -105,7 +105,7 @@ async def _chat(talk: Talk, intake: Intake, waiting: trio.MemoryReceiveChannel[d
 
 @define(eq=False)
 class _Answer:
-    """What the network says of a message."""
+    """The network's answer about a message."""
 
     given: trio.Event = Factory(trio.Event)
     has_it: bool = False

@@ -49,7 +49,7 @@ class _Network:
     """The text that answers an event."""
     intake: Talk | None = None
     rested: set[int] = Factory(set)
-    """What hosts said of their rest, by the number of the question."""
+    """By number of the question, the host's answer whether it is at rest."""
     numbers: Iterator[int] = Factory(count)
     changed: trio.Event = Factory(trio.Event)
 

@@ -1,4 +1,4 @@
-"""Where things are in the folder of a round."""
+"""The paths in the folder of a round."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class Places:
 
     @property
     def socket(self) -> Path:
-        """Where the network listens."""
+        """Return the path of the network's socket."""
         return self.folder / "network.sock"
 
     @property
@@ -29,7 +29,7 @@ class Places:
 
     @property
     def kills(self) -> Journal:
-        """Who was killed."""
+        """Return the log of kills."""
         return Journal(self.folder / "kills.log")
 
     @property
@@ -38,5 +38,5 @@ class Places:
         return self.folder / "runner-died"
 
     def host_log(self, life: int) -> Path:
-        """What a life of the host said, with its runners."""
+        """Return the file with the output of one host and its runners."""
         return self.folder / f"host-{life}.log"

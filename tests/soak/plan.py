@@ -1,4 +1,4 @@
-"""What a round is to be: all of it follows from its seed."""
+"""The plan of a round, drawn from its seed."""
 
 from random import Random
 from typing import Literal
@@ -12,7 +12,7 @@ LOAD_S = 0.9
 """Users write within this time of a round's beginning."""
 
 Kind = Literal["plain", "mid", "once", "every", "daily"]
-"""What a message makes the agent do: answer; send something before the answer; schedule a task."""
+"""The effects of a message: the agent answers, sends something before the answer, or schedules a task."""
 KINDS: tuple[Kind, ...] = ("plain", "mid", "once", "every", "daily")
 DAILY = "@every 86400"
 """Not `@daily`: a round shortly before midnight would wait for the next occurrence."""
@@ -21,7 +21,7 @@ WEIGHTS = (10, 8, 3, 1, 1)
 
 @frozen
 class Saying:
-    """What a user writes, and when (seconds from the beginning)."""
+    """A user's message and its time, in seconds from the beginning."""
 
     at: float
     chat: str
@@ -63,7 +63,7 @@ class Plan:
     runner_commit: str | None = None
     """`before:N`, `after:N` or `hot:N`: the commit at which a runner kills itself, once."""
     reliable: bool = False
-    """Whether the network answers at once, always."""
+    """True if the network always answers at once."""
 
 
 def plan(seed: int, repeat: Repeat) -> Plan:

@@ -29,7 +29,7 @@ class Talk:
             await self.stream.send_all(json.dumps(values).encode() + b"\n")
 
     async def hear(self) -> AsyncIterator[dict[str, Any]]:
-        """What the other side says, until it is gone."""
+        """Yield the lines of the other side until it closes the connection."""
         try:
             async for line in Lines(self.stream.receive_some, LIMIT):
                 if line:

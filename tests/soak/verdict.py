@@ -1,4 +1,4 @@
-"""What a round came to: its counts, and every sentence that says what should not be."""
+"""The verdict on a round: its counts and its violations."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -47,12 +47,12 @@ def judge(places: Places, plan: Plan) -> Verdict:
 
 @frozen
 class _World:
-    """What network and files say of a round."""
+    """The evidence of a round, from its network and its files."""
 
     plan: Plan
     kills: Journal
     runner_died: bool
-    """Whether one killed itself at a commit."""
+    """True if a host or runner killed itself at a commit."""
     log: list[dict[str, Any]] = field(repr=False)
     """The network's."""
     evidence: Evidence = field(repr=False)
@@ -70,17 +70,17 @@ class _World:
         return _of(self.log, name)
 
     def inbound(self, sql: str) -> list[tuple[Any, ...]]:
-        """What all sessions' inbound files have, together."""
+        """Return the rows of all inbound files."""
         return [row for paths in self.evidence.sessions() for row in rows(paths.inbound_db, sql)]
 
     def outbound(self, sql: str) -> list[tuple[Any, ...]]:
-        """Likewise, of the outbound files."""
+        """Return the rows of all outbound files."""
         return [row for paths in self.evidence.sessions() for row in rows(paths.outbound_db, sql)]
 
     # -- counts
 
     def counts(self) -> Iterator[tuple[str, int]]:
-        """What the table shows."""
+        """Yield the rows of the table: a name and a count."""
         yield "rounds", 1
         yield "kills of hosts", len(self.kills.read("host"))
         yield "kills of runners", len(self.kills.read("runner")) + self.runner_died
@@ -100,7 +100,7 @@ class _World:
         yield "replies given up as unknown", len(self.given_up())
 
     def texts(self) -> dict[str, str]:
-        """What the host asked the network to deliver, by key."""
+        """Return the texts that the host asked the network to deliver, by key."""
         return {one["key"]: one["text"] for one in self.of("asked")}
 
     def keys_of(self, beginning: str) -> list[str]:
@@ -132,7 +132,7 @@ class _World:
     # -- what this channel adds to the invariants
 
     def complaints(self) -> Iterator[str]:
-        """What should not be."""
+        """Return the violations."""
         yield from self._unanswered()
         yield from self._answered_twice()
         yield from self._undelivered()

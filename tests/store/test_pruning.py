@@ -1,4 +1,4 @@
-"""What pruning removes from a session and what it keeps (contract 4, Pruning), on real files."""
+"""Pruning of session files (contract 4, Pruning)."""
 
 import os
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""Checks of a simulated workload: each yields a sentence for every violation that it finds.
+"""Checks of a simulated workload: each check yields one sentence per violation.
 
-They read the session files and what the network and the runners saw, without the host's own code for reading.
+They read the session files and the records of network and runners. They do not use the host's own readers.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,9 @@ from nanoclaw.testing.invariants import (
 _NOT_AT_STEPS: frozenset[Callable[..., object]] = frozenset(
     {accepted_messages_are_stored, attempts_are_recorded_before_the_channel_is_asked, databases_are_intact}
 )
-"""These need all sessions, or much time."""
+"""Checks that need all sessions or are slow. `accepted_messages_are_kept` and
+`channels_are_asked_after_the_ledger` check the same for one session after each step.
+"""
 STEP_CHECKS: tuple[Check, ...] = (
     *(check for check in ALWAYS if check not in _NOT_AT_STEPS),
     delivery.channels_are_asked_after_the_ledger,
@@ -46,7 +48,6 @@ STEP_CHECKS: tuple[Check, ...] = (
     turns.retries_wait,
     turns.retries_are_alone,
     turns.turns_are_in_order,
-    delivery.networks_get_the_pause_they_ask_for,
     questions.unknown_senders_decide_nothing,
     delivery.replies_arrive_as_they_are,
     delivery.answers_arrive_where_was_asked,
@@ -66,7 +67,6 @@ STEP_CHECKS: tuple[Check, ...] = (
     retries.failed_messages_had_their_tries,
     schedules.slots_fit_their_schedules,
     schedules.an_outage_has_one_late_run,
-    schedules.first_runs_are_yet_to_come,
     schedules.stopped_tasks_do_not_run,
     agent_requests.agents_hear_what_was_said,
     agent_requests.completed_messages_were_heard,
@@ -74,10 +74,9 @@ STEP_CHECKS: tuple[Check, ...] = (
     agent_requests.tasks_are_as_they_were_asked_for,
     agent_requests.nothing_is_due_before_its_time,
 )
-"""They hold at any time; they are run after each step."""
+"""Checks that hold at any time. They run after each step."""
 REST_CHECKS: tuple[Check, ...] = (
     databases_are_intact,
-    messages.sessions_together_lose_nothing,
     messages.nothing_waits_behind_a_journal,
     *AT_REST,
     messages.completed_messages_are_answered,
@@ -87,7 +86,7 @@ REST_CHECKS: tuple[Check, ...] = (
     messages.files_are_kept,
     questions.answered_questions_wait_no_more,
 )
-"""They hold once everything is healed and has come to rest."""
+"""Checks that hold after all faults have ended and no work is left."""
 PROMPTNESS_CHECKS: tuple[Check, ...] = (
     promptness.due_work_is_claimed_at_once,
     promptness.replies_are_seen_at_once,
@@ -100,4 +99,4 @@ PROMPTNESS_CHECKS: tuple[Check, ...] = (
     promptness.paused_sessions_rest,
     replies_keep_their_order,
 )
-"""They hold for each session that has had time enough."""
+"""Checks that hold for a session that has had enough time to finish its work."""

@@ -1,4 +1,4 @@
-"""Checks of access: who is heard, and which messages wake an agent."""
+"""Checks of access: whose messages are stored, and which messages wake an agent."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from nanoclaw.testing.invariants import rows
 
 
 def unknown_senders_are_not_heard(snapshot: Snapshot) -> Iterator[str]:
-    """Nothing of somebody who is not let in is in any session; that they wrote is written down."""
+    """A message of a user who is not admitted is in no session. The sender is in `unregistered_senders`."""
     sql = """
         SELECT platform_id, json_extract(content, '$.senderId'), id FROM messages_in
         WHERE kind = 'chat' AND platform_id IN (SELECT value FROM json_each(:closed))
@@ -20,34 +20,36 @@ def unknown_senders_are_not_heard(snapshot: Snapshot) -> Iterator[str]:
     for paths in snapshot.sessions() if snapshot.admitted else ():
         for chat, sender, id_ in rows(paths.inbound_db, sql, closed=closed):
             if sender not in snapshot.admitted[chat]:
-                yield f"{paths.root.name}: {sender} is not let in in {chat}, and {id_} is stored"
+                yield f"{paths.root.name}: {sender} is not admitted to {chat}, but {id_} is stored"
     noted = set(rows(snapshot.data / "v2.db", "SELECT platform_id, user_id FROM unregistered_senders"))
     for one in snapshot.confirmed:
         who = one.event.address.platform_id, one.event.message.sender_id
         if not _let_in(snapshot, one.event) and (one.routed.session_ids or who not in noted):
             became = (
-                f"went to {one.routed.session_ids}" if one.routed.session_ids else "is written down nowhere"
+                f"went to {one.routed.session_ids}"
+                if one.routed.session_ids
+                else "is not in unregistered_senders"
             )
-            yield f"{one.event.event_id} of the stranger {who[1]} in {who[0]} {became}"
+            yield f"{one.event.event_id} of the unregistered sender {who[1]} in {who[0]} {became}"
 
 
 def admitted_users_are_heard(snapshot: Snapshot) -> Iterator[str]:
-    """Every message of an admitted user goes to a session."""
+    """Each message of an admitted user is routed to a session."""
     for one in snapshot.confirmed:
         if not one.routed.session_ids and _let_in(snapshot, one.event):
             event = one.event
             where = f"{event.message.sender_id} in {event.address.platform_id}"
-            yield f"{event.event_id} of {where} was not heard: {one.routed.dropped}"
+            yield f"{event.event_id} of {where} was dropped: {one.routed.dropped}"
 
 
 def only_mentions_wake_the_agent(snapshot: Snapshot) -> Iterator[str]:
-    """If an agent must be mentioned or called, all other messages are context; otherwise none is."""
+    """A message wakes the agent if, and only if, the wiring's trigger rules match it."""
     for paths in snapshot.sessions():
         wakes = dict(rows(paths.inbound_db, "SELECT id, trigger FROM messages_in WHERE kind = 'chat'"))
         for event in snapshot.events(paths):
             wanted = event.message.is_mention or _called(snapshot, event)
             if event.message_id in wakes and bool(wakes[event.message_id]) != wanted:
-                what = "wakes nobody" if wanted else "mentions nobody, and is to wake the agent"
+                what = "does not wake the agent" if wanted else "wakes the agent without a mention"
                 yield f"{paths.root.name}: {event.event_id} ({event.message.text}) {what}"
 
 
@@ -59,7 +61,7 @@ def _called(snapshot: Snapshot, event: InboundEvent) -> bool:
 
 
 def context_has_no_turn_of_its_own(snapshot: Snapshot) -> Iterator[str]:
-    """Context goes along with something that wakes: no turn answers it alone."""
+    """No turn is about context alone."""
     for paths in snapshot.sessions():
         context = {id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in WHERE NOT trigger")}
         turns = defaultdict[str, set[str]](set)
@@ -68,7 +70,7 @@ def context_has_no_turn_of_its_own(snapshot: Snapshot) -> Iterator[str]:
         for turn, about in turns.items():
             if about <= context:
                 alone = ", ".join(sorted(about))
-                yield f"{paths.root.name}: the turn {turn} answers {alone}, which is context"
+                yield f"{paths.root.name}: the turn {turn} is about {alone} only, which is context"
 
 
 _TURNS = """
@@ -77,7 +79,7 @@ _TURNS = """
     UNION
     SELECT turn_id, in_reply_to FROM messages_out WHERE turn_id IS NOT NULL AND in_reply_to IS NOT NULL
     """
-"""The messages that each turn with an answer was about."""
+"""The messages of each turn that sent an answer."""
 
 
 def _let_in(snapshot: Snapshot, event: InboundEvent) -> bool:

@@ -1,4 +1,4 @@
-"""Checks that agents hear what was said and get what they ask for."""
+"""Checks that agents receive messages unchanged and that their requests are performed as made."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,22 +14,22 @@ from nanoclaw.testing.invariants import rows
 
 
 def agents_hear_what_was_said(snapshot: Snapshot) -> Iterator[str]:
-    """Text and sender of each message in a turn are those with which it was offered."""
+    """A turn has each message with the text and the sender that the network offered."""
     for paths in snapshot.sessions():
         for event in snapshot.events(paths):
             said = (storable(event.message.text), event.message.sender_id)
             heard = snapshot.heard.get(event.message_id, said)
             if heard != said:
-                yield f"{paths.root.name}: of {event.event_id} the agent heard {heard}, and it was {said}"
+                yield f"{paths.root.name}: {event.event_id} reached the agent as {heard}, not as {said}"
 
 
 def completed_messages_were_heard(snapshot: Snapshot) -> Iterator[str]:
-    """No message is closed that no agent has had, be it context."""
+    """A message, also a context message, is completed only after an agent has received it."""
     sql = "SELECT id FROM messages_in WHERE kind = 'chat' AND status = 'completed'"
     for paths in snapshot.sessions():
         for (id_,) in rows(paths.inbound_db, sql):
             if id_ not in snapshot.heard:
-                yield f"{paths.root.name}: {id_} is completed, and no agent has heard it"
+                yield f"{paths.root.name}: {id_} is completed, but no agent has received it"
 
 
 _ONCE = """
@@ -44,10 +44,10 @@ _ONCE = """
 
 
 def requests_are_made_once(snapshot: Snapshot) -> Iterator[str]:
-    """A turn that is told again is told of its edits, reactions and tasks, too."""
+    """A repeated turn does not request its edits, reactions and tasks a second time."""
     for paths in snapshot.sessions():
         for what, n in rows(paths.outbound_db, _ONCE):
-            yield f"{paths.root.name}: {what} was asked for {n} times"
+            yield f"{paths.root.name}: {what} was requested {n} times"
 
 
 # -- tasks ---------------------------------------------------------------------
@@ -55,7 +55,7 @@ def requests_are_made_once(snapshot: Snapshot) -> Iterator[str]:
 
 @frozen
 class Task:
-    """A task, as the agent has asked for it."""
+    """A task as the agent requested it."""
 
     prompt: str
     recurrence: str | None
@@ -77,27 +77,27 @@ _OPEN = """
 
 
 def tasks_are_as_they_were_asked_for(snapshot: Snapshot) -> Iterator[str]:
-    """A recurring task goes on until the agent ends it, with the settings that the agent gave last."""
+    """A recurring task recurs until the agent ends it, with the settings that the agent gave last."""
     for paths in snapshot.sessions():
         open_ = {
             series: Task(*columns) for series, *columns in rows(paths.inbound_db, _OPEN, zone=snapshot.zone)
         }
         for series, task in _asked_for(paths, snapshot.zone).items():
             if task.recurrence and series not in open_:
-                yield f"{paths.root.name}: {series} is to recur at {task.recurrence!r}, and is gone"
+                yield f"{paths.root.name}: {series} recurs at {task.recurrence!r}, but has no open row"
             elif task.recurrence and open_[series] != task:
-                yield f"{paths.root.name}: {series} was asked for as {task}, and is {open_[series]}"
+                yield f"{paths.root.name}: {series} was requested as {task}, but is {open_[series]}"
 
 
 @frozen
 class Done:
-    """A request that was performed: what was asked, of which task, and when that runs next."""
+    """A performed request, its task, and the next run of that task."""
 
     action: str
     series: str
     next_run: str | None
     request: Mapping[str, Any] | None
-    """None if the runner's file no longer has it."""
+    """The request's content; None if the runner has pruned it."""
 
 
 def _done(paths: SessionPaths) -> Iterator[Done]:
@@ -108,7 +108,7 @@ def _done(paths: SessionPaths) -> Iterator[Done]:
 
 
 def _asked_for(paths: SessionPaths, zone: str) -> Mapping[str, Task]:
-    """Return the tasks that have not ended and whose requests are all known."""
+    """Return the open tasks whose requests are all still in the runner's file."""
     asked, unknown = dict[str, Task](), set[str]()
     for each in _done(paths):
         if each.request is None:
@@ -137,12 +137,12 @@ _EARLY = """
 
 
 def nothing_is_due_before_its_time(snapshot: Snapshot) -> Iterator[str]:
-    """A task runs for its slot then or later; the first time when the agent has asked for it."""
+    """A task is due at its slot or later. Its first run is at the time that the agent requested."""
     for paths in snapshot.sessions():
         for id_, slot, due in rows(paths.inbound_db, _EARLY):
-            yield f"{paths.root.name}: {id_} is for {slot}, and due at {due}"
+            yield f"{paths.root.name}: {id_} has the slot {slot}, but is due at {due}"
         for each in _done(paths):
             wanted = each.request if each.action == "schedule_task" and each.request else {}
             at = wanted.get("processAfter")
             if at and not wanted.get("recurrence") and from_text(at) != from_text(str(each.next_run)):
-                yield f"{paths.root.name}: {each.series} is to run at {at}, and does at {each.next_run}"
+                yield f"{paths.root.name}: {each.series} was requested for {at}, but runs at {each.next_run}"

@@ -1,6 +1,6 @@
-"""Checks of delivery: each message arrives as its outbound row says, as often as the ledger says.
+"""Checks of delivery: each message arrives as its outbound row says, and as often as the ledger says.
 
-Read from the files as they are, without the host's own way of reading them.
+They read the files directly, without the host's own readers.
 """
 
 import json
@@ -26,11 +26,11 @@ from nanoclaw.testing.invariants import (
 )
 
 Words = tuple[object, ...]
-"""Kind, text, what it is about, files or options."""
+"""The kind, the text, the message that it is about, and its files or options."""
 
 
 def replies_arrive_as_they_are(snapshot: Snapshot) -> Iterator[str]:
-    """Chat, thread, text, files, what is edited or reacted to, and what it answers: as the row says."""
+    """A message arrives with the address, the content and the target that its row names."""
     arrived = _by_row(snapshot)
     for paths in snapshot.sessions():
         default, known = _own_chat(snapshot, paths), dict(rows(paths.inbound_db, _KNOWN))
@@ -39,15 +39,15 @@ def replies_arrive_as_they_are(snapshot: Snapshot) -> Iterator[str]:
             said = _words_of(json.loads(content))
             for one in arrived[id_]:
                 if one.address != address:
-                    yield f"{paths.root.name}: {id_} is for {address}, and arrived in {one.address}"
+                    yield f"{paths.root.name}: {id_} is addressed to {address}, but arrived in {one.address}"
                 if (heard := _heard(one.content)) != storable(said):
-                    yield f"{paths.root.name}: {id_} says {said}, and arrived as {heard}"
+                    yield f"{paths.root.name}: {id_} contains {said}, but arrived as {heard}"
                 if known.get(answers) not in {None, one.in_reply_to}:
                     yield f"{paths.root.name}: {id_} answers {known[answers]}, not {one.in_reply_to}"
 
 
 def answers_arrive_where_was_asked(snapshot: Snapshot) -> Iterator[str]:
-    """An answer is in the chat and thread of its message, and so is a notice of the host about it."""
+    """An answer, or a notice of the host about a message, arrives in the chat and thread of that message."""
     arrived = _by_row(snapshot)
     for paths in snapshot.sessions():
         asked = {id_: Address(*where) for id_, *where in rows(paths.inbound_db, _PLACES)}
@@ -55,22 +55,22 @@ def answers_arrive_where_was_asked(snapshot: Snapshot) -> Iterator[str]:
         for id_, answers in [*rows(paths.outbound_db, _ANSWERS), *told]:
             for one in arrived.get(id_, ()):
                 if answers in asked and one.address != asked[answers]:
-                    where = f"{asked[answers]}, and its answer {id_} arrived in {one.address}"
+                    where = f"{asked[answers]}, but its answer {id_} arrived in {one.address}"
                     yield f"{paths.root.name}: {answers} was said in {where}"
 
 
 def receipts_come_from_the_network(snapshot: Snapshot) -> Iterator[str]:
-    """The ledger knows each message by an id that the network gave to that message."""
+    """The ledger has only ids that the network gave to that message."""
     sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE platform_message_id IS NOT NULL"
     for paths in snapshot.sessions():
         for key, receipt in rows(paths.inbound_db, sql):
             if receipt not in snapshot.receipts.get(key, ()):
                 given = ", ".join(snapshot.receipts.get(key, ())) or "none"
-                yield f"{paths.root.name}: {key} is {receipt} in the ledger, and its network gave {given}"
+                yield f"{paths.root.name}: {key} is {receipt} in the ledger, but the network gave {given}"
 
 
 TOLD = ("", "delayed-", "stopped-")
-"""The kinds of notices: a message failed, has to wait, or will have no more answers."""
+"""The prefixes of notices: a message failed, has to wait, or gets no more answers."""
 _PLACES = """
     SELECT id, channel_type, platform_id, thread_id FROM messages_in
     WHERE kind IN ('chat', 'task') AND platform_id <> ''
@@ -139,7 +139,7 @@ def _heard(content: OutgoingContent) -> Words:
 
 
 def delivered_messages_have_arrived(snapshot: Snapshot) -> Iterator[str]:
-    """Every message that the ledger calls delivered is at the network."""
+    """The network has every message that the ledger records as delivered."""
     sql = "SELECT message_out_id, platform_message_id FROM delivered WHERE status = 'delivered'"
     for paths in snapshot.sessions():
         said = {
@@ -148,22 +148,22 @@ def delivered_messages_have_arrived(snapshot: Snapshot) -> Iterator[str]:
         for key, receipt in rows(paths.inbound_db, sql):
             for_somebody = receipt is not None or key.startswith(NOTICE) or key.partition("@")[0] in said
             if for_somebody and not snapshot.receipts.get(key):
-                yield f"{paths.root.name}: {key} is delivered, and the network does not have it"
+                yield f"{paths.root.name}: {key} is delivered, but the network does not have it"
 
 
 def duplicates_are_recorded_as_doubts(snapshot: Snapshot) -> Iterator[str]:
-    """A network that knows its messages has one of each; others one more for each doubt in the ledger."""
+    """A message arrives once, or once more for each doubt in the ledger if the network cannot deduplicate."""
     doubts = Counter[str]()
     for paths in snapshot.sessions():
         doubts.update(dict(rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries")))
     for key, ids in snapshot.receipts.items():
         allowed = 1 + doubts[key] if snapshot.repeat == "again" else 1
         if len(ids) > allowed and key in doubts:
-            yield f"{key} arrived {len(ids)} times, of which {allowed} are accounted for"
+            yield f"{key} arrived {len(ids)} times, but the ledger accounts for {allowed}"
 
 
 def files_arrive(snapshot: Snapshot) -> Iterator[str]:
-    """A message that names files has them, with the bytes that the agent sent."""
+    """A message arrives with its files, byte for byte."""
     for one in snapshot.arrived:
         if isinstance(one.content, TextContent) and one.content.files:
             there = tuple(file.data for file in one.files)
@@ -171,39 +171,26 @@ def files_arrive(snapshot: Snapshot) -> Iterator[str]:
                 yield f"{one.message_out_id} arrived with {there} for {one.content.files}"
 
 
-def networks_get_the_pause_they_ask_for(snapshot: Snapshot) -> Iterator[str]:
-    """A refused message is sent again only after the pause that its network asked for, or as a doubt.
-
-    A session that cannot store an answer crashes, and knows no more than one that was killed before it came.
-    """
-    hasty = {key: (wanted, got) for key, wanted, got in snapshot.hasty}
-    for paths in snapshot.sessions() if hasty else ():
-        for key, doubts in rows(paths.inbound_db, "SELECT message_out_id, doubts FROM deliveries"):
-            if key in hasty and not doubts:
-                wanted, got = hasty[key]
-                yield f"{key} was sent again after {got:g} s, and its network had asked for {wanted:g} s"
-
-
 def channels_are_asked_after_the_ledger(snapshot: Snapshot) -> Iterator[str]:
-    """A channel is not asked more often than attempts are recorded."""
+    """Each request to a channel is recorded as an attempt before."""
     for paths in snapshot.sessions():
         for key, attempts in rows(paths.inbound_db, "SELECT message_out_id, attempts FROM deliveries"):
             if snapshot.times_asked.get(key, 0) > attempts:
                 asked = snapshot.times_asked[key]
-                yield f"{key} was asked for {asked} times, of which {attempts} are recorded"
+                yield f"{key} was sent {asked} times, but {attempts} attempts are recorded"
 
 
 _SETTLED = """
     SELECT json_extract(content, '$.id') AS event, id, status FROM messages_in
     WHERE kind = 'chat' GROUP BY event HAVING count(*) = 1
     """
-"""Users' messages that were never edited, by the network's own id."""
+"""Users' messages without edits, by the network's id."""
 _UNDER_WAY = "SELECT message_out_id FROM deliveries WHERE status <> 'final'"
 _REPLIES = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
 
 
 def outcomes_are_told_as_they_are(snapshot: Snapshot) -> Iterator[str]:
-    """A network that hears that a message is settled hears how, and not before its answer has arrived."""
+    """`settled` names a message's real outcome, and comes after its answer has arrived."""
     for paths in snapshot.sessions() if snapshot.settled else ():
         under_way = {id_ for (id_,) in rows(paths.inbound_db, _UNDER_WAY)}
         answers = {f"{NOTICE}{id_}": id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
@@ -212,6 +199,6 @@ def outcomes_are_told_as_they_are(snapshot: Snapshot) -> Iterator[str]:
         for event, id_, status in rows(paths.inbound_db, _SETTLED):
             told = snapshot.settled.get(event)
             if told not in {None, status}:
-                yield f"{paths.root.name}: {event} is {status}, and its network was told that it is {told}"
+                yield f"{paths.root.name}: {event} is {status}, but its network was told {told}"
             if told is not None and id_ in early:
-                yield f"{paths.root.name}: {event} was said to be {told}, and its answer is on its way"
+                yield f"{paths.root.name}: {event} was reported as {told} before its answer was final"

@@ -16,8 +16,6 @@ from nanoclaw.records.content import storable
 from nanoclaw.simulation.snapshot import Snapshot, is_hot
 from nanoclaw.testing.invariants import (
     Evidence,
-    accepted_messages_are_stored,
-    attempts_are_recorded_before_the_channel_is_asked,
     rows,
 )
 
@@ -25,7 +23,7 @@ INBOX = "in/inbox/"
 
 
 def accepted_messages_are_kept(snapshot: Snapshot) -> Iterator[str]:
-    """A confirmed message is in its session, or parked for it."""
+    """A confirmed message is stored in its session or parked for it."""
     parked = defaultdict[str, set[str]](set)
     for session_id, event in rows(snapshot.data / "v2.db", "SELECT session_id, event FROM parked_events"):
         parked[session_id].add(_event_id(event))
@@ -35,7 +33,7 @@ def accepted_messages_are_kept(snapshot: Snapshot) -> Iterator[str]:
         for event in snapshot.events(paths):
             wanted = (event.message_id, storable(event.message.text))
             if wanted not in kept and event.event_id not in parked[paths.root.name]:
-                yield f"{paths.root.name}: {event.event_id} ({event.message.text}) was confirmed and is gone"
+                yield f"{paths.root.name}: {event.event_id} ({event.message.text}) was confirmed, not stored"
 
 
 def _event_id(event: str) -> str:
@@ -44,7 +42,7 @@ def _event_id(event: str) -> str:
 
 
 def users_are_heard_in_order(snapshot: Snapshot) -> Iterator[str]:
-    """Messages of one user in one place have numbers in the order in which they were said."""
+    """The messages of one user to one address have numbers in the order in which they were sent."""
     for paths in snapshot.sessions():
         numbers = dict(rows(paths.inbound_db, "SELECT id, seq FROM messages_in WHERE kind = 'chat'"))
         spoken = defaultdict[tuple[str, Address], list[InboundEvent]](list)
@@ -53,11 +51,11 @@ def users_are_heard_in_order(snapshot: Snapshot) -> Iterator[str]:
                 spoken[event.message.sender_id, event.address].append(event)
         for one, two in (pair for events in spoken.values() for pair in pairwise(events)):
             if numbers[one.message_id] >= numbers[two.message_id]:
-                yield f"{paths.root.name}: {two.event_id} came before {one.event_id}"
+                yield f"{paths.root.name}: {two.event_id} has a lower number than {one.event_id} before it"
 
 
 def files_are_kept(snapshot: Snapshot) -> Iterator[str]:
-    """A message's files are in the session, where its row says."""
+    """The files of a message are in the session's inbox, at the paths in its row."""
     sql = """
         SELECT json_extract(each.value, '$.localPath')
         FROM messages_in, json_each(content, '$.attachments') AS each WHERE messages_in.id = :id
@@ -68,11 +66,11 @@ def files_are_kept(snapshot: Snapshot) -> Iterator[str]:
             told = [path for (path,) in rows(paths.inbound_db, sql, id=event.message_id)] if sent else []
             kept = [paths.inbox / str(path).removeprefix(INBOX) for path in told]
             if [file.read_bytes() for file in kept if file.is_file()] != sent:
-                yield f"{paths.root.name}: files of {event.event_id} are not at {told}"
+                yield f"{paths.root.name}: the files of {event.event_id} are not at {told}"
 
 
 def completed_messages_are_answered(snapshot: Snapshot) -> Iterator[str]:
-    """The brain of workloads answers everything it completes."""
+    """Each completed message has an answer: the scripted agent answers every message."""
     for paths in snapshot.sessions():
         completed = {
             id_
@@ -83,32 +81,25 @@ def completed_messages_are_answered(snapshot: Snapshot) -> Iterator[str]:
         }
         answered = {id_ for (id_,) in rows(paths.outbound_db, "SELECT in_reply_to FROM messages_out")}
         for id_ in sorted(completed - answered):
-            yield f"{paths.root.name}: {id_} is completed without an answer"
+            yield f"{paths.root.name}: {id_} is completed, but has no answer"
 
 
 def failed_messages_are_told(snapshot: Snapshot) -> Iterator[str]:
-    """A user whose message or task fails is told so. Nobody waits for an answer to context."""
+    """A user is notified if their message or task fails. Context messages need no notice."""
     sql = """
         SELECT id FROM messages_in WHERE status = 'failed' AND kind IN ('chat', 'task') AND trigger
           AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_out_id = 'notice-' || id)
         """
     for paths in snapshot.sessions():
         for (id_,) in rows(paths.inbound_db, sql):
-            yield f"{paths.root.name}: {id_} has failed and nobody was told"
-
-
-def sessions_together_lose_nothing(snapshot: Snapshot) -> Iterator[str]:
-    """The checks that need all sessions hold, if all can be read."""
-    if len(snapshot.paths) == len(Evidence(snapshot.data).sessions()):
-        yield from accepted_messages_are_stored(snapshot)
-        yield from attempts_are_recorded_before_the_channel_is_asked(snapshot)
+            yield f"{paths.root.name}: {id_} has failed, but the user was not notified"
 
 
 def nothing_waits_behind_a_journal(snapshot: Snapshot) -> Iterator[str]:
-    """At rest a session may sleep beside a journal, its runner's or the host's own, if nobody waits for it.
+    """At rest a hot journal may remain only in a session without pending work.
 
-    The host's own is left where its disk failed in a write and in the rollback, too. Nobody reads the file of
-    a session that sleeps; whoever has it next rolls the journal back: the next message, or the next host.
+    The host leaves one if its disk failed in a write and again in the rollback. The next message or the next
+    host rolls it back.
     """
     sql = """
         SELECT (SELECT count(*) FROM messages_in WHERE status = 'pending' AND trigger AND kind <> 'task')
@@ -120,12 +111,12 @@ def nothing_waits_behind_a_journal(snapshot: Snapshot) -> Iterator[str]:
         aside = snapshot.data.parent / f"aside-{paths.root.name}.db"  # connections are kept by path
         with _without_journal(paths.inbound_db, aside) as file:
             if waiting := rows(file, sql)[0][0]:
-                yield f"{paths.root.name}: {waiting} messages wait behind a journal"
+                yield f"{paths.root.name}: {waiting} messages wait behind a hot journal"
 
 
 @contextmanager
 def _without_journal(database: Path, aside: Path) -> Iterator[Path]:
-    """The file to read: where it has a hot journal, a copy in which that is rolled back."""
+    """Yield the file to read: a copy with its journal rolled back, if it has a hot journal."""
     if not is_hot(database):
         yield database
         return
@@ -133,7 +124,7 @@ def _without_journal(database: Path, aside: Path) -> Iterator[Path]:
     try:
         for file, copy in copies.items():
             shutil.copy(file, copy)
-        with closing(apsw.Connection(str(aside))) as connection:  # noqa: TID251 -- a copy, which nobody owns
+        with closing(apsw.Connection(str(aside))) as connection:  # noqa: TID251 -- a copy has no owner
             connection.execute("BEGIN IMMEDIATE; ROLLBACK").fetchall()
         yield aside
     finally:

@@ -14,15 +14,15 @@ _HEARD = "SELECT id, platform_id, coalesce(thread_id, '') FROM messages_in WHERE
 
 
 def sessions_hear_their_own_place(snapshot: Snapshot) -> Iterator[str]:
-    """A session that has a chat of its own hears that, and one of a thread the thread alone."""
+    """A session of a chat or a thread has only messages of that chat or thread."""
     own = {id_: where for id_, *where in rows(snapshot.data / "v2.db", _OWN)}
     for paths in snapshot.sessions():
         if paths.root.name in own:
             chat, thread, threaded = own[paths.root.name]
             for id_, platform, within in rows(paths.inbound_db, _HEARD):
                 if platform != chat or (threaded and within != thread):
-                    heard = f"{id_} was said in {platform}/{within}"
-                    yield f"{paths.root.name}: it is the session of {chat}/{thread}, and {heard}"
+                    heard = f"{id_} was sent to {platform}/{within}"
+                    yield f"{paths.root.name}: it is the session of {chat}/{thread}, but {heard}"
 
 
 _SERIES = """
@@ -32,10 +32,10 @@ _SERIES = """
 
 
 def tasks_stay_in_their_place(snapshot: Snapshot) -> Iterator[str]:
-    """All runs of a task are for the chat and thread in which the agent asked for it."""
+    """All runs of a task have the chat and thread in which the agent requested it."""
     for paths in snapshot.sessions():
         for series, places in rows(paths.inbound_db, _SERIES):
-            yield f"{paths.root.name}: {series} runs for {places} places"
+            yield f"{paths.root.name}: the runs of {series} have {places} addresses"
 
 
 _SENT = """
@@ -43,7 +43,7 @@ _SENT = """
     WHERE in_reply_to IS NULL AND platform_id IS NOT NULL AND json_extract(content, '$.operation') IS NULL
       AND coalesce(json_extract(content, '$.text'), '') NOT LIKE '%says hello'
     """
-"""Messages that a turn sends without naming a destination."""
+"""The messages that a turn sent without naming a destination."""
 
 
 def turns_send_to_their_own_chat(snapshot: Snapshot) -> Iterator[str]:
@@ -52,4 +52,4 @@ def turns_send_to_their_own_chat(snapshot: Snapshot) -> Iterator[str]:
         for id_, turn, platform, thread in rows(paths.outbound_db, _SENT):
             home = snapshot.homes.get(turn)
             if home is not None and (home.platform_id, home.thread_id) != (platform, thread or None):
-                yield f"{paths.root.name}: {id_} of a turn about {home} goes to {platform}/{thread}"
+                yield f"{paths.root.name}: {id_} of a turn in {home} is addressed to {platform}/{thread}"

@@ -1,4 +1,4 @@
-"""Checks that sessions see the central database as it is."""
+"""Check that the projections in session files match the central database."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from nanoclaw.testing.invariants import (
 
 
 def projections_are_true(snapshot: Snapshot) -> Iterator[str]:
-    """The destinations in a session's file are those of the central database."""
+    """The destinations in a session file equal those in the central database."""
     sql = """
         SELECT local_name, target_type, channel_type, platform_id, iif(target_type = 'agent', target_id, NULL)
         FROM agent_destinations JOIN sessions USING (agent_group_id)
@@ -26,4 +26,4 @@ def projections_are_true(snapshot: Snapshot) -> Iterator[str]:
             paths.root.name in snapshot.awake and paths.root.name in snapshot.attended and not snapshot.shaken
         )
         if heard and told != true:
-            yield f"{paths.root.name}: its destinations are {told}, and should be {true}"
+            yield f"{paths.root.name}: its destinations are {told}, but must be {true}"

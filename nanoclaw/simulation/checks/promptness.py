@@ -1,7 +1,7 @@
-"""Checks of promptness: a session that had time enough leaves nothing undone.
+"""Checks of promptness: a session that had enough time has no due work left.
 
-Slow polls, sweeps and the next message repair a lost wake-up. So a lost one costs time only, and time is what
-these checks ask about.
+Slow polls, sweeps and the next message recover from a lost wake-up. A lost wake-up therefore costs only time,
+and these checks measure that time.
 """
 
 from collections.abc import Iterator
@@ -13,21 +13,18 @@ from nanoclaw.store.engine.times import to_text
 from nanoclaw.testing.invariants import rows
 
 PROMPT_S = 1.7
-"""Seconds within which everything has happened that waits for nothing: work takes no virtual time."""
-
+"""Seconds within which due work is done if nothing delays it: work takes no virtual time."""
 
 STARTED_S = 150.0
-"""Seconds within which a runner starts after any fault: session and keeper may each wait a minute."""
-
-
+"""Seconds within which a runner starts after any fault: session and supervisor may each back off a minute."""
 STUCK_S = 195.0
-"""A runner that stands still with a claim is replaced within this: a tool may take two minutes, a last beat
-comes up to 10 s later, and sweeps every half minute, of which one sees that and one misses the next.
+"""Seconds within which a stuck runner with a claim is replaced: 120 s for a tool, up to 10 s until the last
+heartbeat, and two sweeps of 30 s.
 """
 
 
 def due_work_is_claimed_at_once(snapshot: Snapshot) -> Iterator[str]:
-    """A free runner, or a turn that waits for follow-ups, claims what is due."""
+    """An idle runner, or a turn that waits for follow-ups, claims due messages."""
     for paths in snapshot.sessions():
         id_ = paths.root.name
         if id_ in snapshot.resting or id_ in snapshot.listening:
@@ -35,13 +32,13 @@ def due_work_is_claimed_at_once(snapshot: Snapshot) -> Iterator[str]:
             for message, tries in due(paths, snapshot.now, PROMPT_S):
                 mine = [status for status, attempt in acks.get(message, []) if attempt in {None, tries}]
                 if id_ in snapshot.resting and mine in ([], ["processing"]):
-                    yield f"{id_}: {message} is due, and its runner does nothing"
+                    yield f"{id_}: {message} is due, but its idle runner has not claimed it"
                 if id_ in snapshot.listening and not tries and message not in acks:
-                    yield f"{id_}: {message} is due, and the turn that waits for follow-ups does not have it"
+                    yield f"{id_}: {message} is due, but the turn that waits for it has not claimed it"
 
 
 def replies_are_seen_at_once(snapshot: Snapshot) -> Iterator[str]:
-    """All rows of the runner are in the ledger, and their outcomes are settled."""
+    """The host has read all rows and acks of the runner."""
     for paths in snapshot.sessions():
         id_ = paths.root.name
         if id_ in snapshot.attended:
@@ -50,18 +47,18 @@ def replies_are_seen_at_once(snapshot: Snapshot) -> Iterator[str]:
                 paths.inbound_db, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'outbound_seq'"
             )
             if said > max([0, *(mark for (mark,) in seen)]):
-                yield f"{id_}: {said} was said, and the ledger ends at {seen}"
+                yield f"{id_}: the runner has sent row {said}, but the ledger ends at {seen}"
             acks = _acks(paths)
             for message, tries in due(paths, snapshot.now, PROMPT_S):
                 mine = [status for status, attempt in acks.get(message, []) if attempt in {None, tries}]
                 if mine not in ([], ["processing"]):
-                    yield f"{id_}: {message} is {mine[0]}, and that is not settled"
+                    yield f"{id_}: {message} is {mine[0]}, but the host has not settled it"
 
 
 def replies_are_tried_at_once(snapshot: Snapshot) -> Iterator[str]:
-    """While nothing is being sent, the first delivery waits only for its time or its channel.
+    """While no attempt is in flight, the first delivery waits only for its time or its channel.
 
-    In a session that nobody sees to, nothing waits for long.
+    A session without an actor has no delivery that is due.
     """
     sql = """
         SELECT message_out_id, iif(error IS NULL, coalesce(next_attempt, ''), next_attempt) <= :since AS waits
@@ -74,18 +71,18 @@ def replies_are_tried_at_once(snapshot: Snapshot) -> Iterator[str]:
         if forgotten or paths.root.name in snapshot.attended:
             for key, waits in rows(paths.inbound_db, sql, since=_before(snapshot.now, PROMPT_S)):
                 if waits:
-                    yield f"{paths.root.name}: {key} could be sent, and waits"
+                    yield f"{paths.root.name}: {key} is due, but is not being sent"
 
 
 def work_gets_a_runner(snapshot: Snapshot) -> Iterator[str]:
-    """A runner starts for what is due in an active session, also if the host did not know of the session."""
+    """A runner starts for due work in an active session, also if the session had no actor."""
     active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
     for paths in snapshot.sessions():
         id_ = paths.root.name
         seen_to = id_ in snapshot.attended or id_ in snapshot.unattended
         if id_ in snapshot.left_alone and seen_to and rows(snapshot.data / "v2.db", active, id=id_):
             for message, _ in due(paths, snapshot.now, STARTED_S):
-                yield f"{id_}: {message} is due, and no runner is started"
+                yield f"{id_}: {message} is due, but no runner was started"
 
 
 def paused_sessions_rest(snapshot: Snapshot) -> Iterator[str]:
@@ -95,33 +92,33 @@ def paused_sessions_rest(snapshot: Snapshot) -> Iterator[str]:
         id_ = paths.root.name
         if id_ in snapshot.awake and id_ in snapshot.attended:
             for (found,) in rows(snapshot.data / "v2.db", status, id=id_):
-                yield f"{id_}: it is {found}, and has a runner"
+                yield f"{id_}: it is {found}, but has a runner"
 
 
 def busy_runners_are_not_stopped(snapshot: Snapshot) -> Iterator[str]:
-    """No runner of an active session is stopped that nothing hinders, unless it has rested for long."""
+    """A healthy runner of an active session is stopped only after it was idle long enough."""
     active = "SELECT 1 FROM sessions WHERE id = :id AND status = 'active'"
     for id_ in snapshot.wronged:
         if rows(snapshot.data / "v2.db", active, id=id_):
-            yield f"{id_}: its runner was at work, and was stopped"
+            yield f"{id_}: its runner was stopped at work"
 
 
 def idle_runners_are_stopped(snapshot: Snapshot) -> Iterator[str]:
-    """A runner that has nothing to do goes, after a while."""
+    """An idle runner is stopped after the idle time."""
     for paths in snapshot.sessions():
         id_ = paths.root.name
         if id_ in snapshot.idle and id_ in snapshot.attended and not due(paths, snapshot.now, 0.0):
-            yield f"{id_}: its runner has had nothing to do for long, and is let be"
+            yield f"{id_}: its runner was idle for too long, but was not stopped"
 
 
 def stuck_runners_are_replaced(snapshot: Snapshot) -> Iterator[str]:
-    """A runner that stands still in the middle of a turn is stopped."""
+    """A runner that is stuck in a turn is replaced."""
     for id_ in snapshot.stuck:
-        yield f"{id_}: its runner has stood still for {STUCK_S:g} s, and was let be"
+        yield f"{id_}: its runner was stuck for {STUCK_S:g} s, but was not replaced"
 
 
 def due(paths: SessionPaths, now: str, for_s: float) -> list[tuple[str, int]]:
-    """Return messages that have been due for so long, with their numbers of tries."""
+    """Return the messages that have been due for at least `for_s`, with their numbers of tries."""
     sql = """
         SELECT id, coalesce(tries, 0) FROM messages_in
         WHERE status = 'pending' AND trigger AND NOT on_wake AND coalesce(process_after, '') <= :since

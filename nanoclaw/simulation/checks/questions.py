@@ -1,4 +1,4 @@
-"""Checks that a question has one answer, by a user who may give it."""
+"""Checks that a question has one answer, from an admitted user."""
 
 import json
 from collections import defaultdict
@@ -17,7 +17,7 @@ _ANSWERS = """
 
 
 def questions_have_one_answer(snapshot: Snapshot) -> Iterator[str]:
-    """A question has one answer: the one that counted."""
+    """A question has one answer: the click that was accepted."""
     parked = [
         json.loads(event) for (event,) in rows(snapshot.data / "v2.db", "SELECT event FROM parked_events")
     ]
@@ -32,7 +32,7 @@ def questions_have_one_answer(snapshot: Snapshot) -> Iterator[str]:
             given = answers[click.question_id] or [waiting.get(click.question_id, "nothing")]
             if not _fits(click, routed, given):
                 became = routed.dropped or click.value
-                yield f"{paths.root.name}: {click.event_id} was {became}, it has {given}"
+                yield f"{paths.root.name}: {click.event_id} was {became}, but the question has {given}"
 
 
 def _fits(click: Clicked, routed: Routed, given: Sequence[str]) -> bool:
@@ -40,10 +40,10 @@ def _fits(click: Clicked, routed: Routed, given: Sequence[str]) -> bool:
 
 
 def unknown_senders_decide_nothing(snapshot: Snapshot) -> Iterator[str]:
-    """A click counts only if the agent listens to its user."""
+    """A click is accepted only if its user is admitted."""
     for click, routed in snapshot.clicked:
         if _is_strangers(snapshot, click) and routed.dropped is None:
-            yield f"{click.event_id} of the stranger {click.user_id} counts"
+            yield f"{click.event_id} of the unregistered sender {click.user_id} was accepted"
 
 
 def _is_strangers(snapshot: Snapshot, click: Clicked) -> bool:
@@ -51,8 +51,8 @@ def _is_strangers(snapshot: Snapshot, click: Clicked) -> bool:
 
 
 def answered_questions_wait_no_more(snapshot: Snapshot) -> Iterator[str]:
-    """A question whose answer has counted is taken away."""
+    """An answered question is deleted from `pending_questions`."""
     waiting = {id_ for (id_,) in rows(snapshot.data / "v2.db", "SELECT question_id FROM pending_questions")}
     for click, routed in snapshot.clicked if waiting else ():
         if routed.dropped is None and click.question_id in waiting:
-            yield f"{click.question_id} was answered by {click.event_id}, and waits"
+            yield f"{click.question_id} was answered by {click.event_id}, but is still pending"

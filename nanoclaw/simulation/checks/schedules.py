@@ -1,4 +1,4 @@
-"""Checks of schedules: slots of tasks on the wall clock, late runs, and tasks that were stopped."""
+"""Checks of schedules: the slots of tasks, late runs, and stopped tasks."""
 
 import json
 from collections import defaultdict
@@ -25,7 +25,7 @@ TICK = timedelta(seconds=1)
 
 @frozen
 class Run:
-    """An occurrence of a task, and when it was stored."""
+    """An occurrence of a task, with the time at which it was stored."""
 
     id: str
     slot: str
@@ -33,7 +33,7 @@ class Run:
 
 
 def slots_fit_their_schedules(snapshot: Snapshot) -> Iterator[str]:
-    """The next slot of each series is one of its schedule, as the clock of its zone shows it."""
+    """Each slot of a series fits its schedule in the task's zone."""
     sql = """
         SELECT series_id, slot, recurrence, coalesce(zone, :zone)
         FROM messages_in WHERE kind = 'task' AND slot IS NOT NULL ORDER BY series_id, slot
@@ -45,11 +45,11 @@ def slots_fit_their_schedules(snapshot: Snapshot) -> Iterator[str]:
             began = first.setdefault(series, slot)
             if recurrence and not fits(recurrence, slot, began, ZoneInfo(zone)):
                 shown = f"{slot.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} in {zone}"
-                yield f"{paths.root.name}: {series} runs at {recurrence!r}, and has the slot {text}, {shown}"
+                yield f"{paths.root.name}: {series} recurs at {recurrence!r} and has the slot {text}, {shown}"
 
 
 def fits(recurrence: str, slot: datetime, began: datetime, zone: ZoneInfo) -> bool:
-    """Return whether a moment is a slot of a schedule. Schedules that no workload has always fit."""
+    """Return whether a moment is a slot of a schedule. Schedules that workloads do not use always fit."""
     if recurrence.startswith(EVERY):
         off = (slot - began).total_seconds() % float(recurrence.removeprefix(EVERY))
         return min(off, float(recurrence.removeprefix(EVERY)) - off) < ROUNDING_S
@@ -74,7 +74,7 @@ def _is(field: str, value: int) -> bool:
 
 
 def _jumps_over(fields: Sequence[str], slot: datetime, zone: ZoneInfo) -> bool:
-    """Return whether the wall clock jumps over a scheduled time at that moment."""
+    """Return whether the wall clock skips a scheduled time at that moment."""
     wall = (slot - TICK).astimezone(zone).replace(tzinfo=None) + TICK
     now = slot.astimezone(zone).replace(tzinfo=None)
     minutes = range(int((now - wall) / timedelta(minutes=1)))
@@ -88,7 +88,7 @@ _SLOTS = """
 
 
 def an_outage_has_one_late_run(snapshot: Snapshot) -> Iterator[str]:
-    """With `skip` a late run stands for all slots until it began; tasks that move themselves may go back."""
+    """With `skip`, one late run replaces all missed slots. Tasks that move themselves are exempt."""
     for paths in snapshot.sessions():
         series = defaultdict[str, list[Run]](list)
         moved = set[str]()
@@ -97,10 +97,10 @@ def an_outage_has_one_late_run(snapshot: Snapshot) -> Iterator[str]:
             moved |= {task} if moves else set()
         begun = _begun(paths) if any(len(runs) > 1 for runs in series.values()) else {}
         for task, before, run in _successions(series, moved):
-            # A task that is changed while at work has its next run then; another try may come after that.
+            # Changing a task at work stores its next run at once. A later try may begin after that.
             since = max((at for at in begun.get(before.id, ()) if at <= run.stored), default="")
             if run.slot < since:
-                late = f"is for {run.slot}, and the run before began {since}"
+                late = f"has the slot {run.slot}, but the previous run began at {since}"
                 yield f"{paths.root.name}: {run.id} of {task} {late}"
 
 
@@ -127,34 +127,12 @@ _ANSWERS = """
     WHERE kind = 'system' AND json_extract(content, '$.status') = 'completed' ORDER BY seq
     """
 _TASKS = "SELECT coalesce(series_id, id), id, seq, status FROM messages_in WHERE kind = 'task'"
-_NEXT_RUNS = """
-    SELECT json_extract(content, '$.requestId'), timestamp, json_extract(content, '$.result.nextRun') AS next
-    FROM messages_in WHERE kind = 'system' AND next <= timestamp
-    """
-_SCHEDULES = """
-    SELECT id, json_extract(content, '$.recurrence') FROM messages_out
-    WHERE kind = 'system' AND json_extract(content, '$.recurrence') <> ''
-      AND json_extract(content, '$.processAfter') IS NULL
-    """
-
-
-def first_runs_are_yet_to_come(snapshot: Snapshot) -> Iterator[str]:
-    """The first run of a schedule that was just given is yet to come, also in an hour that comes twice."""
-    for paths in snapshot.sessions():
-        if past := rows(paths.inbound_db, _NEXT_RUNS):
-            schedules = dict(rows(paths.outbound_db, _SCHEDULES))
-            for request, at, next_run in past:
-                if request in schedules:
-                    rule = f"{schedules[request]!r} was given at {at}"
-                    yield f"{paths.root.name}: {rule}, and runs at {next_run}"
-
-
 STOPPING = {"cancel_task": ("pending", "paused"), "pause_task": ("pending",), "resume_task": ()}
-"""The statuses that no row of a task has, once the agent was told of the change."""
+"""The statuses that no row of a task has after the agent was told of the change."""
 
 
 def stopped_tasks_do_not_run(snapshot: Snapshot) -> Iterator[str]:
-    """A cancelled task has nothing open and nothing new; a paused one waits to be resumed."""
+    """A cancelled task has no open and no new rows. A paused task has no pending row."""
     for paths in snapshot.sessions():
         said = {
             task: (seq, action)
@@ -164,18 +142,18 @@ def stopped_tasks_do_not_run(snapshot: Snapshot) -> Iterator[str]:
         for series, id_, seq, status in rows(paths.inbound_db, _TASKS) if said else ():
             since, action = said.get(series, (0, "resume_task"))
             if status in STOPPING[action] or (action == "cancel_task" and seq > since):
-                yield f"{paths.root.name}: {action} of {series} was said to be done, and {id_} is {status}"
+                yield f"{paths.root.name}: {action} of {series} was completed, but {id_} is {status}"
 
 
 LATE_S = 1800.0
 
 
 def due_tasks_have_run(snapshot: Snapshot) -> Iterator[str]:
-    """At rest no task is due for long."""
+    """At rest no task has been due for more than `LATE_S`."""
     sql = """
         SELECT id, process_after FROM messages_in WHERE kind = 'task' AND status = 'pending'
           AND unixepoch(process_after) < unixepoch(:now) - :late
         """
     for paths in snapshot.sessions():
         for id_, due in rows(paths.inbound_db, sql, now=snapshot.now, late=LATE_S):
-            yield f"{paths.root.name}: {id_} was due at {due}, and now is {snapshot.now}"
+            yield f"{paths.root.name}: {id_} was due at {due}, but has not run by {snapshot.now}"

@@ -1,4 +1,4 @@
-"""Checks of turns: their order, their retries, and what a repeated turn sends again."""
+"""Checks of turns: their order, their retries, and the messages of a repeated turn."""
 
 from collections.abc import Iterator
 
@@ -10,28 +10,28 @@ from nanoclaw.testing.invariants import (
 
 
 def retries_wait(snapshot: Snapshot) -> Iterator[str]:
-    """Each retry waits twice as long as the one before."""
+    """A retry waits at least `retry_base_s` · 2^tries."""
     for id_, tries, pause in snapshot.pauses:
         if pause < snapshot.retry_base_s * 2**tries - ROUNDING_S:
-            yield f"{id_} was tried again, number {tries}, after {pause:g} s"
+            yield f"retry {tries} of {id_} came too early, after {pause:g} s"
 
 
 def turns_are_in_order(snapshot: Snapshot) -> Iterator[str]:
-    """An agent hears the messages of a turn in the order of their numbers."""
+    """A turn has its messages in the order of their numbers."""
     for messages in snapshot.turns:
         if list(messages) != sorted(messages):
-            yield f"a turn had {', '.join(f'{id_} ({seq})' for seq, id_, _ in messages)}"
+            yield f"a turn was out of order: {', '.join(f'{id_} ({seq})' for seq, id_, _ in messages)}"
 
 
 def retries_are_alone(snapshot: Snapshot) -> Iterator[str]:
-    """A message that failed before has a turn of its own."""
+    """A message that was tried before has a turn of its own."""
     for messages in snapshot.turns:
         if len(messages) > 1 and any(tries for *_, tries in messages):
-            yield f"a turn had {', '.join(f'{id_} (try {tries})' for _, id_, tries in messages)}"
+            yield f"a retry was not alone: {', '.join(f'{id_} (try {tries})' for _, id_, tries in messages)}"
 
 
 def mid_turn_messages_are_sent_once(snapshot: Snapshot) -> Iterator[str]:
-    """A turn that is told again is told what it had sent: workloads send each text once."""
+    """A repeated turn does not send a message again. In a workload each text is sent once."""
     sql = """
         SELECT coalesce(json_extract(content, '$.text'), json_extract(content, '$.question')) AS text,
           count(*) AS n

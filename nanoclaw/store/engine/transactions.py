@@ -145,7 +145,7 @@ def run_body(path: Path, connection: apsw.Connection, body: Body[T]) -> T:
     try:
         value = body(connection)
     except apsw.Error as error:
-        # Also BUSY: after BEGIN IMMEDIATE it is a mistake of the body, and waiting would not help.
+        # BUSY after BEGIN IMMEDIATE is a bug in the body, and waiting would not help.
         raise translated(error, path) from error
     except UnicodeEncodeError as error:
         raise not_text(error) from error

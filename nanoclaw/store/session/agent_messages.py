@@ -29,7 +29,7 @@ class Chain:
 
 @frozen
 class Letter:
-    """What a session knows of a row that goes to an agent."""
+    """A session's data about a row that goes to an agent."""
 
     chain: Chain
     asked_by: str | None = None

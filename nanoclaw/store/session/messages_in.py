@@ -25,21 +25,21 @@ class NewMessage:
     kind: MessageKind
     timestamp: datetime
     address: Address | None
-    """Where it came from. None means the session's own chat, if it has one."""
+    """The address that it came from. None means the session's own chat, if it has one."""
     content: str
     trigger: bool = True
     platform_message_id: str | None = None
     process_after: datetime | None = None
     """Time before which it is not due. None means at once."""
     said: "NewMessage | None" = None
-    """The user's message that this message replaces. It is stored as completed, so nobody answers it."""
+    """The user's message that this message replaces. It is stored as completed, so it gets no answer."""
     source: "Source | None" = None
     """Of a message from another agent."""
 
 
 @frozen
 class Source:
-    """Where a message from another agent comes from (contract 5)."""
+    """The origin of a message from another agent (contract 5)."""
 
     session_id: str
     """An answer goes back to this session."""

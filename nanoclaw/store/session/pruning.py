@@ -1,4 +1,4 @@
-"""Prunes a session's old rows and files in batches, so that nobody waits long (contract 4).
+"""Prunes a session's old rows and files in batches, so that no other call waits long (contract 4).
 
 Rows are visited in the order in which they were written. `before` is a unix time: only what is older goes.
 The marks in `meta` stay, so no sequence number is used twice.
@@ -123,7 +123,7 @@ def folders(inbox: Path) -> list[str]:
 
 
 def done_with(connection: apsw.Connection, before: float, names: Sequence[str]) -> Folders:
-    """Select those of the named folders that nobody needs any more."""
+    """Select those of the named folders that are no longer needed."""
     rows = connection.execute(
         """
         SELECT value, m.id IS NULL,

@@ -28,7 +28,7 @@ class NewTask:
     prompt: str
     slot: datetime
     address: Address | None = None
-    """Where its answer goes. None means the session's default."""
+    """The address of its answer. None means the session's default."""
     script: str | None = None
     recurrence: str | None = None
     zone: str | None = None

@@ -74,7 +74,7 @@ async def messages_keep_their_order(it: ChannelUnderTest) -> None:
 
 
 async def the_sender_can_be_opened_again(it: ChannelUnderTest) -> None:
-    """The sender can be opened again, in order and after its connection broke."""
+    """The sender can be opened again, after an orderly end and after a broken connection."""
     for text in ("one", "two"):
         raised = await failure_with_connection(it.channel, outgoing(it.address, text))
         require(raised is None, f"the network is up, and a new sender raised {raised!r}")
@@ -87,7 +87,10 @@ async def what_is_rejected_is_said_to_be(it: ChannelUnderTest) -> None:
     async with it.channel.sender() as sender:
         with rejecting():
             raised = await failure(sender, outgoing(it.address, "bad"))
-        require(isinstance(raised, DeliveryRejected), f"a message for ever refused raised {raised!r}")
+        require(
+            isinstance(raised, DeliveryRejected),
+            f"a message that is refused for good must raise DeliveryRejected, got {raised!r}",
+        )
         require(it.texts() == [], f"a message was rejected, and users see {list(it.texts())}")
         await deliver(sender, outgoing(it.address, "good"))
 
@@ -102,7 +105,7 @@ async def an_outage_is_no_rejection(it: ChannelUnderTest) -> None:
 
 
 async def what_was_unavailable_has_nothing(it: ChannelUnderTest) -> None:
-    """`ChannelUnavailable` says that nothing was sent: the host sends it again, whatever `repeat` says."""
+    """`ChannelUnavailable` says that nothing was sent. The host then sends again, whatever `repeat` is."""
     down = hook(it.down, "down")
     with down():
         raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
@@ -143,7 +146,7 @@ async def it_says_what_to_do_about_doubts(it: ChannelUnderTest) -> None:
 
 
 async def an_idempotent_network_keeps_one_of_each(it: ChannelUnderTest) -> None:
-    """The same `message_out_id` is the same message; another one, even with the same text, is another."""
+    """`message_out_id` identifies a message: another id with the same text is another message."""
     only(_can(it).repeat == "idempotent", "it does not say that it is idempotent")
     async with it.channel.sender() as sender:
         first = await deliver(sender, outgoing(it.address, "one", "out-1"))
@@ -170,7 +173,7 @@ async def what_was_sent_is_found(it: ChannelUnderTest) -> None:
 async def what_was_doubtful_arrives_once(it: ChannelUnderTest) -> None:
     """The receipt was lost; the host does what `repeat` says, and users see one message."""
     silent, repeat = hook(it.silent, "silent"), _can(it).repeat
-    only(repeat in {"idempotent", "look up"}, f"it says {repeat!r}: users may see it twice, or not at all")
+    only(repeat in {"idempotent", "look up"}, f"`repeat` is {repeat!r}: a message may arrive twice or never")
     with silent():
         raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
     require(not isinstance(raised, REFUSALS), f"its outcome is unknown, and it says {raised!r}")
@@ -210,7 +213,7 @@ async def hints_never_raise_when_the_network_is_down(it: ChannelUnderTest) -> No
 
 
 async def what_users_say_is_offered(it: ChannelUnderTest) -> None:
-    """With the channel's own type, the chat, and the text; in order."""
+    """Users' messages are offered in order, with the channel's type, the chat and the text."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host()):
         for text in ("one", "two", "three"):

@@ -1,4 +1,4 @@
-"""The parts of all suites: a check has a name and runs; a failure is one error."""
+"""The parts of all suites: checks, hooks and their errors."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +11,7 @@ from attrs import field, frozen
 T = TypeVar("T")
 
 LIMIT_S = 60.0
-"""No check takes as long; one that does is waiting for something that does not come."""
+"""Seconds after which a check fails because it waits for an event that does not come."""
 
 
 class NotConforming(AssertionError):
@@ -19,7 +19,7 @@ class NotConforming(AssertionError):
 
 
 class NotApplicable(Exception):
-    """A check has nothing to try here: a hook is missing, or the implementation does not claim it."""
+    """The check does not apply: a hook is missing, or the implementation does not claim the feature."""
 
 
 @frozen
@@ -33,7 +33,7 @@ class Check:
         return self.name
 
     async def __call__(self) -> str | None:
-        """Run it. None: it holds; else why there was nothing to check.
+        """Run the check. Return None if it holds, or the reason why it does not apply.
 
         Raises:
             NotConforming: it does not hold.
@@ -49,7 +49,7 @@ class Check:
 def checks_of(
     functions: Iterable[Callable[[T], Awaitable[None]]], open_: Callable[[], AbstractAsyncContextManager[T]]
 ) -> Sequence[Check]:
-    """Make each function a check that opens a fresh object by `open_`."""
+    """Make a check of each function. Each check opens a new object with `open_`."""
     return [Check(function.__name__, partial(_run, function, open_)) for function in functions]
 
 
@@ -70,7 +70,7 @@ async def _run(
 
 
 def _verdict(error: Exception) -> NotConforming | NotApplicable | None:
-    """Return a check's own error out of any groups; None if something else broke."""
+    """Return the error of a check, unwrapped from groups; None if another error occurred."""
     match error:
         case NotConforming() | NotApplicable():
             return error
@@ -89,7 +89,7 @@ def require(holds: object, sentence: str) -> None:
 
 
 def hook(given: T | None, name: str) -> T:
-    """A hook that was given. Raises NotApplicable where it was not."""
+    """Return a hook. Raises NotApplicable if it was not given."""
     if given is None:
         raise NotApplicable(f"no hook `{name}` was given")
     return given

@@ -183,7 +183,7 @@ async def a_text_with_files_arrives(it: ChannelUnderTest) -> None:
 
 
 async def files_arrive_as_they_are(it: ChannelUnderTest) -> None:
-    """Their names and their bytes, in order, with words and without; or the message is rejected."""
+    """Files arrive with their names and bytes, in order, with and without a text, or are rejected."""
     files = hook(it.files, "files")
     wanted = [(file.name, file.data) for file in FILES]
     async with it.channel.sender() as sender:

@@ -53,7 +53,7 @@ async def failure(sender: Sender, message: Outgoing) -> Exception | None:
     try:
         with trio.fail_after(SOON_S):
             await sender.deliver(message)
-    except Exception as error:  # noqa: BLE001 -- whatever it raises is what was asked for
+    except Exception as error:  # noqa: BLE001 -- the caller wants the error
         return error
     return None
 
@@ -63,7 +63,7 @@ async def failure_with_connection(channel: Channel, message: Outgoing) -> Except
     try:
         async with channel.sender() as sender:
             return await failure(sender, message)
-    except Exception as error:  # noqa: BLE001 -- likewise
+    except Exception as error:  # noqa: BLE001 -- the caller wants the error
         return error
 
 

@@ -1,4 +1,4 @@
-"""The provider's suite, continued: every kind of message that may come (contract 5), and any text."""
+"""The provider's suite, continued: every kind of message (contract 5), and any text."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -46,7 +46,7 @@ TEXTS: Mapping[str, str] = {
 
 
 async def tasks_are_done(it: OpenUnderTest) -> None:
-    """Tasks have a `prompt`, and no text, sender or perhaps chat."""
+    """A task is answered. It has a `prompt`, no text and no sender, and possibly no chat."""
     for content in (
         {"prompt": it.question},
         {"prompt": it.question, "script": "date", "scriptOutput": "now"},
@@ -55,7 +55,7 @@ async def tasks_are_done(it: OpenUnderTest) -> None:
 
 
 async def what_is_said_in_other_words_is_answered(it: OpenUnderTest) -> None:
-    """With files, as a reply, and as the chat library puts it."""
+    """A message with files, as a reply, or in the chat library's form is answered."""
     plain = message(1, it.question)
     files = [{"type": "image", "name": "a.png", "localPath": "in/inbox/in-1/a.png"}]
     more = {"attachments": files, "replyTo": {"sender": "Bob", "text": "hm"}, "isMention": True}
@@ -74,23 +74,27 @@ async def what_is_said_in_other_words_is_answered(it: OpenUnderTest) -> None:
 async def _answered(it: OpenUnderTest, asked: Inbound, what: str) -> None:
     tools = Tools()
     result = await _settled(it, turn_of(asked), what, tools)
-    require(result is not None, f"{what} was refused with ProviderError, though it asked {it.question!r}")
+    require(
+        result is not None, f"{what} with the question {it.question!r} must be answered, got ProviderError"
+    )
     done = result is not None and (answers(result) or tools.calls)
-    require(done, f"{what} asked {it.question!r}, and the result is {result}")
+    require(done, f"{what} with the question {it.question!r} must be answered, got {result}")
 
 
 async def every_kind_of_message_is_taken(it: OpenUnderTest) -> None:
-    """Webhooks, answers, news: with a result, at worst `ProviderError`; as context they hinder nothing."""
+    """Other kinds end with a result or a `ProviderError`, and as context they do not prevent an answer."""
     for what, (kind, content) in OTHERS.items():
         await _settled(it, turn_of(of_kind(1, kind, content)), what)
     context = tuple(of_kind(n, *other, trigger=False) for n, other in enumerate(OTHERS.values(), 10))
     turn = evolve(turn_of(message(9, it.question)), context=context)
     result = await _settled(it, turn, "a question with such context")
-    require(result is not None and answers(result), f"with such context {it.question!r} was not answered")
+    require(
+        result is not None and answers(result), f"{it.question!r} was not answered because of its context"
+    )
 
 
 async def any_text_is_taken(it: OpenUnderTest) -> None:
-    """The provider ignores it, and answers the next question as usual."""
+    """Any text ends with a result or a `ProviderError`, and the next question is answered."""
     for what, text in TEXTS.items():
         await _settled(it, turn_of(message(1, text)), what)
         await _settled(it, turn_of(of_kind(1, "task", {"prompt": text})), f"a task with {what}")
@@ -98,7 +102,7 @@ async def any_text_is_taken(it: OpenUnderTest) -> None:
 
 
 async def _settled(it: OpenUnderTest, turn: Turn, what: str, tools: Tools | None = None) -> Result | None:
-    """Return the result of a turn; None if the provider says that it cannot."""
+    """Return the result of a turn, or None on `ProviderError`."""
     try:
         with trio.fail_after(it.turn_s):
             result = await it.handler.run(turn, tools or Tools())
@@ -107,8 +111,8 @@ async def _settled(it: OpenUnderTest, turn: Turn, what: str, tools: Tools | None
     except trio.TooSlowError as error:
         raise NotConforming(f"{what} took more than {it.turn_s:g} s") from error
     except Exception as error:
-        raise NotConforming(f"{what} raised {error!r}, which is no ProviderError") from error
-    require(isinstance(result, Result), f"for {what} run returned {result!r}, which is no Result")
+        raise NotConforming(f"{what} raised {error!r}, expected a result or ProviderError") from error
+    require(isinstance(result, Result), f"for {what} run returned {result!r}, expected a Result")
     require_known(result, {one.id for one in turn.messages})
     return result
 

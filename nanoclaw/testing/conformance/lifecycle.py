@@ -46,7 +46,7 @@ async def it_opens_and_closes(it: ProviderUnderTest) -> None:
 
 
 async def cancelled_while_it_opens_it_goes(it: ProviderUnderTest) -> None:
-    """A runner may be stopped at any moment. Nothing stays open, and no error comes of it."""
+    """Opening can be cancelled at any step, without an error or an open resource."""
 
     async def live(context: ProviderContext, cut: CancelAfter) -> None:
         with cut:
@@ -59,7 +59,7 @@ async def cancelled_while_it_opens_it_goes(it: ProviderUnderTest) -> None:
 
 
 async def cancelled_between_turns_it_closes(it: ProviderUnderTest) -> None:
-    """A runner waits most of the time."""
+    """The provider can be cancelled while it waits between turns."""
 
     async def live(context: ProviderContext, cut: CancelAfter) -> None:
         async with it.provider.open(context):
@@ -70,7 +70,7 @@ async def cancelled_between_turns_it_closes(it: ProviderUnderTest) -> None:
 
 
 async def cancelled_in_a_turn_it_closes(it: ProviderUnderTest) -> None:
-    """The turn goes first, then what was opened."""
+    """Cancellation ends the turn first and then closes the provider."""
 
     async def live(context: ProviderContext, cut: CancelAfter) -> None:
         async with it.provider.open(context) as handler:
@@ -88,7 +88,7 @@ async def _cancelled(
     steps: int,
     live: Callable[[ProviderContext, CancelAfter], Awaitable[None]],
 ) -> bool:
-    """Cancel a life after so many steps. Return False if it ended before."""
+    """Cancel a run after this many steps. Return False if it ended before."""
     cut = CancelAfter(trio.CancelScope(), steps)
     try:
         with fresh_context(it, MemoryState()) as context, cut.scope:
@@ -103,7 +103,7 @@ async def _cancelled(
 
 
 async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
-    """By ProviderError, if it needs its model already then: the messages are released with its reason."""
+    """A provider that needs its model to open raises ProviderError. Messages are released with its reason."""
     unable = hook(it.unable, "unable")
     with unable(), fresh_context(it, MemoryState()) as context:
         try:
@@ -111,23 +111,23 @@ async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
                 async with it.provider.open(context):
                     pass
         except ProviderError as error:
-            require(error.reason, "it cannot open, and its ProviderError has no reason")
+            require(error.reason, "the ProviderError of a failed opening must have a reason")
         except Exception as error:
-            raise NotConforming(f"it cannot open, and raised {error!r}") from error
+            raise NotConforming(f"a failed opening must raise ProviderError, got {error!r}") from error
 
 
 # -- state -------------------------------------------------------------------------
 
 
 async def the_next_runner_goes_on_with_its_state(it: ProviderUnderTest) -> None:
-    """What it stored, by its context and by results, is there when it is opened again."""
+    """State stored through the context and through results is there after it is opened again."""
     state = MemoryState()
     for life in ("first", "second", "third"):
         await _live(it, state, f"in its {life} life")
 
 
 async def damaged_state_does_not_stop_it(it: ProviderUnderTest) -> None:
-    """It goes on without: state may be lost with outbound.db, or be of another build."""
+    """It works without its state, which may be lost with outbound.db or come from another build."""
     left = MemoryState()
     await _live(it, left, "without state")
     for damage in DAMAGED:
@@ -148,7 +148,7 @@ async def _live(it: ProviderUnderTest, state: MemoryState, when: str) -> None:
 
 
 async def tools_may_appear_and_vanish(it: ProviderUnderTest) -> None:
-    """What is offered to the model is read anew in each turn."""
+    """Each turn reads the tools anew."""
     async with opened(it) as open_:
         tools = open_.context.tools
         await _offers(open_, "at first", late=False)
@@ -171,12 +171,12 @@ async def _offers(it: OpenUnderTest, when: str, *, late: bool) -> None:
 
 
 async def a_call_that_does_not_fit_its_schema_does_not_end_the_turn(it: ProviderUnderTest) -> None:
-    """The sentence that names the argument is for the model, which may try again."""
+    """The error names the argument and is for the model, which may call the tool again."""
     question = hook(it.tool_question, "tool_question")
     async with opened(it) as open_:
         tools = Tools(spec=STRICT_TOOL)
         await _taken(open_, "after a call whose arguments were refused", question, tools)
-        require(tools.calls, f"{question!r} should call a tool, and none was called")
+        require(tools.calls, f"{question!r} must call a tool, but none was called")
 
 
 async def _taken(
@@ -193,7 +193,7 @@ async def _taken(
         raise NotConforming(f"{when} a turn took more than {it.turn_s:g} s") from error
     except Exception as error:
         raise NotConforming(f"{when} a turn raised {error!r}") from error
-    require(isinstance(result, Result), f"{when} run returned {result!r}, which is no Result")
+    require(isinstance(result, Result), f"{when} run returned {result!r}, expected a Result")
     require(question or answers(result), f"{when} {asked!r} was not answered: {result}")
     return result
 

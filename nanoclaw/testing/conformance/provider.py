@@ -1,4 +1,4 @@
-"""The conformance suite of a provider: what `agent_runner.providers` says, tried with turns of its own.
+"""The conformance suite of a provider: it tests the protocol in `agent_runner.providers` with its own turns.
 
 @asynccontextmanager
 async def mine() -> AsyncIterator[ProviderUnderTest]:
@@ -47,7 +47,7 @@ def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnde
 
 
 async def _taken(it: OpenUnderTest, turn: Turn, tools: Tools | None = None) -> Result:
-    """The result of a turn that nothing hinders."""
+    """Return the result of an undisturbed turn."""
     try:
         with trio.fail_after(it.turn_s):
             result = await it.handler.run(turn, tools or Tools())
@@ -55,7 +55,7 @@ async def _taken(it: OpenUnderTest, turn: Turn, tools: Tools | None = None) -> R
         raise NotConforming(f"a turn took more than {it.turn_s:g} s") from error
     except (ProviderError, ToolError) as error:
         raise NotConforming(f"a turn that nothing hinders ended with {error!r}") from error
-    require(isinstance(result, Result), f"run returned {result!r}, which is no Result")
+    require(isinstance(result, Result), f"run returned {result!r}, expected a Result")
     return result
 
 
@@ -69,13 +69,13 @@ async def it_has_a_name(it: OpenUnderTest) -> None:
 
 
 async def what_is_asked_is_answered(it: OpenUnderTest) -> None:
-    """With a text."""
+    """A question is answered with a text."""
     result = await _taken(it, turn_of(message(1, it.question)))
-    require(answers(result), f"{it.question!r} was asked, and the result is {result}")
+    require(answers(result), f"{it.question!r} must be answered, got {result}")
 
 
 async def it_takes_one_turn_after_the_other(it: OpenUnderTest) -> None:
-    """A runner has one provider as long as it lives; each turn is about its own messages."""
+    """A provider runs one turn after the other, and each turn answers its own messages."""
     for n in range(1, 4):
         asked = message(n, it.question)
         result = await _taken(it, turn_of(asked))
@@ -84,7 +84,7 @@ async def it_takes_one_turn_after_the_other(it: OpenUnderTest) -> None:
 
 
 async def replies_name_messages_of_their_turn(it: OpenUnderTest) -> None:
-    """`in_reply_to` and `consumed` are ids of it; context is there to be read."""
+    """`in_reply_to` and `consumed` are ids of the turn's messages. Context is not answered."""
     asked = [message(n, it.question) for n in (2, 3, 4)]
     turn = evolve(turn_of(*asked), context=(message(1, "nobody asked", trigger=False),))
     require_known(await _taken(it, turn), {one.id for one in asked})
@@ -96,7 +96,7 @@ async def replies_name_messages_of_their_turn(it: OpenUnderTest) -> None:
 async def no_turn_waits_for_follow_ups_for_ever(it: OpenUnderTest) -> None:
     """A turn may have no follow-ups, and then `follow_ups` never returns."""
     result = await _taken(it, turn_of(message(1, it.question)), Tools(follow=None))
-    require(answers(result), f"{it.question!r} was asked, and the result is {result}")
+    require(answers(result), f"{it.question!r} must be answered, got {result}")
 
 
 async def only_follow_ups_that_it_took_are_consumed(it: OpenUnderTest) -> None:
@@ -118,18 +118,18 @@ async def it_may_be_cancelled_at_any_checkpoint(it: OpenUnderTest) -> None:
             if not await _cut_short(it, turn, steps):
                 break
     turn = turn_of(message(1, it.question))
-    require(answers(await _taken(it, turn)), "after turns that were cancelled it answers no more")
+    require(answers(await _taken(it, turn)), "after cancelled turns it no longer answers")
 
 
 async def _spread(it: OpenUnderTest, turn: Turn) -> Sequence[int]:
-    """After how many steps to cut a turn."""
+    """Yield the numbers of steps after which to cancel a turn."""
     with CancelAfter(trio.CancelScope(), 0) as counter:
         await _taken(it, turn)
     return counter.worth(it.cancellations)
 
 
 async def _cut_short(it: OpenUnderTest, turn: Turn, steps: int) -> bool:
-    """Cancel a turn after so many steps; False: it was done before."""
+    """Cancel a turn after this many steps. Return False if it ended before."""
     result: Result | None = None
     watched = Watched(_run(it.handler, turn), scope := trio.CancelScope())
     with scope, CancelAfter(scope, steps) as cut:
@@ -140,7 +140,7 @@ async def _cut_short(it: OpenUnderTest, turn: Turn, steps: int) -> bool:
         except Exception as error:
             raise NotConforming(f"cancelled after {steps} steps it raised {error!r}") from error
     lasted = 0.0 if cut.at is None else trio.current_time() - cut.at
-    require(lasted <= GOES_S, f"cancelled after {steps} steps it went on for {lasted:g} s")
+    require(lasted <= GOES_S, f"after a cancellation at step {steps} it continued for {lasted:g} s")
     if scope.cancelled_caught:
         return True
     require(
@@ -155,16 +155,16 @@ async def _run(handler: TurnHandler, turn: Turn) -> Result:
 
 
 async def others_run_meanwhile(it: OpenUnderTest) -> None:
-    """The heartbeat does, for one: what takes long is awaited, or done in another thread."""
+    """Other tasks, such as the heartbeat, run during a turn: long work is awaited or in a thread."""
     for question in filter(None, (it.question, it.tool_question)):
         turn = turn_of(message(1, question))
         with Sleeps() as sleeps:
             await _taken(it, turn)
-        require(not sleeps.seen, f"it holds up everybody with {', '.join(sleeps.seen)}")
+        require(not sleeps.seen, f"it blocks all other tasks with {', '.join(sleeps.seen)}")
         steps = [await _longest_step(it, turn)]
         while min(steps) > BLOCKED_S and len(steps) < TRIES:
             steps.append(await _longest_step(it, turn))
-        require(min(steps) <= BLOCKED_S, f"it let nobody else run for {min(steps):.1f} s, {TRIES} times")
+        require(min(steps) <= BLOCKED_S, f"it blocked all other tasks for {min(steps):.1f} s, {TRIES} times")
 
 
 async def _longest_step(it: OpenUnderTest, turn: Turn) -> float:
@@ -174,48 +174,48 @@ async def _longest_step(it: OpenUnderTest, turn: Turn) -> float:
 
 
 async def a_turn_that_is_told_again_is_answered(it: OpenUnderTest) -> None:
-    """With what the interrupted one had sent."""
+    """A repeated turn is answered. It has the messages that the interrupted turn sent."""
     sent = Sent(3, "chat", CHAT, {"text": "on it"})
     turn = evolve(turn_of(evolve(message(1, it.question), tries=1)), already_sent=(sent,))
-    require(answers(await _taken(it, turn)), "a turn was told again, and not answered")
+    require(answers(await _taken(it, turn)), "a repeated turn was not answered")
 
 
 async def a_tool_that_refuses_does_not_end_the_turn(it: OpenUnderTest) -> None:
-    """`ToolError` is an answer for the agent."""
+    """A `ToolError` is an answer for the agent and does not end the turn."""
     question = hook(it.tool_question, "tool_question")
     tools = Tools(refuses=True)
     await _taken(it, turn_of(message(1, question)), tools)
-    require(tools.calls, f"{question!r} was to have a tool called, and none was")
+    require(tools.calls, f"{question!r} must call a tool, but none was called")
 
 
 # -- failing ---------------------------------------------------------------------
 
 
 async def when_it_cannot_answer_it_says_why(it: OpenUnderTest) -> None:
-    """`ProviderError`, and no apology as an answer: the message is tried again later."""
+    """A turn without a model raises `ProviderError` and sends no apology: the message is retried."""
     unable = hook(it.unable, "unable")
     with unable():
         raised = await _failure(it)
     if not isinstance(raised, ProviderError):
-        raise NotConforming(f"it cannot answer, and raised {raised!r}")
+        raise NotConforming(f"a turn without a model must raise ProviderError, got {raised!r}")
     require(raised.reason, "ProviderError has no reason")
     aware = raised.retry_at is None or raised.retry_at.tzinfo is not None
     require(aware, f"retry_at has no zone: {raised.retry_at}")
 
 
 async def when_it_can_answer_again_it_does(it: OpenUnderTest) -> None:
-    """A failure leaves nothing behind."""
+    """After a failure the next turn is answered."""
     unable = hook(it.unable, "unable")
     with unable():
         await _failure(it)
-    require(answers(await _taken(it, turn_of(message(1, it.question)))), "it answers no more")
+    require(answers(await _taken(it, turn_of(message(1, it.question)))), "it no longer answers")
 
 
 async def _failure(it: OpenUnderTest) -> Exception | None:
     try:
         with trio.fail_after(it.turn_s):
             await it.handler.run(turn_of(message(1, it.question)), Tools())
-    except Exception as error:  # noqa: BLE001 -- whatever it raises is what was asked for
+    except Exception as error:  # noqa: BLE001 -- the caller wants the error
         return error
     return None
 

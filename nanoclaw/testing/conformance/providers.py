@@ -33,7 +33,7 @@ class ProviderUnderTest:
     offered: Callable[[], Container[str]] | None = None
     """The names of the tools that the model was told of in the last turn."""
     http: HttpClients = field(factory=NoHttp)
-    """Where its context gets HTTP clients."""
+    """The source of the HTTP clients in its context."""
     model_settings: Mapping[str, object] = field(factory=dict)
     """The settings of the model in its context."""
 

@@ -1,4 +1,4 @@
-"""The conformance suite of a runtime: what `nanoclaw.runtimes.protocol` says, tried with our own runner.
+"""The conformance suite of a runtime: it tests `nanoclaw.runtimes.protocol` with our own runner.
 
 @asynccontextmanager
 async def mine() -> AsyncIterator[RuntimeUnderTest]:
@@ -27,13 +27,13 @@ from nanoclaw.testing.conformance.watches import CancelAfter
 from nanoclaw.testing.world.executor import InlineExecutor
 
 SOON_S = 10.0
-"""Seconds for what needs no waiting, on a slow machine."""
+"""Seconds for a step without waiting, on a slow machine."""
 QUIET_S = 1.0
-"""Seconds for what ends together with something else."""
+"""Seconds for two ends at the same time."""
 STARTED_S = 1.0
-"""A runner that was started is alive by then, if anybody is to notice."""
+"""Seconds within which a started runner would take its lock."""
 STARTS = (1, 3, 9)
-"""After so many steps of trio's tasks starts are cut short."""
+"""The numbers of task steps after which a start is cancelled."""
 NOTE = "note.txt"
 NOBODY = "a-provider-that-nobody-has"
 
@@ -48,20 +48,20 @@ class RuntimeUnderTest:
     runtime: Runtime
     spec: RunnerSpec
     grace_s: float = 10.0
-    """A runner that was asked to go is killed after this at the latest."""
+    """Seconds after which a runner that ignores `stop` is killed."""
     kill: Callable[[Runner], None] | None = None
-    """Kills a runner, as SIGKILL does, without having asked it to go."""
+    """Kills a runner without `stop`, as SIGKILL does."""
     hang: Callable[[Runner], None] | None = None
-    """Stops a runner where it is, as SIGSTOP does."""
+    """Freezes a runner, as SIGSTOP does."""
     host_dies: Callable[[], None] | None = None
-    """The host dies; its tasks are cancelled next. To be given where runners outlive it."""
+    """Simulates the host's death, before its tasks are cancelled. Give it if runners outlive the host."""
     other: RunnerSpec | None = None
     """Another session of the same home: `make_session(home, session="sess-2")`."""
 
 
 @define(eq=False)
 class _Life:
-    """A runner that was started, and its death once it is gone."""
+    """A started runner, and its death after its end."""
 
     runner: Runner
     _deaths: list[Death]
@@ -80,14 +80,14 @@ class _Life:
 
 @asynccontextmanager
 async def _running(it: RuntimeUnderTest) -> AsyncIterator[_Life]:
-    """A runner, started, which has the session's lock."""
+    """Yield a started runner that has the session's lock."""
     deaths, gone = list[Death](), trio.Event()
 
     async def live(*, task_status: trio.TaskStatus[Runner]) -> None:
         try:
             deaths.append(await it.runtime.run(it.spec, task_status=task_status))
         except StartFailed as error:
-            raise NotConforming(f"there is nothing wrong with it, and it does not start: {error}") from error
+            raise NotConforming(f"a runner with a valid specification does not start: {error}") from error
         finally:
             gone.set()
 
@@ -99,7 +99,7 @@ async def _running(it: RuntimeUnderTest) -> AsyncIterator[_Life]:
 
 
 def runtime_checks(open_: Callable[[], AbstractAsyncContextManager[RuntimeUnderTest]]) -> Sequence[Check]:
-    """The checks; each opens a runtime and a session of its own."""
+    """Return the checks. Each opens its own runtime and session."""
     return checks_of(CHECKS, open_)
 
 
@@ -119,9 +119,9 @@ async def one_that_cannot_work_does_not_end_in_order(it: RuntimeUnderTest) -> No
     try:
         death = await broken.runtime.run(broken.spec)
     except StartFailed as error:
-        require(str(error), "StartFailed says nothing")
+        require(str(error), "StartFailed has no text")
         return
-    require(not death.orderly, f"it cannot work, and it ended in order: {death}")
+    require(not death.orderly, f"its provider does not exist, but it reports an orderly end: {death}")
     require(death.reason, "its death has no reason")
 
 
@@ -130,7 +130,7 @@ def _with_provider(spec: RunnerSpec) -> dict[str, str]:
 
 
 async def it_works_in_the_places_of_its_specification(it: RuntimeUnderTest) -> None:
-    """A runner reads the agent's folder, writes the session's outbox, and beats where its host listens."""
+    """A runner uses the workspace, the outbox and the heartbeat file of its specification."""
     only(it.spec.provider == "echo", "the session's provider is not `echo`")
     paths = it.spec.paths
     (it.spec.workspace / NOTE).write_text("of the agent", "utf-8")
@@ -148,7 +148,7 @@ async def it_works_in_the_places_of_its_specification(it: RuntimeUnderTest) -> N
 
 
 async def sessions_have_runners_of_their_own(it: RuntimeUnderTest) -> None:
-    """Both at work; when one goes, the other one stays."""
+    """Two sessions have two runners, and stopping one does not stop the other."""
     other = evolve(it, spec=hook(it.other, "other"))
     async with _running(it) as life, _running(other):
         await until_answered(it.spec.paths)
@@ -156,7 +156,7 @@ async def sessions_have_runners_of_their_own(it: RuntimeUnderTest) -> None:
         life.runner.stop()
         await life.death(it.grace_s + SOON_S)
         await trio.sleep(QUIET_S)
-        require(lives(other.spec.paths), "the runner of one session was asked to go, and the other's went")
+        require(lives(other.spec.paths), "stopping the runner of one session stopped that of another")
 
 
 async def a_session_may_have_another_one_afterwards(it: RuntimeUnderTest) -> None:
@@ -171,13 +171,13 @@ async def a_session_may_have_another_one_afterwards(it: RuntimeUnderTest) -> Non
 
 
 async def a_runner_that_is_asked_to_go_ends_in_order(it: RuntimeUnderTest) -> None:
-    """A runner that is stopped goes, and `run` returns after that."""
+    """A stopped runner ends, and `run` returns after that."""
     async with _running(it) as life:
         await until_answered(it.spec.paths)
         life.runner.stop()
         death = await life.death(it.grace_s + SOON_S)
-        require(not lives(it.spec.paths), "`run` has returned, and a runner has the session's lock")
-        require(death.orderly, f"it was asked to go: {death}")
+        require(not lives(it.spec.paths), "`run` has returned, but a runner still has the session's lock")
+        require(death.orderly, f"a stopped runner must end in order, got {death}")
 
 
 async def stop_may_be_repeated(it: RuntimeUnderTest) -> None:
@@ -202,25 +202,25 @@ async def a_death_is_reported(it: RuntimeUnderTest) -> None:
     async with _running(it) as life:
         kill(life.runner)
         death = await life.death(SOON_S)
-        require(not death.orderly, f"it was killed: {death}")
+        require(not death.orderly, f"a killed runner must not end in order, got {death}")
         require(death.reason, "its death has no reason")
 
 
 async def one_that_hangs_is_killed_after_the_grace(it: RuntimeUnderTest) -> None:
-    """`stop` asks; what does not hear is killed."""
+    """A runner that ignores `stop` is killed after the grace."""
     hang = hook(it.hang, "hang")
     async with _running(it) as life:
         hang(life.runner)
         life.runner.stop()
         await life.death(it.grace_s + SOON_S)
-        require(not lives(it.spec.paths), "`run` has returned, and a runner has the session's lock")
+        require(not lives(it.spec.paths), "`run` has returned, but a runner still has the session's lock")
 
 
 async def cancellation_stops_the_runner_first(it: RuntimeUnderTest) -> None:
-    """A host that leaves leaves no runner behind."""
+    """Cancelling `run` leaves no runner behind."""
     async with _running(it) as life:
         life.scope.cancel()
-    require(not lives(it.spec.paths), "`run` was cancelled and is gone, and a runner has the session's lock")
+    require(not lives(it.spec.paths), "`run` was cancelled, but a runner still has the session's lock")
 
 
 async def a_start_that_is_cancelled_leaves_nobody(it: RuntimeUnderTest) -> None:
@@ -237,7 +237,7 @@ async def a_start_that_is_cancelled_leaves_nobody(it: RuntimeUnderTest) -> None:
 
 
 async def without_a_dead_host_nobody_has_survived(it: RuntimeUnderTest) -> None:
-    """`survivors` names only those that wait to be adopted."""
+    """`survivors` names only the runners of a dead host."""
     survivors = await it.runtime.survivors()
     require(it.spec.session_id not in survivors, f"nothing was ever started, and it names {list(survivors)}")
 
@@ -248,17 +248,22 @@ async def one_that_outlives_its_host_is_adopted(it: RuntimeUnderTest) -> None:
     async with _running(it) as life:
         host_dies()
         life.scope.cancel()
-    require(lives(it.spec.paths), "the host died, and its runner did not outlive it")
-    require(session in await it.runtime.survivors(), "a runner outlived its host, and is not named")
+    require(lives(it.spec.paths), "the runner did not outlive its dead host")
+    require(
+        session in await it.runtime.survivors(),
+        "a runner outlived its host, but `survivors` does not name it",
+    )
     async with _running(it) as life:
         life.runner.stop()
         death = await life.death(it.grace_s + SOON_S)
         require(death.orderly, f"it was adopted and asked to go: {death}")
-    require(not lives(it.spec.paths), "it was adopted and asked to go, and a runner has the session's lock")
+    require(
+        not lives(it.spec.paths), "an adopted runner was stopped, but a runner still has the session's lock"
+    )
 
 
 async def one_that_was_started_otherwise_is_not_adopted(it: RuntimeUnderTest) -> None:
-    """With another specification it is stopped, and a new one started: here one that cannot work."""
+    """A survivor with another specification is replaced, here by one that cannot work."""
     host_dies = hook(it.host_dies, "host_dies")
     async with _running(it) as life:
         host_dies()
@@ -266,19 +271,19 @@ async def one_that_was_started_otherwise_is_not_adopted(it: RuntimeUnderTest) ->
     with trio.move_on_after(it.grace_s + SOON_S):
         await one_that_cannot_work_does_not_end_in_order(it)
         return
-    raise NotConforming("its provider has changed to one that nobody has, and the old runner works on")
+    raise NotConforming("its provider was changed to an unknown one, but the old runner was adopted")
 
 
 # -- recovering ------------------------------------------------------------------
 
 
 async def what_a_dead_runner_left_half_done_is_rolled_back(it: RuntimeUnderTest) -> None:
-    """Recovery ends, and so does the runner that did it."""
+    """Recovery rolls back the journal, and its runner ends."""
     outbound = it.spec.paths.outbound_db
     leave_hot_journal(outbound)
     await it.runtime.recover(it.spec)
-    require(not lives(it.spec.paths), "`recover` has returned, and a runner has the session's lock")
-    require(is_sound(outbound), "`recover` has returned, and half a transaction is there")
+    require(not lives(it.spec.paths), "`recover` has returned, but a runner still has the session's lock")
+    require(is_sound(outbound), "`recover` has returned, but did not roll back the transaction")
 
 
 async def a_sound_database_is_left_as_it_is(it: RuntimeUnderTest) -> None:
@@ -288,14 +293,14 @@ async def a_sound_database_is_left_as_it_is(it: RuntimeUnderTest) -> None:
 
 
 async def what_cannot_be_recovered_is_said(it: RuntimeUnderTest) -> None:
-    """`StartFailed`, with the runner's last words: the session stops there."""
+    """A failed recovery raises `StartFailed` with the runner's error."""
     it.spec.paths.outbound_db.write_bytes(b"this is no database, " * 1000)
     try:
         await it.runtime.recover(it.spec)
     except StartFailed as error:
-        require(str(error), "StartFailed says nothing")
+        require(str(error), "StartFailed has no text")
         return
-    raise NotConforming("`recover` returned, and the file is no database")
+    raise NotConforming("`recover` must raise StartFailed for a file that is not a database")
 
 
 CHECKS: tuple[Callable[[RuntimeUnderTest], Awaitable[None]], ...] = (

@@ -95,19 +95,19 @@ def lives(paths: SessionPaths) -> bool:
 
 async def until_it_lives(paths: SessionPaths) -> None:
     """Wait for a runner that holds the lock."""
-    while not lives(paths):  # noqa: ASYNC110 -- a lock tells nobody
+    while not lives(paths):  # noqa: ASYNC110 -- a lock has no event
         await trio.sleep(LOOK_S)
 
 
 async def until_answered(paths: SessionPaths, id_: str = "in-1") -> None:
     """Wait until a runner is done with a message."""
-    while (id_,) not in _read(paths, ANSWERED):  # noqa: ASYNC110 -- nobody tells a stranger
+    while (id_,) not in _read(paths, ANSWERED):  # noqa: ASYNC110 -- a foreign process has no event
         await trio.sleep(LOOK_S)
 
 
 async def said(paths: SessionPaths) -> Mapping[str, Mapping[str, object]]:
     """Return the contents that its runner sent, by ids, once it has answered."""
-    while not (found := _read(paths, "SELECT id, content FROM messages_out")):  # noqa: ASYNC110 -- likewise
+    while not (found := _read(paths, "SELECT id, content FROM messages_out")):  # noqa: ASYNC110 -- a foreign process has no event
         await trio.sleep(LOOK_S)
     return {id_: json.loads(content) for id_, content in found}
 

@@ -66,7 +66,7 @@ class Tools(Toolbox):
         return f"sent as message {2 * len(self.calls) + 1}"
 
     async def follow_ups(self) -> Sequence[Inbound]:
-        """Give the follow-up, once; wait for ever, where there is none."""
+        """Return the follow-up once; then wait for ever."""
         await trio.lowlevel.checkpoint()
         if self.follow is None or self.taken:
             await trio.sleep_forever()
@@ -75,4 +75,4 @@ class Tools(Toolbox):
         return tuple(self.taken)
 
     def alive(self) -> None:
-        """Do nothing: nobody watches."""
+        """Do nothing: there is no watchdog."""

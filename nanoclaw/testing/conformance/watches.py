@@ -68,7 +68,7 @@ class CancelAfter(Steps):
 
 @define(eq=False)
 class Watched:
-    """A coroutine to await in a scope that is cancelled; it may go on, but not for ever."""
+    """A coroutine that is cancelled while it runs. It may continue, but must end."""
 
     coroutine: Coroutine[Any, Any, Any]
     scope: trio.CancelScope
@@ -76,7 +76,7 @@ class Watched:
     """True if `Cancelled` was raised in it because of that."""
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        """Run it; hear what trio answers to each of its waits.
+        """Run it, and pass on trio's answer to each of its waits.
 
         Raises:
             NotConforming: it waits again and again, cancelled as it is.
@@ -102,7 +102,7 @@ class Watched:
 
     def _reaches(self) -> bool:
         """Return whether the scope reaches what waits now, so nothing shields it."""
-        self.scope.deadline = LONG_AGO  # for a moment in which nobody else runs
+        self.scope.deadline = LONG_AGO  # no other task runs in this step
         reached = trio.current_effective_deadline() == LONG_AGO
         self.scope.deadline = math.inf
         return reached
@@ -122,7 +122,7 @@ def _is_cancelled(answer: object) -> bool:
 
 @define(eq=False)
 class Slowness(Steps):
-    """Return the longest step in real seconds: nobody else ran meanwhile."""
+    """Return the longest step in real seconds. No other task runs during a step."""
 
     longest_s: float = 0.0
     _since: float | None = None
@@ -161,12 +161,12 @@ class Sleeps(Steps):
         super().__exit__(kind, error, trace)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Only what tasks do counts; between their steps trio waits."""
+        """Record the begin of a step: only blocking within a step counts."""
         del task
         self._in_step = True
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Likewise."""
+        """Record the end of a step."""
         del task
         self._in_step = False
 

@@ -114,7 +114,7 @@ def _routed(routed: Routed | str) -> str:
         return f"refused ({routed})"
     if routed.dropped is not None:
         return f"dropped ({routed.dropped})"
-    return f"stored by {', '.join(routed.session_ids) or 'nobody'}"
+    return f"stored by {', '.join(routed.session_ids) or 'no session'}"
 
 
 # -- what is left ----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Replay: runs the host again on what came in at another one's seams, in virtual time (docs/simulation.md).
+"""Replay: runs the host again on recorded events, in virtual time (docs/simulation.md).
 
 What is replayed is what came in: events, answers of channels, births, words and deaths of runners, jumps of
 the clock, drawn ids, words to the registry. What the host makes of them is its own, and is compared.
@@ -38,9 +38,9 @@ from nanoclaw.testing.world.world import World
 
 CENTRAL = "v2.db"
 NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
-"""The end of a journal that names a super-journal, which a rollback deletes (contract 6)."""
+"""The last bytes of a journal that names a super-journal. A rollback deletes that file (contract 6)."""
 AFTER_S = 1.0
-"""A host that was killed is replayed so far past its last note."""
+"""Seconds after the last note for which a killed host is replayed."""
 
 
 @frozen
@@ -105,7 +105,7 @@ def _content(file: Path) -> bytes:
 
 
 def _make_older_files(data: Path, script: Script) -> None:
-    """Give these files to every session, because their owner is not known any more."""
+    """Give these files to every session, because a recording does not name their session."""
     for paths in sessions_of(data):
         for row_id, marks in script.older_files().items():
             make_files(paths, row_id, marks)
@@ -241,7 +241,7 @@ class _Replay:
                 await runtime.say_alone(paths, look)
 
     async def _spoil(self, moments: Moments, world: World) -> None:
-        """Make unreadable what could not be read then."""
+        """Make the files unreadable that could not be read in the recording."""
         for at, note in self.script.quarantined:
             await moments.sleep_until(at)
             paths = self._paths(note)
@@ -256,7 +256,7 @@ class _Replay:
 
 
 class _Refused(Exception):
-    """The recorded host refused this message, because it makes no sense."""
+    """The recorded host refused this message."""
 
 
 def _message(told: Told) -> Any:

@@ -28,7 +28,7 @@ from nanoclaw.testing.world.timeline import Timeline
 BEAT_S = 10.0
 MISSED_S = 0.001
 EARLY_S = 60.0
-"""Asked to go earlier than this before it was then, a runner goes at once."""
+"""Seconds. A runner that is asked to stop earlier than in the recording by more than this stops at once."""
 GRACE_S = 1.5
 LATE_S = 120.0
 """Seconds past its end for which a runner waits to be asked to go."""

@@ -1,4 +1,4 @@
-"""A recording, ordered by who plays it again: its channels, its runners, and the world around them."""
+"""A recording as a script for a replay, sorted by channel, runner and session."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,7 +50,7 @@ APART_S = 1e-8
 
 @frozen
 class Moments:
-    """Moments of the recording on trio's clock of the replay."""
+    """The moments of the recording on the replay's clock."""
 
     origin: float
     clock: VirtualClock
@@ -130,7 +130,7 @@ class Script:
     confirmed: dict[int, Confirmed | NotConfirmed] = Factory(dict)
     lives: dict[str, deque[RunnerHistory]] = Factory(dict)
     orphans: list[tuple[float, Looked]] = Factory(list)
-    """Looks at runners that the host had not started."""
+    """Reads of runner files without a runner that the host had started."""
     recoveries: dict[str, deque[tuple[float, str | None]]] = Factory(dict)
     """For each session: when a recovery ended, and why it failed."""
     quarantined: list[tuple[float, Quarantined]] = Factory(list)
@@ -261,7 +261,7 @@ class Script:
 
     def _life(self, n: int) -> RunnerHistory:
         if n not in self._runners:
-            raise BadRecording(f"it speaks of a runner {n} that nobody asked for")
+            raise BadRecording(f"it names a runner {n} that was never requested")
         return self._runners[n]
 
 

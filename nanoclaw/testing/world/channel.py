@@ -75,7 +75,7 @@ class _Trouble:
 
 @define(eq=False)
 class _Reception:
-    """One incarnation of the receiving half."""
+    """One run of the receiving half."""
 
     intake: Intake
     broken: trio.Event = Factory(trio.Event)
@@ -255,7 +255,7 @@ class FakeChannel:
         self._troubles.append(_Trouble(fault, times, chat))
 
     def heal(self) -> None:
-        """Forget all faults; what hangs goes on and is delivered."""
+        """End all faults. Hanging messages are delivered."""
         self._troubles.clear()
         self._healed.set()
         self._healed = trio.Event()
@@ -295,7 +295,7 @@ class FakeChannel:
             reception.end()
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Take a message, or meet a fault."""
+        """Take a message, or fail as told."""
         fault = next((t.fault for t in self._troubles if t.meets(outgoing.address)), None)
         self.attempts.append(outgoing)
         self.change()
@@ -315,13 +315,13 @@ class FakeChannel:
         return receipt
 
     async def hint(self) -> None:
-        """Let a hint pass, or not."""
+        """Wait for ever if hints hang."""
         if self.hints_hang:
             await trio.sleep_forever()
         await give_way()
 
     def change(self) -> None:
-        """Let those who wait look again."""
+        """Wake the tasks that wait for a change."""
         self._changed.set()
         self._changed = trio.Event()
 
@@ -369,11 +369,11 @@ class _FakeSender:
     channel: FakeChannel
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Hand it to the network."""
+        """Deliver a message to the network."""
         return await self.channel.deliver(outgoing)
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
-        """Look whether the network has it."""
+        """Return the receipt of a message that the network has, or None."""
         await trio.lowlevel.checkpoint()
         return self.channel.find(outgoing)
 

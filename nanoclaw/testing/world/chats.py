@@ -84,7 +84,7 @@ class Chat:
 
     @property
     def transcript(self) -> Sequence[Entry]:
-        """What its users and agents did, in order; of a thread only what happened in it."""
+        """The entries of its users and agents, in order. A thread has only its own entries."""
         thread = self.address.thread_id
         if thread is None:
             return tuple(self.log.entries)
@@ -161,7 +161,7 @@ class Chat:
         return None
 
     def _failure(self, sentence: str) -> ExpectationFailed:
-        lines = [f"  {entry}" for entry in self.transcript] or ["  (nobody has said anything)"]
+        lines = [f"  {entry}" for entry in self.transcript] or ["  (empty)"]
         said = "\n".join(lines[-20:])
         return ExpectationFailed(
             f"{self.name}: {sentence}\ntranscript of {self.name}:\n{said}\n{self.world.report()}"
@@ -211,7 +211,7 @@ class User:
     async def clicks(
         self, label: str, *, in_: Chat | None = None, card: Entry | None = None, within: float | None = None
     ) -> Routed:
-        """Press a button of the newest card that has it and that nobody has answered; wait for such a card.
+        """Press a button on the newest unanswered card that has it. Wait for such a card.
 
         Returns once the press is confirmed. Without `in_` in the chat in which they are alone with the agent.
         Buttons stay: `card`, as `expect` returned it, is pressed also where it has been answered, and that

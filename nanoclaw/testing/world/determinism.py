@@ -96,7 +96,7 @@ def scheduled_by(seed: int) -> Iterator[Order]:
 
 @contextmanager
 def virtual_time() -> Iterator[None]:
-    """Check that time jumps wherever every task waits. While it is open that clock asks no real one.
+    """Check that time jumps when all tasks wait. While it is open, the clock does not read a real clock.
 
     Raises:
         WorldError: trio runs on another clock.

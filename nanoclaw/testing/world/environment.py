@@ -32,7 +32,7 @@ class Killable(Protocol):
     """A living runner."""
 
     def kill(self) -> None:
-        """Kill it; nobody asked for its end."""
+        """Kill it without asking it to stop."""
         ...
 
 

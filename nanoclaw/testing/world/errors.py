@@ -12,7 +12,7 @@ class ExpectationFailed(AssertionError):
 
 
 class HostKilled(Refusal):
-    """The error that a killed host meets wherever it would still have an effect.
+    """The error that a killed host gets at each call that would have an effect.
 
     A scenario meets it where it asks that host itself, as `world.direct` and `host.admin` do, and a hook at
     one of its commits kills it meanwhile.

@@ -80,16 +80,16 @@ class InlineExecutor:
             raise self.standstill
 
     def stand_still(self, standstill: Standstill) -> None:
-        """Note one that somebody else has found."""
+        """Record a standstill that another detector found."""
         self.standstill = self.standstill or standstill
 
     def check(self) -> None:
-        """Raise `Standstill` where there was one."""
+        """Raise `Standstill` if one was detected."""
         if self.standstill is not None:
             raise self.standstill
 
     def before_commit(self, path: Path) -> None:
-        """Give the hook its chance to kill before the commit."""
+        """Call the hooks before a commit."""
         self._begun += 1
         if self.on_commit is not None:
             self.on_commit(path, "before", self._begun)

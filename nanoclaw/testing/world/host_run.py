@@ -21,7 +21,7 @@ class HostRun:
     begun: trio.Event = Factory(trio.Event)
     ended: trio.Event = Factory(trio.Event)
     failure: Exception | None = None
-    """The error that ended it, if nobody stopped or killed it."""
+    """The error that ended it, unless it was stopped or killed."""
     _host: Host | None = None
     _leaving: trio.Event = Factory(trio.Event)
     _scope: trio.CancelScope = Factory(trio.CancelScope)
@@ -48,7 +48,7 @@ class HostRun:
                 async with open_() as self._host:
                     self.begun.set()
                     await self._leaving.wait()
-        except Exception as error:  # noqa: BLE001 -- a killed host fails of whatever it likes; else it is kept
+        except Exception as error:  # noqa: BLE001 -- errors of a killed host are ignored; others are kept
             self.failure = None if self.killed else error
         finally:
             self._host = None
@@ -58,7 +58,7 @@ class HostRun:
             self.ended.set()
 
     async def stop(self) -> None:
-        """End it in order, and wait until it is gone."""
+        """Stop it gracefully, and wait until it has ended."""
         self._leaving.set()
         await self.ended.wait()
 

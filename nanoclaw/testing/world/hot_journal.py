@@ -11,7 +11,7 @@ def leave_hot_journal(path: Path, aside: Path) -> None:
     """Make a database look as if its writer had died while it wrote pages; `aside` is a place for a copy."""
     with suppress(apsw.Error):
         shutil.copy(path, aside)
-        connection = apsw.Connection(str(aside))  # noqa: TID251 -- a copy, which nobody owns
+        connection = apsw.Connection(str(aside))  # noqa: TID251 -- a copy has no owner
         try:
             connection.execute("PRAGMA cache_size = 1").fetchall()
             connection.execute("BEGIN IMMEDIATE")

@@ -24,7 +24,7 @@ from nanoclaw.testing.world.executor import InlineExecutor
 
 T = TypeVar("T")
 SHARED_MEMORY = "-shm"
-"""The suffix of a shared-memory file in WAL mode. Whoever opens the database first makes it anew."""
+"""The suffix of a shared-memory file in WAL mode. The first connection creates it again."""
 
 
 @define(eq=False)
@@ -83,17 +83,17 @@ class KillableExecutor:
     switch: KillSwitch
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
-        """Run `call`; what a dead host closes or reads does no harm."""
+        """Run `call`. Reads and closes of a dead host are harmless."""
         return await self.shared.run(call, lane=lane)
 
     def before_commit(self, path: Path) -> None:
-        """Let nothing pass once the host is dead, be it by this very commit."""
+        """Refuse commits of a dead host, also the one at which it died."""
         self.switch.check()
         self.shared.before_commit(path)
         self.switch.check()
 
     def after_commit(self, path: Path) -> None:
-        """Let the commit be told, unless the host is dead."""
+        """Notify subscribers of a commit, unless the host is dead."""
         self.shared.after_commit(path)
         self.switch.check()
 
@@ -111,7 +111,7 @@ class KillableChannel(ChannelWrapper):
             yield _KillableSender(sender, self.switch)
 
     async def receive(self, intake: Intake) -> None:
-        """Receive until the end of that life."""
+        """Receive until the end of that run."""
         with self.switch.holding():
             await self.channel.receive(_KillableIntake(intake, self.switch))
 
@@ -148,7 +148,7 @@ class _KillableIntake:
             return await self.intake.offer(event)
         finally:
             if self.switch.tripped:
-                await trio.sleep_forever()  # nobody is there to confirm it; the network ends the offer
+                await trio.sleep_forever()  # a dead host confirms nothing; the network ends the offer
 
 
 # -- its files --------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Files:
         return cls(data, {path: path.read_bytes() for path in _written_by_host(data)})
 
     def put_back(self) -> None:
-        """Make them again what they were, in place; nobody may have them open for writing."""
+        """Restore the files in place. No writer may have them open."""
         for path in _written_by_host(self.data):
             if path not in self.contents:
                 path.unlink()

@@ -15,7 +15,7 @@ class Shared:
     """A change to the process: the first world that needs it has it made, the last one has it taken back."""
 
     make: Callable[[ExitStack], None]
-    """Makes it; what takes it back goes on the stack."""
+    """Makes the value of a thread and registers its undo on the stack."""
     _users: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)

@@ -40,7 +40,7 @@ class SimulatedRunner:
     """True if its host died and no other host has adopted it yet."""
     death: Death | None = None
     at_its_end: Callable[[], None] | None = None
-    """Called when its tasks are gone, before anybody hears of that: what it leaves behind."""
+    """Called after its tasks have ended and before its end is reported. It may leave damage on disk."""
     gone: trio.Event = Factory(trio.Event)
 
     def stop(self) -> None:
@@ -49,7 +49,7 @@ class SimulatedRunner:
             self.scope.cancel()
 
     def kill(self) -> None:
-        """End it without being asked: the host sees a death."""
+        """Kill it without `stop`: the host sees a death."""
         self.killed = True
         self.scope.cancel()
 
@@ -88,11 +88,11 @@ class _Unmade(SimpleProvider):
 
     @property
     def name(self) -> str:  # type: ignore[override]  # it has none
-        """It has none."""
+        """Raise the error of its factory."""
         raise self.error
 
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
-        """It cannot."""
+        """Raise the error of its factory."""
         del turn, tools
         raise self.error
 
@@ -126,7 +126,7 @@ class SimulatedRuntime:
         self._outside = None
 
     def host_died(self) -> None:
-        """Called where a host dies, before its tasks are cancelled: its hands are off its runners.
+        """Record the death of the host before its tasks are cancelled: it no longer controls its runners.
 
         Those that do not outlive it end with its tasks, as those of the process runtime do.
         """
@@ -176,12 +176,12 @@ class SimulatedRuntime:
             self.timeline.add("runner started", id_)
             await runner.live(seams)
         finally:
-            runner.gone.set()  # also of one that never lived
+            runner.gone.set()  # also for one that never ran
             del self.runners[id_]
             self.timeline.add("runner ended", id_, runner.death and runner.death.reason)
 
     def refusal(self, _provider: str) -> str | None:
-        """It runs any."""
+        """Return None: it runs any provider."""
         return None
 
     async def survivors(self) -> Sequence[str]:

@@ -23,7 +23,7 @@ class Brain(Protocol):
     """Any `async def brain(turn, tools)`."""
 
     def __call__(self, turn: Turn, tools: Toolbox, /) -> Awaitable[str | Result | None]:
-        """Take a turn; may be cancelled at any checkpoint, and asked again later, as a provider may."""
+        """Run a turn. It may be cancelled at any checkpoint and repeated later."""
         ...
 
 
@@ -31,7 +31,7 @@ class Step(Protocol):
     """A part of a scripted turn. What it returns is added to the answer."""
 
     def __call__(self, turn: Turn, tools: Toolbox, /) -> Awaitable[str | None]:
-        """Do it."""
+        """Perform the step."""
         ...
 
 
@@ -49,7 +49,7 @@ def says(text: str) -> Step:
 
 
 def calls(tool: str, **arguments: object) -> Step:
-    """Call a tool; what it answers is not looked at, what it refuses fails the turn."""
+    """Call a tool. Its answer is ignored; a refusal fails the turn."""
 
     async def step(_turn: Turn, tools: Toolbox) -> None:
         await tools.call(tool, arguments)
@@ -58,7 +58,7 @@ def calls(tool: str, **arguments: object) -> Step:
 
 
 def asks(question: str, *options: str, title: str = "Question", timeout_s: int = 300) -> Step:
-    """Ask with buttons, and answer with what somebody chose; if nobody does in time, the turn fails.
+    """Ask a question with buttons, and answer with the chosen option. Without a click in time the turn fails.
 
     It is tried again then, and waits again. An answer that comes once it has failed for good begins the next
     turn, as a message does.
@@ -72,7 +72,7 @@ def asks(question: str, *options: str, title: str = "Question", timeout_s: int =
 
 
 def thinks(seconds: float) -> Step:
-    """Take so long."""
+    """Wait for this many seconds."""
 
     async def step(_turn: Turn, _tools: Toolbox) -> None:
         await trio.sleep(seconds)
@@ -81,7 +81,7 @@ def thinks(seconds: float) -> Step:
 
 
 def fails(reason: str) -> Step:
-    """Fail as a provider does that cannot answer now: the message is tried again."""
+    """Fail with ProviderError, so that the message is retried."""
 
     async def step(_turn: Turn, _tools: Toolbox) -> None:
         await trio.lowlevel.checkpoint()
@@ -92,7 +92,7 @@ def fails(reason: str) -> Step:
 
 @define(eq=False)
 class Script:
-    """A brain that does as it is told, turn by turn; after the last one it is silent.
+    """A brain that plays one given turn after the other, and then stays silent.
 
     A turn that was interrupted is told again and does the same again, also where other messages have come to
     it meanwhile, or some are told later: it is known by any message that it had. An answer to a question that
@@ -168,7 +168,7 @@ def provider_of(name: str, brain: Brain) -> Callable[[], BrainProvider]:
 
 @frozen
 class Overheard:
-    """A provider whose errors are reported before the runner counts them as a failed try and goes on."""
+    """A provider whose errors are reported before the runner counts them as failed tries."""
 
     provider: Provider
     tell: Callable[[Exception], None]

@@ -1,4 +1,4 @@
-"""Detection of code that loops without waiting, so that virtual time stands still for ever."""
+"""Detection of code that loops without waiting, which stops virtual time."""
 
 import signal
 import threading
@@ -27,7 +27,7 @@ class Standstill(Exception):
 
 
 class Rounds:
-    """Looks at the rounds of an order. Calls `stop` once, in no task."""
+    """Watches the scheduler's rounds. Calls `stop` once, outside of any task."""
 
     def __init__(self, order: Order, stop: Callable[[Standstill], None]) -> None:
         self._order, self._stop = order, stop
@@ -50,14 +50,14 @@ class Rounds:
 
 
 class _Who(trio.abc.Instrument):
-    """Finds out who makes most of the next steps."""
+    """Finds the task that makes most of the next steps."""
 
     def __init__(self, now: float, stop: Callable[[Standstill], None]) -> None:
         self._now, self._stop = now, stop
         self._seen = Counter[trio.lowlevel.Task]()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One of them."""
+        """Count a step."""
         self._seen[task] += 1
         if self._seen.total() == SAMPLE:
             trio.lowlevel.remove_instrument(self)
@@ -73,7 +73,7 @@ class Unstoppable(BaseException):
 
 
 class Alarm:
-    """Rings while no round begins: raises `Standstill` right where the processor is, whoever that is."""
+    """A timer that raises `Standstill` in the running code if no scheduler round begins in time."""
 
     def __init__(self, rounds: Rounds, stop: Callable[[Standstill], None]) -> None:
         self._rounds, self._stop = rounds, stop
@@ -124,7 +124,7 @@ def watched(order: Order, stop: Callable[[Standstill], None]) -> Iterator[None]:
 
 def _line(frame: FrameType | None) -> str:
     if frame is None:
-        return "nobody knows where"
+        return "an unknown place"
     return f"at {frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
 
 
@@ -142,7 +142,7 @@ def _is_trios(frame: FrameType) -> bool:
 
 
 def unshield(task: trio.lowlevel.Task) -> None:
-    """Let a cancellation reach it wherever it is: trio's own attributes, for nothing public does."""
+    """Cancel a task through its shields. Only trio's private attributes allow it."""
     status: Any = task._cancel_status  # noqa: SLF001 -- see above
     while status is not None:
         status._scope.shield = False  # noqa: SLF001 -- see above

@@ -1,4 +1,4 @@
-"""Ends worlds that wait for what never comes: the host has timers, so virtual time goes on for ever."""
+"""A limit of virtual time. The timers of the host would otherwise keep a waiting world running."""
 
 from collections.abc import Iterator
 from pathlib import Path

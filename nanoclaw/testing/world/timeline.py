@@ -22,7 +22,7 @@ class Timeline:
     broken: BaseException | None = field(default=None, init=False)
     """The first error that a step or a commit hook raised."""
     when_broken: Callable[[], None] | None = field(default=None, init=False)
-    """Called then: it was raised in the midst of whatever was going on, which may swallow it."""
+    """Called when a step raises: the code around the step could swallow its error."""
 
     def add(self, event: str, *details: object) -> None:
         """Note an event, now."""
@@ -37,7 +37,7 @@ class Timeline:
             raise
 
     def broke(self, error: BaseException) -> None:
-        """Remember what nobody may swallow."""
+        """Keep an error that must end the world even if code swallows it."""
         if self.broken is None:
             self.broken = error
             if self.when_broken is not None:

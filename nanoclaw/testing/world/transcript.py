@@ -29,7 +29,7 @@ Kind = Literal[AgentsKind, "click"]
 
 @frozen
 class Entry:
-    """One thing that somebody did in a chat.
+    """One action of a user or an agent in a chat.
 
     `text` of a reaction is its emoji, of a card its question, of a click what stands on the button.
     """
@@ -51,7 +51,7 @@ class Entry:
     """The reason why the host dropped what a user did."""
 
     def button(self, label: str) -> Option | None:
-        """The button of that label."""
+        """Return the button with this label."""
         return next((each for each in self.card.options if each.label == label), None) if self.card else None
 
     def __str__(self) -> str:
@@ -105,13 +105,13 @@ class Transcript:
     changed: trio.Event = Factory(trio.Event)
 
     def add(self, entry: Entry) -> None:
-        """Write it down, and let those look who wait."""
+        """Add an entry, and wake the waiting expectations."""
         self.entries.append(entry)
         self.changed.set()
         self.changed = trio.Event()
 
     def drop(self, entry: Entry, reason: str) -> None:
-        """Note of what was written down that it counts for nothing."""
+        """Record that the host dropped an entry."""
         at = next(n for n in reversed(range(len(self.entries))) if self.entries[n] is entry)
         self.entries[at] = evolve(entry, dropped=reason)
 

@@ -76,7 +76,7 @@ class Agent:
 
 @define(eq=False, kw_only=True)
 class World:
-    """An async context manager. The host starts with whatever needs it first, or with `start`."""
+    """A simulated world: an async context manager. The host starts at its first use, or with `start`."""
 
     seed: int = 0
     real: bool = False
@@ -106,10 +106,10 @@ class World:
     """Virtual days after which the world ends with a WorldError that names the waiting lines."""
     timeline: Timeline = field(factory=Timeline)
     random: Random = field(init=False)
-    """The seed's: of the host, the runners and whoever draws in a scenario."""
+    """The seeded random numbers of host, runners and scenario."""
     home: Path = field(init=False)
     isolation: Isolation = field(init=False)
-    """Against what is real; `guards.refused` is what they have refused."""
+    """The guards against real clocks, threads and so on; `refused` lists their refusals."""
     agents: dict[str, Agent] = field(factory=dict, init=False)
     chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
     raised: list[str] = field(factory=list, init=False)
@@ -134,7 +134,7 @@ class World:
                     f"World(providers=…): {name!r} must be a function that makes a provider, got {provider!r}"
                 )
 
-    # -- its own life
+    # -- enter and exit
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -210,7 +210,7 @@ class World:
                 f"before, a step of the timeline or a hook at a commit raised {summary_of(broken)}"
             )
 
-    # -- the host's lives
+    # -- runs of the host
 
     @property
     def host(self) -> Host:
@@ -268,7 +268,7 @@ class World:
         return life.host
 
     async def stop(self) -> None:
-        """Stop the host in order, if it runs.
+        """Stop the host gracefully, if it runs.
 
         Raises:
             HostFailed: it had failed.
@@ -281,7 +281,7 @@ class World:
                 raise life.failure
 
     async def ended(self) -> Exception | None:
-        """Wait until the host does not run any more, whatever ends it; returns what it failed of."""
+        """Wait until the host has ended for any reason; return the error that ended it, if any."""
         life = self._run
         if life is None:
             return None
@@ -289,7 +289,7 @@ class World:
         return life.failure
 
     async def restart(self, **changes: Any) -> Host:
-        """Stop the host in order, and start it again."""
+        """Stop the host gracefully, and start it again."""
         await self.stop()
         return await self.start(**changes)
 
@@ -344,10 +344,10 @@ class World:
     async def sleep(
         self, seconds: float = 0.0, *, minutes: float = 0.0, hours: float = 0.0, days: float = 0.0
     ) -> None:
-        """Let time pass; where it is simulated, that takes none."""
+        """Wait. Virtual time takes no real time."""
         await trio.sleep(seconds + 60 * (minutes + 60 * (hours + 24 * days)))
 
-    # -- who is in it
+    # -- users, chats and agents
 
     def user(self, name: str) -> User:
         """Return a user of the network, with the id `<channel_type>:<name>`."""
@@ -390,7 +390,7 @@ class World:
         return self._chat(user.name, [user], is_group=False)
 
     def group(self, name: str, users: Sequence[User]) -> Chat:
-        """A chat of several.
+        """Return a group chat.
 
         Raises:
             WorldError: a user's own chat has that name, or the group is there with other members.
@@ -455,7 +455,7 @@ class World:
         return found.unknown_sender_policy
 
     async def direct(self, user: User, agent: Agent | str = "main", **wiring: Any) -> Chat:
-        """A user's own chat, wired."""
+        """Return a user's own chat, wired."""
         chat = self.chat(user)
         await self.wire(chat, agent, **wiring)
         return chat
@@ -468,7 +468,7 @@ class World:
         await admin.roles.grant(user.id, role, await self._group_id(agent) if agent else None)
 
     async def admit(self, user: User, agent: Agent | str = "main") -> None:
-        """Make a user a member of an agent's circle."""
+        """Make a user a member of an agent."""
         admin = (await self._running()).admin
         if await admin.users.get(user.id) is None:
             await admin.users.create(user.id, display_name=user.name)
@@ -516,7 +516,7 @@ class World:
         return chat
 
     def said(self, chat: Chat, user: User, text: str, files: Mapping[str, bytes]) -> Entry:
-        """Write down what a user says now."""
+        """Add a user's message to the transcript."""
         id_ = self.channel.new_id("event")
         entry = Entry(self.now, user.name, text, id=id_, thread=chat.address.thread_id, files=files)
         chat.log.add(entry)
@@ -524,7 +524,7 @@ class World:
         return entry
 
     def clicked(self, chat: Chat, user: User, card: Entry, label: str) -> Entry:
-        """Write down what a user presses now."""
+        """Add a user's click to the transcript."""
         id_ = self.channel.new_id("click")
         entry = Entry(self.now, user.name, label, "click", id=id_, about=card.id, thread=card.thread)
         chat.log.add(entry)
@@ -532,7 +532,7 @@ class World:
         return entry
 
     def dropped(self, chat: Chat, entry: Entry, reason: str) -> None:
-        """Write down that what a user did counts for nothing."""
+        """Record that the host dropped a user's message or click."""
         chat.log.drop(entry, reason)
         if entry.kind == "click":
             self.timeline.add("click dropped", chat.name, entry.id, reason)

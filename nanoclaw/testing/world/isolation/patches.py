@@ -1,4 +1,4 @@
-"""Functions replaced in their modules, in their classes, and wherever somebody keeps them by name."""
+"""Functions replaced in their modules, in their classes, and in modules that imported them by name."""
 
 import ctypes
 import gc
@@ -52,7 +52,7 @@ class Patches:
             stack.callback(held.put, held.original)
 
     def _guard(self, target: Target, original: Guard) -> Guard:
-        """Return the same guard in every world, unless somebody replaced the function meanwhile."""
+        """Return the guard of a function. All worlds share it, unless the function was replaced."""
         key = (target.owner, target.name)
         found = self._guards.get(key)
         if found is None or found.__wrapped__ is not original:  # type: ignore[attr-defined]  # as promised

@@ -36,7 +36,7 @@ class Kind(Enum):
 
 
 EFFECTS = frozenset({Kind.WAIT, Kind.THREAD, Kind.OUTSIDE})
-"""These affect the world whoever calls them, also trio and pytest."""
+"""Functions that affect the world even if trio or pytest calls them."""
 
 
 Harmless = Callable[[Sequence[Any], Mapping[str, Any]], bool]
