@@ -33,8 +33,7 @@ from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.control import Control, open_control
-from nanoclaw.dispatch import Dispatcher
-from nanoclaw.dispatch import Executor as ActionExecutor
+from nanoclaw.dispatch import ActionHandler, Dispatcher
 from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
@@ -137,7 +136,7 @@ async def open_host(  # noqa: PLR0913 -- what a host is made of, by name
     seams: Seams | None = None,
     control: Control | None = None,
     record: Record | None = None,
-    actions: Mapping[str, ActionExecutor] | None = None,
+    actions: Mapping[str, ActionHandler] | None = None,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open; several may run in one process, on data of their own.
 
@@ -197,7 +196,7 @@ def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
     return by_type
 
 
-def _check_actions(actions: Mapping[str, ActionExecutor]) -> None:
+def _check_actions(actions: Mapping[str, ActionHandler]) -> None:
     taken = ", ".join(sorted(LOCAL_ACTIONS & actions.keys()))
     if taken:
         raise HostFailed(f"sessions perform {taken} themselves: give the action another name")
@@ -241,7 +240,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
     runtime: Runtime,
     control: Control | None,
     recorder: Recorder | None,
-    actions: Mapping[str, ActionExecutor],
+    actions: Mapping[str, ActionHandler],
 ) -> AsyncIterator[Host]:
     if recorder is not None:
         seams, channels = _recorded(recorder, seams), recorder.channels(channels)
@@ -326,7 +325,7 @@ def _ground(
     )
 
 
-def _dispatcher(services: Services, actions: Mapping[str, ActionExecutor], inbox: AgentInbox) -> Dispatcher:
+def _dispatcher(services: Services, actions: Mapping[str, ActionHandler], inbox: AgentInbox) -> Dispatcher:
     """The one way out of all sessions."""
     central, registry, clock = services.central, services.registry, services.clock
     outbox = Outbox(services.config, services.executor)

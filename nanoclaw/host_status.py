@@ -76,7 +76,7 @@ class HostStatus:
         details = dict[str, SessionDetails | None]()
 
         async def ask(name: str) -> None:
-            details[name] = await self.sessions.describe(name, ANSWER_WITHIN_S)
+            details[name] = await self.sessions.status(name, ANSWER_WITHIN_S)
 
         async with trio.open_nursery() as nursery:
             for node in nodes:

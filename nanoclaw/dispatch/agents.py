@@ -27,7 +27,7 @@ from nanoclaw.registry import OpenSession, Registry
 from nanoclaw.session import AgentInbox, Conversation, SessionDown, outcomes
 from nanoclaw.session.conversations import conversation
 from nanoclaw.session.dispatch import Source
-from nanoclaw.session.outcomes import Delivered, Refused, Result, Undeliverable
+from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Result, Undeliverable
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import agent_groups, destinations, sessions
@@ -69,7 +69,7 @@ class ToAgents:
             content, files = await self.outbox.read(source.conversation, row)
             text = _text(content)
         except (BadContent, BadAttachment) as error:
-            return Refused(str(error))
+            return DeliveryRefused(str(error))
         try:
             return await self._send(source, delivery, letter, route, text, files)
         except (SessionDown, ActorError, StoreError) as error:
@@ -126,7 +126,7 @@ def _route(
         found = conversation(connection, asked)
         return _Route(own.name, found.agent_group, found)
     if not destinations.allows(connection, own.id, address):
-        return Refused(f"agent:{address.platform_id} is no destination of this agent")
+        return DeliveryRefused(f"agent:{address.platform_id} is no destination of this agent")
     group = agent_groups.get(connection, address.platform_id)
     if group is None:
         return Undeliverable("there is no such agent any more")

@@ -17,7 +17,7 @@ from nanoclaw.records.content import BadContent, storable
 from nanoclaw.registry import Registry
 from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
-from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable
+from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Later, Result, Undeliverable
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Reader, StoreError
 from nanoclaw.store.central import destinations
@@ -55,11 +55,13 @@ class ToChats:
 
     async def _attempt(self, source: Source, delivery: Delivery, row: MessageOut, address: Address) -> Result:
         if not await self._allowed(source, row, address):
-            return Refused(f"{address.channel_type}:{address.platform_id} is no destination of this agent")
+            return DeliveryRefused(
+                f"{address.channel_type}:{address.platform_id} is no destination of this agent"
+            )
         try:
             outgoing = await self._outgoing(source, delivery, row, address)
         except (BadContent, BadAttachment) as error:
-            return Refused(str(error))
+            return DeliveryRefused(str(error))
         if isinstance(outgoing.content, QuestionContent):
             return await self._ask(source, delivery, outgoing, outgoing.content)
         return await self._send(source, delivery, outgoing)
@@ -90,7 +92,7 @@ class ToChats:
         except (ActorError, StoreError) as error:
             return self._hold(source, delivery, f"the question cannot be recorded: {error}")
         except (QuestionRefused, Refusal) as error:
-            return Refused(str(error))
+            return DeliveryRefused(str(error))
         return result
 
     async def _record(

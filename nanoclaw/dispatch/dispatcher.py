@@ -11,7 +11,7 @@ from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.records import AGENT
 from nanoclaw.session.dispatch import Source
-from nanoclaw.session.outcomes import Refused, Result
+from nanoclaw.session.outcomes import DeliveryRefused, Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store.session.outbound import InvalidRow
 
@@ -27,14 +27,14 @@ class Dispatcher:
     @property
     def host_actions(self) -> frozenset[str]:
         """Names of the requests that the host performs."""
-        return frozenset(self.host.executors)
+        return frozenset(self.host.handlers)
 
     async def attempt(self, source: Source, delivery: Delivery) -> tuple[Delivery, Result]:
         """Make one attempt."""
         row = delivery.row
         if isinstance(row, InvalidRow):
-            return delivery, Refused(f"the row breaks the contract: {row.reason}")
-        if delivery.asks:
+            return delivery, DeliveryRefused(f"the row breaks the contract: {row.reason}")
+        if delivery.is_request:
             return delivery, await self.host.attempt(source, delivery, row)
         address = row.address or source.conversation.chat
         if address is not None and address.channel_type == AGENT:

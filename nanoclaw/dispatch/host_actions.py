@@ -36,7 +36,7 @@ class Request:
     values: Mapping[str, object] = field(repr=False)
 
 
-class Executor(Protocol):
+class ActionHandler(Protocol):
     """Performs the requests of one name."""
 
     def __call__(self, connection: Connection, request: Request, /) -> Mapping[str, object]:
@@ -52,17 +52,17 @@ class Executor(Protocol):
 
 @frozen
 class ToHost:
-    """Has executors perform requests."""
+    """Has handlers perform requests."""
 
     registry: Ref[Registry]
-    executors: Mapping[str, Executor]
+    handlers: Mapping[str, ActionHandler]
     clock: Clock
 
     async def attempt(self, source: Source, delivery: Delivery, row: MessageOut) -> Result:
         """Perform the request, or find out what came of it before."""
         values = load_request(row.content)  # the session has read it before
         action = str(values["action"])
-        executor = self.executors[action]
+        executor = self.handlers[action]
         conversation = source.conversation
         session_id, group_id = conversation.session.id, conversation.agent_group.id
         request = Request(action, delivery.id, session_id, group_id, row.address, values)

@@ -21,8 +21,8 @@ from nanoclaw.recording.seams import (
     RecordedClock,
     RecordedLooks,
     RecordedRandom,
+    RecordedRequests,
     RecordedRuntime,
-    RecordedWords,
 )
 from nanoclaw.recording.state import MAX_STATE, copy_state, left, sessions_of, size_of
 from nanoclaw.recording.writer import RecordingWriter
@@ -150,7 +150,7 @@ class Recorder:
 
     def registry(self, registry: Ref[Registry]) -> Ref[Registry]:
         """Return the registry, noted."""
-        return registry.heard_by(RecordedWords(self.writer))
+        return registry.observed_by(RecordedRequests(self.writer))
 
     def observer(self) -> RecordedLooks:
         """Who is told of what runners say."""

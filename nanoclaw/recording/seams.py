@@ -59,7 +59,7 @@ class RecordedRandom(Naming):
 
     def __init__(self, random: Random, writer: RecordingWriter) -> None:
         self._inner = random
-        self._tape = writer
+        self._writer = writer
         super().__init__()
 
     def seed(self, *_arguments: Any, **_named: Any) -> None:
@@ -76,7 +76,7 @@ class RecordedRandom(Naming):
     def name(self, what: str) -> str:
         """Draw a name from the wrapped source, and note it."""
         drawn = random_name(self._inner)
-        self._tape.note(Drew(drawn, what))
+        self._writer.note(Drew(drawn, what))
         return drawn
 
 
@@ -217,7 +217,7 @@ class RecordedLooks:
 
 
 @frozen
-class RecordedWords:
+class RecordedRequests:
     """Notes what the registry is told from outside."""
 
     writer: RecordingWriter

@@ -40,7 +40,7 @@ _log = structlog.get_logger()
 
 
 @frozen
-class Site:
+class ActionContext:
     """Where and when an action is performed."""
 
     now: datetime
@@ -53,7 +53,7 @@ class Site:
 
 
 @frozen
-class Done:
+class ActionResult:
     """What an action has come to: the answer's result, and what is open or not any more."""
 
     result: Mapping[str, object]
@@ -63,7 +63,7 @@ class Done:
 
 
 @frozen
-class Answered:
+class AnsweredAction:
     """An action that is over; `error` says why it was refused."""
 
     opened: Sequence[OpenMessage]
@@ -72,7 +72,7 @@ class Answered:
     error: str | None = None
 
 
-def perform(connection: Connection, row: MessageOut, site: Site) -> Answered | None:
+def perform(connection: Connection, row: MessageOut, context: ActionContext) -> AnsweredAction | None:
     """Do what a row asks, and store the answer; a refusal is an answer, too, and wakes the agent.
 
     Returns None for what the host performs: nothing is done about it here.
@@ -80,17 +80,17 @@ def perform(connection: Connection, row: MessageOut, site: Site) -> Answered | N
     values: Mapping[str, object] = {}
     try:
         values = load_request(row.content)
-        if values.get("action") in site.host_actions:
+        if values.get("action") in context.host_actions:
             return None
-        request = Request(values, row)
+        request = RequestFields(values, row)
         with _whole(connection):
-            done = _action(request, site)(connection, request, site)
+            done = _action(request, context)(connection, request, context)
     except (ActionRefused, BadContent, ScheduleError) as error:
         _log.info("action.refused", request=row.id, reason=str(error))
-        answer = store_answer(connection, row, site.now, _name(values), {"error": str(error)}, failed=True)
-        return Answered(answer, error=str(error))
-    answer = store_answer(connection, row, site.now, _name(values), done.result, failed=False)
-    return Answered([*done.opened, *answer], done.closed)
+        answer = store_answer(connection, row, context.now, _name(values), {"error": str(error)}, failed=True)
+        return AnsweredAction(answer, error=str(error))
+    answer = store_answer(connection, row, context.now, _name(values), done.result, failed=False)
+    return AnsweredAction([*done.opened, *answer], done.closed)
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _name(values: Mapping[str, object]) -> str | None:
 
 
 @frozen
-class Request:
+class RequestFields:
     """The content of a row, read field by field; whatever is missing or wrong is named in the refusal."""
 
     values: Mapping[str, object] = field(repr=False)
@@ -189,16 +189,16 @@ class Request:
 # -- the actions ---------------------------------------------------------------
 
 
-def _schedule(connection: Connection, request: Request, site: Site) -> Done:
+def _schedule(connection: Connection, request: RequestFields, context: ActionContext) -> ActionResult:
     prompt, recurs = request.prompt(), request.text("recurrence") or None
-    zone, start = request.text("zone") or site.zone, request.moment("processAfter")
+    zone, start = request.text("zone") or context.zone, request.moment("processAfter")
     if prompt is None:
         raise ActionRefused("prompt is missing")
     check(recurs or "@daily", zone)
     if start is None and recurs is None:
         raise ActionRefused("processAfter or recurrence is missing: when is it to run?")
     catch_up = request.catch_up() or "skip"
-    start = _first(start, recurs, zone, catch_up, site.now)
+    start = _first(start, recurs, zone, catch_up, context.now)
     _check_backlog(recurs, zone, catch_up)
     if tasks.count_open(connection) >= MAX_TASKS:
         raise ActionRefused(f"there are {MAX_TASKS} open tasks; cancel some first")
@@ -206,7 +206,7 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
         connection,
         NewTask(
             id=_new_id(request),
-            timestamp=site.now,
+            timestamp=context.now,
             prompt=prompt,
             slot=start,
             address=request.row.address,
@@ -218,7 +218,7 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
     )
     if stored is None:
         raise ActionRefused("there is a task with this taskId already")
-    return Done({"taskId": stored.id, "nextRun": to_text(start), "zone": zone}, opened=[stored])
+    return ActionResult({"taskId": stored.id, "nextRun": to_text(start), "zone": zone}, opened=[stored])
 
 
 def _first(
@@ -243,36 +243,36 @@ def _check_backlog(recurs: str | None, zone: str, catch_up: CatchUp) -> None:
             raise ActionRefused("catchUp all is for what recurs once a minute or less often")
 
 
-def _new_id(request: Request) -> str:
+def _new_id(request: RequestFields) -> str:
     id_ = request.text("taskId") or f"{TASK}{request.row.id}"[:128]
     if not id_.startswith(TASK) or not is_component(id_):
         raise ActionRefused(f"taskId {id_!r:.140} does not begin with {TASK!r}, or is no plain name")
     return id_
 
 
-def _cancel(connection: Connection, request: Request, _site: Site) -> Done:
+def _cancel(connection: Connection, request: RequestFields, _context: ActionContext) -> ActionResult:
     found = request.task(connection)
     tasks.end(connection, found)
-    return Done({"taskId": found[-1].series_id}, closed=[each.id for each in found])
+    return ActionResult({"taskId": found[-1].series_id}, closed=[each.id for each in found])
 
 
-def _pause(connection: Connection, request: Request, _site: Site) -> Done:
+def _pause(connection: Connection, request: RequestFields, _context: ActionContext) -> ActionResult:
     found = request.task(connection)
     tasks.set_paused(connection, found, paused=True)
-    return Done({"taskId": found[-1].series_id}, closed=[each.id for each in found])
+    return ActionResult({"taskId": found[-1].series_id}, closed=[each.id for each in found])
 
 
-def _resume(connection: Connection, request: Request, site: Site) -> Done:
+def _resume(connection: Connection, request: RequestFields, context: ActionContext) -> ActionResult:
     found = [each for each in request.task(connection) if each.paused]
     if not found:
         raise ActionRefused("the task is not paused")
     tasks.set_paused(connection, found, paused=False)
     found = [evolve(each, paused=False) for each in found]
-    missed = [each for each in found if each.catch_up == "none" and each.slot < site.now]
-    followed = recurrence.drop_missed(connection, missed, site.now, site.zone)
+    missed = [each for each in found if each.catch_up == "none" and each.slot < context.now]
+    followed = recurrence.drop_missed(connection, missed, context.now, context.zone)
     kept = [each.message for each in found if each not in missed]
     opened = [*kept, *(message for _, after in followed for message in after.opened)]
-    return Done(
+    return ActionResult(
         {"taskId": found[-1].series_id, "nextRun": _next(opened), "zone": found[-1].zone}, opened=opened
     )
 
@@ -282,34 +282,38 @@ def _next(opened: Sequence[OpenMessage]) -> str | None:
     return to_text(min(due)) if due else None
 
 
-def _update(connection: Connection, request: Request, site: Site) -> Done:
+def _update(connection: Connection, request: RequestFields, context: ActionContext) -> ActionResult:
     """Change the task; an occurrence that is being worked on goes on, and is followed by the changed one."""
     *late, occurrence = request.task(connection)
     changes = _changes(request, occurrence)
-    slot = _slot(connection, request, occurrence, changes, site)
+    slot = _slot(connection, request, occurrence, changes, context)
     changed = tasks.change(connection, occurrence, **changes)
     for each in late:
         tasks.change(connection, each, content=changed.content)
     message, closed = changed.message, list[str]()
     if slot is not None and slot != occurrence.slot:
-        message, closed = _moved(connection, changed, slot, request, site)
-    next_run_ = None if message.due(site.now) else _next([message])
-    result = {"taskId": changed.series_id, "nextRun": next_run_, "zone": changed.zone or site.zone}
-    return Done(result, [] if changed.paused else [message], closed)
+        message, closed = _moved(connection, changed, slot, request, context)
+    next_run_ = None if message.due(context.now) else _next([message])
+    result = {"taskId": changed.series_id, "nextRun": next_run_, "zone": changed.zone or context.zone}
+    return ActionResult(result, [] if changed.paused else [message], closed)
 
 
 def _moved(
-    connection: Connection, occurrence: Occurrence, slot: datetime, request: Request, site: Site
+    connection: Connection,
+    occurrence: Occurrence,
+    slot: datetime,
+    request: RequestFields,
+    context: ActionContext,
 ) -> tuple[OpenMessage, list[str]]:
     """The row that stands for the other slot, and the ids of those that nobody waits for any more."""
     id_ = recurrence.row_id(occurrence.series_id, slot, request.row.id)
-    if occurrence.id not in site.claimed:
-        return tasks.move(connection, occurrence, id_, slot, site.now), [occurrence.id]
+    if occurrence.id not in context.claimed:
+        return tasks.move(connection, occurrence, id_, slot, context.now), [occurrence.id]
     tasks.clear_recurrence(connection, occurrence)
-    return tasks.repeat(connection, occurrence, id_, slot, site.now, last=True), []
+    return tasks.repeat(connection, occurrence, id_, slot, context.now, last=True), []
 
 
-def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:
+def _changes(request: RequestFields, occurrence: Occurrence) -> tasks.Changes:
     changes: tasks.Changes = {}
     if (content := _changed_content(request, occurrence)) is not None:
         changes["content"] = content
@@ -322,7 +326,7 @@ def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:
     return changes
 
 
-def _changed_content(request: Request, occurrence: Occurrence) -> str | None:
+def _changed_content(request: RequestFields, occurrence: Occurrence) -> str | None:
     """Return the content with the new prompt and script; None where both stay. An empty script removes it."""
     removes = request.text("script") == ""
     texts = {"prompt": request.prompt(), "script": None if removes else request.prompt("script")}
@@ -336,25 +340,29 @@ def _changed_content(request: Request, occurrence: Occurrence) -> str | None:
 
 
 def _slot(
-    connection: Connection, request: Request, occurrence: Occurrence, changes: tasks.Changes, site: Site
+    connection: Connection,
+    request: RequestFields,
+    occurrence: Occurrence,
+    changes: tasks.Changes,
+    context: ActionContext,
 ) -> datetime | None:
     """When the changed task runs next; None: as before."""
     changed = evolve(occurrence, **changes)
-    zone = changed.zone or site.zone
+    zone = changed.zone or context.zone
     check(changed.recurrence or "@daily", zone)
     _check_backlog(changed.recurrence, zone, changed.catch_up)
     start = request.moment("processAfter")
     if start is not None:
-        start = _first(start, changed.recurrence, zone, changed.catch_up, site.now)
+        start = _first(start, changed.recurrence, zone, changed.catch_up, context.now)
     elif changed.recurrence and {"recurrence", "zone"} & changes.keys():
-        start = next_run(changed.recurrence, site.now, zone)
+        start = next_run(changed.recurrence, context.now, zone)
         return start if start == occurrence.slot else recurrence.free_slot(connection, changed, start, zone)
     if start and start != occurrence.slot and tasks.slot_taken(connection, changed.series_id, start):
         raise ActionRefused("the task has run for that time already")
     return start
 
 
-_Action = Callable[[Connection, Request, Site], Done]
+_Action = Callable[[Connection, RequestFields, ActionContext], ActionResult]
 _ACTIONS: Mapping[str, _Action] = {
     "schedule_task": _schedule,
     "cancel_task": _cancel,
@@ -368,9 +376,9 @@ LOCAL_ACTIONS = frozenset(_ACTIONS)
 """Names of the requests that a session performs itself."""
 
 
-def _action(request: Request, site: Site) -> _Action:
+def _action(request: RequestFields, context: ActionContext) -> _Action:
     name = request.needed("action")
     if name not in _ACTIONS:
-        known = ", ".join([*_ACTIONS, *sorted(site.host_actions)])
+        known = ", ".join([*_ACTIONS, *sorted(context.host_actions)])
         raise ActionRefused(f"this host knows no action {name!r:.100}; it knows {known}")
     return _ACTIONS[name]

@@ -20,7 +20,7 @@ from nanoclaw.records.content import dump_answer, dump_chat, load_parked
 from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import RunnerSpec
 from nanoclaw.session import agents, transactions
-from nanoclaw.session.agents import Taken
+from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.conversations import seen_from
 from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
@@ -93,7 +93,7 @@ class AcceptFromAgent:
 
     said: AgentMessage
 
-    async def handle(self, actor: "SessionActor") -> Taken:
+    async def handle(self, actor: "SessionActor") -> AgentMessageOutcome:
         """Store or cut it."""
         return await actor.accept_from_agent(self.said)
 
@@ -126,11 +126,11 @@ class Replay:
 
 
 @frozen
-class Describe:
+class GetStatus:
     """What the session is doing; it only reads memory."""
 
     async def handle(self, actor: "SessionActor") -> SessionDetails:
-        """Describe it."""
+        """GetStatus it."""
         return status(actor.shell.state, actor.polled)
 
 
@@ -175,7 +175,7 @@ class SessionActor:
         self.shell.tick()
         return news
 
-    async def accept_from_agent(self, said: AgentMessage) -> Taken:
+    async def accept_from_agent(self, said: AgentMessage) -> AgentMessageOutcome:
         """Commit what another agent says, unless it is cut, and see to it that a runner takes it.
 
         Raises:
@@ -301,11 +301,11 @@ def session_recipe(
             trio.open_nursery() as nursery,
         ):
             made = await executor.run(partial(create_outbound, paths, owner=None))
-            memory = await inbound.run(transactions.remember)
+            memory = await inbound.run(transactions.read_session)
             rules = Rules.of(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
             )
-            state = SessionState.born(
+            state = SessionState.initial(
                 memory,
                 rules,
                 conversation.session.status,
@@ -335,11 +335,11 @@ def session_recipe(
                 inbound.when_blocked(shell.inbound_blocked),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
-                nursery.start_soon(shell.give_hints)
+                nursery.start_soon(shell.send_hints)
                 nursery.start_soon(shell.deliver)
                 await actor.follow_status()
                 await actor.replay_parked()
-                nursery.start_soon(shell.look_around)
+                nursery.start_soon(shell.run_rounds)
                 nursery.start_soon(Pruner(services, paths, inbound, outbound, files).run, shell.wake)
                 yield actor
                 await shell.close(LAST_LOOK_S + services.config.runtime.stop_grace_s)

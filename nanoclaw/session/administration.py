@@ -10,7 +10,7 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from nanoclaw.session import recurrence
-from nanoclaw.session.actions import Site
+from nanoclaw.session.actions import ActionContext
 from nanoclaw.session.actor import SessionActor
 from nanoclaw.store import Connection, NotAllowed, NotFound
 from nanoclaw.store.session import tasks
@@ -32,7 +32,7 @@ class TaskChange:
 # -- functions of a connection -------------------------------------------------
 
 
-def change_task(connection: Connection, verb: TaskVerb, task_id: str, site: Site) -> TaskChange:
+def change_task(connection: Connection, verb: TaskVerb, task_id: str, context: ActionContext) -> TaskChange:
     """Pause, resume, cancel or run a task at once.
 
     Raises:
@@ -42,48 +42,48 @@ def change_task(connection: Connection, verb: TaskVerb, task_id: str, site: Site
     found = tasks.named(connection, task_id)
     if not found:
         raise NotFound(f"there is no open task {task_id!r:.140}")
-    return _VERBS[verb](connection, found, site)
+    return _VERBS[verb](connection, found, context)
 
 
-def _pause(connection: Connection, found: Sequence[Occurrence], _site: Site) -> TaskChange:
+def _pause(connection: Connection, found: Sequence[Occurrence], _context: ActionContext) -> TaskChange:
     if all(each.paused for each in found):
         raise NotAllowed("the task is paused already")
     tasks.set_paused(connection, found, paused=True)
     return TaskChange(found[-1].series_id, closed=[each.id for each in found])
 
 
-def _resume(connection: Connection, found: Sequence[Occurrence], site: Site) -> TaskChange:
+def _resume(connection: Connection, found: Sequence[Occurrence], context: ActionContext) -> TaskChange:
     """Resume it; an occurrence that was missed and must not run late is dropped."""
     found = [evolve(each, paused=False) for each in found if each.paused]
     if not found:
         raise NotAllowed("the task is not paused")
     tasks.set_paused(connection, found, paused=False)
-    missed = [each for each in found if each.catch_up == "none" and each.slot < site.now]
-    followed = recurrence.drop_missed(connection, missed, site.now, site.zone)
+    missed = [each for each in found if each.catch_up == "none" and each.slot < context.now]
+    followed = recurrence.drop_missed(connection, missed, context.now, context.zone)
     kept = [each.message for each in found if each not in missed]
     return TaskChange(
         found[-1].series_id, opened=[*kept, *(message for _, after in followed for message in after.opened)]
     )
 
 
-def _cancel(connection: Connection, found: Sequence[Occurrence], _site: Site) -> TaskChange:
+def _cancel(connection: Connection, found: Sequence[Occurrence], _context: ActionContext) -> TaskChange:
     tasks.end(connection, found)
     return TaskChange(found[-1].series_id, closed=[each.id for each in found])
 
 
-def _run(connection: Connection, found: Sequence[Occurrence], site: Site) -> TaskChange:
+def _run(connection: Connection, found: Sequence[Occurrence], context: ActionContext) -> TaskChange:
     """Move the next occurrence to this moment; what recurs goes on from here by its schedule."""
     occurrence = found[-1]
     if occurrence.paused:
         raise NotAllowed("the task is paused; resume it first")
-    if any(each.id in site.claimed or each.message.due(site.now) for each in found):
+    if any(each.id in context.claimed or each.message.due(context.now) for each in found):
         raise NotAllowed("the task is running, or about to")
-    id_ = recurrence.row_id(occurrence.series_id, site.now, occurrence.id)
-    moved = tasks.move(connection, occurrence, id_, site.now, site.now)
+    id_ = recurrence.row_id(occurrence.series_id, context.now, occurrence.id)
+    moved = tasks.move(connection, occurrence, id_, context.now, context.now)
     return TaskChange(occurrence.series_id, opened=[moved], closed=[occurrence.id])
 
 
-_VERBS: Mapping[TaskVerb, Callable[[Connection, Sequence[Occurrence], Site], TaskChange]] = {
+_VERBS: Mapping[TaskVerb, Callable[[Connection, Sequence[Occurrence], ActionContext], TaskChange]] = {
     "pause": _pause,
     "resume": _resume,
     "cancel": _cancel,
@@ -105,10 +105,10 @@ class ChangeTask:
         """Commit the change, then wake the session: it may have work, or less of it."""
         shell, services = actor.shell, actor.services
         with shell.under_way():
-            site = Site(
+            context = ActionContext(
                 services.clock.now(), services.config.timezone, frozenset(shell.state.messages.claimed)
             )
-            change = await actor.inbound.run(change_task, self.verb, self.task_id, site)
+            change = await actor.inbound.run(change_task, self.verb, self.task_id, context)
             shell.tasks_changed(change.opened, change.closed)
         shell.tick()
         shell.wake()

@@ -25,7 +25,7 @@ _log = structlog.get_logger()
 
 
 @frozen
-class Taken:
+class AgentMessageOutcome:
     """The outcome of a message that was offered."""
 
     opened: OpenMessage | None = None
@@ -36,15 +36,15 @@ class Taken:
 
 def take(
     connection: Connection, said: AgentMessage, attachments: tuple[Attachment, ...], now: datetime
-) -> Taken:
+) -> AgentMessageOutcome:
     """Store a message, once; or cut it, and tell this session so once for each chain."""
     if messages_in.is_stored(connection, said.message_id):
-        return Taken()
+        return AgentMessageOutcome()
     reason = _refusal(connection, said, now)
     if reason is not None:
         _log.warning("agents.cut", source=said.source_session_id, chain=said.causation_id, reason=reason)
-        return Taken(messages_in.insert(connection, _cut(said, reason, now)), reason)
-    return Taken(messages_in.insert(connection, _new(said, attachments, now)))
+        return AgentMessageOutcome(messages_in.insert(connection, _cut(said, reason, now)), reason)
+    return AgentMessageOutcome(messages_in.insert(connection, _new(said, attachments, now)))
 
 
 def _refusal(connection: Connection, said: AgentMessage, now: datetime) -> str | None:

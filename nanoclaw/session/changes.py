@@ -48,7 +48,7 @@ def take_actions(state: SessionState, now: Moment) -> tuple[SessionState, tuple[
 
 def tell_settled(state: SessionState, now: Moment) -> Changed:
     """Tell the channels of messages that are done with, as far as all earlier rows are final."""
-    deliveries, told = state.deliveries.tell(now.date)
+    deliveries, told = state.deliveries.take_settled(now.date)
     if not told:
         return state, ()
     effects = tuple(TellSettled(each.address, each.platform_message_id, each.outcome) for each in told)

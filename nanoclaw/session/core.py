@@ -64,15 +64,15 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
         case Looked(seen):
             return looking.read(state, seen, now)
         case FileLocked(reason):
-            return looking.meet_lock(state, reason, now)
+            return looking.handle_lock(state, reason, now)
         case FileHot(reason):
-            return looking.meet_journal(state, reason, now)
+            return looking.handle_hot_journal(state, reason, now)
         case FileDamaged(reason):
-            return looking.meet_damage(state, reason, now)
+            return looking.handle_damage(state, reason, now)
         case Committed(step, settled):
             return looking.follow(state, step, settled, now)
         case DelayTold(notices):
-            told = evolve(state, deliveries=state.deliveries.say(notices))
+            told = evolve(state, deliveries=state.deliveries.queue_notices(notices))
             return Decisions(told, (Wake(),) if notices else ())
         case RoundEnded():
             return _end_round(state, now)
@@ -96,7 +96,7 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return _adopt(state, now)
         case RestartAsked():
             stopping, effects = stop_runner(state, "shutdown")
-            return Decisions(evolve(stopping, runner=stopping.runner.forgiven()), (*effects, Wake()))
+            return Decisions(evolve(stopping, runner=stopping.runner.without_failures()), (*effects, Wake()))
         case InboundBlocked():
             return Decisions(*stop_runner(state, "stuck"))
         case Closing():

@@ -53,7 +53,7 @@ class Deliveries:
     """Whether the end of an attempt is being committed: the queue is ahead of the ledger."""
 
     @classmethod
-    def of(cls, memory: transactions.Memory) -> "Deliveries":
+    def of(cls, memory: transactions.StoredSession) -> "Deliveries":
         """Take up the deliveries that a session finds in its ledger when it is born."""
         unread = {entry.message_out_id: entry for entry in memory.ledger}
         kept = memory.notices.items()
@@ -112,16 +112,16 @@ class Deliveries:
         queued = [each for each in new if each.row.id not in self.delivered_before]
         return evolve(self, seen_seq=seen_seq, queue=self.queue.add(queued)), new
 
-    def say(self, notices: Sequence[MessageOut]) -> "Deliveries":
+    def queue_notices(self, notices: Sequence[MessageOut]) -> "Deliveries":
         """Queue messages of the host itself; rows of the runner may still come with lower numbers."""
         return evolve(self, queue=self.queue.add(map(Delivery, notices))) if notices else self
 
-    def clear_recurrence(self, requests: Iterable[Delivery]) -> "Deliveries":
+    def hand_to_host(self, requests: Iterable[Delivery]) -> "Deliveries":
         """Queue requests that were taken as actions, and that an executor of the host performs."""
-        handed = [evolve(each, to_host=True) for each in requests]
+        handed = [evolve(each, by_host=True) for each in requests]
         return evolve(self, queue=self.queue.add(handed)) if handed else self
 
-    def correct(
+    def replace_bad(
         self, bad: Sequence[tuple[MessageOut | InvalidRow, InvalidRow]], actions: Sequence[Delivery]
     ) -> "Deliveries":
         """Put bad rows in the place of rows, also of `actions`, which were taken from the queue."""
@@ -177,7 +177,7 @@ class Deliveries:
         )
         return evolve(self, settled=(*self.settled, *told)) if told else self
 
-    def tell(self, now: datetime) -> tuple["Deliveries", tuple[SettledMessage, ...]]:
+    def take_settled(self, now: datetime) -> tuple["Deliveries", tuple[SettledMessage, ...]]:
         """Take the messages whose channels can be told now."""
         if self.finishing or not self.settled:
             return self, ()  # the end of the attempt asks again
@@ -253,7 +253,7 @@ def _finished(delivery: Delivery, result: Result, now: datetime, zone: str) -> F
     row = delivery.row
     if not isinstance(result, Final) or not isinstance(row, MessageOut):
         return Finished(delivery, result)
-    if row.recurrence is None or delivery.slot is None or delivery.asks:
+    if row.recurrence is None or delivery.slot is None or delivery.is_request:
         return Finished(delivery, result)
     try:
         slot = due_slots(row.recurrence, delivery.slot, now, zone, "none").next

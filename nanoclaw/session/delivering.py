@@ -5,7 +5,7 @@ from attrs import evolve
 from nanoclaw.session.changes import take_attempt, tell_settled
 from nanoclaw.session.decisions import Attempt, Decisions, Effect, Finish, Log, Wake
 from nanoclaw.session.finishing import AttemptEnded, Finished
-from nanoclaw.session.outcomes import Delivered, Performed, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Performed, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import Moment, SessionState
 
@@ -20,7 +20,7 @@ def finish(state: SessionState, delivery: Delivery, result: Result, now: Moment)
 def follow(state: SessionState, step: Finish, ended: AttemptEnded, now: Moment) -> Decisions:
     """Apply a result that is on disk; only now may the next receiver be asked."""
     finished, deliveries = step.finished, evolve(state.deliveries, finishing=False)
-    if isinstance(finished.result, Refused):
+    if isinstance(finished.result, DeliveryRefused):
         refusals = deliveries.refusals.and_one(finished.delivery.id, finished.result.reason)
         deliveries = evolve(deliveries, refusals=refusals)
     state = evolve(state, deliveries=deliveries, messages=state.messages.add(ended.told))

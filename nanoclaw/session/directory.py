@@ -18,13 +18,13 @@ from nanoclaw.session.actor import (
     Accept,
     AcceptFromAgent,
     Adopt,
-    Describe,
+    GetStatus,
     Replay,
     SessionActor,
     SessionDamaged,
     session_recipe,
 )
-from nanoclaw.session.agents import Taken
+from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.status import SessionDetails
@@ -77,7 +77,7 @@ class Sessions:
         """
         return await self._ask(conversation, Accept(event, trigger))
 
-    async def accept_from_agent(self, conversation: Conversation, said: AgentMessage) -> Taken:
+    async def accept_from_agent(self, conversation: Conversation, said: AgentMessage) -> AgentMessageOutcome:
         """Store what another agent says, or cut it; when this returns, that is on disk.
 
         Raises:
@@ -97,11 +97,11 @@ class Sessions:
                 raise SessionDown(f"session {conversation.session.id} is down: {error}") from error
         raise SessionDown(f"session {conversation.session.id} crashed {ASKS} times: {cause}") from cause
 
-    async def describe(self, session_id: str, within_s: float) -> SessionDetails | None:
+    async def status(self, session_id: str, within_s: float) -> SessionDetails | None:
         """What a living session says of itself; None where it does not, or not within that time."""
         ref: Ref[SessionActor] | None = self._supervisor.get(session_id)
         with trio.move_on_after(within_s), suppress(Crashed, Stopped):
-            return await ref.ask(Describe()) if ref is not None else None
+            return await ref.ask(GetStatus()) if ref is not None else None
         return None
 
     def nodes(self) -> Sequence[Node]:

@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from nanoclaw.records import AgentMessage
-from nanoclaw.session.agents import Taken
+from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.outcomes import Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.rules import Rules
@@ -45,7 +45,9 @@ class Dispatch(Protocol):
 class AgentInbox(Protocol):
     """Takes messages from one agent for another."""
 
-    async def accept_from_agent(self, conversation: Conversation, said: AgentMessage, /) -> Taken:
+    async def accept_from_agent(
+        self, conversation: Conversation, said: AgentMessage, /
+    ) -> AgentMessageOutcome:
         """Have the session store a message; when this returns, that is on disk.
 
         Raises:

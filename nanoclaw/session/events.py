@@ -10,7 +10,7 @@ from nanoclaw.session.decisions import Finish, Settle
 from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.outcomes import Result
 from nanoclaw.session.queue import Delivery
-from nanoclaw.session.transactions import Settled
+from nanoclaw.session.transactions import SettlementOutcome
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.outbound import Look, MessageOut
 
@@ -121,7 +121,7 @@ class Committed:
     """A settlement is on disk."""
 
     step: Settle
-    settled: Settled
+    settled: SettlementOutcome
 
 
 @frozen

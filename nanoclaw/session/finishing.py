@@ -7,7 +7,15 @@ from attrs import frozen
 
 from nanoclaw.records import Receipt
 from nanoclaw.session import actions
-from nanoclaw.session.outcomes import Delivered, Later, Performed, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.outcomes import (
+    Delivered,
+    DeliveryRefused,
+    Later,
+    Performed,
+    Result,
+    Undeliverable,
+    Unknown,
+)
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Connection
 from nanoclaw.store.session import agent_messages, deliveries, messages_in, refusals
@@ -53,7 +61,7 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
             deliveries.postpone(connection, id_, not_before, reason, asked=asked)
         case _:
             deliveries.doubt(connection, id_, result.not_before, result.reason)
-    if isinstance(result, Refused):
+    if isinstance(result, DeliveryRefused):
         refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
     if finished.following is not None:
         deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])

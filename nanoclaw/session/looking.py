@@ -46,7 +46,7 @@ from nanoclaw.session.state import (
     Readable,
     SessionState,
 )
-from nanoclaw.session.transactions import Settled, Settlement, replaced
+from nanoclaw.session.transactions import Settlement, SettlementOutcome, replaced
 from nanoclaw.store.session.outbound import Look
 
 # -- the beginning -------------------------------------------------------------
@@ -97,7 +97,7 @@ def note_claiming(state: SessionState, now: Moment) -> SessionState:
 # -- what stands in the way ----------------------------------------------------
 
 
-def meet_lock(state: SessionState, reason: str, now: Moment) -> Decisions:
+def handle_lock(state: SessionState, reason: str, now: Moment) -> Decisions:
     """Look again later."""
     file = Locked(reason, state.outbound.outdated)
     state = evolve(state, outbound=evolve(state.outbound, file=file))
@@ -105,7 +105,7 @@ def meet_lock(state: SessionState, reason: str, now: Moment) -> Decisions:
     return _go_on(state, NothingSeen(blind=True), now, (log,))
 
 
-def meet_journal(state: SessionState, reason: str, now: Moment) -> Decisions:
+def handle_hot_journal(state: SessionState, reason: str, now: Moment) -> Decisions:
     """Have it rolled back: by a living runner, or by one that is run only for that (contract 6)."""
     file = HotJournal(reason, state.outbound.outdated)
     state, effects = evolve(state, outbound=evolve(state.outbound, file=file)), tuple[Effect, ...]()
@@ -123,7 +123,7 @@ def _recover(state: SessionState, now: Moment) -> Changed:
     return count_failure(evolve(state, outbound=outbound), useless, now)
 
 
-def meet_damage(state: SessionState, reason: str, now: Moment) -> Decisions:
+def handle_damage(state: SessionState, reason: str, now: Moment) -> Decisions:
     """Quarantine the file: it costs its session, not the host. Nothing more is read or started."""
     state = evolve(state, outbound=evolve(state.outbound, file=Quarantined(reason)))
     state, stopped = stop_runner(state, "quarantine")
@@ -152,7 +152,7 @@ def read(state: SessionState, seen: Look, now: Moment) -> Decisions:
     if seen.ignored is not None and state.outbound.ignored is None:
         told = (*told, Log("warning", "session.rows_ignored", {"reason": seen.ignored}))
     outbound = evolve(state.outbound, file=Readable(), recovered=False, ignored=seen.ignored)
-    many, before = state.messages.are_many, state.messages.claimed
+    many, before = state.messages.exceed_one_look, state.messages.claimed
     state, settlement = _judged(evolve(state, outbound=outbound), seen, now)
     newly = [id_ for id_ in state.messages.claimed if id_ not in before]
     cause = RowsSeen(newly, seen.more, again=bool(settlement.verdicts) and many)
@@ -189,18 +189,18 @@ def _settle(state: SessionState, step: Settle, now: Moment, effects: tuple[Effec
     """Commit, if there is anything to commit."""
     if step.settlement:
         return Decisions(state, effects, step)
-    return _with(effects, follow(state, step, Settled(), now))
+    return _with(effects, follow(state, step, SettlementOutcome(), now))
 
 
-def follow(state: SessionState, step: Settle, settled: Settled, now: Moment) -> Decisions:
+def follow(state: SessionState, step: Settle, settled: SettlementOutcome, now: Moment) -> Decisions:
     """Apply a settlement that is on disk: the one place where that changes the state."""
     settlement = step.settlement
     state = evolve(
         state,
         messages=state.messages.apply(settlement.verdicts).remove(settled.closed).add(settled.opened),
-        deliveries=state.deliveries.say(settled.notices)
-        .correct(settled.bad, settlement.actions)
-        .clear_recurrence(settled.handed_on),
+        deliveries=state.deliveries.queue_notices(settled.notices)
+        .replace_bad(settled.bad, settlement.actions)
+        .hand_to_host(settled.handed_on),
     )
     state, told = _tell_outcomes(state, settlement, now)
     effects: list[Effect] = [*_series_errors(settlement.doubts), *told]
@@ -244,7 +244,7 @@ def _after(state: SessionState, step: Settle, effects: list[Effect], now: Moment
         case NothingSeen(blind):
             return _with(effects, Decisions(state) if blind else _end(state, now))
         case DeathJudged(idle):
-            return _with(effects, _bury(state, now, idle=idle))
+            return _with(effects, _end_runner(state, now, idle=idle))
 
 
 def _with(effects: Sequence[Effect], decisions: Decisions) -> Decisions:
@@ -277,10 +277,10 @@ def _settle_death(state: SessionState, dead: Dead, now: Moment) -> Decisions:
         reason = dead.death.reason.partition("\n")[0]
         verdicts = state.messages.judge_death(reason, now.date)
         return _settle(state, Settle(Settlement(verdicts), now.date, DeathJudged(idle)), now, ())
-    return _bury(state, now, idle=idle)
+    return _end_runner(state, now, idle=idle)
 
 
-def _bury(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
+def _end_runner(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
     """End a settled life. One that was of no use delays the next start; where all are, users are told."""
     dead, useful, effects = state.runner.condition, state.runner.useful, tuple[Effect, ...]()
     assert isinstance(dead, Dead)  # noqa: S101 -- nothing starts before its death is settled

@@ -94,11 +94,11 @@ class Messages:
         return [message.id for message in taken[:MAX_LOOKED_AT]]
 
     @property
-    def are_many(self) -> bool:
+    def exceed_one_look(self) -> bool:
         """Say whether one look may not see the acks of all."""
         return len(self.open) > MAX_LOOKED_AT
 
-    def rests(self) -> bool:
+    def has_only_context(self) -> bool:
         """Say whether only context is open, which waits for the next message."""
         return not any(message.trigger for message in self.open.values())
 

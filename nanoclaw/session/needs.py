@@ -44,7 +44,7 @@ def is_finished(state: SessionState) -> bool:
 
 
 def _is_done(state: SessionState) -> bool:
-    return state.deliveries.idle and (state.status != "active" or state.messages.rests())
+    return state.deliveries.idle and (state.status != "active" or state.messages.has_only_context())
 
 
 def sleep_s(state: SessionState, now: Moment) -> float:

@@ -32,7 +32,7 @@ class Undeliverable:
 
 
 @frozen
-class Refused(Undeliverable):
+class DeliveryRefused(Undeliverable):
     """The row breaks the contract: the runner is to blame, not the channel."""
 
 

@@ -39,7 +39,7 @@ class Delivery:
     """Attempts whose outcome is unknown."""
     held: int = 0
     """How often, in this life, it had nowhere to go."""
-    to_host: bool = False
+    by_host: bool = False
     """Whether it is a request that an executor of the host performs, and not the session."""
 
     @property
@@ -50,17 +50,17 @@ class Delivery:
     @property
     def action(self) -> MessageOut | None:
         """The row, where it asks something of its session; None where it is for somebody else."""
-        return self.row if isinstance(self.row, MessageOut) and self.asks and not self.to_host else None
+        return self.row if isinstance(self.row, MessageOut) and self.is_request and not self.by_host else None
 
     @property
-    def asks(self) -> bool:
+    def is_request(self) -> bool:
         """Say whether it is a request, to the session or to the host: such rows go to no address."""
         return isinstance(self.row, MessageOut) and self.row.kind == "system"
 
     @property
     def repeatable(self) -> bool:
         """Say whether another attempt is harmless: agents and the host know a delivery by its id."""
-        return self.asks or (self.address is not None and self.address.channel_type == AGENT)
+        return self.is_request or (self.address is not None and self.address.channel_type == AGENT)
 
     @property
     def address(self) -> Address | None:
@@ -162,7 +162,7 @@ class DeliveryQueue:
         """Go through the first of each address, all that are deferred, all actions: no other holds them."""
         held = set[Address | None]()
         for delivery in self.waiting:
-            if delivery.asks or delivery.deferred(now):
+            if delivery.is_request or delivery.deferred(now):
                 yield delivery
             elif delivery.address not in held:
                 held.add(delivery.address)

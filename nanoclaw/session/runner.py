@@ -207,7 +207,7 @@ class Runner:
         delay = min(MAX_BACKOFF_S, backoff_s * 2**self.failures)
         return evolve(self, failures=self.failures + 1, last_failure=reason, not_before=monotonic + delay)
 
-    def forgiven(self) -> "Runner":
+    def without_failures(self) -> "Runner":
         """Forget its failures, so that the next start waits for nothing."""
         return evolve(self, failures=0, last_failure=None, not_before=-inf)
 

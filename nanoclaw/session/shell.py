@@ -46,7 +46,7 @@ class Shell:
     state: SessionState
     closed: trio.Event = Factory(trio.Event)
     """Set when it is closing and no runner is left, so all is seen."""
-    rested: trio.Event = Factory(trio.Event)
+    attempts_done: trio.Event = Factory(trio.Event)
     """Set when it is ending and no attempt is in flight."""
 
     @property
@@ -103,16 +103,16 @@ class Shell:
             await self.closed.wait()
         self._handle(events.Ending())
         if self.state.deliveries.queue.in_flight is None:
-            self.rested.set()
-        await self.rested.wait()
+            self.attempts_done.set()
+        await self.attempts_done.wait()
 
     # -- its tasks
 
-    async def look_around(self) -> None:
+    async def run_rounds(self) -> None:
         """Go round whenever woken and at the next due moment; return once closing and without a runner."""
         while not self._is_over():
             self.effects.alarm.begin_round()
-            await self._go_round()
+            await self._run_round()
             if not self._is_over():
                 await self.effects.alarm.sleep(needs.sleep_s(self.state, self._now()))
         self.closed.set()
@@ -122,10 +122,10 @@ class Shell:
         async for delivery in self.effects.outlets.attempts[1]:
             await self._follow(decisions.Attempt(delivery))
             if self.state.phase is Phase.ENDING:
-                self.rested.set()
+                self.attempts_done.set()
             self.tick()
 
-    async def give_hints(self) -> None:
+    async def send_hints(self) -> None:
         """Pass hints on, until cancelled."""
         async for address, hint in self.effects.outlets.hints[1]:
             await self.effects.services.senders.hint(address, hint)
@@ -148,15 +148,15 @@ class Shell:
         """Say whether all is seen: nobody has written since the last death was settled."""
         return self.state.phase is not Phase.OPEN and self.state.runner.absent
 
-    async def _go_round(self) -> None:
+    async def _run_round(self) -> None:
         with self.under_way():
             await self._follow(self._decide(events.RoundBegan(self.effects.supervisor.heartbeat())))
             self.tick()
             if needs.waits_alone(self.state, self._now()):
-                await self._rest()
+                await self._close_files()
         self._handle(events.RoundEnded())
 
-    async def _rest(self) -> None:
+    async def _close_files(self) -> None:
         """Close the files, which may be idle for weeks: their caches are most of a session's memory."""
         await self.outbound.reopen()
         await self.inbound.rest()

@@ -10,7 +10,7 @@ from nanoclaw.session.deliveries import Deliveries
 from nanoclaw.session.messages import Messages
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner import Runner
-from nanoclaw.session.transactions import Memory
+from nanoclaw.session.transactions import StoredSession
 
 
 @frozen
@@ -142,8 +142,8 @@ class SessionState:
     phase: Phase = Phase.OPEN
 
     @classmethod
-    def born(
-        cls, memory: Memory, rules: Rules, status: SessionStatus, monotonic: float, *, skip_old: bool
+    def initial(
+        cls, memory: StoredSession, rules: Rules, status: SessionStatus, monotonic: float, *, skip_old: bool
     ) -> "SessionState":
         """Begin with what the session finds in its own file."""
         messages = Messages(rules.retry_base_s, rules.max_tries, own_seq=memory.own_seq).add(memory.open)

@@ -11,7 +11,7 @@ from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
 from nanoclaw.session import actions, notices, recurrence
-from nanoclaw.session.actions import Site
+from nanoclaw.session.actions import ActionContext
 from nanoclaw.session.finishing import Finished, finish
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
 from nanoclaw.session.queue import Delivery
@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 
 
 @frozen
-class Memory:
+class StoredSession:
     """What a session actor remembers from its file when it is born."""
 
     open: list[OpenMessage]
@@ -45,11 +45,11 @@ class Memory:
     """Whether there was never a message: then nothing was ever said in `outbound.db`, or it is another's."""
 
 
-def remember(connection: Connection) -> Memory:
+def read_session(connection: Connection) -> StoredSession:
     """Read it."""
     ledger = deliveries.open_entries(connection)
     ids = [entry.message_out_id for entry in ledger if entry.message_out_id.startswith(NOTICE)]
-    return Memory(
+    return StoredSession(
         open=messages_in.open_messages(connection),
         ledger=ledger,
         notices={id_: deliveries.notice(connection, id_) or "{}" for id_ in ids},
@@ -112,7 +112,7 @@ class Settlement:
 
 
 @frozen
-class Settled:
+class SettlementOutcome:
     """The consequences of a settlement."""
 
     notices: tuple[MessageOut, ...] = ()
@@ -127,7 +127,7 @@ class Settled:
     """Rows that broke the contract in a way that only the ledger shows, each with what it has become."""
 
     @classmethod
-    def of(cls, parts: Iterable["Settled"]) -> "Settled":
+    def of(cls, parts: Iterable["SettlementOutcome"]) -> "SettlementOutcome":
         """Join the consequences of several decisions, in their order.
 
         A message that a later part closes does not wait, also where an earlier part has opened it.
@@ -156,38 +156,40 @@ def settle(
     now: datetime,
     zone: str,
     host_actions: frozenset[str] = frozenset(),
-) -> Settled:
+) -> SettlementOutcome:
     """Commit a settlement; `zone` is the user's, `host_actions` are left to the host."""
-    site = Site(now, zone, settlement.claimed, host_actions)
-    return Settled.of(_settle(connection, settlement, site))
+    context = ActionContext(now, zone, settlement.claimed, host_actions)
+    return SettlementOutcome.of(_settle(connection, settlement, context))
 
 
-def _settle(connection: Connection, settlement: Settlement, site: Site) -> Iterator[Settled]:
-    now, zone = site.now, site.zone
+def _settle(
+    connection: Connection, settlement: Settlement, context: ActionContext
+) -> Iterator[SettlementOutcome]:
+    now, zone = context.now, context.zone
     bad = _reused(connection, settlement.rows)
-    yield Settled(bad=bad)
+    yield SettlementOutcome(bad=bad)
     rows = replaced(settlement.rows, bad)
     deliveries.record(connection, [(row.id, row.row.seq) for row in rows])
     at_work = [*settlement.claimed, *(verdict.message.id for verdict in settlement.verdicts)]
-    agent_messages.record_chains(connection, _letters(rows), at_work)
+    agent_messages.record_chains(connection, _agent_rows(rows), at_work)
     for finished in settlement.doubts:
-        yield Settled(opened=finish(connection, finished, None, now).told)
+        yield SettlementOutcome(opened=finish(connection, finished, None, now).told)
     for verdict in settlement.verdicts:
         yield _judge(connection, verdict, now, zone)
     for delivery in replaced(settlement.actions, bad):
         if delivery.action is not None:
-            yield _act(connection, delivery, delivery.action, site)
+            yield _act(connection, delivery, delivery.action, context)
     if settlement.missed:
         yield from _drop_missed(connection, settlement.claimed, now, zone)
     for begun in replaced([settlement.begun] if settlement.begun else [], bad):
         deliveries.begin(connection, begun.id, now)
 
 
-def _letters(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
+def _agent_rows(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
     """Go through the rows that go to agents: their ids, and what they say they answer."""
     for delivery in rows:
         row = delivery.row
-        if isinstance(row, MessageOut) and delivery.repeatable and not delivery.asks:
+        if isinstance(row, MessageOut) and delivery.repeatable and not delivery.is_request:
             yield delivery.id, row.in_reply_to
 
 
@@ -222,55 +224,59 @@ def replaced(
 # -- messages ------------------------------------------------------------------
 
 
-def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -> Settled:
+def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -> SettlementOutcome:
     message = verdict.message
     if isinstance(verdict, Retry):
         messages_in.postpone(connection, message.id, verdict.tries, verdict.after)
-        return Settled()
+        return SettlementOutcome()
     messages_in.settle(connection, message.id, "completed" if isinstance(verdict, Completed) else "failed")
-    told = Settled()
+    told = SettlementOutcome()
     if isinstance(verdict, Failed):
         if message.awaits_answer:
-            told = Settled(notices=(notices.add(connection, message, message.id, _words(verdict)),))
+            told = SettlementOutcome(
+                notices=(notices.add(connection, message, message.id, _failure_text(verdict)),)
+            )
         _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
     occurrence = tasks.of_row(connection, message.id) if message.task else None
     if occurrence is None:
         return told
     began = verdict.began if isinstance(verdict, Completed) else None
     followed = recurrence.follow(connection, occurrence, began or now, now, zone)
-    return Settled.of([told, _follow(connection, occurrence, followed)])
+    return SettlementOutcome.of([told, _follow(connection, occurrence, followed)])
 
 
-def _words(failed: Failed) -> str:
+def _failure_text(failed: Failed) -> str:
     what = "do a task" if failed.message.task else "answer your message"
     return f"I could not {what} after {failed.message.tries + 1} tries: {failed.reason}"
 
 
-def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) -> Settled:
+def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) -> SettlementOutcome:
     if followed.stopped is None:
-        return Settled(opened=tuple(followed.opened))
+        return SettlementOutcome(opened=tuple(followed.opened))
     text, key = f"A task of yours has stopped: {followed.stopped}", f"stopped-{occurrence.id}"
     notice = notices.add(connection, occurrence.message, key, text)
-    return Settled(notices=(notice,), opened=tuple(followed.opened))
+    return SettlementOutcome(notices=(notice,), opened=tuple(followed.opened))
 
 
 def _drop_missed(
     connection: Connection, claimed: frozenset[str], now: datetime, zone: str
-) -> Iterator[Settled]:
+) -> Iterator[SettlementOutcome]:
     overdue = tasks.overdue(connection, now - recurrence.MISSED_AFTER)
     missed = [each for each in overdue if each.id not in claimed]
     for occurrence, followed in recurrence.drop_missed(connection, missed, now, zone):
-        yield Settled(closed=(occurrence.id,))
+        yield SettlementOutcome(closed=(occurrence.id,))
         yield _follow(connection, occurrence, followed)
 
 
-def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site) -> Settled:
+def _act(
+    connection: Connection, delivery: Delivery, row: MessageOut, context: ActionContext
+) -> SettlementOutcome:
     """Perform what a row asks: the action, its outcome and its answer are one commit."""
-    answered = actions.perform(connection, row, site)
+    answered = actions.perform(connection, row, context)
     if answered is None:
-        return Settled(handed_on=(delivery,))
+        return SettlementOutcome(handed_on=(delivery,))
     if answered.error is None:
-        deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
+        deliveries.deliver(connection, delivery.id, Receipt(None), context.now)
     else:
-        deliveries.fail(connection, delivery.id, answered.error, site.now)
-    return Settled(opened=tuple(answered.opened), closed=tuple(answered.closed))
+        deliveries.fail(connection, delivery.id, answered.error, context.now)
+    return SettlementOutcome(opened=tuple(answered.opened), closed=tuple(answered.closed))

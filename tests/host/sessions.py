@@ -13,7 +13,7 @@ from nanoclaw.session.events import Committed, DelayTold, Event, FinishCommitted
 from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.state import Moment, SessionState
-from nanoclaw.session.transactions import Memory, Settled
+from nanoclaw.session.transactions import SettlementOutcome, StoredSession
 from nanoclaw.store.session.deliveries import LedgerEntry
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.outbound import Ack, AckStatus, Look, MessageOut
@@ -61,11 +61,11 @@ class Session:
     """The effects of the last event."""
 
     @classmethod
-    def born(
+    def initial(
         cls, *messages: OpenMessage, ledger: Sequence[LedgerEntry] = (), rules: Rules = RULES
     ) -> "Session":
-        memory = Memory(list(messages), list(ledger), {}, 0, 0, frozenset())
-        return cls(SessionState.born(memory, rules, "active", 0.0, skip_old=False))
+        memory = StoredSession(list(messages), list(ledger), {}, 0, 0, frozenset())
+        return cls(SessionState.initial(memory, rules, "active", 0.0, skip_old=False))
 
     def runner(self) -> object:
         """The runner's condition."""
@@ -95,7 +95,7 @@ class Session:
     def _committed(step: Settle | Finish | TellOfDelay) -> Event:
         match step:
             case Settle():
-                return Committed(step, Settled())
+                return Committed(step, SettlementOutcome())
             case Finish():
                 return FinishCommitted(step, AttemptEnded(begun=step.begun is not None))
             case _:

@@ -51,7 +51,7 @@ class Stage:
         """What the attacked session says of itself, once it fits."""
 
         async def look() -> SessionDetails | None:
-            details = await self.host.sessions.describe(self.sessions["bad"], GUARD_S)
+            details = await self.host.sessions.status(self.sessions["bad"], GUARD_S)
             return details if details is not None and fits(details) else None
 
         return await self.executor.until(look)

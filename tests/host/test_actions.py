@@ -11,7 +11,7 @@ import pytest
 
 from nanoclaw.records import Address
 from nanoclaw.session import actions, recurrence
-from nanoclaw.session.actions import Answered, Site
+from nanoclaw.session.actions import ActionContext, AnsweredAction
 from nanoclaw.store.engine.migration_steps import inbound
 from nanoclaw.store.engine.migrations import apply_session
 from nanoclaw.store.session import messages_in, tasks
@@ -39,9 +39,9 @@ def asks(
     at: datetime = NOW,
     claimed: tuple[str, ...] = (),
     **content: object,
-) -> Answered:
+) -> AnsweredAction:
     row = MessageOut(id_, 1, "system", CHAT, json.dumps({"action": action, **content}), None, None)
-    answered = actions.perform(db, row, Site(at, "UTC", frozenset(claimed)))
+    answered = actions.perform(db, row, ActionContext(at, "UTC", frozenset(claimed)))
     assert answered
     return answered
 
@@ -137,7 +137,7 @@ def test_a_bad_schedule_is_refused_with_its_reason(
 )
 def test_what_is_no_request_is_refused(db: apsw.Connection, content: str) -> None:
     refused = actions.perform(
-        db, MessageOut("out-1", 1, "system", None, content, None, None), Site(NOW, "UTC")
+        db, MessageOut("out-1", 1, "system", None, content, None, None), ActionContext(NOW, "UTC")
     )
     assert refused
     assert refused.error is not None

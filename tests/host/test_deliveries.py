@@ -383,7 +383,7 @@ async def test_a_message_waits_for_its_channel_however_long_and_says_why(tmp_pat
             error = "SELECT error FROM deliveries WHERE message_out_id = 'one' AND status = 'pending'"
             while await reader.run(lambda connection: connection.execute(error).get) is None:
                 await trio.lowlevel.checkpoint()
-            reports = [await host.sessions.describe(routed, 1.0) for routed in await living(host)]
+            reports = [await host.sessions.status(routed, 1.0) for routed in await living(host)]
     assert [report.oldest_delivery.reason for report in reports if report and report.oldest_delivery] == [
         "there is no channel 'gone' here"
     ]
