@@ -191,7 +191,7 @@ def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
         )
     if AGENT in by_type:
         raise HostFailed(
-            f"a channel has the channel_type {AGENT!r}, which stands for messages between agents"
+            f"channel_type {AGENT!r} is reserved for messages between agents: give the channel another name"
         )
     return by_type
 

@@ -86,7 +86,7 @@ class Deliver:
 def _checked(receipt: object) -> Receipt:
     """Return a channel's receipt, if it is one: channels are written by others."""
     if not isinstance(receipt, Receipt) or not isinstance(receipt.platform_message_id, str | None):
-        raise OutcomeUnknown(f"the channel gave {receipt!r:.200} and no receipt")
+        raise OutcomeUnknown(f"the channel returned {receipt!r:.200} instead of a Receipt")
     return storable(receipt)
 
 
@@ -171,7 +171,9 @@ def _checked_capabilities(channel: Channel, sender: Sender) -> Capabilities:
     """Return a channel's capabilities. Raises TypeError if it says `look up` and cannot."""
     found = capabilities_of(channel)
     if found.repeat == "look up" and not hasattr(sender, "find"):
-        raise TypeError(f"the channel {channel.channel_type} says `look up`, and its sender has no find()")
+        raise TypeError(
+            f"channel {channel.channel_type}: capabilities.repeat is 'look up', but its sender has no find()"
+        )
     return found
 
 
@@ -233,7 +235,7 @@ class Senders:
     async def _open(self, address: Address) -> Ref[ChatSender]:
         channel = self._channels.get(address.channel_type)
         if channel is None:
-            raise ChannelDown(f"there is no channel {address.channel_type!r} here")
+            raise ChannelDown(f"this host has no channel {address.channel_type!r}")
         try:
             with trio.move_on_after(CONNECTED_WITHIN_S):
                 return await channel.ask(OpenChat(address.platform_id))

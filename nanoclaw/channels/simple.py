@@ -24,7 +24,9 @@ class SimpleChannel(ABC):
 
     async def find(self, outgoing: Outgoing, /) -> Receipt | None:
         """Look up a message; a channel that says `look up` replaces this."""
-        raise NotImplementedError(f"{type(self).__name__} says `look up` and has no find({outgoing!r:.80})")
+        raise NotImplementedError(
+            f"{type(self).__name__}.find must be defined, because capabilities.repeat is 'look up'"
+        )
 
     async def receive(self, intake: Intake, /) -> None:  # noqa: B027 -- optional, as the next two are
         """Receive nothing."""

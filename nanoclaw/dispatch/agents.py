@@ -126,10 +126,10 @@ def _route(
         found = conversation(connection, asked)
         return _Route(own.name, found.agent_group, found)
     if not destinations.allows(connection, own.id, address):
-        return DeliveryRefused(f"agent:{address.platform_id} is no destination of this agent")
+        return DeliveryRefused(f"agent:{address.platform_id} is not a destination of this agent")
     group = agent_groups.get(connection, address.platform_id)
     if group is None:
-        return Undeliverable("there is no such agent any more")
+        return Undeliverable("this agent no longer exists")
     shared = sessions.find_shared(connection, group.id)
     return _Route(own.name, group, conversation(connection, shared) if shared else None)
 
@@ -145,7 +145,7 @@ def _text(content: OutgoingContent) -> str:
         case CardContent(fallback_text=text):
             return text
         case _:
-            raise BadContent("an agent takes messages and cards; no questions, edits or reactions")
+            raise BadContent("agents accept messages and cards only, not questions, edits or reactions")
 
 
 def _attachment(file: OutgoingFile) -> Attachment:

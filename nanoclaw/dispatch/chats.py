@@ -56,7 +56,7 @@ class ToChats:
     async def _attempt(self, source: Source, delivery: Delivery, row: MessageOut, address: Address) -> Result:
         if not await self._allowed(source, row, address):
             return DeliveryRefused(
-                f"{address.channel_type}:{address.platform_id} is no destination of this agent"
+                f"{address.channel_type}:{address.platform_id} is not a destination of this agent"
             )
         try:
             outgoing = await self._outgoing(source, delivery, row, address)

@@ -145,7 +145,7 @@ class RequestFields:
         """A text that may be missing."""
         value = self.values.get(key)
         if value is not None and not isinstance(value, str):
-            raise ActionRefused(f"{key} is no text")
+            raise ActionRefused(f"{key} must be a string")
         return storable(value)
 
     def needed(self, key: str) -> str:
@@ -161,20 +161,22 @@ class RequestFields:
         try:
             return from_text(value) if value else None
         except ValueError as error:
-            raise ActionRefused(f"{key} {value!r:.60} is no time such as 2026-01-31T09:00:00Z") from error
+            raise ActionRefused(
+                f"{key} must be a time such as 2026-01-31T09:00:00Z, got {value!r:.60}"
+            ) from error
 
     def prompt(self, key: str = "prompt") -> str | None:
         """What a task is to do, or the script before it."""
         value = self.text(key)
         if value is not None and not 0 < len(value.strip()) <= MAX_PROMPT:
-            raise ActionRefused(f"{key} is empty, or longer than {MAX_PROMPT:,} characters")
+            raise ActionRefused(f"{key} must have 1 to {MAX_PROMPT:,} characters that are not all blank")
         return value
 
     def catch_up(self) -> CatchUp | None:
         """What becomes of missed slots."""
         value = self.text("catchUp")
         if value is not None and value not in _CATCH_UP:
-            raise ActionRefused(f"catchUp is one of {', '.join(_CATCH_UP)}, not {value!r:.60}")
+            raise ActionRefused(f"catchUp must be one of {', '.join(_CATCH_UP)}, got {value!r:.60}")
         return None if value is None else _CATCH_UP[value]
 
     def task(self, connection: Connection) -> list[Occurrence]:
@@ -196,7 +198,7 @@ def _schedule(connection: Connection, request: RequestFields, context: ActionCon
         raise ActionRefused("prompt is missing")
     check(recurs or "@daily", zone)
     if start is None and recurs is None:
-        raise ActionRefused("processAfter or recurrence is missing: when is it to run?")
+        raise ActionRefused("processAfter and recurrence are missing; give at least one")
     catch_up = request.catch_up() or "skip"
     start = _first(start, recurs, zone, catch_up, context.now)
     _check_backlog(recurs, zone, catch_up)
@@ -217,7 +219,7 @@ def _schedule(connection: Connection, request: RequestFields, context: ActionCon
         ),
     )
     if stored is None:
-        raise ActionRefused("there is a task with this taskId already")
+        raise ActionRefused("a task with this taskId exists already; choose another taskId")
     return ActionResult({"taskId": stored.id, "nextRun": to_text(start), "zone": zone}, opened=[stored])
 
 
@@ -240,13 +242,15 @@ def _check_backlog(recurs: str | None, zone: str, catch_up: CatchUp) -> None:
     if recurs is not None and catch_up == "all":
         first = next_run(recurs, _ANY_TIME, zone)
         if next_run(recurs, first, zone) - first < LEAST_TO_MAKE_UP:
-            raise ActionRefused("catchUp all is for what recurs once a minute or less often")
+            raise ActionRefused("catchUp all needs a recurrence that fires at most once a minute")
 
 
 def _new_id(request: RequestFields) -> str:
     id_ = request.text("taskId") or f"{TASK}{request.row.id}"[:128]
     if not id_.startswith(TASK) or not is_component(id_):
-        raise ActionRefused(f"taskId {id_!r:.140} does not begin with {TASK!r}, or is no plain name")
+        raise ActionRefused(
+            f"taskId must begin with {TASK!r} and have at most 128 letters, digits, '.', '_' or '-', got {id_!r:.140}"
+        )
     return id_
 
 
@@ -358,7 +362,7 @@ def _slot(
         start = next_run(changed.recurrence, context.now, zone)
         return start if start == occurrence.slot else recurrence.free_slot(connection, changed, start, zone)
     if start and start != occurrence.slot and tasks.slot_taken(connection, changed.series_id, start):
-        raise ActionRefused("the task has run for that time already")
+        raise ActionRefused("the task has run for that time already; choose another processAfter")
     return start
 
 
@@ -380,5 +384,5 @@ def _action(request: RequestFields, context: ActionContext) -> _Action:
     name = request.needed("action")
     if name not in _ACTIONS:
         known = ", ".join([*_ACTIONS, *sorted(context.host_actions)])
-        raise ActionRefused(f"this host knows no action {name!r:.100}; it knows {known}")
+        raise ActionRefused(f"action {name!r:.100} is unknown; this host performs {known}")
     return _ACTIONS[name]

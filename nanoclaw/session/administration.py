@@ -77,7 +77,7 @@ def _run(connection: Connection, found: Sequence[Occurrence], context: ActionCon
     if occurrence.paused:
         raise NotAllowed("the task is paused; resume it first")
     if any(each.id in context.claimed or each.message.due(context.now) for each in found):
-        raise NotAllowed("the task is running, or about to")
+        raise NotAllowed("the task is running or due already")
     id_ = recurrence.row_id(occurrence.series_id, context.now, occurrence.id)
     moved = tasks.move(connection, occurrence, id_, context.now, context.now)
     return TaskChange(occurrence.series_id, opened=[moved], closed=[occurrence.id])

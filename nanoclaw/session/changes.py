@@ -25,7 +25,7 @@ def count_failure(state: SessionState, reason: str, now: Moment) -> Changed:
         "reason": reason,
         "failures": runner.failures,
         "next_start_in_s": runner.not_before - now.monotonic,
-        "advice": "mend what the reason names; messages are kept, the first runner that works answers",
+        "advice": "fix what the reason names; messages are kept, and the next runner that works answers them",
     }
     return evolve(state, runner=runner), (Log("error", "session.runner_failed", fields),)
 

@@ -194,7 +194,7 @@ def _reread(
     entry: LedgerEntry, row: MessageOut | InvalidRow | None, now: datetime, rules: Rules
 ) -> tuple[list[Delivery], list[Finished]]:
     """Return the deliveries to queue, and the attempt that was cut off. The ledger's number counts."""
-    gone = InvalidRow(_row_id(entry.message_out_id), entry.seq, "it is gone from outbound.db")
+    gone = InvalidRow(_row_id(entry.message_out_id), entry.seq, "the row is gone from outbound.db")
     delivery = Delivery(
         gone if row is None else evolve(row, seq=entry.seq),
         entry.attempts,

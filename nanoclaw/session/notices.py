@@ -24,7 +24,7 @@ def add(
 
 def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
     """Tell each chat in which a user waits, once for its oldest message, that no runner comes to work."""
-    text = f"I cannot work at the moment: {reason}. What you said is kept, and answered once that is mended."
+    text = f"I cannot work at the moment: {reason}. Your messages are kept. I will answer once this is fixed."
     people = [each for each in waiting if each.address is None or each.address.channel_type != AGENT]
     oldest = {message.address: message for message in reversed(people)}
     keys = {f"delayed-{message.id}": message for message in oldest.values()}

@@ -145,7 +145,7 @@ class Runner:
             case Stopping(why, up=False):
                 return evolve(self, condition=Stopping(why, up=True))
             case condition:
-                raise IllegalTransition(f"a runner is up that is {condition}")
+                raise IllegalTransition(f"the runtime reported a start, but the runner is {condition}")
 
     def stop(self, why: StopReason) -> "Runner":
         """Ask it to go; unchanged where there is none, or it was asked before."""
@@ -165,7 +165,7 @@ class Runner:
             case Stopping(why, up):
                 return evolve(self, condition=Dead(death, up, why))
             case condition:
-                raise IllegalTransition(f"a runner has died that is {condition}")
+                raise IllegalTransition(f"the runtime reported a death, but the runner is {condition}")
 
     def recover(self) -> "Runner":
         """Have a hot journal rolled back."""
@@ -173,7 +173,7 @@ class Runner:
             case Absent() | Dead() as before:
                 return evolve(self, condition=Recovering(before))
             case condition:
-                raise IllegalTransition(f"a file is to be recovered whose runner is {condition}")
+                raise IllegalTransition(f"outbound.db cannot be recovered while the runner is {condition}")
 
     def recovered(self) -> "Runner":
         """Follow the end of a recovery: the next look reads what the file holds now."""
@@ -183,7 +183,7 @@ class Runner:
             case Recovering(Absent(lived)):
                 return evolve(self, condition=Dead(lived=lived))
             case condition:
-                raise IllegalTransition(f"a file was recovered whose runner is {condition}")
+                raise IllegalTransition(f"a recovery ended, but the runner is {condition}")
 
     def noticed(self) -> "Runner":
         """Begin a look: if it is dead, all its acks are read at the end of that look."""
@@ -200,7 +200,7 @@ class Runner:
                 calm = evolve(self, failures=0, last_failure=None) if self.useful else self
                 return evolve(calm, condition=Absent(lived), useful=False)
             case condition:
-                raise IllegalTransition(f"a death is settled whose runner is {condition}")
+                raise IllegalTransition(f"a death was settled, but the runner is {condition}")
 
     def failed(self, reason: str, backoff_s: float, monotonic: float) -> "Runner":
         """Count a failure, which delays the next start, twice as long each time."""

@@ -77,7 +77,9 @@ class RunnerSupervisor:
             self._runner = await nursery.start(run)
             _log.info("session.runner_started", runtime=self.runtime.name, provider=spec.provider)
             report(RunnerStarted())
-        return death or Death(orderly=False, reason="the runtime lost it")
+        return death or Death(
+            orderly=False, reason="the runtime ended without reporting how the runner ended"
+        )
 
     async def _recover(self, report: Report) -> None:
         failure: str | None = None

@@ -7,8 +7,8 @@ from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
 from nanoclaw.session.state import SessionState
 from nanoclaw.status import DeliveryReport, RunnerReport, SessionDetails
 
-FULL = "so much waits to be delivered that nothing more is read until some of it is"
-OUTDATED = "outbound.db is empty or another build's; its runner has to bring it up to date"
+FULL = "the delivery queue is full; nothing more is read until some messages are delivered"
+OUTDATED = "outbound.db is empty or of another build; its runner must migrate it"
 
 
 def status(state: SessionState, polled: str | None) -> SessionDetails:

@@ -171,7 +171,7 @@ def test_invalid_utf_8_is_refused_and_the_lines_around_it_are_answered(tmp_path:
     result = run(tmp_path, b"one\ntw\xff\nthree\n")
     assert (result.code, result.output) == (1, "echo: one\necho: three\n")
     assert result.errors == [
-        "line 2 was not sent: byte 3 is not UTF-8; convert the input, with iconv for one"
+        "line 2 was not sent: byte 3 is not UTF-8; convert the input, for example with iconv"
     ]
 
 

@@ -146,7 +146,7 @@ async def test_the_host_checks_each_row_whatever_the_runner_read(
     await world.sleep(5)
     [told] = pair.told(pair.main)
     assert (told.content["status"], told.trigger) == ("failed", 0)
-    assert told.content["reason"] == f"agent:{pair.helper.id} is no destination of this agent"
+    assert told.content["reason"] == f"agent:{pair.helper.id} is not a destination of this agent"
     assert pair.sessions(pair.helper) == []
 
 

@@ -101,7 +101,7 @@ async def test_the_host_performs_what_an_agent_asks_and_answers(bookable: World)
     [
         ("!book {}", "what is missing"),
         ('!book {"what": "crash"}', "the host failed to do it: KeyError('crash')"),
-        ("!fly {}", f"this host knows no action 'fly'; it knows {', '.join([*_ACTIONS, 'book'])}"),
+        ("!fly {}", f"action 'fly' is unknown; this host performs {', '.join([*_ACTIONS, 'book'])}"),
     ],
 )
 async def test_what_cannot_be_done_is_answered_with_the_reason_and_leaves_nothing(

@@ -102,21 +102,24 @@ def test_a_task_without_an_id_is_named_after_its_request(db: apsw.Connection) ->
     ("content", "error"),
     [
         ({"prompt": None}, "prompt is missing"),
-        ({"prompt": " "}, "prompt is empty"),
-        ({"prompt": "x" * 100_001}, "longer than 100,000"),
-        ({"prompt": ["x"]}, "prompt is no text"),
-        ({"script": 5}, "script is no text"),
+        ({"prompt": " "}, "prompt must have 1 to 100,000"),
+        ({"prompt": "x" * 100_001}, "prompt must have 1 to 100,000"),
+        ({"prompt": ["x"]}, "prompt must be a string"),
+        ({"script": 5}, "script must be a string"),
         ({"recurrence": "0 99 * * *"}, "'99' is not a valid hour"),
         ({"recurrence": "0 0 31 2 *"}, "never fires"),
-        ({"recurrence": None}, "when is it to run?"),
-        ({"recurrence": 7}, "recurrence is no text"),
+        ({"recurrence": None}, "give at least one"),
+        ({"recurrence": 7}, "recurrence must be a string"),
         ({"zone": "Mars/Olympus"}, "not a time zone"),
         ({"zone": "../../etc/passwd"}, "not a time zone"),
-        ({"processAfter": "tomorrow"}, "processAfter 'tomorrow' is no time"),
-        ({"processAfter": "9999-12-31T23:59:59-12:00"}, "is no time"),
-        ({"catchUp": "some"}, "catchUp is one of skip, all, none"),
-        ({"taskId": "in-1"}, "does not begin with 'task-'"),
-        ({"taskId": "task-../x"}, "is no plain name"),
+        (
+            {"processAfter": "tomorrow"},
+            "processAfter must be a time such as 2026-01-31T09:00:00Z, got 'tomorrow'",
+        ),
+        ({"processAfter": "9999-12-31T23:59:59-12:00"}, "must be a time"),
+        ({"catchUp": "some"}, "catchUp must be one of skip, all, none, got 'some'"),
+        ({"taskId": "in-1"}, "taskId must begin with 'task-'"),
+        ({"taskId": "task-../x"}, "taskId must begin with"),
     ],
 )
 def test_a_bad_schedule_is_refused_with_its_reason(
@@ -158,7 +161,7 @@ def test_half_an_emoji_is_no_reason_to_fail(db: apsw.Connection) -> None:
 def test_an_id_is_given_once(db: apsw.Connection) -> None:
     scheduled(db)
     error = asks(db, "schedule_task", taskId="task-1", prompt="p", recurrence="@daily").error
-    assert error == "there is a task with this taskId already"
+    assert error == "a task with this taskId exists already; choose another taskId"
 
 
 def test_there_are_so_many_tasks_and_no_more(db: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +233,12 @@ def test_the_script_of_a_task_changes_goes_or_stays(
 
 
 @pytest.mark.parametrize(
-    ("script", "error"), [(" ", "script is empty"), (5, "script is no text"), ("x" * 100_001, "longer")]
+    ("script", "error"),
+    [
+        (" ", "script must have"),
+        (5, "script must be a string"),
+        ("x" * 100_001, "script must have 1 to 100,000"),
+    ],
 )
 def test_a_bad_script_changes_nothing(db: apsw.Connection, script: object, error: str) -> None:
     scheduled(db, script="uptime")
@@ -317,8 +325,8 @@ def test_a_task_may_become_one_that_runs_once(db: apsw.Connection) -> None:
         ({"recurrence": "0 99 * * *"}, "'99' is not a valid hour"),
         ({"zone": "Mars/Olympus"}, "not a time zone"),
         ({"processAfter": "2026-01-03T09:00:00Z"}, "has run for that time already"),
-        ({"prompt": ""}, "prompt is empty"),
-        ({"catchUp": 1}, "catchUp is no text"),
+        ({"prompt": ""}, "prompt must have 1 to 100,000"),
+        ({"catchUp": 1}, "catchUp must be a string"),
     ],
 )
 def test_a_bad_change_changes_nothing(db: apsw.Connection, content: dict[str, Any], error: str) -> None:

@@ -385,7 +385,7 @@ async def test_a_message_waits_for_its_channel_however_long_and_says_why(tmp_pat
                 await trio.lowlevel.checkpoint()
             reports = [await host.sessions.status(routed, 1.0) for routed in await living(host)]
     assert [report.oldest_delivery.reason for report in reports if report and report.oldest_delivery] == [
-        "there is no channel 'gone' here"
+        "this host has no channel 'gone'"
     ]
     with_it = FakeChannel("gone")
     async with open_host(config(tmp_path), channels=[with_it], seams=Seams(runtime=FakeRuntime())):
@@ -443,8 +443,8 @@ class OddChannel(FakeChannel):
 @pytest.mark.parametrize(
     ("outcome", "error", "asked"),
     [
-        (None, "gave None and no receipt", 2),
-        (Receipt(cast("str", 7)), "and no receipt", 2),
+        (None, "returned None instead of a Receipt", 2),
+        (Receipt(cast("str", 7)), "instead of a Receipt", 2),
         (Receipt("\ud800"), None, 1),
         (DeliveryRejected("no \ud800" + "x" * 3_000_000), "the channel refuses it: no ?", 1),
         (ChannelUnavailable("busy", float("nan")), "given up after 4 attempts: busy", 4),

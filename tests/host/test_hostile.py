@@ -171,7 +171,7 @@ async def test_an_emptied_file_is_left_to_its_runner_and_the_session_says_so(tmp
         os.truncate(stage.paths().outbound_db, 0)
         stage.wake()
         details = await stage.details(lambda details: details.unreadable)
-        assert_says("another build's", details.unreadable)
+        assert_says("of another build", details.unreadable)
         await stage.delivered("read")
         await stage.neighbour_goes_on()
 

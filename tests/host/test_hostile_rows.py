@@ -40,8 +40,8 @@ ROWS: dict[str, tuple[Statement, str]] = {
     "time of nonsense": (row(deliver_after="soon"), "soon"),
     "time of a number": (row(deliver_after=5), "'5'"),
     "a schedule of nonsense": (row(recurrence="now and then"), "now and then"),
-    "a stranger's chat": (row(channel_type="fake", platform_id="good"), "is no destination"),
-    "a chat with a NUL": (row(channel_type="fake", platform_id="bad\0"), "is no destination"),
+    "a stranger's chat": (row(channel_type="fake", platform_id="good"), "is not a destination"),
+    "a chat with a NUL": (row(channel_type="fake", platform_id="bad\0"), "is not a destination"),
     "an even number": (row(seq=2), "is even"),
     "file of a path": (row(content='{"files": ["../x"]}'), "not a valid file name"),
     "file of nothing": (row(content='{"files": ["x"]}'), "cannot be opened"),
@@ -198,7 +198,7 @@ async def test_what_was_read_is_sent_as_it_was_read_and_after_a_restart_as_it_is
         await stage.details(lambda details: details.refused == 3)
     ledger = {id_: str(error) for id_, (_, error) in stage.ledger().items()}
     assert "is gone from outbound.db" in ledger["gone"]
-    assert "is no destination" in ledger["moved"]
+    assert "is not a destination" in ledger["moved"]
     assert "not UTF-8" in ledger["broken"]
     assert stage.ids() == ["kept"]
 

@@ -195,6 +195,6 @@ async def test_runners_that_die_before_they_claim_cost_no_try_and_who_waits_is_t
         await runtime.wait_started(8)
     assert (statuses(tmp_path), len(channel.sent)) == (["pending"], 1)
     assert isinstance(told.content, TextContent)
-    assert re.match("I cannot work at the moment: .*SIGKILL. What you said is kept", told.content.text)
+    assert re.match("I cannot work at the moment: .*SIGKILL. Your messages are kept", told.content.text)
     async with a_host(tmp_path, channel, Watched()):
         await channel.reply_to("1")

@@ -52,7 +52,7 @@ async def test_of_two_clicks_the_first_counts(world: World) -> None:
     first = await ann.clicks("Approve", in_=chat)
     second = await ben.clicks("Reject", in_=chat, card=card)
     assert len(first.session_ids) == 1
-    assert second.dropped == "no such question waits for an answer: it has one already, or was never asked"
+    assert second.dropped == "the question is not open: it was answered already, or never asked"
     await chat.expect("you chose Approve")
     assert await world.host.admin.questions.list() == []
     await world.stop()
@@ -115,14 +115,14 @@ async def asked(world: World, **wiring: str) -> Clicked:
 
 def made_up(click: Clicked) -> dict[str, Clicked]:
     return {
-        "no such question": evolve(click, question_id="other'; DROP TABLE users"),
+        "the question is not open": evolve(click, question_id="other'; DROP TABLE users"),
         "no such answer": evolve(click, value="Appro\ud800ve"),
         "another chat": evolve(click, address=Address(click.address.channel_type, "elsewhere")),
         "not known": evolve(click, user_id="fake:eve"),
     }
 
 
-@pytest.mark.parametrize("word", ["no such question", "no such answer", "another chat", "not known"])
+@pytest.mark.parametrize("word", ["the question is not open", "no such answer", "another chat", "not known"])
 async def test_what_is_made_up_is_dropped_and_the_question_waits_on(world: World, word: str) -> None:
     click = await asked(world, policy="strict")
     routed = await world.channel.offer(made_up(click)[word])

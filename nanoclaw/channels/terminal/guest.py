@@ -80,7 +80,7 @@ class Guest:
             self._cut_off()
         self._add(Shown(text, self._tags.get(answers or "")))
         if self._overrun:
-            raise BrokenPipeError(EPIPE, "a visitor does not take what is shown to it")
+            raise BrokenPipeError(EPIPE, "the client does not read its messages")
 
     def work(self) -> None:
         """The agent is at work."""

@@ -51,7 +51,7 @@ class Pipe:
             return line.decode("utf-8").strip()
         except UnicodeDecodeError as error:
             self.refused[number] = (
-                f"byte {error.start + 1} is not UTF-8; convert the input, with iconv for one"
+                f"byte {error.start + 1} is not UTF-8; convert the input, for example with iconv"
             )
             return None
 
@@ -59,7 +59,7 @@ class Pipe:
         try:
             await speaker.say(text)
         except NotAccepted as error:
-            self.refused[number] = f"{error}; send it again once that is mended"
+            self.refused[number] = f"{error}; fix this, then send it again"
 
     async def show(self, text: str) -> None:
         """Write a reply, in a thread that is left behind if nobody reads the output.

@@ -68,9 +68,9 @@ class Prompt:
         async for line in lines:
             try:
                 routed = await speaker.say(line)
-                problem = routed.dropped and f"nobody answers this: {routed.dropped}"
+                problem = routed.dropped and f"no agent will answer this: {routed.dropped}"
             except NotAccepted as error:
-                problem = f"not sent: {error}; once that is mended, arrow-up brings your message back"
+                problem = f"not sent: {error}; fix this, then press arrow-up to get your message back"
             if problem:
                 await self._print(f"{RED}{problem}{PLAIN}\n")
 

@@ -163,7 +163,7 @@ class Terminal:
         if self.front is not None:
             raise ChannelUnavailable("the terminal is gone")
         if len(self.unseen) >= MAX_UNSEEN or len(text) + sum(map(len, self.unseen)) > MAX_UNSEEN_SIZE:
-            waiting = f"{len(self.unseen)} messages wait already for somebody at the terminal"
+            waiting = f"{len(self.unseen)} messages already wait for a client of the terminal's chat"
             raise ChannelUnavailable(f"{waiting}; `nanoclaw chat` shows them")
         self.unseen.append(text)
 
@@ -222,7 +222,7 @@ class TerminalSender:
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
         """Note that a line is done with."""
-        failed = None if outcome == "completed" else "the agent gave up on it"
+        failed = None if outcome == "completed" else "the agent gave up"
         self.terminal.settled(platform_message_id, failed)
 
 
