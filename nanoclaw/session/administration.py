@@ -1,7 +1,7 @@
-"""What an administrator asks of a session: messages to its actor, built on functions of a connection.
+"""Administrative messages to a session's actor, built on functions of a connection.
 
-A message's transaction and its change of the actor's memory are one step for the other tasks of the session:
-the writer hands over to the next transaction only after a checkpoint, and there is none in between.
+The other tasks of the session see a transaction and the change of the actor's memory as one step: there is
+no checkpoint between them, and the writer starts the next transaction only after one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ TaskVerb = Literal["pause", "resume", "cancel", "run"]
 
 @frozen
 class TaskChange:
-    """A task after a change; `opened` and `closed` are its open messages that are new or gone."""
+    """The result of a change of a task: the messages that it opened, and the ids of those that it closed."""
 
     task_id: str
     opened: Sequence[OpenMessage] = ()
@@ -37,7 +37,7 @@ def change_task(connection: Connection, verb: TaskVerb, task_id: str, context: A
 
     Raises:
         NotFound: no open task has that id.
-        NotAllowed: the task is not in a state in which that can be done.
+        NotAllowed: the state of the task does not allow it.
     """
     found = tasks.named(connection, task_id)
     if not found:
@@ -53,7 +53,7 @@ def _pause(connection: Connection, found: Sequence[Occurrence], _context: Action
 
 
 def _resume(connection: Connection, found: Sequence[Occurrence], context: ActionContext) -> TaskChange:
-    """Resume it; an occurrence that was missed and must not run late is dropped."""
+    """Resume the task. A missed occurrence that must not run late is dropped."""
     found = [evolve(each, paused=False) for each in found if each.paused]
     if not found:
         raise NotAllowed("the task is not paused")
@@ -72,7 +72,7 @@ def _cancel(connection: Connection, found: Sequence[Occurrence], _context: Actio
 
 
 def _run(connection: Connection, found: Sequence[Occurrence], context: ActionContext) -> TaskChange:
-    """Move the next occurrence to this moment; what recurs goes on from here by its schedule."""
+    """Move the next occurrence to now. A recurring task continues from here by its schedule."""
     occurrence = found[-1]
     if occurrence.paused:
         raise NotAllowed("the task is paused; resume it first")
@@ -102,7 +102,7 @@ class ChangeTask:
     task_id: str
 
     async def handle(self, actor: SessionActor) -> TaskChange:
-        """Commit the change, then wake the session: it may have work, or less of it."""
+        """Commit the change, then wake the session, since its work may have changed."""
         shell, services = actor.shell, actor.services
         with shell.under_way():
             context = ActionContext(
@@ -117,10 +117,10 @@ class ChangeTask:
 
 @frozen
 class RestartRunner:
-    """Stop the session's runner; work starts another one at once, without waiting for a back-off."""
+    """Stop the session's runner. If there is work, another one starts at once, without a back-off."""
 
     async def handle(self, actor: SessionActor) -> bool:
-        """Ask it to stop. False: there is none, and none was being delayed."""
+        """Stop the runner. Return False if there is none and no start was delayed."""
         runner = actor.shell.state.runner
         actor.shell.restart_runner()
         return runner.alive or bool(runner.failures)

@@ -1,4 +1,4 @@
-"""The status of a session, for those who ask: read from memory, without waiting for anything."""
+"""The status of a session, read from memory without waiting."""
 
 import trio
 
@@ -12,7 +12,7 @@ OUTDATED = "outbound.db is empty or of another build; its runner must migrate it
 
 
 def status(state: SessionState, polled: str | None) -> SessionDetails:
-    """Describe a session; `polled` says why its directory is not watched."""
+    """Return the details of a session. `polled` says why its directory is not watched."""
     refusals = state.deliveries.refusals
     return SessionDetails(
         runner=_runner(state.runner),

@@ -30,23 +30,23 @@ _log = structlog.get_logger()
 
 @frozen
 class StoredSession:
-    """What a session actor remembers from its file when it is born."""
+    """The content of a session's file that its actor keeps in memory."""
 
     open: list[OpenMessage]
     ledger: list[deliveries.LedgerEntry]
     notices: dict[str, str]
-    """The content of the host's own messages that are not final, by id."""
+    """The content of the host's notices that are not final, by id."""
     own_seq: int
     seen_seq: int
     delivered_before: frozenset[str]
-    """What another build delivered from this file."""
+    """The ids of rows that another build delivered from this file."""
     refusals: Refusals = Factory(Refusals)
     fresh: bool = False
-    """Whether there was never a message: then nothing was ever said in `outbound.db`, or it is another's."""
+    """True if the file never had a message. Then an `outbound.db` with rows belongs to an older file."""
 
 
 def read_session(connection: Connection) -> StoredSession:
-    """Read it."""
+    """Read the state of a session from its file."""
     ledger = deliveries.open_entries(connection)
     ids = [entry.message_out_id for entry in ledger if entry.message_out_id.startswith(NOTICE)]
     return StoredSession(
@@ -62,12 +62,12 @@ def read_session(connection: Connection) -> StoredSession:
 
 
 def store(connection: Connection, message: NewMessage) -> OpenMessage | None:
-    """One new message; None if it is there already."""
+    """Store a new message. Return None if it is stored already."""
     return messages_in.insert(connection, message)
 
 
 def store_and_follow(connection: Connection, message: NewMessage) -> OpenMessage | None:
-    """One new message of a session without a chat of its own: replies go where it came from."""
+    """Store a new message of a session without a chat of its own. Replies go to the message's address."""
     projections.write_routing(connection, message.address)
     return messages_in.insert(connection, message)
 
@@ -78,8 +78,8 @@ def project(connection: Connection, view: CentralView, chat: Address | None) -> 
     projections.write_routing(connection, chat)
 
 
-def project_news(connection: Connection, view: CentralView, chat: Address | None) -> None:
-    """The same before a runner is there: where all is as it was, nothing is written."""
+def project_changes(connection: Connection, view: CentralView, chat: Address | None) -> None:
+    """Write the projections that have changed. It is for a session without a runner to wake."""
     if projections.destinations(connection) != sorted(view.destinations, key=lambda one: one.name):
         projections.write_destinations(connection, view.destinations)
     if chat not in (None, projections.routing(connection)):
@@ -92,20 +92,20 @@ class Settlement:
 
     verdicts: Sequence[Verdict] = ()
     rows: Sequence[Delivery] = ()
-    """New ones."""
+    """New rows."""
     doubts: Sequence[Finished] = ()
-    """Attempts that were cut off."""
+    """Attempts that a crash interrupted."""
     actions: Sequence[Delivery] = ()
-    """Requests of the agent to its session."""
+    """Due requests of the agent to its session."""
     missed: bool = False
-    """Whether there are occurrences that were missed and are not to be run late."""
+    """True if there are missed occurrences that must not run late."""
     claimed: frozenset[str] = frozenset()
     """Ids of the messages that the runner works on."""
     begun: Delivery | None = None
-    """The attempt that starts."""
+    """The attempt that begins."""
 
     def __bool__(self) -> bool:
-        """Say whether there is anything to commit."""
+        """Return True if there is anything to commit."""
         return bool(
             self.verdicts or self.rows or self.doubts or self.actions or self.missed or self.begun is not None
         )
@@ -116,21 +116,21 @@ class SettlementOutcome:
     """The consequences of a settlement."""
 
     notices: tuple[MessageOut, ...] = ()
-    """Messages of the host to users."""
+    """The host's notices to users."""
     opened: tuple[OpenMessage, ...] = ()
     """New messages, and tasks that changed."""
     closed: tuple[str, ...] = ()
-    """Ids of messages that nobody waits for any more."""
+    """Ids of messages that are not open any more."""
     handed_on: tuple[Delivery, ...] = ()
-    """Of the actions, those that an executor of the host performs."""
+    """The actions that the host performs."""
     bad: tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...] = ()
-    """Rows that broke the contract in a way that only the ledger shows, each with what it has become."""
+    """Rows that break the contract according to the ledger, each with the bad row that replaces it."""
 
     @classmethod
     def of(cls, parts: Iterable["SettlementOutcome"]) -> "SettlementOutcome":
-        """Join the consequences of several decisions, in their order.
+        """Join the outcomes of several parts, in order.
 
-        A message that a later part closes does not wait, also where an earlier part has opened it.
+        A message that a later part closes is not open, even if an earlier part opened it.
         """
         notices, closed, bad = (
             list[MessageOut](),
@@ -157,7 +157,7 @@ def settle(
     zone: str,
     host_actions: frozenset[str] = frozenset(),
 ) -> SettlementOutcome:
-    """Commit a settlement; `zone` is the user's, `host_actions` are left to the host."""
+    """Commit a settlement. `zone` is the user's. `host_actions` are left to the host."""
     context = ActionContext(now, zone, settlement.claimed, host_actions)
     return SettlementOutcome.of(_settle(connection, settlement, context))
 
@@ -186,7 +186,7 @@ def _settle(
 
 
 def _agent_rows(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
-    """Go through the rows that go to agents: their ids, and what they say they answer."""
+    """Yield the rows to agents: their ids, and the ids of the messages that they claim to answer."""
     for delivery in rows:
         row = delivery.row
         if isinstance(row, MessageOut) and delivery.repeatable and not delivery.is_request:
@@ -196,9 +196,9 @@ def _agent_rows(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
 def _reused(
     connection: Connection, rows: Sequence[Delivery]
 ) -> tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...]:
-    """Find rows whose ids were used before, and the bad rows that they become.
+    """Find rows whose ids were used before, and the bad rows that replace them.
 
-    Delivered, or performed, under that id, they would count as done already or be done twice.
+    A delivery under a used id would count as done already, or be done twice.
     """
     used, bad = set(deliveries.used_before(connection, [each.row.id for each in rows])), []
     for row in [each.row for each in rows]:
@@ -211,12 +211,12 @@ def _reused(
 def replaced(
     given: Sequence[Delivery], bad: Sequence[tuple[MessageOut | InvalidRow, InvalidRow]]
 ) -> Sequence[Delivery]:
-    """Put bad rows in the place of those that they stand for."""
+    """Replace rows by their bad rows."""
     if not bad:
         return given
-    become = {id(row): instead for row, instead in bad}
+    replacement = {id(row): instead for row, instead in bad}
     return [
-        evolve(each, row=become[id(each.row)], slot=None) if id(each.row) in become else each
+        evolve(each, row=replacement[id(each.row)], slot=None) if id(each.row) in replacement else each
         for each in given
     ]
 
@@ -271,7 +271,7 @@ def _drop_missed(
 def _act(
     connection: Connection, delivery: Delivery, row: MessageOut, context: ActionContext
 ) -> SettlementOutcome:
-    """Perform what a row asks: the action, its outcome and its answer are one commit."""
+    """Perform a request. The action, its outcome and its answer are one commit."""
     answered = actions.perform(connection, row, context)
     if answered is None:
         return SettlementOutcome(handed_on=(delivery,))

@@ -141,7 +141,7 @@ async def test_the_host_checks_each_row_whatever_the_runner_read(
     pair = await a_pair(world, forwards, silent)
     await world.host.admin.destinations.delete(pair.main.id, "helper")
     await world.host.admin.destinations.create(pair.main.id, "agent", pair.main.id, local_name="helper")
-    monkeypatch.setattr(transactions, "project_news", misled)
+    monkeypatch.setattr(transactions, "project_changes", misled)
     await pair.ann.says("ping")
     await world.sleep(5)
     [told] = pair.told(pair.main)
