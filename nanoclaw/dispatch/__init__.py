@@ -1,4 +1,4 @@
-"""Dispatch: an outgoing row goes to a chat, to another agent, or to the host."""
+"""Dispatch: delivers each outgoing row to a chat, to another agent, or to the host."""
 
 from nanoclaw.dispatch.dispatcher import Dispatcher
 from nanoclaw.dispatch.host_actions import ActionHandler, Request

@@ -1,7 +1,7 @@
-"""The dispatcher: every attempt to deliver an outgoing row begins here, whatever it is and wherever it goes.
+"""The dispatcher: makes every attempt to deliver an outgoing row.
 
-All rows have an entry in the ledger of their session, and one idempotency key: the id of the delivery.
-Requests about tasks never come here: the session performs them in its own transaction.
+Each row has an entry in the ledger of its session, and one idempotency key: the id of the delivery.
+Requests about tasks never come here. The session performs them in its own transaction.
 """
 
 from attrs import frozen
@@ -18,7 +18,7 @@ from nanoclaw.store.session.outbound import InvalidRow
 
 @frozen
 class Dispatcher:
-    """Finds the receiver of a row. Implements `nanoclaw.session.Dispatch`."""
+    """Passes each row to its kind of receiver. Implements `nanoclaw.session.Dispatch`."""
 
     chats: ToChats
     agents: ToAgents
@@ -26,7 +26,7 @@ class Dispatcher:
 
     @property
     def host_actions(self) -> frozenset[str]:
-        """Names of the requests that the host performs."""
+        """The names of the requests that the host performs."""
         return frozenset(self.host.handlers)
 
     async def attempt(self, source: Source, delivery: Delivery) -> tuple[Delivery, Result]:
