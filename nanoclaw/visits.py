@@ -10,7 +10,7 @@ from nanoclaw.records import Routed
 
 @frozen
 class Shown:
-    """A message to show. `tag` is that of the line it answers, or None if it answers no line of this client."""
+    """A message to show. `tag` is that of the line it answers, None if it answers no line of this client."""
 
     text: str
     tag: str | None = None

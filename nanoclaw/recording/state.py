@@ -116,7 +116,7 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def left(paths: SessionPaths) -> Left | None:
-    """Return how a session was left that nobody writes any more; None if it cannot be read."""
+    """Return the final state of a stopped session, or None if it cannot be read."""
     try:
         connection = open_readonly(paths.inbound_db)
     except Exception:  # noqa: BLE001 -- whatever is wrong with the file, the recording must end without it

@@ -183,7 +183,7 @@ def runner_failure(result: Result) -> str:
     assert (result.code, result.errors) == (1, ["unanswered: hello (it is kept for the next run)"])
     first, *_ = [log for log in result.logs if log["level"] == "error"]
     assert first["event"] == "session.runner_failed"
-    assert first["advice"].startswith("mend what the reason names; messages are kept")
+    assert first["advice"].startswith("fix what the reason names; messages are kept")
     return str(first["reason"])
 
 
