@@ -172,7 +172,7 @@ async def test_a_chat_that_hangs_holds_up_no_request(bookable: World) -> None:
 
 async def test_no_channel_can_be_called_as_agents_are(tmp_path: Path) -> None:
     channel = FakeChannel(channel_type="agent")
-    with pytest.raises(HostFailed, match="stands for messages between agents"):
+    with pytest.raises(HostFailed, match="is reserved for messages between agents"):
         async with open_host(config(tmp_path), channels=[channel]):
             pass
 
