@@ -106,7 +106,7 @@ async def test_one_that_cannot_be_imported_exits_with_two(world: World, tmp_path
     code, reason = await run(environ(world, tmp_path, "broken"))
     assert code == 2
     assert reason == (
-        "AGENT_PROVIDER='broken' cannot be made: ModuleNotFoundError: No module named 'no_such_library'"
+        "AGENT_PROVIDER='broken' cannot be created: ModuleNotFoundError: No module named 'no_such_library'"
     )
 
 
@@ -130,7 +130,7 @@ def test_an_unknown_one_is_refused_with_those_there_are(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     install(tmp_path, "shouting", SHOUT, shout="shouting:Shout")
-    with pytest.raises(ConfigError, match="'mute' is not known; there are: echo, shout"):
+    with pytest.raises(ConfigError, match="'mute' is unknown; known: echo, shout"):
         load("mute")
 
 

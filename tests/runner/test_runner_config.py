@@ -84,5 +84,5 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, value: st
 
 
 def test_a_provider_that_nobody_has_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ConfigError, match="'gpt-9' is not known; there are: echo"):
+    with pytest.raises(ConfigError, match="'gpt-9' is unknown; known: echo"):
         load("gpt-9")

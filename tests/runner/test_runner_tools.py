@@ -294,7 +294,7 @@ async def test_an_edit_of_an_own_message_takes_the_id_that_its_platform_gave(wor
     [
         (None, "message 3 is not delivered yet; try again in a moment"),
         ((None, "failed"), "message 3 could not be delivered"),
-        ((None, "delivered"), "the channel of message 3 gives its messages no ids"),
+        ((None, "delivered"), "message 3 cannot be changed: its channel has no message ids"),
     ],
 )
 async def test_an_own_message_that_cannot_be_edited_says_why(

@@ -33,7 +33,7 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
         answer = await wait_for_answer(context, partial(_answer, id_), limit)
         if answer is None:
             raise ToolError(
-                f"nobody has answered within {limit:.0f} s; an answer that comes later will come as a message"
+                f"nobody has answered within {limit:.0f} s; a later answer will come as a message"
             )
         await claim_answer(context, answer)
     return str(answer.content.get("selectedOption"))
