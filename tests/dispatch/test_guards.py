@@ -1,4 +1,4 @@
-"""Conversations between agents that would not end: the host cuts them, and tells both sides."""
+"""Endless conversations between agents: the host cuts them, and tells both agents."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +55,7 @@ async def test_the_next_word_of_a_user_begins_anew(world: World) -> None:
 
 
 async def talks(turn: Turn, tools: Toolbox) -> None:
-    """Say something to the helper as often as a user says."""
+    """Send the helper as many messages as a user asks for."""
     for n in range(int(str(turn.messages[0].content["text"]))):
         await tools.call("send_message", {"text": f"{n}", "to": "helper"})
 
@@ -127,7 +127,7 @@ def hears(connection: apsw.Connection, id_: str, hops: int | None, *, done: bool
 
 
 def chain_of(connection: apsw.Connection, answers: str | None, *at_work: str) -> Chain:
-    """That of a new row which says that it answers a message."""
+    """Return the chain of a new row that claims to answer a message."""
     deliveries.record(connection, [("out-1", 1)])
     agent_messages.record_chains(connection, [("out-1", answers)], at_work)
     return agent_messages.letter(connection, "out-1", answers).chain

@@ -55,7 +55,7 @@ async def ask(action: str, context: ToolContext, arguments: Mapping[str, object]
 
 @pytest.fixture
 def bookable(world: World) -> World:
-    """A world whose host has an action more."""
+    """Open a world whose host has one more action."""
     world.actions = {"book": book}
     return world
 
@@ -66,7 +66,7 @@ def bookings(world: World) -> list[str]:
 
 
 def answers(world: World) -> list[dict[str, Any]]:
-    """What the agent has been answered."""
+    """Return the answers to the agent's requests."""
     sql = "SELECT content FROM messages_in WHERE id LIKE 'answer-%' ORDER BY seq"
     return [json.loads(content) for (content,) in rows(only_session(world.home).inbound_db, sql)]
 

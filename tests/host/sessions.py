@@ -53,7 +53,7 @@ def look(*rows: MessageOut, acks: Sequence[Ack] = (), more: bool = False, outdat
 
 @define(eq=False)
 class Session:
-    """A session whose events a test makes; commits succeed unless the test answers them itself."""
+    """A session whose events a test makes. Commits succeed unless the test handles them itself."""
 
     state: SessionState
     at_s: float = 0.0
@@ -72,18 +72,18 @@ class Session:
         return self.state.runner.condition
 
     def file(self) -> object:
-        """The outbound file, as the session has seen it."""
+        """The outbound file, as of the last look."""
         return self.state.outbound.file
 
     def meets(self, event: Event) -> Step | None:
-        """One event; returns the step that is next."""
+        """Handle one event. Return the next step."""
         now = Moment(START + timedelta(seconds=self.at_s), self.at_s)
         decisions = decide(self.state, event, now)
         self.state, self.effects = decisions.state, list(decisions.effects)
         return decisions.step
 
     def settles(self, event: Event) -> Step | None:
-        """One event; what follows is committed, until another step than a commit is next."""
+        """Handle one event and commit its steps. Return the first step that is not a commit."""
         step, effects = self.meets(event), self.effects
         while isinstance(step, Settle | Finish | TellOfDelay):
             step = self.meets(self._committed(step))
@@ -102,5 +102,5 @@ class Session:
                 return DelayTold(())
 
     def said(self, kind: type[T]) -> list[T]:
-        """The effects of that kind, of the last event."""
+        """Return the effects of that kind of the last event."""
         return [each for each in self.effects if isinstance(each, kind)]

@@ -1,4 +1,4 @@
-"""What an agent may ask of its session, each in a transaction on a real file, and what it may not."""
+"""Requests of an agent to its session, each in a transaction on a real file, and refusals."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def answer(db: apsw.Connection, id_: str = "out-1") -> dict[str, Any]:
 
 
 def scheduled(db: apsw.Connection, **content: object) -> Occurrence:
-    """A task that runs each day at nine, unless it says otherwise."""
+    """Schedule a task. By default it runs each day at nine."""
     given: dict[str, Any] = {"taskId": "task-1", "prompt": "water", "recurrence": "0 9 * * *", **content}
     assert asks(db, "schedule_task", id_="out-0", **given).error is None
     return the_task(db)
@@ -64,7 +64,7 @@ def the_task(db: apsw.Connection, name: str = "task-1") -> Occurrence:
 
 
 def the_task_after(db: apsw.Connection, name: str) -> Occurrence:
-    """What follows the occurrence that is being worked on."""
+    """Return the occurrence after the claimed one."""
     _, found = tasks.named(db, name)
     return found
 

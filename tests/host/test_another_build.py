@@ -1,4 +1,4 @@
-"""Session files of another build (contract 2): taken over on open, and nothing is lost or sent again."""
+"""Session files of another build (contract 2): adopted on open; nothing is lost or sent again."""
 
 import random
 import sqlite3

@@ -1,4 +1,4 @@
-"""Files of users on their way in, and files of agents, all of it hostile, on their way out."""
+"""Inbound files of users, and outbound files of agents. All may be hostile."""
 
 import base64
 import errno
@@ -73,7 +73,7 @@ def test_whatever_their_names_all_files_are_kept_apart_and_twice_is_as_once(
 
 @pytest.fixture
 def outbox(tmp_path: Path) -> Path:
-    """With one message and one file."""
+    """Return a home with one message and one file."""
     folder = tmp_path / "outbox" / "out-1"
     folder.mkdir(parents=True)
     (folder / "a.txt").write_bytes(b"hello")

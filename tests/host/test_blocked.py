@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).with_name("holding_runner.py")
 
 
 def holder(path: Path) -> apsw.Connection:
-    """A reader in a transaction."""
+    """Open a reader in a transaction."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     connection.execute("BEGIN")
     connection.execute("SELECT * FROM meta").fetchall()

@@ -1,4 +1,4 @@
-"""Rows with cards (contract 5), as any container may write them; and what is made of them."""
+"""Rows with cards (contract 5), as any container may write them, and their deliveries."""
 
 import json
 import sqlite3

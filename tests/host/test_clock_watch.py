@@ -13,7 +13,7 @@ from nanoclaw.testing.world.virtual_time import VirtualClock
 
 @define(eq=False)
 class Machine(SystemClock):
-    """The system's clock on a machine whose time is trio's, but for what is added to it."""
+    """A system clock that follows trio's clock, plus an offset."""
 
     ahead_s: float = 0.0
 

@@ -73,13 +73,13 @@ NOTHING = Looked(look())
 
 
 def looks(session: Session, seen: Look | None = None) -> Step | None:
-    """A whole round that reads this; what is decided is committed."""
+    """Run a whole round with this look, and commit its decisions."""
     assert session.meets(RoundBegan(None)) == ReadOutbound()
     return session.settles(Looked(seen or look()))
 
 
 def at_work(*seqs: int) -> Session:
-    """A runner is up and works on messages."""
+    """Return a session whose runner works on messages."""
     session = Session.initial(*[message(seq) for seq in seqs])
     looks(session)
     session.meets(Ticked())

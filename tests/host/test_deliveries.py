@@ -1,4 +1,4 @@
-"""What a container says, and what becomes of it: a real host, a runner that does nothing, rows by hand."""
+"""Outbound rows and their deliveries: a real host, an idle runner, and rows written by the test."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -41,7 +41,7 @@ async def a_host(
 
 
 def container_runs(paths: SessionPaths, *statements: tuple[str, dict[str, Any]]) -> None:
-    """What a runner commits, in one transaction."""
+    """Commit as a runner, in one transaction."""
     with closing(apsw.Connection(str(paths.outbound_db))) as connection:
         connection.set_busy_handler(_let_others_run)  # the host may be reading, in a thread of this process
         with connection:
@@ -90,7 +90,7 @@ def acks(message_id: str, status: str) -> tuple[str, dict[str, Any]]:
 
 
 def ledger(home: Path) -> dict[str, tuple[str, str | None]]:
-    """Final status and error of each delivery."""
+    """Return the final status and error of each delivery."""
     sql = "SELECT message_out_id, coalesce(f.status, d.status), error FROM deliveries d"
     found = rows(only_session(home).inbound_db, f"{sql} LEFT JOIN delivered f USING (message_out_id)")
     return {id_: (status, error) for id_, status, error in found}
@@ -104,7 +104,7 @@ async def test_an_agent_writes_to_its_own_chat_and_to_destinations_and_nowhere_e
         await runtime.wait_started(1)
         container_runs(
             only_session(tmp_path),
-            says("stranger", 1, ELSEWHERE),
+            says("foreign", 1, ELSEWHERE),
             says("notice-mine", 3, ELSEWHERE),
             says("system", 5, Address("fake", "elsewhere", "thread")),
             says("own", 7, channel.address()),
@@ -115,7 +115,7 @@ async def test_an_agent_writes_to_its_own_chat_and_to_destinations_and_nowhere_e
         await channel.wait_for(4)
     assert {one.message_out_id for one in channel.sent} == {"own", "thread", "friend", "nowhere"}
     failed = {id_ for id_, (status, _) in ledger(tmp_path).items() if status == "failed"}
-    assert failed == {"stranger", "bad-3", "system"}
+    assert failed == {"foreign", "bad-3", "system"}
 
 
 async def test_a_bad_row_is_quarantined_with_its_reason_and_the_next_one_delivered(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def pending(connection: apsw.Connection) -> int:
 
 async def test_a_commit_that_fails_costs_an_incarnation_and_no_reply(tmp_path: Path) -> None:
     class Full(ThreadExecutor):
-        """A disk that is full for `left` commits of `inbound.db`."""
+        """An executor whose disk is full for `left` commits of `inbound.db`."""
 
         left = 0
 
@@ -303,7 +303,7 @@ def test_a_runner_that_lets_work_lie_is_replaced(tmp_path: Path) -> None:
 
 
 def told(home: Path) -> list[tuple[str, str, int]]:
-    """What the agent is told of its messages: id, status, number; each time without being woken."""
+    """Return the delivery reports to the agent: id, status, number. Check that none wakes it."""
     sql = "SELECT content, trigger, kind FROM messages_in WHERE id LIKE 'delivery-%' ORDER BY seq"
     found = [(json.loads(content), *rest) for content, *rest in rows(only_session(home).inbound_db, sql)]
     assert {tuple(rest) for _, *rest in found} <= {(0, "system")}
@@ -311,7 +311,7 @@ def told(home: Path) -> list[tuple[str, str, int]]:
 
 
 async def final(home: Path, n: int) -> None:
-    """Wait until `n` deliveries are."""
+    """Wait until `n` deliveries are final."""
     async with open_reader(only_session(home).inbound_db, ThreadExecutor()) as reader:
         count = "SELECT count(*) FROM deliveries WHERE status = 'final'"
         while await reader.run(lambda connection: connection.execute(count).get) != n:
@@ -319,7 +319,7 @@ async def final(home: Path, n: int) -> None:
 
 
 async def says_one(home: Path, channel: FakeChannel, **changes: Any) -> None:
-    """A life in which the agent says one thing, until that is final."""
+    """Run a host in which the agent sends one message, until that is final."""
     runtime = FakeRuntime()
     async with a_host(home, channel, runtime, **changes):
         await channel.say("x")
@@ -411,7 +411,7 @@ async def test_only_who_waits_for_an_answer_is_told_that_there_is_none(tmp_path:
 
 
 class OddSender:
-    """Written by somebody who did not read the protocol."""
+    """A channel that violates the protocol."""
 
     def __init__(self, outcome: object) -> None:
         self.outcome = outcome
@@ -431,7 +431,7 @@ class OddSender:
 
 
 class OddChannel(FakeChannel):
-    """Its sending half is another one."""
+    """A channel with a separate sending half."""
 
     odd: OddSender
 
@@ -470,7 +470,7 @@ async def test_a_channel_that_breaks_its_protocol_costs_that_delivery_alone(
 
 
 class SlowChannel(FakeChannel):
-    """It never gets as far as being connected."""
+    """A channel that never connects."""
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:

@@ -1,4 +1,4 @@
-"""What a container may do to its files (contract 6): each costs its session at most, and status says why."""
+"""Attacks of a container on its files (contract 6): each affects only its session, and status shows it."""
 
 import os
 import sqlite3
@@ -156,7 +156,7 @@ async def test_a_journal_that_no_recovery_removes_is_tried_later_and_later(tmp_p
 
 
 def naming(victim: Path, size: int) -> bytes:
-    """A journal whose super-journal is `victim`: rolled back, it has SQLite delete it."""
+    """Write a journal whose super-journal is `victim`. Its rollback would make SQLite delete that file."""
     page, magic, name = 4096, bytes.fromhex("d9d505f920a163d7"), os.fsencode(victim)
     header = magic + struct.pack(">IIIII", 0, 7, size // page, 512, page)
     trailer = name + struct.pack(">II", len(name), sum(name)) + magic
@@ -349,7 +349,7 @@ async def test_what_is_in_the_way_of_a_session_is_named(tmp_path: Path, spoil: s
 
 
 async def crash_of(host: Host, session: str) -> str:
-    """Why a session crashed, once it has."""
+    """Return the reason of a session's crash, once it has crashed."""
     while True:
         for node in supervisor(host, "sessions").tree().children:
             if node.name == session and node.last_crash:

@@ -1,4 +1,4 @@
-"""What a container may write (contract 6): a bad row costs itself alone, and status says why."""
+"""Rows of a hostile container (contract 6): a bad row affects no other row, and status shows it."""
 
 import json
 from math import inf
@@ -40,7 +40,7 @@ ROWS: dict[str, tuple[Statement, str]] = {
     "time of nonsense": (row(deliver_after="soon"), "soon"),
     "time of a number": (row(deliver_after=5), "'5'"),
     "a schedule of nonsense": (row(recurrence="now and then"), "now and then"),
-    "a stranger's chat": (row(channel_type="fake", platform_id="good"), "is not a destination"),
+    "a foreign chat": (row(channel_type="fake", platform_id="good"), "is not a destination"),
     "a chat with a NUL": (row(channel_type="fake", platform_id="bad\0"), "is not a destination"),
     "an even number": (row(seq=2), "is even"),
     "file of a path": (row(content='{"files": ["../x"]}'), "not a valid file name"),

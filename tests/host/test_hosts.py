@@ -1,4 +1,4 @@
-"""Hosts as wholes: two in one process, and the one exception with which one fails."""
+"""Whole hosts: two in one process, and the single exception of a failure."""
 
 import sqlite3
 from contextlib import closing

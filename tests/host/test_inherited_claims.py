@@ -1,4 +1,4 @@
-"""A host dies with its runner in the middle of a turn; the next runner dies before it has claimed."""
+"""A host dies with its runner in a turn. The next runner dies before its first claim."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ async def test_a_runner_that_dies_after_it_claimed_again_costs_a_try(tmp_path: P
 
 @define(eq=False)
 class Unreachable(FakeRuntime):
-    """An engine that takes its time, and is not there."""
+    """A container engine that is slow and then missing."""
 
     asked: trio.Event = Factory(trio.Event)
     gives_up: trio.Event = Factory(trio.Event)

@@ -29,7 +29,7 @@ SCRIPT = Path(__file__).with_name("killing_runner.py")
 
 @define(eq=False)
 class Watched:
-    """The process runtime, and the processes it started."""
+    """The process runtime, with the processes that it started."""
 
     runtime: ProcessRuntime = field(factory=ProcessRuntime)
     processes: list[trio.Process] = field(factory=list)

@@ -1,4 +1,4 @@
-"""What becomes of messages: acks, deaths and time against the rules of contract 4."""
+"""Verdicts on messages: acks, deaths and time under the rules of contract 4."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

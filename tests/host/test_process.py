@@ -1,4 +1,4 @@
-"""The process runtime with real processes: deaths, the lifeline, what the child sees, what it leaves."""
+"""The process runtime with real processes: deaths, the lifeline, environment and output of the child."""
 
 import json
 import os
@@ -31,13 +31,13 @@ def spec(home: Path, provider: str = "echo") -> RunnerSpec:
 
 
 def running(code: str, *arguments: str, grace_s: float = 0.2) -> ProcessRuntime:
-    """A runtime whose runner is a line of Python."""
+    """Return a runtime whose runner is a line of Python."""
     return ProcessRuntime(command=(sys.executable, "-c", code, *arguments), grace_s=grace_s)
 
 
 @define(eq=False)
 class Log:
-    """Keeps what is logged."""
+    """Collects log events."""
 
     lines: list[tuple[str, dict[str, object]]] = field(factory=list)
 
@@ -103,7 +103,7 @@ async def test_a_recovery_that_fails_says_why(tmp_path: Path, log: Log) -> None:
 
 
 async def started(runtime: ProcessRuntime, home: Path, nursery: trio.Nursery, deaths: list[Death]) -> Runner:
-    """A runner that lives in a nursery."""
+    """Start a runner in a nursery."""
 
     async def live(*, task_status: trio.TaskStatus[Runner]) -> None:
         deaths.append(await runtime.run(spec(home), task_status=task_status))
@@ -216,7 +216,7 @@ async def test_what_an_agent_leaves_in_its_workspace_is_not_imported(tmp_path: P
 
 
 async def drained(chunks: Sequence[bytes]) -> StderrLog:
-    """A log that has read those chunks."""
+    """Return a log that has read these chunks."""
     stream = MemoryReceiveStream()
     log = StderrLog("sess-1")
     async with trio.open_nursery() as nursery:

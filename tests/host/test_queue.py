@@ -1,4 +1,4 @@
-"""The order of deliveries against a plain model: by number per address, one in flight, each held alone."""
+"""The order of deliveries against a simple model: by `seq` per address, one in flight."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -52,7 +52,7 @@ class Queue(RuleBasedStateMachine):
             assert taken.attempts == attempts[taken.id] + 1
 
     def _expected(self, at: datetime | None = None) -> str | None:
-        """Of what no earlier row of its address holds back, the first that is due."""
+        """Return the first due row that no earlier row of its address blocks."""
         if self.flying is not None:
             return None
         now = at or self.now

@@ -1,4 +1,4 @@
-"""From an event to the sessions that store it. A real host on real files; its runners do nothing."""
+"""Routing of events to sessions. A real host on real files; its runners do nothing."""
 
 import threading
 from collections.abc import AsyncIterator, Mapping
@@ -51,7 +51,7 @@ async def central(host: Host, sql: str) -> list[Any]:
 
 
 def texts(home: Path, session: str) -> list[str]:
-    """What a session has stored, in the order of its numbers."""
+    """Return the messages that a session has stored, in order of `seq`."""
     [file] = (home / "data" / "sessions").glob(f"*/{session}/inbound/inbound.db")
     return [text for (text,) in rows(file, "SELECT content ->> 'text' FROM messages_in ORDER BY seq")]
 
@@ -191,7 +191,7 @@ async def test_concurrent_offers_of_a_chat_keep_their_order(tmp_path: Path) -> N
 
 async def test_concurrent_offers_share_commits(tmp_path: Path) -> None:
     class Slow(ThreadExecutor):
-        """Holds the commits of `inbound.db` back while told to, and counts them."""
+        """Delays the commits of `inbound.db` while told to, and counts them."""
 
         commits = 0
         held = threading.Event()
@@ -260,7 +260,7 @@ async def test_an_event_on_which_its_session_crashes_again_and_again_is_parked_a
     tmp_path: Path,
 ) -> None:
     class Failing(ThreadExecutor):
-        """Breaks the commits of `inbound.db`, as many as told."""
+        """Makes a given number of commits of `inbound.db` fail."""
 
         left = 0
 

@@ -40,7 +40,7 @@ def to(address: Address, id_: str = "out-1") -> Outgoing:
 
 @asynccontextmanager
 async def senders(channel: FakeChannel) -> AsyncIterator[tuple[Senders, Supervisor]]:
-    """The senders of one channel, and the supervisor under which they are."""
+    """Open the senders of one channel, and their supervisor."""
     supervision = Supervision(Random(1))
     async with (
         supervision.open("host", under=None, policy=Policy()) as root,
@@ -63,7 +63,7 @@ async def test_a_channel_that_is_not_there_took_nothing() -> None:
 
 
 class PlainChannel(FakeChannel):
-    """A network that has texts and nothing else."""
+    """A channel that supports only texts."""
 
     @property
     def capabilities(self) -> Capabilities:

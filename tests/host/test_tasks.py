@@ -1,4 +1,4 @@
-"""Tasks through days of virtual time: the real host and runner; what is missed, late, broken or cut off."""
+"""Tasks over days of virtual time, with the real host and runner: missed, late and broken runs."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def runs(network: FakeChannel) -> int:
 
 
 def slots(home: Path) -> list[tuple[str, str]]:
-    """Hour of the month, and status, of each occurrence."""
+    """Return the hour of the month and the status of each occurrence."""
     sql = "SELECT slot, status FROM messages_in WHERE kind = 'task' ORDER BY slot"
     found = rows(only_session(home).inbound_db, sql)
     hours = [(datetime.fromisoformat(slot) - EPOCH) / timedelta(hours=1) for slot, _ in found]
@@ -46,7 +46,7 @@ def simulated(home: Path, scenario: Callable[[World, FakeChannel], Awaitable[Non
 
 
 async def schedule(world: World, network: FakeChannel, task: str, lasting: float) -> None:
-    """A life of the host, in which a task is scheduled at its beginning."""
+    """Run the host once, and schedule a task at its start."""
     async with world.life(network) as host:
         await wire(host, network.address())
         await network.say("!schedule_task " + task)
@@ -78,7 +78,7 @@ def test_a_task_that_runs_once_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 async def outage(world: World, network: FakeChannel, task: str) -> None:
-    """The host is away from 1:30 to 6:15."""
+    """The host is down from 1:30 to 6:15."""
     await schedule(world, network, task, 1.5 * HOUR)
     await trio.sleep_until(6.25 * HOUR)
     await live_until(world, network, 7.5)
@@ -170,7 +170,7 @@ def test_a_schedule_that_cannot_be_read_stops_its_own_series_and_says_so(tmp_pat
 
 
 def row(id_: str, seq: int, **columns: Any) -> tuple[str, dict[str, Any]]:
-    """A row of `messages_out`, as a runner commits it."""
+    """Return a row of `messages_out`, as a runner writes it."""
     values = {"id": id_, "seq": seq, "deliver_after": None, "recurrence": None, **columns}
     sql = """
         INSERT INTO messages_out (id, seq, timestamp, kind, deliver_after, recurrence, content)
@@ -209,7 +209,7 @@ def test_a_message_that_recurs_is_sent_at_each_slot_across_restarts(tmp_path: Pa
 
 
 async def network_of(world: World, network: FakeChannel, hour: float) -> None:
-    """A life in which somebody says something, so that the session looks at its files."""
+    """Run the host and send a message, so that the session reads its files."""
     async with world.life(network):
         await network.say("wake up")
         await trio.sleep_until(hour * HOUR)

@@ -1,4 +1,4 @@
-"""The kernel's file events: a hint arrives, a flood costs its directory the watch, an overflow sweeps all."""
+"""The kernel's file events: hints arrive, a flooding directory is polled, an overflow sweeps all."""
 
 import errno
 import sys
@@ -18,12 +18,12 @@ from tests.host.homes import GUARD_S
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 QUEUE = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text()) if sys.platform == "linux" else 0
-"""Events that the kernel keeps."""
+"""Limit of events that the kernel queues."""
 
 
 @define(eq=False)
 class Bell:
-    """What a watcher is called by."""
+    """Counts the calls of a watcher."""
 
     rung: int = 0
     _event: trio.Event = Factory(trio.Event)
@@ -38,7 +38,7 @@ class Bell:
 
 
 def commit(directory: Path) -> None:
-    """As SQLite does in DELETE mode."""
+    """Create and remove a journal, as SQLite does in DELETE mode."""
     journal = directory / "outbound.db-journal"
     journal.touch()
     journal.unlink()
@@ -54,7 +54,7 @@ async def running() -> AsyncIterator[Wakeups]:
 
 
 class Log:
-    """Keeps what is logged."""
+    """Collects log events."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, object]]] = []
@@ -166,7 +166,7 @@ async def test_lost_events_are_made_good_by_a_look_everywhere(tmp_path: Path) ->
 
 
 def flood(directory: Path, events: int) -> None:
-    """Events that the kernel does not fold into one: those of different names."""
+    """Cause events that the kernel does not merge, because their names differ."""
     for n in range(events):
         file = directory / str(n % 2)
         file.touch()

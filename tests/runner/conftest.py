@@ -1,4 +1,4 @@
-"""Async tests here run in virtual time, but for those of real processes."""
+"""Async tests here run in virtual time, except those with real processes."""
 
 from inspect import iscoroutinefunction
 from pathlib import Path

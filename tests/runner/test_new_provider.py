@@ -1,4 +1,4 @@
-"""A provider of one's own: one file, found by its entry point, and run by the program."""
+"""A provider of another package: one file, found by its entry point, and run by the program."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the environment says, and what it may not say."""
+"""The configuration in the environment, and its errors."""
 
 from pathlib import Path
 

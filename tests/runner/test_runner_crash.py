@@ -1,4 +1,4 @@
-"""A runner may die anywhere; what it had promised holds, and nothing is answered twice."""
+"""A runner may die anywhere. Committed results stay, and no message is answered twice."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,7 +26,7 @@ async def crash(
     provider: Provider | None = None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
-    """Serve until the process dies at that commit; after each of those before it the host does something."""
+    """Serve until the process dies at that commit. The host acts after each earlier commit."""
 
     def kill(n: int, now: str) -> None:
         if (n, now) == (commit, when):
@@ -88,7 +88,7 @@ async def test_a_request_without_a_chat_is_told_of_to_the_next_turn(world: World
 
 
 def answer_requests(world: World) -> None:
-    """What a host does: each request is performed once."""
+    """Perform each request once, as a host does."""
     for number, (id_, content) in enumerate(world.requests()):
         with suppress(apsw.ConstraintError):
             world.answer(id_, 100 + 2 * number, taskId=content["taskId"])

@@ -1,4 +1,4 @@
-"""Messages that a running turn takes: completed only by a result that consumed them (contract 4, Status)."""
+"""Follow-ups: a turn completes only those that its result consumed (contract 4, Status)."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -17,7 +17,7 @@ Outcome = Callable[[Turn, Sequence[Inbound]], Result]
 
 @define(eq=False)
 class Taker(SimpleProvider):
-    """Takes follow-ups for ten seconds from the start of its first turn, then ends it with an outcome."""
+    """Takes follow-ups in the first ten seconds of its first turn, then ends the turn with an outcome."""
 
     outcome: Outcome
     seconds: float = 10
@@ -60,17 +60,17 @@ class SendingTaker(Taker):
 
 
 def answer_all(turn: Turn, rows: Sequence[Inbound]) -> Result:
-    """A reply to each."""
+    """Reply to each message."""
     return Result(tuple(Reply(f"re {row.id}", row.id) for row in (*turn.messages, *rows) if row.trigger))
 
 
 def answer_first(turn: Turn, _rows: Sequence[Inbound]) -> Result:
-    """Replies to the turn's own messages only."""
+    """Reply only to the turn's first messages."""
     return answer_all(turn, ())
 
 
 def consume_all(turn: Turn, rows: Sequence[Inbound]) -> Result:
-    """One reply that took account of everything."""
+    """Give one reply, and name all follow-ups as consumed."""
     return Result((Reply("all", turn.messages[0].id),), consumed=tuple(row.id for row in rows))
 
 

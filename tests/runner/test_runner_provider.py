@@ -32,7 +32,7 @@ Act = Callable[[ProviderContext, Turn, Toolbox], Awaitable[Result | None]]
 
 @define(eq=False)
 class Conversation:
-    """A provider that is opened, with what its tests look at. `act` takes each turn."""
+    """A provider that records its use for tests. `act` takes each turn."""
 
     act: Act | None = None
     events: list[str] = field(factory=list)
@@ -59,7 +59,7 @@ class Turns:
 
 
 async def ends(world: World, provider: Provider) -> BaseException:
-    """The error with which a runner ends by itself."""
+    """Run a runner until it fails. Return its error."""
     with pytest.raises(Exception) as ended, trio.fail_after(10_000):  # noqa: PT011 -- it is what is asked for
         await run_runner(world.config, world.seams(provider))
     return ended.value
@@ -190,7 +190,7 @@ async def test_a_provider_that_ends_by_itself_is_no_orderly_end(world: World) ->
 
 
 class Unable(Conversation):
-    """Cannot be opened, for this reason."""
+    """A provider that cannot be opened, for this reason."""
 
     reason: Exception | None = OSError("connection refused")
 

@@ -1,4 +1,4 @@
-"""What the runner drops of outbound.db, when, and what it keeps (contract 4, Pruning)."""
+"""Pruning of outbound.db by the runner (contract 4, Pruning)."""
 
 import json
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def ack(world: World, message_id: str, when: str = OLD, status: str = "completed
 
 
 def sent(world: World, id_: str, seq: int, when: str = OLD, **columns: object) -> str:
-    """A sent message; the host has recorded its delivery unless the test says when."""
+    """Add a sent message. By default the host has recorded its delivery."""
     delivered_at = columns.pop("delivered_at", when)
     row = {"id": id_, "seq": seq, "kind": "chat", "timestamp": when, "content": "{}", **columns}
     with world.outbound() as connection:
@@ -45,7 +45,7 @@ def sent(world: World, id_: str, seq: int, when: str = OLD, **columns: object) -
 
 
 async def prune(world: World, *, keep_acks: float = 7 * DAY, keep_messages: float = 7 * DAY) -> int:
-    """Prune once, to the end; how many commits it took."""
+    """Prune once, to the end. Return the number of commits."""
     config = evolve(world.config, keep_acks=keep_acks, keep_messages=keep_messages)
     async with open_session(config, world.seams(Listener())) as session:
         before, pruner = world.executor.commits, Pruner(session)
@@ -55,7 +55,7 @@ async def prune(world: World, *, keep_acks: float = 7 * DAY, keep_messages: floa
 
 
 def left(world: World) -> tuple[list[object], list[object]]:
-    """The acks and the messages that are left."""
+    """Return the remaining acks and messages."""
     return (
         of(world.out("SELECT message_id FROM processing_ack ORDER BY rowid")),
         of(world.out("SELECT id FROM messages_out ORDER BY seq")),

@@ -1,4 +1,4 @@
-"""ask_user_question: a card with buttons in the middle of a turn, and who gets the answer."""
+"""ask_user_question: a card with buttons during a turn, and the turn that gets the answer."""
 
 import json
 
@@ -11,7 +11,7 @@ CALL = f"!ask_user_question {json.dumps({**QUESTION, 'timeout_s': 600})}"
 
 
 def cards(world: World) -> list[Row]:
-    """The questions that were asked: where, and what."""
+    """Return the questions that were sent: address and content."""
     query = (
         "SELECT id, platform_id, content FROM messages_out WHERE content LIKE '%ask_question%' ORDER BY seq"
     )
@@ -19,7 +19,7 @@ def cards(world: World) -> list[Row]:
 
 
 def choose(world: World, card: str, option: str, seq: int = 4) -> str:
-    """What the host stores when somebody clicks; its id."""
+    """Store a click's answer as the host does. Return its id."""
     content = {"type": "question_response", "questionId": card, "selectedOption": option, "userId": "tg:1"}
     insert = "INSERT INTO messages_in (id, seq, kind, timestamp, content) VALUES (?, ?, 'system', ?, ?)"
     world.host(insert, f"answer-{card}", seq, at(0), json.dumps(content))

@@ -1,4 +1,4 @@
-"""Arguments are checked against any JSON Schema, and no schema or argument does harm."""
+"""Checks of arguments against any JSON Schema. No schema or argument does harm."""
 
 from time import perf_counter
 from types import MappingProxyType
@@ -15,14 +15,14 @@ def schema(**properties: object) -> dict[str, object]:
 
 
 def refusal(wanted: dict[str, object], arguments: object) -> str:
-    """What the agent is told."""
+    """Return the error for the agent."""
     with pytest.raises(ToolError) as refused:
         compile_schema("tool", wanted)(arguments)
     return str(refused.value)
 
 
 def invalid(wanted: object) -> str:
-    """What whoever registers a tool with that schema is told."""
+    """Return the error of registering a tool with that schema."""
     with pytest.raises(ToolRegistrationError) as refused:
         compile_schema("tool", wanted)
     return str(refused.value)

@@ -30,7 +30,7 @@ async def test_a_commit_wakes_and_several_wake_once(world: World) -> None:
 
 
 async def wakes(changes: Changes) -> bool:
-    """Whether it wakes once more, without anything more happening."""
+    """Return True if it wakes again without another event."""
     before = changes.count
     await trio.testing.wait_all_tasks_blocked()
     return changes.count > before

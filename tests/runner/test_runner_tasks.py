@@ -1,4 +1,4 @@
-"""The tools for tasks: a request to the host, its answer, and what the agent is told (contract 5)."""
+"""The tools for tasks: a request to the host, its answer, and the text for the agent (contract 5)."""
 
 import json
 from contextlib import closing, suppress
@@ -26,7 +26,7 @@ NINE = "2025-03-02T09:00:00.000Z"
 
 
 async def ask(world: World, tool: str, answer: dict[str, object] | None, **arguments: object) -> str:
-    """Let the agent call a tool, and the host answer, or not; what the agent was told."""
+    """Let the agent call a tool, and perhaps the host answer. Return the text for the agent."""
     message = world.put(2, f"!{tool} {json.dumps(arguments)}")
     async with world.running(Listener()):
         if answer is not None:
@@ -37,7 +37,7 @@ async def ask(world: World, tool: str, answer: dict[str, object] | None, **argum
 
 
 async def asked(world: World, tool: str, **arguments: object) -> dict[str, object]:
-    """The content of the request that a tool makes of its arguments."""
+    """Return the content of a tool's request."""
     await ask(world, tool, {"taskId": "task-1"}, **arguments)
     ((_, content),) = world.requests()
     return content

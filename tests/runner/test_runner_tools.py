@@ -21,7 +21,7 @@ from tests.runner.world import Listener, Row, Script, World, of
 
 
 async def call(world: World, seq: int, tool: str, **arguments: object) -> str:
-    """Let a runner call a tool; what it answered."""
+    """Let a runner call a tool. Return its reply."""
     message = world.put(seq, f"!{tool} {json.dumps(arguments)}")
     await world.serve(Listener(), message)
     ((content,),) = world.out("SELECT content FROM messages_out WHERE in_reply_to = ?", message)
@@ -29,7 +29,7 @@ async def call(world: World, seq: int, tool: str, **arguments: object) -> str:
 
 
 def sent(world: World) -> list[Row]:
-    """Where tools sent, and what."""
+    """Return the addresses and contents of sent rows."""
     query = "SELECT channel_type, platform_id, thread_id, content FROM messages_out"
     rows = world.out(f"{query} WHERE in_reply_to IS NULL ORDER BY seq")
     return [(*address, json.loads(str(content))) for *address, content in rows]
@@ -140,7 +140,7 @@ async def test_a_tool_that_the_host_does_not_let_work_says_so_in_time(world: Wor
 
 
 def question(options: object, **more: object) -> str:
-    """A call of `ask_user_question`."""
+    """Return a call of `ask_user_question`."""
     arguments = {"title": "a", "question": "b", "options": options, **more}
     return f"!ask_user_question {json.dumps(arguments)}"
 

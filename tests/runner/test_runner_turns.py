@@ -1,4 +1,4 @@
-"""Which messages make a turn, and what becomes of them (contract 4, Status)."""
+"""The messages of a turn, and their outcomes (contract 4, Status)."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ async def test_a_lost_wake_up_costs_a_slow_poll(world: World) -> None:
 
 
 FIRST_LOOKS = 7
-"""Reads from the start to the first rest."""
+"""The number of reads from the start to the first wait."""
 
 
 @pytest.mark.parametrize("read", range(1, 9))
@@ -58,7 +58,7 @@ async def test_a_message_that_comes_while_the_runner_looks_is_not_missed(world: 
 
 @define(eq=False)
 class Interrupted(InlineExecutor):
-    """Lets something happen right after each read."""
+    """Calls a function after each read."""
 
     after_read: Callable[[int], object] = field(kw_only=True)
     reads: int = 0

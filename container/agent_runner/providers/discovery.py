@@ -1,8 +1,8 @@
 """Finds a provider by its name: a built-in one, or one of an installed package.
 
-A built-in one is a module of this package with `create() -> Provider`, listed in `PROVIDERS`. A package offers
-one as an entry point of the group `nanoclaw.providers` whose object makes a Provider. A provider is imported
-only when it is chosen, so a runner loads only the libraries that it needs.
+A built-in one is a module of this package with `create() -> Provider`, listed in `PROVIDERS`. A package
+offers one as an entry point of the group `nanoclaw.providers` whose object makes a Provider. A provider is
+imported only when it is chosen, so a runner loads only the libraries that it needs.
 """
 
 from collections.abc import Callable, Mapping
