@@ -509,7 +509,7 @@ async def test_a_broken_database_under_an_added_tool_is_no_answer(world: World) 
 @pytest.mark.parametrize(
     ("tool", "reason"),
     [
-        (Tool(ToolSpec("send_message", "x", {"type": "object"}), waxing), "a tool of that name already"),
+        (Tool(ToolSpec("send_message", "x", {"type": "object"}), waxing), "the name is taken"),
         (Tool(ToolSpec("no spaces", "x", {"type": "object"}), waxing), "a name has 1 to 64 letters"),
         (Tool(ToolSpec("x" * 65, "x", {"type": "object"}), waxing), "a name has 1 to 64 letters"),
         (Tool(ToolSpec("x", "", {"type": "object"}), waxing), "a description has 1 to 10,000 characters"),

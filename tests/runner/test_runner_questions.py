@@ -50,7 +50,7 @@ async def test_an_answer_after_its_time_is_a_message_of_a_later_turn(world: Worl
     message = world.put(2, CALL)
     async with world.running(Listener()):
         await world.until_acked(message)
-        assert world.texts()[-1].startswith("nobody has answered within 600 s")
+        assert world.texts()[-1].startswith("no user has answered within 600 s")
         ((id_, _, _),) = cards(world)
         await world.until_acked(choose(world, str(id_), "No"))
     assert world.texts()[-1] == "echo: No"
@@ -63,7 +63,7 @@ async def test_a_question_that_could_not_be_delivered_is_not_waited_for(world: W
         ((id_, _, _),) = cards(world)
         world.host("INSERT INTO delivered VALUES (?, NULL, 'failed', ?)", id_, at(0))
         await world.until_acked(message)
-    assert world.texts()[-1] == "the question could not be delivered: nobody has seen it"
+    assert world.texts()[-1] == "the question could not be delivered, so no user has seen it"
 
 
 async def test_an_interrupted_turn_waits_on_for_what_it_has_asked(world: World) -> None:

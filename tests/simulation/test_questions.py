@@ -72,7 +72,7 @@ async def test_an_answer_that_comes_too_late_wakes_the_agent(world: World) -> No
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=asks), session_mode="agent-shared")
     await ann.says("deploy")
-    await chat.expect("nobody has answered within 120 s; an answer that comes later will come as a message")
+    await chat.expect("no user has answered within 120 s; a later answer will come as a message")
     await world.sleep(days=1)
     await ann.clicks("Approve")
     await chat.expect("so late: Approve")
@@ -275,7 +275,7 @@ async def test_a_question_that_a_network_refuses_does_not_wait(world: World) -> 
     chat = await world.direct(ann, world.agent(brain=asks))
     world.channel.fail("rejected")
     await ann.says("deploy")
-    await chat.expect("the question could not be delivered: nobody has seen it")
+    await chat.expect("the question could not be delivered, so no user has seen it")
     assert await world.host.admin.questions.list() == []
 
 

@@ -50,7 +50,7 @@ class ToolRegistry(Protocol):
         ...
 
     def remove(self, name: str, /) -> None:
-        """Withdraw a tool that was added. Calls under way go on. Raises ToolRegistrationError."""
+        """Withdraw a tool that was added. Calls in progress continue. Raises ToolRegistrationError."""
         ...
 
 
