@@ -79,7 +79,7 @@ def project(connection: Connection, view: CentralView, chat: Address | None) -> 
 
 
 def project_changes(connection: Connection, view: CentralView, chat: Address | None) -> None:
-    """Write the projections that have changed. It is for a session without a runner to wake."""
+    """Write the projections that have changed. It runs before a runner starts, so it need not wake one."""
     if projections.destinations(connection) != sorted(view.destinations, key=lambda one: one.name):
         projections.write_destinations(connection, view.destinations)
     if chat not in (None, projections.routing(connection)):

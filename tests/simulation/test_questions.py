@@ -142,8 +142,8 @@ async def test_whom_an_agent_does_not_listen_to_gives_it_no_answers(world: World
 async def test_a_stranger_who_clicks_is_recorded(world: World) -> None:
     click = await asked(world, policy="strict")
     await world.channel.offer(made_up(click)["not known"])
-    [stranger] = await world.host.admin.unregistered_senders.list()
-    assert (stranger.user_id, stranger.reason) == ("fake:eve", "unknown_sender_strict")
+    [sender] = await world.host.admin.unregistered_senders.list()
+    assert (sender.user_id, sender.reason) == ("fake:eve", "unknown_sender_strict")
 
 
 async def test_after_its_conversation_is_over_a_question_has_no_answer(world: World) -> None:
