@@ -129,7 +129,7 @@ async def _exchange(world: World, kill: tuple[When, int] | None) -> int:
 # -- where it goes ------------------------------------------------------------
 
 
-async def test_the_host_checks_each_row_whatever_the_runner_read(
+async def test_the_host_checks_each_row_independent_of_the_projection(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The runner's `helper` is an agent that the central database has no destination for."""
@@ -190,7 +190,7 @@ async def test_a_session_that_is_archived_is_followed_by_a_new_one(world: World)
     ]
 
 
-async def test_a_paused_session_stores_what_comes_and_hears_it_later(world: World) -> None:
+async def test_a_paused_session_stores_messages_and_handles_them_later(world: World) -> None:
     heard = list[str]()
 
     async def listens(turn: Turn, _tools: Toolbox) -> None:

@@ -83,7 +83,7 @@ async def a_chat(world: World) -> Chat:
     return await world.direct(world.user("ann"))
 
 
-async def test_the_host_performs_what_an_agent_asks_and_answers(bookable: World) -> None:
+async def test_the_host_performs_a_request_and_answers(bookable: World) -> None:
     world = bookable
     chat = await a_chat(world)
     await world.user("ann").says(TABLE)
@@ -104,7 +104,7 @@ async def test_the_host_performs_what_an_agent_asks_and_answers(bookable: World)
         ("!fly {}", f"action 'fly' is unknown; this host performs {', '.join([*_ACTIONS, 'book'])}"),
     ],
 )
-async def test_what_cannot_be_done_is_answered_with_the_reason_and_leaves_nothing(
+async def test_a_refused_action_is_answered_with_its_reason_and_changes_nothing(
     bookable: World, words: str, reason: str
 ) -> None:
     world = bookable
@@ -119,7 +119,7 @@ async def test_what_cannot_be_done_is_answered_with_the_reason_and_leaves_nothin
     await chat.expect("echo: still there?")
 
 
-async def test_half_a_character_in_a_request_costs_nobody_anything(bookable: World) -> None:
+async def test_a_lone_surrogate_in_a_request_does_no_harm(bookable: World) -> None:
     chat = await a_chat(bookable)
     await bookable.user("ann").says('!book {"what": "\\ud800"}')
     await chat.expect("done: {'what': '?', 'number': 1}")
@@ -158,7 +158,7 @@ async def _books(world: World, kill: tuple[When, int] | None) -> int:
     return commits
 
 
-async def test_a_chat_that_hangs_holds_up_no_request(bookable: World) -> None:
+async def test_a_hanging_chat_delays_no_request(bookable: World) -> None:
     world = bookable
     ann, ben = world.user("ann"), world.user("ben")
     team = world.group("team", [ann, ben])
@@ -170,7 +170,7 @@ async def test_a_chat_that_hangs_holds_up_no_request(bookable: World) -> None:
     assert bookings(world) == ["1"]
 
 
-async def test_no_channel_can_be_called_as_agents_are(tmp_path: Path) -> None:
+async def test_no_channel_can_have_the_type_of_agents(tmp_path: Path) -> None:
     channel = FakeChannel(channel_type="agent")
     with pytest.raises(HostFailed, match="is reserved for messages between agents"):
         async with open_host(config(tmp_path), channels=[channel]):

@@ -138,7 +138,7 @@ def test_a_bad_schedule_is_refused_with_its_reason(
 @pytest.mark.parametrize(
     "content", ["[]", "nothing", '{"action": 5}', '{"action": "\\ud800"}', "{}", "[" * 9999]
 )
-def test_what_is_no_request_is_refused(db: apsw.Connection, content: str) -> None:
+def test_malformed_requests_are_refused(db: apsw.Connection, content: str) -> None:
     refused = actions.perform(
         db, MessageOut("out-1", 1, "system", None, content, None, None), ActionContext(NOW, "UTC")
     )
@@ -147,7 +147,7 @@ def test_what_is_no_request_is_refused(db: apsw.Connection, content: str) -> Non
     assert answer(db)["status"] == "failed"
 
 
-def test_an_action_that_nobody_knows_is_refused_with_those_there_are(db: apsw.Connection) -> None:
+def test_an_unknown_action_is_refused_with_the_names_of_the_known_ones(db: apsw.Connection) -> None:
     error = asks(db, "format_disk").error
     assert error is not None
     assert "'format_disk'" in error
@@ -188,7 +188,7 @@ def test_a_cancelled_task_is_open_no_more(db: apsw.Connection) -> None:
     assert error == "there is no open task 'task-1'"
 
 
-def test_a_paused_task_is_nobodys_until_it_is_resumed(db: apsw.Connection) -> None:
+def test_a_paused_task_does_not_run_until_it_is_resumed(db: apsw.Connection) -> None:
     task = scheduled(db)
     assert asks(db, "pause_task", taskId="task-1").closed == ["task-1"]
     assert [m.id for m in messages_in.open_messages(db)] == ["answer-out-0", "answer-out-1"]
@@ -197,7 +197,7 @@ def test_a_paused_task_is_nobodys_until_it_is_resumed(db: apsw.Connection) -> No
     assert asks(db, "resume_task", id_="out-3", taskId="task-1").error == "the task is not paused"
 
 
-def test_a_resumed_task_that_does_not_catch_up_goes_on_with_its_next_slot(db: apsw.Connection) -> None:
+def test_a_resumed_task_that_does_not_catch_up_continues_with_its_next_slot(db: apsw.Connection) -> None:
     scheduled(db, catchUp="none")
     asks(db, "pause_task", taskId="task-1")
     asks(db, "resume_task", id_="out-2", at=on(9, 10), taskId="task-1")
@@ -254,7 +254,7 @@ def test_a_changed_zone_moves_the_next_run(db: apsw.Connection) -> None:
     assert the_task(db).slot == on(1, 14)
 
 
-def test_what_is_being_worked_on_goes_on_and_the_changed_task_follows_it(db: apsw.Connection) -> None:
+def test_a_claimed_occurrence_continues_and_the_changed_task_follows_it(db: apsw.Connection) -> None:
     before = scheduled(db)
     done = asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
     at_work, following = tasks.named(db, "task-1")
@@ -263,14 +263,14 @@ def test_what_is_being_worked_on_goes_on_and_the_changed_task_follows_it(db: aps
     assert done.opened[0] == following.message
 
 
-def test_what_follows_a_task_at_work_rests_like_the_task(db: apsw.Connection) -> None:
+def test_the_occurrence_after_a_claimed_one_is_paused_with_its_task(db: apsw.Connection) -> None:
     scheduled(db)
     asks(db, "pause_task", taskId="task-1", claimed=("task-1",))
     done = asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
     assert (the_task_after(db, "task-1").paused, done.opened) == (True, [])
 
 
-def test_what_is_being_worked_on_may_be_put_off(db: apsw.Connection) -> None:
+def test_a_claimed_occurrence_may_be_postponed(db: apsw.Connection) -> None:
     scheduled(db, recurrence=None, processAfter="2026-01-01T11:59:00Z")
     later = "2027-01-01T00:00:00Z"
     asks(db, "update_task", taskId="task-1", processAfter=later, claimed=("task-1",))
@@ -295,7 +295,7 @@ def test_a_bad_schedule_is_refused_also_where_the_task_is_being_worked_on(
         ("2026-01-01T11:59:00Z", "skip", 12 - 1 / 60),
     ],
 )
-def test_of_what_recurs_since_long_ago_the_latest_slot_may_run_late(
+def test_only_the_latest_past_slot_of_a_series_may_run_late(
     db: apsw.Connection, start: str, catch_up: str, hour: float
 ) -> None:
     task = scheduled(db, processAfter=start, recurrence="@every 3600", catchUp=catch_up)
@@ -303,7 +303,7 @@ def test_of_what_recurs_since_long_ago_the_latest_slot_may_run_late(
 
 
 @pytest.mark.parametrize(("recurrence", "refused"), [("@every 59", True), ("* * * * *", False)])
-def test_there_is_no_making_up_for_what_recurs_all_the_time(
+def test_catch_up_all_is_refused_for_short_intervals(
     db: apsw.Connection,
     recurrence: str,
     refused: bool,  # noqa: FBT001 -- pytest

@@ -30,7 +30,7 @@ def holder(path: Path) -> apsw.Connection:
     return connection
 
 
-async def test_who_blocks_a_commit_is_told_of_once_after_two_seconds(
+async def test_a_blocked_commit_is_reported_once_after_two_seconds(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     del autojump_clock

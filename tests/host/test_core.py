@@ -146,7 +146,7 @@ def test_after_a_death_the_order_is_recover_read_settle_start() -> None:
     assert session.said(StartRunner) == [StartRunner()]
 
 
-def test_what_a_runner_finished_before_it_died_costs_no_try() -> None:
+def test_messages_that_a_runner_finished_before_its_death_cost_no_try() -> None:
     session = at_work(2, 4)
     session.meets(RunnerEnded(KILLED))
     session.meets(RoundBegan(None))
@@ -230,7 +230,7 @@ def test_a_recovery_that_cannot_start_counts_as_a_failure() -> None:
     assert (session.state.runner.failures, session.state.runner.last_failure) == (1, "no engine")
 
 
-def test_damage_stops_the_runner_and_is_told() -> None:
+def test_damage_stops_the_runner_and_is_reported() -> None:
     session = at_work(2)
     session.meets(RoundBegan(None))
     session.settles(FileDamaged("bad"))
@@ -253,7 +253,7 @@ def test_another_builds_file_needs_a_runner_even_without_work() -> None:
     assert session.file() == Readable()
 
 
-def test_deliveries_go_on_while_the_file_is_locked() -> None:
+def test_deliveries_continue_while_the_file_is_locked() -> None:
     session = at_work(2)
     looks(session, look(row(1), row(3)))
     [given] = session.said(HandOver)
@@ -386,7 +386,7 @@ def test_an_attempt_that_was_cut_off_is_repeated_where_that_is_harmless(to_agent
 # -- what is told ----------------------------------------------------------------
 
 
-def test_the_observer_hears_of_a_look_before_it_is_acted_upon() -> None:
+def test_the_observer_is_called_before_the_session_acts_on_a_look() -> None:
     session = Session.initial()
     session.meets(RoundBegan(None))
     step = session.meets(Looked(look(row(1))))
@@ -411,7 +411,7 @@ def test_a_message_is_done_with_once_its_replies_are_final() -> None:
     assert session.said(TellSettled) == [TellSettled(CHAT, "p-2", "completed")]
 
 
-def test_users_are_told_once_no_runner_has_got_as_far_as_a_message() -> None:
+def test_users_are_told_when_no_runner_has_claimed_a_message() -> None:
     session = Session.initial(message())
     looks(session)
     steps = []
@@ -499,7 +499,7 @@ def test_a_paused_session_starts_no_runner() -> None:
     assert session.said(StartRunner) == []
 
 
-def test_a_message_that_failed_for_good_is_told_of() -> None:
+def test_a_failed_message_is_reported() -> None:
     session = Session.initial(message(tries=2))
     looks(session)
     session.meets(Ticked())

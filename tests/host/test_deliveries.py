@@ -219,7 +219,7 @@ async def test_a_notice_that_may_have_been_sent_follows_the_channels_policy_too(
     assert ledger(tmp_path)[f"notice-{message}"][0] == "failed"
 
 
-async def test_what_the_host_says_hides_no_reply_that_is_still_to_come(tmp_path: Path) -> None:
+async def test_a_notice_hides_no_later_reply(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), FakeRuntime()
     async with a_host(tmp_path, channel, runtime):
         [message] = (await channel.say("x", event_id="1")).message_ids
@@ -236,7 +236,7 @@ def not_final(connection: apsw.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM deliveries WHERE status <> 'final'").get)
 
 
-def test_a_look_ends_when_it_holds_enough_and_says_that_there_is_more() -> None:
+def test_a_look_ends_at_its_limit_and_reports_that_there_is_more() -> None:
     connection = apsw.Connection(":memory:")
     connection.execute((schema_dir() / "outbound" / "001-initial.sql").read_text()).fetchall()
     connection.execute("PRAGMA user_version = 1").fetchall()
@@ -337,14 +337,14 @@ async def test_a_network_that_can_be_asked_is_asked_before_anything_is_sent_agai
     assert told(tmp_path) == [("delivery", "unknown", 1)]
 
 
-async def test_what_a_network_says_it_has_not_is_sent_again(tmp_path: Path) -> None:
+async def test_a_message_that_the_network_does_not_find_is_sent_again(tmp_path: Path) -> None:
     channel = FakeChannel(repeat="look up")
     channel.fail("crash before")
     await says_one(tmp_path, channel)
     assert [one.message_out_id for one in channel.sent] == ["one"]
 
 
-async def test_a_refused_message_is_told_to_the_agent(tmp_path: Path) -> None:
+async def test_a_refused_message_is_reported_to_the_agent(tmp_path: Path) -> None:
     channel = FakeChannel()
     channel.fail("rejected")
     await says_one(tmp_path, channel)
@@ -369,7 +369,7 @@ async def test_an_unknown_outcome_is_sent_again_once_and_then_left(tmp_path: Pat
     assert told(tmp_path) == [("delivery", "unknown", 1), ("delivery", "failed", 1)]
 
 
-async def test_a_message_waits_for_its_channel_however_long_and_says_why(tmp_path: Path) -> None:
+async def test_a_message_waits_for_its_channel_without_limit_and_status_says_why(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), FakeRuntime()
     gone = Address("gone", "chat")
     async with a_host(tmp_path, channel, runtime, delivery={"backoff_s": (0.0,)}) as host:
@@ -396,7 +396,7 @@ async def living(host: Host) -> list[str]:
     return [node.name for node in host.sessions.nodes()]
 
 
-async def test_only_who_waits_for_an_answer_is_told_that_there_is_none(tmp_path: Path) -> None:
+async def test_only_messages_that_await_an_answer_get_a_notice(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), FakeRuntime()
     channel.fail("rejected")
     async with a_host(tmp_path, channel, runtime):
@@ -479,7 +479,7 @@ class SlowChannel(FakeChannel):
             yield sender
 
 
-async def test_a_channel_that_does_not_connect_holds_up_no_other(tmp_path: Path) -> None:
+async def test_a_channel_that_does_not_connect_delays_no_other(tmp_path: Path) -> None:
     channel, slow, runtime = FakeChannel(), SlowChannel("slow"), FakeRuntime()
     seams = Seams(runtime=runtime)
     with trio.fail_after(GUARD_S):
@@ -495,7 +495,7 @@ async def test_a_channel_that_does_not_connect_holds_up_no_other(tmp_path: Path)
     assert found[0] == ("pending", 0, 0, "the channel slow is not connected yet")
 
 
-def test_a_series_goes_on_when_the_fate_of_one_delivery_is_given_up(tmp_path: Path) -> None:
+def test_a_series_continues_after_a_delivery_of_unknown_outcome(tmp_path: Path) -> None:
     async def scenario(world: World) -> list[str]:
         channel, idle = FakeChannel(repeat="never"), FakeRuntime()
         channel.fail("hang", times=1)
@@ -521,7 +521,7 @@ def test_a_series_goes_on_when_the_fate_of_one_delivery_is_given_up(tmp_path: Pa
     assert sent == ["daily@2026-01-03T00:00:00.000Z"]
 
 
-async def test_a_thousand_messages_that_wait_for_their_channel_hold_up_no_other(tmp_path: Path) -> None:
+async def test_a_thousand_messages_that_wait_for_their_channel_delay_no_other(tmp_path: Path) -> None:
     channel, runtime, gone = FakeChannel(), FakeRuntime(), Address("gone", "chat")
     async with a_host(tmp_path, channel, runtime, delivery={"backoff_s": (60.0,)}) as host:
         await wire(host, gone)

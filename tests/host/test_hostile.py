@@ -113,7 +113,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-async def test_a_bad_file_costs_its_session_which_says_why(tmp_path: Path, kind: str) -> None:
+async def test_a_bad_file_stops_only_its_session_and_status_says_why(tmp_path: Path, kind: str) -> None:
     spoil, reason = FILES[kind]
     async with a_stage(tmp_path) as stage:
         stage.writes(says("before", 1, None))
@@ -125,7 +125,9 @@ async def test_a_bad_file_costs_its_session_which_says_why(tmp_path: Path, kind:
         await stage.neighbour_goes_on()
 
 
-async def test_a_crafted_journal_deletes_nothing_and_the_session_says_that_it_waits(tmp_path: Path) -> None:
+async def test_a_crafted_journal_deletes_nothing_and_status_says_that_the_session_waits(
+    tmp_path: Path,
+) -> None:
     victim = tmp_path / "victim-mjABCDEF9FF"
     async with a_stage(tmp_path) as stage:
         file = stage.paths().outbound_db
@@ -163,7 +165,7 @@ def naming(victim: Path, size: int) -> bytes:
     return header.ljust(512, b"\0") + struct.pack(">I", 0x40000000 // page + 1) + trailer
 
 
-async def test_an_emptied_file_is_left_to_its_runner_and_the_session_says_so(tmp_path: Path) -> None:
+async def test_an_emptied_file_is_left_to_its_runner_and_status_says_so(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
         stage.channel.fail("unavailable", chat="bad")
         stage.writes(says("read", 1, None))
@@ -202,7 +204,7 @@ async def test_a_lock_that_is_held_for_ever_costs_its_session_and_delays_nothing
         await stage.details(lambda details: details.unreadable is None)
 
 
-async def test_a_quarantined_session_delivers_what_it_has_read(tmp_path: Path) -> None:
+async def test_a_quarantined_session_delivers_the_rows_that_it_has_read(tmp_path: Path) -> None:
     async with a_stage(tmp_path, delivery={"backoff_s": (0.05,) * 200}) as stage:
         stage.channel.fail("unavailable", times=inf, chat="bad")
         stage.writes(says("first", 1, None), says("second", 3, None))
@@ -214,7 +216,7 @@ async def test_a_quarantined_session_delivers_what_it_has_read(tmp_path: Path) -
         await stage.details(lambda details: not details.deliveries)
 
 
-async def test_a_quarantined_session_does_what_was_asked_of_it_for_later(tmp_path: Path) -> None:
+async def test_a_quarantined_session_performs_deferred_requests(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
         at = to_text(datetime.now(UTC) + timedelta(seconds=0.3))
         content = '{"action": "cancel_task", "taskId": "task-none"}'
@@ -293,7 +295,7 @@ async def test_a_bad_outbox_costs_its_message_which_is_refused_with_its_reason(
 # -- events --------------------------------------------------------------------
 
 
-async def test_a_flood_of_events_costs_the_session_its_watch_and_it_says_so(
+async def test_a_directory_with_a_flood_of_events_is_polled_and_status_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nanoclaw.system.wakeups.SWEEP_S", 0.02)
@@ -327,7 +329,7 @@ async def test_without_its_inbound_file_a_session_sends_nothing_again(tmp_path: 
 
 
 @pytest.mark.parametrize("spoil", ["inbound", "inbox", "fifo"])
-async def test_what_is_in_the_way_of_a_session_is_named(tmp_path: Path, spoil: str) -> None:
+async def test_status_names_the_obstacle_of_a_session(tmp_path: Path, spoil: str) -> None:
     stage = Stage(tmp_path)
     async with stage.life():
         pass

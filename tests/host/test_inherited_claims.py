@@ -14,7 +14,7 @@ from tests.host.test_deliveries import a_host, acks, container_runs, says
 KILLED = Death(orderly=False, reason="killed")
 
 
-async def test_a_runner_that_dies_before_it_claims_costs_no_try_for_what_its_predecessor_had_claimed(
+async def test_the_death_of_a_runner_costs_no_try_for_inherited_claims(
     tmp_path: Path,
 ) -> None:
     channel, first, second = FakeChannel(), FakeRuntime(), FakeRuntime()
@@ -69,7 +69,7 @@ class Unreachable(FakeRuntime):
         raise StartFailed("the engine is gone")
 
 
-async def test_what_a_living_runner_claims_that_cannot_be_reached_costs_no_try(tmp_path: Path) -> None:
+async def test_claims_of_a_living_runner_that_cannot_be_reached_cost_no_try(tmp_path: Path) -> None:
     channel, first, engine = FakeChannel(), FakeRuntime(), Unreachable()
     async with a_host(tmp_path, channel, first):
         [message] = (await channel.say("x", event_id="1")).message_ids

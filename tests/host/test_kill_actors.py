@@ -102,7 +102,7 @@ async def test_a_sender_killed_while_it_sends_sends_again_and_the_policy_bounds_
         assert len(channel.attempts) == 4
 
 
-async def test_a_session_killed_again_and_again_is_buried_and_what_comes_is_parked(tmp_path: Path) -> None:
+async def test_a_session_that_is_killed_repeatedly_is_buried_and_events_are_parked(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with two_chats(tmp_path, channel) as (host, session):
         sessions = supervisor(host, "sessions")

@@ -183,7 +183,7 @@ async def test_a_message_on_which_every_runner_dies_fails_and_the_user_is_told(t
     assert len(runtime.processes) == 5
 
 
-async def test_runners_that_die_before_they_claim_cost_no_try_and_who_waits_is_told_once(
+async def test_runners_that_die_before_they_claim_cost_no_try_and_waiting_users_are_told_once(
     tmp_path: Path,
 ) -> None:
     command = (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")

@@ -67,12 +67,17 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
         ("import os; os.kill(os.getpid(), 40)", False, "the runner was killed by signal 40"),
     ],
 )
-async def test_a_death_is_told_with_its_cause(tmp_path: Path, code: str, orderly: bool, reason: str) -> None:  # noqa: FBT001 -- parametrized
+async def test_a_death_is_reported_with_its_cause(
+    tmp_path: Path,
+    code: str,
+    orderly: bool,  # noqa: FBT001 -- parametrized
+    reason: str,
+) -> None:
     with trio.fail_after(GUARD_S):
         assert await running(code).run(spec(tmp_path)) == Death(orderly=orderly, reason=reason)
 
 
-async def test_a_death_is_told_with_the_last_words(tmp_path: Path, log: Log) -> None:
+async def test_a_death_is_reported_with_the_last_output(tmp_path: Path, log: Log) -> None:
     code = "import sys; [print(n, file=sys.stderr) for n in range(9)]; exit(1)"
     with trio.fail_after(GUARD_S):
         death = await running(code).run(spec(tmp_path))
@@ -141,7 +146,7 @@ async def test_cancellation_stops_the_runner_first(tmp_path: Path) -> None:
     assert mark.exists()
 
 
-async def test_what_a_runner_started_does_not_outlive_it(tmp_path: Path) -> None:
+async def test_child_processes_of_a_runner_do_not_outlive_it(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     child = "import sys, signal; f = open(sys.argv[1], 'w'); signal.pause()"
@@ -199,7 +204,7 @@ async def test_a_runner_has_no_file_of_the_hosts_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_what_an_agent_leaves_in_its_workspace_is_not_imported(tmp_path: Path) -> None:
+async def test_modules_in_an_agents_workspace_are_not_imported(tmp_path: Path) -> None:
     workspace = tmp_path / "groups" / "main" / "workspace"
     workspace.mkdir(parents=True)
     for module in ("apsw", "trio", "agent_runner", "sitecustomize"):

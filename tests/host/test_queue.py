@@ -131,7 +131,7 @@ def asking(seq: int, deliver_after: datetime | None = None) -> Delivery:
     return Delivery(evolve(row(seq, None, deliver_after), kind="system"))
 
 
-def test_what_an_agent_asks_of_its_session_waits_for_nobody_and_holds_up_nobody() -> None:
+def test_requests_to_the_session_neither_wait_nor_delay_others() -> None:
     later = START + timedelta(seconds=5)
     flying, ask, late, reply = Delivery(row(1)), asking(3), asking(5, later), Delivery(row(7))
     queue, taken = DeliveryQueue().add([flying, ask, late, reply]).take(START)

@@ -88,7 +88,7 @@ async def test_every_agent_wired_to_a_chat_gets_its_messages(tmp_path: Path) -> 
 # -- access --------------------------------------------------------------------
 
 
-async def test_a_public_chat_lets_strangers_in(tmp_path: Path) -> None:
+async def test_a_public_chat_admits_unregistered_senders(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         await wire(host, channel.address(), policy="public")
@@ -96,7 +96,7 @@ async def test_a_public_chat_lets_strangers_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", ["strict", "request_approval"])
-async def test_a_stranger_is_kept_out_and_counted(tmp_path: Path, policy: Any) -> None:
+async def test_an_unregistered_sender_is_refused_and_counted(tmp_path: Path, policy: Any) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         await wire(host, channel.address(), policy=policy)
@@ -108,7 +108,7 @@ async def test_a_stranger_is_kept_out_and_counted(tmp_path: Path, policy: Any) -
         assert await central(host, "SELECT * FROM sessions") == []
 
 
-async def test_the_owner_is_let_into_a_strict_chat(tmp_path: Path) -> None:
+async def test_the_owner_is_admitted_to_a_strict_chat(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         await host.bootstrap(channel.address(), "Chat", owner_id="fake:me", owner_name="Me")
@@ -128,7 +128,7 @@ async def test_wiring_again_changes_the_policy_and_keeps_the_wiring(tmp_path: Pa
 # -- chats and users -----------------------------------------------------------
 
 
-async def test_a_chat_never_seen_gets_its_row_and_what_it_says_is_dropped(tmp_path: Path) -> None:
+async def test_an_unknown_chat_gets_a_row_and_its_message_is_dropped(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         for _ in range(2):
@@ -150,7 +150,7 @@ async def test_a_user_keeps_the_name_last_seen(tmp_path: Path) -> None:
         assert await central(host, "SELECT id, kind, display_name FROM users") == [("fake:1", "fake", "Anna")]
 
 
-async def test_what_the_assistant_said_itself_is_dropped(tmp_path: Path) -> None:
+async def test_the_assistants_own_messages_are_dropped(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         await wire(host, channel.address())
@@ -236,7 +236,7 @@ async def test_text_that_no_database_takes_is_made_storable(tmp_path: Path) -> N
     assert texts(tmp_path, session) == ["a?b"]
 
 
-def test_storable_reaches_every_text_and_keeps_the_rest() -> None:
+def test_storable_changes_texts_only() -> None:
     attachment = Attachment("image", "n\ud800", data="aGk=")
     message = ChatMessage("1", "grüß", "u", "u", (attachment,), is_mention=True)
     event = InboundEvent(Address("fake", "c", None), "1", message, is_group=True)

@@ -78,7 +78,7 @@ class PlainChannel(FakeChannel):
         (TextContent("look"), (OutgoingFile("a.txt", b""),), "the channel fake cannot send files"),
     ],
 )
-async def test_a_channel_is_not_asked_for_what_it_cannot_do(
+async def test_a_channel_is_asked_only_for_its_capabilities(
     content: OutgoingContent, files: tuple[OutgoingFile, ...], words: str
 ) -> None:
     channel = PlainChannel()
@@ -92,7 +92,7 @@ async def test_a_channel_is_not_asked_for_what_it_cannot_do(
     assert (channel.typing_in, channel.settled) == ([], {})
 
 
-async def test_a_refusal_passes_as_it_is_and_crashes_nobody() -> None:
+async def test_a_refusal_is_raised_unchanged_and_crashes_no_actor() -> None:
     channel = FakeChannel()
     channel.fail("rejected")
     channel.fail("unavailable")

@@ -73,7 +73,7 @@ async def talk(world: World, network: FakeChannel, hours: int) -> None:
         await world.sleep(hours=4)
 
 
-def test_a_session_that_keeps_a_day_does_not_grow_and_goes_on_counting(tmp_path: Path) -> None:
+def test_a_session_that_keeps_a_day_does_not_grow_and_continues_its_numbers(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         async with world.life(network, **KEEP) as host:
             await wire(host, network.address())
@@ -106,7 +106,7 @@ def test_a_session_that_lives_for_days_prunes_daily(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_messages_are_kept_for_ever_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+def test_messages_are_kept_for_ever_by_default(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         async with world.life(network) as host:
             await wire(host, network.address())
@@ -120,7 +120,7 @@ def test_messages_are_kept_for_ever_unless_somebody_says_otherwise(tmp_path: Pat
     play(tmp_path, scenario)
 
 
-def test_what_is_not_done_with_stays_however_old(tmp_path: Path) -> None:
+def test_open_messages_stay_at_any_age(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         network.fail("unavailable", times=9999)
         settings = {**KEEP, "delivery.backoff_s": (6 * HOUR,) * 9999}
@@ -164,7 +164,7 @@ def test_a_container_that_hides_a_row_and_shows_it_again_sends_nothing_twice(tmp
     play(tmp_path, scenario)
 
 
-def test_a_file_that_cannot_be_read_says_nothing_of_what_is_gone(tmp_path: Path) -> None:
+def test_an_unreadable_file_prunes_nothing(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         async with world.life(network, **KEEP) as host:
             await wire(host, network.address())

@@ -92,9 +92,7 @@ async def outage(world: World, network: FakeChannel, task: str) -> None:
         ("none", ["1", "7"]),
     ],
 )
-def test_what_was_missed_is_caught_up_as_the_task_has_it(
-    tmp_path: Path, catch_up: str, fired: list[str]
-) -> None:
+def test_missed_slots_follow_the_tasks_catch_up(tmp_path: Path, catch_up: str, fired: list[str]) -> None:
     network = simulated(tmp_path, partial(outage, task=hourly(catch_up=catch_up)))
     assert runs(network) == len(fired)
     dropped = {"2"} if catch_up == "none" else set[str]()  # completed, too: nobody waits for it
@@ -111,7 +109,7 @@ def test_a_task_that_was_missed_for_seconds_is_run(tmp_path: Path) -> None:
     assert runs(simulated(tmp_path, restart)) == 1
 
 
-def test_what_is_not_to_be_run_late_is_not_while_the_host_lives_either(tmp_path: Path) -> None:
+def test_a_slot_that_must_not_run_late_is_dropped_in_a_running_host_too(tmp_path: Path) -> None:
     async def without_an_engine(world: World, network: FakeChannel) -> None:
         await schedule(world, network, hourly(catch_up="none"), 0.5 * HOUR)
         async with world.life(network):
@@ -146,7 +144,7 @@ def test_a_paused_task_rests_and_a_cancelled_one_ends(tmp_path: Path) -> None:
     assert runs(network) == 3  # the one of two o'clock was late, that of five cancelled
 
 
-def test_a_schedule_that_cannot_be_read_stops_its_own_series_and_says_so(tmp_path: Path) -> None:
+def test_an_invalid_schedule_stops_only_its_series_with_a_notice(tmp_path: Path) -> None:
     async def damaged(world: World, network: FakeChannel) -> None:
         await schedule(world, network, hourly(), 0.5 * HOUR)
         async with world.life(network):

@@ -63,7 +63,7 @@ class Log:
         self.lines.append((event, fields))
 
 
-async def test_a_commit_wakes_its_watcher_and_nobody_else(tmp_path: Path) -> None:
+async def test_a_commit_wakes_its_watcher_and_no_other(tmp_path: Path) -> None:
     bells = {name: Bell() for name in "ab"}
     async with running() as wakeups:
         for name in bells:
@@ -98,7 +98,7 @@ async def test_a_directory_is_watched_once(tmp_path: Path) -> None:
             again.__enter__()
 
 
-async def test_a_directory_that_goes_away_harms_nobody(tmp_path: Path) -> None:
+async def test_a_directory_that_is_removed_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     bell = Bell()

@@ -70,7 +70,7 @@ async def test_the_next_turn_is_told_what_the_dead_one_had_sent(
     assert bool(sent) == (commit > 3 or (commit, when) == (3, "after"))
 
 
-async def test_a_request_without_a_chat_is_told_of_to_the_next_turn(world: World) -> None:
+async def test_the_next_turn_is_told_of_a_request_without_a_chat(world: World) -> None:
     async def act(_turn: Turn, tools: Toolbox) -> Result:
         await tools.call("cancel_task", {"task_id": "task-1"})
         return Result()

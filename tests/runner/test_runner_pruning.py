@@ -92,7 +92,7 @@ async def test_a_message_goes_only_when_its_delivery_has_been_final_for_that_lon
     assert left(world)[1] == ["out-3", "out-5", "out-7"]
 
 
-async def test_what_an_unfinished_turn_would_be_told_of_is_kept(world: World) -> None:
+async def test_rows_that_an_unfinished_turn_needs_are_kept(world: World) -> None:
     for seq, turn in ((1, "first"), (3, "second"), (5, "done")):
         sent(world, f"out-{seq}", seq, turn_id=turn)
     ack(world, world.put(2), status="released", turn="second")
@@ -103,7 +103,7 @@ async def test_what_an_unfinished_turn_would_be_told_of_is_kept(world: World) ->
     assert left(world) == (["in-2"], ["out-1", "out-3"])
 
 
-async def test_what_a_turn_remembers_goes_with_its_last_ack(world: World) -> None:
+async def test_the_earlier_turns_of_a_turn_are_pruned_with_its_last_ack(world: World) -> None:
     ack(world, world.put(2), turn="kept")
     with world.outbound() as connection:
         for turn in ("kept", "left"):
@@ -112,7 +112,7 @@ async def test_what_a_turn_remembers_goes_with_its_last_ack(world: World) -> Non
     assert world.out("SELECT key FROM meta WHERE key LIKE 'cont%'") == [("continues:kept",)]
 
 
-async def test_it_goes_on_past_pages_of_which_nothing_may_go_and_a_commit_is_a_batch(world: World) -> None:
+async def test_pruning_continues_past_kept_pages_and_each_batch_is_a_commit(world: World) -> None:
     many(world, "pending", range(2, 2 * BATCH + 2, 2))
     many(world, "completed", range(2 * BATCH + 2, 6 * BATCH + 2, 2))
     with world.outbound() as connection, connection:
@@ -177,7 +177,7 @@ async def test_a_message_that_comes_during_a_long_pruning_is_answered_between_tw
         await world.until(lambda: left(world)[0] == ["in-1000"])
 
 
-async def test_numbers_go_on_above_those_that_were_pruned(world: World) -> None:
+async def test_numbers_continue_above_pruned_ones(world: World) -> None:
     async with world.running():
         await world.until_acked(world.put(2))
     [(seq,)] = world.out("SELECT seq FROM messages_out")

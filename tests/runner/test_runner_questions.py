@@ -66,7 +66,7 @@ async def test_a_question_that_could_not_be_delivered_is_not_waited_for(world: W
     assert world.texts()[-1] == "the question could not be delivered, so no user has seen it"
 
 
-async def test_an_interrupted_turn_waits_on_for_what_it_has_asked(world: World) -> None:
+async def test_a_repeated_turn_continues_to_wait_for_its_question(world: World) -> None:
     message = world.put(2, CALL)
     async with world.running(Listener()):
         await world.until(lambda: cards(world))
@@ -80,7 +80,7 @@ async def test_an_interrupted_turn_waits_on_for_what_it_has_asked(world: World) 
     assert world.texts()[-1] == "Yes"
 
 
-async def test_an_answer_that_was_told_before_is_told_again_to_the_turn_that_asked(world: World) -> None:
+async def test_a_repeated_turn_gets_the_same_answer_again(world: World) -> None:
     message = world.put(2, CALL)
     async with world.running(Listener()):
         await world.until(lambda: cards(world))
