@@ -64,7 +64,7 @@ def journal(file: Path) -> Path:
 
 
 def to_wal_with_cut_memory(file: Path) -> None:
-    # In a process of its own, which dies: whoever closes such a file is killed by SIGBUS.
+    # In a separate process: SIGBUS kills the process that closes such a file.
     script = """
 import os, sqlite3, sys
 connection = sqlite3.connect(sys.argv[1])

@@ -106,7 +106,9 @@ async def test_a_session_that_is_killed_repeatedly_is_buried_and_events_are_park
     channel = FakeChannel()
     async with two_chats(tmp_path, channel) as (host, session):
         sessions = supervisor(host, "sessions")
-        channel.fail("unavailable", times=inf, chat="chat")  # it lives on for what it cannot deliver
+        channel.fail(
+            "unavailable", times=inf, chat="chat"
+        )  # the session stays alive for the undelivered message
         await channel.say("wait", event_id="w")
         await channel.wait_attempts(3)
         for _ in range(4):

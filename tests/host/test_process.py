@@ -199,7 +199,7 @@ async def test_a_runner_has_no_file_of_the_hosts_open(tmp_path: Path) -> None:
     code = "import os, sys; open(sys.argv[1], 'w').write(repr(os.listdir('/proc/self/fd')))"
     with trio.fail_after(GUARD_S), secret:
         await running(code, str(seen)).run(spec(tmp_path))
-    # Its own three, the one that is being written and the one that lists.
+    # The three standard descriptors, one for the file, and one for the listing.
     assert len(await trio.Path(seen).read_text()) <= len("['0', '1', '2', '3', '4']")
 
 

@@ -206,7 +206,7 @@ async def test_concurrent_offers_share_commits(tmp_path: Path) -> None:
         await wire(host, channel.address())
         executor.held.set()
         [session] = (await channel.say("first")).session_ids
-        await runtime.wait_started(1)  # after it there is no commit but those of messages
+        await runtime.wait_started(1)  # from here on, all commits are those of messages
         before = executor.commits
         executor.held.clear()
         ref = host.sessions._supervisor.get(session)
@@ -220,7 +220,7 @@ async def test_concurrent_offers_share_commits(tmp_path: Path) -> None:
             while len(ref._mailbox.queue) < 20:
                 await trio.lowlevel.checkpoint()
             executor.held.set()
-        # The first, and the other twenty together.
+        # One commit for the first event, and one for the other twenty.
         assert executor.commits - before == 2
     assert len(texts(tmp_path, session)) == 22
 

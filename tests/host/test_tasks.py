@@ -87,7 +87,7 @@ async def outage(world: World, network: FakeChannel, task: str) -> None:
 @pytest.mark.parametrize(
     ("catch_up", "fired"),
     [
-        ("skip", ["1", "2", "7"]),  # one late run stands for all
+        ("skip", ["1", "2", "7"]),  # one late run for all missed slots
         ("all", ["1", "2", "3", "4", "5", "6", "7"]),
         ("none", ["1", "7"]),
     ],
@@ -95,7 +95,7 @@ async def outage(world: World, network: FakeChannel, task: str) -> None:
 def test_missed_slots_follow_the_tasks_catch_up(tmp_path: Path, catch_up: str, fired: list[str]) -> None:
     network = simulated(tmp_path, partial(outage, task=hourly(catch_up=catch_up)))
     assert runs(network) == len(fired)
-    dropped = {"2"} if catch_up == "none" else set[str]()  # completed, too: nobody waits for it
+    dropped = {"2"} if catch_up == "none" else set[str]()  # its slot is dropped, and counts as completed
     completed = sorted({*fired, *dropped}, key=int)
     assert slots(tmp_path) == [*((hour, "completed") for hour in completed), ("8", "pending")]
 
@@ -141,7 +141,7 @@ def test_a_paused_task_rests_and_a_cancelled_one_ends(tmp_path: Path) -> None:
 
     network = simulated(tmp_path, day)
     assert slots(tmp_path) == [(hour, "completed") for hour in ("1", "2", "4", "5")]
-    assert runs(network) == 3  # the one of two o'clock was late, that of five cancelled
+    assert runs(network) == 3  # the run of two o'clock was late, that of five was cancelled
 
 
 def test_an_invalid_schedule_stops_only_its_series_with_a_notice(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_message_that_recurs_is_sent_at_each_slot_across_restarts(tmp_path: Pa
         "now",
         "later",
         "daily@2026-01-01T09:00:00.000Z",
-        "daily@2026-01-02T09:00:00.000Z",  # late: all that were missed come to one
+        "daily@2026-01-02T09:00:00.000Z",  # late: one delivery for all missed slots
         "daily@2026-01-05T09:00:00.000Z",
     ]
 

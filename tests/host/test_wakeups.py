@@ -130,7 +130,7 @@ async def test_a_flood_costs_its_directory_the_watch_and_it_is_polled(
             await bells["loud"].next()
             [(event, fields)] = log.lines
             assert (event, fields["directory"]) == ("wakeups.flood", str(tmp_path / "loud"))
-            await bells["loud"].next()  # nothing happens there any more: it is polled
+            await bells["loud"].next()  # without further events: the directory is polled
             assert "more than 1,000 events" in str(wakeups.polled(tmp_path / "loud"))
             assert wakeups.polled(tmp_path / "quiet") is None
             commit(tmp_path / "quiet")

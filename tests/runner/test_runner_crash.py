@@ -46,7 +46,7 @@ async def test_after_a_death_at_any_commit_each_message_is_answered_exactly_once
 ) -> None:
     messages = [world.put(2, "one"), world.put(4, TALK), world.put(6, "three")]
     await crash(world, commit, when)
-    await trio.sleep(1000)  # whatever is left of the dead one must not write
+    await trio.sleep(1000)  # no task of the dead runner may write
     world.settle()
     open_ones = [id_ for id_ in messages if world.acks().get(id_) != "completed"]
     await world.serve(Listener(), *open_ones)
@@ -81,7 +81,7 @@ async def test_the_next_turn_is_told_of_a_request_without_a_chat(world: World) -
     world.settle()
     told = Listener()
     async with world.running(told):
-        await world.until_acked(message, status="failed")  # echo's answer has nowhere to go
+        await world.until_acked(message, status="failed")  # the answer of echo has no address
     ((sent,),) = (turn.already_sent for turn in told.turns)
     assert (sent.kind, sent.address) == ("system", None)
     assert sent.content == {"action": "cancel_task", "taskId": "task-1"}
