@@ -33,7 +33,7 @@ async def test_two_agents_that_answer_each_other_for_ever_are_cut_after_ten_hops
     assert {each.cause for each in pair.received(pair.helper)} == {
         each.cause for each in pair.received(pair.main)
     }
-    reason = "the conversation has gone 10 times from agent to agent"
+    reason = "the chain of messages has more than 10 hops between agents"
     [cut] = pair.told(pair.helper)
     assert cut.content == {"type": "agent_message", "status": "cut", "from": "main", "reason": reason}
     [failed] = pair.told(pair.main)
