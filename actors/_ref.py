@@ -84,9 +84,9 @@ class Ref(Generic[A_co]):
         """True if the actor takes no messages now. A burial or a stop can shut it at any moment."""
         return self._mailbox.shut_for is not None
 
-    def heard_by(self, listener: Callable[[object], None]) -> "Ref[A_co]":
-        """Return an address of the same actor that also calls `listener` with each message asked or cast."""
-        return _HeardRef(self, listener)
+    def observed_by(self, observer: Callable[[object], None]) -> "Ref[A_co]":
+        """Return an address of the same actor that also calls `observer` with each message asked or cast."""
+        return _ObservedRef(self, observer)
 
     async def wait_started(self) -> None:
         """Wait until an incarnation is up. Return at once if one is.
@@ -104,14 +104,14 @@ class Ref(Generic[A_co]):
         return await self._monitors.gone.get()
 
 
-class _HeardRef(Ref[A_co]):
+class _ObservedRef(Ref[A_co]):
     """An address that reports its messages. Signals carry no data and are not reported."""
 
     __slots__ = ("_listener",)
 
-    def __init__(self, ref: Ref[A_co], listener: Callable[[object], None]) -> None:
+    def __init__(self, ref: Ref[A_co], observer: Callable[[object], None]) -> None:
         super().__init__(ref.name, ref._mailbox, ref._monitors)  # noqa: SLF001 -- a Ref itself
-        self._listener = listener
+        self._listener = observer
 
     async def ask(self, message: Message[A_co, R]) -> R:
         self._listener(message)

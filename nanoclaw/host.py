@@ -1,7 +1,7 @@
 """The host: the whole tree of actors, as one async context manager for any trio program.
 
-Scopes nest as in docs/architecture.md, so leaving closes the intakes first, finishes commits and deliveries
-in flight, stops the runners, and lets go of the central database last.
+Scopes nest as in docs/architecture.md. So the exit closes the intakes first, finishes commits and deliveries
+in flight, stops the runners, and closes the central database last.
 """
 
 import secrets
@@ -33,8 +33,7 @@ from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.control import Control, open_control
-from nanoclaw.dispatch import Dispatcher
-from nanoclaw.dispatch import Executor as ActionExecutor
+from nanoclaw.dispatch import ActionHandler, Dispatcher
 from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
@@ -75,18 +74,18 @@ _log = structlog.get_logger()
 
 
 class HostFailed(Exception):
-    """The host cannot run; the text names what and what to do."""
+    """The host cannot run. The text says what is wrong and what to do."""
 
 
 @frozen
 class Seams:
-    """The five seams, and the wake-ups that go with the executor. The defaults are production's."""
+    """The five seams, and the wake-ups that belong to the executor. The defaults are for production."""
 
     executor: Executor = Factory(ThreadExecutor)
     clock: Clock = Factory(SystemClock)
     random: Random = Factory(secrets.SystemRandom)
     runtime: Runtime | None = None
-    """None: as the configuration says."""
+    """None stands for the configured runtime."""
     wakeups: Callable[[], AbstractContextManager[Wakeups]] = open_wakeups
 
 
@@ -96,7 +95,7 @@ class Host:
 
     config: Config
     intake: Intake
-    """Where events may be offered without a channel of one's own."""
+    """Takes events of the embedding program, without a channel."""
     sessions: Sessions
     registry: Ref[Registry]
     central: Reader
@@ -109,18 +108,18 @@ class Host:
         return Admin.of(self._ground)
 
     def admin_as(self, user_id: str) -> Admin:
-        """The operations as a user may use them: each call checks their rights, and may raise `Forbidden`."""
+        """Return the operations for a user. Each call checks their rights, and may raise `Forbidden`."""
         return Admin.of(self._ground, Caller.user(user_id))
 
     def tree(self) -> Node:
-        """The live tree of actors, now."""
+        """Return the live tree of actors."""
         return self._root.tree()
 
     async def bootstrap(self, chat: Address, chat_name: str, *, owner_id: str, owner_name: str) -> bool:
-        """At the first run: an owner, an agent group, `chat` and its wiring. False: it was done before.
+        """Create an owner, an agent group, `chat` and its wiring. Return False if that was done before.
 
         Raises:
-            HostFailed: it could not be stored.
+            HostFailed: the rows could not be stored.
         """
         name = self.config.prompt.assistant_name
         try:
@@ -130,24 +129,24 @@ class Host:
 
 
 @asynccontextmanager
-async def open_host(  # noqa: PLR0913 -- what a host is made of, by name
+async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     config: Config,
     *,
     channels: Sequence[Channel] = (),
     seams: Seams | None = None,
     control: Control | None = None,
     record: Record | None = None,
-    actions: Mapping[str, ActionExecutor] | None = None,
+    actions: Mapping[str, ActionHandler] | None = None,
 ) -> AsyncIterator[Host]:
-    """Run the host while the context is open; several may run in one process, on data of their own.
+    """Run the host while the context is open. Several hosts may run in one process, each on its own data.
 
-    With `control` it listens on its control socket, which offers that; `nanoclaw run` does so. With `record`
-    what comes in is recorded, for `nanoclaw replay`. `actions` are what agents may ask of the host besides
-    tasks, each with what performs it (`nanoclaw.dispatch`).
+    `control` opens the control socket, as `nanoclaw run` does. `record` records the input at the seams, for
+    `nanoclaw replay`. `actions` has, by name, the handlers of requests that agents may make to the host
+    besides tasks.
 
     Raises:
-        HostFailed: it cannot start, or a part that everything needs has given up; one exception, no group.
-        BaseException: whatever the body raised, as it is.
+        HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
+        BaseException: an exception of the body, unchanged.
     """
     seams = seams or Seams()
     runtime = _runtime(seams.runtime, config)
@@ -173,7 +172,7 @@ async def open_host(  # noqa: PLR0913 -- what a host is made of, by name
 
 
 def _runtime(given: Runtime | None, config: Config) -> Runtime:
-    """Take the runtime that is given, or that of the configuration; it must run the configured provider."""
+    """Return the given or configured runtime. It must be able to run the configured provider."""
     try:
         runtime = given or configured_runtime(config)
         require_provider(config, runtime)
@@ -192,12 +191,12 @@ def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
         )
     if AGENT in by_type:
         raise HostFailed(
-            f"a channel has the channel_type {AGENT!r}, which stands for messages between agents"
+            f"channel_type {AGENT!r} is reserved for messages between agents: give the channel another name"
         )
     return by_type
 
 
-def _check_actions(actions: Mapping[str, ActionExecutor]) -> None:
+def _check_actions(actions: Mapping[str, ActionHandler]) -> None:
     taken = ", ".join(sorted(LOCAL_ACTIONS & actions.keys()))
     if taken:
         raise HostFailed(f"sessions perform {taken} themselves: give the action another name")
@@ -207,7 +206,7 @@ def _check_actions(actions: Mapping[str, ActionExecutor]) -> None:
 async def _recording(
     record: Record | None, config: Config, channels: Sequence[Channel], seams: Seams
 ) -> AsyncIterator[Recorder | None]:
-    """What records the host, if it is to be recorded; closed when the host is gone."""
+    """Open the recorder, if the host is recorded. It is closed after the host."""
     if record is None:
         yield None
         return
@@ -227,7 +226,7 @@ def _recorded(recorder: Recorder, seams: Seams) -> Seams:
 
 
 def _reason(error: BaseException) -> str:
-    """The words of the innermost cause: the actors' own only say who."""
+    """Return the text of the innermost cause. The errors of the actors only name the actor."""
     while isinstance(error, ActorError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error)
@@ -241,7 +240,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
     runtime: Runtime,
     control: Control | None,
     recorder: Recorder | None,
-    actions: Mapping[str, ActionExecutor],
+    actions: Mapping[str, ActionHandler],
 ) -> AsyncIterator[Host]:
     if recorder is not None:
         seams, channels = _recorded(recorder, seams), recorder.channels(channels)
@@ -263,7 +262,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
             root.start("recording", _background(recorder.writer.run))
         senders = await stack.enter_async_context(open_senders(channels, supervision, under=root))
         root.start("wakeups", _background(wakeups.run))
-        # What follows the central database looks at all it has; after a jump that is what is wanted.
+        # Those who follow the central database check all their state. A jump of the date needs the same.
         root.start("clock", _background(partial(watch_clock, seams.clock, changes.tell_all)))
         presences = Presences(registry)
         root.start("presence", presences.recipe)
@@ -284,7 +283,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         living = await stack.enter_async_context(
             open_sessions(services, partial(_dispatcher, services, actions), supervision, under=root)
         )
-        # Under a supervisor of its own, which leaves before what it uses.
+        # Under a supervisor of its own, which stops before the sessions that it uses.
         start_up = await stack.enter_async_context(
             supervision.open("start-up", under=root, policy=_ESSENTIAL)
         )
@@ -315,7 +314,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
 def _ground(
     config: Config, seams: Seams, registry: Ref[Registry], central: Reader, living: Sessions
 ) -> Ground:
-    """What the administrative operations work on."""
+    """Return the parts that the administrative operations work on."""
     return Ground(
         registry=registry,
         central=central,
@@ -326,8 +325,8 @@ def _ground(
     )
 
 
-def _dispatcher(services: Services, actions: Mapping[str, ActionExecutor], inbox: AgentInbox) -> Dispatcher:
-    """The one way out of all sessions."""
+def _dispatcher(services: Services, actions: Mapping[str, ActionHandler], inbox: AgentInbox) -> Dispatcher:
+    """Return the dispatcher of all sessions."""
     central, registry, clock = services.central, services.registry, services.clock
     outbox = Outbox(services.config, services.executor)
     return Dispatcher(
@@ -345,14 +344,14 @@ def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
     root: Supervisor,
     recorder: Recorder | None,
 ) -> Host:
-    """What embedders get; what they say to it comes in as well."""
+    """Return the host for embedders. A recorder also notes the events that they offer."""
     if recorder is not None:
         intake = recorder.intake(intake)
     return Host(config, intake, sessions, ground.registry, ground.central, root, ground)
 
 
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
-"""What everything else stands on: its end is the host's."""
+"""The policy of parts that the host cannot run without."""
 
 
 @frozen
@@ -363,7 +362,7 @@ class _Background:
 def _background(
     run: Callable[[], Awaitable[object]],
 ) -> Callable[[Context[_Background]], AbstractAsyncContextManager[_Background]]:
-    """A recipe for a task that only signals."""
+    """Return the recipe of an actor that only runs a task."""
 
     @asynccontextmanager
     async def recipe(_context: Context[_Background]) -> AsyncIterator[_Background]:
@@ -376,12 +375,14 @@ def _background(
 
 
 async def _resume(central: Reader, living: Sessions, changes: Changes, runtime: Runtime) -> None:
-    """Bring all sessions to life at start-up, and later each that was made active again."""
+    """Resume all sessions at start-up, and later each session that was made active again."""
     survivors = await _survivors(runtime)
     await living.resume(await central.run(every_conversation), survivors=survivors)
     while True:
         opened = await changes.opened()
-        await living.resume([w for w in await central.run(open_conversations) if w.session.id in opened])
+        await living.resume(
+            [each for each in await central.run(open_conversations) if each.session.id in opened]
+        )
 
 
 async def _survivors(runtime: Runtime) -> Sequence[str]:

@@ -18,13 +18,13 @@ from nanoclaw.system.clock import Clock
 from nanoclaw.version import installed_version
 
 ANSWER_WITHIN_S = 1.0
-"""A session that has not answered by then is shown without details."""
+"""Seconds after which a session that has not answered is shown without details."""
 MISSING = Node("missing", "stopping")
 
 
 @frozen
 class HostStatus:
-    """A `StatusSource`. It reads the live tree, the central database, and what sessions say."""
+    """A `StatusSource`. It reads the live tree and the central database, and asks the living sessions."""
 
     root: Supervisor
     sessions: Sessions
@@ -35,11 +35,11 @@ class HostStatus:
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
-        """The live tree of actors."""
+        """Return the live tree of actors."""
         return self.root.tree()
 
     async def status(self) -> HostReport:
-        """What the host is doing. A session that hangs costs its details, and about a second.
+        """Return the status of the host. A session that hangs has no details, and delays this by a second.
 
         Raises:
             CannotTell: the central database cannot be read now.
@@ -50,7 +50,7 @@ class HostStatus:
             raise CannotTell(f"the sessions cannot be read: {error}") from error
         nodes = self.sessions.nodes()
         details = await self._details(nodes)
-        conversations = {who.session.id: who for who in found}
+        conversations = {each.session.id: each for each in found}
         reports = tuple(
             _session(node, conversations[node.name], parked.get(node.name, 0), details.get(node.name))
             for node in nodes
@@ -72,11 +72,11 @@ class HostStatus:
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:
-        """What those say that are up; all are asked at once."""
+        """Ask all running sessions at once. Return their details by session id."""
         details = dict[str, SessionDetails | None]()
 
         async def ask(name: str) -> None:
-            details[name] = await self.sessions.describe(name, ANSWER_WITHIN_S)
+            details[name] = await self.sessions.status(name, ANSWER_WITHIN_S)
 
         async with trio.open_nursery() as nursery:
             for node in nodes:
@@ -89,13 +89,15 @@ def _read(connection: Connection) -> tuple[list[Conversation], Mapping[str, int]
     return open_conversations(connection), parked_events.counts(connection)
 
 
-def _session(node: Node, who: Conversation, parked: int, details: SessionDetails | None) -> SessionReport:
+def _session(
+    node: Node, conversation: Conversation, parked: int, details: SessionDetails | None
+) -> SessionReport:
     return SessionReport(
         id=node.name,
-        agent_group=who.agent_group.name,
-        agent_group_id=who.agent_group.id,
-        chat=None if who.chat is None else _chat(who.chat),
-        status=who.session.status,
+        agent_group=conversation.agent_group.name,
+        agent_group_id=conversation.agent_group.id,
+        chat=None if conversation.chat is None else _chat(conversation.chat),
+        status=conversation.session.status,
         state=node.state,
         mailbox=node.mailbox,
         restarts=node.restarts,
@@ -111,7 +113,7 @@ def _chat(chat: Address) -> str:
 
 
 def _channels(root: Node) -> tuple[ChannelReport, ...]:
-    """A channel is an actor of its name among the senders, and one among the receivers."""
+    """Return the reports of the channels. Each channel has an actor among the senders and the receivers."""
     senders, receivers = (_children(root, name) for name in ("senders", "receivers"))
     channels = [(sender, receivers.get(name, MISSING)) for name, sender in senders.items()]
     return tuple(

@@ -1,4 +1,4 @@
-"""The status of a host: frozen values, and the protocol of whoever tells it."""
+"""The status of a host as frozen values, and the protocol of its source."""
 
 from datetime import datetime
 from typing import Protocol
@@ -20,19 +20,19 @@ class ChannelReport:
 
 @frozen
 class RunnerReport:
-    """A session's runner; `state` is absent, recovering, running, stopping or dead (and not settled yet)."""
+    """A session's runner. `state` is absent, recovering, running, stopping, or dead (not settled yet)."""
 
     state: str
     failures: int = 0
-    """Starts or lives in a row that came to nothing."""
+    """Consecutive failed starts and useless runs."""
     last_failure: str | None = None
     next_start_in_s: float | None = None
-    """What is left of the back-off after failures."""
+    """The rest of the back-off after failures."""
 
 
 @frozen
 class DeliveryReport:
-    """The oldest message on its way out, and why it is not delivered yet, where an attempt said so."""
+    """The oldest delivery that is not final. `reason` says why the last attempt did not deliver it."""
 
     id: str
     attempts: int
@@ -43,53 +43,53 @@ class DeliveryReport:
 
 @frozen
 class SessionDetails:
-    """What a session says of itself."""
+    """The details of a living session."""
 
     runner: RunnerReport
     pending: int
-    """Messages without an outcome."""
+    """The number of messages without an outcome."""
     working_on: int
-    """Of these, the runner's at this moment."""
+    """The number of these that the runner has claimed."""
     deliveries: int
-    """Messages on their way to their chats."""
+    """The number of deliveries that are not final."""
     oldest_delivery: DeliveryReport | None = None
     quarantined: str | None = None
-    """Why its outbound file is not read any more."""
+    """The reason why its outbound file is quarantined."""
     unreadable: str | None = None
-    """Why its outbound file could not be read at the last look, and is tried again."""
+    """The reason why the last look could not read its outbound file. It is tried again."""
     refused: int = 0
-    """Rows of its runner's that broke the contract, since the session began."""
+    """The number of its runner's rows that broke the contract, since the session was created."""
     last_refused: str | None = None
-    """The last of them, and why."""
+    """The last refused row, and the reason."""
     ignored: str | None = None
-    """What is in its outbound file and is never read."""
+    """Description of a row or ack in its outbound file that is never read."""
     polled: str | None = None
-    """Why its outbound directory is polled and not watched."""
+    """The reason why its outbound directory is polled. None if it is watched."""
 
 
 @frozen
 class SessionReport:
-    """A living session. `details` is None where it did not answer in time, or cannot."""
+    """A living session. `details` is None if it did not answer in time, or is not running."""
 
     id: str
     agent_group: str
     agent_group_id: str
     chat: str | None
-    """`<channel>:<chat>[/<thread>]`; None where it serves all chats of its agent group."""
+    """`<channel>:<chat>[/<thread>]`; None if it serves all chats of its agent group."""
     status: str
     state: str
-    """Of its actor, in the live tree."""
+    """The state of its actor in the live tree."""
     mailbox: int
     restarts: int
     parked: int
-    """Events that wait, whole, until it can take them."""
+    """The number of events that are parked for it."""
     last_crash: str | None = None
     details: SessionDetails | None = None
 
 
 @frozen
 class HostReport:
-    """What the host is doing, now."""
+    """The status of a host."""
 
     version: str
     pid: int
@@ -99,7 +99,7 @@ class HostReport:
     runtime: str
     channels: tuple[ChannelReport, ...]
     sessions: int
-    """All that are not archived, on disk."""
+    """The number of sessions on disk that are not archived."""
     living: int
     buried: int
     parked: int
@@ -107,14 +107,14 @@ class HostReport:
 
 
 class CannotTell(Exception):
-    """What was asked cannot be read now; the text says why."""
+    """The status cannot be read now. The text says why."""
 
 
 class StatusSource(Protocol):
-    """Whoever tells the status of a host."""
+    """The source of the status of a host."""
 
     async def status(self) -> HostReport:
-        """What the host is doing. A session that hangs costs its details, and about a second.
+        """Return the status of the host. A session that hangs has no details, and delays this by a second.
 
         Raises:
             CannotTell: the central database cannot be read now.
@@ -122,5 +122,5 @@ class StatusSource(Protocol):
         ...
 
     def tree(self) -> Node:
-        """The live tree of actors."""
+        """Return the live tree of actors."""
         ...

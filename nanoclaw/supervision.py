@@ -57,12 +57,12 @@ def report(event: Event) -> None:
 
 
 def _report_crash(crash: Crash) -> None:
-    """Log a traceback for a mistake of ours, and one sentence for a failure of the environment."""
+    """Log a traceback for a bug, and one sentence for a failure of the environment."""
     again = crash.will_restart_in
     if not isinstance(crash.cause, Refusal):
         _log.error("actor.crashed", actor=crash.actor, exc_info=crash.cause, will_restart_in_s=again)
     elif again is not None:
         _log.error("actor.crashed", actor=crash.actor, reason=str(crash.cause), will_restart_in_s=again)
     else:
-        # The burial, or the end of the host, logs it as an error.
+        # The burial or the end of the host is logged as an error.
         _log.debug("actor.crashed", actor=crash.actor, reason=str(crash.cause))

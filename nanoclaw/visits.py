@@ -10,7 +10,7 @@ from nanoclaw.records import Routed
 
 @frozen
 class Shown:
-    """A message to show. `tag` is that of the line it answers; None: it answers none of this visitor's."""
+    """A message to show. `tag` is that of the line it answers, None if it answers no line of this client."""
 
     text: str
     tag: str | None = None
@@ -23,7 +23,7 @@ class Working:
 
 @frozen
 class Done:
-    """A line is done with; `failed` says why there will be no answer."""
+    """A line is settled. `failed` says why there will be no answer."""
 
     tag: str
     failed: str | None = None
@@ -33,36 +33,36 @@ ChatEvent = Shown | Working | Done
 
 
 class TooSlow(Exception):
-    """A visitor did not take what was there for it."""
+    """The client did not read its events in time."""
 
 
 class Visit(Protocol):
-    """One client's presence in the terminal's chat."""
+    """One client of the terminal's chat."""
 
     async def say(self, tag: str, text: str) -> Routed:
-        """Offer a line; returns when it is on disk. What becomes of it carries `tag`.
+        """Offer a line, and return when it is on disk. Later events of this line carry `tag`.
 
         Raises:
-            NotAccepted: it could not be stored.
+            NotAccepted: the line could not be stored.
         """
         ...
 
     def listen(self) -> None:
-        """Be shown what came while nobody was there."""
+        """Get the messages that came while no client was there."""
         ...
 
     async def next(self) -> ChatEvent:
-        """Wait for the next event. To ask for another one says that the last one has arrived.
+        """Wait for the next event. A further call confirms that the last event has arrived.
 
         Raises:
-            TooSlow: too much has been waiting; this visit is over.
+            TooSlow: too many events were waiting. The visit has ended.
         """
         ...
 
 
 class ChatRoom(Protocol):
-    """The terminal's chat, for those who come over the control socket."""
+    """The terminal's chat, for clients of the control socket."""
 
     def visit(self) -> AbstractContextManager[Visit]:
-        """Be there while the context is open."""
+        """Open a visit. It ends with the context."""
         ...

@@ -8,9 +8,9 @@ import trio
 
 @asynccontextmanager
 async def background(task: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
-    """Run `task` while the block runs, then cancel it. An error of the block comes out bare, in no group.
+    """Run `task` while the block runs, then cancel it. An error of the block is raised unchanged.
 
-    `task` must not raise. If it does, that is a bug, and comes out as a group.
+    `task` must not raise. If it does, that is a bug, and is raised as a group.
     """
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:

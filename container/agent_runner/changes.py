@@ -1,4 +1,4 @@
-"""Wakes those who wait for a commit of the host: the loop, tools, and turns that take follow-ups."""
+"""Wakes the tasks that wait for a commit of the host: the loop, tools, and turns that take follow-ups."""
 
 import trio
 from attrs import define, field
@@ -6,7 +6,7 @@ from attrs import define, field
 
 @define(eq=False)
 class Changes:
-    """Counts the host's commits. A reader takes the count first and waits from there, so it misses none."""
+    """Counts the host's commits. A reader takes the count before it reads, so it misses no commit."""
 
     count: int = 0
     _next: trio.Event = field(factory=trio.Event, init=False)

@@ -47,7 +47,7 @@ class RunnerConfig:
     timezone: str = "UTC"
     slow_poll: float = 30.0
     silence_limit: float = 1800.0
-    """How long a provider may be silent in a turn before it loses the turn."""
+    """Time without activity after which a provider loses its turn."""
     keep_acks: float = 7 * 86_400.0
     """Age at which acks of final messages are pruned; 0 keeps them for ever."""
     keep_messages: float = 0.0

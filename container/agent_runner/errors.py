@@ -1,4 +1,4 @@
-"""The errors of the runner, named for the condition. Messages are for the people who run the container."""
+"""The errors of the runner, named for the condition. The texts are for administrators."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 class RunnerError(Exception):
-    """The runner cannot go on. `main` logs the message and exits."""
+    """The runner cannot continue. `main` logs the text and exits."""
 
 
 class ConfigError(RunnerError):
@@ -34,7 +34,7 @@ class StoreBusyError(RunnerError):
 
 
 class InboundUnavailableError(RunnerError):
-    """inbound.db cannot be read at the moment: its host is gone, perhaps in mid-commit. Retry."""
+    """inbound.db cannot be read now. Its host may have died in a commit. Retry."""
 
 
 @frozen(str=False)
@@ -67,9 +67,9 @@ class UnstorableError(ValueError):
 
 @frozen(str=False)
 class ProviderError(Exception):
-    """A provider could not take its turn. Its messages are released and tried again; users are told nothing.
+    """A provider could not take its turn. Its messages are released and tried again; users are not told.
 
-    `retry_at` is an aware time; None stands for the runner's default.
+    `retry_at` is an aware time. None stands for the runner's default.
     """
 
     reason: str

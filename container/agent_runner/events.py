@@ -1,4 +1,4 @@
-"""Events, for people, and the tool that is running, for the host's watchdog. Both are in outbound.db."""
+"""Events for people, and the running tool for the host's hang detection. Both are in outbound.db."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -40,7 +40,7 @@ def record(
 
 
 def show_tool(connection: Connection, tool: RunningTool | None) -> None:
-    """Show which tool is running; None where none is."""
+    """Show the running tool to the host. None means that no tool is running."""
     if tool is None:
         connection.execute("DELETE FROM container_state")
         return
@@ -75,7 +75,7 @@ class StoredEvents:
 
 
 def check(kind: str, data: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the data of a provider's event. Raises UnstorableError: providers are other people's code."""
+    """Return the data of a provider's event. Raises UnstorableError: other people write providers."""
     if kind not in ("usage", "error"):
         raise UnstorableError(f"a provider records events of kind usage or error, not {kind!r:.80}")
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):

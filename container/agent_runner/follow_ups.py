@@ -18,7 +18,7 @@ from agent_runner.turn_state import TurnState
 
 
 async def next_follow_ups(session: Session, turn: Turn, state: TurnState) -> Sequence[Inbound]:
-    """Wait for rows that the turn may take, and claim them in one commit; at most 200, oldest first.
+    """Wait for rows that the turn may take, and claim at most 200 in one commit, oldest first.
 
     A turn over a message that was tried before runs alone, so this never returns. Raises StoreBusyError,
     DatabaseError.

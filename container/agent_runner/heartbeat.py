@@ -1,4 +1,4 @@
-"""Liveness, as an mtime (contract 1), and the watchdog over a provider that has fallen silent."""
+"""The heartbeat file (contract 1), and the watchdog that ends the turn of a silent provider."""
 
 import os
 from collections.abc import AsyncGenerator
@@ -19,7 +19,7 @@ INTERVAL = 10.0
 
 
 def touch(path: Path, now: datetime) -> None:
-    """Set the mtime from the clock, which a simulation runs ahead of the file system's. Raises OSError."""
+    """Set the mtime from the clock seam, since a simulation has a clock of its own. Raises OSError."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
     os.utime(path, (now.timestamp(), now.timestamp()))
 
@@ -42,7 +42,7 @@ class Activity:
 
 @define(eq=False)
 class Heartbeat:
-    """The one task of a runner that touches its heartbeat file: every 10 s while a turn is open."""
+    """Touches the heartbeat file every 10 s while a turn is open, in one task of the runner."""
 
     _file: Path
     _seams: Seams
@@ -60,18 +60,18 @@ class Heartbeat:
         return TurnWatchdog(self, activity)
 
     def begin(self, activity: Activity, scope: trio.CancelScope) -> None:
-        """Start beating for a turn; `scope` is cancelled when the provider has been silent for too long."""
+        """Start the heartbeat for a turn. `scope` is cancelled if the provider is silent for too long."""
         self._try_touch()
         self._turn = activity, scope
         self._sleep.deadline = trio.current_time() + INTERVAL
 
     def end(self) -> None:
-        """Stop beating."""
+        """Stop the heartbeat."""
         self._turn = None
         self._sleep.deadline = inf
 
     async def run(self) -> None:
-        """Beat until cancelled, while turns are open."""
+        """Touch the file while turns are open, until cancelled."""
         while True:
             with self._sleep:
                 await trio.sleep_forever()
@@ -90,7 +90,7 @@ class Heartbeat:
 
 @define(eq=False)
 class TurnWatchdog:
-    """Keeps the heartbeat going for its block, and cancels the block if the provider is silent too long."""
+    """Runs the heartbeat for its block, and cancels the block if the provider is silent for too long."""
 
     _heartbeat: Heartbeat
     _activity: Activity

@@ -54,15 +54,15 @@ def open_rows(connection: Connection, after: int) -> list[Candidate]:
 
 
 def largest_seq(connection: Connection) -> int:
-    """Return the largest sequence number of the host; 0 where there is none."""
+    """Return the largest sequence number of the host, or 0 if there is none."""
     value = connection.execute("SELECT max(seq) FROM messages_in").get
     return value if isinstance(value, int) else 0
 
 
 def sequence_floor(connection: Connection) -> int:
-    """Return the number that the runner's must be above: the host's own, and the largest it has seen.
+    """Return the lower bound for the runner's next number: the largest that the host has used or seen.
 
-    The latter matters where outbound.db was lost and created again: the host ignores numbers that it knows.
+    Numbers that the host has seen matter if outbound.db was lost and created again: it ignores them.
     """
     seen = connection.execute(
         "SELECT max(CAST(value AS INTEGER)) FROM meta WHERE key IN ('seq', 'outbound_seq')"
@@ -89,9 +89,9 @@ def fetch(connection: Connection, ids: Iterable[str], now: datetime) -> Fetched:
 def answer(
     connection: Connection, message_id: str, now: datetime, *, of_any_status: bool = False
 ) -> Inbound | None:
-    """The host's answer to a request, once it is there. `now` dates what has no date.
+    """Return the host's answer to a request, or None if it has not come. A row without a date gets `now`.
 
-    `of_any_status`: also one that an earlier turn has had.
+    With `of_any_status`, also return an answer that an earlier turn was given.
     """
     rows = (_parse(row, now) for row in _row(connection, message_id, of_any_status=of_any_status))
     return next((row for row in rows if isinstance(row, Inbound)), None)
@@ -146,7 +146,7 @@ def destination_names(connection: Connection) -> list[str]:
 
 
 def delivered(connection: Connection, message_out_id: str) -> Delivered | None:
-    """Return the final outcome of a sent message; None while it has none."""
+    """Return the final outcome of a sent message, or None if it has none yet."""
     rows = connection.execute(
         "SELECT status, platform_message_id FROM delivered WHERE message_out_id = :id",
         {"id": message_out_id},
@@ -172,7 +172,7 @@ def target(connection: Connection, seq: int) -> Target | None:
 
 
 def to_address(channel_type: object, platform_id: object, thread_id: object = None) -> Address | None:
-    """Return the address in these columns; None where it is incomplete."""
+    """Return the address in these columns, or None if it is incomplete."""
     if not channel_type or not platform_id:
         return None
     return Address(str(channel_type), str(platform_id), str(thread_id) if thread_id else None)

@@ -33,7 +33,7 @@ STDIN = 0
 
 
 def main(arguments: Sequence[str], providers: Mapping[str, Callable[[], Provider]] | None = None) -> int:
-    """Run a command and return the exit code. `providers`, by name, come before ours and installed ones."""
+    """Run a command and return the exit code. `providers`, by name, take precedence over all others."""
     log = Log(to_stderr)
     try:
         _run(_command(arguments), log, providers or {})

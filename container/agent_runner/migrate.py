@@ -11,7 +11,7 @@ from agent_runner.store import Connection, Writer, open_memory
 async def migrate(outbound: Writer, schema_dir: Path) -> None:
     """Apply the missing steps in one transaction. Data is kept.
 
-    Raises NewerDatabaseError, and RunnerError where the steps are not found.
+    Raises NewerDatabaseError, and RunnerError if the steps are missing.
     """
     steps = _steps(schema_dir / "outbound")
     latest = int(steps[-1].name[:3])
@@ -69,7 +69,7 @@ def _add_columns(connection: Connection, model: Connection, table: str) -> None:
     present = {name for name, _, _ in _columns(connection, table)}
     for name, kind, default in _columns(model, table):
         if name not in present:
-            # A column added to rows that exist cannot be NOT NULL without a default; ours is always given.
+            # NOT NULL is left out: SQLite refuses to add such a column without a default.
             suffix = "" if default is None else f" DEFAULT {default}"
             connection.execute(f'ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}{suffix}')
 

@@ -6,9 +6,9 @@ import trio
 
 
 class Mutex:
-    """A lock whose uncontended acquisition is no checkpoint: the work that follows is one.
+    """A lock whose uncontended acquisition is no checkpoint, because the work inside it is one.
 
-    That saves one step of the scheduler for each call of the store. A task that acquires it twice deadlocks.
+    This saves one scheduler step per call of the store. A task that acquires it twice deadlocks.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Mutex:
             return
         self._queue += 1
         try:
-            await self._waiting.park()  # the task that is woken holds it: it was handed over
+            await self._waiting.park()  # the woken task holds the lock: it was passed on
         finally:
             self._queue -= 1
 

@@ -1,4 +1,4 @@
-"""Opens the provider for the life of a runner, and keeps its failures apart from the runner's own."""
+"""Opens the provider for the whole run of a runner, and tells its errors from the runner's own."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,9 +19,9 @@ from agent_runner.tools import TOOLS
 from agent_runner.tools.registry import SessionTools
 
 OPEN_TIMEOUT = 120.0
-"""Seconds. A provider that hangs while it opens would leave messages waiting for ever."""
+"""Time limit of opening in seconds. Without it, a hanging provider would block all messages."""
 CLOSE_TIMEOUT = 10.0
-"""Seconds. A provider that hangs while it closes would hold up a runner that has failed."""
+"""Time limit of closing in seconds. Without it, a hanging provider would block the runner's exit."""
 
 
 Stage = Literal["opening", "open", "closing"]
@@ -37,10 +37,10 @@ class OpenProvider:
 
 @asynccontextmanager
 async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
-    """Open the session's provider; it is closed on every way out of the block.
+    """Open the session's provider. It is closed however the block ends.
 
-    An error of the block comes out as it is. The provider does not see it, since one with tasks of its own
-    would put it into a group. Raises ProviderOpenError, or ProviderClosedError if it ends before the block.
+    An error of the block is raised unchanged. It does not pass through the provider, whose nurseries would
+    put it into a group. Raises ProviderOpenError, or ProviderClosedError if it ends before the block.
     """
     tools = SessionTools(TOOLS)
     failure: Exception | None = None
@@ -81,13 +81,13 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
 
 
 def _check_handler(handler: object) -> None:
-    """Raise unless it takes turns: providers are other people's code."""
+    """Raise TypeError unless the handler can take turns. Other people write providers."""
     if not callable(getattr(handler, "run", None)):
         raise TypeError(f"open() yielded {type(handler).__name__}, which has no method `run`")
 
 
 def _ended_early(session: Session, stage: Stage) -> RunnerError:
-    """Return the error for a provider that ended by a cancellation: that of the time limit, or its own."""
+    """Return the error for a provider that was cancelled, by the time limit or by itself."""
     name = session.seams.provider.name
     if stage == "opening":
         return ProviderOpenError(f"provider {name!r} did not open within {OPEN_TIMEOUT:.0f} s")
@@ -95,8 +95,8 @@ def _ended_early(session: Session, stage: Stage) -> RunnerError:
 
 
 def _translated(session: Session, error: Exception, stage: Stage) -> RunnerError:
-    """Return what an error of the provider means for the runner."""
-    if isinstance(error, RunnerError):  # it used the session, and that is what failed
+    """Return the runner's error for an error of the provider."""
+    if isinstance(error, RunnerError):  # the session failed while the provider used it
         return error
     name, reason = session.seams.provider.name, _summary(error)
     if stage != "opening":
@@ -106,7 +106,7 @@ def _translated(session: Session, error: Exception, stage: Stage) -> RunnerError
 
 
 def _first(error: Exception) -> Exception:
-    """Return the first error of a group: it cancelled what the others were doing."""
+    """Return the first error of a group. It caused the others' cancellation."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -121,7 +121,7 @@ def _summary(error: Exception) -> str:
 
 @frozen
 class Unopened:
-    """Takes turns in the place of a provider that could not be opened: each is released, with the reason."""
+    """Replaces a provider that could not be opened. It releases each turn with the reason."""
 
     error: ProviderOpenError
 
@@ -133,5 +133,5 @@ class Unopened:
 
 
 def unopened(error: ProviderOpenError) -> OpenProvider:
-    """Return what releases the turns of a provider that could not be opened."""
+    """Return the replacement of a provider that could not be opened."""
     return OpenProvider(Unopened(error))

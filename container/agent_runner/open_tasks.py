@@ -14,7 +14,7 @@ FARTHEST = 1000
 
 @frozen
 class OpenTask:
-    """A task with an occurrence to come. `zone` and `script` are empty where the task has none."""
+    """A task with a future occurrence. `zone` and `script` are empty if the task has none."""
 
     id: str
     prompt: str
@@ -26,7 +26,7 @@ class OpenTask:
 
 
 def open_tasks(connection: Connection, now: datetime) -> Sequence[OpenTask]:
-    """Return one task for each series, the next to run first, of at most 1,000 rows.
+    """Return one task for each series, the next run first, from at most 1,000 rows.
 
     A row without a time counts as due `now`.
     """

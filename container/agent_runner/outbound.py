@@ -44,7 +44,7 @@ def _settled(connection: Connection, row: Candidate) -> bool:
 
 
 def unclaimed(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:
-    """Return the rows that no turn has had. A row of an interrupted turn waits for its repetition."""
+    """Return the rows that no turn has claimed. A row of an interrupted turn waits for the repeated turn."""
     return [row for row in rows if not _acked(connection, row.id)]
 
 
@@ -75,7 +75,7 @@ def acknowledge(connection: Connection, claims: Iterable[Claim], at: datetime, a
 
 
 def fail_unreadable(connection: Connection, rows: Sequence[Unreadable], at: datetime) -> None:
-    """Fail rows that cannot be read: they would come again for ever."""
+    """Fail rows that cannot be read. Otherwise they would be selected again and again."""
     for row in rows:
         acknowledge(connection, [row.claim], at, Ack("failed", None, error=row.reason))
         events.record(connection, at, "error", row.claim.id, reason=clip(row.reason))
@@ -98,16 +98,16 @@ def claim(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id
 
 
 def claim_more(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id: str) -> frozenset[str]:
-    """Claim more rows for a running turn. Return the ids of those that no turn had."""
+    """Claim more rows for a running turn. Return the ids of the rows that were free."""
     free = [each for each in claims if not _acked(connection, each.id)]
     acknowledge(connection, free, at, Ack("processing", turn_id))
     return frozenset(each.id for each in free)
 
 
 def unclaim(connection: Connection, claims: Sequence[Claim], turn_id: str) -> None:
-    """Undo `claim_more`, at no cost of a try. If the turn has sent something, their next turn is told of it.
+    """Undo `claim_more`. This costs no try. If the turn has sent something, the next turn is told of it.
 
-    In that case the ack stays, with no attempt that the host knows. Otherwise it is removed.
+    In that case the ack stays, with an attempt that the host ignores. Otherwise it is removed.
     """
     if not claims:
         return
@@ -130,7 +130,7 @@ def has_open_claims(connection: Connection) -> bool:
 
 
 def release_stale_claims(connection: Connection) -> None:
-    """Undo the claims of a dead runner. The next turns are told what was sent, as after `unclaim`."""
+    """Undo the claims of a dead runner. The next turns are told of the rows it sent, as after `unclaim`."""
     connection.execute(
         "UPDATE processing_ack SET status = 'released', attempt = :attempt WHERE status = 'processing'",
         {"attempt": NO_ATTEMPT},
@@ -147,7 +147,7 @@ def close(connection: Connection, claims: Sequence[Claim], at: datetime, ack: Ac
 
 
 def _interrupted(connection: Connection, claims: Sequence[Claim]) -> list[str]:
-    """Return the turns that had these messages before, oldest first: the ack's, and those it continued."""
+    """Return the earlier turns over these messages, oldest first: those of the acks, and their own."""
     turns: dict[str, None] = {}
     for each in claims:
         last = connection.execute(
@@ -171,7 +171,7 @@ def _remembered(connection: Connection, turn_id: str) -> list[str]:
 
 
 def forget_turn(connection: Connection, turn_id: str) -> None:
-    """Remove what a completed turn remembered of those before it."""
+    """Remove the list of earlier turns of a completed turn."""
     connection.execute("DELETE FROM meta WHERE key = :key", {"key": f"continues:{turn_id}"})
 
 

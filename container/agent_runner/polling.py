@@ -41,7 +41,7 @@ async def scan(session: Session, picker: Picker, left: Filter = outbound.unsettl
 
 
 async def fetch(session: Session, ids: Sequence[str]) -> Fetched:
-    """Read these rows whole. Unreadable ones are failed at once: they would come again for ever.
+    """Read these rows completely. Unreadable ones are failed at once, so that they do not come again.
 
     Raises InboundUnavailableError, StoreBusyError, DatabaseError.
     """
@@ -61,7 +61,7 @@ async def _fail_unreadable(session: Session, fetched: Fetched) -> None:
 
 
 async def wait_for_change(session: Session, seen: int, next_due: datetime | None) -> None:
-    """Return at a commit of the host after the count `seen`, when a row falls due, or after a slow poll."""
+    """Return at the next commit of the host after the count `seen`, at `next_due`, or after a slow poll."""
     delay = slow_poll = session.config.slow_poll
     if next_due is not None:
         delay = (next_due - session.seams.clock.now()).total_seconds()

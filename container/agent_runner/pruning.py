@@ -1,7 +1,7 @@
-"""Prunes outbound.db (contract 4, Pruning): a batch at a time, between turns.
+"""Prunes outbound.db (contract 4, Pruning), one batch at a time, between turns.
 
-An ack is pruned once its message is final or gone in inbound.db, a message once its delivery is final there:
-then the host needs neither. The high-water mark of seq stays, so no number is used twice.
+An ack is pruned once its message is final or gone in inbound.db. A message is pruned once its delivery is
+final there. Then the host needs neither. The high-water mark of seq stays, so no number is used twice.
 """
 
 import json
@@ -24,11 +24,11 @@ CONTINUES = "continues:"
 
 @frozen
 class Page:
-    """The prunable rows among some of a table, which is read in the order in which it was written."""
+    """The prunable rows of one page of a table. A table is read in the order in which it was written."""
 
     ids: Sequence[str]
     next: int | None
-    """The rowid after which the next page begins; None after the last page."""
+    """The rowid after which the next page begins, or None after the last page."""
 
 
 @frozen
@@ -47,7 +47,7 @@ class Pruner:
     session: Session
     _again_at: float = field(default=-inf, init=False)
     _walks: deque[Walk] = field(factory=deque, init=False)
-    """The tables that the current pruning still has to do."""
+    """The remaining tables of the current pruning."""
     _after: int = field(default=0, init=False)
     """The rowid reached in the first of them."""
 
@@ -112,7 +112,7 @@ def _old_acks(connection: Connection, before: float, after: int) -> Page:
 
 
 def _settled(connection: Connection, ids: Sequence[str]) -> Sequence[str]:
-    """Return those whose message no runner is ever asked for again."""
+    """Return the ids whose messages are final or gone."""
     rows = connection.execute(
         """
         SELECT value FROM json_each(:ids) WHERE NOT EXISTS (

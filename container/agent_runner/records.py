@@ -1,4 +1,4 @@
-"""The values that flow through the runner."""
+"""The values that the parts of the runner exchange."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,7 +27,7 @@ class Inbound:
     tries: int
     timestamp: datetime
     trigger: bool = True
-    """False for context, which wants no answer."""
+    """False for context, which needs no answer."""
 
 
 @frozen
@@ -42,9 +42,9 @@ class Sent:
 
 @frozen
 class Turn:
-    """One call of the provider: the messages to answer, and what goes along with them.
+    """One call of the provider: the messages to answer, and their context.
 
-    `context` wakes nobody and wants no answer. `context_omitted` counts older context that found no room.
+    `context` needs no answer. `context_omitted` counts older context beyond the limit.
     """
 
     turn_id: str
@@ -70,9 +70,8 @@ class Reply:
 class Result:
     """The outcome of a turn, as its provider returns it.
 
-    `consumed` names the follow-ups that are done with, besides those a reply answers; the next turn gets the
-    others. `state` changes the session's state in the transaction that completes the turn: it has new values
-    by key, None to remove one.
+    `consumed` names the follow-ups that are completed without a reply. The next turn gets the others. `state`
+    changes the session's state in the transaction that completes the turn: new values by key, None to remove.
     """
 
     replies: tuple[Reply, ...] = ()
@@ -95,7 +94,7 @@ class Draft:
 
 @frozen
 class Claim:
-    """One message taken by a turn, at which try."""
+    """A message that a turn has claimed, and the number of its try."""
 
     id: str
     tries: int
@@ -119,7 +118,7 @@ class Delivered:
 
 @frozen
 class Target:
-    """The message behind a sequence number: its address, and what identifies it on its platform."""
+    """The message with a sequence number: its address, and the values that identify it on its platform."""
 
     address: Address | None
     content: Mapping[str, object] = field(factory=dict)

@@ -11,7 +11,7 @@ from agent_runner.store import Connection, open_outbound
 
 
 async def recover(config: RunnerConfig, executor: Executor) -> None:
-    """Roll back a hot journal and check the file. Raises OwnerError (a runner lives), RecoverError."""
+    """Roll back a hot journal and check the file. Raises OwnerError (a runner is alive), RecoverError."""
     async with hold_lock(config.owner_lock):
         try:
             async with open_outbound(config.outbound_db, executor, create=False) as outbound:

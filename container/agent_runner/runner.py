@@ -20,10 +20,10 @@ PAUSE_WITHOUT_HOST = 1.0
 
 
 async def run_runner(config: RunnerConfig, seams: Seams) -> None:
-    """Serve one session until cancelled, which may happen at any checkpoint: nothing is written after it.
+    """Serve one session until cancelled. Nothing is written after a cancellation.
 
     Raises RunnerError (OwnerError, NewerDatabaseError, StoreBusyError, DatabaseError, ProviderOpenError,
-    ProviderClosedError) and OSError. A runner that is started again goes on from what is committed.
+    ProviderClosedError) and OSError. A new runner continues from the committed state.
     """
     async with open_session(config, seams) as session:
         seams.log("runner.started", provider=seams.provider.name)
@@ -37,14 +37,14 @@ async def run_runner(config: RunnerConfig, seams: Seams) -> None:
 
 
 async def _release_stale_claims(session: Session) -> None:
-    """Release what the runner before this one had claimed: a claim means that a living runner works on it."""
+    """Release the claims of the last runner. A claim means that a living runner works on the message."""
     if await session.outbound.read(outbound.has_open_claims):
         await session.outbound.write(outbound.release_stale_claims)
 
 
 @frozen
 class _Poll:
-    """The result of a poll. It is `complete` if it saw all open rows, and so knows what is due next."""
+    """The result of a poll. It is `complete` if it read all open rows, so that `next_due` is known."""
 
     batch: Batch | None
     next_due: datetime | None
@@ -58,7 +58,7 @@ class _Loop:
     _seen: int = field(default=0, init=False)
     """The host's commits before the last poll."""
     _horizon: int | None = field(default=None, init=False)
-    """The largest number at the first poll; None before it."""
+    """The largest `seq` at the first poll, or None before it."""
     _waits_for_host: bool = field(default=False, init=False)
     _pruner: Pruner = field(init=False, default=Factory(lambda self: Pruner(self.session), takes_self=True))
 

@@ -1,4 +1,4 @@
-"""The runner's seams: everything that its loop takes from outside (docs/architecture.md, Seams).
+"""The runner's seams: all inputs of its loop from outside (docs/architecture.md, Seams).
 
 The loop has no other source of time, threads, wake-ups or randomness. A simulation that replaces these runs
 it deterministically. `agent_runner.system` has the real ones.
@@ -21,7 +21,7 @@ __all__ = ["Clock", "Executor", "Lane", "Seams", "Wakeups"]
 
 T = TypeVar("T")
 Lane = Literal["write", "read", "commit"]
-"""A write of a file may be long. Reads and commits are short, and everything waits for a commit."""
+"""Kinds of calls. Writes of files may be long. Reads and commits are short."""
 
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_LENGTH = 16

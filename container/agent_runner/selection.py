@@ -51,7 +51,7 @@ class Selection:
             self._add(row)
 
     def batch(self) -> Batch | None:
-        """Return the selected rows; None where nothing starts a turn."""
+        """Return the selected rows, or None if no row starts a turn."""
         if not self._triggered:
             return None
         omitted = (Claim(row.id, row.tries) for row in self._omitted)
@@ -76,7 +76,7 @@ class Selection:
 class FollowUps:
     """Takes rows for a running turn: due triggers and context, except the `excluded` ones.
 
-    A row that was tried before waits for its own turn, one with `on_wake` for the loop.
+    A row that was tried before waits for its own turn. A row with `on_wake` waits for the loop.
     """
 
     now: datetime

@@ -1,4 +1,4 @@
-"""The open files of one session: what the loop, turns and tools work with."""
+"""The open files of one session, for the loop, turns and tools."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

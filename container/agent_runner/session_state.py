@@ -1,6 +1,6 @@
 """The provider's own texts by key: the table `session_state` of outbound.db.
 
-Sizes are bounded here. What a foreign runner left beyond the bounds, or as no text, is not seen.
+This module limits the sizes. Values of another runner that are too large or not text are ignored.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ LARGEST_VALUE = 1024 * 1024
 """Bytes of UTF-8."""
 MOST_KEYS = 1000
 
-Changes = Mapping[str, str | None]
+StateChanges = Mapping[str, str | None]
 """New values by key; None removes the key."""
 
 
@@ -47,7 +47,7 @@ class StoredState:
         """Return everything."""
         return await self._outbound.read(_items)
 
-    async def _apply(self, changes: Changes) -> None:
+    async def _apply(self, changes: StateChanges) -> None:
         checked(changes)
         now = self._clock.now()
         # A transaction that raises counts as a broken database, so a full table is a result, not an error.
@@ -56,8 +56,8 @@ class StoredState:
             raise UnstorableError(problem)
 
 
-def checked(changes: object) -> Changes:
-    """Return these texts by key. Raises UnstorableError where they are none, or beyond the bounds."""
+def checked(changes: object) -> StateChanges:
+    """Return the changes. Raises UnstorableError if they are not texts by key, or too large."""
     if not isinstance(changes, Mapping):
         raise UnstorableError(f"session_state takes a mapping of texts, got {type(changes).__name__}")
     for key, value in changes.items():
@@ -73,7 +73,7 @@ def checked(changes: object) -> Changes:
     return changes
 
 
-def lack_of_room(connection: Connection, changes: Changes) -> str | None:
+def lack_of_room(connection: Connection, changes: StateChanges) -> str | None:
     """Return why these changes would make too many keys, or None."""
     present = {str(key) for (key,) in connection.execute("SELECT key FROM session_state")}
     after = present | {key for key, value in changes.items() if value is not None}
@@ -83,7 +83,7 @@ def lack_of_room(connection: Connection, changes: Changes) -> str | None:
     return f"session_state would have {len(after):,} keys; the most is {MOST_KEYS:,}"
 
 
-def apply(connection: Connection, changes: Changes, now: datetime) -> None:
+def apply(connection: Connection, changes: StateChanges, now: datetime) -> None:
     """Store and remove, in the caller's transaction."""
     for key, value in changes.items():
         if value is None:
@@ -95,7 +95,7 @@ def apply(connection: Connection, changes: Changes, now: datetime) -> None:
         )
 
 
-def _apply_if_room(connection: Connection, changes: Changes, now: datetime) -> str | None:
+def _apply_if_room(connection: Connection, changes: StateChanges, now: datetime) -> str | None:
     problem = lack_of_room(connection, changes)
     if problem is None:
         apply(connection, changes, now)

@@ -55,7 +55,7 @@ def roll_back(connection: Connection) -> None:
 
 @define(eq=False)
 class Reader:
-    """Reads inbound.db. It is opened at the first read, since it may appear later than the runner."""
+    """Reads inbound.db. It is opened at the first read, since the host may create it later."""
 
     path: Path
     _executor: Executor
@@ -116,7 +116,7 @@ class _Transaction(Generic[T]):
     _result: list[T] = field(factory=list, init=False)
 
     def step(self) -> T:
-        """Go on to the end. On BUSY at COMMIT the transaction stays open, and the next step only commits."""
+        """Run the transaction. After BUSY at COMMIT it stays open, and the next step only commits."""
         if not self._result:
             self._prepare()
         self.connection.execute("COMMIT")
@@ -136,14 +136,14 @@ class _Transaction(Generic[T]):
 
 @define(eq=False)
 class Writer:
-    """Writes outbound.db. Tasks of one runner share it: transactions queue."""
+    """Writes outbound.db. The tasks of a runner share it, and their transactions queue."""
 
     path: Path
     _connection: Connection
     _executor: Executor
     _lock: Mutex = field(factory=Mutex, init=False)
     broken: bool = field(default=False, init=False)
-    """A transaction has failed, so an error that follows is not the provider's failure."""
+    """True if a transaction has failed. A later error is then not the provider's failure."""
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Run `change` as one transaction. An exception of it rolls back.
@@ -186,7 +186,7 @@ async def open_inbound(path: Path, executor: Executor) -> AsyncGenerator[Reader]
 
 @asynccontextmanager
 async def open_outbound(path: Path, executor: Executor, *, create: bool = True) -> AsyncGenerator[Writer]:
-    """Open the writer of outbound.db, and roll back a hot journal. Only for the holder of the owner lock.
+    """Open the writer of outbound.db, and roll back a hot journal. The caller must hold the owner lock.
 
     Raises StoreBusyError, DatabaseError.
     """

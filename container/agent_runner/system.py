@@ -28,8 +28,8 @@ class SystemClock:
     """The wall clock."""
 
     def now(self) -> datetime:
-        """The current time, aware, in UTC."""
-        return datetime.now(UTC)  # noqa: TID251 -- this is the clock that everyone else asks
+        """Return the current time, aware, in UTC."""
+        return datetime.now(UTC)  # noqa: TID251 -- this is the clock that all other code asks
 
 
 def _past_a_sync(call: Callable[[], T]) -> T:

@@ -23,7 +23,7 @@ def dump(value: Mapping[str, object]) -> str:
 
 
 def load(text: object) -> Mapping[str, object]:
-    """Return the JSON object in a column. Raises ValueError where there is none."""
+    """Return the JSON object in a column. Raises ValueError if there is none."""
     if not isinstance(text, str):
         raise ValueError("content is not text")  # noqa: TRY004 -- one error for one condition: unreadable
     try:

@@ -16,7 +16,7 @@ def from_text(text: str) -> datetime:
 
 
 def from_text_or(text: object, default: datetime) -> datetime:
-    """Read a time of a row of another writer; `default` where it is empty or not a time."""
+    """Read a time of a row of another writer. Return `default` if it is empty or not a time."""
     try:
         return from_text(text) if isinstance(text, str) and text else default
     except (ValueError, OverflowError):
@@ -24,7 +24,7 @@ def from_text_or(text: object, default: datetime) -> datetime:
 
 
 def to_zone(name: str) -> ZoneInfo:
-    """Return an IANA zone by its name. Raises ValueError where there is none of that name."""
+    """Return an IANA zone by its name. Raises ValueError if there is no such zone."""
     try:
         return ZoneInfo(name)
     except (ValueError, KeyError, OSError) as error:
@@ -32,7 +32,7 @@ def to_zone(name: str) -> ZoneInfo:
 
 
 def to_local(moment: datetime, zone: str) -> str:
-    """Format a moment for people in a zone, or in UTC where there is no such zone."""
+    """Format a moment for people in a zone, or in UTC if there is no such zone."""
     try:
         return f"{moment.astimezone(to_zone(zone)):%Y-%m-%d %H:%M:%S} ({zone} local time)"
     except (ValueError, OverflowError):

@@ -58,7 +58,7 @@ def _turn(session: Session, batch: Batch, fetched: Fetched, turn_id: str, sent: 
 
 
 async def _ask(session: Session, provider: OpenProvider, claimed: ClaimedTurn) -> Result | ProviderError:
-    """Return the provider's result, or why there is none. The heartbeat goes on meanwhile."""
+    """Return the provider's result, or its error. The heartbeat runs meanwhile."""
     activity = Activity()
     context = ToolContext(session, claimed.turn, claimed.fetched.routing, claimed.turn_state)
     tools = TurnToolbox(provider.tools, context, activity)
@@ -82,7 +82,7 @@ async def _run_provider(
 
 
 async def _checked(session: Session, result: object) -> Result:
-    """Return what a provider returned, if it can be committed: providers are other people's code."""
+    """Return a provider's result after checking that it can be committed. Other people write providers."""
     if not isinstance(result, Result):
         raise ProviderError(f"the provider returned {_kind(result)}, not a Result")
     replies: Sequence[object] = result.replies

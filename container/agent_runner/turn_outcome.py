@@ -19,7 +19,7 @@ RETRY_AFTER = timedelta(seconds=30)
 
 @frozen
 class ClaimedTurn:
-    """A turn whose messages are claimed, and what its outcome needs."""
+    """A turn whose messages are claimed, and the data for its outcome."""
 
     turn: Turn
     claims: tuple[Claim, ...]
@@ -29,17 +29,17 @@ class ClaimedTurn:
 
     @property
     def rows(self) -> tuple[Inbound, ...]:
-        """All rows that the provider has seen."""
+        """The rows that the provider was given."""
         return (*self.fetched.messages, *self.fetched.context, *self.turn_state.follow_ups)
 
     @property
     def sequence_floor(self) -> int:
-        """The largest inbound number seen."""
+        """The largest inbound `seq` that was read."""
         return max(self.fetched.sequence_floor, *(row.seq for row in self.rows))
 
 
 async def commit_outcome(session: Session, claimed: ClaimedTurn, outcome: Result | ProviderError) -> None:
-    """Write what became of a turn. Raises StoreBusyError, DatabaseError."""
+    """Write the outcome of a turn. Raises StoreBusyError, DatabaseError."""
     if isinstance(outcome, ProviderError):
         await _release(session, claimed, outcome)
     else:
@@ -87,7 +87,7 @@ def _outcome(session: Session, claimed: ClaimedTurn, result: Result) -> _Outcome
 
 
 def _write_end(connection: Connection, claimed: ClaimedTurn, outcome: _Outcome, now: datetime) -> None:
-    # First: at this point the turn's rows are those its tools have sent, which is what `unclaim` looks at.
+    # This comes first: `unclaim` checks if tools have sent rows, so no reply may be written yet.
     outbound.unclaim(connection, claimed.turn_state.unconsumed(outcome.consumed), claimed.turn.turn_id)
     for draft in outcome.drafts:
         outbound.send(connection, draft, claimed.sequence_floor)
@@ -103,7 +103,7 @@ def _write_end(connection: Connection, claimed: ClaimedTurn, outcome: _Outcome, 
 
 
 def _fail_unaddressed(connection: Connection, claimed: ClaimedTurn, reply: Reply, now: datetime) -> None:
-    """Fail a message whose answer has nowhere to go: another try would come to the same."""
+    """Fail a message whose answer has no address. Another try would fail, too."""
     reason = "the answer has no address: neither its message nor session_routing has one"
     answered = [Claim(row.id, row.tries) for row in claimed.rows if row.id == reply.in_reply_to]
     outbound.acknowledge(connection, answered, now, Ack("failed", claimed.turn.turn_id, error=reason))

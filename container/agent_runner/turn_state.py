@@ -1,4 +1,4 @@
-"""Rows that a running turn takes besides its batch: answers to its tools' requests, and follow-ups."""
+"""The rows of a running turn besides its batch: answers to its tools' requests, and follow-ups."""
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ class TurnState:
     """The state of one turn, in memory only. A runner that dies leaves the acks, which the host settles."""
 
     excluded: set[str] = field(factory=set)
-    """Ids that are never follow-ups: context that is closed with the turn, and answers a tool waits for."""
+    """Ids that are never follow-ups: omitted context of the turn, and answers that a tool waits for."""
     resumed_questions: set[str] = field(factory=set, init=False)
-    """Questions of an interrupted turn that a call of this one waits for, or has."""
+    """Questions of an interrupted turn that a call of this turn has taken over."""
     answers: list[Claim] = field(factory=list, init=False)
     follow_ups: list[Inbound] = field(factory=list, init=False)
 
@@ -29,11 +29,11 @@ class TurnState:
             self.excluded.discard(answer_id)
 
     def consumed(self, ids: Container[object]) -> list[Claim]:
-        """Return what a result that names these ids completes: all answers, and those follow-ups."""
+        """Return the claims that a result with these ids completes: all answers, and the named follow-ups."""
         return [*self.answers, *(_claim(row) for row in self.follow_ups if row.id in ids)]
 
     def unconsumed(self, ids: Container[object]) -> list[Claim]:
-        """Return the follow-ups that such a result leaves open."""
+        """Return the follow-ups that such a result does not complete."""
         return [_claim(row) for row in self.follow_ups if row.id not in ids]
 
 

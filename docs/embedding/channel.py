@@ -1,4 +1,4 @@
-"""A chat network of your own: a user writes files into the folder `in`, and the agent's appear in `out`."""
+"""A chat network of your own: users write files into the folder `in`, and answers appear in `out`."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,20 +22,20 @@ CHAT = Address("folder", "here")
 
 
 class Folder(SimpleChannel):
-    """The channel. `SimpleChannel` has what it does not define."""
+    """The channel. `SimpleChannel` supplies the other methods."""
 
     channel_type = "folder"
     capabilities = Capabilities("idempotent")  # a message that is sent again writes the same file
 
     def __init__(self, root: Path) -> None:
-        self.said, self.heard = root / "in", root / "out"
-        self.said.mkdir()
-        self.heard.mkdir()
+        self.inbound, self.outbound = root / "in", root / "out"
+        self.inbound.mkdir()
+        self.outbound.mkdir()
 
     async def receive(self, intake: Intake, /) -> None:
-        """Offer each file. Removing it confirms it, so that comes after the offer has returned."""
+        """Offer each file. Its removal confirms it, so it is removed after `offer` has returned."""
         while True:
-            for file in sorted(self.said.glob("*.txt")):
+            for file in sorted(self.inbound.glob("*.txt")):
                 event_id = f"{file.name} {file.stat().st_mtime_ns}"
                 message = ChatMessage(event_id, file.read_text("utf-8"), "me", "folder:me")
                 await intake.offer(InboundEvent(CHAT, event_id, message))
@@ -43,21 +43,21 @@ class Folder(SimpleChannel):
             await trio.sleep(0.05)
 
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
-        """Write a whole file: the receipt says that it is there."""
-        file = self.heard / f"{outgoing.message_out_id}.txt"
+        """Write the file completely before the receipt is returned."""
+        file = self.outbound / f"{outgoing.message_out_id}.txt"
         file.with_suffix(".new").write_text(nanoclaw.render(outgoing), "utf-8")
         file.with_suffix(".new").replace(file)
         return Receipt(file.name)
 
 
 async def main(root: Path) -> None:
-    """Say something and read the answer."""
+    """Send a message and print the answer."""
     folder = Folder(root)
     async with nanoclaw.open_host(nanoclaw.load_config(), channels=[folder]) as host:
         await host.admin.wirings.connect(CHAT, "main", policy="public")
-        (folder.said / "1.new").write_text("hello", "utf-8")
-        (folder.said / "1.new").rename(folder.said / "1.txt")
-        while not (answers := list(folder.heard.glob("*.txt"))):  # noqa: ASYNC110 -- a folder tells nobody
+        (folder.inbound / "1.new").write_text("hello", "utf-8")
+        (folder.inbound / "1.new").rename(folder.inbound / "1.txt")
+        while not (answers := list(folder.outbound.glob("*.txt"))):  # noqa: ASYNC110 -- a folder sends no events
             await trio.sleep(0.05)
         print(answers[0].read_text("utf-8"))
 

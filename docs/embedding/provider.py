@@ -39,7 +39,7 @@ class Shout(SimpleProvider):
 
 
 async def host() -> None:
-    """Ask the agent once. The network is a fake, in the place of any channel."""
+    """Ask the agent once, over a fake network."""
     settings = {
         "model.provider": "shout",
         "sandbox.process_providers": ["shout"],  # it runs as you, on your files, so it must be named

@@ -1,4 +1,4 @@
-"""A web application that asks an agent, in the trio program of its host; with `starlette` and `hypercorn`."""
+"""A web application that asks an agent. It runs in one trio program with the host, on hypercorn."""
 
 from secrets import token_hex
 from typing import Any
@@ -38,7 +38,7 @@ class Web(SimpleChannel):
 
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
         if (asker := self.waiting.pop(outgoing.in_reply_to or "", None)) is not None:
-            asker.send_nowait(nanoclaw.render(outgoing))  # what comes later finds nobody
+            asker.send_nowait(nanoclaw.render(outgoing))  # later replies have no waiting request
         return Receipt(None)
 
 

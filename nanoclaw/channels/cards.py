@@ -1,4 +1,4 @@
-"""Cards in the words of a channel that shows none."""
+"""Renders cards as text, for channels without buttons."""
 
 from nanoclaw.records import (
     CardContent,
@@ -11,7 +11,7 @@ from nanoclaw.records import (
 
 
 def as_text(content: OutgoingContent) -> TextContent | EditContent | ReactionContent:
-    """A card as text, its buttons numbered; any other content as it is."""
+    """Return a card as text with numbered options. Return any other content unchanged."""
     match content:
         case QuestionContent():
             return TextContent(_question(content))

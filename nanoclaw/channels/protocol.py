@@ -10,14 +10,14 @@ from actors import Refusal
 from nanoclaw.records import Address, Intake, Outgoing, Receipt
 
 Repeat = Literal["idempotent", "look up", "again", "never"]
-"""What the host does with an attempt whose outcome is unknown.
+"""The host's reaction to an attempt whose outcome is unknown.
 
 `idempotent`: it sends again, because the network takes an idempotency key. `look up`: it asks `Sender.find`
 first. `again`: it sends once more. `never`: it leaves the message.
 """
 
 Outcome = Literal["completed", "failed"]
-"""How the work on a user's message ended."""
+"""The outcome of a user's message."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""The receivers: one actor a channel takes its events and offers them to the intake."""
+"""The receivers: one actor per channel takes its events and offers them to the intake."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,7 +16,7 @@ RETRY_BURIED_S = 120.0
 
 @frozen
 class Receiver:
-    """Runs the receiving half of one channel; it takes no messages."""
+    """Runs the receiving half of one channel. It takes no actor messages."""
 
 
 def _recipe(
@@ -36,7 +36,7 @@ def _recipe(
 async def open_receivers(
     channels: Mapping[str, Channel], intake: Intake, supervision: Supervision, *, under: Supervisor
 ) -> AsyncIterator[None]:
-    """Start receiving on all channels; on leaving, the intakes are closed."""
+    """Receive on all channels while the context is open. The exit closes the intakes."""
     policy = Policy(give_up=Bury(RETRY_BURIED_S))
     async with supervision.open("receivers", under=under, policy=policy) as receivers:
         for name, channel in channels.items():

@@ -1,6 +1,6 @@
-"""The senders: one actor a channel owns the network's sending half, and one a chat delivers in order.
+"""The senders: one actor per channel owns its sending half, and one per chat delivers in order.
 
-They ask nobody. What a chat's task waits for holds up that chat alone.
+They ask no other actor. A chat's task that waits delays only that chat.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,18 +26,18 @@ from nanoclaw.records.content import storable
 from nanoclaw.supervision import Supervision
 
 DELIVERY_TIMEOUT_S = 60.0
-"""A network that has not answered by then leaves the outcome of an attempt unknown."""
+"""Time limit of a delivery in seconds. After it the outcome is unknown."""
 CONNECTED_WITHIN_S = 1.0
-"""A channel that takes longer to connect is down for now: the messages of other channels wait behind."""
+"""Seconds after which a connecting channel counts as down. Meanwhile a session's other deliveries wait."""
 HINT_TIMEOUT_S = 5.0
-"""A hint that takes longer is dropped: messages to the same chat wait behind it."""
+"""Time limit of a hint in seconds, since messages to the same chat wait behind it."""
 RETRY_BURIED_S = 120.0
 
 _POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
 
 
 class ChannelDown(ChannelUnavailable):
-    """A missing or disconnected channel: nobody was asked."""
+    """The channel is missing or disconnected, and was not asked."""
 
 
 class OutcomeUnknown(Refusal):
@@ -57,13 +57,13 @@ class ChatSender:
 
 @frozen
 class Deliver:
-    """Send one message; the reply is the network's receipt."""
+    """Send one message. The reply is the network's receipt."""
 
     outgoing: Outgoing
     doubtful: bool = False
     """True if it may have been sent before."""
     begun: trio.Event = Factory(trio.Event)
-    """Set when the network is asked: from then on nobody can say that nothing was sent."""
+    """Set before the network is asked. From then on the message may have been sent."""
 
     async def handle(self, actor: ChatSender) -> Receipt:
         """Ask the network, for at most `DELIVERY_TIMEOUT_S`."""
@@ -84,9 +84,9 @@ class Deliver:
 
 
 def _checked(receipt: object) -> Receipt:
-    """Return a channel's receipt, if it is one: channels are written by others."""
+    """Return a channel's receipt after checking its type, since other people write channels."""
     if not isinstance(receipt, Receipt) or not isinstance(receipt.platform_message_id, str | None):
-        raise OutcomeUnknown(f"the channel gave {receipt!r:.200} and no receipt")
+        raise OutcomeUnknown(f"the channel returned {receipt!r:.200} instead of a Receipt")
     return storable(receipt)
 
 
@@ -105,7 +105,7 @@ class Typing:
 
 @frozen
 class Settled:
-    """A user's message is done with."""
+    """Show that a user's message is settled."""
 
     address: Address
     platform_message_id: str
@@ -132,12 +132,12 @@ class ChannelSender:
 
 @frozen
 class OpenChat:
-    """The task of one chat, started if need be."""
+    """Ask for the task of one chat. It is started if necessary."""
 
     platform_id: str
 
     async def handle(self, actor: ChannelSender) -> Ref[ChatSender]:
-        """Look it up or start it."""
+        """Find or start the task."""
         return actor.chats.get(self.platform_id) or actor.chats.start(
             self.platform_id, _chat_recipe(actor.sender, actor.capabilities)
         )
@@ -168,10 +168,12 @@ def _channel_recipe(
 
 
 def _checked_capabilities(channel: Channel, sender: Sender) -> Capabilities:
-    """Return a channel's capabilities. Raises TypeError if it says `look up` and cannot."""
+    """Return a channel's capabilities. Raise TypeError if it declares `look up` but has no `find`."""
     found = capabilities_of(channel)
     if found.repeat == "look up" and not hasattr(sender, "find"):
-        raise TypeError(f"the channel {channel.channel_type} says `look up`, and its sender has no find()")
+        raise TypeError(
+            f"channel {channel.channel_type}: capabilities.repeat is 'look up', but its sender has no find()"
+        )
     return found
 
 
@@ -185,22 +187,22 @@ class Senders:
     _channels: Mapping[str, Ref[ChannelSender]]
     _capabilities: Mapping[str, Capabilities]
     _chats: dict[tuple[str, str], Ref[ChatSender]] = Factory(dict)
-    """By network and chat: the senders of chats that were used before."""
+    """The senders of chats that were used before, by channel and chat."""
 
     def repeat(self, channel_type: str) -> Repeat:
-        """Return what a channel wants done after an unknown outcome; `again` if there is no such channel."""
+        """Return a channel's policy for unknown outcomes. It is `again` if the channel is missing."""
         return self._of(channel_type).repeat
 
     def _of(self, channel_type: str) -> Capabilities:
         return self._capabilities.get(channel_type, Capabilities())
 
     async def deliver(self, outgoing: Outgoing, *, doubtful: bool = False) -> Receipt:
-        """Send one message and wait for the receipt; `doubtful`: it may have been sent before.
+        """Send one message and return its receipt. `doubtful` says that it may have been sent before.
 
         A channel without buttons gets cards as text.
 
         Raises:
-            ChannelUnavailable: nothing was sent; `ChannelDown` where the channel is missing or down.
+            ChannelUnavailable: nothing was sent. `ChannelDown` if the channel is missing or down.
             DeliveryRejected: nothing was sent, and never will be.
             OutcomeUnknown: it may have been sent.
         """
@@ -216,7 +218,7 @@ class Senders:
             raise (OutcomeUnknown if message.begun.is_set() else ChannelDown)(stopping) from error
 
     async def hint(self, address: Address, hint: Typing | Settled) -> None:
-        """Pass a hint to a chat; it is lost where the channel is missing, busy or down."""
+        """Pass a hint to a chat. It is lost if the channel is missing, busy or down."""
         try:
             chat = await self._chat(address)
         except ChannelUnavailable:
@@ -233,7 +235,7 @@ class Senders:
     async def _open(self, address: Address) -> Ref[ChatSender]:
         channel = self._channels.get(address.channel_type)
         if channel is None:
-            raise ChannelDown(f"there is no channel {address.channel_type!r} here")
+            raise ChannelDown(f"this host has no channel {address.channel_type!r}")
         try:
             with trio.move_on_after(CONNECTED_WITHIN_S):
                 return await channel.ask(OpenChat(address.platform_id))
@@ -246,7 +248,7 @@ def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoi
     """Return a message in a form that its channel can deliver.
 
     Raises:
-        DeliveryRejected: the channel has no such thing as an edit, a reaction or a file.
+        DeliveryRejected: the channel does not support this edit, reaction or file.
     """
     content = outgoing.content
     if isinstance(content, EditContent) and not can.edits:
@@ -262,7 +264,7 @@ def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoi
 async def open_senders(
     channels: Mapping[str, Channel], supervision: Supervision, *, under: Supervisor
 ) -> AsyncIterator[Senders]:
-    """Start the senders of all channels; on leaving, deliveries in flight are finished first."""
+    """Open the senders of all channels. The exit finishes deliveries in flight first."""
     async with supervision.open("senders", under=under, policy=_POLICY) as senders:
         refs = {
             name: senders.start(name, _channel_recipe(channel, supervision, senders))

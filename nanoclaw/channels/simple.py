@@ -1,4 +1,4 @@
-"""A channel with nothing to connect to: the base for networks that live in one's own program."""
+"""A base class for channels that need no connection, such as networks inside your program."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -10,9 +10,9 @@ from nanoclaw.records import Address, Intake, Outgoing, Receipt
 
 
 class SimpleChannel(ABC):
-    """A base class: a channel that is its own sender. A subclass has at least `channel_type` and `deliver`.
+    """A base class: a channel that is its own sender. A subclass defines `channel_type` and `deliver`.
 
-    The program offers incoming events by `host.intake.offer`, or a subclass replaces `receive`.
+    The program offers incoming events with `host.intake.offer`, or the subclass defines `receive`.
     """
 
     channel_type: str
@@ -23,10 +23,12 @@ class SimpleChannel(ABC):
         """Send one message, as `Sender.deliver` says."""
 
     async def find(self, outgoing: Outgoing, /) -> Receipt | None:
-        """Look up a message; a channel that says `look up` replaces this."""
-        raise NotImplementedError(f"{type(self).__name__} says `look up` and has no find({outgoing!r:.80})")
+        """Look up a message. A channel with `repeat="look up"` must define this."""
+        raise NotImplementedError(
+            f"{type(self).__name__}.find must be defined, because capabilities.repeat is 'look up'"
+        )
 
-    async def receive(self, intake: Intake, /) -> None:  # noqa: B027 -- optional, as the next two are
+    async def receive(self, intake: Intake, /) -> None:  # noqa: B027 -- optional, like the next two
         """Receive nothing."""
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
-"""Dispatch: an outgoing row goes to a chat, to another agent, or to the host."""
+"""Dispatch: delivers each outgoing row to a chat, to another agent, or to the host."""
 
 from nanoclaw.dispatch.dispatcher import Dispatcher
-from nanoclaw.dispatch.host_actions import Executor, Request
+from nanoclaw.dispatch.host_actions import ActionHandler, Request
 from nanoclaw.registry import ActionRefused
 
-__all__ = ["ActionRefused", "Dispatcher", "Executor", "Request"]
+__all__ = ["ActionHandler", "ActionRefused", "Dispatcher", "Request"]

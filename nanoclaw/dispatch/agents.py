@@ -1,8 +1,8 @@
-"""Rows that go to another agent: which of its sessions takes them, and whether they may go there at all.
+"""Delivers rows to other agents: checks that it is allowed, and finds or opens the receiving session.
 
-A row is delivered once that session has committed it, or refused it. Its id there is made of the sending
-session and the delivery, so a repeat is stored once. While the session is down, the row waits in the ledger
-of its sender.
+A row is final once that session has committed it, or cut it. Its id there is made of the sending session and
+the delivery, so a repeat is stored once. While the session is down, the row waits in the ledger of its
+sender.
 """
 
 from base64 import b64encode
@@ -27,7 +27,7 @@ from nanoclaw.registry import OpenSession, Registry
 from nanoclaw.session import AgentInbox, Conversation, SessionDown, outcomes
 from nanoclaw.session.conversations import conversation
 from nanoclaw.session.dispatch import Source
-from nanoclaw.session.outcomes import Delivered, Refused, Result, Undeliverable
+from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Result, Undeliverable
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import agent_groups, destinations, sessions
@@ -41,7 +41,7 @@ from nanoclaw.system.clock import Clock
 
 @frozen
 class _Route:
-    """The receiver of a message; `session` is None where it is still to be opened."""
+    """The receiver of a message. `session` is None if it must still be opened."""
 
     sender_name: str
     agent_group: AgentGroup
@@ -59,24 +59,24 @@ class ToAgents:
     clock: Clock
 
     async def attempt(self, source: Source, delivery: Delivery, row: MessageOut, address: Address) -> Result:
-        """Have a session of the agent store the message, if it may go there."""
+        """Have a session of the agent store the message, if that is allowed."""
         letter = await source.inbound.run(agent_messages.letter, delivery.id, row.in_reply_to)
         route = await self.central.run(_route, source.conversation, address, letter)
         if not isinstance(route, _Route):
-            # What the host itself says breaks no contract.
+            # The row is the host's own notice, so the runner has not broken the contract.
             return Undeliverable(route.reason) if row.id.startswith(NOTICE) else route
         try:
             content, files = await self.outbox.read(source.conversation, row)
             text = _text(content)
         except (BadContent, BadAttachment) as error:
-            return Refused(str(error))
+            return DeliveryRefused(str(error))
         try:
             return await self._send(source, delivery, letter, route, text, files)
         except (SessionDown, ActorError, StoreError) as error:
             reason = f"the agent {route.agent_group.name} cannot take messages now: {error}"
             return outcomes.hold(delivery, reason, self.clock.now(), source.rules)
 
-    async def _send(  # noqa: PLR0913, PLR0917 -- what is sent, and where
+    async def _send(  # noqa: PLR0913, PLR0917 -- the message and its receiver
         self,
         source: Source,
         delivery: Delivery,
@@ -101,11 +101,11 @@ class ToAgents:
             exchanged=exchanged,
             attachments=tuple(map(_attachment, files)),
         )
-        taken = await self.inbox.accept_from_agent(receiver, said)
-        return Undeliverable(taken.cut) if taken.cut else Delivered(Receipt(None))
+        outcome = await self.inbox.accept_from_agent(receiver, said)
+        return Undeliverable(outcome.cut) if outcome.cut else Delivered(Receipt(None))
 
     async def _open(self, group: AgentGroup) -> Conversation:
-        """Open the session of an agent that has none over all its chats."""
+        """Open the session without a chat of an agent that has none."""
         session = await self.registry.ask(OpenSession(group.id, None, None))
         return Conversation(session, group, None)
 
@@ -113,10 +113,10 @@ class ToAgents:
 def _route(
     connection: Connection, sender: Conversation, address: Address, letter: Letter
 ) -> _Route | Undeliverable:
-    """Find the receiver in the central database, which alone says who may write to whom.
+    """Find the receiver in the central database. Only this database decides who may write to whom.
 
-    An answer goes back to the session that asked. Anything else needs a destination, and goes to the agent's
-    session over all its chats.
+    An answer goes back to the session that asked. Any other message needs a destination, and goes to the
+    agent's session without a chat.
     """
     own = agent_groups.get(connection, sender.agent_group.id) or sender.agent_group
     if letter.asked_by is not None and letter.asked_from == Address(*_place(address)):
@@ -126,10 +126,10 @@ def _route(
         found = conversation(connection, asked)
         return _Route(own.name, found.agent_group, found)
     if not destinations.allows(connection, own.id, address):
-        return Refused(f"agent:{address.platform_id} is no destination of this agent")
+        return DeliveryRefused(f"agent:{address.platform_id} is not a destination of this agent")
     group = agent_groups.get(connection, address.platform_id)
     if group is None:
-        return Undeliverable("there is no such agent any more")
+        return Undeliverable("this agent no longer exists")
     shared = sessions.find_shared(connection, group.id)
     return _Route(own.name, group, conversation(connection, shared) if shared else None)
 
@@ -145,7 +145,7 @@ def _text(content: OutgoingContent) -> str:
         case CardContent(fallback_text=text):
             return text
         case _:
-            raise BadContent("an agent takes messages and cards; no questions, edits or reactions")
+            raise BadContent("agents accept messages and cards only, not questions, edits or reactions")
 
 
 def _attachment(file: OutgoingFile) -> Attachment:

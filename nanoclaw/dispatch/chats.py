@@ -1,6 +1,6 @@
-"""Rows that go to a chat: every check of contract 4 and 6, then the channel.
+"""Delivers rows to chats: checks them by contract 4 and 6, then asks the channel.
 
-Nothing is written here; the result of the attempt is a value, and the session commits it.
+This writes nothing. The result of the attempt is a value, which the session commits.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from nanoclaw.records.content import BadContent, storable
 from nanoclaw.registry import Registry
 from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
-from nanoclaw.session.outcomes import Delivered, Later, Refused, Result, Undeliverable
+from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Later, Result, Undeliverable
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Reader, StoreError
 from nanoclaw.store.central import destinations
@@ -28,7 +28,7 @@ from nanoclaw.store.session.outbox import BadAttachment
 from nanoclaw.system.clock import Clock
 
 MAX_REASON = 500
-"""Characters of a channel's words that are kept."""
+"""Limit of a channel's error text in characters."""
 
 
 @frozen
@@ -44,7 +44,7 @@ class ToChats:
     async def attempt(
         self, source: Source, delivery: Delivery, row: MessageOut, address: Address | None
     ) -> tuple[Delivery, Result]:
-        """Deliver the row, if it may be; returns the delivery with the message it answers."""
+        """Deliver the row, if that is allowed. Return the delivery, with the message that it answers."""
         if row.in_reply_to and delivery.reply_to is None:
             reply_to = await source.inbound.run(messages_in.platform_message_id, row.in_reply_to)
             delivery = evolve(delivery, reply_to=reply_to)
@@ -55,11 +55,13 @@ class ToChats:
 
     async def _attempt(self, source: Source, delivery: Delivery, row: MessageOut, address: Address) -> Result:
         if not await self._allowed(source, row, address):
-            return Refused(f"{address.channel_type}:{address.platform_id} is no destination of this agent")
+            return DeliveryRefused(
+                f"{address.channel_type}:{address.platform_id} is not a destination of this agent"
+            )
         try:
             outgoing = await self._outgoing(source, delivery, row, address)
         except (BadContent, BadAttachment) as error:
-            return Refused(str(error))
+            return DeliveryRefused(str(error))
         if isinstance(outgoing.content, QuestionContent):
             return await self._ask(source, delivery, outgoing, outgoing.content)
         return await self._send(source, delivery, outgoing)
@@ -81,7 +83,7 @@ class ToChats:
     async def _ask(
         self, source: Source, delivery: Delivery, outgoing: Outgoing, question: QuestionContent
     ) -> Result:
-        """Send a question, which waits for its answer before anybody can give one."""
+        """Send a question. It is recorded first, so that an answer always finds it."""
         try:
             await self._record(source, delivery, outgoing.address, question)
             result = await self._send(source, delivery, outgoing)
@@ -90,7 +92,7 @@ class ToChats:
         except (ActorError, StoreError) as error:
             return self._hold(source, delivery, f"the question cannot be recorded: {error}")
         except (QuestionRefused, Refusal) as error:
-            return Refused(str(error))
+            return DeliveryRefused(str(error))
         return result
 
     async def _record(
@@ -104,7 +106,7 @@ class ToChats:
             address=address,
             question=question,
         )
-        # After it: of an answer that comes from now on, its question is taken away by the router.
+        # Checked after the question is recorded: from then on the router deletes it with its answer.
         if delivery.doubts and await source.inbound.run(messages_in.is_stored, answer_id(delivery.id)):
             await withdraw(self.registry, question.question_id)
 
@@ -115,14 +117,14 @@ class ToChats:
         try:
             return Delivered(await self.senders.deliver(outgoing, doubtful=delivery.doubts > 0))
         except DeliveryRejected as error:
-            return Undeliverable(f"the channel refuses it: {_words(error)}")
+            return Undeliverable(f"the channel refuses it: {_error_text(error)}")
         except ChannelDown as error:
-            return self._hold(source, delivery, _words(error))
+            return self._hold(source, delivery, _error_text(error))
         except ChannelUnavailable as error:
-            return outcomes.back_off(delivery, _words(error), error.retry_after, self._now(), rules)
+            return outcomes.back_off(delivery, _error_text(error), error.retry_after, self._now(), rules)
         except OutcomeUnknown as error:
             again_at = self._now() + timedelta(seconds=outcomes.delay(delivery.attempts, rules))
-            return outcomes.doubt(delivery, _words(error), again_at, rules)
+            return outcomes.doubt(delivery, _error_text(error), again_at, rules)
 
     def _hold(self, source: Source, delivery: Delivery, reason: str) -> Later:
         return outcomes.hold(delivery, reason, self._now(), source.rules)
@@ -131,6 +133,6 @@ class ToChats:
         return self.clock.now()
 
 
-def _words(error: Exception) -> str:
-    """Shorten what a channel says, such that a database takes it."""
+def _error_text(error: Exception) -> str:
+    """Return a channel's error text, shortened and safe for a database."""
     return storable(str(error)[:MAX_REASON])

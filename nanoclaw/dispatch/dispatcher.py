@@ -1,7 +1,7 @@
-"""The dispatcher: every attempt to deliver an outgoing row begins here, whatever it is and wherever it goes.
+"""The dispatcher: makes every attempt to deliver an outgoing row.
 
-All rows have an entry in the ledger of their session, and one idempotency key: the id of the delivery.
-Requests about tasks never come here: the session performs them in its own transaction.
+Each row has an entry in the ledger of its session, and one idempotency key: the id of the delivery.
+Requests about tasks never come here. The session performs them in its own transaction.
 """
 
 from attrs import frozen
@@ -11,14 +11,14 @@ from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.records import AGENT
 from nanoclaw.session.dispatch import Source
-from nanoclaw.session.outcomes import Refused, Result
+from nanoclaw.session.outcomes import DeliveryRefused, Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store.session.outbound import InvalidRow
 
 
 @frozen
 class Dispatcher:
-    """Finds the receiver of a row. Implements `nanoclaw.session.Dispatch`."""
+    """Passes each row to its kind of receiver. Implements `nanoclaw.session.Dispatch`."""
 
     chats: ToChats
     agents: ToAgents
@@ -26,15 +26,15 @@ class Dispatcher:
 
     @property
     def host_actions(self) -> frozenset[str]:
-        """Names of the requests that the host performs."""
-        return frozenset(self.host.executors)
+        """The names of the requests that the host performs."""
+        return frozenset(self.host.handlers)
 
     async def attempt(self, source: Source, delivery: Delivery) -> tuple[Delivery, Result]:
         """Make one attempt."""
         row = delivery.row
         if isinstance(row, InvalidRow):
-            return delivery, Refused(f"the row breaks the contract: {row.reason}")
-        if delivery.asks:
+            return delivery, DeliveryRefused(f"the row breaks the contract: {row.reason}")
+        if delivery.is_request:
             return delivery, await self.host.attempt(source, delivery, row)
         address = row.address or source.conversation.chat
         if address is not None and address.channel_type == AGENT:

@@ -1,7 +1,7 @@
-"""Requests to the host: rows of kind `system` whose action has an executor, registered by its name.
+"""Requests to the host: rows of kind `system` whose action has a handler, registered by name.
 
-An executor is a function of a connection to the central database. The registry runs it in one transaction
-that also keeps its outcome under the row that asked, so it runs once however often the delivery is tried.
+A handler is a function of a connection to the central database. The registry runs it in one transaction,
+which also stores its outcome under the id of the row. So it runs once, even if the delivery is repeated.
 """
 
 import json
@@ -25,7 +25,7 @@ from nanoclaw.system.clock import Clock
 
 @frozen
 class Request:
-    """A request of an agent; everything in `values` is hostile."""
+    """A request of an agent. Everything in `values` may be hostile."""
 
     action: str
     message_out_id: str
@@ -36,39 +36,39 @@ class Request:
     values: Mapping[str, object] = field(repr=False)
 
 
-class Executor(Protocol):
-    """Performs the requests of one name."""
+class ActionHandler(Protocol):
+    """Performs one action of the host."""
 
     def __call__(self, connection: Connection, request: Request, /) -> Mapping[str, object]:
-        """Change the central database, in the transaction of the caller; returns the result for the agent.
+        """Change the central database in the caller's transaction, and return the result for the agent.
 
-        It is synchronous, and its result can be written as JSON. What it raises undoes what it did.
+        The result must be serializable as JSON. Any exception rolls the changes back.
 
         Raises:
-            ActionRefused: it cannot be done; the text is for the agent.
+            ActionRefused: the action cannot be performed. The text is for the agent.
         """
         ...
 
 
 @frozen
 class ToHost:
-    """Has executors perform requests."""
+    """Performs requests to the host by their handlers."""
 
     registry: Ref[Registry]
-    executors: Mapping[str, Executor]
+    handlers: Mapping[str, ActionHandler]
     clock: Clock
 
     async def attempt(self, source: Source, delivery: Delivery, row: MessageOut) -> Result:
-        """Perform the request, or find out what came of it before."""
-        values = load_request(row.content)  # the session has read it before
+        """Perform the request, or return its earlier outcome."""
+        values = load_request(row.content)  # the session has checked it already
         action = str(values["action"])
-        executor = self.executors[action]
+        handler = self.handlers[action]
         conversation = source.conversation
         session_id, group_id = conversation.session.id, conversation.agent_group.id
         request = Request(action, delivery.id, session_id, group_id, row.address, values)
         try:
             done = await self.registry.ask(
-                PerformAction(session_id, delivery.id, lambda connection: executor(connection, request))
+                PerformAction(session_id, delivery.id, lambda connection: handler(connection, request))
             )
         except (ActorError, StoreError) as error:
             reason = f"the request cannot be performed now: {error}"

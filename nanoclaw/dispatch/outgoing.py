@@ -1,4 +1,4 @@
-"""The content of an outgoing row, and its files, all of which a hostile container may have written."""
+"""Reads the content and files of outgoing rows. A hostile container may have written both."""
 
 from attrs import frozen
 
@@ -13,7 +13,7 @@ from nanoclaw.store.session.outbox import read_files
 
 @frozen
 class Outbox:
-    """Reads what rows carry."""
+    """Reads the content and files of rows."""
 
     config: Config
     executor: Executor
@@ -21,11 +21,11 @@ class Outbox:
     async def read(
         self, conversation: Conversation, row: MessageOut
     ) -> tuple[OutgoingContent, tuple[OutgoingFile, ...]]:
-        """Read a row's content, and the files that it names.
+        """Return a row's content and the files that it names.
 
         Raises:
-            BadContent: the content is not JSON, or of no known shape.
-            BadAttachment: a file is missing, or is none.
+            BadContent: the content is not JSON, or has no known shape.
+            BadAttachment: a file is missing or is not a regular file.
         """
         content = load_outgoing(row.content)
         if not isinstance(content, TextContent) or not content.files:

@@ -15,7 +15,7 @@ from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import SessionPaths
 from nanoclaw.registry import Changes, registry_recipe
-from nanoclaw.session.actions import Site
+from nanoclaw.session.actions import ActionContext
 from nanoclaw.session.administration import TaskChange, TaskVerb, change_task
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Executor, NotFound, open_reader, own_inbound
@@ -38,8 +38,8 @@ class SessionsAtRest:
         if not paths.inbound_db.exists():
             raise NotFound(f"session {who.session.id} has no file yet")
         async with own_inbound(paths, executor=self.executor, clock=self.clock, random=self.random) as writer:
-            site = Site(self.clock.now(), self.zone)
-            return await writer.run(change_task, verb, task_id, site)
+            context = ActionContext(self.clock.now(), self.zone)
+            return await writer.run(change_task, verb, task_id, context)
 
     async def restart_runner(self, who: Conversation) -> bool:
         """Refuse: runners do not outlive their host."""

@@ -1,4 +1,4 @@
-"""Channels, and the intake, with a writer beside them."""
+"""Wrappers of channels and of the intake that record their input."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -36,19 +36,19 @@ from nanoclaw.records import (
 )
 
 LONGEST = 64 << 20
-"""Characters of a file, in base64, that a replay makes again."""
+"""Limit, in characters of base64, of a file that a replay recreates."""
 
 
 @frozen
 class RecordedIntake:
-    """Notes what is offered, and what becomes of it."""
+    """Notes offered events and their results."""
 
     intake: Intake
     writer: RecordingWriter
     channel: str | None = None
 
     async def offer(self, event: Event) -> Routed:
-        """The intake's."""
+        """Offer the event to the wrapped intake."""
         n = next(self.writer.numbers)
         self.writer.note(_offered(n, self.channel, event))
         try:
@@ -64,7 +64,7 @@ class RecordedIntake:
 
 
 def _offered(n: int, channel: str | None, event: Event) -> Offered:
-    """The note, without what is in files."""
+    """Return the note of an event, without the content of files."""
     if isinstance(event, Clicked) or not event.message.attachments:
         return Offered(n, channel, event)
     attachments = event.message.attachments
@@ -81,7 +81,7 @@ def _with_files(event: InboundEvent, attachments: tuple[Attachment, ...]) -> Inb
 
 
 def event_of(note: Offered) -> Event:
-    """The event, with as much of nothing in its files as there was."""
+    """Return the event of a note. Its files have the recorded sizes and empty content."""
     event = note.event
     if isinstance(event, Clicked) or not note.lengths:
         return event
@@ -95,13 +95,13 @@ def _filled(attachment: Attachment, length: int) -> Attachment:
 
 @frozen
 class RecordedChannel(ChannelWrapper):
-    """A channel whose events, requests and answers are noted."""
+    """A channel whose events, deliveries and receipts are noted."""
 
     writer: RecordingWriter
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
-        """The channel's."""
+        """Open the wrapped channel's sender."""
         broken: _Moment | None = None
         try:
             async with self.channel.sender() as sender, _noticing_cancellation() as broken:
@@ -116,7 +116,7 @@ class RecordedChannel(ChannelWrapper):
             raise
 
     async def receive(self, intake: Intake) -> None:
-        """The channel's."""
+        """Receive with the wrapped channel."""
         try:
             await self.channel.receive(RecordedIntake(intake, self.writer, self.channel_type))
         except Exception as error:
@@ -132,17 +132,17 @@ class _Moment:
     at: float | None = None
 
     def now(self) -> None:
-        """Now, unless it was before."""
+        """Set the moment, if it is not set."""
         self.at = trio.current_time() if self.at is None else self.at
 
     def ago_s(self) -> float:
-        """Seconds since."""
+        """Return the seconds since the moment."""
         return 0.0 if self.at is None else round(trio.current_time() - self.at, 6)
 
 
 @asynccontextmanager
 async def _noticing_cancellation() -> AsyncIterator[_Moment]:
-    """Tell when the block is cancelled from outside: it may take long to end. Its error comes as it is."""
+    """Yield the moment at which the block is cancelled, since it may end later. Its error stays unchanged."""
     moment = _Moment()
     raised: Exception | None = None
 
@@ -173,32 +173,32 @@ def _words(error: BaseException) -> str:
 
 @frozen
 class RecordedSender:
-    """Notes what it is asked and answers; hints pass by."""
+    """Notes deliveries and lookups with their results. It does not note hints."""
 
     sender: Sender
     channel: str
     writer: RecordingWriter
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """The sender's."""
+        """Deliver with the wrapped sender."""
         with self._asking(outgoing, lookup=False) as answer:
             receipt = await self.sender.deliver(outgoing)
             answer.receipt(receipt)
             return receipt
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
-        """The sender's."""
+        """Look up with the wrapped sender."""
         with self._asking(outgoing, lookup=True) as answer:
             receipt = await self.sender.find(outgoing)
             answer.receipt(receipt)
             return receipt
 
     async def typing(self, address: Address) -> None:
-        """The sender's."""
+        """Pass the hint on."""
         await self.sender.typing(address)
 
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
-        """The sender's."""
+        """Pass the hint on."""
         await self.sender.settled(address, platform_message_id, outcome)
 
     def _asking(self, outgoing: Outgoing, *, lookup: bool) -> "_Answering":
@@ -209,7 +209,7 @@ class RecordedSender:
 
 @frozen
 class _Answering:
-    """Notes what a channel answers while the block runs."""
+    """Notes the result of the channel in the block."""
 
     n: int
     writer: RecordingWriter
@@ -245,7 +245,7 @@ class _Answering:
 
 
 def asked(n: int, channel: str, outgoing: Outgoing, *, lookup: bool = False) -> Asked:
-    """The note of a message that is to be delivered, or looked for."""
+    """Return the note of a delivery or lookup."""
     content: Mapping[str, object] = {
         "is": type(outgoing.content).__name__,
         **{name: _plain(value) for name, value in asdict(outgoing.content).items()},

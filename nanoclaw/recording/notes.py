@@ -102,7 +102,7 @@ class Connected:
 
 @frozen
 class Disconnected:
-    """A sender's connection broke, `took_s` before the host let go of it."""
+    """A sender's connection broke, `took_s` before the host closed it."""
 
     channel: str
     reason: str
@@ -250,7 +250,7 @@ class Drew:
 
 @frozen
 class Told:
-    """Somebody outside told the registry something: by `host.admin`, or at the first run."""
+    """A request to the registry from outside: by `host.admin`, or at the first run."""
 
     message: str
     fields: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""The recorder of one host: begins the recording, hands out seams with a writer beside them, and ends it."""
+"""The recorder of one host: begins the recording, wraps the seams, and ends it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +21,8 @@ from nanoclaw.recording.seams import (
     RecordedClock,
     RecordedLooks,
     RecordedRandom,
+    RecordedRequests,
     RecordedRuntime,
-    RecordedWords,
 )
 from nanoclaw.recording.state import MAX_STATE, copy_state, left, sessions_of, size_of
 from nanoclaw.recording.writer import RecordingWriter
@@ -69,7 +69,7 @@ class RecordingRefused(Exception):
 
 @frozen
 class Record:
-    """The request to record a host, in a new or empty folder. `redacted`: without words."""
+    """The request to record a host in a new or empty folder. `redacted` leaves out all texts."""
 
     folder: Path
     redacted: bool = False
@@ -129,41 +129,41 @@ class Recorder:
     # -- the seams
 
     def channels(self, channels: Mapping[str, Channel]) -> Mapping[str, Channel]:
-        """Return the channels, noted."""
+        """Return the channels, wrapped for recording."""
         return {name: RecordedChannel(channel, self.writer) for name, channel in channels.items()}
 
     def recorded_clock(self) -> Clock:
-        """Return the clock, noted."""
+        """Return the clock, wrapped for recording."""
         return RecordedClock(self.clock, self.writer)
 
     def random(self, random: Random) -> Random:
-        """Return the randomness, noted."""
+        """Return the randomness, wrapped for recording."""
         return RecordedRandom(random, self.writer)
 
     def runtime(self, runtime: Runtime) -> Runtime:
-        """Return the runtime, noted."""
+        """Return the runtime, wrapped for recording."""
         return RecordedRuntime(runtime, self.writer, self.clock)
 
     def intake(self, intake: Intake) -> Intake:
-        """Return the intake, noted, for the program in which the host is embedded."""
+        """Return the intake of the embedding program, wrapped for recording."""
         return RecordedIntake(intake, self.writer)
 
     def registry(self, registry: Ref[Registry]) -> Ref[Registry]:
-        """Return the registry, noted."""
-        return registry.heard_by(RecordedWords(self.writer))
+        """Return the registry's ref, wrapped for recording."""
+        return registry.observed_by(RecordedRequests(self.writer))
 
     def observer(self) -> RecordedLooks:
-        """Who is told of what runners say."""
+        """Return the observer that records looks."""
         return RecordedLooks(self.writer)
 
     # -- its end
 
     def stopping(self) -> None:
-        """The host begins to stop."""
+        """Note that the host begins to stop."""
         self.writer.note(Stopping())
 
     async def end(self, data: Path, executor: Executor) -> None:
-        """Note the final state of the sessions, and close. Nobody may write them any more."""
+        """Note the final state of the sessions, and close. All sessions must have stopped."""
         with trio.move_on_after(CLOSING_S) as scope:
             scope.shield = True
             for note in await executor.run(partial(self._left, data)):
@@ -172,8 +172,8 @@ class Recorder:
             await self.writer.close()
 
     def _left(self, data: Path) -> list[Left]:
-        dealt_with = [paths for paths in sessions_of(data) if paths.root.name in self.writer.sessions]
-        return [note for paths in dealt_with if (note := left(paths)) is not None]
+        touched = [paths for paths in sessions_of(data) if paths.root.name in self.writer.sessions]
+        return [note for paths in touched if (note := left(paths)) is not None]
 
 
 def _kind(channel: Channel) -> ChannelKind:

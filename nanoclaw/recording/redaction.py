@@ -46,7 +46,7 @@ def whole(note: Note) -> Note:
 
 
 def redacted(note: Note) -> Note:
-    """Return the note without words."""
+    """Return the note with its texts redacted."""
     match note:
         case Offered(event=InboundEvent() as event):
             message = event.message
@@ -66,7 +66,7 @@ def redacted(note: Note) -> Note:
 
 
 def crossed_out(text: str) -> str:
-    """Return as many `x`."""
+    """Return an `x` for each character."""
     return "x" * len(text)
 
 

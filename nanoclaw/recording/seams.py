@@ -1,4 +1,4 @@
-"""The seams of a host with a writer beside them: the same, but what comes in is noted."""
+"""Wrappers of a host's seams that record their input."""
 
 import os
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from nanoclaw.system.ids import Naming, random_name
 
 @frozen
 class RecordedClock:
-    """Notes the jumps."""
+    """Notes jumps of the date."""
 
     clock: Clock
     writer: RecordingWriter
@@ -55,11 +55,11 @@ class RecordedClock:
 
 
 class RecordedRandom(Naming):
-    """Notes the ids that are drawn; what only spreads waits is not worth a note."""
+    """Notes drawn ids. It does not note random delays."""
 
     def __init__(self, random: Random, writer: RecordingWriter) -> None:
         self._inner = random
-        self._tape = writer
+        self._writer = writer
         super().__init__()
 
     def seed(self, *_arguments: Any, **_named: Any) -> None:
@@ -76,7 +76,7 @@ class RecordedRandom(Naming):
     def name(self, what: str) -> str:
         """Draw a name from the wrapped source, and note it."""
         drawn = random_name(self._inner)
-        self._tape.note(Drew(drawn, what))
+        self._writer.note(Drew(drawn, what))
         return drawn
 
 
@@ -124,7 +124,7 @@ class _Start:
 
 @frozen
 class RecordedRuntime:
-    """Notes births and deaths."""
+    """Notes starts and ends of runners."""
 
     runtime: Runtime
     writer: RecordingWriter
@@ -138,7 +138,7 @@ class RecordedRuntime:
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        """The runtime's."""
+        """Run a runner with the wrapped runtime."""
         n = next(self.writer.numbers)
         self.writer.sessions.add(spec.session_id)
         self.writer.note(RunnerAsked(n, spec.session_id, spec.provider))
@@ -157,7 +157,7 @@ class RecordedRuntime:
         return death
 
     def refusal(self, provider: str) -> str | None:
-        """The runtime's."""
+        """Return the wrapped runtime's refusal."""
         return self.runtime.refusal(provider)
 
     async def survivors(self) -> Sequence[str]:
@@ -180,7 +180,7 @@ class RecordedRuntime:
         self.writer.note(Recovered(spec.session_id))
 
 
-# -- what runners say, and what is told from outside ------------------------------
+# -- looks, and requests to the registry from outside ------------------------------
 
 
 @define(eq=False)
@@ -212,16 +212,16 @@ class RecordedLooks:
         self._seen[session_id] = _Seen(acks, look.tool_timeout_s)
 
     def quarantined(self, session_id: str, reason: str) -> None:
-        """Note it."""
+        """Note a quarantine."""
         self.writer.note(Quarantined(session_id, reason))
 
 
 @frozen
-class RecordedWords:
-    """Notes what the registry is told from outside."""
+class RecordedRequests:
+    """Notes requests to the registry from outside the host."""
 
     writer: RecordingWriter
 
     def __call__(self, message: object) -> None:
-        """Note it."""
+        """Note a request."""
         self.writer.note(Told(type(message).__name__, JSON.unstructure(message)))

@@ -89,7 +89,7 @@ async def _copy_outbound(source: Path, target: Path, executor: Executor) -> None
 
 
 def _copy_bytes(source: Path, target: Path) -> None:
-    """Copy a database that nobody has open, with its journal. Irregular files are left out."""
+    """Copy a database that no process has open, with its journal. Irregular files are left out."""
     for file, copy in ((source, target), (_journal(source), _journal(target))):
         content = _content(file)
         if content is not None:
@@ -116,10 +116,10 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def left(paths: SessionPaths) -> Left | None:
-    """Return how a session was left that nobody writes any more; None if it cannot be read."""
+    """Return the final state of a stopped session, or None if it cannot be read."""
     try:
         connection = open_readonly(paths.inbound_db)
-    except Exception:  # noqa: BLE001 -- whatever is wrong with the file, the recording must end without it
+    except Exception:  # noqa: BLE001 -- the recording must end, even if the file is damaged in any way
         return None
     try:
         return Left(paths.root.name, _messages(connection), _deliveries(connection))

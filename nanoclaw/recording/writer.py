@@ -2,7 +2,7 @@
 
 Taking a note is an append in memory. One task writes and syncs a batch, then waits `BATCH_S`. So a kill loses
 the notes of `BATCH_S` and of one write. If a write fails, the writer logs that once and takes no more notes;
-the host goes on.
+the host continues.
 """
 
 import os
@@ -104,7 +104,7 @@ class RecordingWriter:
     def _stop(self, reason: str) -> None:
         self.stopped = reason
         self._notes.clear()
-        advice = "the recording up to here can be replayed; to go on, record into another folder"
+        advice = "the recording up to here can be replayed; to record again, use another folder"
         _log.error("recording.stopped", folder=str(self.folder), reason=reason, advice=advice)
 
 

@@ -34,7 +34,7 @@ class PerformAction:
         """Perform it, or return what came of it before."""
         done, changed = await actor.commit(self._once, actor)
         if changed:
-            actor.changes.tell_all()  # an action may change any projection
+            actor.changes.tell_all()  # a handler may change anything that sessions project
         return done
 
     def _once(self, connection: Connection, actor: Registry) -> tuple[PerformedAction, bool]:
@@ -54,7 +54,7 @@ class PerformAction:
                 result = _text(self.perform(connection))
         except (ActionRefused, StoreError) as error:
             return _failed(str(error))
-        except Exception as error:  # executors are others' code, and the registry is everybody's
+        except Exception as error:  # other people write handlers, and all sessions need the registry
             if not connection.in_transaction:
                 raise  # the disk failed, and SQLite has rolled back all of it
             _log.exception("action.crashed", request=self.message_out_id)

@@ -18,7 +18,7 @@ from nanoclaw.store import Connection, NotFound
 from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
 from nanoclaw.store.engine.rows import DamagedRow
 
-ANSWERED = "no such question waits for an answer: it has one already, or was never asked"
+ANSWERED = "the question is not open: it was answered already, or never asked"
 
 _log = structlog.get_logger()
 

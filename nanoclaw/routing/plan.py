@@ -29,7 +29,7 @@ class Target:
     session: Session | None
     """The open session, or None if there is none yet."""
     refused: str | None
-    """Why the sender is not admitted, or None if they are."""
+    """The reason why the sender is not admitted, or None if they are."""
 
     def engagement(self, event: InboundEvent) -> Engagement:
         """Return how the wiring treats the event."""

@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 
 
 @define(eq=False)
-class _Turns:
+class _ChatQueue:
     """The queue of one chat, and the number of tasks in it."""
 
     lock: Mutex = Factory(Mutex)
@@ -51,7 +51,7 @@ class Router:
     _with_buttons: AbstractSet[str] = frozenset()
     """Channel types with buttons. In chats of other channels a message may answer a question."""
     _plans: PlanCache = Factory(PlanCache)
-    _chats: dict[tuple[str, str], _Turns] = Factory(dict)
+    _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
     _places: Places = Factory(lambda: Places(MAX_CONCURRENT))
 
     async def offer(self, event: Event) -> Routed:
@@ -72,8 +72,8 @@ class Router:
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Of two clicks the first one counts."""
-        with self._turns(click.address) as turns:
-            async with turns.lock:
+        with self._queue(click.address) as queue:
+            async with queue.lock:
                 async with self._places:
                     found = await self._central.run(check_click, click)
                 clicks = Clicks(self._registry, self._sessions)
@@ -82,9 +82,9 @@ class Router:
                 return await clicks.store(click, found)
 
     async def _route(self, event: InboundEvent) -> Routed:
-        with self._turns(event.address) as turns:
+        with self._queue(event.address) as queue:
             # No checkpoint before the chat's queue is entered: this keeps the order of the offers.
-            async with turns.lock:
+            async with queue.lock:
                 async with self._places:
                     found = await self._plan(event)
                     if answered := await self._answer(event, found):
@@ -101,15 +101,15 @@ class Router:
             return Routed(dropped=dropped)
 
     @contextmanager
-    def _turns(self, address: Address) -> Iterator[_Turns]:
+    def _queue(self, address: Address) -> Iterator[_ChatQueue]:
         key = (address.channel_type, address.platform_id)
-        turns = self._chats.setdefault(key, _Turns())
-        turns.users += 1
+        queue = self._chats.setdefault(key, _ChatQueue())
+        queue.users += 1
         try:
-            yield turns
+            yield queue
         finally:
-            turns.users -= 1
-            if not turns.users:
+            queue.users -= 1
+            if not queue.users:
                 del self._chats[key]
 
     async def _plan(self, event: InboundEvent) -> Plan:

@@ -1,4 +1,4 @@
-"""Sessions: one actor a conversation, and the directory that finds or starts it."""
+"""Sessions: one actor per conversation, and the directory that finds or starts it."""
 
 from nanoclaw.session.actor import Accept
 from nanoclaw.session.conversations import every_conversation, open_conversations

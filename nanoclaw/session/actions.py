@@ -1,7 +1,7 @@
-"""What an agent asks of its own session: rows of kind `system` (contract 5), performed in one transaction.
+"""Requests of an agent to its own session: rows of kind `system` (contract 5).
 
-The transaction that performs an action also makes its delivery final and stores its answer, so it runs once
-(contract 4, Delivery). Plain functions of a connection; everything in a request is hostile.
+One transaction performs the action, makes its delivery final and stores its answer. So it runs once
+(contract 4, Delivery). These are plain functions of a connection. Everything in a request may be hostile.
 """
 
 import json
@@ -26,76 +26,77 @@ from nanoclaw.store.session.outbound import MessageOut
 from nanoclaw.store.session.tasks import NewTask, Occurrence
 
 MAX_TASKS = 1000
-"""Open ones of a session."""
-LEAST_TO_MAKE_UP = timedelta(minutes=1)
+"""Limit of open tasks in one session."""
+MIN_CATCH_UP_INTERVAL = timedelta(minutes=1)
+"""Shortest interval of a schedule with `catchUp: "all"`."""
 _ANY_TIME = datetime(2024, 1, 1, tzinfo=UTC)
-"""Where a check begins, so that its answer does not depend on the date."""
+"""Start of the check of an interval. It is fixed, so that the result does not depend on the date."""
 MAX_PROMPT = 100_000
-"""Characters."""
+"""Limit of a prompt or script in characters."""
 TASK = "task-"
-"""Ids of tasks begin so: they cannot take the place of a message that is still to come."""
+"""Prefix of the ids of tasks. It keeps them apart from the ids of future messages."""
 _CATCH_UP: Mapping[str, CatchUp] = {"skip": "skip", "all": "all", "none": "none"}
 
 _log = structlog.get_logger()
 
 
 @frozen
-class Site:
-    """Where and when an action is performed."""
+class ActionContext:
+    """The time, zone and session state that an action depends on."""
 
     now: datetime
     zone: str
-    """The user's, for schedules that name none."""
+    """The user's time zone, for schedules without one."""
     claimed: frozenset[str] = frozenset()
-    """What the runner works on: its due moment is not changed any more."""
+    """Ids of the messages that the runner works on. Their due times must not change."""
     host_actions: frozenset[str] = frozenset()
     """Names of the requests that the host performs."""
 
 
 @frozen
-class Done:
-    """What an action has come to: the answer's result, and what is open or not any more."""
+class ActionResult:
+    """The result of an action for its answer, and the messages that it opened and closed."""
 
     result: Mapping[str, object]
     opened: Sequence[OpenMessage] = ()
     closed: Sequence[str] = ()
-    """Ids of messages."""
+    """Ids of messages that are not open any more."""
 
 
 @frozen
-class Answered:
-    """An action that is over; `error` says why it was refused."""
+class AnsweredAction:
+    """An action whose answer is stored. `error` says why it was refused."""
 
     opened: Sequence[OpenMessage]
-    """With the answer."""
+    """New or changed messages, including the answer."""
     closed: Sequence[str] = ()
     error: str | None = None
 
 
-def perform(connection: Connection, row: MessageOut, site: Site) -> Answered | None:
-    """Do what a row asks, and store the answer; a refusal is an answer, too, and wakes the agent.
+def perform(connection: Connection, row: MessageOut, context: ActionContext) -> AnsweredAction | None:
+    """Perform the request in a row and store the answer. A refusal is an answer, too, and wakes the agent.
 
-    Returns None for what the host performs: nothing is done about it here.
+    Return None, and change nothing, if the host performs this request.
     """
     values: Mapping[str, object] = {}
     try:
         values = load_request(row.content)
-        if values.get("action") in site.host_actions:
+        if values.get("action") in context.host_actions:
             return None
-        request = Request(values, row)
-        with _whole(connection):
-            done = _action(request, site)(connection, request, site)
+        request = RequestFields(values, row)
+        with _savepoint(connection):
+            result = _action(request, context)(connection, request, context)
     except (ActionRefused, BadContent, ScheduleError) as error:
         _log.info("action.refused", request=row.id, reason=str(error))
-        answer = store_answer(connection, row, site.now, _name(values), {"error": str(error)}, failed=True)
-        return Answered(answer, error=str(error))
-    answer = store_answer(connection, row, site.now, _name(values), done.result, failed=False)
-    return Answered([*done.opened, *answer], done.closed)
+        answer = store_answer(connection, row, context.now, _name(values), {"error": str(error)}, failed=True)
+        return AnsweredAction(answer, error=str(error))
+    answer = store_answer(connection, row, context.now, _name(values), result.result, failed=False)
+    return AnsweredAction([*result.opened, *answer], result.closed)
 
 
 @contextmanager
-def _whole(connection: Connection) -> Iterator[None]:
-    """A savepoint: what is refused half-way leaves nothing."""
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """Run the block in a savepoint, so that a refused action changes nothing."""
     with connection:
         yield
 
@@ -109,7 +110,7 @@ def store_answer(  # noqa: PLR0913 -- the parts of an answer
     *,
     failed: bool,
 ) -> list[OpenMessage]:
-    """Store the answer to a request; one that failed wakes the agent. Empty if it is stored already."""
+    """Store the answer to a request. A failure wakes the agent. Return no message if it is stored already."""
     status = "failed" if failed else "completed"
     content = {"action": action, "status": status, "result": result, "requestId": row.id}
     answer = messages_in.insert(
@@ -131,54 +132,56 @@ def _name(values: Mapping[str, object]) -> str | None:
     return storable(name[:100]) if isinstance(name, str) else None
 
 
-# -- what a request says -------------------------------------------------------
+# -- the fields of a request -------------------------------------------------------
 
 
 @frozen
-class Request:
-    """The content of a row, read field by field; whatever is missing or wrong is named in the refusal."""
+class RequestFields:
+    """The content of a request, read field by field. A refusal names the field that is missing or wrong."""
 
     values: Mapping[str, object] = field(repr=False)
     row: MessageOut = field(repr=False)
 
     def text(self, key: str) -> str | None:
-        """A text that may be missing."""
+        """Return an optional string."""
         value = self.values.get(key)
         if value is not None and not isinstance(value, str):
-            raise ActionRefused(f"{key} is no text")
+            raise ActionRefused(f"{key} must be a string")
         return storable(value)
 
     def needed(self, key: str) -> str:
-        """A text that must be there."""
+        """Return a required string."""
         value = self.text(key)
         if not value or not value.strip():
             raise ActionRefused(f"{key} is missing")
         return value
 
     def moment(self, key: str) -> datetime | None:
-        """A time."""
+        """Return an optional time."""
         value = self.text(key)
         try:
             return from_text(value) if value else None
         except ValueError as error:
-            raise ActionRefused(f"{key} {value!r:.60} is no time such as 2026-01-31T09:00:00Z") from error
+            raise ActionRefused(
+                f"{key} must be a time such as 2026-01-31T09:00:00Z, got {value!r:.60}"
+            ) from error
 
     def prompt(self, key: str = "prompt") -> str | None:
-        """What a task is to do, or the script before it."""
+        """Return an optional prompt or script."""
         value = self.text(key)
         if value is not None and not 0 < len(value.strip()) <= MAX_PROMPT:
-            raise ActionRefused(f"{key} is empty, or longer than {MAX_PROMPT:,} characters")
+            raise ActionRefused(f"{key} must have 1 to {MAX_PROMPT:,} characters that are not all blank")
         return value
 
     def catch_up(self) -> CatchUp | None:
-        """What becomes of missed slots."""
+        """Return the optional policy for missed slots."""
         value = self.text("catchUp")
         if value is not None and value not in _CATCH_UP:
-            raise ActionRefused(f"catchUp is one of {', '.join(_CATCH_UP)}, not {value!r:.60}")
+            raise ActionRefused(f"catchUp must be one of {', '.join(_CATCH_UP)}, got {value!r:.60}")
         return None if value is None else _CATCH_UP[value]
 
     def task(self, connection: Connection) -> list[Occurrence]:
-        """What is open of the task it names."""
+        """Return the open occurrences of the task that the request names."""
         task_id = self.needed("taskId")
         found = tasks.named(connection, task_id)
         if not found:
@@ -189,16 +192,16 @@ class Request:
 # -- the actions ---------------------------------------------------------------
 
 
-def _schedule(connection: Connection, request: Request, site: Site) -> Done:
+def _schedule(connection: Connection, request: RequestFields, context: ActionContext) -> ActionResult:
     prompt, recurs = request.prompt(), request.text("recurrence") or None
-    zone, start = request.text("zone") or site.zone, request.moment("processAfter")
+    zone, start = request.text("zone") or context.zone, request.moment("processAfter")
     if prompt is None:
         raise ActionRefused("prompt is missing")
     check(recurs or "@daily", zone)
     if start is None and recurs is None:
-        raise ActionRefused("processAfter or recurrence is missing: when is it to run?")
+        raise ActionRefused("processAfter and recurrence are missing; give at least one")
     catch_up = request.catch_up() or "skip"
-    start = _first(start, recurs, zone, catch_up, site.now)
+    start = _first(start, recurs, zone, catch_up, context.now)
     _check_backlog(recurs, zone, catch_up)
     if tasks.count_open(connection) >= MAX_TASKS:
         raise ActionRefused(f"there are {MAX_TASKS} open tasks; cancel some first")
@@ -206,7 +209,7 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
         connection,
         NewTask(
             id=_new_id(request),
-            timestamp=site.now,
+            timestamp=context.now,
             prompt=prompt,
             slot=start,
             address=request.row.address,
@@ -217,14 +220,14 @@ def _schedule(connection: Connection, request: Request, site: Site) -> Done:
         ),
     )
     if stored is None:
-        raise ActionRefused("there is a task with this taskId already")
-    return Done({"taskId": stored.id, "nextRun": to_text(start), "zone": zone}, opened=[stored])
+        raise ActionRefused("a task with this taskId exists already; choose another taskId")
+    return ActionResult({"taskId": stored.id, "nextRun": to_text(start), "zone": zone}, opened=[stored])
 
 
 def _first(
     start: datetime | None, recurs: str | None, zone: str, catch_up: CatchUp, now: datetime
 ) -> datetime:
-    """The first slot. Of what recurs from a moment in the past on, the latest may run late, and no other."""
+    """Return the first slot. If the series starts in the past, only the latest past slot may run late."""
     if recurs is None:
         return start or now
     if start is None:
@@ -236,43 +239,46 @@ def _first(
 
 
 def _check_backlog(recurs: str | None, zone: str, catch_up: CatchUp) -> None:
-    """An outage of a week may leave ten thousand slots to make up for, and no more."""
+    """Refuse `catchUp: "all"` for short intervals: a week of outage leaves at most ten thousand slots."""
     if recurs is not None and catch_up == "all":
         first = next_run(recurs, _ANY_TIME, zone)
-        if next_run(recurs, first, zone) - first < LEAST_TO_MAKE_UP:
-            raise ActionRefused("catchUp all is for what recurs once a minute or less often")
+        if next_run(recurs, first, zone) - first < MIN_CATCH_UP_INTERVAL:
+            raise ActionRefused("catchUp all needs a recurrence that fires at most once a minute")
 
 
-def _new_id(request: Request) -> str:
+def _new_id(request: RequestFields) -> str:
     id_ = request.text("taskId") or f"{TASK}{request.row.id}"[:128]
     if not id_.startswith(TASK) or not is_component(id_):
-        raise ActionRefused(f"taskId {id_!r:.140} does not begin with {TASK!r}, or is no plain name")
+        raise ActionRefused(
+            f"taskId must begin with {TASK!r} and have at most 128 letters, digits, '.', '_' or '-', "
+            f"got {id_!r:.140}"
+        )
     return id_
 
 
-def _cancel(connection: Connection, request: Request, _site: Site) -> Done:
+def _cancel(connection: Connection, request: RequestFields, _context: ActionContext) -> ActionResult:
     found = request.task(connection)
     tasks.end(connection, found)
-    return Done({"taskId": found[-1].series_id}, closed=[each.id for each in found])
+    return ActionResult({"taskId": found[-1].series_id}, closed=[each.id for each in found])
 
 
-def _pause(connection: Connection, request: Request, _site: Site) -> Done:
+def _pause(connection: Connection, request: RequestFields, _context: ActionContext) -> ActionResult:
     found = request.task(connection)
     tasks.set_paused(connection, found, paused=True)
-    return Done({"taskId": found[-1].series_id}, closed=[each.id for each in found])
+    return ActionResult({"taskId": found[-1].series_id}, closed=[each.id for each in found])
 
 
-def _resume(connection: Connection, request: Request, site: Site) -> Done:
+def _resume(connection: Connection, request: RequestFields, context: ActionContext) -> ActionResult:
     found = [each for each in request.task(connection) if each.paused]
     if not found:
         raise ActionRefused("the task is not paused")
     tasks.set_paused(connection, found, paused=False)
     found = [evolve(each, paused=False) for each in found]
-    missed = [each for each in found if each.catch_up == "none" and each.slot < site.now]
-    followed = recurrence.drop_missed(connection, missed, site.now, site.zone)
+    missed = [each for each in found if each.catch_up == "none" and each.slot < context.now]
+    followed = recurrence.drop_missed(connection, missed, context.now, context.zone)
     kept = [each.message for each in found if each not in missed]
     opened = [*kept, *(message for _, after in followed for message in after.opened)]
-    return Done(
+    return ActionResult(
         {"taskId": found[-1].series_id, "nextRun": _next(opened), "zone": found[-1].zone}, opened=opened
     )
 
@@ -282,34 +288,38 @@ def _next(opened: Sequence[OpenMessage]) -> str | None:
     return to_text(min(due)) if due else None
 
 
-def _update(connection: Connection, request: Request, site: Site) -> Done:
-    """Change the task; an occurrence that is being worked on goes on, and is followed by the changed one."""
+def _update(connection: Connection, request: RequestFields, context: ActionContext) -> ActionResult:
+    """Change the task. An occurrence that the runner works on continues; the changed one follows it."""
     *late, occurrence = request.task(connection)
     changes = _changes(request, occurrence)
-    slot = _slot(connection, request, occurrence, changes, site)
+    slot = _slot(connection, request, occurrence, changes, context)
     changed = tasks.change(connection, occurrence, **changes)
     for each in late:
         tasks.change(connection, each, content=changed.content)
     message, closed = changed.message, list[str]()
     if slot is not None and slot != occurrence.slot:
-        message, closed = _moved(connection, changed, slot, request, site)
-    next_run_ = None if message.due(site.now) else _next([message])
-    result = {"taskId": changed.series_id, "nextRun": next_run_, "zone": changed.zone or site.zone}
-    return Done(result, [] if changed.paused else [message], closed)
+        message, closed = _moved(connection, changed, slot, request, context)
+    next_run_ = None if message.due(context.now) else _next([message])
+    result = {"taskId": changed.series_id, "nextRun": next_run_, "zone": changed.zone or context.zone}
+    return ActionResult(result, [] if changed.paused else [message], closed)
 
 
 def _moved(
-    connection: Connection, occurrence: Occurrence, slot: datetime, request: Request, site: Site
+    connection: Connection,
+    occurrence: Occurrence,
+    slot: datetime,
+    request: RequestFields,
+    context: ActionContext,
 ) -> tuple[OpenMessage, list[str]]:
-    """The row that stands for the other slot, and the ids of those that nobody waits for any more."""
+    """Return the row for the new slot, and the ids of the rows that it replaces."""
     id_ = recurrence.row_id(occurrence.series_id, slot, request.row.id)
-    if occurrence.id not in site.claimed:
-        return tasks.move(connection, occurrence, id_, slot, site.now), [occurrence.id]
+    if occurrence.id not in context.claimed:
+        return tasks.move(connection, occurrence, id_, slot, context.now), [occurrence.id]
     tasks.clear_recurrence(connection, occurrence)
-    return tasks.repeat(connection, occurrence, id_, slot, site.now, last=True), []
+    return tasks.repeat(connection, occurrence, id_, slot, context.now, last=True), []
 
 
-def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:
+def _changes(request: RequestFields, occurrence: Occurrence) -> tasks.Changes:
     changes: tasks.Changes = {}
     if (content := _changed_content(request, occurrence)) is not None:
         changes["content"] = content
@@ -322,8 +332,8 @@ def _changes(request: Request, occurrence: Occurrence) -> tasks.Changes:
     return changes
 
 
-def _changed_content(request: Request, occurrence: Occurrence) -> str | None:
-    """Return the content with the new prompt and script; None where both stay. An empty script removes it."""
+def _changed_content(request: RequestFields, occurrence: Occurrence) -> str | None:
+    """Return the content with the new prompt and script, or None if both stay. An empty script removes it."""
     removes = request.text("script") == ""
     texts = {"prompt": request.prompt(), "script": None if removes else request.prompt("script")}
     new = {key: text for key, text in texts.items() if text is not None}
@@ -336,25 +346,29 @@ def _changed_content(request: Request, occurrence: Occurrence) -> str | None:
 
 
 def _slot(
-    connection: Connection, request: Request, occurrence: Occurrence, changes: tasks.Changes, site: Site
+    connection: Connection,
+    request: RequestFields,
+    occurrence: Occurrence,
+    changes: tasks.Changes,
+    context: ActionContext,
 ) -> datetime | None:
-    """When the changed task runs next; None: as before."""
+    """Return the next slot of the changed task, or None if the slot stays."""
     changed = evolve(occurrence, **changes)
-    zone = changed.zone or site.zone
+    zone = changed.zone or context.zone
     check(changed.recurrence or "@daily", zone)
     _check_backlog(changed.recurrence, zone, changed.catch_up)
     start = request.moment("processAfter")
     if start is not None:
-        start = _first(start, changed.recurrence, zone, changed.catch_up, site.now)
+        start = _first(start, changed.recurrence, zone, changed.catch_up, context.now)
     elif changed.recurrence and {"recurrence", "zone"} & changes.keys():
-        start = next_run(changed.recurrence, site.now, zone)
+        start = next_run(changed.recurrence, context.now, zone)
         return start if start == occurrence.slot else recurrence.free_slot(connection, changed, start, zone)
     if start and start != occurrence.slot and tasks.slot_taken(connection, changed.series_id, start):
-        raise ActionRefused("the task has run for that time already")
+        raise ActionRefused("the task has run for that time already; choose another processAfter")
     return start
 
 
-_Action = Callable[[Connection, Request, Site], Done]
+_Action = Callable[[Connection, RequestFields, ActionContext], ActionResult]
 _ACTIONS: Mapping[str, _Action] = {
     "schedule_task": _schedule,
     "cancel_task": _cancel,
@@ -368,9 +382,9 @@ LOCAL_ACTIONS = frozenset(_ACTIONS)
 """Names of the requests that a session performs itself."""
 
 
-def _action(request: Request, site: Site) -> _Action:
+def _action(request: RequestFields, context: ActionContext) -> _Action:
     name = request.needed("action")
     if name not in _ACTIONS:
-        known = ", ".join([*_ACTIONS, *sorted(site.host_actions)])
-        raise ActionRefused(f"this host knows no action {name!r:.100}; it knows {known}")
+        known = ", ".join([*_ACTIONS, *sorted(context.host_actions)])
+        raise ActionRefused(f"action {name!r:.100} is unknown; this host performs {known}")
     return _ACTIONS[name]

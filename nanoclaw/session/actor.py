@@ -1,7 +1,7 @@
 """The session actor: owns one conversation's `inbound.db`, its runner, and the reading of its `outbound.db`.
 
-Nobody else reaches these. Its mailbox loop only stores messages. The tasks of the session's shell wait for
-channels, containers and hostile files. At birth it rereads its files, so a crash between any two lines loses
+No other part accesses these. The mailbox loop only stores messages. The tasks of the session's shell wait for
+channels, containers and hostile files. The actor reads its files at its start, so a crash at any point loses
 nothing: a message is on disk before it is confirmed, an attempt before the channel is asked.
 """
 
@@ -20,8 +20,8 @@ from nanoclaw.records.content import dump_answer, dump_chat, load_parked
 from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import RunnerSpec
 from nanoclaw.session import agents, transactions
-from nanoclaw.session.agents import Taken
-from nanoclaw.session.conversations import seen_from
+from nanoclaw.session.agents import AgentMessageOutcome
+from nanoclaw.session.conversations import refreshed
 from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
 from nanoclaw.session.pruning import Pruner
@@ -52,15 +52,15 @@ from nanoclaw.store.session.projections import central_view
 _log = structlog.get_logger()
 
 PATIENCE_S = 0.5
-"""How long a look waits for the runner's lock: the runner's commit, or the alarm, brings the next one."""
+"""Longest wait of a look for the runner's lock. The runner's commit, or the alarm, causes the next look."""
 LAST_LOOK_S = 1.0
-"""At shutdown, how long the look at what the stopped runner committed may take."""
+"""At shutdown, time limit of the look at the last commits of the stopped runner."""
 REFRESH_AGAIN_S = 5.0
-"""So long after the projections could not be written that is tried again."""
+"""Delay before a failed projection write is retried."""
 
 
 class SessionDamaged(Exception):
-    """The session's `inbound.db` was damaged while it was open; the text is the store's."""
+    """The session's `inbound.db` was damaged while it was open. The text is that of the store's error."""
 
 
 # -- messages ------------------------------------------------------------------
@@ -68,9 +68,9 @@ class SessionDamaged(Exception):
 
 @frozen
 class Accept:
-    """Store one event, or an answer. The reply comes when it is on disk.
+    """Store one event or answer. The reply comes when it is on disk.
 
-    False: an event was stored before, or another answer to the same question.
+    The reply is False if the event was stored before, or the question already has another answer.
     """
 
     event: InboundEvent | Answer
@@ -83,54 +83,54 @@ class Accept:
 
     @classmethod
     async def handle_all(cls, actor: "SessionActor", messages: Sequence["Accept"]) -> list[Outcome[bool]]:
-        """Store everything that waits, in one commit; a bad one costs no other."""
+        """Store all waiting messages in one commit. A bad one does not affect the others."""
         return await actor.accept(messages)
 
 
 @frozen
 class AcceptFromAgent:
-    """Take what another agent says. The reply comes when it is on disk, or cut."""
+    """Store a message of another agent. The reply comes when it is on disk, or cut."""
 
     said: AgentMessage
 
-    async def handle(self, actor: "SessionActor") -> Taken:
+    async def handle(self, actor: "SessionActor") -> AgentMessageOutcome:
         """Store or cut it."""
         return await actor.accept_from_agent(self.said)
 
 
 @frozen
 class Refresh:
-    """A signal: the central database has changed, or the date has jumped. What changed is read again."""
+    """A signal that the central database has changed, or the date has jumped."""
 
     async def handle(self, actor: "SessionActor") -> None:
-        """Rewrite the projections, which also wakes the runner; follow the session's status."""
+        """Rewrite the projections, which also wakes the runner. Read the session's status."""
         await actor.refresh()
 
 
 @frozen
 class Adopt:
-    """A signal: a runner of this session outlived the last host."""
+    """A signal that a runner of this session outlived the last host."""
 
     async def handle(self, actor: "SessionActor") -> None:
-        """Take it, also without work for it; it is stopped once it has been idle, like any other."""
+        """Adopt the surviving runner even if the session is idle. It is stopped after the usual idle time."""
         actor.adopt()
 
 
 @frozen
 class Replay:
-    """A signal: something was parked for this session."""
+    """A signal that events were parked for this session."""
 
     async def handle(self, actor: "SessionActor") -> None:
-        """Store it."""
+        """Store the parked events."""
         await actor.replay_parked()
 
 
 @frozen
-class Describe:
-    """What the session is doing; it only reads memory."""
+class GetStatus:
+    """Ask what the session is doing. It reads only memory."""
 
     async def handle(self, actor: "SessionActor") -> SessionDetails:
-        """Describe it."""
+        """Return the details."""
         return status(actor.shell.state, actor.polled)
 
 
@@ -139,28 +139,28 @@ class Describe:
 
 @frozen(eq=False)
 class SessionActor:
-    """One living session: the writer of its inbound file, and the tasks that see to the rest."""
+    """One living session: the writer of its inbound file, and its shell with the other tasks."""
 
     services: Services
     conversation: Conversation
     inbound: Writer
     shell: Shell
     refresh_later: Callable[[], None]
-    """Has `Refresh` signalled once more, after a while."""
+    """Signals `Refresh` again after `REFRESH_AGAIN_S`."""
     files: Mutex
-    """Held from the writing of files to the commit of their rows: until then they look like nobody's."""
+    """Held from the writing of files to the commit of their rows. Until then a pruner would delete them."""
 
     @property
     def polled(self) -> str | None:
-        """Why the runner's commits are not watched for, but looked for from time to time."""
+        """The reason why the outbound directory is polled. None if it is watched."""
         return self.services.wakeups.polled(self.conversation.paths(self.services.config).outbound_dir)
 
     async def accept(self, arrivals: Sequence[Accept]) -> list[Outcome[bool]]:
-        """Commit a run of events, each on its own savepoint, and see to it that a runner takes them.
+        """Commit several events, each in its own savepoint, then start a runner if there is work.
 
         Raises:
-            SessionDamaged: the file is damaged: no refusal but a crash, so that what comes is parked.
-            StoreError: none of them could be stored.
+            SessionDamaged: the file is damaged. The actor crashes, so that further events are parked.
+            StoreError: no event could be stored.
         """
         with self.shell.under_way():
             async with self.files if any(map(_has_files, arrivals)) else nullcontext():
@@ -168,31 +168,33 @@ class SessionActor:
                 outcomes = await self._commit(messages)
             results = [o if isinstance(o, Error) else o.unwrap() for o in outcomes]
             self.shell.stored(result for result in results if isinstance(result, OpenMessage))
-            news: list[Outcome[bool]] = [
-                result if isinstance(result, Error) else Value(await self._counts(arrival, message, result))
+            accepted: list[Outcome[bool]] = [
+                result
+                if isinstance(result, Error)
+                else Value(await self._is_accepted(arrival, message, result))
                 for arrival, message, result in zip(arrivals, messages, results, strict=True)
             ]
         self.shell.tick()
-        return news
+        return accepted
 
-    async def accept_from_agent(self, said: AgentMessage) -> Taken:
-        """Commit what another agent says, unless it is cut, and see to it that a runner takes it.
+    async def accept_from_agent(self, said: AgentMessage) -> AgentMessageOutcome:
+        """Commit a message of another agent, unless it is cut, then start a runner if there is work.
 
         Raises:
             SessionDamaged: the file is damaged.
-            StoreError: it could not be stored.
+            StoreError: the message could not be stored.
         """
         with self.shell.under_way():
             async with self.files if said.attachments else nullcontext():
                 files = await self._store_files(said.message_id, said.attachments)
                 now = self.services.clock.now()
                 try:
-                    taken = await self.inbound.run(agents.take, said, files, now)
+                    outcome = await self.inbound.run(agents.take, said, files, now)
                 except (CorruptDatabase, ForeignDatabase) as error:
                     raise SessionDamaged(str(error)) from error
-            self.shell.stored([taken.opened] if taken.opened else [])
+            self.shell.stored([outcome.opened] if outcome.opened else [])
         self.shell.tick()
-        return taken
+        return outcome
 
     async def _store_files(
         self, message_id: str, attachments: tuple[Attachment, ...]
@@ -209,8 +211,8 @@ class SessionActor:
         except (CorruptDatabase, ForeignDatabase) as error:
             raise SessionDamaged(str(error)) from error
 
-    async def _counts(self, arrival: Accept, message: NewMessage, stored: OpenMessage | None) -> bool:
-        """Whether it is new; an answer that was cut off also counts when it comes again."""
+    async def _is_accepted(self, arrival: Accept, message: NewMessage, stored: OpenMessage | None) -> bool:
+        """Return True if the arrival is new, or repeats an answer whose confirmation was interrupted."""
         if stored is not None or not isinstance(arrival.event, Answer):
             return stored is not None
         return await self.inbound.run(messages_in.holds, message.id, message.content)
@@ -246,7 +248,7 @@ class SessionActor:
         )
 
     async def refresh(self) -> None:
-        """Follow the central database: projections (contract 4) and status."""
+        """Read the central database again: projections (contract 4) and status."""
         try:
             with self.shell.under_way():
                 view = await self.services.central.run(central_view, self.conversation.agent_group.id)
@@ -256,19 +258,19 @@ class SessionActor:
             self.refresh_later()
             raise
         finally:
-            self.shell.wake()  # also where nothing can be written: a jump of the date makes things due
+            self.shell.wake()  # even after a failed write: a jump of the date may make messages due
 
     def adopt(self) -> None:
-        """Take the runner that there is; one that may not run is stopped."""
+        """Adopt the surviving runner, or stop it if it may not run."""
         self.shell.adopt()
 
     async def follow_status(self) -> None:
-        """Read whether the session is active; what it was born with may be out of date by then."""
+        """Read the session's status. The status at the actor's start may be out of date."""
         session = await self.services.central.run(sessions.get, self.conversation.session.id)
         self.shell.change_status(session.status if session else "archived")
 
     async def replay_parked(self) -> None:
-        """Store what was accepted while this session could not take it."""
+        """Store the events that were parked while this session could not take them."""
         parked = await self.services.central.run(parked_events.for_session, self.conversation.session.id)
         if parked:
             await self.accept([Accept(*load_parked(event.event)) for event in parked])
@@ -287,7 +289,7 @@ def _has_files(arrival: Accept) -> bool:
 def session_recipe(
     services: Services, dispatch: Dispatch, conversation: Conversation
 ) -> Callable[[Context[SessionActor]], AbstractAsyncContextManager[SessionActor]]:
-    """Make what a session owns: its lock, the writer of its inbound file, its runner."""
+    """Return the recipe of a session: its lock, the writer of its inbound file, its runner."""
     paths, executor = conversation.paths(services.config), services.executor
 
     @asynccontextmanager
@@ -301,16 +303,16 @@ def session_recipe(
             trio.open_nursery() as nursery,
         ):
             made = await executor.run(partial(create_outbound, paths, owner=None))
-            memory = await inbound.run(transactions.remember)
+            stored = await inbound.run(transactions.read_session)
             rules = Rules.of(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
             )
-            state = SessionState.born(
-                memory,
+            state = SessionState.initial(
+                stored,
                 rules,
                 conversation.session.status,
                 trio.current_time(),
-                skip_old=memory.fresh and not made,
+                skip_old=stored.fresh and not made,
             )
             supervisor = RunnerSupervisor(
                 services.runtime,
@@ -328,18 +330,18 @@ def session_recipe(
             )
             if state.outbound.skip_old:
                 await shell.skip_old_rows()
-            files, later = Mutex(), _Later(nursery, context.ref)
+            files, later = Mutex(), _DelayedRefresh(nursery, context.ref)
             actor = SessionActor(services, conversation, inbound, shell, later.ask, files)
             with (
                 services.wakeups.watch(paths.outbound_dir, shell.wake),
                 inbound.when_blocked(shell.inbound_blocked),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
-                nursery.start_soon(shell.give_hints)
+                nursery.start_soon(shell.send_hints)
                 nursery.start_soon(shell.deliver)
                 await actor.follow_status()
                 await actor.replay_parked()
-                nursery.start_soon(shell.look_around)
+                nursery.start_soon(shell.run_rounds)
                 nursery.start_soon(Pruner(services, paths, inbound, outbound, files).run, shell.wake)
                 yield actor
                 await shell.close(LAST_LOOK_S + services.config.runtime.stop_grace_s)
@@ -349,8 +351,8 @@ def session_recipe(
 
 
 @define(eq=False)
-class _Later:
-    """Signals `Refresh` after a while, once for all that ask for it meanwhile."""
+class _DelayedRefresh:
+    """Signals `Refresh` after `REFRESH_AGAIN_S`. Requests that come meanwhile are merged."""
 
     nursery: trio.Nursery
     session: Ref[SessionActor]
@@ -368,7 +370,7 @@ class _Later:
 
 
 async def _prepare(services: Services, conversation: Conversation, inbound: Writer) -> RunnerSpec:
-    """Rewrite the projections and read the settings of a runner, before it starts."""
-    conversation, view = await services.central.run(seen_from, conversation)
-    await inbound.run(transactions.project_news, view, conversation.chat)
+    """Rewrite the projections and return the specification of a runner before it starts."""
+    conversation, view = await services.central.run(refreshed, conversation)
+    await inbound.run(transactions.project_changes, view, conversation.chat)
     return await services.executor.run(partial(runner_spec, services, conversation, view))

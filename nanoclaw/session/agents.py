@@ -1,4 +1,4 @@
-"""Messages from other agents: how a session takes them, and where it cuts a conversation that has no end.
+"""Messages from other agents: storing them, and cutting endless conversations between agents.
 
 The guards are part of the transaction that stores a message, so they hold across restarts.
 """
@@ -17,39 +17,39 @@ from nanoclaw.store.session import agent_messages, messages_in
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage, Source
 
 MAX_HOPS = 10
-"""A chain of messages that goes further from agent to agent is cut."""
+"""Limit of hops. A message of a longer chain is cut."""
 MAX_A_MINUTE = 20
-"""Messages between two sessions, in both directions; what goes beyond is cut."""
+"""Limit of messages between two sessions in a minute, in both directions. Further messages are cut."""
 
 _log = structlog.get_logger()
 
 
 @frozen
-class Taken:
-    """The outcome of a message that was offered."""
+class AgentMessageOutcome:
+    """The outcome of a message from another agent."""
 
     opened: OpenMessage | None = None
-    """Whatever was stored: the message, or that it was cut. None: it was there before, or this was told."""
+    """The stored row: the message, or the report that it was cut. None if that row was stored before."""
     cut: str | None = None
-    """Why the message was not stored; for the agents."""
+    """The reason, for the agents, why the message was not stored."""
 
 
 def take(
     connection: Connection, said: AgentMessage, attachments: tuple[Attachment, ...], now: datetime
-) -> Taken:
-    """Store a message, once; or cut it, and tell this session so once for each chain."""
+) -> AgentMessageOutcome:
+    """Store a message once, or cut it and report that to this session once per chain."""
     if messages_in.is_stored(connection, said.message_id):
-        return Taken()
+        return AgentMessageOutcome()
     reason = _refusal(connection, said, now)
     if reason is not None:
         _log.warning("agents.cut", source=said.source_session_id, chain=said.causation_id, reason=reason)
-        return Taken(messages_in.insert(connection, _cut(said, reason, now)), reason)
-    return Taken(messages_in.insert(connection, _new(said, attachments, now)))
+        return AgentMessageOutcome(messages_in.insert(connection, _cut(said, reason, now)), reason)
+    return AgentMessageOutcome(messages_in.insert(connection, _new(said, attachments, now)))
 
 
 def _refusal(connection: Connection, said: AgentMessage, now: datetime) -> str | None:
     if said.hops > MAX_HOPS:
-        return f"the conversation has gone {MAX_HOPS} times from agent to agent"
+        return f"the chain of messages has more than {MAX_HOPS} hops between agents"
     received = agent_messages.received(connection, said.source_session_id, now)
     if received + said.exchanged >= MAX_A_MINUTE:
         return f"the two sessions have exchanged {MAX_A_MINUTE} messages within a minute"
@@ -70,7 +70,7 @@ def _new(said: AgentMessage, attachments: tuple[Attachment, ...], now: datetime)
 
 
 def _cut(said: AgentMessage, reason: str, now: datetime) -> NewMessage:
-    """Make the row by which the agent hears of it; it wakes nobody."""
+    """Return the row that reports a cut to the agent. It does not wake the agent."""
     content = {"type": "agent_message", "status": "cut", "from": said.sender_name, "reason": reason}
     chain = f"{said.source_session_id}:{said.causation_id}"
     return NewMessage(

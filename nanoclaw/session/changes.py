@@ -1,4 +1,4 @@
-"""Changes of the state that several decisions share, each with its effects."""
+"""State changes, with their effects, that several decisions share."""
 
 from attrs import evolve
 
@@ -11,7 +11,7 @@ Changed = tuple[SessionState, tuple[Effect, ...]]
 
 
 def stop_runner(state: SessionState, why: StopReason) -> Changed:
-    """Ask the runner to go, if there is one that was not asked before."""
+    """Stop the runner, if there is one that is not stopping yet."""
     runner = state.runner.stop(why)
     if runner is state.runner:
         return state, ()
@@ -19,19 +19,19 @@ def stop_runner(state: SessionState, why: StopReason) -> Changed:
 
 
 def count_failure(state: SessionState, reason: str, now: Moment) -> Changed:
-    """Delay the next start of a runner."""
+    """Count a failed start or run, and delay the next start."""
     runner = state.runner.failed(reason, state.rules.runner_backoff_s, now.monotonic)
     fields = {
         "reason": reason,
         "failures": runner.failures,
         "next_start_in_s": runner.not_before - now.monotonic,
-        "advice": "mend what the reason names; messages are kept, the first runner that works answers",
+        "advice": "fix what the reason names; messages are kept, and the next runner that works answers them",
     }
     return evolve(state, runner=runner), (Log("error", "session.runner_failed", fields),)
 
 
 def take_attempt(state: SessionState, now: Moment) -> tuple[SessionState, Delivery | None]:
-    """Choose the attempt to begin; None where none may begin."""
+    """Choose the next attempt. Return None if none may begin."""
     if state.phase is Phase.ENDING:
         return state, None
     deliveries, begun = state.deliveries.take(now.date)
@@ -39,7 +39,7 @@ def take_attempt(state: SessionState, now: Moment) -> tuple[SessionState, Delive
 
 
 def take_actions(state: SessionState, now: Moment) -> tuple[SessionState, tuple[Delivery, ...]]:
-    """Choose the requests of the agent to perform."""
+    """Choose the agent's requests that are due."""
     if state.phase is Phase.ENDING:
         return state, ()
     deliveries, actions = state.deliveries.take_actions(now.date)
@@ -47,8 +47,8 @@ def take_actions(state: SessionState, now: Moment) -> tuple[SessionState, tuple[
 
 
 def tell_settled(state: SessionState, now: Moment) -> Changed:
-    """Tell the channels of messages that are done with, as far as all earlier rows are final."""
-    deliveries, told = state.deliveries.tell(now.date)
+    """Tell the channels which messages are settled, as far as all earlier rows are final."""
+    deliveries, told = state.deliveries.take_settled(now.date)
     if not told:
         return state, ()
     effects = tuple(TellSettled(each.address, each.platform_message_id, each.outcome) for each in told)

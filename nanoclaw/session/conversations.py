@@ -1,4 +1,4 @@
-"""Sessions, as the central database has them."""
+"""Reads conversations from the central database."""
 
 from collections.abc import Iterable
 
@@ -10,17 +10,17 @@ from nanoclaw.store.session.projections import CentralView, central_view
 
 
 def open_conversations(connection: Connection) -> list[Conversation]:
-    """All that are not archived, each with its agent group and chat."""
+    """Return all conversations that are not archived, with agent group and chat."""
     return _conversations(connection, sessions.open_ones(connection))
 
 
 def every_conversation(connection: Connection) -> list[Conversation]:
-    """Archived ones, too: those may still have something to deliver."""
+    """Return all conversations. Archived ones may still have deliveries."""
     return _conversations(connection, sessions.every(connection))
 
 
 def conversation(connection: Connection, session: Session) -> Conversation:
-    """That of one session."""
+    """Return the conversation of a session."""
     [found] = _conversations(connection, [session])
     return found
 
@@ -35,8 +35,8 @@ def _conversations(connection: Connection, rows: Iterable[Session]) -> list[Conv
     return found
 
 
-def seen_from(connection: Connection, conversation: Conversation) -> tuple[Conversation, CentralView]:
-    """The same conversation, with what its session and agent group are by now, and what it may see."""
+def refreshed(connection: Connection, conversation: Conversation) -> tuple[Conversation, CentralView]:
+    """Return the current state of a conversation, and its view of the central database."""
     session = sessions.get(connection, conversation.session.id) or conversation.session
     group = agent_groups.get(connection, conversation.agent_group.id) or conversation.agent_group
     return Conversation(session, group, conversation.chat), central_view(connection, group.id)

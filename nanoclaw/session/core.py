@@ -1,8 +1,8 @@
-"""The decisions of a session: `decide(state, event, now)` is pure, and alone makes the next state.
+"""The decisions of a session. Only `decide(state, event, now)` makes the next state, and it is pure.
 
-Neither files nor clocks nor tasks are here. The session's shell commits the step of a decision and hands its
-result back as an event, so the order of contract 4 can be read off: recover, read acks, settle, only then
-start; an attempt follows from the commit that records it.
+It uses no files, clocks or tasks. The session's shell takes the step of a decision and returns the result as
+an event. So the order of contract 4 is visible here: recover, read acks, settle, and only then start. An
+attempt begins only after the commit that records it.
 """
 
 from attrs import evolve
@@ -64,15 +64,15 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
         case Looked(seen):
             return looking.read(state, seen, now)
         case FileLocked(reason):
-            return looking.meet_lock(state, reason, now)
+            return looking.handle_lock(state, reason, now)
         case FileHot(reason):
-            return looking.meet_journal(state, reason, now)
+            return looking.handle_hot_journal(state, reason, now)
         case FileDamaged(reason):
-            return looking.meet_damage(state, reason, now)
+            return looking.handle_damage(state, reason, now)
         case Committed(step, settled):
             return looking.follow(state, step, settled, now)
         case DelayTold(notices):
-            told = evolve(state, deliveries=state.deliveries.say(notices))
+            told = evolve(state, deliveries=state.deliveries.queue_notices(notices))
             return Decisions(told, (Wake(),) if notices else ())
         case RoundEnded():
             return _end_round(state, now)
@@ -82,8 +82,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return delivering.follow(state, step, ended, now)
         case RunnerStarted():
             runner = state.runner.started()
-            asked_to_go = isinstance(runner.condition, Stopping)
-            return Decisions(evolve(state, runner=runner), (StopRunner(),) if asked_to_go else ())
+            is_stopping = isinstance(runner.condition, Stopping)
+            return Decisions(evolve(state, runner=runner), (StopRunner(),) if is_stopping else ())
         case RunnerEnded(death):
             return Decisions(evolve(state, runner=state.runner.ended(death)), (Wake(),))
         case RecoveryEnded(failure):
@@ -96,7 +96,7 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return _adopt(state, now)
         case RestartAsked():
             stopping, effects = stop_runner(state, "shutdown")
-            return Decisions(evolve(stopping, runner=stopping.runner.forgiven()), (*effects, Wake()))
+            return Decisions(evolve(stopping, runner=stopping.runner.without_failures()), (*effects, Wake()))
         case InboundBlocked():
             return Decisions(*stop_runner(state, "stuck"))
         case Closing():
@@ -135,7 +135,7 @@ def _skipped(state: SessionState, up_to: int) -> Decisions:
 
 
 def _adopt(state: SessionState, now: Moment) -> Decisions:
-    """Take the runner that there is; one that may not run is stopped."""
+    """Adopt the surviving runner, or stop it if it may not run."""
     if not state.runner.absent:
         return Decisions(state)
     state = evolve(state, runner=state.runner.start(now.monotonic))
@@ -156,7 +156,7 @@ def _recovered(state: SessionState, failure: str | None, now: Moment) -> Decisio
 
 
 def _tick(state: SessionState, now: Moment) -> Decisions:
-    """Start a runner if there is work for one, stop one that is idle, or retire."""
+    """Start a runner if there is work, stop an idle one, or retire."""
     state, presence = _presence(state, now)
     if state.phase is not Phase.OPEN:
         return Decisions(state, presence)

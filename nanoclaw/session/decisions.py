@@ -1,4 +1,4 @@
-"""What a session decides: effects, and the step that follows them. The values that `core.decide` returns."""
+"""The values that `core.decide` returns: the next state, effects, and the next step."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,39 +15,39 @@ from nanoclaw.session.transactions import Settlement
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.outbound import Look
 
-# -- steps: what is awaited, one at a time; each ends with an event -------------
+# -- steps: awaited one at a time; each ends with an event -------------
 
 
 @frozen
 class ReadOutbound:
-    """Look at what the runner committed. Ends with `Looked`, `FileLocked`, `FileHot` or `FileDamaged`."""
+    """Read the runner's commits. Ends with `Looked`, `FileLocked`, `FileHot` or `FileDamaged`."""
 
 
 @frozen
 class RowsSeen:
-    """A look brought the settlement."""
+    """A look caused the settlement."""
 
     newly_claimed: Sequence[str] = ()
     more: bool = False
-    """Whether there may be more to read at once."""
+    """True if there may be more rows to read at once."""
     again: bool = False
-    """Whether acks were judged, and one look may not see all of them."""
+    """True if acks were settled, and one look may not read all acks."""
 
 
 @frozen
 class NothingSeen:
-    """What was read before goes on its way; the look itself brought nothing."""
+    """The look read nothing. Work that was read before continues."""
 
     blind: bool
-    """Whether a lock, a hot journal or a recovery was in the way."""
+    """True if a lock, a hot journal or a recovery prevented the look."""
 
 
 @frozen
 class DeathJudged:
-    """The runner's death brought the settlement."""
+    """The runner's death caused the settlement."""
 
     idle: bool
-    """Whether the runner had claimed nothing."""
+    """True if the runner had claimed nothing."""
 
 
 @frozen
@@ -61,7 +61,7 @@ class Settle:
 
 @frozen
 class TellOfDelay:
-    """Tell those who wait that no runner comes to work. Ends with `DelayTold`."""
+    """Tell waiting users that no runner starts. Ends with `DelayTold`."""
 
     waiting: Sequence[OpenMessage]
     reason: str
@@ -86,7 +86,7 @@ class Attempt:
 Step = ReadOutbound | Settle | TellOfDelay | Finish | Attempt
 
 
-# -- effects: what is done at once, without waiting ----------------------------
+# -- effects: carried out at once, without waiting ----------------------------
 
 
 @frozen
@@ -96,7 +96,7 @@ class StartRunner:
 
 @frozen
 class StopRunner:
-    """Ask the runner to go."""
+    """Stop the runner."""
 
 
 @frozen
@@ -113,14 +113,14 @@ class HandOver:
 
 @frozen
 class ShowTyping:
-    """The agent is at work on a message from there."""
+    """Show that the agent works on a message from this address."""
 
     address: Address
 
 
 @frozen
 class TellSettled:
-    """A user's message is done with; its channel may show so."""
+    """Tell a channel that a user's message is settled."""
 
     address: Address
     platform_message_id: str
@@ -129,17 +129,17 @@ class TellSettled:
 
 @frozen
 class Wake:
-    """Go round once more."""
+    """Begin another round."""
 
 
 @frozen
 class Retire:
-    """Let the session's actor end, unless a message is coming in."""
+    """Retire the session's actor, unless a message is arriving."""
 
 
 @frozen
 class NotePresence:
-    """Tell the central database, coalesced, what the container does and when the session was used."""
+    """Record the container's status and the time of last use in the central database, coalesced."""
 
     container_status: ContainerStatus
     idle_s: float
@@ -147,7 +147,7 @@ class NotePresence:
 
 @frozen
 class TellLooked:
-    """Tell the observer what the runner says, before anything is done about it."""
+    """Tell the observer what a look read, before the session acts on it."""
 
     seen: Look
     now: datetime
@@ -155,7 +155,7 @@ class TellLooked:
 
 @frozen
 class TellQuarantined:
-    """Tell the observer that nothing more is read."""
+    """Tell the observer that the outbound file is quarantined."""
 
     reason: str
 
@@ -187,9 +187,9 @@ Effect = (
 
 @frozen
 class Decisions:
-    """The consequences of an event: the next state, effects, and the step that follows them.
+    """The consequences of an event: the next state, effects, and the next step.
 
-    Whatever may not happen before a commit follows from the event that reports the commit.
+    An effect that must not happen before a commit belongs to the event that reports the commit.
     """
 
     state: SessionState

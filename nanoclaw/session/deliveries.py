@@ -1,6 +1,6 @@
-"""The deliveries of a session, as frozen values: its queue, the ledger's rows to read again, hints to come.
+"""The deliveries of a session as frozen values: the queue, ledger entries to reread, and pending hints.
 
-Nothing here reads or writes a file. The ledger itself is `nanoclaw.store.session.deliveries`.
+This module reads and writes no file. The ledger itself is `nanoclaw.store.session.deliveries`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,13 +25,13 @@ from nanoclaw.store.session.refusals import Refusals
 
 @frozen
 class SettledMessage:
-    """A user's message that is done with. Its channel hears so once every earlier row is final."""
+    """A user's message that is settled. Its channel is told once every earlier row is final."""
 
     address: Address
     platform_message_id: str
     outcome: Outcome
     after_seq: int
-    """The number of the last row that was sent before it was done with."""
+    """The `seq` of the last row that was sent before it was settled."""
 
 
 @frozen
@@ -39,50 +39,50 @@ class Deliveries:
     """The deliveries of one session."""
 
     seen_seq: int = 0
-    """The rows of outbound.db are known up to this number."""
+    """The highest `seq` that was read from outbound.db."""
     unread: Mapping[str, LedgerEntry] = Factory(dict)
-    """Entries of the ledger whose rows were not read again since the restart."""
+    """Ledger entries whose rows have not been reread since the start."""
     notices: Mapping[str, MessageOut] = Factory(dict)
-    """The entries among them that the host itself says: their rows are not in outbound.db."""
+    """The host's own notices among them. Their rows are not in outbound.db."""
     delivered_before: frozenset[str] = frozenset()
-    """Rows that another build delivered, before there was a ledger."""
+    """Ids of rows that another build delivered before there was a ledger."""
     refusals: Refusals = Factory(Refusals)
     queue: DeliveryQueue = Factory(DeliveryQueue)
     settled: tuple[SettledMessage, ...] = ()
     finishing: bool = False
-    """Whether the end of an attempt is being committed: the queue is ahead of the ledger."""
+    """True while the end of an attempt is being committed. The queue is then ahead of the ledger."""
 
     @classmethod
-    def of(cls, memory: transactions.Memory) -> "Deliveries":
-        """Take up the deliveries that a session finds in its ledger when it is born."""
-        unread = {entry.message_out_id: entry for entry in memory.ledger}
-        kept = memory.notices.items()
+    def of(cls, stored: transactions.StoredSession) -> "Deliveries":
+        """Return the deliveries that a session finds in its ledger at its start."""
+        unread = {entry.message_out_id: entry for entry in stored.ledger}
+        kept = stored.notices.items()
         return cls(
-            memory.seen_seq,
+            stored.seen_seq,
             unread,
             {id_: notices.notice_row(id_, unread[id_].seq, content) for id_, content in kept},
-            memory.delivered_before,
-            memory.refusals,
+            stored.delivered_before,
+            stored.refusals,
         )
 
     @property
     def idle(self) -> bool:
-        """Say whether nothing is left to deliver or to tell."""
+        """Return True if nothing is left to deliver or to tell."""
         return self.queue.empty and not self.unread and not self.settled
 
     @property
     def count(self) -> int:
-        """How many messages are on their way."""
+        """The number of deliveries that are not final."""
         return len(self.queue.waiting) + (self.queue.in_flight is not None) + len(self.unread)
 
-    # -- rows that come
+    # -- incoming rows
 
     def unread_rows(self) -> Sequence[str]:
-        """Name the rows to read again."""
+        """Return the ids of the rows to reread."""
         return list(dict.fromkeys(map(_row_id, self.unread)))
 
     def reread(self, seen: Look, now: datetime, rules: Rules) -> tuple["Deliveries", tuple[Finished, ...]]:
-        """Take up rows of the ledger that were read again; attempts that were cut off are returned."""
+        """Queue ledger rows that were reread. Also return the attempts that a crash interrupted."""
         looked_for = frozenset(seen.looked_for)
         entries = [each for each in self.unread.values() if _row_id(each.message_out_id) in looked_for]
         if not entries:
@@ -104,7 +104,7 @@ class Deliveries:
         now: datetime,
         zone: str,
     ) -> tuple["Deliveries", tuple[Delivery, ...]]:
-        """Queue new rows; `messages` are those they may answer."""
+        """Queue new rows. `messages` are the messages that they may answer."""
         new = tuple(_delivery(row, messages, now, zone) for row in rows)
         if not new:
             return self, ()
@@ -112,19 +112,19 @@ class Deliveries:
         queued = [each for each in new if each.row.id not in self.delivered_before]
         return evolve(self, seen_seq=seen_seq, queue=self.queue.add(queued)), new
 
-    def say(self, notices: Sequence[MessageOut]) -> "Deliveries":
-        """Queue messages of the host itself; rows of the runner may still come with lower numbers."""
+    def queue_notices(self, notices: Sequence[MessageOut]) -> "Deliveries":
+        """Queue the host's own messages. Rows of the runner with lower numbers may still come."""
         return evolve(self, queue=self.queue.add(map(Delivery, notices))) if notices else self
 
-    def clear_recurrence(self, requests: Iterable[Delivery]) -> "Deliveries":
-        """Queue requests that were taken as actions, and that an executor of the host performs."""
-        handed = [evolve(each, to_host=True) for each in requests]
+    def hand_to_host(self, requests: Iterable[Delivery]) -> "Deliveries":
+        """Queue requests that were taken as actions but that a handler of the host performs."""
+        handed = [evolve(each, by_host=True) for each in requests]
         return evolve(self, queue=self.queue.add(handed)) if handed else self
 
-    def correct(
+    def replace_bad(
         self, bad: Sequence[tuple[MessageOut | InvalidRow, InvalidRow]], actions: Sequence[Delivery]
     ) -> "Deliveries":
-        """Put bad rows in the place of rows, also of `actions`, which were taken from the queue."""
+        """Replace rows by bad rows, in the queue and in `actions`, which were taken from it."""
         if not bad:
             return self
         queue = self.queue
@@ -136,19 +136,19 @@ class Deliveries:
     # -- attempts
 
     def take(self, now: datetime) -> tuple["Deliveries", Delivery | None]:
-        """Choose the attempt to begin now, if any; its beginning is to be committed."""
+        """Choose the next attempt, if any may begin. The caller commits its start."""
         queue, begun = self.queue.take(now)
         return (evolve(self, queue=queue), begun) if begun is not None else (self, None)
 
     def take_actions(self, now: datetime) -> tuple["Deliveries", tuple[Delivery, ...]]:
-        """Choose the requests to perform now; they are to be committed."""
+        """Choose the requests that are due. The caller commits them."""
         queue, due = self.queue.take_actions(now)
         return (evolve(self, queue=queue), due) if due else (self, ())
 
     def end_attempt(
         self, delivery: Delivery, result: Result, now: datetime, zone: str
     ) -> tuple["Deliveries", Finished]:
-        """Follow the result of the attempt in flight, which is to be committed."""
+        """Apply the result of the attempt in flight. The caller commits it."""
         finished = _finished(delivery, result, now, zone)
         if isinstance(result, Final):
             queue = self.queue.finished()
@@ -159,16 +159,16 @@ class Deliveries:
         return evolve(self, queue=queue, finishing=True), finished
 
     def undo_take(self) -> "Deliveries":
-        """Put back the one in flight: its start could not be recorded."""
+        """Put back the delivery in flight, because its start could not be recorded."""
         taken = self.queue.in_flight
         if taken is None:
             return self
         return evolve(self, queue=self.queue.postponed(evolve(taken, attempts=taken.attempts - 1)))
 
-    # -- messages that are done with
+    # -- settled messages
 
     def settle(self, messages: Iterable[tuple[OpenMessage, Outcome]]) -> "Deliveries":
-        """Remember messages whose channels are to be told of their outcomes."""
+        """Add settled messages whose channels must be told of their outcomes."""
         last = max(self.seen_seq, self.queue.last_seq())
         told = tuple(
             SettledMessage(message.address, message.platform_message_id, outcome, last)
@@ -177,10 +177,10 @@ class Deliveries:
         )
         return evolve(self, settled=(*self.settled, *told)) if told else self
 
-    def tell(self, now: datetime) -> tuple["Deliveries", tuple[SettledMessage, ...]]:
-        """Take the messages whose channels can be told now."""
+    def take_settled(self, now: datetime) -> tuple["Deliveries", tuple[SettledMessage, ...]]:
+        """Remove and return the settled messages whose channels can be told now."""
         if self.finishing or not self.settled:
-            return self, ()  # the end of the attempt asks again
+            return self, ()  # called again when the attempt has ended
         open_from, told = self.queue.first_seq(now), 0
         while told < len(self.settled) and (open_from is None or self.settled[told].after_seq < open_from):
             told += 1
@@ -193,8 +193,8 @@ class Deliveries:
 def _reread(
     entry: LedgerEntry, row: MessageOut | InvalidRow | None, now: datetime, rules: Rules
 ) -> tuple[list[Delivery], list[Finished]]:
-    """Return the deliveries to queue, and the attempt that was cut off. The ledger's number counts."""
-    gone = InvalidRow(_row_id(entry.message_out_id), entry.seq, "it is gone from outbound.db")
+    """Return the deliveries to queue, and the interrupted attempt. The `seq` of the ledger counts."""
+    gone = InvalidRow(_row_id(entry.message_out_id), entry.seq, "the row is gone from outbound.db")
     delivery = Delivery(
         gone if row is None else evolve(row, seq=entry.seq),
         entry.attempts,
@@ -232,7 +232,7 @@ def _first_of_series(row: MessageOut, recurrence: str, now: datetime, zone: str)
 
 
 def _postponed(delivery: Delivery, result: Result) -> Delivery:
-    assert not isinstance(result, Final)  # noqa: S101 -- those do not go back
+    assert not isinstance(result, Final)  # noqa: S101 -- a final delivery is not postponed
     if isinstance(result, Unknown):
         return evolve(
             delivery, doubts=delivery.doubts + 1, not_before=result.not_before, reason=result.reason
@@ -249,11 +249,11 @@ def _postponed(delivery: Delivery, result: Result) -> Delivery:
 
 
 def _finished(delivery: Delivery, result: Result, now: datetime, zone: str) -> Finished:
-    """Pair an attempt with its result and, if it recurs and is final, with the delivery that follows."""
+    """Pair an attempt with its result and, if it recurs and is final, with the next delivery."""
     row = delivery.row
     if not isinstance(result, Final) or not isinstance(row, MessageOut):
         return Finished(delivery, result)
-    if row.recurrence is None or delivery.slot is None or delivery.asks:
+    if row.recurrence is None or delivery.slot is None or delivery.is_request:
         return Finished(delivery, result)
     try:
         slot = due_slots(row.recurrence, delivery.slot, now, zone, "none").next
@@ -263,7 +263,7 @@ def _finished(delivery: Delivery, result: Result, now: datetime, zone: str) -> F
 
 
 def _row_id(message_out_id: str) -> str:
-    """Name the row behind a name of the ledger: one that recurs has its slot after an `@`."""
+    """Return the row id in a ledger key. The key of a recurring row has its slot after an `@`."""
     return message_out_id if message_out_id.startswith(NOTICE) else message_out_id.partition("@")[0]
 
 

@@ -1,26 +1,26 @@
-"""The decisions about deliveries: the end of one attempt and the start of the next are one commit."""
+"""Decisions about deliveries. The end of an attempt and the start of the next one are one commit."""
 
 from attrs import evolve
 
 from nanoclaw.session.changes import take_attempt, tell_settled
 from nanoclaw.session.decisions import Attempt, Decisions, Effect, Finish, Log, Wake
 from nanoclaw.session.finishing import AttemptEnded, Finished
-from nanoclaw.session.outcomes import Delivered, Performed, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Performed, Result, Undeliverable, Unknown
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import Moment, SessionState
 
 
 def finish(state: SessionState, delivery: Delivery, result: Result, now: Moment) -> Decisions:
-    """Choose the next attempt, and commit its start with the result of the last one."""
+    """Commit the result of an attempt together with the start of the next one."""
     deliveries, finished = state.deliveries.end_attempt(delivery, result, now.date, state.rules.zone)
     state, begun = take_attempt(evolve(state, deliveries=deliveries), now)
     return Decisions(state, step=Finish(finished, begun, now.date))
 
 
 def follow(state: SessionState, step: Finish, ended: AttemptEnded, now: Moment) -> Decisions:
-    """Apply a result that is on disk; only now may the next receiver be asked."""
+    """Apply a result that is on disk. Only now may the next receiver be asked."""
     finished, deliveries = step.finished, evolve(state.deliveries, finishing=False)
-    if isinstance(finished.result, Refused):
+    if isinstance(finished.result, DeliveryRefused):
         refusals = deliveries.refusals.and_one(finished.delivery.id, finished.result.reason)
         deliveries = evolve(deliveries, refusals=refusals)
     state = evolve(state, deliveries=deliveries, messages=state.messages.add(ended.told))

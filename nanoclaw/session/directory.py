@@ -1,6 +1,6 @@
-"""The directory of living sessions: looks up or starts one and hands it a message, in one synchronous step.
+"""The directory of living sessions: finds or starts one and sends it a message in one synchronous step.
 
-So a session that retires and a message that comes never miss each other.
+So a session cannot retire between the lookup and the message.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -18,13 +18,13 @@ from nanoclaw.session.actor import (
     Accept,
     AcceptFromAgent,
     Adopt,
-    Describe,
+    GetStatus,
     Replay,
     SessionActor,
     SessionDamaged,
     session_recipe,
 )
-from nanoclaw.session.agents import Taken
+from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.status import SessionDetails
@@ -36,14 +36,14 @@ from nanoclaw.supervision import Supervision
 RETRY_BURIED_S = 60.0
 T = TypeVar("T")
 
-ASKS = 3
-"""An event whose session crashed on it is offered this often before it is parked."""
+MAX_ASKS = 3
+"""Number of times an event is offered to a crashing session before it is parked."""
 
 _log = structlog.get_logger()
 
 
 class SessionDown(Exception):
-    """The session cannot take messages now; the text says why."""
+    """The session cannot take messages now. The text says why."""
 
 
 @define(eq=False)
@@ -56,11 +56,11 @@ class Sessions:
     _dispatch: Dispatch = field(
         init=False, default=Factory(lambda self: self._make_dispatch(self), takes_self=True)
     )
-    """The way out of all sessions; it hands messages of agents back to this directory."""
+    """The dispatcher of all sessions. It sends messages between agents back to this directory."""
     _resuming: trio.CapacityLimiter = Factory(lambda: trio.CapacityLimiter(8))
 
     def ref(self, conversation: Conversation) -> Ref[SessionActor]:
-        """The session's actor, started if need be. Synchronous."""
+        """Return the session's actor, starting it if necessary. Synchronous."""
         name = conversation.session.id
         return self._supervisor.get(name) or self._supervisor.start(
             name, session_recipe(self._services, self._dispatch, conversation)
@@ -69,54 +69,54 @@ class Sessions:
     async def accept(
         self, conversation: Conversation, event: InboundEvent | Answer, *, trigger: bool = True
     ) -> bool:
-        """Store an event, or an answer; when this returns it is on disk. False: it was there before.
+        """Store an event or answer. When this returns, it is on disk. Return False if it was stored before.
 
         Raises:
-            SessionDown: the session is buried, or crashed on it again and again.
-            StoreError: it could not be stored.
+            SessionDown: the session is buried, or crashed repeatedly on this message.
+            StoreError: the message could not be stored.
         """
         return await self._ask(conversation, Accept(event, trigger))
 
-    async def accept_from_agent(self, conversation: Conversation, said: AgentMessage) -> Taken:
-        """Store what another agent says, or cut it; when this returns, that is on disk.
+    async def accept_from_agent(self, conversation: Conversation, said: AgentMessage) -> AgentMessageOutcome:
+        """Store a message of another agent, or cut it. When this returns, the outcome is on disk.
 
         Raises:
-            SessionDown: the session is buried, or crashed on it again and again.
-            StoreError: it could not be stored.
+            SessionDown: the session is buried, or crashed repeatedly on this message.
+            StoreError: the message could not be stored.
         """
         return await self._ask(conversation, AcceptFromAgent(said))
 
     async def _ask(self, conversation: Conversation, message: Message[SessionActor, T]) -> T:
         cause: Exception | None = None
-        for _ in range(ASKS):
+        for _ in range(MAX_ASKS):
             try:
                 return await self.ref(conversation).ask(message)
             except Crashed as error:
                 cause = error
             except Stopped as error:
                 raise SessionDown(f"session {conversation.session.id} is down: {error}") from error
-        raise SessionDown(f"session {conversation.session.id} crashed {ASKS} times: {cause}") from cause
+        raise SessionDown(f"session {conversation.session.id} crashed {MAX_ASKS} times: {cause}") from cause
 
-    async def describe(self, session_id: str, within_s: float) -> SessionDetails | None:
-        """What a living session says of itself; None where it does not, or not within that time."""
+    async def status(self, session_id: str, within_s: float) -> SessionDetails | None:
+        """Return the details of a living session, or None if it does not answer within that time."""
         ref: Ref[SessionActor] | None = self._supervisor.get(session_id)
         with trio.move_on_after(within_s), suppress(Crashed, Stopped):
-            return await ref.ask(Describe()) if ref is not None else None
+            return await ref.ask(GetStatus()) if ref is not None else None
         return None
 
     def nodes(self) -> Sequence[Node]:
-        """The living sessions in the live tree, named by their ids; also those that are buried."""
+        """Return the living and buried sessions in the live tree, named by their ids."""
         return self._supervisor.tree().children
 
     def replay(self, conversation: Conversation) -> None:
-        """Something was parked for the session: if it is up by now, it takes it now. Synchronous."""
-        with suppress(Stopped):  # the host is leaving: it is taken at the next start
+        """Tell the session that events were parked for it. Synchronous."""
+        with suppress(Stopped):  # the host is stopping: the next start replays them
             self.ref(conversation).signal(Replay())
 
     async def resume(self, conversations: Sequence[Conversation], *, survivors: Collection[str] = ()) -> None:
-        """Bring to life, at start-up, those that have work or a file to recover; the others sleep on.
+        """Start the sessions that have work or a file to recover. The others stay at rest.
 
-        `survivors` are the ids of those whose runners outlived the last host: they adopt them.
+        `survivors` are the ids of sessions whose runners outlived the last host. They adopt these runners.
         """
         busy = {*await self._services.central.run(parked_events.counts), *survivors}
         async with trio.open_nursery() as nursery:
@@ -135,7 +135,7 @@ class Sessions:
                 return
             ref = self.ref(conversation)
             if adopt:
-                ref.signal(Adopt())  # in the same step, so that it does not retire before
+                ref.signal(Adopt())  # in the same step, so that the session does not retire first
             try:
                 await ref.wait_started()
             except (Crashed, Stopped) as error:  # reported already
@@ -154,7 +154,7 @@ async def open_sessions(
     *,
     under: Supervisor,
 ) -> AsyncIterator[Sessions]:
-    """The supervisor of all sessions; on leaving they all stop: runners, commits, deliveries in flight."""
+    """Open the supervisor of all sessions. On exit they finish commits and deliveries, and stop."""
     policy = Policy(
         give_up=Bury(RETRY_BURIED_S), fatal=(SessionDamaged, CorruptDatabase, ForeignDatabase, NewerDatabase)
     )

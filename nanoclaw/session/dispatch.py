@@ -1,6 +1,6 @@
-"""The way out of a session, as it sees it: one attempt at a time, wherever the row goes.
+"""The protocol by which a session makes delivery attempts, one at a time.
 
-The dispatcher itself is above the sessions (`nanoclaw.dispatch`), for it reaches other sessions.
+The dispatcher itself (`nanoclaw.dispatch`) is above the sessions, because it delivers to other sessions.
 """
 
 from typing import Protocol
@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import frozen
 
 from nanoclaw.records import AgentMessage
-from nanoclaw.session.agents import Taken
+from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.outcomes import Result
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.rules import Rules
@@ -22,34 +22,36 @@ class Source:
 
     conversation: Conversation
     inbound: Writer
-    """The dispatcher only reads it."""
+    """The writer of the session's file. The dispatcher uses it only to read."""
     rules: Rules
 
 
 class Dispatch(Protocol):
-    """Makes attempts for all sessions."""
+    """Makes delivery attempts for all sessions."""
 
     @property
     def host_actions(self) -> frozenset[str]:
-        """Names of the requests that the host performs."""
+        """The names of the requests that the host performs."""
         ...
 
     async def attempt(self, source: Source, delivery: Delivery, /) -> tuple[Delivery, Result]:
-        """Deliver the row, if it may be; returns the delivery with what was found out about it on the way.
+        """Deliver the row, if that is allowed. Return the delivery, perhaps completed, and the result.
 
-        Nothing is written to the session's file: its core commits what came of the attempt.
+        This writes nothing to the session's file. The session commits the result.
         """
         ...
 
 
 class AgentInbox(Protocol):
-    """Takes messages from one agent for another."""
+    """Passes messages from one agent to another."""
 
-    async def accept_from_agent(self, conversation: Conversation, said: AgentMessage, /) -> Taken:
-        """Have the session store a message; when this returns, that is on disk.
+    async def accept_from_agent(
+        self, conversation: Conversation, said: AgentMessage, /
+    ) -> AgentMessageOutcome:
+        """Have the session store a message. When this returns, it is on disk.
 
         Raises:
-            SessionDown: the session is buried, or crashed on it again and again.
-            StoreError: it could not be stored.
+            SessionDown: the session is buried, or crashed repeatedly on this message.
+            StoreError: the message could not be stored.
         """
         ...

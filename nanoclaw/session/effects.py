@@ -1,4 +1,4 @@
-"""Carries out what a session has decided: all of it at once, without waiting for anything."""
+"""Carries out the effects that a session has decided, without waiting."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,24 +29,24 @@ class Alarm:
 
     @property
     def asleep(self) -> bool:
-        """Say whether the loop sleeps now."""
+        """True while the loop sleeps."""
         return self._sleep is not None
 
     def wake(self) -> None:
-        """Begin another round at once. Synchronous; only a hint."""
+        """Begin another round at once. Synchronous."""
         self._woken.set()
 
     def begin_round(self) -> None:
-        """Count only what happens from now on as a reason for another round."""
+        """Forget earlier wake-ups. Only later ones cause another round."""
         self._woken = trio.Event()
 
     def set(self, seconds: float) -> None:
-        """Change when the sleep under way ends."""
+        """End the current sleep after this time."""
         if self._sleep is not None:
             self._sleep.deadline = trio.current_time() + seconds
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep until woken, at most for so long."""
+        """Sleep until woken, at most for this time."""
         with trio.CancelScope(deadline=trio.current_time() + seconds) as self._sleep:
             await self._woken.wait()
         self._sleep = None
@@ -57,7 +57,7 @@ Hint = tuple[Address, Typing | Settled]
 
 @define(eq=False)
 class Outlets:
-    """The ways from the look loop to the delivery task and to the hints task."""
+    """The channels from the look loop to the delivery task and to the hints task."""
 
     attempts: tuple[trio.MemorySendChannel[Delivery], trio.MemoryReceiveChannel[Delivery]] = field(
         factory=lambda: trio.open_memory_channel[Delivery](1)
@@ -69,17 +69,17 @@ class Outlets:
 
 @define(eq=False)
 class Effects:
-    """What the effects of one session reach."""
+    """The parts of the host that the effects of one session use."""
 
     services: Services
     session_id: str
     supervisor: RunnerSupervisor
     retire: Callable[[], bool]
-    """Lets the session's actor end, unless a message is coming in."""
+    """Retires the session's actor, unless a message is arriving."""
     alarm: Alarm = Factory(Alarm)
     outlets: Outlets = Factory(Outlets)
     _under_way: int = 0
-    """Rounds and messages being stored: nobody retires meanwhile."""
+    """The number of rounds and stores in progress. The session does not retire meanwhile."""
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
@@ -91,7 +91,7 @@ class Effects:
             self._under_way -= 1
 
     def carry_out(self, effect: Effect, report: Report) -> None:
-        """Carry out one; `report` hears what happens to the runner."""
+        """Carry out one effect. `report` is called with each event of the runner."""
         match effect:
             case decisions.StartRunner():
                 self.supervisor.start(report)

@@ -1,4 +1,4 @@
-"""What happens to a session: the values that `core.decide` takes."""
+"""The events of a session: the values that `core.decide` takes."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from nanoclaw.session.decisions import Finish, Settle
 from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.outcomes import Result
 from nanoclaw.session.queue import Delivery
-from nanoclaw.session.transactions import Settled
+from nanoclaw.session.transactions import SettlementOutcome
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.outbound import Look, MessageOut
 
@@ -28,17 +28,17 @@ class TasksChanged:
 
     opened: Sequence[OpenMessage]
     closed: Sequence[str]
-    """Ids of messages that nobody waits for any more."""
+    """Ids of messages that are not open any more."""
 
 
 @frozen
 class RestartAsked:
-    """An administrator wants another runner, without waiting for a back-off."""
+    """An administrator restarts the runner, without a back-off."""
 
 
 @frozen
 class StatusChanged:
-    """The session was paused, archived or made active again, or may have been."""
+    """The session's status was read again. It may be unchanged."""
 
     status: SessionStatus
 
@@ -50,68 +50,68 @@ class Adopted:
 
 @frozen
 class InboundBlocked:
-    """A reader keeps a commit to `inbound.db` waiting, and only a container has it open."""
+    """A reader blocks a commit to `inbound.db`. Only the container can be that reader."""
 
 
 @frozen
 class Ticked:
-    """Something is done, or a moment has come: start, stop or retire what is due."""
+    """Something ended, or a due time passed: check what to start, stop or retire."""
 
 
 @frozen
 class Closing:
-    """The session is to end: no more runners are started."""
+    """The session begins to stop. It starts no more runners."""
 
 
 @frozen
 class Ending:
-    """No more attempts are begun."""
+    """The session stops deliveries. It begins no more attempts."""
 
 
 @frozen
 class RoundBegan:
-    """The session was woken, or slept long enough."""
+    """A round begins, after a wake-up or at the end of the sleep."""
 
     heartbeat: int | None
-    """The modification time of the runner's heartbeat; None: it cannot be read."""
+    """The modification time of the runner's heartbeat; None if it cannot be read."""
 
 
 @frozen
 class RoundEnded:
-    """All that the round brought is done."""
+    """All steps of the round are done."""
 
 
 @frozen
 class OldRowsSkipped:
-    """Rows of before, up to this number, count as seen."""
+    """Old rows up to this `seq` count as read."""
 
     up_to: int
 
 
 @frozen
 class Looked:
-    """The runner's file was read."""
+    """The outbound file was read."""
 
     seen: Look
 
 
 @frozen
 class FileLocked:
-    """The runner's file was locked all the time."""
+    """The outbound file stayed locked."""
 
     reason: str
 
 
 @frozen
 class FileHot:
-    """The runner's file has a hot journal."""
+    """The outbound file has a hot journal."""
 
     reason: str
 
 
 @frozen
 class FileDamaged:
-    """The runner's file cannot be trusted."""
+    """The outbound file cannot be trusted."""
 
     reason: str
 
@@ -121,19 +121,19 @@ class Committed:
     """A settlement is on disk."""
 
     step: Settle
-    settled: Settled
+    settled: SettlementOutcome
 
 
 @frozen
 class DelayTold:
-    """Notices of the delay are on disk."""
+    """The notices of the delay are on disk."""
 
     notices: Sequence[MessageOut]
 
 
 @frozen
 class Attempted:
-    """An attempt has a result; `delivery` has what was found out on the way."""
+    """An attempt has a result. `delivery` may have been completed by the dispatcher."""
 
     delivery: Delivery
     result: Result
@@ -149,19 +149,19 @@ class FinishCommitted:
 
 @frozen
 class RunnerStarted:
-    """The runtime reports the runner."""
+    """The runtime reported that the runner is up."""
 
 
 @frozen
 class RunnerEnded:
-    """The runner is gone."""
+    """The runner has ended."""
 
     death: Death
 
 
 @frozen
 class RecoveryEnded:
-    """The hot journal was rolled back, or could not be."""
+    """A recovery ended. `failure` says why it failed, if it did."""
 
     failure: str | None = None
 

@@ -7,7 +7,15 @@ from attrs import frozen
 
 from nanoclaw.records import Receipt
 from nanoclaw.session import actions
-from nanoclaw.session.outcomes import Delivered, Later, Performed, Refused, Result, Undeliverable, Unknown
+from nanoclaw.session.outcomes import (
+    Delivered,
+    DeliveryRefused,
+    Later,
+    Performed,
+    Result,
+    Undeliverable,
+    Unknown,
+)
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Connection
 from nanoclaw.store.session import agent_messages, deliveries, messages_in, refusals
@@ -18,13 +26,13 @@ from nanoclaw.store.session.outbound import MessageOut
 
 @frozen
 class Finished:
-    """The result of an attempt; of a row that recurs, with the delivery that follows it."""
+    """The result of an attempt and, for a recurring row, the next delivery."""
 
     delivery: Delivery
     result: Result
     following: Delivery | None = None
     series_error: str | None = None
-    """Why a row that recurs is not followed by another delivery."""
+    """The reason why a recurring row has no next delivery."""
 
 
 @frozen
@@ -32,9 +40,9 @@ class AttemptEnded:
     """The consequences of a finished attempt."""
 
     told: tuple[OpenMessage, ...] = ()
-    """Messages to the agent about it."""
+    """Messages that report the result to the agent."""
     begun: bool = False
-    """Whether the start of the next attempt is recorded. Its row may have become a bad one meanwhile."""
+    """True if the start of the next attempt is recorded. Its row may have become a bad row meanwhile."""
 
 
 def finish(connection: Connection, finished: Finished, begun: Delivery | None, now: datetime) -> AttemptEnded:
@@ -53,7 +61,7 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
             deliveries.postpone(connection, id_, not_before, reason, asked=asked)
         case _:
             deliveries.doubt(connection, id_, result.not_before, result.reason)
-    if isinstance(result, Refused):
+    if isinstance(result, DeliveryRefused):
         refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
     if finished.following is not None:
         deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
@@ -67,12 +75,12 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
 def _told(
     connection: Connection, delivery: Delivery, result: Result, now: datetime
 ) -> tuple[OpenMessage, ...]:
-    """Store the answer to a request, or that a message was not delivered, for the agent."""
+    """Store the answer to a request, or the report of a failed delivery, for the agent."""
     match result:
         case Delivered() | Later():
             return ()
         case Performed(action, answer, error):
-            assert isinstance(delivery.row, MessageOut)  # noqa: S101 -- nobody performs a bad row
+            assert isinstance(delivery.row, MessageOut)  # noqa: S101 -- a bad row is never performed
             stored = actions.store_answer(
                 connection, delivery.row, now, action, answer, failed=error is not None
             )
@@ -84,9 +92,9 @@ def _told(
 def _tell_agent(
     connection: Connection, delivery: Delivery, result: Undeliverable | Unknown, now: datetime
 ) -> tuple[OpenMessage, ...]:
-    """Store for the agent that a message of its own was not delivered, or may not have been.
+    """Report to the agent that its message was not delivered, or perhaps not.
 
-    It wakes nobody: an agent that tries again at once, and fails again, would never come to rest.
+    The report does not wake the agent. Otherwise an agent that retries and fails again would loop.
     """
     if delivery.id.startswith(NOTICE) or messages_in.has_enough_reports(connection):
         return ()

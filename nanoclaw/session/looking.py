@@ -1,7 +1,7 @@
-"""The decisions of a round: watch the runner, look at its file, settle what it says and what it left.
+"""The decisions of a round: check the runner, read its file, and settle its acks and claims.
 
-The order is contract 4's: a hot journal is recovered, acks are read, messages are settled, and only after
-that may `core` start another runner.
+The order is that of contract 4: recover a hot journal, read acks, settle messages. Only then may `core` start
+another runner.
 """
 
 from collections.abc import Sequence
@@ -47,24 +47,24 @@ from nanoclaw.session.state import (
     Readable,
     SessionState,
 )
-from nanoclaw.session.transactions import Settled, Settlement, replaced
+from nanoclaw.session.transactions import Settlement, SettlementOutcome, replaced
 from nanoclaw.store.session.outbound import Look
 
 # -- the beginning -------------------------------------------------------------
 
 
 def begin(state: SessionState, heartbeat: int | None, now: Moment) -> Decisions:
-    """Watch the runner, then look at its file, unless nobody may read that now."""
+    """Check the runner, then read its file, unless the file is quarantined or in recovery."""
     runner = state.runner.look(heartbeat, now.monotonic)
     activity = evolve(state.activity, swept_at=now.monotonic)
     state, hung = _stop_if_hung(evolve(state, runner=runner, activity=activity), now)
-    state, idle = _stop_if_idle_at_work(state, now)
+    state, idle = _stop_if_not_claiming(state, now)
     if isinstance(state.runner.condition, Dead):
         state = evolve(state, runner=state.runner.noticed())
     if state.outbound.quarantined is None and not isinstance(state.runner.condition, Recovering):
         return Decisions(state, (*hung, *idle), ReadOutbound())
     blind = isinstance(state.runner.condition, Recovering)
-    return _go_on(state, NothingSeen(blind), now, (*hung, *idle))
+    return _continue(state, NothingSeen(blind), now, (*hung, *idle))
 
 
 def _stop_if_hung(state: SessionState, now: Moment) -> Changed:
@@ -73,8 +73,8 @@ def _stop_if_hung(state: SessionState, now: Moment) -> Changed:
     return state, ()
 
 
-def _stop_if_idle_at_work(state: SessionState, now: Moment) -> Changed:
-    """Stop a runner that leaves work unclaimed: without a claim it has no heartbeat to be judged by."""
+def _stop_if_not_claiming(state: SessionState, now: Moment) -> Changed:
+    """Stop a runner that leaves due work unclaimed. Without a claim, its heartbeat proves nothing."""
     state = note_claiming(state, now)
     since = state.runner.unclaimed_since
     if since is None or now.monotonic - since <= STUCK_S:
@@ -84,9 +84,9 @@ def _stop_if_idle_at_work(state: SessionState, now: Moment) -> Changed:
 
 
 def note_claiming(state: SessionState, now: Moment) -> SessionState:
-    """Note since when work has waited without a claim.
+    """Note since when due work has been unclaimed.
 
-    Also done after a look: what was claimed and done by then is not what waits at the next one.
+    This also runs after a look, because the work may have been claimed and completed since.
     """
     runner, since = state.runner, state.runner.unclaimed_since
     if runner.container_status != "running" or state.messages.claimed or not needs.wants_runner(state, now):
@@ -96,28 +96,28 @@ def note_claiming(state: SessionState, now: Moment) -> SessionState:
     return state if since == runner.unclaimed_since else _with_runner(state, unclaimed_since=since)
 
 
-# -- what stands in the way ----------------------------------------------------
+# -- obstacles to a look ----------------------------------------------------
 
 
-def meet_lock(state: SessionState, reason: str, now: Moment) -> Decisions:
-    """Look again later."""
+def handle_lock(state: SessionState, reason: str, now: Moment) -> Decisions:
+    """Note the lock and look again later."""
     file = Locked(reason, state.outbound.outdated)
     state = evolve(state, outbound=evolve(state.outbound, file=file))
     log = Log("warning", "session.outbound_locked", {"reason": reason})
-    return _go_on(state, NothingSeen(blind=True), now, (log,))
+    return _continue(state, NothingSeen(blind=True), now, (log,))
 
 
-def meet_journal(state: SessionState, reason: str, now: Moment) -> Decisions:
-    """Have it rolled back: by a living runner, or by one that is run only for that (contract 6)."""
+def handle_hot_journal(state: SessionState, reason: str, now: Moment) -> Decisions:
+    """Have the journal rolled back by a living runner, or by one that runs only for that (contract 6)."""
     file = HotJournal(reason, state.outbound.outdated)
     state, effects = evolve(state, outbound=evolve(state.outbound, file=file)), tuple[Effect, ...]()
     if isinstance(state.runner.condition, Absent | Dead) and state.runner.may_start(now.monotonic):
         state, effects = _recover(state, now)
-    return _go_on(state, NothingSeen(blind=True), now, effects)
+    return _continue(state, NothingSeen(blind=True), now, effects)
 
 
 def _recover(state: SessionState, now: Moment) -> Changed:
-    """Recover; where that was of no use, later and later."""
+    """Start a recovery. If the last one did not help, count a failure, which delays the next one."""
     outbound = evolve(state.outbound, recovered=not state.outbound.recovered)
     if outbound.recovered:
         return evolve(state, outbound=outbound, runner=state.runner.recover()), (RecoverOutbound(),)
@@ -125,16 +125,16 @@ def _recover(state: SessionState, now: Moment) -> Changed:
     return count_failure(evolve(state, outbound=outbound), useless, now)
 
 
-def meet_damage(state: SessionState, reason: str, now: Moment) -> Decisions:
-    """Quarantine the file: it costs its session, not the host. Nothing more is read or started."""
+def handle_damage(state: SessionState, reason: str, now: Moment) -> Decisions:
+    """Quarantine the file. The session reads nothing more and starts no runner; the host continues."""
     state = evolve(state, outbound=evolve(state.outbound, file=Quarantined(reason)))
     state, stopped = stop_runner(state, "quarantine")
     log = Log("error", "session.quarantined", {"reason": reason})
-    return _go_on(state, NothingSeen(blind=False), now, (TellQuarantined(reason), *stopped, log))
+    return _continue(state, NothingSeen(blind=False), now, (TellQuarantined(reason), *stopped, log))
 
 
-def _go_on(state: SessionState, cause: NothingSeen, now: Moment, effects: tuple[Effect, ...]) -> Decisions:
-    """Let go on its way what was read before: while it is due, nobody sleeps."""
+def _continue(state: SessionState, cause: NothingSeen, now: Moment, effects: tuple[Effect, ...]) -> Decisions:
+    """Continue with work that was read before, without a look."""
     state, actions = take_actions(state, now)
     claimed = frozenset(state.messages.claimed)
     state, begun = take_attempt(state, now)
@@ -142,35 +142,37 @@ def _go_on(state: SessionState, cause: NothingSeen, now: Moment, effects: tuple[
     return _settle(state, Settle(settlement, now.date, cause), now, effects)
 
 
-# -- what the file says --------------------------------------------------------
+# -- what a look has read --------------------------------------------------------
 
 
 def read(state: SessionState, seen: Look, now: Moment) -> Decisions:
-    """Judge what the runner says; the judgement and the attempt that starts are one commit."""
+    """Settle what a look has read. The settlement and the start of the next attempt are one commit."""
     if seen.outdated:
         state = evolve(state, outbound=evolve(state.outbound, file=Outdated()))
-        return _go_on(state, NothingSeen(blind=False), now, ())
+        return _continue(state, NothingSeen(blind=False), now, ())
     told: tuple[Effect, ...] = (TellLooked(seen, now.date),)
     if seen.ignored is not None and state.outbound.ignored is None:
         told = (*told, Log("warning", "session.rows_ignored", {"reason": seen.ignored}))
-    many, before = state.messages.are_many, state.messages.claimed
+    many, before = state.messages.exceed_one_look, state.messages.claimed
     outbound = Outbound(
         Readable(), looked=state.outbound.looked, more=state.outbound.more, ignored=seen.ignored
     )
     if outbound != state.outbound:
         state = evolve(state, outbound=outbound)
-    state, settlement = _judged(state, seen, now)
+    state, settlement = _settlement(state, seen, now)
     newly = [id_ for id_ in state.messages.claimed if id_ not in before]
     cause = RowsSeen(newly, seen.more, again=bool(settlement.verdicts) and many)
     return _settle(state, Settle(settlement, now.date, cause), now, told)
 
 
-def _judged(state: SessionState, seen: Look, now: Moment) -> tuple[SessionState, Settlement]:
+def _settlement(state: SessionState, seen: Look, now: Moment) -> tuple[SessionState, Settlement]:
     rules = state.rules
     messages, verdicts = state.messages.judge(seen.acks, now.date)
     deliveries, doubts = state.deliveries.reread(seen, now.date, rules)
     deliveries, rows = deliveries.add(seen.rows, messages.open, now.date, rules.zone)
-    state = _noted(evolve(state, messages=messages, deliveries=deliveries), seen, now, judged=bool(verdicts))
+    state = _with_activity(
+        evolve(state, messages=messages, deliveries=deliveries), seen, now, settled_any=bool(verdicts)
+    )
     state, actions = take_actions(state, now)
     missed = messages.has_missed(now.date - recurrence.MISSED_AFTER)
     state, begun = take_attempt(state, now)
@@ -178,14 +180,15 @@ def _judged(state: SessionState, seen: Look, now: Moment) -> tuple[SessionState,
     return state, Settlement(verdicts, rows, doubts, actions, missed, claimed, begun)
 
 
-def _noted(state: SessionState, seen: Look, now: Moment, *, judged: bool) -> SessionState:
-    """Note the signs of life in what was seen."""
+def _with_activity(state: SessionState, seen: Look, now: Moment, *, settled_any: bool) -> SessionState:
+    """Note the runner's activity in a look."""
     runner = state.runner
     if seen.tool_timeout_s != runner.tool_timeout_s:
         runner = evolve(runner, tool_timeout_s=seen.tool_timeout_s)
-    if judged or seen.rows:
-        # Judged: claimed and done between two looks.
-        runner = evolve(runner, useful=True, unclaimed_since=None if judged else runner.unclaimed_since)
+    if settled_any or seen.rows:
+        # Settled: claimed and completed between two looks.
+        since = None if settled_any else runner.unclaimed_since
+        runner = evolve(runner, useful=True, unclaimed_since=since)
         activity = evolve(state.activity, active_at=now.monotonic)
         return evolve(state, runner=runner, activity=activity)
     return state if runner is state.runner else evolve(state, runner=runner)
@@ -195,21 +198,21 @@ def _noted(state: SessionState, seen: Look, now: Moment, *, judged: bool) -> Ses
 
 
 def _settle(state: SessionState, step: Settle, now: Moment, effects: tuple[Effect, ...]) -> Decisions:
-    """Commit, if there is anything to commit."""
+    """Commit the settlement, unless it is empty."""
     if step.settlement:
         return Decisions(state, effects, step)
     return _with(effects, _after(state, step, [], now))
 
 
-def follow(state: SessionState, step: Settle, settled: Settled, now: Moment) -> Decisions:
-    """Apply a settlement that is on disk: the one place where that changes the state."""
+def follow(state: SessionState, step: Settle, settled: SettlementOutcome, now: Moment) -> Decisions:
+    """Apply a settlement that is on disk. No other place does."""
     settlement = step.settlement
     state = evolve(
         state,
         messages=state.messages.apply(settlement.verdicts).remove(settled.closed).add(settled.opened),
-        deliveries=state.deliveries.say(settled.notices)
-        .correct(settled.bad, settlement.actions)
-        .clear_recurrence(settled.handed_on),
+        deliveries=state.deliveries.queue_notices(settled.notices)
+        .replace_bad(settled.bad, settlement.actions)
+        .hand_to_host(settled.handed_on),
     )
     state, told = _tell_outcomes(state, settlement, now)
     effects: list[Effect] = [*_series_errors(settlement.doubts), *told]
@@ -242,7 +245,7 @@ def _series_errors(finished: Sequence[Finished]) -> list[Effect]:
 
 
 def _after(state: SessionState, step: Settle, effects: list[Effect], now: Moment) -> Decisions:
-    """Go on with what brought the settlement."""
+    """Continue after the cause of the settlement."""
     match step.cause:
         case RowsSeen(newly, more, again):
             effects += _typing(state, newly)
@@ -254,11 +257,11 @@ def _after(state: SessionState, step: Settle, effects: list[Effect], now: Moment
         case NothingSeen(blind):
             return _with(effects, Decisions(state) if blind else _end(state, now))
         case DeathJudged(idle):
-            return _with(effects, _bury(state, now, idle=idle))
+            return _with(effects, _end_runner(state, now, idle=idle))
 
 
 def _with(effects: Sequence[Effect], decisions: Decisions) -> Decisions:
-    """Put effects before those of the decisions."""
+    """Prepend effects to those of the decisions."""
     return evolve(decisions, effects=(*effects, *decisions.effects))
 
 
@@ -271,7 +274,7 @@ def _typing(state: SessionState, newly_claimed: Sequence[str]) -> list[Effect]:
 
 
 def _end(state: SessionState, now: Moment) -> Decisions:
-    """End a look that nothing stood in the way of: all acks of a dead runner are judged."""
+    """End a look without obstacles: now all acks of a dead runner are settled."""
     if not state.outbound.looked:
         state = evolve(state, outbound=evolve(state.outbound, looked=True))
     match state.runner.condition:
@@ -282,19 +285,19 @@ def _end(state: SessionState, now: Moment) -> Decisions:
 
 
 def _settle_death(state: SessionState, dead: Dead, now: Moment) -> Decisions:
-    """Judge what a dead runner left unfinished: that costs a try, unless it was asked to go."""
+    """Settle the claims of a dead runner. Each costs a try, unless the runner was stopped on purpose."""
     idle = not (dead.lived and state.messages.own_claims())
     if dead.death is not None and dead.lived and not dead.wanted:
         reason = dead.death.reason.partition("\n")[0]
         verdicts = state.messages.judge_death(reason, now.date)
         return _settle(state, Settle(Settlement(verdicts), now.date, DeathJudged(idle)), now, ())
-    return _bury(state, now, idle=idle)
+    return _end_runner(state, now, idle=idle)
 
 
-def _bury(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
-    """End a settled life. One that was of no use delays the next start; where all are, users are told."""
+def _end_runner(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
+    """End a runner whose death is settled. A useless run delays the next one; after several, tell users."""
     dead, useful, effects = state.runner.condition, state.runner.useful, tuple[Effect, ...]()
-    assert isinstance(dead, Dead)  # noqa: S101 -- nothing starts before its death is settled
+    assert isinstance(dead, Dead)  # noqa: S101 -- no runner starts before the last death is settled
     state = evolve(state, messages=state.messages.unclaimed(), runner=state.runner.settled())
     if not useful and dead.death is not None and dead.stopped not in WANTED:
         state, effects = count_failure(state, dead.death.reason, now)

@@ -1,6 +1,6 @@
 """The open messages of a session and their outcomes: contract 4 (Status, Retry) as frozen values.
 
-Acks and the date go in, verdicts come out. Nothing here reads or writes a file.
+It takes acks and the date, and returns verdicts. It reads and writes no file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +14,13 @@ from nanoclaw.store.session.outbound import Ack
 
 T = TypeVar("T")
 
-MAX_LOOKED_AT = 1000
-"""Acks are read for so many at a time; a runner takes 200 a turn, and closes older context with it."""
+MAX_ACKS_PER_LOOK = 1000
+"""Most messages whose acks one look reads. A turn takes 200, and closes older context with them."""
 
 
 @frozen
 class Completed:
-    """A turn consumed the message. `began`: when this try was first seen at work."""
+    """A turn consumed the message. `began` is the time at which the claim was first seen."""
 
     message: OpenMessage
     began: datetime | None = None
@@ -28,7 +28,7 @@ class Completed:
 
 @frozen
 class Failed:
-    """The message was tried too often, or the runner gave it up; the user is told."""
+    """The message ran out of tries, or the runner failed it. The user is told."""
 
     message: OpenMessage
     reason: str
@@ -36,7 +36,7 @@ class Failed:
 
 @frozen
 class Retry:
-    """The message gets another try, not before `after`."""
+    """The message is tried again, not before `after`."""
 
     message: OpenMessage
     tries: int
@@ -49,24 +49,24 @@ Verdict = Completed | Failed | Retry
 
 @frozen
 class Messages:
-    """The pending messages of a session, in order of arrival, and who works on them."""
+    """The open messages of a session in order of arrival, and the runner's claims."""
 
     retry_base_s: float
     max_tries: int
     open: Mapping[str, OpenMessage] = Factory(dict)
     claimed: Mapping[str, datetime] = Factory(dict)
-    """The messages that the runner works on, in order, with the moment each claim was first seen."""
+    """The claimed messages in order, with the time at which each claim was first seen."""
     own_seq: int = 0
-    """The largest number that the host has given."""
+    """The largest `seq` that the host has assigned."""
     _seen: Mapping[str, str | None] = Factory(dict)
-    """The claims of the last look, by message."""
+    """The claims of the last look, by message: the time at which each ack changed."""
     _inherited: Mapping[str, str | None] = Factory(dict)
-    """The claims that were there before the runner was started."""
+    """The claims of earlier runners, by message."""
 
-    # -- what is open
+    # -- open messages
 
     def add(self, messages: Iterable[OpenMessage]) -> "Messages":
-        """Follow messages that are on disk now, or tasks that changed."""
+        """Add or replace messages that are on disk."""
         added = {message.id: message for message in messages}
         if not added:
             return self
@@ -74,16 +74,16 @@ class Messages:
         return evolve(self, open={**self.open, **added}, own_seq=own_seq)
 
     def remove(self, ids: Iterable[str]) -> "Messages":
-        """Forget messages that nobody waits for any more."""
+        """Remove messages that are not open any more."""
         gone = frozenset(ids)
         return evolve(self, open=_without(self.open, gone), claimed=_without(self.claimed, gone))
 
     def ids(self, now: datetime) -> Sequence[str]:
-        """Name the messages whose acks are to be read.
+        """Return the ids of the messages whose acks a look must read.
 
-        A runner takes what is due. An answer is read before its next try, too: a turn that is repeated takes
-        what it has asked for before. Context comes last: every turn has a message that started it, and the
-        oldest of these are among the first.
+        These are claimed, due, and retried messages. A retried answer is read before it is due, because a
+        repeated turn takes the answers that it had asked for. Context comes last, because each turn also has
+        a message that started it.
         """
         taken = [
             message
@@ -91,23 +91,23 @@ class Messages:
             if id_ in self.claimed or message.tries or message.due(now)
         ]
         taken.sort(key=lambda message: not message.trigger)
-        return [message.id for message in taken[:MAX_LOOKED_AT]]
+        return [message.id for message in taken[:MAX_ACKS_PER_LOOK]]
 
     @property
-    def are_many(self) -> bool:
-        """Say whether one look may not see the acks of all."""
-        return len(self.open) > MAX_LOOKED_AT
+    def exceed_one_look(self) -> bool:
+        """True if one look may not read the acks of all messages."""
+        return len(self.open) > MAX_ACKS_PER_LOOK
 
-    def rests(self) -> bool:
-        """Say whether only context is open, which waits for the next message."""
+    def has_only_context(self) -> bool:
+        """Return True if all open messages are context."""
         return not any(message.trigger for message in self.open.values())
 
     def waiting(self, now: datetime) -> tuple[OpenMessage, ...]:
-        """List the due messages that somebody waits for, in order of arrival."""
+        """Return the due messages that await an answer, in order of arrival."""
         return tuple(message for message in self.open.values() if message.awaits_answer and message.due(now))
 
     def has_missed(self, before: datetime) -> bool:
-        """Say whether a task that must not run late was due before a moment, and nobody has taken it."""
+        """Return True if a task that must not run late was due before this time, and no runner took it."""
         return any(
             message.expires and not message.tries and message.id not in self.claimed
             for message in self.open.values()
@@ -115,18 +115,18 @@ class Messages:
         )
 
     def wanted(self, now: datetime) -> bool:
-        """Say whether there is work for a runner now."""
+        """Return True if there is work for a runner now."""
         return any(message.trigger and message.due(now) for message in self.open.values())
 
     def next_due(self, now: datetime) -> datetime | None:
-        """Return when the next message becomes due."""
+        """Return the time at which the next message becomes due."""
         later = [m.process_after for m in self.open.values() if m.trigger and m.process_after]
         return min((due for due in later if due > now), default=None)
 
-    # -- what becomes of it
+    # -- verdicts
 
     def judge(self, acks: Iterable[Ack], now: datetime) -> tuple["Messages", tuple[Verdict, ...]]:
-        """Apply the rules to the runner's acks: returns the claims, and verdicts that are to be committed."""
+        """Apply the rules to the runner's acks. Return the new claims, and verdicts to be committed."""
         acks = list(acks)
         if not acks and not self.claimed:
             return (self if not self._seen else evolve(self, seen={})), ()
@@ -148,24 +148,24 @@ class Messages:
             case "completed":
                 return Completed(message, began)
             case "released":
-                return self._again(message, now, ack.error or "the provider gave it back", ack.retry_at)
+                return self._again(message, now, ack.error or "the provider released it", ack.retry_at)
             case _:
                 return Failed(message, ack.error or "the agent could not handle it")
 
     def begin_runner(self) -> "Messages":
-        """Count the claims seen so far as those of an earlier runner, until the new one makes them again."""
+        """Count the present claims as inherited, until the new runner renews them."""
         return evolve(self, inherited=self._seen)
 
     def own_claims(self) -> Sequence[str]:
-        """Name the messages that this runner has claimed itself."""
+        """Return the ids of the messages that this runner has claimed itself."""
         seen, inherited = self._seen, self._inherited
         return [id_ for id_ in self.claimed if id_ not in inherited or inherited[id_] != seen.get(id_)]
 
     def judge_death(self, reason: str, now: datetime) -> tuple[Verdict, ...]:
-        """Judge the claims of a dead runner; only after its last acks were judged.
+        """Return verdicts on the claims of a dead runner. Call it after its last acks were settled.
 
-        A claim that it inherited costs no try: its first owner died with the host, or of a stop, and its turn
-        may still be committed by a runner that is on its way out.
+        An inherited claim costs no try. Its first owner died with the host or was stopped, and may still
+        commit the turn while it stops.
         """
         owned = [self.open[id_] for id_ in self.own_claims() if id_ in self.open]
         return tuple(self._again(message, now, reason, None) for message in owned)
@@ -178,7 +178,7 @@ class Messages:
         return Retry(message, tries, max(at or back_off, back_off), reason)
 
     def apply(self, verdicts: Sequence[Verdict]) -> "Messages":
-        """Follow verdicts that were committed."""
+        """Apply committed verdicts."""
         if not verdicts:
             return self
         open_, judged = dict(self.open), frozenset(verdict.message.id for verdict in verdicts)
@@ -191,7 +191,7 @@ class Messages:
         return evolve(self, open=open_, claimed=_without(self.claimed, judged))
 
     def unclaimed(self) -> "Messages":
-        """Forget all claims: their runner is gone and its death is settled."""
+        """Remove all claims, because their runner's death is settled."""
         return evolve(self, claimed={})
 
 

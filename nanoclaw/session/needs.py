@@ -1,4 +1,4 @@
-"""What a session needs next: a runner, its alarm, or nothing any more. Pure functions of its state."""
+"""Decides if a session needs a runner, when it wakes, and if it may retire. Pure functions of its state."""
 
 from math import inf
 
@@ -6,22 +6,22 @@ from nanoclaw.session.runner import Absent, Dead, Stopping
 from nanoclaw.session.state import Moment, SessionState
 
 BLIND_S = 1.0
-"""The pause before the next look, if the last one could not read the file."""
+"""Seconds before the next look, if the last one could not read the file."""
 SWEEP_S = 30.0
-"""How often a session looks without being woken while its runner has work, which it may leave unclaimed."""
+"""Interval in seconds of looks without a wake-up, while the runner has work that it may leave unclaimed."""
 TICK_S = 0.001
-"""The shortest sleep: what is left over by rounding may be too little for the clock to move at all."""
+"""Shortest sleep in seconds. A shorter remainder of rounding might not move the clock."""
 
 
 def wants_runner(state: SessionState, now: Moment) -> bool:
-    """Say whether a runner has something to do, and may."""
+    """Return True if there is work for a runner, and it may run."""
     if state.outbound.quarantined is not None or state.status != "active":
         return False
     return state.outbound.outdated or (bool(state.messages.open) and state.messages.wanted(now.date))
 
 
 def is_watched(state: SessionState, now: Moment) -> bool:
-    """Say whether a runner has something to do, which it might leave unclaimed."""
+    """Return True if there is work that a runner might leave unclaimed."""
     return bool(state.messages.claimed) or wants_runner(state, now)
 
 
@@ -32,27 +32,27 @@ def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
 
 
 def waits_alone(state: SessionState, now: Moment) -> bool:
-    """Say whether the session only waits for a later moment, without a runner or a delivery until then."""
+    """Return True if the session waits for a later time, without a runner or delivery until then."""
     alone = state.runner.absent and state.deliveries.queue.in_flight is None
     starts = wants_runner(state, now) and state.runner.may_start(now.monotonic)
     return alone and not _is_done(state) and not starts
 
 
 def is_finished(state: SessionState) -> bool:
-    """Say whether the session could as well not live: nothing open, nobody running."""
+    """Return True if the session may retire: nothing is open and no runner exists."""
     return state.runner.absent and _is_done(state)
 
 
 def _is_done(state: SessionState) -> bool:
-    return state.deliveries.idle and (state.status != "active" or state.messages.rests())
+    return state.deliveries.idle and (state.status != "active" or state.messages.has_only_context())
 
 
 def sleep_s(state: SessionState, now: Moment) -> float:
-    """Return the seconds until the next due moment."""
+    """Return the seconds until the session must wake."""
     moments = [state.deliveries.queue.next_due(now.date)]
     waits = [BLIND_S if state.outbound.unreadable else inf]
     if state.runner.alive:
-        # From the last round on: other events, such as deliveries, put no sweep off.
+        # Counted from the last round, so that other events, such as deliveries, do not delay a sweep.
         watched = is_watched(state, now)
         interval = SWEEP_S if watched else state.rules.slow_poll_s
         waits.append(state.activity.swept_at + interval - now.monotonic)
@@ -68,7 +68,7 @@ def sleep_s(state: SessionState, now: Moment) -> float:
 
 
 def _is_held_up(state: SessionState, now: Moment) -> bool:
-    """Say whether only the back-off keeps a runner from being started, or did at the last look."""
+    """Return True if only the back-off prevents a start, or did so at the last look."""
     match state.runner.condition:
         case Dead():
             return not state.runner.may_start(now.monotonic)

@@ -1,4 +1,4 @@
-"""What the host itself says to users: its content is kept until it is final. Functions of a connection."""
+"""The host's own messages to users, kept until they are final. Functions of a connection."""
 
 import json
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from nanoclaw.store.session.outbound import MessageOut
 def add(
     connection: Connection, message: OpenMessage, key: str, text: str, *, answer: bool = True
 ) -> MessageOut:
-    """Enter a message to the chat that `message` is from in the ledger, once for each key."""
+    """Add a notice to the chat of `message` to the ledger, once per key."""
     seen = deliveries.seen(connection)
-    seq = seen + seen % 2  # after what the runner has said, and before what it will say
+    seq = seen + seen % 2  # after the runner's rows so far, and before its later ones
     notice = notice_row(f"{NOTICE}{key}", seq, _notice_content(text, message, answer=answer))
     deliveries.add_notice(connection, notice.id, seq, notice.content)
     return notice
 
 
 def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
-    """Tell each chat in which a user waits, once for its oldest message, that no runner comes to work."""
-    text = f"I cannot work at the moment: {reason}. What you said is kept, and answered once that is mended."
+    """Tell each chat with waiting users, once for its oldest message, that no runner starts."""
+    text = f"I cannot work at the moment: {reason}. Your messages are kept. I will answer once this is fixed."
     people = [each for each in waiting if each.address is None or each.address.channel_type != AGENT]
     oldest = {message.address: message for message in reversed(people)}
     keys = {f"delayed-{message.id}": message for message in oldest.values()}
@@ -41,7 +41,7 @@ def _notice_content(text: str, message: OpenMessage, *, answer: bool) -> str:
 
 
 def notice_row(id_: str, seq: int, content: str) -> MessageOut:
-    """The row of a message of the host's own, from its kept content."""
+    """Return the row of a notice from its stored content."""
     values = json.loads(content)
     where = values.get("address")
     address = Address(*where) if where else None

@@ -1,4 +1,4 @@
-"""The results of an attempt to deliver one outbound row, and what follows from them (contract 4)."""
+"""The results of a delivery attempt, and the rules for the next one (contract 4)."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -10,35 +10,35 @@ from nanoclaw.records import Receipt
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.rules import Rules
 
-LEAST_HOLD_S = 0.2
-"""The shortest pause between looks for a place to deliver to."""
-LONGEST_RETRY_S = 86_400.0
-"""A channel that asks for a longer pause is not believed."""
+MIN_HOLD_S = 0.2
+"""Shortest delay in seconds of a delivery that is held."""
+MAX_RETRY_AFTER_S = 86_400.0
+"""Limit in seconds of the delay that a channel may ask for."""
 
 
 @frozen
 class Delivered:
-    """The row has arrived; the receipt proves it."""
+    """The row was delivered. The receipt proves it."""
 
     receipt: Receipt
 
 
 @frozen
 class Undeliverable:
-    """The row will never be delivered; where that is `doubtful`, it may have been."""
+    """The row will never be delivered. If `doubtful`, it may have arrived."""
 
     reason: str
     doubtful: bool = False
 
 
 @frozen
-class Refused(Undeliverable):
-    """The row breaks the contract: the runner is to blame, not the channel."""
+class DeliveryRefused(Undeliverable):
+    """The row breaks the contract. The fault is the runner's, not the channel's."""
 
 
 @frozen
 class Later:
-    """Nothing was sent. `asked`: the receiver itself said so, and is not asked for ever."""
+    """Nothing was sent. If `asked`, the receiver was asked, so this counts as an attempt."""
 
     reason: str
     not_before: datetime
@@ -47,7 +47,7 @@ class Later:
 
 @frozen
 class Unknown:
-    """The row may have been sent; it is sent again at `not_before`."""
+    """The row may have been sent. It is sent again at `not_before`."""
 
     reason: str
     not_before: datetime
@@ -55,7 +55,7 @@ class Unknown:
 
 @frozen
 class Performed:
-    """The host has answered a request of the agent; `error` says why it was refused."""
+    """The host has answered the agent's request. `error` says why it was refused."""
 
     action: str
     result: Mapping[str, object]
@@ -67,29 +67,29 @@ Result = Final | Later | Unknown
 
 
 def hold(delivery: Delivery, reason: str, now: datetime, rules: Rules) -> Later:
-    """Let a row that has nowhere to go yet wait for that, however long."""
-    delay_s = max(LEAST_HOLD_S, delay(delivery.held + 1, rules))
+    """Hold a row whose receiver is not available yet, without a limit of time."""
+    delay_s = max(MIN_HOLD_S, delay(delivery.held + 1, rules))
     return Later(reason, now + timedelta(seconds=delay_s), asked=False)
 
 
 def back_off(delivery: Delivery, reason: str, retry_after: object, now: datetime, rules: Rules) -> Result:
-    """Decide about a row that its channel cannot take now; `retry_after` is what the channel asks for."""
+    """Return the result for a row that its channel cannot take now. `retry_after` is the channel's wish."""
     if delivery.attempts > len(rules.delivery_backoff_s):
         return Undeliverable(f"given up after {delivery.attempts} attempts: {reason}")
     delay_s = delay(delivery.attempts, rules)
     if isinstance(retry_after, int | float) and not isnan(retry_after):
-        delay_s = min(max(retry_after, 0.0), LONGEST_RETRY_S)
+        delay_s = min(max(retry_after, 0.0), MAX_RETRY_AFTER_S)
     return Later(reason, now + timedelta(seconds=delay_s))
 
 
 def delay(attempts: int, rules: Rules) -> float:
-    """Return the pause after so many attempts, in seconds."""
+    """Return the delay in seconds after this number of attempts."""
     schedule = rules.delivery_backoff_s
     return schedule[min(attempts, len(schedule)) - 1] if schedule else 0.0
 
 
 def doubt(delivery: Delivery, reason: str, again_at: datetime, rules: Rules) -> Result:
-    """Decide about an attempt of unknown outcome: repeat it, where the policy of its receiver allows that."""
+    """Return the result of an attempt with unknown outcome. The receiver's policy decides about a repeat."""
     if delivery.repeatable:
         return Later(reason, again_at)
     address = delivery.address or rules.chat

@@ -1,4 +1,4 @@
-"""What sessions tell of themselves (container status, last use), written coalesced, off the hot path."""
+"""Container status and last use of sessions, collected and written together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,14 +14,14 @@ from nanoclaw.registry import RecordPresence, Registry
 from nanoclaw.store import StoreError
 
 FLUSH_S = 5.0
-"""News are at most this old when they are written, all in one transaction."""
+"""Longest delay in seconds of a write. Each write is one transaction."""
 
 _log = structlog.get_logger()
 
 
 @define(eq=False)
 class Presences:
-    """Collects news of all sessions. `note` is synchronous; only the newest of each kind counts."""
+    """Collects the presence of all sessions. Only the newest values are kept."""
 
     _registry: Ref[Registry]
     _news: dict[str, Presence] = Factory(dict)
@@ -34,7 +34,7 @@ class Presences:
         container_status: ContainerStatus | None = None,
         last_active: datetime | None = None,
     ) -> None:
-        """There is news of a session."""
+        """Note new values of a session. Synchronous."""
         news = self._news.get(session_id) or Presence(session_id)
         self._news[session_id] = evolve(
             news,
@@ -44,7 +44,7 @@ class Presences:
         self._noted.set()
 
     async def flush(self) -> None:
-        """Write what is noted; what cannot be written now is kept for the next time."""
+        """Write the noted values. After a failure they are kept for the next write."""
         news, self._news = self._news, {}
         if not news:
             return
@@ -55,7 +55,7 @@ class Presences:
             self._news = {**news, **self._news}
 
     async def run(self) -> None:
-        """Write from time to time, until cancelled."""
+        """Write after each note, at most every `FLUSH_S`, until cancelled."""
         while True:
             await self._noted.wait()
             self._noted = trio.Event()
@@ -64,7 +64,7 @@ class Presences:
 
     @asynccontextmanager
     async def recipe(self, _context: Context["Presences"]) -> AsyncIterator["Presences"]:
-        """The actor that writes; what is left is written when it stops."""
+        """Run the actor that writes. It writes the remaining values when it stops."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.run)
             yield self

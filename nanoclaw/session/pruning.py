@@ -1,6 +1,6 @@
-"""A session's pruning: a child task of its actor, at birth and then once a day (contract 4).
+"""Prunes a session: a child task of its actor, soon after its start and then daily (contract 4).
 
-A session that sleeps is not woken for it: it does not grow, and is pruned when it lives again.
+A session at rest is not started for this. It does not grow, and is pruned at its next start.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ from nanoclaw.store.engine.mutex import Mutex
 from nanoclaw.store.session import pruning
 
 FIRST_S = 0.5
-"""After birth: the first moments belong to what the session was woken for."""
+"""Seconds after the start. The work that the session was started for comes first."""
 INTERVAL_S = 86_400.0
 PAUSE_S = 0.05
-"""Between batches: messages that come are stored meanwhile."""
+"""Seconds between batches, in which incoming messages are stored."""
 
 _log = structlog.get_logger()
 
@@ -34,10 +34,10 @@ class Pruner:
     inbound: Writer
     outbound: UntrustedReader
     files: Mutex = Factory(Mutex)
-    """Whoever stores files holds it until their rows are committed."""
+    """Held while files are stored, until their rows are committed."""
 
     async def run(self, pruned: Callable[[], None]) -> None:
-        """Prune from time to time, until cancelled; `pruned` is called after it."""
+        """Prune daily until cancelled. Call `pruned` after each pruning that opened files."""
         await trio.sleep(FIRST_S)
         while True:
             if await self.prune():
@@ -45,16 +45,16 @@ class Pruner:
             await trio.sleep(INTERVAL_S)
 
     async def prune(self) -> bool:
-        """Prune once; whether files of the session were opened for it.
+        """Prune once. Return True if files of the session were opened.
 
-        What cannot be read or removed now is left for the next time.
+        Files that cannot be read or removed now are left for the next time.
         """
         config = self.services.config
         try:
             if config.retention.messages_s:
                 await self._prune_deliveries(self._before(config.retention.messages_s))
                 await self._prune_messages(self._before(config.retention.messages_s))
-            # A message takes its files along.
+            # A message is deleted together with its files.
             ages = [age for age in (config.retention.files_s, config.retention.messages_s) if age]
             found = bool(ages) and await self._prune_files(self._before(min(ages)))
         except (StoreError, OSError) as error:
@@ -83,13 +83,13 @@ class Pruner:
             await self._pause("deliveries", len(gone))
 
     async def _gone(self, ids: Sequence[str]) -> list[str]:
-        """Those whose rows the runner has removed. A row that recurs stands before the slots of its keys."""
+        """Return the keys whose rows the runner has removed. The key of a recurring row is `<id>@<slot>`."""
         rows = {id_: id_.partition("@")[0] for id_ in ids}
         left = await self.outbound.run(pruning.rows_left, list(rows.values()))
         return [id_ for id_, row in rows.items() if row not in left]
 
     async def _prune_files(self, before: float) -> bool:
-        """Whether there were any."""
+        """Delete old folders of the inbox. Return True if there were folders."""
         run, inbox = self.services.executor.run, self.paths.inbox
         names = await run(partial(pruning.folders, inbox))
         for start in range(0, len(names), pruning.BATCH):

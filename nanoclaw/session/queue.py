@@ -1,7 +1,7 @@
 """The order of a session's deliveries, as frozen values: by `seq` per address, one attempt in flight.
 
-A row in back-off holds its own address and no other; a row that is deferred holds none. A request of the
-agent to its session or to the host (kind `system`) goes to no address: it neither holds nor is held.
+A row in back-off blocks only its own address. A deferred row blocks none. A request of the agent (kind
+`system`) has no receiver's address, so it neither blocks nor is blocked.
 """
 
 from bisect import bisect_left
@@ -16,75 +16,75 @@ from nanoclaw.store.engine.times import to_text
 from nanoclaw.store.session.outbound import InvalidRow, MessageOut
 
 MAX_OPEN = 10_000
-"""More rows than this are not read ahead: a container cannot fill the host's memory."""
+"""Limit of rows that are read ahead, so that a container cannot fill the host's memory."""
 MAX_OPEN_BYTES = 64 * 1024 * 1024
-"""Nor is more content."""
+"""Limit of the content of these rows in bytes."""
 
 
 @frozen
 class Delivery:
-    """One outbound row on its way."""
+    """One outbound row that is not final."""
 
     row: MessageOut | InvalidRow
     attempts: int = 0
     not_before: datetime | None = None
-    """Back-off."""
+    """End of the back-off."""
     reply_to: str | None = None
-    """The platform's id of the message it answers, where it is known."""
+    """The platform's id of the message that it answers, if known."""
     reason: str | None = None
-    """Why the last attempt did not deliver."""
+    """The reason why the last attempt did not deliver it."""
     slot: datetime | None = None
-    """Of a row that recurs: the moment this delivery stands for."""
+    """The slot of this delivery, if the row recurs."""
     doubts: int = 0
-    """Attempts whose outcome is unknown."""
+    """The number of attempts with unknown outcome."""
     held: int = 0
-    """How often, in this life, it had nowhere to go."""
-    to_host: bool = False
-    """Whether it is a request that an executor of the host performs, and not the session."""
+    """The number of times since the start that it was held, because its receiver was not available."""
+    by_host: bool = False
+    """True if the host, not the session, performs this request."""
 
     @property
     def id(self) -> str:
-        """The idempotency key, and the name in the ledger: the row's id, of one that recurs with its slot."""
+        """The idempotency key and the key in the ledger: the row's id, with the slot if it recurs."""
         return self.row.id if self.slot is None else f"{self.row.id}@{to_text(self.slot)}"
 
     @property
     def action(self) -> MessageOut | None:
-        """The row, where it asks something of its session; None where it is for somebody else."""
-        return self.row if isinstance(self.row, MessageOut) and self.asks and not self.to_host else None
+        """The row, if it is a request to its session. Otherwise None."""
+        return self.row if isinstance(self.row, MessageOut) and self.is_request and not self.by_host else None
 
     @property
-    def asks(self) -> bool:
-        """Say whether it is a request, to the session or to the host: such rows go to no address."""
+    def is_request(self) -> bool:
+        """True if it is a request to the session or to the host. Such rows go to no address."""
         return isinstance(self.row, MessageOut) and self.row.kind == "system"
 
     @property
     def repeatable(self) -> bool:
-        """Say whether another attempt is harmless: agents and the host know a delivery by its id."""
-        return self.asks or (self.address is not None and self.address.channel_type == AGENT)
+        """True if a repeat is harmless, because agents and the host recognize a delivery by its id."""
+        return self.is_request or (self.address is not None and self.address.channel_type == AGENT)
 
     @property
     def address(self) -> Address | None:
-        """The row's address. None: the session's own chat, or nowhere."""
+        """The row's address. None stands for the session's own chat, if it has one."""
         return self.row.address if isinstance(self.row, MessageOut) else None
 
     @property
     def _wanted_at(self) -> datetime | None:
-        """The moment at which the agent wants it sent. None: at once."""
+        """The time at which the agent wants it sent. None means at once."""
         if self.slot is not None or not isinstance(self.row, MessageOut):
             return self.slot
         return self.row.deliver_after
 
     def deferred(self, now: datetime) -> bool:
-        """Say whether the agent wants it sent later."""
+        """Return True if the agent wants it sent later."""
         return self._wanted_at is not None and self._wanted_at > now
 
     def due(self) -> datetime | None:
-        """Return when it may go. None: at once."""
+        """Return the time from which it may be sent. None means at once."""
         times = [self.not_before, self._wanted_at]
         return max((time for time in times if time is not None), default=None)
 
     def is_due(self, now: datetime) -> bool:
-        """Say whether it may go now."""
+        """Return True if it may be sent now."""
         due = self.due()
         return due is None or due <= now
 
@@ -97,7 +97,7 @@ class DeliveryQueue:
     in_flight: Delivery | None = None
 
     def add(self, deliveries: Iterable[Delivery]) -> "DeliveryQueue":
-        """Append rows of the ledger, each of which takes its place in the order of `seq`."""
+        """Insert deliveries in the order of `seq`."""
         waiting = (*self.waiting, *deliveries)
         if any(waiting[n].row.seq > waiting[n + 1].row.seq for n in _joints(self.waiting, waiting)):
             waiting = tuple(sorted(waiting, key=_seq))
@@ -105,7 +105,7 @@ class DeliveryQueue:
 
     @property
     def room(self) -> bool:
-        """Say whether more may be read."""
+        """True if more rows may be read."""
         if not self.waiting:
             return True
         size = sum(len(d.row.content) for d in self.waiting if isinstance(d.row, MessageOut))
@@ -113,11 +113,11 @@ class DeliveryQueue:
 
     @property
     def empty(self) -> bool:
-        """Say whether nothing is on its way."""
+        """True if no delivery is waiting or in flight."""
         return not self.waiting and self.in_flight is None
 
     def take(self, now: datetime) -> tuple["DeliveryQueue", Delivery | None]:
-        """Put the next one to attempt in flight; None while another is, or none may go."""
+        """Put the next due delivery in flight. Return None if one is in flight already, or none is due."""
         if self.in_flight is not None or not self.waiting:
             return self, None
         for delivery in self._heads(now):
@@ -127,20 +127,20 @@ class DeliveryQueue:
         return self, None
 
     def take_actions(self, now: datetime) -> tuple["DeliveryQueue", tuple[Delivery, ...]]:
-        """Take the requests to the session that are due: they are done at once, in the order of `seq`."""
+        """Remove and return the due requests to the session, in the order of `seq`."""
         due = [each for each in self.waiting if each.action is not None and each.is_due(now)]
         return (evolve(self, waiting=_without(self.waiting, due)), tuple(due)) if due else (self, ())
 
     def finished(self) -> "DeliveryQueue":
-        """Forget the one in flight, which is final."""
+        """Remove the delivery in flight, which is final."""
         return evolve(self, in_flight=None)
 
     def postponed(self, delivery: Delivery) -> "DeliveryQueue":
-        """Put the one in flight back to its place, as it is by now."""
+        """Put the delivery in flight back to its place, with its new state."""
         return DeliveryQueue(_put_back(self.waiting, delivery))
 
     def replace(self, row: MessageOut | InvalidRow, bad: InvalidRow) -> "DeliveryQueue":
-        """Put a bad row in the place of a row, wherever its delivery is by now."""
+        """Replace a row by a bad row, whether its delivery waits or is in flight."""
 
         def replaced(each: Delivery) -> Delivery:
             return evolve(each, row=bad, slot=None) if each.row is row else each
@@ -149,9 +149,9 @@ class DeliveryQueue:
         return DeliveryQueue(tuple(map(replaced, self.waiting)), in_flight)
 
     def next_due(self, now: datetime) -> datetime | None:
-        """Return when the next attempt or action may begin. None: nothing waits for a time.
+        """Return the time at which the next attempt or action may begin, or None if nothing is scheduled.
 
-        While an attempt is in flight, its end brings the next look at those that wait for theirs.
+        While an attempt is in flight, only actions count. The end of the attempt checks the other rows.
         """
         if not self.waiting:
             return None
@@ -159,27 +159,27 @@ class DeliveryQueue:
         return min((due for head in heads if (due := head.due()) is not None), default=None)
 
     def _heads(self, now: datetime) -> Iterator[Delivery]:
-        """Go through the first of each address, all that are deferred, all actions: no other holds them."""
+        """Yield the deliveries that no other one blocks: the first of each address, deferred, requests."""
         held = set[Address | None]()
         for delivery in self.waiting:
-            if delivery.asks or delivery.deferred(now):
+            if delivery.is_request or delivery.deferred(now):
                 yield delivery
             elif delivery.address not in held:
                 held.add(delivery.address)
                 yield delivery
 
     def oldest(self) -> Delivery | None:
-        """Return the one with the lowest `seq`."""
+        """Return the delivery with the lowest `seq`."""
         candidates = (self.in_flight, *self.waiting[:1])
         return min((each for each in candidates if each is not None), key=_seq, default=None)
 
     def last_seq(self) -> int:
-        """Return the highest `seq` that is not final; 0 if all are."""
+        """Return the highest `seq` that is not final, or 0 if all are final."""
         flying = [] if self.in_flight is None else [self.in_flight.row.seq]
         return max([*flying, *(each.row.seq for each in self.waiting[-1:])], default=0)
 
     def first_seq(self, now: datetime) -> int | None:
-        """Return the lowest `seq` that is not final, of those that are not to be sent later."""
+        """Return the lowest `seq` that is neither final nor deferred."""
         waiting = (each.row.seq for each in self.waiting if not each.deferred(now))
         flying = [] if self.in_flight is None else [self.in_flight.row.seq]
         return min([*flying, *islice(waiting, 1)], default=None)
@@ -190,17 +190,17 @@ def _seq(delivery: Delivery) -> int:
 
 
 def _joints(before: Sequence[Delivery], after: Sequence[Delivery]) -> range:
-    """Index the pairs of neighbours that are new."""
+    """Return the indexes of the new pairs of neighbours."""
     return range(max(len(before) - 1, 0), len(after) - 1)
 
 
 def _put_back(waiting: tuple[Delivery, ...], delivery: Delivery) -> tuple[Delivery, ...]:
-    """Insert it before those of its own number."""
+    """Insert a delivery before those with the same `seq`."""
     place = bisect_left(waiting, delivery.row.seq, key=_seq)
     return (*waiting[:place], delivery, *waiting[place:])
 
 
 def _without(waiting: Iterable[Delivery], taken: Iterable[Delivery]) -> tuple[Delivery, ...]:
-    """Leave out exactly these values: a hostile file may have two that are equal."""
+    """Remove exactly these objects. A hostile file may have equal rows."""
     gone: Container[int] = {id(each) for each in taken}
     return tuple(each for each in waiting if id(each) not in gone)

@@ -1,6 +1,6 @@
-"""What follows the end of an occurrence (contract 4, Recurrence): plain functions of a connection.
+"""Inserts the next occurrences of a task (contract 4, Recurrence). Plain functions of a connection.
 
-Each runs inside the transaction that records the end, so a series never lacks its next row.
+Each runs inside the transaction that records the end of an occurrence, so a series never lacks its next row.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.tasks import Occurrence
 
 MISSED_AFTER = timedelta(seconds=60)
-"""An occurrence that is later than this was missed; a host that was restarted meanwhile misses nothing."""
+"""Delay after which an occurrence counts as missed. A restart of the host takes less."""
 
 _log = structlog.get_logger()
 
 
 @frozen
 class Followed:
-    """What comes after an occurrence: its next rows, or why there are none any more."""
+    """The next rows of a series, or the reason why it stopped."""
 
     opened: Sequence[OpenMessage] = ()
     stopped: str | None = None
@@ -34,9 +34,9 @@ class Followed:
 def follow(
     connection: Connection, occurrence: Occurrence, began: datetime | None, now: datetime, zone: str
 ) -> Followed:
-    """Insert what follows an occurrence that has ended; `zone` is for those that name none.
+    """Insert the next occurrences after one that has ended. `zone` is the default time zone.
 
-    A schedule that cannot be read, or never fires again, stops its own series and no other.
+    A schedule that is invalid or never fires again stops only its own series.
     """
     if occurrence.recurrence is None:
         return Followed()
@@ -70,9 +70,9 @@ def _insert(
 
 
 def free_slot(connection: Connection, occurrence: Occurrence, slot: datetime, zone: str) -> datetime:
-    """That slot of the occurrence's schedule, or the first one after it that has not fired yet.
+    """Return that slot of the schedule, or the first later slot that has not fired yet.
 
-    It may have fired where the clock went back, or the schedule was changed.
+    A slot may have fired already if the clock was set back or the schedule was changed.
     """
     while occurrence.recurrence and tasks.slot_taken(connection, occurrence.series_id, slot):
         slot = next_run(occurrence.recurrence, slot, occurrence.zone or zone)
@@ -80,10 +80,10 @@ def free_slot(connection: Connection, occurrence: Occurrence, slot: datetime, zo
 
 
 def row_id(series_id: str, slot: datetime, cause: str) -> str:
-    """Of an occurrence: the same however often it is computed, and fit for a path.
+    """Return the id of an occurrence. It is deterministic, and may be used in a path.
 
-    `cause` is the row or the request that it follows: a slot that a task was moved away from may come again,
-    and its first row is still there.
+    `cause` is the id of the row or request that it follows. A task may return to a slot that it was moved
+    away from, and the first row of that slot still exists.
     """
     key = f"{series_id}@{to_text(slot)}{cause}"
     return "task-" + blake2b(key.encode(), digest_size=12).hexdigest()
@@ -92,7 +92,7 @@ def row_id(series_id: str, slot: datetime, cause: str) -> str:
 def drop_missed(
     connection: Connection, occurrences: Sequence[Occurrence], now: datetime, zone: str
 ) -> list[tuple[Occurrence, Followed]]:
-    """End occurrences that were missed and are not to be run late; each with what follows it."""
+    """End missed occurrences that must not run late. Return each with its next occurrences."""
     found = list[tuple[Occurrence, Followed]]()
     for each in occurrences:
         messages_in.settle(connection, each.id, "completed")

@@ -1,4 +1,4 @@
-"""The settings that a session's decisions depend on: fixed while the session lives."""
+"""The settings that a session's decisions depend on. They are fixed while the session lives."""
 
 from collections.abc import Callable
 
@@ -11,25 +11,25 @@ from nanoclaw.records import Address
 
 @frozen
 class Rules:
-    """Times are in seconds."""
+    """The settings of one session. Durations are seconds."""
 
     retry_base_s: float
     max_tries: int
     idle_s: float
-    """A runner without work is stopped after this."""
+    """Time after which a runner without work is stopped."""
     slow_poll_s: float
     runner_backoff_s: float
-    """The delay of a start after one failure; it doubles with each further one."""
+    """Delay of a start after one failure. It doubles with each further failure."""
     delivery_backoff_s: tuple[float, ...]
-    """The delays between the attempts of a delivery; there is one attempt more."""
+    """The delays between the attempts of a delivery. There is one more attempt than delays."""
     zone: str
     """The user's time zone."""
     chat: Address | None
-    """The session's own chat, where it has one."""
+    """The session's own chat, or None if it has none."""
     repeat: Callable[[str], Repeat]
-    """Returns the policy of a channel for attempts of unknown outcome; it never changes."""
+    """Returns a channel's policy for attempts of unknown outcome. It never changes."""
     host_actions: frozenset[str] = frozenset()
-    """Names of the requests that the host performs."""
+    """The names of the requests that the host performs."""
 
     @classmethod
     def of(
@@ -39,7 +39,7 @@ class Rules:
         repeat: Callable[[str], Repeat],
         host_actions: frozenset[str] = frozenset(),
     ) -> "Rules":
-        """Take them from the host's configuration."""
+        """Return the rules for a session from the host's configuration."""
         return cls(
             retry_base_s=config.retry.base_s,
             max_tries=config.retry.max_tries,

@@ -1,7 +1,7 @@
 """The supervisor of a session's runner: starts it, stops it, reads its heartbeat, and reports its death.
 
-It owns the handle of the container and nothing else. It decides nothing: the session's core asks for a runner
-when there is work, and settles what a dead one left before it asks again.
+It owns only the handle of the container. The session's core decides when to start a runner, and settles the
+claims of a dead one first.
 """
 
 import os
@@ -17,41 +17,41 @@ from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
 
 Report = Callable[[RunnerStarted | RunnerEnded | RecoveryEnded], None]
-"""Told of what happens to the runner, at once."""
+"""Called at once with each event of the runner."""
 
 _log = structlog.get_logger()
 
 
 @define(eq=False)
 class RunnerSupervisor:
-    """At most one runner."""
+    """Supervises at most one runner."""
 
     runtime: Runtime
     nursery: trio.Nursery
     prepare: Callable[[], Awaitable[RunnerSpec]]
-    """Makes the specification and writes the projections, at every start."""
+    """Writes the projections and returns the specification. Called at every start."""
     heartbeat_file: Path
     _runner: Runner | None = None
     _context: Context = Factory(copy_context)
-    """The session's: a runner is not part of the message that had it started."""
+    """The session's context. A runner must not inherit that of the message that caused its start."""
 
     def start(self, report: Report) -> None:
-        """Start or adopt a runner, in a task of its own; only when the last one is gone."""
+        """Start or adopt a runner in a task of its own. The last runner must have ended."""
         self._context.run(self.nursery.start_soon, self._supervise, report)
 
     def stop(self) -> None:
-        """Ask the runner to go, if it is up; it is killed after the runtime's grace."""
+        """Stop the runner, if it is up. The runtime kills it after its grace period."""
         if self._runner is not None:
             self._runner.stop()
 
     def recover(self, report: Report) -> None:
-        """Let the runner roll back a hot journal, in a task of its own."""
+        """Have a runner roll back a hot journal, in a task of its own."""
         self._context.run(self.nursery.start_soon, self._recover, report)
 
     def heartbeat(self) -> int | None:
-        """Read when the runner last gave a sign of life, in nanoseconds; None: the file cannot be read.
+        """Return the modification time of the heartbeat file in nanoseconds, or None if it cannot be read.
 
-        Only that it changes counts, on the host's monotonic clock: a wall clock lies after a suspend.
+        Only a change of this value counts, timed by the monotonic clock. Wall clocks jump at a suspend.
         """
         try:
             return os.lstat(self.heartbeat_file).st_mtime_ns
@@ -61,7 +61,7 @@ class RunnerSupervisor:
     async def _supervise(self, report: Report) -> None:
         try:
             death = await self._run(await self.prepare(), report)
-        except* StartFailed as failed:  # in a group, where it comes out of the nursery
+        except* StartFailed as failed:  # the nursery wraps it into a group
             death = Death(orderly=False, reason=str(failed.exceptions[0]))
         self._runner = None
         report(RunnerEnded(death))
@@ -77,7 +77,9 @@ class RunnerSupervisor:
             self._runner = await nursery.start(run)
             _log.info("session.runner_started", runtime=self.runtime.name, provider=spec.provider)
             report(RunnerStarted())
-        return death or Death(orderly=False, reason="the runtime lost it")
+        return death or Death(
+            orderly=False, reason="the runtime ended without reporting how the runner ended"
+        )
 
     async def _recover(self, report: Report) -> None:
         failure: str | None = None

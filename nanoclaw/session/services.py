@@ -1,4 +1,4 @@
-"""What every session actor is given: the parts of the host below it, and who it is."""
+"""The parts of the host that each session actor gets, and its identity."""
 
 from datetime import datetime
 from random import Random
@@ -20,31 +20,31 @@ from nanoclaw.system.wakeups import Wakeups
 
 
 class Observer(Protocol):
-    """Told of what runners say, before their sessions act upon it: recordings look on."""
+    """Called with what looks read, before sessions act on it. Recordings implement it."""
 
     def looked(self, session_id: str, look: Look, now: datetime, /) -> None:
-        """A session has looked at its `outbound.db`; `now` is the date at which it judges what it saw."""
+        """Take a session's look at its `outbound.db`. `now` is the date at which the session settles it."""
         ...
 
     def quarantined(self, session_id: str, reason: str, /) -> None:
-        """It will not read that file any more."""
+        """Take the reason why a session reads its `outbound.db` no more."""
         ...
 
 
 @frozen
 class NoObserver:
-    """Looks on at nothing."""
+    """Ignores everything."""
 
     def looked(self, _session_id: str, _look: Look, _now: datetime, /) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def quarantined(self, _session_id: str, _reason: str, /) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @frozen
 class Services:
-    """The parts of the host that a session uses; all shared, none owned by it."""
+    """The parts of the host that sessions share."""
 
     config: Config
     executor: Executor
@@ -62,18 +62,18 @@ class Services:
 
 @frozen
 class Conversation:
-    """Who a session is. `chat` is its own chat; None where it serves all chats of its agent group."""
+    """The identity of a session. `chat` is None if it serves all chats of its agent group."""
 
     session: Session
     agent_group: AgentGroup
     chat: Address | None
 
     def paths(self, config: Config) -> SessionPaths:
-        """Where its files are."""
+        """Return the paths of its files."""
         return SessionPaths.of(config.data, self.agent_group.id, self.session.id)
 
     def owns(self, address: Address) -> bool:
-        """Whether an address is in the session's own chat, which it may always write to."""
+        """Return True if an address is in the session's own chat. It may always write there."""
         own = self.chat
         return own is not None and (own.channel_type, own.platform_id) == (
             address.channel_type,

@@ -1,8 +1,8 @@
 """The shell of a session: event → decide → commit in one transaction → effects.
 
-Its tasks wait for the runner's commits, due moments and channels. So the actor's mailbox loop, which only
-stores, waits for none of them. The look loop alone reads `outbound.db`. The delivery task makes one attempt
-at a time. Hints (typing, settled) are lost where a channel is down. `_decide` alone replaces the state.
+Its tasks wait for the runner's commits, due times and channels. So the actor's mailbox loop, which only
+stores, waits for none of these. Only the look loop reads `outbound.db`. The delivery task makes one attempt
+at a time. Hints (typing, settled) are lost if a channel is down. Only `_decide` replaces the state.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,54 +40,54 @@ class Shell:
     clock: Clock
     dispatch: Dispatch
     source: Source
-    """The session itself."""
+    """The session, for the dispatcher."""
     outbound: UntrustedReader
     effects: Effects
     state: SessionState
     closed: trio.Event = Factory(trio.Event)
-    """Set when it is closing and no runner is left, so all is seen."""
-    rested: trio.Event = Factory(trio.Event)
-    """Set when it is ending and no attempt is in flight."""
+    """Set when it is closing, no runner is left, and all its rows were read."""
+    attempts_done: trio.Event = Factory(trio.Event)
+    """Set when it is ending, and no attempt is in flight."""
 
     @property
     def inbound(self) -> Writer:
         """The writer of the session's own file."""
         return self.source.inbound
 
-    # -- what happens to it; synchronous
+    # -- events from outside; synchronous
 
     def under_way(self) -> AbstractContextManager[None]:
         """Keep the session from retiring while open."""
         return self.effects.under_way()
 
     def stored(self, messages: Iterable[OpenMessage]) -> None:
-        """Follow messages that are on disk now; `tick` comes after it."""
+        """Apply messages that are on disk. Call `tick` next."""
         self._handle(events.Stored(tuple(messages)))
 
     def tasks_changed(self, opened: Iterable[OpenMessage], closed: Iterable[str]) -> None:
-        """Follow an administrator's change of tasks; `tick` comes after it."""
+        """Apply an administrator's change of tasks. Call `tick` next."""
         self._handle(events.TasksChanged(tuple(opened), tuple(closed)))
 
     def restart_runner(self) -> None:
-        """Stop the runner; work starts another one, without waiting for a back-off."""
+        """Stop the runner. If there is work, another one starts without a back-off."""
         self._handle(events.RestartAsked())
 
     def change_status(self, status: SessionStatus) -> None:
-        """Follow the session's status in the central database; `wake` comes after it."""
+        """Apply the session's status from the central database. Call `wake` next."""
         self._handle(events.StatusChanged(status))
 
     def adopt(self) -> None:
-        """Take the runner that outlived the last host."""
+        """Adopt the runner that outlived the last host."""
         self._handle(events.Adopted())
         self.tick()
 
     def inbound_blocked(self) -> None:
-        """Stop the runner, which keeps a commit to `inbound.db` waiting."""
+        """Stop the runner, because it blocks a commit to `inbound.db`."""
         _log.warning("session.inbound_blocked", action="the runner is stopped")
         self._handle(events.InboundBlocked())
 
     def wake(self) -> None:
-        """Look again: a commit, a death or a jump of the date may have happened. Only a hint."""
+        """Begin another round: a commit, a death or a jump of the date may have happened."""
         self.effects.alarm.wake()
 
     def tick(self) -> None:
@@ -97,43 +97,43 @@ class Shell:
             self.effects.alarm.set(needs.sleep_s(self.state, self._now()))
 
     async def close(self, within_s: float) -> None:
-        """Stop the runner, settle its last commits, finish the delivery in flight."""
+        """Stop the runner, settle its last commits, and finish the delivery in flight."""
         self._handle(events.Closing())
         with trio.move_on_after(within_s):
             await self.closed.wait()
         self._handle(events.Ending())
         if self.state.deliveries.queue.in_flight is None:
-            self.rested.set()
-        await self.rested.wait()
+            self.attempts_done.set()
+        await self.attempts_done.wait()
 
     # -- its tasks
 
-    async def look_around(self) -> None:
-        """Go round whenever woken and at the next due moment; return once closing and without a runner."""
+    async def run_rounds(self) -> None:
+        """Run a round at each wake-up and due time. Return when closing and no runner is left."""
         while not self._is_over():
             self.effects.alarm.begin_round()
-            await self._go_round()
+            await self._run_round()
             if not self._is_over():
                 await self.effects.alarm.sleep(needs.sleep_s(self.state, self._now()))
         self.closed.set()
 
     async def deliver(self) -> None:
-        """Make the attempts that are handed over, until cancelled."""
+        """Make the attempts that the look loop hands over, until cancelled."""
         async for delivery in self.effects.outlets.attempts[1]:
             await self._follow(decisions.Attempt(delivery))
             if self.state.phase is Phase.ENDING:
-                self.rested.set()
+                self.attempts_done.set()
             self.tick()
 
-    async def give_hints(self) -> None:
-        """Pass hints on, until cancelled."""
+    async def send_hints(self) -> None:
+        """Send hints to channels, until cancelled."""
         async for address, hint in self.effects.outlets.hints[1]:
             await self.effects.services.senders.hint(address, hint)
 
     async def skip_old_rows(self) -> None:
-        """Say nothing again that an `outbound.db` without its `inbound.db` has said before.
+        """Skip the rows of an `outbound.db` whose `inbound.db` is new: they may have been delivered before.
 
-        Where that cannot be read yet, the first look does it.
+        If the file cannot be read yet, the first look skips them.
         """
         newest = await self._read(outbound.newest)
         if isinstance(newest, int):
@@ -145,19 +145,19 @@ class Shell:
         self._handle(events.OldRowsSkipped(newest))
 
     def _is_over(self) -> bool:
-        """Say whether all is seen: nobody has written since the last death was settled."""
+        """Return True if all rows were read: nothing was written since the last death was settled."""
         return self.state.phase is not Phase.OPEN and self.state.runner.absent
 
-    async def _go_round(self) -> None:
+    async def _run_round(self) -> None:
         with self.under_way():
             await self._follow(self._decide(events.RoundBegan(self.effects.supervisor.heartbeat())))
             self.tick()
             if needs.waits_alone(self.state, self._now()):
-                await self._rest()
+                await self._close_files()
         self._handle(events.RoundEnded())
 
-    async def _rest(self) -> None:
-        """Close the files, which may be idle for weeks: their caches are most of a session's memory."""
+    async def _close_files(self) -> None:
+        """Close the files, which may be idle for weeks. Their caches are most of a session's memory."""
         await self.outbound.reopen()
         await self.inbound.rest()
 
@@ -167,7 +167,7 @@ class Shell:
         return Moment(self.clock.now(), trio.current_time())
 
     def _decide(self, event: Event) -> Step | None:
-        """Replace the state and carry out the effects; returns the step that is next."""
+        """Replace the state and carry out the effects. Return the next step."""
         decided = decide(self.state, event, self._now())
         self.state = decided.state
         for effect in decided.effects:
@@ -175,12 +175,12 @@ class Shell:
         return decided.step
 
     def _handle(self, event: Event) -> None:
-        """Decide about an event that needs no step."""
+        """Decide about an event that has no step."""
         step = self._decide(event)
         assert step is None, step  # noqa: S101 -- only rounds and attempts have steps
 
     async def _follow(self, step: Step | None) -> None:
-        """Take the step and all that follow from it."""
+        """Take the step and all its next steps."""
         while step is not None:
             step = self._decide(await self._take(step))
 
@@ -188,7 +188,7 @@ class Shell:
         """Take one step.
 
         Raises:
-            StoreError: `inbound.db` cannot be written, so this incarnation has to end.
+            StoreError: `inbound.db` cannot be written. This incarnation must end.
         """
         run = self.inbound.run
         match step:
@@ -227,13 +227,13 @@ class Shell:
             return events.FileDamaged(str(error))
 
     def _query(self) -> Callable[[Connection], Look]:
-        """Name what to read: without room for more rows still the acks."""
-        messages, kept = self.state.messages, self.state.deliveries
-        room = kept.queue.room
+        """Return the query of the next look. Without room for more rows, it still reads the acks."""
+        messages, deliveries_ = self.state.messages, self.state.deliveries
+        room = deliveries_.queue.room
         return partial(
             look,
-            above=kept.seen_seq,
-            up_to=messages.own_seq + PLAUSIBLE_LEAD if room else kept.seen_seq,
+            above=deliveries_.seen_seq,
+            up_to=messages.own_seq + PLAUSIBLE_LEAD if room else deliveries_.seen_seq,
             open_ids=messages.ids(self.clock.now()),
-            known_ids=kept.unread_rows() if room else (),
+            known_ids=deliveries_.unread_rows() if room else (),
         )

@@ -1,4 +1,4 @@
-"""What a session's runner is started with: provider, environment, folders, container (contract 1)."""
+"""The specification of a session's runner: provider, environment, folders, container (contract 1)."""
 
 import json
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.session.projections import CentralView
 
 
-def runner_spec(services: Services, who: Conversation, view: CentralView) -> RunnerSpec:
-    """Return the specification of a runner; blocking (it reads container.json), so it runs on the executor.
+def runner_spec(services: Services, conversation: Conversation, view: CentralView) -> RunnerSpec:
+    """Return the specification of a runner. It reads container.json, so call it on the executor.
 
     Raises:
-        StartFailed: container.json cannot be used; the text says why.
+        StartFailed: container.json cannot be used. The text says why.
     """
-    group, config = who.agent_group, services.config
+    group, config = conversation.agent_group, services.config
     folder = config.groups / group.folder
     try:
         container = read_container_json(folder)
@@ -26,15 +26,18 @@ def runner_spec(services: Services, who: Conversation, view: CentralView) -> Run
     workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
     workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
     provider = (
-        who.session.agent_provider or container.provider or group.agent_provider or config.model.provider
+        conversation.session.agent_provider
+        or container.provider
+        or group.agent_provider
+        or config.model.provider
     )
     limits = container.limits
     return RunnerSpec(
-        who.session.id,
-        who.paths(config),
+        conversation.session.id,
+        conversation.paths(config),
         workspace,
         provider,
-        {**container.env, **_contract(services, who, view, provider, container)},
+        {**container.env, **_contract(services, conversation, view, provider, container)},
         shared=shared if shared.is_dir() else None,
         image=container.image,
         mounts=tuple(Mount(each.source, each.target, each.read_only) for each in container.mounts),
@@ -45,10 +48,14 @@ def runner_spec(services: Services, who: Conversation, view: CentralView) -> Run
 
 
 def _contract(
-    services: Services, who: Conversation, view: CentralView, provider: str, container: ContainerConfig
+    services: Services,
+    conversation: Conversation,
+    view: CentralView,
+    provider: str,
+    container: ContainerConfig,
 ) -> Mapping[str, str]:
-    """The contract's variables other than the paths."""
-    group, config = who.agent_group, services.config
+    """Return the environment variables of contract 1, except the paths."""
+    group, config = conversation.agent_group, services.config
     servers = {name: asdict(server) for name, server in container.mcp_servers.items()}
     return {
         "AGENT_PROVIDER": provider,

@@ -1,4 +1,4 @@
-"""The state of a session: four parts, each a frozen value. `core.decide` makes the next one."""
+"""The state of a session in four parts, each a frozen value. `core.decide` makes the next one."""
 
 from datetime import datetime
 from enum import Enum
@@ -10,12 +10,12 @@ from nanoclaw.session.deliveries import Deliveries
 from nanoclaw.session.messages import Messages
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner import Runner
-from nanoclaw.session.transactions import Memory
+from nanoclaw.session.transactions import StoredSession
 
 
 @frozen
 class Moment:
-    """One moment on both clocks: due moments are dates, life and death count on the monotonic one."""
+    """One moment on both clocks. Due times are dates. Timeouts and back-offs use the monotonic clock."""
 
     date: datetime
     monotonic: float
@@ -26,35 +26,35 @@ class Moment:
 
 @frozen
 class Readable:
-    """The last look read it; so far, nothing speaks against it."""
+    """The last look read the file, or there was none yet."""
 
 
 @frozen
 class Locked:
-    """Its writer held it during the last look, which saw nothing."""
+    """The runner held the file's lock, so the last look read nothing."""
 
     reason: str
     outdated: bool = False
-    """Whether the last look that saw something found another build's file."""
+    """True if the last successful look found another build's file."""
 
 
 @frozen
 class HotJournal:
-    """Its writer died within a transaction, and the last look saw nothing. A living runner rolls it back."""
+    """The runner died in a transaction, so the last look read nothing. A living runner rolls it back."""
 
     reason: str
     outdated: bool = False
-    """Whether the last look that saw something found another build's file."""
+    """True if the last successful look found another build's file."""
 
 
 @frozen
 class Outdated:
-    """It is another build's: a runner has to be started to bring it up to date."""
+    """The file is of another build. A runner must be started to migrate it."""
 
 
 @frozen
 class Quarantined:
-    """It cannot be trusted: nothing more is read, and no runner is started."""
+    """The file cannot be trusted. Nothing more is read, and no runner starts."""
 
     reason: str
 
@@ -64,28 +64,28 @@ File = Readable | Locked | HotJournal | Outdated | Quarantined
 
 @frozen
 class Outbound:
-    """The file `outbound.db`, as the session has seen it."""
+    """The file `outbound.db`, as of the last look."""
 
     file: File = Readable()
     looked: bool = False
-    """Whether a look has ended without something in the way: what the last runner had claimed is known."""
+    """True if a look has succeeded, so the claims of the last runner are known."""
     recovered: bool = False
-    """Whether a recovery has ended since the last look that saw something."""
+    """True if a recovery has ended since the last successful look."""
     more: bool = False
-    """Whether rows wait to be read until there is room for them."""
+    """True if rows wait to be read until the queue has room."""
     ignored: str | None = None
-    """One of the things in it that are never read."""
+    """Description of one row or ack in it that is never read."""
     skip_old: bool = False
-    """Whether `inbound.db` is new beside it: its rows of before are never delivered."""
+    """True if `inbound.db` is new beside an older `outbound.db`, whose old rows are never delivered."""
 
     @property
     def unreadable(self) -> str | None:
-        """Why the last look saw nothing."""
+        """The reason why the last look read nothing, or None."""
         return self.file.reason if isinstance(self.file, Locked | HotJournal) else None
 
     @property
     def outdated(self) -> bool:
-        """Whether it is another build's."""
+        """True if the file is of another build."""
         match self.file:
             case Outdated() | Locked(outdated=True) | HotJournal(outdated=True):
                 return True
@@ -94,7 +94,7 @@ class Outbound:
 
     @property
     def quarantined(self) -> str | None:
-        """Why nothing more is read."""
+        """The reason for the quarantine, or None."""
         return self.file.reason if isinstance(self.file, Quarantined) else None
 
 
@@ -106,31 +106,31 @@ class Phase(Enum):
 
     OPEN = "open"
     STOPPING = "stopping"
-    """It starts no more runners and stops the one there is."""
+    """It starts no more runners, and stops the present one."""
     ENDING = "ending"
     """It begins no more attempts either."""
 
 
 @frozen
 class Activity:
-    """When something last happened, on the monotonic clock."""
+    """Times of the last activity, on the monotonic clock."""
 
     active_at: float
-    """The session was of use to somebody."""
+    """The last time that the session stored, settled or sent something."""
     swept_at: float
-    """The last round began, or there was something to sweep for again."""
+    """The time from which the next sweep is counted."""
     told: tuple[ContainerStatus, float]
-    """The presence that the central database was last told: container status and `active_at`."""
+    """The last recorded presence: container status and `active_at`."""
 
     @classmethod
     def since(cls, monotonic: float) -> "Activity":
-        """Begin now."""
+        """Return the activity of a session that starts now."""
         return cls(monotonic, monotonic, ("stopped", monotonic))
 
 
 @frozen
 class SessionState:
-    """All that a session knows."""
+    """The whole state of a session."""
 
     rules: Rules
     status: SessionStatus
@@ -142,16 +142,16 @@ class SessionState:
     phase: Phase = Phase.OPEN
 
     @classmethod
-    def born(
-        cls, memory: Memory, rules: Rules, status: SessionStatus, monotonic: float, *, skip_old: bool
+    def initial(
+        cls, stored: StoredSession, rules: Rules, status: SessionStatus, monotonic: float, *, skip_old: bool
     ) -> "SessionState":
-        """Begin with what the session finds in its own file."""
-        messages = Messages(rules.retry_base_s, rules.max_tries, own_seq=memory.own_seq).add(memory.open)
+        """Return the state at the actor's start, from the session's file."""
+        messages = Messages(rules.retry_base_s, rules.max_tries, own_seq=stored.own_seq).add(stored.open)
         return cls(
             rules,
             status,
             messages,
-            Deliveries.of(memory),
+            Deliveries.of(stored),
             Activity.since(monotonic),
             outbound=Outbound(skip_old=skip_old),
         )

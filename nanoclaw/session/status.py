@@ -1,4 +1,4 @@
-"""The status of a session, for those who ask: read from memory, without waiting for anything."""
+"""The status of a session, read from memory without waiting."""
 
 import trio
 
@@ -7,12 +7,12 @@ from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
 from nanoclaw.session.state import SessionState
 from nanoclaw.status import DeliveryReport, RunnerReport, SessionDetails
 
-FULL = "so much waits to be delivered that nothing more is read until some of it is"
-OUTDATED = "outbound.db is empty or another build's; its runner has to bring it up to date"
+FULL = "the delivery queue is full; nothing more is read until some messages are delivered"
+OUTDATED = "outbound.db is empty or of another build; its runner must migrate it"
 
 
 def status(state: SessionState, polled: str | None) -> SessionDetails:
-    """Describe a session; `polled` says why its directory is not watched."""
+    """Return the details of a session. `polled` says why its directory is not watched."""
     refusals = state.deliveries.refusals
     return SessionDetails(
         runner=_runner(state.runner),

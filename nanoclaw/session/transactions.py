@@ -11,7 +11,7 @@ from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
 from nanoclaw.session import actions, notices, recurrence
-from nanoclaw.session.actions import Site
+from nanoclaw.session.actions import ActionContext
 from nanoclaw.session.finishing import Finished, finish
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
 from nanoclaw.session.queue import Delivery
@@ -29,27 +29,27 @@ _log = structlog.get_logger()
 
 
 @frozen
-class Memory:
-    """What a session actor remembers from its file when it is born."""
+class StoredSession:
+    """The content of a session's file that its actor keeps in memory."""
 
     open: list[OpenMessage]
     ledger: list[deliveries.LedgerEntry]
     notices: dict[str, str]
-    """The content of the host's own messages that are not final, by id."""
+    """The content of the host's notices that are not final, by id."""
     own_seq: int
     seen_seq: int
     delivered_before: frozenset[str]
-    """What another build delivered from this file."""
+    """The ids of rows that another build delivered from this file."""
     refusals: Refusals = Factory(Refusals)
     fresh: bool = False
-    """Whether there was never a message: then nothing was ever said in `outbound.db`, or it is another's."""
+    """True if the file never had a message. Then an `outbound.db` with rows belongs to an older file."""
 
 
-def remember(connection: Connection) -> Memory:
-    """Read it."""
+def read_session(connection: Connection) -> StoredSession:
+    """Read the state of a session from its file."""
     ledger = deliveries.open_entries(connection)
     ids = [entry.message_out_id for entry in ledger if entry.message_out_id.startswith(NOTICE)]
-    return Memory(
+    return StoredSession(
         open=messages_in.open_messages(connection),
         ledger=ledger,
         notices={id_: deliveries.notice(connection, id_) or "{}" for id_ in ids},
@@ -62,12 +62,12 @@ def remember(connection: Connection) -> Memory:
 
 
 def store(connection: Connection, message: NewMessage) -> OpenMessage | None:
-    """One new message; None if it is there already."""
+    """Store a new message. Return None if it is stored already."""
     return messages_in.insert(connection, message)
 
 
 def store_and_follow(connection: Connection, message: NewMessage) -> OpenMessage | None:
-    """One new message of a session without a chat of its own: replies go where it came from."""
+    """Store a new message of a session without a chat of its own. Replies go to the message's address."""
     projections.write_routing(connection, message.address)
     return messages_in.insert(connection, message)
 
@@ -78,8 +78,8 @@ def project(connection: Connection, view: CentralView, chat: Address | None) -> 
     projections.write_routing(connection, chat)
 
 
-def project_news(connection: Connection, view: CentralView, chat: Address | None) -> None:
-    """The same before a runner is there: where all is as it was, nothing is written."""
+def project_changes(connection: Connection, view: CentralView, chat: Address | None) -> None:
+    """Write the projections that have changed. It runs before a runner starts, so it need not wake one."""
     if projections.destinations(connection) != sorted(view.destinations, key=lambda one: one.name):
         projections.write_destinations(connection, view.destinations)
     if chat not in (None, projections.routing(connection)):
@@ -92,45 +92,45 @@ class Settlement:
 
     verdicts: Sequence[Verdict] = ()
     rows: Sequence[Delivery] = ()
-    """New ones."""
+    """New rows."""
     doubts: Sequence[Finished] = ()
-    """Attempts that were cut off."""
+    """Attempts that a crash interrupted."""
     actions: Sequence[Delivery] = ()
-    """Requests of the agent to its session."""
+    """Due requests of the agent to its session."""
     missed: bool = False
-    """Whether there are occurrences that were missed and are not to be run late."""
+    """True if there are missed occurrences that must not run late."""
     claimed: frozenset[str] = frozenset()
     """Ids of the messages that the runner works on."""
     begun: Delivery | None = None
-    """The attempt that starts."""
+    """The attempt that begins."""
 
     def __bool__(self) -> bool:
-        """Say whether there is anything to commit."""
+        """Return True if there is anything to commit."""
         return bool(
             self.verdicts or self.rows or self.doubts or self.actions or self.missed or self.begun is not None
         )
 
 
 @frozen
-class Settled:
+class SettlementOutcome:
     """The consequences of a settlement."""
 
     notices: tuple[MessageOut, ...] = ()
-    """Messages of the host to users."""
+    """The host's notices to users."""
     opened: tuple[OpenMessage, ...] = ()
     """New messages, and tasks that changed."""
     closed: tuple[str, ...] = ()
-    """Ids of messages that nobody waits for any more."""
+    """Ids of messages that are not open any more."""
     handed_on: tuple[Delivery, ...] = ()
-    """Of the actions, those that an executor of the host performs."""
+    """The actions that the host performs."""
     bad: tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...] = ()
-    """Rows that broke the contract in a way that only the ledger shows, each with what it has become."""
+    """Rows that break the contract according to the ledger, each with the bad row that replaces it."""
 
     @classmethod
-    def of(cls, parts: Iterable["Settled"]) -> "Settled":
-        """Join the consequences of several decisions, in their order.
+    def of(cls, parts: Iterable["SettlementOutcome"]) -> "SettlementOutcome":
+        """Join the outcomes of several parts, in order.
 
-        A message that a later part closes does not wait, also where an earlier part has opened it.
+        A message that a later part closes is not open, even if an earlier part opened it.
         """
         notices, closed, bad = (
             list[MessageOut](),
@@ -156,47 +156,49 @@ def settle(
     now: datetime,
     zone: str,
     host_actions: frozenset[str] = frozenset(),
-) -> Settled:
-    """Commit a settlement; `zone` is the user's, `host_actions` are left to the host."""
-    site = Site(now, zone, settlement.claimed, host_actions)
-    return Settled.of(_settle(connection, settlement, site))
+) -> SettlementOutcome:
+    """Commit a settlement. `zone` is the user's. `host_actions` are left to the host."""
+    context = ActionContext(now, zone, settlement.claimed, host_actions)
+    return SettlementOutcome.of(_settle(connection, settlement, context))
 
 
-def _settle(connection: Connection, settlement: Settlement, site: Site) -> Iterator[Settled]:
-    now, zone = site.now, site.zone
+def _settle(
+    connection: Connection, settlement: Settlement, context: ActionContext
+) -> Iterator[SettlementOutcome]:
+    now, zone = context.now, context.zone
     bad = _reused(connection, settlement.rows)
-    yield Settled(bad=bad)
+    yield SettlementOutcome(bad=bad)
     rows = replaced(settlement.rows, bad)
     deliveries.record(connection, [(row.id, row.row.seq) for row in rows])
     at_work = [*settlement.claimed, *(verdict.message.id for verdict in settlement.verdicts)]
-    agent_messages.record_chains(connection, _letters(rows), at_work)
+    agent_messages.record_chains(connection, _agent_rows(rows), at_work)
     for finished in settlement.doubts:
-        yield Settled(opened=finish(connection, finished, None, now).told)
+        yield SettlementOutcome(opened=finish(connection, finished, None, now).told)
     for verdict in settlement.verdicts:
         yield _judge(connection, verdict, now, zone)
     for delivery in replaced(settlement.actions, bad):
         if delivery.action is not None:
-            yield _act(connection, delivery, delivery.action, site)
+            yield _act(connection, delivery, delivery.action, context)
     if settlement.missed:
         yield from _drop_missed(connection, settlement.claimed, now, zone)
     for begun in replaced([settlement.begun] if settlement.begun else [], bad):
         deliveries.begin(connection, begun.id, now)
 
 
-def _letters(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
-    """Go through the rows that go to agents: their ids, and what they say they answer."""
+def _agent_rows(rows: Iterable[Delivery]) -> Iterator[tuple[str, str | None]]:
+    """Yield the rows to agents: their ids, and the ids of the messages that they claim to answer."""
     for delivery in rows:
         row = delivery.row
-        if isinstance(row, MessageOut) and delivery.repeatable and not delivery.asks:
+        if isinstance(row, MessageOut) and delivery.repeatable and not delivery.is_request:
             yield delivery.id, row.in_reply_to
 
 
 def _reused(
     connection: Connection, rows: Sequence[Delivery]
 ) -> tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...]:
-    """Find rows whose ids were used before, and the bad rows that they become.
+    """Find rows whose ids were used before, and the bad rows that replace them.
 
-    Delivered, or performed, under that id, they would count as done already or be done twice.
+    A delivery under a used id would count as done already, or be done twice.
     """
     used, bad = set(deliveries.used_before(connection, [each.row.id for each in rows])), []
     for row in [each.row for each in rows]:
@@ -209,12 +211,12 @@ def _reused(
 def replaced(
     given: Sequence[Delivery], bad: Sequence[tuple[MessageOut | InvalidRow, InvalidRow]]
 ) -> Sequence[Delivery]:
-    """Put bad rows in the place of those that they stand for."""
+    """Replace rows by their bad rows."""
     if not bad:
         return given
-    become = {id(row): instead for row, instead in bad}
+    replacement = {id(row): instead for row, instead in bad}
     return [
-        evolve(each, row=become[id(each.row)], slot=None) if id(each.row) in become else each
+        evolve(each, row=replacement[id(each.row)], slot=None) if id(each.row) in replacement else each
         for each in given
     ]
 
@@ -222,55 +224,59 @@ def replaced(
 # -- messages ------------------------------------------------------------------
 
 
-def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -> Settled:
+def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -> SettlementOutcome:
     message = verdict.message
     if isinstance(verdict, Retry):
         messages_in.postpone(connection, message.id, verdict.tries, verdict.after)
-        return Settled()
+        return SettlementOutcome()
     messages_in.settle(connection, message.id, "completed" if isinstance(verdict, Completed) else "failed")
-    told = Settled()
+    told = SettlementOutcome()
     if isinstance(verdict, Failed):
         if message.awaits_answer:
-            told = Settled(notices=(notices.add(connection, message, message.id, _words(verdict)),))
+            told = SettlementOutcome(
+                notices=(notices.add(connection, message, message.id, _failure_text(verdict)),)
+            )
         _log.error("session.message_failed", message=message.id, reason=verdict.reason, at=now.isoformat())
     occurrence = tasks.of_row(connection, message.id) if message.task else None
     if occurrence is None:
         return told
     began = verdict.began if isinstance(verdict, Completed) else None
     followed = recurrence.follow(connection, occurrence, began or now, now, zone)
-    return Settled.of([told, _follow(connection, occurrence, followed)])
+    return SettlementOutcome.of([told, _follow(connection, occurrence, followed)])
 
 
-def _words(failed: Failed) -> str:
+def _failure_text(failed: Failed) -> str:
     what = "do a task" if failed.message.task else "answer your message"
     return f"I could not {what} after {failed.message.tries + 1} tries: {failed.reason}"
 
 
-def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) -> Settled:
+def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) -> SettlementOutcome:
     if followed.stopped is None:
-        return Settled(opened=tuple(followed.opened))
+        return SettlementOutcome(opened=tuple(followed.opened))
     text, key = f"A task of yours has stopped: {followed.stopped}", f"stopped-{occurrence.id}"
     notice = notices.add(connection, occurrence.message, key, text)
-    return Settled(notices=(notice,), opened=tuple(followed.opened))
+    return SettlementOutcome(notices=(notice,), opened=tuple(followed.opened))
 
 
 def _drop_missed(
     connection: Connection, claimed: frozenset[str], now: datetime, zone: str
-) -> Iterator[Settled]:
+) -> Iterator[SettlementOutcome]:
     overdue = tasks.overdue(connection, now - recurrence.MISSED_AFTER)
     missed = [each for each in overdue if each.id not in claimed]
     for occurrence, followed in recurrence.drop_missed(connection, missed, now, zone):
-        yield Settled(closed=(occurrence.id,))
+        yield SettlementOutcome(closed=(occurrence.id,))
         yield _follow(connection, occurrence, followed)
 
 
-def _act(connection: Connection, delivery: Delivery, row: MessageOut, site: Site) -> Settled:
-    """Perform what a row asks: the action, its outcome and its answer are one commit."""
-    answered = actions.perform(connection, row, site)
+def _act(
+    connection: Connection, delivery: Delivery, row: MessageOut, context: ActionContext
+) -> SettlementOutcome:
+    """Perform a request. The action, its outcome and its answer are one commit."""
+    answered = actions.perform(connection, row, context)
     if answered is None:
-        return Settled(handed_on=(delivery,))
+        return SettlementOutcome(handed_on=(delivery,))
     if answered.error is None:
-        deliveries.deliver(connection, delivery.id, Receipt(None), site.now)
+        deliveries.deliver(connection, delivery.id, Receipt(None), context.now)
     else:
-        deliveries.fail(connection, delivery.id, answered.error, site.now)
-    return Settled(opened=tuple(answered.opened), closed=tuple(answered.closed))
+        deliveries.fail(connection, delivery.id, answered.error, context.now)
+    return SettlementOutcome(opened=tuple(answered.opened), closed=tuple(answered.closed))

@@ -82,7 +82,7 @@ class Damage:
         """Return whether the status reports the damage. Without a runner it does not have to."""
         if state != "running":
             return True  # buried or stopping
-        details = await self.world.host.sessions.describe(path.parents[1].name, 1.0)
+        details = await self.world.host.sessions.status(path.parents[1].name, 1.0)
         if details is None or details.runner.state == "absent":
             return True
         return bool(details.quarantined or details.unreadable or details.runner.last_failure)

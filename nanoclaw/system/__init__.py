@@ -1,1 +1,1 @@
-"""What the host needs of its machine: clock, ids, file events, lines of bytes, its own files."""
+"""Access to the machine: clock, ids, file events, lines of bytes, installed files."""

@@ -39,7 +39,7 @@ class SystemClock:
         """Return within `LOOK_AT_CLOCK_S` after the date moved by `JUMP_S` or more relative to trio's clock.
 
         Trio's clock stops during a suspend, and is slewed together with the date. So the two differ only
-        after a suspend, or after somebody set the date.
+        after a suspend, or after the date was set.
         """
         before = lead(self)
         while abs(lead(self) - before) < JUMP_S:  # noqa: ASYNC110 -- the system sends no event for this

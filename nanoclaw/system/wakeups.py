@@ -70,7 +70,7 @@ class _Watch:
     since: float = 0.0
     events: int = 0
     polled: str | None = None
-    """Why it is polled. None while the kernel watches it."""
+    """The reason why it is polled. None while the kernel watches it."""
 
     def floods(self, now: float) -> bool:
         """Count one event. Return True if this second had too many."""

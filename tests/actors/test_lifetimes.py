@@ -152,7 +152,7 @@ async def test_a_live_name_is_taken() -> None:
         with pytest.raises(ValueError, match="'player'"):
             supervisor.start("player", plays([]))
         assert supervisor.get("player") is ref
-        assert supervisor.get("stranger") is None
+        assert supervisor.get("unknown") is None
 
 
 @pytest.mark.parametrize("ticks", range(12))

@@ -51,7 +51,7 @@ async def test_whoever_listens_at_an_address_hears_what_is_asked_and_cast_there_
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log))
-        tapped = ref.heard_by(heard.append)
+        tapped = ref.observed_by(heard.append)
         assert await tapped.ask(Say("asked")) == "asked"
         await tapped.cast(Say("cast"))
         tapped.signal(Say("signalled"))

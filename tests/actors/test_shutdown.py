@@ -356,7 +356,7 @@ async def test_stopping_a_stranger_or_one_that_waits_to_restart_takes_no_time() 
         await expect_crashed(ref, Fail(ValueError()))
         await trio.testing.wait_all_tasks_blocked()
         began = trio.current_time()
-        await supervisor.stop("stranger")
+        await supervisor.stop("unknown")
         await supervisor.stop("player")
         assert trio.current_time() == began
     assert told.of(Ended) == [Ended("player", "stopped")]

@@ -440,7 +440,7 @@ async def test_killing_between_incarnations_does_nothing_and_strangers_are_a_key
         supervisor.kill("player")
         assert await ref.ask(Say("again")) == "again"
         with pytest.raises(KeyError):
-            supervisor.kill("stranger")
+            supervisor.kill("unknown")
     assert len(told.of(Crash)) == 1
 
 

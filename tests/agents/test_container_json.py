@@ -143,7 +143,7 @@ def test_any_json_is_read_or_refused_in_lines(tmp_path: Path, value: dict[str, A
 
 
 async def last_failure(host: Host, session: str) -> str | None:
-    details = await host.sessions.describe(session, 1.0)
+    details = await host.sessions.status(session, 1.0)
     return None if details is None else details.runner.last_failure
 
 

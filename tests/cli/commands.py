@@ -114,12 +114,12 @@ def _result(code: int, output: bytes, stderr: bytes) -> Result:
 
 
 def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
-    """What a stranger reads in a database that nobody writes now."""
+    """Read rows of a database that no process writes."""
     with closing(connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return connection.execute(sql).fetchall()
 
 
 def change(database: Path, sql: str) -> None:
-    """What a stranger does to a database."""
+    """Change a database that no process has open."""
     with closing(connect(database)) as connection:
         connection.executescript(sql)

@@ -171,7 +171,7 @@ def test_invalid_utf_8_is_refused_and_the_lines_around_it_are_answered(tmp_path:
     result = run(tmp_path, b"one\ntw\xff\nthree\n")
     assert (result.code, result.output) == (1, "echo: one\necho: three\n")
     assert result.errors == [
-        "line 2 was not sent: byte 3 is not UTF-8; convert the input, with iconv for one"
+        "line 2 was not sent: byte 3 is not UTF-8; convert the input, for example with iconv"
     ]
 
 
@@ -183,7 +183,7 @@ def runner_failure(result: Result) -> str:
     assert (result.code, result.errors) == (1, ["unanswered: hello (it is kept for the next run)"])
     first, *_ = [log for log in result.logs if log["level"] == "error"]
     assert first["event"] == "session.runner_failed"
-    assert first["advice"].startswith("mend what the reason names; messages are kept")
+    assert first["advice"].startswith("fix what the reason names; messages are kept")
     return str(first["reason"])
 
 

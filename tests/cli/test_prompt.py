@@ -123,8 +123,8 @@ async def test_a_message_that_could_not_be_stored_is_an_error_with_what_to_do(
     said.close()
     await Prompt("NanoClaw", tmp_path / "history")._say(Full(), lines)
     shown = capsys.readouterr().out
-    assert "not sent: the disk is full; free some space; once that is mended, arrow-up brings" in shown
-    assert "nobody answers this: no agent is wired to this chat" in shown
+    assert "not sent: the disk is full; free some space; fix this, then press arrow-up" in shown
+    assert "no agent will answer this: no agent is wired to this chat" in shown
 
 
 def test_an_agents_words_do_not_steer_the_terminal() -> None:

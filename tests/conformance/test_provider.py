@@ -40,7 +40,7 @@ async def echo() -> AsyncIterator[ProviderUnderTest]:
 
 @asynccontextmanager
 async def scripted() -> AsyncIterator[ProviderUnderTest]:
-    """A brain of steps: every turn is the same three."""
+    """Open a scripted provider whose turns all have the same three steps."""
     steps = [calls("send_message", text="wait"), thinks(1), says("{text}!")]
 
     async def brain(turn: Turn, tools: Toolbox) -> str:

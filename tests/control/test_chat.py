@@ -149,7 +149,9 @@ async def test_no_more_is_kept_than_there_is_room_for(
     async with listening(tmp_path) as opened:
         for text in ("first", "second"):
             await opened.terminal.show(text, None)
-        with pytest.raises(ChannelUnavailable, match="2 messages wait already for somebody at the terminal"):
+        with pytest.raises(
+            ChannelUnavailable, match="2 messages already wait for a client of the terminal's chat"
+        ):
             await opened.terminal.show("third", None)
 
 

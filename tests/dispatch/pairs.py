@@ -31,7 +31,7 @@ class Row:
 
 @frozen
 class Pair:
-    """What tests need to know of them."""
+    """The two agents, with queries for tests."""
 
     world: World
     ann: User
@@ -40,13 +40,13 @@ class Pair:
     helper: AgentGroup
 
     def sessions(self, group: AgentGroup) -> list[SessionPaths]:
-        """The sessions of an agent, on disk."""
+        """Return the sessions of an agent on disk."""
         return [
             SessionPaths(path) for path in sorted((self.world.home / "data/sessions" / group.id).glob("*"))
         ]
 
     def inbound(self, group: AgentGroup) -> Path:
-        """The file of an agent's only session."""
+        """Return the paths of an agent's only session."""
         [paths] = self.sessions(group)
         return paths.inbound_db
 
@@ -55,21 +55,21 @@ class Pair:
         return paths.root.name
 
     def received(self, group: AgentGroup) -> list[Row]:
-        """What other agents have said to it, in order."""
+        """Return the messages of other agents to it, in order."""
         return received(self.inbound(group))
 
     def told(self, group: AgentGroup) -> list[Row]:
-        """What the host has said to it, in order."""
+        """Return the host's system messages to it, in order."""
         return _rows(self.inbound(group), "kind = 'system'")
 
 
 def received(inbound: Path) -> list[Row]:
-    """What other agents have said to a session, in order."""
+    """Return the messages of other agents to a session, in order."""
     return _rows(inbound, "source_session_id IS NOT NULL")
 
 
 def said(messages: Iterable[Row]) -> list[str]:
-    """Their texts."""
+    """Return their texts."""
     return [str(message.content["text"]) for message in messages]
 
 
@@ -90,5 +90,5 @@ async def a_pair(world: World, main: Brain | str = "echo", helper: Brain | str =
 
 
 def tell(text: str, to: str = "helper") -> str:
-    """What Ann writes so that `echo` sends it."""
+    """Return the message by which Ann makes `echo` send a text."""
     return f"!send_message {json.dumps({'text': text, 'to': to})}"

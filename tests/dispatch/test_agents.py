@@ -1,4 +1,4 @@
-"""Messages from agent to agent, in virtual time: a real host, the real runner, and brains of our own."""
+"""Messages from agent to agent, in virtual time: a real host, the real runner, and scripted providers."""
 
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from tests.dispatch.pairs import a_pair, received, said, tell
 
 
 async def silent(_turn: Turn, _tools: Toolbox) -> None:
-    """Hear, and say nothing."""
+    """Read messages without an answer."""
     await trio.lowlevel.checkpoint()
 
 
 async def forwards(turn: Turn, tools: Toolbox) -> str | None:
-    """Tell the helper what users say; tell nobody what it answers."""
+    """Forward users' messages to the helper, and ignore its answers."""
     already = [sent.content.get("text") for sent in turn.already_sent]
     for message in turn.messages:
         of_user = not str(message.content.get("senderId")).startswith("agent:")
@@ -37,7 +37,7 @@ async def forwards(turn: Turn, tools: Toolbox) -> str | None:
 
 
 async def agrees(turn: Turn, _tools: Toolbox) -> Result:
-    """Answer each message, whoever it is from."""
+    """Answer each message of any sender."""
     await trio.lowlevel.checkpoint()
     return Result(tuple(Reply(f"{each.content.get('text')}!", each.id) for each in turn.messages))
 
@@ -69,7 +69,7 @@ async def test_echo_sends_to_an_agent_by_its_name(world: World) -> None:
 
 
 async def test_an_answer_goes_to_the_session_that_asked(world: World) -> None:
-    """The helper has no destination to go by, and the agent has two chats."""
+    """The helper has no destination, and the agent has two chats."""
     pair = await a_pair(world, forwards, agrees)
     ben = world.user("ben")
     await world.direct(ben)
@@ -104,7 +104,7 @@ async def test_a_repeated_attempt_is_stored_once(world: World) -> None:
 
 
 async def _exchange(world: World, kill: tuple[When, int] | None) -> int:
-    """A question and its answer, while the host is killed at a commit; how many commits there are."""
+    """Kill the host at a commit of a question and its answer. Return the number of commits."""
     pair = await a_pair(world, forwards, script(says("pong")))
     begun = world.executor.commits
 
@@ -129,7 +129,7 @@ async def _exchange(world: World, kill: tuple[When, int] | None) -> int:
 # -- where it goes ------------------------------------------------------------
 
 
-async def test_the_host_checks_each_row_whatever_the_runner_read(
+async def test_the_host_checks_each_row_independent_of_the_projection(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The runner's `helper` is an agent that the central database has no destination for."""
@@ -141,17 +141,17 @@ async def test_the_host_checks_each_row_whatever_the_runner_read(
     pair = await a_pair(world, forwards, silent)
     await world.host.admin.destinations.delete(pair.main.id, "helper")
     await world.host.admin.destinations.create(pair.main.id, "agent", pair.main.id, local_name="helper")
-    monkeypatch.setattr(transactions, "project_news", misled)
+    monkeypatch.setattr(transactions, "project_changes", misled)
     await pair.ann.says("ping")
     await world.sleep(5)
     [told] = pair.told(pair.main)
     assert (told.content["status"], told.trigger) == ("failed", 0)
-    assert told.content["reason"] == f"agent:{pair.helper.id} is no destination of this agent"
+    assert told.content["reason"] == f"agent:{pair.helper.id} is not a destination of this agent"
     assert pair.sessions(pair.helper) == []
 
 
 async def test_an_agent_that_is_deleted_takes_nothing(world: World) -> None:
-    """It has asked, and is gone before the answer comes."""
+    """The agent has asked, and its session is archived before the answer comes."""
     pair = await a_pair(world, forwards, script([thinks(30), says("pong")]))
     await pair.ann.says("ping")
     await world.sleep(5)
@@ -190,7 +190,7 @@ async def test_a_session_that_is_archived_is_followed_by_a_new_one(world: World)
     ]
 
 
-async def test_a_paused_session_stores_what_comes_and_hears_it_later(world: World) -> None:
+async def test_a_paused_session_stores_messages_and_handles_them_later(world: World) -> None:
     heard = list[str]()
 
     async def listens(turn: Turn, _tools: Toolbox) -> None:

@@ -1,4 +1,4 @@
-"""Conversations between agents that would not end: the host cuts them, and tells both sides."""
+"""Endless conversations between agents: the host cuts them, and tells both agents."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ async def test_two_agents_that_answer_each_other_for_ever_are_cut_after_ten_hops
     assert {each.cause for each in pair.received(pair.helper)} == {
         each.cause for each in pair.received(pair.main)
     }
-    reason = "the conversation has gone 10 times from agent to agent"
+    reason = "the chain of messages has more than 10 hops between agents"
     [cut] = pair.told(pair.helper)
     assert cut.content == {"type": "agent_message", "status": "cut", "from": "main", "reason": reason}
     [failed] = pair.told(pair.main)
@@ -55,7 +55,7 @@ async def test_the_next_word_of_a_user_begins_anew(world: World) -> None:
 
 
 async def talks(turn: Turn, tools: Toolbox) -> None:
-    """Say something to the helper as often as a user says."""
+    """Send the helper as many messages as a user asks for."""
     for n in range(int(str(turn.messages[0].content["text"]))):
         await tools.call("send_message", {"text": f"{n}", "to": "helper"})
 
@@ -127,13 +127,13 @@ def hears(connection: apsw.Connection, id_: str, hops: int | None, *, done: bool
 
 
 def chain_of(connection: apsw.Connection, answers: str | None, *at_work: str) -> Chain:
-    """That of a new row which says that it answers a message."""
+    """Return the chain of a new row that claims to answer a message."""
     deliveries.record(connection, [("out-1", 1)])
     agent_messages.record_chains(connection, [("out-1", answers)], at_work)
     return agent_messages.letter(connection, "out-1", answers).chain
 
 
-def test_a_row_goes_one_hop_further_than_what_it_answers(inbound: apsw.Connection) -> None:
+def test_a_row_has_one_hop_more_than_the_message_it_answers(inbound: apsw.Connection) -> None:
     hears(inbound, "agent-1", 3)
     assert chain_of(inbound, "agent-1", "agent-1") == Chain("in-first", 4)
 
@@ -145,15 +145,13 @@ def test_a_row_that_answers_a_user_begins_a_chain(inbound: apsw.Connection) -> N
 
 
 @pytest.mark.parametrize("answers", [None, "in-1", "in-made-up"])
-def test_a_runner_that_hides_what_it_answers_shortens_no_chain(
-    inbound: apsw.Connection, answers: str | None
-) -> None:
+def test_a_runner_cannot_shorten_a_chain(inbound: apsw.Connection, answers: str | None) -> None:
     hears(inbound, "in-1", None)
     hears(inbound, "agent-1", MAX_HOPS)
     assert chain_of(inbound, answers, "in-1") == Chain("in-first", MAX_HOPS + 1)
 
 
-def test_a_row_that_comes_after_its_turn_goes_on_with_the_last_chain(inbound: apsw.Connection) -> None:
+def test_a_row_after_its_turn_continues_the_last_chain(inbound: apsw.Connection) -> None:
     hears(inbound, "in-1", None, done=True)
     hears(inbound, "agent-1", MAX_HOPS, done=True)
     assert chain_of(inbound, None) == Chain("in-first", MAX_HOPS + 1)
@@ -163,7 +161,7 @@ def test_a_row_that_answers_nothing_at_all_begins_a_chain(inbound: apsw.Connecti
     assert chain_of(inbound, None) == Chain("out-1", 1)
 
 
-def test_a_delivery_that_recurs_goes_on_with_its_chain(inbound: apsw.Connection) -> None:
+def test_a_recurring_delivery_continues_its_chain(inbound: apsw.Connection) -> None:
     hears(inbound, "agent-1", 3)
     chain_of(inbound, "agent-1")
     deliveries.record(inbound, [("out-1@later", 1)])
@@ -178,20 +176,20 @@ def offered(n: int, *, hops: int = 1, exchanged: int = 0) -> AgentMessage:
     return AgentMessage(f"out-{n}", "sess-a", "ag-a", "A", f"{n}", f"in-{n}", hops, exchanged)
 
 
-def test_what_is_offered_twice_is_stored_once(inbound: apsw.Connection) -> None:
+def test_a_message_that_is_offered_twice_is_stored_once(inbound: apsw.Connection) -> None:
     assert agents.take(inbound, offered(1), (), NOW).opened
     again = agents.take(inbound, offered(1), (), NOW)
     assert (again.opened, again.cut) == (None, None)
 
 
-def test_what_the_sender_has_received_counts_too(inbound: apsw.Connection) -> None:
+def test_messages_to_the_sender_count_too(inbound: apsw.Connection) -> None:
     assert agents.take(inbound, offered(1, exchanged=MAX_A_MINUTE - 1), (), NOW).cut is None
     assert agents.take(inbound, offered(2, exchanged=MAX_A_MINUTE - 1), (), NOW).cut
     later = NOW + timedelta(seconds=61)
     assert agents.take(inbound, offered(3, exchanged=MAX_A_MINUTE - 1), (), later).cut is None
 
 
-def test_a_cut_is_told_once_a_chain(inbound: apsw.Connection) -> None:
+def test_a_cut_is_reported_once_per_chain(inbound: apsw.Connection) -> None:
     first = agents.take(inbound, offered(1, hops=MAX_HOPS + 1), (), NOW)
     again = agents.take(inbound, offered(1, hops=MAX_HOPS + 1), (), NOW)
     assert first.opened

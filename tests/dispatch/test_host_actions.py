@@ -55,7 +55,7 @@ async def ask(action: str, context: ToolContext, arguments: Mapping[str, object]
 
 @pytest.fixture
 def bookable(world: World) -> World:
-    """A world whose host has an action more."""
+    """Open a world whose host has one more action."""
     world.actions = {"book": book}
     return world
 
@@ -66,7 +66,7 @@ def bookings(world: World) -> list[str]:
 
 
 def answers(world: World) -> list[dict[str, Any]]:
-    """What the agent has been answered."""
+    """Return the answers to the agent's requests."""
     sql = "SELECT content FROM messages_in WHERE id LIKE 'answer-%' ORDER BY seq"
     return [json.loads(content) for (content,) in rows(only_session(world.home).inbound_db, sql)]
 
@@ -83,7 +83,7 @@ async def a_chat(world: World) -> Chat:
     return await world.direct(world.user("ann"))
 
 
-async def test_the_host_performs_what_an_agent_asks_and_answers(bookable: World) -> None:
+async def test_the_host_performs_a_request_and_answers(bookable: World) -> None:
     world = bookable
     chat = await a_chat(world)
     await world.user("ann").says(TABLE)
@@ -101,10 +101,10 @@ async def test_the_host_performs_what_an_agent_asks_and_answers(bookable: World)
     [
         ("!book {}", "what is missing"),
         ('!book {"what": "crash"}', "the host failed to do it: KeyError('crash')"),
-        ("!fly {}", f"this host knows no action 'fly'; it knows {', '.join([*_ACTIONS, 'book'])}"),
+        ("!fly {}", f"action 'fly' is unknown; this host performs {', '.join([*_ACTIONS, 'book'])}"),
     ],
 )
-async def test_what_cannot_be_done_is_answered_with_the_reason_and_leaves_nothing(
+async def test_a_refused_action_is_answered_with_its_reason_and_changes_nothing(
     bookable: World, words: str, reason: str
 ) -> None:
     world = bookable
@@ -119,7 +119,7 @@ async def test_what_cannot_be_done_is_answered_with_the_reason_and_leaves_nothin
     await chat.expect("echo: still there?")
 
 
-async def test_half_a_character_in_a_request_costs_nobody_anything(bookable: World) -> None:
+async def test_a_lone_surrogate_in_a_request_does_no_harm(bookable: World) -> None:
     chat = await a_chat(bookable)
     await bookable.user("ann").says('!book {"what": "\\ud800"}')
     await chat.expect("done: {'what': '?', 'number': 1}")
@@ -158,7 +158,7 @@ async def _books(world: World, kill: tuple[When, int] | None) -> int:
     return commits
 
 
-async def test_a_chat_that_hangs_holds_up_no_request(bookable: World) -> None:
+async def test_a_hanging_chat_delays_no_request(bookable: World) -> None:
     world = bookable
     ann, ben = world.user("ann"), world.user("ben")
     team = world.group("team", [ann, ben])
@@ -170,9 +170,9 @@ async def test_a_chat_that_hangs_holds_up_no_request(bookable: World) -> None:
     assert bookings(world) == ["1"]
 
 
-async def test_no_channel_can_be_called_as_agents_are(tmp_path: Path) -> None:
+async def test_no_channel_can_have_the_type_of_agents(tmp_path: Path) -> None:
     channel = FakeChannel(channel_type="agent")
-    with pytest.raises(HostFailed, match="stands for messages between agents"):
+    with pytest.raises(HostFailed, match="is reserved for messages between agents"):
         async with open_host(config(tmp_path), channels=[channel]):
             pass
 

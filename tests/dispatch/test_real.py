@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.world(real=True, channel=FakeChannel())
-async def test_an_agent_in_a_process_of_its_own_does_what_another_one_asks(world: World) -> None:
+async def test_an_agent_in_a_process_answers_another_agent(world: World) -> None:
     pair = await a_pair(world)
     admin = world.host.admin
     [chat] = await admin.chats.list()

@@ -21,5 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         virtual = item.path.parent == HERE and item.path.name in VIRTUAL
         if virtual and iscoroutinefunction(getattr(item, "obj", None)):
-            # In front: trio_mode has marked it, too.
+            # Inserted first, because trio_mode has marked the test, too.
             item.add_marker(pytest.mark.trio(run=in_virtual_time), append=False)

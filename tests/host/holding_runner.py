@@ -1,4 +1,4 @@
-"""A runner that reads `inbound.db` in a transaction without end and hears nothing: `holding_runner.py MARK`.
+"""A runner that reads `inbound.db` in an endless transaction and ignores all else: `holding_runner.py MARK`.
 
 It tells through the FIFO at MARK that it holds the lock; where MARK is not there, this is our runner.
 """

@@ -39,38 +39,38 @@ def supervisors(top: Supervisor) -> Iterator[Supervisor]:
 
 
 def supervisor(host: Host, name: str) -> Supervisor:
-    """The supervisor of that name, as the live tree shows it."""
+    """Return the supervisor of that name in the live tree."""
     return next(found for found in supervisors(host._root) if found.name == name)
 
 
 def crashed(host: Host, under: str) -> set[str]:
-    """Which actors right under a supervisor have ever crashed."""
+    """Return the direct children of a supervisor that have crashed."""
     return {node.name for node in supervisor(host, under).tree().children if node.last_crash}
 
 
 def only_session(home: Path) -> SessionPaths:
-    """The paths of the one session there is."""
+    """Return the paths of the only session."""
     [root] = (home / "data" / "sessions").glob("*/*")
     return SessionPaths(root)
 
 
 def rows(file: Path, sql: str) -> list[tuple[Any, ...]]:
-    """What a stranger reads in a database that nobody writes now."""
+    """Read rows of a database that no process writes."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
         return connection.execute(sql).fetchall()
 
 
 def statuses(home: Path, session: str | None = None) -> list[str]:
-    """Of a session's inbound messages, in the order of their numbers; without a name, of the one there is."""
+    """Return the statuses of inbound messages in order of `seq`. The default is the only session."""
     [root] = (home / "data" / "sessions").glob(f"*/{session or '*'}")
     found = rows(SessionPaths(root).inbound_db, "SELECT status FROM messages_in ORDER BY seq")
     return [status for (status,) in found]
 
 
 class WatchedExecutor(ThreadExecutor):
-    """Production's, and tests can wait for what it does.
+    """The production executor. Tests can wait for its work.
 
-    A test that asks a host again and again would keep the interpreter's lock from its worker threads.
+    A test that polls a host would keep the interpreter's lock from the worker threads.
     """
 
     def __init__(self) -> None:
@@ -87,10 +87,10 @@ class WatchedExecutor(ThreadExecutor):
             self._more = trio.Event()
 
     async def until(self, look: Callable[[], Awaitable[T | None]]) -> T:
-        """What `look` returns once that is not None; it looks again after each piece of work."""
+        """Call `look` after each piece of work until it does not return None. Return that value."""
         while True:
             done, more = self._done, self._more
-            await wait_all_tasks_blocked()  # what follows from the last piece of work has happened
+            await wait_all_tasks_blocked()  # the effects of the last piece of work are done
             if (found := await look()) is not None:
                 return found
             if self._done == done:

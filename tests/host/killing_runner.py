@@ -41,7 +41,7 @@ class KillingExecutor(system.ThreadExecutor):
 
 
 class KillingFiles(apsw.VFS):
-    """Kills the process when everything is written and only the journal's removal is left."""
+    """Kills the process when all is written and only the journal must still be removed."""
 
     removed = 0
 
@@ -56,7 +56,7 @@ class KillingFiles(apsw.VFS):
 
 
 class Deadly(echo.Echo):
-    """Dies in every turn, when that is asked for."""
+    """Dies in every turn, if so configured."""
 
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         if KILL == "turn":

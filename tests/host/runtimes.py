@@ -10,7 +10,7 @@ from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 
 @define(eq=False)
 class FakeRunner:
-    """A runner that does nothing until it is told how to end."""
+    """A runner that does nothing until the test ends it."""
 
     spec: RunnerSpec
     asked: bool = False
@@ -34,7 +34,7 @@ class FakeRunner:
 
 @define(eq=False)
 class FakeRuntime:
-    """Starts runners that do nothing; `broken` says why it starts none."""
+    """Starts runners that do nothing. `broken` is the reason for which starts fail."""
 
     broken: str | None = None
     runners: list[FakeRunner] = field(factory=list, init=False)

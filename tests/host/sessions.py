@@ -13,7 +13,7 @@ from nanoclaw.session.events import Committed, DelayTold, Event, FinishCommitted
 from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.state import Moment, SessionState
-from nanoclaw.session.transactions import Memory, Settled
+from nanoclaw.session.transactions import SettlementOutcome, StoredSession
 from nanoclaw.store.session.deliveries import LedgerEntry
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.outbound import Ack, AckStatus, Look, MessageOut
@@ -53,7 +53,7 @@ def look(*rows: MessageOut, acks: Sequence[Ack] = (), more: bool = False, outdat
 
 @define(eq=False)
 class Session:
-    """A session whose events a test makes; commits succeed unless the test answers them itself."""
+    """A session whose events a test makes. Commits succeed unless the test handles them itself."""
 
     state: SessionState
     at_s: float = 0.0
@@ -61,29 +61,29 @@ class Session:
     """The effects of the last event."""
 
     @classmethod
-    def born(
+    def initial(
         cls, *messages: OpenMessage, ledger: Sequence[LedgerEntry] = (), rules: Rules = RULES
     ) -> "Session":
-        memory = Memory(list(messages), list(ledger), {}, 0, 0, frozenset())
-        return cls(SessionState.born(memory, rules, "active", 0.0, skip_old=False))
+        memory = StoredSession(list(messages), list(ledger), {}, 0, 0, frozenset())
+        return cls(SessionState.initial(memory, rules, "active", 0.0, skip_old=False))
 
     def runner(self) -> object:
         """The runner's condition."""
         return self.state.runner.condition
 
     def file(self) -> object:
-        """The outbound file, as the session has seen it."""
+        """The outbound file, as of the last look."""
         return self.state.outbound.file
 
     def meets(self, event: Event) -> Step | None:
-        """One event; returns the step that is next."""
+        """Handle one event. Return the next step."""
         now = Moment(START + timedelta(seconds=self.at_s), self.at_s)
         decisions = decide(self.state, event, now)
         self.state, self.effects = decisions.state, list(decisions.effects)
         return decisions.step
 
     def settles(self, event: Event) -> Step | None:
-        """One event; what follows is committed, until another step than a commit is next."""
+        """Handle one event and commit its steps. Return the first step that is not a commit."""
         step, effects = self.meets(event), self.effects
         while isinstance(step, Settle | Finish | TellOfDelay):
             step = self.meets(self._committed(step))
@@ -95,12 +95,12 @@ class Session:
     def _committed(step: Settle | Finish | TellOfDelay) -> Event:
         match step:
             case Settle():
-                return Committed(step, Settled())
+                return Committed(step, SettlementOutcome())
             case Finish():
                 return FinishCommitted(step, AttemptEnded(begun=step.begun is not None))
             case _:
                 return DelayTold(())
 
     def said(self, kind: type[T]) -> list[T]:
-        """The effects of that kind, of the last event."""
+        """Return the effects of that kind of the last event."""
         return [each for each in self.effects if isinstance(each, kind)]

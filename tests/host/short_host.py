@@ -1,4 +1,4 @@
-"""A host that is killed once it has answered: `python -m tests.host.short_host HOME FIFO`.
+"""A host that is killed after it has answered: `python -m tests.host.short_host HOME FIFO`.
 
 Its runner holds FIFO open for as long as it lives.
 """

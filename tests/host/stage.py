@@ -1,4 +1,4 @@
-"""A host with a session whose container is hostile, beside a healthy one; and its rows."""
+"""A host with one session whose container is hostile, and one healthy session."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ class Stage:
     executor: WatchedExecutor = field(factory=WatchedExecutor)
     sessions: dict[str, str] = field(factory=dict)
     messages: dict[str, str] = field(factory=dict)
-    """The first message of each, by chat."""
+    """The id of the first message of each session, by chat."""
     host: Host = field(init=False)
     _healthy: int = 1
 
@@ -38,26 +38,26 @@ class Stage:
         return SessionPaths(root)
 
     def writes(self, *statements: Statement, chat: str = "bad") -> None:
-        """What the runner of a chat's session commits."""
+        """Commit as the runner of a chat's session."""
         container_runs(self.paths(chat), *statements)
 
     def wake(self) -> None:
-        """An event as that of a commit."""
+        """Cause a file event like that of a commit."""
         hint = self.paths().outbound_dir / "hint-journal"
         hint.touch()
         hint.unlink()
 
     async def details(self, fits: Callable[[SessionDetails], object]) -> SessionDetails:
-        """What the attacked session says of itself, once it fits."""
+        """Return the details of the attacked session, once they fit."""
 
         async def look() -> SessionDetails | None:
-            details = await self.host.sessions.describe(self.sessions["bad"], GUARD_S)
+            details = await self.host.sessions.status(self.sessions["bad"], GUARD_S)
             return details if details is not None and fits(details) else None
 
         return await self.executor.until(look)
 
     async def neighbour_goes_on(self) -> None:
-        """The other session delivers, and no session has crashed."""
+        """Check that the other session delivers, and that no session has crashed."""
         id_ = f"healthy-{self._healthy}"
         self.writes(says(id_, self._healthy * 2 - 1, None), chat="good")
         self._healthy += 1
@@ -70,7 +70,7 @@ class Stage:
             n = len(await self.channel.wait_for(n)) + 1
 
     def ids(self) -> list[str]:
-        """What the network has got."""
+        """Return the ids of the delivered messages."""
         return [one.message_out_id for one in self.channel.sent]
 
     def ledger(self) -> dict[str, tuple[str, str | None]]:
@@ -100,7 +100,7 @@ async def a_stage(home: Path, **changes: Any) -> AsyncIterator[Stage]:
 
 
 def row(**values: object) -> Statement:
-    """A row of `messages_out`, good but for what is given."""
+    """Return a valid row of `messages_out`, except for the given values."""
     good = {"id": "out", "seq": 1, "timestamp": "", "kind": "chat", "content": '{"text": "never"}'}
     given: dict[str, object] = {**good, **values}
     names, places = ", ".join(given), ", ".join(f":{name}" for name in given)
@@ -115,7 +115,7 @@ COLUMNS = {
 
 
 def relaxed(table: str) -> list[Statement]:
-    """Make a table anew, without keys, types or constraints."""
+    """Recreate a table without keys, types or constraints."""
     return [(f"DROP TABLE {table}", {}), (f"CREATE TABLE {table} ({COLUMNS[table]})", {})]
 
 

@@ -1,4 +1,4 @@
-"""What an agent may ask of its session, each in a transaction on a real file, and what it may not."""
+"""Requests of an agent to its session, each in a transaction on a real file, and refusals."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import pytest
 
 from nanoclaw.records import Address
 from nanoclaw.session import actions, recurrence
-from nanoclaw.session.actions import Answered, Site
+from nanoclaw.session.actions import ActionContext, AnsweredAction
 from nanoclaw.store.engine.migration_steps import inbound
 from nanoclaw.store.engine.migrations import apply_session
 from nanoclaw.store.session import messages_in, tasks
@@ -39,9 +39,9 @@ def asks(
     at: datetime = NOW,
     claimed: tuple[str, ...] = (),
     **content: object,
-) -> Answered:
+) -> AnsweredAction:
     row = MessageOut(id_, 1, "system", CHAT, json.dumps({"action": action, **content}), None, None)
-    answered = actions.perform(db, row, Site(at, "UTC", frozenset(claimed)))
+    answered = actions.perform(db, row, ActionContext(at, "UTC", frozenset(claimed)))
     assert answered
     return answered
 
@@ -52,7 +52,7 @@ def answer(db: apsw.Connection, id_: str = "out-1") -> dict[str, Any]:
 
 
 def scheduled(db: apsw.Connection, **content: object) -> Occurrence:
-    """A task that runs each day at nine, unless it says otherwise."""
+    """Schedule a task. By default it runs each day at nine."""
     given: dict[str, Any] = {"taskId": "task-1", "prompt": "water", "recurrence": "0 9 * * *", **content}
     assert asks(db, "schedule_task", id_="out-0", **given).error is None
     return the_task(db)
@@ -64,7 +64,7 @@ def the_task(db: apsw.Connection, name: str = "task-1") -> Occurrence:
 
 
 def the_task_after(db: apsw.Connection, name: str) -> Occurrence:
-    """What follows the occurrence that is being worked on."""
+    """Return the occurrence after the claimed one."""
     _, found = tasks.named(db, name)
     return found
 
@@ -102,21 +102,24 @@ def test_a_task_without_an_id_is_named_after_its_request(db: apsw.Connection) ->
     ("content", "error"),
     [
         ({"prompt": None}, "prompt is missing"),
-        ({"prompt": " "}, "prompt is empty"),
-        ({"prompt": "x" * 100_001}, "longer than 100,000"),
-        ({"prompt": ["x"]}, "prompt is no text"),
-        ({"script": 5}, "script is no text"),
+        ({"prompt": " "}, "prompt must have 1 to 100,000"),
+        ({"prompt": "x" * 100_001}, "prompt must have 1 to 100,000"),
+        ({"prompt": ["x"]}, "prompt must be a string"),
+        ({"script": 5}, "script must be a string"),
         ({"recurrence": "0 99 * * *"}, "'99' is not a valid hour"),
         ({"recurrence": "0 0 31 2 *"}, "never fires"),
-        ({"recurrence": None}, "when is it to run?"),
-        ({"recurrence": 7}, "recurrence is no text"),
+        ({"recurrence": None}, "give at least one"),
+        ({"recurrence": 7}, "recurrence must be a string"),
         ({"zone": "Mars/Olympus"}, "not a time zone"),
         ({"zone": "../../etc/passwd"}, "not a time zone"),
-        ({"processAfter": "tomorrow"}, "processAfter 'tomorrow' is no time"),
-        ({"processAfter": "9999-12-31T23:59:59-12:00"}, "is no time"),
-        ({"catchUp": "some"}, "catchUp is one of skip, all, none"),
-        ({"taskId": "in-1"}, "does not begin with 'task-'"),
-        ({"taskId": "task-../x"}, "is no plain name"),
+        (
+            {"processAfter": "tomorrow"},
+            "processAfter must be a time such as 2026-01-31T09:00:00Z, got 'tomorrow'",
+        ),
+        ({"processAfter": "9999-12-31T23:59:59-12:00"}, "must be a time"),
+        ({"catchUp": "some"}, "catchUp must be one of skip, all, none, got 'some'"),
+        ({"taskId": "in-1"}, "taskId must begin with 'task-'"),
+        ({"taskId": "task-../x"}, "taskId must begin with"),
     ],
 )
 def test_a_bad_schedule_is_refused_with_its_reason(
@@ -135,16 +138,16 @@ def test_a_bad_schedule_is_refused_with_its_reason(
 @pytest.mark.parametrize(
     "content", ["[]", "nothing", '{"action": 5}', '{"action": "\\ud800"}', "{}", "[" * 9999]
 )
-def test_what_is_no_request_is_refused(db: apsw.Connection, content: str) -> None:
+def test_malformed_requests_are_refused(db: apsw.Connection, content: str) -> None:
     refused = actions.perform(
-        db, MessageOut("out-1", 1, "system", None, content, None, None), Site(NOW, "UTC")
+        db, MessageOut("out-1", 1, "system", None, content, None, None), ActionContext(NOW, "UTC")
     )
     assert refused
     assert refused.error is not None
     assert answer(db)["status"] == "failed"
 
 
-def test_an_action_that_nobody_knows_is_refused_with_those_there_are(db: apsw.Connection) -> None:
+def test_an_unknown_action_is_refused_with_the_names_of_the_known_ones(db: apsw.Connection) -> None:
     error = asks(db, "format_disk").error
     assert error is not None
     assert "'format_disk'" in error
@@ -158,7 +161,7 @@ def test_half_an_emoji_is_no_reason_to_fail(db: apsw.Connection) -> None:
 def test_an_id_is_given_once(db: apsw.Connection) -> None:
     scheduled(db)
     error = asks(db, "schedule_task", taskId="task-1", prompt="p", recurrence="@daily").error
-    assert error == "there is a task with this taskId already"
+    assert error == "a task with this taskId exists already; choose another taskId"
 
 
 def test_there_are_so_many_tasks_and_no_more(db: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +188,7 @@ def test_a_cancelled_task_is_open_no_more(db: apsw.Connection) -> None:
     assert error == "there is no open task 'task-1'"
 
 
-def test_a_paused_task_is_nobodys_until_it_is_resumed(db: apsw.Connection) -> None:
+def test_a_paused_task_does_not_run_until_it_is_resumed(db: apsw.Connection) -> None:
     task = scheduled(db)
     assert asks(db, "pause_task", taskId="task-1").closed == ["task-1"]
     assert [m.id for m in messages_in.open_messages(db)] == ["answer-out-0", "answer-out-1"]
@@ -194,7 +197,7 @@ def test_a_paused_task_is_nobodys_until_it_is_resumed(db: apsw.Connection) -> No
     assert asks(db, "resume_task", id_="out-3", taskId="task-1").error == "the task is not paused"
 
 
-def test_a_resumed_task_that_does_not_catch_up_goes_on_with_its_next_slot(db: apsw.Connection) -> None:
+def test_a_resumed_task_that_does_not_catch_up_continues_with_its_next_slot(db: apsw.Connection) -> None:
     scheduled(db, catchUp="none")
     asks(db, "pause_task", taskId="task-1")
     asks(db, "resume_task", id_="out-2", at=on(9, 10), taskId="task-1")
@@ -230,7 +233,12 @@ def test_the_script_of_a_task_changes_goes_or_stays(
 
 
 @pytest.mark.parametrize(
-    ("script", "error"), [(" ", "script is empty"), (5, "script is no text"), ("x" * 100_001, "longer")]
+    ("script", "error"),
+    [
+        (" ", "script must have"),
+        (5, "script must be a string"),
+        ("x" * 100_001, "script must have 1 to 100,000"),
+    ],
 )
 def test_a_bad_script_changes_nothing(db: apsw.Connection, script: object, error: str) -> None:
     scheduled(db, script="uptime")
@@ -246,7 +254,7 @@ def test_a_changed_zone_moves_the_next_run(db: apsw.Connection) -> None:
     assert the_task(db).slot == on(1, 14)
 
 
-def test_what_is_being_worked_on_goes_on_and_the_changed_task_follows_it(db: apsw.Connection) -> None:
+def test_a_claimed_occurrence_continues_and_the_changed_task_follows_it(db: apsw.Connection) -> None:
     before = scheduled(db)
     done = asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
     at_work, following = tasks.named(db, "task-1")
@@ -255,14 +263,14 @@ def test_what_is_being_worked_on_goes_on_and_the_changed_task_follows_it(db: aps
     assert done.opened[0] == following.message
 
 
-def test_what_follows_a_task_at_work_rests_like_the_task(db: apsw.Connection) -> None:
+def test_the_occurrence_after_a_claimed_one_is_paused_with_its_task(db: apsw.Connection) -> None:
     scheduled(db)
     asks(db, "pause_task", taskId="task-1", claimed=("task-1",))
     done = asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
     assert (the_task_after(db, "task-1").paused, done.opened) == (True, [])
 
 
-def test_what_is_being_worked_on_may_be_put_off(db: apsw.Connection) -> None:
+def test_a_claimed_occurrence_may_be_postponed(db: apsw.Connection) -> None:
     scheduled(db, recurrence=None, processAfter="2026-01-01T11:59:00Z")
     later = "2027-01-01T00:00:00Z"
     asks(db, "update_task", taskId="task-1", processAfter=later, claimed=("task-1",))
@@ -287,7 +295,7 @@ def test_a_bad_schedule_is_refused_also_where_the_task_is_being_worked_on(
         ("2026-01-01T11:59:00Z", "skip", 12 - 1 / 60),
     ],
 )
-def test_of_what_recurs_since_long_ago_the_latest_slot_may_run_late(
+def test_only_the_latest_past_slot_of_a_series_may_run_late(
     db: apsw.Connection, start: str, catch_up: str, hour: float
 ) -> None:
     task = scheduled(db, processAfter=start, recurrence="@every 3600", catchUp=catch_up)
@@ -295,7 +303,7 @@ def test_of_what_recurs_since_long_ago_the_latest_slot_may_run_late(
 
 
 @pytest.mark.parametrize(("recurrence", "refused"), [("@every 59", True), ("* * * * *", False)])
-def test_there_is_no_making_up_for_what_recurs_all_the_time(
+def test_catch_up_all_is_refused_for_short_intervals(
     db: apsw.Connection,
     recurrence: str,
     refused: bool,  # noqa: FBT001 -- pytest
@@ -317,8 +325,8 @@ def test_a_task_may_become_one_that_runs_once(db: apsw.Connection) -> None:
         ({"recurrence": "0 99 * * *"}, "'99' is not a valid hour"),
         ({"zone": "Mars/Olympus"}, "not a time zone"),
         ({"processAfter": "2026-01-03T09:00:00Z"}, "has run for that time already"),
-        ({"prompt": ""}, "prompt is empty"),
-        ({"catchUp": 1}, "catchUp is no text"),
+        ({"prompt": ""}, "prompt must have 1 to 100,000"),
+        ({"catchUp": 1}, "catchUp must be a string"),
     ],
 )
 def test_a_bad_change_changes_nothing(db: apsw.Connection, content: dict[str, Any], error: str) -> None:

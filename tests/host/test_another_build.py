@@ -1,4 +1,4 @@
-"""Session files of another build (contract 2): taken over on open, and nothing is lost or sent again."""
+"""Session files of another build (contract 2): adopted on open; nothing is lost or sent again."""
 
 import random
 import sqlite3
@@ -52,7 +52,7 @@ def replace(file: Path, sql: str) -> None:
 
 
 @pytest.mark.parametrize("outbound", [True, False], ids=["both files", "inbound alone"])
-async def test_files_of_another_build_are_taken_over_with_what_is_open(
+async def test_files_of_another_build_are_adopted_with_their_open_messages(
     tmp_path: Path, *, outbound: bool
 ) -> None:
     channel = FakeChannel()
@@ -77,7 +77,7 @@ async def test_files_of_another_build_are_taken_over_with_what_is_open(
     assert [text for text in texts if text != "echo: first"] == expected
 
 
-async def test_a_file_damaged_under_a_living_session_buries_it_and_what_comes_is_parked(
+async def test_a_file_damaged_under_a_living_session_buries_it_and_events_are_parked(
     tmp_path: Path,
 ) -> None:
     channel = FakeChannel()

@@ -1,4 +1,4 @@
-"""Files of users on their way in, and files of agents, all of it hostile, on their way out."""
+"""Inbound files of users, and outbound files of agents. All may be hostile."""
 
 import base64
 import errno
@@ -30,7 +30,7 @@ def test_a_file_is_stored_and_named_as_the_container_sees_it(tmp_path: Path) -> 
     assert (tmp_path / "in-1" / "a.txt").read_bytes() == b"hello"
 
 
-def test_what_has_a_link_or_no_base64_is_no_file(tmp_path: Path) -> None:
+def test_a_link_or_invalid_base64_is_not_a_file(tmp_path: Path) -> None:
     linked, broken = Attachment("file", "a", url="https://x"), Attachment("file", "b", data="!")
     stored = store_attachments(tmp_path, "in-1", [linked, broken])
     assert stored == (linked, Attachment("file", "b"))
@@ -53,7 +53,7 @@ NAMES = st.lists(st.one_of(st.text(max_size=140), st.sampled_from(["a", "A", "2-
 
 @given(NAMES)
 @settings(max_examples=100, deadline=None)
-def test_whatever_their_names_all_files_are_kept_apart_and_twice_is_as_once(
+def test_files_of_any_names_are_kept_apart_and_stored_once(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
     inbox = tmp_path_factory.mktemp("inbox")
@@ -73,7 +73,7 @@ def test_whatever_their_names_all_files_are_kept_apart_and_twice_is_as_once(
 
 @pytest.fixture
 def outbox(tmp_path: Path) -> Path:
-    """With one message and one file."""
+    """Return a home with one message and one file."""
     folder = tmp_path / "outbox" / "out-1"
     folder.mkdir(parents=True)
     (folder / "a.txt").write_bytes(b"hello")
@@ -121,7 +121,7 @@ def test_an_outbox_that_is_gone_is_refused(outbox: Path) -> None:
         read_files(outbox.parent / "nowhere", "out-1", ["a.txt"])
 
 
-def test_a_fifo_is_refused_and_blocks_nobody(outbox: Path) -> None:
+def test_a_fifo_is_refused_and_blocks_no_other(outbox: Path) -> None:
     os.mkfifo(outbox / "out-1" / "fifo")
     with pytest.raises(BadAttachment, match="not a regular file"):
         read_files(outbox, "out-1", ["fifo"])

@@ -23,14 +23,14 @@ SCRIPT = Path(__file__).with_name("holding_runner.py")
 
 
 def holder(path: Path) -> apsw.Connection:
-    """A reader in a transaction."""
+    """Open a reader in a transaction."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     connection.execute("BEGIN")
     connection.execute("SELECT * FROM meta").fetchall()
     return connection
 
 
-async def test_who_blocks_a_commit_is_told_of_once_after_two_seconds(
+async def test_a_blocked_commit_is_reported_once_after_two_seconds(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     del autojump_clock

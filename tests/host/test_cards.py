@@ -1,4 +1,4 @@
-"""Rows with cards (contract 5), as any container may write them; and what is made of them."""
+"""Rows with cards (contract 5), as any container may write them, and their deliveries."""
 
 import json
 import sqlite3
@@ -45,7 +45,7 @@ def test_a_question_has_a_title_a_text_and_options() -> None:
     assert load_outgoing(question()) == QuestionContent("q-1", "Deploy", "Ship it?", options)
 
 
-def test_a_card_keeps_its_json_and_what_it_says_in_words() -> None:
+def test_a_card_keeps_its_json_and_its_fallback_text() -> None:
     content = load_outgoing('{"type": "card", "card": {"rows": [1, "ä"]}, "fallbackText": "two"}')
     assert content == CardContent('{"rows": [1, "ä"]}', "two")
     assert as_text(content) == TextContent("two")
@@ -72,7 +72,7 @@ BAD: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_of_a_bad_question_is_said_what_is_wrong(kind: str) -> None:
+def test_a_bad_question_is_refused_with_its_error(kind: str) -> None:
     values, reason = BAD[kind]
     with pytest.raises(BadContent) as error:
         load_outgoing(question(**values))
@@ -114,7 +114,7 @@ async def test_a_question_that_was_answered_may_be_asked_again_under_its_id(tmp_
             assert routed.message_ids == (f"answer-{id_}",)
 
 
-async def test_of_questions_without_end_the_newest_wait(tmp_path: Path) -> None:
+async def test_only_the_newest_questions_wait(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
         ids = [f"q-{n}" for n in range(MAX_WAITING + 3)]
         stage.writes(*(says(id_, 2 * n + 1, None, question(questionId=id_)) for n, id_ in enumerate(ids)))
@@ -137,7 +137,7 @@ async def test_without_buttons_a_card_is_its_words(tmp_path: Path) -> None:
         assert stage.channel.sent[-1].content == TextContent("one")
 
 
-async def test_what_names_no_option_is_a_message_like_any_other(tmp_path: Path) -> None:
+async def test_a_text_that_names_no_option_is_an_ordinary_message(tmp_path: Path) -> None:
     stage = Stage(tmp_path, FakeChannel(buttons=False))
     async with stage.life():
         stage.writes(says("asked", 1, None, question()))

@@ -13,7 +13,7 @@ from nanoclaw.testing.world.virtual_time import VirtualClock
 
 @define(eq=False)
 class Machine(SystemClock):
-    """The system's clock on a machine whose time is trio's, but for what is added to it."""
+    """A system clock that follows trio's clock, plus an offset."""
 
     ahead_s: float = 0.0
 
@@ -37,7 +37,7 @@ async def test_a_jump_is_noticed_at_the_next_look(autojump_clock: MockClock, by_
                 await trio.sleep(0.05)
 
 
-async def test_small_steps_are_noticed_once_they_come_to_a_jump(autojump_clock: MockClock) -> None:
+async def test_small_steps_are_noticed_once_they_add_up_to_a_jump(autojump_clock: MockClock) -> None:
     del autojump_clock
     machine, noticed = Machine(), 0
 
@@ -56,7 +56,7 @@ async def test_small_steps_are_noticed_once_they_come_to_a_jump(autojump_clock: 
     assert noticed == 3
 
 
-async def test_everybody_is_told_of_each_jump_and_the_log_says_by_how_much(
+async def test_each_jump_is_reported_and_logged_with_its_size(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del autojump_clock

@@ -64,7 +64,7 @@ from nanoclaw.session.runner import (
     Stopping,
 )
 from nanoclaw.session.state import HotJournal, Locked, Moment, Outdated, Quarantined, Readable
-from nanoclaw.session.transactions import Settled
+from nanoclaw.session.transactions import SettlementOutcome
 from nanoclaw.store.session.deliveries import LedgerEntry
 from nanoclaw.store.session.outbound import Look, invalid_row
 from tests.host.sessions import CHAT, START, Session, ack, look, message, row
@@ -75,14 +75,14 @@ NOTHING = Looked(look())
 
 
 def looks(session: Session, seen: Look | None = None) -> Step | None:
-    """A whole round that reads this; what is decided is committed."""
+    """Run a whole round with this look, and commit its decisions."""
     assert session.meets(RoundBegan(None)) == ReadOutbound()
     return session.settles(Looked(seen or look()))
 
 
 def at_work(*seqs: int) -> Session:
-    """A runner is up and works on messages."""
-    session = Session.born(*[message(seq) for seq in seqs])
+    """Return a session whose runner works on messages."""
+    session = Session.initial(*[message(seq) for seq in seqs])
     looks(session)
     session.meets(Ticked())
     session.meets(RunnerStarted())
@@ -94,7 +94,7 @@ def at_work(*seqs: int) -> Session:
 
 
 def test_no_runner_is_started_before_the_first_look() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     session.meets(Ticked())
     assert session.said(StartRunner) == []
     looks(session)
@@ -112,7 +112,7 @@ def test_no_runner_is_started_before_the_first_look() -> None:
     ],
 )
 def test_a_file_that_shows_nothing_starts_no_runner(event: Event, file: object) -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     session.meets(RoundBegan(None))
     session.settles(event)
     session.meets(Ticked())
@@ -140,7 +140,7 @@ def test_after_a_death_the_order_is_recover_read_settle_start() -> None:
     assert step.settlement.verdicts == (Retry(message(), 1, after, "killed"),)
     session.meets(Ticked())
     assert session.said(StartRunner) == [], "not before that is on disk"
-    session.meets(Committed(step, Settled()))
+    session.meets(Committed(step, SettlementOutcome()))
     # start
     assert session.runner() == Absent(lived=True)
     session.at_s = 10
@@ -148,14 +148,14 @@ def test_after_a_death_the_order_is_recover_read_settle_start() -> None:
     assert session.said(StartRunner) == [StartRunner()]
 
 
-def test_what_a_runner_finished_before_it_died_costs_no_try() -> None:
+def test_messages_that_a_runner_finished_before_its_death_cost_no_try() -> None:
     session = at_work(2, 4)
     session.meets(RunnerEnded(KILLED))
     session.meets(RoundBegan(None))
     step = session.meets(Looked(look(acks=[ack("completed", 2), ack("processing", 4)])))
     assert isinstance(step, Settle)
     assert [type(each) for each in step.settlement.verdicts] == [Completed]
-    step = session.meets(Committed(step, Settled()))
+    step = session.meets(Committed(step, SettlementOutcome()))
     assert isinstance(step, Settle)
     assert [each.message.id for each in step.settlement.verdicts] == ["in-4"]
 
@@ -193,7 +193,7 @@ def test_only_a_death_that_was_wanted_costs_no_try(stop: Event, death: Death, tr
 
 
 def test_claims_of_a_runner_before_cost_no_try() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     looks(session, look(acks=[ack("processing")]))
     session.meets(Ticked())
     session.meets(RunnerStarted())
@@ -213,7 +213,7 @@ def test_a_living_runner_rolls_its_journal_back_itself() -> None:
 
 
 def test_a_recovery_that_was_of_no_use_delays_the_next_one() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     for recovers in (True, False):
         session.meets(RoundBegan(None))
         session.settles(FileHot("hot"))
@@ -225,14 +225,14 @@ def test_a_recovery_that_was_of_no_use_delays_the_next_one() -> None:
 
 
 def test_a_recovery_that_cannot_start_counts_as_a_failure() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     session.meets(RoundBegan(None))
     session.settles(FileHot("hot"))
     session.meets(RecoveryEnded("no engine"))
     assert (session.state.runner.failures, session.state.runner.last_failure) == (1, "no engine")
 
 
-def test_damage_stops_the_runner_and_is_told() -> None:
+def test_damage_stops_the_runner_and_is_reported() -> None:
     session = at_work(2)
     session.meets(RoundBegan(None))
     session.settles(FileDamaged("bad"))
@@ -242,7 +242,7 @@ def test_damage_stops_the_runner_and_is_told() -> None:
 
 
 def test_another_builds_file_needs_a_runner_even_without_work() -> None:
-    session = Session.born()
+    session = Session.initial()
     looks(session, look(outdated=True))
     assert session.file() == Outdated()
     session.meets(Ticked())
@@ -255,7 +255,7 @@ def test_another_builds_file_needs_a_runner_even_without_work() -> None:
     assert session.file() == Readable()
 
 
-def test_deliveries_go_on_while_the_file_is_locked() -> None:
+def test_deliveries_continue_while_the_file_is_locked() -> None:
     session = at_work(2)
     looks(session, look(row(1), row(3)))
     [given] = session.said(HandOver)
@@ -272,18 +272,18 @@ def test_deliveries_go_on_while_the_file_is_locked() -> None:
 
 
 def test_an_attempt_is_recorded_before_its_receiver_is_asked() -> None:
-    session = Session.born()
+    session = Session.initial()
     session.meets(RoundBegan(None))
     step = session.meets(Looked(look(row(1))))
     assert isinstance(step, Settle)
     assert step.settlement.begun is not None
     assert session.said(HandOver) == []
-    session.meets(Committed(step, Settled()))
+    session.meets(Committed(step, SettlementOutcome()))
     assert [each.delivery.row for each in session.said(HandOver)] == [row(1)]
 
 
 def test_the_end_of_an_attempt_and_the_start_of_the_next_are_one_commit() -> None:
-    session = Session.born()
+    session = Session.initial()
     looks(session, look(row(1), row(3)))
     [given] = session.said(HandOver)
     step = session.meets(Attempted(given.delivery, Delivered(Receipt("p"))))
@@ -294,7 +294,7 @@ def test_the_end_of_an_attempt_and_the_start_of_the_next_are_one_commit() -> Non
 
 
 def test_an_attempt_whose_start_could_not_be_recorded_is_not_made() -> None:
-    session = Session.born()
+    session = Session.initial()
     looks(session, look(row(1), row(3)))
     [given] = session.said(HandOver)
     step = session.meets(Attempted(given.delivery, Delivered(Receipt("p"))))
@@ -305,39 +305,39 @@ def test_an_attempt_whose_start_could_not_be_recorded_is_not_made() -> None:
 
 
 def test_a_row_whose_id_was_used_before_is_handed_over_as_a_bad_one() -> None:
-    session = Session.born()
+    session = Session.initial()
     session.meets(RoundBegan(None))
     again, bad = row(1), invalid_row(1, "id out-1 was used before")
     step = session.meets(Looked(look(again)))
     assert isinstance(step, Settle)
-    session.meets(Committed(step, Settled(bad=((again, bad),))))
+    session.meets(Committed(step, SettlementOutcome(bad=((again, bad),))))
     [given] = session.said(HandOver)
     assert given.delivery.row == bad
     assert given.delivery == session.state.deliveries.queue.in_flight
 
 
 def test_an_action_that_has_become_a_bad_row_goes_the_way_of_bad_rows() -> None:
-    session = Session.born()
+    session = Session.initial()
     session.meets(RoundBegan(None))
     asks, bad = evolve(row(1), kind="system"), invalid_row(1, "id out-1 was used before")
     step = session.meets(Looked(look(asks)))
     assert isinstance(step, Settle)
     assert [each.row for each in step.settlement.actions] == [asks]
-    session.meets(Committed(step, Settled(bad=((asks, bad),))))
+    session.meets(Committed(step, SettlementOutcome(bad=((asks, bad),))))
     assert session.said(Wake) == [Wake()]
     assert [each.row for each in session.state.deliveries.queue.waiting] == [bad]
 
 
 def test_an_attempt_that_was_cut_off_follows_the_channels_policy() -> None:
     entry = LedgerEntry("out-1", 1, "sending", 1, None)
-    session = Session.born(ledger=[entry])
+    session = Session.initial(ledger=[entry])
     session.meets(RoundBegan(None))
     step = session.meets(Looked(Look((), (row(1),), (), 0.0, looked_for=("out-1",))))
     assert isinstance(step, Settle)
     assert len(step.settlement.doubts) == 1
     assert step.settlement.begun is not None
     assert (step.settlement.begun.doubts, step.settlement.begun.attempts) == (1, 2)
-    session = Session.born(ledger=[evolve(entry, doubts=1)])
+    session = Session.initial(ledger=[evolve(entry, doubts=1)])
     session.meets(RoundBegan(None))
     step = session.meets(Looked(Look((), (row(1),), (), 0.0, looked_for=("out-1",))))
     assert isinstance(step, Settle)
@@ -346,7 +346,7 @@ def test_an_attempt_that_was_cut_off_follows_the_channels_policy() -> None:
 
 
 def test_an_ending_session_begins_no_attempt() -> None:
-    session = Session.born()
+    session = Session.initial()
     looks(session, look(row(1), row(3)))
     [given] = session.said(HandOver)
     session.meets(Ending())
@@ -359,24 +359,24 @@ def test_an_ending_session_begins_no_attempt() -> None:
 
 
 def test_a_request_that_the_host_performs_is_a_delivery_like_any_other() -> None:
-    session = Session.born()
+    session = Session.initial()
     session.meets(RoundBegan(None))
     step = session.meets(Looked(look(evolve(row(1), kind="system"))))
     assert isinstance(step, Settle)
     [asked] = step.settlement.actions
-    session.meets(Committed(step, Settled(handed_on=(asked,))))
+    session.meets(Committed(step, SettlementOutcome(handed_on=(asked,))))
     assert (session.said(HandOver), session.said(Wake)) == ([], [Wake()])
     session.meets(RoundBegan(None))
     step = session.meets(Looked(look()))
     assert isinstance(step, Settle)
     assert step.settlement.actions == ()
-    assert step.settlement.begun == evolve(asked, to_host=True, attempts=1)
+    assert step.settlement.begun == evolve(asked, by_host=True, attempts=1)
 
 
 @pytest.mark.parametrize("to_agent", [True, False])
 def test_an_attempt_that_was_cut_off_is_repeated_where_that_is_harmless(to_agent: bool) -> None:  # noqa: FBT001 -- parametrized
     again = evolve(row(1), address=Address(AGENT, "ag-1")) if to_agent else evolve(row(1), kind="system")
-    session = Session.born(ledger=[LedgerEntry("out-1", 1, "sending", 99, None, doubts=99)])
+    session = Session.initial(ledger=[LedgerEntry("out-1", 1, "sending", 99, None, doubts=99)])
     session.meets(RoundBegan(None))
     step = session.meets(Looked(Look((), (again,), (), 0.0, looked_for=("out-1",))))
     assert isinstance(step, Settle)
@@ -388,8 +388,8 @@ def test_an_attempt_that_was_cut_off_is_repeated_where_that_is_harmless(to_agent
 # -- what is told ----------------------------------------------------------------
 
 
-def test_the_observer_hears_of_a_look_before_it_is_acted_upon() -> None:
-    session = Session.born()
+def test_the_observer_is_called_before_the_session_acts_on_a_look() -> None:
+    session = Session.initial()
     session.meets(RoundBegan(None))
     step = session.meets(Looked(look(row(1))))
     assert isinstance(step, Settle)
@@ -397,7 +397,7 @@ def test_the_observer_hears_of_a_look_before_it_is_acted_upon() -> None:
 
 
 def test_typing_is_shown_once_a_claim_is_committed() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     looks(session, look(acks=[ack("processing")]))
     assert session.said(ShowTyping) == [ShowTyping(CHAT)]
     looks(session, look(acks=[ack("processing")]))
@@ -405,7 +405,7 @@ def test_typing_is_shown_once_a_claim_is_committed() -> None:
 
 
 def test_a_message_is_done_with_once_its_replies_are_final() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     looks(session, look(row(1), acks=[ack("completed")]))
     assert session.said(TellSettled) == []
     [given] = session.said(HandOver)
@@ -413,8 +413,8 @@ def test_a_message_is_done_with_once_its_replies_are_final() -> None:
     assert session.said(TellSettled) == [TellSettled(CHAT, "p-2", "completed")]
 
 
-def test_users_are_told_once_no_runner_has_got_as_far_as_a_message() -> None:
-    session = Session.born(message())
+def test_users_are_told_when_no_runner_has_claimed_a_message() -> None:
+    session = Session.initial(message())
     looks(session)
     steps = []
     for _ in range(4):
@@ -430,7 +430,7 @@ def test_users_are_told_once_no_runner_has_got_as_far_as_a_message() -> None:
 
 
 def test_a_stop_before_the_runner_is_up_is_passed_on_once_it_is() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     looks(session)
     session.meets(Ticked())
     session.meets(Closing())
@@ -460,7 +460,7 @@ def test_a_tool_may_take_as_long_as_it_declares() -> None:
 
 
 def test_a_runner_that_leaves_work_unclaimed_is_stopped() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     looks(session)
     session.meets(Ticked())
     session.meets(RunnerStarted())
@@ -486,7 +486,7 @@ def test_an_idle_runner_is_stopped_and_the_session_retires_after_it() -> None:
 
 
 def test_an_adopted_runner_of_a_paused_session_is_stopped() -> None:
-    session = Session.born()
+    session = Session.initial()
     session.meets(StatusChanged("paused"))
     session.meets(Adopted())
     assert session.said(StartRunner) == [StartRunner()]
@@ -494,7 +494,7 @@ def test_an_adopted_runner_of_a_paused_session_is_stopped() -> None:
 
 
 def test_a_paused_session_starts_no_runner() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     session.meets(StatusChanged("paused"))
     looks(session)
     session.meets(Ticked())
@@ -513,7 +513,7 @@ def test_a_runner_that_an_administrator_stops_is_followed_by_another_one() -> No
 
 
 def test_a_restart_waits_for_no_backoff() -> None:
-    session = Session.born(message(2))
+    session = Session.initial(message(2))
     failed = session.state.runner.failed("broken", 60.0, 0.0)
     session.state = evolve(session.state, runner=failed)
     session.meets(RestartAsked())
@@ -521,13 +521,13 @@ def test_a_restart_waits_for_no_backoff() -> None:
 
 
 def test_tasks_that_an_administrator_changes_are_followed() -> None:
-    session = Session.born(message(2), message(4))
+    session = Session.initial(message(2), message(4))
     session.meets(TasksChanged([message(6)], ["in-2"]))
     assert list(session.state.messages.open) == ["in-4", "in-6"]
 
 
-def test_a_message_that_failed_for_good_is_told_of() -> None:
-    session = Session.born(message(tries=2))
+def test_a_failed_message_is_reported() -> None:
+    session = Session.initial(message(tries=2))
     looks(session)
     session.meets(Ticked())
     session.meets(RunnerStarted())
@@ -542,14 +542,14 @@ def sleeps(session: Session) -> float:
 
 
 def test_a_session_sleeps_until_its_message_is_due() -> None:
-    session = Session.born(message(tries=1, after_s=30))
+    session = Session.initial(message(tries=1, after_s=30))
     looks(session)
     session.meets(Ticked())
     assert (session.said(StartRunner), sleeps(session)) == ([], 30.0)
 
 
 def test_a_message_that_becomes_due_between_two_looks_at_the_clock_is_not_slept_over() -> None:
-    session = Session.born(message(tries=1, after_s=30))
+    session = Session.initial(message(tries=1, after_s=30))
     looks(session)
     session.at_s = 29.999
     session.meets(Ticked())
@@ -558,7 +558,7 @@ def test_a_message_that_becomes_due_between_two_looks_at_the_clock_is_not_slept_
 
 
 def test_a_session_sleeps_through_the_back_off_of_its_runner() -> None:
-    session = Session.born(message())
+    session = Session.initial(message())
     looks(session)
     session.meets(Ticked())
     session.meets(RunnerEnded(KILLED))
@@ -574,7 +574,7 @@ def test_a_session_sleeps_through_the_back_off_of_its_runner() -> None:
 
 
 def test_each_useless_life_doubles_the_wait_up_to_a_minute() -> None:
-    session, waits = Session.born(message()), list[float]()
+    session, waits = Session.initial(message()), list[float]()
     looks(session)
     for _ in range(8):
         session.meets(Ticked())
@@ -586,7 +586,7 @@ def test_each_useless_life_doubles_the_wait_up_to_a_minute() -> None:
 
 
 def test_a_useful_life_ends_the_wait() -> None:
-    session = Session.born(message(2), message(4))
+    session = Session.initial(message(2), message(4))
     looks(session)
     for seen in (look(), look(acks=[ack("completed")])):
         session.at_s += 60

@@ -1,4 +1,4 @@
-"""A runner answers and dies while the host commits what it saw a moment earlier."""
+"""A runner answers and dies while the host commits the look before that."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.host.test_deliveries import a_host, acks, container_runs, says
 
 
 class Meanwhile(ThreadExecutor):
-    """Does something, once, while a commit to an `inbound.db` is under way."""
+    """Calls a function once, during a commit to an `inbound.db`."""
 
     something: Callable[[], None] | None = None
 

@@ -1,4 +1,4 @@
-"""What a container says, and what becomes of it: a real host, a runner that does nothing, rows by hand."""
+"""Outbound rows and their deliveries: a real host, an idle runner, and rows written by the test."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -41,7 +41,7 @@ async def a_host(
 
 
 def container_runs(paths: SessionPaths, *statements: tuple[str, dict[str, Any]]) -> None:
-    """What a runner commits, in one transaction."""
+    """Commit as a runner, in one transaction."""
     with closing(apsw.Connection(str(paths.outbound_db))) as connection:
         connection.set_busy_handler(_let_others_run)  # the host may be reading, in a thread of this process
         with connection:
@@ -90,7 +90,7 @@ def acks(message_id: str, status: str) -> tuple[str, dict[str, Any]]:
 
 
 def ledger(home: Path) -> dict[str, tuple[str, str | None]]:
-    """Final status and error of each delivery."""
+    """Return the final status and error of each delivery."""
     sql = "SELECT message_out_id, coalesce(f.status, d.status), error FROM deliveries d"
     found = rows(only_session(home).inbound_db, f"{sql} LEFT JOIN delivered f USING (message_out_id)")
     return {id_: (status, error) for id_, status, error in found}
@@ -104,7 +104,7 @@ async def test_an_agent_writes_to_its_own_chat_and_to_destinations_and_nowhere_e
         await runtime.wait_started(1)
         container_runs(
             only_session(tmp_path),
-            says("stranger", 1, ELSEWHERE),
+            says("foreign", 1, ELSEWHERE),
             says("notice-mine", 3, ELSEWHERE),
             says("system", 5, Address("fake", "elsewhere", "thread")),
             says("own", 7, channel.address()),
@@ -115,7 +115,7 @@ async def test_an_agent_writes_to_its_own_chat_and_to_destinations_and_nowhere_e
         await channel.wait_for(4)
     assert {one.message_out_id for one in channel.sent} == {"own", "thread", "friend", "nowhere"}
     failed = {id_ for id_, (status, _) in ledger(tmp_path).items() if status == "failed"}
-    assert failed == {"stranger", "bad-3", "system"}
+    assert failed == {"foreign", "bad-3", "system"}
 
 
 async def test_a_bad_row_is_quarantined_with_its_reason_and_the_next_one_delivered(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def pending(connection: apsw.Connection) -> int:
 
 async def test_a_commit_that_fails_costs_an_incarnation_and_no_reply(tmp_path: Path) -> None:
     class Full(ThreadExecutor):
-        """A disk that is full for `left` commits of `inbound.db`."""
+        """An executor whose disk is full for `left` commits of `inbound.db`."""
 
         left = 0
 
@@ -219,7 +219,7 @@ async def test_a_notice_that_may_have_been_sent_follows_the_channels_policy_too(
     assert ledger(tmp_path)[f"notice-{message}"][0] == "failed"
 
 
-async def test_what_the_host_says_hides_no_reply_that_is_still_to_come(tmp_path: Path) -> None:
+async def test_a_notice_hides_no_later_reply(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), FakeRuntime()
     async with a_host(tmp_path, channel, runtime):
         [message] = (await channel.say("x", event_id="1")).message_ids
@@ -236,7 +236,7 @@ def not_final(connection: apsw.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM deliveries WHERE status <> 'final'").get)
 
 
-def test_a_look_ends_when_it_holds_enough_and_says_that_there_is_more() -> None:
+def test_a_look_ends_at_its_limit_and_reports_that_there_is_more() -> None:
     connection = apsw.Connection(":memory:")
     connection.execute((schema_dir() / "outbound" / "001-initial.sql").read_text()).fetchall()
     connection.execute("PRAGMA user_version = 1").fetchall()
@@ -303,7 +303,7 @@ def test_a_runner_that_lets_work_lie_is_replaced(tmp_path: Path) -> None:
 
 
 def told(home: Path) -> list[tuple[str, str, int]]:
-    """What the agent is told of its messages: id, status, number; each time without being woken."""
+    """Return the delivery reports to the agent: id, status, number. Check that none wakes it."""
     sql = "SELECT content, trigger, kind FROM messages_in WHERE id LIKE 'delivery-%' ORDER BY seq"
     found = [(json.loads(content), *rest) for content, *rest in rows(only_session(home).inbound_db, sql)]
     assert {tuple(rest) for _, *rest in found} <= {(0, "system")}
@@ -311,7 +311,7 @@ def told(home: Path) -> list[tuple[str, str, int]]:
 
 
 async def final(home: Path, n: int) -> None:
-    """Wait until `n` deliveries are."""
+    """Wait until `n` deliveries are final."""
     async with open_reader(only_session(home).inbound_db, ThreadExecutor()) as reader:
         count = "SELECT count(*) FROM deliveries WHERE status = 'final'"
         while await reader.run(lambda connection: connection.execute(count).get) != n:
@@ -319,7 +319,7 @@ async def final(home: Path, n: int) -> None:
 
 
 async def says_one(home: Path, channel: FakeChannel, **changes: Any) -> None:
-    """A life in which the agent says one thing, until that is final."""
+    """Run a host in which the agent sends one message, until that is final."""
     runtime = FakeRuntime()
     async with a_host(home, channel, runtime, **changes):
         await channel.say("x")
@@ -337,14 +337,14 @@ async def test_a_network_that_can_be_asked_is_asked_before_anything_is_sent_agai
     assert told(tmp_path) == [("delivery", "unknown", 1)]
 
 
-async def test_what_a_network_says_it_has_not_is_sent_again(tmp_path: Path) -> None:
+async def test_a_message_that_the_network_does_not_find_is_sent_again(tmp_path: Path) -> None:
     channel = FakeChannel(repeat="look up")
     channel.fail("crash before")
     await says_one(tmp_path, channel)
     assert [one.message_out_id for one in channel.sent] == ["one"]
 
 
-async def test_a_refused_message_is_told_to_the_agent(tmp_path: Path) -> None:
+async def test_a_refused_message_is_reported_to_the_agent(tmp_path: Path) -> None:
     channel = FakeChannel()
     channel.fail("rejected")
     await says_one(tmp_path, channel)
@@ -369,7 +369,7 @@ async def test_an_unknown_outcome_is_sent_again_once_and_then_left(tmp_path: Pat
     assert told(tmp_path) == [("delivery", "unknown", 1), ("delivery", "failed", 1)]
 
 
-async def test_a_message_waits_for_its_channel_however_long_and_says_why(tmp_path: Path) -> None:
+async def test_a_message_waits_for_its_channel_without_limit_and_status_says_why(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), FakeRuntime()
     gone = Address("gone", "chat")
     async with a_host(tmp_path, channel, runtime, delivery={"backoff_s": (0.0,)}) as host:
@@ -383,9 +383,9 @@ async def test_a_message_waits_for_its_channel_however_long_and_says_why(tmp_pat
             error = "SELECT error FROM deliveries WHERE message_out_id = 'one' AND status = 'pending'"
             while await reader.run(lambda connection: connection.execute(error).get) is None:
                 await trio.lowlevel.checkpoint()
-            reports = [await host.sessions.describe(routed, 1.0) for routed in await living(host)]
+            reports = [await host.sessions.status(routed, 1.0) for routed in await living(host)]
     assert [report.oldest_delivery.reason for report in reports if report and report.oldest_delivery] == [
-        "there is no channel 'gone' here"
+        "this host has no channel 'gone'"
     ]
     with_it = FakeChannel("gone")
     async with open_host(config(tmp_path), channels=[with_it], seams=Seams(runtime=FakeRuntime())):
@@ -396,7 +396,7 @@ async def living(host: Host) -> list[str]:
     return [node.name for node in host.sessions.nodes()]
 
 
-async def test_only_who_waits_for_an_answer_is_told_that_there_is_none(tmp_path: Path) -> None:
+async def test_only_messages_that_await_an_answer_get_a_notice(tmp_path: Path) -> None:
     channel, runtime = FakeChannel(), FakeRuntime()
     channel.fail("rejected")
     async with a_host(tmp_path, channel, runtime):
@@ -411,7 +411,7 @@ async def test_only_who_waits_for_an_answer_is_told_that_there_is_none(tmp_path:
 
 
 class OddSender:
-    """Written by somebody who did not read the protocol."""
+    """A channel that violates the protocol."""
 
     def __init__(self, outcome: object) -> None:
         self.outcome = outcome
@@ -431,7 +431,7 @@ class OddSender:
 
 
 class OddChannel(FakeChannel):
-    """Its sending half is another one."""
+    """A channel with a separate sending half."""
 
     odd: OddSender
 
@@ -443,8 +443,8 @@ class OddChannel(FakeChannel):
 @pytest.mark.parametrize(
     ("outcome", "error", "asked"),
     [
-        (None, "gave None and no receipt", 2),
-        (Receipt(cast("str", 7)), "and no receipt", 2),
+        (None, "returned None instead of a Receipt", 2),
+        (Receipt(cast("str", 7)), "instead of a Receipt", 2),
         (Receipt("\ud800"), None, 1),
         (DeliveryRejected("no \ud800" + "x" * 3_000_000), "the channel refuses it: no ?", 1),
         (ChannelUnavailable("busy", float("nan")), "given up after 4 attempts: busy", 4),
@@ -470,7 +470,7 @@ async def test_a_channel_that_breaks_its_protocol_costs_that_delivery_alone(
 
 
 class SlowChannel(FakeChannel):
-    """It never gets as far as being connected."""
+    """A channel that never connects."""
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -479,7 +479,7 @@ class SlowChannel(FakeChannel):
             yield sender
 
 
-async def test_a_channel_that_does_not_connect_holds_up_no_other(tmp_path: Path) -> None:
+async def test_a_channel_that_does_not_connect_delays_no_other(tmp_path: Path) -> None:
     channel, slow, runtime = FakeChannel(), SlowChannel("slow"), FakeRuntime()
     seams = Seams(runtime=runtime)
     with trio.fail_after(GUARD_S):
@@ -495,7 +495,7 @@ async def test_a_channel_that_does_not_connect_holds_up_no_other(tmp_path: Path)
     assert found[0] == ("pending", 0, 0, "the channel slow is not connected yet")
 
 
-def test_a_series_goes_on_when_the_fate_of_one_delivery_is_given_up(tmp_path: Path) -> None:
+def test_a_series_continues_after_a_delivery_of_unknown_outcome(tmp_path: Path) -> None:
     async def scenario(world: World) -> list[str]:
         channel, idle = FakeChannel(repeat="never"), FakeRuntime()
         channel.fail("hang", times=1)
@@ -521,7 +521,7 @@ def test_a_series_goes_on_when_the_fate_of_one_delivery_is_given_up(tmp_path: Pa
     assert sent == ["daily@2026-01-03T00:00:00.000Z"]
 
 
-async def test_a_thousand_messages_that_wait_for_their_channel_hold_up_no_other(tmp_path: Path) -> None:
+async def test_a_thousand_messages_that_wait_for_their_channel_delay_no_other(tmp_path: Path) -> None:
     channel, runtime, gone = FakeChannel(), FakeRuntime(), Address("gone", "chat")
     async with a_host(tmp_path, channel, runtime, delivery={"backoff_s": (60.0,)}) as host:
         await wire(host, gone)

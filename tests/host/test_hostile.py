@@ -1,4 +1,4 @@
-"""What a container may do to its files (contract 6): each costs its session at most, and status says why."""
+"""Attacks of a container on its files (contract 6): each affects only its session, and status shows it."""
 
 import os
 import sqlite3
@@ -64,7 +64,7 @@ def journal(file: Path) -> Path:
 
 
 def to_wal_with_cut_memory(file: Path) -> None:
-    # In a process of its own, which dies: whoever closes such a file is killed by SIGBUS.
+    # In a separate process: SIGBUS kills the process that closes such a file.
     script = """
 import os, sqlite3, sys
 connection = sqlite3.connect(sys.argv[1])
@@ -113,7 +113,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-async def test_a_bad_file_costs_its_session_which_says_why(tmp_path: Path, kind: str) -> None:
+async def test_a_bad_file_stops_only_its_session_and_status_says_why(tmp_path: Path, kind: str) -> None:
     spoil, reason = FILES[kind]
     async with a_stage(tmp_path) as stage:
         stage.writes(says("before", 1, None))
@@ -125,7 +125,9 @@ async def test_a_bad_file_costs_its_session_which_says_why(tmp_path: Path, kind:
         await stage.neighbour_goes_on()
 
 
-async def test_a_crafted_journal_deletes_nothing_and_the_session_says_that_it_waits(tmp_path: Path) -> None:
+async def test_a_crafted_journal_deletes_nothing_and_status_says_that_the_session_waits(
+    tmp_path: Path,
+) -> None:
     victim = tmp_path / "victim-mjABCDEF9FF"
     async with a_stage(tmp_path) as stage:
         file = stage.paths().outbound_db
@@ -156,14 +158,14 @@ async def test_a_journal_that_no_recovery_removes_is_tried_later_and_later(tmp_p
 
 
 def naming(victim: Path, size: int) -> bytes:
-    """A journal whose super-journal is `victim`: rolled back, it has SQLite delete it."""
+    """Write a journal whose super-journal is `victim`. Its rollback would make SQLite delete that file."""
     page, magic, name = 4096, bytes.fromhex("d9d505f920a163d7"), os.fsencode(victim)
     header = magic + struct.pack(">IIIII", 0, 7, size // page, 512, page)
     trailer = name + struct.pack(">II", len(name), sum(name)) + magic
     return header.ljust(512, b"\0") + struct.pack(">I", 0x40000000 // page + 1) + trailer
 
 
-async def test_an_emptied_file_is_left_to_its_runner_and_the_session_says_so(tmp_path: Path) -> None:
+async def test_an_emptied_file_is_left_to_its_runner_and_status_says_so(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
         stage.channel.fail("unavailable", chat="bad")
         stage.writes(says("read", 1, None))
@@ -171,7 +173,7 @@ async def test_an_emptied_file_is_left_to_its_runner_and_the_session_says_so(tmp
         os.truncate(stage.paths().outbound_db, 0)
         stage.wake()
         details = await stage.details(lambda details: details.unreadable)
-        assert_says("another build's", details.unreadable)
+        assert_says("of another build", details.unreadable)
         await stage.delivered("read")
         await stage.neighbour_goes_on()
 
@@ -202,7 +204,7 @@ async def test_a_lock_that_is_held_for_ever_costs_its_session_and_delays_nothing
         await stage.details(lambda details: details.unreadable is None)
 
 
-async def test_a_quarantined_session_delivers_what_it_has_read(tmp_path: Path) -> None:
+async def test_a_quarantined_session_delivers_the_rows_that_it_has_read(tmp_path: Path) -> None:
     async with a_stage(tmp_path, delivery={"backoff_s": (0.05,) * 200}) as stage:
         stage.channel.fail("unavailable", times=inf, chat="bad")
         stage.writes(says("first", 1, None), says("second", 3, None))
@@ -214,7 +216,7 @@ async def test_a_quarantined_session_delivers_what_it_has_read(tmp_path: Path) -
         await stage.details(lambda details: not details.deliveries)
 
 
-async def test_a_quarantined_session_does_what_was_asked_of_it_for_later(tmp_path: Path) -> None:
+async def test_a_quarantined_session_performs_deferred_requests(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
         at = to_text(datetime.now(UTC) + timedelta(seconds=0.3))
         content = '{"action": "cancel_task", "taskId": "task-none"}'
@@ -293,7 +295,7 @@ async def test_a_bad_outbox_costs_its_message_which_is_refused_with_its_reason(
 # -- events --------------------------------------------------------------------
 
 
-async def test_a_flood_of_events_costs_the_session_its_watch_and_it_says_so(
+async def test_a_directory_with_a_flood_of_events_is_polled_and_status_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nanoclaw.system.wakeups.SWEEP_S", 0.02)
@@ -327,7 +329,7 @@ async def test_without_its_inbound_file_a_session_sends_nothing_again(tmp_path: 
 
 
 @pytest.mark.parametrize("spoil", ["inbound", "inbox", "fifo"])
-async def test_what_is_in_the_way_of_a_session_is_named(tmp_path: Path, spoil: str) -> None:
+async def test_status_names_the_obstacle_of_a_session(tmp_path: Path, spoil: str) -> None:
     stage = Stage(tmp_path)
     async with stage.life():
         pass
@@ -349,7 +351,7 @@ async def test_what_is_in_the_way_of_a_session_is_named(tmp_path: Path, spoil: s
 
 
 async def crash_of(host: Host, session: str) -> str:
-    """Why a session crashed, once it has."""
+    """Return the reason of a session's crash, once it has crashed."""
     while True:
         for node in supervisor(host, "sessions").tree().children:
             if node.name == session and node.last_crash:

@@ -1,4 +1,4 @@
-"""What a container may write (contract 6): a bad row costs itself alone, and status says why."""
+"""Rows of a hostile container (contract 6): a bad row affects no other row, and status shows it."""
 
 import json
 from math import inf
@@ -40,8 +40,8 @@ ROWS: dict[str, tuple[Statement, str]] = {
     "time of nonsense": (row(deliver_after="soon"), "soon"),
     "time of a number": (row(deliver_after=5), "'5'"),
     "a schedule of nonsense": (row(recurrence="now and then"), "now and then"),
-    "a stranger's chat": (row(channel_type="fake", platform_id="good"), "is no destination"),
-    "a chat with a NUL": (row(channel_type="fake", platform_id="bad\0"), "is no destination"),
+    "a foreign chat": (row(channel_type="fake", platform_id="good"), "is not a destination"),
+    "a chat with a NUL": (row(channel_type="fake", platform_id="bad\0"), "is not a destination"),
     "an even number": (row(seq=2), "is even"),
     "file of a path": (row(content='{"files": ["../x"]}'), "not a valid file name"),
     "file of nothing": (row(content='{"files": ["x"]}'), "cannot be opened"),
@@ -106,7 +106,7 @@ NUMBERS: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
-async def test_a_row_with_an_impossible_number_is_never_read_and_the_session_says_so(
+async def test_a_row_with_an_impossible_number_is_never_read_and_status_says_so(
     tmp_path: Path, kind: str
 ) -> None:
     seq, reason = NUMBERS[kind]
@@ -179,7 +179,7 @@ async def test_an_id_that_is_there_twice_is_sent_once(tmp_path: Path) -> None:
     assert stage.ids() == ["twin", "good"]
 
 
-async def test_what_was_read_is_sent_as_it_was_read_and_after_a_restart_as_it_is(tmp_path: Path) -> None:
+async def test_a_row_is_sent_as_first_read_and_after_a_restart_as_reread(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.channel.fail("unavailable", times=inf, chat="bad")
     async with stage.life(delivery={"backoff_s": (0.05,) * 200}):
@@ -198,7 +198,7 @@ async def test_what_was_read_is_sent_as_it_was_read_and_after_a_restart_as_it_is
         await stage.details(lambda details: details.refused == 3)
     ledger = {id_: str(error) for id_, (_, error) in stage.ledger().items()}
     assert "is gone from outbound.db" in ledger["gone"]
-    assert "is no destination" in ledger["moved"]
+    assert "is not a destination" in ledger["moved"]
     assert "not UTF-8" in ledger["broken"]
     assert stage.ids() == ["kept"]
 
@@ -220,7 +220,7 @@ async def test_rows_that_change_their_numbers_do_not_keep_the_host_looking(
     assert sorted(stage.ids())[-5:] == [f"out-{n}" for n in range(5)]
 
 
-async def test_thousands_of_bad_rows_hold_up_nobody(tmp_path: Path) -> None:
+async def test_thousands_of_bad_rows_delay_no_other_session(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
         stage.writes(*[row(id=f"../{n}", seq=2 * n + 1) for n in range(3000)])
         await stage.details(lambda details: details.refused)
@@ -229,7 +229,7 @@ async def test_thousands_of_bad_rows_hold_up_nobody(tmp_path: Path) -> None:
         assert details.refused < 3000, "the neighbour has waited for all of them"
 
 
-async def test_an_agent_hears_of_a_hundred_failures_at_most(tmp_path: Path) -> None:
+async def test_an_agent_gets_at_most_a_hundred_reports_of_failures(tmp_path: Path) -> None:
     async with a_stage(tmp_path) as stage:
         stage.writes(*[row(id=f"../{n}", seq=2 * n + 1) for n in range(MAX_REPORTS + 50)])
         await stage.details(lambda details: details.refused == MAX_REPORTS + 50)
@@ -268,7 +268,7 @@ ACK = """
 
 
 @pytest.mark.parametrize("status", ["done", "", b"\xff", 5, "x" * 5_000_000, "completed\0"])
-async def test_an_ack_of_an_unknown_status_settles_nothing_and_the_session_says_so(
+async def test_an_ack_of_an_unknown_status_settles_nothing_and_status_says_so(
     tmp_path: Path, status: object
 ) -> None:
     async with a_stage(tmp_path) as stage:

@@ -1,4 +1,4 @@
-"""Hosts as wholes: two in one process, and the one exception with which one fails."""
+"""Whole hosts: two in one process, and the single exception of a failure."""
 
 import sqlite3
 from contextlib import closing
@@ -120,7 +120,7 @@ async def test_a_registry_that_dies_again_and_again_ends_the_host_with_one_excep
     ],
     ids=repr,
 )
-async def test_the_bodys_own_exception_passes_as_it_is(tmp_path: Path, error: BaseException) -> None:
+async def test_an_exception_of_the_body_is_raised_unchanged(tmp_path: Path, error: BaseException) -> None:
     with pytest.raises(type(error)) as caught:
         async with open_host(config(tmp_path), seams=QUIET):
             raise error

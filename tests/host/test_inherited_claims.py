@@ -1,4 +1,4 @@
-"""A host dies with its runner in the middle of a turn; the next runner dies before it has claimed."""
+"""A host dies with its runner in a turn. The next runner dies before its first claim."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.host.test_deliveries import a_host, acks, container_runs, says
 KILLED = Death(orderly=False, reason="killed")
 
 
-async def test_a_runner_that_dies_before_it_claims_costs_no_try_for_what_its_predecessor_had_claimed(
+async def test_the_death_of_a_runner_costs_no_try_for_inherited_claims(
     tmp_path: Path,
 ) -> None:
     channel, first, second = FakeChannel(), FakeRuntime(), FakeRuntime()
@@ -51,7 +51,7 @@ async def test_a_runner_that_dies_after_it_claimed_again_costs_a_try(tmp_path: P
 
 @define(eq=False)
 class Unreachable(FakeRuntime):
-    """An engine that takes its time, and is not there."""
+    """A container engine that is slow and then missing."""
 
     asked: trio.Event = Factory(trio.Event)
     gives_up: trio.Event = Factory(trio.Event)
@@ -69,7 +69,7 @@ class Unreachable(FakeRuntime):
         raise StartFailed("the engine is gone")
 
 
-async def test_what_a_living_runner_claims_that_cannot_be_reached_costs_no_try(tmp_path: Path) -> None:
+async def test_claims_of_a_living_runner_that_cannot_be_reached_cost_no_try(tmp_path: Path) -> None:
     channel, first, engine = FakeChannel(), FakeRuntime(), Unreachable()
     async with a_host(tmp_path, channel, first):
         [message] = (await channel.say("x", event_id="1")).message_ids

@@ -1,4 +1,4 @@
-"""Each actor on the path of a message is killed: the message is answered, and the siblings live on.
+"""Each actor on the path of a message is killed: the message is answered, and its siblings continue.
 
 Real threads, real inotify, real runners.
 """
@@ -29,7 +29,7 @@ PATH = [
 
 @asynccontextmanager
 async def two_chats(home: Path, channel: FakeChannel) -> AsyncIterator[tuple[Host, str]]:
-    """A host with a chat to be disturbed and a sibling, both answered once; and the disturbed session."""
+    """Open a host with two answered chats. Yield the session that the test disturbs."""
     with trio.fail_after(GUARD_S):
         async with open_host(config(home), channels=[channel]) as host:
             await wire(host, channel.address("chat"))
@@ -42,7 +42,7 @@ async def two_chats(home: Path, channel: FakeChannel) -> AsyncIterator[tuple[Hos
 
 
 async def say(channel: FakeChannel, chat: str, event_id: str) -> None:
-    """A user writes who was never seen before, so that the registry is on the path."""
+    """Send a message of a new user, so that the registry is on the path."""
     await channel.say("hello", chat=chat, user=f"user-{event_id}", event_id=event_id)
 
 
@@ -102,11 +102,13 @@ async def test_a_sender_killed_while_it_sends_sends_again_and_the_policy_bounds_
         assert len(channel.attempts) == 4
 
 
-async def test_a_session_killed_again_and_again_is_buried_and_what_comes_is_parked(tmp_path: Path) -> None:
+async def test_a_session_that_is_killed_repeatedly_is_buried_and_events_are_parked(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with two_chats(tmp_path, channel) as (host, session):
         sessions = supervisor(host, "sessions")
-        channel.fail("unavailable", times=inf, chat="chat")  # it lives on for what it cannot deliver
+        channel.fail(
+            "unavailable", times=inf, chat="chat"
+        )  # the session stays alive for the undelivered message
         await channel.say("wait", event_id="w")
         await channel.wait_attempts(3)
         for _ in range(4):

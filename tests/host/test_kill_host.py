@@ -1,4 +1,4 @@
-"""The host's process is killed before and after commits of a round: nothing is lost, nothing twice.
+"""The host's process is killed before and after commits of a round: nothing is lost or doubled.
 
 A user says one of everything: a message, one that sends in the middle of its turn, a task for once and one
 that recurs. `make soak ARGS=--every-commit` kills at each commit, of the runner as well; this is a sample.
@@ -30,7 +30,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def lived(template: Path, folder: Path, plan: Plan) -> tuple[int, Verdict]:
-    """How often the last host committed, and what the round came to."""
+    """The number of commits of the last host, and the result of the round."""
     places = Places(folder)
     await rounds.run_round(template, places, plan)
     [last] = places.kills.read("lived")

@@ -29,7 +29,7 @@ SCRIPT = Path(__file__).with_name("killing_runner.py")
 
 @define(eq=False)
 class Watched:
-    """The process runtime, and the processes it started."""
+    """The process runtime, with the processes that it started."""
 
     runtime: ProcessRuntime = field(factory=ProcessRuntime)
     processes: list[trio.Process] = field(factory=list)
@@ -183,7 +183,7 @@ async def test_a_message_on_which_every_runner_dies_fails_and_the_user_is_told(t
     assert len(runtime.processes) == 5
 
 
-async def test_runners_that_die_before_they_claim_cost_no_try_and_who_waits_is_told_once(
+async def test_runners_that_die_before_they_claim_cost_no_try_and_waiting_users_are_told_once(
     tmp_path: Path,
 ) -> None:
     command = (sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
@@ -195,6 +195,6 @@ async def test_runners_that_die_before_they_claim_cost_no_try_and_who_waits_is_t
         await runtime.wait_started(8)
     assert (statuses(tmp_path), len(channel.sent)) == (["pending"], 1)
     assert isinstance(told.content, TextContent)
-    assert re.match("I cannot work at the moment: .*SIGKILL. What you said is kept", told.content.text)
+    assert re.match("I cannot work at the moment: .*SIGKILL. Your messages are kept", told.content.text)
     async with a_host(tmp_path, channel, Watched()):
         await channel.reply_to("1")

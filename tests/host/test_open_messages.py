@@ -1,4 +1,4 @@
-"""What becomes of messages: acks, deaths and time against the rules of contract 4."""
+"""Verdicts on messages: acks, deaths and time under the rules of contract 4."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ def test_a_claim_decides_nothing_until_its_runner_dies() -> None:
     assert verdict == Retry(message(2), 1, NOW + timedelta(seconds=BASE_S * 2), "killed")
 
 
-def test_a_provider_that_gives_back_says_when_to_try_again() -> None:
+def test_a_release_sets_the_time_of_the_next_try() -> None:
     at = NOW + timedelta(hours=1)
     [verdict] = verdicts(pending(message()), ack("released", retry_at=at))
     assert isinstance(verdict, Retry)
@@ -77,7 +77,7 @@ def test_each_try_waits_twice_as_long_and_the_last_one_fails(tries: int) -> None
         assert verdict == Retry(message(tries=tries), tries + 1, after, "killed")
 
 
-def test_what_was_committed_is_followed() -> None:
+def test_committed_verdicts_are_applied() -> None:
     open_, decided = pending(message(2), message(4)).judge([ack("released"), ack("completed", seq=4)], NOW)
     open_ = open_.apply(decided)
     after = NOW + timedelta(seconds=BASE_S * 2)
@@ -98,7 +98,7 @@ MESSAGES = st.lists(
 
 
 @given(MESSAGES)
-def test_whoever_sleeps_until_next_due_is_wanted_then(rows: list[tuple[int, int | None, bool]]) -> None:
+def test_there_is_work_at_the_next_due_time(rows: list[tuple[int, int | None, bool]]) -> None:
     messages = [
         evolve(
             message(2 * n + 2, tries, trigger=trigger),
@@ -119,13 +119,13 @@ def test_acks_are_asked_for_the_oldest_thousand() -> None:
     assert list(open_.ids(NOW)) == [f"in-{2 * n}" for n in range(1, 1001)]
 
 
-def test_acks_of_what_starts_turns_are_asked_for_before_those_of_context() -> None:
+def test_acks_of_triggers_are_read_before_those_of_context() -> None:
     context = [message(2 * n, trigger=False) for n in range(1, 1200)]
     ids = pending(*context, message(2400), message(2402)).ids(NOW)
     assert list(ids[:3]) == ["in-2400", "in-2402", "in-2"]
     assert len(ids) == 1000
 
 
-def test_acks_of_what_waits_for_another_try_are_asked_for_too() -> None:
+def test_acks_of_messages_that_wait_for_a_retry_are_read_too() -> None:
     later = NOW + timedelta(seconds=20)
     assert list(pending(message(2, 0, later), message(4, 2, later)).ids(NOW)) == ["in-4"]

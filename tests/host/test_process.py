@@ -1,4 +1,4 @@
-"""The process runtime with real processes: deaths, the lifeline, what the child sees, what it leaves."""
+"""The process runtime with real processes: deaths, the lifeline, environment and output of the child."""
 
 import json
 import os
@@ -31,13 +31,13 @@ def spec(home: Path, provider: str = "echo") -> RunnerSpec:
 
 
 def running(code: str, *arguments: str, grace_s: float = 0.2) -> ProcessRuntime:
-    """A runtime whose runner is a line of Python."""
+    """Return a runtime whose runner is a line of Python."""
     return ProcessRuntime(command=(sys.executable, "-c", code, *arguments), grace_s=grace_s)
 
 
 @define(eq=False)
 class Log:
-    """Keeps what is logged."""
+    """Collects log events."""
 
     lines: list[tuple[str, dict[str, object]]] = field(factory=list)
 
@@ -67,12 +67,17 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
         ("import os; os.kill(os.getpid(), 40)", False, "the runner was killed by signal 40"),
     ],
 )
-async def test_a_death_is_told_with_its_cause(tmp_path: Path, code: str, orderly: bool, reason: str) -> None:  # noqa: FBT001 -- parametrized
+async def test_a_death_is_reported_with_its_cause(
+    tmp_path: Path,
+    code: str,
+    orderly: bool,  # noqa: FBT001 -- parametrized
+    reason: str,
+) -> None:
     with trio.fail_after(GUARD_S):
         assert await running(code).run(spec(tmp_path)) == Death(orderly=orderly, reason=reason)
 
 
-async def test_a_death_is_told_with_the_last_words(tmp_path: Path, log: Log) -> None:
+async def test_a_death_is_reported_with_the_last_output(tmp_path: Path, log: Log) -> None:
     code = "import sys; [print(n, file=sys.stderr) for n in range(9)]; exit(1)"
     with trio.fail_after(GUARD_S):
         death = await running(code).run(spec(tmp_path))
@@ -103,7 +108,7 @@ async def test_a_recovery_that_fails_says_why(tmp_path: Path, log: Log) -> None:
 
 
 async def started(runtime: ProcessRuntime, home: Path, nursery: trio.Nursery, deaths: list[Death]) -> Runner:
-    """A runner that lives in a nursery."""
+    """Start a runner in a nursery."""
 
     async def live(*, task_status: trio.TaskStatus[Runner]) -> None:
         deaths.append(await runtime.run(spec(home), task_status=task_status))
@@ -141,7 +146,7 @@ async def test_cancellation_stops_the_runner_first(tmp_path: Path) -> None:
     assert mark.exists()
 
 
-async def test_what_a_runner_started_does_not_outlive_it(tmp_path: Path) -> None:
+async def test_child_processes_of_a_runner_do_not_outlive_it(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     child = "import sys, signal; f = open(sys.argv[1], 'w'); signal.pause()"
@@ -194,12 +199,12 @@ async def test_a_runner_has_no_file_of_the_hosts_open(tmp_path: Path) -> None:
     code = "import os, sys; open(sys.argv[1], 'w').write(repr(os.listdir('/proc/self/fd')))"
     with trio.fail_after(GUARD_S), secret:
         await running(code, str(seen)).run(spec(tmp_path))
-    # Its own three, the one that is being written and the one that lists.
+    # The three standard descriptors, one for the file, and one for the listing.
     assert len(await trio.Path(seen).read_text()) <= len("['0', '1', '2', '3', '4']")
 
 
 @pytest.mark.slow
-async def test_what_an_agent_leaves_in_its_workspace_is_not_imported(tmp_path: Path) -> None:
+async def test_modules_in_an_agents_workspace_are_not_imported(tmp_path: Path) -> None:
     workspace = tmp_path / "groups" / "main" / "workspace"
     workspace.mkdir(parents=True)
     for module in ("apsw", "trio", "agent_runner", "sitecustomize"):
@@ -216,7 +221,7 @@ async def test_what_an_agent_leaves_in_its_workspace_is_not_imported(tmp_path: P
 
 
 async def drained(chunks: Sequence[bytes]) -> StderrLog:
-    """A log that has read those chunks."""
+    """Return a log that has read these chunks."""
     stream = MemoryReceiveStream()
     log = StderrLog("sess-1")
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""The order of deliveries against a plain model: by number per address, one in flight, each held alone."""
+"""The order of deliveries against a simple model: by `seq` per address, one in flight."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -52,7 +52,7 @@ class Queue(RuleBasedStateMachine):
             assert taken.attempts == attempts[taken.id] + 1
 
     def _expected(self, at: datetime | None = None) -> str | None:
-        """Of what no earlier row of its address holds back, the first that is due."""
+        """Return the first due row that no earlier row of its address blocks."""
         if self.flying is not None:
             return None
         now = at or self.now
@@ -131,7 +131,7 @@ def asking(seq: int, deliver_after: datetime | None = None) -> Delivery:
     return Delivery(evolve(row(seq, None, deliver_after), kind="system"))
 
 
-def test_what_an_agent_asks_of_its_session_waits_for_nobody_and_holds_up_nobody() -> None:
+def test_requests_to_the_session_neither_wait_nor_delay_others() -> None:
     later = START + timedelta(seconds=5)
     flying, ask, late, reply = Delivery(row(1)), asking(3), asking(5, later), Delivery(row(7))
     queue, taken = DeliveryQueue().add([flying, ask, late, reply]).take(START)

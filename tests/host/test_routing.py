@@ -1,4 +1,4 @@
-"""From an event to the sessions that store it. A real host on real files; its runners do nothing."""
+"""Routing of events to sessions. A real host on real files; its runners do nothing."""
 
 import threading
 from collections.abc import AsyncIterator, Mapping
@@ -51,7 +51,7 @@ async def central(host: Host, sql: str) -> list[Any]:
 
 
 def texts(home: Path, session: str) -> list[str]:
-    """What a session has stored, in the order of its numbers."""
+    """Return the messages that a session has stored, in order of `seq`."""
     [file] = (home / "data" / "sessions").glob(f"*/{session}/inbound/inbound.db")
     return [text for (text,) in rows(file, "SELECT content ->> 'text' FROM messages_in ORDER BY seq")]
 
@@ -88,7 +88,7 @@ async def test_every_agent_wired_to_a_chat_gets_its_messages(tmp_path: Path) -> 
 # -- access --------------------------------------------------------------------
 
 
-async def test_a_public_chat_lets_strangers_in(tmp_path: Path) -> None:
+async def test_a_public_chat_admits_unregistered_senders(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         await wire(host, channel.address(), policy="public")
@@ -96,7 +96,7 @@ async def test_a_public_chat_lets_strangers_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", ["strict", "request_approval"])
-async def test_a_stranger_is_kept_out_and_counted(tmp_path: Path, policy: Any) -> None:
+async def test_an_unregistered_sender_is_refused_and_counted(tmp_path: Path, policy: Any) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         await wire(host, channel.address(), policy=policy)
@@ -108,7 +108,7 @@ async def test_a_stranger_is_kept_out_and_counted(tmp_path: Path, policy: Any) -
         assert await central(host, "SELECT * FROM sessions") == []
 
 
-async def test_the_owner_is_let_into_a_strict_chat(tmp_path: Path) -> None:
+async def test_the_owner_is_admitted_to_a_strict_chat(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         await host.bootstrap(channel.address(), "Chat", owner_id="fake:me", owner_name="Me")
@@ -128,7 +128,7 @@ async def test_wiring_again_changes_the_policy_and_keeps_the_wiring(tmp_path: Pa
 # -- chats and users -----------------------------------------------------------
 
 
-async def test_a_chat_never_seen_gets_its_row_and_what_it_says_is_dropped(tmp_path: Path) -> None:
+async def test_an_unknown_chat_gets_a_row_and_its_message_is_dropped(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         for _ in range(2):
@@ -150,7 +150,7 @@ async def test_a_user_keeps_the_name_last_seen(tmp_path: Path) -> None:
         assert await central(host, "SELECT id, kind, display_name FROM users") == [("fake:1", "fake", "Anna")]
 
 
-async def test_what_the_assistant_said_itself_is_dropped(tmp_path: Path) -> None:
+async def test_the_assistants_own_messages_are_dropped(tmp_path: Path) -> None:
     channel = FakeChannel()
     async with a_host(tmp_path, channel) as host:
         await wire(host, channel.address())
@@ -191,7 +191,7 @@ async def test_concurrent_offers_of_a_chat_keep_their_order(tmp_path: Path) -> N
 
 async def test_concurrent_offers_share_commits(tmp_path: Path) -> None:
     class Slow(ThreadExecutor):
-        """Holds the commits of `inbound.db` back while told to, and counts them."""
+        """Delays the commits of `inbound.db` while told to, and counts them."""
 
         commits = 0
         held = threading.Event()
@@ -206,7 +206,7 @@ async def test_concurrent_offers_share_commits(tmp_path: Path) -> None:
         await wire(host, channel.address())
         executor.held.set()
         [session] = (await channel.say("first")).session_ids
-        await runtime.wait_started(1)  # after it there is no commit but those of messages
+        await runtime.wait_started(1)  # from here on, all commits are those of messages
         before = executor.commits
         executor.held.clear()
         ref = host.sessions._supervisor.get(session)
@@ -220,7 +220,7 @@ async def test_concurrent_offers_share_commits(tmp_path: Path) -> None:
             while len(ref._mailbox.queue) < 20:
                 await trio.lowlevel.checkpoint()
             executor.held.set()
-        # The first, and the other twenty together.
+        # One commit for the first event, and one for the other twenty.
         assert executor.commits - before == 2
     assert len(texts(tmp_path, session)) == 22
 
@@ -236,7 +236,7 @@ async def test_text_that_no_database_takes_is_made_storable(tmp_path: Path) -> N
     assert texts(tmp_path, session) == ["a?b"]
 
 
-def test_storable_reaches_every_text_and_keeps_the_rest() -> None:
+def test_storable_changes_texts_only() -> None:
     attachment = Attachment("image", "n\ud800", data="aGk=")
     message = ChatMessage("1", "grüß", "u", "u", (attachment,), is_mention=True)
     event = InboundEvent(Address("fake", "c", None), "1", message, is_group=True)
@@ -260,7 +260,7 @@ async def test_an_event_on_which_its_session_crashes_again_and_again_is_parked_a
     tmp_path: Path,
 ) -> None:
     class Failing(ThreadExecutor):
-        """Breaks the commits of `inbound.db`, as many as told."""
+        """Makes a given number of commits of `inbound.db` fail."""
 
         left = 0
 

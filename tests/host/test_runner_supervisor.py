@@ -1,4 +1,4 @@
-"""The supervisor of a runner: what it starts, stops and reports, in virtual time."""
+"""The supervisor of a runner: starts, stops and reports, in virtual time."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ KILLED = Death(orderly=False, reason="killed")
 
 @define(eq=False)
 class Reports:
-    """Whatever the supervisor says."""
+    """Collects the supervisor's reports."""
 
     heard: list[RunnerStarted | RunnerEnded | RecoveryEnded] = Factory(list)
 

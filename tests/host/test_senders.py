@@ -40,7 +40,7 @@ def to(address: Address, id_: str = "out-1") -> Outgoing:
 
 @asynccontextmanager
 async def senders(channel: FakeChannel) -> AsyncIterator[tuple[Senders, Supervisor]]:
-    """The senders of one channel, and the supervisor under which they are."""
+    """Open the senders of one channel, and their supervisor."""
     supervision = Supervision(Random(1))
     async with (
         supervision.open("host", under=None, policy=Policy()) as root,
@@ -63,7 +63,7 @@ async def test_a_channel_that_is_not_there_took_nothing() -> None:
 
 
 class PlainChannel(FakeChannel):
-    """A network that has texts and nothing else."""
+    """A channel that supports only texts."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -78,7 +78,7 @@ class PlainChannel(FakeChannel):
         (TextContent("look"), (OutgoingFile("a.txt", b""),), "the channel fake cannot send files"),
     ],
 )
-async def test_a_channel_is_not_asked_for_what_it_cannot_do(
+async def test_a_channel_is_asked_only_for_its_capabilities(
     content: OutgoingContent, files: tuple[OutgoingFile, ...], words: str
 ) -> None:
     channel = PlainChannel()
@@ -92,7 +92,7 @@ async def test_a_channel_is_not_asked_for_what_it_cannot_do(
     assert (channel.typing_in, channel.settled) == ([], {})
 
 
-async def test_a_refusal_passes_as_it_is_and_crashes_nobody() -> None:
+async def test_a_refusal_is_raised_unchanged_and_crashes_no_actor() -> None:
     channel = FakeChannel()
     channel.fail("rejected")
     channel.fail("unavailable")

@@ -1,4 +1,4 @@
-"""Days of a session that keeps its messages for one: both sides prune, in virtual time, and lose nothing."""
+"""A session that keeps its messages for one day: both sides prune in virtual time, and lose nothing."""
 
 import base64
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,7 +31,7 @@ TABLES = {
 
 
 def sizes(home: Path) -> dict[str, int]:
-    """How many rows each table that grows has, and how many folders the inbox."""
+    """Return the number of rows of each growing table, and of folders in the inbox."""
     paths = only_session(home)
     files = {"inbound": paths.inbound_db, "outbound": paths.outbound_db}
     counts = {
@@ -43,7 +43,7 @@ def sizes(home: Path) -> dict[str, int]:
 
 
 def change(file: Path, *statements: str) -> None:
-    """What stands in a file that nobody has open changes."""
+    """Change rows of a database that no process has open."""
     with closing(apsw.Connection(str(file))) as connection, connection:
         for statement in statements:
             connection.execute(statement).fetchall()
@@ -57,7 +57,7 @@ _CHECKS: Sequence[Invariant] = (*ALWAYS, *AT_REST)
 
 
 def play(home: Path, scenario: Callable[[World, FakeChannel], Awaitable[None]]) -> None:
-    """In a world with a network that outlives the hosts."""
+    """Open a world with a network that outlives the hosts."""
 
     async def main(world: World) -> None:
         with trio.fail_after(90 * DAY):
@@ -67,13 +67,13 @@ def play(home: Path, scenario: Callable[[World, FakeChannel], Awaitable[None]]) 
 
 
 async def talk(world: World, network: FakeChannel, hours: int) -> None:
-    """A message with a photo every four hours."""
+    """Send a message with a photo every four hours."""
     for _ in range(0, hours, 4):
         await network.say("hello", attachments=[PHOTO])
         await world.sleep(hours=4)
 
 
-def test_a_session_that_keeps_a_day_does_not_grow_and_goes_on_counting(tmp_path: Path) -> None:
+def test_a_session_that_keeps_a_day_does_not_grow_and_continues_its_numbers(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         async with world.life(network, **KEEP) as host:
             await wire(host, network.address())
@@ -106,7 +106,7 @@ def test_a_session_that_lives_for_days_prunes_daily(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_messages_are_kept_for_ever_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+def test_messages_are_kept_for_ever_by_default(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         async with world.life(network) as host:
             await wire(host, network.address())
@@ -120,7 +120,7 @@ def test_messages_are_kept_for_ever_unless_somebody_says_otherwise(tmp_path: Pat
     play(tmp_path, scenario)
 
 
-def test_what_is_not_done_with_stays_however_old(tmp_path: Path) -> None:
+def test_open_messages_stay_at_any_age(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         network.fail("unavailable", times=9999)
         settings = {**KEEP, "delivery.backoff_s": (6 * HOUR,) * 9999}
@@ -164,7 +164,7 @@ def test_a_container_that_hides_a_row_and_shows_it_again_sends_nothing_twice(tmp
     play(tmp_path, scenario)
 
 
-def test_a_file_that_cannot_be_read_says_nothing_of_what_is_gone(tmp_path: Path) -> None:
+def test_an_unreadable_file_prunes_nothing(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         async with world.life(network, **KEEP) as host:
             await wire(host, network.address())
@@ -212,7 +212,7 @@ def test_deliveries_stay_as_long_as_their_row_also_those_of_each_slot_of_it(tmp_
 
 @pytest.mark.parametrize("after_s", [0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9])
 def test_files_of_a_message_that_is_just_being_stored_stay(tmp_path: Path, after_s: float) -> None:
-    """Its folder is there from a try that a crash cut off, and looks old, for the date has jumped."""
+    """The folder exists since an interrupted try, and looks old, because the date has jumped."""
 
     async def scenario(world: World, network: FakeChannel) -> None:
         world.clock.jump(timedelta(days=2000))

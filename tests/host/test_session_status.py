@@ -7,7 +7,7 @@ from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session, statuses
 
 
-async def test_a_paused_session_stores_and_wakes_nobody_and_answers_when_it_is_resumed(
+async def test_a_paused_session_stores_messages_and_answers_when_it_is_resumed(
     tmp_path: Path,
 ) -> None:
     channel = FakeChannel()
@@ -37,7 +37,7 @@ async def test_after_an_archived_session_the_next_message_opens_a_new_one(tmp_pa
     assert new != old
 
 
-async def test_what_a_session_does_stands_in_the_central_database_when_the_host_is_gone(
+async def test_presence_is_in_the_central_database_after_the_host_has_stopped(
     tmp_path: Path,
 ) -> None:
     channel = FakeChannel()
@@ -52,7 +52,7 @@ async def test_what_a_session_does_stands_in_the_central_database_when_the_host_
     assert (record.container_status, record.last_active is not None) == ("stopped", True)
 
 
-async def test_an_outbound_file_that_was_lost_and_begun_anew_is_heard(tmp_path: Path) -> None:
+async def test_a_new_outbound_file_after_a_loss_is_read(tmp_path: Path) -> None:
     channel = FakeChannel()
     with trio.fail_after(GUARD_S):
         async with open_host(config(tmp_path), channels=[channel]) as host:

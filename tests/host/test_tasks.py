@@ -1,4 +1,4 @@
-"""Tasks through days of virtual time: the real host and runner; what is missed, late, broken or cut off."""
+"""Tasks over days of virtual time, with the real host and runner: missed, late and broken runs."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def runs(network: FakeChannel) -> int:
 
 
 def slots(home: Path) -> list[tuple[str, str]]:
-    """Hour of the month, and status, of each occurrence."""
+    """Return the hour of the month and the status of each occurrence."""
     sql = "SELECT slot, status FROM messages_in WHERE kind = 'task' ORDER BY slot"
     found = rows(only_session(home).inbound_db, sql)
     hours = [(datetime.fromisoformat(slot) - EPOCH) / timedelta(hours=1) for slot, _ in found]
@@ -46,7 +46,7 @@ def simulated(home: Path, scenario: Callable[[World, FakeChannel], Awaitable[Non
 
 
 async def schedule(world: World, network: FakeChannel, task: str, lasting: float) -> None:
-    """A life of the host, in which a task is scheduled at its beginning."""
+    """Run the host once, and schedule a task at its start."""
     async with world.life(network) as host:
         await wire(host, network.address())
         await network.say("!schedule_task " + task)
@@ -78,7 +78,7 @@ def test_a_task_that_runs_once_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 async def outage(world: World, network: FakeChannel, task: str) -> None:
-    """The host is away from 1:30 to 6:15."""
+    """The host is down from 1:30 to 6:15."""
     await schedule(world, network, task, 1.5 * HOUR)
     await trio.sleep_until(6.25 * HOUR)
     await live_until(world, network, 7.5)
@@ -87,17 +87,15 @@ async def outage(world: World, network: FakeChannel, task: str) -> None:
 @pytest.mark.parametrize(
     ("catch_up", "fired"),
     [
-        ("skip", ["1", "2", "7"]),  # one late run stands for all
+        ("skip", ["1", "2", "7"]),  # one late run for all missed slots
         ("all", ["1", "2", "3", "4", "5", "6", "7"]),
         ("none", ["1", "7"]),
     ],
 )
-def test_what_was_missed_is_caught_up_as_the_task_has_it(
-    tmp_path: Path, catch_up: str, fired: list[str]
-) -> None:
+def test_missed_slots_follow_the_tasks_catch_up(tmp_path: Path, catch_up: str, fired: list[str]) -> None:
     network = simulated(tmp_path, partial(outage, task=hourly(catch_up=catch_up)))
     assert runs(network) == len(fired)
-    dropped = {"2"} if catch_up == "none" else set[str]()  # completed, too: nobody waits for it
+    dropped = {"2"} if catch_up == "none" else set[str]()  # its slot is dropped, and counts as completed
     completed = sorted({*fired, *dropped}, key=int)
     assert slots(tmp_path) == [*((hour, "completed") for hour in completed), ("8", "pending")]
 
@@ -111,7 +109,7 @@ def test_a_task_that_was_missed_for_seconds_is_run(tmp_path: Path) -> None:
     assert runs(simulated(tmp_path, restart)) == 1
 
 
-def test_what_is_not_to_be_run_late_is_not_while_the_host_lives_either(tmp_path: Path) -> None:
+def test_a_slot_that_must_not_run_late_is_dropped_in_a_running_host_too(tmp_path: Path) -> None:
     async def without_an_engine(world: World, network: FakeChannel) -> None:
         await schedule(world, network, hourly(catch_up="none"), 0.5 * HOUR)
         async with world.life(network):
@@ -143,10 +141,10 @@ def test_a_paused_task_rests_and_a_cancelled_one_ends(tmp_path: Path) -> None:
 
     network = simulated(tmp_path, day)
     assert slots(tmp_path) == [(hour, "completed") for hour in ("1", "2", "4", "5")]
-    assert runs(network) == 3  # the one of two o'clock was late, that of five cancelled
+    assert runs(network) == 3  # the run of two o'clock was late, that of five was cancelled
 
 
-def test_a_schedule_that_cannot_be_read_stops_its_own_series_and_says_so(tmp_path: Path) -> None:
+def test_an_invalid_schedule_stops_only_its_series_with_a_notice(tmp_path: Path) -> None:
     async def damaged(world: World, network: FakeChannel) -> None:
         await schedule(world, network, hourly(), 0.5 * HOUR)
         async with world.life(network):
@@ -170,7 +168,7 @@ def test_a_schedule_that_cannot_be_read_stops_its_own_series_and_says_so(tmp_pat
 
 
 def row(id_: str, seq: int, **columns: Any) -> tuple[str, dict[str, Any]]:
-    """A row of `messages_out`, as a runner commits it."""
+    """Return a row of `messages_out`, as a runner writes it."""
     values = {"id": id_, "seq": seq, "deliver_after": None, "recurrence": None, **columns}
     sql = """
         INSERT INTO messages_out (id, seq, timestamp, kind, deliver_after, recurrence, content)
@@ -203,13 +201,13 @@ def test_a_message_that_recurs_is_sent_at_each_slot_across_restarts(tmp_path: Pa
         "now",
         "later",
         "daily@2026-01-01T09:00:00.000Z",
-        "daily@2026-01-02T09:00:00.000Z",  # late: all that were missed come to one
+        "daily@2026-01-02T09:00:00.000Z",  # late: one delivery for all missed slots
         "daily@2026-01-05T09:00:00.000Z",
     ]
 
 
 async def network_of(world: World, network: FakeChannel, hour: float) -> None:
-    """A life in which somebody says something, so that the session looks at its files."""
+    """Run the host and send a message, so that the session reads its files."""
     async with world.life(network):
         await network.say("wake up")
         await trio.sleep_until(hour * HOUR)

@@ -1,4 +1,4 @@
-"""The kernel's file events: a hint arrives, a flood costs its directory the watch, an overflow sweeps all."""
+"""The kernel's file events: hints arrive, a flooding directory is polled, an overflow sweeps all."""
 
 import errno
 import sys
@@ -18,12 +18,12 @@ from tests.host.homes import GUARD_S
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
 QUEUE = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text()) if sys.platform == "linux" else 0
-"""Events that the kernel keeps."""
+"""Limit of events that the kernel queues."""
 
 
 @define(eq=False)
 class Bell:
-    """What a watcher is called by."""
+    """Counts the calls of a watcher."""
 
     rung: int = 0
     _event: trio.Event = Factory(trio.Event)
@@ -38,7 +38,7 @@ class Bell:
 
 
 def commit(directory: Path) -> None:
-    """As SQLite does in DELETE mode."""
+    """Create and remove a journal, as SQLite does in DELETE mode."""
     journal = directory / "outbound.db-journal"
     journal.touch()
     journal.unlink()
@@ -54,7 +54,7 @@ async def running() -> AsyncIterator[Wakeups]:
 
 
 class Log:
-    """Keeps what is logged."""
+    """Collects log events."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, object]]] = []
@@ -63,7 +63,7 @@ class Log:
         self.lines.append((event, fields))
 
 
-async def test_a_commit_wakes_its_watcher_and_nobody_else(tmp_path: Path) -> None:
+async def test_a_commit_wakes_its_watcher_and_no_other(tmp_path: Path) -> None:
     bells = {name: Bell() for name in "ab"}
     async with running() as wakeups:
         for name in bells:
@@ -98,7 +98,7 @@ async def test_a_directory_is_watched_once(tmp_path: Path) -> None:
             again.__enter__()
 
 
-async def test_a_directory_that_goes_away_harms_nobody(tmp_path: Path) -> None:
+async def test_a_directory_that_is_removed_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     bell = Bell()
@@ -130,7 +130,7 @@ async def test_a_flood_costs_its_directory_the_watch_and_it_is_polled(
             await bells["loud"].next()
             [(event, fields)] = log.lines
             assert (event, fields["directory"]) == ("wakeups.flood", str(tmp_path / "loud"))
-            await bells["loud"].next()  # nothing happens there any more: it is polled
+            await bells["loud"].next()  # without further events: the directory is polled
             assert "more than 1,000 events" in str(wakeups.polled(tmp_path / "loud"))
             assert wakeups.polled(tmp_path / "quiet") is None
             commit(tmp_path / "quiet")
@@ -166,7 +166,7 @@ async def test_lost_events_are_made_good_by_a_look_everywhere(tmp_path: Path) ->
 
 
 def flood(directory: Path, events: int) -> None:
-    """Events that the kernel does not fold into one: those of different names."""
+    """Cause events that the kernel does not merge, because their names differ."""
     for n in range(events):
         file = directory / str(n % 2)
         file.touch()

@@ -175,8 +175,8 @@ async def test_strangers(office: Office) -> None:
     chat = await office.chat()
     for _ in range(2):
         await office.registry.ask(RecordUnregisteredSender(CHAT, "tg:9", "Nine", "strict", chat.id, None))
-    (stranger,) = await office.admin.unregistered_senders.list()
-    assert (stranger.user_id, stranger.message_count, stranger.messaging_group_id) == ("tg:9", 2, chat.id)
+    (sender,) = await office.admin.unregistered_senders.list()
+    assert (sender.user_id, sender.message_count, sender.messaging_group_id) == ("tg:9", 2, chat.id)
     assert list(await office.admin.unregistered_senders.forget(CHAT, "tg:9")) == ["strict"]
     assert list(await office.admin.unregistered_senders.list()) == []
 

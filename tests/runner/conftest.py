@@ -1,4 +1,4 @@
-"""Async tests here run in virtual time, but for those of real processes."""
+"""Async tests here run in virtual time, except those with real processes."""
 
 from inspect import iscoroutinefunction
 from pathlib import Path
@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         virtual = item.path.parent == HERE and item.path.name not in REAL_TIME
         if virtual and iscoroutinefunction(getattr(item, "obj", None)):
-            # In front: trio_mode has marked it, too.
+            # Inserted first, because trio_mode has marked the test, too.
             item.add_marker(pytest.mark.trio(run=virtually), append=False)
 
 

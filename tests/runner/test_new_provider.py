@@ -1,4 +1,4 @@
-"""A provider of one's own: one file, found by its entry point, and run by the program."""
+"""A provider of another package: one file, found by its entry point, and run by the program."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,7 +89,7 @@ async def test_the_end_of_the_lifeline_closes_it(world: World, tmp_path: Path) -
     assert (world.config.workspace / "closed").exists()
 
 
-async def test_one_that_cannot_be_opened_exits_with_five_and_releases_what_is_due(
+async def test_a_provider_that_cannot_be_opened_exits_with_five_and_releases_due_messages(
     world: World, tmp_path: Path
 ) -> None:
     install(tmp_path, "unable_provider", UNABLE, unable="unable_provider:Unable")
@@ -106,11 +106,11 @@ async def test_one_that_cannot_be_imported_exits_with_two(world: World, tmp_path
     code, reason = await run(environ(world, tmp_path, "broken"))
     assert code == 2
     assert reason == (
-        "AGENT_PROVIDER='broken' cannot be made: ModuleNotFoundError: No module named 'no_such_library'"
+        "AGENT_PROVIDER='broken' cannot be created: ModuleNotFoundError: No module named 'no_such_library'"
     )
 
 
-def test_what_cannot_be_opened_is_no_provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_object_without_open_is_not_a_provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     install(tmp_path, "old_provider", "class Old:\n    name = 'old'\n", old="old_provider:Old")
     with pytest.raises(ConfigError, match="'old' makes Old, which has no method `open`; SimpleProvider has"):
@@ -130,7 +130,7 @@ def test_an_unknown_one_is_refused_with_those_there_are(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     install(tmp_path, "shouting", SHOUT, shout="shouting:Shout")
-    with pytest.raises(ConfigError, match="'mute' is not known; there are: echo, shout"):
+    with pytest.raises(ConfigError, match="'mute' is unknown; known: echo, shout"):
         load("mute")
 
 

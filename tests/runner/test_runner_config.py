@@ -1,4 +1,4 @@
-"""What the environment says, and what it may not say."""
+"""The configuration in the environment, and its errors."""
 
 from pathlib import Path
 
@@ -83,6 +83,6 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, value: st
         from_environment({name: value})
 
 
-def test_a_provider_that_nobody_has_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ConfigError, match="'gpt-9' is not known; there are: echo"):
+def test_an_unknown_provider_is_refused_with_the_known_names() -> None:
+    with pytest.raises(ConfigError, match="'gpt-9' is unknown; known: echo"):
         load("gpt-9")

@@ -1,4 +1,4 @@
-"""A runner may die anywhere; what it had promised holds, and nothing is answered twice."""
+"""A runner may die anywhere. Committed results stay, and no message is answered twice."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,7 +26,7 @@ async def crash(
     provider: Provider | None = None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
-    """Serve until the process dies at that commit; after each of those before it the host does something."""
+    """Serve until the process dies at that commit. The host acts after each earlier commit."""
 
     def kill(n: int, now: str) -> None:
         if (n, now) == (commit, when):
@@ -46,7 +46,7 @@ async def test_after_a_death_at_any_commit_each_message_is_answered_exactly_once
 ) -> None:
     messages = [world.put(2, "one"), world.put(4, TALK), world.put(6, "three")]
     await crash(world, commit, when)
-    await trio.sleep(1000)  # whatever is left of the dead one must not write
+    await trio.sleep(1000)  # no task of the dead runner may write
     world.settle()
     open_ones = [id_ for id_ in messages if world.acks().get(id_) != "completed"]
     await world.serve(Listener(), *open_ones)
@@ -70,7 +70,7 @@ async def test_the_next_turn_is_told_what_the_dead_one_had_sent(
     assert bool(sent) == (commit > 3 or (commit, when) == (3, "after"))
 
 
-async def test_a_request_without_a_chat_is_told_of_to_the_next_turn(world: World) -> None:
+async def test_the_next_turn_is_told_of_a_request_without_a_chat(world: World) -> None:
     async def act(_turn: Turn, tools: Toolbox) -> Result:
         await tools.call("cancel_task", {"task_id": "task-1"})
         return Result()
@@ -81,14 +81,14 @@ async def test_a_request_without_a_chat_is_told_of_to_the_next_turn(world: World
     world.settle()
     told = Listener()
     async with world.running(told):
-        await world.until_acked(message, status="failed")  # echo's answer has nowhere to go
+        await world.until_acked(message, status="failed")  # the answer of echo has no address
     ((sent,),) = (turn.already_sent for turn in told.turns)
     assert (sent.kind, sent.address) == ("system", None)
     assert sent.content == {"action": "cancel_task", "taskId": "task-1"}
 
 
 def answer_requests(world: World) -> None:
-    """What a host does: each request is performed once."""
+    """Perform each request once, as a host does."""
     for number, (id_, content) in enumerate(world.requests()):
         with suppress(apsw.ConstraintError):
             world.answer(id_, 100 + 2 * number, taskId=content["taskId"])

@@ -1,4 +1,4 @@
-"""Messages that a running turn takes: completed only by a result that consumed them (contract 4, Status)."""
+"""Follow-ups: a turn completes only those that its result consumed (contract 4, Status)."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -17,7 +17,7 @@ Outcome = Callable[[Turn, Sequence[Inbound]], Result]
 
 @define(eq=False)
 class Taker(SimpleProvider):
-    """Takes follow-ups for ten seconds from the start of its first turn, then ends it with an outcome."""
+    """Takes follow-ups in the first ten seconds of its first turn, then ends the turn with an outcome."""
 
     outcome: Outcome
     seconds: float = 10
@@ -60,17 +60,17 @@ class SendingTaker(Taker):
 
 
 def answer_all(turn: Turn, rows: Sequence[Inbound]) -> Result:
-    """A reply to each."""
+    """Reply to each message."""
     return Result(tuple(Reply(f"re {row.id}", row.id) for row in (*turn.messages, *rows) if row.trigger))
 
 
 def answer_first(turn: Turn, _rows: Sequence[Inbound]) -> Result:
-    """Replies to the turn's own messages only."""
+    """Reply only to the turn's first messages."""
     return answer_all(turn, ())
 
 
 def consume_all(turn: Turn, rows: Sequence[Inbound]) -> Result:
-    """One reply that took account of everything."""
+    """Give one reply, and name all follow-ups as consumed."""
     return Result((Reply("all", turn.messages[0].id),), consumed=tuple(row.id for row in rows))
 
 
@@ -167,7 +167,7 @@ async def test_a_provider_error_releases_the_turn_s_own_messages_and_gives_the_o
     assert provider.turns[1].already_sent == ()
 
 
-async def test_what_was_sent_for_a_follow_up_is_told_to_its_next_turn_where_the_first_one_failed(
+async def test_the_next_turn_of_a_follow_up_is_told_of_rows_sent_before(
     world: World,
 ) -> None:
     provider = SendingTaker(fail)
@@ -203,7 +203,7 @@ async def test_a_task_that_falls_due_during_a_turn_is_taken_when_it_does(world: 
         await world.until_acked(first, due)
 
 
-async def test_what_a_turn_may_not_take_waits(world: World) -> None:
+async def test_rows_that_a_turn_may_not_take_wait(world: World) -> None:
     provider = Taker(answer_all)
     first = world.put(2)
     async with world.running(provider):
@@ -228,7 +228,7 @@ async def test_a_turn_over_a_message_that_was_tried_before_gets_no_follow_ups(wo
     assert provider.ids == []
 
 
-async def test_what_an_interrupted_turn_had_is_not_pushed_but_has_a_turn_that_knows_of_it(
+async def test_rows_of_an_interrupted_turn_are_no_follow_ups_and_get_a_repeated_turn(
     world: World,
 ) -> None:
     with world.outbound() as connection:
@@ -268,7 +268,7 @@ async def test_context_that_found_no_room_is_no_follow_up(world: World) -> None:
     assert provider.ids == []
 
 
-async def test_two_that_ask_at_once_share_what_comes(world: World) -> None:
+async def test_two_concurrent_calls_share_the_follow_ups(world: World) -> None:
     taken: list[list[str]] = []
 
     async def act(turn: Turn, tools: Toolbox) -> Result:
@@ -292,7 +292,7 @@ async def test_two_that_ask_at_once_share_what_comes(world: World) -> None:
         assert taken == [[second]]
 
 
-async def test_a_follow_up_that_nobody_can_read_fails_and_hinders_no_other(world: World) -> None:
+async def test_an_unreadable_follow_up_fails_and_affects_no_other(world: World) -> None:
     provider = Taker(consume_all)
     first = world.put(2)
     async with world.running(provider):

@@ -32,14 +32,14 @@ def environment(world: World, **more: str) -> dict[str, str]:
 
 
 class Program:
-    """A running `python -m agent_runner`, and what it says."""
+    """A running `python -m agent_runner`, with its log."""
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
         self._text = ""
 
     async def event(self, name: str) -> Mapping[str, object]:
-        """Wait until it tells that event."""
+        """Wait until it logs that event."""
         while True:
             line, newline, rest = self._text.partition("\n")
             if newline:
@@ -59,7 +59,7 @@ class Program:
 
 @asynccontextmanager
 async def program(environ: Mapping[str, str], *arguments: str) -> AsyncGenerator[Program]:
-    """Start it; kill it at the end, if it is still there."""
+    """Start the runner. Kill it at the end, if it still runs."""
     command = [sys.executable, "-m", "agent_runner", *arguments]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
     with trio.fail_after(HANG):
@@ -74,7 +74,7 @@ async def program(environ: Mapping[str, str], *arguments: str) -> AsyncGenerator
 
 
 async def run(environ: Mapping[str, str], *arguments: str) -> tuple[int, str]:
-    """Run it to its end: exit code and what it said last."""
+    """Run the runner to its end. Return the exit code and the last log line."""
     command = [sys.executable, "-m", "agent_runner", *arguments]
     with trio.fail_after(HANG):
         done = await trio.run_process(command, env=environ, check=False, capture_stderr=True)

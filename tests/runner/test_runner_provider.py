@@ -32,7 +32,7 @@ Act = Callable[[ProviderContext, Turn, Toolbox], Awaitable[Result | None]]
 
 @define(eq=False)
 class Conversation:
-    """A provider that is opened, with what its tests look at. `act` takes each turn."""
+    """A provider that records its use for tests. `act` takes each turn."""
 
     act: Act | None = None
     events: list[str] = field(factory=list)
@@ -59,7 +59,7 @@ class Turns:
 
 
 async def ends(world: World, provider: Provider) -> BaseException:
-    """The error with which a runner ends by itself."""
+    """Run a runner until it fails. Return its error."""
     with pytest.raises(Exception) as ended, trio.fail_after(10_000):  # noqa: PT011 -- it is what is asked for
         await run_runner(world.config, world.seams(provider))
     return ended.value
@@ -122,7 +122,7 @@ async def test_a_runner_that_dies_of_its_database_closes_the_provider_and_says_w
     assert provider.events == ["turn", "closed"]
 
 
-async def test_a_provider_that_hangs_while_it_closes_holds_up_no_failure(world: World) -> None:
+async def test_a_provider_that_hangs_while_it_closes_delays_no_failure(world: World) -> None:
     def die(n: int, when: Literal["before", "after"]) -> None:
         if (n, when) == (2, "before"):
             raise Killed
@@ -190,7 +190,7 @@ async def test_a_provider_that_ends_by_itself_is_no_orderly_end(world: World) ->
 
 
 class Unable(Conversation):
-    """Cannot be opened, for this reason."""
+    """A provider that cannot be opened, for this reason."""
 
     reason: Exception | None = OSError("connection refused")
 
@@ -202,7 +202,7 @@ class Unable(Conversation):
         yield Turns(self, context)
 
 
-async def test_a_provider_that_cannot_be_opened_releases_what_is_due(world: World) -> None:
+async def test_a_provider_that_cannot_be_opened_releases_due_messages(world: World) -> None:
     for seq in (2, 4):
         world.put(seq)
     world.put(6, process_after=at(3600))
@@ -225,7 +225,7 @@ async def test_its_messages_are_tried_again_when_it_says(world: World) -> None:
     assert world.out("SELECT retry_at FROM processing_ack") == [(at(3600),)]
 
 
-async def test_what_an_earlier_runner_had_claimed_is_released_too(world: World) -> None:
+async def test_claims_of_an_earlier_runner_are_released_too(world: World) -> None:
     async def act(*_: object) -> None:
         await trio.sleep_forever()
 
@@ -251,7 +251,7 @@ async def test_a_provider_that_does_not_open_in_time_is_given_up(world: World) -
     assert world.acks() == {"in-2": "released"}
 
 
-async def test_what_takes_no_turns_cannot_be_opened(world: World) -> None:
+async def test_a_handler_without_run_cannot_be_opened(world: World) -> None:
     class Empty(Conversation):
         @asynccontextmanager
         async def open(self, _context: ProviderContext, /) -> AsyncIterator[TurnHandler]:
@@ -348,7 +348,7 @@ async def test_there_are_only_so_many_keys(world: World) -> None:
     assert world.out("SELECT count(*) FROM session_state") == [(MOST_KEYS,)]
 
 
-async def test_what_a_foreign_runner_left_beyond_the_bounds_is_not_seen(world: World) -> None:
+async def test_values_of_another_runner_beyond_the_limits_are_ignored(world: World) -> None:
     with world.outbound() as connection:
         connection.execute("INSERT INTO session_state VALUES ('blob', x'00ff', '')")
         connection.execute("INSERT INTO session_state VALUES ('huge', printf('%.*c', 2000000, 'x'), '')")
@@ -364,7 +364,7 @@ async def test_what_a_foreign_runner_left_beyond_the_bounds_is_not_seen(world: W
 # -- events, settings ------------------------------------------------------------------
 
 
-async def test_usage_and_errors_are_told_in_the_events(world: World) -> None:
+async def test_usage_and_errors_are_recorded_as_events(world: World) -> None:
     async def act(context: ProviderContext, turn: Turn, _tools: Toolbox) -> None:
         await context.events.record("usage", {"input_tokens": 5}, turn_id=turn.turn_id)
         await context.events.record("error", {"reason": "slow"})
@@ -479,7 +479,7 @@ async def test_an_added_tool_that_breaks_or_hangs_is_an_answer_for_the_agent(wor
         (lambda _: "long", "moon failed: ValueError: could not convert string to float: 'long'"),
     ],
 )
-async def test_an_added_tool_says_how_long_it_waits_within_bounds(
+async def test_an_added_tool_declares_its_wait_within_limits(
     world: World, wait: Callable[[object], float], answer: str
 ) -> None:
     async def act(context: ProviderContext, turn: Turn, tools: Toolbox) -> Result:
@@ -509,7 +509,7 @@ async def test_a_broken_database_under_an_added_tool_is_no_answer(world: World) 
 @pytest.mark.parametrize(
     ("tool", "reason"),
     [
-        (Tool(ToolSpec("send_message", "x", {"type": "object"}), waxing), "a tool of that name already"),
+        (Tool(ToolSpec("send_message", "x", {"type": "object"}), waxing), "the name is taken"),
         (Tool(ToolSpec("no spaces", "x", {"type": "object"}), waxing), "a name has 1 to 64 letters"),
         (Tool(ToolSpec("x" * 65, "x", {"type": "object"}), waxing), "a name has 1 to 64 letters"),
         (Tool(ToolSpec("x", "", {"type": "object"}), waxing), "a description has 1 to 10,000 characters"),
@@ -536,7 +536,7 @@ async def test_a_tool_that_no_model_could_use_is_refused_by_its_name(
     await world.serve(Conversation(act), world.put(2))
 
 
-async def test_only_what_was_added_can_be_removed(world: World) -> None:
+async def test_only_added_tools_can_be_removed(world: World) -> None:
     async def act(context: ProviderContext, _turn: Turn, _tools: Toolbox) -> None:
         context.tools.add(moon(waxing))
         with pytest.raises(ToolRegistrationError, match=r"'send_message' was not added.*; added: moon"):

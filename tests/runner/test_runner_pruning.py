@@ -1,4 +1,4 @@
-"""What the runner drops of outbound.db, when, and what it keeps (contract 4, Pruning)."""
+"""Pruning of outbound.db by the runner (contract 4, Pruning)."""
 
 import json
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def ack(world: World, message_id: str, when: str = OLD, status: str = "completed
 
 
 def sent(world: World, id_: str, seq: int, when: str = OLD, **columns: object) -> str:
-    """A sent message; the host has recorded its delivery unless the test says when."""
+    """Add a sent message. By default the host has recorded its delivery."""
     delivered_at = columns.pop("delivered_at", when)
     row = {"id": id_, "seq": seq, "kind": "chat", "timestamp": when, "content": "{}", **columns}
     with world.outbound() as connection:
@@ -45,7 +45,7 @@ def sent(world: World, id_: str, seq: int, when: str = OLD, **columns: object) -
 
 
 async def prune(world: World, *, keep_acks: float = 7 * DAY, keep_messages: float = 7 * DAY) -> int:
-    """Prune once, to the end; how many commits it took."""
+    """Prune once, to the end. Return the number of commits."""
     config = evolve(world.config, keep_acks=keep_acks, keep_messages=keep_messages)
     async with open_session(config, world.seams(Listener())) as session:
         before, pruner = world.executor.commits, Pruner(session)
@@ -55,7 +55,7 @@ async def prune(world: World, *, keep_acks: float = 7 * DAY, keep_messages: floa
 
 
 def left(world: World) -> tuple[list[object], list[object]]:
-    """The acks and the messages that are left."""
+    """Return the remaining acks and messages."""
     return (
         of(world.out("SELECT message_id FROM processing_ack ORDER BY rowid")),
         of(world.out("SELECT id FROM messages_out ORDER BY seq")),
@@ -92,7 +92,7 @@ async def test_a_message_goes_only_when_its_delivery_has_been_final_for_that_lon
     assert left(world)[1] == ["out-3", "out-5", "out-7"]
 
 
-async def test_what_an_unfinished_turn_would_be_told_of_is_kept(world: World) -> None:
+async def test_rows_that_an_unfinished_turn_needs_are_kept(world: World) -> None:
     for seq, turn in ((1, "first"), (3, "second"), (5, "done")):
         sent(world, f"out-{seq}", seq, turn_id=turn)
     ack(world, world.put(2), status="released", turn="second")
@@ -103,7 +103,7 @@ async def test_what_an_unfinished_turn_would_be_told_of_is_kept(world: World) ->
     assert left(world) == (["in-2"], ["out-1", "out-3"])
 
 
-async def test_what_a_turn_remembers_goes_with_its_last_ack(world: World) -> None:
+async def test_the_earlier_turns_of_a_turn_are_pruned_with_its_last_ack(world: World) -> None:
     ack(world, world.put(2), turn="kept")
     with world.outbound() as connection:
         for turn in ("kept", "left"):
@@ -112,7 +112,7 @@ async def test_what_a_turn_remembers_goes_with_its_last_ack(world: World) -> Non
     assert world.out("SELECT key FROM meta WHERE key LIKE 'cont%'") == [("continues:kept",)]
 
 
-async def test_it_goes_on_past_pages_of_which_nothing_may_go_and_a_commit_is_a_batch(world: World) -> None:
+async def test_pruning_continues_past_kept_pages_and_each_batch_is_a_commit(world: World) -> None:
     many(world, "pending", range(2, 2 * BATCH + 2, 2))
     many(world, "completed", range(2 * BATCH + 2, 6 * BATCH + 2, 2))
     with world.outbound() as connection, connection:
@@ -177,7 +177,7 @@ async def test_a_message_that_comes_during_a_long_pruning_is_answered_between_tw
         await world.until(lambda: left(world)[0] == ["in-1000"])
 
 
-async def test_numbers_go_on_above_those_that_were_pruned(world: World) -> None:
+async def test_numbers_continue_above_pruned_ones(world: World) -> None:
     async with world.running():
         await world.until_acked(world.put(2))
     [(seq,)] = world.out("SELECT seq FROM messages_out")

@@ -1,4 +1,4 @@
-"""What the runner asks of its databases does not cost more with history."""
+"""The runner's queries do not get slower with the history."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -17,13 +17,13 @@ SMALL = {"session_routing", "destinations", "container_state", "CONSTANT"}
 
 
 def scans(connection: apsw.Connection, call: Callable[[apsw.Connection], object]) -> list[str]:
-    """The tables that the statements of `call` read whole."""
+    """Return the tables that the statements of `call` scan."""
     steps = [step.split() for step in plan(connection, call)]
     return [step[1] for step in steps if step[0] == "SCAN" and step[1] not in SMALL]
 
 
 def plan(connection: apsw.Connection, call: Callable[[apsw.Connection], object]) -> list[str]:
-    """How SQLite goes about the statements of `call`."""
+    """Return the query plans of the statements of `call`."""
     statements: list[tuple[str, object]] = []
 
     def trace(_cursor: apsw.Cursor, sql: str, bindings: object) -> bool:

@@ -1,4 +1,4 @@
-"""ask_user_question: a card with buttons in the middle of a turn, and who gets the answer."""
+"""ask_user_question: a card with buttons during a turn, and the turn that gets the answer."""
 
 import json
 
@@ -11,7 +11,7 @@ CALL = f"!ask_user_question {json.dumps({**QUESTION, 'timeout_s': 600})}"
 
 
 def cards(world: World) -> list[Row]:
-    """The questions that were asked: where, and what."""
+    """Return the questions that were sent: address and content."""
     query = (
         "SELECT id, platform_id, content FROM messages_out WHERE content LIKE '%ask_question%' ORDER BY seq"
     )
@@ -19,7 +19,7 @@ def cards(world: World) -> list[Row]:
 
 
 def choose(world: World, card: str, option: str, seq: int = 4) -> str:
-    """What the host stores when somebody clicks; its id."""
+    """Store a click's answer as the host does. Return its id."""
     content = {"type": "question_response", "questionId": card, "selectedOption": option, "userId": "tg:1"}
     insert = "INSERT INTO messages_in (id, seq, kind, timestamp, content) VALUES (?, ?, 'system', ?, ?)"
     world.host(insert, f"answer-{card}", seq, at(0), json.dumps(content))
@@ -50,7 +50,7 @@ async def test_an_answer_after_its_time_is_a_message_of_a_later_turn(world: Worl
     message = world.put(2, CALL)
     async with world.running(Listener()):
         await world.until_acked(message)
-        assert world.texts()[-1].startswith("nobody has answered within 600 s")
+        assert world.texts()[-1].startswith("no user has answered within 600 s")
         ((id_, _, _),) = cards(world)
         await world.until_acked(choose(world, str(id_), "No"))
     assert world.texts()[-1] == "echo: No"
@@ -63,10 +63,10 @@ async def test_a_question_that_could_not_be_delivered_is_not_waited_for(world: W
         ((id_, _, _),) = cards(world)
         world.host("INSERT INTO delivered VALUES (?, NULL, 'failed', ?)", id_, at(0))
         await world.until_acked(message)
-    assert world.texts()[-1] == "the question could not be delivered: nobody has seen it"
+    assert world.texts()[-1] == "the question could not be delivered, so no user has seen it"
 
 
-async def test_an_interrupted_turn_waits_on_for_what_it_has_asked(world: World) -> None:
+async def test_a_repeated_turn_continues_to_wait_for_its_question(world: World) -> None:
     message = world.put(2, CALL)
     async with world.running(Listener()):
         await world.until(lambda: cards(world))
@@ -80,7 +80,7 @@ async def test_an_interrupted_turn_waits_on_for_what_it_has_asked(world: World) 
     assert world.texts()[-1] == "Yes"
 
 
-async def test_an_answer_that_was_told_before_is_told_again_to_the_turn_that_asked(world: World) -> None:
+async def test_a_repeated_turn_gets_the_same_answer_again(world: World) -> None:
     message = world.put(2, CALL)
     async with world.running(Listener()):
         await world.until(lambda: cards(world))

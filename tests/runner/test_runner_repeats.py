@@ -1,4 +1,4 @@
-"""Echo knows what an interrupted turn had done by the words of its rows."""
+"""Echo recognizes the calls of an interrupted turn by the content of its rows."""
 
 import pytest
 

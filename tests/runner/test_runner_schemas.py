@@ -1,4 +1,4 @@
-"""Arguments are checked against any JSON Schema, and no schema or argument does harm."""
+"""Checks of arguments against any JSON Schema. No schema or argument does harm."""
 
 from time import perf_counter
 from types import MappingProxyType
@@ -15,14 +15,14 @@ def schema(**properties: object) -> dict[str, object]:
 
 
 def refusal(wanted: dict[str, object], arguments: object) -> str:
-    """What the agent is told."""
+    """Return the error for the agent."""
     with pytest.raises(ToolError) as refused:
         compile_schema("tool", wanted)(arguments)
     return str(refused.value)
 
 
 def invalid(wanted: object) -> str:
-    """What whoever registers a tool with that schema is told."""
+    """Return the error of registering a tool with that schema."""
     with pytest.raises(ToolRegistrationError) as refused:
         compile_schema("tool", wanted)
     return str(refused.value)
@@ -53,7 +53,7 @@ def test_the_schemas_of_our_own_tools_are_valid(name: str) -> None:
         ({"type": "object"}, MappingProxyType({"any": (1, 2)})),
     ],
 )
-def test_an_ordinary_schema_takes_what_fits(wanted: dict[str, object], arguments: object) -> None:
+def test_an_ordinary_schema_accepts_arguments_that_fit(wanted: dict[str, object], arguments: object) -> None:
     compile_schema("tool", wanted)(arguments)
 
 
@@ -90,7 +90,7 @@ def test_an_ordinary_schema_takes_what_fits(wanted: dict[str, object], arguments
         (schema(), ["x"], "the arguments are not an object"),
     ],
 )
-def test_what_does_not_fit_is_named_in_one_sentence(
+def test_an_argument_that_does_not_fit_is_named_in_one_sentence(
     wanted: dict[str, object], arguments: object, sentence: str
 ) -> None:
     said = refusal(wanted, arguments)
@@ -157,7 +157,7 @@ def test_arguments_that_would_do_harm_are_refused(arguments: object, sentence: s
         },
     ],
 )
-def test_a_schema_that_refers_to_itself_comes_to_an_end(wanted: dict[str, object]) -> None:
+def test_a_recursive_schema_terminates(wanted: dict[str, object]) -> None:
     compile_schema("tool", wanted)({"a": 1})
 
 

@@ -1,4 +1,4 @@
-"""The choice of a turn's rows, for any queue."""
+"""The selection of a turn's rows, for any queue."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ HORIZON = 20
 
 
 def numbered(rows: list[Candidate]) -> list[Candidate]:
-    """The rows with numbers and ids."""
+    """Return the rows with numbers and ids."""
     return [
         Candidate(2 * n, f"in-{2 * n}", row.tries, row.process_after, row.trigger, row.on_wake)
         for n, row in enumerate(rows, 1)

@@ -1,4 +1,4 @@
-"""Sequence numbers, whatever comes: odd, growing, never used twice, above what was seen (contract 4)."""
+"""Sequence numbers are odd and growing, are never reused, and exceed those seen (contract 4)."""
 
 import tempfile
 from collections.abc import Sequence

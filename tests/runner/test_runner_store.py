@@ -89,7 +89,7 @@ async def test_the_hot_journal_of_a_killed_runner_is_rolled_back(world: World) -
 
 
 def reading(world: World, seconds: float, turns: list[str]) -> Script:
-    """A provider in whose turn a reader begins to read outbound.db, and reads for so long."""
+    """A provider during whose turn a reader locks outbound.db for a time."""
 
     async def act(turn: Turn, _tools: Toolbox) -> Result:
         turns.append(turn.turn_id)
@@ -174,7 +174,7 @@ async def test_the_file_of_another_build_is_brought_up_to_date_and_loses_nothing
 
 
 def shape(query: Callable[[str], object]) -> list[object]:
-    """Every column and index of a database."""
+    """Return every column and index of a database."""
     sql = """
       SELECT m.name, c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c ORDER BY m.name, c.name
     """

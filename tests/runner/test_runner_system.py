@@ -30,14 +30,14 @@ async def test_a_commit_wakes_and_several_wake_once(world: World) -> None:
 
 
 async def wakes(changes: Changes) -> bool:
-    """Whether it wakes once more, without anything more happening."""
+    """Return True if it wakes again without another event."""
     before = changes.count
     await trio.testing.wait_all_tasks_blocked()
     return changes.count > before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="polling wakes for anything")
-async def test_what_is_no_commit_does_not_wake(world: World) -> None:
+async def test_only_commits_wake(world: World) -> None:
     folder, changes = world.config.inbound_db.parent, Changes()
     async with wakeups().watch(folder, changes.note):
         (folder / "x").write_text("")
@@ -97,7 +97,7 @@ async def test_an_http_client_is_httpx_s_own_and_closed_with_its_provider(
     assert events == ["opened", "closed"]
 
 
-async def test_without_httpx_a_provider_hears_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_httpx_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ProviderError, match="httpx is not installed; install it where the runner runs"):
         async with HttpxClients().open():

@@ -1,4 +1,4 @@
-"""The tools for tasks: a request to the host, its answer, and what the agent is told (contract 5)."""
+"""The tools for tasks: a request to the host, its answer, and the text for the agent (contract 5)."""
 
 import json
 from contextlib import closing, suppress
@@ -26,7 +26,7 @@ NINE = "2025-03-02T09:00:00.000Z"
 
 
 async def ask(world: World, tool: str, answer: dict[str, object] | None, **arguments: object) -> str:
-    """Let the agent call a tool, and the host answer, or not; what the agent was told."""
+    """Let the agent call a tool, and perhaps the host answer. Return the text for the agent."""
     message = world.put(2, f"!{tool} {json.dumps(arguments)}")
     async with world.running(Listener()):
         if answer is not None:
@@ -37,7 +37,7 @@ async def ask(world: World, tool: str, answer: dict[str, object] | None, **argum
 
 
 async def asked(world: World, tool: str, **arguments: object) -> dict[str, object]:
-    """The content of the request that a tool makes of its arguments."""
+    """Return the content of a tool's request."""
     await ask(world, tool, {"taskId": "task-1"}, **arguments)
     ((_, content),) = world.requests()
     return content
@@ -157,7 +157,7 @@ async def test_a_refusal_is_told_in_the_host_s_words(world: World) -> None:
 
 
 @pytest.mark.parametrize("result", [{"nextRun": "never"}, {"nextRun": 7}, {"taskId": [], "zone": "Mars/X"}])
-async def test_a_strange_answer_is_told_as_it_is(world: World, result: dict[str, object]) -> None:
+async def test_an_unexpected_answer_is_passed_on_unchanged(world: World, result: dict[str, object]) -> None:
     assert "is scheduled" in await ask(world, "schedule_task", result, prompt="x", recurrence="@daily")
 
 
@@ -369,7 +369,7 @@ async def test_a_follow_up_is_never_an_answer_that_a_tool_waits_for(world: World
         ("list_tasks", {"all": "x"}, "unknown argument 'all'; there are: none"),
     ],
 )
-async def test_what_the_tool_can_know_to_be_wrong_is_not_requested(
+async def test_the_tool_refuses_bad_arguments_without_a_request(
     world: World, tool: str, arguments: dict[str, object], answer: str
 ) -> None:
     assert await ask(world, tool, None, **arguments) == answer
@@ -385,12 +385,12 @@ def test_no_time_and_no_zone_breaks_the_tool(when: str, zone: str) -> None:
 @given(
     st.datetimes(timezones=st.just(UTC)), st.sampled_from(["Asia/Tokyo", "UTC", "America/New_York", "?", ""])
 )
-def test_any_moment_can_be_told_in_any_zone(moment: datetime, zone: str) -> None:
+def test_any_moment_can_be_formatted_in_any_zone(moment: datetime, zone: str) -> None:
     assert "local time" in to_local(moment, zone) or "(UTC)" in to_local(moment, zone)
 
 
 @pytest.mark.parametrize("name", ["", "Europe", "a\0b", "\ud800", "x" * 5000, "/etc/localtime"])
-def test_what_is_no_zone_is_a_value_error(name: str) -> None:
+def test_an_unknown_zone_is_a_value_error(name: str) -> None:
     with pytest.raises(ValueError, match="is not a zone"):
         to_zone(name)
 
@@ -408,7 +408,7 @@ def task(world: World, seq: int, prompt: str, due: str, **columns: object) -> No
     world.put(seq, "", kind="task", content=content, process_after=due, **columns)
 
 
-async def test_what_is_open_is_listed_by_series_with_the_next_run_first(world: World) -> None:
+async def test_open_tasks_are_listed_by_series_with_the_next_run_first(world: World) -> None:
     task(world, 2, "later", at(90_000), recurrence="@daily", series_id="task-1", zone="Europe/Berlin")
     task(world, 4, "sooner\nand  more", at(3600), status="paused")
     task(world, 6, "done", at(3600), status="completed", series_id="task-1")
@@ -439,6 +439,6 @@ async def test_late_occurrences_are_one_task_with_the_next(world: World) -> None
     assert found == [("task-1", late, "@daily"), ("task-2", late, "@daily")]
 
 
-async def test_a_task_that_nobody_can_read_is_listed_without_words(world: World) -> None:
+async def test_an_unreadable_task_is_listed_without_a_prompt(world: World) -> None:
     world.put(2, kind="task", content="{", process_after="garbage", status="paused", zone="Mars/X")
     assert await listed(world) == "in-2: paused, next run 2025-03-01 12:00:00 (UTC): "

@@ -21,7 +21,7 @@ from tests.runner.world import Listener, Row, Script, World, of
 
 
 async def call(world: World, seq: int, tool: str, **arguments: object) -> str:
-    """Let a runner call a tool; what it answered."""
+    """Let a runner call a tool. Return its reply."""
     message = world.put(seq, f"!{tool} {json.dumps(arguments)}")
     await world.serve(Listener(), message)
     ((content,),) = world.out("SELECT content FROM messages_out WHERE in_reply_to = ?", message)
@@ -29,7 +29,7 @@ async def call(world: World, seq: int, tool: str, **arguments: object) -> str:
 
 
 def sent(world: World) -> list[Row]:
-    """Where tools sent, and what."""
+    """Return the addresses and contents of sent rows."""
     query = "SELECT channel_type, platform_id, thread_id, content FROM messages_out"
     rows = world.out(f"{query} WHERE in_reply_to IS NULL ORDER BY seq")
     return [(*address, json.loads(str(content))) for *address, content in rows]
@@ -90,7 +90,7 @@ async def test_destinations_are_asked_for_at_each_send(world: World) -> None:
     assert len(sent(world)) == 1
 
 
-async def test_what_a_tool_sends_is_committed_before_it_returns(world: World) -> None:
+async def test_a_tools_message_is_committed_before_it_returns(world: World) -> None:
     async def act(turn: Turn, tools: Toolbox) -> Result:
         result = await tools.call("send_message", {"text": "x"})
         assert world.out("SELECT seq, turn_id FROM messages_out") == [(3, turn.turn_id)]
@@ -125,7 +125,7 @@ async def test_a_running_tool_is_shown_with_the_time_it_declares(world: World) -
     assert world.out("SELECT * FROM container_state") == []
 
 
-async def test_a_tool_that_the_host_does_not_let_work_says_so_in_time(world: World) -> None:
+async def test_a_tool_that_the_host_blocks_fails_in_time(world: World) -> None:
     async def act(_turn: Turn, tools: Toolbox) -> Result:
         with closing(apsw.Connection(str(world.config.inbound_db))) as host:
             host.execute("BEGIN EXCLUSIVE")
@@ -140,7 +140,7 @@ async def test_a_tool_that_the_host_does_not_let_work_says_so_in_time(world: Wor
 
 
 def question(options: object, **more: object) -> str:
-    """A call of `ask_user_question`."""
+    """Return a call of `ask_user_question`."""
     arguments = {"title": "a", "question": "b", "options": options, **more}
     return f"!ask_user_question {json.dumps(arguments)}"
 
@@ -175,7 +175,7 @@ async def test_wrong_arguments_are_explained_to_the_agent(world: World, text: st
     assert said.startswith(answer)
 
 
-def test_every_tool_is_told_to_a_model_as_a_closed_json_schema() -> None:
+def test_every_tool_has_a_closed_json_schema() -> None:
     for name, tool in TOOLS.items():
         assert tool.spec.name == name
         assert tool.spec.description
@@ -242,7 +242,7 @@ def make(workspace: Path) -> None:
         ("a\0b", "there is no file 'a\\x00b' in the workspace"),
     ],
 )
-async def test_what_is_no_file_of_the_workspace_is_not_sent(world: World, path: str, answer: str) -> None:
+async def test_only_files_of_the_workspace_are_sent(world: World, path: str, answer: str) -> None:
     make(world.config.workspace)
     assert await call(world, 2, "send_file", path=path) == answer
     assert sent(world) == []
@@ -294,7 +294,7 @@ async def test_an_edit_of_an_own_message_takes_the_id_that_its_platform_gave(wor
     [
         (None, "message 3 is not delivered yet; try again in a moment"),
         ((None, "failed"), "message 3 could not be delivered"),
-        ((None, "delivered"), "the channel of message 3 gives its messages no ids"),
+        ((None, "delivered"), "message 3 cannot be changed: its channel has no message ids"),
     ],
 )
 async def test_an_own_message_that_cannot_be_edited_says_why(
@@ -309,13 +309,13 @@ async def test_an_own_message_that_cannot_be_edited_says_why(
 
 
 @pytest.mark.parametrize("number", [-2, 0, 98, 99, 1 << 63, 10**30])
-async def test_a_number_that_nobody_has_is_refused(world: World, number: int) -> None:
+async def test_an_unknown_number_is_refused(world: World, number: int) -> None:
     assert (
         await call(world, 2, "edit_message", message_id=number, text="x") == f"there is no message {number}"
     )
 
 
-async def test_what_is_no_chat_message_cannot_be_reacted_to(world: World) -> None:
+async def test_only_chat_messages_take_reactions(world: World) -> None:
     await world.serve(Listener(), world.put(2, kind="task", content='{"prompt": "x"}'))
     assert (
         await call(world, 4, "add_reaction", message_id=2, emoji="x")

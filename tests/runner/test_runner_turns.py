@@ -1,4 +1,4 @@
-"""Which messages make a turn, and what becomes of them (contract 4, Status)."""
+"""The messages of a turn, and their outcomes (contract 4, Status)."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ async def test_a_lost_wake_up_costs_a_slow_poll(world: World) -> None:
 
 
 FIRST_LOOKS = 7
-"""Reads from the start to the first rest."""
+"""The number of reads from the start to the first wait."""
 
 
 @pytest.mark.parametrize("read", range(1, 9))
@@ -58,7 +58,7 @@ async def test_a_message_that_comes_while_the_runner_looks_is_not_missed(world: 
 
 @define(eq=False)
 class Interrupted(InlineExecutor):
-    """Lets something happen right after each read."""
+    """Calls a function after each read."""
 
     after_read: Callable[[int], object] = field(kw_only=True)
     reads: int = 0
@@ -71,7 +71,7 @@ class Interrupted(InlineExecutor):
         return result
 
 
-async def test_what_waits_together_is_one_turn_with_a_reply_each(world: World) -> None:
+async def test_messages_that_wait_together_are_one_turn_with_a_reply_each(world: World) -> None:
     provider = Listener()
     messages = [world.put(seq, f"{seq}") for seq in (2, 4, 6)]
     await world.serve(provider, *messages)
@@ -231,7 +231,7 @@ def ack(world: World, message_id: str, status: str, attempt: int | None) -> None
         connection.execute(insert, (message_id, status, at(0), attempt))
 
 
-async def test_a_row_that_nobody_can_read_fails_and_stops_no_other(world: World) -> None:
+async def test_an_unreadable_row_fails_and_stops_no_other(world: World) -> None:
     bad = [world.put(2, content="{"), world.put(4, content="[1]"), world.put(6, content="[" * 100_000)]
     good = world.put(8, "fine")
     async with world.running():
@@ -259,7 +259,9 @@ async def test_half_an_emoji_from_a_model_does_not_stop_the_runner(world: World)
 # -- providers that fail -------------------------------------------------------
 
 
-async def test_a_provider_error_releases_the_messages_with_reason_and_answers_nobody(world: World) -> None:
+async def test_a_provider_error_releases_the_messages_with_its_reason_and_sends_no_answer(
+    world: World,
+) -> None:
     async def act(_turn: Turn, _tools: Toolbox) -> Result:
         raise ProviderError("quota", EPOCH + timedelta(seconds=90))
 
@@ -294,7 +296,7 @@ async def test_an_unexpected_error_of_a_provider_is_released_for_half_a_minute(w
         (Result(cast("Any", ("hello",))), "the provider replied with a value of type str, not text"),
     ],
 )
-async def test_a_provider_that_returns_what_is_no_result_is_told_so(
+async def test_a_provider_that_returns_no_result_releases_the_turn_with_the_reason(
     world: World, made: object, said: str
 ) -> None:
     async def act(_turn: Turn, _tools: Toolbox) -> Result:
@@ -357,7 +359,7 @@ async def test_the_heartbeat_moves_every_ten_seconds_while_a_turn_is_open(
         assert beat() == pytest.approx(83, abs=0.1)
 
 
-async def test_what_happened_is_told_in_events(world: World) -> None:
+async def test_turns_and_tools_are_recorded_as_events(world: World) -> None:
     await world.serve(Listener(), world.put(2, '!send_message {"text": "x"}'))
     kinds = of(world.out("SELECT kind FROM events ORDER BY id"))
     assert kinds == ["turn started", "tool started", "tool ended", "turn ended"]

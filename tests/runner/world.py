@@ -29,13 +29,13 @@ OWN_CHAT = ("tg", "chat-1", None)
 
 
 def at(seconds: float) -> str:
-    """Contract text of a moment of virtual time."""
+    """Return a moment of virtual time as text of the contract."""
     moment = EPOCH + timedelta(seconds=seconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def virtually(main: Callable[..., Awaitable[object]], *args: object, **options: object) -> object:
-    """`trio.run` in virtual time: the way every test of the loop is run."""
+    """Run `trio.run` in virtual time. All tests of the loop use it."""
     return trio.run(main, *args, **{**options, "clock": MockClock(autojump_threshold=0)})  # type: ignore[arg-type]  # pytest-trio's
 
 
@@ -45,12 +45,12 @@ class VirtualClock:
 
 
 class Killed(Exception):
-    """What a test's commit hook raises: the process died there."""
+    """Raised by a test's commit hook: the process dies there."""
 
 
 @define(eq=False)
 class InlineExecutor:
-    """No threads; `on_commit(n, when)` may raise Killed."""
+    """An executor without threads. `on_commit(n, when)` may raise Killed."""
 
     on_commit: Callable[[int, Literal["before", "after"]], None] | None = None
     commits: int = 0
@@ -77,7 +77,7 @@ class InlineExecutor:
 
 @define(eq=False)
 class Bell:
-    """Wake-ups that the fake host rings."""
+    """Wake-ups that the fake host sends."""
 
     broken: bool = False
     _listeners: list[Callable[[], None]] = field(factory=list)
@@ -99,7 +99,7 @@ class Bell:
 
 @define(eq=False)
 class Script(SimpleProvider):
-    """A provider that does what the test says, and remembers its turns."""
+    """A provider that runs a function of the test, and records its turns."""
 
     act: Callable[[Turn, Toolbox], Awaitable[Result]]
     turns: list[Turn] = field(factory=list)
@@ -112,7 +112,7 @@ class Script(SimpleProvider):
 
 @define(eq=False)
 class Listener(SimpleProvider):
-    """Remembers its turns and answers as echo does."""
+    """A provider that records its turns and answers like echo."""
 
     turns: list[Turn] = field(factory=list)
     name: str = "listener"
@@ -123,13 +123,13 @@ class Listener(SimpleProvider):
 
     @property
     def heard(self) -> list[list[str]]:
-        """The ids of the messages of each turn."""
+        """Return the ids of the messages of each turn."""
         return [[message.id for message in turn.messages] for turn in self.turns]
 
 
 @define(eq=False)
 class World:
-    """Both files of a session. Methods without `await` act as the host or look as a reader would."""
+    """Both files of a session. Methods without `await` act as the host or as a reader."""
 
     root: Path
     random: Random = field(factory=lambda: Random(1))
@@ -139,7 +139,7 @@ class World:
 
     @classmethod
     def create(cls, root: Path) -> "World":
-        """An empty session, as a host leaves it before the first container."""
+        """Create an empty session, as a host does before the first container."""
         for name in ("inbound", "outbound/outbox", "agent"):
             (root / name).mkdir(parents=True)
         world = cls(root)
@@ -166,14 +166,14 @@ class World:
     # -- the host ---------------------------------------------------------------
 
     def host(self, sql: str, *values: object) -> None:
-        """Commit something to inbound.db, and ring."""
+        """Commit to inbound.db, and send a wake-up."""
         with closing(apsw.Connection(str(self.config.inbound_db))) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute(sql, values).fetchall()
         self.bell.ring()
 
     def put(self, seq: int, text: str = "hi", *, kind: str = "chat", **columns: object) -> str:
-        """Store a message with an even number; its id."""
+        """Store a message with an even number. Return its id."""
         id_ = f"in-{seq}"
         row: dict[str, object] = {
             "id": id_,
@@ -196,12 +196,12 @@ class World:
         self.host("INSERT INTO delivered VALUES (?, ?, ?, ?)", message_out_id, platform_id, status, at(0))
 
     def requests(self) -> list[tuple[str, dict[str, object]]]:
-        """Id and content of every request to the host, in order."""
+        """Return id and content of every request to the host, in order."""
         rows = self.out("SELECT id, content FROM messages_out WHERE kind = 'system' ORDER BY seq")
         return [(str(id_), json.loads(str(content))) for id_, content in rows]
 
     def answer(self, request_id: str, seq: int, **result: object) -> str:
-        """Perform a request, or refuse it with `error`; the id of the answer."""
+        """Answer a request, with `error` as a refusal. Return the id of the answer."""
         status = "failed" if "error" in result else "completed"
         content = {"action": "x", "status": status, "requestId": request_id, "result": result}
         id_ = f"answer-{request_id}"
@@ -212,7 +212,7 @@ class World:
         return id_
 
     def settle(self) -> None:
-        """What a host does after a container's death: copy final acks, give the others another try."""
+        """Act as the host after a container's death: copy final acks, and retry the other messages."""
         for id_, status in self.out("SELECT message_id, status FROM processing_ack"):
             if status in ("completed", "failed"):
                 self.host("UPDATE messages_in SET status = ? WHERE id = ?", status, id_)
@@ -222,7 +222,7 @@ class World:
     # -- looking ----------------------------------------------------------------
 
     def out(self, sql: str, *values: object) -> list[Row]:
-        """Rows of outbound.db."""
+        """Return rows of outbound.db."""
         with self.outbound(apsw.SQLITE_OPEN_READONLY) as connection:
             return [tuple(row) for row in connection.execute(sql, values)]
 
@@ -232,12 +232,12 @@ class World:
             yield connection
 
     def texts(self) -> list[str]:
-        """The text of every sent message, in order."""
+        """Return the text of every sent message, in order."""
         rows = self.out("SELECT content FROM messages_out ORDER BY seq")
         return [json.loads(str(content)).get("text", "") for (content,) in rows]
 
     def acks(self) -> dict[object, object]:
-        """The status of every ack, by message."""
+        """Return the status of every ack, by message."""
         return dict(self.out("SELECT message_id, status FROM processing_ack"))  # type: ignore[arg-type]  # two columns
 
     # -- running ----------------------------------------------------------------
@@ -247,7 +247,7 @@ class World:
 
     @asynccontextmanager
     async def running(self, provider: Provider | None = None) -> AsyncGenerator[None]:
-        """A runner beside the block; killed at its end."""
+        """Run a runner while the block runs, and kill it at the end."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_runner, self.config, self.seams(provider or Echo()))
             with trio.fail_after(100_000):
@@ -270,12 +270,12 @@ class World:
 
 
 def of(rows: Sequence[Row], column: int = 0) -> list[object]:
-    """One column."""
+    """Return one column."""
     return [row[column] for row in rows]
 
 
 def leave_hot_journal(path: Path) -> None:
-    """Leave at `path` what a writer leaves that is killed in the middle of its commit."""
+    """Leave a hot journal at `path`, as a writer does that is killed during its commit."""
     table = "messages_in" if path.name == "inbound.db" else "messages_out"
     aside = path.with_name("aside")
     with closing(apsw.Connection(str(path))) as connection:

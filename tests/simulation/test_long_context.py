@@ -14,7 +14,7 @@ async def test_a_long_turn_with_much_context_is_not_stopped_and_completes_all_of
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "LARGEST_BATCH", BATCH)
-    monkeypatch.setattr(messages, "MAX_LOOKED_AT", LOOKED_AT)
+    monkeypatch.setattr(messages, "MAX_ACKS_PER_LOOK", LOOKED_AT)
     ann = world.user("ann")
     club = world.group("club", [ann])
     agent = world.agent(brain=script([*[thinks(20)] * 10, says("done")]))

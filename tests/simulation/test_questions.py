@@ -52,7 +52,7 @@ async def test_of_two_clicks_the_first_counts(world: World) -> None:
     first = await ann.clicks("Approve", in_=chat)
     second = await ben.clicks("Reject", in_=chat, card=card)
     assert len(first.session_ids) == 1
-    assert second.dropped == "no such question waits for an answer: it has one already, or was never asked"
+    assert second.dropped == "the question is not open: it was answered already, or never asked"
     await chat.expect("you chose Approve")
     assert await world.host.admin.questions.list() == []
     await world.stop()
@@ -72,7 +72,7 @@ async def test_an_answer_that_comes_too_late_wakes_the_agent(world: World) -> No
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=asks), session_mode="agent-shared")
     await ann.says("deploy")
-    await chat.expect("nobody has answered within 120 s; an answer that comes later will come as a message")
+    await chat.expect("no user has answered within 120 s; a later answer will come as a message")
     await world.sleep(days=1)
     await ann.clicks("Approve")
     await chat.expect("so late: Approve")
@@ -107,14 +107,14 @@ async def asked(world: World, **wiring: str) -> Clicked:
 
 def made_up(click: Clicked) -> dict[str, Clicked]:
     return {
-        "no such question": evolve(click, question_id="other'; DROP TABLE users"),
+        "the question is not open": evolve(click, question_id="other'; DROP TABLE users"),
         "no such answer": evolve(click, value="Appro\ud800ve"),
         "another chat": evolve(click, address=Address(click.address.channel_type, "elsewhere")),
         "not known": evolve(click, user_id="fake:eve"),
     }
 
 
-@pytest.mark.parametrize("word", ["no such question", "no such answer", "another chat", "not known"])
+@pytest.mark.parametrize("word", ["the question is not open", "no such answer", "another chat", "not known"])
 async def test_what_is_made_up_is_dropped_and_the_question_waits_on(world: World, word: str) -> None:
     click = await asked(world, policy="strict")
     routed = await world.channel.offer(made_up(click)[word])
@@ -260,7 +260,7 @@ async def test_a_question_that_a_network_refuses_does_not_wait(world: World) -> 
     chat = await world.direct(ann, world.agent(brain=asks))
     world.channel.fail("rejected")
     await ann.says("deploy")
-    await chat.expect("the question could not be delivered: nobody has seen it")
+    await chat.expect("the question could not be delivered, so no user has seen it")
     assert await world.host.admin.questions.list() == []
 
 

@@ -185,7 +185,7 @@ def test_a_user_keeps_a_name_that_is_not_said_again(db: apsw.Connection) -> None
 
 def test_who_may_decide_and_who_may_talk_follows_from_roles(db: apsw.Connection) -> None:
     agent_groups.create(db, evolve(AGENT, id="ag-2", folder="two"))
-    for user in ("owner", "global", "of-1", "of-2", "member", "stranger"):
+    for user in ("owner", "global", "of-1", "of-2", "member", "unregistered"):
         users.upsert(db, User(user, "t", None, NOW))
     user_roles.grant(db, "of-1", "admin", "ag-1", "owner", NOW)
     user_roles.grant(db, "of-2", "admin", "ag-2", None, NOW)
@@ -195,7 +195,7 @@ def test_who_may_decide_and_who_may_talk_follows_from_roles(db: apsw.Connection)
     members.add(db, "member", "ag-1", "owner", NOW)
 
     assert user_roles.admins(db, "ag-1") == ["owner", "global", "of-1"]
-    everybody = ("owner", "global", "of-1", "of-2", "member", "stranger")
+    everybody = ("owner", "global", "of-1", "of-2", "member", "unregistered")
     assert [u for u in everybody if members.is_member(db, u, "ag-1")] == ["owner", "global", "of-1", "member"]
     assert [u for u in everybody if user_roles.is_owner(db, u)] == ["owner"]
     assert [u for u in everybody if user_roles.is_global_admin(db, u)] == ["global"]

@@ -1,4 +1,4 @@
-"""The context of a provider: what it may use of its session, from open to close."""
+"""The context of a provider: the parts of its session that it may use."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ class SessionState(Protocol):
     """
 
     async def get(self, key: str, /) -> str | None:
-        """Return the value, or None where there is none."""
+        """Return the value, or None if there is none."""
         ...
 
     async def set(self, key: str, value: str, /) -> None:
@@ -40,7 +40,7 @@ class EventLog(Protocol):
     async def record(
         self, kind: Literal["usage", "error"], data: Mapping[str, object], /, turn_id: str | None = None
     ) -> None:
-        """Commit an event: the tokens a model took, or what went wrong.
+        """Commit an event: the tokens a model took, or an error.
 
         Raises UnstorableError where `data` is not JSON, or longer than 16,384 characters of it.
         """
@@ -59,6 +59,6 @@ class ProviderContext:
     workspace: Path
     """The agent's own files."""
     model_settings: Mapping[str, object]
-    """The settings of the model, as the host was given them."""
+    """The settings of the model from the host's configuration."""
     new_id: Callable[[str], str]
     """Makes a random id with this prefix, fit for a path."""

@@ -1,8 +1,8 @@
-"""Finds a provider by its name: one of ours, or one that an installed package offers.
+"""Finds a provider by its name: a built-in one, or one of an installed package.
 
-Ours is a module of this package with `create() -> Provider`, entered in `PROVIDERS`. A package offers one as
-an entry point of the group `nanoclaw.providers` whose object makes a Provider. A provider is imported only
-when it is chosen, so a runner never pays for the libraries of another one.
+A built-in one is a module of this package with `create() -> Provider`, listed in `PROVIDERS`. A package
+offers one as an entry point of the group `nanoclaw.providers` whose object makes a Provider. A provider is
+imported only when it is chosen, so a runner loads only the libraries that it needs.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,16 +17,16 @@ GROUP = "nanoclaw.providers"
 
 
 def load(name: str, given: Mapping[str, Callable[[], Provider]] | None = None) -> Provider:
-    """Return the provider of that name: a given one, else ours, else one that is installed.
+    """Return the provider of that name: a given one, else a built-in one, else an installed one.
 
-    Raises ConfigError where it is unknown or cannot be made.
+    Raises ConfigError if it is unknown or cannot be created.
     """
-    make = (given or {}).get(name) or (_ours(name) if name in PROVIDERS else _installed(name))
+    make = (given or {}).get(name) or (_builtin(name) if name in PROVIDERS else _installed(name))
     try:
         provider = make()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"AGENT_PROVIDER={name!r} cannot be made: {reason}") from error
+        raise ConfigError(f"AGENT_PROVIDER={name!r} cannot be created: {reason}") from error
     if not callable(getattr(provider, "open", None)):
         raise ConfigError(
             f"AGENT_PROVIDER={name!r} makes {type(provider).__name__}, which has no method `open`; "
@@ -35,17 +35,17 @@ def load(name: str, given: Mapping[str, Callable[[], Provider]] | None = None) -
     return provider
 
 
-def _ours(name: str) -> Callable[[], Provider]:
+def _builtin(name: str) -> Callable[[], Provider]:
     return lambda: cast("Provider", import_module(PROVIDERS[name]).create())
 
 
 def _installed(name: str) -> Callable[[], Provider]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 -- takes 20 ms, and ours do not need it
+    from importlib.metadata import entry_points  # noqa: PLC0415 -- takes 20 ms, which built-in ones do not need
 
     found = {entry.value: entry for entry in entry_points(group=GROUP, name=name)}
     if not found:
         names = sorted({*PROVIDERS, *entry_points(group=GROUP).names})
-        raise ConfigError(f"AGENT_PROVIDER={name!r} is not known; there are: {', '.join(names)}")
+        raise ConfigError(f"AGENT_PROVIDER={name!r} is unknown; known: {', '.join(names)}")
     if len(found) > 1:
         raise ConfigError(
             f"AGENT_PROVIDER={name!r} is offered by {len(found)} installed packages: "

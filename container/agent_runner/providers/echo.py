@@ -1,4 +1,4 @@
-"""A provider without a model: repeats what it is told, and calls a tool when told `!<tool> <json>`.
+"""A provider without a model: repeats each message, and calls a tool for `!<tool> <json>`.
 
 It takes no follow-ups: messages during a turn wait for the next one. It does not repeat what an interrupted
 turn had already sent or requested.

@@ -1,4 +1,4 @@
-"""The HTTP client of a provider. The runner decides what it is bound to, such as a gateway's socket."""
+"""The HTTP client of a provider. The runner decides its route, such as the socket of a gateway."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -62,7 +62,7 @@ class HttpClients(Protocol):
     """Opens HTTP clients. A provider opens one for as long as it is open itself."""
 
     def open(self) -> AbstractAsyncContextManager[HttpClient]:
-        """Open a client; it is closed with the context. Raises ProviderError where there is none."""
+        """Open a client; it is closed with the context. Raises ProviderError if there is none."""
         ...
 
 

@@ -16,23 +16,23 @@ class TurnHandler(Protocol):
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
         """Take a turn. It may be cancelled at any checkpoint; the same messages are offered again later.
 
-        Raises ProviderError when it cannot answer now. Any other exception counts as one. Users see neither.
+        Raises ProviderError if it cannot answer now. Any other exception has that effect. Users see neither.
         """
         ...
 
 
 class Provider(Protocol):
-    """Makes replies of messages. A runner opens its provider once and closes it when it ends."""
+    """Answers messages. A runner opens its provider once and closes it when it ends."""
 
     @property
     def name(self) -> str:
-        """The name by which configuration chooses it."""
+        """The name in the configuration."""
         ...
 
     def open(self, context: ProviderContext, /) -> AbstractAsyncContextManager[TurnHandler]:
-        """Open what the provider needs; the context manager yields what takes the turns.
+        """Open the provider's resources. The context manager yields the handler of turns.
 
-        It is left on every way out: an orderly end, cancellation, an error of the runner. An exception while
+        It is always closed: at an orderly end, a cancellation, or an error of the runner. An exception while
         it is entered releases the messages that are due, with the exception as the reason.
         """
         ...

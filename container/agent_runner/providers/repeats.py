@@ -16,12 +16,12 @@ COPIED: Mapping[str, str] = {
     "timezone": "zone",
     "task_id": "taskId",
 }
-"""Arguments that a row carries word for word, and their keys in it."""
+"""Arguments that a row has unchanged, with their keys in the row."""
 
 
 @define(eq=False)
 class Repeats:
-    """The rows that no call has matched yet. A row stands for one call and is matched by its content."""
+    """The rows that no call has matched yet. Each row matches one call, by its content."""
 
     _left: list[Sent]
 
@@ -42,7 +42,7 @@ def _tool(content: Mapping[str, object]) -> str:
             return "edit_message"
         case {"operation": "reaction"}:
             return "add_reaction"
-        case {"type": "ask_question"}:  # its own tool recognizes what was asked, and goes on waiting
+        case {"type": "ask_question"}:  # its own tool recognizes the question, and continues to wait
             return ""
         case {"files": _}:
             return "send_file"

@@ -12,7 +12,7 @@ Arguments = Mapping[str, object]
 
 @frozen
 class ToolSpec:
-    """A tool as a model is told of it. `parameters` is a JSON Schema of type `object`."""
+    """The description of a tool for a model. `parameters` is a JSON Schema of type `object`."""
 
     name: str
     description: str
@@ -50,12 +50,12 @@ class ToolRegistry(Protocol):
         ...
 
     def remove(self, name: str, /) -> None:
-        """Withdraw a tool that was added. Calls under way go on. Raises ToolRegistrationError."""
+        """Withdraw a tool that was added. Calls in progress continue. Raises ToolRegistrationError."""
         ...
 
 
 class Toolbox(Protocol):
-    """The means of a provider during a turn, besides its answer."""
+    """The tools and functions that a provider may use during a turn."""
 
     @property
     def specs(self) -> Sequence[ToolSpec]:

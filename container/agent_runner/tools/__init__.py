@@ -1,4 +1,4 @@
-"""The built-in tools: one module a tool, each with a `TOOL`."""
+"""The built-in tools: one module per tool, each with a `TOOL`."""
 
 from collections.abc import Mapping
 

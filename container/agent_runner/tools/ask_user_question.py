@@ -1,4 +1,4 @@
-"""The tool ask_user_question: show a card with buttons, and wait until somebody chooses."""
+"""The tool ask_user_question: show a card with buttons, and wait until a user chooses."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +33,7 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
         answer = await wait_for_answer(context, partial(_answer, id_), limit)
         if answer is None:
             raise ToolError(
-                f"nobody has answered within {limit:.0f} s; an answer that comes later will come as a message"
+                f"no user has answered within {limit:.0f} s; a later answer will come as a message"
             )
         await claim_answer(context, answer)
     return str(answer.content.get("selectedOption"))
@@ -58,15 +58,15 @@ def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
     """Read the answer, also one that an earlier turn was given: a choice is final."""
     delivered = inbound.delivered(connection, id_)
     if delivered is not None and delivered.status == "failed":
-        raise ToolError("the question could not be delivered: nobody has seen it")
+        raise ToolError("the question could not be delivered, so no user has seen it")
     return inbound.answer(connection, f"answer-{id_}", now, of_any_status=True)
 
 
 TOOL = BuiltinTool(
     ToolSpec(
         "ask_user_question",
-        "Ask a question with buttons, and wait until somebody chooses. Returns the option that was chosen; "
-        "fails if nobody does in time.",
+        "Ask a question with buttons, and wait until a user chooses. Returns the option that was chosen; "
+        "fails if no user does so in time.",
         schema(
             {
                 "title": text("A few words above it.", maxLength=200),

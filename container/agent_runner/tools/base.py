@@ -1,4 +1,4 @@
-"""Built-in tools, and what those that send have in common: where to send, and how."""
+"""Built-in tools, and the functions that sending tools share."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -27,7 +27,7 @@ AGENT = "agent"
 
 @frozen
 class ToolContext:
-    """The context of a call of a built-in tool: the session, the turn, the session's own chat."""
+    """The context of a call of a built-in tool: the session, the turn, and the session's own chat."""
 
     session: Session
     turn: Turn

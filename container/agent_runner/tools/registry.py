@@ -11,10 +11,10 @@ from agent_runner.tools.base import BuiltinTool, ToolContext
 from agent_runner.tools.schemas import Check, compile_schema
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""Names that the APIs of models take."""
+"""Names that the APIs of models accept."""
 MOST_ADDED = 500
 LONGEST_CALL = 86_400.0
-"""Seconds, and as much again for waiting for people."""
+"""Limit of a tool's timeout in seconds. The time to wait for people has the same limit."""
 LONGEST_DESCRIPTION = 10_000
 """Characters."""
 
@@ -28,7 +28,7 @@ class SessionTools:
     _builtin: Mapping[str, BuiltinTool]
     _added: dict[str, Tool] = field(factory=dict, init=False)
     _checks: dict[str, Check] = field(factory=dict, init=False)
-    """Compiled schemas: of an added tool from the start, of a built-in one from its first call on."""
+    """Compiled schemas: of added tools at once, of built-in tools from their first call."""
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
@@ -43,9 +43,7 @@ class SessionTools:
         _validate(tool)
         name = tool.spec.name
         if name in self._builtin or name in self._added:
-            raise ToolRegistrationError(
-                f"tool {name!r}: there is a tool of that name already; remove it first"
-            )
+            raise ToolRegistrationError(f"tool {name!r}: the name is taken; remove that tool first")
         if len(self._added) >= MOST_ADDED:
             raise ToolRegistrationError(f"tool {name!r}: {MOST_ADDED} tools were added already")
         self._checks[name] = compile_schema(name, tool.spec.parameters)
@@ -74,14 +72,14 @@ class SessionTools:
         return self._added[name]
 
     def check(self, name: str, arguments: object) -> None:
-        """Raise ToolError unless the arguments fit the schema of the tool, which is there."""
+        """Raise ToolError unless the arguments fit the schema of the tool, which must exist."""
         if name not in self._checks:
             self._checks[name] = compile_schema(name, self._builtin[name].spec.parameters)
         self._checks[name](arguments)
 
 
 def _validate(tool: Tool) -> None:
-    """Refuse what no model could be told of. Tools that are added are other people's code."""
+    """Refuse tools that models do not accept. Other people write added tools."""
     name, description = tool.spec.name, tool.spec.description
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ToolRegistrationError(f"tool {name!r:.80}: a name has 1 to 64 letters, digits, _ and -")
@@ -97,7 +95,7 @@ def _validate(tool: Tool) -> None:
 
 
 def _contained(name: str, run: Run) -> Run:
-    """Make an error of an added tool an answer for the agent; the turn goes on."""
+    """Turn an error of an added tool into an error text for the agent. The turn continues."""
 
     async def contained(arguments: Mapping[str, object]) -> str:
         try:

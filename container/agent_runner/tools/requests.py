@@ -15,12 +15,12 @@ from agent_runner.tools.base import ToolContext, send
 
 LONGEST_WAIT = 10.0
 POLL_AGAIN = 10.0
-"""A wake-up may have been lost."""
+"""Seconds after which an answer is read without a wake-up, which may be lost."""
 TIMEOUT = 60.0
 """The timeout of tools that send a request. They wait for locks, too."""
 
 Query = Callable[[Connection, datetime], Inbound | None]
-"""Reads an answer from inbound.db. A row without a date gets the one that is passed."""
+"""Reads an answer from inbound.db. A row without a date gets the given time."""
 
 
 async def request(
@@ -28,8 +28,8 @@ async def request(
 ) -> Mapping[str, object] | None:
     """Send a request and wait for its answer; return the result, or None if none came within 10 s.
 
-    The request stands even then, and a later turn gets its answer. An answer in time belongs to this turn.
-    Raises ToolError with the host's reason where the host refused.
+    Without an answer, the request stays valid, and a later turn gets the answer.
+    Raises ToolError with the host's reason if the host refused.
     """
     id_ = context.session.seams.new_id("out")
     with context.turn_state.reserved(f"answer-{id_}"):
@@ -46,9 +46,9 @@ def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
 
 
 async def wait_for_answer(context: ToolContext, query: Query, patience_s: float) -> Inbound | None:
-    """Wait `patience_s` seconds for the answer that the query reads; None if there is none.
+    """Wait `patience_s` seconds for the answer that the query reads. Return None if there is none.
 
-    Raises whatever the query raises.
+    Errors of the query are raised unchanged.
     """
     with trio.move_on_after(patience_s):
         while True:
@@ -68,7 +68,7 @@ async def _read(context: ToolContext, query: Query) -> Inbound | None:
 
 
 async def claim_answer(context: ToolContext, answer: Inbound) -> None:
-    """Claim an answer for this turn, whose outcome completes it."""
+    """Claim an answer for this turn. The turn's outcome completes it."""
     claim = Claim(answer.id, answer.tries)
     now = context.session.seams.clock.now()
     turn_id = context.turn.turn_id

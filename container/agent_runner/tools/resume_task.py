@@ -1,4 +1,4 @@
-"""The tool resume_task: let a paused task go on."""
+"""The tool resume_task: resume a paused task."""
 
 from agent_runner.tools.tasks import change_by_id
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:  # it is loaded where the first schema is compiled
     from jsonschema_rs import ValidationError, Validator
 
 DEEPEST = 64
-"""Levels of arrays and objects; far from where the library's recursion would overflow the stack."""
+"""Limit of nested arrays and objects, far below a stack overflow of the library's recursion."""
 MOST_VALUES = 100_000
-"""Values in the arguments of one call, or in one schema."""
+"""Limit of values in the arguments of one call, or in one schema."""
 MOST_BACKTRACKS = 100_000
-"""Of a pattern that needs backtracking; others are matched in linear time."""
+"""Limit of a text, if its pattern needs backtracking. Other patterns are matched in linear time."""
 NOT_BLANK = r"\S"
-"""Pattern of a text that says something."""
+"""Pattern of a text that is not blank."""
 
 Check = Callable[[object], None]
 """Raises ToolError, naming the argument, unless the arguments fit."""

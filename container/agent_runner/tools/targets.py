@@ -19,12 +19,12 @@ class PlatformMessage:
 
 
 async def find_target(context: ToolContext, seq: int) -> PlatformMessage:
-    """Return the message with that number: even ones came in, odd ones were sent. Raises ToolError."""
+    """Return the message with that number: even numbers are inbound, odd ones outbound. Raises ToolError."""
     target = await _target(context, seq)
     if target is None:
         raise ToolError(f"there is no message {seq}")
     if target.address is None:
-        raise ToolError(f"message {seq} is in no chat")
+        raise ToolError(f"message {seq} has no chat")
     if target.message_out_id is None:
         return PlatformMessage(target.address, _own_id(seq, target))
     id_ = target.message_out_id
@@ -53,5 +53,5 @@ def _delivered_id(seq: int, outcome: Delivered | None) -> str:
     if outcome.status != "delivered":
         raise ToolError(f"message {seq} could not be delivered")
     if not outcome.platform_message_id:
-        raise ToolError(f"the channel of message {seq} gives its messages no ids")
+        raise ToolError(f"message {seq} cannot be changed: its channel has no message ids")
     return outcome.platform_message_id

@@ -37,7 +37,7 @@ KEYS: Mapping[str, str] = {
     "timezone": "zone",
     "catch_up": "catchUp",
 }
-"""Arguments that a request carries as they are, and their keys in it."""
+"""Arguments that a request has unchanged, with their keys in the request."""
 
 
 def details(arguments: Mapping[str, object], users_zone: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The toolbox of one turn: checks calls, tells the host which tool runs, records what came of it."""
+"""The toolbox of one turn: checks calls, shows the running tool to the host, records outcomes."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -86,4 +86,4 @@ async def _run(tool: Tool, limit: float, arguments: Mapping[str, object]) -> str
     except trio.TooSlowError as error:
         raise ToolError(f"{tool.spec.name} took longer than {limit:.0f} s") from error
     except InboundUnavailableError as error:
-        raise ToolError("the host does not answer at the moment; try again later") from error
+        raise ToolError("the host does not answer now; try again later") from error

@@ -1,1 +1,1 @@
-"""The terminal's chat: the channel `cli`, its front ends (a prompt, a pipe), and visitors over the socket."""
+"""The terminal's chat: the channel `cli`, its front ends (a prompt, a pipe), and clients of the socket."""

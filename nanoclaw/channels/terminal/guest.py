@@ -1,4 +1,4 @@
-"""A visitor of the terminal's chat: what it says, and what waits to be shown to it."""
+"""One client of the terminal's chat: its lines, and the events that wait for it."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,32 +13,32 @@ from nanoclaw.system.ids import new_id
 from nanoclaw.visits import ChatEvent, Done, Shown, TooSlow, Working
 
 MAX_WAITING, MAX_WAITING_SIZE = 1000, 32 * 1024 * 1024
-"""Events, and characters in all, that wait for a visitor; with more it is too slow, and its visit over."""
+"""Limits of events, and of characters in all, that may wait for a client. Beyond them its visit ends."""
 
 
 @define(eq=False)
 class Guest:
-    """One visit: an attendant of the terminal on one side, a `Visit` of the control socket on the other."""
+    """One visit. It implements `Attendant` for the terminal, and `Visit` for the control socket."""
 
     random: Random
     offer: "Callable[[Guest, str, str], Awaitable[Routed]]"
-    """Takes a line's id and text to the host."""
+    """Sends a line's id and text to the host."""
     take_unseen: Callable[[], Sequence[str]]
     _tags: dict[str, str] = Factory(dict)
-    """Of its open lines, by their ids."""
+    """The tags of its open lines, by line id."""
     _events: deque[ChatEvent] = Factory(deque)
     _on_its_way: bool = False
-    """Whether the first event has been given to the visitor."""
+    """True if the first event was given to the client, and has not been confirmed."""
     _overrun: bool = False
     _changed: trio.Event = Factory(trio.Event)
 
-    # -- the visitor's side
+    # -- for the client
 
     async def say(self, tag: str, text: str) -> Routed:
-        """Offer a line; returns when it is on disk. What becomes of it carries `tag`.
+        """Offer a line, and return when it is on disk. Later events of this line carry `tag`.
 
         Raises:
-            NotAccepted: it could not be stored.
+            NotAccepted: the line could not be stored.
         """
         id_ = new_id("line", self.random)
         self._tags[id_] = tag
@@ -52,15 +52,15 @@ class Guest:
         return routed
 
     def listen(self) -> None:
-        """Be shown what came while nobody was there."""
+        """Get the messages that came while no client was there."""
         self._events.extend(Shown(text) for text in self.take_unseen())
         self._change()
 
     async def next(self) -> ChatEvent:
-        """Wait for the next event; to ask for another one says that the last one has arrived.
+        """Wait for the next event. A further call confirms that the last event has arrived.
 
         Raises:
-            TooSlow: too much has been waiting; this visit is over.
+            TooSlow: too many events were waiting. The visit has ended.
         """
         if self._on_its_way:
             self._events.popleft()
@@ -72,29 +72,29 @@ class Guest:
         self._on_its_way = True
         return self._events[0]
 
-    # -- the terminal's side
+    # -- for the terminal
 
     async def show(self, text: str, answers: str | None) -> None:
-        """Let it wait for the visitor, who is not waited for; raises OSError where too much waits."""
+        """Queue a message for the client, without waiting for it. Raise OSError if too many wait."""
         if len(text) + sum(map(len, self.not_arrived())) > MAX_WAITING_SIZE:
             self._cut_off()
         self._add(Shown(text, self._tags.get(answers or "")))
         if self._overrun:
-            raise BrokenPipeError(EPIPE, "a visitor does not take what is shown to it")
+            raise BrokenPipeError(EPIPE, "the client does not read its messages")
 
     def work(self) -> None:
-        """The agent is at work."""
+        """Show that the agent is at work."""
         if not self._events or not isinstance(self._events[-1], Working):
             self._add(Working())
 
     def settled(self, id_: str, failed: str | None) -> None:
-        """A line is done with."""
+        """Settle a line."""
         tag = self._tags.pop(id_, None)
         if tag is not None:
             self._add(Done(tag, failed))
 
     def not_arrived(self) -> list[str]:
-        """Messages that the visitor did not get, as far as can be known."""
+        """Return the messages that the client has not confirmed."""
         return [event.text for event in self._events if isinstance(event, Shown)]
 
     def _add(self, event: ChatEvent) -> None:

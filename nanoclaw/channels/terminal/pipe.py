@@ -1,4 +1,4 @@
-"""The terminal's front end when nobody sits at it: lines of input are messages, replies go to the output."""
+"""The terminal's front end without a person: each line of input is a message, replies go to the output."""
 
 import errno
 import os
@@ -17,23 +17,23 @@ from nanoclaw.records import NotAccepted
 from nanoclaw.system.lines import Lines
 
 MAX_LINE = 16 * 1024 * 1024
-"""Bytes of one message; a longer line is refused, and the next one is read."""
+"""Limit of one message in bytes. A longer line is refused, and the next one is read."""
 CHUNK = 65536
 
 
 @define(eq=False)
 class Pipe:
-    """Standard input and output, with nobody at them."""
+    """A front end on standard input and output."""
 
     output: TextIO = Factory(lambda: sys.stdout)
     refused: dict[int, str] = Factory(dict)
-    """Lines that became no messages, by number, with the reason and what to do."""
+    """The refused lines: number, reason and what to do."""
     _cut: bool = False
     _writing: trio.CancelScope = Factory(trio.CancelScope)
 
     async def read(self, speaker: Speaker) -> None:
-        """Say line after line, each stored before the next one is read."""
-        if sys.stdin is None:  # closed by whoever started us; another file may have its number by now
+        """Pass on each line. It is stored before the next one is read."""
+        if sys.stdin is None:  # closed at the start of the program; another file may have its number now
             return
         number = 0
         async with _input(sys.stdin.fileno()) as stream:
@@ -51,7 +51,7 @@ class Pipe:
             return line.decode("utf-8").strip()
         except UnicodeDecodeError as error:
             self.refused[number] = (
-                f"byte {error.start + 1} is not UTF-8; convert the input, with iconv for one"
+                f"byte {error.start + 1} is not UTF-8; convert the input, for example with iconv"
             )
             return None
 
@@ -59,10 +59,10 @@ class Pipe:
         try:
             await speaker.say(text)
         except NotAccepted as error:
-            self.refused[number] = f"{error}; send it again once that is mended"
+            self.refused[number] = f"{error}; fix this, then send it again"
 
     async def show(self, text: str) -> None:
-        """Write a reply, in a thread that is left behind if nobody reads the output.
+        """Write a reply in a thread, which is abandoned if nobody reads the output.
 
         Raises:
             OSError: the output is closed, or was cut.
@@ -76,16 +76,16 @@ class Pipe:
         raise OSError(errno.EPIPE, "nobody reads the output")
 
     def cut(self) -> None:
-        """The program ends: wait no longer for whoever should read the output."""
+        """Stop waiting for a reader of the output, because the program ends."""
         self._cut = True
         self._writing.cancel()
 
     def typing(self, *, on: bool) -> None:
-        """Nobody looks."""
+        """Do nothing."""
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    # Not through sys.stdout: a thread left behind in it would hold its lock until the program's end.
+    # Not through sys.stdout: an abandoned thread would hold its lock until the program's end.
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
@@ -93,7 +93,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 @asynccontextmanager
 async def _input(descriptor: int) -> AsyncIterator[trio.lowlevel.FdStream]:
-    """A stream of what comes in; it is left as it was found, for it may be shared with other programs."""
+    """Open a stream of the input. Its mode is restored, because other programs may share the file."""
     blocking = os.get_blocking(descriptor)
     stream = trio.lowlevel.FdStream(os.dup(descriptor))
     try:

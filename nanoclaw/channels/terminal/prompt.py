@@ -1,7 +1,7 @@
-"""The terminal's front end when a person sits at it: a prompt with history, replies above it as they come.
+"""The terminal's front end for a person: a prompt with history, and replies above it.
 
-prompt_toolkit runs on asyncio, so it runs in a thread of its own, and nothing asyncio leaves this module.
-The host never waits for that thread without a bound: a terminal that is stopped (Ctrl-S) holds up nobody.
+prompt_toolkit runs on asyncio, so it has a thread of its own. No other module uses asyncio. The host never
+waits for that thread without a limit, so a stopped terminal (Ctrl-S) does not block it.
 """
 
 import asyncio  # noqa: TID251 -- prompt_toolkit's; see above
@@ -29,7 +29,7 @@ from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.records import NotAccepted
 
 QUIT_S = 1.0
-"""A prompt that was told to end and has not by then is left to itself."""
+"""Seconds after which a prompt that does not end is abandoned."""
 BOLD, RED, PLAIN = "\x1b[1;36m", "\x1b[1;31m", "\x1b[0m"
 
 _log = structlog.get_logger()
@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 
 @define(eq=False)
 class Prompt:
-    """A prompt on the terminal; `history` is the file that keeps what was typed."""
+    """A prompt on the terminal. `history` is the file with earlier input."""
 
     assistant: str
     history: Path
@@ -46,16 +46,16 @@ class Prompt:
     _leaving: bool = False
 
     async def read(self, speaker: Speaker) -> None:
-        """Say what is typed, each message stored before the next; return at Ctrl-C, Ctrl-D or a hang-up."""
+        """Pass on each typed message, stored in order. Return at Ctrl-C, Ctrl-D or a hang-up."""
         said, lines = trio.open_memory_channel[str](100_000)
-        with _left_as_found(sys.stdin.fileno()), _taken_over(self._above):
+        with _modes_restored(sys.stdin.fileno()), _stderr_above(self._above):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._say, speaker, lines)
                 async with said:
                     await self._converse(said.send_nowait)
 
     async def show(self, text: str) -> None:
-        """Show a reply; raises OSError where the terminal is gone."""
+        """Show a reply. Raise OSError if the terminal is gone."""
         await self._print(f"{BOLD}{self.assistant}{PLAIN}  {harmless(text)}\n")
 
     def typing(self, *, on: bool) -> None:
@@ -68,14 +68,14 @@ class Prompt:
         async for line in lines:
             try:
                 routed = await speaker.say(line)
-                problem = routed.dropped and f"nobody answers this: {routed.dropped}"
+                problem = routed.dropped and f"no agent will answer this: {routed.dropped}"
             except NotAccepted as error:
-                problem = f"not sent: {error}; once that is mended, arrow-up brings your message back"
+                problem = f"not sent: {error}; fix this, then press arrow-up to get your message back"
             if problem:
                 await self._print(f"{RED}{problem}{PLAIN}\n")
 
     async def _print(self, text: str) -> None:
-        """Return when the terminal has it."""
+        """Write a text, and return when the terminal has it."""
         written, errors, token = trio.Event(), list[OSError](), trio.lowlevel.current_trio_token()
 
         def done(error: OSError | None) -> None:
@@ -91,7 +91,7 @@ class Prompt:
     # -- the thread
 
     async def _converse(self, say: Callable[[str], None]) -> None:
-        """Run the prompt's thread; on cancellation the prompt is ended first."""
+        """Run the prompt's thread. A cancellation ends the prompt first."""
         ended, scope = trio.Event(), trio.CancelScope(shield=True)
         token = trio.lowlevel.current_trio_token()
 
@@ -119,7 +119,7 @@ class Prompt:
         """Prompt until the end of input."""
         welcome = f"{self.assistant} is here. Type a message and press Enter; Ctrl-C or Ctrl-D ends."
         self._above.write(sys.stdout, f"{welcome}\n")
-        # Asking the terminal where its cursor is costs a second wherever that is not answered.
+        # Some terminals do not answer the query for the cursor's position. It would cost a second.
         os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
         session: PromptSession[str] = PromptSession(
             self._message,
@@ -147,7 +147,7 @@ class Prompt:
 
 
 def _leave() -> None:
-    """End the prompt that is shown, as Ctrl-D does."""
+    """End the current prompt, like Ctrl-D."""
     app = get_app_or_none()
     if app is not None and app.is_running and not app.is_done:
         app.exit(exception=EOFError)
@@ -166,7 +166,7 @@ Written = Callable[[OSError | None], None]
 
 @define(eq=False)
 class _Above:
-    """Writes above the prompt while there is one: from any thread, in order, waiting for nobody."""
+    """Writes above the prompt while there is one: from any thread, in order, without waiting."""
 
     _lock: threading.Lock = Factory(threading.Lock)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -174,7 +174,7 @@ class _Above:
 
     @contextmanager
     def attached(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """While prompts run on `loop`; called in its thread."""
+        """Write above the prompts on `loop` while the context is open. Call it in the loop's thread."""
         self._loop = loop
         try:
             yield
@@ -184,7 +184,7 @@ class _Above:
             self._flush()
 
     def write(self, stream: TextIO, text: str, written: Written = lambda _: None) -> None:
-        """Write `text`; `written` is called, in whatever thread, when the terminal has it or refuses."""
+        """Write `text`. `written` is called in any thread when the write has ended or failed."""
         with self._lock:
             self._waiting.append((stream, text, written))
             if self._loop is not None:
@@ -194,15 +194,15 @@ class _Above:
         self._flush()
 
     def in_prompt(self, call: Callable[[], None]) -> None:
-        """Call something in the prompt's thread, if there is a prompt."""
+        """Call a function in the prompt's thread, if there is a prompt."""
         with self._lock:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(call)
 
     def _flush_above(self) -> None:
-        """In the prompt's thread: erase the prompt, write, and let it be drawn again below.
+        """Erase the prompt, write, and have the prompt drawn again below. It runs in the prompt's thread.
 
-        prompt_toolkit's own way (`in_terminal`) leaves raw mode meanwhile, and a key that comes then is lost.
+        prompt_toolkit's `in_terminal` leaves raw mode meanwhile, and would lose keys.
         """
         app = get_app_or_none()
         if app is None or not app.is_running:
@@ -230,14 +230,14 @@ def _written(stream: TextIO, text: str) -> OSError | None:
 
 @frozen
 class _LinesAbove:
-    """Stands in for stderr, so that log lines come above the prompt."""
+    """Replaces stderr, so that log lines appear above the prompt."""
 
     above: _Above
     stream: TextIO
     begun: list[str] = Factory(list)
 
     def write(self, text: str) -> int:
-        """Keep what is no whole line yet."""
+        """Write whole lines. Keep the rest until its line ends."""
         self.begun.append(text)
         if text.endswith("\n"):
             self.above.write(self.stream, "".join(self.begun))
@@ -245,16 +245,16 @@ class _LinesAbove:
         return len(text)
 
     def flush(self) -> None:
-        """Whole lines are written at once."""
+        """Do nothing: whole lines are written at once."""
 
     def isatty(self) -> bool:
-        """As what it stands in for."""
+        """Return True, like the terminal that it replaces."""
         return True
 
 
 @contextmanager
-def _taken_over(above: _Above) -> Iterator[None]:
-    """Let stderr, where it is the terminal, go above the prompt."""
+def _stderr_above(above: _Above) -> Iterator[None]:
+    """Write stderr above the prompt while the context is open, if stderr is the terminal."""
     stderr = sys.stderr
     if not stderr.isatty():
         yield
@@ -267,8 +267,8 @@ def _taken_over(above: _Above) -> Iterator[None]:
 
 
 @contextmanager
-def _left_as_found(terminal: int) -> Iterator[None]:
-    """Restore the terminal's modes, also where the prompt's thread could not."""
+def _modes_restored(terminal: int) -> Iterator[None]:
+    """Restore the terminal's modes, even if the prompt's thread could not."""
     modes = termios.tcgetattr(terminal)
     try:
         yield
@@ -277,14 +277,14 @@ def _left_as_found(terminal: int) -> Iterator[None]:
             termios.tcsetattr(terminal, termios.TCSANOW, modes)
 
 
-# -- what is typed -------------------------------------------------------------
+# -- input -------------------------------------------------------------
 
 
 class _History(FileHistory):
-    """History in a file for its user's eyes; where it cannot be kept, it lasts as long as the program."""
+    """History in a private file. If the file cannot be written, it lasts as long as the program."""
 
     def store_string(self, string: str) -> None:
-        """Append to the file, which is made for its user alone."""
+        """Append to the file. It is created with access for its user only."""
         try:
             os.close(os.open(self.filename, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             super().store_string(string)
@@ -292,7 +292,7 @@ class _History(FileHistory):
             _log.warning("prompt.history_not_kept", file=str(self.filename), reason=str(error))
 
     def load_history_strings(self) -> Iterable[str]:
-        """What was typed in earlier runs, newest first."""
+        """Return the input of earlier runs, newest first."""
         try:
             return list(super().load_history_strings())
         except OSError as error:
@@ -301,10 +301,10 @@ class _History(FileHistory):
 
 
 class _OnlyUnicode(Validator):
-    """Refuses bytes that are no UTF-8; what was typed stays, to be mended."""
+    """Refuses bytes that are not UTF-8. The input stays, so that it can be corrected."""
 
     def validate(self, document: Document) -> None:
-        """Raises ValidationError, which the prompt shows."""
+        """Check the input. Raise ValidationError, which the prompt shows."""
         for position, character in enumerate(document.text):
             if "\ud800" <= character <= "\udfff":
                 raise ValidationError(

@@ -1,7 +1,7 @@
-"""The terminal's chat, the channel `cli`: one chat, one user, and whoever attends it.
+"""The terminal's chat, the channel `cli`: one chat, one user, and any number of attendants.
 
-That is the host's own front end, if it has one (`prompt` for a person, `pipe` otherwise), and any number of
-visitors over the control socket. A reply goes to who said what it answers, any other message to all.
+Attendants are the host's own front end, if it has one (`prompt` or `pipe`), and clients of the control
+socket. A reply goes to the attendant whose line it answers, any other message to all.
 """
 
 import unicodedata
@@ -36,32 +36,32 @@ CHAT_NAME = "Terminal"
 USER_ID = "cli:local"
 USER_NAME = "You"
 MAX_UNSEEN, MAX_UNSEEN_SIZE = 1000, 32 * 1024 * 1024
-"""Messages, and characters in all, that are kept while nobody attends; with more the chat is unavailable."""
+"""Limits of messages, and of characters in all, that are kept while there is no attendant."""
 
 
 class Attendant(Protocol):
-    """Somebody at the terminal."""
+    """A front end or client that takes part in the terminal's chat."""
 
     async def show(self, text: str, answers: str | None) -> None:
-        """Show a message; `answers` is the line of this attendant that it answers, if it does.
+        """Show a message. `answers` is the id of the line of this attendant that it answers, or None.
 
         Raises:
-            OSError: nobody can see it here any more.
+            OSError: this attendant is gone or too slow.
         """
         ...
 
     def work(self) -> None:
-        """The agent is at work."""
+        """Show that the agent is at work."""
         ...
 
     def settled(self, id_: str, failed: str | None) -> None:
-        """A line of this attendant is done with; `failed` says why there will be no answer."""
+        """Settle a line of this attendant. `failed` says why there will be no answer."""
         ...
 
 
 @define(eq=False)
 class Terminal:
-    """The channel. Lines are taken once `open` is called; `front` None: nobody but visitors attends."""
+    """The channel. It takes lines once `open` is called. Without `front`, only clients attend."""
 
     front: FrontEnd | None
     random: Random
@@ -70,14 +70,14 @@ class Terminal:
     finished: trio.Event = Factory(trio.Event)
     """Set at the end of the front end's input."""
     unseen: deque[str] = Factory(deque)
-    """What came while nobody attended, for the next one who listens."""
+    """Messages that came while there was no attendant, for the next one that listens."""
     desk: Desk | None = field(init=False, default=Factory(lambda self: self._own_desk(), takes_self=True))
-    """The front end's."""
+    """The desk of the front end."""
     _attendants: list[Attendant] = field(
         init=False, default=Factory(lambda self: [self.desk] if self.desk else [], takes_self=True)
     )
     _askers: dict[str, Attendant] = Factory(dict)
-    """Who said the lines that are not done with, by their ids."""
+    """The attendants whose lines are not settled, by line id."""
     _opened: trio.Event = Factory(trio.Event)
     _ready: trio.Event = Factory(trio.Event)
     _intakes: list[Intake] = Factory(list)
@@ -86,16 +86,16 @@ class Terminal:
         return None if self.front is None else Desk(self.front, self.random, self.say)
 
     def open(self) -> None:
-        """The chat is wired: begin to take lines."""
+        """Begin to take lines. Call it when the chat is wired."""
         self._opened.set()
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
-        """The sending half."""
+        """Return the sending half."""
         yield TerminalSender(self)
 
     async def receive(self, intake: Intake) -> None:
-        """Read until the end of input."""
+        """Read lines until the end of input."""
         await self._opened.wait()
         self._intakes = [intake]
         self._ready.set()
@@ -105,7 +105,7 @@ class Terminal:
 
     @contextmanager
     def visit(self) -> Iterator[Guest]:
-        """Attend the chat while the context is open; what did not arrive is kept for the next one."""
+        """Attend the chat while the context is open. Messages that did not arrive are kept for the next."""
         guest = Guest(self.random, self.say, self._take_unseen)
         self._attendants.append(guest)
         try:
@@ -115,13 +115,13 @@ class Terminal:
             self._askers = {id_: asker for id_, asker in self._askers.items() if asker is not guest}
             self.unseen.extend(guest.not_arrived())
 
-    # -- what is said
+    # -- lines
 
     async def say(self, asker: Attendant, id_: str, text: str) -> Routed:
-        """Offer one line as a message; returns when it is on disk. What becomes of it, its asker hears.
+        """Offer one line as a message, and return when it is on disk. `asker` is told of its outcome.
 
         Raises:
-            NotAccepted: it could not be stored.
+            NotAccepted: the line could not be stored.
         """
         await self._ready.wait()
         self._askers[id_] = asker
@@ -136,21 +136,21 @@ class Terminal:
         return routed
 
     async def settle(self) -> None:
-        """Wait until every line of the front end is done with."""
+        """Wait until every line of the front end is settled."""
         if self.desk is not None:
             await self.desk.settle()
 
     def unanswered(self) -> list[Line]:
-        """Lines of the front end without an answer, or whose answer was that there is none."""
+        """Return the lines of the front end without an answer, and those that failed."""
         return [] if self.desk is None else self.desk.unanswered()
 
-    # -- what is shown
+    # -- messages
 
     async def show(self, text: str, answers: str | None) -> None:
-        """Show a message to who asked, else to all; what nobody can see now is kept.
+        """Show a message to the attendant whose line it answers, else to all. Keep it if there is none.
 
         Raises:
-            ChannelUnavailable: the terminal is gone, or nobody attends and enough is kept.
+            ChannelUnavailable: the terminal is gone, or there is no attendant and no room to keep it.
         """
         asker = self._askers.get(answers or "")
         others = [attendant for attendant in self._attendants if attendant is not asker]
@@ -163,7 +163,7 @@ class Terminal:
         if self.front is not None:
             raise ChannelUnavailable("the terminal is gone")
         if len(self.unseen) >= MAX_UNSEEN or len(text) + sum(map(len, self.unseen)) > MAX_UNSEEN_SIZE:
-            waiting = f"{len(self.unseen)} messages wait already for somebody at the terminal"
+            waiting = f"{len(self.unseen)} messages already wait for a client of the terminal's chat"
             raise ChannelUnavailable(f"{waiting}; `nanoclaw chat` shows them")
         self.unseen.append(text)
 
@@ -172,20 +172,20 @@ class Terminal:
         return unseen
 
     def work(self) -> None:
-        """The agent is at work, for whoever has asked something; after a restart nobody has."""
+        """Show that the agent is at work to those with open lines, or to all if there are none."""
         asked = dict.fromkeys(self._askers.values())
         for attendant in asked or self._attendants:
             attendant.work()
 
     def settled(self, id_: str, failed: str | None) -> None:
-        """A line is done with."""
+        """Settle a line."""
         asker = self._askers.pop(id_, None)
         if asker is not None:
             asker.settled(id_, failed)
 
 
 async def _shown(attendants: Iterable[Attendant], text: str, answers: str | None) -> bool:
-    """Show it to each; whether anybody saw it."""
+    """Show a message to each attendant. Return True if one has taken it."""
     seen = False
     for attendant in list(attendants):
         try:
@@ -198,7 +198,7 @@ async def _shown(attendants: Iterable[Attendant], text: str, answers: str | None
 
 @frozen
 class TerminalSender:
-    """Shows replies."""
+    """The sending half of the terminal's channel."""
 
     terminal: Terminal
 
@@ -206,13 +206,13 @@ class TerminalSender:
         """Show one message.
 
         Raises:
-            ChannelUnavailable: nobody can see it, and it cannot be kept.
+            ChannelUnavailable: there is no attendant, and it cannot be kept.
         """
         await self.terminal.show(render(outgoing), outgoing.in_reply_to)
         return Receipt(outgoing.message_out_id)
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
-        """Return None: nobody can look up what a terminal has shown."""
+        """Return None, because a terminal has no lookup."""
         del outgoing
         return None
 
@@ -221,13 +221,13 @@ class TerminalSender:
         self.terminal.work()
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
-        """Note that a line is done with."""
-        failed = None if outcome == "completed" else "the agent gave up on it"
+        """Settle a line."""
+        failed = None if outcome == "completed" else "the agent gave up"
         self.terminal.settled(platform_message_id, failed)
 
 
 def render(outgoing: Outgoing) -> str:
-    """A message as text for people."""
+    """Return a message as text for people."""
     match as_text(outgoing.content):
         case EditContent(message_id, text):
             return f"[edit of {message_id}] {text}"
@@ -239,7 +239,7 @@ def render(outgoing: Outgoing) -> str:
 
 
 def harmless(text: str) -> str:
-    """Text that a terminal shows and does not obey: no agent moves its cursor or sets its title."""
+    """Return text without control characters, so that no agent controls the terminal."""
     return text if text.isprintable() else "".join(map(_harmless, text))
 
 

@@ -25,7 +25,7 @@ from attrs import define, field
 from agent_runner.providers import Provider
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, config_of, flat
-from nanoclaw.dispatch import Executor
+from nanoclaw.dispatch import ActionHandler
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.operations import Admin
 from nanoclaw.recording import Record
@@ -90,7 +90,7 @@ class World:
     settings: Mapping[str, Any] = field(factory=dict, converter=_checked)
     """The configuration, by whole keys such as `retry.base_s`. ConfigError for what its file may not have."""
     providers: dict[str, Callable[[], Provider]] = field(factory=dict)
-    actions: Mapping[str, Executor] = field(factory=dict)
+    actions: Mapping[str, ActionHandler] = field(factory=dict)
     """Requests that the host performs, by name, as `open_host` takes them."""
     allowed: Sequence[str] = ()
     """Packages that may use the real clock, threads and so on in a simulated world."""
