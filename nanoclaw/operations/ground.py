@@ -8,6 +8,7 @@ from attrs import frozen
 
 from actors import Ref
 from nanoclaw.operations.session_files import SessionFiles
+from nanoclaw.records import Answer
 from nanoclaw.registry import Registry
 from nanoclaw.session.administration import TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
@@ -23,6 +24,14 @@ class SessionAccess(Protocol):
         Raises:
             Refused: the task does not allow that, or the session cannot take it now.
             StoreError: it could not be stored.
+        """
+        ...
+
+    async def answer(self, who: Conversation, answer: Answer) -> bool:
+        """Store the answer to one of its questions; on disk when this returns. False: there is one already.
+
+        Raises:
+            Unavailable: the session cannot take it now.
         """
         ...
 

@@ -6,7 +6,8 @@ from attrs import frozen
 
 from actors import Crashed, Stopped
 from nanoclaw.operations.errors import Unavailable
-from nanoclaw.session import Sessions
+from nanoclaw.records import Answer
+from nanoclaw.session import SessionDown, Sessions
 from nanoclaw.session.administration import ChangeTask, RestartRunner, TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
 
@@ -21,6 +22,13 @@ class LivingSessions:
         """Change a task through the session's actor."""
         change: TaskChange = await self._ask(who, ChangeTask(verb, task_id))
         return change
+
+    async def answer(self, who: Conversation, answer: Answer) -> bool:
+        """Store an answer through the session's actor."""
+        try:
+            return await self.sessions.accept(who, answer)
+        except SessionDown as error:
+            raise Unavailable(str(error)) from error
 
     async def restart_runner(self, who: Conversation) -> bool:
         """Restart the runner, if the session lives."""

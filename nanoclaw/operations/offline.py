@@ -13,12 +13,12 @@ from nanoclaw.operations.errors import Unavailable
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.session_files import SessionFiles
-from nanoclaw.records import SessionPaths
+from nanoclaw.records import Answer, SessionPaths
 from nanoclaw.registry import Changes, registry_recipe
 from nanoclaw.session.actions import Site
-from nanoclaw.session.administration import TaskChange, TaskVerb, change_task
+from nanoclaw.session.administration import TaskChange, TaskVerb, change_task, store_answer
 from nanoclaw.session.services import Conversation
-from nanoclaw.store import Executor, NotFound, open_reader, own_inbound
+from nanoclaw.store import Executor, NotFound, StoreError, open_reader, own_inbound
 from nanoclaw.system.clock import Clock
 
 
@@ -40,6 +40,17 @@ class SessionsAtRest:
         async with own_inbound(paths, executor=self.executor, clock=self.clock, random=self.random) as writer:
             site = Site(self.clock.now(), self.zone)
             return await writer.run(change_task, verb, task_id, site)
+
+    async def answer(self, who: Conversation, answer: Answer) -> bool:
+        """Store an answer in the session's file; an interrupted turn finds it there."""
+        paths = SessionPaths.of(self.data, who.agent_group.id, who.session.id)
+        try:
+            async with own_inbound(
+                paths, executor=self.executor, clock=self.clock, random=self.random
+            ) as writer:
+                return await writer.run(store_answer, answer, self.clock.now()) is not None
+        except StoreError as error:
+            raise Unavailable(f"session {who.session.id} cannot take it now: {error}") from error
 
     async def restart_runner(self, who: Conversation) -> bool:
         """Refuse: runners do not outlive their host."""

@@ -12,6 +12,8 @@ from nanoclaw.testing import World, says, script, simulate, thinks
 from nanoclaw.testing.world.chats import Chat
 
 HOUR_S = 3600.0
+ASK = '!ask_user_question {"title": "Ship", "question": "Ship it?", "options": ["Yes", "No"]}'
+DELETED = "an administrator deleted the question: nobody will answer it"
 EVERY_HOUR = '!schedule_task {"prompt": "tick", "recurrence": "@every 3600"}'
 
 
@@ -165,5 +167,45 @@ def test_where_a_message_is_can_be_asked_at_any_time() -> None:
         assert shown.delivered_at is not None
         assert shown.stored_at <= shown.delivered_at
         assert [reply.status for reply in shown.replies] == ["delivered"]
+
+    simulate(scenario, seed=0)
+
+
+# -- questions
+
+
+def test_deleting_a_question_ends_the_wait_of_its_agent() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says(ASK)
+        await chat.expect("Ship it?", kind="card")
+        before = world.now
+        [question] = await world.host.admin.questions.list()
+        await world.host.admin.questions.delete(question.question_id)
+        await chat.expect(re.compile(DELETED))
+        assert (world.now - before).total_seconds() < 60
+        assert await world.host.admin.questions.list() == []
+        await ann.says("still there?")
+        await chat.expect("echo: still there?")
+        dropped = await ann.clicks("Yes")
+        assert dropped.dropped is not None
+
+    simulate(scenario, seed=0)
+
+
+def test_a_deleted_question_stays_deleted_for_a_turn_that_a_death_interrupted() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says(ASK)
+        await chat.expect("Ship it?", kind="card")
+        [question] = await world.host.admin.questions.list()
+        await world.host.admin.questions.delete(question.question_id)
+        await world.kill_host()
+        await world.start()
+        await chat.expect(re.compile(DELETED))
 
     simulate(scenario, seed=0)

@@ -7,9 +7,10 @@ import pytest
 from attrs import frozen
 
 from nanoclaw.operations import BadNoun, Catalogue, Noun, OperationFailed, Right, operation
-from nanoclaw.records import Address
+from nanoclaw.records import Address, Session
 from nanoclaw.store.session.views import open_tasks
-from tests.operations.desk import a_desk
+from tests.cli.commands import rows
+from tests.operations.desk import Desk, a_desk
 
 
 async def test_the_forms_of_the_issue(tmp_path: Path) -> None:
@@ -212,3 +213,32 @@ def test_a_parameter_without_a_word_about_it_is_refused() -> None:
 
     with pytest.raises(BadNoun, match="the parameter what has no line under Args"):
         Catalogue.of([Silent])
+
+
+# -- questions on files ----------------------------------------------------------
+
+
+async def ask(desk: Desk, session: Session) -> None:
+    await desk.admin.questions.create("q-1", session.id, "out-1", title="Ship it?", options=["Yes"])
+
+
+async def test_a_question_that_is_deleted_without_a_host_is_answered_in_the_file(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await ask(desk, session)
+        await desk.perform("questions.delete", question="q-1")
+        assert await desk.perform("questions.list") == []
+        assert rows(desk.paths(session).inbound_db, "SELECT id, trigger, content FROM messages_in") == [
+            ("answer-out-1", 0, '{"type": "question_response", "questionId": "q-1", "withdrawn": true}')
+        ]
+
+
+async def test_the_news_of_a_deleted_question_waits_for_a_session_with_a_damaged_file(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await ask(desk, session)
+        desk.paths(session).inbound_db.write_bytes(b"no database" * 1000)
+        await desk.perform("questions.delete", question="q-1")
+        assert await desk.perform("questions.list") == []
+        [parked] = await desk.admin.parked.for_session(session.id)
+        assert '"withdrawn": true' in parked.event

@@ -36,6 +36,8 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
                 f"nobody has answered within {limit:.0f} s; an answer that comes later will come as a message"
             )
         await claim_answer(context, answer)
+    if answer.content.get("withdrawn"):
+        raise ToolError("an administrator deleted the question: nobody will answer it")
     return str(answer.content.get("selectedOption"))
 
 
