@@ -9,11 +9,13 @@ import structlog
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
-from nanoclaw.config import Config
+from nanoclaw.config import Config, ConfigError
 
 
 async def logs(config: Config, session: str | None, last: int, *, follow: bool, as_json: bool) -> int:
     """Print log events, of the sessions whose id begins with `session`. Raises NoHost, RequestFailed."""
+    if sys.stdout is None:
+        raise ConfigError("standard output cannot be written: it is closed")
     renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     async with connect(config.data) as client:
         async for event in client.results("logs", last=last, session=session, follow=follow):

@@ -6,6 +6,7 @@ from typing import Any
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
+from nanoclaw.cli.output import show
 from nanoclaw.config import Config
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -27,7 +28,7 @@ async def _print(
 ) -> int:
     async with connect(config.data) as client:
         async for result in client.results(method):
-            print(json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result))))
+            show(json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result))))
     return 0
 
 

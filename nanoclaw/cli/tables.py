@@ -22,6 +22,9 @@ HEADS: Mapping[str, str] = {
     "trigger_rules": "trigger",
     "question_id": "id",
     "approval_id": "id",
+    "agent_group_id": "agent id",
+    "messaging_group_id": "chat id",
+    "session_id": "session",
     "message_count": "messages",
     "duration_s": "seconds",
 }

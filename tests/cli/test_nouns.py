@@ -173,9 +173,12 @@ def test_a_home_that_cannot_be_made_is_named(nanoclaw: Shell) -> None:
     assert error.startswith(f"{nanoclaw.home}/data: cannot be made: ")
 
 
-def test_reading_where_nothing_is_makes_nothing(nanoclaw: Shell) -> None:
-    assert nanoclaw.json("agents", "list") == []
-    assert nanoclaw("agents", "show", "main").errors == ["there is no agent 'main'"]
+def test_reading_where_nothing_is_makes_nothing_and_says_so(nanoclaw: Shell) -> None:
+    listed = nanoclaw("agents", "list", "--json")
+    assert (listed.code, json.loads(listed.output)) == (0, [])
+    empty = f"there is nothing in {nanoclaw.home}/data yet: begin with `nanoclaw run`, or correct --home"
+    assert listed.errors == [empty]
+    assert nanoclaw("agents", "show", "main").errors == [empty, "there is no agent 'main'"]
     assert not nanoclaw.home.exists()
 
 
@@ -213,7 +216,7 @@ def test_bad_usage_is_one_line(nanoclaw: Shell, words: tuple[str, ...], error: s
     done = nanoclaw(*words)
     assert done.output == ""
     assert done.code == (1 if error.startswith("there is no") else 2)
-    [line] = done.stderr.splitlines()
+    [line] = [each for each in done.stderr.splitlines() if "there is nothing in" not in each]
     assert error in line
     assert len(line) < 400
 
@@ -228,6 +231,30 @@ def test_without_a_terminal_what_destroys_needs_a_yes(
     assert done.code == 2
     assert "Say --yes" in done.stderr
     assert nanoclaw("agents", "delete", "helper", "--yes").code == 0
+
+
+def test_what_is_not_there_is_refused_before_anybody_is_asked(nanoclaw: Shell) -> None:
+    nanoclaw(*FORMS[0])
+    done = nanoclaw("users", "delete", "tg:77")
+    assert (done.code, done.errors) == (1, ["there is no user 'tg:77'"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("agents", "list"), ("status",)])
+def test_a_closed_output_is_one_line(nanoclaw: Shell, words: tuple[str, ...]) -> None:
+    nanoclaw(*FORMS[0])
+    command = " ".join([*NANOCLAW, *words, "--home", str(nanoclaw.home)])
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} >&-"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=False,
+    )
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith("nanoclaw: ")
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n", ["helper"]), ("y", [])])
@@ -301,7 +328,9 @@ def test_a_package_adds_a_noun_by_an_entry_point(tmp_path: Path) -> None:
         timeout=GUARD_S,
         check=False,
     )
-    assert (done.stdout, done.stderr, done.returncode) == ('"hello Ann hello Ann "\n', "", 0)
+    assert (done.stdout, done.returncode) == ('"hello Ann hello Ann "\n', 0)
+    [note] = done.stderr.splitlines()
+    assert note.startswith("nanoclaw: there is nothing in ")
 
 
 GREETINGS = '''

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from nanoclaw.operations import BadNoun, Catalogue, Noun, OperationFailed, Right, operation
+from nanoclaw.operations import BadNoun, Caller, Catalogue, Noun, OperationFailed, Right, operation
 from nanoclaw.records import Address, Session
 from nanoclaw.store.session.views import open_tasks
-from tests.cli.commands import rows
+from tests.cli.commands import change, rows
 from tests.operations.desk import Desk, a_desk
 
 
@@ -242,3 +242,96 @@ async def test_the_news_of_a_deleted_question_waits_for_a_session_with_a_damaged
         assert await desk.perform("questions.list") == []
         [parked] = await desk.admin.parked.for_session(session.id)
         assert '"withdrawn": true' in parked.event
+
+
+# -- refusals that say why ---------------------------------------------------------
+
+
+async def test_an_archived_session_is_not_paused(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.perform("sessions.archive", session=session.id)
+        with pytest.raises(OperationFailed, match="is archived, so its conversation is over"):
+            await desk.perform("sessions.pause", session=session.id)
+        assert (await desk.perform("sessions.show", session=session.id))["status"] == "archived"
+
+
+@pytest.mark.parametrize(("verb", "status"), [("pause", "paused"), ("archive", "archived")])
+async def test_a_task_does_not_run_while_its_session_rests(tmp_path: Path, verb: str, status: str) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.task(session, recurrence="@every 3600")
+        await desk.perform(f"sessions.{verb}", session=session.id)
+        with pytest.raises(OperationFailed, match=f"its session {session.id} is {status}; resume it first"):
+            await desk.perform("tasks.run", task="task-tea")
+        [task] = await desk.perform("tasks.list")
+        assert (task["held"], task["next_run"]) == (f"its session is {status}", None)
+
+
+async def test_a_task_keeps_the_time_of_its_creation_when_it_is_run(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.task(session, recurrence="@every 3600")
+        change(
+            desk.paths(session).inbound_db, "UPDATE messages_in SET timestamp = '2020-01-01T00:00:00.000Z'"
+        )
+        await desk.perform("tasks.run", task="task-tea")
+        [task] = await desk.perform("tasks.list")
+        assert task["created_at"].startswith("2020-01-01")
+
+
+async def test_the_question_before_an_archive_names_the_open_tasks(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.task(session)
+        question = await desk.operations.question("sessions.archive", {"session": session.id}, Caller.local())
+        assert question.startswith(
+            "It has 1 open task, which does not run any more: task-tea. Archive session "
+        )
+        assert await desk.operations.question("sessions.pause", {"session": session.id}, Caller.local()) == ""
+
+
+async def test_the_question_before_a_deletion_finds_out_that_there_is_nothing(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        with pytest.raises(OperationFailed, match="there is no user 'tg:77'"):
+            await desk.operations.question("users.delete", {"user": "tg:77"}, Caller.local())
+
+
+async def test_a_cancelled_task_is_cancelled_in_its_history(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.task(await desk.session())
+        await desk.perform("tasks.cancel", task="task-tea")
+        [run] = await desk.perform("tasks.history", task="task-tea")
+        assert (run["outcome"], run["tries"], run["started_at"]) == ("cancelled", None, None)
+
+
+@pytest.mark.parametrize("last", [0, -1, 1001])
+async def test_a_number_out_of_bounds_is_refused(tmp_path: Path, last: int) -> None:
+    async with a_desk(tmp_path) as desk:
+        with pytest.raises(OperationFailed, match=f"last: must be between 1 and 1,000, got {last}"):
+            await desk.perform("tasks.history", task="task-tea", last=last)
+
+
+async def test_the_only_owner_stays(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.perform("roles.grant", user="tg:1", role="owner")
+        for name, params in (
+            ("roles.revoke", {"user": "tg:1", "role": "owner"}),
+            ("users.delete", {"user": "tg:1"}),
+        ):
+            with pytest.raises(OperationFailed, match="tg:1 is the only owner"):
+                await desk.perform_with(name, params)
+        await desk.perform("roles.grant", user="tg:2", role="owner")
+        await desk.perform("roles.revoke", user="tg:1", role="owner")
+
+
+async def test_a_refusal_names_rows_as_people_do(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.session()
+        await desk.perform("agents.create", folder="helper")
+        await desk.perform("destinations.add", agent="helper", name="boss", to_agent="main")
+        with pytest.raises(OperationFailed) as caught:
+            await desk.perform("agents.delete", agent="main")
+        text = str(caught.value)
+        assert text.startswith("agent main is still referred to by wirings cli:terminal=main, sessions sess-")
+        assert "destinations boss of agent helper" in text
