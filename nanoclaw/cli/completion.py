@@ -11,9 +11,10 @@ from nanoclaw.cli.client import NoHost, RequestFailed, connect
 from nanoclaw.cli.parsing import Command, DescribedArgument
 from nanoclaw.cli.places import Places
 from nanoclaw.config import Config, ConfigError, load_config
-from nanoclaw.operations import references
+from nanoclaw.operations import SessionFiles, references
 from nanoclaw.operations.declaration import Kind
-from nanoclaw.store import StoreError, read_once
+from nanoclaw.store import StoreError, ThreadExecutor, open_reader, read_once
+from nanoclaw.system.clock import SystemClock
 
 WITHIN_S = 1.0
 """A person waits for a completion no longer."""
@@ -66,7 +67,11 @@ async def _names(config: Config, kind: Kind) -> list[str]:
         try:
             return await _from_host(config, kind)
         except NoHost:
-            return read_once(config.data / "v2.db", lambda connection: references.names(connection, kind))
+            if kind not in references.IN_FILES:
+                return read_once(config.data / "v2.db", lambda connection: references.names(connection, kind))
+            executor = ThreadExecutor()
+            async with open_reader(config.data / "v2.db", executor) as central:
+                return await SessionFiles(config.data, executor, central, SystemClock().now).names(kind)
 
 
 async def _from_host(config: Config, kind: Kind) -> list[str]:

@@ -37,6 +37,8 @@ Kind = Literal["agent", "chat", "user", "session", "wiring", "question", "approv
 """The things that a parameter may name."""
 MAX_TEXT = 256
 """Characters of a text that says no other bound."""
+MAX_REFERENCE = 1200
+"""Characters of a name of an existing thing: an address of 1,000, with `/thread` or `=agent` after it."""
 
 
 # -- what an annotation may say ------------------------------------------------
@@ -224,8 +226,23 @@ def of_method(noun: str, method: Any) -> Operation:
         for each in list(inspect.signature(inner).parameters.values())[1:]
         if not _said(hints[each.name], Internal)
     ]
+    _check_result(hints.get("return"))
     verb = inner.__name__.rstrip("_")
     return Operation(noun, verb, summary, details, tuple(parameters), method.__dict__["declared"], inner)
+
+
+def _check_result(hint: Any) -> None:
+    """Check that a list as the result is one of objects: a table has a row for each.
+
+    Raises:
+        TypeError: it is a list of something else.
+    """
+    plain = _without_none(_plain(hint))
+    [element] = get_args(plain) if get_origin(plain) in {Sequence, list} else [None]
+    if element in {str, int, float, bool}:
+        raise TypeError(
+            f"the result is a list of {element.__name__}; return a list of a class of attrs, or one text"
+        )
 
 
 def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) -> Parameter:
@@ -245,7 +262,7 @@ def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) ->
         flag=(named and named.flag) or f"--{label.replace('_', '-')}",
         default=None if required else found.default,
         reference=reference,
-        text=next(iter(_said(hint, Text)), Text()),
+        text=next(iter(_said(hint, Text)), Text(MAX_REFERENCE) if reference else Text()),
         bounds=next(iter(_said(hint, Between)), Between(-(2**53), 2**53)),
     )
 

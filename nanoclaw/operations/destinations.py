@@ -12,7 +12,7 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, ChatRef
 from nanoclaw.records import AgentDestination, DestinationType
 from nanoclaw.registry import CreateDestination, DeleteDestination, RenameDestination
-from nanoclaw.store import Connection
+from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import agent_groups, destinations
 
 COLUMNS = ("agent", "local_name", "target", "created_at")
@@ -67,6 +67,8 @@ class Destinations(Noun):
         """
         if (chat is None) == (to_agent is None):
             raise BadArguments("give either --chat or --agent")
+        if to_agent == agent:
+            raise NotAllowed("an agent cannot send to itself; name another agent")
         target: DestinationType = "channel" if chat is not None else "agent"
         return await self._registry.ask(
             CreateDestination(agent, target, str(chat or to_agent), local_name, keep_same=True)

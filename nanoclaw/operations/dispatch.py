@@ -103,6 +103,8 @@ class Operations:
 
     async def names(self, kind: Kind) -> list[str]:
         """Return the names of a kind, for completion. Raises StoreError."""
+        if kind in references.IN_FILES:
+            return await self.ground.files.names(kind)
         return await self.ground.central.run(references.names, kind)
 
 

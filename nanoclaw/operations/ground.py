@@ -12,11 +12,21 @@ from nanoclaw.records import Answer
 from nanoclaw.registry import Registry
 from nanoclaw.session.administration import TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
+from nanoclaw.status import SessionDetails
 from nanoclaw.store import Reader
 
 
 class SessionAccess(Protocol):
     """How a session is changed: through its actor, or on its files."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a host runs, so that messages are answered."""
+        ...
+
+    async def describe(self, session_id: str, /) -> SessionDetails | None:
+        """Return what a session says of itself; None where it does not live, or does not say so in time."""
+        ...
 
     async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
         """Change one of its tasks; on disk when this returns.

@@ -10,6 +10,10 @@ from nanoclaw.records import Answer
 from nanoclaw.session import SessionDown, Sessions
 from nanoclaw.session.administration import ChangeTask, RestartRunner, TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
+from nanoclaw.status import SessionDetails
+
+DESCRIBED_WITHIN_S = 1.0
+"""A session that hangs keeps a list waiting no longer."""
 
 
 @frozen
@@ -17,6 +21,11 @@ class LivingSessions:
     """The sessions of a running host; a session at rest comes to life to be changed."""
 
     sessions: Sessions
+    alive: bool = True
+
+    async def describe(self, session_id: str) -> SessionDetails | None:
+        """Ask the session's actor, if it lives."""
+        return await self.sessions.describe(session_id, DESCRIBED_WITHIN_S)
 
     async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
         """Change a task through the session's actor."""

@@ -18,6 +18,7 @@ from nanoclaw.registry import Changes, registry_recipe
 from nanoclaw.session.actions import Site
 from nanoclaw.session.administration import TaskChange, TaskVerb, change_task, store_answer
 from nanoclaw.session.services import Conversation
+from nanoclaw.status import SessionDetails
 from nanoclaw.store import Executor, NotFound, StoreError, open_reader, own_inbound
 from nanoclaw.system.clock import Clock
 
@@ -31,6 +32,11 @@ class SessionsAtRest:
     clock: Clock
     random: Random
     zone: str
+    alive: bool = False
+
+    async def describe(self, _session_id: str) -> SessionDetails | None:
+        """Return None: nothing lives."""
+        return None
 
     async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
         """Change a task in the session's file; the next host goes on from there."""

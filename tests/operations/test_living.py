@@ -209,3 +209,61 @@ def test_a_deleted_question_stays_deleted_for_a_turn_that_a_death_interrupted() 
         await chat.expect(re.compile(DELETED))
 
     simulate(scenario, seed=0)
+
+
+# -- messages that wait
+
+
+def test_a_message_says_when_it_was_claimed_also_once_it_is_answered() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann, world.agent(brain=script([thinks(30), says("done")])))
+        await ann.says("hello")
+        await chat.expect("done")
+        await world.sleep(10)
+        [listed] = await world.host.admin.messages.list()
+        shown = await world.host.admin.messages.show(listed.id)
+        assert shown.state == "delivered"
+        times = [shown.stored_at, shown.claimed_at, shown.answered_at, shown.delivered_at]
+        assert None not in times
+        assert times == sorted(times, key=str)
+        assert listed.claimed_at == shown.claimed_at
+
+    simulate(scenario, seed=0)
+
+
+def test_a_message_says_why_it_waits() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says("one")
+        await chat.expect("echo: one")
+        admin = world.host.admin
+        [session] = await admin.sessions.list()
+        await admin.sessions.pause(session.id)
+        await ann.says("two")
+        await world.sleep(10)
+        [two, one] = await admin.messages.list()
+        assert (two.state, two.waits_for) == ("stored", "its session is paused")
+        assert one.waits_for is None
+        with pytest.raises(NotAllowed, match="gets none while it is paused; resume it first"):
+            await admin.sessions.restart(session.id)
+        await admin.sessions.resume(session.id)
+        await chat.expect("echo: two")
+
+    simulate(scenario, seed=0)
+
+
+def test_a_message_in_a_chat_without_an_agent_is_listed_as_dropped() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = world.group("club", [ann])
+        for text in ("hello?", "anybody?"):
+            await ann.says(text, in_=chat)
+        [dropped] = await world.host.admin.dropped.list()
+        assert (dropped.reason, dropped.message_count) == ("no agent is wired to this chat", 2)
+
+    simulate(scenario, seed=0)

@@ -1,5 +1,6 @@
 """What the operations do, called from outside by name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +336,55 @@ async def test_a_refusal_names_rows_as_people_do(tmp_path: Path) -> None:
         text = str(caught.value)
         assert text.startswith("agent main is still referred to by wirings cli:terminal=main, sessions sess-")
         assert "destinations boss of agent helper" in text
+
+
+async def test_what_cannot_be_meant_is_refused_in_words(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.session()
+        for name, params, error in (
+            ("wirings.set", {"trigger": {"pattren": "^x"}}, "no key 'pattren'; did you mean pattern?"),
+            ("destinations.add", {"agent": "main", "to_agent": "main"}, "an agent cannot send to itself"),
+            ("agents.set", {"agent": "main", "name": "a\u202eb"}, r"must not contain the character U\+202E"),
+            ("agents.create", {"folder": "e1", "name": " "}, "name: must not be blank"),
+            ("chats.show", {"chat": "tg:" + "x" * 900}, "there is no chat"),
+            ("wirings.set", {"priority": 10**400}, "priority: must be between"),
+        ):
+            more = {"wiring": "cli:terminal"} if name == "wirings.set" else {}
+            with pytest.raises(OperationFailed, match=error):
+                await desk.perform_with(name, {**params, **more})
+
+
+async def test_the_beginning_of_several_ids_is_called_so(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        for name in ("one", "two"):
+            await desk.task(session, f"task-{name}")
+        with pytest.raises(OperationFailed, match="'task-' begins the ids of several tasks: "):
+            await desk.perform("tasks.show", task="task-")
+
+
+async def test_a_question_has_an_id_like_everything_else(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await ask(desk, await desk.session())
+        [listed] = await desk.perform("questions.list")
+        assert listed["id"] == listed["question_id"] == "q-1"
+
+
+async def test_a_time_is_the_same_when_it_is_made_and_when_it_is_read(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        made = await desk.perform("agents.create", folder="helper")
+        assert made == await desk.perform("agents.show", agent="helper")
+
+
+def test_a_list_of_texts_is_no_result_of_an_operation() -> None:
+    @frozen
+    class Texts(Noun):
+        name = "texts"
+
+        @operation(right=Right.ADMIN)
+        async def list(self) -> Sequence[str]:
+            """List texts."""
+            return []
+
+    with pytest.raises(BadNoun, match="the result is a list of str"):
+        Catalogue.of([Texts])
