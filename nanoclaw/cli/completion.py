@@ -5,8 +5,9 @@ from contextlib import suppress
 
 import click
 import trio
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import CompletionItem
 
+from nanoclaw.cli.bash import completion_class
 from nanoclaw.cli.client import NoHost, RequestFailed, connect
 from nanoclaw.cli.parsing import Command, DescribedArgument
 from nanoclaw.cli.places import Places
@@ -34,7 +35,7 @@ def completion(shell: str) -> int:
     from nanoclaw.cli.output import show  # noqa: PLC0415
     from nanoclaw.cli.root import nanoclaw  # noqa: PLC0415
 
-    found = get_completion_class(shell)
+    found = completion_class(shell)
     if found is not None:
         show(found(nanoclaw, {}, "nanoclaw", COMPLETE).source())
     return 0

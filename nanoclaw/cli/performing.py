@@ -1,8 +1,8 @@
 """Performing an operation from the command line: through the running host, else on the files."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from secrets import SystemRandom
 from typing import Any
@@ -18,8 +18,8 @@ from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE
 from nanoclaw.config import Config
-from nanoclaw.operations import Caller, Catalogue, Operation, OperationFailed, Operations
-from nanoclaw.operations.offline import open_files
+from nanoclaw.operations import Caller, Catalogue, Ground, Operation, OperationFailed, Operations
+from nanoclaw.operations.offline import open_files, open_to_read
 from nanoclaw.store import Owned, StoreError, ThreadExecutor
 from nanoclaw.system.clock import SystemClock
 
@@ -120,23 +120,42 @@ def _unanswered(operation: Operation, *, reads: bool) -> str:
 async def _on_files(config: Config, catalogue: Catalogue, call: Call, *, new: bool) -> Any:
     """Own the files for the time of the call. Where there are none, reading makes none."""
     with _silent(), _data(config, call, new=new) as data:
-        failed: OperationFailed | None = None
         try:
-            async with open_files(
-                data,
-                config.groups,
-                zone=config.timezone,
-                executor=ThreadExecutor(),
-                clock=SystemClock(),
-                random=SystemRandom(),
-            ) as ground:
-                try:
-                    return await call.on(Operations(catalogue, ground))
-                except OperationFailed as error:
-                    failed = error
+            return await _opened(open_files, data, config, catalogue, call)
         except (ActorError, StoreError) as error:
-            raise _unusable(config, error) from error
-        raise failed
+            unusable = _unusable(config, error)
+            if isinstance(unusable, _HostBetween) or not call.reads:
+                raise unusable from error
+        try:
+            result = await _opened(open_to_read, data, config, catalogue, call)
+        except (ActorError, StoreError):
+            raise unusable from None
+        _note(f"{unusable}; it was read all the same")
+        return result
+
+
+async def _opened(
+    opening: Callable[..., AbstractAsyncContextManager[Ground]],
+    data: Path,
+    config: Config,
+    catalogue: Catalogue,
+    call: Call,
+) -> Any:
+    """Make the call on files that are opened for it. A refusal passes the actors as a value."""
+    failed: OperationFailed | None = None
+    async with opening(
+        data,
+        config.groups,
+        zone=config.timezone,
+        executor=ThreadExecutor(),
+        clock=SystemClock(),
+        random=SystemRandom(),
+    ) as ground:
+        try:
+            return await call.on(Operations(catalogue, ground))
+        except OperationFailed as error:
+            failed = error
+    raise failed
 
 
 def _unusable(config: Config, error: BaseException) -> Exception:

@@ -5,21 +5,22 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import cast
 
 from attrs import frozen
 
-from actors import Policy, open_supervisor
+from actors import Context, Policy, Ref, open_supervisor
 from nanoclaw.operations.errors import Unavailable
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import Answer, SessionPaths
-from nanoclaw.registry import Changes, registry_recipe
+from nanoclaw.registry import Changes, Registry, registry_recipe
 from nanoclaw.session.actions import Site
 from nanoclaw.session.administration import TaskChange, TaskVerb, change_task, store_answer
 from nanoclaw.session.services import Conversation
 from nanoclaw.status import SessionDetails
-from nanoclaw.store import Executor, NotFound, StoreError, open_reader, own_inbound
+from nanoclaw.store import Executor, NotFound, Reader, StoreError, open_reader, own_inbound
 from nanoclaw.system.clock import Clock
 
 
@@ -68,6 +69,44 @@ class SessionsAtRest:
 
 
 @asynccontextmanager
+async def open_to_read(  # noqa: PLR0913 -- the seams, by name
+    data: Path, groups: Path, *, zone: str, executor: Executor, clock: Clock, random: Random
+) -> AsyncIterator[Ground]:
+    """Read a data directory that nobody owns and that cannot be owned: its disk is full or read-only.
+
+    Only operations that read work on it.
+
+    Raises:
+        StoreError: its database cannot be read.
+    """
+    async with open_supervisor("files", policy=Policy(intensity=0)) as supervisor:
+        registry = supervisor.start("registry", _no_registry)
+        async with open_reader(data / "v2.db", executor, random=random) as central:
+            yield _ground(
+                data, groups, registry, central, SessionsAtRest(data, executor, clock, random, zone)
+            )
+
+
+@asynccontextmanager
+async def _no_registry(_context: Context[Registry]) -> AsyncIterator[Registry]:
+    """Stand in for the registry, which an operation that reads never asks."""
+    yield cast("Registry", None)
+
+
+def _ground(
+    data: Path, groups: Path, registry: Ref[Registry], central: Reader, sessions: SessionsAtRest
+) -> Ground:
+    return Ground(
+        registry=registry,
+        central=central,
+        sessions=sessions,
+        files=SessionFiles(data, sessions.executor, central, sessions.clock.now),
+        make_agent_folder=partial(make_agent_folder, groups),
+        now=sessions.clock.now,
+    )
+
+
+@asynccontextmanager
 async def open_files(  # noqa: PLR0913 -- the seams, by name
     data: Path, groups: Path, *, zone: str, executor: Executor, clock: Clock, random: Random
 ) -> AsyncIterator[Ground]:
@@ -81,11 +120,6 @@ async def open_files(  # noqa: PLR0913 -- the seams, by name
         registry = supervisor.start("registry", recipe)
         await registry.wait_started()
         async with open_reader(data / "v2.db", executor, random=random) as central:
-            yield Ground(
-                registry=registry,
-                central=central,
-                sessions=SessionsAtRest(data, executor, clock, random, zone),
-                files=SessionFiles(data, executor, central, clock.now),
-                make_agent_folder=partial(make_agent_folder, groups),
-                now=clock.now,
+            yield _ground(
+                data, groups, registry, central, SessionsAtRest(data, executor, clock, random, zone)
             )

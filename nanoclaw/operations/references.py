@@ -208,9 +208,10 @@ KINDS: tuple[Kind, ...] = ("agent", "chat", "user", "session", "wiring", "questi
 
 def names(connection: Connection, kind: Kind) -> list[str]:
     """Return everything of a kind by the name that is shortest to type, for completion."""
+    named_by_keys = kind in {"agent", "chat", "wiring"}
     return [
         *dict.fromkeys(
-            each.keys[0] if kind in {"agent", "chat"} and each.keys else each.id
+            each.keys[-1] if named_by_keys and each.keys else each.id
             for each in _CANDIDATES[kind](connection)
         )
     ]

@@ -164,6 +164,18 @@ def test_a_data_directory_that_is_owned_and_does_not_answer_is_left_alone(
     assert "owns it, and no host answers on its control socket" in error
 
 
+def test_a_home_that_cannot_be_written_is_read(nanoclaw: Shell) -> None:
+    nanoclaw(*FORMS[0])
+    (nanoclaw.home / "data/owner").unlink()
+    (nanoclaw.home / "data/owner").mkdir()
+    done = nanoclaw("agents", "list", "--json")
+    assert (done.code, [one["folder"] for one in json.loads(done.output)]) == (0, ["helper"])
+    [note] = done.errors
+    assert note.startswith(f"{nanoclaw.home}/data/owner: ")
+    assert note.endswith("it was read all the same")
+    assert nanoclaw("agents", "create", "other").code == 2
+
+
 def test_a_home_that_cannot_be_made_is_named(nanoclaw: Shell) -> None:
     nanoclaw.home.mkdir()
     (nanoclaw.home / "data").touch()
@@ -295,6 +307,44 @@ def test_commands_options_and_names_are_completed(nanoclaw: Shell) -> None:
     assert completions("run", "--log-level", incomplete="w") == ["warning"]
     assert completions("run", "--runtime", incomplete="pro") == ["process"]
     assert completions(*at, "tasks", "pause") == completions(*at, "messages", "show") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("chats show cli:n", "notes"),
+        ("wirings show cli:n", "notes=helper"),
+        ("destinations add helper x --chat cli:", "notes"),
+        ("wirings create cli:notes he", "helper"),
+        ("members add tg:2 he", "helper"),
+    ],
+)
+def test_bash_completes_words_with_a_colon(nanoclaw: Shell, line: str, expected: str) -> None:
+    for words in FORMS[:2]:
+        nanoclaw(*words)
+    if line.startswith("wirings show"):
+        nanoclaw(*FORMS[2])
+    program = nanoclaw.home.parent / "nanoclaw"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(NANOCLAW)} "$@"\n')
+    program.chmod(0o755)
+    script = f"""
+    eval "$(nanoclaw completion bash)"
+    COMP_LINE='nanoclaw {line}'; COMP_POINT=${{#COMP_LINE}}
+    compopt() {{ :; }}
+    _nanoclaw_completion nanoclaw
+    printf '%s' "${{COMPREPLY[*]}}"
+    """
+    path = f"{program.parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", script],
+        env=environment(PATH=path, NANOCLAW_HOME=str(nanoclaw.home)),
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (expected, "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

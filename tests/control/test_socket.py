@@ -115,7 +115,7 @@ async def test_too_many_clients_are_turned_away(tmp_path: Path, monkeypatch: pyt
         (
             b'{"v": 1, "id": "a", "method": "nap"}',
             "a",
-            "method: must be status, tree, chat, listen, logs, names or an operation",
+            "method: must be status, tree, chat, listen, logs, names, confirmation or an operation",
         ),
         (b'{"v": 1, "id": "a", "method": 1}', "a", "a method (text) and params (object) are wanted"),
         (b'{"v": 1, "id": "a", "method": "chat"}', "a", "required field missing @ params.text"),
