@@ -65,6 +65,8 @@ class SessionDetails:
     """What is in its outbound file and is never read."""
     polled: str | None = None
     """Why its outbound directory is polled and not watched."""
+    scheduled: int = 0
+    """Pending messages that are not due yet, such as tasks."""
 
 
 @frozen

@@ -74,7 +74,8 @@ def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
     if details is None:
         return (*own, session["state"] if session["state"] != "running" else "no answer", "?", "?")
     working = f" ({details['working_on']} at work)" if details["working_on"] else ""
-    pending = f"{details['pending']}{working}"
+    later = f" ({details['scheduled']} later)" if details["scheduled"] else ""
+    pending = f"{details['pending'] - details['scheduled']}{working}{later}"
     return (*own, details["runner"]["state"], pending, str(details["deliveries"]))
 
 

@@ -238,8 +238,8 @@ def _check_result(hint: Any) -> None:
         TypeError: it is a list of something else.
     """
     plain = _without_none(_plain(hint))
-    [element] = get_args(plain) if get_origin(plain) in {Sequence, list} else [None]
-    if element in {str, int, float, bool}:
+    elements = get_args(plain) if get_origin(plain) in {Sequence, list} else ()
+    for element in (each for each in elements if each in {str, int, float, bool}):
         raise TypeError(
             f"the result is a list of {element.__name__}; return a list of a class of attrs, or one text"
         )

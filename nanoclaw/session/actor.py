@@ -132,7 +132,7 @@ class Describe:
 
     async def handle(self, actor: "SessionActor") -> SessionDetails:
         """Describe it."""
-        return status(actor.shell.state, actor.polled)
+        return status(actor.shell.state, actor.polled, actor.services.clock.now())
 
 
 # -- the actor -----------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The status of a session, for those who ask: read from memory, without waiting for anything."""
 
+from datetime import datetime
+
 import trio
 
 from nanoclaw.session.deliveries import Deliveries
@@ -11,7 +13,7 @@ FULL = "so much waits to be delivered that nothing more is read until some of it
 OUTDATED = "outbound.db is empty or another build's; its runner has to bring it up to date"
 
 
-def status(state: SessionState, polled: str | None) -> SessionDetails:
+def status(state: SessionState, polled: str | None, now: datetime) -> SessionDetails:
     """Describe a session; `polled` says why its directory is not watched."""
     refusals = state.deliveries.refusals
     return SessionDetails(
@@ -26,6 +28,7 @@ def status(state: SessionState, polled: str | None) -> SessionDetails:
         last_refused=refusals.last,
         ignored=state.outbound.ignored,
         polled=polled,
+        scheduled=sum(not message.due(now) for message in state.messages.open.values()),
     )
 
 

@@ -129,7 +129,7 @@ def translated(error: apsw.Error, path: Path) -> StoreError:
             return ours(path, f"{advice.replace('{mend}', _mend(path))} ({error})")
     if isinstance(error, apsw.IOError):
         return StoreError(
-            path, f"cannot be read or written; the disk may be full or faulty: check both ({error})"
+            path, f"cannot be read or written; the disk may be full or faulty; check it ({error})"
         )
     return StoreError(path, f"SQLite failed, and the transaction was rolled back ({error})")
 
