@@ -28,7 +28,7 @@ EPILOG = (
     "run, and stderr says why and what to do."
 )
 LEVELS = ("debug", "info", "warning", "error")
-NEW_FOLDER = Folder("a folder is wanted, new or empty")
+NEW_FOLDER = Folder("must be a new or empty folder")
 
 
 def _runtimes(incomplete: str) -> list[str]:

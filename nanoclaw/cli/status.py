@@ -80,7 +80,7 @@ def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _remarks(session: Mapping[str, Any]) -> Iterator[str]:
-    """What a person should know of a session, besides the figures."""
+    """Return remarks about a session, besides the figures."""
     if session["status"] != "active":
         yield f"{session['status']}: nobody is woken"
     if session["parked"]:
@@ -105,7 +105,7 @@ def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _faults(details: Mapping[str, Any]) -> Iterator[str]:
-    """What its runner did that is not as it should be, and what that comes to."""
+    """Return the faults of its runner, and their consequences."""
     if details["unreadable"]:
         yield f"cannot be read now, and is tried again: {details['unreadable']}"
     if details["refused"]:

@@ -28,7 +28,7 @@ HEADS: Mapping[str, str] = {
     "message_count": "messages",
     "duration_s": "seconds",
 }
-"""What a column is called where it is not its field's name."""
+"""Heads of columns that differ from their fields' names."""
 
 
 def shown(result: Any, columns: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ CHUNK = 65536
 
 @frozen
 class Offer:
-    """What the socket offers; where a part is None, requests for it are refused."""
+    """The parts that the socket offers; requests for a part that is None are refused."""
 
     status: StatusSource
     chat: ChatRoom | None

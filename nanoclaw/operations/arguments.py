@@ -24,7 +24,7 @@ _JSON = cattrs.Converter()
 
 def _exactly(value: object, wanted: type) -> object:
     if type(value) is not wanted:
-        raise TypeError(f"{wanted.__name__} is needed")
+        raise TypeError(f"must be {wanted.__name__}")
     return value
 
 

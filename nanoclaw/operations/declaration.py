@@ -41,7 +41,7 @@ MAX_REFERENCE = 1200
 """Characters of a name of an existing thing: an address of 1,000, with `/thread` or `=agent` after it."""
 
 
-# -- what an annotation may say ------------------------------------------------
+# -- annotations of parameters -------------------------------------------------
 
 
 @frozen
@@ -50,7 +50,7 @@ class Reference:
 
     kind: Kind
     new: bool = False
-    """Whether it may name one that does not exist yet."""
+    """True if it may name a thing that does not exist yet."""
 
     @property
     def in_files(self) -> bool:
@@ -122,13 +122,13 @@ class Parameter:
 
     @property
     def is_json(self) -> bool:
-        """Whether it is a JSON object."""
+        """Tell whether it is a JSON object."""
         return get_origin(self.base) is Mapping or self.base is Mapping or get_origin(self.base) is dict
 
 
 @frozen
 class Declared:
-    """What the decorator says of an operation."""
+    """The properties that the decorator gives an operation."""
 
     right: Right
     asks: str | None

@@ -1,4 +1,4 @@
-"""What operations work on: the parts of a host that runs, or of its files when none does."""
+"""The parts that operations work on: those of a running host, or its files when none runs."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,7 +21,7 @@ class SessionAccess(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether a host runs, so that messages are answered."""
+        """Tell whether a host runs, so that messages are answered."""
         ...
 
     async def describe(self, session_id: str, /) -> SessionDetails | None:

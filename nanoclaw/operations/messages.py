@@ -169,7 +169,7 @@ class Messages(Noun):
 
 @frozen
 class _Notes:
-    """What is known of the messages of a session besides their own rows."""
+    """The notes of runner and host about the messages of a session, besides their own rows."""
 
     claims: Mapping[str, Claim]
     begun: Mapping[str, datetime]

@@ -52,12 +52,12 @@ class Candidate:
     keys: tuple[str, ...] = ()
     """Known by each of these like by its id."""
     name: str = ""
-    """What people call it; others may be called the same."""
+    """Its name for people; others may have the same name."""
     agent_ids: tuple[str, ...] = ()
     shown: str = ""
-    """As a list of several shows it; empty: by its id."""
+    """Its name in a list of several; empty: its id."""
     whole: bool = False
-    """Whether the beginning of its id is not enough."""
+    """True if the beginning of its id is not enough."""
     short: str = ""
     """Its id within its session."""
 

@@ -48,7 +48,7 @@ PATIENCE_S = 0.5
 
 @frozen
 class InSession:
-    """What was read of one session's file; `problem` says why nothing could be."""
+    """The result of reading one session's file; `problem` says why nothing could be read."""
 
     session: Session
     value: Any = None

@@ -1,4 +1,4 @@
-"""The noun `tasks`: what agents do at a time of their own, in the files of their sessions."""
+"""The noun `tasks`: work that agents do at a set time, in the files of their sessions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -66,10 +66,10 @@ class TaskRun:
 
 @frozen
 class Tasks(Noun):
-    """What agents do at a time of their own."""
+    """Work that agents do at a set time."""
 
     name = "tasks"
-    summary = "what agents do at a time of their own"
+    summary = "work that agents do at a set time"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(
