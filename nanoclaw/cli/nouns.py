@@ -10,7 +10,7 @@ import trio
 
 from nanoclaw.cli.asking_commands import AS_JSON
 from nanoclaw.cli.client import until_signal
-from nanoclaw.cli.completion import completed
+from nanoclaw.cli.completion import completed, completed_from_list
 from nanoclaw.cli.output import show, tell
 from nanoclaw.cli.parsing import Command, DescribedArgument, Group, SectionOption
 from nanoclaw.cli.performing import Call, perform
@@ -104,7 +104,9 @@ def _type(parameter: Parameter) -> Any:
 
 
 def _complete(parameter: Parameter) -> Any:
-    reference = parameter.reference
+    reference, listed = parameter.reference, parameter.listed
+    if listed is not None:
+        return lambda context, _param, incomplete: completed_from_list(context, listed, incomplete)
     if reference is None or reference.kind not in KINDS:
         return None
     return lambda context, _param, incomplete: completed(context, reference.kind, incomplete)

@@ -85,6 +85,18 @@ class Between:
 
 
 @frozen
+class Listed:
+    """A shell completes the parameter with a field of the rows that another operation lists.
+
+    The other operation gets the argument `by`, as far as the line has it.
+    """
+
+    operation: str
+    field: str
+    by: str
+
+
+@frozen
 class Internal:
     """Only callers in Python have the parameter."""
 
@@ -106,6 +118,7 @@ class Parameter:
     """As an option of the command line."""
     default: Any = None
     reference: Reference | None = None
+    listed: Listed | None = None
     text: Text = Text()
     bounds: Between = Between(-(2**53), 2**53)
     """By default what every reader of JSON holds exactly."""
@@ -262,6 +275,7 @@ def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) ->
         flag=(named and named.flag) or f"--{label.replace('_', '-')}",
         default=None if required else found.default,
         reference=reference,
+        listed=next(iter(_said(hint, Listed)), None),
         text=next(iter(_said(hint, Text)), Text(MAX_REFERENCE) if reference else Text()),
         bounds=next(iter(_said(hint, Between)), Between(-(2**53), 2**53)),
     )

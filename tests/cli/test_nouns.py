@@ -304,6 +304,8 @@ def test_commands_options_and_names_are_completed(nanoclaw: Shell) -> None:
     assert completions(*at, "agents", "show", incomplete="he") == ["helper"]
     assert completions(*at, "chats", "show") == ["cli:notes"]
     assert completions("--home", "/nowhere", "agents", "show") == []
+    assert completions(*at, "destinations", "show", "helper", incomplete="no") == ["notes"]
+    assert completions(*at, "destinations", "show", "nobody") == []
     assert completions("run", "--log-level", incomplete="w") == ["warning"]
     assert completions("run", "--runtime", incomplete="pro") == ["process"]
     assert completions(*at, "tasks", "pause") == completions(*at, "messages", "show") == []
