@@ -16,13 +16,13 @@ def show(text: str) -> None:
         ConfigError: standard output cannot be written.
     """
     with _shown():
-        print(text, file=_stdout(), flush=True)
+        print(text, file=stdout(), flush=True)
 
 
 def write(text: str) -> None:
     """Print a result past the stream's buffer: a thread that is left behind would keep its lock."""
     with _shown():
-        _put(_stdout(), text)
+        _put(stdout(), text)
 
 
 def tell(text: str) -> None:
@@ -37,7 +37,12 @@ def write_aside(text: str, end: str = "\n") -> None:
         _put(sys.stderr, text, end)
 
 
-def _stdout() -> TextIO:
+def stdout() -> TextIO:
+    """Return standard output.
+
+    Raises:
+        ConfigError: whoever started us has closed it.
+    """
     if sys.stdout is None:
         raise ConfigError("standard output cannot be written: it is closed")
     return sys.stdout

@@ -6,7 +6,7 @@ from typing import Any
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
-from nanoclaw.cli.output import show
+from nanoclaw.cli.output import stdout
 from nanoclaw.config import Config
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -28,7 +28,8 @@ async def _print(
 ) -> int:
     async with connect(config.data) as client:
         async for result in client.results(method):
-            show(json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result))))
+            text = json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result)))
+            print(text, file=stdout())
     return 0
 
 
