@@ -65,6 +65,8 @@ class SessionDetails:
     """Description of a row or ack in its outbound file that is never read."""
     polled: str | None = None
     """The reason why its outbound directory is polled. None if it is watched."""
+    scheduled: int = 0
+    """The number of pending messages that are not due yet, such as tasks."""
 
 
 @frozen

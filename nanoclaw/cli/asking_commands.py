@@ -5,6 +5,7 @@ from functools import partial
 
 import click
 import trio
+from click.shell_completion import CompletionItem
 
 from nanoclaw.cli.client import until_signal
 from nanoclaw.cli.parsing import COUNT, SECONDS, Command, DescribedArgument
@@ -38,6 +39,12 @@ def _config(places: Places) -> Config:
 
 def _ask(main: Callable[[], Awaitable[int]]) -> int:
     return trio.run(until_signal, main)
+
+
+def _sessions(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from nanoclaw.cli.completion import completed  # noqa: PLC0415 -- only for completion
+
+    return completed(context, "session", incomplete)
 
 
 @click.command("chat", cls=Command, help=CHAT, short_help="talk to the running host", epilog=CHAT_CODES)
@@ -80,7 +87,13 @@ def tree(places: Places, *, as_json: bool) -> int:
 
 
 @click.command("logs", cls=Command, help=LOGS, short_help="its log")
-@click.argument("session", cls=DescribedArgument, required=False, help="only of sessions whose id begins so")
+@click.argument(
+    "session",
+    cls=DescribedArgument,
+    required=False,
+    help="only of sessions whose id begins so",
+    shell_complete=_sessions,
+)
 @click.option("-f", "--follow", is_flag=True, help="go on with events as they come")
 @click.option(
     "-n", "--last", type=COUNT, default=LAST, metavar="N", help=f"begin with the last N; default: {LAST}"

@@ -21,7 +21,7 @@ LEFT = "the host has stopped; if it has the message, it answers when it runs aga
 
 @define(eq=False)
 class _Acceptance:
-    """Whether the host has taken a line."""
+    """The host's word on a line: taken, or refused."""
 
     known: trio.Event = Factory(trio.Event)
     routed: Routed | None = None

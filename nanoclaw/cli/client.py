@@ -158,9 +158,11 @@ async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
             nursery.start_soon(stop)
             try:
                 code = await main()
-                sys.stdout.flush()
+                if sys.stdout is not None:  # closed by whoever started us
+                    sys.stdout.flush()
             except BrokenPipeError:
-                forget(sys.stdout)  # `nanoclaw logs | head`
+                if sys.stdout is not None:
+                    forget(sys.stdout)  # `nanoclaw logs | head`
             except (NoHost, RequestFailed, ConfigError) as error:
                 problem = error
             nursery.cancel_scope.cancel()

@@ -7,8 +7,8 @@ from io import TextIOWrapper
 from pathlib import Path
 
 import click
-from click.shell_completion import shell_complete
 
+from nanoclaw.cli.bash import completed_line
 from nanoclaw.cli.client import NoHost, RequestFailed
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE, usage_error
@@ -30,7 +30,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- for the rest of the process
     _show_all_text()
     if COMPLETE in os.environ and arguments is None:
-        return shell_complete(nanoclaw, {}, "nanoclaw", COMPLETE, os.environ[COMPLETE])
+        return completed_line(nanoclaw, "nanoclaw", COMPLETE, os.environ[COMPLETE])
     try:
         return _run(sys.argv[1:] if arguments is None else list(arguments))
     except (ConfigError, NoHost, RequestFailed) as error:

@@ -1,22 +1,38 @@
 """`nanoclaw completion`, and what a shell is told of ids and names."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from secrets import SystemRandom
 
 import click
 import trio
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import CompletionItem
 
+from actors import ActorError
+from nanoclaw.cli.bash import completion_class
 from nanoclaw.cli.client import NoHost, RequestFailed, connect
 from nanoclaw.cli.parsing import Command, DescribedArgument
 from nanoclaw.cli.places import Places
 from nanoclaw.config import Config, ConfigError, load_config
-from nanoclaw.operations import references
-from nanoclaw.operations.declaration import Kind
-from nanoclaw.store import StoreError, read_once
+from nanoclaw.operations import Caller, Catalogue, OperationFailed, Operations, SessionFiles, references
+from nanoclaw.operations.declaration import Kind, Listed
+from nanoclaw.operations.offline import open_to_read
+from nanoclaw.store import StoreError, ThreadExecutor, open_reader, read_once
+from nanoclaw.system.clock import SystemClock
 
 WITHIN_S = 1.0
 """A person waits for a completion no longer."""
+PROBLEMS = (
+    ConfigError,
+    NoHost,
+    RequestFailed,
+    OperationFailed,
+    StoreError,
+    ActorError,
+    OSError,
+    trio.TooSlowError,
+)
+"""Errors that leave a shell without completions: there is no place to show them."""
 HELP = (
     "Print the script by which a shell completes commands, options, ids and names. Put it where your shell "
     'reads it, such as `eval "$(nanoclaw completion bash)"` in ~/.bashrc.'
@@ -33,7 +49,7 @@ def completion(shell: str) -> int:
     from nanoclaw.cli.output import show  # noqa: PLC0415
     from nanoclaw.cli.root import nanoclaw  # noqa: PLC0415
 
-    found = get_completion_class(shell)
+    found = completion_class(shell)
     if found is not None:
         show(found(nanoclaw, {}, "nanoclaw", COMPLETE).source())
     return 0
@@ -42,9 +58,19 @@ def completion(shell: str) -> int:
 def completed(context: click.Context, kind: Kind, incomplete: str) -> list[CompletionItem]:
     """Return the names of a kind that begin so: from the running host, or the files when none runs."""
     names: Iterable[str] = ()
-    with suppress(ConfigError, NoHost, RequestFailed, StoreError, OSError, trio.TooSlowError):
+    with suppress(*PROBLEMS):
         config = _config(context)
         names = trio.run(_names, config, kind)
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def completed_from_list(context: click.Context, listed: Listed, incomplete: str) -> list[CompletionItem]:
+    """Return the fields that begin so of the rows that an operation lists."""
+    rows: Iterable[Mapping[str, object]] = ()
+    params = {listed.by: context.params[listed.by]} if context.params.get(listed.by) else {}
+    with suppress(*PROBLEMS):
+        rows = trio.run(_rows, _config(context), listed.operation, params)
+    names = [str(row.get(listed.field)) for row in rows]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
@@ -66,7 +92,11 @@ async def _names(config: Config, kind: Kind) -> list[str]:
         try:
             return await _from_host(config, kind)
         except NoHost:
-            return read_once(config.data / "v2.db", lambda connection: references.names(connection, kind))
+            if kind not in references.IN_FILES:
+                return read_once(config.data / "v2.db", lambda connection: references.names(connection, kind))
+            executor = ThreadExecutor()
+            async with open_reader(config.data / "v2.db", executor) as central:
+                return await SessionFiles(config.data, executor, central, SystemClock().now).names(kind)
 
 
 async def _from_host(config: Config, kind: Kind) -> list[str]:
@@ -74,3 +104,31 @@ async def _from_host(config: Config, kind: Kind) -> list[str]:
         async for result in client.results("names", kind=kind):
             return [str(name) for name in result]
     return []
+
+
+async def _rows(config: Config, operation: str, params: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return the rows that an operation lists: from the running host, or the files when none runs."""
+    found: object = None
+    with trio.fail_after(WITHIN_S):
+        try:
+            async with connect(config.data) as client:
+                found = [answer async for answer in client.results(operation, **params)][-1]
+        except NoHost:
+            found = await _rows_of_files(config, operation, params)
+    return found if isinstance(found, list) else []
+
+
+async def _rows_of_files(config: Config, operation: str, params: Mapping[str, object]) -> object:
+    result: object = None
+    async with open_to_read(
+        config.data,
+        config.groups,
+        zone=config.timezone,
+        executor=ThreadExecutor(),
+        clock=SystemClock(),
+        random=SystemRandom(),
+    ) as ground:
+        with suppress(OperationFailed):
+            operations = Operations(Catalogue.installed(), ground)
+            result = await operations.perform(operation, params, Caller.local(), lambda _: None)
+    return result

@@ -1,4 +1,4 @@
-"""What the first run leaves on disk before the host starts: folders, the configuration, the agent's notes.
+"""Makes what the first run needs on disk: folders, the configuration, the agent's notes.
 
 The host's own rows follow by `Host.bootstrap`. Later runs find all this and change nothing.
 """

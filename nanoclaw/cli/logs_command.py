@@ -1,7 +1,6 @@
 """`nanoclaw logs`: the latest log events of the running host, and those that follow."""
 
 import json
-import sys
 from datetime import datetime
 from typing import Any
 
@@ -9,12 +8,13 @@ import structlog
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
+from nanoclaw.cli.output import stdout
 from nanoclaw.config import Config
 
 
 async def logs(config: Config, session: str | None, last: int, *, follow: bool, as_json: bool) -> int:
     """Print log events, of the sessions whose id begins with `session`. Raises NoHost, RequestFailed."""
-    renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+    renderer = structlog.dev.ConsoleRenderer(colors=stdout().isatty())
     async with connect(config.data) as client:
         async for event in client.results("logs", last=last, session=session, follow=follow):
             if event:  # the result is empty

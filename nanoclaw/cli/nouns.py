@@ -10,15 +10,14 @@ import trio
 
 from nanoclaw.cli.asking_commands import AS_JSON
 from nanoclaw.cli.client import until_signal
-from nanoclaw.cli.completion import completed
+from nanoclaw.cli.completion import completed, completed_from_list
 from nanoclaw.cli.output import show, tell
 from nanoclaw.cli.parsing import Command, DescribedArgument, Group, SectionOption
-from nanoclaw.cli.performing import perform
+from nanoclaw.cli.performing import Call, perform
 from nanoclaw.cli.places import Places, options, with_places
 from nanoclaw.cli.tables import shown
-from nanoclaw.config import load_config
+from nanoclaw.config import Config, load_config
 from nanoclaw.operations import BadNoun, Catalogue, Operation, Parameter
-from nanoclaw.operations.dispatch import filled
 from nanoclaw.operations.references import KINDS
 
 REFUSED = 1
@@ -105,7 +104,9 @@ def _type(parameter: Parameter) -> Any:
 
 
 def _complete(parameter: Parameter) -> Any:
-    reference = parameter.reference
+    reference, listed = parameter.reference, parameter.listed
+    if listed is not None:
+        return lambda context, _param, incomplete: completed_from_list(context, listed, incomplete)
     if reference is None or reference.kind not in KINDS:
         return None
     return lambda context, _param, incomplete: completed(context, reference.kind, incomplete)
@@ -170,29 +171,37 @@ def _performed(
 ) -> int:
     """Perform an operation and print its result; returns the exit code."""
     params = {label: value for label, value in values.items() if value is not None}
-    if operation.declared.asks and not yes and not _meant(filled(operation.declared.asks, params)):
-        tell("nanoclaw: nothing was changed")
-        return REFUSED
     config = load_config(home=places.home, file=places.config, flags=places.flags)
-    code, result = 0, list[Any]()
+    call = partial(_call, config, new=places.config is None)
+    if operation.declared.asks and not yes:
+        code, question = call(Call(operation, params, asks=True))
+        if code:
+            return code
+        if not _meant(str(question)):
+            tell("nanoclaw: nothing was changed")
+            return REFUSED
+    code, result = call(Call(operation, params))
+    if code == 0:
+        _show(operation, result, as_json=as_json)
+    return code
+
+
+def _call(config: Config, call: Call, *, new: bool) -> tuple[int, Any]:
+    """Make a call; returns the exit code, and the result where that is 0."""
+    result = list[Any]()
 
     async def main() -> int:
-        nonlocal code
-        code = await perform(config, catalogue(), operation, params, result, new=places.config is None)
-        return code
+        return await perform(config, catalogue(), call, result, new=new)
 
-    stopped = trio.run(until_signal, main)
-    if stopped or not result:
-        return stopped
-    _show(operation, result[0], as_json=as_json)
-    return 0
+    code = trio.run(until_signal, main)
+    return (code, result[0]) if result else (code or REFUSED, None)
 
 
 def _meant(question: str) -> bool:
     """Ask a person. Raises UsageError where nobody can be asked."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError(
-            f"{question} Say --yes: there is no terminal to ask at", click.get_current_context()
+            f"{question} There is no terminal to ask at. Say --yes to do it", click.get_current_context()
         )
     try:
         return click.confirm(question, err=True)

@@ -1,4 +1,4 @@
-"""What a command prints, where it may be that nobody takes it: a full disk, a pipe whose reader is gone."""
+"""Prints results and remarks, also where they cannot be taken: a full disk, a pipe without a reader."""
 
 import os
 import sys
@@ -16,28 +16,33 @@ def show(text: str) -> None:
         ConfigError: standard output cannot be written.
     """
     with _shown():
-        print(text, file=_stdout(), flush=True)
+        print(text, file=stdout(), flush=True)
 
 
 def write(text: str) -> None:
-    """The same past the stream's buffer, for a thread that may be left behind: it would keep its lock."""
+    """Print a result past the stream's buffer: a thread that is left behind would keep its lock."""
     with _shown():
-        _put(_stdout(), text)
+        _put(stdout(), text)
 
 
 def tell(text: str) -> None:
-    """Print to stderr what a person may want to know; where that cannot be written, nobody does."""
+    """Print a remark to stderr; if that cannot be written, it is lost."""
     with _told():
         print(text, file=sys.stderr, flush=True)
 
 
 def write_aside(text: str, end: str = "\n") -> None:
-    """The same past the stream's buffer."""
+    """Print to stderr past the stream's buffer."""
     with _told():
         _put(sys.stderr, text, end)
 
 
-def _stdout() -> TextIO:
+def stdout() -> TextIO:
+    """Return standard output.
+
+    Raises:
+        ConfigError: whoever started us has closed it.
+    """
     if sys.stdout is None:
         raise ConfigError("standard output cannot be written: it is closed")
     return sys.stdout
@@ -70,7 +75,7 @@ def _put(stream: TextIO | None, text: str, end: str = "\n") -> None:
 
 
 def forget(stream: TextIO) -> None:
-    """What is left in its buffer, and all that comes, goes nowhere: or its end would be complained about."""
+    """Drop what is in the stream's buffer and all that follows, so that Python's exit does not complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -43,7 +43,7 @@ class Folder(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
 
     name = "directory"
 
-    def __init__(self, wanted: str = "a directory is wanted") -> None:
+    def __init__(self, wanted: str = "must be a directory") -> None:
         self._wanted = wanted
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:

@@ -1,23 +1,25 @@
 """Performing an operation from the command line: through the running host, else on the files."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from secrets import SystemRandom
 from typing import Any
 
 import structlog
 import trio
+from attrs import frozen
 
 from actors import ActorError
+from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import NoHost, NotRunning, RequestFailed, connect
 from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE
 from nanoclaw.config import Config
-from nanoclaw.operations import Caller, Catalogue, Operation, OperationFailed, Operations
-from nanoclaw.operations.offline import open_files
+from nanoclaw.operations import Caller, Catalogue, Ground, Operation, OperationFailed, Operations
+from nanoclaw.operations.offline import open_files, open_to_read
 from nanoclaw.store import Owned, StoreError, ThreadExecutor
 from nanoclaw.system.clock import SystemClock
 
@@ -31,16 +33,38 @@ class _HostBetween(NoHost):
     """A host owns the files, and does not listen yet, or not any more."""
 
 
-async def perform(  # noqa: PLR0913 -- what to perform, and where
-    config: Config,
-    catalogue: Catalogue,
-    operation: Operation,
-    params: Mapping[str, object],
-    result: list[Any],
-    *,
-    new: bool,
-) -> int:
-    """Perform an operation, and put its result into `result`; returns the exit code.
+@frozen
+class Call:
+    """A call of an operation. With `asks` the result is the question to a person, and nothing is changed."""
+
+    operation: Operation
+    params: Mapping[str, object]
+    asks: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Tell whether it changes nothing."""
+        return self.asks or self.operation.declared.reads
+
+    def request(self) -> tuple[str, Mapping[str, object]]:
+        """Return its method and parameters in the control protocol."""
+        if self.asks:
+            return "confirmation", {"operation": self.operation.name, "params": self.params}
+        return self.operation.name, self.params
+
+    async def on(self, operations: Operations) -> Any:
+        """Make the call. Raises OperationFailed."""
+        if self.asks:
+            return await operations.question(self.operation.name, self.params, Caller.local())
+        return await operations.perform(self.operation.name, self.params, Caller.local(), _note)
+
+
+def _note(note: str) -> None:
+    tell(f"nanoclaw: {note}")
+
+
+async def perform(config: Config, catalogue: Catalogue, call: Call, result: list[Any], *, new: bool) -> int:
+    """Make a call, and put its result into `result`; returns the exit code.
 
     `new`: a configuration file may be made where data is made for the first time.
 
@@ -52,60 +76,86 @@ async def perform(  # noqa: PLR0913 -- what to perform, and where
     try:
         while not result:
             try:
-                result.append(await _once(config, catalogue, operation, params, new=new))
+                result.append(await _once(config, catalogue, call, new=new))
             except _HostBetween:
                 if trio.current_time() >= deadline:
                     raise
                 await trio.sleep(LOOK_AGAIN_S)
     except (RequestFailed, OperationFailed) as error:
-        tell(f"nanoclaw: {error}")
+        tell(f"nanoclaw: {harmless(str(error))}")
         return BAD_USAGE if error.code == "bad_request" else REFUSED
     return 0
 
 
-async def _once(
-    config: Config, catalogue: Catalogue, operation: Operation, params: Mapping[str, object], *, new: bool
-) -> Any:
+async def _once(config: Config, catalogue: Catalogue, call: Call, *, new: bool) -> Any:
     try:
-        return await _through_host(config, operation, params)
+        return await _through_host(config, call)
     except NotRunning:
-        return await _on_files(config, catalogue, operation, params, new=new)
+        return await _on_files(config, catalogue, call, new=new)
 
 
-async def _through_host(config: Config, operation: Operation, params: Mapping[str, object]) -> Any:
+async def _through_host(config: Config, call: Call) -> Any:
+    method, params = call.request()
     async with connect(config.data) as client:
-        async for answer in client.results(operation.name, **params):
-            if isinstance(answer, dict) and answer.get("type") == "note":
-                tell(f"nanoclaw: {answer['text']}")
-            else:
-                return answer
-    raise NoHost("the host has stopped")
-
-
-async def _on_files(
-    config: Config, catalogue: Catalogue, operation: Operation, params: Mapping[str, object], *, new: bool
-) -> Any:
-    """Own the files for the time of the operation. Where there are none, reading makes none."""
-    with _silent(), _data(config, operation, new=new) as data:
-        failed: OperationFailed | None = None
         try:
-            async with open_files(
-                data,
-                config.groups,
-                zone=config.timezone,
-                executor=ThreadExecutor(),
-                clock=SystemClock(),
-                random=SystemRandom(),
-            ) as ground:
-                try:
-                    return await Operations(catalogue, ground).perform(
-                        operation.name, params, Caller.local(), lambda note: tell(f"nanoclaw: {note}")
-                    )
-                except OperationFailed as error:
-                    failed = error
+            async for answer in client.results(method, **params):
+                if isinstance(answer, dict) and answer.get("type") == "note":
+                    _note(answer["text"])
+                else:
+                    return answer
+        except NoHost as error:
+            raise NoHost(_unanswered(call.operation, reads=call.reads)) from error
+    raise NoHost(_unanswered(call.operation, reads=call.reads))
+
+
+def _unanswered(operation: Operation, *, reads: bool) -> str:
+    if reads:
+        return "the host has stopped before it answered; try again"
+    return (
+        f"the host has stopped before it answered, so {operation.words} may be done or not: look with "
+        f"`nanoclaw {operation.noun} list`"
+    )
+
+
+async def _on_files(config: Config, catalogue: Catalogue, call: Call, *, new: bool) -> Any:
+    """Own the files for the time of the call. Where there are none, reading makes none."""
+    with _silent(), _data(config, call, new=new) as data:
+        try:
+            return await _opened(open_files, data, config, catalogue, call)
         except (ActorError, StoreError) as error:
-            raise _unusable(config, error) from error
-        raise failed
+            unusable = _unusable(config, error)
+            if isinstance(unusable, _HostBetween) or not call.reads:
+                raise unusable from error
+        try:
+            result = await _opened(open_to_read, data, config, catalogue, call)
+        except (ActorError, StoreError):
+            raise unusable from None
+        _note(f"{unusable}; it was read all the same")
+        return result
+
+
+async def _opened(
+    opening: Callable[..., AbstractAsyncContextManager[Ground]],
+    data: Path,
+    config: Config,
+    catalogue: Catalogue,
+    call: Call,
+) -> Any:
+    """Make the call on files that are opened for it. A refusal passes the actors as a value."""
+    failed: OperationFailed | None = None
+    async with opening(
+        data,
+        config.groups,
+        zone=config.timezone,
+        executor=ThreadExecutor(),
+        clock=SystemClock(),
+        random=SystemRandom(),
+    ) as ground:
+        try:
+            return await call.on(Operations(catalogue, ground))
+        except OperationFailed as error:
+            failed = error
+    raise failed
 
 
 def _unusable(config: Config, error: BaseException) -> Exception:
@@ -122,11 +172,12 @@ def _unusable(config: Config, error: BaseException) -> Exception:
 
 
 @contextmanager
-def _data(config: Config, operation: Operation, *, new: bool) -> Iterator[Path]:
+def _data(config: Config, call: Call, *, new: bool) -> Iterator[Path]:
     """Give the data directory; where there is no database yet, reading gets an empty one for a moment."""
     if (config.data / "v2.db").exists():
         yield config.data
-    elif operation.declared.reads:
+    elif call.reads:
+        _note(f"there is nothing in {config.data} yet: begin with `nanoclaw run`, or correct --home")
         with tempfile.TemporaryDirectory(prefix="nanoclaw-") as empty:
             yield Path(empty)
     else:

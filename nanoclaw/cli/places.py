@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @frozen
 class Places:
-    """What a command line says of them; None: it does not."""
+    """The places that a command line names; None: it names none."""
 
     home: Path | None = None
     data: str | None = None

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,13 @@ EPILOG = (
     "codes: 0 all is well; 1 a message of the pipe stayed unanswered, and stderr names it; 2 the host cannot "
     "run, and stderr says why and what to do."
 )
-NEW_FOLDER = Folder("a folder is wanted, new or empty")
+LEVELS = ("debug", "info", "warning", "error")
+NEW_FOLDER = Folder("must be a new or empty folder")
+
+
+def _runtimes(incomplete: str) -> list[str]:
+    names = {point.name for point in entry_points(group="nanoclaw.runtimes")}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 @click.command(
@@ -40,6 +47,7 @@ NEW_FOLDER = Folder("a folder is wanted, new or empty")
     cls=SectionOption,
     section=SETTINGS,
     metavar="NAME",
+    shell_complete=lambda _context, _param, incomplete: _runtimes(incomplete),
     help="where agents run; default: process",
 )
 @click.option(
@@ -47,6 +55,9 @@ NEW_FOLDER = Folder("a folder is wanted, new or empty")
     cls=SectionOption,
     section=SETTINGS,
     metavar="LEVEL",
+    shell_complete=lambda _context, _param, incomplete: [
+        each for each in LEVELS if each.startswith(incomplete)
+    ],
     help="debug, info, warning or error; default: warning at a prompt, else info",
 )
 @click.option("--headless", is_flag=True, help="no terminal here: other channels, and `nanoclaw chat`")

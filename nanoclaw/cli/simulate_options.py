@@ -1,4 +1,4 @@
-"""What `nanoclaw simulate` is told."""
+"""The options of `nanoclaw simulate`."""
 
 from pathlib import Path
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
+from nanoclaw.cli.output import stdout
 from nanoclaw.config import Config
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -27,7 +28,8 @@ async def _print(
 ) -> int:
     async with connect(config.data) as client:
         async for result in client.results(method):
-            print(json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result))))
+            text = json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result)))
+            print(text, file=stdout())
     return 0
 
 
@@ -73,12 +75,13 @@ def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
     if details is None:
         return (*own, session["state"] if session["state"] != "running" else "no answer", "?", "?")
     working = f" ({details['working_on']} at work)" if details["working_on"] else ""
-    pending = f"{details['pending']}{working}"
+    later = f" ({details['scheduled']} later)" if details["scheduled"] else ""
+    pending = f"{details['pending'] - details['scheduled']}{working}{later}"
     return (*own, details["runner"]["state"], pending, str(details["deliveries"]))
 
 
 def _remarks(session: Mapping[str, Any]) -> Iterator[str]:
-    """What a person should know of a session, besides the figures."""
+    """Return remarks about a session, besides the figures."""
     if session["status"] != "active":
         yield f"{session['status']}: nobody is woken"
     if session["parked"]:
@@ -103,7 +106,7 @@ def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _faults(details: Mapping[str, Any]) -> Iterator[str]:
-    """What its runner did that is not as it should be, and what that comes to."""
+    """Return the faults of its runner, and their consequences."""
     if details["unreadable"]:
         yield f"cannot be read now, and is tried again: {details['unreadable']}"
     if details["refused"]:

@@ -22,10 +22,13 @@ HEADS: Mapping[str, str] = {
     "trigger_rules": "trigger",
     "question_id": "id",
     "approval_id": "id",
+    "agent_group_id": "agent id",
+    "messaging_group_id": "chat id",
+    "session_id": "session",
     "message_count": "messages",
     "duration_s": "seconds",
 }
-"""What a column is called where it is not its field's name."""
+"""Heads of columns that differ from their fields' names."""
 
 
 def shown(result: Any, columns: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What is said at the end of a chat about messages that stayed unanswered."""
+"""The words at the end of a chat about messages that stayed unanswered."""
 
 import sys
 from collections.abc import Mapping, Sequence

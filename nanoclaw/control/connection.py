@@ -5,9 +5,10 @@ taken as its leaving.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import trio
 from attrs import Factory, define, frozen
@@ -38,7 +39,7 @@ CHUNK = 65536
 
 @frozen
 class Offer:
-    """What the socket offers; where a part is None, requests for it are refused."""
+    """The parts that the socket offers; requests for a part that is None are refused."""
 
     status: StatusSource
     chat: ChatRoom | None
@@ -77,8 +78,16 @@ class NamesParams:
     kind: str
 
 
-METHODS = ("status", "tree", "chat", "listen", "logs", "names")
-"""Those that are no operations."""
+@frozen
+class ConfirmationParams:
+    """Parameters of `confirmation`: an operation, such as users.delete, and its parameters."""
+
+    operation: str
+    params: Mapping[str, Any] = Factory(dict)
+
+
+METHODS = ("status", "tree", "chat", "listen", "logs", "names", "confirmation")
+"""The methods that are no operations."""
 
 
 # -- a client ------------------------------------------------------------------
@@ -140,6 +149,9 @@ class Connection:
                 await self._logs(id_, wire.load_params(request, LogsParams))
             case "names":
                 await self._result(id_, await self._names(id_, wire.load_params(request, NamesParams)))
+            case "confirmation":
+                params = wire.load_params(request, ConfirmationParams)
+                await self._result(id_, await self._confirmation(id_, params))
             case name if "." in name:
                 await self._perform(request)
             case name:
@@ -179,6 +191,13 @@ class Connection:
         for note in notes:
             await self._event(request.id, {"type": "note", "text": note})
         await self._result(request.id, result)
+
+    async def _confirmation(self, id_: Id, params: ConfirmationParams) -> str:
+        """Return the question that a person answers before an operation; empty: it destroys nothing."""
+        try:
+            return await self._operations(id_).question(params.operation, params.params, Caller.local())
+        except OperationFailed as error:
+            raise Refused(id_, error.code, str(error)) from error
 
     async def _names(self, id_: Id, params: NamesParams) -> list[str]:
         if params.kind not in KINDS:

@@ -37,7 +37,7 @@ class ControlUnavailable(Refusal):
 
 @frozen
 class Control:
-    """What the control socket offers beside the host's state."""
+    """The parts that the control socket offers besides the host's state."""
 
     chat: ChatRoom | None = None
     """The terminal's chat, for `nanoclaw chat`."""

@@ -24,7 +24,7 @@ _JSON = cattrs.Converter(forbid_extra_keys=True)
 
 def _exactly(value: object, wanted: type) -> object:
     if type(value) is not wanted:
-        raise TypeError(f"{wanted.__name__} is wanted")
+        raise TypeError(f"must be {wanted.__name__}")
     return value
 
 
@@ -102,11 +102,11 @@ def load_request(line: bytes | None) -> Request:
     value = load(line)
     id_, method, params = value.get("id"), value.get("method"), value.get("params", {})
     if not isinstance(id_, str | int) or isinstance(id_, bool) or len(str(id_)) > MAX_ID:
-        raise bad_request(None, f"id: a text or number is wanted, of at most {MAX_ID} characters")
+        raise bad_request(None, f"id: must be a text or number, of at most {MAX_ID} characters")
     if value.get("v") != VERSION:
         raise bad_request(id_, f"v: this host speaks version {VERSION} of the protocol")
     if not isinstance(method, str) or not isinstance(params, dict):
-        raise bad_request(id_, "a method (text) and params (object) are wanted")
+        raise bad_request(id_, "the request must have a method (text) and params (object)")
     return Request(id_, method, params)
 
 

@@ -20,10 +20,10 @@ COLUMNS = ("approval_id", "agent", "action", "status", "title", "created_at", "d
 
 @frozen
 class Approvals(Noun):
-    """What waits for an admin's decision, and what was decided."""
+    """Requests to the admins, and their decisions."""
 
     name = "approvals"
-    summary = "what waits for an admin's decision, and what was decided"
+    summary = "requests to the admins, and their decisions"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(

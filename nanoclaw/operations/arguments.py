@@ -15,14 +15,16 @@ from nanoclaw.operations.references import quoted
 LONGEST_JSON = 64 * 1024
 """Characters of a parameter that is a JSON object."""
 NOT_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Kinds of characters that no name has: control characters, halves of characters, line ends."""
+"""Categories of characters that no text may have: control characters, halves of characters, line ends."""
+TURNS_TEXT = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that are not seen and change the direction of the text around them."""
 
 _JSON = cattrs.Converter()
 
 
 def _exactly(value: object, wanted: type) -> object:
     if type(value) is not wanted:
-        raise TypeError(f"{wanted.__name__} is needed")
+        raise TypeError(f"must be {wanted.__name__}")
     return value
 
 
@@ -89,11 +91,17 @@ def _check_text(parameter: Parameter, value: str) -> None:
     label, bounds = parameter.label, parameter.text
     if not value and not bounds.empty:
         raise BadArguments(f"{label}: must not be empty")
+    if value and not value.strip():
+        raise BadArguments(f"{label}: must not be blank, got {quoted(value)}")
     if len(value) > bounds.longest:
         raise BadArguments(f"{label}: must have at most {bounds.longest:,} characters, got {len(value):,}")
-    bad = next((char for char in value if unicodedata.category(char) in NOT_TEXT), None)
+    bad = next((char for char in value if _is_bad(char)), None)
     if bad is not None:
         raise BadArguments(f"{label}: must not contain the character U+{ord(bad):04X}, got {quoted(value)}")
+
+
+def _is_bad(char: str) -> bool:
+    return unicodedata.category(char) in NOT_TEXT or char in TURNS_TEXT
 
 
 def _check_json(parameter: Parameter, value: Mapping[str, object]) -> None:

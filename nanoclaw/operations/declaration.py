@@ -37,9 +37,11 @@ Kind = Literal["agent", "chat", "user", "session", "wiring", "question", "approv
 """The things that a parameter may name."""
 MAX_TEXT = 256
 """Characters of a text that says no other bound."""
+MAX_REFERENCE = 1200
+"""Characters of a name of an existing thing: an address of 1,000, with `/thread` or `=agent` after it."""
 
 
-# -- what an annotation may say ------------------------------------------------
+# -- annotations of parameters -------------------------------------------------
 
 
 @frozen
@@ -48,7 +50,7 @@ class Reference:
 
     kind: Kind
     new: bool = False
-    """Whether it may name one that does not exist yet."""
+    """True if it may name a thing that does not exist yet."""
 
     @property
     def in_files(self) -> bool:
@@ -83,6 +85,18 @@ class Between:
 
 
 @frozen
+class Listed:
+    """A shell completes the parameter with a field of the rows that another operation lists.
+
+    The other operation gets the argument `by`, as far as the line has it.
+    """
+
+    operation: str
+    field: str
+    by: str
+
+
+@frozen
 class Internal:
     """Only callers in Python have the parameter."""
 
@@ -104,6 +118,7 @@ class Parameter:
     """As an option of the command line."""
     default: Any = None
     reference: Reference | None = None
+    listed: Listed | None = None
     text: Text = Text()
     bounds: Between = Between(-(2**53), 2**53)
     """By default what every reader of JSON holds exactly."""
@@ -120,13 +135,13 @@ class Parameter:
 
     @property
     def is_json(self) -> bool:
-        """Whether it is a JSON object."""
+        """Tell whether it is a JSON object."""
         return get_origin(self.base) is Mapping or self.base is Mapping or get_origin(self.base) is dict
 
 
 @frozen
 class Declared:
-    """What the decorator says of an operation."""
+    """The properties that the decorator gives an operation."""
 
     right: Right
     asks: str | None
@@ -224,8 +239,23 @@ def of_method(noun: str, method: Any) -> Operation:
         for each in list(inspect.signature(inner).parameters.values())[1:]
         if not _said(hints[each.name], Internal)
     ]
+    _check_result(hints.get("return"))
     verb = inner.__name__.rstrip("_")
     return Operation(noun, verb, summary, details, tuple(parameters), method.__dict__["declared"], inner)
+
+
+def _check_result(hint: Any) -> None:
+    """Check that a list as the result is one of objects: a table has a row for each.
+
+    Raises:
+        TypeError: it is a list of something else.
+    """
+    plain = _without_none(_plain(hint))
+    elements = get_args(plain) if get_origin(plain) in {Sequence, list} else ()
+    for element in (each for each in elements if each in {str, int, float, bool}):
+        raise TypeError(
+            f"the result is a list of {element.__name__}; return a list of a class of attrs, or one text"
+        )
 
 
 def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) -> Parameter:
@@ -245,7 +275,8 @@ def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) ->
         flag=(named and named.flag) or f"--{label.replace('_', '-')}",
         default=None if required else found.default,
         reference=reference,
-        text=next(iter(_said(hint, Text)), Text()),
+        listed=next(iter(_said(hint, Listed)), None),
+        text=next(iter(_said(hint, Text)), Text(MAX_REFERENCE) if reference else Text()),
         bounds=next(iter(_said(hint, Between)), Between(-(2**53), 2**53)),
     )
 

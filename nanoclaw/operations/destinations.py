@@ -5,17 +5,20 @@ from typing import Annotated
 
 from attrs import frozen
 
-from nanoclaw.operations.declaration import Named, operation
+from nanoclaw.operations.declaration import Listed, Named, operation
 from nanoclaw.operations.errors import BadArguments
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import AgentRef, ChatRef
 from nanoclaw.records import AgentDestination, DestinationType
 from nanoclaw.registry import CreateDestination, DeleteDestination, RenameDestination
-from nanoclaw.store import Connection
+from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import agent_groups, destinations
 
 COLUMNS = ("agent", "local_name", "target", "created_at")
+
+LocalName = Annotated[str, Named("name"), Listed("destinations.list", "local_name", by="agent")]
+"""The name of an agent's destination."""
 
 
 @frozen
@@ -37,7 +40,7 @@ class Destinations(Noun):
         return await self._central.run(_every)
 
     @operation(right=Right.ADMIN, reads=True)
-    async def show(self, agent: AgentRef, local_name: Annotated[str, Named("name")]) -> AgentDestination:
+    async def show(self, agent: AgentRef, local_name: LocalName) -> AgentDestination:
         """Show a destination.
 
         Args:
@@ -67,15 +70,15 @@ class Destinations(Noun):
         """
         if (chat is None) == (to_agent is None):
             raise BadArguments("give either --chat or --agent")
+        if to_agent == agent:
+            raise NotAllowed("an agent cannot send to itself; name another agent")
         target: DestinationType = "channel" if chat is not None else "agent"
         return await self._registry.ask(
             CreateDestination(agent, target, str(chat or to_agent), local_name, keep_same=True)
         )
 
     @operation(right=Right.ADMIN, conflict="agent {agent} has a destination {new_name} already")
-    async def set(
-        self, agent: AgentRef, local_name: Annotated[str, Named("name")], new_name: str
-    ) -> AgentDestination:
+    async def set(self, agent: AgentRef, local_name: LocalName, new_name: str) -> AgentDestination:
         """Give a destination another name.
 
         Args:
@@ -86,7 +89,7 @@ class Destinations(Noun):
         return await self.rename(agent, local_name, new_name)
 
     @operation(right=Right.ADMIN, asks="Stop {agent} from sending to {name}?")
-    async def remove(self, agent: AgentRef, local_name: Annotated[str, Named("name")]) -> AgentDestination:
+    async def remove(self, agent: AgentRef, local_name: LocalName) -> AgentDestination:
         """Stop an agent from sending somewhere.
 
         Args:

@@ -1,6 +1,7 @@
 """Performing an operation that comes from outside by its name, with JSON in and out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from attrs import frozen
 
@@ -14,6 +15,8 @@ from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.labels import labelled
 from nanoclaw.operations.rights import Caller
 from nanoclaw.store import Conflict, NotFound
+
+T = TypeVar("T")
 
 LONGEST = 1000
 """Characters of a refusal."""
@@ -49,10 +52,29 @@ class Operations:
         Raises:
             OperationFailed: it was refused, and nothing was changed.
         """
+        return await self._refusing(name, params, lambda found: self._perform(found, params, caller, note))
+
+    async def question(self, name: str, params: Mapping[str, object], caller: Caller) -> str:
+        """Return the question to a person before an operation is performed; empty: nothing is destroyed.
+
+        Args:
+            name: such as `members.remove`.
+            params: its parameters by label.
+            caller: who asks.
+
+        Raises:
+            OperationFailed: the operation would be refused, as far as that is known before.
+        """
+        return await self._refusing(name, params, lambda found: self._question(found, params, caller))
+
+    async def _refusing(
+        self, name: str, params: Mapping[str, object], call: Callable[[Operation], Awaitable[T]]
+    ) -> T:
+        """Run a call on the operation of that name; every refusal becomes `OperationFailed`."""
         operation: Operation | None = None
         try:
             operation = self.catalogue.operation(name)
-            return await self._perform(operation, params, caller, note)
+            return await call(operation)
         except BadArguments as error:
             raise OperationFailed("bad_request", str(error)) from error
         except Conflict as error:
@@ -72,8 +94,17 @@ class Operations:
             raise NotFound(missing)
         return await self.ground.central.run(labelled, result)
 
+    async def _question(self, operation: Operation, params: Mapping[str, object], caller: Caller) -> str:
+        noun = self.catalogue.nouns[operation.noun](self.ground, caller, lambda _: None)
+        arguments = await noun.admitted(operation, structured(operation, params), strict=True)
+        question = _said(operation, "asks", params) or ""
+        warning = await noun.warning(operation.verb, arguments) if question else ""
+        return f"{warning} {question}".strip()
+
     async def names(self, kind: Kind) -> list[str]:
         """Return the names of a kind, for completion. Raises StoreError."""
+        if kind in references.IN_FILES:
+            return await self.ground.files.names(kind)
         return await self.ground.central.run(references.names, kind)
 
 

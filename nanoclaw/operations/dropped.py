@@ -1,4 +1,4 @@
-"""The noun `dropped`: messages from people whom nobody has let in."""
+"""The noun `dropped`: messages that no agent got, by who wrote them."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -19,10 +19,10 @@ COLUMNS = ("chat", "user_id", "sender_name", "reason", "message_count", "last_se
 
 @frozen
 class Dropped(Noun):
-    """People who wrote and were not let in; their messages were dropped and counted."""
+    """People whose messages no agent got: nobody let them in, or no agent is wired to the chat."""
 
     name = "dropped"
-    summary = "people who wrote and were not let in; their messages were dropped"
+    summary = "people whose messages no agent got, and why"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self) -> Sequence[UnregisteredSender]:

@@ -1,4 +1,4 @@
-"""What an operation refuses besides what the rows forbid (`nanoclaw.store.OperationRefused`)."""
+"""Refusals of operations, besides those of the store (`nanoclaw.store.OperationRefused`)."""
 
 from nanoclaw.store import OperationRefused
 
@@ -8,8 +8,8 @@ class BadArguments(OperationRefused):
 
 
 class Forbidden(OperationRefused):
-    """Who asks lacks the right; the text says which one."""
+    """The caller lacks the right; the text says which one."""
 
 
 class Unavailable(OperationRefused):
-    """The operation needs what is not there now; the text says what."""
+    """Something that the operation needs is not there now; the text says what."""

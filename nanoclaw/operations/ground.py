@@ -1,4 +1,4 @@
-"""What operations work on: the parts of a host that runs, or of its files when none does."""
+"""The parts that operations work on: those of a running host, or its files when none runs."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,14 +8,25 @@ from attrs import frozen
 
 from actors import Ref
 from nanoclaw.operations.session_files import SessionFiles
+from nanoclaw.records import Answer
 from nanoclaw.registry import Registry
 from nanoclaw.session.administration import TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
+from nanoclaw.status import SessionDetails
 from nanoclaw.store import Reader
 
 
 class SessionAccess(Protocol):
     """How a session is changed: through its actor, or on its files."""
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether a host runs, so that messages are answered."""
+        ...
+
+    async def describe(self, session_id: str, /) -> SessionDetails | None:
+        """Return what a session says of itself; None where it does not live, or does not say so in time."""
+        ...
 
     async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
         """Change one of its tasks; on disk when this returns.
@@ -23,6 +34,14 @@ class SessionAccess(Protocol):
         Raises:
             Refused: the task does not allow that, or the session cannot take it now.
             StoreError: it could not be stored.
+        """
+        ...
+
+    async def answer(self, who: Conversation, answer: Answer) -> bool:
+        """Store the answer to one of its questions; on disk when this returns. False: there is one already.
+
+        Raises:
+            Unavailable: the session cannot take it now.
         """
         ...
 

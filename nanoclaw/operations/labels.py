@@ -1,7 +1,8 @@
 """Results for people and programs outside: values as JSON, with the names that people use beside the ids.
 
-An object with `agent_group_id` gets `agent`, one with `messaging_group_id` or an address `chat`, one with a
-session gets that session's `agent`, a destination its `target`.
+A question and an approval get `id`. An object with `agent_group_id` gets `agent`, one with
+`messaging_group_id` or an address `chat`, one with a session gets that session's `agent`, a destination its
+`target`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ def labelled(connection: Connection, result: object) -> object:
 def plain(value: object) -> Any:
     """Return a value of frozen classes as objects, lists and texts."""
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.isoformat(timespec="milliseconds")  # as it is stored
     if has(type(value)):
         cls: Any = type(value)
         return {each.name: plain(getattr(value, each.name)) for each in fields(cls)}
@@ -65,6 +66,9 @@ def _labelled(value: Any, names: _Names) -> Any:
 
 def _labels(row: Mapping[str, Any], names: _Names) -> Mapping[str, object]:
     labels = dict[str, object]()
+    for name in ("question_id", "approval_id"):
+        if name in row:
+            labels["id"] = row[name]
     if row.get("agent_group_id"):
         labels["agent"] = names.agents.get(row["agent_group_id"])
     elif row.get("session_id"):

@@ -6,9 +6,14 @@ from attrs import frozen
 
 from actors import Crashed, Stopped
 from nanoclaw.operations.errors import Unavailable
-from nanoclaw.session import Sessions
+from nanoclaw.records import Answer
+from nanoclaw.session import SessionDown, Sessions
 from nanoclaw.session.administration import ChangeTask, RestartRunner, TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
+from nanoclaw.status import SessionDetails
+
+DESCRIBED_WITHIN_S = 1.0
+"""A session that hangs keeps a list waiting no longer."""
 
 
 @frozen
@@ -16,11 +21,23 @@ class LivingSessions:
     """The sessions of a running host; a session at rest comes to life to be changed."""
 
     sessions: Sessions
+    alive: bool = True
+
+    async def describe(self, session_id: str) -> SessionDetails | None:
+        """Ask the session's actor, if it lives."""
+        return await self.sessions.status(session_id, DESCRIBED_WITHIN_S)
 
     async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
         """Change a task through the session's actor."""
         change: TaskChange = await self._ask(who, ChangeTask(verb, task_id))
         return change
+
+    async def answer(self, who: Conversation, answer: Answer) -> bool:
+        """Store an answer through the session's actor."""
+        try:
+            return await self.sessions.accept(who, answer)
+        except SessionDown as error:
+            raise Unavailable(str(error)) from error
 
     async def restart_runner(self, who: Conversation) -> bool:
         """Restart the runner, if the session lives."""

@@ -56,7 +56,7 @@ class Members(Noun):
         missing="{user} is no member of {agent}",
     )
     async def remove(self, user: UserRef, agent: AgentRef) -> Member | None:
-        """Remove a user from the members of an agent. None: they were no member.
+        """Remove a user from the members of an agent.
 
         Args:
             user: its id, such as `tg:123`.

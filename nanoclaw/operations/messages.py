@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated
 
 import trio
-from attrs import evolve, frozen
+from attrs import fields, frozen
 
 from nanoclaw.operations.declaration import Between, operation
 from nanoclaw.operations.noun import Noun
@@ -14,12 +14,13 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.session_files import InSession, of_key
 from nanoclaw.operations.types import AgentRef, MessageRef, SessionRef
 from nanoclaw.records import Session
+from nanoclaw.status import RunnerReport
 from nanoclaw.store import Connection, NotFound, StoreError
 from nanoclaw.store.central import sessions
 from nanoclaw.store.session import views as session_views
-from nanoclaw.store.session.views import Claim, Delivered, Reply, StoredMessage
+from nanoclaw.store.session.views import Claim, Delivered, Reply, StoredMessage, Turn
 
-COLUMNS = ("stored_at", "agent", "chat", "sender", "state", "text", "id")
+COLUMNS = ("stored_at", "agent", "chat", "sender", "state", "waits_for", "text", "id")
 MOST = 1000
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -58,8 +59,16 @@ class MessageView:
     answered_at: datetime | None
     delivered_at: datetime | None
     due_at: datetime | None
+    waits_for: str | None
+    """Why it has no answer yet; None: it has one, or nothing keeps it waiting."""
     tries: int
     error: str | None
+
+
+@frozen
+class MessageTrace(MessageView):
+    """A message with its answers."""
+
     replies: tuple[ReplyView, ...] = ()
 
 
@@ -94,12 +103,12 @@ class Messages(Noun):
         self._note_problems(found)
         rows = [(one.session, row) for one in found for row in one.value or ()]
         rows.sort(key=lambda each: (each[1].stored_at or LONG_AGO, each[1].seq), reverse=True)
-        views = await self._traced(rows[:last])
-        return [evolve(view, replies=()) for view in views]
+        traces = await self._traced(rows[:last])
+        return [MessageView(*(getattr(trace, each.name) for each in fields(MessageView))) for trace in traces]
 
     @operation(right=Right.ADMIN, reads=True)
-    async def show(self, message: MessageRef) -> MessageView:
-        """Show a message and its answers, with the times of each step.
+    async def show(self, message: MessageRef) -> MessageTrace:
+        """Show a message and its answers, with the time of each step, and why it waits.
 
         Args:
             message: its id, or the beginning of it; `session/id` where several sessions have it.
@@ -116,12 +125,12 @@ class Messages(Noun):
 
     # -- how
 
-    async def _traced(self, rows: Sequence[tuple[Session, StoredMessage]]) -> Sequence[MessageView]:
+    async def _traced(self, rows: Sequence[tuple[Session, StoredMessage]]) -> Sequence[MessageTrace]:
         """Add what the runner and the delivery ledger say of each row; a session's are read at once."""
         by_session = dict[str, tuple[Session, list[StoredMessage]]]()
         for session, row in rows:
             by_session.setdefault(session.id, (session, []))[1].append(row)
-        views = dict[tuple[str, str], MessageView]()
+        views = dict[tuple[str, str], MessageTrace]()
 
         async def trace(session: Session, its: Sequence[StoredMessage]) -> None:
             for view in await self._of_session(session, its):
@@ -132,42 +141,85 @@ class Messages(Noun):
                 nursery.start_soon(trace, session, its)
         return [views[session.id, row.id] for session, row in rows]
 
-    async def _of_session(self, session: Session, rows: Sequence[StoredMessage]) -> Sequence[MessageView]:
+    async def _of_session(self, session: Session, rows: Sequence[StoredMessage]) -> Sequence[MessageTrace]:
         ids = [row.id for row in rows]
-        claims, replies = list[Claim](), list[Reply]()
+        claims, replies, turns = list[Claim](), list[Reply](), list[Turn]()
         try:
-            claims, replies = await self._ground.files.outbound(session, partial(_notes, ids=ids))
+            claims, replies, turns = await self._ground.files.outbound(session, partial(_notes, ids=ids))
         except StoreError as error:
             self.note(f"session {session.id}: the runner's file cannot be read: {error}")
         query = partial(session_views.ledger, ids=[reply.id for reply in replies])
         found: Sequence[InSession] = await self._ground.files.inbound([session], "", query) if replies else ()
         ledger = {entry.message_out_id: entry for one in found for entry in one.value or ()}
-        acks = {claim.message_id: claim for claim in claims}
-        now = self._ground.now()
-        return [
-            _view(
-                session, row, acks.get(row.id), [r for r in replies if r.in_reply_to == row.id], ledger, now
-            )
-            for row in rows
-        ]
+        runner = _Notes({claim.message_id: claim for claim in claims}, _begun(turns), replies, ledger)
+        waits_for = await self._hindrance(session)
+        return [_view(session, row, runner, waits_for, self._ground.now()) for row in rows]
+
+    async def _hindrance(self, session: Session) -> str | None:
+        """Return why messages of a session wait, as far as its status and its runner tell."""
+        if session.status != "active":
+            return f"its session is {session.status}"
+        if not self._ground.sessions.alive:
+            return "no host is running"
+        details = await self._ground.sessions.describe(session.id)
+        if details is None:
+            return None
+        return details.quarantined or details.unreadable or _failure(details.runner)
 
 
-def _notes(connection: Connection, ids: Sequence[str]) -> tuple[list[Claim], list[Reply]]:
-    return session_views.claims(connection, ids), session_views.replies(connection, ids)
+@frozen
+class _Notes:
+    """The notes of runner and host about the messages of a session, besides their own rows."""
+
+    claims: Mapping[str, Claim]
+    begun: Mapping[str, datetime]
+    """When the turn of a message began, by the message's id."""
+    replies: Sequence[Reply]
+    ledger: Mapping[str, Delivered]
+
+    def claimed_at(self, message_id: str) -> datetime | None:
+        """Return when the runner took a message. An outcome replaces the claim: then its turn tells."""
+        claim = self.claims.get(message_id)
+        if claim is not None and claim.status == "processing":
+            return claim.changed_at
+        return self.begun.get(message_id)
+
+    def answers(self, message_id: str) -> tuple[ReplyView, ...]:
+        """Return the answers to a message, in order."""
+        return tuple(
+            _reply(reply, self.ledger.get(reply.id))
+            for reply in self.replies
+            if reply.in_reply_to == message_id
+        )
 
 
-def _view(  # noqa: PLR0913, PLR0917 -- what is known of a message, from four places
-    session: Session,
-    row: StoredMessage,
-    claim: Claim | None,
-    replies: Sequence[Reply],
-    ledger: Mapping[str, Delivered],
-    now: datetime,
-) -> MessageView:
-    answers = tuple(_reply(reply, ledger.get(reply.id)) for reply in replies)
+def _begun(turns: Sequence[Turn]) -> Mapping[str, datetime]:
+    return {id_: turn.started_at for turn in turns if turn.started_at for id_ in turn.message_ids}
+
+
+def _failure(runner: RunnerReport) -> str | None:
+    if not runner.failures:
+        return None
+    again = f", and starts again in {runner.next_start_in_s:.0f} s" if runner.next_start_in_s else ""
+    return f"its runner failed {runner.failures} times{again}: {runner.last_failure}"
+
+
+def _notes(connection: Connection, ids: Sequence[str]) -> tuple[list[Claim], list[Reply], list[Turn]]:
+    return (
+        session_views.claims(connection, ids),
+        session_views.replies(connection, ids),
+        session_views.turns(connection),
+    )
+
+
+def _view(
+    session: Session, row: StoredMessage, notes: _Notes, waits_for: str | None, now: datetime
+) -> MessageTrace:
+    answers, claim = notes.answers(row.id), notes.claims.get(row.id)
     delivered = [each.delivered_at for each in answers if each.status == "delivered" and each.delivered_at]
     answered = [each.answered_at for each in answers if each.answered_at]
-    return MessageView(
+    state = _state(row, claim, answers, now)
+    return MessageTrace(
         id=row.id,
         session_id=session.id,
         agent_group_id=session.agent_group_id,
@@ -175,12 +227,13 @@ def _view(  # noqa: PLR0913, PLR0917 -- what is known of a message, from four pl
         chat=row.address,
         sender=row.sender,
         text=row.text,
-        state=_state(row, claim, answers, now),
+        state=state,
         stored_at=row.stored_at,
-        claimed_at=claim.changed_at if claim and claim.status == "processing" else None,
+        claimed_at=notes.claimed_at(row.id),
         answered_at=min(answered, default=None),
         delivered_at=max(delivered, default=None),
         due_at=row.due_at,
+        waits_for=waits_for if state in {"stored", "waiting", "claimed"} else None,
         tries=row.tries,
         error=next((each.error for each in answers if each.error), None) or (claim.error if claim else None),
         replies=answers,

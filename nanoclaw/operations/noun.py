@@ -40,6 +40,10 @@ class Noun:
     def _central(self) -> Reader:
         return self._ground.central
 
+    async def warning(self, verb: str, arguments: Mapping[str, Any]) -> str:  # noqa: ARG002 -- for nouns that have one
+        """Return what a person should know before they confirm an operation, besides its question."""
+        return ""
+
     async def _known_caller(self) -> str | None:
         """Return the caller's id for a row that notes who did something; None: no such user is known."""
         user = self._caller.user_id

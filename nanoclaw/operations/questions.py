@@ -4,14 +4,19 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from nanoclaw.approvals import withdraw
 from nanoclaw.operations.declaration import operation
+from nanoclaw.operations.errors import Unavailable
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import QuestionRef
-from nanoclaw.records import Address, PendingQuestion
-from nanoclaw.registry import CreateQuestion, DeleteQuestion
-from nanoclaw.store import NotFound
-from nanoclaw.store.central import pending_questions
+from nanoclaw.records import Address, Answer, PendingQuestion
+from nanoclaw.records.content import dump_parked
+from nanoclaw.registry import CreateQuestion, ParkEvent
+from nanoclaw.session.conversations import conversation
+from nanoclaw.session.services import Conversation
+from nanoclaw.store import Connection, NotFound
+from nanoclaw.store.central import pending_questions, sessions
 
 COLUMNS = ("question_id", "agent", "title", "options", "created_at")
 
@@ -40,14 +45,34 @@ class Questions(Noun):
             raise NotFound(f"there is no question {question!r:.140}")
         return found
 
-    @operation(right=Right.ADMIN, asks="Delete question {question}? Its agent gets no answer.")
+    @operation(
+        right=Right.ADMIN, asks="Delete question {question}? Its agent is told that nobody will answer."
+    )
     async def delete(self, question: QuestionRef) -> PendingQuestion:
-        """Delete a question: its agent gets no answer.
+        """Delete a question: its agent stops waiting, and is told that nobody will answer.
 
         Args:
             question: its id.
         """
-        return await self._registry.ask(DeleteQuestion(question))
+        found = await self._central.run(pending_questions.require, question)
+        who = await self._central.run(_waiting, found)
+        if who is not None and not await self._tell(who, _withdrawal(found)):
+            return found
+        await withdraw(self._registry, question)
+        return found
+
+    async def _tell(self, who: Conversation, answer: Answer) -> bool:
+        """Store the news before the question goes. False: it was parked, and the question is gone.
+
+        So an agent never waits for a question that is not there, whatever dies in between.
+        """
+        try:
+            await self._ground.sessions.answer(who, answer)
+        except Unavailable as error:
+            parked = ParkEvent(who.session.id, dump_parked(answer), str(error), answer.question_id)
+            await self._registry.ask(parked)
+            return False
+        return True
 
     # -- for embedders
 
@@ -73,3 +98,14 @@ class Questions(Noun):
     async def for_session(self, session_id: str) -> Sequence[PendingQuestion]:
         """Return a session's questions, the oldest first."""
         return await self._central.run(pending_questions.for_session, session_id)
+
+
+def _waiting(connection: Connection, question: PendingQuestion) -> Conversation | None:
+    """Return the conversation that waits for an answer; None: it is over."""
+    session = sessions.require(connection, question.session_id)
+    return None if session.status == "archived" else conversation(connection, session)
+
+
+def _withdrawal(question: PendingQuestion) -> Answer:
+    where = Address(question.channel_type or "", question.platform_id or "", question.thread_id)
+    return Answer(question.message_out_id, question.question_id, "", "", where, withdrawn=True)

@@ -52,12 +52,14 @@ class Candidate:
     keys: tuple[str, ...] = ()
     """Known by each of these like by its id."""
     name: str = ""
-    """What people call it; others may be called the same."""
+    """Its name for people; others may have the same name."""
     agent_ids: tuple[str, ...] = ()
     shown: str = ""
-    """As a list of several shows it; empty: by its id."""
+    """Its name in a list of several; empty: its id."""
     whole: bool = False
-    """Whether the beginning of its id is not enough."""
+    """True if the beginning of its id is not enough."""
+    short: str = ""
+    """Its id within its session."""
 
 
 def resolve(connection: Connection, kind: Kind, text: str) -> Found:
@@ -78,17 +80,17 @@ def pick(kind: str, text: str, candidates: Iterable[Candidate]) -> Found:
         NotFound, Ambiguous
     """
     known = list(candidates)
-    for fits in (_by_id, _by_name, _by_prefix):
+    for fits, how in ((_by_id, "means"), (_by_name, "is the name of"), (_by_prefix, "begins the ids of")):
         found = [each for each in known if fits(each, text)]
         if len(found) == 1:
             return Found(found[0].id, found[0].agent_ids)
         if found:
-            raise Ambiguous(_several(kind, text, found))
+            raise Ambiguous(_several(kind, text, how, found))
     raise NotFound(_unknown(kind, text, known))
 
 
 def _by_id(candidate: Candidate, text: str) -> bool:
-    return text == candidate.id or text in candidate.keys
+    return text in {candidate.id, *candidate.keys, candidate.short or candidate.id}
 
 
 def _by_name(candidate: Candidate, text: str) -> bool:
@@ -96,7 +98,8 @@ def _by_name(candidate: Candidate, text: str) -> bool:
 
 
 def _by_prefix(candidate: Candidate, text: str) -> bool:
-    return not candidate.whole and len(text) >= LEAST_PREFIX and candidate.id.startswith(text)
+    ids = (candidate.id, candidate.short)
+    return not candidate.whole and len(text) >= LEAST_PREFIX and any(id_.startswith(text) for id_ in ids)
 
 
 def quoted(text: str) -> str:
@@ -104,10 +107,10 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 
-def _several(kind: str, text: str, found: Sequence[Candidate]) -> str:
+def _several(kind: str, text: str, how: str, found: Sequence[Candidate]) -> str:
     shown = sorted(each.shown or each.id for each in found)[:NAMED]
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return f"{quoted(text)} is the name of several {kind}s: {', '.join(shown)}{more}; give one of these"
+    return f"{quoted(text)} {how} several {kind}s: {', '.join(shown)}{more}; give one of these"
 
 
 def _unknown(kind: str, text: str, known: Sequence[Candidate]) -> str:
@@ -197,15 +200,18 @@ _CANDIDATES: Mapping[str, Callable[[Connection], list[Candidate]]] = {
 }
 
 
-KINDS: tuple[Kind, ...] = ("agent", "chat", "user", "session", "wiring", "question", "approval")
-"""The kinds of things that the central database has."""
+IN_FILES: tuple[Kind, ...] = ("task", "message")
+"""The kinds of things that the files of sessions have."""
+KINDS: tuple[Kind, ...] = ("agent", "chat", "user", "session", "wiring", "question", "approval", *IN_FILES)
+"""The kinds of things that have names."""
 
 
 def names(connection: Connection, kind: Kind) -> list[str]:
     """Return everything of a kind by the name that is shortest to type, for completion."""
+    named_by_keys = kind in {"agent", "chat", "wiring"}
     return [
         *dict.fromkeys(
-            each.keys[0] if kind in {"agent", "chat"} and each.keys else each.id
+            each.keys[-1] if named_by_keys and each.keys else each.id
             for each in _CANDIDATES[kind](connection)
         )
     ]

@@ -26,7 +26,7 @@ class Caller:
 
     user_id: str | None = None
     unlimited: bool = False
-    """Whether the caller owns the files themselves, so that no row could limit them."""
+    """True for a caller who owns the files themselves: no row could limit them."""
 
     @classmethod
     def host(cls) -> "Caller":

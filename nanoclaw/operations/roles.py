@@ -69,7 +69,7 @@ class Roles(Noun):
         role: Role,
         agent: Annotated[AgentRef | None, Named("agent", option=True)] = None,
     ) -> UserRole | None:
-        """Take a right away; others that the user has stay. None: the user did not have it.
+        """Take a right away; others that the user has stay.
 
         Args:
             user: its id, such as `tg:123`.

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.operations.references import LEAST_PREFIX, Candidate, Found, pick, quoted
+from nanoclaw.operations.references import Candidate, Found, pick, quoted
 from nanoclaw.records import Session, SessionPaths
 from nanoclaw.store import (
     Connection,
@@ -40,13 +40,15 @@ BATCH = 25
 SETTLED_S = 2.0
 REMEMBERED = 20_000
 """Results that are kept."""
+LATEST = 20
+"""Messages of a session that completion offers."""
 PATIENCE_S = 0.5
 """How long an outbound file that its runner keeps locked is waited for."""
 
 
 @frozen
 class InSession:
-    """What was read of one session's file; `problem` says why nothing could be."""
+    """The result of reading one session's file; `problem` says why nothing could be read."""
 
     session: Session
     value: Any = None
@@ -132,16 +134,20 @@ class SessionFiles:
         query = partial(_ids[kind], text=id_)
         found = await self.inbound(places, "", query) if id_ else []
         candidates = [
-            Candidate(key_of(one.session.id, each), (text,), agent_ids=(one.session.agent_group_id,))
+            Candidate(key_of(one.session.id, each), agent_ids=(one.session.agent_group_id,), short=each)
             for one in found
             for each in one.value or ()
-            if each == id_ or len(id_) >= LEAST_PREFIX
         ]
-        exact = [each for each in candidates if of_key(each.id)[1] == id_]
         problems = [f"session {one.session.id}: {one.problem}" for one in found if one.problem]
         if problems and not candidates:
             raise NotFound(f"there is no {kind} {quoted(text)} in the files that can be read; {problems[0]}")
-        return pick(kind, text, exact or candidates)
+        return pick(kind, id_ or text, candidates)
+
+    async def names(self, kind: str) -> list[str]:
+        """Return the ids of open tasks or of the latest messages, for completion."""
+        every = await self.central.run(sessions.every, None)
+        found = await self.inbound(every, f"{kind} ids", _names[kind])
+        return [*dict.fromkeys(id_ for one in found for id_ in one.value or ())]
 
     # -- reading
 
@@ -203,3 +209,17 @@ def _message_ids(connection: Connection, text: str) -> list[str]:
 
 
 _ids: dict[str, Callable[..., list[str]]] = {"task": _task_ids, "message": _message_ids}
+
+
+def _open_task_ids(connection: Connection) -> list[str]:
+    return [task.id for task in session_views.open_tasks(connection)]
+
+
+def _latest_message_ids(connection: Connection) -> list[str]:
+    return [message.id for message in session_views.latest(connection, limit=LATEST)]
+
+
+_names: dict[str, Callable[[Connection], list[str]]] = {
+    "task": _open_task_ids,
+    "message": _latest_message_ids,
+}

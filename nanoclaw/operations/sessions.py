@@ -1,8 +1,8 @@
 """The noun `sessions`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Unpack
+from typing import Annotated, Any, Unpack
 
 from attrs import frozen
 
@@ -17,8 +17,19 @@ from nanoclaw.session.services import Conversation
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import parked_events, sessions
 from nanoclaw.store.central.sessions import SessionChanges
+from nanoclaw.store.session import views as session_views
 
 COLUMNS = ("id", "agent", "chat", "thread_id", "status", "container_status", "last_active")
+
+CHANGED = ("id", "agent", "chat", "thread_id", "status")
+"""The columns after a change. The runner is left out: the central database shows it as last seen."""
+_NEXT_RUNNER: Mapping[SessionStatus, str] = {
+    "active": "; its next message starts one",
+    "paused": ", and gets none while it is paused; resume it first",
+    "archived": ", and gets none any more: it is archived",
+}
+NAMED = 5
+"""Open tasks that a question names."""
 
 
 @frozen
@@ -86,16 +97,22 @@ class Sessions(Noun):
             created_at=found.created_at,
         )
 
-    @operation(right=Right.ADMIN)
+    @operation(right=Right.ADMIN, columns=CHANGED)
     async def pause(self, session: SessionRef) -> Session:
-        """Pause a session: its messages are stored, and wake nobody.
+        """Pause a session: its messages are stored, and its tasks do not run, until it is resumed.
+
+        It is refused for an archived session.
 
         Args:
             session: its id, or `channel:platform_id[/thread]`.
         """
-        return await self.update(session, status="paused")
+        return await self._registry.ask(UpdateSession(session, {"status": "paused"}, if_open=True))
 
-    @operation(right=Right.ADMIN, conflict="another session is open in the place of {session}")
+    @operation(
+        right=Right.ADMIN,
+        columns=CHANGED,
+        conflict="another session is open in the place of {session}; archive that one first",
+    )
     async def resume(self, session: SessionRef) -> Session:
         """Resume a session that is paused or archived.
 
@@ -104,16 +121,20 @@ class Sessions(Noun):
         """
         return await self.update(session, status="active")
 
-    @operation(right=Right.ADMIN, asks="Archive session {session}? The next message opens a new one.")
+    @operation(
+        right=Right.ADMIN,
+        columns=CHANGED,
+        asks="Archive session {session}? The next message opens a new one.",
+    )
     async def archive(self, session: SessionRef) -> Session:
-        """Archive a session: the next message opens a new one.
+        """Archive a session: its tasks do not run any more, and the next message opens a new one.
 
         Args:
             session: its id, or `channel:platform_id[/thread]`.
         """
         return await self.update(session, status="archived")
 
-    @operation(right=Right.ADMIN)
+    @operation(right=Right.ADMIN, columns=CHANGED)
     async def restart(self, session: SessionRef) -> Session:
         """Stop a session's runner; what waits starts another one at once.
 
@@ -122,10 +143,10 @@ class Sessions(Noun):
         """
         who = await self._central.run(_conversation, session)
         if not await self._ground.sessions.restart_runner(who):
-            raise NotAllowed(f"session {who.session.id} has no runner; its next message starts one")
+            raise NotAllowed(f"session {who.session.id} has no runner{_NEXT_RUNNER[who.session.status]}")
         return who.session
 
-    @operation(right=Right.ADMIN)
+    @operation(right=Right.ADMIN, columns=CHANGED)
     async def set(
         self, session: SessionRef, provider: Annotated[OptionalText, Named("provider", option=True)]
     ) -> Session:
@@ -137,14 +158,33 @@ class Sessions(Noun):
         """
         return await self.update(session, agent_provider=provider or None)
 
-    @operation(right=Right.ADMIN, asks="Delete session {session}?")
+    @operation(
+        right=Right.ADMIN,
+        columns=CHANGED,
+        asks="Delete session {session}? Its messages and tasks are not listed any more; its folder stays.",
+    )
     async def delete(self, session: SessionRef) -> Session:
         """Delete the row of an archived session with its questions; its folder stays.
+
+        Its messages and tasks stay in its folder, and no command lists them any more.
 
         Args:
             session: its id.
         """
         return await self._registry.ask(DeleteSession(session))
+
+    async def warning(self, verb: str, arguments: Mapping[str, Any]) -> str:
+        """Name the open tasks that never run again."""
+        if verb not in {"archive", "delete"}:
+            return ""
+        session = await self._central.run(sessions.require, arguments["session"])
+        found = await self._ground.files.inbound([session], "tasks", session_views.open_tasks)
+        ids = [task.id for one in found for task in one.value or ()]
+        if not ids:
+            return ""
+        more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+        tasks = "task, which does" if len(ids) == 1 else "tasks, which do"
+        return f"It has {len(ids)} open {tasks} not run any more: {', '.join(ids[:NAMED])}{more}."
 
     # -- for embedders
 

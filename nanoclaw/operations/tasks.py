@@ -1,4 +1,4 @@
-"""The noun `tasks`: what agents do at a time of their own, in the files of their sessions."""
+"""The noun `tasks`: work that agents do at a set time, in the files of their sessions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,12 +16,12 @@ from nanoclaw.records import Session
 from nanoclaw.session.administration import TaskVerb
 from nanoclaw.session.conversations import conversation
 from nanoclaw.session.services import Conversation
-from nanoclaw.store import Connection, NotFound, StoreError
+from nanoclaw.store import Connection, NotAllowed, NotFound, StoreError
 from nanoclaw.store.central import sessions
 from nanoclaw.store.session import views as session_views
 from nanoclaw.store.session.views import Claim, StoredMessage, TaskRow, Turn
 
-COLUMNS = ("id", "agent", "status", "next_run", "recurrence", "prompt")
+COLUMNS = ("id", "agent", "status", "held", "next_run", "recurrence", "prompt")
 RUNS = ("started_at", "duration_s", "outcome", "tries", "error")
 MOST_RUNS = 1000
 
@@ -35,6 +35,8 @@ class TaskView:
     agent_group_id: str
     status: str
     """pending or paused."""
+    held: str | None
+    """Why it does not run even when it is due; None: it runs."""
     next_run: datetime | None
     recurrence: str | None
     zone: str | None
@@ -55,17 +57,19 @@ class TaskRun:
     ended_at: datetime | None
     duration_s: float | None
     outcome: str
-    """completed, failed, or ended: it was cancelled, missed, or is older than the runner's notes."""
-    tries: int
+    """completed, failed, cancelled (before its time), or ended: it was cancelled or missed, or is older than
+    the runner's notes."""
+    tries: int | None
+    """None: the runner's notes do not say."""
     error: str | None
 
 
 @frozen
 class Tasks(Noun):
-    """What agents do at a time of their own."""
+    """Work that agents do at a set time."""
 
     name = "tasks"
-    summary = "what agents do at a time of their own"
+    summary = "work that agents do at a set time"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(
@@ -120,7 +124,9 @@ class Tasks(Noun):
 
     @operation(right=Right.ADMIN)
     async def run(self, task: TaskRef) -> TaskView:
-        """Run a task now; what recurs goes on by its schedule.
+        """Run a task now. A calendar schedule keeps its times; `@every` counts from this run.
+
+        It is refused while its session is paused or archived.
 
         Args:
             task: its id, or the beginning of it.
@@ -157,7 +163,8 @@ class Tasks(Noun):
             self.note(f"the runner's notes cannot be read: {error}")
         acks = {claim.message_id: claim for claim in claims}
         lasted = {id_: turn for turn in turns for id_ in turn.message_ids}
-        return [_run(row, acks.get(row.id), lasted.get(row.id)) for row in one.value]
+        now = self._ground.now()
+        return [_run(row, acks.get(row.id), lasted.get(row.id), now) for row in one.value]
 
     # -- how
 
@@ -165,6 +172,11 @@ class Tasks(Noun):
         session, task_id = await self._session(task)
         [before] = await self._files([session], session_views.open_tasks)
         who = await self._central.run(_conversation, session.id)
+        if verb == "run" and who.session.status != "active":
+            raise NotAllowed(
+                f"task {task_id} cannot run: its session {session.id} is {session.status}; resume it first "
+                f"with `nanoclaw sessions resume {session.id}`"
+            )
         await self._ground.sessions.change_task(who, verb, task_id)
         [after] = await self._files([session], session_views.open_tasks)
         for one in (after, before):
@@ -193,7 +205,8 @@ def _view(session: Session, row: TaskRow, status: str | None = None) -> TaskView
         session_id=session.id,
         agent_group_id=session.agent_group_id,
         status=status or row.status,
-        next_run=None if status == "cancelled" else row.next_run,
+        held=None if session.status == "active" else f"its session is {session.status}",
+        next_run=row.next_run if session.status == "active" and status != "cancelled" else None,
         recurrence=row.recurrence,
         zone=row.zone,
         catch_up=row.catch_up,
@@ -207,7 +220,7 @@ def _notes(connection: Connection, ids: Sequence[str]) -> tuple[list[Claim], lis
     return session_views.claims(connection, ids), session_views.turns(connection)
 
 
-def _run(row: StoredMessage, claim: Claim | None, turn: Turn | None) -> TaskRun:
+def _run(row: StoredMessage, claim: Claim | None, turn: Turn | None, now: datetime) -> TaskRun:
     known = claim is not None or turn is not None or row.status == "failed"
     started = turn.started_at if turn else None
     ended = (turn.ended_at if turn else None) or (claim.changed_at if claim else None)
@@ -217,10 +230,15 @@ def _run(row: StoredMessage, claim: Claim | None, turn: Turn | None) -> TaskRun:
         started_at=started,
         ended_at=ended,
         duration_s=round((ended - started).total_seconds(), 3) if started and ended else None,
-        outcome=row.status if known else "ended",
-        tries=row.tries + 1 if known else row.tries,
+        outcome=row.status if known else _unclaimed(row, now),
+        tries=row.tries + 1 if known else row.tries or None,
         error=claim.error if claim else None,
     )
+
+
+def _unclaimed(row: StoredMessage, now: datetime) -> str:
+    """Return the outcome of an occurrence of which the runner has no note."""
+    return "cancelled" if row.due_at is not None and row.due_at > now else "ended"
 
 
 def _conversation(connection: Connection, session_id: str) -> Conversation:

@@ -69,6 +69,11 @@ def dump_chat(message: ChatMessage) -> str:
 
 def dump_answer(answer: Answer) -> str:
     """Return the content of the answer's row, of kind `system`."""
+    if answer.withdrawn:
+        return json.dumps(
+            {"type": "question_response", "questionId": answer.question_id, "withdrawn": True},
+            ensure_ascii=False,
+        )
     content = {
         "type": "question_response",
         "questionId": answer.question_id,

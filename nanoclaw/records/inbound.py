@@ -98,6 +98,8 @@ class Answer:
     address: Address
     said: InboundEvent | None = None
     """The message that made the choice, if the channel has no buttons."""
+    withdrawn: bool = False
+    """An administrator deleted the question, so nobody chooses."""
 
     @property
     def message_id(self) -> str:

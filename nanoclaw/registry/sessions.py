@@ -7,7 +7,7 @@ from attrs import frozen
 
 from nanoclaw.records import ParkedEvent, Presence, Session
 from nanoclaw.registry.actor import Registry
-from nanoclaw.store import Connection
+from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import parked_events, pending_questions, sessions
 from nanoclaw.store.central.sessions import SessionChanges
 
@@ -47,14 +47,21 @@ class UpdateSession:
 
     id: str
     changes: SessionChanges
+    if_open: bool = False
+    """Refuse if the session is archived."""
 
     async def handle(self, actor: Registry) -> Session:
         """Change the row and return it. Reopening one beside an open one raises `Conflict`."""
-        session = await actor.commit(sessions.update, self.id, self.changes)
+        session = await actor.commit(self._update)
         actor.changes.tell(session.agent_group_id)
         if session.status == "active":
             actor.changes.open(session.id)
         return session
+
+    def _update(self, connection: Connection) -> Session:
+        if self.if_open and sessions.require(connection, self.id).status == "archived":
+            raise NotAllowed(f"session {self.id} is archived, so its conversation is over; resume it first")
+        return sessions.update(connection, self.id, self.changes)
 
 
 @frozen

@@ -15,7 +15,7 @@ class RecordUnregisteredSender:
     user_id: str
     sender_name: str
     reason: str
-    messaging_group_id: str
+    messaging_group_id: str | None
     agent_group_id: str | None
 
     async def handle(self, actor: Registry) -> None:

@@ -78,6 +78,7 @@ class DeleteUser:
 
     def _delete(self, connection: Connection) -> tuple[User, bool]:
         had_rights = bool(user_roles.for_user(connection, self.id))
+        _keep_an_owner(connection, self.id)
         return users.delete(connection, self.id), had_rights
 
 
@@ -113,9 +114,25 @@ class RevokeRole:
 
     async def handle(self, actor: Registry) -> bool:
         """Revoke it. Return False if the user did not have it."""
-        had = await actor.commit(user_roles.revoke, self.user_id, self.role, self.agent_group_id)
+        had = await actor.commit(self._revoke)
         _tell(actor, self.agent_group_id)
         return had
+
+    def _revoke(self, connection: Connection) -> bool:
+        if self.role == "owner":
+            _keep_an_owner(connection, self.user_id)
+        return user_roles.revoke(connection, self.user_id, self.role, self.agent_group_id)
+
+
+def _keep_an_owner(connection: Connection, user_id: str) -> None:
+    """Check that somebody else is an owner, if this user is one: nobody else could make one.
+
+    Raises:
+        NotAllowed: the user is the only owner.
+    """
+    owners = {each.user_id for each in user_roles.every(connection) if each.role == "owner"}
+    if owners == {user_id}:
+        raise NotAllowed(f"{user_id} is the only owner; make another one first with the role owner")
 
 
 def _ensure(connection: Connection, user_id: str, now: datetime) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from nanoclaw.nearest import nearest
 from nanoclaw.records import (
     Address,
     MessagingGroup,
@@ -19,13 +20,28 @@ from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import messaging_groups, wirings
 from nanoclaw.store.central.wirings import WiringChanges
 
+RULES = (
+    "pattern",
+    "requiresTrigger",
+    "mentionOnly",
+    "sticky",
+    "includeSenders",
+    "excludeSenders",
+    "ignored",
+)
+"""Keys of trigger rules."""
+
 
 def check_rules(rules: Mapping[str, object]) -> None:
     """Reject trigger rules that could never match.
 
     Raises:
-        NotAllowed: the pattern is not a valid regular expression.
+        NotAllowed: a key is unknown, or the pattern is not a valid regular expression.
     """
+    for key in rules:
+        if key not in RULES:
+            near = nearest(key, RULES) or f"; the keys are {', '.join(RULES)}"
+            raise NotAllowed(f"trigger_rules has no key {key[:80]!r}{near}")
     pattern = rules.get("pattern")
     try:
         re.compile(pattern if isinstance(pattern, str) else "")

@@ -26,6 +26,8 @@ from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
 from nanoclaw.store.engine.mutex import Mutex, Places
 
+UNWIRED = "no agent is wired to this chat"
+"""The reason for dropping a message that no agent gets."""
 MAX_CONCURRENT = 64
 """Number of chats whose events are looked up at once. The others wait."""
 
@@ -141,7 +143,8 @@ class Router:
             await self._registry.ask(EnsureChat(event.address, event.chat_name, event.is_group))
             _log.info("routing.new_chat", channel=event.address.channel_type, chat=event.address.platform_id)
         if not found.targets:
-            return [], "no agent is wired to this chat"
+            await self._record_unwired(event, found)
+            return [], UNWIRED
         return await self._admitted(event, found)
 
     async def _admitted(self, event: InboundEvent, found: Plan) -> tuple[list[Target], str | None]:
@@ -153,6 +156,14 @@ class Router:
             elif target.engagement(event) != "ignore":
                 admitted.append(target)
         return admitted, dropped
+
+    async def _record_unwired(self, event: InboundEvent, found: Plan) -> None:
+        """Count a message that no agent gets, so that `nanoclaw dropped list` shows it."""
+        message = event.message
+        chat = found.chat.id if found.chat is not None else None
+        await self._registry.ask(
+            RecordUnregisteredSender(event.address, message.sender_id, message.sender, UNWIRED, chat, None)
+        )
 
     async def _record_unregistered(self, event: InboundEvent, target: Target, reason: str) -> None:
         message, wiring = event.message, target.wiring

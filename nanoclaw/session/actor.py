@@ -7,6 +7,7 @@ nothing: a message is on disk before it is confirmed, an attempt before the chan
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -131,7 +132,7 @@ class GetStatus:
 
     async def handle(self, actor: "SessionActor") -> SessionDetails:
         """Return the details."""
-        return status(actor.shell.state, actor.polled)
+        return status(actor.shell.state, actor.polled, actor.services.clock.now())
 
 
 # -- the actor -----------------------------------------------------------------
@@ -236,16 +237,8 @@ class SessionActor:
         )
 
     async def _answer(self, answer: Answer) -> NewMessage:
-        said = answer.said
-        return NewMessage(
-            id=answer.message_id,
-            kind="system",
-            timestamp=self.services.clock.now(),
-            address=answer.address,
-            content=dump_answer(answer),
-            platform_message_id=said.event_id if said else None,
-            said=await self._message(Accept(said)) if said else None,
-        )
+        said = await self._message(Accept(answer.said)) if answer.said else None
+        return evolve(answer_row(answer, self.services.clock.now()), said=said)
 
     async def refresh(self) -> None:
         """Read the central database again: projections (contract 4) and status."""
@@ -281,6 +274,19 @@ class SessionActor:
 def _has_files(arrival: Accept) -> bool:
     event = arrival.event
     return not isinstance(event, Answer) and any(one.data is not None for one in event.message.attachments)
+
+
+def answer_row(answer: Answer, now: datetime) -> NewMessage:
+    """Return the row of an answer, without the message that made the choice."""
+    return NewMessage(
+        id=answer.message_id,
+        kind="system",
+        timestamp=now,
+        address=answer.address,
+        content=dump_answer(answer),
+        trigger=not answer.withdrawn,
+        platform_message_id=answer.said.event_id if answer.said else None,
+    )
 
 
 # -- recipe --------------------------------------------------------------------

@@ -5,15 +5,17 @@ no checkpoint between them, and the writer starts the next transaction only afte
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 from attrs import evolve, frozen
 
+from nanoclaw.records import Answer
 from nanoclaw.session import recurrence
 from nanoclaw.session.actions import ActionContext
-from nanoclaw.session.actor import SessionActor
+from nanoclaw.session.actor import SessionActor, answer_row
 from nanoclaw.store import Connection, NotAllowed, NotFound
-from nanoclaw.store.session import tasks
+from nanoclaw.store.session import messages_in, tasks
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.tasks import Occurrence
 
@@ -89,6 +91,11 @@ _VERBS: Mapping[TaskVerb, Callable[[Connection, Sequence[Occurrence], ActionCont
     "cancel": _cancel,
     "run": _run,
 }
+
+
+def store_answer(connection: Connection, answer: Answer, now: datetime) -> OpenMessage | None:
+    """Store the answer to a question of a session that does not live. None: it has one already."""
+    return messages_in.insert(connection, answer_row(answer, now))
 
 
 # -- messages ------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The status of a session, read from memory without waiting."""
 
+from datetime import datetime
+
 import trio
 
 from nanoclaw.session.deliveries import Deliveries
@@ -11,7 +13,7 @@ FULL = "the delivery queue is full; nothing more is read until some messages are
 OUTDATED = "outbound.db is empty or of another build; its runner must migrate it"
 
 
-def status(state: SessionState, polled: str | None) -> SessionDetails:
+def status(state: SessionState, polled: str | None, now: datetime) -> SessionDetails:
     """Return the details of a session. `polled` says why its directory is not watched."""
     refusals = state.deliveries.refusals
     return SessionDetails(
@@ -26,6 +28,7 @@ def status(state: SessionState, polled: str | None) -> SessionDetails:
         last_refused=refusals.last,
         ignored=state.outbound.ignored,
         polled=polled,
+        scheduled=sum(not message.due(now) for message in state.messages.open.values()),
     )
 
 

@@ -164,6 +164,18 @@ def test_a_data_directory_that_is_owned_and_does_not_answer_is_left_alone(
     assert "owns it, and no host answers on its control socket" in error
 
 
+def test_a_home_that_cannot_be_written_is_read(nanoclaw: Shell) -> None:
+    nanoclaw(*FORMS[0])
+    (nanoclaw.home / "data/owner").unlink()
+    (nanoclaw.home / "data/owner").mkdir()
+    done = nanoclaw("agents", "list", "--json")
+    assert (done.code, [one["folder"] for one in json.loads(done.output)]) == (0, ["helper"])
+    [note] = done.errors
+    assert note.startswith(f"{nanoclaw.home}/data/owner: ")
+    assert note.endswith("it was read all the same")
+    assert nanoclaw("agents", "create", "other").code == 2
+
+
 def test_a_home_that_cannot_be_made_is_named(nanoclaw: Shell) -> None:
     nanoclaw.home.mkdir()
     (nanoclaw.home / "data").touch()
@@ -173,9 +185,12 @@ def test_a_home_that_cannot_be_made_is_named(nanoclaw: Shell) -> None:
     assert error.startswith(f"{nanoclaw.home}/data: cannot be made: ")
 
 
-def test_reading_where_nothing_is_makes_nothing(nanoclaw: Shell) -> None:
-    assert nanoclaw.json("agents", "list") == []
-    assert nanoclaw("agents", "show", "main").errors == ["there is no agent 'main'"]
+def test_reading_where_nothing_is_makes_nothing_and_says_so(nanoclaw: Shell) -> None:
+    listed = nanoclaw("agents", "list", "--json")
+    assert (listed.code, json.loads(listed.output)) == (0, [])
+    empty = f"there is nothing in {nanoclaw.home}/data yet: begin with `nanoclaw run`, or correct --home"
+    assert listed.errors == [empty]
+    assert nanoclaw("agents", "show", "main").errors == [empty, "there is no agent 'main'"]
     assert not nanoclaw.home.exists()
 
 
@@ -213,7 +228,7 @@ def test_bad_usage_is_one_line(nanoclaw: Shell, words: tuple[str, ...], error: s
     done = nanoclaw(*words)
     assert done.output == ""
     assert done.code == (1 if error.startswith("there is no") else 2)
-    [line] = done.stderr.splitlines()
+    [line] = [each for each in done.stderr.splitlines() if "there is nothing in" not in each]
     assert error in line
     assert len(line) < 400
 
@@ -228,6 +243,30 @@ def test_without_a_terminal_what_destroys_needs_a_yes(
     assert done.code == 2
     assert "Say --yes" in done.stderr
     assert nanoclaw("agents", "delete", "helper", "--yes").code == 0
+
+
+def test_what_is_not_there_is_refused_before_anybody_is_asked(nanoclaw: Shell) -> None:
+    nanoclaw(*FORMS[0])
+    done = nanoclaw("users", "delete", "tg:77")
+    assert (done.code, done.errors) == (1, ["there is no user 'tg:77'"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("agents", "list"), ("status",)])
+def test_a_closed_output_is_one_line(nanoclaw: Shell, words: tuple[str, ...]) -> None:
+    nanoclaw(*FORMS[0])
+    command = " ".join([*NANOCLAW, *words, "--home", str(nanoclaw.home)])
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} >&-"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=False,
+    )
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert line.startswith("nanoclaw: ")
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n", ["helper"]), ("y", [])])
@@ -265,6 +304,49 @@ def test_commands_options_and_names_are_completed(nanoclaw: Shell) -> None:
     assert completions(*at, "agents", "show", incomplete="he") == ["helper"]
     assert completions(*at, "chats", "show") == ["cli:notes"]
     assert completions("--home", "/nowhere", "agents", "show") == []
+    assert completions(*at, "destinations", "show", "helper", incomplete="no") == ["notes"]
+    assert completions(*at, "destinations", "show", "nobody") == []
+    assert completions("run", "--log-level", incomplete="w") == ["warning"]
+    assert completions("run", "--runtime", incomplete="pro") == ["process"]
+    assert completions(*at, "tasks", "pause") == completions(*at, "messages", "show") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("chats show cli:n", "notes"),
+        ("wirings show cli:n", "notes=helper"),
+        ("destinations add helper x --chat cli:", "notes"),
+        ("wirings create cli:notes he", "helper"),
+        ("members add tg:2 he", "helper"),
+    ],
+)
+def test_bash_completes_words_with_a_colon(nanoclaw: Shell, line: str, expected: str) -> None:
+    for words in FORMS[:2]:
+        nanoclaw(*words)
+    if line.startswith("wirings show"):
+        nanoclaw(*FORMS[2])
+    program = nanoclaw.home.parent / "nanoclaw"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(NANOCLAW)} "$@"\n')
+    program.chmod(0o755)
+    script = f"""
+    eval "$(nanoclaw completion bash)"
+    COMP_LINE='nanoclaw {line}'; COMP_POINT=${{#COMP_LINE}}
+    compopt() {{ :; }}
+    _nanoclaw_completion nanoclaw
+    printf '%s' "${{COMPREPLY[*]}}"
+    """
+    path = f"{program.parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", script],
+        env=environment(PATH=path, NANOCLAW_HOME=str(nanoclaw.home)),
+        capture_output=True,
+        text=True,
+        timeout=GUARD_S,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (expected, "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -301,7 +383,9 @@ def test_a_package_adds_a_noun_by_an_entry_point(tmp_path: Path) -> None:
         timeout=GUARD_S,
         check=False,
     )
-    assert (done.stdout, done.stderr, done.returncode) == ('"hello Ann hello Ann "\n', "", 0)
+    assert (done.stdout, done.returncode) == ('"hello Ann hello Ann "\n', 0)
+    [note] = done.stderr.splitlines()
+    assert note.startswith("nanoclaw: there is nothing in ")
 
 
 GREETINGS = '''

@@ -8,6 +8,7 @@ import trio
 from attrs import frozen
 
 from nanoclaw import host_status
+from nanoclaw.cli.status import status_lines
 from nanoclaw.session import open_conversations
 from nanoclaw.session.actor import SessionActor
 from nanoclaw.testing import FakeChannel, wire
@@ -81,6 +82,24 @@ async def test_the_host_tells_what_it_is_doing(tmp_path: Path) -> None:
         supervisors = [node["name"] for node in tree["children"] if node["capacity"] == 0]
         assert supervisors[-1] == "control"
         assert {"senders", "sessions", "receivers"} < set(supervisors)
+
+
+async def test_a_task_for_later_is_told_apart_from_what_waits(tmp_path: Path) -> None:
+    async with living(tmp_path) as host, connected(host.data) as client:
+        await converse(client, '!schedule_task {"prompt": "tea", "recurrence": "@every 3600"}')
+        details = (await only_living(client))["details"]
+        assert (details["pending"], details["scheduled"]) == (1, 1)
+        [line] = [line for line in status_lines(await client.ask("status")) if "cli:terminal" in line]
+        assert "0 (1 later)" in line
+
+
+async def test_the_question_before_a_deletion_is_asked_for_over_the_socket(tmp_path: Path) -> None:
+    async with living(tmp_path) as host, connected(host.data) as client:
+        params = {"operation": "agents.delete", "params": {"agent": "main"}}
+        question = await client.ask("confirmation", **params)
+        assert question == "Delete agent main with its members, rights and destinations?"
+        await client.send("1", "confirmation", operation="users.delete", params={"user": "tg:77"})
+        assert (await client.error())["code"] == "not_found"
 
 
 async def test_several_clients_at_once_get_the_replies_to_their_own(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ HEAD = """\
 The reference of every command, made by `make docs` from the commands themselves.
 [The how-to pages](README.md#how-to-run-a-host) say how to use them.
 
-Every command takes `--home`, `--data`, `--groups` and `--config`, after its name as well as before it:
-`nanoclaw --home DIR members list` and `nanoclaw members list --home DIR` are the same.
+Every command that works on a home takes `--home`, `--data`, `--groups` and `--config`, after its name as well
+as before it: `nanoclaw --home DIR members list` and `nanoclaw members list --home DIR` are the same.
+`simulate`, `replay` and `completion` need no home.
 `nanoclaw COMMAND --help` shows what stands here.
 
 ## Commands

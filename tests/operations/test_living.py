@@ -12,6 +12,8 @@ from nanoclaw.testing import World, says, script, simulate, thinks
 from nanoclaw.testing.world.chats import Chat
 
 HOUR_S = 3600.0
+ASK = '!ask_user_question {"title": "Ship", "question": "Ship it?", "options": ["Yes", "No"]}'
+DELETED = "an administrator deleted the question: nobody will answer it"
 EVERY_HOUR = '!schedule_task {"prompt": "tick", "recurrence": "@every 3600"}'
 
 
@@ -165,5 +167,103 @@ def test_where_a_message_is_can_be_asked_at_any_time() -> None:
         assert shown.delivered_at is not None
         assert shown.stored_at <= shown.delivered_at
         assert [reply.status for reply in shown.replies] == ["delivered"]
+
+    simulate(scenario, seed=0)
+
+
+# -- questions
+
+
+def test_deleting_a_question_ends_the_wait_of_its_agent() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says(ASK)
+        await chat.expect("Ship it?", kind="card")
+        before = world.now
+        [question] = await world.host.admin.questions.list()
+        await world.host.admin.questions.delete(question.question_id)
+        await chat.expect(re.compile(DELETED))
+        assert (world.now - before).total_seconds() < 60
+        assert await world.host.admin.questions.list() == []
+        await ann.says("still there?")
+        await chat.expect("echo: still there?")
+        dropped = await ann.clicks("Yes")
+        assert dropped.dropped is not None
+
+    simulate(scenario, seed=0)
+
+
+def test_a_deleted_question_stays_deleted_for_a_turn_that_a_death_interrupted() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says(ASK)
+        await chat.expect("Ship it?", kind="card")
+        [question] = await world.host.admin.questions.list()
+        await world.host.admin.questions.delete(question.question_id)
+        await world.kill_host()
+        await world.start()
+        await chat.expect(re.compile(DELETED))
+
+    simulate(scenario, seed=0)
+
+
+# -- messages that wait
+
+
+def test_a_message_says_when_it_was_claimed_also_once_it_is_answered() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann, world.agent(brain=script([thinks(30), says("done")])))
+        await ann.says("hello")
+        await chat.expect("done")
+        await world.sleep(10)
+        [listed] = await world.host.admin.messages.list()
+        shown = await world.host.admin.messages.show(listed.id)
+        assert shown.state == "delivered"
+        times = [shown.stored_at, shown.claimed_at, shown.answered_at, shown.delivered_at]
+        assert None not in times
+        assert times == sorted(times, key=str)
+        assert listed.claimed_at == shown.claimed_at
+
+    simulate(scenario, seed=0)
+
+
+def test_a_message_says_why_it_waits() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = await world.direct(ann)
+        await ann.says("one")
+        await chat.expect("echo: one")
+        admin = world.host.admin
+        [session] = await admin.sessions.list()
+        await admin.sessions.pause(session.id)
+        await ann.says("two")
+        await world.sleep(10)
+        [two, one] = await admin.messages.list()
+        assert (two.state, two.waits_for) == ("stored", "its session is paused")
+        assert one.waits_for is None
+        with pytest.raises(NotAllowed, match="gets none while it is paused; resume it first"):
+            await admin.sessions.restart(session.id)
+        await admin.sessions.resume(session.id)
+        await chat.expect("echo: two")
+
+    simulate(scenario, seed=0)
+
+
+def test_a_message_in_a_chat_without_an_agent_is_listed_as_dropped() -> None:
+    async def scenario(world: World) -> None:
+        ann = world.user("ann")
+        await world.start()
+        chat = world.group("club", [ann])
+        for text in ("hello?", "anybody?"):
+            await ann.says(text, in_=chat)
+        [dropped] = await world.host.admin.dropped.list()
+        assert (dropped.reason, dropped.message_count) == ("no agent is wired to this chat", 2)
 
     simulate(scenario, seed=0)

@@ -1,15 +1,17 @@
 """What the operations do, called from outside by name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import frozen
 
-from nanoclaw.operations import BadNoun, Catalogue, Noun, OperationFailed, Right, operation
-from nanoclaw.records import Address
+from nanoclaw.operations import BadNoun, Caller, Catalogue, Noun, OperationFailed, Right, operation
+from nanoclaw.records import Address, Session
 from nanoclaw.store.session.views import open_tasks
-from tests.operations.desk import a_desk
+from tests.cli.commands import change, rows
+from tests.operations.desk import Desk, a_desk
 
 
 async def test_the_forms_of_the_issue(tmp_path: Path) -> None:
@@ -212,3 +214,177 @@ def test_a_parameter_without_a_word_about_it_is_refused() -> None:
 
     with pytest.raises(BadNoun, match="the parameter what has no line under Args"):
         Catalogue.of([Silent])
+
+
+# -- questions on files ----------------------------------------------------------
+
+
+async def ask(desk: Desk, session: Session) -> None:
+    await desk.admin.questions.create("q-1", session.id, "out-1", title="Ship it?", options=["Yes"])
+
+
+async def test_a_question_that_is_deleted_without_a_host_is_answered_in_the_file(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await ask(desk, session)
+        await desk.perform("questions.delete", question="q-1")
+        assert await desk.perform("questions.list") == []
+        assert rows(desk.paths(session).inbound_db, "SELECT id, trigger, content FROM messages_in") == [
+            ("answer-out-1", 0, '{"type": "question_response", "questionId": "q-1", "withdrawn": true}')
+        ]
+
+
+async def test_the_news_of_a_deleted_question_waits_for_a_session_with_a_damaged_file(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await ask(desk, session)
+        desk.paths(session).inbound_db.write_bytes(b"no database" * 1000)
+        await desk.perform("questions.delete", question="q-1")
+        assert await desk.perform("questions.list") == []
+        [parked] = await desk.admin.parked.for_session(session.id)
+        assert '"withdrawn": true' in parked.event
+
+
+# -- refusals that say why ---------------------------------------------------------
+
+
+async def test_an_archived_session_is_not_paused(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.perform("sessions.archive", session=session.id)
+        with pytest.raises(OperationFailed, match="is archived, so its conversation is over"):
+            await desk.perform("sessions.pause", session=session.id)
+        assert (await desk.perform("sessions.show", session=session.id))["status"] == "archived"
+
+
+@pytest.mark.parametrize(("verb", "status"), [("pause", "paused"), ("archive", "archived")])
+async def test_a_task_does_not_run_while_its_session_rests(tmp_path: Path, verb: str, status: str) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.task(session, recurrence="@every 3600")
+        await desk.perform(f"sessions.{verb}", session=session.id)
+        with pytest.raises(OperationFailed, match=f"its session {session.id} is {status}; resume it first"):
+            await desk.perform("tasks.run", task="task-tea")
+        [task] = await desk.perform("tasks.list")
+        assert (task["held"], task["next_run"]) == (f"its session is {status}", None)
+
+
+async def test_a_task_keeps_the_time_of_its_creation_when_it_is_run(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.task(session, recurrence="@every 3600")
+        change(
+            desk.paths(session).inbound_db, "UPDATE messages_in SET timestamp = '2020-01-01T00:00:00.000Z'"
+        )
+        await desk.perform("tasks.run", task="task-tea")
+        [task] = await desk.perform("tasks.list")
+        assert task["created_at"].startswith("2020-01-01")
+
+
+async def test_the_question_before_an_archive_names_the_open_tasks(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        await desk.task(session)
+        question = await desk.operations.question("sessions.archive", {"session": session.id}, Caller.local())
+        assert question.startswith(
+            "It has 1 open task, which does not run any more: task-tea. Archive session "
+        )
+        assert await desk.operations.question("sessions.pause", {"session": session.id}, Caller.local()) == ""
+
+
+async def test_the_question_before_a_deletion_finds_out_that_there_is_nothing(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        with pytest.raises(OperationFailed, match="there is no user 'tg:77'"):
+            await desk.operations.question("users.delete", {"user": "tg:77"}, Caller.local())
+
+
+async def test_a_cancelled_task_is_cancelled_in_its_history(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.task(await desk.session())
+        await desk.perform("tasks.cancel", task="task-tea")
+        [run] = await desk.perform("tasks.history", task="task-tea")
+        assert (run["outcome"], run["tries"], run["started_at"]) == ("cancelled", None, None)
+
+
+@pytest.mark.parametrize("last", [0, -1, 1001])
+async def test_a_number_out_of_bounds_is_refused(tmp_path: Path, last: int) -> None:
+    async with a_desk(tmp_path) as desk:
+        with pytest.raises(OperationFailed, match=f"last: must be between 1 and 1,000, got {last}"):
+            await desk.perform("tasks.history", task="task-tea", last=last)
+
+
+async def test_the_only_owner_stays(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.perform("roles.grant", user="tg:1", role="owner")
+        for name, params in (
+            ("roles.revoke", {"user": "tg:1", "role": "owner"}),
+            ("users.delete", {"user": "tg:1"}),
+        ):
+            with pytest.raises(OperationFailed, match="tg:1 is the only owner"):
+                await desk.perform_with(name, params)
+        await desk.perform("roles.grant", user="tg:2", role="owner")
+        await desk.perform("roles.revoke", user="tg:1", role="owner")
+
+
+async def test_a_refusal_names_rows_as_people_do(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.session()
+        await desk.perform("agents.create", folder="helper")
+        await desk.perform("destinations.add", agent="helper", name="boss", to_agent="main")
+        with pytest.raises(OperationFailed) as caught:
+            await desk.perform("agents.delete", agent="main")
+        text = str(caught.value)
+        assert text.startswith("agent main is still referred to by wirings cli:terminal=main, sessions sess-")
+        assert "destinations boss of agent helper" in text
+
+
+async def test_what_cannot_be_meant_is_refused_in_words(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.session()
+        for name, params, error in (
+            ("wirings.set", {"trigger": {"pattren": "^x"}}, "no key 'pattren'; did you mean pattern?"),
+            ("destinations.add", {"agent": "main", "to_agent": "main"}, "an agent cannot send to itself"),
+            ("agents.set", {"agent": "main", "name": "a\u202eb"}, r"must not contain the character U\+202E"),
+            ("agents.create", {"folder": "e1", "name": " "}, "name: must not be blank"),
+            ("chats.show", {"chat": "tg:" + "x" * 900}, "there is no chat"),
+            ("wirings.set", {"priority": 10**400}, "priority: must be between"),
+        ):
+            more = {"wiring": "cli:terminal"} if name == "wirings.set" else {}
+            with pytest.raises(OperationFailed, match=error):
+                await desk.perform_with(name, {**params, **more})
+
+
+async def test_the_beginning_of_several_ids_is_called_so(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        session = await desk.session()
+        for name in ("one", "two"):
+            await desk.task(session, f"task-{name}")
+        with pytest.raises(OperationFailed, match="'task-' begins the ids of several tasks: "):
+            await desk.perform("tasks.show", task="task-")
+
+
+async def test_a_question_has_an_id_like_everything_else(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await ask(desk, await desk.session())
+        [listed] = await desk.perform("questions.list")
+        assert listed["id"] == listed["question_id"] == "q-1"
+
+
+async def test_a_time_is_the_same_when_it_is_made_and_when_it_is_read(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        made = await desk.perform("agents.create", folder="helper")
+        assert made == await desk.perform("agents.show", agent="helper")
+
+
+def test_a_list_of_texts_is_no_result_of_an_operation() -> None:
+    @frozen
+    class Texts(Noun):
+        name = "texts"
+
+        @operation(right=Right.ADMIN)
+        async def list(self) -> Sequence[str]:
+            """List texts."""
+            return []
+
+    with pytest.raises(BadNoun, match="the result is a list of str"):
+        Catalogue.of([Texts])

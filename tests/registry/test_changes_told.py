@@ -65,7 +65,9 @@ async def test_a_right_is_told_to_whom_it_concerns(office: Office) -> None:
     assert await office.told(roles.revoke("tg:1", "admin"), *both) == everybody
     assert await office.told(office.admin.members.add("tg:1", one.id), *both) == []
     assert await office.told(office.admin.users.update("tg:1", display_name="x"), *both) == []
-    await roles.grant("tg:1", "owner")
+    await office.admin.users.create("tg:2")
+    for user in ("tg:1", "tg:2"):
+        await roles.grant(user, "owner")
     assert await office.told(office.admin.users.delete("tg:1"), *both) == everybody
 
 

@@ -46,7 +46,7 @@ def test_whoever_deletes_hears_what_refers_to_it(db: apsw.Connection) -> None:
     with pytest.raises(StillReferenced) as caught:
         messaging_groups.delete(db, "mg-1")
     assert str(caught.value) == (
-        "messaging group mg-1 is still referred to by wirings w-1 to agent group ag-1, "
+        "chat tg:tg:1 is still referred to by wirings tg:tg:1=one, "
         "sessions s-0, s-1, s-2, s-3, s-4 and 3 more; delete or change those first"
     )
 

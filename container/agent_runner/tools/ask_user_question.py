@@ -36,6 +36,8 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
                 f"no user has answered within {limit:.0f} s; a later answer will come as a message"
             )
         await claim_answer(context, answer)
+    if answer.content.get("withdrawn"):
+        raise ToolError("an administrator deleted the question: nobody will answer it")
     return str(answer.content.get("selectedOption"))
 
 

@@ -95,7 +95,16 @@ def update(connection: apsw.Connection, id_: str, changes: AgentGroupChanges) ->
 
 
 _REFERENCES = (
-    ("wirings", "SELECT id FROM messaging_group_agents WHERE agent_group_id = :id"),
+    (
+        "wirings",
+        """
+        SELECT chat.channel_type || ':' || chat.platform_id || '=' || agent.folder
+        FROM messaging_group_agents AS wiring
+        JOIN messaging_groups AS chat ON chat.id = wiring.messaging_group_id
+        JOIN agent_groups AS agent ON agent.id = wiring.agent_group_id
+        WHERE wiring.agent_group_id = :id
+        """,
+    ),
     ("sessions", "SELECT id FROM sessions WHERE agent_group_id = :id"),
     (
         "pending approvals",
@@ -104,7 +113,8 @@ _REFERENCES = (
     (
         "destinations",
         """
-        SELECT local_name || ' of ' || agent_group_id FROM agent_destinations
+        SELECT destination.local_name || ' of agent ' || agent.folder
+        FROM agent_destinations AS destination JOIN agent_groups AS agent ON agent.id = agent_group_id
         WHERE target_type = 'agent' AND target_id = :id AND agent_group_id <> :id
         """,
     ),
@@ -121,7 +131,7 @@ def delete(connection: apsw.Connection, id_: str) -> AgentGroup:
         StillReferenced: it has wirings, sessions or pending approvals, or is another agent's destination.
     """
     group = require(connection, id_)
-    refuse_if_referenced(connection, f"agent group {id_}", id_, _REFERENCES)
+    refuse_if_referenced(connection, f"agent {group.folder}", id_, _REFERENCES)
     for owned in (
         "DELETE FROM agent_group_members WHERE agent_group_id = :id",
         "DELETE FROM user_roles WHERE agent_group_id = :id",

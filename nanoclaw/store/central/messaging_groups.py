@@ -97,15 +97,19 @@ _REFERENCES = (
     (
         "wirings",
         """
-        SELECT id || ' to agent group ' || agent_group_id FROM messaging_group_agents
-        WHERE messaging_group_id = :id
+        SELECT chat.channel_type || ':' || chat.platform_id || '=' || agent.folder
+        FROM messaging_group_agents AS wiring
+        JOIN messaging_groups AS chat ON chat.id = wiring.messaging_group_id
+        JOIN agent_groups AS agent ON agent.id = wiring.agent_group_id
+        WHERE wiring.messaging_group_id = :id
         """,
     ),
     ("sessions", "SELECT id FROM sessions WHERE messaging_group_id = :id"),
     (
         "destinations",
         """
-        SELECT local_name || ' of ' || agent_group_id FROM agent_destinations
+        SELECT destination.local_name || ' of agent ' || agent.folder
+        FROM agent_destinations AS destination JOIN agent_groups AS agent ON agent.id = agent_group_id
         WHERE target_type = 'channel' AND target_id = :id AND wiring_id IS NULL
         """,
     ),
@@ -120,7 +124,7 @@ def delete(connection: apsw.Connection, id_: str) -> MessagingGroup:
         StillReferenced: it has wirings or sessions, or is an agent's destination.
     """
     group = require(connection, id_)
-    refuse_if_referenced(connection, f"messaging group {id_}", id_, _REFERENCES)
+    refuse_if_referenced(connection, f"chat {group.channel_type}:{group.platform_id}", id_, _REFERENCES)
     connection.execute("DELETE FROM user_dms WHERE messaging_group_id = :id", {"id": id_})
     connection.execute("DELETE FROM messaging_groups WHERE id = :id", {"id": id_})
     return group

@@ -13,11 +13,11 @@ NAMED = 5
 def refuse_if_referenced(
     connection: apsw.Connection, what: str, id_: str, queries: Sequence[tuple[str, str]]
 ) -> None:
-    """Raise if any row refers to `what`.
+    """Refuse if any row refers to `what`, by the names that people use for these rows.
 
     Args:
         connection: the central database, within the deleting transaction.
-        what: the row in words, such as `messaging group mg-1`.
+        what: the row in words, such as `chat tg:1`.
         id_: the value of `:id` in each query.
         queries: pairs of a kind in words and a query for the names of referring rows of that kind.
 

@@ -127,6 +127,10 @@ def translated(error: apsw.Error, path: Path) -> StoreError:
     for theirs, ours, advice in _SIMPLE:
         if isinstance(error, theirs):
             return ours(path, f"{advice.replace('{mend}', _mend(path))} ({error})")
+    if isinstance(error, apsw.IOError):
+        return StoreError(
+            path, f"cannot be read or written; the disk may be full or faulty; check it ({error})"
+        )
     return StoreError(path, f"SQLite failed, and the transaction was rolled back ({error})")
 
 
@@ -140,7 +144,9 @@ def _mend(path: Path) -> str:
 def translated_os(error: OSError, path: Path) -> StoreError:
     """Return the store error for the operating system's `error` about `path`."""
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return ReadOnlyStore(path, f"cannot be written; check its permissions and the disk's mount ({error})")
+        return ReadOnlyStore(
+            path, f"cannot be written; check its permissions and the disk's mount ({error.strerror or error})"
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(path, f"the disk is full; free some space ({error})")
     if isinstance(error, NotADirectoryError | FileExistsError):

@@ -107,7 +107,9 @@ def open_tasks(connection: apsw.Connection) -> list[TaskRow]:
     rows = connection.execute(
         """
         SELECT coalesce(series_id, id), id, status, substr(content, 1, 100000), process_after, recurrence,
-          zone, catch_up, channel_type, platform_id, thread_id, timestamp
+          zone, catch_up, channel_type, platform_id, thread_id,
+          coalesce((SELECT min(first.timestamp) FROM messages_in AS first
+            WHERE first.series_id = messages_in.series_id), timestamp)
         FROM messages_in WHERE kind = 'task' AND status IN ('pending', 'paused') ORDER BY seq
         """
     )
