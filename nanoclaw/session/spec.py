@@ -1,9 +1,9 @@
-"""What a session's runner is started with: provider, environment, folders, container (contract 1)."""
+"""The specification of a session's runner: provider, environment, folders, container (contract 1)."""
 
 import json
 from collections.abc import Mapping
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
@@ -28,19 +28,27 @@ def runner_spec(services: Services, who: Conversation, view: CentralView) -> Run
     provider = (
         who.session.agent_provider or container.provider or group.agent_provider or config.model.provider
     )
-    limits = container.limits
-    return RunnerSpec(
+    spec = RunnerSpec(
         who.session.id,
         who.paths(config),
         workspace,
         provider,
         {**container.env, **_contract(services, who, view, provider, container)},
         shared=shared if shared.is_dir() else None,
+        command=config.runtime.command,
+    )
+    return with_container(spec, container)
+
+
+def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:
+    """Return a specification with what `container.json` asks of the container."""
+    limits = container.limits
+    return evolve(
+        spec,
         image=container.image,
         mounts=tuple(Mount(each.source, each.target, each.read_only) for each in container.mounts),
         limits=Limits(limits.memory, limits.processes, limits.cpus),
         network=container.network,
-        command=config.runtime.command,
     )
 
 
