@@ -1,20 +1,22 @@
 """The sources of the configuration, each as one layer: values by path, with their origins.
 
-A layer knows the keys' old names: it gives their values under the new ones, with a hint each.
+A layer puts the value of an old name under the present name, and adds a hint.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define
 
 from nanoclaw.config.errors import ConfigError
+from nanoclaw.config.files import Unreadable, place, read_text
 from nanoclaw.config.keys import KEYS, OLD_NAMES, in_table
 from nanoclaw.config.origins import KeyPath, Origin, dotted
-from nanoclaw.config.structure import nearest
-from nanoclaw.config.toml_lines import lines_of
+from nanoclaw.config.toml_lines import clash, lines_of
 
 CONTRACT_VARIABLES = frozenset(
     f"NANOCLAW_{name}"
@@ -30,9 +32,14 @@ CONTRACT_VARIABLES = frozenset(
         *("SCHEMA_DIR", "LIFELINE", "SLOW_POLL_S", "KEEP_ACKS_S", "KEEP_MESSAGES_S"),
     )
 )
-"""Variables of a runner's environment (contract 1): in a shell that an agent opened they are all set."""
+"""Variables of a runner's environment (contract 1). They are set in a shell that an agent opens."""
 HOME_VARIABLE = "NANOCLAW_HOME"
+_PREFIX = "NANOCLAW_"
 _CHANNELS = "NANOCLAW_CHANNELS_"
+_AT = re.compile(
+    r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
+)
+"""An error of `tomllib`."""
 
 
 @define
@@ -46,7 +53,7 @@ class Layer:
     problems: list[str] = Factory(list)
 
     def put(self, path: tuple[str, ...], value: object, origin: Origin) -> None:
-        """Set one value. A key that is given under its old and its new name is a problem."""
+        """Set one value. A key that is given under both its old and its present name is a problem."""
         if path in self.origins:
             given = f"{self.origins[path].label} and {origin.label} are one key, and both are given"
             self.problems.append(f"{given}; keep {in_table(dotted(path))}")
@@ -55,7 +62,7 @@ class Layer:
         table = self.values
         for part in path[:-1]:
             table = table.setdefault(part, {})
-            if not isinstance(table, dict):  # which is a problem of its own
+            if not isinstance(table, dict):  # reported as a problem of its own
                 return
         table[path[-1]] = value
 
@@ -72,29 +79,40 @@ def file_layer(file: Path, *, required: bool) -> Layer:
     """Read `config.toml`; one that is missing and not required is empty.
 
     Raises:
-        ConfigError: it cannot be read, or is no TOML.
+        ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        text = file.read_text("utf-8")
+        text = read_text(file)
+        lines = lines_of(text)  # first, for it bounds what tomllib has to parse
     except FileNotFoundError:
         if required:
             raise ConfigError(f"{file}: there is no such configuration file") from None
         return Layer()
-    except OSError as error:
-        reason = f"{file}: cannot be read: {error.strerror}"
-        raise ConfigError(f"{reason}; check it, or name another --home or --config") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: cannot be read as TOML: {error}") from error
+    except Unreadable as error:
+        advice = "" if error.line else "; check it, or name another --home or --config"
+        raise ConfigError(f"{error.at(file)}{advice}") from error
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(_clash(file, text) or f"{file}: cannot be read as TOML: {error}") from error
-    return _layer_of(file, values, lines_of(text))
+    except ValueError as error:  # a number that is too long is not even a TOMLDecodeError
+        raise ConfigError(_bad_toml(file, text, str(error))) from error
+    return _layer_of(file, values, lines)
 
 
-def _clash(file: Path, text: str) -> str | None:
-    """Words for an old key that has the name of a table, where the file has both: TOML knows one of them."""
-    lines = lines_of(text)
+def _bad_toml(file: Path, text: str, reason: str) -> str:
+    """Return one line for what `tomllib` refuses."""
+    if (renamed := _table_with_old_name(file, lines_of(text))) is not None:
+        return renamed
+    at = _AT.fullmatch(reason)
+    if at is None:
+        return f"{file}: cannot be read as TOML: {reason.split('; ', maxsplit=1)[0]}"
+    line = int(at["line"] or text.count("\n") + 1)
+    column = f"in column {at['column']}" if at["column"] else "at the end of the file"
+    words = f"cannot be read as TOML: {at['what']}, {column}"
+    return f"{place(file, line)}: {clash(text, line) or words}"
+
+
+def _table_with_old_name(file: Path, lines: Mapping[KeyPath, int]) -> str | None:
+    """Explain an old key that has the name of a table. TOML does not allow a file to have both."""
     old = next((name for name in OLD_NAMES if (name,) in lines and _has_table(lines, name)), None)
     if old is None:
         return None
@@ -122,9 +140,9 @@ def _layer_of(file: Path, values: Mapping[str, Any], lines: Mapping[KeyPath, int
 
 
 def environment_layer(environ: Mapping[str, str], channels: Iterable[str]) -> tuple[Layer, list[str]]:
-    """Read the variables of the configuration; an empty one is an absent one.
+    """Read the variables of the configuration. An empty variable counts as absent.
 
-    `channels` are those that the file names: the keys of each may be set by variables.
+    `channels` are the names of channels in the file. Variables may set the keys of those.
 
     Returns:
         The layer, and the warnings about variables `NANOCLAW_...` that nobody reads.
@@ -135,7 +153,7 @@ def environment_layer(environ: Mapping[str, str], channels: Iterable[str]) -> tu
     prefixes = {f"{_CHANNELS}{_upper(name)}_": name for name in channels}
     unread = list[str]()
     for name, value in sorted(environ.items()):
-        if not value or not name.startswith("NANOCLAW_"):
+        if not value or not name.startswith(_PREFIX):
             continue
         origin = Origin(name, name)
         prefix = max((each for each in prefixes if name.startswith(each)), key=len, default=None)
@@ -157,16 +175,18 @@ def _upper(name: str) -> str:
 def _nearest(name: str, known: list[str]) -> str:
     if name.startswith(_CHANNELS):
         return "the file has no table [channels.<name>] that it belongs to"
-    return nearest(name, known)
+    ends = [each.removeprefix(_PREFIX) for each in known]  # with the prefix, all would be alike
+    near = get_close_matches(name.removeprefix(_PREFIX), ends, n=1)
+    return f"the nearest is {_PREFIX}{near[0]}" if near else "`nanoclaw config show` prints all keys"
 
 
 # -- values from a program ------------------------------------------------------
 
 
 def settings_layer(settings: Mapping[str, object], source: str) -> Layer:
-    """Take values by their whole keys, by their old names, or nested as tables.
+    """Read values by their whole keys, by their old names, or nested as tables.
 
-    `source` begins each error; where it is `--`, the values are those of flags.
+    `source` begins each error. If it is `--`, the values come from flags.
     """
     layer = Layer()
     for name, value in settings.items():

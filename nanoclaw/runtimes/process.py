@@ -21,9 +21,9 @@ from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 
 RECOVER_TIMEOUT_S = 30.0
 DRAIN_S = 0.5
-"""How long a dead runner's stderr is waited for: its own children may hold it open."""
+"""The longest wait for the rest of a dead runner's stderr. The runner's children may hold it open."""
 PASSED_ON = ("PATH", "LANG", "LC_ALL")
-"""All that a runner sees of the host's own environment; the rest may hold secrets."""
+"""The variables that a runner inherits. The rest of the host's environment may hold secrets."""
 
 
 @frozen
@@ -40,14 +40,25 @@ class ProcessRuntime:
     name: str = "process"
 
     def refusal(self, provider: str) -> str | None:
-        """Return why it runs no agent of a provider: it was not allowed by its name."""
+        """Return the reason if the configuration does not allow this provider."""
         if provider in self.allowed:
             return None
         known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
         return (
-            f"the process runtime isolates nothing, so it runs no provider {known}; if you want {provider!r} "
-            "all the same, name it in [sandbox] process_providers"
+            f"the process runtime isolates nothing, so it runs no provider {known}; to run "
+            f"{provider!r} all the same, add it to [sandbox] process_providers"
         )
+
+    def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
+        """Return the parts of a specification that need a container."""
+        parts = {
+            "image": spec.image is not None,
+            "mounts": bool(spec.mounts),
+            "user": spec.user is not None,
+            "limits": spec.limits != Limits(),
+            "network": spec.network == "none",
+        }
+        return [part for part, given in parts.items() if given]
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -62,7 +73,7 @@ class ProcessRuntime:
         return runner.death()
 
     async def survivors(self) -> Sequence[str]:
-        """None: without a host a runner's lifeline ends."""
+        """Return no session: without its host a runner reads EOF on its lifeline and exits."""
         return ()
 
     async def recover(self, spec: RunnerSpec) -> None:
@@ -78,9 +89,7 @@ class ProcessRuntime:
             raise StartFailed(f"outbound.db could not be recovered: {runner.death().reason}")
 
     async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> "ProcessRunner":
-        refusal = self.refusal(spec.provider) or _unhonoured(spec)
-        if refusal is not None:
-            raise StartFailed(refusal)
+        self._require(spec)
         # -P: the working directory is the agent's; nothing may be imported from there.
         ours = (sys.executable, "-P", "-m", "agent_runner")
         command = [*(self.command or spec.command or ours), *arguments]
@@ -104,23 +113,15 @@ class ProcessRuntime:
             os.close(inside)
         return ProcessRunner(process, outside, self.grace_s, StderrLog(spec.session_id))
 
-
-def _unhonoured(spec: RunnerSpec) -> str | None:
-    """Name the parts of a specification that need a container, where it has any."""
-    parts = {
-        "image": spec.image is not None,
-        "mounts": bool(spec.mounts),
-        "user": spec.user is not None,
-        "limits": spec.limits != Limits(),
-        "network": spec.network == "none",
-    }
-    asked = [part for part, given in parts.items() if given]
-    if not asked:
-        return None
-    return (
-        f"the process runtime isolates nothing, so it cannot honour {', '.join(asked)} of the agent's "
-        "container.json; remove that there, or choose another [sandbox] runtime"
-    )
+    def _require(self, spec: RunnerSpec) -> None:
+        """Refuse what this runtime may not or cannot run."""
+        if (refusal := self.refusal(spec.provider)) is not None:
+            raise StartFailed(refusal)
+        if parts := ", ".join(self.unhonoured(spec)):
+            raise StartFailed(
+                f"the process runtime isolates nothing, so it cannot honour {parts} of the agent's "
+                "container.json; remove that there, or choose another [sandbox] runtime"
+            )
 
 
 def _environment(spec: RunnerSpec) -> Mapping[str, str]:
@@ -138,10 +139,10 @@ def _environment(spec: RunnerSpec) -> Mapping[str, str]:
 
 
 def _python_path() -> str:
-    """Ours, so that the runner finds what we find; absolute, for its working directory is the agent's.
+    """Return the host's own path and the runner's folder, as absolute paths: the working directory differs.
 
-    Where the runner stands beside us it is found as we are; named here, everything installed beside it would
-    come before the standard library.
+    If the runner is installed beside the host, Python finds it without help. Naming that folder would put all
+    other installed packages before the standard library.
     """
     ours = [os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]  # noqa: PTH100 -- links stay
     runner = [] if runner_dir() == PACKAGE.parent else [str(runner_dir())]
@@ -195,12 +196,12 @@ class ProcessRunner:
         self._kill_all()
 
     def _kill_all(self) -> None:
-        """The runner, and whatever it started and left behind."""
+        """Kill the runner and its descendants."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def death(self) -> Death:
-        """How it ended; only once it is gone."""
+        """Return how it ended. It must be gone."""
         code = self.process.returncode
         words = "".join(f"\n  {line}" for line in self.log.last_words)
         if code is not None and code < 0:
