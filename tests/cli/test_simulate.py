@@ -59,7 +59,7 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
     [
         (("--faults", "fire"), "unknown fault 'fire'"),
         (("--faults", "zones@commit:3"), "zones is a setting"),
-        (("--faults", ""), "to play without any say none"),
+        (("--faults", ""), "for a run without faults use none"),
         (("--faults", "kill-host@time:90000"), "the day ends at 21600 s"),
         (
             ("--faults", f"kill-host@commit:{'9' * 5000}"),

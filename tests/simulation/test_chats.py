@@ -10,7 +10,7 @@ from nanoclaw.testing import ExpectationFailed, World, WorldError, asks, says, s
 # -- clicks -----------------------------------------------------------------------
 
 
-async def test_a_click_waits_for_a_card_that_nobody_has_answered(world: World) -> None:
+async def test_a_click_waits_for_an_unanswered_card(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"), asks("2?", "Y", "N"))))
     await ann.says("a")
@@ -24,7 +24,7 @@ async def test_a_click_waits_for_a_card_that_nobody_has_answered(world: World) -
     assert [entry.about for entry in chat.transcript if entry.kind == "click"] == [first, second]
 
 
-async def test_a_card_that_is_named_is_pressed_again_and_everybody_sees_what_came_of_it(world: World) -> None:
+async def test_a_named_card_can_be_pressed_again_and_the_transcript_shows_the_drop(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"))))
     await ann.says("a")
@@ -38,7 +38,7 @@ async def test_a_card_that_is_named_is_pressed_again_and_everybody_sees_what_cam
     assert re.search(rf"click dropped +ann +click-3 +{re.escape(routed.dropped)}", str(failed.value))
 
 
-async def test_where_all_cards_are_answered_a_click_says_how_to_press_one_again(world: World) -> None:
+async def test_a_click_without_an_open_card_says_how_to_press_an_answered_one(world: World) -> None:
     ann = world.user("ann")
     await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"))))
     await ann.says("a")
@@ -58,7 +58,7 @@ async def test_a_card_without_such_a_button_is_not_pressed(world: World) -> None
         await ann.clicks("Maybe", card=card)
 
 
-async def test_the_transcript_shows_that_nobody_heard_what_a_stranger_said(world: World) -> None:
+async def test_the_transcript_shows_that_a_message_was_dropped(world: World) -> None:
     ann, eve = world.user("ann"), world.user("eve")
     club = world.group("club", [ann, eve])
     await world.wire(club, policy="strict")
@@ -100,7 +100,7 @@ async def test_a_click_between_two_tries_of_a_turn_is_the_answer_of_the_next_try
 # -- what was read --------------------------------------------------------------------
 
 
-async def test_a_thread_that_is_taken_twice_is_read_on_from_where_it_was_read_to(world: World) -> None:
+async def test_two_references_to_a_thread_share_the_reading_position(world: World) -> None:
     ann = world.user("ann")
     club = world.group("club", [ann])
     await world.wire(club, session_mode="per-thread")

@@ -77,7 +77,7 @@ def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
     live(tmp_path, scenario, **idle(idle_s))
 
 
-def test_a_jump_is_heard_while_the_disk_is_full(tmp_path: Path) -> None:
+def test_a_jump_is_handled_while_the_disk_is_full(tmp_path: Path) -> None:
     def full(path: Path, when: When, n: int) -> None:
         del when, n
         if path.name == "inbound.db":
@@ -144,7 +144,9 @@ def test_a_delivery_that_a_jump_makes_due_is_attempted_once_and_at_once(tmp_path
 
 
 @pytest.mark.parametrize("idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
-def test_what_was_to_be_sent_later_is_sent_once_and_at_once(tmp_path: Path, idle_s: float) -> None:
+def test_a_delayed_message_that_a_jump_makes_due_is_sent_once_and_at_once(
+    tmp_path: Path, idle_s: float
+) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         await network.say("hello", event_id="1")
         await network.wait_settled("1")

@@ -20,7 +20,6 @@ import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
-from operator import is_
 from pathlib import Path
 from time import monotonic
 
@@ -144,19 +143,6 @@ async def test_threads_and_sockets_of_trio_are_refused_and_the_task_is_named(wor
     world.isolation.refused.clear()
 
 
-def test_a_thread_of_a_system_task_is_refused() -> None:
-    async def scenario(_world: World) -> None:
-        trio.lowlevel.spawn_system_task(trio.to_thread.run_sync, lambda: ran.append(1))
-        await trio.sleep(1)
-
-    ran = list[int]()
-    with pytest.raises(trio.TrioInternalError) as crashed:
-        simulate(scenario, seed=1)
-    assert isinstance(crashed.value.__cause__, BaseExceptionGroup)
-    assert crashed.value.__cause__.subgroup(NotSimulated)
-    assert not ran
-
-
 @pytest.mark.parametrize("name", HARMLESS)
 @pytest.mark.usefixtures("world")
 async def test_deterministic_calls_are_not_refused(name: str) -> None:
@@ -209,15 +195,6 @@ async def test_a_clock_that_was_stored_before_any_world_is_refused(world: World,
     with pytest.raises(NotSimulated, match=rf"{__name__.rpartition('.')[2]}\.py:\d+: "):
         KEPT[name]()
     world.isolation.refused.clear()
-
-
-def test_stored_clocks_are_restored_after_a_world() -> None:
-    before = kept_now, kept_moment
-    simulate(lambda world: world.sleep(1), seed=1)
-    assert all(map(is_, before, (kept_now, kept_moment)))
-    assert kept_now().year > 2000
-    assert Sent().at.year > 2000
-    assert isinstance(kept_moment(UTC), Moment)
 
 
 def test_a_clock_that_was_stored_between_two_worlds_is_refused_in_the_second(

@@ -123,7 +123,11 @@ def run(
             deadline=None,
             print_blob=False,
             phases=(Phase.generate, Phase.shrink),  # explaining a failure takes longer than finding it
-            suppress_health_check=tuple(HealthCheck),
+            suppress_health_check=(
+                HealthCheck.too_slow,
+                HealthCheck.data_too_large,
+                HealthCheck.filter_too_much,
+            ),
         ),
     )
 

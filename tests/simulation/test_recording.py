@@ -58,19 +58,19 @@ def test_a_renamed_registry_message_keeps_its_name_in_the_file() -> None:
     assert load(line).note == told
 
 
-def test_of_each_key_of_the_configuration_it_is_decided_whether_it_is_kept() -> None:
+def test_each_configuration_key_is_either_recorded_or_left_out() -> None:
     assert {*KEPT, *LEFT_OUT} == {key.name for key in KEYS}
     assert not {*KEPT} & {*LEFT_OUT}
 
 
-def test_what_is_in_files_is_not_recorded(talk: Path) -> None:
+def test_the_contents_of_files_are_not_recorded(talk: Path) -> None:
     assert "a.txt" in (talk / FILE).read_text("ascii")
     kept = b"".join(file.read_bytes() for file in talk.rglob("*") if file.is_file())
     assert b"what is in the file" not in kept
     assert b"d2hhdCBpcyBpbiB0aGUgZmlsZQ" not in kept
 
 
-def test_a_file_takes_no_room_and_is_in_the_replay_as_large_as_it_was(talk: Path) -> None:
+def test_a_replayed_file_has_its_size_without_its_contents(talk: Path) -> None:
     offered = [taken.note for taken in read(talk).notes if isinstance(taken.note, Offered)]
     event, again = offered[0].event, event_of(offered[0])
     assert isinstance(event, InboundEvent)
@@ -85,7 +85,7 @@ def test_only_its_user_can_read_a_recording(talk: Path) -> None:
         assert place.stat().st_mode & 0o077 == 0
 
 
-async def test_a_folder_that_has_something_in_it_is_left_alone(tmp_path: Path) -> None:
+async def test_a_folder_with_files_is_refused_as_a_recording(tmp_path: Path) -> None:
     (tmp_path / "taxes.txt").write_text("2025")
     with pytest.raises(HostFailed, match="name a new or an empty folder"):
         async with open_host(settings(tmp_path / "home"), record=Record(tmp_path)):
@@ -97,7 +97,7 @@ def names(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir()]
 
 
-async def test_where_nothing_can_be_written_no_host_starts(
+async def test_a_host_does_not_start_if_its_recording_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "fsync", _full)
@@ -132,7 +132,7 @@ async def test_a_full_disk_ends_the_recording_and_not_the_host(
     assert "recording.stopped" in capfd.readouterr().err
 
 
-async def test_where_there_is_no_room_for_the_copy_no_host_starts_and_it_says_where(
+async def test_a_host_does_not_start_if_the_copy_of_its_data_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "_write", lambda _file, _content: _full(0))
@@ -326,7 +326,7 @@ def test_a_damaged_database_is_a_recording_that_cannot_be_read(
     assert len(shown.err.splitlines()) == 1
 
 
-def test_a_host_that_fails_in_a_replay_and_did_not_then_is_a_difference(
+def test_a_host_failure_in_the_replay_only_is_a_difference(
     talk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object, **__: object) -> None:
@@ -369,7 +369,7 @@ def test_the_command_speaks_json_and_may_end_early(talk: Path, capsys: pytest.Ca
 
 
 @pytest.mark.slow
-def test_a_run_that_is_recorded_says_what_that_holds_and_can_be_replayed(
+def test_a_recorded_run_announces_its_contents_and_can_be_replayed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "recording"
@@ -390,7 +390,7 @@ def test_a_run_is_not_recorded_into_a_folder_without_a_name(
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_refused_is_not_said_to_be_recorded_into(tmp_path: Path) -> None:
+def test_a_refused_folder_is_not_announced_as_the_recording(tmp_path: Path) -> None:
     (tmp_path / "recording").mkdir()
     (tmp_path / "recording" / "mine").touch()
     result = run(tmp_path / "home", "hello\n", "--record", str(tmp_path / "recording"))
@@ -398,7 +398,7 @@ def test_a_folder_that_is_refused_is_not_said_to_be_recorded_into(tmp_path: Path
     assert "recording into" not in result.errors
 
 
-def test_ctrl_c_ends_a_replay_plainly(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_a_replay_without_a_traceback(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def interrupted(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
@@ -406,7 +406,7 @@ def test_ctrl_c_ends_a_replay_plainly(talk: Path, monkeypatch: pytest.MonkeyPatc
     assert main(["replay", str(talk)]) == INTERRUPTED
 
 
-def test_whoever_reads_the_report_may_stop_reading(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_output_does_not_fail_a_replay(talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w", encoding="utf-8") as nobody:

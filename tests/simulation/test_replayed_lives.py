@@ -61,7 +61,7 @@ async def a_file_from_before(world: World, folder: Path) -> None:
     await world.stop()
 
 
-def test_a_file_of_the_life_before_is_delivered_again(tmp_path: Path) -> None:
+def test_a_file_from_before_the_recording_is_delivered_again(tmp_path: Path) -> None:
     folder = recorded(a_file_from_before, tmp_path / "recording")
     assert any(note["files"] for note in notes(folder, "Asked"))
     assert list(differing([folder])) == []
@@ -79,7 +79,7 @@ async def a_break_in_the_middle(world: World, folder: Path) -> None:
     await world.stop()
 
 
-def test_a_channel_broke_when_it_did_not_when_the_host_had_let_go_of_it(tmp_path: Path) -> None:
+def test_a_broken_connection_is_recorded_at_the_time_of_the_break(tmp_path: Path) -> None:
     folder = recorded(a_break_in_the_middle, tmp_path / "recording")
     (asked, *_), (broken, *_) = notes(folder, "Asked"), notes(folder, "Disconnected")
     assert broken["took_s"] > 1
@@ -100,7 +100,7 @@ async def a_jump_before_it_is_idle(world: World, folder: Path) -> None:
     await world.stop()
 
 
-def test_how_long_a_heartbeat_stood_still_does_not_hang_on_the_date(tmp_path: Path) -> None:
+def test_a_clock_jump_does_not_change_the_age_of_a_heartbeat(tmp_path: Path) -> None:
     folder = recorded(a_jump_before_it_is_idle, tmp_path / "recording")
     assert [round(note["silent_s"]) for note in notes(folder, "RunnerStopping")] == [300]
 
@@ -111,7 +111,7 @@ def script(*later: Note) -> Script:
     return script_of(Recording(Path(), began, taken))
 
 
-def test_what_is_said_while_no_runner_could_be_started_is_said_without_one() -> None:
+def test_output_after_a_refused_start_belongs_to_no_runner() -> None:
     look = Looked("s", datetime(2026, 1, 1, tzinfo=UTC))
     made = script(RunnerAsked(1, "s", "echo"), look, RunnerRefused(1, "there is no engine"))
     assert [said for _, said in made.orphans] == [look]
