@@ -1,19 +1,23 @@
-"""`container.json` in an agent group's folder: what its containers are made of.
+"""`container.json` in an agent group's folder: provider, image, mounts and limits of its containers.
 
 The host alone reads it, and no container sees it: an agent that could write it could grant itself mounts.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from attrs import Factory, frozen
+from attrs import Factory, evolve, field, frozen
 
+from nanoclaw.config.errors import in_order
+from nanoclaw.config.files import TOO_DEEP, Unreadable, place, read_text
+from nanoclaw.config.json_lines import JsonLines, json_lines
 from nanoclaw.config.kinds import Name, Number, Text, Unfit
-from nanoclaw.config.origins import dotted
-from nanoclaw.config.structure import Misfit, structure
+from nanoclaw.config.origins import Origin, Origins, dotted
+from nanoclaw.config.structure import APART, MAX_PROBLEMS, Form, Misfit, lines, structure
 
 FILE = "container.json"
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -30,11 +34,11 @@ _OURS = frozenset(
 
 
 class BadContainerJson(Exception):
-    """A `container.json` that cannot be used; each of `problems` is one line."""
+    """A `container.json` that cannot be used; each of `problems` is one line, in the order of the file."""
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("; ".join(problems))
-        self.problems: Sequence[str] = problems
+        self.problems: Sequence[str] = in_order(problems)
+        super().__init__("; ".join(self.problems))
 
 
 # -- kinds of values ------------------------------------------------------------
@@ -42,7 +46,7 @@ class BadContainerJson(Exception):
 
 @frozen
 class Bytes:
-    """A size in bytes, also as a string with a unit such as `512M`."""
+    """A size in bytes, or a string with a unit such as `512M`."""
 
     wanted: str = 'a size of at least 4M: bytes, or a string such as "512M"'
 
@@ -57,7 +61,7 @@ class Bytes:
 
 @frozen
 class Target:
-    """Where a container sees a mount."""
+    """A path at which a container sees a mount."""
 
     wanted: str = "an absolute path in the container, outside of /workspace, /proc, /sys and /dev"
 
@@ -114,7 +118,7 @@ class Grant:
     target: Annotated[PurePosixPath, Target()]
     """The place in the container."""
     read_only: bool = True
-    """Whether containers may only read it."""
+    """Containers may only read it."""
 
 
 @frozen
@@ -134,43 +138,77 @@ class ContainerConfig:
     """A `container.json`. Its keys are these fields in camelCase; each may be left out."""
 
     provider: Name | None = None
-    """What answers, unless a session has its own provider."""
+    """The provider of sessions that have none of their own."""
     mcp_servers: Mapping[Name, McpServer] = Factory(dict)
     """Servers by name, for the runner."""
     image: Name | None = None
     """The container's image. Left out, the runtime's own."""
     mounts: tuple[Grant, ...] = ()
-    """What its containers see besides the contract's mounts."""
+    """Mounts besides the contract's."""
     limits: LimitsConfig = Factory(LimitsConfig)
     """The most that a container may use."""
     network: Literal["full", "none"] | None = None
-    """Whether containers reach the network; left out, what the runtime does by itself."""
+    """Containers reach the network (`full`), or do not (`none`). Left out, the runtime decides."""
     env: Mapping[Annotated[str, Variable()], _Words] = Factory(dict)
     """Variables of the runner besides the contract's."""
+    origins: Origins = field(factory=Origins, kw_only=True, eq=False, repr=False, metadata={APART: True})
+    """The line of each value."""
 
 
 def read_container_json(folder: Path) -> ContainerConfig:
     """Read the file of an agent group's folder; one that is missing has no keys. Blocking.
 
     Raises:
-        BadContainerJson: it cannot be used; each problem names the file and the whole key.
+        BadContainerJson: it cannot be used; each problem names the file, the line and the whole key.
     """
     file = folder / FILE
     try:
-        value: Any = json.loads(file.read_text("utf-8"))
+        text = read_text(file)
+        values = _parsed(text)
+        found = json_lines(text)
     except FileNotFoundError:
         return ContainerConfig()
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadContainerJson(f"{file}: cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise BadContainerJson(f"{file}: must be a JSON object")
+    except Unreadable as error:
+        raise BadContainerJson(error.at(file)) from error
+    origins = _origins(found, file)
+    problems = [*islice(_repeated(found, file), MAX_PROBLEMS)]
     try:
-        return structure(value, ContainerConfig, base=folder, rename=_camel, split=False)
+        container = structure(values, ContainerConfig, base=folder, form=_JSON)
     except Misfit as misfit:
-        problems = (f"{file}: {dotted(problem.path)} {problem.text}" for problem in misfit.problems)
-        raise BadContainerJson(*problems) from misfit
+        raise BadContainerJson(*problems, *lines(misfit.problems, origins)) from misfit
+    if problems:
+        raise BadContainerJson(*problems)
+    return evolve(container, origins=origins)
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        reason = f"cannot be read as JSON: {error.msg}, in column {error.colno}"
+        raise Unreadable(reason, error.lineno) from error
+    except (ValueError, RecursionError) as error:  # a number that is too long, or deep nesting
+        reason = TOO_DEEP if isinstance(error, RecursionError) else str(error).split("; ")[0]
+        raise Unreadable(f"cannot be read as JSON: {reason}") from error
+    if not isinstance(value, dict):
+        raise Unreadable("must be a JSON object")
+    return value
+
+
+def _origins(found: JsonLines, file: Path) -> Origins:
+    places = {path: place(file, line) for path, line in found.lines.items()}
+    return Origins({path: Origin(at, f"{at}: {dotted(path)}") for path, at in places.items()})
+
+
+def _repeated(found: JsonLines, file: Path) -> Iterator[str]:
+    for path, line in found.repeated.items():
+        first = found.lines[path]
+        yield f"{place(file, line)}: {dotted(path)} is given twice, first on line {first}; remove one"
 
 
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.capitalize() for part in rest)
+
+
+_JSON = Form(rename=_camel, table="an object", split=False)

@@ -1,6 +1,6 @@
 """The kinds of values that a setting may have, as annotations of the fields of its table.
 
-A kind reads a value of a TOML file, or the text of a variable or flag, and says what it wants.
+A kind reads a value of a TOML file, or the text of a variable or flag. It says what the value must be.
 """
 
 import json
@@ -24,9 +24,19 @@ class Unfit(ValueError):
 
 
 def shown(value: object) -> str:
-    """A value as errors show it: on one line, and bounded."""
+    """Return a value as errors show it: one bounded line of printable characters."""
     text = repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
+    text = printable(text)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes in the place of characters that a terminal obeys or does not show."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 @runtime_checkable
@@ -35,7 +45,7 @@ class Kind(Protocol):
 
     @property
     def wanted(self) -> str:
-        """What it must be, to complete "must be"."""
+        """The words that complete "must be"."""
         ...
 
     def read(self, value: object, /) -> object:
@@ -57,7 +67,8 @@ class Number:
 
     @property
     def wanted(self) -> str:
-        return f"{'0 or ' * self.or_zero}a {'whole ' * self.whole}number of at least {self.at_least:.15g}"
+        bound = "" if self.at_least == float("-inf") else f" of at least {self.at_least:.15g}"
+        return f"{'0 or ' * self.or_zero}a {'whole ' * self.whole}number{bound}"
 
     def read(self, value: object) -> float:
         try:
@@ -75,14 +86,20 @@ class Number:
 
 @frozen
 class Text:
-    """A string without NUL; only where `blank`, one that is empty or blank."""
+    """A string without NUL.
+
+    `blank` admits one that is empty or blank. `printed`: users see it, so it has no control characters.
+    """
 
     wanted: str = "a non-empty string"
     blank: bool = False
+    printed: bool = False
 
     def read(self, value: object) -> str:
         if not isinstance(value, str) or not (value.strip() or self.blank) or "\0" in value:
             raise Unfit(self.wanted, value)
+        if self.printed and not value.isprintable():
+            raise Unfit(f"{self.wanted} of printable characters", value)
         return value
 
 
@@ -188,4 +205,4 @@ def _is_bool(value: object) -> bool:
 Seconds = Annotated[float, Number()]
 Command = Annotated[tuple[str, ...], Words()]
 ZoneName = Annotated[str, Zone()]
-Name = Annotated[str, Text()]
+Name = Annotated[str, Text(printed=True)]

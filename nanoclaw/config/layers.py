@@ -3,18 +3,20 @@
 A layer knows the keys' old names: it gives their values under the new ones, with a hint each.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define
 
 from nanoclaw.config.errors import ConfigError
+from nanoclaw.config.files import Unreadable, place, read_text
 from nanoclaw.config.keys import KEYS, OLD_NAMES, in_table
 from nanoclaw.config.origins import KeyPath, Origin, dotted
-from nanoclaw.config.structure import nearest
-from nanoclaw.config.toml_lines import lines_of
+from nanoclaw.config.toml_lines import clash, lines_of
 
 CONTRACT_VARIABLES = frozenset(
     f"NANOCLAW_{name}"
@@ -32,7 +34,12 @@ CONTRACT_VARIABLES = frozenset(
 )
 """Variables of a runner's environment (contract 1): in a shell that an agent opened they are all set."""
 HOME_VARIABLE = "NANOCLAW_HOME"
+_PREFIX = "NANOCLAW_"
 _CHANNELS = "NANOCLAW_CHANNELS_"
+_AT = re.compile(
+    r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
+)
+"""An error of `tomllib`."""
 
 
 @define
@@ -72,29 +79,40 @@ def file_layer(file: Path, *, required: bool) -> Layer:
     """Read `config.toml`; one that is missing and not required is empty.
 
     Raises:
-        ConfigError: it cannot be read, or is no TOML.
+        ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        text = file.read_text("utf-8")
+        text = read_text(file)
+        lines = lines_of(text)  # first, for it bounds what tomllib has to parse
     except FileNotFoundError:
         if required:
             raise ConfigError(f"{file}: there is no such configuration file") from None
         return Layer()
-    except OSError as error:
-        reason = f"{file}: cannot be read: {error.strerror}"
-        raise ConfigError(f"{reason}; check it, or name another --home or --config") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: cannot be read as TOML: {error}") from error
+    except Unreadable as error:
+        advice = "" if error.line else "; check it, or name another --home or --config"
+        raise ConfigError(f"{error.at(file)}{advice}") from error
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(_clash(file, text) or f"{file}: cannot be read as TOML: {error}") from error
-    return _layer_of(file, values, lines_of(text))
+    except ValueError as error:  # a number that is too long is not even a TOMLDecodeError
+        raise ConfigError(_bad_toml(file, text, str(error))) from error
+    return _layer_of(file, values, lines)
 
 
-def _clash(file: Path, text: str) -> str | None:
-    """Words for an old key that has the name of a table, where the file has both: TOML knows one of them."""
-    lines = lines_of(text)
+def _bad_toml(file: Path, text: str, reason: str) -> str:
+    """Return one line for what `tomllib` refuses."""
+    if (renamed := _table_with_old_name(file, lines_of(text))) is not None:
+        return renamed
+    at = _AT.fullmatch(reason)
+    if at is None:
+        return f"{file}: cannot be read as TOML: {reason.split('; ', maxsplit=1)[0]}"
+    line = int(at["line"] or text.count("\n") + 1)
+    column = f"in column {at['column']}" if at["column"] else "at the end of the file"
+    words = f"cannot be read as TOML: {at['what']}, {column}"
+    return f"{place(file, line)}: {clash(text, line) or words}"
+
+
+def _table_with_old_name(file: Path, lines: Mapping[KeyPath, int]) -> str | None:
+    """Explain an old key that has the name of a table. TOML does not allow a file to have both."""
     old = next((name for name in OLD_NAMES if (name,) in lines and _has_table(lines, name)), None)
     if old is None:
         return None
@@ -135,7 +153,7 @@ def environment_layer(environ: Mapping[str, str], channels: Iterable[str]) -> tu
     prefixes = {f"{_CHANNELS}{_upper(name)}_": name for name in channels}
     unread = list[str]()
     for name, value in sorted(environ.items()):
-        if not value or not name.startswith("NANOCLAW_"):
+        if not value or not name.startswith(_PREFIX):
             continue
         origin = Origin(name, name)
         prefix = max((each for each in prefixes if name.startswith(each)), key=len, default=None)
@@ -157,7 +175,9 @@ def _upper(name: str) -> str:
 def _nearest(name: str, known: list[str]) -> str:
     if name.startswith(_CHANNELS):
         return "the file has no table [channels.<name>] that it belongs to"
-    return nearest(name, known)
+    ends = [each.removeprefix(_PREFIX) for each in known]  # with the prefix, all would be alike
+    near = get_close_matches(name.removeprefix(_PREFIX), ends, n=1)
+    return f"the nearest is {_PREFIX}{near[0]}" if near else "`nanoclaw config show` prints all keys"
 
 
 # -- values from a program ------------------------------------------------------

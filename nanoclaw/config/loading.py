@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from attrs import evolve, field, frozen
 
-from nanoclaw.config.errors import ConfigError
+from nanoclaw.config.errors import ConfigError, in_order
 from nanoclaw.config.keys import BY_NAME, KEYS, OLD_NAMES, ROOMS, in_table
 from nanoclaw.config.kinds import Place, Unfit, shown
 from nanoclaw.config.layers import HOME_VARIABLE, Layer, environment_layer, file_layer, settings_layer
@@ -174,10 +174,10 @@ def _reading(home: Path, layers: tuple[Layer, ...]) -> Reading:
         plain = structure(wanted, Config, base=home)
     except Misfit as misfit:
         problems.extend(lines([_with_nearest(problem) for problem in misfit.problems], origins))
-        return Reading(home, tuple(problems), channels=channels, runtimes=runtimes)
+        return Reading(home, in_order(problems), channels=channels, runtimes=runtimes)
     config = evolve(plain, origins=origins, channels=channels, runtimes=runtimes)
     usable = None if problems else config
-    return Reading(home, tuple(problems), channels=channels, runtimes=runtimes, config=usable)
+    return Reading(home, in_order(problems), channels=channels, runtimes=runtimes, config=usable)
 
 
 def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
@@ -212,6 +212,7 @@ def _named_tables(
     if not isinstance(tables, dict):
         problems.append(f"{origins.label((room,))} must be a table of tables, got {shown(tables)}")
         return found
+    of_tables = origins.of_tables(room)
     for name, values in tables.items():
         label = origins.label((room, name))
         if not _NAME.fullmatch(name):
@@ -221,7 +222,7 @@ def _named_tables(
         elif not isinstance(values, dict):
             problems.append(f"{label} must be a table")  # what stands there may be a secret
         else:
-            found[name] = NamedTable(name, values, origins.below((room, name)))
+            found[name] = NamedTable(name, values, of_tables.get(name, Origins()))
     return found
 
 
@@ -247,5 +248,4 @@ def _advice(name: str, problem: Problem) -> str:
 
 
 def _nearest_of(key: str, known: list[str]) -> Iterator[str]:
-
     yield from get_close_matches(key, known, n=1)

@@ -54,12 +54,13 @@ class Origins:
             return origin.label + _after(path[len(known) :])
         return dotted(path)
 
-    def below(self, prefix: KeyPath) -> "Origins":
-        """The origins of one table. Its paths begin below it; its own path is the empty one."""
-        size = len(prefix)
-        return Origins(
-            {path[size:]: origin for path, origin in self.by_path.items() if path[:size] == prefix}
-        )
+    def of_tables(self, room: str) -> Mapping[str | int, "Origins"]:
+        """Return the origins of each table in `room`. Paths begin below the table; its own path is `()`."""
+        found: dict[str | int, dict[KeyPath, Origin]] = {}
+        for path, origin in self.by_path.items():
+            if path[0] == room and len(path) > 1:
+                found.setdefault(path[1], {})[path[2:]] = origin
+        return {name: Origins(below) for name, below in found.items()}
 
     def _above(self, path: KeyPath) -> Iterator[tuple[KeyPath, Origin]]:
         """The origins of a path and of what it lies in, the nearest first."""

@@ -1,8 +1,9 @@
 """From plain values to frozen classes, by cattrs; every problem is found, with the path to its value."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from types import GenericAlias, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -17,7 +18,23 @@ from nanoclaw.config.kinds import Items, Kind, Number, OneOf, Place, Switch, Tex
 from nanoclaw.config.origins import KeyPath, NamedTable, Origins, dotted
 
 T = TypeVar("T")
-Rename = Callable[[str], str]
+MAX_PROBLEMS = 100
+"""An error has no more problems than these."""
+
+
+@frozen
+class Form:
+    """The way a kind of file writes keys and values."""
+
+    rename: Callable[[str], str] = str
+    """Makes the key of a field from its name."""
+    table: str = "a table"
+    """The name of what has keys."""
+    split: bool = True
+    """A list may be a string with commas."""
+
+
+TOML = Form()
 
 APART = "nanoclaw.apart"
 """In the metadata of a field that is no key of its table; it has a default."""
@@ -40,26 +57,26 @@ class Problem:
 
 
 class Misfit(Exception):
-    """Values that do not fit their class."""
+    """Values that do not fit their class; it has at most `MAX_PROBLEMS`."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, found: Iterable[Problem]) -> None:
+        problems = list(islice(found, MAX_PROBLEMS))
         super().__init__("; ".join(f"{dotted(problem.path)} {problem.text}" for problem in problems))
         self.problems = problems
 
 
-def structure(values: object, cls: type[T], *, base: Path, rename: Rename = str, split: bool = True) -> T:
+def structure(values: object, cls: type[T], *, base: Path, form: Form = TOML) -> T:
     """Make a value of a class of attrs; a relative path in it is below `base`.
 
-    `rename` makes the key of a field from its name. `split`: a list may be a string with commas.
     A field with `repr=False` holds a secret: no error shows its value.
 
     Raises:
-        Misfit: with every problem.
+        Misfit: with all problems.
     """
     try:
-        return _converter(base, rename, split).structure(values, cls)
+        return _converter(base, form).structure(values, cls)
     except ClassValidationError as error:
-        raise Misfit(list(_problems(error, (), rename))) from None
+        raise Misfit(_problems(error, (), form.rename)) from None
     except Unfit as error:
         raise Misfit([Problem((), str(error))]) from None
 
@@ -98,28 +115,30 @@ def wanted(kind: Any, base: Path = Path()) -> str:
 
 
 def nearest(key: str, known: list[str]) -> str:
-    """Return advice for a key that is not known."""
+    """Return advice for a key that is not known: the nearest one, else all."""
     match get_close_matches(key, known, n=1):
         case [near]:
             return f"the nearest is {near}"
         case _:
-            return f"known are {', '.join(known)}" if known else "there are none here"
+            return f"known are {', '.join(known)}" if known else "this table has no keys"
 
 
 # -- the converter --------------------------------------------------------------
 
 
 @lru_cache(maxsize=32)  # making one takes milliseconds
-def _converter(base: Path, rename: Rename, split: bool) -> Converter:  # noqa: FBT001 -- a key of the cache
+def _converter(base: Path, form: Form) -> Converter:
     made = Converter(detailed_validation=True, forbid_extra_keys=True)
     for plain, kind in {**_PLAIN, Path: Place(base)}.items():
         made.register_structure_hook(plain, partial(_read_plain, kind))
     made.register_structure_hook_func(_is_literal, lambda value, kind: OneOf(get_args(kind)).read(value))
     made.register_structure_hook_factory(
-        _is_items, lambda kind, within: _structure_items(kind, within, Items(split=split))
+        _is_items, lambda kind, within: _structure_items(kind, within, Items(split=form.split))
     )
-    made.register_structure_hook_factory(_is_mapping, _structure_mapping)
-    made.register_structure_hook_factory(has, lambda cls, within: _structure_table(cls, within, rename))
+    made.register_structure_hook_factory(
+        _is_mapping, lambda kind, within: _structure_mapping(kind, within, form)
+    )
+    made.register_structure_hook_factory(has, lambda cls, within: _structure_table(cls, within, form))
     made.register_structure_hook_func(
         lambda kind: _annotated(kind) is not None, lambda value, kind: _read(_annotated(kind), value)
     )
@@ -158,15 +177,15 @@ def _is_mapping(kind: object) -> bool:
     return get_origin(kind) is Mapping
 
 
-def _structure_mapping(kind: Any, within: Converter) -> Callable[[object, Any], object]:
+def _structure_mapping(kind: Any, within: Converter, form: Form) -> Callable[[object, Any], object]:
     as_dict: Any = GenericAlias(dict, get_args(kind))
     hook = within.get_structure_hook(as_dict)
-    return lambda value, _: hook(_table(value), as_dict)
+    return lambda value, _: hook(_table(value, form), as_dict)
 
 
-def _structure_table(cls: type, within: Converter, rename: Rename) -> Callable[[object, Any], object]:
+def _structure_table(cls: type, within: Converter, form: Form) -> Callable[[object, Any], object]:
     renamed = {
-        each.name: override(rename=rename(each.name), omit=each.metadata.get(APART, False))
+        each.name: override(rename=form.rename(each.name), omit=each.metadata.get(APART, False))
         for each in fields(resolve_types(cls))
     }
     hook: Callable[[Any, Any], object] = make_dict_structure_fn(
@@ -176,19 +195,19 @@ def _structure_table(cls: type, within: Converter, rename: Rename) -> Callable[[
         _cattrs_detailed_validation=True,
         **renamed,  # type: ignore[arg-type]  # names of fields
     )
-    return lambda value, _: hook(_table(value), cls)
+    return lambda value, _: hook(_table(value, form), cls)
 
 
-def _table(value: object) -> Mapping[str, Any]:
+def _table(value: object, form: Form) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise Unfit("a table", value)
+        raise Unfit(form.table, value)
     return value
 
 
 # -- problems -------------------------------------------------------------------
 
 
-def _problems(error: Exception, path: KeyPath, rename: Rename) -> Iterator[Problem]:
+def _problems(error: Exception, path: KeyPath, rename: Callable[[str], str]) -> Iterator[Problem]:
     """Every problem in what cattrs raised for the value at `path`."""
     match error:
         case ClassValidationError():
@@ -215,7 +234,7 @@ def _problems(error: Exception, path: KeyPath, rename: Rename) -> Iterator[Probl
             yield Problem(path, " ".join(str(error).split()) or type(error).__name__)
 
 
-def _all_problems(errors: list[Exception], path: KeyPath, rename: Rename) -> Iterator[Problem]:
+def _all_problems(errors: list[Exception], path: KeyPath, rename: Callable[[str], str]) -> Iterator[Problem]:
     for each in errors:
         yield from _problems(each, path, rename)
 

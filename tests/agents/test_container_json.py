@@ -1,4 +1,6 @@
 import json
+import os
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,8 +37,9 @@ def problems(folder: Path, value: object) -> list[str]:
     """What is wrong with a file, without its path."""
     with pytest.raises(BadContainerJson) as caught:
         read_container_json(write(folder, value))
-    assert all(problem.startswith(f"{folder}/container.json: ") for problem in caught.value.problems)
-    return [problem.removeprefix(f"{folder}/container.json: ") for problem in caught.value.problems]
+    start = re.compile(rf"{folder}/container.json( line \d+)?: ")
+    assert all(start.match(problem) for problem in caught.value.problems)
+    return [start.sub("", problem) for problem in caught.value.problems]
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
@@ -57,7 +60,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ({"provder": "x"}, "provder is not known; the nearest is provider"),
         ({"mcp_servers": {}}, "mcp_servers is not known; the nearest is mcpServers"),
         ({"provider": 3}, "provider must be a non-empty string, got 3"),
-        ({"mcpServers": []}, "mcpServers must be a table, got []"),
+        ({"mcpServers": []}, "mcpServers must be an object, got []"),
         ({"mcpServers": {"a": {}}}, "mcpServers.a.command is missing"),
         ({"mcpServers": {"a": {"command": "c", "args": "x y"}}}, "mcpServers.a.args must be a list"),
         (
@@ -67,7 +70,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ({"mcpServers": {"a": {"command": "c", "env": {"A": 1}}}}, "mcpServers.a.env.A must be a string"),
         ({"image": ""}, 'image must be a non-empty string, got ""'),
         ({"mounts": {}}, "mounts must be a list, got {}"),
-        ({"mounts": ["x"]}, 'mounts[0] must be a table, got "x"'),
+        ({"mounts": ["x"]}, 'mounts[0] must be an object, got "x"'),
         ({"mounts": [{"source": "x"}]}, "mounts[0].target is missing"),
         ({"mounts": [{"source": 1, "target": "/x"}]}, "mounts[0].source must be a path, got 1"),
         *(
@@ -119,8 +122,64 @@ def test_what_is_no_object_or_no_file_is_one_error(tmp_path: Path) -> None:
     assert problems(tmp_path, "[]") == ["must be a JSON object"]
     (tmp_path / "container.json").unlink()
     (tmp_path / "container.json").mkdir()
-    with pytest.raises(BadContainerJson, match=r"cannot be read as JSON: .*Is a directory"):
+    with pytest.raises(BadContainerJson, match=r"container.json: cannot be read: Is a directory"):
         read_container_json(tmp_path)
+
+
+WRONG = """\
+{
+  "image": "a",
+  "env": {
+    "A": 1
+  },
+  "image": "b", "mounts": [
+    {"source": "x"}
+  ],
+  "netwrok": "none"
+}
+"""
+
+
+def test_each_problem_names_its_line_in_the_order_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(BadContainerJson) as caught:
+        read_container_json(write(tmp_path, WRONG))
+    assert [problem.removeprefix(f"{tmp_path}/container.json ") for problem in caught.value.problems] == [
+        "line 4: env.A must be a string, got 1",
+        "line 6: image is given twice, first on line 2; remove one",
+        "line 7: mounts[0].target is missing",
+        "line 9: netwrok is not known; the nearest is network",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{\n"a"', " line 2: cannot be read as JSON: Expecting ':' delimiter, in column 4"),
+        (b'{\n"image": "\xff"}', " line 2: must be UTF-8, got the byte 0xff; save it as UTF-8"),
+        (
+            b'{"image": ' + b"[" * 33 + b"]" * 33 + b"}",
+            " line 1: is nested too deeply; use at most 32 levels",
+        ),
+        (b" " * (1024**2 + 1), ": must be at most 1 MiB"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes, problem: str) -> None:
+    (tmp_path / "container.json").write_bytes(content)
+    with pytest.raises(BadContainerJson, match=f"^{re.escape(f'{tmp_path}/container.json{problem}')}$"):
+        read_container_json(tmp_path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "container.json")
+    with pytest.raises(
+        BadContainerJson, match=r"container.json: must be a regular file, but is a special one"
+    ):
+        read_container_json(tmp_path)
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "container.json").write_bytes(b'\xef\xbb\xbf{"image": "a"}')
+    assert read_container_json(tmp_path).image == "a"
 
 
 JSON = st.recursive(
@@ -160,6 +219,6 @@ async def test_a_file_that_cannot_be_used_costs_a_start_and_once_it_is_mended_th
             [session] = (await channel.say("hello", event_id="1")).session_ids
             while (reason := await last_failure(host, session)) is None:  # noqa: ASYNC110 -- nobody tells
                 await trio.sleep(0.02)
-            assert "container.json: provder is not known; the nearest is provider" in reason
+            assert "container.json line 1: provder is not known; the nearest is provider" in reason
             write(folder, {"provider": "echo", "env": {"EDITOR": "vi"}})
             assert render(await channel.reply_to("1")) == "echo: hello"

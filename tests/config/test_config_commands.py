@@ -98,7 +98,7 @@ def test_check_of_a_good_configuration_succeeds(tmp_path: Path) -> None:
 def test_what_cannot_be_read_at_all_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("= 3")
     code, [line], _ = nanoclaw("check", "--home", str(tmp_path))
-    assert (code, line.startswith(f"{tmp_path}/config.toml: cannot be read as TOML: ")) == (1, True)
+    assert (code, line.startswith(f"{tmp_path}/config.toml line 1: cannot be read as TOML: ")) == (1, True)
     code, lines, error = nanoclaw("show", "--config", "/no/file")
     assert (code, lines, error) == (2, [], "nanoclaw: /no/file: there is no such configuration file\n")
 

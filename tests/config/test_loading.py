@@ -1,6 +1,8 @@
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -104,20 +106,18 @@ telegram = 5
     rooms = ("model", "sandbox", "runtime", "retry", "delivery", "retention", "prompt", "log")
     tables = ", ".join(f"[{table}]" for table in (*rooms, "channels", "runtimes"))
     name = "a name has up to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot"
-    assert sorted(problems(tmp_path, text, NANOCLAW_RETRY_BASE_S="x")) == sorted(
-        [
-            f"config.toml line 1: colour is not known; known are data, groups, timezone, {tables}",
-            'config.toml line 2: timezone must be an IANA time zone such as Europe/Berlin, got "Mars"',
-            'config.toml line 4: delivery.backoff_s[1] must be a number of at least 0, got "soon"',
-            "config.toml line 4: delivery.backoff_s[2] must be a number of at least 0, got -1",
-            "config.toml line 9: delivery.backof_s is not known; the nearest is [delivery] backoff_s",
-            "config.toml line 11: retry.max_tries must be a whole number of at least 1, got 0",
-            "config.toml line 13: channels.telegram must be a table",
-            f"config.toml line 14: channels.'bad name': {name}",
-            "config.toml line 15: log.deep is not known; known are level",
-            'NANOCLAW_RETRY_BASE_S must be a number of at least 0, got "x"',
-        ]
-    )
+    assert problems(tmp_path, text, NANOCLAW_RETRY_BASE_S="x") == [
+        f"config.toml line 1: colour is not known; known are data, groups, timezone, {tables}",
+        'config.toml line 2: timezone must be an IANA time zone such as Europe/Berlin, got "Mars"',
+        'config.toml line 4: delivery.backoff_s[1] must be a number of at least 0, got "soon"',
+        "config.toml line 4: delivery.backoff_s[2] must be a number of at least 0, got -1",
+        "config.toml line 9: delivery.backof_s is not known; the nearest is [delivery] backoff_s",
+        "config.toml line 11: retry.max_tries must be a whole number of at least 1, got 0",
+        "config.toml line 13: channels.telegram must be a table",
+        f"config.toml line 14: channels.'bad name': {name}",
+        "config.toml line 15: log.deep is not known; known are level",
+        'NANOCLAW_RETRY_BASE_S must be a number of at least 0, got "x"',
+    ]
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,100 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         load_config(home=tmp_path, file=Path("/no/file"), environ={})
 
 
-@pytest.mark.parametrize("content", [b"runtime = ", b"a = 1\na = 2", b"\xff"])
-def test_what_is_no_toml_is_one_error(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"runtime = ", " line 1: cannot be read as TOML: Invalid value, at the end of the file"),
+        (b"a = 1\n\nb = [1,\n ]x", " line 4: cannot be read as TOML: Expected newline or end of document "),
+        (b"a = 1\na = 2", " line 2: a is given twice, first on line 1; remove one"),
+        (b"[log]\nlevel = 1\n[model]\n[log]", " line 4: log is given twice, first on line 1; remove one"),
+        (b"[log]\nlevel = 1\n[log.level]", " line 3: log.level is given twice, first on line 2; remove one"),
+        (b"a = 1\n[a.b]\n", " line 2: a.b clashes with a on line 1; remove one"),
+        (b"a = 1\nb = '\xff'", " line 2: must be UTF-8, got the byte 0xff; save it as UTF-8"),
+        (b"a = " + b"1" * 5000, ": cannot be read as TOML: Exceeds the limit"),
+    ],
+)
+def test_what_is_no_toml_is_one_error(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "config.toml").write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"^{tmp_path}/config.toml: cannot be read as TOML: "):
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'{tmp_path}/config.toml{problem}')}.*$"):
         load_config(home=tmp_path, environ={})
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("#" * (2**20 + 1))
+    with pytest.raises(ConfigError, match=r"config.toml: must be at most 1 MiB; check it"):
+        load_config(home=tmp_path, environ={})
+
+
+LARGE = {
+    "comments": "#\n" * 2**19,
+    "a long array": f"x = [{'1,' * 2**19}",
+    "an array of many lines": "x = [\n" + "1,\n" * 2**18,
+    "a string of escapes": 'x = "' + '\\"' * 2**19,
+    "a string of many lines": "x = '''" + "\n" * 2**20,
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_the_lines_of_a_large_file_are_found_within_a_second(kind: str) -> None:
+    begin = process_time()
+    assert set(lines_of(LARGE[kind][: 2**20])) <= {("x",)}
+    assert process_time() - begin < 1
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "{a=" * 5000, "{" + "a." * 5000 + "b=1}"])
+def test_deep_nesting_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"config.toml line 2: is nested too deeply; use at most 32 levels$"
+    ):
+        load(tmp_path, f"\nx = {value}")
+
+
+@pytest.mark.parametrize("statement", ["a." * 50_000 + "b = 1", "[" + "a." * 50_000 + "b]"])
+def test_a_long_dotted_key_is_refused(tmp_path: Path, statement: str) -> None:
+    with pytest.raises(ConfigError, match=r"config.toml line 1: is nested too deeply"):
+        load(tmp_path, statement)
+
+
+def test_what_looks_nested_but_is_not_is_read(tmp_path: Path) -> None:
+    numbers = ", ".join(["1.5"] * 100)
+    text = f'# {"[" * 50}\n[delivery]\nbackoff_s = [{numbers}]\n[model]\nprovider = "{"[.{" * 20}"\n'
+    assert len(load(tmp_path, text).delivery.backoff_s) == 100
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.toml")
+    with pytest.raises(ConfigError, match=r"config.toml: must be a regular file, but is a special one \(prw"):
+        load_config(home=tmp_path, environ={})
+
+
+def test_a_symbolic_link_is_followed_and_one_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").symlink_to("real.toml")
+    with pytest.raises(ConfigError, match=r"config.toml: is a symbolic link to real.toml, which is missing"):
+        load_config(home=tmp_path, environ={})
+    (tmp_path / "real.toml").write_text("[retry]\nmax_tries = 2")
+    assert load_config(home=tmp_path, environ={}).retry.max_tries == 2
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b"\xef\xbb\xbf[retry]\nmax_tries = 2")
+    assert load_config(home=tmp_path, environ={}).retry.max_tries == 2
+
+
+@pytest.mark.parametrize("key", ["prompt.assistant_name", "model.provider"])
+@pytest.mark.parametrize("character", ["\\u001b", "\\n", "\\u202e"])
+def test_a_name_that_is_printed_has_no_control_characters(tmp_path: Path, key: str, character: str) -> None:
+    table, name = key.split(".")
+    [problem] = problems(tmp_path, f'[{table}]\n{name} = "a{character}[31m"')
+    start = f"config.toml line 2: {key} must be a non-empty string of printable characters, got "
+    assert problem == f'{start}"a{character}[31m"'
+
+
+def test_at_most_100_problems_are_listed_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    found = problems(tmp_path, "".join(f"k{index:03} = 1\n" for index in range(500)))
+    assert [problem.split(": ")[0] for problem in found] == [
+        f"config.toml line {line + 1}" for line in range(100)
+    ]
 
 
 # -- lines ----------------------------------------------------------------------------
@@ -297,12 +386,13 @@ def test_a_variable_may_set_a_key_of_a_channel_that_the_file_names(tmp_path: Pat
 
 def test_a_variable_that_nobody_reads_is_warned_about(tmp_path: Path) -> None:
     known = {"NANOCLAW_HOME": "x", "NANOCLAW_LIFELINE": "stdin", "NANOCLAW_MCP_SERVERS": "{}"}
-    unknown = {"NANOCLAW_MODEL_PROVDER": "echo", "NANOCLAW_CHANNELS_WORK_TOKEN": "secret"}
-    channel, provider = read_config(home=tmp_path, environ={**known, **unknown}).unread
+    unknown = {"NANOCLAW_MODEL_PROVDER": "echo", "NANOCLAW_CHANNELS_WORK_TOKEN": "s", "NANOCLAW_FOO": "x"}
+    channel, far, provider = read_config(home=tmp_path, environ={**known, **unknown}).unread
     assert channel == (
         "NANOCLAW_CHANNELS_WORK_TOKEN: nothing reads this variable; the file has no table [channels.<name>] "
         "that it belongs to"
     )
+    assert far == "NANOCLAW_FOO: nothing reads this variable; `nanoclaw config show` prints all keys"
     assert provider == (
         "NANOCLAW_MODEL_PROVDER: nothing reads this variable; the nearest is NANOCLAW_MODEL_PROVIDER"
     )

@@ -20,7 +20,7 @@ from attrs import NOTHING, Attribute, fields, resolve_types
 from nanoclaw.agents import ContainerConfig, Grant, LimitsConfig, McpServer
 from nanoclaw.config import Config
 from nanoclaw.config.keys import KEYS, OLD_NAMES, in_table
-from nanoclaw.config.structure import wanted
+from nanoclaw.config.structure import APART, wanted
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -68,6 +68,8 @@ def container() -> Iterator[str]:
     yield "| key | must be | meaning |\n|---|---|---|"
     below = {"mcp_servers": (".<name>.", McpServer), "mounts": ("[].", Grant), "limits": (".", LimitsConfig)}
     for field in fields(resolve_types(ContainerConfig)):
+        if APART in field.metadata:
+            continue
         yield json_row(ContainerConfig, field, "")
         if field.name in below:
             joint, cls = below[field.name]
