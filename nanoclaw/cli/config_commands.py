@@ -1,4 +1,4 @@
-"""`nanoclaw config`: all values with where they come from, and what is wrong with them."""
+"""`nanoclaw config`: prints all values with their origins, and checks them."""
 
 import json
 import os
@@ -8,16 +8,18 @@ from pathlib import Path
 import click
 from attrs import fields, frozen
 
-from nanoclaw.agents import BadContainerJson, read_container_json
 from nanoclaw.channels.factory import ConfiguredChannel, read_channels
+from nanoclaw.cli.config_checks import place_problems, read_containers, runner_problems
 from nanoclaw.cli.output import show as print_result
 from nanoclaw.cli.parsing import Command, Group
 from nanoclaw.cli.places import Places, with_places
 from nanoclaw.config import Config, ConfigError, Reading, read_config
+from nanoclaw.config.errors import in_order
 from nanoclaw.config.keys import KEYS
+from nanoclaw.config.kinds import printable
 from nanoclaw.config.layers import HOME_VARIABLE
 from nanoclaw.config.origins import DEFAULT
-from nanoclaw.runtimes import configured_runtime, require_provider
+from nanoclaw.runtimes import configured_runtime, require_provider, table_problems
 
 SECRET = "(secret)"  # noqa: S105 -- what stands in the place of one
 _json = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")
@@ -45,7 +47,8 @@ class _Row:
 
     def cells(self) -> tuple[str, str, str]:
         """As a person reads it."""
-        return self.key, SECRET if self.secret else _text(_plain(self.value)), self.place
+        value = SECRET if self.secret else _text(_plain(self.value))
+        return printable(self.key), printable(value), printable(self.place)
 
 
 @config.command(cls=Command)
@@ -121,18 +124,19 @@ def _text(value: object) -> str:
 @_json
 @with_places
 def check(places: Places, *, as_json: bool) -> int:
-    """Read everything that a start would read, and say all that is wrong.
+    """Check all that a start and its agents read, and print each problem.
 
-    Exit codes: 0 all is well; 1 something is wrong, one line each.
+    Exit codes: 0 there is no problem; 1 there are some, one line each.
     """
     hints: list[str] = []
     try:
         reading = _read(places)
     except ConfigError as error:
-        problems = [*error.problems]
+        problems = error.problems
     else:
-        problems = [*settings_problems(reading), *_container_problems(reading)]
-        hints = [*reading.hints, *reading.unread]
+        found, unread = _agent_problems(reading)
+        problems = in_order([*settings_problems(reading), *found])
+        hints = [*reading.hints, *reading.unread, *unread]
     if as_json:
         print_result(
             json.dumps({"ok": not problems, "problems": problems, "hints": hints}, ensure_ascii=False)
@@ -144,22 +148,31 @@ def check(places: Places, *, as_json: bool) -> int:
 
 
 def settings_problems(reading: Reading) -> Iterator[str]:
-    """All that is wrong with the settings, those of channels and of the runtime included."""
+    """Find all that is wrong with the settings, also those of channels and runtimes."""
     yield from reading.problems
     _, problems = read_channels(reading.channels, reading.home)
     yield from problems
-    if reading.config is not None:
+    config_ = reading.config
+    chosen = "" if config_ is None else config_.sandbox.runtime
+    others = {name: table for name, table in reading.runtimes.items() if name != chosen}
+    yield from table_problems(others, reading.home)
+    if config_ is not None:
         try:
-            require_provider(reading.config, configured_runtime(reading.config))
+            require_provider(config_, configured_runtime(config_))
         except ConfigError as error:
             yield from error.problems
 
 
-def _container_problems(reading: Reading) -> Iterator[str]:
-    """What is wrong with the `container.json` of each agent folder."""
-    groups = reading.home / "groups" if reading.config is None else reading.config.groups
-    for file in sorted(groups.glob("*/container.json")):
-        try:
-            read_container_json(file.parent)
-        except BadContainerJson as error:
-            yield from error.problems
+def _agent_problems(reading: Reading) -> tuple[list[str], list[str]]:
+    """Find what would keep agents from running; with hints about what could not be checked."""
+    if reading.config is None:
+        return read_containers(reading.home / "groups")[1], []
+    config_ = reading.config
+    containers, problems = read_containers(config_.groups)
+    problems.extend(place_problems(config_))
+    try:
+        runtime = configured_runtime(config_)
+    except ConfigError:  # which is among the problems of the settings
+        return problems, []
+    refused, hints = runner_problems(config_, runtime, containers)
+    return [*problems, *refused], hints

@@ -6,6 +6,7 @@ from nanoclaw.runtimes.factory import (
     RuntimeFactory,
     configured_runtime,
     require_provider,
+    table_problems,
     warn_of_runtime,
 )
 from nanoclaw.runtimes.protocol import (
@@ -13,6 +14,7 @@ from nanoclaw.runtimes.protocol import (
     Limits,
     Mount,
     Network,
+    ReportsUnhonoured,
     Runner,
     RunnerSpec,
     Runtime,
@@ -25,6 +27,7 @@ __all__ = [
     "Mount",
     "Network",
     "NoConfig",
+    "ReportsUnhonoured",
     "Runner",
     "RunnerSpec",
     "Runtime",
@@ -33,5 +36,6 @@ __all__ = [
     "StartFailed",
     "configured_runtime",
     "require_provider",
+    "table_problems",
     "warn_of_runtime",
 ]

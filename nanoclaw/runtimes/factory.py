@@ -5,7 +5,7 @@
 `DockerConfig` is the frozen class of the table `[runtimes.docker]`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -62,6 +62,16 @@ def read_runtime(config: Config) -> tuple[RuntimeFactory[Any], Any]:
     factory = load(GROUP, name, RuntimeFactory, where=config.origins.label(_KEY))
     table = config.runtimes.get(name, NamedTable(name))
     return factory, read_table(table, factory.config, base=config.home)
+
+
+def table_problems(tables: Mapping[str, NamedTable], home: Path) -> Iterator[str]:
+    """Find what is wrong with the tables `[runtimes.<name>]`; the runtime of each must be installed."""
+    for name, table in tables.items():
+        try:
+            factory = load(GROUP, name, RuntimeFactory, where=table.origins.label(()))
+            read_table(table, factory.config, base=home)
+        except ConfigError as error:
+            yield from error.problems
 
 
 def configured_runtime(config: Config) -> Runtime:

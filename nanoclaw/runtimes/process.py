@@ -49,6 +49,17 @@ class ProcessRuntime:
             "all the same, name it in [sandbox] process_providers"
         )
 
+    def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
+        """Return the parts of a specification that need a container."""
+        parts = {
+            "image": spec.image is not None,
+            "mounts": bool(spec.mounts),
+            "user": spec.user is not None,
+            "limits": spec.limits != Limits(),
+            "network": spec.network == "none",
+        }
+        return [part for part, given in parts.items() if given]
+
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
@@ -78,9 +89,7 @@ class ProcessRuntime:
             raise StartFailed(f"outbound.db could not be recovered: {runner.death().reason}")
 
     async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> "ProcessRunner":
-        refusal = self.refusal(spec.provider) or _unhonoured(spec)
-        if refusal is not None:
-            raise StartFailed(refusal)
+        self._require(spec)
         # -P: the working directory is the agent's; nothing may be imported from there.
         ours = (sys.executable, "-P", "-m", "agent_runner")
         command = [*(self.command or spec.command or ours), *arguments]
@@ -104,23 +113,15 @@ class ProcessRuntime:
             os.close(inside)
         return ProcessRunner(process, outside, self.grace_s, StderrLog(spec.session_id))
 
-
-def _unhonoured(spec: RunnerSpec) -> str | None:
-    """Name the parts of a specification that need a container, where it has any."""
-    parts = {
-        "image": spec.image is not None,
-        "mounts": bool(spec.mounts),
-        "user": spec.user is not None,
-        "limits": spec.limits != Limits(),
-        "network": spec.network == "none",
-    }
-    asked = [part for part, given in parts.items() if given]
-    if not asked:
-        return None
-    return (
-        f"the process runtime isolates nothing, so it cannot honour {', '.join(asked)} of the agent's "
-        "container.json; remove that there, or choose another [sandbox] runtime"
-    )
+    def _require(self, spec: RunnerSpec) -> None:
+        """Refuse what this runtime may not or cannot run."""
+        if (refusal := self.refusal(spec.provider)) is not None:
+            raise StartFailed(refusal)
+        if parts := ", ".join(self.unhonoured(spec)):
+            raise StartFailed(
+                f"the process runtime isolates nothing, so it cannot honour {parts} of the agent's "
+                "container.json; remove that there, or choose another [sandbox] runtime"
+            )
 
 
 def _environment(spec: RunnerSpec) -> Mapping[str, str]:

@@ -1,10 +1,10 @@
-"""What a runtime does: starts or adopts a session's runner, reports its death, and recovers its database."""
+"""The protocol of runtimes: they start or adopt runners, report their deaths, and recover their databases."""
 
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import trio
 from attrs import Factory, frozen
@@ -148,5 +148,17 @@ class Runtime(Protocol):
 
         Raises:
             StartFailed: it could not; the text has the runner's last words.
+        """
+        ...
+
+
+@runtime_checkable
+class ReportsUnhonoured(Protocol):
+    """A runtime that says before a start what it cannot honour. `nanoclaw config check` asks it."""
+
+    def unhonoured(self, spec: RunnerSpec, /) -> Sequence[str]:
+        """Return the parts of a specification that it cannot honour, by their fields in `RunnerSpec`.
+
+        `run` refuses to start a runner with any of them.
         """
         ...

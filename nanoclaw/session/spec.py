@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from attrs import asdict
+from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
@@ -31,19 +31,27 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
         or group.agent_provider
         or config.model.provider
     )
-    limits = container.limits
-    return RunnerSpec(
+    spec = RunnerSpec(
         conversation.session.id,
         conversation.paths(config),
         workspace,
         provider,
         {**container.env, **_contract(services, conversation, view, provider, container)},
         shared=shared if shared.is_dir() else None,
+        command=config.runtime.command,
+    )
+    return with_container(spec, container)
+
+
+def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:
+    """Return a specification with what `container.json` asks of the container."""
+    limits = container.limits
+    return evolve(
+        spec,
         image=container.image,
         mounts=tuple(Mount(each.source, each.target, each.read_only) for each in container.mounts),
         limits=Limits(limits.memory, limits.processes, limits.cpus),
         network=container.network,
-        command=config.runtime.command,
     )
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -72,10 +73,10 @@ def test_check_says_all_that_is_wrong_one_line_each(home: Path) -> None:
     assert code == 1
     assert [line.removeprefix(f"{home}/").split("; ")[0] for line in lines] == [
         "config.toml line 1: max_tries must be a whole number of at least 1, got 0",
-        "config.toml line 4: log.levl is not known",
         "config.toml line 2: channels.lettr: 'lettr' is not installed",
-        "groups/main/container.json: image must be a non-empty string, got 3",
-        "groups/main/container.json: provder is not known",
+        "config.toml line 4: log.levl is not known",
+        "groups/main/container.json line 1: image must be a non-empty string, got 3",
+        "groups/main/container.json line 1: provder is not known",
         f"hint: {home}/config.toml line 1: max_tries is now [retry] max_tries",
         "hint: NANOCLAW_MODEL_PROVDER: nothing reads this variable",
     ]
@@ -87,6 +88,94 @@ def test_check_knows_what_a_start_refuses(home: Path) -> None:
     [problem] = json.loads("\n".join(lines))["problems"]
     assert code == 1
     assert run(home, "hello\n").errors == [problem]
+
+
+def command(home: Path, *arguments: str) -> str:
+    """The output of a command that succeeds."""
+    done = subprocess.run(
+        [*NANOCLAW, *arguments, "--home", str(home)],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+    )
+    return done.stdout
+
+
+def check_lines(home: Path) -> list[str]:
+    """The lines of a check that fails, without the home's path."""
+    code, lines, _ = nanoclaw("check", "--home", str(home))
+    assert code == 1
+    return [line.removeprefix(f"{home}/") for line in lines]
+
+
+ISOLATES = "the process runtime isolates nothing, so it runs no provider but echo; "
+
+
+def test_check_names_what_the_runtime_would_refuse_to_start_for_an_agent(tmp_path: Path) -> None:
+    folder = tmp_path / "groups" / "main"
+    folder.mkdir(parents=True)
+    (folder / "container.json").write_text(
+        '{\n"image": "x",\n"limits": {"cpus": 1},\n"provider": "claude", "network": "full"\n}'
+    )
+    image, limits, provider = check_lines(tmp_path)
+    cannot = "the process runtime cannot honour this; remove it, or choose another [sandbox] runtime"
+    assert image == f"groups/main/container.json line 2: image: {cannot}"
+    assert limits == f"groups/main/container.json line 3: limits: {cannot}"
+    assert provider.startswith(f"groups/main/container.json line 4: provider: {ISOLATES}")
+
+
+def test_check_names_agents_and_sessions_whose_provider_is_refused(tmp_path: Path) -> None:
+    assert run(tmp_path, "hello\n").code == 0
+    [session] = json.loads(command(tmp_path, "sessions", "list", "--json"))
+    command(tmp_path, "sessions", "set", session["id"], "--provider", "yyy")
+    for name in ("helper", "other"):
+        command(tmp_path, "agents", "create", name, "--provider", "zzz")
+    (tmp_path / "groups" / "other" / "container.json").write_text('{"provider": "echo"}')  # it comes first
+    of_agent, of_session = check_lines(tmp_path)
+    assert of_agent.startswith(f"data/v2.db: agent helper: provider: {ISOLATES}")
+    assert of_session.startswith(f"data/v2.db: session {session['id']} of main: provider: {ISOLATES}")
+
+
+def test_check_hints_at_a_central_database_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "v2.db").write_text("no database")
+    code, [hint], _ = nanoclaw("check", "--home", str(tmp_path))
+    assert (code, hint.startswith("hint: the providers of agents and sessions were not checked: ")) == (
+        0,
+        True,
+    )
+
+
+def test_check_names_a_place_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "config.toml").write_text('\ndata = "file/data"')
+    [problem] = check_lines(tmp_path)
+    wrong = f"{tmp_path}/file must be a folder; move it away, or choose another place"
+    assert problem == f"config.toml line 2: data: {wrong}"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_check_names_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o500)
+    [problem] = check_lines(tmp_path)
+    assert problem.startswith(f"data: you may not write in {tmp_path}/data; ")
+
+
+def test_check_names_tables_of_runtimes_that_are_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[runtimes.proces]\n[runtimes.process]\nx = 1")
+    unknown, key = check_lines(tmp_path)
+    assert unknown.startswith(
+        "config.toml line 1: runtimes.proces: 'proces' is not installed; the nearest is process. "
+    )
+    assert key == "config.toml line 3: runtimes.process.x is not known; this table has no keys"
+
+
+def test_show_escapes_what_a_terminal_obeys(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('data = "a\\u001b[31m"\n[channels."x"]\n"\\u202e" = 1')
+    code, lines, _ = nanoclaw("show", "--home", str(tmp_path))
+    assert code == 0
+    assert all(line.isprintable() for line in lines)
 
 
 def test_check_of_a_good_configuration_succeeds(tmp_path: Path) -> None:

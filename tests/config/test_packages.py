@@ -176,7 +176,7 @@ async def test_a_runtime_of_a_package_is_made_with_its_table(tmp_path: Path) -> 
         ),
         (
             "[runtimes.process]\nspeed = 3",
-            "line 2: runtimes.process.speed is not known; there are none here",
+            "line 2: runtimes.process.speed is not known; this table has no keys",
         ),
     ],
 )

@@ -1,0 +1,104 @@
+"""Checks of `nanoclaw config check` beyond the settings: the folders of the host, and each agent's runner.
+
+Nothing is written and no runner is started.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from attrs import Factory, frozen
+
+from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.config import Config
+from nanoclaw.records import AgentGroup, Session, SessionPaths
+from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
+from nanoclaw.session.spec import with_container
+from nanoclaw.store import Connection, StoreError, read_once
+from nanoclaw.store.central import agent_groups, sessions
+
+Containers = Mapping[str, ContainerConfig]
+"""Each `container.json` that can be read, by its agent group's folder."""
+
+
+@frozen
+class _Rows:
+    """The agents in the central database, and their sessions that are not archived."""
+
+    groups: list[AgentGroup] = Factory(list)
+    sessions: list[Session] = Factory(list)
+
+
+def place_problems(config: Config) -> Iterator[str]:
+    """Find folders that a start could not write or make."""
+    for key, folder in {"data": config.data, "groups": config.groups}.items():
+        above = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+        label = config.origins.label((key,))
+        if not above.is_dir():
+            yield f"{label}: {above} must be a folder; move it away, or choose another place"
+        elif not os.access(above, os.W_OK | os.X_OK):
+            yield f"{label}: you may not write in {above}; change its owner or mode, or choose another place"
+
+
+def read_containers(groups: Path) -> tuple[Containers, list[str]]:
+    """Read the `container.json` of each agent's folder.
+
+    Returns:
+        Those that can be used, and the problems of the others.
+    """
+    read, problems = dict[str, ContainerConfig](), list[str]()
+    for folder in sorted(file.parent for file in groups.glob("*/container.json")):
+        try:
+            read[folder.name] = read_container_json(folder)
+        except BadContainerJson as error:
+            problems.extend(error.problems)
+    return read, problems
+
+
+def runner_problems(config: Config, runtime: Runtime, containers: Containers) -> tuple[list[str], list[str]]:
+    """Find agents and sessions whose runners the runtime would refuse to start.
+
+    Returns:
+        The problems; and a hint where the central database cannot be read.
+    """
+    problems = [
+        problem
+        for folder, container in containers.items()
+        for problem in _container_problems(config.groups / folder, container, runtime)
+    ]
+    file = config.data / "v2.db"
+    if not os.path.lexists(file):
+        return problems, []
+    try:
+        rows = read_once(file, _read_rows)
+    except (StoreError, OSError) as error:
+        return problems, [f"the providers of agents and sessions were not checked: {error}"]
+    return [*problems, *_row_problems(file, rows, containers, runtime)], []
+
+
+def _container_problems(folder: Path, container: ContainerConfig, runtime: Runtime) -> Iterator[str]:
+    if container.provider is not None and (refusal := runtime.refusal(container.provider)) is not None:
+        yield f"{container.origins.label(('provider',))}: {refusal}"
+    if isinstance(runtime, ReportsUnhonoured):
+        spec = RunnerSpec("", SessionPaths(folder), folder, container.provider or "", {})
+        for part in runtime.unhonoured(with_container(spec, container)):
+            label = container.origins.label((part,))
+            advice = "remove it, or choose another [sandbox] runtime"
+            yield f"{label}: the {runtime.name} runtime cannot honour this; {advice}"
+
+
+def _read_rows(connection: Connection) -> _Rows:
+    return _Rows(agent_groups.every(connection), sessions.open_ones(connection))
+
+
+def _row_problems(file: Path, rows: _Rows, containers: Containers, runtime: Runtime) -> Iterator[str]:
+    """Find providers that are refused; those that another one overrides do not count."""
+    names = {group.id: group.folder for group in rows.groups}
+    for group in rows.groups:
+        container = containers.get(group.folder, ContainerConfig())
+        provider = group.agent_provider
+        if provider is not None and container.provider is None and (refusal := runtime.refusal(provider)):
+            yield f"{file}: agent {group.folder}: provider: {refusal}"
+    for session in rows.sessions:
+        if session.agent_provider is not None and (refusal := runtime.refusal(session.agent_provider)):
+            yield f"{file}: session {session.id} of {names.get(session.agent_group_id)}: provider: {refusal}"
