@@ -1,4 +1,4 @@
-"""Agents on disk: what an agent group's folder says about its containers."""
+"""The configuration of agents in their folders."""
 
 from nanoclaw.agents.container_json import (
     BadContainerJson,

@@ -1,6 +1,6 @@
 """`container.json` in an agent group's folder: provider, image, mounts and limits of its containers.
 
-The host alone reads it, and no container sees it: an agent that could write it could grant itself mounts.
+Only the host reads it, and no container sees it: an agent that could write it could give itself mounts.
 """
 
 import json
@@ -111,7 +111,7 @@ class McpServer:
 
 @frozen
 class Grant:
-    """A folder or file of the host that the agent's containers may see."""
+    """A folder or file of the host that is mounted in the agent's containers."""
 
     source: Path
     """The place on the host; a relative one is below the agent group's folder."""
@@ -123,7 +123,7 @@ class Grant:
 
 @frozen
 class LimitsConfig:
-    """The most that a container may use."""
+    """Upper bounds for a container."""
 
     memory: Annotated[int, Bytes()] | None = None
     """Memory."""
@@ -146,7 +146,7 @@ class ContainerConfig:
     mounts: tuple[Grant, ...] = ()
     """Mounts besides the contract's."""
     limits: LimitsConfig = Factory(LimitsConfig)
-    """The most that a container may use."""
+    """Upper bounds for a container."""
     network: Literal["full", "none"] | None = None
     """Containers reach the network (`full`), or do not (`none`). Left out, the runtime decides."""
     env: Mapping[Annotated[str, Variable()], _Words] = Factory(dict)

@@ -1,10 +1,10 @@
-"""Channels by type: an entry point of the group `nanoclaw.channels` is a factory that makes one.
+"""Channels by type. An entry point of the group `nanoclaw.channels` is a factory that makes one.
 
     TELEGRAM = ChannelFactory(TelegramConfig, make_telegram)
 
-`TelegramConfig` is the frozen class of a table `[channels.<name>]` of that type. Several tables may have one
-type: each makes a channel with a name of its own, under which its chats are stored. So the chats of two
-bots of one network never mix. Ids of users keep the network's own prefix: a person is the same to both.
+`TelegramConfig` is the frozen class of a table `[channels.<name>]` of that type. Several tables may have the
+same type. Each makes a channel with its own name, and chats are stored under that name. So the chats of two
+bots of one network never mix. Ids of users have the network's prefix, so both bots use one id for a person.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,12 +26,12 @@ RESERVED = {"cli": "the terminal's name", "agent": "the name under which agents 
 
 @frozen
 class ChannelContext:
-    """What a host offers a channel that is made for it."""
+    """The parts of a host that a channel may use."""
 
     name: str
     """The channel's own name: its `channel_type`, the first part of the addresses of its chats."""
     folder: Path
-    """A folder of its own for what it keeps on disk; it makes it when it needs it."""
+    """A folder of its own. The channel makes it when it needs it."""
     timezone: str
     """The user's zone, an IANA name."""
     assistant_name: str
@@ -40,12 +40,12 @@ class ChannelContext:
 
 @frozen
 class ChannelFactory(Generic[C]):
-    """Makes a channel from its configuration and what the host offers."""
+    """Makes a channel from its configuration and the host's context."""
 
     config: type[C]
     """A frozen class of attrs: the keys of the table besides `type`. One with `repr=False` is a secret."""
     make: Callable[[C, ChannelContext], Channel]
-    """It returns at once; the channel connects when its sender is opened."""
+    """A function that returns at once. The channel connects when its sender is opened."""
 
 
 @frozen
@@ -58,10 +58,10 @@ class ConfiguredChannel:
 
 
 def read_channels(tables: Mapping[str, NamedTable], home: Path) -> tuple[list[ConfiguredChannel], list[str]]:
-    """Read the tables of channels; relative paths in them are below the home.
+    """Read the tables of channels. Relative paths in them are below the home.
 
     Returns:
-        Those that can be used, and what is wrong with others, one line each.
+        Those that can be used, and the problems of the others, one line each.
     """
     read, problems = list[ConfiguredChannel](), list[str]()
     for table in tables.values():
@@ -76,7 +76,7 @@ def configured_channels(config: Config) -> Sequence[Channel]:
     """Make all channels that the configuration names.
 
     Raises:
-        ConfigError: a type is not installed or is broken, or a table does not fit; with all problems.
+        ConfigError: a type is not installed or broken, or a table does not fit. It has all problems.
     """
     read, problems = read_channels(config.channels, config.home)
     made = list[Channel]()
@@ -111,7 +111,7 @@ def _made(each: ConfiguredChannel, config: Config) -> Channel:
     context = ChannelContext(each.name, folder, config.timezone, config.prompt.assistant_name)
     try:
         channel: Channel = each.factory.make(each.settings, context)
-    except Exception as error:  # whatever a foreign package raises
+    except Exception as error:  # a foreign package may raise anything
         raise ConfigError(f"{where}: the channel cannot be made: {type(error).__name__}: {error}") from error
     wrong = next(_faults(channel, each.name), None)
     if wrong is not None:
@@ -120,12 +120,12 @@ def _made(each: ConfiguredChannel, config: Config) -> Channel:
 
 
 def _faults(channel: object, name: str) -> Iterator[str]:
-    """What a channel of another package lacks."""
+    """Yield what a channel of a foreign package lacks."""
     channel_type, repeat = getattr(channel, "channel_type", None), getattr(channel, "repeat", None)
     if channel_type != name:
-        yield f"its channel_type must be the name it was given, {name!r}, and is {channel_type!r}"
+        yield f"its channel_type must be {name!r}, got {channel_type!r}"
     if repeat not in get_args(Repeat):
-        yield f"its repeat must be one of {', '.join(get_args(Repeat))}, and is {repeat!r}"
+        yield f"its repeat must be one of {', '.join(get_args(Repeat))}, got {repeat!r}"
     for method in ("sender", "receive"):
         if not callable(getattr(channel, method, None)):
             yield f"it has no {method}()"

@@ -21,7 +21,7 @@ from nanoclaw.config.layers import HOME_VARIABLE
 from nanoclaw.config.origins import DEFAULT
 from nanoclaw.runtimes import configured_runtime, require_provider, table_problems
 
-SECRET = "(secret)"  # noqa: S105 -- what stands in the place of one
+SECRET = "(secret)"  # noqa: S105 -- shown in its place
 _json = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")
 
 
@@ -41,12 +41,12 @@ class _Row:
     secret: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """As a program reads it; a secret has no value."""
+        """Return it for programs. A secret has no value."""
         value = None if self.secret else _plain(self.value)
         return {"key": self.key, "value": value, "from": self.place, "secret": self.secret}
 
     def cells(self) -> tuple[str, str, str]:
-        """As a person reads it."""
+        """Return its three cells for people."""
         value = SECRET if self.secret else _text(_plain(self.value))
         return printable(self.key), printable(value), printable(self.place)
 
@@ -55,7 +55,7 @@ class _Row:
 @_json
 @with_places
 def show(places: Places, *, as_json: bool) -> int:
-    """Print each value, and where it comes from. Secrets are never shown."""
+    """Print each value and its origin. Secrets are never shown."""
     reading = _read(places)
     rows = [*_rows(reading.result(), _place_of_home(places.home))]
     if as_json:
@@ -94,7 +94,7 @@ def _rows(config_: Config, home_place: str) -> Iterator[_Row]:
 
 
 def _channel_rows(config_: Config, name: str, channel: ConfiguredChannel | None) -> Iterator[_Row]:
-    """The keys of one channel; where its class is not known, any of them may be a secret."""
+    """Yield the keys of one channel. If its class is not known, any of them may be a secret."""
     table = config_.channels[name]
     yield _Row(f"channels.{name}.type", table.type, table.origins.place(("type",)))
     if channel is None:
@@ -172,7 +172,7 @@ def _agent_problems(reading: Reading) -> tuple[list[str], list[str]]:
     problems.extend(place_problems(config_))
     try:
         runtime = configured_runtime(config_)
-    except ConfigError:  # which is among the problems of the settings
+    except ConfigError:  # reported with the settings
         return problems, []
     refused, hints = runner_problems(config_, runtime, containers)
     return [*problems, *refused], hints

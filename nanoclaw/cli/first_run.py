@@ -1,6 +1,6 @@
-"""What the first run leaves on disk before the host starts: folders, the configuration, the agent's notes.
+"""Makes the files of a first run before the host starts: folders, the configuration, the agent's notes.
 
-The host's own rows follow by `Host.bootstrap`. Later runs find all this and change nothing.
+`Host.bootstrap` adds the rows of the database. Later runs change nothing.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from nanoclaw.config import Config, ConfigError
 
 FOLDER = "main"
-"""Of the first agent group, below the groups."""
+"""The folder of the first agent group."""
 PRIVATE_DIR, PRIVATE_FILE = 0o700, 0o600
 
 CONFIG = """\
@@ -22,7 +22,7 @@ CONFIG = """\
 # timezone = "Europe/Berlin"
 
 [model]
-# What answers, where neither the session nor its agent group names a provider.
+# The provider of agents and sessions that have none of their own.
 # provider = "{provider}"
 
 [sandbox]
@@ -45,10 +45,10 @@ remember in this file.
 
 
 def prepare_home(config: Config, *, write_config: bool) -> None:
-    """Make the folders, and at the first run the files, that are missing.
+    """Make missing folders, and missing files at the first run.
 
     Raises:
-        ConfigError: a folder or file cannot be made; the text names it.
+        ConfigError: a folder or file cannot be made. The text names it.
     """
     for folder in (config.home, config.data, config.groups):
         _make_folder(folder)
@@ -70,7 +70,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write_once(file: Path, text: str) -> None:
-    """A whole file or none, for its user alone; one that exists is left as it is."""
+    """Write a file whole or not at all, readable for its user alone. A file that exists stays as it is."""
     with _naming(file):
         if os.path.lexists(file):
             return

@@ -1,4 +1,4 @@
-"""The configuration: one value, from defaults, `config.toml`, the environment and flags, in that order."""
+"""The configuration: one value that is read from defaults, `config.toml`, the environment and flags."""
 
 from nanoclaw.config.errors import ConfigError
 from nanoclaw.config.loading import Reading, config_of, flat, load_config, read_config

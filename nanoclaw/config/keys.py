@@ -1,4 +1,4 @@
-"""Every key of the configuration, from the classes of its tables; and the names that keys had before."""
+"""Every key of the configuration, derived from the classes of its tables, and the old names of keys."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ class Key:
     path: tuple[str, ...]
     type: Any
     default: object
-    """None: it is made when it is needed."""
+    """None if it is computed when it is needed."""
 
     @property
     def name(self) -> str:
@@ -28,7 +28,7 @@ class Key:
 
     @property
     def variable(self) -> str:
-        """The environment's variable that overrides it."""
+        """The environment variable that overrides it."""
         return f"NANOCLAW_{'_'.join(self.path).upper()}"
 
 
@@ -64,15 +64,15 @@ OLD_NAMES: Mapping[str, str] = {
     "assistant_name": "prompt.assistant_name",
     "log_level": "log.level",
 }
-"""Keys before there were tables, and what they are called now."""
+"""Names of keys before there were tables, each with its present name."""
 
 
 def current_name(name: str) -> str:
-    """Return the name that a key has now."""
+    """Return the present name of a key."""
     return OLD_NAMES.get(name, name)
 
 
 def in_table(name: str) -> str:
-    """Return a whole key as it stands in the file, such as `[model] provider`."""
+    """Return a whole key as people read it, such as `[model] provider`."""
     table, _, key = name.rpartition(".")
     return f"[{table}] {key}" if table else key

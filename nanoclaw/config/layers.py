@@ -1,6 +1,6 @@
 """The sources of the configuration, each as one layer: values by path, with their origins.
 
-A layer knows the keys' old names: it gives their values under the new ones, with a hint each.
+A layer puts the value of an old name under the present name, and adds a hint.
 """
 
 import re
@@ -32,7 +32,7 @@ CONTRACT_VARIABLES = frozenset(
         *("SCHEMA_DIR", "LIFELINE", "SLOW_POLL_S", "KEEP_ACKS_S", "KEEP_MESSAGES_S"),
     )
 )
-"""Variables of a runner's environment (contract 1): in a shell that an agent opened they are all set."""
+"""Variables of a runner's environment (contract 1). They are set in a shell that an agent opens."""
 HOME_VARIABLE = "NANOCLAW_HOME"
 _PREFIX = "NANOCLAW_"
 _CHANNELS = "NANOCLAW_CHANNELS_"
@@ -53,7 +53,7 @@ class Layer:
     problems: list[str] = Factory(list)
 
     def put(self, path: tuple[str, ...], value: object, origin: Origin) -> None:
-        """Set one value. A key that is given under its old and its new name is a problem."""
+        """Set one value. A key that is given under both its old and its present name is a problem."""
         if path in self.origins:
             given = f"{self.origins[path].label} and {origin.label} are one key, and both are given"
             self.problems.append(f"{given}; keep {in_table(dotted(path))}")
@@ -62,7 +62,7 @@ class Layer:
         table = self.values
         for part in path[:-1]:
             table = table.setdefault(part, {})
-            if not isinstance(table, dict):  # which is a problem of its own
+            if not isinstance(table, dict):  # reported as a problem of its own
                 return
         table[path[-1]] = value
 
@@ -140,9 +140,9 @@ def _layer_of(file: Path, values: Mapping[str, Any], lines: Mapping[KeyPath, int
 
 
 def environment_layer(environ: Mapping[str, str], channels: Iterable[str]) -> tuple[Layer, list[str]]:
-    """Read the variables of the configuration; an empty one is an absent one.
+    """Read the variables of the configuration. An empty variable counts as absent.
 
-    `channels` are those that the file names: the keys of each may be set by variables.
+    `channels` are the names of channels in the file. Variables may set the keys of those.
 
     Returns:
         The layer, and the warnings about variables `NANOCLAW_...` that nobody reads.
@@ -184,9 +184,9 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def settings_layer(settings: Mapping[str, object], source: str) -> Layer:
-    """Take values by their whole keys, by their old names, or nested as tables.
+    """Read values by their whole keys, by their old names, or nested as tables.
 
-    `source` begins each error; where it is `--`, the values are those of flags.
+    `source` begins each error. If it is `--`, the values come from flags.
     """
     layer = Layer()
     for name, value in settings.items():

@@ -27,25 +27,25 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
 @frozen
 class Reading:
-    """What was read, whether or not it can be used."""
+    """The result of reading the configuration. It may have problems, and then cannot be used."""
 
     home: Path
     problems: tuple[str, ...]
-    """What is wrong, one line each; with any, there is no configuration."""
+    """One line for each problem. With any, `config` is None."""
     hints: tuple[str, ...] = ()
-    """Old names of keys, and what they are called now."""
+    """Old names of keys that were used, with their present names."""
     unread: tuple[str, ...] = ()
     """Variables `NANOCLAW_...` that nobody reads."""
     channels: Mapping[str, NamedTable] = field(factory=dict)
     runtimes: Mapping[str, NamedTable] = field(factory=dict)
     config: Config | None = field(default=None, repr=False)
-    """None: it cannot be used."""
+    """None if there are problems."""
 
     def result(self) -> Config:
-        """The configuration.
+        """Return the configuration.
 
         Raises:
-            ConfigError: it cannot be used; with all problems.
+            ConfigError: it cannot be used. The error has all problems.
         """
         if self.config is None:
             raise ConfigError(*self.problems)
@@ -68,14 +68,14 @@ def load_config(  # noqa: PLR0913 -- the sources, by name
     defaults: Mapping[str, object] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Config:
-    """Read the configuration; log the old names in it, and variables that nobody reads.
+    """Read the configuration. Log old names in it, and variables that nobody reads.
 
     Args:
         home: the home directory; default `NANOCLAW_HOME`, then `~/.nanoclaw`.
         file: a configuration file that must exist; default `<home>/config.toml`, which may be missing.
         flags: values of the command line by key; None = not given.
         environ: default: the process's own.
-        defaults: values by key such as `log.level`, where nothing else names them.
+        defaults: values by key such as `log.level`, for keys that no other source sets.
         settings: a program's own values by key; they come before all others.
 
     Raises:
@@ -98,7 +98,7 @@ def read_config(  # noqa: PLR0913 -- the sources, by name
     defaults: Mapping[str, object] | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> Reading:
-    """Read the configuration and say all that is wrong with it; the arguments are those of `load_config`.
+    """Read the configuration and find all its problems. The arguments are those of `load_config`.
 
     Raises:
         ConfigError: the home or the file cannot be read at all.
@@ -116,7 +116,7 @@ def read_config(  # noqa: PLR0913 -- the sources, by name
         settings_layer(given, "--"),
         settings_layer(settings or {}, "settings"),
     )
-    # A flag has a name of its own, and defaults are a program's: their old names are no news to a user.
+    # Flags and a program's defaults get no hint: a user cannot change their names.
     hints = (*from_file.hints, *from_environment.hints)
     return evolve(_reading(place, layers), hints=hints, unread=tuple(unread))
 
@@ -137,7 +137,7 @@ def config_of(home: Path, settings: Mapping[str, object], *, source: str = "sett
 
 
 def flat(settings: Mapping[str, object]) -> Mapping[str, object]:
-    """Return settings by their whole keys, as they are called now: so one set can be laid over another."""
+    """Return settings by their present whole keys, so that one set can override another."""
     layer = settings_layer(settings, "settings")
     if layer.problems:
         raise ConfigError(*layer.problems)
@@ -183,14 +183,14 @@ def _reading(home: Path, layers: tuple[Layer, ...]) -> Reading:
 def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     for key, value in above.items():
         if isinstance(value, dict) and key in below:
-            if isinstance(below[key], dict):  # else it is a problem, which is kept to be reported
+            if isinstance(below[key], dict):  # else it stays, and is reported as a problem
                 _overlay(below[key], value)
         else:
             below[key] = dict(value) if isinstance(value, dict) else value
 
 
 def _remaining(origins: Mapping[KeyPath, Origin], layer: Layer) -> dict[KeyPath, Origin]:
-    """The origins of what a layer does not replace."""
+    """Return the origins of values that a layer does not replace."""
     replaced = {path for path in layer.origins if not _is_table(layer.values, path)}
     return {
         path: origin
@@ -220,14 +220,14 @@ def _named_tables(
                 f"{label}: a name has up to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot"
             )
         elif not isinstance(values, dict):
-            problems.append(f"{label} must be a table")  # what stands there may be a secret
+            problems.append(f"{label} must be a table")  # its value may be a secret
         else:
             found[name] = NamedTable(name, values, of_tables.get(name, Origins()))
     return found
 
 
 def _with_nearest(problem: Problem) -> Problem:
-    """An unknown key with better advice: the nearest of all keys and of all old names."""
+    """Improve the advice for an unknown key: name the nearest of all keys and old names."""
     if not problem.text.startswith("is not known"):
         return problem
     name = dotted(problem.path)

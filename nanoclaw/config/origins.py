@@ -1,4 +1,4 @@
-"""Where each value of the configuration comes from, and how errors name it."""
+"""The origin of each value of the configuration, and the name that errors give it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,12 +11,12 @@ KeyPath = tuple[str | int, ...]
 
 
 def dotted(path: KeyPath) -> str:
-    """A path as people write it, such as `delivery.backoff_s[1]`."""
+    """Return a path as people write it, such as `delivery.backoff_s[1]`."""
     return _after(path).removeprefix(".")
 
 
 def _after(path: KeyPath) -> str:
-    """A path as it follows that of its table."""
+    """Return a path as it follows the path of its table."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{_quoted(part)}" for part in path)
 
 
@@ -31,7 +31,7 @@ class Origin:
     place: str
     """A file with its line, a variable, a flag, or `default`."""
     label: str
-    """The place and the key as it is written there, to begin an error with."""
+    """The place, and the key as it is written there. Errors begin with it."""
 
 
 DEFAULT: Final = "default"
@@ -39,17 +39,17 @@ DEFAULT: Final = "default"
 
 @frozen
 class Origins:
-    """The origins of values by their paths; what is missing is a default."""
+    """The origins of values by their paths. A value without an origin is a default."""
 
     by_path: Mapping[KeyPath, Origin] = field(factory=dict)
 
     def place(self, path: KeyPath) -> str:
-        """The place of a value, or `default`."""
+        """Return the place of a value, or `default`."""
         origin = self.by_path.get(path)
         return DEFAULT if origin is None else origin.place
 
     def label(self, path: KeyPath) -> str:
-        """The beginning of an error about a value: where it stands and its whole key."""
+        """Return the beginning of an error about a value: its place and its whole key."""
         for known, origin in self._above(path):
             return origin.label + _after(path[len(known) :])
         return dotted(path)
@@ -63,7 +63,7 @@ class Origins:
         return {name: Origins(below) for name, below in found.items()}
 
     def _above(self, path: KeyPath) -> Iterator[tuple[KeyPath, Origin]]:
-        """The origins of a path and of what it lies in, the nearest first."""
+        """Yield the origins of a path and of the tables around it, the nearest first."""
         for size in range(len(path), -1, -1):
             found = self.by_path.get(path[:size])
             if found is not None:
@@ -72,15 +72,15 @@ class Origins:
 
 @frozen
 class NamedTable:
-    """A table `[<room>.<name>]`; the class of its keys is declared by the channel or runtime it names."""
+    """A table `[<room>.<name>]`. Its channel or runtime declares the class of its keys."""
 
     name: str
     values: Mapping[str, object] = field(factory=dict, repr=False)
-    """As they were given: they may hold secrets, so they are in no text."""
+    """The values as they were given. They may be secrets, so no text shows them."""
     origins: Origins = field(factory=Origins, eq=False, repr=False)
-    """Of `values`, by paths that begin below the table."""
+    """The origins of `values`, by paths that begin below the table."""
 
     @property
     def type(self) -> object:
-        """What the table names as its type; by default its own name."""
+        """The value of its key `type`; by default its own name."""
         return self.values.get("type", self.name)

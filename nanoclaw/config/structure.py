@@ -1,4 +1,4 @@
-"""From plain values to frozen classes, by cattrs; every problem is found, with the path to its value."""
+"""Makes frozen classes of plain values with cattrs, and finds every problem with the path to its value."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -37,7 +37,7 @@ class Form:
 TOML = Form()
 
 APART = "nanoclaw.apart"
-"""In the metadata of a field that is no key of its table; it has a default."""
+"""Marks, in its metadata, a field that is no key of its table. It has a default."""
 _ANY_NUMBER = Number(at_least=float("-inf"))
 _PLAIN: Mapping[Any, Kind] = {
     str: Text(),
@@ -49,11 +49,11 @@ _PLAIN: Mapping[Any, Kind] = {
 
 @frozen
 class Problem:
-    """Something that is wrong with one value, or with a whole table where no value is to blame."""
+    """A problem of one value, or of a whole table."""
 
     path: KeyPath
     text: str
-    """What is wrong, to follow the key."""
+    """The words that follow the key."""
 
 
 class Misfit(Exception):
@@ -82,7 +82,7 @@ def structure(values: object, cls: type[T], *, base: Path, form: Form = TOML) ->
 
 
 def read_table(table: NamedTable, cls: type[T], *, base: Path, known: tuple[str, ...] = ()) -> T:
-    """Make the value of a table whose class its channel or runtime declares; the keys `known` are left out.
+    """Make the value of a table whose class its channel or runtime declares, without the keys `known`.
 
     Raises:
         ConfigError: it does not fit; each line names the file, the line and the whole key.
@@ -95,7 +95,7 @@ def read_table(table: NamedTable, cls: type[T], *, base: Path, known: tuple[str,
 
 
 def lines(problems: list[Problem], origins: Origins) -> Iterator[str]:
-    """Each problem as one line that begins with the place and the key."""
+    """Yield each problem as one line that begins with the place and the key."""
     for problem in problems:
         yield f"{origins.label(problem.path)} {problem.text}"
 
@@ -208,7 +208,7 @@ def _table(value: object, form: Form) -> Mapping[str, Any]:
 
 
 def _problems(error: Exception, path: KeyPath, rename: Callable[[str], str]) -> Iterator[Problem]:
-    """Every problem in what cattrs raised for the value at `path`."""
+    """Yield every problem in an error of cattrs about the value at `path`."""
     match error:
         case ClassValidationError():
             secret = (
@@ -240,5 +240,5 @@ def _all_problems(errors: list[Exception], path: KeyPath, rename: Callable[[str]
 
 
 def _hidden(problem: Problem) -> Problem:
-    """A problem of a secret, without its value."""
+    """Return a problem of a secret without its value."""
     return Problem(problem.path, f"{problem.text.split(', got ')[0]}; its value is not shown")

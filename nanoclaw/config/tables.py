@@ -1,8 +1,8 @@
 """The tables of `config.toml`, one frozen class each, and the configuration that they make up.
 
-A table of a channel or a runtime has its class beside that channel or runtime, and `LogConfig` stands in
-`nanoclaw.logs`. The others are here because their users lie above this package and import it.
-A new key is one field: its type says what it may be, its default what it is where nothing names it.
+The class of a channel's or runtime's table stands beside that channel or runtime, and `LogConfig` stands in
+`nanoclaw.logs`. The others are here because the packages that use them import this one.
+A new key is one field with its type and its default.
 """
 
 from collections.abc import Mapping
@@ -23,15 +23,15 @@ DAY_S = 86_400.0
 
 @frozen
 class ModelConfig:
-    """What answers."""
+    """The model that answers."""
 
     provider: Name = "echo"
-    """The provider, where neither the session nor its agent group names one."""
+    """The provider of agents and sessions that have none of their own."""
 
 
 @frozen
 class SandboxConfig:
-    """Where agents run, and what they may do there."""
+    """The place where agents run, and its isolation."""
 
     runtime: Name = "process"
     """The runtime. `process` comes with NanoClaw and isolates nothing."""
@@ -41,44 +41,44 @@ class SandboxConfig:
 
 @frozen
 class RuntimeConfig:
-    """How runners are started, polled and stopped."""
+    """The start, polling and stop of runners."""
 
     command: Command = ()
-    """The command that starts a runner, instead of ours: a list of words. It keeps docs/contract.md."""
+    """The command that starts a runner instead of NanoClaw's own. It must keep docs/contract.md."""
     idle_s: Annotated[float, Number(at_least=1)] = 900.0
-    """An idle runner is stopped after this."""
+    """Delay after which an idle runner is stopped."""
     backoff_s: Seconds = 1.0
-    """A failed runner is started again after this. The delay doubles with each further failure."""
+    """Delay before a failed runner is started again. It doubles with each further failure."""
     stop_grace_s: Seconds = 1.5
-    """A runner that was asked to stop is killed after this."""
+    """Delay after which a runner that was asked to stop is killed."""
     slow_poll_s: Annotated[float, Number(at_least=1)] = 30.0
-    """Host and runner poll this often even without a wake-up: a wake-up may be lost."""
+    """Interval at which host and runner poll, because a wake-up may be lost."""
 
 
 @frozen
 class RetryConfig:
-    """When a message that failed is tried again."""
+    """Retries of messages that failed."""
 
     base_s: Seconds = 5.0
-    """A message is tried again after this times 2^tries."""
+    """The delay before a retry is this times 2^tries."""
     max_tries: Annotated[int, Number(at_least=1, whole=True)] = 5
-    """A message is given up after this many tries."""
+    """Tries after which a message is given up."""
 
 
 @frozen
 class DeliveryConfig:
-    """How replies are delivered."""
+    """Deliveries of replies."""
 
     backoff_s: tuple[Seconds, ...] = (5.0, 15.0, 45.0, 120.0, 300.0)
-    """Delays before each further attempt to deliver a reply. After the last one it has failed."""
+    """Delays before further attempts to deliver a reply. After the last attempt it has failed."""
 
 
 @frozen
 class RetentionConfig:
-    """How long old data is kept; 0 keeps it for ever. Only what is done with is dropped."""
+    """Time that old data is kept; 0 keeps it for ever. Data that is still in use is never dropped."""
 
     acks_s: Seconds = 7 * DAY_S
-    """The runner's notes on messages that are answered or given up."""
+    """The runner's acknowledgements of messages that are answered or given up."""
     files_s: Annotated[float, Number(at_least=3600, or_zero=True)] = 30 * DAY_S
     """Files that users sent, once their message is answered or given up."""
     messages_s: Annotated[float, Number(at_least=DAY_S, or_zero=True)] = 0.0
@@ -87,7 +87,7 @@ class RetentionConfig:
 
 @frozen
 class PromptConfig:
-    """What agents are told."""
+    """Text that agents are given."""
 
     assistant_name: Name = "NanoClaw"
     """The assistant's name, for agents and at the prompt."""
@@ -103,7 +103,7 @@ def system_timezone() -> str:
 
 @frozen
 class Config:
-    """How a host runs. Durations are seconds."""
+    """The configuration of a host. Durations are seconds."""
 
     home: Path
     data: Path
@@ -123,6 +123,6 @@ class Config:
     channels: Mapping[str, NamedTable] = field(factory=dict, kw_only=True, metadata={APART: True})
     """The tables `[channels.<name>]`: the channels to start."""
     runtimes: Mapping[str, NamedTable] = field(factory=dict, kw_only=True, metadata={APART: True})
-    """The tables `[runtimes.<name>]`: what single runtimes want to know."""
+    """The tables `[runtimes.<name>]`: the settings of single runtimes."""
     origins: Origins = field(factory=Origins, kw_only=True, eq=False, repr=False, metadata={APART: True})
-    """Where each value comes from."""
+    """The origin of each value."""

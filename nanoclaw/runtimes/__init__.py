@@ -1,4 +1,4 @@
-"""Runtimes: the protocol, how they are found, and one module a runtime."""
+"""Runtimes: the protocol, the factories, and one module for each runtime."""
 
 from nanoclaw.runtimes.factory import (
     NoConfig,

@@ -1,4 +1,4 @@
-"""Runtimes by name: an entry point of the group `nanoclaw.runtimes` is a factory that makes one.
+"""Runtimes by name. An entry point of the group `nanoclaw.runtimes` is a factory that makes one.
 
     DOCKER = RuntimeFactory(DockerConfig, make_docker)
 
@@ -25,11 +25,11 @@ _KEY = ("sandbox", "runtime")
 
 @frozen
 class RuntimeContext:
-    """What a host offers the runtime that is made for it."""
+    """The parts of a host that its runtime may use."""
 
     name: str
     folder: Path
-    """A folder of its own for what it keeps on disk; it makes it when it needs it."""
+    """A folder of its own. The runtime makes it when it needs it."""
     sandbox: SandboxConfig
     runner: RuntimeConfig
     """The table `[runtime]`, which is common to all runtimes."""
@@ -37,14 +37,14 @@ class RuntimeContext:
 
 @frozen
 class RuntimeFactory(Generic[C]):
-    """Makes a runtime from its configuration and what the host offers."""
+    """Makes a runtime from its configuration and the host's context."""
 
     config: type[C]
     """A frozen class of attrs: the keys of `[runtimes.<name>]`."""
     make: Callable[[C, RuntimeContext], Runtime]
-    """It returns at once; the runtime begins with the first runner."""
+    """A function that returns at once. The runtime begins its work with the first runner."""
     warning: str | None = None
-    """What an owner must know; logged at each start of a host as `runtime.<name>`."""
+    """A warning for the owner. Each start of a host logs it as `runtime.<name>`."""
 
 
 @frozen
@@ -65,7 +65,7 @@ def read_runtime(config: Config) -> tuple[RuntimeFactory[Any], Any]:
 
 
 def table_problems(tables: Mapping[str, NamedTable], home: Path) -> Iterator[str]:
-    """Find what is wrong with the tables `[runtimes.<name>]`; the runtime of each must be installed."""
+    """Find the problems of the tables `[runtimes.<name>]`. The runtime of each must be installed."""
     for name, table in tables.items():
         try:
             factory = load(GROUP, name, RuntimeFactory, where=table.origins.label(()))
@@ -84,7 +84,7 @@ def configured_runtime(config: Config) -> Runtime:
     context = RuntimeContext(name, config.data / "runtimes" / name, config.sandbox, config.runtime)
     try:
         runtime: Runtime = factory.make(settings, context)
-    except Exception as error:  # whatever a foreign package raises
+    except Exception as error:  # a foreign package may raise anything
         where = config.origins.label(_KEY)
         raise ConfigError(f"{where}: the runtime {name!r} cannot be made: {error}") from error
     return runtime
@@ -98,10 +98,10 @@ def warn_of_runtime(config: Config) -> None:
 
 
 def require_provider(config: Config, runtime: Runtime) -> None:
-    """Refuse a configured provider that the runtime does not run.
+    """Require that the runtime runs the configured provider.
 
     Raises:
-        ConfigError: with the runtime's words.
+        ConfigError: the runtime refuses it; the text is the runtime's.
     """
     refusal = runtime.refusal(config.model.provider)
     if refusal is not None:

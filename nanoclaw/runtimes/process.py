@@ -21,9 +21,9 @@ from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 
 RECOVER_TIMEOUT_S = 30.0
 DRAIN_S = 0.5
-"""How long a dead runner's stderr is waited for: its own children may hold it open."""
+"""The longest wait for the rest of a dead runner's stderr. The runner's children may hold it open."""
 PASSED_ON = ("PATH", "LANG", "LC_ALL")
-"""All that a runner sees of the host's own environment; the rest may hold secrets."""
+"""The variables that a runner inherits. The rest of the host's environment may hold secrets."""
 
 
 @frozen
@@ -40,13 +40,13 @@ class ProcessRuntime:
     name: str = "process"
 
     def refusal(self, provider: str) -> str | None:
-        """Return why it runs no agent of a provider: it was not allowed by its name."""
+        """Return the reason if the configuration does not allow this provider."""
         if provider in self.allowed:
             return None
         known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
         return (
-            f"the process runtime isolates nothing, so it runs no provider {known}; if you want {provider!r} "
-            "all the same, name it in [sandbox] process_providers"
+            f"the process runtime isolates nothing, so it runs no provider {known}; to run "
+            f"{provider!r} all the same, add it to [sandbox] process_providers"
         )
 
     def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
@@ -73,7 +73,7 @@ class ProcessRuntime:
         return runner.death()
 
     async def survivors(self) -> Sequence[str]:
-        """None: without a host a runner's lifeline ends."""
+        """Return no session: without its host a runner reads EOF on its lifeline and exits."""
         return ()
 
     async def recover(self, spec: RunnerSpec) -> None:
@@ -139,10 +139,10 @@ def _environment(spec: RunnerSpec) -> Mapping[str, str]:
 
 
 def _python_path() -> str:
-    """Ours, so that the runner finds what we find; absolute, for its working directory is the agent's.
+    """Return the host's own path and the runner's folder, as absolute paths: the working directory differs.
 
-    Where the runner stands beside us it is found as we are; named here, everything installed beside it would
-    come before the standard library.
+    If the runner is installed beside the host, Python finds it without help. Naming that folder would put all
+    other installed packages before the standard library.
     """
     ours = [os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]  # noqa: PTH100 -- links stay
     runner = [] if runner_dir() == PACKAGE.parent else [str(runner_dir())]
@@ -196,12 +196,12 @@ class ProcessRunner:
         self._kill_all()
 
     def _kill_all(self) -> None:
-        """The runner, and whatever it started and left behind."""
+        """Kill the runner and its descendants."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def death(self) -> Death:
-        """How it ended; only once it is gone."""
+        """Return how it ended. It must be gone."""
         code = self.process.returncode
         words = "".join(f"\n  {line}" for line in self.log.last_words)
         if code is not None and code < 0:

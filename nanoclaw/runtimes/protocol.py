@@ -13,12 +13,12 @@ from actors import Refusal
 from nanoclaw.records import SessionPaths
 
 WORKSPACE = PurePosixPath("/workspace")
-"""Where a container sees the session; the contract's mounts are there and below (contract 1)."""
+"""The path of the session in a container. All mounts of the contract are at or below it (contract 1)."""
 Network = Literal["full", "none"]
 
 
 class StartFailed(Refusal):
-    """A runner could not be started or could not recover; the text says why and what to do."""
+    """A runner could not be started, or could not recover. The text says why and what to do."""
 
 
 @frozen
@@ -32,7 +32,7 @@ class Mount:
 
 @frozen
 class Limits:
-    """The most that a container may use; None: as much as there is."""
+    """Upper bounds for a container. None sets no bound."""
 
     memory_bytes: int | None = None
     processes: int | None = None
@@ -43,7 +43,7 @@ class Limits:
 class RunnerSpec:
     """Everything that a runner's container needs.
 
-    A runtime that cannot honour a part of it refuses to start the runner, and says why.
+    A runtime that cannot honour a part of it must raise `StartFailed`, and name the part.
     """
 
     session_id: str
@@ -54,22 +54,22 @@ class RunnerSpec:
     environment: Mapping[str, str]
     """The contract's variables (contract 1) other than the paths, which each runtime sets for itself."""
     shared: Path | None = None
-    """The folder that all agents may read; None: there is none."""
+    """The folder that all agents may read, if there is one."""
     image: str | None = None
-    """None: the runtime's own."""
+    """The container's image. None selects the runtime's own."""
     mounts: tuple[Mount, ...] = ()
-    """What the agent is given besides the contract's mounts."""
+    """Mounts besides those of the contract."""
     user: int | None = None
-    """None: whom contract 6 names."""
+    """The numeric user id. None selects the user that contract 6 names."""
     limits: Limits = Factory(Limits)
     network: Network | None = None
-    """None: what the runtime does by itself."""
+    """Access to the network. None selects the runtime's default."""
     command: tuple[str, ...] = ()
-    """What is started instead of our runner; it keeps docs/contract.md."""
+    """The program to start instead of NanoClaw's own runner. It must keep docs/contract.md."""
 
     @property
     def all_mounts(self) -> tuple[Mount, ...]:
-        """The contract's mounts and those the agent is given, outer ones first."""
+        """The mounts of the contract and of the agent, outer ones first."""
         contract = [
             Mount(self.paths.outbound_dir, WORKSPACE, read_only=False),
             Mount(self.paths.inbound_dir, WORKSPACE / "in"),
@@ -82,8 +82,8 @@ class RunnerSpec:
     def fingerprint(self) -> str:
         """The hash that a container is labelled with as `nanoclaw.spec` (contract 1).
 
-        A surviving container with another one has to be replaced. The environment is not in it: the rights of
-        users are, and they may change while a container lives.
+        A surviving container with another fingerprint must be replaced. The environment is left out: it has
+        the rights of users, which may change while a container lives.
         """
         mounts = [[str(each.source), str(each.target), each.read_only] for each in self.all_mounts]
         limits = [self.limits.memory_bytes, self.limits.processes, self.limits.cpus]
@@ -93,7 +93,7 @@ class RunnerSpec:
 
 @frozen
 class Death:
-    """How a runner ended. `orderly`: it was asked to, or left by itself without an error."""
+    """The end of a runner. `orderly` means that it exited without an error."""
 
     orderly: bool
     reason: str
@@ -112,13 +112,13 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the configuration."""
+        """The runtime's name in the configuration."""
         ...
 
     def refusal(self, provider: str, /) -> str | None:
-        """Return why this runtime runs no agent of a provider, and what to do; None: it runs them.
+        """Return why this runtime runs no agent of a provider, and what to do. None means that it runs them.
 
-        The host asks at its start. `run` refuses by itself, with these words.
+        The host asks at its start. `run` must refuse with the same text.
         """
         ...
 
@@ -127,7 +127,7 @@ class Runtime(Protocol):
     ) -> Death:
         """Start a runner, report it started, and return when it is gone; on cancellation it is stopped first.
 
-        Where a runner of that session outlived the last host, adopt that one instead; if it was started with
+        If a runner of that session outlived the last host, adopt it instead. If that one was started with
         another specification, stop it and start a new one. A session never has two runners.
 
         Raises:
@@ -136,18 +136,18 @@ class Runtime(Protocol):
         ...
 
     async def survivors(self) -> Sequence[str]:
-        """The ids of the sessions whose runners outlived the last host and wait to be adopted by `run`.
+        """Return the ids of sessions whose runners outlived the last host. `run` adopts those runners.
 
         Raises:
-            StartFailed: that cannot be known now; they are adopted when their sessions have work.
+            StartFailed: they cannot be listed now. They are adopted when their sessions have work.
         """
         ...
 
     async def recover(self, spec: RunnerSpec, /) -> None:
-        """Let the runner, as its own user, roll back a hot journal of `outbound.db` (contract 6).
+        """Let the runner roll back a hot journal of `outbound.db` as its own user (contract 6).
 
         Raises:
-            StartFailed: it could not; the text has the runner's last words.
+            StartFailed: it failed. The text has the last lines of the runner's stderr.
         """
         ...
 

@@ -120,7 +120,7 @@ def test_a_run_starts_the_channels_of_the_configuration(tmp_path: Path, packages
         ),
         (
             "[channels.contested]",
-            "line 1: channels.contested: several packages bring 'contested': other_rival 1.0, rival 1.0; un",
+            "line 1: channels.contested: several packages provide 'contested': other_rival 1.0, rival 1.0",
         ),
         (
             "[channels.deaf]\ngreeting = 'x'",
@@ -160,7 +160,7 @@ async def test_a_runtime_of_a_package_is_made_with_its_table(tmp_path: Path) -> 
     [
         (
             "[sandbox]\nruntime = 'nowere'",
-            "line 2: sandbox.runtime: 'nowere' is not installed; the nearest is nowhere. A package brings it",
+            "line 2: sandbox.runtime: 'nowere' is not installed; the nearest is nowhere. Install the package",
         ),
         (
             "[sandbox]\nruntime = 'nowhere'\n[runtimes.nowhere]\nreasn = 'x'",
