@@ -9,7 +9,6 @@ import click
 from attrs import fields, frozen
 
 from nanoclaw.channels.factory import ConfiguredChannel, read_channels
-from nanoclaw.cli.config_checks import place_problems, read_containers, runner_problems
 from nanoclaw.cli.output import show as print_result
 from nanoclaw.cli.parsing import Command, Group
 from nanoclaw.cli.places import Places, with_places
@@ -164,15 +163,21 @@ def settings_problems(reading: Reading) -> Iterator[str]:
 
 
 def _agent_problems(reading: Reading) -> tuple[list[str], list[str]]:
-    """Find what would keep agents from running; with hints about what could not be checked."""
+    """Find what would keep agents from running.
+
+    Returns:
+        The problems, and hints about what could not be checked.
+    """
+    from nanoclaw.cli import config_checks  # noqa: PLC0415 -- other commands need no databases
+
     if reading.config is None:
-        return read_containers(reading.home / "groups")[1], []
+        return config_checks.read_containers(reading.home / "groups")[1], []
     config_ = reading.config
-    containers, problems = read_containers(config_.groups)
-    problems.extend(place_problems(config_))
+    containers, problems = config_checks.read_containers(config_.groups)
+    problems.extend(config_checks.place_problems(config_))
     try:
         runtime = configured_runtime(config_)
     except ConfigError:  # reported with the settings
         return problems, []
-    refused, hints = runner_problems(config_, runtime, containers)
+    refused, hints = config_checks.runner_problems(config_, runtime, containers)
     return [*problems, *refused], hints

@@ -51,7 +51,7 @@ def _read(file: Path) -> bytes:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would block
     except FileNotFoundError:
         if file.is_symlink():
-            reason = f"is a symbolic link to {file.readlink()}, which is missing; mend or remove the link"
+            reason = f"is a symbolic link to {file.readlink()}, which is missing"
             raise Unreadable(reason) from None
         raise
     except OSError as error:
