@@ -171,7 +171,7 @@ async def test_direct_chats(office: Office) -> None:
         await admin.dms.forget("tg:9", "tg")
 
 
-async def test_strangers(office: Office) -> None:
+async def test_unregistered_senders(office: Office) -> None:
     chat = await office.chat()
     for _ in range(2):
         await office.registry.ask(RecordUnregisteredSender(CHAT, "tg:9", "Nine", "strict", chat.id, None))

@@ -62,7 +62,7 @@ def test_a_workload_has_the_sessions_asked_for() -> None:
         assert len({planned.name for planned in chats}) == len(chats)
 
 
-def test_strangers_write_in_groups_and_change_nothing_of_what_is_said_there() -> None:
+def test_unknown_users_write_in_groups_and_change_nothing_of_what_is_said_there() -> None:
     one = draw_workload(5, faults=ALL)
     assert {say.user for say in says(one)} & set(VISITORS)
     assert not {name for planned in one.chats for name in planned.users} & set(VISITORS)

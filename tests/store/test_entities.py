@@ -212,7 +212,7 @@ def test_a_right_is_granted_once(db: apsw.Connection) -> None:
         user_roles.grant(db, "u", "owner", "ag-1", None, NOW)
 
 
-def test_strangers_are_counted_by_sender_and_reason(db: apsw.Connection) -> None:
+def test_unregistered_senders_are_counted_by_sender_and_reason(db: apsw.Connection) -> None:
     def seen(user_id: str | None, reason: str) -> None:
         unregistered_senders.record(
             db,
