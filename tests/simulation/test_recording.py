@@ -386,7 +386,7 @@ def test_a_run_is_not_recorded_into_a_folder_without_a_name(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["run", option, ""])
-    assert f"argument {option}: a folder is wanted, new or empty" in capsys.readouterr().err
+    assert f"argument {option}: must be a new or empty folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow
