@@ -272,12 +272,7 @@ def _resume(connection: Connection, request: RequestFields, context: ActionConte
     found = [each for each in request.task(connection) if each.paused]
     if not found:
         raise ActionRefused("the task is not paused")
-    tasks.set_paused(connection, found, paused=False)
-    found = [evolve(each, paused=False) for each in found]
-    missed = [each for each in found if each.catch_up == "none" and each.slot < context.now]
-    followed = recurrence.drop_missed(connection, missed, context.now, context.zone)
-    kept = [each.message for each in found if each not in missed]
-    opened = [*kept, *(message for _, after in followed for message in after.opened)]
+    opened = recurrence.resume(connection, found, context.now, context.zone)
     return ActionResult(
         {"taskId": found[-1].series_id, "nextRun": _next(opened), "zone": found[-1].zone}, opened=opened
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from nanoclaw.records import Answer
 from nanoclaw.session import recurrence
@@ -55,17 +55,11 @@ def _pause(connection: Connection, found: Sequence[Occurrence], _context: Action
 
 
 def _resume(connection: Connection, found: Sequence[Occurrence], context: ActionContext) -> TaskChange:
-    """Resume the task. A missed occurrence that must not run late is dropped."""
-    found = [evolve(each, paused=False) for each in found if each.paused]
-    if not found:
+    paused = [each for each in found if each.paused]
+    if not paused:
         raise NotAllowed("the task is not paused")
-    tasks.set_paused(connection, found, paused=False)
-    missed = [each for each in found if each.catch_up == "none" and each.slot < context.now]
-    followed = recurrence.drop_missed(connection, missed, context.now, context.zone)
-    kept = [each.message for each in found if each not in missed]
-    return TaskChange(
-        found[-1].series_id, opened=[*kept, *(message for _, after in followed for message in after.opened)]
-    )
+    opened = recurrence.resume(connection, paused, context.now, context.zone)
+    return TaskChange(paused[-1].series_id, opened=opened)
 
 
 def _cancel(connection: Connection, found: Sequence[Occurrence], _context: ActionContext) -> TaskChange:

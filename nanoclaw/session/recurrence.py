@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
 from nanoclaw.scheduling import DueSlots, ScheduleError, due_slots, next_run
 from nanoclaw.store import Connection
@@ -99,3 +99,18 @@ def drop_missed(
         found.append((each, follow(connection, each, None, now, zone)))
         _log.info("task.missed", task=each.series_id, slot=to_text(each.slot))
     return found
+
+
+def resume(
+    connection: Connection, paused: Sequence[Occurrence], now: datetime, zone: str
+) -> list[OpenMessage]:
+    """Resume occurrences of a task. One that was missed and must not run late is dropped.
+
+    Returns the messages that are open from now on.
+    """
+    tasks.set_paused(connection, paused, paused=False)
+    resumed = [evolve(each, paused=False) for each in paused]
+    missed = [each for each in resumed if each.catch_up == "none" and each.slot < now]
+    followed = drop_missed(connection, missed, now, zone)
+    kept = [each.message for each in resumed if each not in missed]
+    return [*kept, *(message for _, after in followed for message in after.opened)]
