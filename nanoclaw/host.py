@@ -65,9 +65,9 @@ from nanoclaw.store import (
     ThreadExecutor,
     open_reader,
 )
-from nanoclaw.supervision import Supervision
 from nanoclaw.system.clock import Clock, SystemClock
 from nanoclaw.system.clock_watch import watch_clock
+from nanoclaw.system.supervision import Supervision
 from nanoclaw.system.wakeups import Wakeups, open_wakeups
 
 _log = structlog.get_logger()

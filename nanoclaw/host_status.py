@@ -10,8 +10,8 @@ from attrs import Factory, field, frozen
 from actors import Node, Supervisor
 from nanoclaw.config import Config
 from nanoclaw.records import Address
+from nanoclaw.records.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.session import Conversation, Sessions, open_conversations
-from nanoclaw.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import parked_events
 from nanoclaw.system.clock import Clock

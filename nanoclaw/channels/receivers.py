@@ -9,7 +9,7 @@ from attrs import frozen
 from actors import Bury, Context, Policy, Supervisor
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.records import Intake
-from nanoclaw.supervision import Supervision
+from nanoclaw.system.supervision import Supervision
 
 RETRY_BURIED_S = 120.0
 

@@ -23,7 +23,7 @@ from nanoclaw.channels.protocol import (
 )
 from nanoclaw.records import Address, EditContent, Outgoing, ReactionContent, Receipt
 from nanoclaw.records.content import storable
-from nanoclaw.supervision import Supervision
+from nanoclaw.system.supervision import Supervision
 
 DELIVERY_TIMEOUT_S = 60.0
 """Time limit of a delivery in seconds. After it the outcome is unknown."""

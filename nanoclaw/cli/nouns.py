@@ -89,7 +89,7 @@ class Choice(click.Choice[str]):
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002 -- click's
         """Return the words of the error."""
-        from nanoclaw.nearest import nearest  # noqa: PLC0415 -- only for errors
+        from nanoclaw.config.nearest import nearest  # noqa: PLC0415 -- only for errors
 
         near = nearest(str(value), map(str, self.choices))
         return f"must be one of {', '.join(map(str, self.choices))}, got {value!r:.60}{near}"

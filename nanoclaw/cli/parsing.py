@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from nanoclaw.nearest import nearest
+from nanoclaw.config.nearest import nearest
 
 LAST_SECTION = "Where things are"
 BAD_USAGE = 2

@@ -13,18 +13,18 @@ from typing import Any
 import trio
 from attrs import Factory, define, frozen
 
+from nanoclaw.channels.terminal.visits import ChatEvent, ChatRoom, Done, Shown, Visit
+from nanoclaw.config.nearest import nearest
 from nanoclaw.control import wire
-from nanoclaw.control.wire import Id, Refused, Request
+from nanoclaw.control.wire import Id, Request, RequestRefused
 from nanoclaw.logs.ring import LogLine, LogRing
-from nanoclaw.nearest import nearest
 from nanoclaw.operations import Caller, OperationFailed, Operations
 from nanoclaw.operations.references import KINDS
 from nanoclaw.records import NotAccepted
-from nanoclaw.status import CannotTell, HostReport, StatusSource
+from nanoclaw.records.status import CannotTell, HostReport, StatusSource
 from nanoclaw.store import StoreError
 from nanoclaw.system.lines import Lines
 from nanoclaw.version import installed_version
-from nanoclaw.visits import ChatEvent, ChatRoom, Done, Shown, Visit
 
 STALL_S = 10.0
 """A client that has not taken what is sent to it by then is cut off."""
@@ -127,7 +127,7 @@ class Connection:
     async def _answer(self, line: bytes | None) -> None:
         try:
             await self._meet(wire.load_request(line))
-        except Refused as refused:
+        except RequestRefused as refused:
             await self.send(refused.dump())
 
     async def _meet(self, request: Request) -> None:
@@ -170,13 +170,13 @@ class Connection:
         try:
             return await self.offer.status.status()
         except CannotTell as error:
-            raise Refused(id_, "unavailable", str(error)) from error
+            raise RequestRefused(id_, "unavailable", str(error)) from error
 
     # -- operations
 
     def _operations(self, id_: Id) -> Operations:
         if self.offer.operations is None:
-            raise Refused(id_, "unavailable", "this host has no operations")
+            raise RequestRefused(id_, "unavailable", "this host has no operations")
         return self.offer.operations
 
     async def _perform(self, request: Request) -> None:
@@ -187,7 +187,7 @@ class Connection:
                 request.method, request.params, Caller.local(), notes.append
             )
         except OperationFailed as error:
-            raise Refused(request.id, error.code, str(error)) from error
+            raise RequestRefused(request.id, error.code, str(error)) from error
         for note in notes:
             await self._event(request.id, {"type": "note", "text": note})
         await self._result(request.id, result)
@@ -197,7 +197,7 @@ class Connection:
         try:
             return await self._operations(id_).question(params.operation, params.params, Caller.local())
         except OperationFailed as error:
-            raise Refused(id_, error.code, str(error)) from error
+            raise RequestRefused(id_, error.code, str(error)) from error
 
     async def _names(self, id_: Id, params: NamesParams) -> list[str]:
         if params.kind not in KINDS:
@@ -205,25 +205,27 @@ class Connection:
         try:
             return await self._operations(id_).names(KINDS[KINDS.index(params.kind)])
         except StoreError as error:
-            raise Refused(id_, "unavailable", str(error)) from error
+            raise RequestRefused(id_, "unavailable", str(error)) from error
 
     # -- the chat
 
     async def _chat(self, id_: Id, params: ChatParams) -> None:
         if len(params.text.encode("utf-8", "surrogatepass")) > wire.MAX_TEXT:
-            raise Refused(id_, "too_long", f"a message has at most {wire.MAX_TEXT >> 20} MiB; split it")
+            raise RequestRefused(
+                id_, "too_long", f"a message has at most {wire.MAX_TEXT >> 20} MiB; split it"
+            )
         try:
             routed = await self._attend(id_).say(json.dumps(id_), params.text)
         except NotAccepted as error:
-            raise Refused(id_, "not_accepted", str(error)) from error
+            raise RequestRefused(id_, "not_accepted", str(error)) from error
         if routed.dropped:
-            raise Refused(id_, "dropped", routed.dropped)
+            raise RequestRefused(id_, "dropped", routed.dropped)
         await self._event(id_, {"type": "accepted", "sessions": routed.session_ids})
 
     def _attend(self, id_: Id) -> Visit:
         """The client's visit, which lasts as long as the client."""
         if self.offer.chat is None:
-            raise Refused(id_, "unavailable", "this host has no terminal chat")
+            raise RequestRefused(id_, "unavailable", "this host has no terminal chat")
         if self._visit is None:
             self._visit = self.visits.enter_context(self.offer.chat.visit())
             self.nursery.start_soon(self._pass_on, self._visit)
@@ -247,9 +249,9 @@ class Connection:
     async def _logs(self, id_: Id, params: LogsParams) -> None:
         logs = self.offer.logs
         if logs is None:
-            raise Refused(id_, "unavailable", "this host keeps no log events in memory")
+            raise RequestRefused(id_, "unavailable", "this host keeps no log events in memory")
         if params.follow and self._followed >= MAX_FOLLOWED:
-            raise Refused(id_, "busy", f"a client may follow {MAX_FOLLOWED} times at once")
+            raise RequestRefused(id_, "busy", f"a client may follow {MAX_FOLLOWED} times at once")
         reached = logs.newest
         lines = logs.latest(min(max(0, params.last), MAX_LAST), params.session)
         for first in range(0, len(lines), BATCH):

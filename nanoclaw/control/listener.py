@@ -11,15 +11,15 @@ import trio
 from attrs import define, frozen
 
 from actors import Bury, Context, Crashed, Policy, Refusal, Stopped, Supervisor
+from nanoclaw.channels.terminal.visits import ChatRoom, TooSlow
 from nanoclaw.control.address import nameable, remove_socket, socket_path
 from nanoclaw.control.connection import Connection, Offer
 from nanoclaw.control.peers import uid_of_peer
-from nanoclaw.control.wire import Refused
+from nanoclaw.control.wire import RequestRefused
 from nanoclaw.logs.ring import LogRing
 from nanoclaw.operations import Operations
-from nanoclaw.status import StatusSource
-from nanoclaw.supervision import Supervision
-from nanoclaw.visits import ChatRoom, TooSlow
+from nanoclaw.records.status import StatusSource
+from nanoclaw.system.supervision import Supervision
 
 MAX_CLIENTS = 64
 BACKLOG = 64
@@ -78,16 +78,16 @@ class ControlSocket:
                 await Connection(stream, self.offer, nursery, visits).serve()
                 nursery.cancel_scope.cancel()
 
-    def _refusal(self, stream: trio.SocketStream) -> Refused | None:
+    def _refusal(self, stream: trio.SocketStream) -> RequestRefused | None:
         try:
             uid = uid_of_peer(stream.socket)
         except OSError as error:
-            return Refused(None, "forbidden", f"the kernel does not say who you are: {error}")
+            return RequestRefused(None, "forbidden", f"the kernel does not say who you are: {error}")
         if uid not in self.users:
             _log.warning("control.client_refused", uid=uid)
-            return Refused(None, "forbidden", f"this host is not that of user {uid}")
+            return RequestRefused(None, "forbidden", f"this host is not that of user {uid}")
         if self._clients > MAX_CLIENTS:
-            return Refused(None, "busy", f"{MAX_CLIENTS} clients are connected already")
+            return RequestRefused(None, "busy", f"{MAX_CLIENTS} clients are connected already")
         return None
 
 

@@ -32,7 +32,7 @@ for _kind in (str, int, bool):
     _JSON.register_structure_hook(_kind, _exactly)
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is not met; `id` is its own where that could be read, `code` is for programs."""
 
     def __init__(self, id_: Id, code: str, message: str) -> None:
@@ -45,9 +45,9 @@ class Refused(Exception):
         return dump({"id": self.id, "error": {"code": self.code, "message": str(self)}})
 
 
-def bad_request(id_: Id, message: str) -> Refused:
+def bad_request(id_: Id, message: str) -> RequestRefused:
     """A request that cannot be understood."""
-    return Refused(id_, "bad_request", message)
+    return RequestRefused(id_, "bad_request", message)
 
 
 @frozen
@@ -80,7 +80,7 @@ def load(line: bytes) -> Mapping[str, Any]:
     """One line as an object.
 
     Raises:
-        Refused: it is none.
+        RequestRefused: it is none.
     """
     try:
         value = json.loads(line)
@@ -95,10 +95,10 @@ def load_request(line: bytes | None) -> Request:
     """One request; None is a line that was too long.
 
     Raises:
-        Refused: it is none, or of another version of the protocol.
+        RequestRefused: it is none, or of another version of the protocol.
     """
     if line is None:
-        raise Refused(None, "too_long", f"a request has at most {MAX_REQUEST} bytes")
+        raise RequestRefused(None, "too_long", f"a request has at most {MAX_REQUEST} bytes")
     value = load(line)
     id_, method, params = value.get("id"), value.get("method"), value.get("params", {})
     if not isinstance(id_, str | int) or isinstance(id_, bool) or len(str(id_)) > MAX_ID:
@@ -114,7 +114,7 @@ def load_params(request: Request, shape: type[T]) -> T:
     """The parameters of a request.
 
     Raises:
-        Refused: they do not have that shape.
+        RequestRefused: they do not have that shape.
     """
     try:
         return _JSON.structure(request.params, shape)

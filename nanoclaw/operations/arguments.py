@@ -7,7 +7,7 @@ from typing import Any, get_origin
 
 import cattrs
 
-from nanoclaw.nearest import nearest
+from nanoclaw.config.nearest import nearest
 from nanoclaw.operations.declaration import Operation, Parameter
 from nanoclaw.operations.errors import BadArguments
 from nanoclaw.operations.references import quoted

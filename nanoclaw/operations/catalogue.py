@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 from attrs import frozen
 
-from nanoclaw.nearest import nearest
+from nanoclaw.config.nearest import nearest
 from nanoclaw.operations.admin import NOUNS
 from nanoclaw.operations.declaration import Operation, operations_of
 from nanoclaw.operations.errors import BadArguments

@@ -9,10 +9,10 @@ from attrs import frozen
 from actors import Ref
 from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import Answer
+from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import Registry
 from nanoclaw.session.administration import TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
-from nanoclaw.status import SessionDetails
 from nanoclaw.store import Reader
 
 

@@ -7,10 +7,10 @@ from attrs import frozen
 from actors import Crashed, Stopped
 from nanoclaw.operations.errors import Unavailable
 from nanoclaw.records import Answer
+from nanoclaw.records.status import SessionDetails
 from nanoclaw.session import SessionDown, Sessions
 from nanoclaw.session.administration import ChangeTask, RestartRunner, TaskChange, TaskVerb
 from nanoclaw.session.services import Conversation
-from nanoclaw.status import SessionDetails
 
 DESCRIBED_WITHIN_S = 1.0
 """A session that hangs keeps a list waiting no longer."""

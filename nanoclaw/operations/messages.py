@@ -14,7 +14,7 @@ from nanoclaw.operations.rights import Right
 from nanoclaw.operations.session_files import InSession, of_key
 from nanoclaw.operations.types import AgentRef, MessageRef, SessionRef
 from nanoclaw.records import Session
-from nanoclaw.status import RunnerReport
+from nanoclaw.records.status import RunnerReport
 from nanoclaw.store import Connection, NotFound, StoreError
 from nanoclaw.store.central import sessions
 from nanoclaw.store.session import views as session_views

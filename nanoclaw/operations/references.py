@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from nanoclaw.nearest import nearest
+from nanoclaw.config.nearest import nearest
 from nanoclaw.operations.declaration import Kind
 from nanoclaw.records import AgentGroup, MessagingGroup, Session, Wiring
 from nanoclaw.store import Connection, NotFound

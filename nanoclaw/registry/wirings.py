@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from nanoclaw.nearest import nearest
+from nanoclaw.config.nearest import nearest
 from nanoclaw.records import (
     Address,
     MessagingGroup,

@@ -18,6 +18,7 @@ from outcome import Error, Outcome, Value
 from actors import Context, Ref
 from nanoclaw.records import AgentMessage, Answer, Attachment, InboundEvent
 from nanoclaw.records.content import dump_answer, dump_chat, load_parked
+from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import RunnerSpec
 from nanoclaw.session import agents, transactions
@@ -33,7 +34,6 @@ from nanoclaw.session.shell import Shell
 from nanoclaw.session.spec import runner_spec
 from nanoclaw.session.state import SessionState
 from nanoclaw.session.status import status
-from nanoclaw.status import SessionDetails
 from nanoclaw.store import (
     CorruptDatabase,
     ForeignDatabase,

@@ -14,6 +14,7 @@ from attrs import Factory, define, field
 
 from actors import Bury, Crashed, Message, Node, Policy, Ref, Stopped, Supervisor
 from nanoclaw.records import AgentMessage, Answer, InboundEvent
+from nanoclaw.records.status import SessionDetails
 from nanoclaw.session.actor import (
     Accept,
     AcceptFromAgent,
@@ -27,11 +28,10 @@ from nanoclaw.session.actor import (
 from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
-from nanoclaw.status import SessionDetails
 from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase
 from nanoclaw.store.central import parked_events
 from nanoclaw.store.session.open_work import has_open_work
-from nanoclaw.supervision import Supervision
+from nanoclaw.system.supervision import Supervision
 
 RETRY_BURIED_S = 60.0
 T = TypeVar("T")

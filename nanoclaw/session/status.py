@@ -4,10 +4,10 @@ from datetime import datetime
 
 import trio
 
+from nanoclaw.records.status import DeliveryReport, RunnerReport, SessionDetails
 from nanoclaw.session.deliveries import Deliveries
 from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
 from nanoclaw.session.state import SessionState
-from nanoclaw.status import DeliveryReport, RunnerReport, SessionDetails
 
 FULL = "the delivery queue is full; nothing more is read until some messages are delivered"
 OUTDATED = "outbound.db is empty or of another build; its runner must migrate it"

@@ -10,6 +10,7 @@ from attrs import define, evolve, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
 from nanoclaw.channels.terminal.terminal import CHAT, Terminal
+from nanoclaw.channels.terminal.visits import Shown
 from nanoclaw.records import (
     Address,
     CardContent,
@@ -27,7 +28,6 @@ from nanoclaw.testing.conformance import ChannelUnderTest, NotConforming, channe
 from nanoclaw.testing.conformance.channel import CHECKS
 from nanoclaw.testing.conformance.contents import CHECKS as OF_CONTENTS
 from nanoclaw.testing.world.channel import Fault, NetworkBroke
-from nanoclaw.visits import Shown
 from tests.conformance.fake_network import under_test
 
 Opens = Callable[[], AbstractAsyncContextManager[ChannelUnderTest]]

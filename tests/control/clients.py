@@ -19,9 +19,9 @@ from nanoclaw.control.address import nameable, socket_path
 from nanoclaw.host import Host, open_host
 from nanoclaw.logs.ring import LogRing
 from nanoclaw.records import Event, InboundEvent, NotAccepted, Routed
-from nanoclaw.status import CannotTell, HostReport
-from nanoclaw.supervision import Supervision
+from nanoclaw.records.status import CannotTell, HostReport
 from nanoclaw.system.lines import Lines
+from nanoclaw.system.supervision import Supervision
 from tests.host.homes import config
 
 GUARD_S = 10.0

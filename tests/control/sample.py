@@ -6,7 +6,7 @@ from typing import Any
 
 from actors import Node
 from nanoclaw.control import wire
-from nanoclaw.status import (
+from nanoclaw.records.status import (
     ChannelReport,
     DeliveryReport,
     HostReport,

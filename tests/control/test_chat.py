@@ -10,7 +10,7 @@ from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.channels.terminal import guest, terminal
 from nanoclaw.channels.terminal.desk import Speaker
 from nanoclaw.channels.terminal.terminal import CHAT, USER_ID
-from nanoclaw.visits import Shown, TooSlow
+from nanoclaw.channels.terminal.visits import Shown, TooSlow
 from tests.control.clients import connected, listening
 
 

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import SessionPaths
-from nanoclaw.status import SessionDetails
+from nanoclaw.records.status import SessionDetails
 from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, WatchedExecutor, config, crashed, rows
 from tests.host.runtimes import FakeRuntime

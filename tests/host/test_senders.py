@@ -28,7 +28,7 @@ from nanoclaw.records import (
     ReactionContent,
     TextContent,
 )
-from nanoclaw.supervision import Supervision
+from nanoclaw.system.supervision import Supervision
 from nanoclaw.testing import FakeChannel
 
 A, B = Address("fake", "a"), Address("fake", "b")

@@ -8,9 +8,9 @@ from random import Random
 import trio
 from attrs import Factory, define
 
+from nanoclaw.channels.terminal.visits import ChatEvent, Done, Shown, TooSlow, Working
 from nanoclaw.records import NotAccepted, Routed
 from nanoclaw.system.ids import new_id
-from nanoclaw.visits import ChatEvent, Done, Shown, TooSlow, Working
 
 MAX_WAITING, MAX_WAITING_SIZE = 1000, 32 * 1024 * 1024
 """Limits of events, and of characters in all, that may wait for a client. Beyond them its visit ends."""
