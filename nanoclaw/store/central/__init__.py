@@ -1,1 +1,1 @@
-"""The central database `v2.db`: one module an entity. The registry alone writes it."""
+"""The central database `v2.db`: one module per entity. Only the registry writes it."""

@@ -15,7 +15,7 @@ SHARED_FOLDER = "global"
 
 
 class AgentGroupChanges(TypedDict, total=False):
-    """Changeable fields of an agent group. The folder is not one of them, because it holds the files."""
+    """Changeable fields of an agent group. The folder cannot change, because it holds the files."""
 
     name: str
     agent_provider: str | None

@@ -72,7 +72,7 @@ def add_chat(
     now: datetime,
     wiring_id: str | None = None,
 ) -> None:
-    """Give the agent a destination for a chat, named after the chat, unless it has one (contract 3)."""
+    """Add a destination for the chat, named after it, unless the agent has one already (contract 3)."""
     there = to_target(connection, "channel", messaging_group_id)
     if not any(destination.agent_group_id == agent_group_id for destination in there):
         name = free_name(connection, agent_group_id, "channel", messaging_group_id)

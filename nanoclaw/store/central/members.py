@@ -1,4 +1,4 @@
-"""Rows of `agent_group_members`: the users who may talk to an agent. Its admins may without a row."""
+"""Rows of `agent_group_members`: the users who may talk to an agent. Its admins need no row."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from nanoclaw.store.engine import rows
 def add(
     connection: apsw.Connection, user_id: str, agent_group_id: str, added_by: str | None, now: datetime
 ) -> None:
-    """Make the user a member, unless they are one.
+    """Make the user a member, unless they are one already.
 
     Raises:
         NotFound: the user, the adding user or the agent group does not exist.

@@ -1,4 +1,4 @@
-"""Rows of `parked_events`: accepted events whose session cannot take them yet."""
+"""Rows of `parked_events`: accepted events that their session could not store yet."""
 
 from collections.abc import Iterable
 
@@ -44,7 +44,7 @@ def every(connection: apsw.Connection) -> list[ParkedEvent]:
 
 
 def remove(connection: apsw.Connection, ids: Iterable[str]) -> None:
-    """Delete parked events that their sessions have now. Unknown ids are ignored."""
+    """Delete parked events that their sessions have stored. Unknown ids are ignored."""
     connection.executemany("DELETE FROM parked_events WHERE id = :id", [{"id": id_} for id_ in ids])
 
 

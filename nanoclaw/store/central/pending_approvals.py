@@ -20,7 +20,7 @@ _SELECT = """
 
 
 def create(connection: apsw.Connection, approval: PendingApproval) -> bool:
-    """Insert an approval. Return False if its id exists: after a crash a request is read twice.
+    """Insert an approval. Return False if its id exists: a request may be read twice after a crash.
 
     Raises:
         NotFound: the session or the agent group does not exist.

@@ -14,7 +14,7 @@ _SELECT = """
 
 
 def create(connection: apsw.Connection, question: PendingQuestion) -> bool:
-    """Insert a question. Return False if its id is waiting already: after a crash a card is sent twice.
+    """Insert a question. Return False if its id is waiting already: a card may be sent twice after a crash.
 
     Raises:
         NotFound: the session does not exist.
@@ -82,7 +82,7 @@ def every(connection: apsw.Connection) -> list[PendingQuestion]:
 
 
 def delete(connection: apsw.Connection, question_id: str) -> PendingQuestion:
-    """Delete a question and return it. Of two answers only the first gets it.
+    """Delete a question and return it. A second answer raises `NotFound`.
 
     Raises:
         NotFound: no question with this id is waiting.

@@ -1,4 +1,4 @@
-"""`performed_actions`: requests of agents that the host has performed, by the row that asked."""
+"""Rows of `performed_actions`: agents' requests that the host has performed, by their outbound row."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ class PerformedAction:
 
 
 def get(connection: apsw.Connection, session_id: str, message_out_id: str) -> PerformedAction | None:
-    """Return the outcome of a request that was performed before."""
+    """Return the outcome of a request that was performed earlier, or None."""
     row = connection.execute(
         "SELECT status, result FROM performed_actions WHERE session_id = ? AND message_out_id = ?",
         (session_id, message_out_id),
@@ -28,7 +28,7 @@ def get(connection: apsw.Connection, session_id: str, message_out_id: str) -> Pe
 def keep(
     connection: apsw.Connection, session_id: str, message_out_id: str, done: PerformedAction, now: datetime
 ) -> None:
-    """Keep the outcome of a request, in the transaction that performs it."""
+    """Store the outcome of a request. Call it in the transaction that performs the request."""
     connection.execute(
         """
         INSERT INTO performed_actions (session_id, message_out_id, status, result, performed_at)

@@ -7,22 +7,22 @@ import apsw
 from nanoclaw.store.engine.errors import StillReferenced
 
 NAMED = 5
-"""Number of names listed for each kind. The rest is counted."""
+"""Number of names listed for each kind. Further rows are only counted."""
 
 
 def refuse_if_referenced(
     connection: apsw.Connection, what: str, id_: str, queries: Sequence[tuple[str, str]]
 ) -> None:
-    """Refuse if any row refers to `what`, by the names that people use for these rows.
+    """Refuse to delete a row that other rows refer to. The error lists these rows by name.
 
     Args:
         connection: the central database, within the deleting transaction.
-        what: the row in words, such as `chat tg:1`.
+        what: a description of the row, such as `chat tg:1`.
         id_: the value of `:id` in each query.
         queries: pairs of a kind in words and a query for the names of referring rows of that kind.
 
     Raises:
-        StillReferenced: some row does. The text names it.
+        StillReferenced: at least one row refers to it. The text names the rows.
     """
     found = [_named(kind, _names(connection, query, id_)) for kind, query in queries]
     if reasons := ", ".join(reason for reason in found if reason):

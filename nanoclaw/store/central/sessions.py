@@ -18,14 +18,14 @@ _SELECT = """
 
 
 class SessionChanges(TypedDict, total=False):
-    """Changeable fields of a session. `record_presence` writes what is observed of it."""
+    """Changeable fields of a session. `record_presence` writes its observed state."""
 
     status: SessionStatus
     agent_provider: str | None
 
 
 def create(connection: apsw.Connection, session: Session) -> None:
-    """Insert a session. An open one for its agent group, chat and thread raises `Conflict`."""
+    """Insert a session. `Conflict` if its agent group, chat and thread have an open one."""
     connection.execute(
         """
         INSERT INTO sessions (
@@ -56,7 +56,7 @@ require = rows.required(get, "there is no session {!r}")
 def find_open(
     connection: apsw.Connection, agent_group_id: str, messaging_group_id: str | None, thread_id: str | None
 ) -> Session | None:
-    """Return the session that is not archived for an agent group, chat and thread. None is a value here."""
+    """Return the session that is not archived for an agent group, chat and thread. None matches only None."""
     return rows.one(
         Session,
         connection.execute(
@@ -80,7 +80,7 @@ def find_shared(connection: apsw.Connection, agent_group_id: str) -> Session | N
 
 
 def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Session]:
-    """Return all sessions of an agent group, also archived ones, oldest first."""
+    """Return all sessions of an agent group, including archived ones, oldest first."""
     return rows.many(
         Session,
         connection.execute(
@@ -127,7 +127,9 @@ def running(connection: apsw.Connection) -> list[Session]:
 
 
 def update(connection: apsw.Connection, id_: str, changes: SessionChanges) -> Session:
-    """Change a session and return the new state. Reopening one beside an open one raises `Conflict`.
+    """Change a session and return the new state.
+
+    Reopening raises `Conflict` if its agent group, chat and thread have an open session already.
 
     Raises:
         NotFound: no session has this id.
@@ -141,7 +143,7 @@ def update(connection: apsw.Connection, id_: str, changes: SessionChanges) -> Se
 
 
 def record_presence(connection: apsw.Connection, news: Iterable[Presence]) -> None:
-    """Record container states and times of use. Deleted sessions are ignored."""
+    """Record container states and times of last activity. Deleted sessions are ignored."""
     connection.executemany(
         """
         UPDATE sessions SET container_status = coalesce(:container_status, container_status),

@@ -1,4 +1,4 @@
-"""Rows of `user_dms`: the direct chat of a user on each channel, as the platform named it."""
+"""Rows of `user_dms`: the direct chat of a user on each channel, as reported by the platform."""
 
 import apsw
 
@@ -59,7 +59,7 @@ def for_user(connection: apsw.Connection, user_id: str) -> list[UserDm]:
 
 
 def delete(connection: apsw.Connection, user_id: str, channel_type: str) -> UserDm:
-    """Delete a direct chat and return it. The platform is asked again when one is needed.
+    """Delete a direct chat and return it. The next use asks the platform again.
 
     Raises:
         NotFound: the user has no direct chat on this channel.

@@ -1,4 +1,4 @@
-"""Rows of `user_roles`: owners and admins, of everything or of one agent group."""
+"""Rows of `user_roles`: owners, global admins, and admins of one agent group."""
 
 from datetime import datetime
 
@@ -18,10 +18,10 @@ def grant(  # noqa: PLR0913, PLR0917 -- the columns of its row
     granted_by: str | None,
     now: datetime,
 ) -> None:
-    """Grant a role, unless the user has it. `agent_group_id` None means all agent groups.
+    """Grant a role, unless the user has it already. `agent_group_id` None means all agent groups.
 
     Raises:
-        NotAllowed: an owner of one agent group was to be made; owners are always global.
+        NotAllowed: the role is owner and an agent group is given; owners are always global.
         NotFound: the user, the granting user or the agent group does not exist.
     """
     if role == "owner" and agent_group_id is not None:
@@ -41,7 +41,10 @@ def grant(  # noqa: PLR0913, PLR0917 -- the columns of its row
 
 
 def revoke(connection: apsw.Connection, user_id: str, role: Role, agent_group_id: str | None) -> bool:
-    """Revoke a role. Return False if the user did not have it. Roles for single agent groups are separate."""
+    """Revoke a role. Return False if the user did not have it.
+
+    Revoking a global role keeps the roles for single agent groups.
+    """
     connection.execute(
         """
         DELETE FROM user_roles

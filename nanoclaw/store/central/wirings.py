@@ -17,7 +17,7 @@ _SELECT = """
 
 
 class WiringChanges(TypedDict, total=False):
-    """Changeable fields of a wiring. Another chat or agent needs another wiring."""
+    """Changeable fields of a wiring. Its chat and its agent cannot change."""
 
     trigger_rules: Mapping[str, object]
     response_scope: ResponseScope
@@ -121,7 +121,7 @@ def update(connection: apsw.Connection, id_: str, changes: WiringChanges) -> Wir
 
 
 def delete(connection: apsw.Connection, id_: str) -> Wiring:
-    """Delete a wiring with the destination that came with it. Its sessions stay with the agent group.
+    """Delete a wiring with the destination that was created with it. Its sessions stay with the agent group.
 
     Raises:
         NotFound: no wiring has this id.
