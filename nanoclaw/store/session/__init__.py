@@ -1,1 +1,1 @@
-"""The files of a session: one module an entity. The session actor alone writes `inbound.db`."""
+"""The files of a session: one module per entity. Only the session actor writes `inbound.db`."""

@@ -1,7 +1,7 @@
-"""Messages between agents, in a session's `inbound.db`: chains, and how many two sessions exchange.
+"""Messages between agents, in a session's `inbound.db`: their chains, and their rate between two sessions.
 
-A runner cannot shorten a chain: the host derives it from the messages that the session has open, besides the
-one that the row says it answers.
+The host derives a chain from the session's open messages and from the message that the row claims to answer.
+So a runner cannot shorten a chain.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Chain:
     causation_id: str
     """The id of the chain's first message."""
     hops: int
-    """How often the chain has gone from one agent to another, with this message."""
+    """Number of messages from agent to agent in the chain, including this one."""
 
 
 @frozen
@@ -33,7 +33,7 @@ class Letter:
 
     chain: Chain
     asked_by: str | None = None
-    """The session whose message the row says it answers."""
+    """The session that sent the message which the row claims to answer."""
     asked_from: Address | None = None
     """The address of that message."""
 
@@ -44,10 +44,10 @@ class Letter:
 def record_chains(
     connection: apsw.Connection, rows: Iterable[tuple[str, str | None]], at_work: Iterable[str]
 ) -> None:
-    """Note in the ledger where the chains of new rows come from; each row has its id and what it answers.
+    """Record the chains of new rows in the ledger. Each row is its id and the id of the message it answers.
 
-    `at_work` names the messages that the runner works on. Where nothing is open the last message that was
-    done with counts.
+    `at_work` lists the messages that the runner is working on. If no message is open, the last finished one
+    is used.
     """
     given, working = list(rows), json_array(list(at_work))
     if not given:
@@ -64,7 +64,7 @@ def record_chains(
 
 
 def _furthest(connection: apsw.Connection, where: str, values: dict[str, str]) -> Chain | None:
-    """Return the chain that has come furthest, of the messages that fit a condition of this module."""
+    """Return the chain with the most hops among the messages that match `where`, or None."""
     row = connection.execute(
         f"""
         SELECT coalesce(causation_id, id), coalesce(hops, 0) AS hops FROM messages_in WHERE {where}
@@ -83,7 +83,7 @@ def _note(connection: apsw.Connection, message_out_id: str, chain: Chain) -> Non
 
 
 def follow_chain(connection: apsw.Connection, before: str, after: str) -> None:
-    """Let a delivery that recurs go on with the chain of the one before it."""
+    """Copy the chain of a recurring delivery to the delivery that follows it."""
     connection.execute(
         """
         UPDATE deliveries SET (causation_id, hops) = (
@@ -96,9 +96,9 @@ def follow_chain(connection: apsw.Connection, before: str, after: str) -> None:
 
 
 def letter(connection: apsw.Connection, message_out_id: str, answers: str | None) -> Letter:
-    """Read what the session knows of a delivery to an agent.
+    """Read the session's data about a delivery to an agent.
 
-    A row of the host itself has no chain in the ledger: it goes on with that of the message it answers.
+    A row of the host has no chain in the ledger. It continues the chain of the message that it answers.
     """
     noted = connection.execute(
         "SELECT causation_id, hops FROM deliveries WHERE message_out_id = ? AND hops IS NOT NULL",
@@ -117,11 +117,11 @@ def letter(connection: apsw.Connection, message_out_id: str, answers: str | None
     return Letter(chain, str(asked[0]), Address(str(asked[1]), str(asked[2]))) if asked else Letter(chain)
 
 
-# -- how many ------------------------------------------------------------------
+# -- rate ----------------------------------------------------------------------
 
 
 def received(connection: apsw.Connection, session_id: str, now: datetime) -> int:
-    """Count the messages that have come from a session in the last minute."""
+    """Return the number of messages that came from a session in the last minute."""
     count = connection.execute(
         """
         SELECT count(*) FROM messages_in

@@ -1,7 +1,7 @@
 """The delivery ledger: the tables `deliveries` and `delivered`.
 
-An attempt is recorded before the channel is asked (contract 4). So after a crash an attempt without an
-outcome is found in the ledger.
+An attempt is recorded before the channel is asked (contract 4). So after a crash the ledger
+shows each attempt that has no outcome.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class LedgerEntry:
     attempts: int
     next_attempt: datetime | None
     error: str | None = None
-    """Why the last attempt failed."""
+    """Reason why the last attempt failed."""
     doubts: int = 0
     """Number of attempts whose outcome is unknown."""
 
@@ -58,7 +58,7 @@ def seen(connection: apsw.Connection) -> int:
 def record(connection: apsw.Connection, rows: Sequence[tuple[str, int]]) -> None:
     """Enter new outbound rows (id, sequence number) as pending, and raise the mark `SEEN`.
 
-    A row that `delivered` has already is entered as final: another build delivered it without a ledger.
+    A row that is in `delivered` already is entered as final: another build delivered it without a ledger.
     """
     connection.executemany(
         """
@@ -84,7 +84,7 @@ def skip(connection: apsw.Connection, up_to: int) -> None:
 
 
 def used_before(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
-    """Return those of the ids that the ledger has, also as keys of recurring rows (`<id>@<slot>`)."""
+    """Return the ids that the ledger has, as they are or in the key of a recurring row (`<id>@<slot>`)."""
     rows = connection.execute(
         """
         SELECT value FROM json_each(:ids) WHERE EXISTS (
@@ -128,7 +128,7 @@ def begin(connection: apsw.Connection, message_out_id: str, now: datetime) -> No
 
 
 def is_open(connection: apsw.Connection, message_out_id: str, seq: int) -> bool:
-    """Say whether the row of that number is in the ledger under that id, and not final."""
+    """Return whether the ledger has an open delivery with this id and sequence number."""
     query = "SELECT 1 FROM deliveries WHERE message_out_id = ? AND seq = ? AND status <> 'final'"
     return connection.execute(query, (message_out_id, seq)).fetchone() is not None
 
@@ -138,8 +138,8 @@ def postpone(
 ) -> None:
     """Record that an attempt did not deliver, and when the next one is due.
 
-    `asked` False means that the channel was not asked. Then the attempt is not counted, and the next host
-    tries again at once.
+    `asked` False means that the channel was not asked. Then the attempt is not counted, and the host
+    tries again at once after a restart.
     """
     connection.execute(
         """
@@ -162,7 +162,7 @@ def doubt(connection: apsw.Connection, message_out_id: str, next_attempt: dateti
 
 
 def deliver(connection: apsw.Connection, message_out_id: str, receipt: Receipt, now: datetime) -> None:
-    """Record the channel's receipt. Nothing else makes a delivery `delivered`."""
+    """Record the channel's receipt. Only this makes a delivery `delivered`."""
     _finish(connection, message_out_id, "delivered", receipt.platform_message_id, now)
     connection.execute(
         "UPDATE deliveries SET status = 'final', error = NULL, next_attempt = NULL WHERE message_out_id = ?",
@@ -189,6 +189,6 @@ def _finish(
         """,
         (message_out_id, platform_id, status, to_text(now)),
     )
-    # Other ids are a container's, and a container can choose the key of a mark as an id.
+    # A container chooses all other ids, and may choose the key of a mark in `meta`.
     if message_out_id.startswith(NOTICE):
         connection.execute("DELETE FROM meta WHERE key = ?", (message_out_id,))

@@ -22,8 +22,8 @@ def store_attachments(
 ) -> tuple[Attachment, ...]:
     """Write attachments that came as base64 and set their `local_path`. Blocking: run it on the executor.
 
-    An event that is offered again after a crash overwrites its own files. Invalid base64 loses its data and
-    keeps its name, because the message matters more than its attachment.
+    An event that is offered again after a crash overwrites its own files. An attachment with
+    invalid base64 loses its data and keeps its name, because the message matters more.
 
     Raises:
         StoreError: the disk is full or fails.
@@ -38,7 +38,7 @@ def store_attachments(
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Return the names, made unique by a number in front. The comparison ignores case, as some disks do."""
+    """Return the names, made unique by a number in front. Case is ignored, as in some file systems."""
     taken, chosen = set[str](), list[str]()
     for name in names:
         numbered = (f"{n}-{name}"[:128] for n in count(2))

@@ -14,7 +14,7 @@ from nanoclaw.store.engine.times import as_stored, from_text, to_text
 MAX_REPORTS = 100
 """Limit of failure reports that wait for an agent. It bounds the file if a container fails endlessly."""
 PLAUSIBLE_LEAD = 1_000_000
-"""Outbound sequence numbers further above the host's own are ignored (contract 4)."""
+"""Limit of an outbound sequence number's lead over the host's. Higher ones are ignored (contract 4)."""
 
 
 @frozen
@@ -34,7 +34,7 @@ class NewMessage:
     said: "NewMessage | None" = None
     """The user's message that this message replaces. It is stored as completed, so it gets no answer."""
     source: "Source | None" = None
-    """Of a message from another agent."""
+    """The origin, if the message is from another agent."""
 
 
 @frozen
@@ -144,7 +144,7 @@ def holds(connection: apsw.Connection, message_id: str, content: str) -> bool:
 def next_seq(connection: apsw.Connection) -> int:
     """Return the next even sequence number and raise the mark (contract 4).
 
-    It is above all own numbers and the largest outbound number seen. The rows count beside the mark, because
+    It is above all numbers of the host and the largest outbound number seen. It reads the rows too, because
     another build's file has no mark.
     """
     above = connection.execute(
@@ -188,7 +188,7 @@ def raise_mark(connection: apsw.Connection, key: str, value: int) -> None:
 
 
 def has_enough_reports(connection: apsw.Connection) -> bool:
-    """Return whether `MAX_REPORTS` reports of the host wait for the agent already."""
+    """Return whether `MAX_REPORTS` reports of the host are already waiting for the agent."""
     waiting = connection.execute(
         """
         SELECT count(*) FROM (

@@ -1,4 +1,4 @@
-"""Tells whether a session at rest has open work. The host asks this of every session at start-up."""
+"""A check for open work in a session that is not running. The host makes it at start-up for each session."""
 
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +13,7 @@ from nanoclaw.store.engine.errors import StoreError
 def has_open_work(database: Path) -> bool:
     """Return whether an `inbound.db` has open messages or deliveries. Blocking: run it on the executor.
 
-    Return True also if that cannot be read: there is a journal to roll back, or the file is damaged or
+    It also returns True if the file cannot be read: a journal must be rolled back, or the file is damaged or
     another build's. The session that then opens the file recovers it or reports the error.
     """
     if not database.exists():

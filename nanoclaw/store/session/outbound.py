@@ -92,7 +92,7 @@ class Look:
 def look(
     connection: apsw.Connection, *, above: int, up_to: int, open_ids: Sequence[str], known_ids: Sequence[str]
 ) -> Look:
-    """Read everything that the session needs, in one transaction, independent of the length of the history.
+    """Read all data that the session needs, in one transaction. The history's length does not matter.
 
     It stops at `BATCH` rows or `LOOK_BYTES`, so a container cannot fill the host's memory. Known rows are
     read first, which keeps their order.
@@ -165,7 +165,7 @@ _TEXTS: tuple[str, ...] = (
     "deliver_after",
     "recurrence",
 )
-# Texts are read as bytes. Of a text that is too long only the length is read: its value would fail the look.
+# Texts are read as bytes. If one is too long, only its length is read: its value would fail the look.
 _COLUMNS = ", ".join(
     [
         "seq",

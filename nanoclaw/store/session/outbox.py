@@ -12,9 +12,9 @@ from nanoclaw.records import OutgoingFile
 from nanoclaw.store.engine.names import is_component
 
 MAX_FILES = 50
-"""Files of one message. A worker that others wait for opens each of them."""
+"""Limit of files in one message. A worker that other calls wait for opens each of them."""
 MAX_BYTES = 50 * 1024 * 1024
-"""Bytes of all files of one message together."""
+"""Limit for all files of one message together, in bytes."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -1,7 +1,7 @@
 """Prunes a session's old rows and files in batches, so that no other call waits long (contract 4).
 
-Rows are visited in the order in which they were written. `before` is a unix time: only what is older goes.
-The marks in `meta` stay, so no sequence number is used twice.
+Rows are visited in the order in which they were written. `before` is a Unix time in seconds: only
+older data is removed. The marks in `meta` stay, so no sequence number is used twice.
 """
 
 import os
@@ -20,7 +20,7 @@ BATCH = 500
 
 @frozen
 class PruneBatch:
-    """One batch of rows, and the ids of those in it that may go, or have gone."""
+    """One batch of rows, and the ids of its rows that may be deleted or have been deleted."""
 
     ids: Sequence[str]
     next: int | None
@@ -28,10 +28,10 @@ class PruneBatch:
 
 
 def _prune_batch(rows: Sequence[Sequence[object]]) -> PruneBatch:
-    """Summarize a batch of rows (rowid, id, whether it is old, whether it may go).
+    """Summarize a batch of rows (rowid, id, whether it is old, whether it may be deleted).
 
-    A batch without old rows is the last one, because later rows are younger. If the clock was set back that
-    is wrong; later rows then wait until they are old.
+    A batch without old rows is the last one, because later rows are younger. If the clock was set back,
+    later rows may be older. They are pruned by a later run.
     """
     ids = [str(id_) for _, id_, old, may_go in rows if old and may_go]
     more = len(rows) == BATCH and any(old for _, _, old, _ in rows)
@@ -82,7 +82,7 @@ def old_deliveries(connection: apsw.Connection, before: float, after: int) -> Pr
 
 
 def rows_left(connection: apsw.Connection, ids: Sequence[str]) -> frozenset[str]:
-    """Return those of the ids that still have a row in `outbound.db`. It is read through the guard."""
+    """Return the ids that still have a row in `outbound.db`. Read that file through the guard."""
     if connection.execute("PRAGMA user_version").get == 0:
         return frozenset(ids)  # another build's file, which no runner has migrated yet
     rows = connection.execute(
@@ -106,7 +106,7 @@ def drop_deliveries(connection: apsw.Connection, ids: Sequence[str]) -> None:
 
 @frozen
 class Folders:
-    """Folders of the inbox that may go: of finished messages, and of ids that are not stored."""
+    """Inbox folders that may be removed: of finished messages, and of ids that are not stored."""
 
     done: Sequence[str]
     unowned: Sequence[str]
@@ -123,7 +123,7 @@ def folders(inbox: Path) -> list[str]:
 
 
 def done_with(connection: apsw.Connection, before: float, names: Sequence[str]) -> Folders:
-    """Select those of the named folders that are no longer needed."""
+    """Return the named folders that are no longer needed."""
     rows = connection.execute(
         """
         SELECT value, m.id IS NULL,
@@ -154,7 +154,7 @@ def remove_folders(inbox: Path, found: Folders, before: float) -> int:
 
 
 def _newest(folder: Path) -> float:
-    """Return when a folder or a file in it was last written. A repeated event writes its files again."""
+    """Return the Unix time of the last write to a folder or its files. A repeated event writes them again."""
     return max(os.lstat(path).st_mtime for path in (folder, *folder.iterdir()))
 
 

@@ -1,4 +1,4 @@
-"""Counts the rows that a session refused from its runner, and keeps the last reason. Stored in `meta`."""
+"""Counter of the rows that a session refused from its runner, with the last reason. Stored in `meta`."""
 
 import apsw
 from attrs import frozen

@@ -68,7 +68,7 @@ class Changes(TypedDict, total=False):
 
 
 def named(connection: apsw.Connection, task_id: str) -> list[Occurrence]:
-    """Return the open occurrences of the task that this row or series id names, next occurrence last."""
+    """Return the open occurrences of the task with this row id or series id, next occurrence last."""
     return _occurrences(
         connection,
         """
@@ -89,7 +89,7 @@ def of_row(connection: apsw.Connection, message_id: str) -> Occurrence | None:
 
 
 def overdue(connection: apsw.Connection, before: datetime) -> list[Occurrence]:
-    """Return pending, untried occurrences that were due before a time and must not run late."""
+    """Return pending, untried occurrences that were due before `before` and must not run late."""
     found = _occurrences(
         connection,
         """
@@ -110,7 +110,7 @@ def count_open(connection: apsw.Connection) -> int:
 
 
 def _occurrences(connection: apsw.Connection, where: str, values: Mapping[str, str]) -> list[Occurrence]:
-    """Return the occurrences that fit a condition of this module, oldest first."""
+    """Return the occurrences that match `where`, oldest first."""
     rows = connection.execute(
         f"""
         SELECT id, seq, coalesce(tries, 0), process_after, channel_type, platform_id, thread_id, timestamp,
@@ -199,7 +199,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
 
 
 def slot_taken(connection: apsw.Connection, series_id: str, slot: datetime) -> bool:
-    """Return whether a slot of a series has a row already. So each slot fires once at most."""
+    """Return whether a slot of a series has a row already. So each slot fires at most once."""
     return bool(
         connection.execute(
             "SELECT EXISTS (SELECT 1 FROM messages_in WHERE series_id = :series AND slot = :slot)",
@@ -213,7 +213,7 @@ def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from 
 ) -> OpenMessage:
     """Store another occurrence of a series, paused if the one before is.
 
-    `last` says that this row carries the recurrence.
+    If `last` is true, this row carries the recurrence.
     """
     seq = next_seq(connection)
     connection.execute(

@@ -1,6 +1,6 @@
 """Reads session files for people: messages, tasks and their runs. All are functions of a connection.
 
-What a container wrote comes in as bytes and is cut to a bound here, as in `nanoclaw.store.session.outbound`.
+Values that a container wrote are read as bytes and cut to a limit, as in `nanoclaw.store.session.outbound`.
 """
 
 import json
@@ -113,7 +113,7 @@ def open_tasks(connection: apsw.Connection) -> list[TaskRow]:
         FROM messages_in WHERE kind = 'task' AND status IN ('pending', 'paused') ORDER BY seq
         """
     )
-    found = {str(row[0]): _task(row) for row in rows}  # of one series the last is the next
+    found = {str(row[0]): _task(row) for row in rows}  # the last row of a series is its next occurrence
     return sorted(found.values(), key=lambda task: (task.next_run is None, task.next_run, task.id))
 
 
@@ -229,7 +229,7 @@ def replies(connection: apsw.Connection, ids: Sequence[str]) -> list[Reply]:
 
 
 def turns(connection: apsw.Connection) -> list[Turn]:
-    """Return the newest turns that the runner noted, oldest first."""
+    """Return the newest turns that the runner recorded, oldest first."""
     rows = connection.execute(
         f"""
         SELECT kind, {_brief("at")}, {_brief("data")} FROM events
