@@ -1,4 +1,4 @@
-"""The databases: who may write them, how they are read, and what stands in them."""
+"""Access to the databases: ownership, writers, readers, and the rows of each entity."""
 
 from apsw import Connection
 

@@ -1,1 +1,1 @@
-"""Databases as such: ownership, connections, transactions, migrations, and guarded reading."""
+"""Code for all databases: ownership, connections, transactions, migrations, and guarded reading."""

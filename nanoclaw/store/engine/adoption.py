@@ -1,4 +1,4 @@
-"""Completes another build's database: adds what its schema lacks, and removes nothing."""
+"""Completes another build's database: adds missing tables, columns and indexes, and removes nothing."""
 
 from collections.abc import Iterable
 
@@ -40,7 +40,7 @@ def complete(connection: apsw.Connection, migrations: Iterable[Migration]) -> No
 
 
 def add_missing_columns(connection: apsw.Connection, table: str, columns: Iterable[_Column]) -> None:
-    """Add those of the columns that the table lacks."""
+    """Add the given columns that the table lacks."""
     present = {column.name for column in _columns(connection, table)}
     for column in columns:
         if column.name not in present:

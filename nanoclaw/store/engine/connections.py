@@ -1,4 +1,4 @@
-"""Opens connections. Blocks writable connections from elsewhere below a directory that this process owns."""
+"""Opens connections. Below a directory that this process owns, only the store may open writable ones."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from nanoclaw.store.engine.errors import CannotOpen
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 
-# Both are process-wide because apsw's connection hook is: the owned directories, and "this thread may open".
+# The owned directories, and a flag for each thread that may open. apsw's connection hook is process-wide too.
 _owned: Counter[str] = Counter()
 _ours = threading.local()
 
@@ -78,7 +78,7 @@ def make_private_dir(path: Path) -> None:
 
 @contextmanager
 def guarding(directory: Path) -> Iterator[None]:
-    """Forbid writable connections below `directory` to everybody but the store, while the context is open."""
+    """Refuse other code's writable connections below `directory` while the context is open."""
     place = os.path.realpath(directory)
     _owned[place] += 1
     try:

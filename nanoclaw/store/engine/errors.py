@@ -13,7 +13,7 @@ from actors import Refusal
 class StoreError(Refusal):
     """A failure of the database at `path`.
 
-    It is a `Refusal`: an actor whose handler raises it passes it to the asker and keeps running.
+    It is a `Refusal`: if a handler raises it, the actor passes it to the asker and keeps running.
     """
 
     def __init__(self, path: Path, message: str) -> None:
@@ -22,7 +22,7 @@ class StoreError(Refusal):
 
 
 class Owned(StoreError):
-    """Another owner holds the lock. `pid` is its process, if known."""
+    """Another owner holds the lock. `pid` is the owner's process id, if known."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         holder = f"process {pid}" if pid is not None else "another process"
@@ -31,7 +31,7 @@ class Owned(StoreError):
 
 
 class StoreBusy(StoreError):
-    """Others kept the file locked for the whole waiting time."""
+    """The file stayed locked for the whole waiting time."""
 
 
 class StoreClosed(StoreError):
@@ -71,7 +71,7 @@ class Conflict(StoreError):
 
 
 class HotJournal(StoreError):
-    """A writer died within a transaction, and no writer has rolled it back yet. A reader cannot do that."""
+    """A writer died within a transaction, and no writer has rolled it back yet. A reader cannot."""
 
 
 class Untrusted(StoreError):
@@ -116,7 +116,7 @@ _SIMPLE: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
 
 
 def is_waitable(error: apsw.Error) -> bool:
-    """Return whether the error may pass by itself: a lock, or a journal that its writer may still remove."""
+    """Return whether waiting may resolve the error: a lock, or a journal that its writer may still remove."""
     return isinstance(error, apsw.BusyError) or _extended(error) == apsw.SQLITE_READONLY_ROLLBACK
 
 

@@ -1,4 +1,4 @@
-"""The seam for all database work: worker threads in production, inline calls in a simulation."""
+"""Interface for all database work: worker threads in production, inline calls in a simulation."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ Lane = Literal["write", "read", "untrusted"]
 """Kind of work. Each lane has workers of its own, so that hostile files cannot starve the other lanes."""
 
 BRIEF_PAUSES_S = (0.0002,) * 10
-"""Pauses in which a worker itself waits for a lock. Longer waits happen in the task, which is cancellable."""
+"""Seconds between a worker's own retries of a locked file. The task does longer waits and is cancellable."""
 LANE_WIDTHS: dict[Lane, int] = {"write": 16, "read": 16, "untrusted": 4}
 
 
@@ -25,25 +25,25 @@ class Executor(Protocol):
     async def run(self, call: Callable[[], T], *, lane: Lane = "write") -> T:
         """Run `call`, and return or raise its outcome.
 
-        Cancelled before the call begins, it raises `trio.Cancelled` and nothing was done. Once the call has
-        begun it is not cancelled, so its outcome is always known.
+        If it is cancelled before the call begins, it raises `trio.Cancelled` and does nothing. A call that
+        has begun is not cancelled, so its outcome is always known.
         """
         ...
 
     def before_commit(self, path: Path) -> None:
-        """Mark a commit that is about to happen on `path`. Runs inside `run`; an exception rolls back."""
+        """Signal that a commit on `path` is about to happen. Runs inside `run`; an exception rolls back."""
         ...
 
     def after_commit(self, path: Path) -> None:
-        """Mark a commit that has happened on `path`. Runs inside `run`."""
+        """Signal that a commit on `path` has happened. Runs inside `run`."""
         ...
 
 
 def _past_a_sync(call: Callable[[], T]) -> T:
     """Run `call`, and repeat it for up to 2 ms while the file is locked.
 
-    A commit wakes its readers when it unlinks the journal, but holds its lock until the directory is synced,
-    a fraction of a millisecond later. A sleep in trio would take one or two milliseconds.
+    A commit wakes its readers when it unlinks the journal. It holds its lock until the directory is synced, a
+    fraction of a millisecond later. A sleep in trio would take one or two milliseconds.
     """
     for pause in BRIEF_PAUSES_S:
         try:

@@ -1,7 +1,7 @@
-"""SQLite's own locks on a database file, taken without SQLite. A reader thereby respects a live writer.
+"""SQLite's own locks on a database file, taken without SQLite. So a reader respects a live writer.
 
-Linux has open file description locks. They conflict with SQLite's locks also within this process, and closing
-the descriptor drops no other lock. Other systems have only the locks of a process, as SQLite uses them.
+On Linux these are open file description locks. They conflict with SQLite's locks even within this process.
+Closing the descriptor releases no other lock. Other systems have only process locks, which SQLite uses too.
 """
 
 import fcntl

@@ -79,7 +79,7 @@ class UntrustedReader:
         Raises:
             Untrusted: the host refuses to read the file or a part of it.
             CorruptDatabase: the file is damaged.
-            HotJournal: its writer died within a transaction, and did not come back within the waiting time.
+            HotJournal: its writer died within a transaction, and none rolled it back within the waiting time.
             StoreBusy: the file was locked for the whole waiting time.
             StoreClosed: the reader's scope has ended.
         """

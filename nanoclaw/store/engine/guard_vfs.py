@@ -1,4 +1,4 @@
-"""The SQLite file system (VFS) for reading a container's file: it shows one regular file, read-only.
+"""The SQLite file system (VFS) for a container's file: read-only access to one regular file.
 
 All access goes through `os` calls relative to a directory descriptor. It follows no link, never blocks, and
 creates, changes and deletes nothing. Every other request is refused with a reason (contract 6).
@@ -60,7 +60,7 @@ class Verdict:
         raise apsw.IOError(reason)
 
     def is_late(self) -> bool:
-        """Return whether the deadline has passed, and note the reason. SQLite's progress handler."""
+        """Return whether the deadline has passed, and record the reason. It is SQLite's progress handler."""
         late = self.processor_time() > self.ends
         if late:
             self.reason = self.reason or f"took more than {self.bounds.deadline_s:g} s to read"
@@ -68,7 +68,7 @@ class Verdict:
 
 
 class GuardVFS(apsw.VFS):
-    """Shows SQLite the database at `path`, and its journal if there is one."""
+    """Gives SQLite read access to the database at `path`, and to its journal if there is one."""
 
     def __init__(self, path: Path, verdict: Verdict) -> None:
         self.vfs_name = f"nanoclaw-guard-{next(_serial)}"
@@ -220,7 +220,7 @@ class GuardFile:
         return 4096
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802 -- SQLite's name
-        """Promise nothing."""
+        """Declare no special properties."""
         return 0
 
     def _check_in_place(self) -> None:

@@ -1,4 +1,4 @@
-"""Lock files: one owner in all processes, freed by the kernel when it dies (contract 6)."""
+"""Lock files: one owner across all processes. The kernel frees the lock when it dies (contract 6)."""
 
 import fcntl
 import os
@@ -25,7 +25,7 @@ async def holding(path: Path, executor: Executor) -> AsyncIterator[None]:
     """Hold the lock file at `path` while the context is open. Missing directories are created.
 
     Raises:
-        Owned: somebody holds the lock, in this process or another.
+        Owned: the lock is held already, in this process or another.
         StoreError: the file cannot be created.
     """
     descriptor = await _acquired(path, executor)

@@ -1,6 +1,6 @@
 """Python steps of migrations, by the migration's name. Each runs in the transaction of its migration.
 
-A step uses the schema of its own time. It must not use entity modules, which follow the newest schema.
+A step uses the schema as of its migration. It must not use entity modules, which follow the newest schema.
 """
 
 from collections import defaultdict
@@ -98,7 +98,7 @@ def adopt_inbound(connection: apsw.Connection, first: Migration) -> None:
         WHERE series_id IS NULL AND (kind = 'task' OR recurrence IS NOT NULL)
         """
     )
-    # Set the mark of assigned sequence numbers (contract 4) before pruning removes the rows that show it.
+    # Store the largest assigned sequence number (contract 4): pruning may remove the row that shows it.
     connection.execute(
         """
         INSERT OR IGNORE INTO meta (key, value)

@@ -1,4 +1,4 @@
-"""Locks whose holder does its waiting in a worker, so that taking them needs no checkpoint."""
+"""Locks for tasks that then wait for a worker. So taking a free lock needs no checkpoint."""
 
 from types import TracebackType
 
@@ -23,7 +23,7 @@ class Places:
             return
         self._queue += 1
         try:
-            await self._waiting.park()  # the leaving task hands its place to the one it wakes
+            await self._waiting.park()  # the leaving task passes its place to the task it wakes
         finally:
             self._queue -= 1
 

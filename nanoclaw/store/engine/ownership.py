@@ -37,7 +37,7 @@ BACKUPS = "backups"
 async def own_central(
     data: Path, *, executor: Executor, clock: Clock, random: Random
 ) -> AsyncIterator[Writer]:
-    """Own the data directory and its `v2.db`. Missing ones are created, old ones migrated after a backup.
+    """Own the data directory and its `v2.db`. A missing one is created, an old one backed up and migrated.
 
     Raises:
         Owned: another host owns the directory.
@@ -115,7 +115,7 @@ def _apply_or_adopt(connection: apsw.Connection, migration: Migration, first: Mi
 def _connect_central(path: Path, clock: Clock, random: Random) -> apsw.Connection:
     connection = _open(path)
     try:
-        # Check before the first write (the journal mode is one): the file may be another program's.
+        # Check before the first write, which sets the journal mode: the file may be another program's.
         pending_central(connection, path, migration_steps.central())
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL").fetchall()

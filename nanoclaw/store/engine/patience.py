@@ -21,7 +21,7 @@ OVERDUE_S = 2.0
 
 
 class Patience:
-    """Retries while a file is locked, after 1 to 50 ms each, for `limit_s` seconds in total."""
+    """Retries a locked file every 1 to 50 ms, for `limit_s` seconds in total."""
 
     def __init__(self, path: Path, random: Random, limit_s: float = LIMIT_S) -> None:
         self._path = path

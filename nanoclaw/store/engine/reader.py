@@ -93,7 +93,7 @@ def read_once(path: Path, fn: Callable[[apsw.Connection], T]) -> T:
     """Open a trusted database, run `fn` in one read transaction, and close it. Blocking: run it in a worker.
 
     Raises:
-        StoreBusy, HotJournal: its writer is at work, or died within a transaction. There is no retry.
+        StoreBusy, HotJournal: its writer is active, or died within a transaction. There is no retry.
         StoreError: it cannot be read.
     """
     with translating(path), closing(open_readonly(path)) as connection:

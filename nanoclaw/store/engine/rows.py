@@ -1,6 +1,6 @@
 """Converts records to rows and back: times as text, booleans as integers, mappings and sequences as JSON.
 
-Before a row is written it is read back in memory. So no row is stored that could not be read.
+Before a row is written, it is converted back in memory. So every stored row can be read.
 """
 
 import json
@@ -109,7 +109,7 @@ def changed(record: T, allowed: type, changes: Mapping[str, object]) -> T:
     """Return the record with changes. The TypedDict `allowed` names the fields that may change.
 
     Raises:
-        NotAllowed: another field was to be changed. Callers outside our type checks can do that.
+        NotAllowed: `changes` has another field. Only a caller without type checks can pass one.
     """
     names: frozenset[str] = cast("Any", allowed).__optional_keys__
     if others := sorted(changes.keys() - names):

@@ -9,7 +9,10 @@ FALLBACK = "chat"
 
 
 def slug(text: str) -> str:
-    """Return the text in lower case, with `-` for runs of anything but a-z and 0-9. It may be empty."""
+    """Return the text in lower case. Each run of other characters than a-z and 0-9 becomes one `-`.
+
+    The result does not begin or end with `-`, and may be empty.
+    """
     return _RUN.sub("-", text.lower()).strip("-")
 
 

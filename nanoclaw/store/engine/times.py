@@ -15,7 +15,7 @@ def to_text(moment: datetime) -> str:
 
 
 def as_stored(moment: datetime | None) -> datetime | None:
-    """Return the time as it reads back after it was stored: cut to milliseconds, so never later."""
+    """Return the time as the store returns it: truncated to milliseconds, so never later."""
     return moment and moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
