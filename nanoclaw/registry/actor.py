@@ -1,6 +1,6 @@
 """The registry actor. It owns the writer of `v2.db`, and nothing else writes there.
 
-The modules beside this one define its messages, one module an entity. The actor never waits for a session, a
+The modules beside this one define its messages, one module per entity. The actor never waits for a session, a
 channel or a container. Code that only reads uses a read-only connection.
 """
 
@@ -37,7 +37,7 @@ class Registry:
     async def commit(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `fn` as one whole transaction, and raise the version, so that cached reads become invalid.
+        """Run `fn` as one whole transaction, and increase the version, so that cached reads become invalid.
 
         Raises:
             StoreError: see `Writer.run`.

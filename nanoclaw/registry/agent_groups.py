@@ -43,7 +43,7 @@ class UpdateAgentGroup:
     changes: AgentGroupChanges
 
     async def handle(self, actor: Registry) -> AgentGroup:
-        """Change the row, and tell all agents whose destinations show it."""
+        """Change the row, and notify all agents whose destinations show it."""
         group, shown_by = await actor.commit(self._update)
         for agent_group_id in (self.id, *shown_by):
             actor.changes.tell(agent_group_id)
@@ -56,7 +56,7 @@ class UpdateAgentGroup:
 
 @frozen
 class DeleteAgentGroup:
-    """Delete an agent group; `store.central.agent_groups.delete` says what goes with it."""
+    """Delete an agent group; `store.central.agent_groups.delete` says what is deleted with it."""
 
     id: str
 

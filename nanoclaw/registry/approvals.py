@@ -55,7 +55,7 @@ class DeleteQuestion:
     question_id: str
 
     async def handle(self, actor: Registry) -> PendingQuestion:
-        """Delete and return it. Of two answers the first gets it; the second raises `NotFound`."""
+        """Delete and return it. A second answer raises `NotFound`."""
         return await actor.commit(pending_questions.delete, self.question_id)
 
 
@@ -115,7 +115,7 @@ class DecideApproval:
     by: str
 
     async def handle(self, actor: Registry) -> PendingApproval:
-        """Record the decision, unless there is one already."""
+        """Record the decision. A second decision raises `NotAllowed`."""
         now = actor.clock.now()
         return await actor.commit(pending_approvals.decide, self.approval_id, self.status, self.by, now)
 

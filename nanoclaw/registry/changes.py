@@ -1,4 +1,4 @@
-"""Tells watchers that the central database has changed. Sessions update their projections (contract 4)."""
+"""Notifies watchers of changes to the central database. Sessions update their projections (contract 4)."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ class Changes:
     """Watchers by agent group. Callbacks are synchronous and only signal; they do not get the change."""
 
     version: int = 0
-    """Number of commits of the registry. A read under another version may be outdated."""
+    """Number of commits of the registry. A read under another version may be stale."""
     _watchers: dict[str, dict[object, Callable[[], None]]] = Factory(dict)
     _opened: dict[str, None] = Factory(dict)
     _opened_some: trio.Event = Factory(trio.Event)
@@ -31,15 +31,18 @@ class Changes:
                 self._watchers.pop(agent_group_id, None)
 
     def tell(self, agent_group_id: str) -> None:
-        """Tell the watchers of an agent group. Call it after the commit of such a change.
+        """Notify the watchers of an agent group. Call it after the commit of a change that affects them.
 
-        It concerns wirings, destinations, names, roles and sessions of the agent group.
+        Such changes concern wirings, destinations, names, roles and sessions of the agent group.
         """
         for changed in list(self._watchers.get(agent_group_id, {}).values()):
             changed()
 
     def tell_all(self) -> None:
-        """Tell all watchers, after a change that all agent groups may show: a chat's name, a global role."""
+        """Notify all watchers.
+
+        Call it after a change that may affect all agent groups: to a chat's name or a global role.
+        """
         for agent_group_id in list(self._watchers):
             self.tell(agent_group_id)
 
@@ -49,7 +52,7 @@ class Changes:
         self._opened_some.set()
 
     async def opened(self) -> Collection[str]:
-        """Wait for sessions that became active, and return their ids, each once. For one caller."""
+        """Wait for sessions that became active, and return their ids, each once. One task may call it."""
         await self._opened_some.wait()
         self._opened_some = trio.Event()
         ids, self._opened = self._opened, {}

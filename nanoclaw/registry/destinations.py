@@ -16,7 +16,7 @@ class CreateDestination:
     target_type: DestinationType
     target_id: str
     local_name: str | None = None
-    """None makes a name from that of the target."""
+    """None derives a name from the target's name."""
     keep_same: bool = False
     """Keep an existing destination of this name and target, and detach it from its wiring."""
 

@@ -75,7 +75,7 @@ class UpdateMessagingGroup:
 
 @frozen
 class DeleteMessagingGroup:
-    """Delete a chat; `store.central.messaging_groups.delete` says what goes with it."""
+    """Delete a chat; `store.central.messaging_groups.delete` says what is deleted with it."""
 
     id: str
 

@@ -1,4 +1,4 @@
-"""The registry's message about requests of agents that concern the whole host."""
+"""The message to the registry that performs an agent's request that concerns the whole host."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,9 +21,9 @@ class ActionRefused(Exception):
 
 @frozen
 class PerformAction:
-    """Perform a request once: in one transaction, which also keeps its outcome under the row that asked.
+    """Perform a request once. The same transaction stores its outcome under the id of its outbound row.
 
-    `perform` is a function of a connection. What it raises undoes what it did; that is an outcome, too.
+    `perform` is a function of a connection. If it raises, its changes are rolled back and the request fails.
     """
 
     session_id: str
@@ -31,14 +31,14 @@ class PerformAction:
     perform: Callable[[Connection], Mapping[str, object]] = field(repr=False)
 
     async def handle(self, actor: Registry) -> PerformedAction:
-        """Perform it, or return what came of it before."""
+        """Perform the request, or return its earlier outcome."""
         done, changed = await actor.commit(self._once, actor)
         if changed:
             actor.changes.tell_all()  # a handler may change anything that sessions project
         return done
 
     def _once(self, connection: Connection, actor: Registry) -> tuple[PerformedAction, bool]:
-        """Return the outcome, and whether anything was changed for it now."""
+        """Return the outcome, and whether this call changed anything."""
         before = performed_actions.get(connection, self.session_id, self.message_out_id)
         if before is not None:
             return before, False
@@ -54,7 +54,7 @@ class PerformAction:
                 result = _text(self.perform(connection))
         except (ActionRefused, StoreError) as error:
             return _failed(str(error))
-        except Exception as error:  # other people write handlers, and all sessions need the registry
+        except Exception as error:  # a faulty handler of a third party must not stop the registry
             if not connection.in_transaction:
                 raise  # the disk failed, and SQLite has rolled back all of it
             _log.exception("action.crashed", request=self.message_out_id)
@@ -67,5 +67,5 @@ def _failed(reason: str) -> PerformedAction:
 
 
 def _text(result: Mapping[str, object]) -> str:
-    """Write a result as JSON that a database takes: it may repeat what a hostile agent said."""
+    """Return a result as JSON that can be stored. It may contain text from a hostile agent."""
     return storable(json.dumps(dict(result), ensure_ascii=False))

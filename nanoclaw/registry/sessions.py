@@ -51,7 +51,7 @@ class UpdateSession:
     """Refuse if the session is archived."""
 
     async def handle(self, actor: Registry) -> Session:
-        """Change the row and return it. Reopening one beside an open one raises `Conflict`."""
+        """Change the row and return it. Reopening raises `Conflict` if there is another open one."""
         session = await actor.commit(self._update)
         actor.changes.tell(session.agent_group_id)
         if session.status == "active":
@@ -79,24 +79,24 @@ class DeleteSession:
 
 @frozen
 class RecordPresence:
-    """Record what was observed of sessions. The news of many sessions share one commit."""
+    """Record the observed state of sessions. Many sessions share one commit."""
 
     news: tuple[Presence, ...]
 
     async def handle(self, actor: Registry) -> None:
-        """Write all news in one transaction. Projections do not show it, so no watcher is told."""
+        """Write all news in one transaction. Projections do not show it, so no watcher is notified."""
         await actor.note(sessions.record_presence, self.news)
 
 
 @frozen
 class ParkEvent:
-    """Park an accepted event whose session cannot take it. It is replayed after repair."""
+    """Park an accepted event that its session cannot store. It is replayed after repair."""
 
     session_id: str
     event: str
     reason: str
     answers: str | None = None
-    """Id of the question that it answers. The question is deleted with it, so it has no second answer."""
+    """Id of the question that it answers. The same transaction deletes the question."""
 
     async def handle(self, actor: Registry) -> None:
         """Store the whole event. An answer raises `NotFound` if its question is not waiting."""
@@ -112,7 +112,7 @@ class ParkEvent:
 
 @frozen
 class RemoveParked:
-    """Delete parked events that their session has now, or that are no longer needed."""
+    """Delete parked events that their session has stored, or that are no longer needed."""
 
     ids: Sequence[str]
 

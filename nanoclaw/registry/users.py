@@ -84,7 +84,7 @@ class DeleteUser:
 
 @frozen
 class GrantRole:
-    """Grant a role: owner or admin of everything, or admin of one agent group."""
+    """Grant a role: owner, global admin, or admin of one agent group."""
 
     user_id: str
     role: Role
@@ -94,7 +94,7 @@ class GrantRole:
     """Create the row of a user who has never written."""
 
     async def handle(self, actor: Registry) -> None:
-        """Grant it, unless the user has it."""
+        """Grant it, unless the user has it already."""
         await actor.commit(self._grant, actor.clock.now())
         _tell(actor, self.agent_group_id)
 
@@ -125,7 +125,7 @@ class RevokeRole:
 
 
 def _keep_an_owner(connection: Connection, user_id: str) -> None:
-    """Check that somebody else is an owner, if this user is one: nobody else could make one.
+    """Check that another owner remains without this user, because only an owner can make one.
 
     Raises:
         NotAllowed: the user is the only owner.
@@ -158,7 +158,7 @@ class AddMember:
     """Create the row of a user who has never written."""
 
     async def handle(self, actor: Registry) -> None:
-        """Add the member, unless they are one. Projections do not show it, so no watcher is told."""
+        """Add the member, unless they are one. Projections do not show it, so no watcher is notified."""
         await actor.commit(self._add, actor.clock.now())
 
     def _add(self, connection: Connection, now: datetime) -> None:
@@ -175,5 +175,5 @@ class RemoveMember:
     agent_group_id: str
 
     async def handle(self, actor: Registry) -> bool:
-        """Remove the member. Return False if they were none."""
+        """Remove the member. Return False if they were not a member."""
         return await actor.commit(members.remove, self.user_id, self.agent_group_id)

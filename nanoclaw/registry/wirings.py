@@ -95,7 +95,7 @@ class UpdateWiring:
 
 @frozen
 class DeleteWiring:
-    """Stop an agent from listening to a chat. The destination that came with the wiring goes with it."""
+    """Stop an agent from listening to a chat. Also delete the destination made with the wiring."""
 
     id: str
 
@@ -110,7 +110,7 @@ class DeleteWiring:
 class WireChat:
     """Let an agent group listen to a chat. Missing groups and chats are created.
 
-    The chat gets the policy `policy`. An existing wiring keeps its rules, and is returned.
+    The chat gets the policy `policy`. If the wiring exists, it keeps its rules and is returned.
     """
 
     address: Address
