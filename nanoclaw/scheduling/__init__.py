@@ -12,7 +12,7 @@ Where local time jumps, the rules are those of Debian's cron:
   whenever the clock shows a matching time: in both passes of a repeated hour, and never in a gap.
 - `@every` ignores local time. It adds seconds to the previous slot.
 
-If both day fields are named, a date must match one of them. If one begins with `*`, it must match both.
+If a day field begins with `*`, a date must match both day fields. Otherwise it must match one of them.
 Fields take numbers, names, lists, ranges (also `22-4`, `fri-mon`) and steps, and also: `L` (last day), `15W`
 (the weekday nearest to the 15th, or to the last day of a shorter month), `5#2` (second Friday), `5L` (last
 Friday), and `?` for `*` in the day fields.

@@ -1,4 +1,4 @@
-"""Decides about missed slots (contract 4, Recurrence)."""
+"""Decides which missed slots run (contract 4, Recurrence)."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -30,12 +30,12 @@ def due_slots(  # noqa: PLR0913 -- the columns of a task's row, and the time
     *,
     began: datetime | None = None,
 ) -> DueSlots:
-    """Return what follows `slot`, the last handled one, at the time `now`.
+    """Return the slots to run at the time `now`, and the next one. `slot` is the last handled slot.
 
     Args:
         expression: the schedule.
         slot: the slot of the occurrence that ended, or that is dropped without a run.
-        now: slots up to now, inclusive, are missed. If the clock was set back before `slot`, none is.
+        now: the current time. Slots after `slot` up to now are missed; none if the clock was set back.
         zone: the time zone in which the schedule is read.
         catch_up: what to do with missed slots; `skip` runs only the latest.
         began: when that occurrence began to run; None if it was on time. With `skip`, a late run counts for

@@ -9,7 +9,7 @@ from nanoclaw.scheduling.errors import ScheduleError
 from nanoclaw.scheduling.fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, is_starred, spell_out
 
 MAX_LENGTH = 512
-"""Limit in characters. Every minute and second written out needs about 450."""
+"""Limit in characters. A list of every minute and every second needs about 450."""
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -42,7 +42,7 @@ class Cron:
 
 
 def parse(expression: str) -> Every | Cron:
-    """Parse a schedule. Whether it ever fires is not checked.
+    """Parse a schedule. This does not check that it ever fires.
 
     Raises:
         ScheduleError: it is invalid. The sentence names the schedule and the mistake.

@@ -21,7 +21,7 @@ def next_run(expression: str, after: datetime, zone: ZoneInfo | str) -> datetime
 
 
 def check(expression: str, zone: ZoneInfo | str) -> None:
-    """Reject a schedule that is invalid or never fires. `next_run` accepts every other one.
+    """Reject a schedule that is invalid or never fires. `next_run` accepts every schedule that passes.
 
     Raises:
         ScheduleError: the sentence says what is wrong.
