@@ -1,4 +1,4 @@
-"""Routing: from an inbound event to the sessions that store it. It has no actor."""
+"""Routing of inbound events to the sessions that store them. It has no actor."""
 
 from nanoclaw.routing.router import Router
 

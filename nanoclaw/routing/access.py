@@ -6,7 +6,7 @@ from nanoclaw.store.central import members, user_roles
 
 
 def refusal(connection: Connection, chat: MessagingGroup, agent_group_id: str, user_id: str) -> str | None:
-    """Return why a sender is not admitted, as the recorded reason, or None if they are admitted.
+    """Return the reason to record if a sender is not admitted, or None if they are admitted.
 
     Owners, admins of the agent group and members are always admitted. The policy `public` admits everybody.
     """

@@ -1,4 +1,4 @@
-"""Clicks on buttons of cards: from the event to the session that asked, or to the reason for dropping it."""
+"""Clicks on buttons of cards. A valid click goes to the session that asked; any other is dropped."""
 
 from collections.abc import Iterable
 
@@ -33,7 +33,7 @@ class ValidClick:
 
 @frozen
 class DroppedClick:
-    """A click that is dropped, and why. `unregistered` records a sender who was not admitted."""
+    """A dropped click and the reason. `unregistered` records a sender who was not admitted."""
 
     reason: str
     unregistered: RecordUnregisteredSender | None = None
@@ -52,7 +52,7 @@ def waiting_questions(connection: Connection, address: Address) -> tuple[Pending
 
 
 def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
-    """Return the click that a message stands for, or None if it answers no waiting question."""
+    """Return the message as a click, or None if it answers no waiting question."""
     for question in () if event.message.attachments else waiting:
         value = option_by_text(question, event.message.text)
         if value is not None:
@@ -90,7 +90,7 @@ def _of_session(
 
 
 def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> DroppedClick | None:
-    """Return why a user may not answer, or None. The rules are those for messages to the agent there."""
+    """Return the reason why a user may not answer, or None. The rules for messages in that chat apply."""
     address, user = answer.address, answer.user_id
     chat = messaging_groups.by_address(connection, address.channel_type, address.platform_id)
     if chat is None:
@@ -115,7 +115,7 @@ class Clicks:
     sessions: Sessions
 
     async def drop(self, click: Clicked, dropped_click: DroppedClick) -> Routed:
-        """Log why a click is dropped, and record a sender who was not admitted."""
+        """Log the reason for dropping a click, and record a sender who was not admitted."""
         _log.info(
             "routing.click_dropped",
             question=click.question_id,

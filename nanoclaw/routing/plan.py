@@ -1,4 +1,4 @@
-"""The routing of an event by the central database, read in one transaction."""
+"""Plans for routing events, each read from the central database in one transaction."""
 
 from attrs import Factory, define, frozen
 
@@ -53,17 +53,17 @@ class Plan:
 
 @define(eq=False)
 class PlanCache:
-    """Plans read under one version of the central database, by everything that they depend on."""
+    """Plans read under one version of the central database, by address, sender id and sender name."""
 
     _version: int = -1
     _plans: dict[tuple[Address, str, str], Plan] = Factory(dict)
 
     def get(self, event: InboundEvent, version: int) -> Plan | None:
-        """Return the plan for such an event, if it was read under this version."""
+        """Return the plan for the event if it was read under this version, or None."""
         return self._plans.get(_key(event)) if version == self._version else None
 
     def put(self, event: InboundEvent, version: int, plan: Plan) -> None:
-        """Keep a plan that was read while `version` was current or older."""
+        """Keep a plan. `version` is the version before the plan was read."""
         if version != self._version or len(self._plans) >= MAX_PLANS:
             self._version = version
             self._plans.clear()

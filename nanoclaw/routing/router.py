@@ -1,4 +1,4 @@
-"""The router: the intake of all channels. It runs in the receivers' tasks, in order within a chat."""
+"""The router: the intake of all channels. It runs in the receivers' tasks and keeps the order of a chat."""
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -73,7 +73,7 @@ class Router:
             raise NotAccepted(f"the event could not be stored: {error}") from error
 
     async def _click(self, click: Clicked) -> Routed:
-        """Handle a click in the order of its chat's messages. Of two clicks the first one counts."""
+        """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""
         with self._queue(click.address) as queue:
             async with queue.lock:
                 async with self._places:
@@ -123,7 +123,7 @@ class Router:
         return found
 
     async def _answer(self, event: InboundEvent, found: Plan) -> Routed | None:
-        """Store the message as an answer, where the channel has no buttons. None if it answers nothing."""
+        """Store the message as an answer if the channel has no buttons. Return None if it answers nothing."""
         with_buttons = event.address.channel_type in self._with_buttons
         click = None if with_buttons else as_click(event, found.waiting)
         if click is None:
@@ -136,7 +136,7 @@ class Router:
         return None if routed.dropped else routed
 
     async def _targets(self, event: InboundEvent, found: Plan) -> tuple[list[Target], str | None]:
-        """Return the targets that take the event, or why there are none."""
+        """Return the targets that accept the event, or the reason why there are none."""
         if not found.user_known:
             await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
         if found.chat is None:
