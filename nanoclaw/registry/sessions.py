@@ -84,7 +84,7 @@ class RecordPresence:
     news: tuple[Presence, ...]
 
     async def handle(self, actor: Registry) -> None:
-        """Write all news in one transaction. Projections do not show it, so no watcher is notified."""
+        """Write all news in one transaction. Projections do not show them, so no watcher is notified."""
         await actor.note(sessions.record_presence, self.news)
 
 

@@ -1,7 +1,7 @@
 """Local time: conversion to and from UTC, and the times at which the offset changes.
 
 A *moment* is UTC. A *wall* is naive local time, as a clock on the wall shows it. Both are whole seconds,
-as all jumps are.
+because every jump is at a whole second.
 """
 
 from datetime import UTC, datetime, timedelta

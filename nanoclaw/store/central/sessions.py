@@ -25,7 +25,7 @@ class SessionChanges(TypedDict, total=False):
 
 
 def create(connection: apsw.Connection, session: Session) -> None:
-    """Insert a session. `Conflict` if its agent group, chat and thread have an open one."""
+    """Insert a session. Raise `Conflict` if its agent group, chat and thread have an open one."""
     connection.execute(
         """
         INSERT INTO sessions (

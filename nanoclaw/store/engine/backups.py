@@ -16,7 +16,7 @@ def back_up(database: Path, directory: Path, now: datetime) -> Path:
     """Copy a live database to `directory/v2-<UTC>.db` by SQLite's backup API, and return the copy's path.
 
     Only the owner of `database` may call it. The copy gets its name once it is complete. If the newest copy
-    has the same content, it is returned instead. So a migration that fails at every start makes one copy.
+    has the same content, it is returned instead. So a migration that fails at every start keeps one copy.
     """
     make_private_dir(directory)
     target = _free_name(directory, f"v2-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z")

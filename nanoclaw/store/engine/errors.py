@@ -39,7 +39,7 @@ class StoreClosed(StoreError):
 
 
 class CannotOpen(StoreError):
-    """The file is missing, not a regular file, or not readable for us."""
+    """The file is missing, not a regular file, or not readable by this process."""
 
 
 class ForeignDatabase(StoreError):

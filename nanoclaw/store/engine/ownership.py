@@ -63,7 +63,7 @@ async def own_inbound(
 ) -> AsyncIterator[Writer]:
     """Own a session's `inbound.db`. A missing file is created; a dead host's transaction is rolled back.
 
-    `owner` is the (uid, gid) that gets the folders and the file, if the container's user is not ours.
+    `owner` is the (uid, gid) that gets the folders and the file, if the container's user is not the host's.
 
     Raises:
         Owned: another owner holds the session.

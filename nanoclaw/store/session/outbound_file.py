@@ -14,7 +14,7 @@ from nanoclaw.store.engine.migrations import apply_session
 def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> bool:
     """Create `outbound/`, `outbox/` and `outbound.db` with its schema. Return False if the file exists.
 
-    `owner` is the (uid, gid) of the container's user, if it is not ours. Run it on the executor.
+    `owner` is the (uid, gid) of the container's user, if it is not the host's. Run it on the executor.
 
     Raises:
         StoreError: the disk is full or not writable.

@@ -118,7 +118,7 @@ def open_tasks(connection: apsw.Connection) -> list[TaskRow]:
 
 
 def task_ids(connection: apsw.Connection, text: str) -> list[str]:
-    """Return the ids of series, open or not, that begin with a text or have a row with that id."""
+    """Return the ids of series, open or not, that begin with `text` or have a row with that id."""
     rows = connection.execute(
         """
         SELECT DISTINCT coalesce(series_id, id) FROM messages_in
@@ -149,7 +149,7 @@ def latest(connection: apsw.Connection, limit: int) -> list[StoredMessage]:
 
 
 def with_ids(connection: apsw.Connection, text: str) -> list[StoredMessage]:
-    """Return the messages whose id begins with a text."""
+    """Return the messages whose id begins with `text`."""
     return _messages(connection, "id >= :text AND id < :text || char(1114111)", {"text": text, "limit": 10})
 
 
