@@ -38,7 +38,7 @@ class Asked:
 
 @frozen
 class Evidence:
-    """A home, with the confirmations and the delivery requests seen outside of it."""
+    """A home, with the confirmations and delivery requests observed outside of it."""
 
     data: Path
     accepted: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def violations(evidence: Evidence, invariants: Iterable[Invariant] | None = None
 
 
 def sentences(check: Callable[[E], Iterable[str]], evidence: E) -> Iterator[str]:
-    """Yield the violations that a check finds. An unreadable file or an error in the check is one, too."""
+    """Yield the violations that a check finds. An unreadable file or an error in the check counts as one."""
     try:
         yield from _sentences(check(evidence))
     except apsw.Error as error:
@@ -132,7 +132,7 @@ def databases_are_intact(evidence: Evidence) -> Iterator[str]:
 
 
 def numbers_keep_their_parity_and_grow(evidence: Evidence) -> Iterator[str]:
-    """Numbers of the host are even, those of the runner odd. Each is higher than the one before."""
+    """The host's numbers are even, the runner's odd. Each is higher than the one before."""
     for paths in evidence.sessions():
         for file, table, odd in (
             (paths.inbound_db, "messages_in", 0),
@@ -146,7 +146,7 @@ def numbers_keep_their_parity_and_grow(evidence: Evidence) -> Iterator[str]:
 
 
 def marks_are_above_what_was_given(evidence: Evidence) -> Iterator[str]:
-    """The marks are at least as high as every number in use, so pruning never leads to reuse."""
+    """The marks are at least as high as every number in use, so pruning never causes reuse."""
     for paths in evidence.sessions():
         for file, table in ((paths.inbound_db, "messages_in"), (paths.outbound_db, "messages_out")):
             [(given,)] = _rows(file, f"SELECT max(seq) FROM {table}") or [(None,)]  # noqa: S608 -- ours

@@ -40,7 +40,7 @@ CENTRAL = "v2.db"
 NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a journal that names a super-journal. A rollback deletes that file (contract 6)."""
 AFTER_S = 1.0
-"""Seconds after the last note for which a killed host is replayed."""
+"""Seconds after the last note until which a killed host is replayed."""
 
 
 @frozen
@@ -126,7 +126,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 class RecordedRandom(Naming):
-    """Draws the ids of a recording, each for what it was for, and all else from a seed."""
+    """Draws recorded ids, each for its recorded purpose, and everything else from a seed."""
 
     def __init__(self, script: Script) -> None:
         super().__init__(0)
@@ -172,7 +172,7 @@ class _Replay:
         try:
             await world.start(channels=channels, runtime=runtime)
         except HostFailed as error:
-            with suppress(HostFailed):  # the same once more
+            with suppress(HostFailed):  # replay the same recording a second time
                 await world.stop()
             cause = _cause(error)
             if isinstance(cause, StoreError) and not isinstance(cause, StoreFull):
@@ -289,7 +289,7 @@ def _differences(play: _Replay) -> Iterator[str]:
 
 
 def as_json(replayed: Replayed) -> str:
-    """Return JSON, for programs."""
+    """Return the result as JSON, for programs."""
     same = not replayed.differences
     values = {"same": same, "torn": replayed.torn, "differences": list(replayed.differences)}
     return json.dumps({**values, "timeline": list(replayed.timeline)}, indent=2, ensure_ascii=False)
