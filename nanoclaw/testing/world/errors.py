@@ -4,11 +4,11 @@ from actors import Refusal
 
 
 class WorldError(Exception):
-    """A world was used in a way that cannot work; the text says what to do."""
+    """A world was used in a way that cannot work. The text says what to do."""
 
 
 class ExpectationFailed(AssertionError):
-    """An expectation that did not come true; the text tells what happened instead."""
+    """An expectation was not met. The text says what happened instead."""
 
 
 class HostKilled(Refusal):

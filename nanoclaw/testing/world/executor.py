@@ -41,16 +41,16 @@ class InlineExecutor:
     def __init__(self, on_commit: CommitHook | None = None) -> None:
         self.on_commit = on_commit
         self.pause: Callable[[], float] | None = None
-        """Returns the seconds that a call takes, while the disk is slow."""
+        """Returns the duration of a call in seconds, while the disk is slow."""
         self.around: Callable[[], AbstractContextManager[None]] | None = None
         """Returns the context of each call, while the disk fails."""
         self.commits = 0
         self.standstill: Standstill | None = None
-        """Set where somebody met it: most who do swallow it."""
+        """Set once a standstill is detected, because most callers swallow the error."""
         self._begun = 0
         self._moment, self._calls = 0.0, 0
         self._subscribers: dict[str, dict[object, Callable[[], None]]] = {}
-        """By directory, as text, because comparing paths is slow."""
+        """Subscribers by directory, as text, because comparing paths is slow."""
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
         """Run `call` here; its lane, of the host or of the runner, makes no difference.
@@ -95,7 +95,7 @@ class InlineExecutor:
             self.on_commit(path, "before", self._begun)
 
     def after_commit(self, path: Path) -> None:
-        """Tell the subscribers of the file's directory; then give the hook its chance to kill."""
+        """Notify the subscribers of the file's directory, then call the hook, which may kill."""
         self.commits += 1
         directory, _, _ = str(path).rpartition(os.sep)
         for callback in tuple(self._subscribers.get(directory, {}).values()):

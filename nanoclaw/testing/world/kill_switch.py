@@ -35,18 +35,18 @@ class KillSwitch:
     _scopes: dict[trio.CancelScope, None] = Factory(dict)
 
     def trip(self) -> None:
-        """Trip it. This is synchronous."""
+        """Trip the switch. This is synchronous."""
         self.tripped = True
         for scope in self._scopes:
             scope.cancel()
 
     def check(self) -> None:
-        """Raise HostKilled once it is tripped."""
+        """Raise HostKilled if the switch is tripped."""
         if self.tripped:
             raise HostKilled
 
     def holding(self) -> AbstractContextManager[None]:
-        """Cancel the block when it is tripped, and raise HostKilled, also if the block had ended."""
+        """Cancel the block when the switch is tripped, and raise HostKilled even if the block had ended."""
         return _Hold(self, self._scopes)
 
 
@@ -87,7 +87,7 @@ class KillableExecutor:
         return await self.shared.run(call, lane=lane)
 
     def before_commit(self, path: Path) -> None:
-        """Refuse commits of a dead host, also the one at which it died."""
+        """Refuse commits of a dead host, including the commit at which it died."""
         self.switch.check()
         self.shared.before_commit(path)
         self.switch.check()

@@ -1,4 +1,4 @@
-"""Worlds as plain functions: runs a scenario from its beginning to its end, under a clock of its own."""
+"""Worlds as plain functions: runs a scenario from start to end, on its own clock."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path

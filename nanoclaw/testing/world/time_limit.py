@@ -10,7 +10,7 @@ from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.standstill import unshield
 
 LIMIT_DAYS = 3660.0
-"""Ten years: more than anybody simulates, and soon over where nothing happens."""
+"""Ten years: longer than a simulation needs, and quickly reached if nothing happens."""
 DAY_S = 86_400.0
 NOBODYS = NOT_OF_THE_CALLER | {"pytest_trio"}
 
