@@ -13,9 +13,9 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def summary_of(error: BaseException) -> str:
-    """Type, text, and the line of the brain in which it was raised: file and number, where there is one.
+    """Return an error's type and text, and the brain's file and line that raised it, if there is one.
 
-    Of a group with one error in it: of that one.
+    A group with one error is reported as that error.
     """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

@@ -190,7 +190,7 @@ def no_message_is_answered_by_two_turns(evidence: Evidence) -> Iterator[str]:
 
 
 def ledger_agrees_with_itself(evidence: Evidence) -> Iterator[str]:
-    """`delivered` and the final rows of `deliveries` are the same ones; none is delivered without an attempt.
+    """`delivered` has exactly the final rows of `deliveries`; none is delivered without an attempt.
 
     An action has no attempts: the transaction that performs it makes it final.
     """
@@ -231,7 +231,7 @@ def replies_are_final(evidence: Evidence) -> Iterator[str]:
 def replies_keep_their_order(evidence: Evidence) -> Iterator[str]:
     """An address gets a session's rows in the order of `seq`, each one after the previous one is final.
 
-    Where a runner lags behind, what the host says itself may have a number above what it says then.
+    If a runner lags behind, a row of the host may have a higher number than a later row of the runner.
     """
     first = {one.key: n for n, one in reversed(list(enumerate(evidence.asked)))}
     last = {one.key: n for n, one in enumerate(evidence.asked)}
@@ -268,7 +268,7 @@ def slots_are_unique(evidence: Evidence) -> Iterator[str]:
 def series_go_on_or_have_ended(evidence: Evidence) -> Iterator[str]:
     """The end of an occurrence and its successor are one transaction: one open row carries the recurrence.
 
-    It has the latest slot, unless the date was set back before it was stored.
+    That row has the latest slot, unless the date was set back before the row was stored.
     """
     sql = """
         SELECT series_id, count(*) FILTER (WHERE recurrence IS NOT NULL) AS carriers,

@@ -37,7 +37,7 @@ async def make_session(
     executor: Executor | None = None,
     clock: Clock | None = None,
 ) -> RunnerSpec:
-    """A session with one message that waits, below `home`; what its runner is started with.
+    """Create a session with one waiting message below `home`; return the specification of its runner.
 
     Raises:
         StoreError: it cannot be written.

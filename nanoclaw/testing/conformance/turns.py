@@ -38,9 +38,9 @@ def turn_of(*messages: Inbound) -> Turn:
 
 @define(eq=False)
 class Tools(Toolbox):
-    """Does what is called for, or refuses; has at most one follow-up.
+    """Tools that perform calls, or refuse them, with at most one follow-up.
 
-    With `session` it offers the session's tools. A call is checked against the schema of `spec`.
+    With `session` they offer the session's tools. A call is checked against the schema of `spec`.
     """
 
     follow: Inbound | None = None

@@ -76,10 +76,10 @@ class Watched:
     """True if `Cancelled` was raised in the coroutine because of the cancellation."""
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        """Run it, and pass on trio's answer to each of its waits.
+        """Run the coroutine, and pass trio's answer to each of its waits.
 
         Raises:
-            NotConforming: it waits again and again, cancelled as it is.
+            NotConforming: it keeps waiting after its cancellation.
         """
         answer: Any = None
         left, reached = WAY_OUT, True

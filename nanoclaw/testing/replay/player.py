@@ -1,7 +1,7 @@
 """Replay: runs the host again on recorded events, in virtual time (docs/simulation.md).
 
-What is replayed is what came in: events, answers of channels, births, words and deaths of runners, jumps of
-the clock, drawn ids, words to the registry. What the host makes of them is its own, and is compared.
+The input is replayed: events, answers of channels, starts, outbound rows and ends of runners, jumps of the
+clock, drawn ids, requests to the registry. The host's output is computed anew and compared.
 """
 
 import json
@@ -76,10 +76,10 @@ def replay(folder: Path, *, until: float | None = None) -> Replayed:
 
 
 def _copy_state(source: Path, target: Path) -> None:
-    """The databases of a recording; it may come from anybody, so links and the like are left out.
+    """Copy the databases of an untrusted recording. Links and other irregular files are left out.
 
     Raises:
-        BadRecording: one of them cannot be read, or may not be.
+        BadRecording: a database cannot be read, or is not a regular file.
     """
     if source.is_symlink():
         raise BadRecording(f"{source}: it is a link; copy the whole folder")

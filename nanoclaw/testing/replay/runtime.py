@@ -66,10 +66,10 @@ class ReplayRuntime:
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        """Play the session's next life.
+        """Run the session's next recorded runner.
 
         Raises:
-            StartFailed: that one could not be started then.
+            StartFailed: the recorded runner could not be started.
         """
         lives = self.script.lives.get(spec.session_id)
         life = lives.popleft() if lives else None
@@ -103,7 +103,7 @@ class ReplayRuntime:
         """Return the recorded survivors.
 
         Raises:
-            StartFailed: that was not known then.
+            StartFailed: the recorded host could not list them.
         """
         await trio.lowlevel.checkpoint()
         if self.script.survivors.failed is not None:
@@ -114,7 +114,7 @@ class ReplayRuntime:
         """Roll back the journal that the recording began with, or that a runner left.
 
         Raises:
-            StartFailed: it could not be, or that failed then.
+            StartFailed: the roll-back failed, now or in the recording.
         """
         recorded = self.script.recoveries.get(spec.session_id)
         at, failed = recorded.popleft() if recorded else (0.0, None)

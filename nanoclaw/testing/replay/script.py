@@ -64,16 +64,16 @@ class Moments:
         return trio.current_time() - self.origin
 
     def align(self, date: datetime) -> None:
-        """Make it that date, as the host saw it then: what is due, and the slots of tasks, hang on it.
+        """Set the date that the host saw then: due work and the slots of tasks depend on it.
 
-        The wall clock runs a little faster or slower than trio's, and has jumped before anybody hears of it.
+        The wall clock runs a little faster or slower than trio's, and jumps before anybody is notified.
         """
         self.clock.epoch = date - timedelta(seconds=trio.current_time())
 
 
 @define(eq=False)
 class RunnerHistory:
-    """A runner: when it was asked for, what it said, how it ended. Moments are None where there was none."""
+    """A runner: when it was requested, its rows, and how it ended. A moment is None if it did not occur."""
 
     session: str
     asked_at: float
@@ -295,10 +295,10 @@ def _apart(notes: Iterable[Taken]) -> Iterator[tuple[float, Note]]:
 
 
 def settings_of(recording: Recording, home: Path) -> dict[str, Any]:
-    """The configuration; what this NanoClaw does not know, and how often to poll, is left out.
+    """Return the configuration, without the polling interval and keys that this NanoClaw does not know.
 
     Raises:
-        BadRecording: it is none.
+        BadRecording: it is not a valid configuration.
     """
     recorded = {current_name(key): value for key, value in recording.began.config.items()}
     kept: dict[str, Any] = {key: value for key, value in recorded.items() if key in KEPT}

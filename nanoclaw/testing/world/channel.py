@@ -52,7 +52,7 @@ SELDOM_S = 5.0
 """… up to this limit."""
 
 Fault = Literal["unavailable", "rejected", "crash before", "crash after", "hang"]
-"""How a delivery fails: refused for now; refused for good; the network breaks before, or after, it has the
+"""The failure of a delivery: refused for now; refused for good; the network breaks before or after it has the
 message; it does not answer until `heal`."""
 
 
@@ -400,7 +400,7 @@ async def wire(  # noqa: PLR0913 -- the settings of a wiring, by name
     trigger_rules: Mapping[str, object] | None = None,
     priority: int = 0,
 ) -> Wiring:
-    """Let the agent group in the folder `agent` listen to a chat; made where they are missing.
+    """Let the agent group in the folder `agent` listen to a chat; create both if they are missing.
 
     Raises:
         ActorError: the host is stopping, or its registry crashed.

@@ -14,8 +14,8 @@ class ExpectationFailed(AssertionError):
 class HostKilled(Refusal):
     """The error that a killed host gets at each call that would have an effect.
 
-    A scenario meets it where it asks that host itself, as `world.direct` and `host.admin` do, and a hook at
-    one of its commits kills it meanwhile.
+    A scenario gets it from its own requests to the host, such as `world.direct` and `host.admin`, if a hook
+    kills the host during a commit of the request.
     """
 
     def __init__(self) -> None:

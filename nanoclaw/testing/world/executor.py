@@ -17,10 +17,10 @@ When = Literal["before", "after"]
 
 
 class CommitHook(Protocol):
-    """Called at the commit points; what it raises ends the transaction's caller there, as a kill would.
+    """Called at the commit points. Its error ends the transaction's caller there, as a kill would.
 
-    Unless that is an error of the disk (`apsw.Error`, `OSError`, `StoreError`) or a runner's (`RunnerError`),
-    the world ends with it, too.
+    The error also ends the world, unless it is an error of the disk (`apsw.Error`, `OSError`, `StoreError`)
+    or of a runner (`RunnerError`).
     """
 
     def __call__(self, path: Path, when: When, n: int) -> None:
@@ -33,7 +33,7 @@ STANDSTILL = 100_000
 
 
 class InlineExecutor:
-    """Runs the work in the calling task, after a checkpoint; counts commits, and tells who subscribed.
+    """Runs the work in the calling task, after a checkpoint. It counts commits and notifies subscribers.
 
     `on_commit` may be set at any time, to inject faults.
     """
@@ -56,7 +56,7 @@ class InlineExecutor:
         """Run `call` here; its lane, of the host or of the runner, makes no difference.
 
         Raises:
-            Standstill: virtual time does not pass any more.
+            Standstill: virtual time no longer passes.
         """
         del lane
         if self.pause is None:
@@ -104,9 +104,9 @@ class InlineExecutor:
             self.on_commit(path, "after", self._begun)
 
     def subscribe(self, directory: Path, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` after each commit on a file directly in `directory`; returns what ends that.
+        """Call `callback` after each commit on a file directly in `directory`; return the cancellation.
 
-        It stands in for inotify, which cannot be had in virtual time.
+        It replaces inotify, which does not work in virtual time.
         """
         token, here = object(), self._subscribers.setdefault(str(directory), {})
         here[token] = callback

@@ -1,10 +1,12 @@
 """The kill switch of a host in this process: once tripped, nothing that the host does has an effect.
 
 At that moment the host's files are read as they are on disk, journals included. From then on none of its
-transactions commits, and no channel hears it. Its tasks are cancelled and run their clean-up. When they have
-ended, its files are restored as they were at that moment. So the next host finds what `kill -9` would leave.
-It is no power failure, and no death in the middle of a single write: a transaction dies at its checkpoints
-and commit points.
+transactions commits, and nothing reaches a channel. Its tasks are cancelled and run their clean-up. When
+they have ended, its files are restored as they were at that moment. So the next host finds what `kill -9`
+would leave.
+
+This simulates no power failure, and no death in the middle of a single write: a transaction dies at its
+checkpoints and commit points.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -128,7 +128,7 @@ class SimulatedRuntime:
     def host_died(self) -> None:
         """Record the death of the host before its tasks are cancelled: it no longer controls its runners.
 
-        Those that do not outlive it end with its tasks, as those of the process runtime do.
+        Runners that do not outlive it end with its tasks, as with the process runtime.
         """
         for runner in self.runners.values():
             runner.abandoned = self._outside is not None
@@ -136,10 +136,10 @@ class SimulatedRuntime:
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        """Run a runner until it ends, is stopped or killed; one that outlived the last host is adopted.
+        """Run a runner until it ends, is stopped or killed. Adopt a runner that outlived the last host.
 
         Raises:
-            StartFailed: nobody has a provider of that name, or the engine is gone.
+            StartFailed: there is no provider of that name, or the engine is gone.
         """
         if self.gone is not None:
             raise StartFailed(self.gone)

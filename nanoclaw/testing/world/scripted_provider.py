@@ -60,8 +60,8 @@ def calls(tool: str, **arguments: object) -> Step:
 def asks(question: str, *options: str, title: str = "Question", timeout_s: int = 300) -> Step:
     """Ask a question with buttons, and answer with the chosen option. Without a click in time the turn fails.
 
-    It is tried again then, and waits again. An answer that comes once it has failed for good begins the next
-    turn, as a message does.
+    The host then repeats the turn, which waits again. An answer after the last try begins the next turn,
+    as a message does.
     """
     arguments = {"title": title, "question": question, "options": list(options), "timeout_s": timeout_s}
 

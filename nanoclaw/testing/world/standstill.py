@@ -15,7 +15,7 @@ from nanoclaw.testing.world.determinism import Order
 ROUNDS = 200_000
 """The number of scheduler rounds after which virtual time counts as standing still."""
 MOVES_S = 0.001
-"""Less than this does not count as a move of virtual time."""
+"""The smallest change of virtual time, in seconds, that counts as progress."""
 NO_ROUND_S = 20.0
 """Seconds of processor time without a round after which code counts as looping between two checkpoints."""
 SAMPLE = 100

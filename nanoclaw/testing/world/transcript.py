@@ -31,7 +31,7 @@ Kind = Literal[AgentsKind, "click"]
 class Entry:
     """One action of a user or an agent in a chat.
 
-    `text` of a reaction is its emoji, of a card its question, of a click what stands on the button.
+    `text` is the emoji of a reaction, the question of a card, and the button's label for a click.
     """
 
     at: datetime

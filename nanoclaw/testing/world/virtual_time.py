@@ -29,7 +29,7 @@ class VirtualClock:
         return self.epoch + timedelta(seconds=trio.current_time())
 
     def jump(self, by: timedelta) -> None:
-        """Move the date, forth or back, but not trio's clock: as a suspend does, or somebody who sets it."""
+        """Move the date forward or back, but not trio's clock, as a suspend or a change of the date does."""
         self.epoch += by
         self._jumped.set()
         self._jumped = trio.Event()

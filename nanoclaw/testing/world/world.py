@@ -6,7 +6,7 @@
         await ann.says("hello")
         await chat.expect("echo: hello")
 
-Simulated, all five seams are replaced; SQL and SQLite are real. Nothing runs in a thread: virtual time
+A simulated world replaces all five seams; SQL and SQLite are real. Nothing runs in a thread: virtual time
 jumps whenever every task waits, and it would jump past a thread's work.
 """
 
@@ -238,12 +238,12 @@ class World:
         record: Record | None = None,
         **changes: Any,
     ) -> Host:
-        """Start the host, with changes of its configuration for this life, which may be recorded.
+        """Start the host, with changes of its configuration for this run. The run may be recorded.
 
         Raises:
-            WorldError: it runs already, or the world is not open.
-            ConfigError: the configuration cannot be changed so.
-            HostFailed: it cannot start.
+            WorldError: the host runs already, or the world is not open.
+            ConfigError: the changes are invalid.
+            HostFailed: the host cannot start.
         """
         if self._stack is None:
             raise WorldError("the world is not open; use `async with World(...) as world`")
@@ -393,7 +393,7 @@ class World:
         """Return a group chat.
 
         Raises:
-            WorldError: a user's own chat has that name, or the group is there with other members.
+            WorldError: a user's own chat has that name, or the group exists with other members.
         """
         return self._chat(name, users, is_group=True)
 
@@ -422,12 +422,12 @@ class World:
     ) -> Wiring:
         """Let an agent listen to a chat; `wiring` as for `host.admin.wirings.connect`.
 
-        Where it does already, its wiring gets the settings that are named, and keeps the others. A chat that
-        nobody listened to is public without a `policy`; another keeps its own.
+        An existing wiring gets the settings that are named, and keeps the others. A new chat is public
+        without a `policy`; an existing one keeps its own.
 
         Raises:
             WorldError: the host does not run.
-            OperationRefused, StoreError: as there.
+            OperationRefused, StoreError: the errors of `connect`.
         """
         admin = (await self._running()).admin
         agent = agent if isinstance(agent, Agent) else self.agent(agent)
@@ -549,7 +549,7 @@ class World:
     def report(self) -> str:
         """Return a report for a failed expectation: the errors of brains, and the last events.
 
-        Without the commits, which are many; they are in `timeline.text()`.
+        The commits are left out, because there are many. They are in `timeline.text()`.
         """
         life = self._run
         if life is None:

@@ -35,10 +35,10 @@ def place(frame: FrameType) -> str:
 
 
 def caller(frame: FrameType | None, passed_by: frozenset[str]) -> FrameType | None:
-    """The nearest frame of this task that is neither of the standard library nor passed by.
+    """Return the nearest frame of this task that is not in the standard library and not passed by.
 
-    None where a task consists of such alone, as with `nursery.start_soon(trio.to_thread.run_sync, f)`:
-    who runs trio is not who asked.
+    Return None if no other frame exists, as with `nursery.start_soon(trio.to_thread.run_sync, f)`: the
+    code that runs trio did not make the call.
     """
     root = _root()
     while frame is not None:

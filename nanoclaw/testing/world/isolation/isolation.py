@@ -63,7 +63,7 @@ class Isolation:
             error.add_note(f"refused before: {text}")
 
     def judge(self, what: str, kind: Kind, frame: FrameType | None) -> str:
-        """The package that asks for something, if it may.
+        """Return the package that asks for the resource, if it may use it.
 
         Raises:
             NotSimulated: it may not.
