@@ -45,7 +45,7 @@ class ColonBash(BashComplete):
 
 
 def completion_class(shell: str) -> type[ShellComplete] | None:
-    """Return the completion of a shell; None: there is none."""
+    """Return the completion of a shell; None if it has none."""
     return ColonBash if shell == ColonBash.name else get_completion_class(shell)
 
 

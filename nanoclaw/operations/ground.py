@@ -17,7 +17,7 @@ from nanoclaw.store import Reader
 
 
 class SessionAccess(Protocol):
-    """How a session is changed: through its actor, or on its files."""
+    """The way to change a session: through its actor, or on its files."""
 
     @property
     def alive(self) -> bool:

@@ -60,7 +60,7 @@ class TaskRun:
     """completed, failed, cancelled (before its time), or ended: it was cancelled or missed, or is older than
     the runner's notes."""
     tries: int | None
-    """None: the runner's notes do not say."""
+    """None if the runner's notes do not say."""
     error: str | None
 
 

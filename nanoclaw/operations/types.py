@@ -16,7 +16,7 @@ NewUserRef = Annotated[str, Reference("user", new=True)]
 SessionRef = Annotated[str, Reference("session")]
 """A session, by id or by `channel:platform_id[/thread]`."""
 WiringRef = Annotated[str, Reference("wiring")]
-"""A wiring, by id, by `chat=agent`, or by its chat where that has only one."""
+"""A wiring, by id, by `chat=agent`, or by its chat if that chat has only one."""
 QuestionRef = Annotated[str, Reference("question")]
 """A question, by id."""
 ApprovalRef = Annotated[str, Reference("approval")]

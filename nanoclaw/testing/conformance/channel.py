@@ -1,4 +1,4 @@
-"""The conformance suite of a channel: what `nanoclaw.channels.protocol` says, tried on a network of its own.
+"""The conformance suite of a channel: it tests `nanoclaw.channels.protocol` with its own network.
 
 @asynccontextmanager
 async def mine() -> AsyncIterator[ChannelUnderTest]:

@@ -55,9 +55,9 @@ def fresh_context(it: ProviderUnderTest, state: MemoryState) -> Iterator[Provide
 
 @asynccontextmanager
 async def opened(it: ProviderUnderTest, state: MemoryState | None = None) -> AsyncIterator[OpenUnderTest]:
-    """Open a provider as a fresh runner does. It sees no error of the block, as in a runner.
+    """Open a provider as a fresh runner does. As in a runner, the provider sees no error of the block.
 
-    Raises NotConforming where it raises something while it opens or closes, or takes too long for it.
+    Raises NotConforming if the provider raises an error or takes too long while it opens or closes.
     """
     failure: Exception | None = None
     doing = "open"

@@ -104,7 +104,7 @@ class InlineExecutor:
             self.on_commit(path, "after", self._begun)
 
     def subscribe(self, directory: Path, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` after each commit on a file directly in `directory`; return the cancellation.
+        """Call `callback` after commits on files directly in `directory`; return a function that ends this.
 
         It replaces inotify, which does not work in virtual time.
         """

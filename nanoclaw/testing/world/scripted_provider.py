@@ -28,7 +28,7 @@ class Brain(Protocol):
 
 
 class Step(Protocol):
-    """A part of a scripted turn. What it returns is added to the answer."""
+    """A part of a scripted turn. Its return value is added to the answer."""
 
     def __call__(self, turn: Turn, tools: Toolbox, /) -> Awaitable[str | None]:
         """Perform the step."""
