@@ -1,4 +1,4 @@
-"""Completion in bash, also of words with a colon: bash splits there, and click takes its words."""
+"""Completion in bash, including words with a colon: bash splits them, and click reads bash's words."""
 
 import os
 from typing import Any
@@ -28,7 +28,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class ColonBash(BashComplete):
-    """The completion of bash from the whole line, not from the words that bash makes of it."""
+    """Completion in bash that reads the whole line instead of bash's words."""
 
     source_template = SCRIPT
 
@@ -37,7 +37,7 @@ class ColonBash(BashComplete):
         return self.source_template % self.source_vars()
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the finished words of the line, and the one under the cursor."""
+        """Return the finished words of the line, and the word under the cursor."""
         line = os.environ.get("COMP_LINE", "")
         words = split_arg_string(line)[1:]
         incomplete = "" if not words or line[-1:].isspace() else words.pop()
@@ -45,7 +45,7 @@ class ColonBash(BashComplete):
 
 
 def completion_class(shell: str) -> type[ShellComplete] | None:
-    """Return the completion of a shell; None: there is none."""
+    """Return the completion of a shell; None if it has none."""
     return ColonBash if shell == ColonBash.name else get_completion_class(shell)
 
 

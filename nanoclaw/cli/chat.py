@@ -21,7 +21,7 @@ LEFT = "the host has stopped; if it has the message, it answers when it runs aga
 
 @define(eq=False)
 class _Acceptance:
-    """The host's word on a line: taken, or refused."""
+    """The host's answer to a line: accepted or refused."""
 
     known: trio.Event = Factory(trio.Event)
     routed: Routed | None = None
@@ -35,12 +35,12 @@ class _Acceptance:
 
 @define(eq=False)
 class Remote:
-    """A desk whose lines go to the host, and at which its replies are shown."""
+    """A terminal whose lines go to the host, and which shows the host's replies."""
 
     client: Client
     front: FrontEnd
     left: str | None = None
-    """Why the host is not there any more."""
+    """The reason why the host is gone."""
     desk: Desk = field(
         init=False,
         default=Factory(lambda self: Desk(self.front, SystemRandom(), self.offer), takes_self=True),
@@ -48,10 +48,10 @@ class Remote:
     _acceptances: dict[str, _Acceptance] = Factory(dict)
 
     async def offer(self, _desk: Desk, id_: str, text: str) -> Routed:
-        """Send a line; returns when the host has it on disk.
+        """Send a line; return when the host has it on disk.
 
         Raises:
-            NotAccepted: it has not.
+            NotAccepted: the host did not store it.
         """
         acceptance = self._acceptances[id_] = _Acceptance()
         try:
@@ -67,7 +67,7 @@ class Remote:
         return acceptance.routed
 
     async def receive(self) -> None:
-        """Take what the host says until it is gone; then what is open has no answer."""
+        """Receive from the host until it is gone. Lines that are still open then get no answer."""
         try:
             while True:
                 await self._take(await self.client.receive())
@@ -106,11 +106,11 @@ class Remote:
 
 
 async def chat(config: Config, text: str | None, timeout_s: float, *, at_prompt: bool) -> int:
-    """Say `text`, or what is read; show the replies. Returns the exit code.
+    """Send `text`, or the input, and show the replies. Return the exit code.
 
     Raises:
-        NoHost: there is none.
-        RequestFailed: it does not let us in.
+        NoHost: no host runs.
+        RequestFailed: the host refuses the connection.
     """
     async with connect(config.data) as client:
         if at_prompt:
@@ -119,7 +119,7 @@ async def chat(config: Config, text: str | None, timeout_s: float, *, at_prompt:
 
 
 async def _say(client: Client, text: str | None, timeout_s: float) -> int:
-    """Say a text, or all lines of the input, and wait for the answers."""
+    """Send a text, or all lines of the input, and wait for the answers."""
     pipe = Pipe()
     remote = Remote(client, pipe)
     async with trio.open_nursery() as nursery:
@@ -143,7 +143,7 @@ async def _say_once(remote: Remote, pipe: Pipe, text: str) -> None:
 
 
 async def _converse(client: Client, config: Config) -> int:
-    """A prompt, until its end or the host's."""
+    """Show a prompt until EOF, or until the host is gone."""
     from nanoclaw.channels.terminal.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
     prompt = Prompt(config.prompt.assistant_name, config.home / "history")

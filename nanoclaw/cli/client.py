@@ -20,14 +20,14 @@ from nanoclaw.system.lines import Lines
 MAX_ANSWER = 128 * 1024 * 1024
 """Bytes of one line from the host."""
 GREET_WITHIN_S = 10.0
-"""A host that has not greeted by then hangs."""
+"""Seconds after which a host that has not greeted counts as hung."""
 INTERRUPTED = 130
 """Exit code: Ctrl-C."""
 CHUNK = 65536
 
 
 class NoHost(Exception):
-    """There is no host to talk to, or not any more; the text says what to do."""
+    """No host answers, or it is gone. The text says what to do."""
 
 
 class NotRunning(NoHost):
@@ -35,7 +35,7 @@ class NotRunning(NoHost):
 
 
 class RequestFailed(Exception):
-    """The host does not meet a request; the text is its own, `code` is for programs."""
+    """The host refused a request. The text is the host's own; `code` is for programs."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class Client:
     )
 
     async def send(self, id_: str, method: str, /, **params: object) -> None:
-        """Send a request; what it brings comes by `receive`.
+        """Send a request; `receive` returns its results.
 
         Raises:
             NoHost: the host is gone.
@@ -69,11 +69,11 @@ class Client:
             raise NoHost("the host has stopped") from error
 
     async def receive(self) -> Mapping[str, Any]:
-        """The next line of the host.
+        """Return the next line of the host.
 
         Raises:
             NoHost: the host is gone.
-            RequestFailed: the host says so, of no request in particular.
+            RequestFailed: the host reports an error that belongs to no request.
         """
         try:
             line = await anext(self._lines)
@@ -85,7 +85,7 @@ class Client:
         return answer
 
     async def results(self, method: str, /, **params: object) -> AsyncIterator[Any]:
-        """Make one request: its events as they come, its result last; nothing else may be under way.
+        """Make one request; yield its events as they arrive, and its result last. No other may be open.
 
         Raises:
             NoHost, RequestFailed
@@ -110,8 +110,8 @@ async def connect(data: Path) -> AsyncIterator[Client]:
     """Connect to the host that runs on a data directory.
 
     Raises:
-        NoHost: there is none, or it speaks another version of the protocol.
-        RequestFailed: it does not let us in.
+        NoHost: none runs, or it speaks another version of the protocol.
+        RequestFailed: the host refuses the connection.
     """
     async with await _open(data) as stream:
         client = Client(stream)
@@ -141,10 +141,12 @@ async def _open(data: Path) -> trio.SocketStream:
 
 
 async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
-    """Run `main` until it returns its exit code, or until Ctrl-C, SIGTERM or the end of who reads the output.
+    """Run `main` until it returns its exit code, a signal comes, or the output's reader is gone.
+
+    The signals are SIGINT (Ctrl-C) and SIGTERM.
 
     Raises:
-        NoHost, RequestFailed, ConfigError: as `main` did, in no group.
+        NoHost, RequestFailed, ConfigError: the error of `main`, unwrapped from groups.
     """
     code = INTERRUPTED
     problem: NoHost | RequestFailed | ConfigError | None = None
@@ -158,7 +160,7 @@ async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
             nursery.start_soon(stop)
             try:
                 code = await main()
-                if sys.stdout is not None:  # closed by whoever started us
+                if sys.stdout is not None:  # the parent process closed it
                     sys.stdout.flush()
             except BrokenPipeError:
                 if sys.stdout is not None:

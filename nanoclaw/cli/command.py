@@ -1,4 +1,4 @@
-"""From the arguments of the command line to the command they name, and its exit code."""
+"""Parsing of the command line, and the exit code of the command that it names."""
 
 import os
 import sys
@@ -25,8 +25,8 @@ COMPLETE = "_NANOCLAW_COMPLETE"
 
 
 def run_command(arguments: Sequence[str] | None) -> int:
-    """Parse and run; returns the exit code. Raises SystemExit for help, and where the usage is wrong."""
-    if sys.stderr is None:  # closed by whoever started us
+    """Parse and run; returns the exit code. Raises SystemExit for help and for wrong usage."""
+    if sys.stderr is None:  # the parent process closed it
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- for the rest of the process
     _show_all_text()
     if COMPLETE in os.environ and arguments is None:
@@ -52,7 +52,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _show_all_text() -> None:
-    """Whatever the locale, no character that an agent or a user writes is an error."""
+    """Make output accept every character of agents and users, whatever the locale."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             encoding = stream.encoding if stream.isatty() else "utf-8"

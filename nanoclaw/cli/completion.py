@@ -21,7 +21,7 @@ from nanoclaw.store import StoreError, ThreadExecutor, open_reader, read_once
 from nanoclaw.system.clock import SystemClock
 
 WITHIN_S = 1.0
-"""A person waits for a completion no longer."""
+"""Seconds that a completion may take."""
 PROBLEMS = (
     ConfigError,
     NoHost,
@@ -56,7 +56,7 @@ def completion(shell: str) -> int:
 
 
 def completed(context: click.Context, kind: Kind, incomplete: str) -> list[CompletionItem]:
-    """Return the names of a kind that begin so: from the running host, or the files when none runs."""
+    """Return the names of a kind with that prefix: from the running host, or from the files if none runs."""
     names: Iterable[str] = ()
     with suppress(*PROBLEMS):
         config = _config(context)
@@ -65,7 +65,7 @@ def completed(context: click.Context, kind: Kind, incomplete: str) -> list[Compl
 
 
 def completed_from_list(context: click.Context, listed: Listed, incomplete: str) -> list[CompletionItem]:
-    """Return the fields that begin so of the rows that an operation lists."""
+    """Return, from the rows that an operation lists, the fields with that prefix."""
     rows: Iterable[Mapping[str, object]] = ()
     params = {listed.by: context.params[listed.by]} if context.params.get(listed.by) else {}
     with suppress(*PROBLEMS):
@@ -75,7 +75,7 @@ def completed_from_list(context: click.Context, listed: Listed, incomplete: str)
 
 
 def _config(context: click.Context) -> Config:
-    """Return the configuration of a line that is not finished: its places are in the contexts so far."""
+    """Return the configuration of an unfinished line, with the places that its contexts have so far."""
     places, current = Places(), list[click.Context]()
     here: click.Context | None = context
     while here is not None:
@@ -107,7 +107,7 @@ async def _from_host(config: Config, kind: Kind) -> list[str]:
 
 
 async def _rows(config: Config, operation: str, params: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """Return the rows that an operation lists: from the running host, or the files when none runs."""
+    """Return the rows that an operation lists: from the running host, or from the files if none runs."""
     found: object = None
     with trio.fail_after(WITHIN_S):
         try:

@@ -30,7 +30,7 @@ class _Rows:
 
 
 def place_problems(config: Config) -> Iterator[str]:
-    """Find folders that a start could not write or make."""
+    """Find folders that a start could not write or create."""
     for key, folder in {"data": config.data, "groups": config.groups}.items():
         above = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
         label = config.origins.label((key,))
@@ -92,7 +92,7 @@ def _read_rows(connection: Connection) -> _Rows:
 
 
 def _row_problems(file: Path, rows: _Rows, containers: Containers, runtime: Runtime) -> Iterator[str]:
-    """Find providers that are refused; those that another one overrides do not count."""
+    """Find providers that are refused. A provider that another one overrides does not count."""
     names = {group.id: group.folder for group in rows.groups}
     for group in rows.groups:
         container = containers.get(group.folder, ContainerConfig())

@@ -40,12 +40,12 @@ class _Row:
     secret: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """Return it for programs. A secret has no value."""
+        """Return the value for programs. A secret has no value."""
         value = None if self.secret else _plain(self.value)
         return {"key": self.key, "value": value, "from": self.place, "secret": self.secret}
 
     def cells(self) -> tuple[str, str, str]:
-        """Return its three cells for people."""
+        """Return the three cells of a row for people."""
         value = SECRET if self.secret else _text(_plain(self.value))
         return printable(self.key), printable(value), printable(self.place)
 
@@ -147,7 +147,7 @@ def check(places: Places, *, as_json: bool) -> int:
 
 
 def settings_problems(reading: Reading) -> Iterator[str]:
-    """Find all that is wrong with the settings, also those of channels and runtimes."""
+    """Find all errors in the settings, including those of channels and runtimes."""
     yield from reading.problems
     _, problems = read_channels(reading.channels, reading.home)
     yield from problems

@@ -1,4 +1,4 @@
-"""The commands of the nouns, made of the list of operations: `nanoclaw NOUN VERB`."""
+"""The commands of the nouns, generated from the list of operations: `nanoclaw NOUN VERB`."""
 
 import json
 import sys
@@ -43,7 +43,7 @@ def noun_names() -> list[str]:
 
 
 def noun_group(name: str) -> click.Group | None:
-    """Return the group of a noun; None: there is none of that name."""
+    """Return the group of a noun; None if there is none with that name."""
     noun = catalogue().nouns.get(name)
     if noun is None:
         return None
@@ -72,7 +72,7 @@ class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic from cli
     name = "JSON"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the object that a text is."""
+        """Parse a text into an object."""
         if isinstance(value, dict):
             return value
         try:
@@ -85,10 +85,10 @@ class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic from cli
 
 
 class Choice(click.Choice[str]):
-    """One of a closed set; an error names the nearest."""
+    """A choice from a closed set; an error suggests the nearest value."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002 -- click's
-        """Return the words of the error."""
+        """Return the text of the error."""
         from nanoclaw.config.nearest import nearest  # noqa: PLC0415 -- only for errors
 
         near = nearest(str(value), map(str, self.choices))
@@ -187,7 +187,7 @@ def _performed(
 
 
 def _call(config: Config, call: Call, *, new: bool) -> tuple[int, Any]:
-    """Make a call; returns the exit code, and the result where that is 0."""
+    """Make a call; return the exit code, and the result if that is 0."""
     result = list[Any]()
 
     async def main() -> int:
@@ -198,7 +198,7 @@ def _call(config: Config, call: Call, *, new: bool) -> tuple[int, Any]:
 
 
 def _meant(question: str) -> bool:
-    """Ask a person. Raises UsageError where nobody can be asked."""
+    """Ask a person to confirm. Raises UsageError if there is no terminal to ask at."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError(
             f"{question} There is no terminal to ask at. Say --yes to do it", click.get_current_context()
@@ -220,7 +220,7 @@ def _show(operation: Operation, result: Any, *, as_json: bool) -> None:
 
 
 def _columns(operation: Operation) -> tuple[str, ...]:
-    """Return the columns of a table; what changed one thing shows it like the list of its noun."""
+    """Return the columns of a table. The result of a change is shown like its noun's list."""
     declared = operation.declared
     if declared.columns or declared.reads:
         return declared.columns

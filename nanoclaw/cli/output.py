@@ -1,4 +1,4 @@
-"""Prints results and remarks, also where they cannot be taken: a full disk, a pipe without a reader."""
+"""Prints results and remarks, and handles a full disk and a pipe without a reader."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from nanoclaw.config import ConfigError
 
 
 def show(text: str) -> None:
-    """Print a result, all of it.
+    """Print a whole result.
 
     Raises:
         ConfigError: standard output cannot be written.
@@ -20,7 +20,7 @@ def show(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Print a result past the stream's buffer: a thread that is left behind would keep its lock."""
+    """Print a result, bypassing the stream's buffer: an abandoned thread would keep the buffer's lock."""
     with _shown():
         _put(stdout(), text)
 
@@ -32,7 +32,7 @@ def tell(text: str) -> None:
 
 
 def write_aside(text: str, end: str = "\n") -> None:
-    """Print to stderr past the stream's buffer."""
+    """Print to stderr, bypassing the stream's buffer."""
     with _told():
         _put(sys.stderr, text, end)
 
@@ -41,7 +41,7 @@ def stdout() -> TextIO:
     """Return standard output.
 
     Raises:
-        ConfigError: whoever started us has closed it.
+        ConfigError: the parent process closed it.
     """
     if sys.stdout is None:
         raise ConfigError("standard output cannot be written: it is closed")
@@ -52,7 +52,7 @@ def stdout() -> TextIO:
 def _shown() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # whoever reads it has seen enough (`| head`)
+    except BrokenPipeError:  # the reader has closed the pipe (`| head`)
         forget(sys.stdout)
     except OSError as error:
         forget(sys.stdout)
@@ -68,14 +68,14 @@ def _told() -> Iterator[None]:
 
 
 def _put(stream: TextIO | None, text: str, end: str = "\n") -> None:
-    if stream is not None:  # not closed by whoever started us
+    if stream is not None:  # the parent process did not close it
         content = f"{text}{end}".encode(stream.encoding, stream.errors or "strict")
         while content:
             content = content[os.write(stream.fileno(), content) :]
 
 
 def forget(stream: TextIO) -> None:
-    """Drop what is in the stream's buffer and all that follows, so that Python's exit does not complain."""
+    """Discard the stream's buffer and later output, so that Python's exit reports no error."""
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""Parsing a command line with click: one line for an error of usage, options in sections, near names."""
+"""Parsing with click: usage errors in one line, options in sections, and suggestions of near names."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         self._wanted = wanted
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number that a text is."""
+        """Parse a text into a number."""
         try:
             found = self._kind(value)
         except ValueError:
@@ -39,7 +39,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
 
 
 class Folder(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on only
-    """A path that is not empty; nothing is said of what is there."""
+    """A non-empty path. It need not exist."""
 
     name = "directory"
 
@@ -47,7 +47,7 @@ class Folder(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         self._wanted = wanted
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Return the path that a text is."""
+        """Parse a text into a path."""
         if not str(value):
             self.fail(self._wanted, param, ctx)
         return Path(value)
@@ -58,7 +58,7 @@ class Folder(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
-        """Let the shell complete directories."""
+        """Make the shell complete directories."""
         return [CompletionItem(incomplete, type="dir")]
 
 
@@ -72,7 +72,7 @@ FILE = click.Path(path_type=Path)
 
 
 class SectionOption(click.Option):
-    """An option that the help shows below a heading of its own."""
+    """An option that the help lists under its own heading."""
 
     def __init__(self, *args: Any, section: str = "Options", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,10 +83,10 @@ class Command(click.Command):
     """A command whose help has its options in sections."""
 
     def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write nothing: click has a section of its own from 8.5 on, and older ones have none."""
+        """Write nothing: click has its own section for arguments from 8.5 on, and none before."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the arguments and options, a section after the other; the places come last."""
+        """Write the arguments and options, one section after the other; the places come last."""
         sections = dict[str, list[tuple[str, str]]]()
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -107,12 +107,12 @@ class DescribedArgument(click.Argument):
         self.words = help
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        """Its line of the help."""
+        """Return the argument's line of the help."""
         return self.make_metavar(ctx), self.words
 
 
 class Group(click.Group):
-    """A group whose unknown commands are answered with the nearest known one."""
+    """A group that suggests the nearest command for an unknown one."""
 
     command_class = Command
 
@@ -132,7 +132,7 @@ class Group(click.Group):
 
 
 def usage_error(error: click.UsageError) -> str:
-    """Return an error of usage in one line."""
+    """Return a usage error as one line."""
     path = error.ctx.command_path if error.ctx else "nanoclaw"
     words = " ".join(_words(error).split()).removesuffix(".")
     return f"{path}: error: {words}; see `{path} --help`"

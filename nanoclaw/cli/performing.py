@@ -1,4 +1,4 @@
-"""Performing an operation from the command line: through the running host, else on the files."""
+"""Performing an operation from the command line: through the running host, or else on the files."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -26,16 +26,16 @@ from nanoclaw.system.clock import SystemClock
 REFUSED = 1
 """Exit code: the operation was refused, and nothing was changed."""
 PATIENCE_S, LOOK_AGAIN_S = 3.0, 0.1
-"""How long a host that starts or stops is waited for."""
+"""Seconds to wait for a host that starts or stops, and seconds between attempts."""
 
 
 class _HostBetween(NoHost):
-    """A host owns the files, and does not listen yet, or not any more."""
+    """A host owns the files, but does not listen yet or no longer listens."""
 
 
 @frozen
 class Call:
-    """A call of an operation. With `asks` the result is the question to a person, and nothing is changed."""
+    """A call of an operation. With `asks` it returns the question for a person, and changes nothing."""
 
     operation: Operation
     params: Mapping[str, object]
@@ -43,11 +43,11 @@ class Call:
 
     @property
     def reads(self) -> bool:
-        """Tell whether it changes nothing."""
+        """True if the call changes nothing."""
         return self.asks or self.operation.declared.reads
 
     def request(self) -> tuple[str, Mapping[str, object]]:
-        """Return its method and parameters in the control protocol."""
+        """Return the call's method and parameters in the control protocol."""
         if self.asks:
             return "confirmation", {"operation": self.operation.name, "params": self.params}
         return self.operation.name, self.params
@@ -64,13 +64,13 @@ def _note(note: str) -> None:
 
 
 async def perform(config: Config, catalogue: Catalogue, call: Call, result: list[Any], *, new: bool) -> int:
-    """Make a call, and put its result into `result`; returns the exit code.
+    """Make a call, and append its result to `result`; return the exit code.
 
-    `new`: a configuration file may be made where data is made for the first time.
+    `new` allows a configuration file to be created together with a new data directory.
 
     Raises:
-        NoHost: there is a host, and it does not answer.
-        ConfigError: the home cannot be made.
+        NoHost: a host owns the files and does not answer.
+        ConfigError: the home cannot be created.
     """
     deadline = trio.current_time() + PATIENCE_S
     try:
@@ -118,7 +118,7 @@ def _unanswered(operation: Operation, *, reads: bool) -> str:
 
 
 async def _on_files(config: Config, catalogue: Catalogue, call: Call, *, new: bool) -> Any:
-    """Own the files for the time of the call. Where there are none, reading makes none."""
+    """Own the files during the call. A call that only reads creates none."""
     with _silent(), _data(config, call, new=new) as data:
         try:
             return await _opened(open_files, data, config, catalogue, call)
@@ -141,7 +141,7 @@ async def _opened(
     catalogue: Catalogue,
     call: Call,
 ) -> Any:
-    """Make the call on files that are opened for it. A refusal passes the actors as a value."""
+    """Make the call on files that are opened for it. A refusal leaves the actors as a value."""
     failed: OperationFailed | None = None
     async with opening(
         data,
@@ -173,7 +173,7 @@ def _unusable(config: Config, error: BaseException) -> Exception:
 
 @contextmanager
 def _data(config: Config, call: Call, *, new: bool) -> Iterator[Path]:
-    """Give the data directory; where there is no database yet, reading gets an empty one for a moment."""
+    """Yield the data directory. Without a database, a call that reads gets an empty temporary one."""
     if (config.data / "v2.db").exists():
         yield config.data
     elif call.reads:
@@ -187,7 +187,7 @@ def _data(config: Config, call: Call, *, new: bool) -> Iterator[Path]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Log nothing: what goes wrong is said in one line."""
+    """Log nothing: the command reports an error in one line."""
     before = structlog.get_config()
     structlog.configure(processors=[_drop], logger_factory=structlog.ReturnLoggerFactory())
     try:

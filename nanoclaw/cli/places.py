@@ -1,4 +1,4 @@
-"""Where things are: options that every command takes, after its name as well as before it."""
+"""Options for folders and files, which every command accepts before and after its name."""
 
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @frozen
 class Places:
-    """The places that a command line names; None: it names none."""
+    """The places that a command line names; None for each that it does not name."""
 
     home: Path | None = None
     data: str | None = None
@@ -25,11 +25,11 @@ class Places:
 
     @property
     def flags(self) -> Mapping[str, str | None]:
-        """Those that are keys of the configuration."""
+        """The places that are keys of the configuration."""
         return {"data": self.data, "groups": self.groups}
 
     def within(self, outer: "Places") -> "Places":
-        """Return these places, with those of an outer command where one is missing."""
+        """Return these places, filled from those of an outer command."""
         return Places(
             self.home or outer.home,
             self.data if self.data is not None else outer.data,
@@ -39,7 +39,7 @@ class Places:
 
 
 def options() -> list[click.Option]:
-    """Return the options; each command has some of its own."""
+    """Return the options; each command gets its own copies."""
     return [
         SectionOption(
             ["--home"],
@@ -65,7 +65,7 @@ def options() -> list[click.Option]:
 
 
 def taken(context: click.Context, values: dict[str, Any]) -> Places:
-    """Return the places among a command's values, which lose them; remembered for the commands within."""
+    """Remove the places from a command's values and return them; inner commands inherit them."""
     own = Places(*(values.pop(key, None) for key in ("home", "data", "groups", "config")))
     outer = context.find_object(Places) or Places()
     context.obj = places = own.within(outer)

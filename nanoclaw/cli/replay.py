@@ -1,4 +1,4 @@
-"""`nanoclaw replay`: runs a recording again and says what is different."""
+"""Runs a recording again and reports differences (`nanoclaw replay`)."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +16,7 @@ DIFFERS = 1
 
 
 def run_replay(options: ReplayOptions) -> int:
-    """Replay and report; the exit code. Raises BadRecording, ConfigError."""
+    """Replay and report; return the exit code. Raises BadRecording, ConfigError."""
     with _logging(options.log_level):
         replayed = replay(options.folder, until=options.until)
     if options.timeline is not None:

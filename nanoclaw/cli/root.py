@@ -21,14 +21,14 @@ COMMANDS = {
     "replay": "nanoclaw.cli.replay_command",
     "completion": "nanoclaw.cli.completion",
 }
-"""Where each command is; those of the nouns are made of the list of operations."""
+"""The module of each command. Commands of nouns are generated from the list of operations."""
 
 
 class Root(Group):
     """All commands, and a group for each noun."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's
-        """Name them: first those of the host, then the nouns."""
+        """Return the names: first the commands of the host, then the nouns."""
         from nanoclaw.cli.nouns import noun_names  # noqa: PLC0415 -- costs what the other commands need not pay
 
         return [*(name for name, module in COMMANDS.items() if find_spec(module)), *noun_names()]
@@ -59,7 +59,7 @@ class Root(Group):
 
 
 def _places(**values: Any) -> None:
-    """Remember the places for the command that follows."""
+    """Keep the places for the command that follows."""
     taken(click.get_current_context(), values)
 
 

@@ -63,7 +63,7 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
 
 
 def _say_recorded(record: Record) -> None:
-    """Aloud: it is the user's decision that it is kept."""
+    """Print a notice that the run is recorded, because the user decides whether to keep it."""
     what = "names, ids and times, no words" if record.redacted else "all messages"
     tell(f"nanoclaw: recording into {record.folder}; it contains {what}")
 
@@ -75,7 +75,7 @@ def _prompt(config: Config) -> FrontEnd:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """Ctrl-C, a service manager, and a terminal that is closed, unless that is to be outlived (nohup)."""
+    """Return the signals of Ctrl-C, a service manager and a closed terminal, unless nohup ignores that."""
     wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     return [each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN]
 

@@ -1,4 +1,4 @@
-"""`nanoclaw run` on the command line: its options, and what they come to."""
+"""The command line of `nanoclaw run`: its options, and the configuration that they give."""
 
 import sys
 from collections.abc import Mapping
@@ -131,10 +131,10 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
 
 
 def is_terminal() -> bool:
-    """Tell whether a person sits at both ends."""
+    """Return whether both input and output are a terminal."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def _quiet() -> Mapping[str, str]:
-    """Show only warnings where log lines come between the lines of the chat."""
+    """Show only warnings if log lines would appear between the lines of the chat."""
     return {"log.level": "warning"} if sys.stderr is not None and sys.stderr.isatty() else {}

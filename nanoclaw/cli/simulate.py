@@ -1,4 +1,4 @@
-"""`nanoclaw simulate`: plays workloads, sums up, and shows what broke."""
+"""Plays workloads, sums up the results, and shows failures (`nanoclaw simulate`)."""
 
 import json
 import shlex
@@ -27,13 +27,13 @@ from nanoclaw.simulation.workload import Workload
 VIOLATED = 1
 """Exit code."""
 KILLED = 128
-"""And the number of the signal that stopped it."""
+"""Base of the exit code after a signal: the signal's number is added."""
 LISTED = 10
 HOUR_S, DAY_S = 3600, 86_400
 
 
 def simulate(options: SimulateOptions) -> int:
-    """Run the campaign and report; the exit code. Raises ConfigError."""
+    """Run the campaign and report; return the exit code. Raises ConfigError."""
     plan, jobs = _plan(options), options.jobs or cores()
     with stopping() as stop, processes(min(jobs, len(plan.seeds)), stop) as workers:
         if options.timeline is not None:
@@ -59,7 +59,7 @@ def _campaign(plan: CampaignPlan, workers: Workers, *, as_json: bool) -> int:
 
 
 def _ended(plan: CampaignPlan, stop: Stop, total: Totals, text: str, stopped: Signals | None = None) -> int:
-    """Show it; the exit code."""
+    """Show the result; return the exit code."""
     try:
         if text:
             stop.aside(partial(write, text))
@@ -71,7 +71,7 @@ def _ended(plan: CampaignPlan, stop: Stop, total: Totals, text: str, stopped: Si
 
 
 def _stopped(plan: CampaignPlan, stop: Stop, total: Totals, by: Signals) -> int:
-    """Say how far it came; the exit code is that of whoever dies of a signal."""
+    """Print the progress so far. Return the exit code of a process that a signal ended."""
     played = f"{total.seeds} of {len(plan.seeds)} seeds played, {len(total.violations)} violations"
     with suppress(Interrupted):
         stop.aside(partial(write_aside, f"nanoclaw: stopped by {by.name}: {played}"))
@@ -99,7 +99,7 @@ def _require_within(faults: Sequence[str], day_s: float) -> None:
 
 
 def _progress(plan: CampaignPlan, workers: Workers) -> tuple[Totals, Signals | None]:
-    """Run all, and say on stderr how far that is; what came of it, and the signal that ended it early."""
+    """Run all, with progress on stderr. Return the results, and the signal that ended the run early."""
     total, shown, on_terminal = Totals(), -1, sys.stderr is not None and sys.stderr.isatty()
     stopped: Signals | None = None
     try:
@@ -118,7 +118,7 @@ def _progress(plan: CampaignPlan, workers: Workers) -> tuple[Totals, Signals | N
     return total, stopped
 
 
-# -- what broke ----------------------------------------------------------------
+# -- failures --------------------------------------------------------------------
 
 
 @frozen
@@ -184,7 +184,7 @@ def _command(plan: CampaignPlan, seed: int) -> str:
     )
 
 
-# -- what came of all ----------------------------------------------------------
+# -- summary -------------------------------------------------------------------
 
 
 def _table(plan: CampaignPlan, total: Totals) -> Iterator[str]:
@@ -207,7 +207,7 @@ def _table(plan: CampaignPlan, total: Totals) -> Iterator[str]:
 
 
 def _missed(total: Totals) -> Iterator[str]:
-    """Faults that did not strike where they were put."""
+    """Yield faults that did not occur where they were planned."""
     for fault in dict.fromkeys(name for _, name, _ in total.missed):
         seeds = {seed: why for seed, name, why in total.missed if name == fault}
         seed = min(seeds)
@@ -249,12 +249,12 @@ def _as_json(
     }
 
 
-# -- one of them, drawn --------------------------------------------------------
+# -- the drawing of one run ------------------------------------------------------
 
 
 def _require_writable(file: Path) -> None:
-    """Before hours are played for it. Raises ConfigError."""
-    if file.is_fifo():  # who reads it would take that for the end
+    """Check the file before a run of hours. Raises ConfigError."""
+    if file.is_fifo():  # a reader would mistake that for the end
         return
     new = not file.exists()
     try:
@@ -287,7 +287,7 @@ def _draw(plan: CampaignPlan, workers: Workers, file: Path, *, as_json: bool) ->
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Without a buffer, which would be written at the end, whatever interrupts it."""
+    """Write without a buffer: closing the file flushes a buffer even after an interruption."""
     try:
         with file.open("wb", buffering=0) as opened:
             while content:

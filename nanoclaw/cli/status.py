@@ -37,7 +37,7 @@ async def _print(
 
 
 def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
-    """The status for people, from the result of `status`."""
+    """Return the status for people, from the result of `status`."""
     yield f"nanoclaw {host['version']}, pid {host['pid']}, up {_duration(host['uptime_s'])}"
     yield f"data      {host['data']}"
     yield f"runtime   {host['runtime']}"
@@ -106,7 +106,7 @@ def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _faults(details: Mapping[str, Any]) -> Iterator[str]:
-    """Return the faults of its runner, and their consequences."""
+    """Return the faults of a session's runner, and their consequences."""
     if details["unreadable"]:
         yield f"cannot be read now, and is tried again: {details['unreadable']}"
     if details["refused"]:
@@ -131,7 +131,7 @@ def _duration(seconds: float) -> str:
 
 
 def tree_lines(node: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
-    """The tree for people, from the result of `tree`."""
+    """Return the tree for people, from the result of `tree`."""
     yield f"{'  ' * depth}{node['name']}  {', '.join(_facts(node))}"
     for child in node["children"]:
         yield from tree_lines(child, depth + 1)

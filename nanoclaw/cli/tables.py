@@ -1,4 +1,4 @@
-"""Results for people: a table for several, a line a field for one."""
+"""Results for people: a table for several rows, one line for each field of a single row."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def shown(result: Any, columns: Sequence[str]) -> str:
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
-    """Return a line for the heads, then one for each row; columns that are empty in all rows are left out."""
+    """Return the heads and one line for each row; columns that are empty in all rows are left out."""
     cells = [[_short(_cell(row.get(column))) for column in columns] for row in rows]
     filled = [n for n in range(len(columns)) if any(row[n] for row in cells)]
     lines = [[_head(columns[n]) for n in filled], *([row[n] for n in filled] for row in cells)]
@@ -51,7 +51,7 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[str]:
-    """Return a line a field, those that are empty left out; what has several rows follows as a table."""
+    """Return one line for each non-empty field; a field with several rows follows as a table."""
     several = {key: value for key, value in row.items() if _is_table(value)}
     cells = {_head(key): _cell(value) for key, value in row.items() if key not in several}
     width = max((len(head) for head, cell in cells.items() if cell), default=0)
@@ -85,7 +85,7 @@ def _cell(value: Any) -> str:
 
 
 def _moment(text: str) -> str | None:
-    """Return a date as a person reads it, in the zone of this machine; None for another text."""
+    """Return a date for people, in the zone of this machine; None for any other text."""
     if len(text) < len("2026-01-31T09:00:00") or text[4:5] != "-" or text[10:11] != "T":
         return None
     try:

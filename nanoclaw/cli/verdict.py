@@ -1,4 +1,4 @@
-"""The words at the end of a chat about messages that stayed unanswered."""
+"""The report at the end of a chat about unanswered messages."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ UNANSWERED = 1
 SHOWN = 60
 """Characters of an unanswered message that are shown."""
 LISTED = 20
-"""Unanswered messages that are shown."""
+"""Maximum number of unanswered messages that are shown."""
 
 
 def verdict(refused: Mapping[int, str], unanswered: Sequence[Line], otherwise: str) -> int:
-    """Name on stderr the lines that were not sent or answered, and why; returns the exit code.
+    """Report on stderr the lines that were not sent or answered, and why; return the exit code.
 
-    `refused` has reasons by line number; `otherwise` is why a line without a reason has no answer.
+    `refused` maps line numbers to reasons. `otherwise` is the reason for unanswered lines without their own.
     """
     problems = [f"line {number} was not sent: {reason}" for number, reason in refused.items()]
     problems += [f"unanswered: {line.text[:SHOWN]} ({line.failed or otherwise})" for line in unanswered]

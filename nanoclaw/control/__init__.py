@@ -1,6 +1,6 @@
-"""The control socket: JSON lines on `<data>/control.sock`; the running host can be asked, and spoken to.
+"""The control socket: JSON lines on `<data>/control.sock`, for requests to the running host and for its chat.
 
-Clients import only the protocol: what serves the socket is imported when it is asked for.
+Clients import only the protocol. The modules that serve the socket are imported on first use.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Where the socket is, however long the path to it: the kernel takes some hundred bytes and no more."""
+"""The path of the socket, even if it is too long: the kernel limits it to about a hundred bytes."""
 
 import os
 import stat
@@ -17,16 +17,16 @@ class PathTooLong(OSError):
 
 
 def socket_path(data: Path) -> Path:
-    """The control socket of the host that owns a data directory."""
+    """Return the control socket of the host that owns a data directory."""
     return data / NAME
 
 
 @contextmanager
 def nameable(path: Path) -> Iterator[str]:
-    """A name for `path` that fits; good while the context is open.
+    """Yield a short enough name for `path`; it is valid while the context is open.
 
     Raises:
-        PathTooLong: it does not fit, and only Linux can name it through a descriptor of its directory.
+        PathTooLong: it is too long, and only Linux can name it through a descriptor of its directory.
         OSError: its directory cannot be opened.
     """
     if len(os.fsencode(path)) <= MAX_PATH:
@@ -42,7 +42,7 @@ def nameable(path: Path) -> Iterator[str]:
 
 
 def remove_socket(path: Path) -> None:
-    """Remove what a dead host left; only the owner of the data directory may.
+    """Remove the socket of a dead host; only the owner of the data directory may.
 
     Raises:
         OSError: something else has that name, or it cannot be removed.

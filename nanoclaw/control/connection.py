@@ -1,7 +1,6 @@
-"""One client of the control socket: reads its requests in order, and sends what they bring.
+"""One client of the control socket: reads its requests in order, and sends their results.
 
-Requests that take their time answer later, while the next ones are read. The end of the client's output is
-taken as its leaving.
+A slow request answers later, while the next ones are read. EOF from the client closes the connection.
 """
 
 import json
@@ -27,13 +26,13 @@ from nanoclaw.system.lines import Lines
 from nanoclaw.version import installed_version
 
 STALL_S = 10.0
-"""A client that has not taken what is sent to it by then is cut off."""
+"""Seconds after which a client that does not read is disconnected."""
 MAX_FOLLOWED = 8
-"""Requests of one client that follow the log."""
+"""Maximum number of requests of one client that follow the log."""
 BATCH = 100
 """Log events sent at once."""
 MAX_LAST = 1_000_000
-"""Log events asked for; the host has fewer."""
+"""Maximum number of log events in a request; the host keeps fewer."""
 CHUNK = 65536
 
 
@@ -57,14 +56,14 @@ class Nothing:
 
 @frozen
 class ChatParams:
-    """Of `chat`."""
+    """Parameters of `chat`."""
 
     text: str
 
 
 @frozen
 class LogsParams:
-    """Of `logs`: the last so many events, of sessions whose id begins so, then those that follow."""
+    """Parameters of `logs`: the last `n` events of sessions with that id prefix, then new ones."""
 
     last: int = 200
     session: str | None = None
@@ -73,7 +72,7 @@ class LogsParams:
 
 @frozen
 class NamesParams:
-    """Of `names`: a kind of things, such as agent."""
+    """Parameters of `names`: a kind of thing, such as agent."""
 
     kind: str
 
@@ -87,7 +86,7 @@ class ConfirmationParams:
 
 
 METHODS = ("status", "tree", "chat", "listen", "logs", "names", "confirmation")
-"""The methods that are no operations."""
+"""The methods that are not operations."""
 
 
 # -- a client ------------------------------------------------------------------
@@ -100,26 +99,26 @@ class Connection:
     stream: trio.SocketStream
     offer: Offer
     nursery: trio.Nursery
-    """Of this client: it ends with it."""
+    """The client's nursery, which ends with it."""
     visits: ExitStack
-    """Ends its visit."""
+    """Ends the client's visit."""
     _visit: Visit | None = None
     _followed: int = 0
     _sending: trio.Lock = Factory(trio.Lock)
 
     async def serve(self) -> None:
-        """Answer until the client leaves.
+        """Answer until the client disconnects.
 
         Raises:
-            BrokenResourceError: it is gone.
-            TooSlowError, TooSlow: it does not take what is sent to it.
+            BrokenResourceError: the client is gone.
+            TooSlowError, TooSlow: the client does not read what it is sent.
         """
         await self.send(wire.dump({"nanoclaw": wire.VERSION, "version": installed_version()}))
         async for line in Lines(partial(self.stream.receive_some, CHUNK), wire.MAX_REQUEST):
             await self._answer(line)
 
     async def send(self, lines: bytes) -> None:
-        """Send whole lines; raises TooSlowError where the client does not take them."""
+        """Send whole lines. Raises TooSlowError if the client does not read them."""
         async with self._sending:
             with trio.fail_after(STALL_S):
                 await self.stream.send_all(lines)
@@ -180,7 +179,7 @@ class Connection:
         return self.offer.operations
 
     async def _perform(self, request: Request) -> None:
-        """Perform an operation for the host's own user: nobody else gets as far as this."""
+        """Perform an operation for the host's own user: no other user can connect."""
         notes = list[str]()
         try:
             result = await self._operations(request.id).perform(
@@ -193,7 +192,7 @@ class Connection:
         await self._result(request.id, result)
 
     async def _confirmation(self, id_: Id, params: ConfirmationParams) -> str:
-        """Return the question that a person answers before an operation; empty: it destroys nothing."""
+        """Return the question that a person answers before an operation; empty if it destroys nothing."""
         try:
             return await self._operations(id_).question(params.operation, params.params, Caller.local())
         except OperationFailed as error:
@@ -223,7 +222,7 @@ class Connection:
         await self._event(id_, {"type": "accepted", "sessions": routed.session_ids})
 
     def _attend(self, id_: Id) -> Visit:
-        """The client's visit, which lasts as long as the client."""
+        """Return the client's visit to the chat, which lasts until the client disconnects."""
         if self.offer.chat is None:
             raise RequestRefused(id_, "unavailable", "this host has no terminal chat")
         if self._visit is None:

@@ -1,4 +1,4 @@
-"""The control actor: owns the socket, lets in who may be let in, and serves each client by itself."""
+"""The control actor: owns the socket, admits clients, and serves each in its own task."""
 
 import os
 import socket
@@ -26,13 +26,13 @@ BACKLOG = 64
 PRIVATE = 0o600
 RETRY_BURIED_S = 120.0
 FAREWELL_S = 1.0
-"""How long a client that is turned away may take to read why."""
+"""Seconds that a rejected client has to read the reason."""
 
 _log = structlog.get_logger()
 
 
 class ControlUnavailable(Refusal):
-    """The socket cannot be made; the host runs on without it."""
+    """The socket cannot be created; the host runs on without it."""
 
 
 @frozen
@@ -51,11 +51,11 @@ class ControlSocket:
 
     offer: Offer
     users: frozenset[int]
-    """Whose processes may connect."""
+    """Users whose processes may connect."""
     _clients: int = 0
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """Serve one client; its own misbehaviour ends it, and nothing else."""
+        """Serve one client. An error of this client closes only its own connection."""
         self._clients += 1
         try:
             async with stream:
@@ -108,7 +108,7 @@ def _recipe(
 
 @contextmanager
 def _bound(path: Path) -> Iterator[trio.SocketListener]:
-    """A listening socket at `path`, for this user alone; it is gone afterwards."""
+    """Yield a listening socket at `path`, for this user alone; it is removed afterwards."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
         try:
             remove_socket(path)
@@ -134,9 +134,10 @@ async def open_control(  # noqa: PLR0913 -- what is offered, and where
     under: Supervisor,
     operations: Operations | None = None,
 ) -> AsyncIterator[None]:
-    """Listen on the control socket of a data directory that this host owns; on leaving, clients are cut off.
+    """Listen on the control socket of a data directory that this host owns. Disconnect clients on exit.
 
-    When this is entered, the socket listens. Where it cannot be made the log says so, and the host runs on.
+    The socket listens once the context is entered. If it cannot be created, that is logged and the host runs
+    on.
     """
     policy = Policy(give_up=Bury(RETRY_BURIED_S), fatal=(ControlUnavailable,))
     offer = Offer(status, control.chat, control.logs, operations)

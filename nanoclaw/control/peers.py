@@ -1,4 +1,4 @@
-"""Who is at the other end of a unix socket, by the kernel's word."""
+"""The user at the other end of a unix socket, as the kernel reports it."""
 
 import socket
 import struct
@@ -10,10 +10,10 @@ LOCAL_PEERCRED = 1
 
 
 def uid_of_peer(peer: trio.socket.SocketType) -> int:
-    """The user that the other end ran as when it connected. Not tried other than on Linux.
+    """Return the user that the other end ran as when it connected. Tested only on Linux.
 
     Raises:
-        OSError: the kernel does not say.
+        OSError: the kernel does not report it.
     """
     if hasattr(socket, "SO_PEERCRED"):
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

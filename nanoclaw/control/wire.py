@@ -12,7 +12,7 @@ VERSION = 1
 MAX_TEXT = 16 * 1024 * 1024
 """Bytes of one chat message."""
 MAX_REQUEST = 2 * MAX_TEXT + 64 * 1024
-"""Bytes of one request: quotes and line ends of a text become two each."""
+"""Bytes of one request: quotes and line ends of a text take two bytes each."""
 
 MAX_ID = 100
 
@@ -33,7 +33,7 @@ for _kind in (str, int, bool):
 
 
 class RequestRefused(Exception):
-    """A request that is not met; `id` is its own where that could be read, `code` is for programs."""
+    """A refused request. `id` is the request's if it could be read; `code` is for programs."""
 
     def __init__(self, id_: Id, code: str, message: str) -> None:
         super().__init__(message)
@@ -41,12 +41,12 @@ class RequestRefused(Exception):
         self.code = code
 
     def dump(self) -> bytes:
-        """The answer, as a line."""
+        """Return the answer as a line."""
         return dump({"id": self.id, "error": {"code": self.code, "message": str(self)}})
 
 
 def bad_request(id_: Id, message: str) -> RequestRefused:
-    """A request that cannot be understood."""
+    """Return the refusal of a request that cannot be parsed."""
     return RequestRefused(id_, "bad_request", message)
 
 
@@ -60,7 +60,7 @@ class Request:
 
 
 def dump(value: object) -> bytes:
-    """A value as one line. Attrs classes become objects, dates ISO 8601."""
+    """Return a value as one line. Attrs classes become objects, dates ISO 8601."""
     try:
         return json.dumps(value, default=_plain, ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:  # a lone surrogate
@@ -77,10 +77,10 @@ def _plain(value: object) -> object:
 
 
 def load(line: bytes) -> Mapping[str, Any]:
-    """One line as an object.
+    """Return the object in one line.
 
     Raises:
-        RequestRefused: it is none.
+        RequestRefused: it is not a JSON object.
     """
     try:
         value = json.loads(line)
@@ -92,10 +92,10 @@ def load(line: bytes) -> Mapping[str, Any]:
 
 
 def load_request(line: bytes | None) -> Request:
-    """One request; None is a line that was too long.
+    """Return one request; None as input is a line that was too long.
 
     Raises:
-        RequestRefused: it is none, or of another version of the protocol.
+        RequestRefused: it is not a request, or has another version of the protocol.
     """
     if line is None:
         raise RequestRefused(None, "too_long", f"a request has at most {MAX_REQUEST} bytes")
@@ -111,7 +111,7 @@ def load_request(line: bytes | None) -> Request:
 
 
 def load_params(request: Request, shape: type[T]) -> T:
-    """The parameters of a request.
+    """Return the parameters of a request.
 
     Raises:
         RequestRefused: they do not have that shape.

@@ -14,7 +14,7 @@ from attrs import Factory, define, frozen
 MAX_EVENTS, MAX_SIZE = 5000, 8 * 1024 * 1024
 """Limits of all events: their number and their characters."""
 MAX_EVENT_SIZE = 32 * 1024
-"""Limit of one event in characters. Of a longer one the first part is kept, as text."""
+"""Limit of one event in characters. A longer event is cut off and kept as text."""
 
 _stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 

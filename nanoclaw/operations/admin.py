@@ -49,7 +49,7 @@ def _logged(note: str) -> None:
 
 @frozen
 class Admin:
-    """One attribute a noun; what a call writes is on disk when it returns."""
+    """One attribute for each noun. A call's changes are on disk when it returns."""
 
     agents: Agents
     chats: Chats

@@ -74,7 +74,7 @@ class Approvals(Noun):
         platform_message_id: str | None = None,
         expires_at: datetime | None = None,
     ) -> PendingApproval:
-        """Ask for one; under an id that is taken the earlier one is returned. Raises `NotFound`."""
+        """Create a request; if the id exists already, return the earlier one. Raises `NotFound`."""
         return await self._registry.ask(
             CreateApproval(
                 action,
@@ -98,7 +98,7 @@ class Approvals(Noun):
     async def for_action(
         self, action: str, status: ApprovalStatus | None = "pending"
     ) -> Sequence[PendingApproval]:
-        """Return the approvals of an action in a state (None: in any), the oldest first."""
+        """Return the approvals of an action in a state (None: any), the oldest first."""
         return await self._central.run(pending_approvals.for_action, action, status)
 
     async def decide(
@@ -108,5 +108,5 @@ class Approvals(Noun):
         return await self._registry.ask(DecideApproval(approval_id, status, by))
 
     async def expire(self) -> Sequence[PendingApproval]:
-        """Let those expire that nobody decided in time; returns them."""
+        """Expire the approvals that nobody decided in time; return them."""
         return await self._registry.ask(ExpireApprovals())

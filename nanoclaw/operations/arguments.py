@@ -1,4 +1,4 @@
-"""Arguments from outside: JSON values to what a method takes, or an error that names the parameter."""
+"""Converts JSON arguments to the types that a method takes; errors name the parameter."""
 
 import json
 import unicodedata
@@ -15,9 +15,9 @@ from nanoclaw.operations.references import quoted
 LONGEST_JSON = 64 * 1024
 """Characters of a parameter that is a JSON object."""
 NOT_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Categories of characters that no text may have: control characters, halves of characters, line ends."""
+"""Categories of characters that no text may have: control characters, lone surrogates, line ends."""
 TURNS_TEXT = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that are not seen and change the direction of the text around them."""
+"""Invisible characters that change the direction of the text around them."""
 
 _JSON = cattrs.Converter()
 
@@ -38,7 +38,7 @@ _JSON.register_structure_hook_func(_is_mapping, lambda value, _: _exactly(value,
 
 
 def structured(operation: Operation, given: Mapping[str, object]) -> dict[str, Any]:
-    """Return the arguments of an operation by their names in Python, checked, with defaults.
+    """Return the checked arguments of an operation by their Python names, with defaults.
 
     Raises:
         BadArguments: one is missing, unknown or not of its type.

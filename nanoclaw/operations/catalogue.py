@@ -20,7 +20,7 @@ GROUP = "nanoclaw.operations"
 
 
 class BadNoun(Exception):
-    """An installed package offers what cannot be a noun; the text names it."""
+    """An installed package offers something that is not a valid noun. The text names it."""
 
 
 @frozen(slots=False)
@@ -69,7 +69,7 @@ class Catalogue:
         """Find the operation of that name.
 
         Raises:
-            BadArguments: there is none; the text names the nearest.
+            BadArguments: there is none; the text suggests the nearest.
         """
         found = self.operations.get(name)
         if found is None:
@@ -81,7 +81,7 @@ def _offered() -> Iterator[type[Noun]]:
     for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
         try:
             noun = point.load()
-        except Exception as error:  # whatever a package of somebody else's raises
+        except Exception as error:  # a third-party package may raise anything
             raise BadNoun(f"the entry point {GROUP}:{point.name} ({point.value}) fails: {error!r}") from error
         if not (isinstance(noun, type) and issubclass(noun, Noun)):
             raise BadNoun(f"the entry point {GROUP}:{point.name} ({point.value}) names no subclass of Noun")

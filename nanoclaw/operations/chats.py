@@ -22,7 +22,7 @@ def parsed_address(text: str) -> Address:
     """Return the address of a chat, written `channel:platform_id`.
 
     Raises:
-        BadArguments: it is none.
+        BadArguments: it is not an address.
     """
     channel, colon, platform = text.partition(":")
     if not (channel and colon and platform):

@@ -1,4 +1,4 @@
-"""Declaring an operation: a typed method of a noun, its right, and what else its users see of it.
+"""The declaration of an operation: a typed method of a noun, its right, and its presentation.
 
 The command line, the control protocol and docs/cli.md are derived from the method's signature and docstring.
 A parameter before the `*` is an argument of the command, one after it an option.
@@ -36,9 +36,9 @@ T = TypeVar("T")
 Kind = Literal["agent", "chat", "user", "session", "wiring", "question", "approval", "task", "message"]
 """The things that a parameter may name."""
 MAX_TEXT = 256
-"""Characters of a text that says no other bound."""
+"""Maximum characters of a text without its own bound."""
 MAX_REFERENCE = 1200
-"""Characters of a name of an existing thing: an address of 1,000, with `/thread` or `=agent` after it."""
+"""Maximum characters of a reference: an address of 1,000, with `/thread` or `=agent` after it."""
 
 
 # -- annotations of parameters -------------------------------------------------
@@ -46,7 +46,7 @@ MAX_REFERENCE = 1200
 
 @frozen
 class Reference:
-    """The parameter names an existing thing, as people do: `nanoclaw.operations.references`."""
+    """The parameter names an existing thing in one of the forms of `nanoclaw.operations.references`."""
 
     kind: Kind
     new: bool = False
@@ -54,18 +54,18 @@ class Reference:
 
     @property
     def in_files(self) -> bool:
-        """Tell whether it names a thing in the files of sessions, not a row of the central database."""
+        """True if it names a thing in the files of sessions, not a row of the central database."""
         return self.kind in {"task", "message"}
 
 
 @frozen
 class Named:
-    """The parameter has another name outside of Python; `option` makes an option of what is an argument."""
+    """The parameter has another name outside of Python; `option` makes an argument an option."""
 
     name: str
     option: bool = False
     flag: str | None = None
-    """The option's name on the command line, where that is another one still."""
+    """The option's name on the command line, if that differs again."""
 
 
 @frozen
@@ -98,7 +98,7 @@ class Listed:
 
 @frozen
 class Internal:
-    """Only callers in Python have the parameter."""
+    """The parameter exists only for callers in Python."""
 
 
 # -- declared ------------------------------------------------------------------
@@ -106,7 +106,7 @@ class Internal:
 
 @frozen
 class Parameter:
-    """One parameter of an operation. `name` is Python's, `label` everybody else's."""
+    """One parameter of an operation. `name` is its Python name, `label` its name everywhere else."""
 
     name: str
     label: str
@@ -115,27 +115,27 @@ class Parameter:
     required: bool
     argument: bool
     flag: str
-    """As an option of the command line."""
+    """Name of the option on the command line."""
     default: Any = None
     reference: Reference | None = None
     listed: Listed | None = None
     text: Text = Text()
     bounds: Between = Between(-(2**53), 2**53)
-    """By default what every reader of JSON holds exactly."""
+    """Bounds of a number. The default is the range that every JSON reader holds exactly."""
 
     @property
     def base(self) -> Any:
-        """Its type where it is given."""
+        """The type of a value that is not None."""
         return _without_none(self.type)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values that there may be, of a closed set."""
+        """The values of a closed set."""
         return get_args(self.base) if get_origin(self.base) is Literal else ()
 
     @property
     def is_json(self) -> bool:
-        """Tell whether it is a JSON object."""
+        """True if it is a JSON object."""
         return get_origin(self.base) is Mapping or self.base is Mapping or get_origin(self.base) is dict
 
 
@@ -145,7 +145,7 @@ class Declared:
 
     right: Right
     asks: str | None
-    """The question before something is destroyed, with `{parameter}` in it; None: nothing is."""
+    """The question before something is destroyed, with `{parameter}` in it; None if nothing is."""
     reads: bool
     columns: tuple[str, ...]
     conflict: str | None
@@ -171,11 +171,11 @@ class Operation:
 
     @property
     def words(self) -> str:
-        """As the command line has it, such as `members add`."""
+        """The name on the command line, such as `members add`."""
         return f"{self.noun} {self.verb}"
 
     def parameter(self, label: str) -> Parameter | None:
-        """Return the parameter of that label."""
+        """Return the parameter with that label."""
         return next((each for each in self.parameters if each.label == label), None)
 
 
@@ -221,7 +221,7 @@ def operation(  # noqa: PLR0913 -- what there is to say, by name
 
 
 def operations_of(noun: "type[Noun]") -> Iterator[Operation]:
-    """Return the operations of a noun, in the order in which its class has them."""
+    """Return the operations of a noun, in the order of its class."""
     for cls in reversed(noun.__mro__):
         for value in vars(cls).values():
             if "declared" in getattr(value, "__dict__", {}):
@@ -230,7 +230,7 @@ def operations_of(noun: "type[Noun]") -> Iterator[Operation]:
 
 @cache
 def of_method(noun: str, method: Any) -> Operation:
-    """Return the operation that a decorated method of a noun is."""
+    """Return the operation of a decorated method."""
     inner = method.__dict__["undecorated"]
     summary, details, helps = _docstring(inspect.getdoc(inner) or "")
     hints = get_type_hints(inner, include_extras=True)
@@ -285,7 +285,7 @@ def _parameter(found: inspect.Parameter, hint: Any, helps: Mapping[str, str]) ->
 
 
 def _said(hint: Any, wanted: type[T]) -> list[T]:
-    """Return the annotations of a type, also of one within `X | None`."""
+    """Return the annotations of a type, including those within `X | None`."""
     if get_origin(hint) is Annotated:
         inner, *marks = get_args(hint)
         return [mark for mark in marks if isinstance(mark, wanted)] + _said(inner, wanted)

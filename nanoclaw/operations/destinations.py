@@ -108,11 +108,11 @@ class Destinations(Noun):
         *,
         local_name: str | None = None,
     ) -> AgentDestination:
-        """Make one; without a name it gets its target's. Raises `NotFound`, `NotAllowed`, `Conflict`."""
+        """Create one, by default with its target's name. Raises `NotFound`, `NotAllowed`, `Conflict`."""
         return await self._registry.ask(CreateDestination(agent_group_id, target_type, target_id, local_name))
 
     async def get(self, agent_group_id: str, local_name: str) -> AgentDestination | None:
-        """Return the destination that an agent calls by that name."""
+        """Return the agent's destination with that name."""
         return await self._central.run(destinations.get, agent_group_id, local_name)
 
     async def of_agent(self, agent_group_id: str) -> Sequence[AgentDestination]:
@@ -120,11 +120,11 @@ class Destinations(Noun):
         return await self._central.run(destinations.of_agent, agent_group_id)
 
     async def to_target(self, target_type: DestinationType, target_id: str) -> Sequence[AgentDestination]:
-        """Return the destinations that lead there."""
+        """Return the destinations with that target."""
         return await self._central.run(destinations.to_target, target_type, target_id)
 
     async def rename(self, agent_group_id: str, local_name: str, new_name: str) -> AgentDestination:
-        """Give it another name. Raises `NotFound`, `NotAllowed`, `Conflict`."""
+        """Rename it. Raises `NotFound`, `NotAllowed`, `Conflict`."""
         return await self._registry.ask(RenameDestination(agent_group_id, local_name, new_name))
 
     async def delete(self, agent_group_id: str, local_name: str) -> AgentDestination:

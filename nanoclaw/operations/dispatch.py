@@ -1,4 +1,4 @@
-"""Performing an operation that comes from outside by its name, with JSON in and out."""
+"""Performs an operation from outside by its name, with JSON in and out."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
@@ -19,11 +19,11 @@ from nanoclaw.store import Conflict, NotFound
 T = TypeVar("T")
 
 LONGEST = 1000
-"""Characters of a refusal."""
+"""Maximum characters of a refusal."""
 
 
 class OperationFailed(Exception):
-    """An operation was not performed; one line for people, and a code for programs."""
+    """An operation was not performed. The text is one line for people, the code is for programs."""
 
     def __init__(self, code: str, message: str) -> None:
         line = " ".join(message.split())
@@ -70,7 +70,7 @@ class Operations:
     async def _refusing(
         self, name: str, params: Mapping[str, object], call: Callable[[Operation], Awaitable[T]]
     ) -> T:
-        """Run a call on the operation of that name; every refusal becomes `OperationFailed`."""
+        """Run a call on the operation with that name; every refusal becomes `OperationFailed`."""
         operation: Operation | None = None
         try:
             operation = self.catalogue.operation(name)
@@ -109,13 +109,13 @@ class Operations:
 
 
 def _said(operation: Operation | None, what: str, params: Mapping[str, object]) -> str | None:
-    """Return a sentence that the declaration has, with the arguments in it."""
+    """Return a sentence of the declaration, with the arguments filled in."""
     template = operation and getattr(operation.declared, what)
     return filled(template, params) if template else None
 
 
 def filled(template: str, params: Mapping[str, object]) -> str:
-    """Return a sentence with parameters, cut to what a line holds."""
+    """Return a sentence with the parameters filled in, cut to the length of a line."""
     for name, value in params.items():
         template = template.replace("{%s}" % name, str(value)[:100])  # noqa: UP031 -- braces around
     return template
@@ -134,7 +134,7 @@ def _code(error: Exception) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """Return the words of the innermost cause: the actors' own only say who."""
+    """Return the text of the innermost cause: the errors of actors only name the actor."""
     while isinstance(error, ActorError) and error.__cause__ is not None:
         error = error.__cause__
     return str(error)

@@ -6,7 +6,7 @@ PRIVATE_DIR = 0o700
 
 
 def make_agent_folder(groups: Path, folder: str) -> None:
-    """Make `<groups>/<folder>/workspace`, for this user alone; what is there stays. Raises OSError."""
+    """Create `<groups>/<folder>/workspace`, for this user alone; keep existing files. Raises OSError."""
     workspace = groups / folder / "workspace"
     for each in (*reversed(workspace.parents), workspace):
         if not each.is_dir():

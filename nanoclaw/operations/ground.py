@@ -17,19 +17,19 @@ from nanoclaw.store import Reader
 
 
 class SessionAccess(Protocol):
-    """How a session is changed: through its actor, or on its files."""
+    """The way to change a session: through its actor, or on its files."""
 
     @property
     def alive(self) -> bool:
-        """Tell whether a host runs, so that messages are answered."""
+        """True if a host runs, so that messages are answered."""
         ...
 
     async def describe(self, session_id: str, /) -> SessionDetails | None:
-        """Return what a session says of itself; None where it does not live, or does not say so in time."""
+        """Return the details of a session; None if its actor is not running or does not answer in time."""
         ...
 
     async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
-        """Change one of its tasks; on disk when this returns.
+        """Change one of the session's tasks; the change is on disk when this returns.
 
         Raises:
             Refused: the task does not allow that, or the session cannot take it now.
@@ -38,7 +38,7 @@ class SessionAccess(Protocol):
         ...
 
     async def answer(self, who: Conversation, answer: Answer) -> bool:
-        """Store the answer to one of its questions; on disk when this returns. False: there is one already.
+        """Store the answer to a question; it is on disk when this returns. Return False if one exists.
 
         Raises:
             Unavailable: the session cannot take it now.
@@ -46,7 +46,7 @@ class SessionAccess(Protocol):
         ...
 
     async def restart_runner(self, who: Conversation) -> bool:
-        """Stop its runner, so that work starts another one. False: there is none.
+        """Stop the session's runner, so that work starts another one. Return False if there is none.
 
         Raises:
             Refused: the session cannot do that now.
@@ -54,13 +54,13 @@ class SessionAccess(Protocol):
         ...
 
     def state(self, session_id: str, /) -> str | None:
-        """Of its actor, in the live tree; None where it does not live."""
+        """Return the state of the session's actor in the live tree; None if it is not running."""
         ...
 
 
 @frozen
 class Ground:
-    """The parts below the operations."""
+    """The parts that operations use."""
 
     registry: Ref[Registry]
     central: Reader

@@ -25,7 +25,7 @@ def labelled(connection: Connection, result: object) -> object:
 def plain(value: object) -> Any:
     """Return a value of frozen classes as objects, lists and texts."""
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds")  # as it is stored
+        return value.isoformat(timespec="milliseconds")  # already in its stored form
     if has(type(value)):
         cls: Any = type(value)
         return {each.name: plain(getattr(value, each.name)) for each in fields(cls)}

@@ -1,4 +1,4 @@
-"""Changing sessions of a running host: through their actors."""
+"""Changes sessions of a running host through their actors."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ from nanoclaw.session.administration import ChangeTask, RestartRunner, TaskChang
 from nanoclaw.session.services import Conversation
 
 DESCRIBED_WITHIN_S = 1.0
-"""A session that hangs keeps a list waiting no longer."""
+"""Maximum seconds that a hung session delays a list."""
 
 
 @frozen
 class LivingSessions:
-    """The sessions of a running host; a session at rest comes to life to be changed."""
+    """The sessions of a running host. A change starts the actor of a session at rest."""
 
     sessions: Sessions
     alive: bool = True
 
     async def describe(self, session_id: str) -> SessionDetails | None:
-        """Ask the session's actor, if it lives."""
+        """Ask the session's actor, if it runs."""
         return await self.sessions.status(session_id, DESCRIBED_WITHIN_S)
 
     async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
@@ -40,7 +40,7 @@ class LivingSessions:
             raise Unavailable(str(error)) from error
 
     async def restart_runner(self, who: Conversation) -> bool:
-        """Restart the runner, if the session lives."""
+        """Restart the runner, if the session's actor runs."""
         return self.state(who.session.id) is not None and bool(await self._ask(who, RestartRunner()))
 
     async def _ask(self, who: Conversation, message: Any) -> Any:

@@ -27,7 +27,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @frozen
 class ReplyView:
-    """An answer of the agent, and how far it has come."""
+    """An answer of the agent, and its progress."""
 
     id: str
     text: str
@@ -43,7 +43,7 @@ class ReplyView:
 
 @frozen
 class MessageView:
-    """A message to an agent, and how far it has come."""
+    """A message to an agent, and its progress."""
 
     id: str
     session_id: str
@@ -60,7 +60,7 @@ class MessageView:
     delivered_at: datetime | None
     due_at: datetime | None
     waits_for: str | None
-    """Why it has no answer yet; None: it has one, or nothing keeps it waiting."""
+    """The reason why it has no answer yet; None if it has one, or nothing delays it."""
     tries: int
     error: str | None
 
@@ -126,7 +126,7 @@ class Messages(Noun):
     # -- how
 
     async def _traced(self, rows: Sequence[tuple[Session, StoredMessage]]) -> Sequence[MessageTrace]:
-        """Add what the runner and the delivery ledger say of each row; a session's are read at once."""
+        """Add the runner's and the ledger's data to each row; all rows of a session are read at once."""
         by_session = dict[str, tuple[Session, list[StoredMessage]]]()
         for session, row in rows:
             by_session.setdefault(session.id, (session, []))[1].append(row)
@@ -156,7 +156,7 @@ class Messages(Noun):
         return [_view(session, row, runner, waits_for, self._ground.now()) for row in rows]
 
     async def _hindrance(self, session: Session) -> str | None:
-        """Return why messages of a session wait, as far as its status and its runner tell."""
+        """Return why messages of a session wait, judged by its status and its runner."""
         if session.status != "active":
             return f"its session is {session.status}"
         if not self._ground.sessions.alive:
@@ -178,7 +178,7 @@ class _Notes:
     ledger: Mapping[str, Delivered]
 
     def claimed_at(self, message_id: str) -> datetime | None:
-        """Return when the runner took a message. An outcome replaces the claim: then its turn tells."""
+        """Return when the runner claimed a message. An outcome replaces the claim; its turn has the time."""
         claim = self.claims.get(message_id)
         if claim is not None and claim.status == "processing":
             return claim.changed_at

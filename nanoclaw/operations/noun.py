@@ -1,4 +1,4 @@
-"""The base of all nouns: what their operations work on, and the one place where each is admitted."""
+"""The base of all nouns: the parts that their operations use, and the one check that admits a call."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from nanoclaw.store.central import users
 
 @frozen
 class Noun:
-    """One noun, for one caller. What it writes is on disk when a call returns, and read by the next one.
+    """One noun, for one caller. A call's changes are on disk when it returns, and the next call reads them.
 
     Every call may raise `nanoclaw.store.OperationRefused` (the operation cannot be done), `StoreError` (a
     database cannot be read or written) and `actors.ActorError` (the host stops, or its registry crashed).
@@ -27,7 +27,7 @@ class Noun:
     _ground: Ground
     _caller: Caller
     note: Callable[[str], None]
-    """Told of what a result lacks, such as a file that cannot be read."""
+    """Called with each gap in the result, such as a file that cannot be read."""
 
     name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
@@ -41,11 +41,11 @@ class Noun:
         return self._ground.central
 
     async def warning(self, verb: str, arguments: Mapping[str, Any]) -> str:  # noqa: ARG002 -- for nouns that have one
-        """Return what a person should know before they confirm an operation, besides its question."""
+        """Return a warning that a person reads before they confirm an operation, besides its question."""
         return ""
 
     async def _known_caller(self) -> str | None:
-        """Return the caller's id for a row that notes who did something; None: no such user is known."""
+        """Return the caller's id for a row that records who did something; None if the user is unknown."""
         user = self._caller.user_id
         if user is None or await self._central.run(users.get, user) is None:
             return None
@@ -87,7 +87,7 @@ class Noun:
         return arguments
 
     async def _in_files(self, reference: Reference, text: str) -> references.Found:
-        """Find a task or message; who may not see everything is not told that there is none."""
+        """Find a task or message. A caller who may not see everything is not told that it does not exist."""
         try:
             return await self._ground.files.named(reference.kind, text)
         except NotFound:
@@ -98,7 +98,7 @@ class Noun:
 
 @frozen
 class Admission:
-    """Letting one call in: its names are resolved and its right is checked, in one read."""
+    """The admission of one call: its names are resolved and its right is checked, in one read."""
 
     operation: Operation
     caller: Caller

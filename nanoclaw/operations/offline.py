@@ -1,4 +1,4 @@
-"""Operations on the files of a data directory that no host has: they own it while they last."""
+"""Operations on the files of a data directory without a host: they own it while they run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,7 +36,7 @@ class SessionsAtRest:
     alive: bool = False
 
     async def describe(self, _session_id: str) -> SessionDetails | None:
-        """Return None: nothing lives."""
+        """Return None: no actor runs."""
         return None
 
     async def change_task(self, who: Conversation, verb: TaskVerb, task_id: str) -> TaskChange:
@@ -64,7 +64,7 @@ class SessionsAtRest:
         raise Unavailable(f"session {who.session.id} has no runner: no host is running")
 
     def state(self, _session_id: str) -> str | None:
-        """Return None: nothing lives."""
+        """Return None: no actor runs."""
         return None
 
 
@@ -89,7 +89,7 @@ async def open_to_read(  # noqa: PLR0913 -- the seams, by name
 
 @asynccontextmanager
 async def _no_registry(_context: Context[Registry]) -> AsyncIterator[Registry]:
-    """Stand in for the registry, which an operation that reads never asks."""
+    """Replace the registry for operations that read, which never ask it."""
     yield cast("Registry", None)
 
 

@@ -62,9 +62,9 @@ class Questions(Noun):
         return found
 
     async def _tell(self, who: Conversation, answer: Answer) -> bool:
-        """Store the news before the question goes. False: it was parked, and the question is gone.
+        """Store the answer before the question is deleted. False: it was parked, and the question is deleted.
 
-        So an agent never waits for a question that is not there, whatever dies in between.
+        So an agent never waits for a question that does not exist, whichever process dies in between.
         """
         try:
             await self._ground.sessions.answer(who, answer)
@@ -86,7 +86,7 @@ class Questions(Noun):
         options: Sequence[object],
         address: Address | None = None,
     ) -> bool:
-        """Record a question; False if it is recorded. Raises `NotFound`."""
+        """Record a question; return False if it is recorded already. Raises `NotFound`."""
         return await self._registry.ask(
             CreateQuestion(question_id, session_id, message_out_id, address, title, options)
         )
@@ -101,7 +101,7 @@ class Questions(Noun):
 
 
 def _waiting(connection: Connection, question: PendingQuestion) -> Conversation | None:
-    """Return the conversation that waits for an answer; None: it is over."""
+    """Return the conversation that waits for an answer; None if it is over."""
     session = sessions.require(connection, question.session_id)
     return None if session.status == "archived" else conversation(connection, session)
 

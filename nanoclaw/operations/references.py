@@ -1,9 +1,9 @@
-"""From the names that people use to ids: each kind of thing in the forms in which they know it.
+"""Resolves the names that people use to ids.
 
 An agent is known by its folder, name or id; a chat by `channel:platform_id`, name or id; a session by its id
-or its chat, with `/thread` after it. The beginning of an id will do where only one begins so, but not for
-users: `tg:12` is not `tg:123`. Names of users and chats are chosen by others, so a user is never known by a
-name, and a chat's name never passes for an address.
+or its chat, with `/thread` after it. A unique prefix of an id is enough, except for users: `tg:12` is not
+`tg:123`. Others choose the names of users and chats. So a user is never known by a name, and a chat's name
+never counts as an address.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,19 +26,19 @@ from nanoclaw.store.central import (
 )
 
 SHOWN = 80
-"""Characters of a name that stand in an error."""
+"""Characters of a name that are shown in an error."""
 NAMED = 5
 LEAST_PREFIX = 3
-"""Characters of the beginning of an id: fewer would be a guess."""
+"""Minimum characters of an id's prefix: fewer would be a guess."""
 
 
 class Ambiguous(StoreRefused):
-    """Several things are known by that name; the text lists them."""
+    """A name matches several things. The text lists them."""
 
 
 @frozen
 class Found:
-    """A thing that was named: its id, and the agent whose admins may deal with it."""
+    """The thing that a name means: its id, and the agent whose admins may manage it."""
 
     id: str
     agent_ids: tuple[str, ...] = ()
@@ -46,18 +46,18 @@ class Found:
 
 @frozen
 class Candidate:
-    """A thing that may be meant, by everything that it is known by."""
+    """A thing that a name may mean, with every form of its name."""
 
     id: str
     keys: tuple[str, ...] = ()
-    """Known by each of these like by its id."""
+    """Unique names, which count like its id."""
     name: str = ""
     """Its name for people; others may have the same name."""
     agent_ids: tuple[str, ...] = ()
     shown: str = ""
     """Its name in a list of several; empty: its id."""
     whole: bool = False
-    """True if the beginning of its id is not enough."""
+    """True if a prefix of its id is not enough."""
     short: str = ""
     """Its id within its session."""
 
@@ -74,7 +74,7 @@ def resolve(connection: Connection, kind: Kind, text: str) -> Found:
 
 
 def pick(kind: str, text: str, candidates: Iterable[Candidate]) -> Found:
-    """Return the one candidate that a name means: by its id, else by a name, else by the beginning of its id.
+    """Return the one candidate that a name means: by its id, else by a name, else by a prefix of its id.
 
     Raises:
         NotFound, Ambiguous
@@ -103,7 +103,7 @@ def _by_prefix(candidate: Candidate, text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """Return a text as an error shows it: in quotes, its ends if it is long, without control characters."""
+    """Return a text as an error shows it: quoted, cut at `SHOWN` characters, control characters escaped."""
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 
@@ -129,7 +129,7 @@ def _agents(connection: Connection) -> list[Candidate]:
 
 
 def address_of(chat: MessagingGroup) -> str:
-    """Return a chat as people write it."""
+    """Return the address of a chat as people write it."""
     return f"{chat.channel_type}:{chat.platform_id}"
 
 
@@ -207,7 +207,7 @@ KINDS: tuple[Kind, ...] = ("agent", "chat", "user", "session", "wiring", "questi
 
 
 def names(connection: Connection, kind: Kind) -> list[str]:
-    """Return everything of a kind by the name that is shortest to type, for completion."""
+    """Return the shortest name of everything of a kind, for completion."""
     named_by_keys = kind in {"agent", "chat", "wiring"}
     return [
         *dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Who asks for an operation, and the one check of what they may do."""
+"""The caller of an operation, and the one check of its rights."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -22,11 +22,11 @@ class Right(Enum):
 
 @frozen
 class Caller:
-    """Who asks. `user_id` None is the host's own program."""
+    """The caller of an operation. `user_id` None is the host's own program."""
 
     user_id: str | None = None
     unlimited: bool = False
-    """True for a caller who owns the files themselves: no row could limit them."""
+    """True for a caller who owns the files themselves: rows cannot limit them."""
 
     @classmethod
     def host(cls) -> "Caller":
@@ -40,7 +40,7 @@ class Caller:
 
     @classmethod
     def user(cls, user_id: str) -> "Caller":
-        """Return a user of a chat network, limited by what is granted to them."""
+        """Return a user of a chat network, limited to the rights granted to them."""
         return cls(user_id)
 
 
@@ -59,7 +59,7 @@ def check(
 
 
 def has_global_right(connection: Connection, caller: Caller) -> bool:
-    """Tell whether the caller may at least see everything."""
+    """Return whether the caller may at least see everything."""
     user = caller.user_id
     return caller.unlimited or (
         user is not None

@@ -1,4 +1,4 @@
-"""Rows of the central database that no operation is about, and former names, for embedders.
+"""Rows of the central database that no operation covers, and former names, for embedders.
 
 The operations call `agent_groups` `agents`, `messaging_groups` `chats` and `unregistered_senders` `dropped`.
 """
@@ -124,7 +124,7 @@ class UnregisteredSenders(Rows):
         return await self._ground.central.run(unregistered_senders.every)
 
     async def forget(self, address: Address, user_id: str | None) -> Sequence[str]:
-        """Delete what is recorded of one in a chat; returns the reasons."""
+        """Delete the records of a sender in a chat; return the reasons."""
         return await self._ground.registry.ask(ForgetUnregisteredSender(address, user_id))
 
 
@@ -133,7 +133,7 @@ class DirectChats(Rows):
     """The chats in which channels reach users alone."""
 
     async def note(self, user_id: str, channel_type: str, messaging_group_id: str) -> UserDm:
-        """Note it, instead of what was noted before. Raises `NotFound`."""
+        """Record a direct chat, replacing the earlier one. Raises `NotFound`."""
         return await self._ground.registry.ask(NoteDm(user_id, channel_type, messaging_group_id))
 
     async def get(self, user_id: str, channel_type: str) -> UserDm | None:

@@ -1,7 +1,7 @@
-"""Reading the files of many sessions: side by side in the readers' threads, and again only once they changed.
+"""Reads the files of many sessions: concurrently in the readers' threads, and again only after a change.
 
-A file that has not changed since it was read is not opened. Its time of change has a granularity, so what was
-read within `SETTLED_S` of the last change is not remembered.
+A file that has not changed since it was read is not opened. Its modification time has a limited resolution.
+So a result that was read within `SETTLED_S` of the last change is not cached.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,19 +31,19 @@ from nanoclaw.store.session import views as session_views
 
 T = TypeVar("T")
 _State = tuple[int, int, int]
-"""Of a file: when it changed, its size, which one it is."""
+"""The modification time, size and identity of a file."""
 
 AT_ONCE = 4
 """Threads that read at the same time."""
 BATCH = 25
-"""Files that a thread reads before others may have it."""
+"""Files that a thread reads before it is released to others."""
 SETTLED_S = 2.0
 REMEMBERED = 20_000
-"""Results that are kept."""
+"""Maximum number of cached results."""
 LATEST = 20
 """Messages of a session that completion offers."""
 PATIENCE_S = 0.5
-"""How long an outbound file that its runner keeps locked is waited for."""
+"""Seconds to wait for an outbound file that its runner keeps locked."""
 
 
 @frozen
@@ -62,7 +62,7 @@ class _Remembered:
 
 
 def key_of(session_id: str, id_: str) -> str:
-    """Return the whole name of a task or a message: ids are a session's own."""
+    """Return the full name of a task or a message: its id is unique only within its session."""
     return f"{session_id}/{id_}"
 
 
@@ -89,7 +89,7 @@ class SessionFiles:
     async def inbound(
         self, found: Sequence[Session], name: str, fn: Callable[[Connection], T]
     ) -> list[InSession]:
-        """Run `fn(connection)` on the `inbound.db` of each; `name` is what the result is remembered by.
+        """Run `fn(connection)` on the `inbound.db` of each session; `name` is the key of the cached result.
 
         Sessions without a file are left out.
         """
@@ -116,7 +116,7 @@ class SessionFiles:
         """Run `fn(connection)` on the `outbound.db` of a session, as on any hostile file.
 
         Raises:
-            StoreError: it cannot be read now, or is not one that the host reads.
+            StoreError: it cannot be read now, or is not a file that the host reads.
         """
         file = self.paths(session).outbound_db
         async with open_untrusted(file, self.executor, patience_s=PATIENCE_S) as reader:
@@ -154,7 +154,7 @@ class SessionFiles:
     def _read_batch(
         self, batch: Sequence[Session], name: str, fn: Callable[[Connection], T]
     ) -> list[tuple[Session, InSession | None]]:
-        """Read those that there are; None stands for one that is locked at this moment."""
+        """Read the files that exist; None stands for a file that is locked at this moment."""
         found = list[tuple[Session, InSession | None]]()
         for session in batch:
             file = self.paths(session).inbound_db

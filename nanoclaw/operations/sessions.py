@@ -22,19 +22,19 @@ from nanoclaw.store.session import views as session_views
 COLUMNS = ("id", "agent", "chat", "thread_id", "status", "container_status", "last_active")
 
 CHANGED = ("id", "agent", "chat", "thread_id", "status")
-"""The columns after a change. The runner is left out: the central database shows it as last seen."""
+"""The columns after a change. The runner is left out: the central database has its last seen state."""
 _NEXT_RUNNER: Mapping[SessionStatus, str] = {
     "active": "; its next message starts one",
     "paused": ", and gets none while it is paused; resume it first",
     "archived": ", and gets none any more: it is archived",
 }
 NAMED = 5
-"""Open tasks that a question names."""
+"""Maximum number of open tasks that a question names."""
 
 
 @frozen
 class SessionView:
-    """A session with what waits for it."""
+    """A session with its waiting messages and tasks."""
 
     id: str
     agent_group_id: str
@@ -44,9 +44,9 @@ class SessionView:
     status: str
     container_status: str
     state: str | None
-    """Of its actor in the running host; None: it rests."""
+    """State of its actor in the running host; None if no actor runs."""
     parked: int
-    """Messages that wait until it can take them."""
+    """Number of messages that wait until the session can take them."""
     last_active: datetime | None
     created_at: datetime
 
@@ -174,7 +174,7 @@ class Sessions(Noun):
         return await self._registry.ask(DeleteSession(session))
 
     async def warning(self, verb: str, arguments: Mapping[str, Any]) -> str:
-        """Name the open tasks that never run again."""
+        """Return a warning with the open tasks that will never run again."""
         if verb not in {"archive", "delete"}:
             return ""
         session = await self._central.run(sessions.require, arguments["session"])
@@ -191,7 +191,7 @@ class Sessions(Noun):
     async def open(
         self, agent_group_id: str, messaging_group_id: str | None, thread_id: str | None = None
     ) -> Session:
-        """Return the open session of an agent, chat and thread, made where it is missing."""
+        """Return the open session of an agent, chat and thread; create it if it is missing."""
         return await self._registry.ask(OpenSession(agent_group_id, messaging_group_id, thread_id))
 
     async def get(self, id_: str) -> Session | None:
@@ -209,7 +209,7 @@ class Sessions(Noun):
         return await self._central.run(sessions.find_shared, agent_group_id)
 
     async def for_agent(self, agent_group_id: str) -> Sequence[Session]:
-        """Return an agent's sessions, archived ones, too, the oldest first."""
+        """Return an agent's sessions, including archived ones, the oldest first."""
         return await self._central.run(sessions.for_agent, agent_group_id)
 
     async def running(self) -> Sequence[Session]:

@@ -36,14 +36,14 @@ class TaskView:
     status: str
     """pending or paused."""
     held: str | None
-    """Why it does not run even when it is due; None: it runs."""
+    """The reason why it does not run even when it is due; None if it runs."""
     next_run: datetime | None
     recurrence: str | None
     zone: str | None
     catch_up: str | None
     prompt: str
     address: str | None
-    """Where its answers go; None: to its session's chat."""
+    """The address of its answers; None for its session's chat."""
     created_at: datetime | None
 
 
@@ -60,7 +60,7 @@ class TaskRun:
     """completed, failed, cancelled (before its time), or ended: it was cancelled or missed, or is older than
     the runner's notes."""
     tries: int | None
-    """None: the runner's notes do not say."""
+    """None if the runner's notes do not say."""
     error: str | None
 
 
@@ -191,7 +191,7 @@ class Tasks(Noun):
         return await self._central.run(sessions.require, session_id), task_id
 
     async def _files(self, places: Sequence[Session], query: object) -> Sequence[InSession]:
-        """Read these now. Raises NotFound: one of them cannot be read."""
+        """Read these files now. Raises NotFound if one of them cannot be read."""
         found = await self._ground.files.inbound(places, "", query)  # type: ignore[arg-type]
         problems = [one.problem for one in found if one.problem]
         if problems or len(found) < len(places):
@@ -237,7 +237,7 @@ def _run(row: StoredMessage, claim: Claim | None, turn: Turn | None, now: dateti
 
 
 def _unclaimed(row: StoredMessage, now: datetime) -> str:
-    """Return the outcome of an occurrence of which the runner has no note."""
+    """Return the outcome of an occurrence that the runner's notes do not contain."""
     return "cancelled" if row.due_at is not None and row.due_at > now else "ended"
 
 

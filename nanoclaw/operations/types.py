@@ -1,4 +1,4 @@
-"""The types of parameters that operations share; to Python they are texts."""
+"""The parameter types that operations share; in Python they are texts."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -16,7 +16,7 @@ NewUserRef = Annotated[str, Reference("user", new=True)]
 SessionRef = Annotated[str, Reference("session")]
 """A session, by id or by `channel:platform_id[/thread]`."""
 WiringRef = Annotated[str, Reference("wiring")]
-"""A wiring, by id, by `chat=agent`, or by its chat where that has only one."""
+"""A wiring, by id, by `chat=agent`, or by its chat if that chat has only one."""
 QuestionRef = Annotated[str, Reference("question")]
 """A question, by id."""
 ApprovalRef = Annotated[str, Reference("approval")]
@@ -27,5 +27,5 @@ MessageRef = Annotated[str, Reference("message")]
 """A message, by id; with `session/` before it where several sessions have it. The handler gets both."""
 NameText = Annotated[str, Text()]
 OptionalText = Annotated[str, Text(empty=True)]
-"""A text that may be empty: that takes away what was set."""
+"""A text that may be empty; an empty text removes the value."""
 JsonObject = Mapping[str, object]

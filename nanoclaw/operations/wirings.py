@@ -133,11 +133,11 @@ class Wirings(Noun):
         chat_name: str | None = None,
         is_group: bool = False,
     ) -> Wiring:
-        """Let the agent in that folder listen to a chat, in one step: what is missing is made.
+        """Let the agent in that folder listen to a chat, in one step; create what is missing.
 
-        The chat's policy becomes `policy`. An existing wiring stays as it is, and is returned. So does the
-        row of a chat: `chat_name` and `is_group` are for a new one. Raises `NotAllowed` (its rules, its
-        address, or a bad folder name).
+        The chat's policy becomes `policy`. An existing wiring stays unchanged and is returned. An existing
+        row of a chat stays unchanged, too: `chat_name` and `is_group` apply to a new one. Raises `NotAllowed`
+        (its rules, its address, or a bad folder name).
         """
         return await self._registry.ask(
             WireChat(

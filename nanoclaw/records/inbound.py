@@ -9,7 +9,7 @@ from nanoclaw.records.address import AGENT, Address
 
 MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
 CatchUp = Literal["skip", "all", "none"]
-"""How missed slots are handled: run the latest one, run all, or run none (contract 4, Recurrence)."""
+"""The handling of missed slots: run the latest one, run all, or run none (contract 4, Recurrence)."""
 
 
 @frozen
@@ -112,7 +112,7 @@ class AgentMessage:
     """A message from one agent to another. The receiving session answers to `source_session_id`."""
 
     message_out_id: str
-    """The sender's delivery: offered twice, it is stored once."""
+    """The id of the sender's delivery. A message that is offered twice is stored once."""
     source_session_id: str
     sender_group_id: str
     sender_name: str
@@ -120,9 +120,9 @@ class AgentMessage:
     causation_id: str
     """The id of the first message of the chain that it belongs to."""
     hops: int
-    """How often that chain has gone from one agent to another."""
+    """Number of times that the chain has gone from one agent to another."""
     exchanged: int = 0
-    """How many messages the sender has received from this session in the last minute."""
+    """Number of messages that the sender has received from this session in the last minute."""
     attachments: tuple[Attachment, ...] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""Worlds and fakes for tests of what is built on NanoClaw (docs/simulation.md)."""
+"""Worlds and fakes for tests of programs that use NanoClaw (docs/simulation.md)."""
 
 from nanoclaw.testing.world.channel import FakeChannel, wire
 from nanoclaw.testing.world.chats import Chat, User

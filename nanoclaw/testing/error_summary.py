@@ -8,14 +8,14 @@ from traceback import walk_tb
 NOT_OF_THE_CALLER = (
     frozenset({"actors", "nanoclaw", "agent_runner", "trio", "outcome"}) | sys.stdlib_module_names
 )
-"""Packages whose lines say nothing of the brain."""
+"""Packages whose lines say nothing about the brain."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def summary_of(error: BaseException) -> str:
-    """Type, text, and the line of the brain in which it was raised: file and number, where there is one.
+    """Return an error's type and text, and the brain's file and line that raised it, if there is one.
 
-    Of a group with one error in it: of that one.
+    A group with one error is reported as that error.
     """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -26,7 +26,7 @@ def summary_of(error: BaseException) -> str:
 
 
 def _where(error: BaseException) -> str | None:
-    """The innermost line in the file of the first frame that may be of a brain."""
+    """Return the innermost line in the file of the first frame that may belong to a brain."""
     frames = [
         (frame.f_code.co_filename, line)
         for frame, line in walk_tb(error.__traceback__)

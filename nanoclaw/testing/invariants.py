@@ -38,7 +38,7 @@ class Asked:
 
 @frozen
 class Evidence:
-    """A home, with the confirmations and the delivery requests seen outside of it."""
+    """A home, with the confirmations and delivery requests observed outside of it."""
 
     data: Path
     accepted: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def violations(evidence: Evidence, invariants: Iterable[Invariant] | None = None
 
 
 def sentences(check: Callable[[E], Iterable[str]], evidence: E) -> Iterator[str]:
-    """Yield the violations that a check finds. An unreadable file or an error in the check is one, too."""
+    """Yield the violations that a check finds. An unreadable file or an error in the check counts as one."""
     try:
         yield from _sentences(check(evidence))
     except apsw.Error as error:
@@ -132,7 +132,7 @@ def databases_are_intact(evidence: Evidence) -> Iterator[str]:
 
 
 def numbers_keep_their_parity_and_grow(evidence: Evidence) -> Iterator[str]:
-    """Numbers of the host are even, those of the runner odd. Each is higher than the one before."""
+    """The host's numbers are even, the runner's odd. Each is higher than the one before."""
     for paths in evidence.sessions():
         for file, table, odd in (
             (paths.inbound_db, "messages_in", 0),
@@ -146,7 +146,7 @@ def numbers_keep_their_parity_and_grow(evidence: Evidence) -> Iterator[str]:
 
 
 def marks_are_above_what_was_given(evidence: Evidence) -> Iterator[str]:
-    """The marks are at least as high as every number in use, so pruning never leads to reuse."""
+    """The marks are at least as high as every number in use, so pruning never causes reuse."""
     for paths in evidence.sessions():
         for file, table in ((paths.inbound_db, "messages_in"), (paths.outbound_db, "messages_out")):
             [(given,)] = _rows(file, f"SELECT max(seq) FROM {table}") or [(None,)]  # noqa: S608 -- ours
@@ -190,7 +190,7 @@ def no_message_is_answered_by_two_turns(evidence: Evidence) -> Iterator[str]:
 
 
 def ledger_agrees_with_itself(evidence: Evidence) -> Iterator[str]:
-    """`delivered` and the final rows of `deliveries` are the same ones; none is delivered without an attempt.
+    """`delivered` has exactly the final rows of `deliveries`; none is delivered without an attempt.
 
     An action has no attempts: the transaction that performs it makes it final.
     """
@@ -231,7 +231,7 @@ def replies_are_final(evidence: Evidence) -> Iterator[str]:
 def replies_keep_their_order(evidence: Evidence) -> Iterator[str]:
     """An address gets a session's rows in the order of `seq`, each one after the previous one is final.
 
-    Where a runner lags behind, what the host says itself may have a number above what it says then.
+    If a runner lags behind, a row of the host may have a higher number than a later row of the runner.
     """
     first = {one.key: n for n, one in reversed(list(enumerate(evidence.asked)))}
     last = {one.key: n for n, one in enumerate(evidence.asked)}
@@ -268,7 +268,7 @@ def slots_are_unique(evidence: Evidence) -> Iterator[str]:
 def series_go_on_or_have_ended(evidence: Evidence) -> Iterator[str]:
     """The end of an occurrence and its successor are one transaction: one open row carries the recurrence.
 
-    It has the latest slot, unless the date was set back before it was stored.
+    That row has the latest slot, unless the date was set back before the row was stored.
     """
     sql = """
         SELECT series_id, count(*) FILTER (WHERE recurrence IS NOT NULL) AS carriers,

@@ -21,20 +21,20 @@ _WORLD = pytest.StashKey[World]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The two options."""
+    """Add the two options."""
     group = parser.getgroup("nanoclaw")
     group.addoption("--world-seed", type=int, default=0, help="seed of every `world` without one of its own")
     group.addoption("--world-real", action="store_true", help="run worlds in real time, with real processes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """Register the marker."""
     config.addinivalue_line("markers", "world(**arguments): what the fixture `world` is made with")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let trio run the tests that have a world on the clock of that world."""
+    """Make trio run each test that has a world on the clock of that world."""
     for item in items:
         if _has_world(item):
             real = _arguments(item)["real"]
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_trio.trio_fixture  # type: ignore[untyped-decorator]  # pytest_trio is untyped
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """A world of its own for each test; its host starts when it is needed."""
+    """Open a world for each test; its host starts at its first use."""
     async with World(**_arguments(request.node)) as made:
         request.node.stash[_WORLD] = made
         yield made
@@ -51,7 +51,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse what cannot have a world before pytest-trio does: that would break the tests after it, too."""
+    """Refuse tests that cannot have a world before pytest-trio does: its refusal would break later tests."""
     if not _asks_for_world(item):
         return
     marker = item.get_closest_marker("world")
@@ -79,7 +79,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what happened in the world of a test that failed, unless its error does."""
+    """Show the timeline of a failed test's world, unless the test's error includes it."""
     report = yield
     made = item.stash.get(_WORLD, None)
     if made is not None and report.failed and not (call.excinfo and _tells(call.excinfo.value)):
@@ -114,5 +114,5 @@ def _arguments(item: Any) -> dict[str, Any]:
 
 
 def _run_virtually(main: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Any:
-    """`trio.run` in virtual time."""
+    """Run `trio.run` in virtual time."""
     return trio.run(main, *arguments, **{**options, "clock": MockClock(autojump_threshold=0)})

@@ -1,10 +1,10 @@
-"""Conformance suites: what a channel, a runtime or a provider of your own has to do, as checks in your tests.
+"""Conformance suites: checks for your own channel, runtime or provider, to run in your tests.
 
     @pytest.mark.parametrize("check", channel_checks(mine), ids=str)
     async def test_my_channel_conforms(check):
         await check()
 
-where `mine` opens an async context with your channel and the hooks by which its network is steered.
+where `mine` opens an async context with your channel and the hooks that control its network.
 """
 
 from nanoclaw.testing.conformance.channel import channel_checks

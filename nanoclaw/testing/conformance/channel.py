@@ -1,4 +1,4 @@
-"""The conformance suite of a channel: what `nanoclaw.channels.protocol` says, tried on a network of its own.
+"""The conformance suite of a channel: it tests `nanoclaw.channels.protocol` with its own network.
 
 @asynccontextmanager
 async def mine() -> AsyncIterator[ChannelUnderTest]:
@@ -57,7 +57,7 @@ def channel_checks(open_: Callable[[], AbstractAsyncContextManager[ChannelUnderT
 
 
 async def a_delivery_gives_a_receipt(it: ChannelUnderTest) -> None:
-    """A delivery returns a receipt, and then the network has the message."""
+    """The network has a message once its delivery returns a receipt."""
     async with it.channel.sender() as sender:
         receipt = await deliver(sender, outgoing(it.address, "one"))
         require(isinstance(receipt, Receipt), f"deliver returned {receipt!r}, which is no Receipt")
@@ -65,7 +65,7 @@ async def a_delivery_gives_a_receipt(it: ChannelUnderTest) -> None:
 
 
 async def messages_keep_their_order(it: ChannelUnderTest) -> None:
-    """The host sends one after the other."""
+    """Messages that the host sends one after the other arrive in that order."""
     wanted = [f"message {n}" for n in range(5)]
     async with it.channel.sender() as sender:
         for text in wanted:
@@ -82,7 +82,7 @@ async def the_sender_can_be_opened_again(it: ChannelUnderTest) -> None:
 
 
 async def what_is_rejected_is_said_to_be(it: ChannelUnderTest) -> None:
-    """`DeliveryRejected`: the network has none of it, and the next message is another matter."""
+    """`DeliveryRejected` means that nothing was sent. The next message can still be delivered."""
     rejecting = hook(it.rejecting, "rejecting")
     async with it.channel.sender() as sender:
         with rejecting():
@@ -96,7 +96,7 @@ async def what_is_rejected_is_said_to_be(it: ChannelUnderTest) -> None:
 
 
 async def an_outage_is_no_rejection(it: ChannelUnderTest) -> None:
-    """A message that was rejected is never tried again; one that cannot be taken now is."""
+    """An outage does not raise `DeliveryRejected`: the host never retries a rejected message."""
     down = hook(it.down, "down")
     with down():
         raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
@@ -105,7 +105,7 @@ async def an_outage_is_no_rejection(it: ChannelUnderTest) -> None:
 
 
 async def what_was_unavailable_has_nothing(it: ChannelUnderTest) -> None:
-    """`ChannelUnavailable` says that nothing was sent. The host then sends again, whatever `repeat` is."""
+    """`ChannelUnavailable` means that nothing was sent. The host then retries, whatever `repeat` says."""
     down = hook(it.down, "down")
     with down():
         raised = await failure_with_connection(it.channel, outgoing(it.address, "one"))
@@ -114,7 +114,7 @@ async def what_was_unavailable_has_nothing(it: ChannelUnderTest) -> None:
 
 
 async def after_an_outage_messages_arrive(it: ChannelUnderTest) -> None:
-    """With the sender opened again, as the host does."""
+    """A message arrives after an outage once the sender is opened again, as the host does."""
     down = hook(it.down, "down")
     with down():
         await failure_with_connection(it.channel, outgoing(it.address, "one"))
@@ -124,7 +124,7 @@ async def after_an_outage_messages_arrive(it: ChannelUnderTest) -> None:
 
 
 async def a_delivery_can_be_cancelled(it: ChannelUnderTest) -> None:
-    """The host waits for an answer for a while, and not longer."""
+    """A delivery can be cancelled, because the host waits for an answer only for a limited time."""
     silent = hook(it.silent, "silent")
     async with it.channel.sender() as sender:
         with silent(), trio.move_on_after(QUIET_S) as scope:
@@ -137,7 +137,7 @@ async def a_delivery_can_be_cancelled(it: ChannelUnderTest) -> None:
 
 
 async def it_says_what_to_do_about_doubts(it: ChannelUnderTest) -> None:
-    """`repeat` is one of four, and `look up` comes with a `find`."""
+    """`repeat` has one of its four values, and a channel with `look up` implements `find`."""
     repeat = _can(it).repeat
     require(repeat in get_args(Repeat), f"repeat is {repeat!r}, none of {get_args(Repeat)}")
     async with it.channel.sender() as sender:
@@ -146,7 +146,7 @@ async def it_says_what_to_do_about_doubts(it: ChannelUnderTest) -> None:
 
 
 async def an_idempotent_network_keeps_one_of_each(it: ChannelUnderTest) -> None:
-    """`message_out_id` identifies a message: another id with the same text is another message."""
+    """`message_out_id` identifies a message: the same text under another id is another message."""
     only(_can(it).repeat == "idempotent", "it does not say that it is idempotent")
     async with it.channel.sender() as sender:
         first = await deliver(sender, outgoing(it.address, "one", "out-1"))
@@ -159,7 +159,7 @@ async def an_idempotent_network_keeps_one_of_each(it: ChannelUnderTest) -> None:
 
 
 async def what_was_sent_is_found(it: ChannelUnderTest) -> None:
-    """`find` gives the receipt of what the network has, and None for what it has not."""
+    """`find` returns the receipt of a message that the network has, and None for any other."""
     only(_can(it).repeat == "look up", "it does not say `look up`")
     async with it.channel.sender() as sender:
         require(await sender.find(outgoing(it.address, "one")) is None, "found before it was sent")
@@ -171,7 +171,7 @@ async def what_was_sent_is_found(it: ChannelUnderTest) -> None:
 
 
 async def what_was_doubtful_arrives_once(it: ChannelUnderTest) -> None:
-    """The receipt was lost; the host does what `repeat` says, and users see one message."""
+    """After a lost receipt the host follows `repeat`, and users see one message."""
     silent, repeat = hook(it.silent, "silent"), _can(it).repeat
     only(repeat in {"idempotent", "look up"}, f"`repeat` is {repeat!r}: a message may arrive twice or never")
     with silent():
@@ -188,21 +188,21 @@ async def what_was_doubtful_arrives_once(it: ChannelUnderTest) -> None:
 
 
 async def hints_never_raise(it: ChannelUnderTest) -> None:
-    """A hint may be lost. One that raises takes the chat's sender with it."""
+    """A hint may be lost, but never raises: its error would end the chat's sender."""
     async with it.channel.sender() as sender:
         await hint(sender, it.address)
         await deliver(sender, outgoing(it.address, "one"))
 
 
 async def hints_show_nothing(it: ChannelUnderTest) -> None:
-    """Hints are no messages."""
+    """Hints show no message."""
     async with it.channel.sender() as sender:
         await hint(sender, it.address)
     require(it.texts() == [], f"hints alone, and users see {list(it.texts())}")
 
 
 async def hints_never_raise_when_the_network_is_down(it: ChannelUnderTest) -> None:
-    """Nor then."""
+    """Hints do not raise while the network is down."""
     down = hook(it.down, "down")
     async with it.channel.sender() as sender:
         with down():
@@ -238,7 +238,7 @@ async def events_have_ids_of_their_own(it: ChannelUnderTest) -> None:
 
 
 async def nothing_is_confirmed_before_it_is_stored(it: ChannelUnderTest) -> None:
-    """A network does not offer again what it was told has arrived."""
+    """The channel confirms a message to the network only after the host has stored it."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host(at_once=False)), trio.open_nursery() as nursery:
         confirmed = trio.Event()
@@ -252,7 +252,7 @@ async def nothing_is_confirmed_before_it_is_stored(it: ChannelUnderTest) -> None
 
 
 async def what_was_not_accepted_is_not_confirmed(it: ChannelUnderTest) -> None:
-    """`NotAccepted`: it is offered again later, and confirmed when it is accepted."""
+    """An event that raised `NotAccepted` is offered again later, and confirmed once it is accepted."""
     only(it.offers_again, "the network offers nothing again")
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host(refusals=2)):
@@ -261,7 +261,7 @@ async def what_was_not_accepted_is_not_confirmed(it: ChannelUnderTest) -> None:
 
 
 async def what_was_cut_off_is_offered_again(it: ChannelUnderTest) -> None:
-    """An offer that was cut off comes again as the same event: the host may have stored it before it died."""
+    """A cancelled offer is repeated as the same event: the host may have stored it before it died."""
     only(it.offers_again, "the network offers nothing again")
     says = hook(it.says, "says")
     async with trio.open_nursery() as nursery:
@@ -279,7 +279,7 @@ async def what_was_cut_off_is_offered_again(it: ChannelUnderTest) -> None:
 
 
 async def a_channel_with_buttons_shows_cards(it: ChannelUnderTest) -> None:
-    """With buttons, and to look at; a channel without gets text instead of them."""
+    """A channel with buttons shows cards with and without them. Any other channel gets text instead."""
     only(_can(it).buttons, "it has no buttons")
     async with it.channel.sender() as sender:
         for key, content in (("out-1", QUESTION), ("out-2", CARD)):
@@ -288,7 +288,7 @@ async def a_channel_with_buttons_shows_cards(it: ChannelUnderTest) -> None:
 
 
 async def what_users_press_is_offered(it: ChannelUnderTest) -> None:
-    """With the question's id, the option's value, the chat, and who did it."""
+    """A press is offered with the question's id, the option's value, the chat and the user."""
     host = Host()
     await _press(it, host)
     require(len(host.clicks) == 1, f"a button was pressed, and offered: {host.clicks}")
@@ -302,7 +302,7 @@ async def what_users_press_is_offered(it: ChannelUnderTest) -> None:
 
 
 async def a_press_that_was_not_accepted_is_offered_again(it: ChannelUnderTest) -> None:
-    """A press is offered again until it is on disk, as a message is."""
+    """A press is offered again until it is on disk, like a message."""
     only(it.offers_again, "the network offers nothing again")
     await _press(it, host := Host(refusals=2))
     require(len(host.clicks) == 1, f"confirmed, and {len(host.clicks)} stored")

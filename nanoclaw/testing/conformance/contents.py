@@ -1,4 +1,4 @@
-"""Checks of a channel's contents: everything that a message consists of arrives, both ways."""
+"""Checks of a channel's contents: every part of a message arrives, in both directions."""
 
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
@@ -46,13 +46,13 @@ async def every_character_arrives(it: ChannelUnderTest) -> None:
 
 
 def _same(one: str, other: str) -> bool:
-    """Compare texts, but for how a network writes accents and ends lines."""
+    """Return whether texts are equal, apart from Unicode normalization and line ends."""
     lines = [[line.rstrip() for line in normalize("NFC", text).splitlines()] for text in (one, other)]
     return lines[0] == lines[1]
 
 
 async def what_is_too_long_is_split_or_rejected(it: ChannelUnderTest) -> None:
-    """A long text arrives in several messages or is rejected. One that was cut off loses what is missing."""
+    """A long text arrives in several messages or is rejected. It is never truncated."""
     async with it.channel.sender() as sender:
         for length in LENGTHS:
             text, before = numbered(length), len(it.texts())
@@ -63,7 +63,7 @@ async def what_is_too_long_is_split_or_rejected(it: ChannelUnderTest) -> None:
 
 
 def numbered(length: int) -> str:
-    """A text of which no part is like another."""
+    """Return a text in which no part repeats."""
     text = " ".join(f"word{n}" for n in range(length // 5))
     return text[: length - 4] + " end"
 
@@ -74,13 +74,13 @@ def _in_files(it: ChannelUnderTest) -> str:
 
 
 def _holds(seen: str, text: str) -> bool:
-    """Return whether all of the text is there, in order. A network may break it and mark the parts."""
+    """Return whether the whole text is there, in order. A network may split it and mark the parts."""
     characters = iter(seen)
     return all(one in characters for one in text if not one.isspace())
 
 
 async def markdown_arrives(it: ChannelUnderTest) -> None:
-    """Shown or taken off, but not with what it marks."""
+    """Markdown is rendered or stripped, and the text that it marks arrives."""
     content = TextContent(
         "# Weather\n\n**rain** and `wind_1`\n\n- [more](https://example.org/a_b)", markdown=True
     )
@@ -95,7 +95,7 @@ async def markdown_arrives(it: ChannelUnderTest) -> None:
 
 
 async def receipts_tell_messages_apart(it: ChannelUnderTest) -> None:
-    """Each message has an id of its own, by which edits find it. A network without ids says None."""
+    """Each receipt has its own id, which edits refer to. A network without ids returns None."""
     async with it.channel.sender() as sender:
         ids = [await _id_of(sender, outgoing(it.address, "one", key)) for key in ("out-1", "out-2", "out-3")]
     for id_ in ids:
@@ -123,7 +123,7 @@ async def an_edit_is_seen_or_rejected(it: ChannelUnderTest) -> None:
 
 
 async def a_reaction_is_seen_or_rejected(it: ChannelUnderTest) -> None:
-    """On the message that it is of, or as a message of its own; no other message changes."""
+    """A reaction is shown on its message or as a message of its own. No other message changes."""
     async with it.channel.sender() as sender:
         first, _ = await _two(it, sender)
         if await _rejected(sender, Outgoing("out-3", it.address, ReactionContent(first, UP))):
@@ -137,7 +137,7 @@ async def a_reaction_is_seen_or_rejected(it: ChannelUnderTest) -> None:
 
 
 async def _two(it: ChannelUnderTest, sender: Sender) -> tuple[str, str]:
-    """The ids of `one` and `two`, sent."""
+    """Deliver `one` and `two`, and return their ids."""
     ids = [await _id_of(sender, outgoing(it.address, text)) for text in ("one", "two")]
     given = [id_ for id_ in ids if id_ is not None]
     only(len(given) == len(ids), "its receipts have no ids")
@@ -145,7 +145,7 @@ async def _two(it: ChannelUnderTest, sender: Sender) -> tuple[str, str]:
 
 
 async def _rejected(sender: Sender, message: Outgoing) -> bool:
-    """Deliver what a network may not have; whether it said so."""
+    """Deliver a message that the network may not support. Return whether it was rejected."""
     raised = await failure(sender, message)
     if isinstance(raised, DeliveryRejected):
         return True
@@ -157,7 +157,7 @@ async def _rejected(sender: Sender, message: Outgoing) -> bool:
 
 
 async def a_reply_is_shown_as_one(it: ChannelUnderTest) -> None:
-    """A network that shows what a message answers shows nothing for a message that answers nothing."""
+    """A network that shows replies shows one only for a message that is a reply."""
     says, answers = hook(it.says, "says"), hook(it.answers, "answers")
     async with receiving(it.channel, host := Host()):
         await says("why?")
@@ -200,7 +200,7 @@ def _with_files(it: ChannelUnderTest, text: str) -> Outgoing:
 
 
 async def what_users_send_is_offered(it: ChannelUnderTest) -> None:
-    """With the file's name, and its bytes as base64 or where they are to be had."""
+    """A user's file is offered with its name, and with its bytes as base64 or the place to fetch them."""
     sends = hook(it.sends, "sends")
     async with receiving(it.channel, host := Host()):
         await sends(FILES[1].name, FILES[1].data)
@@ -231,7 +231,7 @@ async def what_is_for_a_thread_arrives_there(it: ChannelUnderTest) -> None:
 
 
 async def what_is_said_in_a_thread_is_offered_as_from_there(it: ChannelUnderTest) -> None:
-    """Answers go to where it was said."""
+    """A message in a thread is offered with that thread, so that answers go there."""
     thread = _thread(it)
     says = hook(thread.says, "thread.says")
     async with receiving(it.channel, host := Host()):
@@ -248,7 +248,7 @@ def _thread(it: ChannelUnderTest) -> Thread:
 
 
 async def what_users_say_arrives_whole(it: ChannelUnderTest) -> None:
-    """Every character of it, also blanks around it."""
+    """Every character of a user's message arrives, blanks around it included."""
     says = hook(it.says, "says")
     wanted = [*WRITING, BLANKS, numbered(LENGTHS[0])]
     async with receiving(it.channel, host := Host()):
@@ -262,7 +262,7 @@ async def what_users_say_arrives_whole(it: ChannelUnderTest) -> None:
 
 
 async def lines_that_users_say_stay_lines(it: ChannelUnderTest) -> None:
-    """Lines arrive in one message, or in one each if the network has only single lines."""
+    """Lines arrive in one message, or in one message each if the network has only single lines."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host()):
         await says(LINES)
@@ -272,7 +272,7 @@ async def lines_that_users_say_stay_lines(it: ChannelUnderTest) -> None:
 
 
 async def a_sender_is_known_by_a_whole_id(it: ChannelUnderTest) -> None:
-    """`<channel_type>:<user>`, by which rights are given; always the same for the same user."""
+    """A sender has a stable id `<channel_type>:<user>`, to which rights are granted."""
     says = hook(it.says, "says")
     async with receiving(it.channel, host := Host()):
         for text in ("one", "two"):
@@ -284,7 +284,7 @@ async def a_sender_is_known_by_a_whole_id(it: ChannelUnderTest) -> None:
 
 
 def require_user(channel_type: str, id_: object) -> None:
-    """Raise NotConforming unless it is the id of a user of that network."""
+    """Raise NotConforming unless the text is a user id of that network."""
     kind, colon, user = str(id_).partition(":")
     whole = isinstance(id_, str) and kind == channel_type and colon and user
     require(whole, f"a user's id is '{channel_type}:<user>', and it offered {id_!r}")

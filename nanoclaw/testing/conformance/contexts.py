@@ -73,7 +73,7 @@ class MemoryEvents:
 
 @frozen
 class _Clock:
-    """A clock that stands still."""
+    """A clock that always returns the same time."""
 
     def now(self) -> datetime:
         """Return the time of the test's turns."""
@@ -84,7 +84,7 @@ class _Clock:
 def session_context(
     state: MemoryState, http: HttpClients, model_settings: Mapping[str, object]
 ) -> Iterator[ProviderContext]:
-    """Make the context of a fresh runner; `state` is what runners before it have left."""
+    """Make the context of a fresh runner; `state` comes from the runners before it."""
     numbers = count(1)
     with TemporaryDirectory() as workspace:
         yield ProviderContext(

@@ -1,4 +1,4 @@
-"""The actions of the channel suite, in the place of the host."""
+"""The actions of the channel suite, which stands in for the host."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,12 +24,12 @@ from nanoclaw.records import (
 from nanoclaw.testing.conformance.checks import NotConforming, require
 
 SOON_S = 10.0
-"""A network that is up does what it is asked within this."""
+"""Seconds within which a network that is up answers."""
 AGAIN_S = 0.1
 
 
 def outgoing(address: Address, text: str, key: str | None = None) -> Outgoing:
-    """A message; its key is made of its text, unless one is given."""
+    """Return a message. Its key is derived from its text, unless one is given."""
     return Outgoing(key or f"out-{text}", address, TextContent(text))
 
 
@@ -59,7 +59,7 @@ async def failure(sender: Sender, message: Outgoing) -> Exception | None:
 
 
 async def failure_with_connection(channel: Channel, message: Outgoing) -> Exception | None:
-    """Return what a delivery raised with a sender of its own, whose opening or closing may fail as well."""
+    """Return the error of a delivery with its own sender; opening or closing the sender may fail, too."""
     try:
         async with channel.sender() as sender:
             return await failure(sender, message)
@@ -68,7 +68,7 @@ async def failure_with_connection(channel: Channel, message: Outgoing) -> Except
 
 
 async def hint(sender: Sender, address: Address) -> None:
-    """Give both hints, as long as the host waits for one. Raises NotConforming where one raises."""
+    """Give both hints, for as long as the host waits for one. Raises NotConforming if one raises."""
     hints = {
         "typing": partial(sender.typing, address),
         "settled": partial(sender.settled, address, "message-1", "completed"),
@@ -83,19 +83,19 @@ async def hint(sender: Sender, address: Address) -> None:
 
 @define(eq=False)
 class Host(Intake):
-    """Takes what a channel offers: at once, or once it is `let`; it does not accept the first `refusals`."""
+    """Accepts what a channel offers, at once or after `let`. It refuses the first `refusals` events."""
 
     at_once: bool = True
     refusals: int = 0
     seen: list[InboundEvent] = Factory(list)
     stored: list[InboundEvent] = Factory(list)
     clicks: list[Clicked] = Factory(list)
-    """Stored, each once for each question."""
+    """The stored presses, one for each question."""
     offered: trio.Event = Factory(trio.Event)
     _let: trio.Event = Factory(trio.Event)
 
     def let(self) -> None:
-        """Store what is offered, from now on."""
+        """Store offered events from now on."""
         self._let.set()
 
     async def offer(self, event: Event) -> Routed:
@@ -126,7 +126,7 @@ class Host(Intake):
 
 @asynccontextmanager
 async def receiving(channel: Channel, host: Host) -> AsyncIterator[None]:
-    """A host that receives while the context is open; a receiving half that fails is begun again."""
+    """Receive as a host does while the context is open. A receiving half that fails is restarted."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_receive, channel, host)
         yield

@@ -55,7 +55,7 @@ async def tasks_are_done(it: OpenUnderTest) -> None:
 
 
 async def what_is_said_in_other_words_is_answered(it: OpenUnderTest) -> None:
-    """A message with files, as a reply, or in the chat library's form is answered."""
+    """A message is answered if it has files, is a reply, or has the form of the chat library."""
     plain = message(1, it.question)
     files = [{"type": "image", "name": "a.png", "localPath": "in/inbox/in-1/a.png"}]
     more = {"attachments": files, "replyTo": {"sender": "Bob", "text": "hm"}, "isMention": True}

@@ -46,7 +46,7 @@ async def it_opens_and_closes(it: ProviderUnderTest) -> None:
 
 
 async def cancelled_while_it_opens_it_goes(it: ProviderUnderTest) -> None:
-    """Opening can be cancelled at any step, without an error or an open resource."""
+    """Opening can be cancelled at any step, without an error or a leaked resource."""
 
     async def live(context: ProviderContext, cut: CancelAfter) -> None:
         with cut:
@@ -120,14 +120,14 @@ async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
 
 
 async def the_next_runner_goes_on_with_its_state(it: ProviderUnderTest) -> None:
-    """State stored through the context and through results is there after it is opened again."""
+    """State stored through the context and through results is still there for the next runner."""
     state = MemoryState()
     for life in ("first", "second", "third"):
         await _live(it, state, f"in its {life} life")
 
 
 async def damaged_state_does_not_stop_it(it: ProviderUnderTest) -> None:
-    """It works without its state, which may be lost with outbound.db or come from another build."""
+    """A provider works without its state, which may be lost with outbound.db or come from another build."""
     left = MemoryState()
     await _live(it, left, "without state")
     for damage in DAMAGED:
@@ -148,7 +148,7 @@ async def _live(it: ProviderUnderTest, state: MemoryState, when: str) -> None:
 
 
 async def tools_may_appear_and_vanish(it: ProviderUnderTest) -> None:
-    """Each turn reads the tools anew."""
+    """Each turn reads the list of tools again."""
     async with opened(it) as open_:
         tools = open_.context.tools
         await _offers(open_, "at first", late=False)
@@ -171,7 +171,7 @@ async def _offers(it: OpenUnderTest, when: str, *, late: bool) -> None:
 
 
 async def a_call_that_does_not_fit_its_schema_does_not_end_the_turn(it: ProviderUnderTest) -> None:
-    """The error names the argument and is for the model, which may call the tool again."""
+    """A call that violates its schema does not end the turn. Its error names the argument for the model."""
     question = hook(it.tool_question, "tool_question")
     async with opened(it) as open_:
         tools = Tools(spec=STRICT_TOOL)
@@ -182,7 +182,7 @@ async def a_call_that_does_not_fit_its_schema_does_not_end_the_turn(it: Provider
 async def _taken(
     it: OpenUnderTest, when: str, question: str | None = None, tools: Tools | None = None
 ) -> Result:
-    """Return the result of a turn. Raises NotConforming where it fails or does not answer."""
+    """Return the result of a turn. Raises NotConforming if it fails or does not answer."""
     asked = question or it.question
     try:
         with trio.fail_after(it.turn_s):

@@ -1,4 +1,4 @@
-"""The input of the channel suite: a channel, and how its tester sees and steers the network behind it."""
+"""The input of the channel suite: a channel, and hooks to observe and control the network behind it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -15,9 +15,9 @@ class Thread:
 
     address: Address
     texts: Callable[[], Sequence[str]]
-    """The messages that users see in it, oldest first."""
+    """The messages that users see in the thread, oldest first."""
     says: Callable[[str], Awaitable[None]] | None = None
-    """A user writes in it; returns as `ChannelUnderTest.says` does."""
+    """Makes a user write in the thread; returns as `ChannelUnderTest.says` does."""
 
 
 @frozen
@@ -34,24 +34,24 @@ class ChannelUnderTest:
     texts: Callable[[], Sequence[str]]
     """The messages that users see in that chat, oldest first."""
     says: Callable[[str], Awaitable[None]] | None = None
-    """A user writes in that chat; returns once the network knows that it arrived."""
+    """Makes a user write in that chat; returns once the network knows that the message arrived."""
     presses: Callable[[str], Awaitable[None]] | None = None
-    """A user presses the button of that label on the newest card in that chat; returns as `says` does."""
+    """Makes a user press the button with that label on the newest card; returns as `says` does."""
     offers_again: bool = True
-    """True if the network offers again, as the same event, what it was not told has arrived."""
+    """True if the network offers an event again until it is confirmed."""
     down: Callable[[], AbstractContextManager[None]] | None = None
     """Makes the network unreachable while the block runs."""
     rejecting: Callable[[], AbstractContextManager[None]] | None = None
     """Makes the network refuse our messages while the block runs."""
     silent: Callable[[], AbstractContextManager[None]] | None = None
-    """Makes the network take messages without a word while the block runs: the call fails, or hangs."""
+    """Makes the network accept messages without an answer while the block runs: the call fails or hangs."""
     files: Callable[[], Sequence[tuple[str, bytes]]] | None = None
     """The files that users got in that chat, oldest first: name and bytes."""
     sends: Callable[[str, bytes], Awaitable[None]] | None = None
-    """A user sends a file of that name in that chat; returns as `says` does."""
+    """Makes a user send a file with that name in that chat; returns as `says` does."""
     answers: Callable[[], Sequence[str | None]] | None = None
-    """For each of `texts`, the id of the message that it is shown to answer."""
+    """For each of `texts`, the id of the message that it is shown as a reply to."""
     reactions: Callable[[], Sequence[tuple[str, str]]] | None = None
     """The reactions that users see in that chat, oldest first: the id of the message, and the emoji."""
     thread: Thread | None = None
-    """A thread of that chat, where it has threads."""
+    """A thread of that chat, if it has threads."""

@@ -28,9 +28,9 @@ from nanoclaw.testing.conformance.turns import CHAT, Tools, message, turn_of
 from nanoclaw.testing.conformance.watches import CancelAfter, Sleeps, Slowness, Watched
 
 GOES_S = 5.0
-"""Seconds within which a cancelled turn has ended. A runner that is stopped may be killed sooner."""
+"""Seconds within which a cancelled turn must end. A runner that is stopped may be killed sooner."""
 BLOCKED_S = 1.0
-"""Seconds of blocking after which a runner may be taken for dead."""
+"""Seconds of blocking after which the host may treat a runner as dead."""
 TRIES = 3
 """Seconds of a turn before it is called slow: the machine may have been busy."""
 
@@ -94,13 +94,13 @@ async def replies_name_messages_of_their_turn(it: OpenUnderTest) -> None:
 
 
 async def no_turn_waits_for_follow_ups_for_ever(it: OpenUnderTest) -> None:
-    """A turn may have no follow-ups, and then `follow_ups` never returns."""
+    """`follow_ups` never returns in a turn without follow-ups, so the turn must not wait for it."""
     result = await _taken(it, turn_of(message(1, it.question)), Tools(follow=None))
     require(answers(result), f"{it.question!r} must be answered, got {result}")
 
 
 async def only_follow_ups_that_it_took_are_consumed(it: OpenUnderTest) -> None:
-    """A message that a result names is completed and never comes again."""
+    """Only follow-ups that the turn read are consumed: a message that a result names is completed."""
     asked, follow = message(1, it.question), message(2, it.question)
     tools = Tools(follow=follow)
     result = await _taken(it, turn_of(asked), tools)
@@ -155,7 +155,7 @@ async def _run(handler: TurnHandler, turn: Turn) -> Result:
 
 
 async def others_run_meanwhile(it: OpenUnderTest) -> None:
-    """Other tasks, such as the heartbeat, run during a turn: long work is awaited or in a thread."""
+    """Other tasks, such as the heartbeat, run during a turn: long work is awaited or runs in a thread."""
     for question in filter(None, (it.question, it.tool_question)):
         turn = turn_of(message(1, question))
         with Sleeps() as sleeps:

@@ -1,4 +1,4 @@
-"""The input of the provider suite, how it opens a provider, and what it looks for in a result."""
+"""The input of the provider suite, and helpers that open a provider and check its results."""
 
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -17,21 +17,21 @@ SOON_S = 10.0
 
 @frozen
 class ProviderUnderTest:
-    """A provider, and what its tester can do to what is behind it; a hook may be left out."""
+    """A provider, and hooks to control what is behind it; a hook may be left out."""
 
     provider: Provider
     question: str = "hello"
-    """A question that it answers."""
+    """A question that the provider answers."""
     tool_question: str | None = None
-    """A question for which it calls a tool."""
+    """A question for which the provider calls a tool."""
     unable: Callable[[], AbstractContextManager[None]] | None = None
-    """Makes the provider unable to answer while the block runs: its model is out of reach."""
+    """Makes the provider unable to answer while the block runs, for example without its model."""
     turn_s: float = SOON_S
-    """No turn takes longer."""
+    """Longest duration of a turn, in seconds."""
     cancellations: int = 50
     """The most turns that are cut short for each question, spread over its steps."""
     offered: Callable[[], Container[str]] | None = None
-    """The names of the tools that the model was told of in the last turn."""
+    """Returns the names of the tools that the model was given in the last turn."""
     http: HttpClients = field(factory=NoHttp)
     """The source of the HTTP clients in its context."""
     model_settings: Mapping[str, object] = field(factory=dict)
@@ -40,7 +40,7 @@ class ProviderUnderTest:
 
 @frozen(kw_only=True)
 class OpenUnderTest(ProviderUnderTest):
-    """A provider under test that is open."""
+    """An open provider under test."""
 
     handler: TurnHandler
     context: ProviderContext
@@ -55,9 +55,9 @@ def fresh_context(it: ProviderUnderTest, state: MemoryState) -> Iterator[Provide
 
 @asynccontextmanager
 async def opened(it: ProviderUnderTest, state: MemoryState | None = None) -> AsyncIterator[OpenUnderTest]:
-    """Open a provider as a fresh runner does. It sees no error of the block, as in a runner.
+    """Open a provider as a fresh runner does. As in a runner, the provider sees no error of the block.
 
-    Raises NotConforming where it raises something while it opens or closes, or takes too long for it.
+    Raises NotConforming if the provider raises an error or takes too long while it opens or closes.
     """
     failure: Exception | None = None
     doing = "open"
@@ -86,11 +86,11 @@ async def opened(it: ProviderUnderTest, state: MemoryState | None = None) -> Asy
 
 
 def answers(result: Result) -> bool:
-    """Return whether a result says anything."""
+    """Return whether a result has a text."""
     return any(reply.text for reply in result.replies)
 
 
 def require_known(result: Result, known: set[str]) -> None:
-    """Raise NotConforming unless it names only messages of its turn."""
+    """Raise NotConforming unless the result names only messages of its turn."""
     named = {reply.in_reply_to for reply in result.replies if reply.in_reply_to} | {*result.consumed}
     require(named <= known, f"the turn is about {sorted(known)}, and its result about {sorted(named)}")

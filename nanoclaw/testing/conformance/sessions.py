@@ -1,4 +1,4 @@
-"""A session on disk, as a host leaves it to a runner: for the runtime's suite."""
+"""A session on disk, as a host hands it to a runner, for the runtime's suite."""
 
 import json
 import os
@@ -37,7 +37,7 @@ async def make_session(
     executor: Executor | None = None,
     clock: Clock | None = None,
 ) -> RunnerSpec:
-    """A session with one message that waits, below `home`; what its runner is started with.
+    """Create a session with one waiting message below `home`; return the specification of its runner.
 
     Raises:
         StoreError: it cannot be written.
@@ -54,7 +54,7 @@ async def make_session(
 
 
 async def leave_message(paths: SessionPaths, id_: str, text: str, executor: Executor, clock: Clock) -> None:
-    """Leave a message to a session that no host has. Raises StoreError."""
+    """Add a message to a session that no host owns. Raises StoreError."""
     content = json.dumps({"id": id_, "text": text, "sender": "Ann", "senderId": "test:ann"})
     message = NewMessage(id_, "chat", clock.now(), CHAT, content, platform_message_id=id_)
     random = Random(1)  # noqa: S311 -- nothing of it is secret
@@ -81,7 +81,7 @@ def _environment(provider: str) -> dict[str, str]:
 
 
 def lives(paths: SessionPaths) -> bool:
-    """Return whether a runner holds the session's lock, as each runner does first (contract 6)."""
+    """Return whether a runner holds the session's lock, which each runner takes first (contract 6)."""
     descriptor = os.open(paths.outbound_dir / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         flock(descriptor, LOCK_EX | LOCK_NB)
@@ -94,19 +94,19 @@ def lives(paths: SessionPaths) -> bool:
 
 
 async def until_it_lives(paths: SessionPaths) -> None:
-    """Wait for a runner that holds the lock."""
+    """Wait until a runner holds the lock."""
     while not lives(paths):  # noqa: ASYNC110 -- a lock has no event
         await trio.sleep(LOOK_S)
 
 
 async def until_answered(paths: SessionPaths, id_: str = "in-1") -> None:
-    """Wait until a runner is done with a message."""
+    """Wait until a runner has finished a message."""
     while (id_,) not in _read(paths, ANSWERED):  # noqa: ASYNC110 -- a foreign process has no event
         await trio.sleep(LOOK_S)
 
 
 async def said(paths: SessionPaths) -> Mapping[str, Mapping[str, object]]:
-    """Return the contents that its runner sent, by ids, once it has answered."""
+    """Return the contents that the runner sent, by id, once it has answered."""
     while not (found := _read(paths, "SELECT id, content FROM messages_out")):  # noqa: ASYNC110 -- a foreign process has no event
         await trio.sleep(LOOK_S)
     return {id_: json.loads(content) for id_, content in found}
@@ -123,7 +123,7 @@ def _read(paths: SessionPaths, sql: str) -> Sequence[tuple[Any, ...]]:
 
 
 def leave_hot_journal(path: Path) -> None:
-    """Make a database look as if its writer had died within a transaction that had begun to write pages."""
+    """Make a database look as if its writer had died in a transaction that had begun to write pages."""
     copy = path.with_suffix(".dying")
     shutil.copy(path, copy)
     connection = open_writable(copy)
@@ -138,7 +138,7 @@ def leave_hot_journal(path: Path) -> None:
 
 
 def is_sound(path: Path) -> bool:
-    """Return whether it can be read, without a trace of the transaction."""
+    """Return whether the database can be read, without a trace of the transaction."""
     journal = Path(f"{path}{JOURNAL}")
     if journal.exists() and journal.stat().st_size:
         return False

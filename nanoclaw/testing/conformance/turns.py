@@ -1,4 +1,4 @@
-"""Turns and tools for the provider's suite, in the place of the runner."""
+"""Turns and tools for the provider's suite, which stands in for the runner."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,26 +21,26 @@ SEND_MESSAGE = ToolSpec(
 
 
 def message(n: int, text: str, *, trigger: bool = True) -> Inbound:
-    """The n-th message of a chat."""
+    """Return the n-th message of a chat."""
     content = {"id": str(n), "text": text, "sender": "Ann", "senderId": "test:ann"}
     return Inbound(f"in-{n}", 2 * n, "chat", CHAT, content, 0, WHEN, trigger)
 
 
 def of_kind(n: int, kind: str, content: Mapping[str, object], *, trigger: bool = True) -> Inbound:
-    """A message of another kind, from nowhere in particular, as tasks and webhooks may be."""
+    """Return a message of another kind without a sender or chat, as tasks and webhooks may be."""
     return Inbound(f"in-{n}", 2 * n, kind, None, content, 0, WHEN, trigger)
 
 
 def turn_of(*messages: Inbound) -> Turn:
-    """A turn over messages."""
+    """Return a turn over messages."""
     return Turn(f"turn-{messages[0].id}", messages, assistant_name="Claw", agent_group_id="ag-1")
 
 
 @define(eq=False)
 class Tools(Toolbox):
-    """Does what is called for, or refuses; has at most one follow-up.
+    """Tools that perform calls, or refuse them, with at most one follow-up.
 
-    With `session` it offers the session's tools. A call is checked against the schema of `spec`.
+    With `session` they offer the session's tools. A call is checked against the schema of `spec`.
     """
 
     follow: Inbound | None = None
@@ -56,7 +56,7 @@ class Tools(Toolbox):
         return [self.spec] if self.session is None else self.session.specs
 
     async def call(self, name: str, arguments: Mapping[str, object]) -> str:
-        """Note the call."""
+        """Record the call."""
         await trio.lowlevel.checkpoint()
         self.calls.append((name, arguments))
         if name == self.spec.name:
@@ -66,7 +66,7 @@ class Tools(Toolbox):
         return f"sent as message {2 * len(self.calls) + 1}"
 
     async def follow_ups(self) -> Sequence[Inbound]:
-        """Return the follow-up once; then wait for ever."""
+        """Return the follow-up once; then wait forever."""
         await trio.lowlevel.checkpoint()
         if self.follow is None or self.taken:
             await trio.sleep_forever()

@@ -38,15 +38,15 @@ class Steps(trio.abc.Instrument):
 
 @define(eq=False)
 class CancelAfter(Steps):
-    """Cancels a scope after so many steps."""
+    """Cancels a scope after a number of steps."""
 
     scope: trio.CancelScope
     steps: int
     ends: list[float] = Factory(list)
-    """The moments of its steps, on trio's clock."""
+    """The end of each step, on trio's clock."""
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One step more."""
+        """Count a step."""
         del task
         self.ends.append(trio.current_time())
         if len(self.ends) == self.steps:
@@ -54,11 +54,11 @@ class CancelAfter(Steps):
 
     @property
     def at(self) -> float | None:
-        """The moment at which it acted; None: there were too few steps."""
+        """The moment of the cancellation; None if there were too few steps."""
         return self.ends[self.steps - 1] if len(self.ends) >= self.steps else None
 
     def worth(self, n: int) -> Sequence[int]:
-        """After how many steps to cut such a turn, `n` times: in its longest waits, and all over it."""
+        """Return `n` step counts at which to cancel a turn: in its longest waits, and spread over it."""
         made = len(self.ends)
         if made <= n:
             return range(1, made + 1)
@@ -73,13 +73,13 @@ class Watched:
     coroutine: Coroutine[Any, Any, Any]
     scope: trio.CancelScope
     told: bool = False
-    """True if `Cancelled` was raised in it because of that."""
+    """True if `Cancelled` was raised in the coroutine because of the cancellation."""
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        """Run it, and pass on trio's answer to each of its waits.
+        """Run the coroutine, and pass trio's answer to each of its waits.
 
         Raises:
-            NotConforming: it waits again and again, cancelled as it is.
+            NotConforming: it keeps waiting after its cancellation.
         """
         answer: Any = None
         left, reached = WAY_OUT, True
@@ -101,7 +101,7 @@ class Watched:
         return self._abandon()
 
     def _reaches(self) -> bool:
-        """Return whether the scope reaches what waits now, so nothing shields it."""
+        """Return whether the scope's cancellation reaches the waiting code, so no shield blocks it."""
         self.scope.deadline = LONG_AGO  # no other task runs in this step
         reached = trio.current_effective_deadline() == LONG_AGO
         self.scope.deadline = math.inf
@@ -111,7 +111,7 @@ class Watched:
         error = NotConforming(f"cancelled, it went on for {WAY_OUT:,} steps: it keeps `Cancelled` to itself")
         with suppress(StopIteration):
             self.coroutine.throw(error)
-        with suppress(RuntimeError):  # it kept this one to itself, too
+        with suppress(RuntimeError):  # the coroutine swallowed this cancellation, too
             self.coroutine.close()
         raise error
 
@@ -122,18 +122,18 @@ def _is_cancelled(answer: object) -> bool:
 
 @define(eq=False)
 class Slowness(Steps):
-    """Return the longest step in real seconds. No other task runs during a step."""
+    """Measures the longest step in real seconds. No other task runs during a step."""
 
     longest_s: float = 0.0
     _since: float | None = None
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Note the beginning of a step."""
+        """Record the beginning of a step."""
         del task
         self._since = perf_counter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Note the end of a step, except of the one in which this was opened."""
+        """Record the end of a step, except the one in which this was opened."""
         del task
         if self._since is not None:
             self.longest_s = max(self.longest_s, perf_counter() - self._since)
@@ -141,10 +141,10 @@ class Slowness(Steps):
 
 @define(eq=False)
 class Sleeps(Steps):
-    """Calls, in trio's own thread, that hold up everybody: `time.sleep`, and sockets that wait."""
+    """Records calls that block trio's own thread: `time.sleep`, and sockets in blocking mode."""
 
     seen: list[str] = Factory(list)
-    """The steps, each with the line that made it."""
+    """The steps, each with the line of its call."""
     _in_step: bool = True
     _before: Any = None
 

@@ -1,4 +1,4 @@
-"""A channel of a recording: offers the same events at the same moments, and answers as it did."""
+"""A channel of a recording: offers the same events at the same moments, and gives the same answers."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,11 +15,11 @@ from nanoclaw.testing.replay.script import ChannelScript, Moments, Script
 from nanoclaw.testing.world.timeline import Timeline
 
 UNKNOWN_S = 0.05
-"""Seconds of a delivery that the recording does not have."""
+"""Duration in seconds of a delivery that is not in the recording."""
 
 
 class Broke(Exception):
-    """The error of a channel that broke; the text is the recorded one."""
+    """The error of a broken channel, with the recorded text."""
 
 
 @define(eq=False)
@@ -28,12 +28,12 @@ class Happened:
 
     asked: list[tuple[float, Asked]] = Factory(list)
     routed: dict[int, Routed | str] = Factory(dict)
-    """The result of each event; a text if it was not accepted."""
+    """The result of each event; a text if the event was not accepted."""
 
 
 @define(eq=False)
 class Answers:
-    """The recorded answers, message by message: the n-th attempt gets the n-th answer."""
+    """The recorded answers for each message: the n-th attempt gets the n-th answer."""
 
     script: Script
     _recorded: dict[tuple[str, str, bool], list[Answered | None]] = field(init=False)
@@ -45,7 +45,7 @@ class Answers:
             self._recorded.setdefault(_place(note), []).append(self.script.answers.get(note.n))
 
     def to(self, note: Asked) -> tuple[bool, Answered | None]:
-        """Return whether it was asked in the recording, and the answer, if there was one."""
+        """Return whether the recording has the request, and its answer, if there was one."""
         place = _place(note)
         n, recorded = self._used[place], self._recorded.get(place, [])
         self._used[place] += 1
@@ -53,13 +53,13 @@ class Answers:
 
 
 def _place(note: Asked) -> tuple[str, str, bool]:
-    """Return the row. The slot of a recurring row may differ in a replay."""
+    """Return the key of a row without the slot, which may differ in a replay."""
     return note.channel, note.key.partition("@")[0], note.lookup
 
 
 @define(eq=False)
 class ReplayChannel:
-    """One channel."""
+    """A channel that replays its recording."""
 
     channel_type: str
     capabilities: Capabilities
@@ -73,7 +73,7 @@ class ReplayChannel:
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
-        """Connect as then."""
+        """Connect as recorded."""
         connection = self.script.connections.popleft() if self.script.connections else None
         if connection is None:
             yield _ReplaySender(self)
@@ -92,7 +92,7 @@ class ReplayChannel:
         raise Broke(reason)
 
     async def receive(self, intake: Intake) -> None:
-        """End or break as then. The offers are made beside it: it may come back later than it did then."""
+        """End or break as recorded. The offers run beside it, because a replay may reopen it later."""
         self._intake.append(intake)
         self._receiving.set()
         if not self.script.ends:
@@ -103,7 +103,7 @@ class ReplayChannel:
             raise Broke(reason)
 
     async def offer(self) -> None:
-        """Offer what it offered; run beside the host."""
+        """Make the recorded offers. Run this beside the host."""
         await self._receiving.wait()
         await offer_all(self.script, self._intake[0], self.happened, self.moments, self.timeline)
 
@@ -140,7 +140,7 @@ class ReplayChannel:
 
 
 def where(address: Address) -> str:
-    """An address in a line."""
+    """Return an address as one line."""
     parts = (address.channel_type, address.platform_id, address.thread_id)
     return ":".join(part for part in parts if part is not None)
 
@@ -148,7 +148,7 @@ def where(address: Address) -> str:
 async def offer_all(
     script: ChannelScript, intake: Intake, happened: Happened, moments: Moments, timeline: Timeline
 ) -> None:
-    """Offer the events of a script at their moments, each in a task of its own; what is left stays in it."""
+    """Offer a script's events at their moments, each in its own task. Events not yet offered stay in it."""
     async with trio.open_nursery() as nursery:
         while script.offers:
             await moments.sleep_until(script.offers[0][0])
@@ -171,11 +171,11 @@ class _ReplaySender:
     channel: ReplayChannel
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Answer as then."""
+        """Answer as recorded."""
         return await self.channel.answer(outgoing, lookup=False) or Receipt(None)
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
-        """Answer as then."""
+        """Answer as recorded."""
         return await self.channel.answer(outgoing, lookup=True)
 
     async def typing(self, _address: Address) -> None:

@@ -15,14 +15,14 @@ from nanoclaw.testing.replay.channel import Happened, where
 from nanoclaw.testing.replay.script import Script
 
 SLOT_S = 2.0
-"""Slots that are this close are the same one: the first of a series may hang on the moment."""
+"""Seconds within which two slots count as the same: a series' first may depend on the moment."""
 SHOWN = 60
-"""Characters of a content."""
+"""Number of characters of a content that are shown."""
 
 
 @frozen
 class Said:
-    """A request to a channel, without what may differ in a replay."""
+    """A request to a channel, without the parts that may differ in a replay."""
 
     row: str
     content: str
@@ -121,7 +121,7 @@ def _routed(routed: Routed | str) -> str:
 
 
 def of_left(before: Left, now: Left | None, *, pruned: bool) -> Iterator[str]:
-    """Yield differences in final statuses. What was `pruned` then may still be there."""
+    """Yield differences in final statuses. Rows that the recording `pruned` may still exist."""
     if now is None:
         yield f"session {before.session}: it cannot be read"
         return

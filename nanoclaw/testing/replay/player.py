@@ -1,7 +1,7 @@
 """Replay: runs the host again on recorded events, in virtual time (docs/simulation.md).
 
-What is replayed is what came in: events, answers of channels, births, words and deaths of runners, jumps of
-the clock, drawn ids, words to the registry. What the host makes of them is its own, and is compared.
+The input is replayed: events, answers of channels, starts, outbound rows and ends of runners, jumps of the
+clock, drawn ids, requests to the registry. The host's output is computed anew and compared.
 """
 
 import json
@@ -40,7 +40,7 @@ CENTRAL = "v2.db"
 NAMES_ANOTHER = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a journal that names a super-journal. A rollback deletes that file (contract 6)."""
 AFTER_S = 1.0
-"""Seconds after the last note for which a killed host is replayed."""
+"""Seconds after the last note until which a killed host is replayed."""
 
 
 @frozen
@@ -76,10 +76,10 @@ def replay(folder: Path, *, until: float | None = None) -> Replayed:
 
 
 def _copy_state(source: Path, target: Path) -> None:
-    """The databases of a recording; it may come from anybody, so links and the like are left out.
+    """Copy the databases of an untrusted recording. Links and other irregular files are left out.
 
     Raises:
-        BadRecording: one of them cannot be read, or may not be.
+        BadRecording: a database cannot be read, or is not a regular file.
     """
     if source.is_symlink():
         raise BadRecording(f"{source}: it is a link; copy the whole folder")
@@ -126,7 +126,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 class RecordedRandom(Naming):
-    """Draws the ids of a recording, each for what it was for, and all else from a seed."""
+    """Draws recorded ids, each for its recorded purpose, and everything else from a seed."""
 
     def __init__(self, script: Script) -> None:
         super().__init__(0)
@@ -172,7 +172,7 @@ class _Replay:
         try:
             await world.start(channels=channels, runtime=runtime)
         except HostFailed as error:
-            with suppress(HostFailed):  # the same once more
+            with suppress(HostFailed):  # replay the same recording a second time
                 await world.stop()
             cause = _cause(error)
             if isinstance(cause, StoreError) and not isinstance(cause, StoreFull):
@@ -289,7 +289,7 @@ def _differences(play: _Replay) -> Iterator[str]:
 
 
 def as_json(replayed: Replayed) -> str:
-    """Return JSON, for programs."""
+    """Return the result as JSON, for programs."""
     same = not replayed.differences
     values = {"same": same, "torn": replayed.torn, "differences": list(replayed.differences)}
     return json.dumps({**values, "timeline": list(replayed.timeline)}, indent=2, ensure_ascii=False)

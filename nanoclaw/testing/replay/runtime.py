@@ -1,4 +1,4 @@
-"""The runners of a recording: they say in `outbound.db` what they said then, at the same moments."""
+"""The runners of a recording: they write the recorded rows to `outbound.db` at the same moments."""
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,26 +31,26 @@ EARLY_S = 60.0
 """Seconds. A runner that is asked to stop earlier than in the recording by more than this stops at once."""
 GRACE_S = 1.5
 LATE_S = 120.0
-"""Seconds past its end for which a runner waits to be asked to go."""
+"""Seconds after its recorded end for which a runner waits to be stopped."""
 MAX_FILE = 64 << 20
 
 
 @define(eq=False)
 class ReplayRunner:
-    """A runner that plays its part."""
+    """A runner that replays its recorded rows."""
 
     asked: trio.Event = Factory(trio.Event)
     cut: bool = False
-    """True if it had to go before its time."""
+    """True if it was stopped before its recorded end."""
 
     def stop(self) -> None:
-        """Ask it to go."""
+        """Ask the runner to stop."""
         self.asked.set()
 
 
 @define(eq=False)
 class ReplayRuntime:
-    """Starts the runners of a recording, one life of a session after the other."""
+    """Starts recorded runners, one recorded run of a session after the other."""
 
     script: Script
     executor: InlineExecutor
@@ -58,18 +58,18 @@ class ReplayRuntime:
     timeline: Timeline
     files: Mapping[str, tuple[FileMark, ...]]
     aside: Path
-    """A place for a file."""
+    """A folder for temporary files."""
     name: str = "replay"
     unknown: list[tuple[float, str]] = field(factory=list, init=False)
-    """Sessions that wanted a runner which the recording has not, and when."""
+    """Sessions for which the host wanted a runner that is not recorded, and when."""
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        """Play the session's next life.
+        """Run the session's next recorded runner.
 
         Raises:
-            StartFailed: that one could not be started then.
+            StartFailed: the recorded runner could not be started.
         """
         lives = self.script.lives.get(spec.session_id)
         life = lives.popleft() if lives else None
@@ -96,14 +96,14 @@ class ReplayRuntime:
         return Death(orderly=True, reason="stopped")
 
     def refusal(self, _provider: str) -> str | None:
-        """It runs any."""
+        """Return None: any provider is accepted."""
         return None
 
     async def survivors(self) -> Sequence[str]:
         """Return the recorded survivors.
 
         Raises:
-            StartFailed: that was not known then.
+            StartFailed: the recorded host could not list them.
         """
         await trio.lowlevel.checkpoint()
         if self.script.survivors.failed is not None:
@@ -114,7 +114,7 @@ class ReplayRuntime:
         """Roll back the journal that the recording began with, or that a runner left.
 
         Raises:
-            StartFailed: it could not be, or that failed then.
+            StartFailed: the roll-back failed, now or in the recording.
         """
         recorded = self.script.recoveries.get(spec.session_id)
         at, failed = recorded.popleft() if recorded else (0.0, None)
@@ -127,7 +127,7 @@ class ReplayRuntime:
         except RunnerError as error:
             raise StartFailed(str(error)) from error
 
-    # -- one life
+    # -- one recorded run
 
     async def _live(self, paths: SessionPaths, life: RunnerHistory, runner: ReplayRunner) -> Death:
         try:
@@ -169,7 +169,7 @@ class ReplayRuntime:
         await self.moments.sleep_until(at)
 
     async def _cut_off(self, life: RunnerHistory, runner: ReplayRunner, scope: trio.CancelScope) -> None:
-        """Go before one's time, where the host wants that."""
+        """Stop before the recorded end if the host asks for it."""
         await runner.asked.wait()
         if life.stopping is None or self.moments.now() < life.stopping - EARLY_S:
             await trio.sleep(GRACE_S)
@@ -177,17 +177,17 @@ class ReplayRuntime:
             scope.cancel()
 
     async def _beat(self, paths: SessionPaths, life: RunnerHistory) -> None:
-        """Show life, until its last sign of life then."""
+        """Touch the heartbeat until its last recorded moment."""
         last = _last_beat(life)
         while self.moments.now() < last:
             _touch(paths, self.moments)
             await self.moments.sleep_until(min(self.moments.now() + BEAT_S, last))
         _touch(paths, self.moments)
 
-    # -- what it says
+    # -- the rows of a runner
 
     async def say(self, paths: SessionPaths, writer: Writer, look: Looked) -> None:
-        """Commit what the host saw then at one look."""
+        """Commit the rows that the host saw in one recorded look."""
         for row in look.rows:
             self._make_files(paths, row.id)
         await writer.write(partial(_commit, look=look))
@@ -205,7 +205,7 @@ class ReplayRuntime:
 
 
 def _last_beat(life: RunnerHistory) -> float:
-    """Return the moment of its last heartbeat; of an older recording, the latest possible one."""
+    """Return the moment of the last heartbeat. For an older recording return the latest possible one."""
     if life.stopping is None:
         return inf
     if life.silent_s is not None:
@@ -214,7 +214,7 @@ def _last_beat(life: RunnerHistory) -> float:
 
 
 def make_files(paths: SessionPaths, row_id: str, marks: Sequence[FileMark]) -> None:
-    """The files of a row, as large as they were, of nothing."""
+    """Make the files of a row with their recorded sizes and empty content."""
     for mark in marks:
         if is_component(row_id) and is_component(mark.name) and 0 <= mark.size <= MAX_FILE:
             folder = paths.outbox / row_id

@@ -45,50 +45,50 @@ from nanoclaw.recording.recorder import KEPT
 from nanoclaw.testing.world.virtual_time import VirtualClock
 
 APART_S = 1e-8
-"""The distance of simultaneous notes, which keeps their order and is too small to change a date."""
+"""Distance in seconds of simultaneous notes: it keeps their order and is too small to change a date."""
 
 
 @frozen
 class Moments:
-    """The moments of the recording on the replay's clock."""
+    """Maps the recording's moments to the replay's clock."""
 
     origin: float
     clock: VirtualClock
 
     async def sleep_until(self, at: float) -> None:
-        """Return at a moment of the recording, or at once."""
+        """Wait until a moment of the recording; return at once if it has passed."""
         await trio.sleep_until(self.origin + at)
 
     def now(self) -> float:
-        """The moment."""
+        """Return the current moment of the recording."""
         return trio.current_time() - self.origin
 
     def align(self, date: datetime) -> None:
-        """Make it that date, as the host saw it then: what is due, and the slots of tasks, hang on it.
+        """Set the date that the host saw then: due work and the slots of tasks depend on it.
 
-        The wall clock runs a little faster or slower than trio's, and has jumped before anybody hears of it.
+        The wall clock runs a little faster or slower than trio's, and jumps before anybody is notified.
         """
         self.clock.epoch = date - timedelta(seconds=trio.current_time())
 
 
 @define(eq=False)
 class RunnerHistory:
-    """A runner: when it was asked for, what it said, how it ended. Moments are None where there was none."""
+    """A runner: when it was requested, its rows, and how it ended. A moment is None if it did not occur."""
 
     session: str
     asked_at: float
     started_at: float | None = None
     stopping: float | None = None
     silent_s: float | None = None
-    """Seconds without a heartbeat when it was asked to go, if known."""
+    """Age of the heartbeat in seconds when the runner was asked to stop, if known."""
     ended: tuple[float, RunnerEnded] | None = None
     refused: tuple[float, str] | None = None
     hot: bool = False
-    """True if it left a journal behind that had to be rolled back."""
+    """True if it left a journal that had to be rolled back."""
     looks: list[tuple[float, Looked]] = Factory(list)
 
     def was_at_work(self) -> bool:
-        """Return whether it was working when it was asked to go."""
+        """Return whether the runner was working when it was asked to stop."""
         working = set[str]()
         for _, look in [(at, look) for at, look in self.looks if self.stopping and at <= self.stopping]:
             working -= {*look.gone, *(ack.message_id for ack in look.acks)}
@@ -96,13 +96,13 @@ class RunnerHistory:
         return bool(working)
 
     def tool_timeout_s(self) -> float:
-        """The longest that it declared."""
+        """Return the longest tool timeout that the runner declared."""
         return max((look.tool_timeout_s for _, look in self.looks), default=0.0)
 
 
 @define(eq=False)
 class Connection:
-    """The sending half of a channel, as it was once opened."""
+    """One recorded opening of a channel's sending half."""
 
     at: float
     failed: str | None
@@ -124,7 +124,7 @@ class Script:
 
     channels: Mapping[str, ChannelScript]
     own: ChannelScript = Factory(ChannelScript)
-    """Events that came without a channel."""
+    """Events that did not come through a channel."""
     asked: list[tuple[float, Asked]] = Factory(list)
     answers: dict[int, Answered] = Factory(dict)
     confirmed: dict[int, Confirmed | NotConfirmed] = Factory(dict)
@@ -142,33 +142,33 @@ class Script:
     left: list[Left] = Factory(list)
     end: float = 0.0
     stopped_at: float | None = None
-    """When the host began to stop; None: it was killed, or the replay ends before."""
+    """When the host began to stop; None if it was killed, or the replay ends before."""
     whole: bool = False
-    """True if the recording has its end."""
+    """True if the recording is complete."""
     _runners: dict[int, RunnerHistory] = field(factory=dict)
     _last: dict[str, RunnerHistory] = field(factory=dict)
 
     def files(self) -> Mapping[str, tuple[FileMark, ...]]:
-        """The files of messages, by the ids of their rows."""
+        """Return the files of messages, by the ids of their rows."""
         return {asked.key.partition("@")[0]: asked.files for _, asked in self.asked if asked.files}
 
     def older_files(self) -> Mapping[str, tuple[FileMark, ...]]:
-        """The files of rows that no recorded runner wrote."""
+        """Return the files of rows that no recorded runner wrote."""
         looks = [look for lives in self.lives.values() for life in lives for _, look in life.looks]
         come = {row.id for look in looks for row in look.rows}
         return {row: marks for row, marks in self.files().items() if row not in come}
 
-    # -- made of notes
+    # -- built from notes
 
     def add(self, at: float, note: Note) -> None:
-        """The next note."""
+        """Add the next note."""
         self.end = at
         self._add_channels(at, note)
         self._add_runners(at, note)
         match note:
             case Drew():
                 self.ids.setdefault(note.what, deque()).append(note.id)
-            case Kept():  # what was drawn before is in the copy
+            case Kept():  # ids drawn earlier are in the copy
                 self.ids.clear()
             case Jumped():
                 self.jumps.append((at, note))
@@ -241,7 +241,7 @@ class Script:
             last.hot = True
 
     def sort_out(self) -> None:
-        """Finish: looks during a failed start belong to another runner."""
+        """Finish the script: looks during a failed start belong to another runner."""
         for life in (life for lives in self.lives.values() for life in lives if life.refused):
             self.orphans += life.looks
             life.looks = []
@@ -286,7 +286,7 @@ def script_of(recording: Recording, until: float | None = None) -> Script:
 
 
 def _apart(notes: Iterable[Taken]) -> Iterator[tuple[float, Note]]:
-    """The notes with their moments, no two at the same."""
+    """Yield the notes with their moments, all distinct."""
     last, rank = -1.0, 0
     for taken in notes:
         rank = rank + 1 if taken.at == last else 0
@@ -295,10 +295,10 @@ def _apart(notes: Iterable[Taken]) -> Iterator[tuple[float, Note]]:
 
 
 def settings_of(recording: Recording, home: Path) -> dict[str, Any]:
-    """The configuration; what this NanoClaw does not know, and how often to poll, is left out.
+    """Return the configuration, without the polling interval and keys that this NanoClaw does not know.
 
     Raises:
-        BadRecording: it is none.
+        BadRecording: it is not a valid configuration.
     """
     recorded = {current_name(key): value for key, value in recording.began.config.items()}
     kept: dict[str, Any] = {key: value for key, value in recorded.items() if key in KEPT}

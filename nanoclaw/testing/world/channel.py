@@ -47,12 +47,12 @@ from nanoclaw.registry import WireChat
 from nanoclaw.testing.world.determinism import give_way
 
 OFFER_AGAIN_S = 0.05
-"""An event that was not accepted is offered again after this, then after twice as long, and so on …"""
+"""Seconds after which an event that was not accepted is offered again. The delay then doubles …"""
 SELDOM_S = 5.0
-"""… up to this."""
+"""… up to this limit."""
 
 Fault = Literal["unavailable", "rejected", "crash before", "crash after", "hang"]
-"""How a delivery fails: refused for now; refused for good; the network breaks before, or after, it has the
+"""The failure of a delivery: refused for now; refused for good; the network breaks before or after it has the
 message; it does not answer until `heal`."""
 
 
@@ -67,7 +67,7 @@ class _Trouble:
     chat: str | None
 
     def meets(self, address: Address) -> bool:
-        """Return whether this fault hits a delivery to that chat, and count it."""
+        """Return whether this fault applies to a delivery to that chat, and count it."""
         hit = self.times > 0 and self.chat in {None, address.platform_id}
         self.times -= hit
         return hit
@@ -83,7 +83,7 @@ class _Reception:
 
     @contextmanager
     def offering(self) -> Iterator[None]:
-        """An offer, which ends with this reception."""
+        """Run an offer that is cancelled with this reception."""
         with trio.CancelScope() as scope:
             self._offers[scope] = None
             try:
@@ -99,10 +99,10 @@ class _Reception:
 
 @define(eq=False)
 class FakeChannel:
-    """A chat network in memory. It may serve several hosts, one after the other: it is the network outside.
+    """A chat network in memory. It may serve several hosts, one after the other.
 
-    `repeat` is what the host does about an attempt of unknown outcome; with `idempotent` the network knows
-    its messages by `message_out_id` and keeps one of each.
+    `repeat` tells the host how to handle an attempt of unknown outcome. With `idempotent` the network
+    identifies messages by `message_out_id` and keeps one of each.
     """
 
     channel_type: str = "fake"
@@ -110,7 +110,7 @@ class FakeChannel:
     buttons: bool = True
     """True if it shows cards; `click` presses a button."""
     nth: int = 1
-    """The number of this network among those that a home has had. No two networks share an id."""
+    """The number of this network in its home. No two networks share an id."""
     sent: list[Outgoing] = field(factory=list, init=False)
     """All messages that the network has, in the order of their arrival."""
     attempts: list[Outgoing] = field(factory=list, init=False)
@@ -123,7 +123,7 @@ class FakeChannel:
     unreachable: int = field(default=0, init=False)
     """The number of further connections that fail."""
     on_delivery: Callable[[Outgoing, Receipt], None] | None = field(default=None, init=False)
-    """Told of each message that the network took."""
+    """Called for each message that the network accepted."""
     hints_hang: bool = field(default=False, init=False)
     """True if the network never answers to `typing` and `settled`."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
@@ -138,7 +138,7 @@ class FakeChannel:
 
     @property
     def capabilities(self) -> Capabilities:
-        """All, and what `repeat` and `buttons` say."""
+        """Every capability, with the given `repeat` and `buttons`."""
         return Capabilities(self.repeat, buttons=self.buttons)
 
     # -- users
@@ -159,11 +159,10 @@ class FakeChannel:
         group: bool = False,
         attachments: Sequence[Attachment] = (),
     ) -> Routed:
-        """A user writes; return when the host has confirmed it.
+        """Write as a user; return when the host has confirmed the message.
 
-        Until then it is offered again, like a network that got no confirmation: also across restarts of the
-        receiver and of the host. `user` becomes the id `<channel_type>:<user>`. Messages that are said one
-        after the other in one task are routed in that order.
+        Until then the message is offered again, also across restarts of the receiver and of the host. `user`
+        becomes the id `<channel_type>:<user>`. Messages that one task sends in sequence are routed in order.
         """
         id_ = event_id or self.new_id("event")
         sender_id = f"{self.channel_type}:{user}"
@@ -179,7 +178,7 @@ class FakeChannel:
         user: str = "user",
         event_id: str | None = None,
     ) -> Routed:
-        """A user presses a button, or says so; return when the host has confirmed it, as `say` does."""
+        """Press a button as a user; return when the host has confirmed it, as `say` does."""
         id_ = event_id or self.new_id("click")
         user_id = f"{self.channel_type}:{user}"
         return await self.offer(Clicked(self.address(chat), id_, question_id, value, user_id))
@@ -194,7 +193,7 @@ class FakeChannel:
     async def offer(self, event: Event) -> Routed:
         """Offer an event as `say` does.
 
-        Whoever has an event that was refused in a chat says nothing else there until it is confirmed.
+        After a refusal, the user's later events in that chat wait until the refused one is confirmed.
         """
         speaker = _speaker(event)
         if speaker not in self._refused_to:
@@ -223,7 +222,7 @@ class FakeChannel:
                 return await reception.intake.offer(event)
 
     async def wait_for(self, n: int) -> Sequence[Outgoing]:
-        """Wait until the network has `n` messages or more; all of them."""
+        """Wait until the network has `n` messages or more; return all of them."""
         while len(self.sent) < n:
             await self._changed.wait()
         return tuple(self.sent)
@@ -237,13 +236,13 @@ class FakeChannel:
             await self._changed.wait()
 
     async def wait_settled(self, event_id: str) -> Outcome:
-        """Wait until the host is done with an event. It says so in a hint, which is lost with a sender."""
+        """Wait for the hint that the host is done with an event. A sender that breaks loses the hint."""
         while event_id not in self.settled:
             await self._changed.wait()
         return self.settled[event_id]
 
     async def wait_attempts(self, n: int) -> Sequence[Outgoing]:
-        """Wait until `n` deliveries or more were tried; all of them."""
+        """Wait until `n` deliveries or more were tried; return all of them."""
         while len(self.attempts) < n:
             await self._changed.wait()
         return tuple(self.attempts)
@@ -251,7 +250,7 @@ class FakeChannel:
     # -- faults
 
     def fail(self, fault: Fault, *, times: float = 1, chat: str | None = None) -> None:
-        """The next `times` deliveries (`math.inf`: until `heal`), to `chat` or to any, meet this fault."""
+        """Apply this fault to the next `times` deliveries (`math.inf`: until `heal`), to one or any chat."""
         self._troubles.append(_Trouble(fault, times, chat))
 
     def heal(self) -> None:
@@ -261,12 +260,12 @@ class FakeChannel:
         self._healed = trio.Event()
 
     def disconnect(self) -> None:
-        """The connection of the sending half breaks."""
+        """Break the connection of the sending half."""
         self._disconnected.set()
         self._disconnected = trio.Event()
 
     def crash_receiver(self) -> None:
-        """The receiving half breaks, if a host receives; offers in flight are cut off, and made again."""
+        """Break the receiving half, if a host receives. Offers in flight are cancelled and made again."""
         if self._reception is not None:
             self._reception.broken.set()
 
@@ -285,7 +284,7 @@ class FakeChannel:
             nursery.cancel_scope.cancel()
 
     async def receive(self, intake: Intake) -> None:
-        """Let users speak, until cancelled."""
+        """Accept users' messages until cancelled."""
         reception = self._reception = _Reception(intake)
         self.change()
         try:
@@ -295,7 +294,7 @@ class FakeChannel:
             reception.end()
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Take a message, or fail as told."""
+        """Accept a message, or fail as `fail` requested."""
         fault = next((t.fault for t in self._troubles if t.meets(outgoing.address)), None)
         self.attempts.append(outgoing)
         self.change()
@@ -326,7 +325,7 @@ class FakeChannel:
         self._changed = trio.Event()
 
     def find(self, outgoing: Outgoing) -> Receipt | None:
-        """The receipt of a message that the network has."""
+        """Return the receipt of a message that the network has."""
         known = [one.message_out_id for one in self.sent]
         if outgoing.message_out_id not in known:
             return None
@@ -378,13 +377,13 @@ class _FakeSender:
         return self.channel.find(outgoing)
 
     async def typing(self, address: Address) -> None:
-        """Note it."""
+        """Record the hint."""
         await self.channel.hint()
         self.channel.typing_in.append(address)
         self.channel.change()
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
-        """Note it."""
+        """Record the hint."""
         await self.channel.hint()
         self.channel.settled[platform_message_id] = outcome
         self.channel.change()
@@ -401,7 +400,7 @@ async def wire(  # noqa: PLR0913 -- the settings of a wiring, by name
     trigger_rules: Mapping[str, object] | None = None,
     priority: int = 0,
 ) -> Wiring:
-    """Let the agent group in the folder `agent` listen to a chat; made where they are missing.
+    """Let the agent group in the folder `agent` listen to a chat; create both if they are missing.
 
     Raises:
         ActorError: the host is stopping, or its registry crashed.

@@ -1,4 +1,4 @@
-"""Users and chats of a world: what a test speaks to, and where it listens."""
+"""Users and chats of a world: a test speaks as users, and reads replies in chats."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,23 +29,23 @@ class Surroundings(Protocol):
 
     @property
     def patience_s(self) -> float:
-        """Seconds that an expectation waits by default."""
+        """Default seconds that an expectation waits."""
         ...
 
     def own_chat(self, user: "User") -> "Chat":
-        """Return the chat in which a user is alone with the agent. Raises WorldError if there is none."""
+        """Return the chat of one user with the agent. Raises WorldError if there is none."""
         ...
 
     def said(self, chat: "Chat", user: "User", text: str, files: Mapping[str, bytes]) -> Entry:
-        """An entry for what a user says now, with an id of its own."""
+        """Return a new entry, with its own id, for what a user says now."""
         ...
 
     def clicked(self, chat: "Chat", user: "User", card: Entry, label: str) -> Entry:
-        """An entry for a button that a user presses now, with an id of its own."""
+        """Return a new entry, with its own id, for a button that a user presses now."""
         ...
 
     def dropped(self, chat: "Chat", entry: Entry, reason: str) -> None:
-        """Write down that what a user did counts for nothing."""
+        """Record that the host dropped a user's action."""
         ...
 
     def report(self) -> str:
@@ -57,9 +57,9 @@ class Surroundings(Protocol):
 class Chat:
     """A chat of the world's network, or one thread of it.
 
-    Its expectations read the transcript once, from the beginning: what was expected, and what was passed over
-    on the way to it, is not looked at again. A thread is read apart from its chat, and it is the same one
-    however often it is asked for.
+    Its expectations read the transcript once, from the beginning. They never return to entries that they
+    matched or skipped. A thread has its own expectations, apart from its chat's. Every request for the
+    same thread returns the same object.
     """
 
     world: Surroundings = field(repr=False)
@@ -79,7 +79,7 @@ class Chat:
 
     @property
     def member_ids(self) -> frozenset[str]:
-        """The ids of its members."""
+        """The ids of the chat's members."""
         return frozenset(user.id for user in self.members)
 
     @property
@@ -93,10 +93,10 @@ class Chat:
     async def expect(
         self, wanted: Wanted = re.compile(""), *, kind: AgentsKind = "message", within: float | None = None
     ) -> Entry:
-        """Wait until the agent says it, for `within` seconds; returns what it said.
+        """Wait for the agent's matching entry, for `within` seconds; return it.
 
         Raises:
-            ExpectationFailed: it did not; the text tells what happened instead.
+            ExpectationFailed: no entry matched in time. The text says what happened instead.
             WorldError: there is no such kind.
         """
         if kind not in AGENTS_KINDS:
@@ -112,10 +112,10 @@ class Chat:
         raise self._failure(f"expected the {kind} {words(wanted)} within {limit:g} s, but it did not come")
 
     async def expect_nothing(self, *, within: float | None = None) -> None:
-        """Wait for `within` seconds in which the agent does nothing here.
+        """Wait for `within` seconds and require that the agent does nothing here.
 
         Raises:
-            ExpectationFailed: it did something that no expectation had read before.
+            ExpectationFailed: there is an entry of the agent that no expectation has read.
         """
         limit = self.world.patience_s if within is None else within
         with trio.move_on_after(limit):
@@ -124,9 +124,9 @@ class Chat:
             raise self._failure(f"expected nothing for {limit:g} s, but there came: {new[0]}")
 
     async def card_with(self, label: str, within: float | None = None) -> tuple[Entry, Option]:
-        """Wait for a card with a button of that label, for `within` seconds; its newest, and its button.
+        """Wait for a card with that button, for `within` seconds; return the newest one and its button.
 
-        A card that a user has answered is none.
+        Cards that a user has answered do not count.
 
         Raises:
             ExpectationFailed: there is none.
@@ -145,7 +145,7 @@ class Chat:
         )
 
     def button_of(self, card: Entry, label: str) -> Option:
-        """The button of that label on a card. Raises ExpectationFailed where it has none."""
+        """Return the button with that label on a card. Raises ExpectationFailed if it has none."""
         if (button := card.button(label)) is None:
             raise self._failure(f"there is no button {label!r} on {card}")
         return button
@@ -175,7 +175,7 @@ class User:
     world: Surroundings = field(repr=False)
     name: str
     id: str
-    """The id that NanoClaw knows, such as `fake:ann`."""
+    """The id in NanoClaw, such as `fake:ann`."""
 
     async def says(
         self,
@@ -188,12 +188,12 @@ class User:
     ) -> Routed:
         """Write a message; return once the host has confirmed it.
 
-        Without `in_` it goes to the chat in which they are alone with the agent. While the host is down or
-        refuses, the network offers it again.
+        Without `in_` it goes to the user's own chat with the agent. While the host is down or refuses, the
+        network offers it again.
 
         Raises:
             ExpectationFailed: it was not confirmed within `within` seconds.
-            WorldError: it is no text, or a file is no bytes.
+            WorldError: the text is not a str, or a file is not bytes.
         """
         if not isinstance(text, str):
             raise WorldError(f"{self.name}.says: text must be a str, got {text!r}")
@@ -213,9 +213,9 @@ class User:
     ) -> Routed:
         """Press a button on the newest unanswered card that has it. Wait for such a card.
 
-        Returns once the press is confirmed. Without `in_` in the chat in which they are alone with the agent.
-        Buttons stay: `card`, as `expect` returned it, is pressed also where it has been answered, and that
-        press is `dropped`.
+        Return once the press is confirmed. Without `in_` the card is in the user's own chat with the agent.
+        Pass `card`, as `expect` returned it, to press a card that may be answered already. The host drops
+        a press on an answered card, and its entry is `dropped`.
 
         Raises:
             ExpectationFailed: there is no such card, or the host did not confirm, within `within` seconds.

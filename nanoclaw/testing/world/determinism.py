@@ -1,4 +1,4 @@
-"""One seed, one order: what trio decides at random is decided by the seed, and its clock asks no real one."""
+"""Deterministic scheduling: the seed decides trio's random order, and trio's clock reads no real clock."""
 
 from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import ExitStack, contextmanager
@@ -20,15 +20,15 @@ EVERY = 64
 
 
 class Order(Random):
-    """Trio's randomness while a world is up: asked once a round, with the tasks that are to run in it."""
+    """Trio's randomness while a world is open. Trio calls it once a round, with the tasks to run."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.rounds = 0
         self.watch: Callable[[], None] | None = None
-        """Called from time to time, between two rounds; it must not raise."""
+        """Called regularly between two rounds; it must not raise."""
         self._left: MutableSequence[Any] = []
-        """The tasks of this round that have not had their turn; trio takes them out."""
+        """The tasks of this round that have not run yet; trio removes them."""
 
     def shuffle(self, x: MutableSequence[Any]) -> None:
         """Called by trio."""
@@ -51,7 +51,7 @@ class Order(Random):
 
 
 class _Orders(Random):
-    """Trio's source of randomness while worlds are open: in each thread the order of its innermost world."""
+    """Trio's source of randomness while worlds are open: each thread has its innermost world's order."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -70,7 +70,7 @@ class _Orders(Random):
         (self.standing.here() or self._trios).shuffle(x)
 
     def random(self) -> float:
-        """Called by trio where it runs on a real clock."""
+        """Called by trio when it runs on a real clock."""
         return self._trios.random()
 
 
@@ -78,7 +78,7 @@ _ORDERS = _Orders()
 
 
 async def give_way() -> None:
-    """A checkpoint, but where the scheduler could only come back at once it is not troubled."""
+    """Run a checkpoint, but skip the scheduler if only the current task could run next."""
     order = _ORDERS.standing.here()
     if order is not None and order.is_alone():
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -88,7 +88,7 @@ async def give_way() -> None:
 
 @contextmanager
 def scheduled_by(seed: int) -> Iterator[Order]:
-    """Let trio schedule in an order that the seed alone decides, in this thread."""
+    """Make trio schedule in this thread in an order that only the seed decides."""
     order = Order(seed)
     with _ORDERS.shared.used(), _ORDERS.standing.holding(order):
         yield order
@@ -107,7 +107,7 @@ def virtual_time() -> Iterator[None]:
             "a simulated world needs trio's MockClock(autojump_threshold=0): use the fixture `world`, "
             "`simulate(scenario, seed=...)`, or ask for World(real=True)"
         )
-    # At rate 0 what it makes of the real time is no more than this, and it is asked 200 times a message.
+    # At rate 0 this value is trio's whole use of real time, and trio asks for it 200 times a message.
     vars(clock)["current_time"] = partial(getattr, clock, "_virtual_base")
     try:
         yield

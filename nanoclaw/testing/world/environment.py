@@ -25,7 +25,7 @@ from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.virtual_time import CommitWakeups, VirtualClock
 
 FAULTS = (apsw.Error, OSError, StoreError, RunnerError, HostKilled)
-"""The errors that commit hooks raise on purpose: they reach that transaction's caller only."""
+"""Errors that commit hooks raise on purpose: only that transaction's caller gets them."""
 
 
 class Killable(Protocol):
@@ -37,16 +37,16 @@ class Killable(Protocol):
 
 
 class Environment(Protocol):
-    """Simulated or real."""
+    """A simulated or real environment."""
 
     @property
     def clock(self) -> Clock:
-        """Tells the date."""
+        """The clock of the world."""
         ...
 
     @property
     def runners(self) -> Mapping[str, Killable]:
-        """The living ones, by session."""
+        """The living runners, by session."""
         ...
 
     def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
@@ -63,7 +63,7 @@ class RealEnvironment:
     runners: Mapping[str, Killable] = Factory(dict)
 
     def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
-        """Production's."""
+        """Return the production seams."""
         del switch
         known = KillableProcesses(runtime or configured_runtime(config), self.timeline)
         self.runners = known.runners
@@ -72,7 +72,7 @@ class RealEnvironment:
 
 @define(eq=False)
 class SimulatedEnvironment:
-    """Virtual time, no threads, one seed."""
+    """The simulated environment: virtual time, no threads, one seed."""
 
     home: Path
     random: Random
@@ -92,11 +92,11 @@ class SimulatedEnvironment:
 
     @property
     def runners(self) -> Mapping[str, Killable]:
-        """The living ones, by session."""
+        """The living runners, by session."""
         return self.runtime.runners
 
     def seams(self, switch: KillSwitch, runtime: Runtime | None, config: Config) -> Seams:
-        """The simulated ones; they let go of a host that is killed."""
+        """Return the simulated seams. They are detached when the host is killed."""
         del config
         return Seams(
             executor=KillableExecutor(self.executor, switch),
@@ -107,7 +107,7 @@ class SimulatedEnvironment:
         )
 
     def host_died(self) -> None:
-        """Let go of its runners. Those that do not outlive the host end with it."""
+        """Detach the host's runners. Runners that do not outlive the host end with it."""
         self.runtime.host_died()
         for runner in list(self.runtime.runners.values()):
             if not runner.abandoned:

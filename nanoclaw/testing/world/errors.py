@@ -4,18 +4,18 @@ from actors import Refusal
 
 
 class WorldError(Exception):
-    """A world was used in a way that cannot work; the text says what to do."""
+    """A world was used in a way that cannot work. The text says what to do."""
 
 
 class ExpectationFailed(AssertionError):
-    """An expectation that did not come true; the text tells what happened instead."""
+    """An expectation was not met. The text says what happened instead."""
 
 
 class HostKilled(Refusal):
     """The error that a killed host gets at each call that would have an effect.
 
-    A scenario meets it where it asks that host itself, as `world.direct` and `host.admin` do, and a hook at
-    one of its commits kills it meanwhile.
+    A scenario gets it from its own requests to the host, such as `world.direct` and `host.admin`, if a hook
+    kills the host during a commit of the request.
     """
 
     def __init__(self) -> None:

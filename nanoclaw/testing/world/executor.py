@@ -17,10 +17,10 @@ When = Literal["before", "after"]
 
 
 class CommitHook(Protocol):
-    """Called at the commit points; what it raises ends the transaction's caller there, as a kill would.
+    """Called at the commit points. Its error ends the transaction's caller there, as a kill would.
 
-    Unless that is an error of the disk (`apsw.Error`, `OSError`, `StoreError`) or a runner's (`RunnerError`),
-    the world ends with it, too.
+    The error also ends the world, unless it is an error of the disk (`apsw.Error`, `OSError`, `StoreError`)
+    or of a runner (`RunnerError`).
     """
 
     def __call__(self, path: Path, when: When, n: int) -> None:
@@ -33,7 +33,7 @@ STANDSTILL = 100_000
 
 
 class InlineExecutor:
-    """Runs the work in the calling task, after a checkpoint; counts commits, and tells who subscribed.
+    """Runs the work in the calling task, after a checkpoint. It counts commits and notifies subscribers.
 
     `on_commit` may be set at any time, to inject faults.
     """
@@ -41,22 +41,22 @@ class InlineExecutor:
     def __init__(self, on_commit: CommitHook | None = None) -> None:
         self.on_commit = on_commit
         self.pause: Callable[[], float] | None = None
-        """Returns the seconds that a call takes, while the disk is slow."""
+        """Returns the duration of a call in seconds, while the disk is slow."""
         self.around: Callable[[], AbstractContextManager[None]] | None = None
         """Returns the context of each call, while the disk fails."""
         self.commits = 0
         self.standstill: Standstill | None = None
-        """Set where somebody met it: most who do swallow it."""
+        """Set once a standstill is detected, because most callers swallow the error."""
         self._begun = 0
         self._moment, self._calls = 0.0, 0
         self._subscribers: dict[str, dict[object, Callable[[], None]]] = {}
-        """By directory, as text, because comparing paths is slow."""
+        """Subscribers by directory, as text, because comparing paths is slow."""
 
     async def run(self, call: Callable[[], T], *, lane: str = "write") -> T:
         """Run `call` here; its lane, of the host or of the runner, makes no difference.
 
         Raises:
-            Standstill: virtual time does not pass any more.
+            Standstill: virtual time no longer passes.
         """
         del lane
         if self.pause is None:
@@ -95,7 +95,7 @@ class InlineExecutor:
             self.on_commit(path, "before", self._begun)
 
     def after_commit(self, path: Path) -> None:
-        """Tell the subscribers of the file's directory; then give the hook its chance to kill."""
+        """Notify the subscribers of the file's directory, then call the hook, which may kill."""
         self.commits += 1
         directory, _, _ = str(path).rpartition(os.sep)
         for callback in tuple(self._subscribers.get(directory, {}).values()):
@@ -104,9 +104,9 @@ class InlineExecutor:
             self.on_commit(path, "after", self._begun)
 
     def subscribe(self, directory: Path, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` after each commit on a file directly in `directory`; returns what ends that.
+        """Call `callback` after commits on files directly in `directory`; return a function that ends this.
 
-        It stands in for inotify, which cannot be had in virtual time.
+        It replaces inotify, which does not work in virtual time.
         """
         token, here = object(), self._subscribers.setdefault(str(directory), {})
         here[token] = callback

@@ -29,7 +29,7 @@ def temporary_home(prefix: str = "nanoclaw-world-") -> Iterator[Path]:
 
 
 def nth_world(folder: Path) -> int:
-    """Count a world that begins to live in a folder; which one it is, from 1."""
+    """Count a world that starts to use a folder; return its number, from 1."""
     file = folder / WORLDS
     nth = int(file.read_text("ascii")) + 1 if file.exists() else 1
     folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ class HostRun:
 
     @property
     def host(self) -> Host:
-        """The host itself. Raises WorldError where it does not run (any more)."""
+        """The running host. Raises WorldError if it does not run."""
         if self.failure is not None:
             raise WorldError(f"the host failed: {self.failure}") from self.failure
         if self._host is None:
@@ -42,7 +42,7 @@ class HostRun:
         return self.switch.tripped
 
     async def run(self, open_: Callable[[], AbstractAsyncContextManager[Host]]) -> None:
-        """Live. What it fails of stays in `failure`."""
+        """Run the host. If it fails, `failure` keeps the error."""
         try:
             with self._scope:
                 async with open_() as self._host:
@@ -58,12 +58,12 @@ class HostRun:
             self.ended.set()
 
     async def stop(self) -> None:
-        """Stop it gracefully, and wait until it has ended."""
+        """Stop the host gracefully, and wait until it has ended."""
         self._leaving.set()
         await self.ended.wait()
 
     def kill(self) -> None:
-        """End it where it stands; synchronous. `ended` follows when its remains are gone."""
+        """Kill the host at once, synchronously. `ended` is set when its tasks have ended."""
         if not self.ended.is_set() and not self.killed:
             self._files = Files.of(self.data)
             self.switch.trip()

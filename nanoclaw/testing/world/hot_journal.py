@@ -1,4 +1,4 @@
-"""A hot journal: what a process that dies in the middle of a write leaves beside its database."""
+"""A hot journal: the file that a process leaves beside its database when it dies during a write."""
 
 import shutil
 from contextlib import suppress
@@ -8,7 +8,7 @@ import apsw
 
 
 def leave_hot_journal(path: Path, aside: Path) -> None:
-    """Make a database look as if its writer had died while it wrote pages; `aside` is a place for a copy."""
+    """Make a database look as if its writer died while it wrote pages; `aside` is a folder for a copy."""
     with suppress(apsw.Error):
         shutil.copy(path, aside)
         connection = apsw.Connection(str(aside))  # noqa: TID251 -- a copy has no owner

@@ -1,10 +1,12 @@
 """The kill switch of a host in this process: once tripped, nothing that the host does has an effect.
 
 At that moment the host's files are read as they are on disk, journals included. From then on none of its
-transactions commits, and no channel hears it. Its tasks are cancelled and run their clean-up. When they have
-ended, its files are restored as they were at that moment. So the next host finds what `kill -9` would leave.
-It is no power failure, and no death in the middle of a single write: a transaction dies at its checkpoints
-and commit points.
+transactions commits, and nothing reaches a channel. Its tasks are cancelled and run their clean-up. When
+they have ended, its files are restored as they were at that moment. So the next host finds what `kill -9`
+would leave.
+
+This simulates no power failure, and no death in the middle of a single write: a transaction dies at its
+checkpoints and commit points.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -35,18 +37,18 @@ class KillSwitch:
     _scopes: dict[trio.CancelScope, None] = Factory(dict)
 
     def trip(self) -> None:
-        """Trip it. This is synchronous."""
+        """Trip the switch. This is synchronous."""
         self.tripped = True
         for scope in self._scopes:
             scope.cancel()
 
     def check(self) -> None:
-        """Raise HostKilled once it is tripped."""
+        """Raise HostKilled if the switch is tripped."""
         if self.tripped:
             raise HostKilled
 
     def holding(self) -> AbstractContextManager[None]:
-        """Cancel the block when it is tripped, and raise HostKilled, also if the block had ended."""
+        """Cancel the block when the switch is tripped, and raise HostKilled even if the block had ended."""
         return _Hold(self, self._scopes)
 
 
@@ -87,7 +89,7 @@ class KillableExecutor:
         return await self.shared.run(call, lane=lane)
 
     def before_commit(self, path: Path) -> None:
-        """Refuse commits of a dead host, also the one at which it died."""
+        """Refuse commits of a dead host, including the commit at which it died."""
         self.switch.check()
         self.shared.before_commit(path)
         self.switch.check()

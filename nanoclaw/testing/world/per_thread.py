@@ -1,4 +1,4 @@
-"""State of the process that worlds in several threads share."""
+"""Process-wide state that worlds in several threads share."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Shared:
-    """A change to the process: the first world that needs it has it made, the last one has it taken back."""
+    """A change to the process: made for the first world that needs it, undone after the last."""
 
     make: Callable[[ExitStack], None]
     """Makes the value of a thread and registers its undo on the stack."""
@@ -38,18 +38,18 @@ class Shared:
 
 @define(eq=False)
 class PerThread(Generic[T]):
-    """A value for each thread. Of nested worlds the innermost one's counts."""
+    """A value for each thread. With nested worlds the innermost value applies."""
 
     _standing: dict[int, list[T]] = Factory(dict)
 
     def here(self) -> T | None:
-        """This thread's."""
+        """The value of this thread."""
         standing = self._standing.get(threading.get_ident())
         return standing[-1] if standing else None
 
     @contextmanager
     def holding(self, thing: T) -> Iterator[None]:
-        """Give this thread a value while the block runs. Overlapping blocks may end in any order."""
+        """Set this thread's value while the block runs. Overlapping blocks may end in any order."""
         standing = self._standing.setdefault(threading.get_ident(), [])
         standing.append(thing)
         try:

@@ -1,4 +1,4 @@
-"""The runtime of worlds in real time: the host's own, and its runners may be killed."""
+"""The runtime of worlds in real time: the production runtime, with runners that tests can kill."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ class KillableRunner:
     runner: Runner
 
     def kill(self) -> None:
-        """Kill its process, as `kill -9` would. Raises WorldError where it is no process of ours."""
+        """Kill the process, as `kill -9` would. Raises WorldError if it is not a process of this world."""
         if not isinstance(self.runner, ProcessRunner):
             raise WorldError(f"only runners that are processes are killed; this is a {type(self.runner)}")
         self.runner.process.kill()
@@ -26,7 +26,7 @@ class KillableRunner:
 
 @define(eq=False)
 class KillableProcesses:
-    """A runtime that knows its living runners by their sessions, and tells the timeline of them."""
+    """A runtime that keeps its living runners by session, and records them in the timeline."""
 
     runtime: Runtime
     timeline: Timeline
@@ -34,13 +34,13 @@ class KillableProcesses:
 
     @property
     def name(self) -> str:
-        """The runtime's."""
+        """The name of the wrapped runtime."""
         return self.runtime.name
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        """The runtime's."""
+        """Run a runner with the wrapped runtime."""
         try:
             death = await self.runtime.run(spec, task_status=_Born(self, spec.session_id, task_status))
         finally:
@@ -49,15 +49,15 @@ class KillableProcesses:
         return death
 
     def refusal(self, provider: str) -> str | None:
-        """The runtime's."""
+        """Return the wrapped runtime's refusal."""
         return self.runtime.refusal(provider)
 
     async def survivors(self) -> Sequence[str]:
-        """The runtime's."""
+        """Return the wrapped runtime's survivors."""
         return await self.runtime.survivors()
 
     async def recover(self, spec: RunnerSpec) -> None:
-        """The runtime's."""
+        """Recover with the wrapped runtime."""
         await self.runtime.recover(spec)
 
 

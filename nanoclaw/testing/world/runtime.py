@@ -44,17 +44,17 @@ class SimulatedRunner:
     gone: trio.Event = Factory(trio.Event)
 
     def stop(self) -> None:
-        """End it at its next checkpoint; what it had committed stays. Its dead host cannot."""
+        """Stop at the next checkpoint, keeping all commits. A dead host cannot stop its runner."""
         if not self.abandoned:
             self.scope.cancel()
 
     def kill(self) -> None:
-        """Kill it without `stop`: the host sees a death."""
+        """Kill the runner without `stop`: the host sees a death."""
         self.killed = True
         self.scope.cancel()
 
     async def live(self, seams: RunnerSeams) -> None:
-        """Run the runner's own loop to its end."""
+        """Run the runner's own loop until it ends."""
         try:
             with self.scope:
                 await run_runner(self.config, seams)
@@ -70,7 +70,7 @@ class SimulatedRunner:
             self.gone.set()
 
     async def until_gone(self) -> Death:
-        """Wait for its end and return it. On cancellation it is stopped first, unless its host died."""
+        """Wait for the runner's end and return it. Cancellation stops the runner, unless its host died."""
         try:
             await self.gone.wait()
         finally:
@@ -82,7 +82,7 @@ class SimulatedRunner:
 
 @frozen
 class _Unmade(SimpleProvider):
-    """A provider that could not be made. Its runner starts, and breaks when it uses the provider."""
+    """A provider that could not be made. Its runner starts, and fails when it uses the provider."""
 
     error: Exception
 
@@ -108,7 +108,7 @@ class SimulatedRuntime:
     providers: Mapping[str, Callable[[], Provider]] = field(factory=dict)
     name: str = "simulated"
     runners: dict[str, SimulatedRunner] = field(factory=dict, init=False)
-    """The living ones, by session."""
+    """The living runners, by session."""
     wrap: Callable[[RunnerSpec, RunnerSeams], RunnerSeams] = lambda _spec, seams: seams
     """Returns the seams for a runner that starts, given the usual ones. Faults are injected here."""
     gone: str | None = None
@@ -128,7 +128,7 @@ class SimulatedRuntime:
     def host_died(self) -> None:
         """Record the death of the host before its tasks are cancelled: it no longer controls its runners.
 
-        Those that do not outlive it end with its tasks, as those of the process runtime do.
+        Runners that do not outlive it end with its tasks, as with the process runtime.
         """
         for runner in self.runners.values():
             runner.abandoned = self._outside is not None
@@ -136,10 +136,10 @@ class SimulatedRuntime:
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
-        """Run a runner until it ends, is stopped or killed; one that outlived the last host is adopted.
+        """Run a runner until it ends, is stopped or killed. Adopt a runner that outlived the last host.
 
         Raises:
-            StartFailed: nobody has a provider of that name, or the engine is gone.
+            StartFailed: there is no provider of that name, or the engine is gone.
         """
         if self.gone is not None:
             raise StartFailed(self.gone)
@@ -151,7 +151,7 @@ class SimulatedRuntime:
             return await runner.until_gone()
 
     async def _adopted(self, spec: RunnerSpec) -> SimulatedRunner | None:
-        """The session's runner without a host; one of another specification is stopped."""
+        """Return the session's runner that lost its host. A runner with another specification is stopped."""
         runner = self.runners.get(spec.session_id)
         if runner is None:
             return None
@@ -176,16 +176,16 @@ class SimulatedRuntime:
             self.timeline.add("runner started", id_)
             await runner.live(seams)
         finally:
-            runner.gone.set()  # also for one that never ran
+            runner.gone.set()  # including a runner that never ran
             del self.runners[id_]
             self.timeline.add("runner ended", id_, runner.death and runner.death.reason)
 
     def refusal(self, _provider: str) -> str | None:
-        """Return None: it runs any provider."""
+        """Return None: any provider is accepted."""
         return None
 
     async def survivors(self) -> Sequence[str]:
-        """The sessions of the runners that a dead host left behind."""
+        """Return the sessions of the runners that a dead host left behind."""
         await trio.lowlevel.checkpoint()
         return [id_ for id_, runner in self.runners.items() if runner.abandoned]
 

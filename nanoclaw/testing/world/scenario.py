@@ -1,4 +1,4 @@
-"""Worlds as plain functions: runs a scenario from its beginning to its end, under a clock of its own."""
+"""Worlds as plain functions: runs a scenario from start to end, on its own clock."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -24,9 +24,9 @@ def simulate(
     providers: Mapping[str, Callable[[], Provider]] | None = None,
     **arguments: Any,
 ) -> tuple[T, Timeline]:
-    """Run a scenario in a simulated world; returns what it returns, and the timeline. It calls `trio.run`.
+    """Run a scenario in a simulated world; return its result and the timeline. It calls `trio.run`.
 
-    `arguments` are the world's.
+    `arguments` are passed to the world.
 
     Raises:
         Whatever the scenario raises.

@@ -28,7 +28,7 @@ class Brain(Protocol):
 
 
 class Step(Protocol):
-    """A part of a scripted turn. What it returns is added to the answer."""
+    """A part of a scripted turn. Its return value is added to the answer."""
 
     def __call__(self, turn: Turn, tools: Toolbox, /) -> Awaitable[str | None]:
         """Perform the step."""
@@ -36,7 +36,7 @@ class Step(Protocol):
 
 
 def says(text: str) -> Step:
-    """Answer with this text; `{text}` in it is the text of the message, or the option that somebody chose."""
+    """Answer with this text. `{text}` in it stands for the text of the message, or the chosen option."""
 
     async def step(turn: Turn, _tools: Toolbox) -> str:
         await trio.lowlevel.checkpoint()
@@ -60,8 +60,8 @@ def calls(tool: str, **arguments: object) -> Step:
 def asks(question: str, *options: str, title: str = "Question", timeout_s: int = 300) -> Step:
     """Ask a question with buttons, and answer with the chosen option. Without a click in time the turn fails.
 
-    It is tried again then, and waits again. An answer that comes once it has failed for good begins the next
-    turn, as a message does.
+    The host then repeats the turn, which waits again. An answer after the last try begins the next turn,
+    as a message does.
     """
     arguments = {"title": title, "question": question, "options": list(options), "timeout_s": timeout_s}
 
@@ -94,23 +94,22 @@ def fails(reason: str) -> Step:
 class Script:
     """A brain that plays one given turn after the other, and then stays silent.
 
-    A turn that was interrupted is told again and does the same again, also where other messages have come to
-    it meanwhile, or some are told later: it is known by any message that it had. An answer to a question that
-    comes by itself while such a turn has still to be told again is that turn's, and no turn of its own; it
-    is one where the other has had its last try.
+    A repeated turn runs the same steps again, even if messages were added or come later: any message that
+    it had identifies it. An answer to a question may arrive by itself while such a turn still has to be
+    repeated. It then belongs to that turn. It is a turn of its own if the other turn has had its last try.
     """
 
     turns: Sequence[Sequence[Step]]
     max_tries: Callable[[], int] = lambda: MAX_TRIES
     """Returns how often the host tries a message. The world sets it."""
     _taken: dict[str, int] = Factory(dict)
-    """The turn of each message."""
+    """The index of the turn that took each message."""
     _begun: int = 0
     _open: dict[int, int] = Factory(dict)
-    """Turns that have not come to their end, and which try the last was."""
+    """The unfinished turns, each with the number of its last try."""
 
     async def __call__(self, turn: Turn, tools: Toolbox) -> str | None:
-        """Take the turn that is next, or the one that it was before."""
+        """Run the next turn, or repeat the turn that had one of these messages."""
         n = self._number(turn.messages)
         if n is None:
             await trio.lowlevel.checkpoint()
@@ -140,7 +139,7 @@ def _is_answer(content: Mapping[str, object]) -> bool:
 
 
 def script(*turns: Step | Sequence[Step]) -> Script:
-    """A brain of turns, each one step or several."""
+    """Return a brain that plays these turns, each one step or several."""
     return Script([turn if isinstance(turn, Sequence) else (turn,) for turn in turns])
 
 
@@ -152,7 +151,7 @@ class BrainProvider(SimpleProvider):
     brain: Brain
 
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
-        """Ask the brain. A text answers the last message of the turn."""
+        """Call the brain. A text answers the last message of the turn."""
         answer: object = await self.brain(turn, tools)
         if isinstance(answer, Result):
             return answer
@@ -175,7 +174,7 @@ class Overheard:
 
     @property
     def name(self) -> str:
-        """The provider's."""
+        """The name of the wrapped provider."""
         return self.provider.name
 
     @asynccontextmanager
@@ -191,13 +190,13 @@ class Overheard:
 
 @frozen
 class _OverheardTurns:
-    """The turns of such a provider."""
+    """The turns of a wrapped provider."""
 
     handler: TurnHandler
     tell: Callable[[Exception], None]
 
     async def run(self, turn: Turn, tools: Toolbox, /) -> Result:
-        """Take the turn."""
+        """Run the turn."""
         try:
             return await self.handler.run(turn, tools)
         except Exception as error:

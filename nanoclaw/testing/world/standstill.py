@@ -15,7 +15,7 @@ from nanoclaw.testing.world.determinism import Order
 ROUNDS = 200_000
 """The number of scheduler rounds after which virtual time counts as standing still."""
 MOVES_S = 0.001
-"""Less than this does not count as a move of virtual time."""
+"""The smallest change of virtual time, in seconds, that counts as progress."""
 NO_ROUND_S = 20.0
 """Seconds of processor time without a round after which code counts as looping between two checkpoints."""
 SAMPLE = 100
@@ -40,7 +40,7 @@ class Rounds:
         return self._order.rounds
 
     def look(self) -> None:
-        """Called every so many rounds."""
+        """Check for a standstill; called regularly between rounds."""
         now = trio.current_time()
         if now - self._moment > MOVES_S:
             self._moment, self._moved_at = now, self.made
@@ -69,7 +69,7 @@ class _Who(trio.abc.Instrument):
 
 
 class Unstoppable(BaseException):
-    """An error for code that swallowed a `Standstill`; only `except BaseException` swallows this one."""
+    """An error for code that swallowed a `Standstill`. Only `except BaseException` can swallow this one."""
 
 
 class Alarm:
@@ -81,7 +81,7 @@ class Alarm:
         self._rung = False
 
     def ring(self, _number: int, frame: FrameType | None) -> None:
-        """The handler of the signal."""
+        """Handle the signal."""
         seen, self._seen = self._seen, self._rounds.made
         if seen != self._seen:
             return
@@ -95,7 +95,7 @@ class Alarm:
 
     @contextmanager
     def set(self) -> Iterator[None]:
-        """Arm the alarm while the block runs: in the main thread only, and only if the signal is free."""
+        """Arm the alarm while the block runs, but only in the main thread and only if the signal is free."""
         number = signal.SIGVTALRM
         taken = signal.getsignal(number) is not signal.SIG_DFL
         if taken or threading.current_thread() is not threading.main_thread():

@@ -10,15 +10,15 @@ from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.standstill import unshield
 
 LIMIT_DAYS = 3660.0
-"""Ten years: more than anybody simulates, and soon over where nothing happens."""
+"""Ten years: longer than a simulation needs, and quickly reached if nothing happens."""
 DAY_S = 86_400.0
 NOBODYS = NOT_OF_THE_CALLER | {"pytest_trio"}
 
 
 async def too_late(limit_days: float) -> WorldError:
-    """Wait so long; what then is to be said, with all places that wait outside of NanoClaw.
+    """Wait for the limit; return the error, which names all places that wait outside of NanoClaw.
 
-    Whoever waits there can be cancelled afterwards, also behind a shield.
+    The tasks that wait there can be cancelled afterwards, even behind a shield.
     """
     await trio.sleep(limit_days * DAY_S)
     waiting = [(task, place) for task in _below(trio.lowlevel.current_root_task()) for place in _place(task)]

@@ -6,26 +6,26 @@ import trio
 from attrs import Factory, define, field
 
 Step = Callable[[str, tuple[object, ...]], None]
-"""Told of each event with its details, at once. What it raises ends the world; its causer gets it first."""
+"""Called at once with each event and its details. Its error reaches the caller first, then ends the world."""
 
 
 @define(eq=False)
 class Timeline:
-    """Lines of virtual time and event. `steps` are told of each event: that is where invariants look."""
+    """Lines of virtual time and event. `steps` get each event, so that they can check invariants."""
 
     lines: list[str] = Factory(list)
     steps: list[Step] = Factory(list)
     began: float = 0.0
-    """The moment, on trio's clock, from which its times count."""
+    """The moment on trio's clock that counts as time 0."""
     home: str = ""
-    """The world's folder: its name, which no two worlds share, is left out of the lines."""
+    """The world's folder. Its name is unique to a world, so the lines omit it."""
     broken: BaseException | None = field(default=None, init=False)
     """The first error that a step or a commit hook raised."""
     when_broken: Callable[[], None] | None = field(default=None, init=False)
     """Called when a step raises: the code around the step could swallow its error."""
 
     def add(self, event: str, *details: object) -> None:
-        """Note an event, now."""
+        """Add an event at the current time."""
         now = trio.current_time() - self.began
         line = in_one_line("  ".join([f"{now:14.6f}", event, *map(str, details)]))
         self.lines.append(line.replace(self.home, "<home>") if self.home else line)
@@ -44,21 +44,21 @@ class Timeline:
                 self.when_broken()
 
     def check(self) -> None:
-        """Raise what a step or a hook raised first, if any did."""
+        """Raise the first error of a step or a hook, if there was one."""
         if self.broken is not None:
             raise self.broken
 
     def events(self) -> list[str]:
-        """Return its lines without the commits."""
+        """Return the lines without the commits."""
         return [line for line in self.lines if line.split(maxsplit=2)[1] != "commit"]
 
     def text(self) -> str:
-        """Return all of its lines."""
+        """Return all lines."""
         return "\n".join(self.lines) + "\n"
 
 
 def in_one_line(text: str) -> str:
-    """Line breaks, escape sequences and the like as Python would write them."""
+    """Return a text with line breaks, escape sequences and the like escaped as Python does."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,4 +1,4 @@
-"""Transcripts: what users and agents did in a chat, and when, as its users see it."""
+"""Transcripts: the timed actions of users and agents in a chat, as its users see them."""
 
 import re
 from base64 import b64encode
@@ -31,7 +31,7 @@ Kind = Literal[AgentsKind, "click"]
 class Entry:
     """One action of a user or an agent in a chat.
 
-    `text` of a reaction is its emoji, of a card its question, of a click what stands on the button.
+    `text` is the emoji of a reaction, the question of a card, and the button's label for a click.
     """
 
     at: datetime
@@ -40,7 +40,7 @@ class Entry:
     kind: Kind = "message"
     from_agent: bool = False
     id: str | None = None
-    """The network's own id."""
+    """The id in the network."""
     about: str | None = None
     """The id of the message that an edit, a reaction or an answer refers to."""
     thread: str | None = None
@@ -80,7 +80,7 @@ Wanted = str | re.Pattern[str] | Callable[[Entry], bool]
 
 
 def meets(entry: Entry, wanted: Wanted) -> bool:
-    """Return whether an entry is what was expected."""
+    """Return whether an entry meets an expectation."""
     if isinstance(wanted, str):
         return entry.text == wanted
     if isinstance(wanted, re.Pattern):
@@ -121,7 +121,7 @@ class Transcript:
 
 
 def heard(outgoing: Outgoing, at: datetime, who: str, id_: str | None) -> Entry:
-    """Return an entry for what the network got from the host."""
+    """Return an entry for a message that the host sent to the network."""
     kind, text, about = _told(outgoing.content)
     return Entry(
         at,
@@ -152,5 +152,5 @@ def _told(content: OutgoingContent) -> tuple[Kind, str, str | None]:
 
 
 def attached(files: Mapping[str, bytes]) -> tuple[Attachment, ...]:
-    """Files as a channel offers them."""
+    """Return files in the form in which a channel offers them."""
     return tuple(Attachment("file", name, data=b64encode(data).decode()) for name, data in files.items())

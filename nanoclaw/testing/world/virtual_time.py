@@ -18,7 +18,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 @define(eq=False)
 class VirtualClock:
-    """The date of trio's clock, which in a simulation is virtual too; it jumps when told."""
+    """The date on trio's clock, which is virtual in a simulation. `jump` changes the date."""
 
     epoch: datetime = EPOCH
     """The date at the beginning, as all jumps so far have moved it."""
@@ -29,7 +29,7 @@ class VirtualClock:
         return self.epoch + timedelta(seconds=trio.current_time())
 
     def jump(self, by: timedelta) -> None:
-        """Move the date, forth or back, but not trio's clock: as a suspend does, or somebody who sets it."""
+        """Move the date forward or back, but not trio's clock, as a suspend or a change of the date does."""
         self.epoch += by
         self._jumped.set()
         self._jumped = trio.Event()
@@ -41,24 +41,24 @@ class VirtualClock:
 
 @frozen
 class Moment:
-    """A moment by the date, which may be set, and by trio's clock, which may not."""
+    """A moment, both by the date, which may be set, and by trio's clock, which may not."""
 
     date: datetime
     on_trios_clock: float
 
     @classmethod
     def of(cls, clock: Clock) -> "Moment":
-        """Now."""
+        """Return the current moment."""
         return cls(clock.now(), trio.current_time())
 
     def passed(self, clock: Clock) -> float:
-        """Seconds since then: of both clocks the more."""
+        """Return the seconds since then, by the clock that advanced more."""
         return max((clock.now() - self.date).total_seconds(), trio.current_time() - self.on_trios_clock)
 
 
 @frozen
 class CommitWakeups:
-    """The host's wake-ups, straight from the executor's commits. Implements `system.wakeups.Wakeups`."""
+    """The host's wake-ups, called directly by the executor's commits. Implements `system.wakeups.Wakeups`."""
 
     executor: InlineExecutor
 
@@ -75,7 +75,7 @@ class CommitWakeups:
         """Return None: no directory is polled."""
 
     async def run(self) -> None:
-        """Nothing has to be read from anywhere."""
+        """Do nothing: commits call the watchers directly."""
         await trio.sleep_forever()
 
 

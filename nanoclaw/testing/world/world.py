@@ -6,7 +6,7 @@
         await ann.says("hello")
         await chat.expect("echo: hello")
 
-Simulated, all five seams are replaced; SQL and SQLite are real. Nothing runs in a thread: virtual time
+A simulated world replaces all five seams; SQL and SQLite are real. Nothing runs in a thread: virtual time
 jumps whenever every task waits, and it would jump past a thread's work.
 """
 
@@ -66,12 +66,12 @@ def _checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @define(eq=False)
 class Agent:
-    """An agent group of a world: its folder, and the provider that it thinks with."""
+    """An agent group of a world: its folder and its provider."""
 
     folder: str
     provider: str
     brain: str | Brain = field(repr=False)
-    """The brain that it was made with. It does not change."""
+    """The brain of the agent. It does not change."""
 
 
 @define(eq=False, kw_only=True)
@@ -80,28 +80,28 @@ class World:
 
     seed: int = 0
     real: bool = False
-    """Threads, the real clock and child processes instead; brains are then providers by name."""
+    """Use threads, the real clock and child processes; brains are then providers by name."""
     folder: Path | None = None
-    """The folder of its files, for another world to go on with. None: a temporary one, in memory."""
+    """The folder for the world's files, which another world may continue. None: a temporary one in memory."""
     channel: FakeChannel = field(factory=FakeChannel)
     """The network of its users."""
     channels: Sequence[Channel] = ()
-    """Others that the host has, such as one that is to be tested."""
+    """Additional channels of the host, such as a channel under test."""
     settings: Mapping[str, Any] = field(factory=dict, converter=_checked)
     """The configuration, by whole keys such as `retry.base_s`. ConfigError for what its file may not have."""
     providers: dict[str, Callable[[], Provider]] = field(factory=dict)
     actions: Mapping[str, ActionHandler] = field(factory=dict)
     """Requests that the host performs, by name, as `open_host` takes them."""
     allowed: Sequence[str] = ()
-    """Packages that may use the real clock, threads and so on in a simulated world."""
+    """Packages that may use the real clock, threads and the like in a simulated world."""
     outliving: bool = False
     """True if runners outlive a host that is killed, as containers do."""
     commit_hooks: list[CommitHook] = field(factory=list)
-    """Called at each commit point of host and runners: faults are injected there. May `kill_host_now`."""
+    """Called at each commit point of host and runners to inject faults. They may call `kill_host_now`."""
     seams: Callable[[Seams], Seams] = field(default=lambda seams: seams)
     """Returns the seams for each run of the host, given the usual ones."""
     wrap_channel: Callable[[Channel], Channel] = field(default=lambda channel: channel)
-    """Returns what the host gets instead of a channel, such as one that misbehaves."""
+    """Returns the channel that the host gets in place of the given one, such as a misbehaving one."""
     limit_days: float = LIMIT_DAYS
     """Virtual days after which the world ends with a WorldError that names the waiting lines."""
     timeline: Timeline = field(factory=Timeline)
@@ -118,7 +118,7 @@ class World:
     _run: HostRun | None = field(default=None, init=False)
     _entered: bool = field(default=False, init=False)
     _stack: AsyncExitStack | None = field(default=None, init=False)
-    """Set while it is open."""
+    """Set while the world is open."""
     _nursery: trio.Nursery = field(init=False)
     _max_tries: int = field(default=MAX_TRIES, init=False)
     """The setting of the host that was started last."""
@@ -191,11 +191,11 @@ class World:
     ) -> None:
         stack, self._stack = self._stack, None
         assert stack is not None, "it was entered"  # noqa: S101 -- for the type checker
-        if isinstance(error, Exception):  # it passes by the nursery, which would wrap it
+        if isinstance(error, Exception):  # raised outside the nursery, which would wrap it
             if not self.real:
                 self.isolation.mention(error)
             self._mention_broken(error)
-            with suppress(NotSimulated):  # it may be why; the error itself says so, or is another matter
+            with suppress(NotSimulated):  # a refusal may be the cause, unless the error reports it already
                 await stack.__aexit__(None, None, None)
             return
         try:
@@ -214,7 +214,7 @@ class World:
 
     @property
     def host(self) -> Host:
-        """The host that runs. Raises WorldError where none does, or it failed."""
+        """The running host. Raises WorldError if none runs, or if it failed."""
         if self._run is None:
             raise WorldError("the host does not run: `await world.start()`")
         return self._run.host
@@ -225,7 +225,7 @@ class World:
         return self._run is not None and not self._run.ended.is_set()
 
     def config(self, **changes: Any) -> Config:
-        """The configuration of this world, with changes. Raises ConfigError for those it cannot take."""
+        """Return the configuration of this world, with changes. Raises ConfigError for invalid changes."""
         polls = {} if self.real else {"runtime.slow_poll_s": RARELY_S}
         settings: dict[str, Any] = {"timezone": "UTC", **polls, **self.settings, **_checked(changes)}
         return config_of(self.home, settings)
@@ -238,12 +238,12 @@ class World:
         record: Record | None = None,
         **changes: Any,
     ) -> Host:
-        """Start the host, with changes of its configuration for this life, which may be recorded.
+        """Start the host, with changes of its configuration for this run. The run may be recorded.
 
         Raises:
-            WorldError: it runs already, or the world is not open.
-            ConfigError: the configuration cannot be changed so.
-            HostFailed: it cannot start.
+            WorldError: the host runs already, or the world is not open.
+            ConfigError: the changes are invalid.
+            HostFailed: the host cannot start.
         """
         if self._stack is None:
             raise WorldError("the world is not open; use `async with World(...) as world`")
@@ -263,7 +263,7 @@ class World:
         await life.begun.wait()
         if life.failure is not None:
             raise life.failure
-        if not life.killed:  # in the moment in which it was ready
+        if not life.killed:  # killed at the moment it became ready
             self.timeline.add("host ready")
         return life.host
 
@@ -297,7 +297,7 @@ class World:
     async def life(
         self, *channels: Channel, runtime: Runtime | None = None, **changes: Any
     ) -> AsyncIterator[Host]:
-        """Run the host for a while, with these channels instead of the world's."""
+        """Run the host for the block, with these channels instead of the world's."""
         host = await self.start(channels=channels, runtime=runtime, **changes)
         try:
             yield host
@@ -306,14 +306,14 @@ class World:
                 await self.stop()
 
     async def kill_host(self) -> None:
-        """Kill the host, as `kill -9` would, and wait until its remains are gone (docs/simulation.md)."""
+        """Kill the host, as `kill -9` would, and wait until its tasks have ended (docs/simulation.md)."""
         life = self._run
         self.kill_host_now()
         if life is not None:
             await life.ended.wait()
 
     def kill_host_now(self) -> None:
-        """Kill the host from a hook. What it does afterwards has no effect."""
+        """Kill the host from a hook. Nothing that it does afterwards has an effect."""
         life, environment = self._run, self._environment
         if not isinstance(environment, SimulatedEnvironment):
             raise WorldError("the host of World(real=True) cannot be killed: it runs in this process")
@@ -323,7 +323,7 @@ class World:
             self.timeline.add("host killed")
 
     def kill_runner(self, session_id: str | None = None) -> None:
-        """Kill the runner of a session, or one drawn by the seed; does nothing where none lives."""
+        """Kill a session's runner, or one drawn by the seed. Do nothing if no such runner is alive."""
         runners = self._environment.runners
         victims = list(runners) if session_id is None else [id_ for id_ in runners if id_ == session_id]
         if victims:
@@ -333,18 +333,18 @@ class World:
 
     @property
     def now(self) -> datetime:
-        """The date, in this world."""
+        """The current date in this world."""
         return self._environment.clock.now()
 
     @property
     def patience_s(self) -> float:
-        """Seconds that an expectation waits by default."""
+        """Default seconds that an expectation waits."""
         return REAL_PATIENCE_S if self.real else PATIENCE_S
 
     async def sleep(
         self, seconds: float = 0.0, *, minutes: float = 0.0, hours: float = 0.0, days: float = 0.0
     ) -> None:
-        """Wait. Virtual time takes no real time."""
+        """Sleep. Virtual time takes no real time."""
         await trio.sleep(seconds + 60 * (minutes + 60 * (hours + 24 * days)))
 
     # -- users, chats and agents
@@ -354,12 +354,12 @@ class World:
         return User(self, name, f"{self.channel.channel_type}:{name}")
 
     def agent(self, folder: str = "main", brain: str | Brain | None = None) -> Agent:
-        """An agent; its brain is a function, a script, or a provider of the runner by name (None: `echo`).
+        """Return an agent; its brain is a function, a script, or a runner's provider by name (None: `echo`).
 
-        The same again where it is asked for again, without a brain or with the one it has.
+        A second call for the same folder returns the same agent, without a brain or with its own.
 
         Raises:
-            WorldError: it has another brain; or in real time, for one that is no name.
+            WorldError: the agent has another brain, or the world is real and the brain is not a name.
         """
         if (there := self.agents.get(folder)) is None:
             return self._new_agent(folder, "echo" if brain is None else brain)
@@ -386,14 +386,14 @@ class World:
         return made
 
     def chat(self, user: User) -> Chat:
-        """The chat in which a user is alone with the agent. WorldError where a group has their name."""
+        """Return the chat of one user with the agent. Raises WorldError if a group has their name."""
         return self._chat(user.name, [user], is_group=False)
 
     def group(self, name: str, users: Sequence[User]) -> Chat:
         """Return a group chat.
 
         Raises:
-            WorldError: a user's own chat has that name, or the group is there with other members.
+            WorldError: a user's own chat has that name, or the group exists with other members.
         """
         return self._chat(name, users, is_group=True)
 
@@ -422,12 +422,12 @@ class World:
     ) -> Wiring:
         """Let an agent listen to a chat; `wiring` as for `host.admin.wirings.connect`.
 
-        Where it does already, its wiring gets the settings that are named, and keeps the others. A chat that
-        nobody listened to is public without a `policy`; another keeps its own.
+        An existing wiring gets the settings that are named, and keeps the others. A new chat is public
+        without a `policy`; an existing one keeps its own.
 
         Raises:
             WorldError: the host does not run.
-            OperationRefused, StoreError: as there.
+            OperationRefused, StoreError: the errors of `connect`.
         """
         admin = (await self._running()).admin
         agent = agent if isinstance(agent, Agent) else self.agent(agent)
@@ -461,7 +461,7 @@ class World:
         return chat
 
     async def grant(self, user: User, role: Role, agent: Agent | str | None = None) -> None:
-        """Make a user owner or admin, of everything or of one agent."""
+        """Make a user an owner or admin, of everything or of one agent."""
         admin = (await self._running()).admin
         if await admin.users.get(user.id) is None:
             await admin.users.create(user.id, display_name=user.name)
@@ -484,21 +484,21 @@ class World:
     async def _running(self) -> Host:
         return await self.start() if self._run is None else self._run.host
 
-    # -- what its machinery is made of; simulated worlds only
+    # -- internals; simulated worlds only
 
     @property
     def executor(self) -> InlineExecutor:
-        """The executor of the stores, which has the commit points."""
+        """The executor of the stores, with their commit points."""
         return self._simulation("has no executor with commit points: its stores use threads").executor
 
     @property
     def runtime(self) -> SimulatedRuntime:
-        """The runtime, which has the runners."""
+        """The runtime of the runners."""
         return self._simulation("has no simulated runtime: its runners are processes").runtime
 
     @property
     def clock(self) -> VirtualClock:
-        """The date, which may be made to jump."""
+        """The clock, whose date can jump."""
         return self._simulation("has no virtual clock: its date is the machine's").clock
 
     def _simulation(self, otherwise: str) -> SimulatedEnvironment:
@@ -506,10 +506,10 @@ class World:
             raise WorldError(f"World(real=True) {otherwise}")
         return self._environment
 
-    # -- what users and chats need of it
+    # -- for users and chats
 
     def own_chat(self, user: User) -> Chat:
-        """Return the chat in which a user is alone with the agent. Raises WorldError if there is none."""
+        """Return the chat of one user with the agent. Raises WorldError if there is none."""
         chat = self.chats.get((self.channel.channel_type, user.name))
         if chat is None or chat.is_group:
             raise WorldError(f"{user.name} has no chat of their own: `await world.direct({user.name})`")
@@ -549,7 +549,7 @@ class World:
     def report(self) -> str:
         """Return a report for a failed expectation: the errors of brains, and the last events.
 
-        Without the commits, which are many; they are in `timeline.text()`.
+        The commits are left out, because there are many. They are in `timeline.text()`.
         """
         life = self._run
         if life is None:

@@ -13,17 +13,17 @@ MACHINERY = frozenset(
 )
 """Packages that run a test. Their own use of real things has no effect on the world."""
 NOBODY = frozenset({"", "outcome", "attr", "attrs"})
-"""Packages that call functions which others hand them."""
+"""Packages that call functions which other packages pass to them."""
 GENERATED = "<attrs generated"
 """The file name of code that attrs generates. It has no lines to show."""
 GENERATED_TOO = "_dflt_"
-"""A variable of code that `dataclasses` generates. Its file name is `<string>`, as that of `python -c` is."""
+"""A variable in code that `dataclasses` generates. The file name of that code, `<string>`, is ambiguous."""
 OURS = frozenset({"nanoclaw.testing", "nanoclaw.simulation"})
 _OWN = __name__.rpartition(".")[0]
 
 
 def package(frame: FrameType | None) -> str:
-    """The package of a frame, of ours the part."""
+    """Return the package of a frame; for NanoClaw's own code, return the part."""
     module = _module(frame)
     top = module.partition(".")[0]
     return ".".join(module.split(".")[:2]) if top == "nanoclaw" else top
@@ -35,10 +35,10 @@ def place(frame: FrameType) -> str:
 
 
 def caller(frame: FrameType | None, passed_by: frozenset[str]) -> FrameType | None:
-    """The nearest frame of this task that is neither of the standard library nor passed by.
+    """Return the nearest frame of this task that is not in the standard library and not passed by.
 
-    None where a task consists of such alone, as with `nursery.start_soon(trio.to_thread.run_sync, f)`:
-    who runs trio is not who asked.
+    Return None if no other frame exists, as with `nursery.start_soon(trio.to_thread.run_sync, f)`: the
+    code that runs trio did not make the call.
     """
     root = _root()
     while frame is not None:
@@ -62,7 +62,7 @@ def beneath(passed_by: frozenset[str]) -> FrameType | None:
 
 
 def task_place() -> str:
-    """The coroutine of this task, by file and line, and its name."""
+    """Return the file, line and name of this task's coroutine."""
     task, root = _task(), _root()
     return f"{place(root)}, task {task.name}" if task is not None and root is not None else "somebody"
 

@@ -1,4 +1,4 @@
-"""The isolation of a world from what is real, and the world that is active in each thread."""
+"""The isolation of a world from real time, threads and the like, and the active world of each thread."""
 
 import datetime as dt
 import sys
@@ -36,34 +36,34 @@ class NotSimulated(Exception):
 
 @define(eq=False)
 class Isolation:
-    """The guards of one world. `allowed` are packages (top-level names) that may do as they like."""
+    """The guards of one world. Packages in `allowed` (top-level names) are not guarded."""
 
     now: Callable[[], dt.datetime]
     allowed: frozenset[str] = frozenset()
     refused: list[NotSimulated] = Factory(list)
-    """Everything that was refused, also if the caller swallowed the error."""
+    """All refused uses, even if the caller swallowed the error."""
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        """Refuse what is real while the block runs."""
+        """Refuse real clocks, threads and the like while the block runs."""
         with suppress(FileNotFoundError):
             tempfile.gettempdir()  # where no world has asked yet, it tries names
         with _PATCHES.applied(), _STANDING.holding(self):
             yield
 
     def check(self) -> None:
-        """Raise the first thing that was refused, if anything was: a provider's errors never reach a test."""
+        """Raise the first refusal, if any: a provider's errors never reach a test."""
         if self.refused:
             raise self.refused[0]
 
     def mention(self, error: BaseException) -> None:
-        """Note at an error what was refused before it: that may be why."""
+        """Add to an error a note of what was refused before it, as a possible cause."""
         told = dict.fromkeys(str(stray) for stray in self.refused if stray is not error)
         for text in list(told)[:SHOWN_STRAYS]:
             error.add_note(f"refused before: {text}")
 
     def judge(self, what: str, kind: Kind, frame: FrameType | None) -> str:
-        """The package that asks for something, if it may.
+        """Return the package that asks for the resource, if it may use it.
 
         Raises:
             NotSimulated: it may not.
@@ -78,7 +78,7 @@ class Isolation:
         raise stray
 
     def _may(self, name: str, kind: Kind, *, is_itself: bool) -> bool:
-        """Return whether a package may use it, itself or through a nursery that it opened."""
+        """Return whether a package may use the target, itself or through a nursery that it opened."""
         if name in self.allowed:
             return True
         return is_itself and (name in LOGGERS | MACHINERY or (name in OURS and kind not in EFFECTS))

@@ -23,9 +23,9 @@ class Patches:
 
     targets: tuple[Target, ...]
     guarded: Callable[[Target, Guard], Guard]
-    """Makes a guard of a target and what stands there; it has that as `__wrapped__`."""
+    """Makes a guard from a target and the function in its place, which becomes `__wrapped__`."""
     methods: Mapping[tuple[type, str], Any]
-    """Instead of methods of types that are written in C."""
+    """Replacements for methods of types that are written in C."""
     _guards: dict[tuple[Any, str], Guard] = field(factory=dict, init=False)
     _holders: Holders = field(
         default=Factory(lambda it: Holders(tuple(it.methods)), takes_self=True), init=False
@@ -33,7 +33,7 @@ class Patches:
     _shared: Shared = field(default=Factory(lambda self: Shared(self._apply), takes_self=True), init=False)
 
     def applied(self) -> AbstractContextManager[None]:
-        """Apply them while the block runs."""
+        """Apply the patches while the block runs."""
         return self._shared.used()
 
     def _apply(self, stack: ExitStack) -> None:
@@ -62,7 +62,7 @@ class Patches:
 
 @contextmanager
 def _replaced_in_type(type_: type, name: str, value: object) -> Iterator[None]:
-    """Replace a method of a type that is written in C: CPython keeps them in a dictionary like any other."""
+    """Replace a method of a type written in C: CPython keeps its methods in an ordinary dictionary."""
     if sys.implementation.name != "cpython":
         yield
         return

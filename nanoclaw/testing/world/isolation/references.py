@@ -1,4 +1,4 @@
-"""References to a function: modules that have it by name, and classes that use it as a field's factory."""
+"""References to a function: modules that imported it by name, and classes with it as a field's factory."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +19,10 @@ _FACTORY_OF_ATTRS = "__attr_factory_"
 
 @frozen(eq=False)
 class Held:
-    """A place where a function is kept."""
+    """A place that refers to a function."""
 
     put: Callable[[Any], None]
-    """Put something else there."""
+    """Replaces the reference."""
     original: Any
     guard: Any
 
@@ -39,16 +39,16 @@ class _Searched:
 
 @define(eq=False)
 class Holders:
-    """Remembers what it found: a module that has the same things as before a world is not searched again."""
+    """Finds references, and searches a module again only if its names changed since the last world."""
 
     methods: Sequence[tuple[type, str]]
-    """Replaced inside their types: who has kept one, of a subclass too, has the old one."""
+    """Methods that are replaced in their types. A reference taken earlier keeps the old method."""
     _searched: dict[int, _Searched] = field(factory=dict, init=False)
-    """By the `id` of a module's names."""
+    """Results of searches, by the `id` of a module's names."""
     _replaced: Mapping[int, Any] = field(factory=dict, init=False)
 
     def of(self, replaced: Mapping[int, Any]) -> Iterator[Held]:
-        """The places that hold what is replaced: guards by the `id` of what they stand before."""
+        """Return the places that refer to replaced functions: guards by the `id` of the original."""
         if replaced != self._replaced:
             self._searched, self._replaced = {}, dict(replaced)
         before, self._searched = self._searched, {}
@@ -97,7 +97,7 @@ class Holders:
 
 
 def _importers() -> list[dict[str, Any]]:
-    """The names in all modules but the standard library's and the machinery's."""
+    """Yield the names in all modules except those of the standard library and the test machinery."""
     modules = list(sys.modules.items())
     return [vars(each) for name, each in modules if not _is_skipped(name) and isinstance(each, ModuleType)]
 

@@ -25,7 +25,7 @@ from trio._core._thread_cache import ThreadCache
 
 
 class Kind(Enum):
-    """The kind of a real thing; the value names the replacement."""
+    """The kind of a real resource; the value names the replacement."""
 
     CLOCK = "ask the clock of the world, or trio.current_time()"
     WAIT = "everything that takes time asks trio"
@@ -60,14 +60,14 @@ class Target:
 
 
 def _given(count: int, name: str = "") -> Harmless:
-    """Return whether so many arguments are given. Without the last one it takes the present time."""
+    """Return whether that many arguments are given. Without the last one the present time is used."""
     return lambda arguments, options: (
         (*arguments, *[None] * count)[count - 1] is not None or (options.get(name) is not None)
     )
 
 
 def _functions(kind: Kind, module: Any, *names: str) -> Iterator[Target]:
-    """Yield those that this Python has."""
+    """Yield the functions that this Python version has."""
     for name in names:
         if hasattr(module, name):
             yield Target(module, name, f"{module.__name__}.{name}", kind)
