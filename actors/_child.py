@@ -47,7 +47,7 @@ Recipe: TypeAlias = Callable[[Context[A]], AbstractAsyncContextManager[A]]
 
 
 class Child:
-    """Runs a recipe, and again after a crash as the policy says. The supervisor runs `live` as a task."""
+    """Runs a recipe, and reruns it after a crash as the policy says. The supervisor runs `live` as a task."""
 
     def __init__(
         self, name: str, recipe: Recipe[Any], policy: Policy, random: Random, report: Callable[[Event], None]
@@ -77,12 +77,12 @@ class Child:
 
     @property
     def closing(self) -> bool:
-        """True once it takes no more messages for good. Its name is free."""
+        """True once the actor will never take messages again. Its name is free."""
         return self._closing.is_set()
 
     @property
     def escalated(self) -> bool:
-        """True if it was given up by a policy that ends the supervisor."""
+        """True if the actor was given up and its policy escalates."""
         return self._reason == "escalated"
 
     def runs_in(self, task: trio.lowlevel.Task) -> bool:
@@ -136,7 +136,7 @@ class Child:
     async def live(self, predecessor: "Child | None") -> None:
         """Run all incarnations, shielded from the surrounding cancellation; return when the actor is gone.
 
-        Errors of the actor never leave it, except KeyboardInterrupt, SystemExit and the like.
+        Raises no error of the actor, except KeyboardInterrupt, SystemExit and the like.
         """
         self._mailbox.owner = trio.lowlevel.current_task()
         set_current(None)
@@ -229,7 +229,7 @@ class Child:
             await self._closing.wait()
 
     def _end(self) -> None:
-        self.close("stopped")  # does something only after a KeyboardInterrupt or the like
+        self.close("stopped")  # has an effect only after a KeyboardInterrupt or the like
         reason = self._reason or "stopped"
         self._server.fail_in_flight(lambda: Stopped(self.name, reason))
         self._monitors.ended(Exit(reason, self.cause))

@@ -38,7 +38,7 @@ class Children:
         self.nursery.start_soon(self._run, child, predecessor, name=f"actor {child.name}")
 
     def named(self, name: str) -> list[Child]:
-        """List the children of that name, oldest first: one is live at most, the others are stopping."""
+        """List the children of that name, oldest first: at most one is live, the others are stopping."""
         return [child for child in self.all if child.name == name]
 
     async def stop_all(self) -> None:
@@ -93,9 +93,9 @@ class Children:
 
 
 def primary_error(group: BaseExceptionGroup[BaseException], body: BaseException | None) -> BaseException:
-    """Take the one error to raise out of the nursery's group.
+    """Choose the one error to raise from the nursery's group.
 
-    A child's KeyboardInterrupt, SystemExit or the like goes first, then what the body raised.
+    A child's KeyboardInterrupt, SystemExit or the like comes first, then the error of the body.
     """
     for each in group.exceptions:
         if not isinstance(each, Exception | trio.Cancelled):

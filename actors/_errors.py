@@ -49,14 +49,14 @@ class GaveUp(ActorError):
 
 
 class Killed(ActorError):
-    """`Supervisor.kill` crashed the actor. `__cause__` is the error of its clean-up, if there was one."""
+    """`Supervisor.kill` crashed the actor. `__cause__` is the error of the actor's clean-up, if any."""
 
     def __str__(self) -> str:
         return f"actor {self.actor!r} was killed"
 
 
 class Refusal(Exception):
-    """Base class for a handler's "no". The asker gets it unchanged, and the actor does not crash."""
+    """Base class of a handler's refusals. The asker gets it unchanged, and the actor does not crash."""
 
 
 def crashed(actor: str, cause: BaseException) -> Crashed:
@@ -74,7 +74,7 @@ def unwrapped(error: Exception) -> Exception:
 
 
 def leaf_errors(error: BaseException) -> Iterator[BaseException]:
-    """Yield the errors in a group at any depth. An error that is no group yields itself."""
+    """Yield the errors in a group at any depth. For an error that is not a group, yield the error itself."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from leaf_errors(each)

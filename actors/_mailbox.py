@@ -37,7 +37,7 @@ class Entry:
             self.task = None
 
     def abandon(self, _raise_cancel: RaiseCancelT) -> Abort:
-        """Handle the cancellation of the task: withdraw an entry without a place, else discard its reply."""
+        """Handle the cancellation of the task: withdraw an entry not yet queued, else discard its reply."""
         self.task = None
         if self.waiting_in is not None:
             del self.waiting_in[self]
@@ -67,7 +67,7 @@ class Mailbox:
     # -- senders
 
     def put(self, entry: Entry) -> bool:
-        """Queue an entry. Return False if the queue is full: then the sender's task must wait for room.
+        """Queue an entry. Return False if the queue is full; the sender's task must then wait for room.
 
         Raises:
             Stopped: the mailbox is shut.

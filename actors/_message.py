@@ -39,7 +39,7 @@ _current: ContextVar[Current | None] = ContextVar("actors.current", default=None
 
 
 def current() -> Current | None:
-    """Return the message that this task handles, or that the handler which started this task handles."""
+    """Return the message being handled by this task, or by the handler that started this task."""
     return _current.get()
 
 

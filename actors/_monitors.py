@@ -1,4 +1,4 @@
-"""The lifecycle of one child, as other tasks can wait for it: up, and gone."""
+"""The two events in a child's life that other tasks can wait for: it is up, and it is gone."""
 
 from typing import Generic, TypeVar
 

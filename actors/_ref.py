@@ -21,7 +21,7 @@ R = TypeVar("R")
 class Ref(Generic[A_co]):
     """An address that stays valid across restarts: `ask` and `cast` down the tree, `signal` up and sideways.
 
-    `Supervisor.start` makes it. Once the actor has retired or was stopped, the address stays shut.
+    `Supervisor.start` makes it. Once the actor has retired or has been stopped, the address stays shut.
     """
 
     __slots__ = ("_mailbox", "_monitors", "name")

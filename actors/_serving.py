@@ -41,7 +41,7 @@ class Server:
             entry.fail(error())
 
     async def serve(self, actor: Any) -> None:
-        """Handle messages until the mailbox is shut. Raise any error of a handler that is no `Refusal`."""
+        """Handle messages until the mailbox is shut. Raise any handler's error that is not a `Refusal`."""
         mailbox = self._mailbox
         while mailbox.shut_for is None:
             if mailbox.signals:
@@ -54,7 +54,7 @@ class Server:
                 await mailbox.wait()
 
     async def _signals(self, actor: Any) -> None:
-        """Handle the signals pending now. Signals that these send wait for one run of messages."""
+        """Handle the signals pending now. Later signals wait for one run of messages."""
         signals = self._mailbox.signals
         for _ in range(len(signals)):
             if not signals:  # a handler shut the mailbox

@@ -33,7 +33,7 @@ class Supervisor:
     def start(self, name: str, recipe: Recipe[A], policy: Policy | None = None) -> Ref[A]:
         """Start an actor. Synchronous; the ref takes messages at once.
 
-        If a retired or stopped actor of that name is still leaving, the new one starts after it.
+        If a retired or stopped actor of that name is still stopping, the new one starts after it.
 
         Raises:
             ValueError: a live actor has that name.
@@ -48,7 +48,7 @@ class Supervisor:
         return child.ref
 
     def get(self, name: str) -> Ref[Any] | None:
-        """Return the actor of that name, or None. A buried actor counts; one that is stopping does not."""
+        """Return the actor of that name, or None. A buried actor is returned; one that is stopping is not."""
         child = self._children.latest.get(name)
         return None if child is None or child.closing else child.ref
 
@@ -108,10 +108,10 @@ async def open_supervisor(  # noqa: PLR0913 -- keywords, each with a default
     stop_within: float = 5.0,
     order: Order = "reverse",
 ) -> AsyncIterator[Supervisor]:
-    """Open a scope for actors. The actors are stopped before it ends: normally, by an error or cancelled.
+    """Open a scope for actors. The actors stop before it ends, whether normally, by an error or cancelled.
 
     Actors stop in reverse start order, or all together. Each takes no more messages, finishes the one in
-    flight and leaves its recipe. After `stop_within` seconds in all, those that are left are cancelled.
+    flight and leaves its recipe. After `stop_within` seconds in all, the remaining ones are cancelled.
 
     Args:
         name: the name that the tree shows.
