@@ -113,7 +113,7 @@ async def test_an_honest_network_conforms(
 @pytest.mark.parametrize(
     "name", ["an_edit_is_seen_or_rejected", "a_reaction_is_seen_or_rejected", "a_text_with_files_arrives"]
 )
-async def test_what_a_network_has_not_it_may_say_in_words(name: str) -> None:
+async def test_a_channel_may_express_unsupported_features_as_text(name: str) -> None:
     assert await run(name, Odd(keeps=says_it_in_words)) is None
 
 
@@ -209,7 +209,7 @@ IN: list[tuple[str, Callable[[InboundEvent], InboundEvent]]] = [
 
 
 @pytest.mark.parametrize(("name", "wrong"), OUT)
-async def test_what_is_lost_on_its_way_out_is_found(
+async def test_content_lost_on_the_way_out_is_found(
     name: str, wrong: Callable[[Outgoing], list[Outgoing]], autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -218,7 +218,7 @@ async def test_what_is_lost_on_its_way_out_is_found(
 
 
 @pytest.mark.parametrize(("name", "wrong"), IN)
-async def test_what_is_lost_on_its_way_in_is_found(
+async def test_content_lost_on_the_way_in_is_found(
     name: str, wrong: Callable[[InboundEvent], InboundEvent], autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -227,11 +227,11 @@ async def test_what_is_lost_on_its_way_in_is_found(
 
 
 @pytest.mark.parametrize("id_", ["sent", "", 7])
-async def test_a_receipt_that_names_no_message_is_found(id_: str) -> None:
+async def test_a_receipt_that_refers_to_no_message_is_found(id_: str) -> None:
     with pytest.raises(NotConforming, match="receipts_tell_messages_apart: "):
         await run("receipts_tell_messages_apart", Odd(receipt=lambda _receipt: Receipt(id_)))
 
 
-def test_every_check_was_seen_to_fail() -> None:
+def test_every_check_has_a_failing_example() -> None:
     found = {name for name, _ in OUT} | {name for name, _ in IN} | {"receipts_tell_messages_apart"}
     assert found == set(NAMES)

@@ -96,7 +96,9 @@ async def test_our_providers_conform(name: str, opens: Opens, autojump_clock: tr
 
 
 @pytest.mark.parametrize(("name", "wrong"), FAULTS)
-async def test_what_is_broken_is_found(name: str, wrong: Run, autojump_clock: trio.testing.MockClock) -> None:
+async def test_each_broken_provider_fails_its_check(
+    name: str, wrong: Run, autojump_clock: trio.testing.MockClock
+) -> None:
     del autojump_clock
 
     @asynccontextmanager
@@ -109,7 +111,7 @@ async def test_what_is_broken_is_found(name: str, wrong: Run, autojump_clock: tr
 
 
 @pytest.mark.parametrize(("slow_turns", "found"), [(math.inf, True), (2, False)])
-async def test_a_provider_that_computes_for_long_is_found_unless_the_machine_was_busy(
+async def test_a_provider_that_blocks_the_event_loop_is_found_unless_the_machine_was_busy(
     monkeypatch: pytest.MonkeyPatch, slow_turns: float, *, found: bool
 ) -> None:
     left, now = [slow_turns + 1], [0.0]  # the first turn is watched for something else
@@ -133,7 +135,7 @@ async def test_a_provider_that_computes_for_long_is_found_unless_the_machine_was
         await check("others_run_meanwhile", opens)
 
 
-async def test_who_holds_up_the_others_is_named_with_the_line() -> None:
+async def test_the_line_that_blocks_the_event_loop_is_named() -> None:
     @asynccontextmanager
     async def opens() -> AsyncIterator[ProviderUnderTest]:
         yield ProviderUnderTest(Model(sleeps))
@@ -180,7 +182,7 @@ async def test_a_provider_without_a_name_is_found() -> None:
 
 
 @pytest.mark.parametrize(("name", "opening"), LIFE_FAULTS)
-async def test_a_life_that_is_broken_is_found(
+async def test_each_broken_provider_lifecycle_fails_its_check(
     name: str, opening: Open, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -221,5 +223,5 @@ async def test_a_tool_with_a_bad_schema_is_named() -> None:
         await check("it_opens_and_closes", opens)
 
 
-def test_every_check_was_seen_to_fail() -> None:
+def test_every_check_has_a_failing_example() -> None:
     assert {name for name, _ in (*FAULTS, *LIFE_FAULTS)} | {"it_has_a_name"} == set(NAMES)

@@ -191,7 +191,7 @@ async def test_the_simulated_runtime_conforms(
 @pytest.mark.parametrize(
     "check", ["one_that_outlives_its_host_is_adopted", "one_that_was_started_otherwise_is_not_adopted"]
 )
-async def test_a_simulated_runner_that_outlives_its_host_is_looked_at(
+async def test_the_simulated_runtime_with_surviving_runners_conforms(
     check: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -228,7 +228,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("check", "wrong"), FAULTS)
-async def test_what_is_broken_is_found(
+async def test_each_broken_runtime_fails_its_check(
     check: str, wrong: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -236,5 +236,5 @@ async def test_what_is_broken_is_found(
         await run(check, simulated(tmp_path, wrong))
 
 
-def test_every_check_was_seen_to_fail() -> None:
+def test_every_check_has_a_failing_example() -> None:
     assert list(dict.fromkeys(check for check, _ in FAULTS)) == NAMES

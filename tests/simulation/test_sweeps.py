@@ -49,7 +49,7 @@ async def chatter(user: User, *, for_s: float) -> None:
                 nursery.start_soon(talk)
 
 
-async def test_messages_do_not_delay_the_checks_of_a_runner_at_work(
+async def test_messages_do_not_delay_the_checks_of_a_busy_runner(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heartbeat, watched = RunnerSupervisor.heartbeat, list[float]()
