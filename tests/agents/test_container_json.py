@@ -34,7 +34,7 @@ def write(folder: Path, value: object) -> Path:
 
 
 def problems(folder: Path, value: object) -> list[str]:
-    """What is wrong with a file, without its path."""
+    """Return the problems of a file, without its path."""
     with pytest.raises(BadContainerJson) as caught:
         read_container_json(write(folder, value))
     start = re.compile(rf"{folder}/container.json( line \d+)?: ")

@@ -1,4 +1,4 @@
-"""Bad input, each as a user meets it: one clear error that names what and what to do, and nothing lost."""
+"""Bad input causes one clear error that says what is wrong and what to do. Nothing is lost."""
 
 import os
 import shutil
@@ -209,7 +209,7 @@ def inbound_of(home: Path, session: str = "*") -> Path:
 
 
 def corrupt(file: Path) -> bytes:
-    """Damage a file; what it was."""
+    """Damage a file; return its former contents."""
     sound = file.read_bytes()
     file.write_bytes(b"\xa5" * 2000 + sound[2000:])
     return sound
@@ -241,7 +241,9 @@ async def test_a_corrupt_inbound_db_affects_only_its_own_session(tmp_path: Path)
         file = inbound_of(tmp_path, sessions[0])
         sound = corrupt(file)
         async with open_host(config(tmp_path), channels=[channel]):
-            await channel.say("again", chat="sick", event_id="parked")  # accepted, though nobody can answer
+            await channel.say(
+                "again", chat="sick", event_id="parked"
+            )  # accepted, although no runner can answer
             await channel.say("again", chat="well", event_id="served")
             assert (await channel.reply_to("served")).address.platform_id == "well"
         file.write_bytes(sound)

@@ -19,7 +19,7 @@ TABLES = ("meta", "users", "user_roles", "agent_groups", "messaging_groups", "me
 
 @frozen
 class State:
-    """What a run left: the rows that a start may write, and the files that a first run writes."""
+    """The state after a run: rows that a start may write, and files that a first run writes."""
 
     rows: dict[str, list[tuple[object, ...]]]
     files: dict[str, tuple[bytes, int]]
@@ -36,7 +36,7 @@ def state(home: Path) -> State:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a first run, started where new files would be everybody's."""
+    """Return the home of a first run under a umask that grants everyone access."""
     umask = os.umask(0)
     try:
         made = tmp_path_factory.mktemp("first") / "home"

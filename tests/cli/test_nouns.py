@@ -56,7 +56,7 @@ class Shell:
 
 
 class Program(Shell):
-    """Commands as processes of their own, which chat needs."""
+    """Commands as separate processes, which chat needs."""
 
     def __call__(self, *words: str) -> Result:
         done = subprocess.run(

@@ -78,7 +78,7 @@ def test_it_does_not_start_without_a_standard_output(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hang_ups_are_heard() -> Iterator[None]:
-    """Also where the tests themselves are started by `nohup`, which children inherit."""
+    """Undo `nohup`, which children inherit if the tests were started with it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -96,7 +96,7 @@ def test_a_signal_stops_it_gracefully(tmp_path: Path) -> None:
 def test_it_runs_without_a_terminal_until_it_is_stopped(tmp_path: Path) -> None:
     with running(tmp_path, "--headless") as host:
         assert host.stdin is not None
-        host.stdin.close()  # is nobody's end
+        host.stdin.close()  # ends no input
         wait_ready(host)
         host.send_signal(signal.SIGTERM)
         assert host.wait(10) == 0
@@ -115,7 +115,7 @@ def test_a_second_host_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> N
 
 @define
 class Scribe:
-    """Notes what is said."""
+    """Records sent messages."""
 
     said: list[str] = Factory(list)
 

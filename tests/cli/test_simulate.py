@@ -1,4 +1,4 @@
-"""`nanoclaw simulate`, as people and CI meet it."""
+"""`nanoclaw simulate`, as users and CI run it."""
 
 import json
 import os

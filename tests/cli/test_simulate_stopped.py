@@ -24,7 +24,7 @@ LAST = "nanoclaw: stopped by {by}: {played} of {all} seeds played, 0 violations"
 
 @contextmanager
 def playing(*arguments: str, stdout: int = subprocess.PIPE, **bug: str) -> Iterator[subprocess.Popen[str]]:
-    """A simulation, in which there may be a bug."""
+    """Start a simulation that may contain a bug."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.cli.broken_product", "--days", "0.02", "--faults", "none", *arguments],
         stdout=stdout,
@@ -40,7 +40,7 @@ def playing(*arguments: str, stdout: int = subprocess.PIPE, **bug: str) -> Itera
 
 
 def wait_for(process: subprocess.Popen[str], *words: str) -> str:
-    """Until it has said all of them on stderr; what it said."""
+    """Wait until stderr contains all of these texts; return its contents."""
     assert process.stderr is not None
     said = ""
     while not all(word in said for word in words):

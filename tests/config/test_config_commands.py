@@ -10,7 +10,7 @@ from tests.config.packages import CHANNEL, install
 
 
 def nanoclaw(*arguments: str, **variables: str) -> tuple[int, list[str], str]:
-    """Exit code, lines of stdout, and stderr of `nanoclaw config ...`."""
+    """Return the exit code, lines of stdout, and stderr of `nanoclaw config ...`."""
     done = subprocess.run(
         [*NANOCLAW, "config", *arguments],
         capture_output=True,
@@ -23,7 +23,7 @@ def nanoclaw(*arguments: str, **variables: str) -> tuple[int, list[str], str]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """With one channel of a package, whose token is a secret."""
+    """Return a home with one channel of a package, whose token is a secret."""
     install(tmp_path / "packages", "letterbox", CHANNEL, "nanoclaw.channels", letter="LETTER")
     (tmp_path / "config.toml").write_text(
         'max_tries = 3\n[channels.work]\ntype = "letter"\ngreeting = "hi"\ntoken = "s3cret"\n'
@@ -89,7 +89,7 @@ def test_check_reports_everything_that_a_start_would_refuse(home: Path) -> None:
 
 
 def command(home: Path, *arguments: str) -> str:
-    """The output of a command that succeeds."""
+    """Return the output of a command that succeeds."""
     done = subprocess.run(
         [*NANOCLAW, *arguments, "--home", str(home)],
         capture_output=True,
@@ -101,7 +101,7 @@ def command(home: Path, *arguments: str) -> str:
 
 
 def check_lines(home: Path) -> list[str]:
-    """The lines of a check that fails, without the home's path."""
+    """Return the lines of a check that fails, without the home's path."""
     code, lines, _ = nanoclaw("check", "--home", str(home))
     assert code == 1
     return [line.removeprefix(f"{home}/") for line in lines]

@@ -21,7 +21,7 @@ def load(home: Path, text: str = "", **environ: str) -> Config:
 
 
 def problems(home: Path, text: str = "", **environ: str) -> list[str]:
-    """What is wrong, without the home's path."""
+    """Return the problems, without the home's path."""
     (home / "config.toml").write_text(text)
     found = read_config(home=home, environ=environ).problems
     return [problem.removeprefix(f"{home}/") for problem in found]
@@ -323,7 +323,7 @@ def test_windows_line_endings_are_accepted(tmp_path: Path) -> None:
     assert problem.startswith(f"{tmp_path}/config.toml line 4: retry.max_tries ")
 
 
-# -- where values come from -----------------------------------------------------------
+# -- sources of values -----------------------------------------------------------
 
 
 def test_flags_override_variables_which_override_the_file_which_overrides_defaults(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def load(home: Path, text: str) -> Config:
 
 
 def problems(home: Path, text: str) -> list[str]:
-    """What is wrong with the channels, without the file's path."""
+    """Return the problems of the channels, without the file's path."""
     with pytest.raises(ConfigError) as caught:
         configured_channels(load(home, text))
     return [problem.removeprefix(f"{home}/config.toml ") for problem in caught.value.problems]

@@ -1,4 +1,4 @@
-"""Our own channels conform to their protocol, and each check of the suite fails where something is broken."""
+"""Our own channels conform to their protocol, and each check of the suite fails for a broken channel."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -43,7 +43,7 @@ def fake(repeat: Repeat, silence: Fault = "crash after") -> Opens:
 
 @asynccontextmanager
 async def terminal() -> AsyncIterator[ChannelUnderTest]:
-    """The terminal's chat with a visitor; it has no network that could fail."""
+    """Open the terminal's chat with a client. It has no network that could fail."""
     channel = Terminal(None, Random(1))
     channel.open()
     with channel.visit() as guest:
@@ -79,7 +79,7 @@ async def test_a_check_without_its_hook_is_skipped_with_the_reason() -> None:
     assert await check() == "no hook `down` was given"
 
 
-# -- every check is seen to fail -------------------------------------------------
+# -- every check has a failing example -------------------------------------------------
 
 
 @define(eq=False)

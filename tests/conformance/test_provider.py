@@ -1,4 +1,4 @@
-"""Our own providers conform to their protocol; each check of the suite fails where something is broken."""
+"""Our own providers conform to their protocol; each check of the suite fails for a broken provider."""
 
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -51,7 +51,7 @@ async def scripted() -> AsyncIterator[ProviderUnderTest]:
 
 @define(eq=False)
 class Model(SimpleProvider):
-    """A provider that knows how to do everything right; `run` may be replaced."""
+    """A correct provider; `run` may be replaced."""
 
     act: Run | None = None
     name: str = "model"
@@ -92,7 +92,7 @@ async def test_our_providers_conform(name: str, opens: Opens, autojump_clock: tr
     await check(name, opens)
 
 
-# -- every check is seen to fail -------------------------------------------------
+# -- every check has a failing example -------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "wrong"), FAULTS)
@@ -114,7 +114,7 @@ async def test_each_broken_provider_fails_its_check(
 async def test_a_provider_that_blocks_the_event_loop_is_found_unless_the_machine_was_busy(
     monkeypatch: pytest.MonkeyPatch, slow_turns: float, *, found: bool
 ) -> None:
-    left, now = [slow_turns + 1], [0.0]  # the first turn is watched for something else
+    left, now = [slow_turns + 1], [0.0]  # the first turn is checked for something else
 
     async def computes(turn: Turn, _tools: Toolbox) -> Result:
         await trio.lowlevel.checkpoint()
@@ -145,7 +145,7 @@ async def test_the_line_that_blocks_the_event_loop_is_named() -> None:
 
 
 async def cleans_up(turn: Turn, _tools: Toolbox) -> Result:
-    """When it is cancelled, quickly."""
+    """Clean up quickly when cancelled."""
     try:
         await trio.sleep(1)
     finally:

@@ -1,4 +1,4 @@
-"""Our own runtimes conform to their protocol, and each check of the suite fails where something is broken."""
+"""Our own runtimes conform to their protocol, and each check of the suite fails for a broken runtime."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ async def run(name: str, opens: Opens) -> str | None:
 
 @define(eq=False)
 class Told:
-    """Tells of a runner that was started, after something was done to it."""
+    """A runtime that reports a started runner after the test has changed it."""
 
     status: trio.TaskStatus[Runner]
     do: Callable[[SimulatedRunner], Runner]
@@ -46,7 +46,7 @@ class Told:
 
 @define(eq=False)
 class StopsOnce:
-    """A runner that can be asked to go once."""
+    """A runner that can be asked to stop only once."""
 
     runner: SimulatedRunner
     asked: bool = False
@@ -204,7 +204,7 @@ async def test_the_process_runtime_conforms(check: str, tmp_path: Path) -> None:
     await run(check, process(tmp_path))
 
 
-# -- every check is seen to fail -------------------------------------------------
+# -- every check has a failing example -------------------------------------------------
 
 FAULTS = [
     ("a_runner_that_was_started_works", "is idle"),

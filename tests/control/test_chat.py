@@ -1,4 +1,4 @@
-"""The terminal's chat over the socket: who is shown what, and what becomes of it when nobody looks."""
+"""The terminal's chat over the socket: which client sees a message, and which messages are kept."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.control.clients import connected, listening
 
 @define(eq=False)
 class Screen:
-    """A front end at which nobody says anything."""
+    """A front end without input."""
 
     shown: list[str] = Factory(list)
     gone: bool = False
@@ -138,7 +138,7 @@ async def test_the_reply_to_a_disconnected_client_is_kept(tmp_path: Path) -> Non
             visit.listen()
             assert await visit.next() == Shown("echo: hello")
             assert list(opened.terminal.unseen) == []
-        # It was on its way, and nobody said that it had arrived.
+        # It was in transit, and its arrival was not confirmed.
         assert list(opened.terminal.unseen) == ["echo: hello"]
 
 

@@ -1,4 +1,4 @@
-"""The commands that ask a running host, as processes of their own; the host is another one."""
+"""The commands that query a running host. Commands and host are separate processes."""
 
 import json
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home of a running host without a terminal."""
+    """Return the home of a running host without a terminal."""
     home = tmp_path_factory.mktemp("home")
     with running(home, "--headless") as process:
         wait_ready(process)

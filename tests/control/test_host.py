@@ -29,7 +29,7 @@ class Hang:
 
 
 async def converse(client: RawClient, text: str, id_: str = "say") -> str:
-    """Say something; the first message that answers it."""
+    """Send a message; return the first reply to it."""
     await client.send(id_, "chat", text=text)
     while True:
         answers, shown = await client.message()
@@ -208,7 +208,7 @@ async def test_a_crashed_socket_is_restarted(tmp_path: Path) -> None:
 
 
 async def leave_attached(host: LivingHost, *, task_status: trio.TaskStatus[None]) -> None:
-    """Clients of all kinds that stay until they are cut off."""
+    """Attach clients of all kinds that stay until they are disconnected."""
     async with (
         connected(host.data) as chatting,
         connected(host.data) as following,

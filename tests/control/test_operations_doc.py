@@ -61,7 +61,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH where `nanoclaw` is the one under test."""
+    """Return a PATH whose `nanoclaw` is the one under test."""
     folder = tmp_path_factory.mktemp("bin")
     (folder / "nanoclaw").write_text(f'#!/bin/sh\nexec {" ".join(NANOCLAW)} "$@"\n')
     (folder / "nanoclaw").chmod(0o755)

@@ -1,4 +1,4 @@
-"""The control socket itself: who may come in, what is made of what they send, and what that costs others."""
+"""The control socket: access, requests, and the effect of one client on others."""
 
 import json
 import os
@@ -55,7 +55,7 @@ async def test_a_long_path_to_the_data_directory_works(tmp_path: Path) -> None:
         assert (await client.ask("tree"))["name"] == "host"
 
 
-# -- who may come in -----------------------------------------------------------
+# -- access -----------------------------------------------------------
 
 
 async def test_the_kernel_identifies_the_client() -> None:
@@ -86,7 +86,7 @@ async def test_a_process_of_another_user_is_refused(tmp_path: Path) -> None:
         "print(peer.recv(1000).decode())"
     )
     async with listening(tmp_path):
-        socket_path(tmp_path).chmod(0o666)  # what nobody should do
+        socket_path(tmp_path).chmod(0o666)  # no client should do this
         for folder in (tmp_path, *tmp_path.parents):
             if folder.stat().st_mode & 0o005 != 0o005:
                 folder.chmod(0o755)
@@ -100,7 +100,7 @@ async def test_clients_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch:
         assert (await RawClient(third).error())["code"] == "busy"
 
 
-# -- what they send ------------------------------------------------------------
+# -- requests ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_the_next_client_is_served_whatever_earlier_clients_send(
     trio.run(main)
 
 
-# -- what it costs others ------------------------------------------------------
+# -- effect on other clients ------------------------------------------------------
 
 
 async def test_a_client_that_does_not_read_is_disconnected_and_delays_no_other(

@@ -1,4 +1,4 @@
-"""docs/cli.md is what the commands say of themselves."""
+"""docs/cli.md matches the help of the commands."""
 
 from nanoclaw.operations import Catalogue
 from tests.docs.cli import OWN, PAGE, page

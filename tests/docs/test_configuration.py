@@ -24,7 +24,7 @@ def test_every_key_is_described() -> None:
 
 
 def section(table: tuple[str, ...]) -> str:
-    """The part of the page that has a table's keys."""
+    """Return the part of the page with a table's keys."""
     start = f"### `[{table[0]}]`" if table else "## Keys"
     return TEXT[TEXT.index(start) + len(start) :].split("\n#")[0]
 

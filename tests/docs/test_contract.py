@@ -1,4 +1,4 @@
-"""docs/contract.md says what the schemas are: generated tables to the letter, the written ones by name."""
+"""docs/contract.md matches the schemas: generated tables exactly, hand-written ones by name."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def test_a_table_with_a_missing_column_is_detected() -> None:
 
 
 def written(database: str) -> Mapping[str, str]:
-    """What sections 3 and 4 say of each table of a database."""
+    """Return the text of sections 3 and 4 on each table of a database."""
     if database == "central":
         return dict(re.findall(r"^\| (?:\*\*\+\*\* )?`(\w+)` \|(.*)\|$", TEXT[:BUILT], re.MULTILINE))
     section = TEXT.partition(f"\n`{database}.db`\n")[2].partition("\n\n")[0]

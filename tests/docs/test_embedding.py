@@ -90,7 +90,7 @@ def test_all_programs_run_one_after_the_other_on_one_home_and_the_first_once_mor
         assert printed(tmp_path, file) == output
 
 
-# -- that they conform -----------------------------------------------------------
+# -- conformance ----------------------------------------------------------------
 
 FRAGMENTS = re.findall(r"^```py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 [FOLDER_TEST] = [fragment for fragment in FRAGMENTS if "channel_checks" in fragment]

@@ -1,4 +1,4 @@
-"""The pages hang together: every link leads somewhere, every page is in the index, lines are short."""
+"""The pages are consistent: every link has a target, every page is in the index, lines are short."""
 
 import re
 from collections.abc import Iterator

@@ -45,7 +45,7 @@ class Case:
 
 
 def good(parameter: Parameter) -> Any:
-    """A value of its type that names nothing."""
+    """Return a value of the parameter's type that names nothing."""
     if parameter.choices:
         return parameter.choices[0]
     if parameter.is_json:

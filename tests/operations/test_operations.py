@@ -1,4 +1,4 @@
-"""What the operations do, called from outside by name."""
+"""The effects of operations, called from outside by name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -169,12 +169,12 @@ async def test_a_changed_session_file_is_read_again(tmp_path: Path) -> None:
             assert len(read.value) == n + 1
 
 
-# -- another one -----------------------------------------------------------------
+# -- adding a noun -----------------------------------------------------------------
 
 
 @frozen
 class Greetings(Noun):
-    """A noun of somebody else's."""
+    """A noun from another package."""
 
     name = "greetings"
     summary = "words for agents"
@@ -245,7 +245,7 @@ async def test_the_withdrawal_of_a_question_is_parked_if_the_session_file_is_dam
         assert '"withdrawn": true' in parked.event
 
 
-# -- refusals that say why ---------------------------------------------------------
+# -- refusals with a reason ---------------------------------------------------------
 
 
 async def test_an_archived_session_cannot_be_paused(tmp_path: Path) -> None:

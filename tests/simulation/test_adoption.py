@@ -21,7 +21,7 @@ BRIEFLY_IDLE: dict[str, Any] = {"runtime.idle_s": IDLE_S}
 
 @define(eq=False)
 class Thinker(SimpleProvider):
-    """A provider that answers when it is let."""
+    """A provider that answers once the test allows it."""
 
     name: str = "echo"
     asked: trio.Event = Factory(trio.Event)
@@ -45,7 +45,7 @@ class Story:
     network: FakeChannel = Factory(FakeChannel)
 
     async def first_life(self, until: Callable[[], Awaitable[object]], *, paused: bool = False) -> None:
-        """A life that is killed once `until` returns."""
+        """Run a host that is killed once `until` returns."""
         host = await self.world.start(channels=[self.network])
         await wire(host, self.network.address())
         await self.network.say("hello", event_id="1")
@@ -62,7 +62,7 @@ class Story:
 
 
 def told(home: Path, scenario: Callable[[Story], Awaitable[None]]) -> list[str]:
-    """Run a scenario; what became of hosts and runners, in order."""
+    """Run a scenario; return the events of hosts and runners, in order."""
     thinker = Thinker()
 
     async def main(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The date jumps against trio's clock: after a suspend, by NTP, or because somebody sets it."""
+"""The date jumps against trio's clock: after a suspend, by NTP, or because a user sets it."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -165,7 +165,7 @@ def test_a_delayed_message_made_due_by_a_clock_jump_is_sent_once_immediately(
 
 
 def send_later(outbound: Path, at: datetime) -> None:
-    """A row as a runner would commit it."""
+    """Commit a row as a runner would."""
     connection = apsw.Connection(str(outbound))
     connection.execute(
         """

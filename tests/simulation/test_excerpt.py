@@ -13,7 +13,7 @@ DAY = draw_workload(6, hours=0.4)
 
 
 def broken(sentence_of: str) -> tuple[RunResult, str, str]:
-    """A day whose last line is a violation that names a session and the first message in it."""
+    """Return a day whose last line is a violation that names a session and its first message."""
     with silent_logs():
         result = run_workload(DAY)
     session = Counter(id_ for line in result.timeline.lines for id_ in result.sessions if id_ in line)

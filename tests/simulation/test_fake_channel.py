@@ -1,4 +1,4 @@
-"""The network of simulations, where the host refuses what it is offered."""
+"""The network of simulations when the host refuses the messages it offers."""
 
 from itertools import pairwise
 

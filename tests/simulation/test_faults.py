@@ -1,4 +1,4 @@
-"""Faults with a rate or a point: they strike there, or the result says that they did not."""
+"""Faults with a rate or a point strike there, or the result says that they did not."""
 
 from collections.abc import Iterator
 from random import Random

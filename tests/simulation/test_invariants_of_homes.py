@@ -23,7 +23,7 @@ Break = Callable[[Evidence], Evidence]
 
 
 async def talk(world: World) -> tuple[FakeChannel, list[str]]:
-    """Two answers, something sent in mid-turn, a task that has run three times."""
+    """Produce two answers, a message sent in mid-turn and a task that has run three times."""
     await world.start()
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent("tools", "echo"))
@@ -100,7 +100,7 @@ def run(evidence: Evidence, file: Path, sql: str) -> Evidence:
 
 
 def rot(evidence: Evidence) -> Evidence:
-    """A page of an index loses its content."""
+    """Erase the content of a page of an index."""
     file = evidence.sessions()[0].inbound_db
     with closing(sqlite3.connect(file)) as connection:
         [(page,)] = connection.execute(
@@ -183,7 +183,7 @@ def test_a_message_that_is_stored_nowhere_is_reported_as_lost(evidence: Evidence
 
 
 def waiting(evidence: Evidence) -> tuple[int, list[str]]:
-    """How many sessions can be looked at, and who waits behind a journal."""
+    """Return the number of readable sessions, and the messages that wait behind a journal."""
     paths = tuple(readable(evidence.data, ()))
     return len(paths), list(nothing_waits_behind_a_journal(Snapshot(evidence.data, paths=paths)))
 

@@ -73,18 +73,18 @@ HARMLESS: dict[str, Callable[[], object]] = {
 
 @define
 class Drawer:
-    """Its factory is called by code that attrs has written."""
+    """A class whose factory is called by code that attrs generated."""
 
     source: random.Random = Factory(random.Random)
 
 
 class Moment(datetime):
-    """A date of one's own."""
+    """A custom date class."""
 
 
 @define
 class Sent:
-    """Its factory is a method of a type that is written in C."""
+    """A class whose factory is a method of a type written in C."""
 
     at: datetime = Factory(datetime.now)
 

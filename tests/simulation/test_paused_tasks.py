@@ -1,4 +1,4 @@
-"""A task that is paused, while it is at work or in the moment it ends, keeps nobody waiting."""
+"""A task that is paused while it runs or as it ends delays no other work."""
 
 import re
 from contextlib import suppress

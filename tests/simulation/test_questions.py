@@ -23,7 +23,7 @@ QUESTION = {"title": "Deploy", "question": "Ship it?", "options": ["Approve", "R
 
 
 async def asks(turn: Turn, tools: Toolbox) -> str:
-    """Ask; what comes when nobody waits any more, say."""
+    """Ask; repeat answers that arrive after the wait has ended."""
     answer = turn.messages[0].content.get("selectedOption")
     if answer is not None:
         return f"so late: {answer}"
@@ -91,11 +91,11 @@ async def test_a_long_wait_is_not_taken_for_a_hang(world: World) -> None:
     assert not [line for line in world.timeline.lines if "killed" in line]
 
 
-# -- clicks that count for nothing ---------------------------------------------
+# -- clicks that are ignored ---------------------------------------------
 
 
 async def asked(world: World, **wiring: str) -> Clicked:
-    """A question waits in ann's chat; a click on it as it should be."""
+    """Ask a question in ann's chat; return a valid click on it."""
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=asks), **wiring)
     await world.admit(ann)

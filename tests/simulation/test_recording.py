@@ -1,4 +1,4 @@
-"""Making a recording: what it needs, what it costs, what it may not hold; and reading a hostile one."""
+"""Making a recording: requirements, costs and excluded contents; and reading a hostile one."""
 
 import json
 import os
@@ -33,7 +33,7 @@ from tests.simulation.recordings import changed, settings
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The recording of one message with a file, in a simulation."""
+    """Record one message with a file, in a simulation."""
     folder = tmp_path_factory.mktemp("talk") / "recording"
 
     async def scenario(world: World) -> None:
@@ -164,7 +164,7 @@ def with_line(number: int, text: str) -> Change:
 
 
 def edited(kind: str, **values: object) -> Change:
-    """The first note of a kind, with other values."""
+    """Change values in the first note of a kind."""
 
     def change(lines: list[str]) -> list[str]:
         n = next(n for n, line in enumerate(lines) if json.loads(line)["note"] == kind)

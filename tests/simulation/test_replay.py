@@ -25,7 +25,7 @@ SECRET = b"from before"
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording, made once."""
+    """Make a recording once."""
     place = tmp_path_factory.mktemp("day")
     record_real_day(place / "home", place / "recording")
     return place / "recording"
@@ -102,7 +102,7 @@ def test_a_redacted_recording_is_replayed_the_same(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def two_at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording in which two sessions are opened at the same moment."""
+    """Make a recording in which two sessions are opened at the same moment."""
     folder = tmp_path_factory.mktemp("two") / "recording"
 
     async def scenario(world: World) -> None:
@@ -121,14 +121,14 @@ def two_at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swapped(lines: list[str]) -> list[str]:
-    """The other one is opened first."""
+    """Swap the order in which the two sessions are opened."""
     first, second = (n for n, line in enumerate(lines) if '"what": "sess ' in line)
     lines[first], lines[second] = lines[second], lines[first]
     return lines
 
 
 def without_what(lines: list[str]) -> list[str]:
-    """As written before it was noted what an id is for."""
+    """Remove the purpose of each id, as in older recordings."""
     return [re.sub(r', "what": "[^"]*"', "", line) for line in lines]
 
 

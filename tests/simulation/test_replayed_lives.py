@@ -1,4 +1,4 @@
-"""Each life of the host in workloads full of faults is done again by its replay."""
+"""The replay of each life of the host repeats it, in workloads full of faults."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -35,11 +35,11 @@ def test_the_replay_of_each_host_life_of_a_workload_matches_its_recording(seed: 
         assert list(differing(lives)) == []
 
 
-# -- what it takes --------------------------------------------------------------
+# -- special cases --------------------------------------------------------------
 
 
 def recorded(scenario: Callable[[World, Path], Awaitable[None]], folder: Path) -> Path:
-    """The recording that a scenario makes."""
+    """Return the recording of a scenario."""
     with silent_logs():
         simulate(lambda world: scenario(world, folder), seed=0)
     return folder

@@ -1,4 +1,4 @@
-"""Bisection follows the first violation and names other ones that it meets."""
+"""Bisection follows the first violation and names others that it finds."""
 
 from collections import Counter
 

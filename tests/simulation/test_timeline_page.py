@@ -86,5 +86,5 @@ def test_message_text_never_becomes_markup(day: tuple[Workload, RunResult]) -> N
 
 def test_the_page_needs_no_network(day: tuple[Workload, RunResult]) -> None:
     addresses = re.findall(r"(?:https?:)?//[a-z][\w.]+", page(*day))
-    assert set(addresses) == {"http://www.w3.org"}  # the name of SVG, which nobody fetches
+    assert set(addresses) == {"http://www.w3.org"}  # the namespace of SVG, which is never fetched
     assert "default-src 'none'" in page(*day)

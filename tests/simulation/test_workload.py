@@ -37,7 +37,7 @@ def struck(one: Workload, *strikes: Strike) -> Workload:
     return evolve(one, steps=tuple(sorted((*one.steps, *strikes), key=lambda step: step.at)))
 
 
-# -- what is drawn -------------------------------------------------------------
+# -- drawing workloads -------------------------------------------------------------
 
 
 def test_faults_do_not_change_what_users_say() -> None:
@@ -70,7 +70,7 @@ def test_unknown_users_in_groups_do_not_change_what_others_say() -> None:
     assert sorted(texts, key=lambda text: int(text[1:])) == [f"#{n + 1}" for n in range(len(texts))]
 
 
-# -- what is played ------------------------------------------------------------
+# -- playing workloads ------------------------------------------------------------
 
 
 def test_an_hour_without_faults_breaks_no_check_and_every_message_is_answered() -> None:
@@ -102,7 +102,7 @@ def test_a_fault_strikes_at_the_chosen_commit(fault: str, commit: int) -> None:
     assert any(words[1:3] == ["fault", fault] for words in lines[before : before + 4])
 
 
-# -- what is found -------------------------------------------------------------
+# -- finding violations -------------------------------------------------------------
 
 
 def four_are_too_many(snapshot: Snapshot) -> Iterator[str]:
