@@ -54,7 +54,7 @@ class Outcomes:
 
 
 @given(acts=st.lists(ACTS, max_size=30), capacity=st.integers(1, 4), seed=st.integers(0, 99))
-def test_across_restarts_only_what_was_in_flight_is_lost(acts: list[str], capacity: int, seed: int) -> None:
+def test_a_restart_loses_only_the_message_in_flight(acts: list[str], capacity: int, seed: int) -> None:
     log: Log = []
     told = Told()
     outcomes = Outcomes()
@@ -164,7 +164,7 @@ class Pass:
     pauses=st.lists(st.sampled_from([0.0, 0.1, 1.0]), min_size=5, max_size=5),
     clients=st.integers(1, 12),
 )
-def test_with_every_mailbox_full_progress_is_made(
+def test_actors_make_progress_even_if_every_mailbox_is_full(
     edges: list[list[tuple[int, How]]], capacity: int, pauses: list[float], clients: int
 ) -> None:
     """The n-th station knows some stations before it: a DAG. Each gets twice as many messages as fit."""
@@ -218,7 +218,7 @@ DEEDS = st.tuples(
     stubborn=st.booleans(),
     order=st.sampled_from(["reverse", "together"]),
 )
-def test_whatever_happens_nobody_hangs_and_every_recipe_is_left(
+def test_in_any_order_of_events_every_ask_ends_and_every_recipe_is_exited(
     deeds: list[tuple[str, int]],
     retry_after: float | None,
     stubborn: bool,  # noqa: FBT001 -- hypothesis gives it

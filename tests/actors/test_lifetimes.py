@@ -20,7 +20,7 @@ async def test_an_actor_with_nothing_left_to_do_retires() -> None:
     assert told.of(Retired) == [Retired("player")]
 
 
-async def test_with_a_message_waiting_nobody_retires() -> None:
+async def test_an_actor_with_a_queued_message_does_not_retire() -> None:
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays([]))
         async with trio.open_nursery() as nursery:
@@ -41,7 +41,7 @@ async def sleep_and_retire(player: Player) -> bool:
     return player.context.retire()
 
 
-async def test_with_a_signal_pending_nobody_retires() -> None:
+async def test_an_actor_with_a_pending_signal_does_not_retire() -> None:
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays([]))
         async with trio.open_nursery() as nursery:
@@ -50,7 +50,7 @@ async def test_with_a_signal_pending_nobody_retires() -> None:
             ref.signal(Say("work"))
 
 
-async def test_with_somebody_waiting_for_room_nobody_retires() -> None:
+async def test_an_actor_with_a_sender_waiting_for_room_does_not_retire() -> None:
     async def retire_behind(player: Player) -> bool:
         await trio.sleep(1)
         return player.context.retire()
@@ -75,7 +75,7 @@ async def test_a_background_task_may_retire_its_actor() -> None:
         assert await ref.wait_stopped() == Exit("retired", None)
 
 
-async def test_the_message_in_flight_is_finished_when_the_actor_retires_meanwhile() -> None:
+async def test_the_message_in_flight_is_finished_before_the_actor_retires() -> None:
     async def work(context: Context[Player]) -> None:
         await trio.sleep(1)
         assert context.retire()
@@ -86,7 +86,7 @@ async def test_the_message_in_flight_is_finished_when_the_actor_retires_meanwhil
         assert await ref.wait_stopped() == Exit("retired", None)
 
 
-async def test_the_context_of_an_earlier_incarnation_retires_nobody() -> None:
+async def test_the_context_of_an_earlier_incarnation_cannot_retire_the_actor() -> None:
     contexts: list[Context[Player]] = []
 
     async def keep(player: Player) -> None:
@@ -114,7 +114,7 @@ async def test_an_actor_that_retires_and_then_crashes_stays_retired() -> None:
         assert await ref.wait_stopped() == Exit("retired", cause)
 
 
-async def test_a_successor_begins_only_when_its_predecessor_is_gone() -> None:
+async def test_a_successor_starts_only_after_its_predecessor_has_ended() -> None:
     log: Log = []
 
     async def slow() -> None:
@@ -146,7 +146,7 @@ async def test_stopping_a_name_stops_the_successor_and_waits_for_the_predecessor
         assert supervisor.tree().children == ()
 
 
-async def test_a_live_name_is_taken() -> None:
+async def test_the_name_of_a_live_actor_cannot_be_reused() -> None:
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays([]))
         with pytest.raises(ValueError, match="'player'"):
@@ -156,7 +156,7 @@ async def test_a_live_name_is_taken() -> None:
 
 
 @pytest.mark.parametrize("ticks", range(12))
-async def test_an_ask_in_the_instant_of_retiring_reaches_the_old_one_or_starts_a_new_one(ticks: int) -> None:
+async def test_an_ask_while_an_actor_retires_reaches_it_or_starts_its_successor(ticks: int) -> None:
     """Look-up, start and enqueue are one step. Whenever the actor retires, nobody gets Stopped."""
     log: Log = []
 
@@ -175,7 +175,7 @@ async def test_an_ask_in_the_instant_of_retiring_reaches_the_old_one_or_starts_a
     assert log.count("player in") in {1, 2}
 
 
-async def test_what_is_sent_before_the_first_start_is_done_waits_for_it() -> None:
+async def test_messages_sent_during_the_first_start_wait_for_it() -> None:
     async def slow() -> None:
         await trio.sleep(2)
 
@@ -185,7 +185,7 @@ async def test_what_is_sent_before_the_first_start_is_done_waits_for_it() -> Non
         assert await ref.ask(Say("b")) == "b"
 
 
-async def test_an_address_says_whether_it_is_shut() -> None:
+async def test_a_reference_reports_whether_it_is_shut() -> None:
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays([]))
         assert not ref.shut

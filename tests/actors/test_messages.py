@@ -36,7 +36,7 @@ async def test_messages_are_handled_in_the_order_they_came_one_at_a_time() -> No
     assert log == ["player in", "slept 1", "second", "third", "player out"]
 
 
-async def test_an_ask_has_its_place_in_the_mailbox_before_it_first_yields() -> None:
+async def test_an_ask_is_enqueued_before_it_first_yields() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor, trio.open_nursery() as nursery:
         ref = supervisor.start("player", plays(log))
@@ -46,7 +46,7 @@ async def test_an_ask_has_its_place_in_the_mailbox_before_it_first_yields() -> N
         assert log == ["player in", "asked"]
 
 
-async def test_whoever_listens_at_an_address_hears_what_is_asked_and_cast_there_and_nothing_else() -> None:
+async def test_a_listener_receives_exactly_the_asks_and_casts_sent_to_its_address() -> None:
     heard: list[object] = []
     log: Log = []
     async with open_supervisor("test") as supervisor:
@@ -73,7 +73,7 @@ async def test_a_cast_waits_only_while_the_mailbox_is_full() -> None:
         assert trio.current_time() == began + 1
 
 
-async def test_those_who_wait_for_room_are_admitted_in_order() -> None:
+async def test_senders_waiting_for_room_are_admitted_in_order() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor, trio.open_nursery() as nursery:
         ref = supervisor.start("player", plays(log), Policy(capacity=1))
@@ -83,7 +83,7 @@ async def test_those_who_wait_for_room_are_admitted_in_order() -> None:
     assert log == ["player in", *"abcdef", "player out"]
 
 
-async def test_an_ask_cancelled_while_queued_is_handled_all_the_same() -> None:
+async def test_an_ask_cancelled_while_queued_is_still_handled() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log))
@@ -95,7 +95,7 @@ async def test_an_ask_cancelled_while_queued_is_handled_all_the_same() -> None:
     assert log == ["player in", "slept 1", "late", "after", "player out"]
 
 
-async def test_an_ask_cancelled_in_flight_costs_nobody_anything() -> None:
+async def test_an_ask_cancelled_in_flight_affects_no_other_message() -> None:
     told = Told()
     async with open_supervisor("test", observer=told) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -106,7 +106,7 @@ async def test_an_ask_cancelled_in_flight_costs_nobody_anything() -> None:
 
 
 @pytest.mark.parametrize("how", ["ask", "cast"])
-async def test_what_is_cancelled_while_waiting_for_room_was_never_sent(how: str) -> None:
+async def test_a_message_cancelled_while_waiting_for_room_is_not_sent(how: str) -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log), Policy(capacity=1))
@@ -122,7 +122,7 @@ async def test_what_is_cancelled_while_waiting_for_room_was_never_sent(how: str)
 
 
 @pytest.mark.parametrize("how", ["ask", "cast"])
-async def test_what_is_sent_from_a_cancelled_scope_is_not_sent(how: str) -> None:
+async def test_a_message_from_a_cancelled_scope_is_not_sent(how: str) -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log))
@@ -133,7 +133,7 @@ async def test_what_is_sent_from_a_cancelled_scope_is_not_sent(how: str) -> None
     assert log == ["player in", "last", "player out"]
 
 
-async def test_an_actor_that_asks_itself_is_told_so_at_once() -> None:
+async def test_an_actor_that_asks_itself_gets_an_error_immediately() -> None:
     async def ask_self(player: Player) -> None:
         with pytest.raises(RuntimeError, match="asked itself"):
             await player.context.ref.ask(Say("me"))
@@ -142,7 +142,7 @@ async def test_an_actor_that_asks_itself_is_told_so_at_once() -> None:
         await supervisor.start("player", plays([])).ask(Do(ask_self))
 
 
-async def test_an_actor_that_casts_to_itself_with_a_full_mailbox_is_told_so_at_once() -> None:
+async def test_an_actor_that_casts_to_its_own_full_mailbox_gets_an_error_immediately() -> None:
     async def cast_self(player: Player) -> None:
         await player.context.ref.cast(Say("fits"))
         with pytest.raises(RuntimeError, match="full"):
@@ -179,7 +179,7 @@ async def test_a_task_that_a_handler_started_may_ask_its_actor() -> None:
 # -- refusals
 
 
-async def test_a_refusal_reaches_the_asker_as_it_is_and_is_no_crash() -> None:
+async def test_a_refusal_reaches_the_asker_unchanged_and_is_not_a_crash() -> None:
     told, refusal = Told(), No("not today")
     async with open_supervisor("test", observer=told) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -190,7 +190,7 @@ async def test_a_refusal_reaches_the_asker_as_it_is_and_is_no_crash() -> None:
 
 
 @pytest.mark.parametrize("how", ["cast", "signal"])
-async def test_a_refusal_of_what_nobody_waits_for_is_reported(how: str) -> None:
+async def test_a_refused_cast_is_reported(how: str) -> None:
     told, refusal = Told(), No("not today")
     async with open_supervisor("test", observer=told) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -204,7 +204,7 @@ async def test_a_refusal_of_what_nobody_waits_for_is_reported(how: str) -> None:
 # -- signals
 
 
-async def test_equal_pending_signals_are_one_and_others_are_not() -> None:
+async def test_equal_pending_signals_are_merged_and_different_ones_are_not() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log))
@@ -214,7 +214,7 @@ async def test_equal_pending_signals_are_one_and_others_are_not() -> None:
     assert log == ["player in", "a", "b", "asked", "player out"]
 
 
-async def test_a_signal_that_comes_while_an_equal_one_is_handled_is_handled_again() -> None:
+async def test_a_signal_sent_while_an_equal_one_is_handled_is_handled_again() -> None:
     @frozen
     class Slow:
         async def handle(self, actor: Player) -> None:
@@ -253,7 +253,7 @@ async def test_signals_overtake_queued_messages_but_never_starve_them() -> None:
     assert log[2:-1] == ["again 2", "a", "again 1", "b", "again 0", "c"]
 
 
-async def test_an_actor_that_signals_itself_for_ever_lets_others_run_and_can_be_stopped() -> None:
+async def test_an_actor_that_signals_itself_endlessly_lets_others_run_and_can_be_stopped() -> None:
     @frozen
     class Forever:
         async def handle(self, actor: Player) -> None:
@@ -311,7 +311,7 @@ async def ask_all(ref: Ref[Player], texts: list[str]) -> dict[str, str]:
     return replies
 
 
-async def test_a_waiting_run_of_one_class_is_handled_together() -> None:
+async def test_queued_messages_of_one_class_are_handled_as_a_batch() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log))
@@ -319,7 +319,7 @@ async def test_a_waiting_run_of_one_class_is_handled_together() -> None:
     assert log == ["player in", "slept 1", "a+b+c", "player out"]
 
 
-async def test_a_run_ends_at_another_class_and_at_the_batch_size() -> None:
+async def test_a_batch_ends_at_another_class_and_at_the_batch_size() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log), Policy(batch=2))
@@ -332,7 +332,7 @@ async def test_a_run_ends_at_another_class_and_at_the_batch_size() -> None:
     assert log == ["player in", "slept 1", "a+b", "c", "other", "d+e", "player out"]
 
 
-async def test_a_batch_makes_room_for_those_who_wait_for_it() -> None:
+async def test_a_batch_makes_room_for_waiting_senders() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log), Policy(capacity=2))
@@ -349,7 +349,7 @@ async def test_in_a_batch_each_asker_gets_its_own_refusal() -> None:
     assert log.count("player in") == 1
 
 
-async def test_an_error_in_a_batch_is_a_crash_after_the_others_have_their_answers() -> None:
+async def test_an_error_in_a_batch_is_a_crash_after_the_other_askers_are_answered() -> None:
     log: Log = []
     async with open_supervisor("test", policy=PATIENT) as supervisor:
         ref = supervisor.start("player", plays(log))
@@ -359,14 +359,14 @@ async def test_an_error_in_a_batch_is_a_crash_after_the_others_have_their_answer
     assert log.count("player in") == 2
 
 
-async def test_a_batch_that_answers_too_few_is_a_crash_and_nobody_hangs() -> None:
+async def test_a_batch_with_too_few_answers_is_a_crash_and_no_asker_hangs() -> None:
     async with open_supervisor("test", policy=PATIENT) as supervisor:
         ref = supervisor.start("player", plays([]))
         with pytest.raises(Crashed):
             await ref.ask(Lose())
 
 
-async def test_a_signal_is_handled_by_itself_even_if_its_class_knows_batches() -> None:
+async def test_a_signal_is_handled_alone_even_if_its_class_supports_batches() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log))
@@ -379,7 +379,7 @@ async def test_a_signal_is_handled_by_itself_even_if_its_class_knows_batches() -
 # -- what current tells
 
 
-async def test_current_tells_the_message_in_handlers_and_in_tasks_started_there() -> None:
+async def test_current_returns_the_message_in_handlers_and_in_tasks_they_start() -> None:
     seen: list[Current | None] = []
 
     async def look(_player: Player) -> None:
@@ -396,7 +396,7 @@ async def test_current_tells_the_message_in_handlers_and_in_tasks_started_there(
     assert current() is None
 
 
-async def test_current_tells_nothing_in_a_recipe_even_of_an_actor_started_by_a_handler() -> None:
+async def test_current_returns_none_in_a_recipe_even_if_a_handler_started_the_actor() -> None:
     seen: list[Current | None] = []
 
     async def note() -> None:

@@ -19,7 +19,7 @@ def waits(policy: Policy, count: int) -> list[float | None]:
     return [restarts.after(ValueError(), now=0, up_for=0) for _ in range(count)]
 
 
-def test_the_waits_grow_by_the_factor_up_to_the_ceiling() -> None:
+def test_the_back_off_grows_by_the_factor_up_to_the_ceiling() -> None:
     backoff = Backoff(first=1, factor=3, ceiling=20, jitter=0)
     assert waits(Policy(intensity=9, backoff=backoff), 5) == [1, 3, 9, 20, 20]
 
@@ -35,14 +35,14 @@ def test_crashes_older_than_the_period_do_not_count() -> None:
     assert restarts.after(ValueError(), now=10.1, up_for=0) is None
 
 
-def test_the_wait_starts_over_after_a_whole_period_up_but_not_after_a_long_failing_start() -> None:
+def test_the_back_off_resets_after_a_whole_period_up_but_not_after_a_long_failing_start() -> None:
     restarts = account(Policy(intensity=9, period=5, backoff=STILL))
     assert restarts.after(ValueError(), now=0, up_for=0) == 0.1
     assert restarts.after(ValueError(), now=100, up_for=4.9) == 0.2
     assert restarts.after(ValueError(), now=200, up_for=5) == 0.1
 
 
-def test_a_fatal_crash_is_one_too_many_also_inside_a_group() -> None:
+def test_a_fatal_crash_is_one_too_many_even_inside_a_group() -> None:
     policy = Policy(intensity=9, fatal=(KeyError,))
     assert account(policy).after(KeyError(), now=0, up_for=0) is None
     assert account(policy).after(ExceptionGroup("", [ValueError(), KeyError()]), now=0, up_for=0) is None
@@ -57,17 +57,17 @@ def test_a_fatal_crash_is_one_too_many_also_inside_a_group() -> None:
         ExceptionGroup("", [Crashed("other"), ExceptionGroup("", [Stopped("third", "stopped")])]),
     ],
 )
-def test_what_came_from_other_actors_waits_but_does_not_count(cause: Exception) -> None:
+def test_a_crash_caused_by_another_actor_backs_off_but_does_not_count(cause: Exception) -> None:
     restarts = account(Policy(intensity=0, backoff=STILL))
     assert [restarts.after(cause, now=0, up_for=0) for _ in range(3)] == [0.1, 0.2, 0.4]
 
 
 @pytest.mark.parametrize("cause", [Crashed("me"), ExceptionGroup("", [Crashed("other"), ValueError()])])
-def test_what_is_ones_own_counts(cause: Exception) -> None:
+def test_an_actors_own_crash_counts(cause: Exception) -> None:
     assert account(Policy(intensity=0)).after(cause, now=0, up_for=0) is None
 
 
-def test_the_wait_is_finite_however_often_it_crashed() -> None:
+def test_the_back_off_is_finite_after_any_number_of_crashes() -> None:
     restarts = account(Policy(backoff=STILL))
     assert [restarts.after(Crashed("other"), now=0, up_for=0) for _ in range(5000)][-1] == 30
 
@@ -81,7 +81,7 @@ def test_jitter_stays_within_its_fraction(seed: int, jitter: float, count: int) 
         assert wait == pytest.approx(plain, rel=jitter + 1e-9)
 
 
-def test_a_policy_that_cannot_be_meant_is_refused() -> None:
+def test_an_invalid_policy_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity"):
         Policy(capacity=0)
     with pytest.raises(ValueError, match="factor"):

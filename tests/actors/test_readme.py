@@ -18,7 +18,7 @@ def test_every_example_of_the_readme_is_run() -> None:
 
 
 @pytest.mark.parametrize(("example", "output"), EXAMPLES, ids=["ask", "bury"])
-def test_an_example_of_the_readme_prints_what_it_says(example: str, output: str) -> None:
+def test_an_example_of_the_readme_prints_the_documented_output(example: str, output: str) -> None:
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
         cwd=README.parent.parent,

@@ -58,7 +58,7 @@ async def test_actors_are_stopped_in_reverse_order_each_after_its_message_in_fli
     assert log == ["slept 1", "slept 2", "slept 3", "third out", "second out", "first out"]
 
 
-async def test_until_its_turn_comes_an_actor_goes_on_serving() -> None:
+async def test_an_actor_keeps_serving_until_its_turn_to_stop() -> None:
     log: Log = []
 
     async def ask_first() -> None:
@@ -70,7 +70,7 @@ async def test_until_its_turn_comes_an_actor_goes_on_serving() -> None:
     assert log == ["last words"]
 
 
-async def test_together_means_that_all_leave_at_the_same_time() -> None:
+async def test_actors_stopped_together_stop_at_the_same_time() -> None:
     async def slow() -> None:
         await trio.sleep(2)
 
@@ -82,7 +82,7 @@ async def test_together_means_that_all_leave_at_the_same_time() -> None:
         assert trio.current_time() == began + 2
 
 
-async def test_queued_messages_get_stopped() -> None:
+async def test_the_askers_of_queued_messages_get_stopped() -> None:
     async with trio.open_nursery() as nursery, open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays([]))
         await ref.cast(Sleep(1))
@@ -92,7 +92,7 @@ async def test_queued_messages_get_stopped() -> None:
 
 
 @pytest.mark.parametrize("order", ["reverse", "together"])
-async def test_what_is_not_gone_by_the_deadline_is_cancelled(order: Order) -> None:
+async def test_an_actor_still_running_at_the_deadline_is_cancelled(order: Order) -> None:
     log: Log = []
     async with trio.open_nursery() as nursery:
         async with open_supervisor("test", stop_within=3, order=order) as supervisor:
@@ -105,7 +105,7 @@ async def test_what_is_not_gone_by_the_deadline_is_cancelled(order: Order) -> No
     assert sorted(log[3:]) == ["first out", "second out", "third out"]
 
 
-async def test_the_deadline_holds_for_all_together_not_for_each() -> None:
+async def test_the_deadline_applies_to_all_actors_together_not_to_each() -> None:
     clean: list[float] = []
 
     async def slow() -> None:
@@ -120,7 +120,7 @@ async def test_the_deadline_holds_for_all_together_not_for_each() -> None:
     assert clean == [2]
 
 
-async def test_a_cleanup_that_will_not_be_cancelled_does_not_keep_the_others_from_it() -> None:
+async def test_a_cleanup_that_resists_cancellation_does_not_delay_that_of_others() -> None:
     times: dict[str, float] = {}
 
     async def stubborn() -> None:
@@ -141,7 +141,7 @@ async def test_a_cleanup_that_will_not_be_cancelled_does_not_keep_the_others_fro
     assert trio.current_time() == began + 10
 
 
-async def test_a_cancelled_surrounding_still_gets_an_ordered_shutdown() -> None:
+async def test_a_cancelled_outer_scope_still_gets_an_ordered_shutdown() -> None:
     log: Log = []
 
     async def slow() -> None:
@@ -236,7 +236,7 @@ async def expect_crashed(ref: Ref[Player], message: Message[Player, object]) -> 
 # -- what the scope raises
 
 
-async def test_the_bodys_exception_comes_out_as_it_is() -> None:
+async def test_the_bodys_exception_propagates_unchanged() -> None:
     error = KeyError("mine")
     with pytest.raises(KeyError) as caught:
         async with open_supervisor("test") as supervisor:
@@ -246,7 +246,7 @@ async def test_the_bodys_exception_comes_out_as_it_is() -> None:
     assert error.__context__ is None
 
 
-async def test_the_bodys_group_comes_out_as_it_is() -> None:
+async def test_the_bodys_exception_group_propagates_unchanged() -> None:
     group = ExceptionGroup("mine", [KeyError()])
     with pytest.raises(ExceptionGroup) as caught:
         async with open_supervisor("test"):
@@ -254,7 +254,7 @@ async def test_the_bodys_group_comes_out_as_it_is() -> None:
     assert caught.value is group
 
 
-async def test_cancellation_comes_out_as_itself() -> None:
+async def test_cancellation_propagates_unchanged() -> None:
     with trio.CancelScope() as scope:  # noqa: SIM117 -- the inner one is what is looked at
         with pytest.raises(trio.Cancelled):
             async with open_supervisor("test", policy=PATIENT) as supervisor:
@@ -263,7 +263,7 @@ async def test_cancellation_comes_out_as_itself() -> None:
                 await trio.sleep_forever()
 
 
-async def test_giving_up_under_cancellation_is_one_error() -> None:
+async def test_giving_up_during_cancellation_raises_one_error() -> None:
     with trio.CancelScope() as scope, pytest.raises(GaveUp):
         async with open_supervisor("test", policy=escalating()) as supervisor:
             supervisor.start("player", plays([], enter=fail))
@@ -274,7 +274,7 @@ async def test_giving_up_under_cancellation_is_one_error() -> None:
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-async def test_an_interrupt_in_a_handler_passes_through_after_an_ordered_shutdown(
+async def test_an_interrupt_in_a_handler_propagates_after_an_ordered_shutdown(
     kind: type[BaseException],
 ) -> None:
     log: Log = []
@@ -296,7 +296,7 @@ async def test_an_interrupt_in_a_handler_passes_through_after_an_ordered_shutdow
     assert log == ["first in", "second in", "second out", "first out"]
 
 
-async def test_an_observer_that_raises_ends_the_scope_and_nobody_hangs() -> None:
+async def test_an_observer_that_raises_ends_the_scope_and_no_asker_hangs() -> None:
     def broken(event: Event) -> None:
         if isinstance(event, Crash):
             raise ZeroDivisionError
@@ -314,7 +314,7 @@ async def test_an_observer_that_raises_ends_the_scope_and_nobody_hangs() -> None
 # -- stopping one
 
 
-async def test_stop_waits_until_the_actor_is_gone_and_frees_its_name() -> None:
+async def test_stop_waits_until_the_actor_has_ended_and_frees_its_name() -> None:
     log: Log = []
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays(log))
@@ -327,7 +327,7 @@ async def test_stop_waits_until_the_actor_is_gone_and_frees_its_name() -> None:
         assert await supervisor.start("player", plays(log)).ask(Say("new")) == "new"
 
 
-async def test_stop_cancels_after_its_time() -> None:
+async def test_stop_cancels_after_its_timeout() -> None:
     async with open_supervisor("test") as supervisor, trio.open_nursery() as nursery:
         ref = supervisor.start("player", plays([]))
         nursery.start_soon(expect_stopped, ref, Sleep(60))
@@ -349,7 +349,7 @@ async def test_a_cancelled_stop_still_stops_and_keeps_its_deadline() -> None:
         assert trio.current_time() == began + 2
 
 
-async def test_stopping_a_stranger_or_one_that_waits_to_restart_takes_no_time() -> None:
+async def test_stopping_an_unknown_actor_or_one_in_back_off_takes_no_time() -> None:
     told = Told()
     async with open_supervisor("test", observer=told, policy=PATIENT) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -371,7 +371,7 @@ async def test_a_buried_actor_can_be_stopped() -> None:
         assert supervisor.tree().children == ()
 
 
-async def test_an_actor_that_stops_itself_is_told_that_it_would_wait_for_ever() -> None:
+async def test_an_actor_that_stops_itself_gets_an_error_instead_of_a_deadlock() -> None:
     async with open_supervisor("test") as supervisor:
 
         async def stop_self(_player: Player) -> None:
@@ -381,7 +381,7 @@ async def test_an_actor_that_stops_itself_is_told_that_it_would_wait_for_ever() 
         await supervisor.start("player", plays([])).ask(Do(stop_self))
 
 
-async def test_nothing_is_started_while_the_supervisor_leaves() -> None:
+async def test_no_actor_is_started_while_the_supervisor_shuts_down() -> None:
     async def start_another() -> None:
         with pytest.raises(Stopped, match="is stopping"):
             supervisor.start("another", plays([]))

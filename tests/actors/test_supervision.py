@@ -46,7 +46,7 @@ async def crash(ref: Ref[Player], error: Exception | None = None) -> None:
         await ref.ask(Fail(error or ValueError("crash")))
 
 
-async def test_the_ask_in_flight_gets_crashed_with_its_cause() -> None:
+async def test_the_asker_of_the_message_in_flight_gets_crashed_with_the_cause() -> None:
     cause = ValueError("broken")
     async with open_supervisor("test", policy=PATIENT) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -57,7 +57,7 @@ async def test_the_ask_in_flight_gets_crashed_with_its_cause() -> None:
     assert str(caught.value) == "actor 'player' crashed: ValueError('broken')"
 
 
-async def test_the_ask_in_flight_is_told_before_the_teardown_is_done() -> None:
+async def test_the_asker_gets_the_error_before_the_teardown_is_done() -> None:
     async def slow() -> None:
         await trio.sleep(3)
 
@@ -70,7 +70,7 @@ async def test_the_ask_in_flight_is_told_before_the_teardown_is_done() -> None:
         assert supervisor.tree().children[0].state == "leaving"
 
 
-async def test_every_asker_of_a_crashing_batch_is_told_before_the_teardown_is_done() -> None:
+async def test_every_asker_of_a_crashing_batch_gets_the_error_before_the_teardown_is_done() -> None:
     async def slow() -> None:
         await trio.sleep(3)
 
@@ -97,7 +97,7 @@ async def test_queued_messages_are_handled_by_the_next_incarnation() -> None:
     ]
 
 
-async def test_of_several_pending_signals_a_crash_costs_only_the_one_in_flight() -> None:
+async def test_a_crash_loses_only_the_signal_in_flight() -> None:
     log: Log = []
     async with open_supervisor("test", policy=PATIENT) as supervisor:
         ref = supervisor.start("player", plays(log))
@@ -107,7 +107,7 @@ async def test_of_several_pending_signals_a_crash_costs_only_the_one_in_flight()
     assert [each for each in log if not each.startswith("player")] == ["a", "fail", "b", "asked"]
 
 
-async def test_restarts_wait_exactly_as_long_as_the_policy_says() -> None:
+async def test_restarts_are_delayed_exactly_as_the_policy_says() -> None:
     times: list[float] = []
 
     async def note() -> None:
@@ -121,7 +121,7 @@ async def test_restarts_wait_exactly_as_long_as_the_policy_says() -> None:
     assert [b - a for a, b in pairwise(times)] == pytest.approx([0.1, 0.2, 0.4])
 
 
-async def test_the_observer_hears_of_starts_and_crashes() -> None:
+async def test_the_observer_is_notified_of_starts_and_crashes() -> None:
     told, cause = Told(), ValueError()
     async with open_supervisor("test", observer=told, policy=burying(intensity=1)) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -136,7 +136,7 @@ async def test_the_observer_hears_of_starts_and_crashes() -> None:
     ]
 
 
-async def test_a_crash_while_starting_counts_and_waits_like_any_other() -> None:
+async def test_a_crash_during_start_counts_and_backs_off_like_any_other() -> None:
     attempts: Log = []
 
     async def fail_twice() -> None:
@@ -151,7 +151,7 @@ async def test_a_crash_while_starting_counts_and_waits_like_any_other() -> None:
     assert [(event.message, event.will_restart_in) for event in told.of(Crash)] == [(None, 0.1), (None, 0.2)]
 
 
-async def test_a_background_task_that_crashes_while_idle_is_a_crash_of_the_actor() -> None:
+async def test_a_crash_of_a_background_task_crashes_an_idle_actor() -> None:
     cause = OSError("gone")
 
     async def work(_context: Context[Player]) -> None:
@@ -165,7 +165,7 @@ async def test_a_background_task_that_crashes_while_idle_is_a_crash_of_the_actor
     assert told.of(Crash) == [Crash("player", cause, None, 0.1)]
 
 
-async def test_a_background_task_that_crashes_takes_the_message_in_flight_with_it() -> None:
+async def test_a_crash_of_a_background_task_fails_the_message_in_flight() -> None:
     cause = OSError("gone")
 
     async def work(_context: Context[Player]) -> None:
@@ -179,7 +179,7 @@ async def test_a_background_task_that_crashes_takes_the_message_in_flight_with_i
     assert caught.value.__cause__ is cause
 
 
-async def test_a_crash_during_teardown_joins_the_first_one() -> None:
+async def test_a_crash_during_teardown_is_grouped_with_the_first_one() -> None:
     async def fail() -> None:
         raise OSError("clean-up")
 
@@ -193,7 +193,7 @@ async def test_a_crash_during_teardown_joins_the_first_one() -> None:
     assert reported.cause.__context__ is cause
 
 
-async def test_a_recipe_that_swallows_a_crash_has_crashed_all_the_same() -> None:
+async def test_a_recipe_that_swallows_a_crash_still_counts_as_crashed() -> None:
     @asynccontextmanager
     async def swallowing(context: Context[Player]) -> AsyncIterator[Player]:
         with suppress(ValueError):
@@ -210,7 +210,7 @@ async def test_a_recipe_that_swallows_a_crash_has_crashed_all_the_same() -> None
 # -- giving up
 
 
-async def test_on_burial_queued_messages_and_later_ones_get_stopped() -> None:
+async def test_the_askers_of_a_buried_actor_get_stopped() -> None:
     errors: list[Stopped] = []
 
     async def ask(message: Message[Player, object]) -> None:
@@ -232,7 +232,7 @@ async def test_on_burial_queued_messages_and_later_ones_get_stopped() -> None:
     assert [error.reason for error in errors] == ["buried", "buried"]
 
 
-async def test_on_burial_those_who_wait_for_room_get_stopped() -> None:
+async def test_senders_waiting_for_room_of_a_buried_actor_get_stopped() -> None:
     policy = burying()
     async with open_supervisor("test") as supervisor, trio.open_nursery() as nursery:
         ref = supervisor.start("player", plays([]), Policy(capacity=1, intensity=0, give_up=policy.give_up))
@@ -253,7 +253,7 @@ async def fail_after_a_second(_player: Player) -> None:
     raise ValueError
 
 
-async def test_a_buried_actor_starts_afresh_with_a_clean_account() -> None:
+async def test_a_buried_actor_started_again_has_no_crashes_counted() -> None:
     told = Told()
     async with open_supervisor("test", observer=told, policy=burying(60, intensity=1)) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -270,7 +270,7 @@ async def test_a_buried_actor_starts_afresh_with_a_clean_account() -> None:
     assert [event.will_restart_in for event in told.of(Crash)] == [0.1, None, 0.1]
 
 
-async def test_monitors_of_a_buried_actor_that_starts_afresh_wait_afresh() -> None:
+async def test_monitors_of_a_buried_actor_wait_again_once_it_is_restarted() -> None:
     async with open_supervisor("test", policy=burying(60)) as supervisor:
         ref = supervisor.start("player", plays([]))
         await crash(ref)
@@ -282,7 +282,7 @@ async def test_monitors_of_a_buried_actor_that_starts_afresh_wait_afresh() -> No
         assert scope.cancelled_caught
 
 
-async def test_a_buried_actor_leaves_its_siblings_alone() -> None:
+async def test_burying_an_actor_does_not_affect_its_siblings() -> None:
     async with open_supervisor("test", policy=burying()) as supervisor:
         sibling = supervisor.start("sibling", plays([]))
         victim = supervisor.start("victim", plays([]))
@@ -305,7 +305,7 @@ async def test_an_actor_that_escalates_ends_the_scope_and_its_siblings_in_order(
     assert log[3:] == ["fail", "third out", "second out", "first out"]
 
 
-async def test_gave_up_goes_before_what_the_body_raises_in_consequence() -> None:
+async def test_gave_up_takes_precedence_over_a_consequent_error_of_the_body() -> None:
     with pytest.raises(GaveUp) as caught:
         async with open_supervisor("test", policy=escalating()) as supervisor:
             ref = supervisor.start("player", plays([]))
@@ -317,7 +317,7 @@ async def test_gave_up_goes_before_what_the_body_raises_in_consequence() -> None
     assert isinstance(caught.value.__context__, RuntimeError)
 
 
-async def test_an_interrupt_goes_before_giving_up() -> None:
+async def test_an_interrupt_takes_precedence_over_giving_up() -> None:
     with pytest.raises(KeyboardInterrupt):
         async with open_supervisor("test", policy=escalating()) as supervisor:
             ref = supervisor.start("player", plays([]))
@@ -328,7 +328,7 @@ async def test_an_interrupt_goes_before_giving_up() -> None:
                 raise KeyboardInterrupt
 
 
-async def test_the_bodys_own_error_goes_before_an_escalation_while_leaving() -> None:
+async def test_the_bodys_own_error_takes_precedence_over_an_escalation_during_shutdown() -> None:
     async with open_supervisor("outer") as outer:
         with pytest.raises(KeyError):
             async with open_supervisor("test", under=outer, policy=escalating()) as supervisor:
@@ -342,7 +342,7 @@ async def test_the_bodys_own_error_goes_before_an_escalation_while_leaving() -> 
                 raise KeyError
 
 
-async def test_an_escalation_while_leaving_is_not_lost() -> None:
+async def test_an_escalation_during_shutdown_is_not_lost() -> None:
     with pytest.raises(GaveUp):
         async with open_supervisor("test", policy=escalating()) as supervisor:
             first = supervisor.start("first", plays([]))
@@ -360,7 +360,7 @@ async def test_a_fatal_crash_gives_up_at_once() -> None:
             await trio.sleep_forever()
 
 
-async def test_the_crash_of_another_actor_does_not_count_against_ones_own_intensity() -> None:
+async def test_a_crash_caused_by_another_actor_does_not_count_against_the_intensity() -> None:
     async with open_supervisor("test") as supervisor:
         below = supervisor.start("below", plays([]), PATIENT)
         above = supervisor.start("above", plays([]), burying())
@@ -379,7 +379,7 @@ async def test_the_crash_of_another_actor_does_not_count_against_ones_own_intens
 # -- killing
 
 
-async def test_a_killed_actor_has_crashed_and_restarts() -> None:
+async def test_a_killed_actor_counts_as_crashed_and_restarts() -> None:
     told = Told()
     async with open_supervisor("test", observer=told, policy=PATIENT) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -397,7 +397,7 @@ async def test_a_killed_actor_has_crashed_and_restarts() -> None:
     assert [(event.message, event.will_restart_in) for event in told.of(Crash)] == [("Sleep", 0.1)]
 
 
-async def test_a_killed_actor_whose_cleanup_fails_was_killed_all_the_same() -> None:
+async def test_a_killed_actor_whose_cleanup_fails_still_counts_as_killed() -> None:
     async def fail() -> None:
         raise OSError("clean-up")
 
@@ -411,7 +411,7 @@ async def test_a_killed_actor_whose_cleanup_fails_was_killed_all_the_same() -> N
     assert isinstance(event.cause.__cause__, OSError)
 
 
-async def test_one_killed_while_it_is_stopped_is_stopped_at_once() -> None:
+async def test_an_actor_killed_while_stopping_stops_immediately() -> None:
     told = Told()
     async with open_supervisor("test", observer=told) as supervisor, trio.open_nursery() as nursery:
         ref = supervisor.start("player", plays([]))
@@ -431,7 +431,7 @@ async def test_one_killed_while_it_is_stopped_is_stopped_at_once() -> None:
     assert told.of(Ended) == [Ended("player", "stopped")]
 
 
-async def test_killing_between_incarnations_does_nothing_and_strangers_are_a_key_error() -> None:
+async def test_killing_between_incarnations_does_nothing_and_unknown_names_raise_key_error() -> None:
     told = Told()
     async with open_supervisor("test", observer=told, policy=PATIENT) as supervisor:
         ref = supervisor.start("player", plays([]))
@@ -493,7 +493,7 @@ async def test_wait_started_raises_stopped_when_it_is_stopped_first() -> None:
         await wait()
 
 
-async def test_wait_started_raises_stopped_when_it_was_up_and_is_stopped() -> None:
+async def test_wait_started_raises_stopped_when_a_running_actor_is_stopped() -> None:
     async with open_supervisor("test") as supervisor:
         ref = supervisor.start("player", plays([]))
         await ref.wait_started()
@@ -502,7 +502,7 @@ async def test_wait_started_raises_stopped_when_it_was_up_and_is_stopped() -> No
             await ref.wait_started()
 
 
-async def test_monitors_learn_the_reason_and_the_last_cause() -> None:
+async def test_monitors_receive_the_reason_and_the_last_cause() -> None:
     cause = ValueError()
     exits: list[Exit] = []
     async with open_supervisor("test", policy=PATIENT) as supervisor, trio.open_nursery() as nursery:
@@ -520,7 +520,7 @@ async def test_monitors_learn_the_reason_and_the_last_cause() -> None:
     assert exits == [Exit("stopped", cause)] * 2
 
 
-async def test_a_monitor_of_a_buried_actor_learns_of_the_burial() -> None:
+async def test_a_monitor_of_a_buried_actor_reports_the_burial() -> None:
     cause = ValueError()
     async with open_supervisor("test", policy=burying(60)) as supervisor:
         ref = supervisor.start("player", plays([]))

@@ -14,7 +14,7 @@ async def test_the_tree_shows_actors_and_nested_supervisors_in_the_order_of_thei
         assert [node.name for node in root.tree().children[-1].children] == ["c"]
 
 
-async def test_a_nested_supervisor_leaves_the_tree_when_it_is_done() -> None:
+async def test_a_nested_supervisor_is_removed_from_the_tree_when_it_ends() -> None:
     states: Log = []
 
     async def look() -> None:
@@ -27,7 +27,7 @@ async def test_a_nested_supervisor_leaves_the_tree_when_it_is_done() -> None:
     assert states == ["stopping"]
 
 
-async def test_a_node_tells_what_is_in_flight_and_for_how_long_and_what_waits() -> None:
+async def test_a_node_shows_the_message_in_flight_its_duration_and_the_queue() -> None:
     async with open_supervisor("root") as root:
         ref = root.start("player", plays([]), Policy(capacity=7))
         await ref.cast(Sleep(5))
@@ -47,7 +47,7 @@ async def test_an_idle_node_has_nothing_in_flight() -> None:
         assert root.tree().children == (Node("player", "running", capacity=64),)
 
 
-async def test_a_node_tells_of_restarts_and_the_last_crash() -> None:
+async def test_a_node_shows_restarts_and_the_last_crash() -> None:
     async with open_supervisor("root", policy=PATIENT) as root:
         ref = root.start("player", plays([]))
         for number in range(2):
@@ -58,7 +58,7 @@ async def test_a_node_tells_of_restarts_and_the_last_crash() -> None:
         assert (node.restarts, node.last_crash) == (2, "ValueError(1)")
 
 
-async def test_a_node_stopped_while_it_starts_never_looks_running() -> None:
+async def test_a_node_stopped_while_starting_never_appears_as_running() -> None:
     states: Log = []
 
     async def slow() -> None:

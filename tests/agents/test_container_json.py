@@ -34,7 +34,7 @@ def write(folder: Path, value: object) -> Path:
 
 
 def problems(folder: Path, value: object) -> list[str]:
-    """What is wrong with a file, without its path."""
+    """Return the problems of a file, without its path."""
     with pytest.raises(BadContainerJson) as caught:
         read_container_json(write(folder, value))
     start = re.compile(rf"{folder}/container.json( line \d+)?: ")
@@ -104,7 +104,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ({"env": {"A": 1}}, "env.A must be a string, got 1"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_the_whole_key(
+def test_each_problem_is_one_line_with_the_full_key(
     tmp_path: Path, change: dict[str, Any], wanted: str
 ) -> None:
     [problem] = problems(tmp_path, GOOD | change)
@@ -113,12 +113,12 @@ def test_what_is_wrong_is_one_line_with_the_whole_key(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1", '{"a":' * 50_000, "\0"])
-def test_what_is_no_json_is_one_error(tmp_path: Path, text: str) -> None:
+def test_invalid_json_is_one_error(tmp_path: Path, text: str) -> None:
     [problem] = problems(tmp_path, text)
     assert problem.startswith("cannot be read as JSON: ")
 
 
-def test_what_is_no_object_or_no_file_is_one_error(tmp_path: Path) -> None:
+def test_a_non_object_or_a_non_file_is_one_error(tmp_path: Path) -> None:
     assert problems(tmp_path, "[]") == ["must be a JSON object"]
     (tmp_path / "container.json").unlink()
     (tmp_path / "container.json").mkdir()
@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, content: bytes, 
         read_container_json(tmp_path)
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "container.json")
     with pytest.raises(
         BadContainerJson, match=r"container.json: must be a regular file, but is a special one"
@@ -191,7 +191,9 @@ JSON = st.recursive(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from([*GOOD, "x\ny"]), JSON, min_size=1))
-def test_any_json_is_read_or_refused_in_lines(tmp_path: Path, value: dict[str, Any]) -> None:
+def test_any_json_is_accepted_or_refused_with_one_line_per_problem(
+    tmp_path: Path, value: dict[str, Any]
+) -> None:
     found: tuple[str, ...] = ("fits",)
     try:
         read_container_json(write(tmp_path, value))
@@ -206,7 +208,7 @@ async def last_failure(host: Host, session: str) -> str | None:
     return None if details is None else details.runner.last_failure
 
 
-async def test_a_file_that_cannot_be_used_costs_a_start_and_once_it_is_mended_the_agent_answers(
+async def test_an_invalid_file_fails_a_start_and_the_agent_answers_once_it_is_fixed(
     tmp_path: Path,
 ) -> None:
     channel = FakeChannel()

@@ -1,4 +1,4 @@
-"""`nanoclaw run` as a process of its own, with a pipe: what it is given, and what it says."""
+"""`nanoclaw run` as a separate process with piped input and output."""
 
 import json
 import os
@@ -20,7 +20,7 @@ GUARD_S = 60
 
 @frozen
 class Result:
-    """What a run left behind."""
+    """The result of a run."""
 
     code: int
     output: str
@@ -38,12 +38,12 @@ class Result:
         return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The log lines of one event."""
+        """Return the log lines of one event."""
         return [log for log in self.logs if log["event"] == event]
 
 
 def environment(**more: str) -> Mapping[str, str]:
-    """The tests' own, without settings of whoever runs them."""
+    """Return the tests' environment, without the settings of the user who runs them."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("NANOCLAW_")}
     return {**own, "TZ": "UTC", **more}
 
@@ -102,7 +102,7 @@ def running(home: Path, *arguments: str, **variables: str) -> Iterator[subproces
 
 
 def wait_ready(host: subprocess.Popen[bytes]) -> None:
-    """Return once it takes signals and messages."""
+    """Return once the host accepts signals and messages."""
     assert host.stderr is not None
     next(line for line in host.stderr if b"host.ready" in line)
 

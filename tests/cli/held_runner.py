@@ -1,4 +1,4 @@
-"""Our runner, but each turn waits until somebody writes to the pipe that the first argument names."""
+"""Our runner, but each turn waits until a test writes to the pipe that the first argument names."""
 
 import sys
 from pathlib import Path

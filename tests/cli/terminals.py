@@ -1,4 +1,4 @@
-"""`nanoclaw run` at a terminal of its own: what a person types, and what stands on the screen."""
+"""`nanoclaw run` at its own terminal: typed input and screen contents."""
 
 import os
 import pty
@@ -32,7 +32,7 @@ class AtTerminal:
         self.screen.expect_exact(text)
 
     def see_prompt(self) -> None:
-        """Wait until it takes what is typed."""
+        """Wait until the prompt accepts input."""
         self.see("\x1b[?2004h")  # asks the terminal to mark what is pasted
         self.see("> ")
 
@@ -41,7 +41,7 @@ class AtTerminal:
         self.screen.send(keys)
 
     def left(self) -> int:
-        """Wait until the host is gone; its exit code."""
+        """Wait until the host has ended; return its exit code."""
         return self.process.wait(GUARD_S)
 
 

@@ -1,4 +1,4 @@
-"""Bad input, each as a user meets it: one clear error that names what and what to do, and nothing lost."""
+"""Bad input causes one clear error that says what is wrong and what to do. Nothing is lost."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def only_error(result: Result) -> str:
         ("[runtime]\ncommand = 'sh -c \"'", "a string that a shell can split (No closing quotation), got "),
     ],
 )
-def test_a_bad_configuration_names_file_line_key_and_what_is_wanted(
+def test_an_invalid_configuration_is_reported_with_file_line_key_and_expected_value(
     tmp_path: Path, text: str, error: str
 ) -> None:
     (tmp_path / "config.toml").write_text(text)
@@ -65,7 +65,7 @@ def test_a_bad_option_is_named(tmp_path: Path) -> None:
 # -- the data
 
 
-def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_newer_database_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     database = tmp_path / "data/v2.db"
     database.parent.mkdir()
     change(database, "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, name TEXT, applied TEXT)")
@@ -78,7 +78,7 @@ def test_a_newer_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     assert database.read_bytes() == before
 
 
-def test_a_foreign_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_foreign_database_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     database = tmp_path / "data/v2.db"
     database.parent.mkdir()
     change(database, "CREATE TABLE songs (title)")
@@ -88,7 +88,7 @@ def test_a_foreign_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None
     assert database.read_bytes() == before
 
 
-def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     database = tmp_path / "data/v2.db"
     database.parent.mkdir()
     database.write_bytes(b"no database " * 1000)
@@ -116,14 +116,14 @@ def test_an_unreadable_database_is_refused(tmp_path: Path) -> None:
     assert error.startswith(f"{database}: cannot be opened; check that it exists and its permissions")
 
 
-def test_a_home_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_home_without_write_permission_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o500)
     error = only_error(run(home, "hello\n", before=without_privileges()))
     assert error.startswith(f"{home}/data: cannot be made: Permission denied; make its disk writable")
 
 
-def test_a_data_directory_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_data_directory_without_write_permission_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
     error = only_error(run(tmp_path, "hello\n", before=without_privileges()))
     assert error.startswith(f"{tmp_path}/data/owner: cannot be written; check its permissions and the disk's")
@@ -142,7 +142,7 @@ def read_only(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)  # noqa: S607 -- of the system
 
 
-def test_a_data_directory_on_a_read_only_disk_is_refused_and_works_again_after(tmp_path: Path) -> None:
+def test_a_data_directory_on_a_read_only_disk_is_refused_until_it_is_writable(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with read_only(tmp_path / "data"):
         error = only_error(run(tmp_path, "hello\n"))
@@ -193,7 +193,7 @@ def test_a_runner_that_does_not_start_is_explained(tmp_path: Path) -> None:
     assert runner_failure(result).startswith(f"the runner does not start: {command}: ")
 
 
-def test_a_runner_that_dies_at_once_is_explained_and_a_good_one_answers_later(tmp_path: Path) -> None:
+def test_a_runner_that_dies_immediately_is_explained_and_a_good_one_answers_later(tmp_path: Path) -> None:
     command = f"{sys.executable} -c 'raise SystemExit(\"no key\")'"
     result = run_until("session.runner_failed", tmp_path, "hello\n", NANOCLAW_RUNTIME_COMMAND=command)
     assert runner_failure(result) == "the runner ended with status 1\n  no key"
@@ -209,13 +209,13 @@ def inbound_of(home: Path, session: str = "*") -> Path:
 
 
 def corrupt(file: Path) -> bytes:
-    """Damage a file; what it was."""
+    """Damage a file; return its former contents."""
     sound = file.read_bytes()
     file.write_bytes(b"\xa5" * 2000 + sound[2000:])
     return sound
 
 
-def test_a_corrupt_inbound_db_is_named_once_and_moved_away_it_is_begun_anew(tmp_path: Path) -> None:
+def test_a_corrupt_inbound_db_is_reported_once_and_recreated_when_moved_away(tmp_path: Path) -> None:
     run(tmp_path, "before\n")
     file = inbound_of(tmp_path)
     corrupt(file)
@@ -229,7 +229,7 @@ def test_a_corrupt_inbound_db_is_named_once_and_moved_away_it_is_begun_anew(tmp_
     assert run(tmp_path, "again\n").output == "echo: hello\necho: again\n"
 
 
-async def test_a_corrupt_inbound_db_costs_its_own_session_and_no_other(tmp_path: Path) -> None:
+async def test_a_corrupt_inbound_db_affects_only_its_own_session(tmp_path: Path) -> None:
     channel, sessions = FakeChannel(), list[str]()
     with trio.fail_after(30):
         async with open_host(config(tmp_path), channels=[channel]) as host:
@@ -241,7 +241,9 @@ async def test_a_corrupt_inbound_db_costs_its_own_session_and_no_other(tmp_path:
         file = inbound_of(tmp_path, sessions[0])
         sound = corrupt(file)
         async with open_host(config(tmp_path), channels=[channel]):
-            await channel.say("again", chat="sick", event_id="parked")  # accepted, though nobody can answer
+            await channel.say(
+                "again", chat="sick", event_id="parked"
+            )  # accepted, although no runner can answer
             await channel.say("again", chat="well", event_id="served")
             assert (await channel.reply_to("served")).address.platform_id == "well"
         file.write_bytes(sound)

@@ -8,7 +8,7 @@ from nanoclaw.cli import INTERRUPTED, command, main
 from tests.cli.commands import environment, run
 
 
-def test_help_names_every_option_and_what_exit_codes_mean(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_option_and_the_meaning_of_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["run", "--help"])
     assert end.value.code == 0
@@ -18,7 +18,7 @@ def test_help_names_every_option_and_what_exit_codes_mean(capsys: pytest.Capture
     assert "Exit codes: 0 all is well; 1 a message" in text
 
 
-def test_an_unknown_option_is_an_error_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["run", "--colour"], ["run", "--drain", "soon"], ["run", "--drain", "-1"], ["fly"], []):
         with pytest.raises(SystemExit) as end:
             main(arguments)
@@ -26,7 +26,7 @@ def test_an_unknown_option_is_an_error_of_usage(capsys: pytest.CaptureFixture[st
         assert "error: " in capsys.readouterr().err
 
 
-def test_ctrl_c_before_the_host_runs_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_before_the_host_runs_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_arguments: object) -> int:
         raise KeyboardInterrupt
 
@@ -34,7 +34,7 @@ def test_ctrl_c_before_the_host_runs_is_no_traceback(monkeypatch: pytest.MonkeyP
     assert main(["run"]) == INTERRUPTED
 
 
-def test_importing_the_package_is_cheap_and_its_names_are_there() -> None:
+def test_importing_the_package_is_cheap_and_provides_its_names() -> None:
     program = (
         "import sys, nanoclaw; assert 'trio' not in sys.modules;"
         "assert set(nanoclaw.__all__) <= set(dir(nanoclaw));"
@@ -44,7 +44,7 @@ def test_importing_the_package_is_cheap_and_its_names_are_there() -> None:
     subprocess.run([sys.executable, "-c", program], env=environment(), check=True)
 
 
-def test_old_names_and_variables_that_nobody_reads_are_said_at_start(tmp_path: Path) -> None:
+def test_old_names_and_unread_variables_are_reported_at_start(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("max_tries = 3\n")
     result = run(tmp_path, "hello\n", NANOCLAW_MODEL_PROVDER="echo")
     assert (result.code, result.output) == (0, "echo: hello\n")

@@ -19,7 +19,7 @@ TABLES = ("meta", "users", "user_roles", "agent_groups", "messaging_groups", "me
 
 @frozen
 class State:
-    """What a run left: the rows that a start may write, and the files that a first run writes."""
+    """The state after a run: rows that a start may write, and files that a first run writes."""
 
     rows: dict[str, list[tuple[object, ...]]]
     files: dict[str, tuple[bytes, int]]
@@ -36,7 +36,7 @@ def state(home: Path) -> State:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a first run, started where new files would be everybody's."""
+    """Return the home of a first run under a umask that grants everyone access."""
     umask = os.umask(0)
     try:
         made = tmp_path_factory.mktemp("first") / "home"
@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_the_first_run_makes_an_owner_an_agent_and_the_terminals_chat(home: Path) -> None:
+def test_the_first_run_creates_an_owner_an_agent_and_the_terminals_chat(home: Path) -> None:
     made = state(home).rows
     assert [row[0] for row in made["users"]] == ["cli:local"]
     assert [row[:2] for row in made["user_roles"]] == [("cli:local", "owner")]
@@ -56,20 +56,20 @@ def test_the_first_run_makes_an_owner_an_agent_and_the_terminals_chat(home: Path
     assert {"install_id", "bootstrapped_at"} <= {key for key, _ in made["meta"]}
 
 
-def test_everything_is_its_users_alone(home: Path) -> None:
+def test_only_the_user_can_access_the_created_files(home: Path) -> None:
     for path in (home, *home.rglob("*")):
         wanted = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.lstat().st_mode) == wanted, path
 
 
-def test_later_runs_change_nothing_not_even_what_the_user_removed(home: Path) -> None:
+def test_later_runs_change_nothing_and_do_not_restore_removed_rows(home: Path) -> None:
     (home / "groups/main/workspace/CLAUDE.md").unlink()
     before = state(home)
     run(home, "second\n")
     assert state(home) == before
 
 
-def test_a_database_that_another_build_has_used_keeps_its_agent_and_gets_the_terminal(
+def test_a_database_from_another_build_keeps_its_agent_and_gains_the_terminal(
     home: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
@@ -84,7 +84,7 @@ def configuration(home: Path, runtime: str = "process") -> Config:
     return load_config(home=home, flags={"runtime": runtime}, environ={})
 
 
-def test_the_configuration_that_is_written_names_the_runtime_and_is_read_again(tmp_path: Path) -> None:
+def test_the_written_configuration_names_the_runtime_and_can_be_read_back(tmp_path: Path) -> None:
     config = configuration(tmp_path)
     prepare_home(config, write_config=True)
     text = (tmp_path / "config.toml").read_text()
@@ -99,12 +99,12 @@ def test_the_configuration_that_is_written_names_the_runtime_and_is_read_again(t
     assert set_ == {"timezone", "model.provider", "sandbox.runtime", "log.level"}
 
 
-def test_a_configuration_named_by_its_user_leaves_the_home_without_one(tmp_path: Path) -> None:
+def test_no_configuration_is_written_if_the_user_names_one(tmp_path: Path) -> None:
     prepare_home(configuration(tmp_path), write_config=False)
     assert not (tmp_path / "config.toml").exists()
 
 
-def test_what_a_first_run_left_half_written_is_written_again(tmp_path: Path) -> None:
+def test_a_file_half_written_by_a_first_run_is_written_again(tmp_path: Path) -> None:
     (tmp_path / ".config.toml.partial").write_text("runt")
     prepare_home(configuration(tmp_path), write_config=True)
     assert tomllib.loads((tmp_path / "config.toml").read_text()) == WRITTEN

@@ -56,7 +56,7 @@ class Shell:
 
 
 class Program(Shell):
-    """Commands as processes of their own, which chat needs."""
+    """Commands as separate processes, which chat needs."""
 
     def __call__(self, *words: str) -> Result:
         done = subprocess.run(
@@ -94,7 +94,7 @@ def forms(nanoclaw: Shell) -> None:
         assert len(listed.output.splitlines()) > 1
 
 
-def test_without_a_host_they_work_on_the_files(nanoclaw: Shell) -> None:
+def test_commands_work_on_the_files_without_a_host(nanoclaw: Shell) -> None:
     forms(nanoclaw)
     assert (nanoclaw.home / "groups/helper/workspace").is_dir()
     assert (nanoclaw.home / "groups/main/workspace/CLAUDE.md").exists(), "the first run is not spoilt"
@@ -102,7 +102,7 @@ def test_without_a_host_they_work_on_the_files(nanoclaw: Shell) -> None:
 
 
 @pytest.mark.slow
-def test_through_a_running_host_they_do_the_same(program: Program) -> None:
+def test_commands_do_the_same_through_a_running_host(program: Program) -> None:
     with running(program.home, "--headless") as host:
         wait_ready(host)
         forms(program)
@@ -114,7 +114,7 @@ def test_through_a_running_host_they_do_the_same(program: Program) -> None:
 
 
 @pytest.mark.slow
-def test_a_task_is_found_followed_and_ended(program: Program) -> None:
+def test_a_task_can_be_found_followed_and_cancelled(program: Program) -> None:
     with running(program.home, "--headless") as host:
         wait_ready(host)
         asked = '!schedule_task {"prompt": "tea", "recurrence": "@every 3600"}'
@@ -139,7 +139,7 @@ def test_a_task_is_found_followed_and_ended(program: Program) -> None:
 
 
 @pytest.mark.slow
-def test_a_task_that_is_run_now_is_in_its_history(program: Program) -> None:
+def test_a_task_that_is_run_now_appears_in_its_history(program: Program) -> None:
     with running(program.home, "--headless") as host:
         wait_ready(host)
         program("chat", '!schedule_task {"prompt": "tea", "recurrence": "@every 3600"}')
@@ -151,7 +151,7 @@ def test_a_task_that_is_run_now_is_in_its_history(program: Program) -> None:
         assert run["duration_s"] >= 0
 
 
-def test_a_data_directory_that_is_owned_and_does_not_answer_is_left_alone(
+def test_an_owned_data_directory_without_an_answering_host_is_left_alone(
     nanoclaw: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(performing, "PATIENCE_S", 0.0)
@@ -164,7 +164,7 @@ def test_a_data_directory_that_is_owned_and_does_not_answer_is_left_alone(
     assert "owns it, and no host answers on its control socket" in error
 
 
-def test_a_home_that_cannot_be_written_is_read(nanoclaw: Shell) -> None:
+def test_a_read_only_home_can_be_read(nanoclaw: Shell) -> None:
     nanoclaw(*FORMS[0])
     (nanoclaw.home / "data/owner").unlink()
     (nanoclaw.home / "data/owner").mkdir()
@@ -176,7 +176,7 @@ def test_a_home_that_cannot_be_written_is_read(nanoclaw: Shell) -> None:
     assert nanoclaw("agents", "create", "other").code == 2
 
 
-def test_a_home_that_cannot_be_made_is_named(nanoclaw: Shell) -> None:
+def test_a_home_that_cannot_be_created_is_named(nanoclaw: Shell) -> None:
     nanoclaw.home.mkdir()
     (nanoclaw.home / "data").touch()
     done = nanoclaw("agents", "create", "helper")
@@ -185,7 +185,7 @@ def test_a_home_that_cannot_be_made_is_named(nanoclaw: Shell) -> None:
     assert error.startswith(f"{nanoclaw.home}/data: cannot be made: ")
 
 
-def test_reading_where_nothing_is_makes_nothing_and_says_so(nanoclaw: Shell) -> None:
+def test_reading_a_missing_home_creates_nothing_and_reports_it(nanoclaw: Shell) -> None:
     listed = nanoclaw("agents", "list", "--json")
     assert (listed.code, json.loads(listed.output)) == (0, [])
     empty = f"there is nothing in {nanoclaw.home}/data yet: begin with `nanoclaw run`, or correct --home"
@@ -194,7 +194,7 @@ def test_reading_where_nothing_is_makes_nothing_and_says_so(nanoclaw: Shell) -> 
     assert not nanoclaw.home.exists()
 
 
-def test_the_places_may_come_before_the_noun(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_path_options_may_precede_the_noun(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--home", str(home), "agents", "create", "helper"]) == 0
     assert main(["agents", "--home", str(home), "show", "helper"]) == 0
     assert (home / "groups/helper").is_dir()
@@ -224,7 +224,7 @@ def test_the_places_may_come_before_the_noun(home: Path, capsys: pytest.CaptureF
         (("messages", "list", "--last", "-5"), "last: must be between 1 and 1,000, got -5"),
     ],
 )
-def test_bad_usage_is_one_line(nanoclaw: Shell, words: tuple[str, ...], error: str) -> None:
+def test_a_usage_error_is_one_line(nanoclaw: Shell, words: tuple[str, ...], error: str) -> None:
     done = nanoclaw(*words)
     assert done.output == ""
     assert done.code == (1 if error.startswith("there is no") else 2)
@@ -233,7 +233,7 @@ def test_bad_usage_is_one_line(nanoclaw: Shell, words: tuple[str, ...], error: s
     assert len(line) < 400
 
 
-def test_without_a_terminal_what_destroys_needs_a_yes(
+def test_without_a_terminal_a_destructive_command_needs_yes(
     nanoclaw: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nanoclaw(*FORMS[0])
@@ -245,7 +245,7 @@ def test_without_a_terminal_what_destroys_needs_a_yes(
     assert nanoclaw("agents", "delete", "helper", "--yes").code == 0
 
 
-def test_what_is_not_there_is_refused_before_anybody_is_asked(nanoclaw: Shell) -> None:
+def test_a_missing_thing_is_refused_before_the_confirmation_prompt(nanoclaw: Shell) -> None:
     nanoclaw(*FORMS[0])
     done = nanoclaw("users", "delete", "tg:77")
     assert (done.code, done.errors) == (1, ["there is no user 'tg:77'"])
@@ -253,7 +253,7 @@ def test_what_is_not_there_is_refused_before_anybody_is_asked(nanoclaw: Shell) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [("agents", "list"), ("status",)])
-def test_a_closed_output_is_one_line(nanoclaw: Shell, words: tuple[str, ...]) -> None:
+def test_a_closed_output_is_reported_in_one_line(nanoclaw: Shell, words: tuple[str, ...]) -> None:
     nanoclaw(*FORMS[0])
     command = " ".join([*NANOCLAW, *words, "--home", str(nanoclaw.home)])
     done = subprocess.run(
@@ -270,7 +270,9 @@ def test_a_closed_output_is_one_line(nanoclaw: Shell, words: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n", ["helper"]), ("y", [])])
-def test_at_a_terminal_it_asks(nanoclaw: Shell, answer: str, left: list[str]) -> None:
+def test_at_a_terminal_a_destructive_command_asks_for_confirmation(
+    nanoclaw: Shell, answer: str, left: list[str]
+) -> None:
     nanoclaw(*FORMS[0])
     master, tty = pty.openpty()
     command = [*NANOCLAW, "agents", "delete", "helper", "--home", str(nanoclaw.home)]
@@ -350,7 +352,7 @@ def test_bash_completes_words_with_a_colon(nanoclaw: Shell, line: str, expected:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_its_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_shell_has_a_completion_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     assert "_NANOCLAW_COMPLETE" in capsys.readouterr().out
 
@@ -358,7 +360,7 @@ def test_each_shell_has_its_script(shell: str, capsys: pytest.CaptureFixture[str
 # -- a noun of another package
 
 
-def test_a_package_adds_a_noun_by_an_entry_point(tmp_path: Path) -> None:
+def test_a_package_can_add_a_noun_by_an_entry_point(tmp_path: Path) -> None:
     (tmp_path / "greetings.py").write_text(GREETINGS)
     info = tmp_path / "greetings-1.0.dist-info"
     info.mkdir()

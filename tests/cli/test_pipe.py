@@ -23,7 +23,7 @@ def test_each_line_is_a_message_and_each_answer_is_printed(tmp_path: Path) -> No
     assert result.output == "echo: one\necho: two\necho: three\n"
 
 
-def test_what_cannot_be_answered_in_time_is_named_and_answered_by_the_next_run(tmp_path: Path) -> None:
+def test_a_message_not_answered_in_time_is_named_and_answered_by_the_next_run(tmp_path: Path) -> None:
     late = run(tmp_path, "too late\n", "--drain", "0", NANOCLAW_RUNTIME_COMMAND="/no/runner")
     assert late.code == 1
     assert late.errors == ["unanswered: too late (it is kept for the next run)"]
@@ -36,11 +36,11 @@ def test_a_long_list_of_unanswered_messages_is_cut(tmp_path: Path) -> None:
     assert result.errors[-1] == "and 10 more"
 
 
-def test_without_input_it_stops_at_once(tmp_path: Path) -> None:
+def test_it_stops_immediately_without_input(tmp_path: Path) -> None:
     assert run(tmp_path).code == 0
 
 
-def test_where_nobody_reads_the_answers_it_says_what_stayed_unanswered(tmp_path: Path) -> None:
+def test_it_names_unanswered_messages_if_its_output_is_closed(tmp_path: Path) -> None:
     with running(tmp_path) as host:
         assert host.stdin is not None
         assert host.stdout is not None
@@ -55,7 +55,7 @@ def test_where_nobody_reads_the_answers_it_says_what_stayed_unanswered(tmp_path:
         assert host.wait(GUARD_S) == 1
 
 
-def test_where_nobody_reads_the_logs_it_answers_all_the_same(tmp_path: Path) -> None:
+def test_it_answers_even_if_its_logs_are_not_read(tmp_path: Path) -> None:
     with running(tmp_path) as host:
         assert host.stdin is not None
         assert host.stdout is not None
@@ -67,7 +67,7 @@ def test_where_nobody_reads_the_logs_it_answers_all_the_same(tmp_path: Path) -> 
         assert host.wait(GUARD_S) == 0
 
 
-def test_without_a_place_for_answers_it_does_not_begin(tmp_path: Path) -> None:
+def test_it_does_not_start_without_a_standard_output(tmp_path: Path) -> None:
     closing = ["sh", "-c", 'exec "$@" >&-', "sh"]
     result = run(tmp_path, "hello\n", before=closing)
     assert result.code == 2
@@ -78,14 +78,14 @@ def test_without_a_place_for_answers_it_does_not_begin(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hang_ups_are_heard() -> Iterator[None]:
-    """Also where the tests themselves are started by `nohup`, which children inherit."""
+    """Undo `nohup`, which children inherit if the tests were started with it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.usefixtures("hang_ups_are_heard")
-def test_a_signal_stops_it_in_order(tmp_path: Path) -> None:
+def test_a_signal_stops_it_gracefully(tmp_path: Path) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         with running(tmp_path) as host:
             wait_ready(host)
@@ -93,10 +93,10 @@ def test_a_signal_stops_it_in_order(tmp_path: Path) -> None:
             assert host.wait(10) == 0
 
 
-def test_without_a_terminal_it_runs_until_told_to_stop(tmp_path: Path) -> None:
+def test_it_runs_without_a_terminal_until_it_is_stopped(tmp_path: Path) -> None:
     with running(tmp_path, "--headless") as host:
         assert host.stdin is not None
-        host.stdin.close()  # is nobody's end
+        host.stdin.close()  # ends no input
         wait_ready(host)
         host.send_signal(signal.SIGTERM)
         assert host.wait(10) == 0
@@ -115,7 +115,7 @@ def test_a_second_host_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> N
 
 @define
 class Scribe:
-    """Notes what is said."""
+    """Records sent messages."""
 
     said: list[str] = Factory(list)
 
@@ -126,7 +126,7 @@ class Scribe:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.binary(max_size=12) | st.text("ab \x1b", max_size=12).map(str.encode)), st.booleans())
-def test_every_line_is_said_in_order_or_refused_with_its_number(lines: list[bytes], ended: bool) -> None:  # noqa: FBT001 -- hypothesis gives it
+def test_every_line_is_sent_in_order_or_refused_with_its_number(lines: list[bytes], ended: bool) -> None:  # noqa: FBT001 -- hypothesis gives it
     sent = b"\n".join(lines) + (b"\n" if ended else b"")
     said, refused = list[str](), set[int]()
     for number, line in enumerate(sent.split(b"\n"), start=1):
@@ -159,7 +159,7 @@ def _read(sent: bytes) -> tuple[list[str], set[int]]:
     return scribe.said, set(front.refused)
 
 
-async def test_an_output_that_nobody_reads_does_not_hold_up_the_end() -> None:
+async def test_an_unread_output_does_not_delay_shutdown() -> None:
     reader, writer = os.pipe()
     try:
         with os.fdopen(writer, "w") as output:

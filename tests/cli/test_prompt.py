@@ -19,7 +19,7 @@ STOP_S = 10.0
 """Generous: a stop takes half a second on an idle machine."""
 
 
-def test_a_person_types_and_the_agent_is_seen_typing_and_answers(tmp_path: Path) -> None:
+def test_a_typed_message_shows_the_agent_typing_and_then_its_answer(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     held = f"{sys.executable} -P {HELD_RUNNER} {gate}"
@@ -34,7 +34,7 @@ def test_a_person_types_and_the_agent_is_seen_typing_and_answers(tmp_path: Path)
         assert terminal.left() == 0
 
 
-def test_what_was_typed_comes_back_with_arrow_up_in_a_later_run(tmp_path: Path) -> None:
+def test_arrow_up_recalls_lines_typed_in_an_earlier_run(tmp_path: Path) -> None:
     with at_terminal(tmp_path) as terminal:
         terminal.see_prompt()
         terminal.type("remember me" + ENTER)
@@ -52,7 +52,7 @@ def test_what_was_typed_comes_back_with_arrow_up_in_a_later_run(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
-def test_it_stops_in_order_and_leaves_the_terminal_as_it_was(tmp_path: Path, how: str) -> None:
+def test_it_stops_gracefully_and_restores_the_terminal(tmp_path: Path, how: str) -> None:
     with at_terminal(tmp_path) as terminal:
         before = termios.tcgetattr(terminal.tty)
         terminal.see_prompt()
@@ -77,7 +77,7 @@ def test_several_pasted_lines_are_one_message(tmp_path: Path) -> None:
         terminal.see("echo: next")
 
 
-def test_bytes_that_are_no_utf_8_are_refused_and_stay_to_be_mended(tmp_path: Path) -> None:
+def test_invalid_utf_8_is_refused_and_kept_for_editing(tmp_path: Path) -> None:
     with at_terminal(tmp_path) as terminal:
         terminal.see_prompt()
         os.write(terminal.screen.fileno(), b"caf\xe9" + ENTER.encode())
@@ -86,7 +86,7 @@ def test_bytes_that_are_no_utf_8_are_refused_and_stay_to_be_mended(tmp_path: Pat
         terminal.see("echo: cafe")
 
 
-def test_only_what_a_person_has_to_read_is_logged_between_the_lines(tmp_path: Path) -> None:
+def test_the_screen_shows_only_log_lines_that_a_user_must_read(tmp_path: Path) -> None:
     with at_terminal(tmp_path, NANOCLAW_RUNTIME_COMMAND="/no/runner") as terminal:
         terminal.see("this runtime isolates nothing")
         terminal.see_prompt()
@@ -96,7 +96,7 @@ def test_only_what_a_person_has_to_read_is_logged_between_the_lines(tmp_path: Pa
         assert "session.runner_started" not in terminal.screen.before
 
 
-def test_logs_that_go_to_a_file_are_whole_and_not_on_the_screen(tmp_path: Path) -> None:
+def test_logs_redirected_to_a_file_are_complete_and_not_on_the_screen(tmp_path: Path) -> None:
     file = tmp_path / "log"
     with file.open("wb") as log, at_terminal(tmp_path / "home", stderr=log.fileno()) as terminal:
         terminal.see_prompt()
@@ -108,7 +108,7 @@ def test_logs_that_go_to_a_file_are_whole_and_not_on_the_screen(tmp_path: Path) 
     assert '"event": "host.ready"' in file.read_text()
 
 
-async def test_a_message_that_could_not_be_stored_is_an_error_with_what_to_do(
+async def test_a_message_that_could_not_be_stored_is_an_error_with_advice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Full:
@@ -127,6 +127,6 @@ async def test_a_message_that_could_not_be_stored_is_an_error_with_what_to_do(
     assert "no agent will answer this: no agent is wired to this chat" in shown
 
 
-def test_an_agents_words_do_not_steer_the_terminal() -> None:
+def test_an_agents_text_cannot_control_the_terminal() -> None:
     assert harmless("a\x1b[2Jb\x07\x9bc\ud800\r") == "a\ufffd[2Jb\ufffd\ufffdc\ufffd\ufffd"
     assert harmless("tab\tline\nprüfen 漢字 👍🏽") == "tab\tline\nprüfen 漢字 👍🏽"

@@ -1,4 +1,4 @@
-"""`nanoclaw simulate`, as people and CI meet it."""
+"""`nanoclaw simulate`, as users and CI run it."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def simulate(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def test_workloads_are_played_in_processes_and_summed_up_in_a_table() -> None:
+def test_workloads_run_in_processes_and_are_summarised_in_a_table() -> None:
     done = simulate("--seeds", "3", "--days", "0.02", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     rows = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines()[1:])
@@ -35,7 +35,7 @@ def test_workloads_are_played_in_processes_and_summed_up_in_a_table() -> None:
     assert done.stderr.splitlines()[-1] == "3 of 3 seeds, 0 violations"
 
 
-def test_json_is_for_programs() -> None:
+def test_the_result_can_be_printed_as_json() -> None:
     done = simulate("--seed", "7", "--days", "0.02", "--faults", "kill-host,zones", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -44,7 +44,7 @@ def test_json_is_for_programs() -> None:
 
 
 @pytest.mark.slow
-def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
+def test_one_seed_gives_the_same_workload_in_every_process(tmp_path: Path) -> None:
     pages = []
     for hash_seed in ("1", "2"):
         file = tmp_path / f"{hash_seed}.html"
@@ -74,7 +74,7 @@ def test_one_seed_is_drawn_the_same_in_every_process(tmp_path: Path) -> None:
         (("--timeline", "/nowhere/x.html", "--seed", "1", "--days", "300"), "cannot be written"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_impossible_arguments_are_refused_with_the_reason(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
 ) -> None:
     try:
@@ -99,7 +99,7 @@ def broken(bug: str, *arguments: str, **variables: str) -> subprocess.CompletedP
     return done
 
 
-def test_a_violation_is_shown_with_its_seed_the_shortest_beginning_and_the_timeline() -> None:
+def test_a_violation_is_reported_with_its_seed_shortest_beginning_and_timeline() -> None:
     done = broken("unrecorded", "--seeds", "2", "--days", "0.0412345678", "--faults", "none", "--jobs", "1")
     assert done.returncode == 1
     assert "seed 0: " in done.stdout
@@ -109,7 +109,7 @@ def test_a_violation_is_shown_with_its_seed_the_shortest_beginning_and_the_timel
     assert again in done.stdout
 
 
-def test_a_process_that_dies_is_a_violation_of_its_seed_and_the_others_are_played_on() -> None:
+def test_a_process_that_dies_is_a_violation_of_its_seed_and_the_others_continue() -> None:
     arguments = ("--seeds", "3", "--days", "0.02", "--faults", "none", "--jobs", "2", "--json")
     done = broken("dies", *arguments, AT_SEED="1")
     assert done.returncode == 1
@@ -120,7 +120,7 @@ def test_a_process_that_dies_is_a_violation_of_its_seed_and_the_others_are_playe
     assert found["shortest"]["steps"] == 1
 
 
-def test_a_process_that_somebody_killed_is_said_to_be_none_of_the_simulation(tmp_path: Path) -> None:
+def test_a_process_killed_from_outside_is_reported_as_such(tmp_path: Path) -> None:
     arguments = ("--seeds", "2", "--days", "0.02", "--faults", "none", "--jobs", "1")
     done = broken("killed", *arguments, ONCE=str(tmp_path / "once"))
     assert done.returncode == 1
@@ -131,7 +131,7 @@ def test_a_process_that_somebody_killed_is_said_to_be_none_of_the_simulation(tmp
 
 @pytest.mark.skipif(not FULL.exists(), reason="the system has no such device")
 @pytest.mark.parametrize("arguments", [("--seed", "1"), ("--seed", "1", "--json")])
-def test_an_output_that_cannot_be_written_is_no_violation(arguments: tuple[str, ...]) -> None:
+def test_an_output_that_cannot_be_written_is_not_a_violation(arguments: tuple[str, ...]) -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
             [*NANOCLAW, "simulate", "--days", "0.01", *arguments],
@@ -145,7 +145,7 @@ def test_an_output_that_cannot_be_written_is_no_violation(arguments: tuple[str, 
     assert done.stderr == "nanoclaw: standard output cannot be written: No space left on device\n"
 
 
-def test_without_a_standard_output_its_result_cannot_be_printed_either() -> None:
+def test_a_missing_standard_output_is_reported_like_an_unwritable_one() -> None:
     command = ["sh", "-c", '"$@" >&-', "sh", *NANOCLAW, "simulate", "--seed", "1", "--days", "0.01"]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=GUARD_S, check=False)
     assert done.returncode == 2
@@ -153,7 +153,7 @@ def test_without_a_standard_output_its_result_cannot_be_printed_either() -> None
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="the system has no such device")
-def test_nobody_has_to_hear_how_far_it_is() -> None:
+def test_an_error_while_printing_progress_is_ignored() -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
             [*NANOCLAW, "simulate", "--days", "0.01", "--seeds", "2"],
@@ -166,7 +166,7 @@ def test_nobody_has_to_hear_how_far_it_is() -> None:
     assert (done.returncode, done.stdout.splitlines()[-1].split()) == (0, ["violations", "0"])
 
 
-def test_who_goes_round_without_waiting_is_a_violation_of_its_seed() -> None:
+def test_a_loop_without_waiting_is_a_violation_of_its_seed() -> None:
     done = broken("spins", "--seed", "0", "--days", "0.02", "--faults", "none")
     assert done.returncode == 1
     assert "nothing_breaks: Standstill(" in done.stdout

@@ -24,7 +24,7 @@ LAST = "nanoclaw: stopped by {by}: {played} of {all} seeds played, 0 violations"
 
 @contextmanager
 def playing(*arguments: str, stdout: int = subprocess.PIPE, **bug: str) -> Iterator[subprocess.Popen[str]]:
-    """A simulation, in which there may be a bug."""
+    """Start a simulation that may contain a bug."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.cli.broken_product", "--days", "0.02", "--faults", "none", *arguments],
         stdout=stdout,
@@ -40,7 +40,7 @@ def playing(*arguments: str, stdout: int = subprocess.PIPE, **bug: str) -> Itera
 
 
 def wait_for(process: subprocess.Popen[str], *words: str) -> str:
-    """Until it has said all of them on stderr; what it said."""
+    """Wait until stderr contains all of these texts; return its contents."""
     assert process.stderr is not None
     said = ""
     while not all(word in said for word in words):
@@ -63,7 +63,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
     return process.returncode, output, errors.splitlines()
 
 
-def test_an_interrupt_at_the_terminal_tells_how_far_it_came_and_leaves_nobody_behind() -> None:
+def test_an_interrupt_at_the_terminal_prints_progress_and_leaves_no_process_behind() -> None:
     with hanging("--seeds", "3", "--jobs", "2") as (process, _):
         os.killpg(process.pid, signal.SIGINT)
         os.killpg(process.pid, signal.SIGINT)
@@ -72,7 +72,7 @@ def test_an_interrupt_at_the_terminal_tells_how_far_it_came_and_leaves_nobody_be
     assert errors == [LAST.format(by="SIGINT", played=2, all=3)]
 
 
-def test_a_signal_to_end_is_as_good_and_programs_get_what_was_played() -> None:
+def test_sigterm_stops_it_too_and_json_contains_the_finished_workloads() -> None:
     with hanging("--seeds", "3", "--jobs", "2", "--json") as (process, _):
         process.send_signal(signal.SIGTERM)
         code, output, errors = ended(process)
@@ -83,7 +83,7 @@ def test_a_signal_to_end_is_as_good_and_programs_get_what_was_played() -> None:
 
 
 @pytest.mark.parametrize("drawn", [False, True])
-def test_a_single_workload_is_stopped_as_fast(tmp_path: Path, *, drawn: bool) -> None:
+def test_a_single_workload_is_stopped_equally_fast(tmp_path: Path, *, drawn: bool) -> None:
     drawing = ("--timeline", str(tmp_path / "day.html")) if drawn else ()
     with hanging("--seed", "1", "--jobs", "1", *drawing, others=False) as (process, _):
         os.killpg(process.pid, signal.SIGINT)
@@ -93,7 +93,7 @@ def test_a_single_workload_is_stopped_as_fast(tmp_path: Path, *, drawn: bool) ->
 
 
 @pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="pipes have another size there")
-def test_a_pipe_that_nobody_empties_does_not_keep_it(tmp_path: Path) -> None:
+def test_a_full_pipe_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
     fifo = tmp_path / "day.html"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -106,7 +106,7 @@ def test_a_pipe_that_nobody_empties_does_not_keep_it(tmp_path: Path) -> None:
     assert (code, output, errors) == (143, "", [LAST.format(by="SIGTERM", played=1, all=1)])
 
 
-def test_an_output_that_nobody_reads_does_not_keep_it() -> None:
+def test_an_unread_output_does_not_keep_it_from_stopping() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with suppress(BlockingIOError):
@@ -122,7 +122,7 @@ def test_an_output_that_nobody_reads_does_not_keep_it() -> None:
     assert (code, errors) == (143, [LAST.format(by="SIGTERM", played=2, all=2)])
 
 
-def test_processes_die_with_the_one_that_started_them() -> None:
+def test_worker_processes_die_with_their_parent() -> None:
     with hanging("--seeds", "3", "--jobs", "2") as (process, _):
         process.kill()
         assert ended(process) == (-signal.SIGKILL, "", [])

@@ -10,7 +10,7 @@ from tests.config.packages import CHANNEL, install
 
 
 def nanoclaw(*arguments: str, **variables: str) -> tuple[int, list[str], str]:
-    """Exit code, lines of stdout, and stderr of `nanoclaw config ...`."""
+    """Return the exit code, lines of stdout, and stderr of `nanoclaw config ...`."""
     done = subprocess.run(
         [*NANOCLAW, "config", *arguments],
         capture_output=True,
@@ -23,7 +23,7 @@ def nanoclaw(*arguments: str, **variables: str) -> tuple[int, list[str], str]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """With one channel of a package, whose token is a secret."""
+    """Return a home with one channel of a package, whose token is a secret."""
     install(tmp_path / "packages", "letterbox", CHANNEL, "nanoclaw.channels", letter="LETTER")
     (tmp_path / "config.toml").write_text(
         'max_tries = 3\n[channels.work]\ntype = "letter"\ngreeting = "hi"\ntoken = "s3cret"\n'
@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_show_has_each_value_with_where_it_comes_from(home: Path) -> None:
+def test_show_prints_each_value_with_its_source(home: Path) -> None:
     variables = {"PYTHONPATH": str(home / "packages"), "NANOCLAW_LOG_LEVEL": "debug"}
     code, lines, _ = nanoclaw("show", "--home", str(home), "--data", str(home / "d"), **variables)
     rows = {key: (value, place) for key, value, place in (line.split(maxsplit=2) for line in lines)}
@@ -50,9 +50,7 @@ def test_show_has_each_value_with_where_it_comes_from(home: Path) -> None:
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_show_as_json_has_no_secrets_also_of_channels_that_nobody_knows(
-    home: Path, *, installed: bool
-) -> None:
+def test_show_as_json_omits_secrets_even_of_unknown_channels(home: Path, *, installed: bool) -> None:
     variables = {"PYTHONPATH": str(home / "packages")} if installed else {}
     code, lines, _ = nanoclaw("show", "--json", "--home", str(home), **variables)
     rows = {row["key"]: row for row in json.loads("\n".join(lines))}
@@ -63,7 +61,7 @@ def test_show_as_json_has_no_secrets_also_of_channels_that_nobody_knows(
     assert "s3cret" not in "".join(lines)
 
 
-def test_check_says_all_that_is_wrong_one_line_each(home: Path) -> None:
+def test_check_reports_every_problem_on_its_own_line(home: Path) -> None:
     folder = home / "groups" / "main"
     folder.mkdir(parents=True)
     (folder / "container.json").write_text('{"provder": "x", "image": 3}')
@@ -82,7 +80,7 @@ def test_check_says_all_that_is_wrong_one_line_each(home: Path) -> None:
     ]
 
 
-def test_check_knows_what_a_start_refuses(home: Path) -> None:
+def test_check_reports_everything_that_a_start_would_refuse(home: Path) -> None:
     (home / "config.toml").write_text('[model]\nprovider = "gpt"\n')
     code, lines, _ = nanoclaw("check", "--json", "--home", str(home))
     [problem] = json.loads("\n".join(lines))["problems"]
@@ -91,7 +89,7 @@ def test_check_knows_what_a_start_refuses(home: Path) -> None:
 
 
 def command(home: Path, *arguments: str) -> str:
-    """The output of a command that succeeds."""
+    """Return the output of a command that succeeds."""
     done = subprocess.run(
         [*NANOCLAW, *arguments, "--home", str(home)],
         capture_output=True,
@@ -103,7 +101,7 @@ def command(home: Path, *arguments: str) -> str:
 
 
 def check_lines(home: Path) -> list[str]:
-    """The lines of a check that fails, without the home's path."""
+    """Return the lines of a check that fails, without the home's path."""
     code, lines, _ = nanoclaw("check", "--home", str(home))
     assert code == 1
     return [line.removeprefix(f"{home}/") for line in lines]
@@ -137,7 +135,7 @@ def test_check_names_agents_and_sessions_whose_provider_is_refused(tmp_path: Pat
     assert of_session.startswith(f"data/v2.db: session {session['id']} of main: provider: {ISOLATES}")
 
 
-def test_check_hints_at_a_central_database_that_cannot_be_read(tmp_path: Path) -> None:
+def test_check_warns_of_an_unreadable_central_database(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "v2.db").write_text("no database")
     code, [hint], _ = nanoclaw("check", "--home", str(tmp_path))
@@ -147,7 +145,7 @@ def test_check_hints_at_a_central_database_that_cannot_be_read(tmp_path: Path) -
     )
 
 
-def test_check_names_a_place_that_cannot_be_made(tmp_path: Path) -> None:
+def test_check_names_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "config.toml").write_text('\ndata = "file/data"')
     [problem] = check_lines(tmp_path)
@@ -156,7 +154,7 @@ def test_check_names_a_place_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_check_names_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_check_names_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
     [problem] = check_lines(tmp_path)
     assert problem.startswith(f"data: you may not write in {tmp_path}/data; ")
@@ -171,7 +169,7 @@ def test_check_names_tables_of_runtimes_that_are_not_installed(tmp_path: Path) -
     assert key == "config.toml line 3: runtimes.process.x is not known; this table has no keys"
 
 
-def test_show_escapes_what_a_terminal_obeys(tmp_path: Path) -> None:
+def test_show_escapes_terminal_control_characters(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('data = "a\\u001b[31m"\n[channels."x"]\n"\\u202e" = 1')
     code, lines, _ = nanoclaw("show", "--home", str(tmp_path))
     assert code == 0
@@ -184,7 +182,7 @@ def test_check_of_a_good_configuration_succeeds(tmp_path: Path) -> None:
     assert (code, json.loads("\n".join(lines))) == (0, {"ok": True, "problems": [], "hints": []})
 
 
-def test_what_cannot_be_read_at_all_is_one_line(tmp_path: Path) -> None:
+def test_an_unreadable_configuration_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("= 3")
     code, [line], _ = nanoclaw("check", "--home", str(tmp_path))
     assert (code, line.startswith(f"{tmp_path}/config.toml line 1: cannot be read as TOML: ")) == (1, True)
@@ -193,7 +191,7 @@ def test_what_cannot_be_read_at_all_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["shw"], ["show", "--colour"], ["check", "extra"], ["show", "--home"]])
-def test_bad_usage_is_2(arguments: list[str]) -> None:
+def test_a_usage_error_exits_with_2(arguments: list[str]) -> None:
     code, lines, error = nanoclaw(*arguments)
     assert (code, lines) == (2, [])
     assert "error: " in error

@@ -21,7 +21,7 @@ def load(home: Path, text: str = "", **environ: str) -> Config:
 
 
 def problems(home: Path, text: str = "", **environ: str) -> list[str]:
-    """What is wrong, without the home's path."""
+    """Return the problems, without the home's path."""
     (home / "config.toml").write_text(text)
     found = read_config(home=home, environ=environ).problems
     return [problem.removeprefix(f"{home}/") for problem in found]
@@ -69,12 +69,12 @@ WRONG = {
 }
 
 
-def test_of_every_key_wrong_values_are_tried() -> None:
+def test_wrong_values_are_tried_for_every_key() -> None:
     assert set(WRONG) == set(BY_NAME)
 
 
 @pytest.mark.parametrize("key", WRONG)
-def test_a_wrong_value_is_one_line_with_the_file_the_line_the_whole_key_and_what_is_wanted(
+def test_a_wrong_value_is_reported_with_file_line_full_key_and_expected_value(
     tmp_path: Path, key: str
 ) -> None:
     table, _, name = key.rpartition(".")
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_one_line_with_the_file_the_line_the_whole_key_and_what
         assert "\n" not in problem
 
 
-def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     text = """\
 colour = "red"
 timezone = "Mars"
@@ -134,13 +134,13 @@ telegram = 5
         ("home = 'x'", "line 1: home cannot be set here; use --home or the variable NANOCLAW_HOME"),
     ],
 )
-def test_a_key_that_is_not_known_comes_with_the_nearest_one(tmp_path: Path, text: str, advice: str) -> None:
+def test_an_unknown_key_is_reported_with_the_nearest_one(tmp_path: Path, text: str, advice: str) -> None:
     [problem] = problems(tmp_path, text)
     assert problem.startswith(f"config.toml {advice}")
 
 
 @pytest.mark.parametrize("table", sorted({key.path[0] for key in KEYS if len(key.path) > 1}))
-def test_a_value_where_a_table_is_wanted_is_named(tmp_path: Path, table: str) -> None:
+def test_a_value_in_place_of_a_table_is_named(tmp_path: Path, table: str) -> None:
     if table in OLD_NAMES:  # then it is that key
         return
     variable = next(key.variable for key in KEYS if key.path[0] == table)
@@ -154,7 +154,7 @@ def test_a_value_where_a_table_is_wanted_is_named(tmp_path: Path, table: str) ->
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda below: st.lists(below) | st.dictionaries(st.text() | st.sampled_from(["base_s", "level"]), below),
 )))  # fmt: skip
-def test_whatever_a_program_sets_is_a_configuration_or_one_line_a_problem(
+def test_any_program_settings_give_a_configuration_or_one_line_per_problem(
     given_values: dict[str, Any],
 ) -> None:
     found: tuple[str, ...] = ("",)
@@ -166,7 +166,7 @@ def test_whatever_a_program_sets_is_a_configuration_or_one_line_a_problem(
     assert not any("\n" in problem for problem in found)
 
 
-def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / "config.toml").mkdir()
     with pytest.raises(ConfigError, match=r"config.toml: cannot be read: Is a directory; check it, or name"):
         load_config(home=tmp_path, environ={})
@@ -187,7 +187,7 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         (b"a = " + b"1" * 5000, ": cannot be read as TOML: Exceeds the limit"),
     ],
 )
-def test_what_is_no_toml_is_one_error(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_invalid_toml_is_one_error(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "config.toml").write_bytes(content)
     with pytest.raises(ConfigError, match=f"^{re.escape(f'{tmp_path}/config.toml{problem}')}.*$"):
         load_config(home=tmp_path, environ={})
@@ -229,19 +229,19 @@ def test_a_long_dotted_key_is_refused(tmp_path: Path, statement: str) -> None:
         load(tmp_path, statement)
 
 
-def test_what_looks_nested_but_is_not_is_read(tmp_path: Path) -> None:
+def test_text_that_only_looks_nested_is_read(tmp_path: Path) -> None:
     numbers = ", ".join(["1.5"] * 100)
     text = f'# {"[" * 50}\n[delivery]\nbackoff_s = [{numbers}]\n[model]\nprovider = "{"[.{" * 20}"\n'
     assert len(load(tmp_path, text).delivery.backoff_s) == 100
 
 
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.toml")
     with pytest.raises(ConfigError, match=r"config.toml: must be a regular file, but is a special one \(prw"):
         load_config(home=tmp_path, environ={})
 
 
-def test_a_symbolic_link_is_followed_and_one_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_followed_and_a_dangling_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.toml").symlink_to("real.toml")
     with pytest.raises(ConfigError, match=r"config.toml: is a symbolic link to real.toml, which is missing"):
         load_config(home=tmp_path, environ={})
@@ -256,14 +256,14 @@ def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["prompt.assistant_name", "model.provider"])
 @pytest.mark.parametrize("character", ["\\u001b", "\\n", "\\u202e"])
-def test_a_name_that_is_printed_has_no_control_characters(tmp_path: Path, key: str, character: str) -> None:
+def test_a_printed_name_contains_no_control_characters(tmp_path: Path, key: str, character: str) -> None:
     table, name = key.split(".")
     [problem] = problems(tmp_path, f'[{table}]\n{name} = "a{character}[31m"')
     start = f"config.toml line 2: {key} must be a non-empty string of printable characters, got "
     assert problem == f'{start}"a{character}[31m"'
 
 
-def test_at_most_100_problems_are_listed_in_the_order_of_their_lines(tmp_path: Path) -> None:
+def test_at_most_100_problems_are_listed_in_line_order(tmp_path: Path) -> None:
     found = problems(tmp_path, "".join(f"k{index:03} = 1\n" for index in range(500)))
     assert [problem.split(": ")[0] for problem in found] == [
         f"config.toml line {line + 1}" for line in range(100)
@@ -317,16 +317,16 @@ k = 2
     }
 
 
-def test_lines_may_end_as_windows_has_them(tmp_path: Path) -> None:
+def test_windows_line_endings_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_bytes(b"\r\n[retry]\r\n\r\nmax_tries = 0\r\n")
     [problem] = read_config(home=tmp_path, environ={}).problems
     assert problem.startswith(f"{tmp_path}/config.toml line 4: retry.max_tries ")
 
 
-# -- where values come from -----------------------------------------------------------
+# -- sources of values -----------------------------------------------------------
 
 
-def test_flags_come_before_variables_before_the_file_before_defaults(tmp_path: Path) -> None:
+def test_flags_override_variables_which_override_the_file_which_overrides_defaults(tmp_path: Path) -> None:
     def level(flag: str | None, *, variable: bool, file: bool) -> tuple[str, str]:
         (tmp_path / "config.toml").write_text('[log]\nlevel = "debug"' if file else "")
         environ = {"NANOCLAW_LOG_LEVEL": "error"} if variable else {}
@@ -340,7 +340,7 @@ def test_flags_come_before_variables_before_the_file_before_defaults(tmp_path: P
     assert level(None, variable=False, file=False) == ("warning", "default")
 
 
-def test_a_program_s_own_settings_come_first(tmp_path: Path) -> None:
+def test_a_program_s_own_settings_override_all_others(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[retry]\nbase_s = 1\nmax_tries = 2")
     own = {"retry.base_s": 3, "delivery": {"backoff_s": (1, 2)}}
     config = load_config(home=tmp_path, environ={"NANOCLAW_RETRY_BASE_S": "2"}, settings=own)
@@ -348,7 +348,7 @@ def test_a_program_s_own_settings_come_first(tmp_path: Path) -> None:
     assert config.delivery.backoff_s == (1.0, 2.0)
 
 
-def test_every_key_has_a_variable_of_its_own(tmp_path: Path) -> None:
+def test_every_key_has_its_own_variable(tmp_path: Path) -> None:
     variables = {key.variable: key.name for key in KEYS}
     assert len(variables) == len(KEYS)
     assert not {*variables} & CONTRACT_VARIABLES
@@ -357,11 +357,11 @@ def test_every_key_has_a_variable_of_its_own(tmp_path: Path) -> None:
     assert load(tmp_path, NANOCLAW_DELIVERY_BACKOFF_S="1, 2").delivery.backoff_s == (1.0, 2.0)
 
 
-def test_an_empty_variable_is_an_absent_one(tmp_path: Path) -> None:
+def test_an_empty_variable_counts_as_absent(tmp_path: Path) -> None:
     assert load(tmp_path, NANOCLAW_LOG_LEVEL="", NANOCLAW_NONSENSE="").log.level == "info"
 
 
-def test_a_command_is_a_list_of_words_or_what_a_shell_would_split(tmp_path: Path) -> None:
+def test_a_command_is_a_list_of_words_or_is_split_like_a_shell_does(tmp_path: Path) -> None:
     file = '[runtime]\ncommand = ["my runner", "--fast"]'
     assert load(tmp_path, file).runtime.command == ("my runner", "--fast")
     assert load(tmp_path, file, NANOCLAW_RUNTIME_COMMAND="'your runner' -x").runtime.command == (
@@ -370,7 +370,7 @@ def test_a_command_is_a_list_of_words_or_what_a_shell_would_split(tmp_path: Path
     )
 
 
-def test_relative_paths_are_below_the_home(tmp_path: Path) -> None:
+def test_relative_paths_are_resolved_against_the_home(tmp_path: Path) -> None:
     assert load(tmp_path, 'data = "there"').data == tmp_path / "there"
 
 
@@ -384,7 +384,7 @@ def test_a_variable_may_set_a_key_of_a_channel_that_the_file_names(tmp_path: Pat
     assert channels["work"].origins.label(("type",)) == f"{tmp_path}/config.toml line 2: channels.work.type"
 
 
-def test_a_variable_that_nobody_reads_is_warned_about(tmp_path: Path) -> None:
+def test_an_unused_variable_causes_a_warning(tmp_path: Path) -> None:
     known = {"NANOCLAW_HOME": "x", "NANOCLAW_LIFELINE": "stdin", "NANOCLAW_MCP_SERVERS": "{}"}
     unknown = {"NANOCLAW_MODEL_PROVDER": "echo", "NANOCLAW_CHANNELS_WORK_TOKEN": "s", "NANOCLAW_FOO": "x"}
     channel, far, provider = read_config(home=tmp_path, environ={**known, **unknown}).unread
@@ -413,7 +413,7 @@ OLD_VALUES = {
 
 
 @pytest.mark.parametrize("old", OLD_NAMES)
-def test_an_old_name_is_read_with_a_hint(tmp_path: Path, old: str) -> None:
+def test_an_old_name_is_accepted_with_a_hint(tmp_path: Path, old: str) -> None:
     value, (table, name) = OLD_VALUES.get(old, "86400"), OLD_NAMES[old].split(".")
     expected = load(tmp_path, f"[{table}]\n{name} = {value}")
     (tmp_path / "config.toml").write_text(f"\n{old} = {value}")
@@ -457,7 +457,7 @@ NESTED: list[Callable[[], object]] = [
 ]
 
 
-def test_settings_of_a_program_are_by_whole_keys_by_tables_or_by_old_names() -> None:
+def test_program_settings_may_use_full_keys_tables_or_old_names() -> None:
     first, *others = [make() for make in NESTED]
     assert others == [first, first]
     with pytest.raises(ConfigError, match=r"are one key, and both are given; keep \[retry\] max_tries"):

@@ -41,7 +41,7 @@ def load(home: Path, text: str) -> Config:
 
 
 def problems(home: Path, text: str) -> list[str]:
-    """What is wrong with the channels, without the file's path."""
+    """Return the problems of the channels, without the file's path."""
     with pytest.raises(ConfigError) as caught:
         configured_channels(load(home, text))
     return [problem.removeprefix(f"{home}/config.toml ") for problem in caught.value.problems]
@@ -58,7 +58,7 @@ token = "s3cret"
 
 
 @pytest.mark.usefixtures("packages")
-async def test_two_channels_of_one_type_have_chats_of_their_own(tmp_path: Path) -> None:
+async def test_two_channels_of_one_type_have_separate_chats(tmp_path: Path) -> None:
     config = load(tmp_path, TWO)
     channels = configured_channels(config)
     assert [channel.channel_type for channel in channels] == ["work", "letter"]
@@ -75,7 +75,7 @@ async def test_two_channels_of_one_type_have_chats_of_their_own(tmp_path: Path) 
     assert answers["letter"].read_text() == "echo: from home"
 
 
-def test_a_run_starts_the_channels_of_the_configuration(tmp_path: Path, packages: Path) -> None:
+def test_a_run_starts_the_configured_channels(tmp_path: Path, packages: Path) -> None:
     (tmp_path / "config.toml").write_text(TWO)
     result = run_until("routing.new_chat", tmp_path, "", "--headless", PYTHONPATH=str(packages))
     assert result.code == 0
@@ -132,21 +132,21 @@ def test_a_run_starts_the_channels_of_the_configuration(tmp_path: Path, packages
         ),
     ],
 )
-def test_a_channel_that_cannot_be_made_is_one_line(tmp_path: Path, table: str, problem: str) -> None:
+def test_a_channel_that_cannot_be_created_is_one_line(tmp_path: Path, table: str, problem: str) -> None:
     [found] = problems(tmp_path, table)
     assert found.startswith(problem)
     assert "\n" not in found
 
 
 @pytest.mark.usefixtures("packages")
-def test_all_channels_that_cannot_be_made_are_named_at_once(tmp_path: Path) -> None:
+def test_all_channels_that_cannot_be_created_are_named_at_once(tmp_path: Path) -> None:
     assert (
         len(problems(tmp_path, "[channels.lettr]\n[channels.halved]\n[channels.broken]\ngreeting = 'x'")) == 3
     )
 
 
 @pytest.mark.usefixtures("packages")
-async def test_a_runtime_of_a_package_is_made_with_its_table(tmp_path: Path) -> None:
+async def test_a_runtime_of_a_package_is_created_with_its_table(tmp_path: Path) -> None:
     config = load(tmp_path, '[sandbox]\nruntime = "nowhere"\n[runtimes.nowhere]\nreason = "closed"')
     runtime = configured_runtime(config)
     assert (runtime.name, runtime.refusal("echo")) == ("nowhere", None)
@@ -180,7 +180,7 @@ async def test_a_runtime_of_a_package_is_made_with_its_table(tmp_path: Path) -> 
         ),
     ],
 )
-async def test_a_host_whose_runtime_cannot_be_made_does_not_start(
+async def test_a_host_whose_runtime_cannot_be_created_does_not_start(
     tmp_path: Path, text: str, problem: str
 ) -> None:
     config = load(tmp_path, text)

@@ -17,7 +17,7 @@ Open = Callable[[ProviderContext], AbstractAsyncContextManager[TurnHandler]]
 
 @define(eq=False)
 class Living:
-    """A provider whose `open` is given, and what its model is told."""
+    """A provider with a given `open`, and the messages to its model."""
 
     opening: Open
     name: str = "living"
@@ -52,7 +52,7 @@ async def needs_its_model(_context: ProviderContext) -> AsyncIterator[TurnHandle
 
 
 class Unreachable(AbstractAsyncContextManager[TurnHandler]):
-    """Its model is needed at once, and is out of reach."""
+    """A provider that needs its model immediately and cannot reach it."""
 
     async def __aenter__(self) -> TurnHandler:
         await trio.lowlevel.checkpoint()
@@ -150,7 +150,7 @@ LIFE_FAULTS: list[tuple[str, Open]] = [
 
 @define(eq=False)
 class Remembering(SimpleProvider):
-    """Tells its model of the tools that it saw first: of no later one."""
+    """A provider that tells its model only of the tools that it saw first."""
 
     name: str = "remembering"
     offered: list[str] = field(factory=list)

@@ -1,4 +1,4 @@
-"""Turns taken wrongly, each by one provider, and the check that finds it."""
+"""Providers that each handle turns wrongly, and the check that finds each."""
 
 import time
 from collections.abc import Awaitable, Callable

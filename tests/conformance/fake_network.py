@@ -1,4 +1,4 @@
-"""The fake network with all the hooks of the channel's suite: what it has, as its users see it."""
+"""The fake network with all hooks of the channel suite, which show its contents as users see them."""
 
 import math
 from base64 import b64encode
@@ -37,7 +37,7 @@ class View:
                 yield f"{self.channel.channel_type}-{n}", outgoing
 
     def posts(self) -> list[Post]:
-        """The messages, with later edits."""
+        """Return the messages, with later edits."""
         posts = dict[str, Post]()
         for id_, outgoing in self.sent():
             match outgoing.content:
@@ -74,7 +74,7 @@ class View:
 
 
 def under_test(channel: FakeChannel, silence: Fault = "crash after") -> ChannelUnderTest:
-    """The fake network with all its hooks."""
+    """Return the fake network with all its hooks."""
 
     @contextmanager
     def failing(fault: Fault) -> Iterator[None]:

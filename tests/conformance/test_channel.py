@@ -1,4 +1,4 @@
-"""Our own channels conform to their protocol, and each check of the suite fails where something is broken."""
+"""Our own channels conform to their protocol, and each check of the suite fails for a broken channel."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -43,7 +43,7 @@ def fake(repeat: Repeat, silence: Fault = "crash after") -> Opens:
 
 @asynccontextmanager
 async def terminal() -> AsyncIterator[ChannelUnderTest]:
-    """The terminal's chat with a visitor; it has no network that could fail."""
+    """Open the terminal's chat with a client. It has no network that could fail."""
     channel = Terminal(None, Random(1))
     channel.open()
     with channel.visit() as guest:
@@ -74,12 +74,12 @@ async def test_our_channels_conform(check: str, opens: Opens, autojump_clock: tr
     await tried()
 
 
-async def test_a_check_without_its_hook_says_so() -> None:
+async def test_a_check_without_its_hook_is_skipped_with_the_reason() -> None:
     [check] = [one for one in channel_checks(terminal) if one.name == "an_outage_is_no_rejection"]
     assert await check() == "no hook `down` was given"
 
 
-# -- every check is seen to fail -------------------------------------------------
+# -- every check has a failing example -------------------------------------------------
 
 
 @define(eq=False)
@@ -261,7 +261,7 @@ FAULTS: list[tuple[str, str, Repeat]] = [
 
 
 @pytest.mark.parametrize(("check", "wrong", "repeat"), FAULTS)
-async def test_what_is_broken_is_found(
+async def test_each_broken_channel_fails_its_check(
     check: str, wrong: str, repeat: Repeat, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -275,6 +275,6 @@ async def test_what_is_broken_is_found(
         await tried()
 
 
-def test_every_check_was_seen_to_fail() -> None:
+def test_every_check_has_a_failing_example() -> None:
     here = [check for check in CHECKS if check not in OF_CONTENTS]
     assert {check.__name__ for check in here} == {check for check, _, _ in FAULTS}

@@ -31,7 +31,7 @@ NAMES = [check.__name__ for check in CHECKS]
 
 @define(eq=False)
 class Odd(FakeChannel):
-    """A network that keeps other messages than it was given, or takes some for others."""
+    """A network that alters or confuses messages."""
 
     keeps: Callable[[Outgoing], list[Outgoing]] = lambda outgoing: [outgoing]
     hears: Callable[[InboundEvent], InboundEvent] = lambda event: event
@@ -56,18 +56,18 @@ async def run(name: str, channel: Odd) -> str | None:
 
 
 def with_text(outgoing: Outgoing, change: Callable[[str], str]) -> list[Outgoing]:
-    """Its text, changed."""
+    """Return the message with its text changed."""
     content = outgoing.content
     if not isinstance(content, TextContent):
         return [outgoing]
     return [evolve(outgoing, content=evolve(content, text=change(content.text)))]
 
 
-# -- what is allowed ---------------------------------------------------------------
+# -- allowed changes ---------------------------------------------------------------
 
 
 def splits(outgoing: Outgoing) -> list[Outgoing]:
-    """Into parts with marks."""
+    """Split a message into marked parts."""
     if not isinstance(outgoing.content, TextContent) or len(outgoing.content.text) <= 200:
         return [outgoing]
     text = outgoing.content.text
@@ -84,12 +84,12 @@ def refuses(outgoing: Outgoing) -> list[Outgoing]:
 
 
 def says_it_in_words(outgoing: Outgoing) -> list[Outgoing]:
-    """Edits, reactions and files become texts."""
+    """Turn edits, reactions and files into texts."""
     return [evolve(outgoing, content=TextContent(render(outgoing)), files=())]
 
 
 def nothing_known(receipt: Receipt) -> Receipt:
-    """A network that gives no ids."""
+    """Return no ids."""
     return evolve(receipt, platform_message_id=None)
 
 
@@ -113,11 +113,11 @@ async def test_an_honest_network_conforms(
 @pytest.mark.parametrize(
     "name", ["an_edit_is_seen_or_rejected", "a_reaction_is_seen_or_rejected", "a_text_with_files_arrives"]
 )
-async def test_what_a_network_has_not_it_may_say_in_words(name: str) -> None:
+async def test_a_channel_may_express_unsupported_features_as_text(name: str) -> None:
     assert await run(name, Odd(keeps=says_it_in_words)) is None
 
 
-# -- what is not --------------------------------------------------------------------
+# -- forbidden changes --------------------------------------------------------------------
 
 
 def cuts(outgoing: Outgoing) -> list[Outgoing]:
@@ -165,7 +165,7 @@ def knows_no_threads(outgoing: Outgoing) -> list[Outgoing]:
 
 
 def hears(**changes: Any) -> Callable[[InboundEvent], InboundEvent]:
-    """The message, with something else instead."""
+    """Replace a part of the message."""
     return lambda event: evolve(event, message=evolve(event.message, **changes))
 
 
@@ -209,7 +209,7 @@ IN: list[tuple[str, Callable[[InboundEvent], InboundEvent]]] = [
 
 
 @pytest.mark.parametrize(("name", "wrong"), OUT)
-async def test_what_is_lost_on_its_way_out_is_found(
+async def test_content_lost_on_the_way_out_is_found(
     name: str, wrong: Callable[[Outgoing], list[Outgoing]], autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -218,7 +218,7 @@ async def test_what_is_lost_on_its_way_out_is_found(
 
 
 @pytest.mark.parametrize(("name", "wrong"), IN)
-async def test_what_is_lost_on_its_way_in_is_found(
+async def test_content_lost_on_the_way_in_is_found(
     name: str, wrong: Callable[[InboundEvent], InboundEvent], autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -227,11 +227,11 @@ async def test_what_is_lost_on_its_way_in_is_found(
 
 
 @pytest.mark.parametrize("id_", ["sent", "", 7])
-async def test_a_receipt_that_names_no_message_is_found(id_: str) -> None:
+async def test_a_receipt_that_refers_to_no_message_is_found(id_: str) -> None:
     with pytest.raises(NotConforming, match="receipts_tell_messages_apart: "):
         await run("receipts_tell_messages_apart", Odd(receipt=lambda _receipt: Receipt(id_)))
 
 
-def test_every_check_was_seen_to_fail() -> None:
+def test_every_check_has_a_failing_example() -> None:
     found = {name for name, _ in OUT} | {name for name, _ in IN} | {"receipts_tell_messages_apart"}
     assert found == set(NAMES)

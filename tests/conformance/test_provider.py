@@ -1,4 +1,4 @@
-"""Our own providers conform to their protocol; each check of the suite fails where something is broken."""
+"""Our own providers conform to their protocol; each check of the suite fails for a broken provider."""
 
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -51,7 +51,7 @@ async def scripted() -> AsyncIterator[ProviderUnderTest]:
 
 @define(eq=False)
 class Model(SimpleProvider):
-    """A provider that knows how to do everything right; `run` may be replaced."""
+    """A correct provider; `run` may be replaced."""
 
     act: Run | None = None
     name: str = "model"
@@ -92,11 +92,13 @@ async def test_our_providers_conform(name: str, opens: Opens, autojump_clock: tr
     await check(name, opens)
 
 
-# -- every check is seen to fail -------------------------------------------------
+# -- every check has a failing example -------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "wrong"), FAULTS)
-async def test_what_is_broken_is_found(name: str, wrong: Run, autojump_clock: trio.testing.MockClock) -> None:
+async def test_each_broken_provider_fails_its_check(
+    name: str, wrong: Run, autojump_clock: trio.testing.MockClock
+) -> None:
     del autojump_clock
 
     @asynccontextmanager
@@ -109,10 +111,10 @@ async def test_what_is_broken_is_found(name: str, wrong: Run, autojump_clock: tr
 
 
 @pytest.mark.parametrize(("slow_turns", "found"), [(math.inf, True), (2, False)])
-async def test_a_provider_that_computes_for_long_is_found_unless_the_machine_was_busy(
+async def test_a_provider_that_blocks_the_event_loop_is_found_unless_the_machine_was_busy(
     monkeypatch: pytest.MonkeyPatch, slow_turns: float, *, found: bool
 ) -> None:
-    left, now = [slow_turns + 1], [0.0]  # the first turn is watched for something else
+    left, now = [slow_turns + 1], [0.0]  # the first turn is checked for something else
 
     async def computes(turn: Turn, _tools: Toolbox) -> Result:
         await trio.lowlevel.checkpoint()
@@ -133,7 +135,7 @@ async def test_a_provider_that_computes_for_long_is_found_unless_the_machine_was
         await check("others_run_meanwhile", opens)
 
 
-async def test_who_holds_up_the_others_is_named_with_the_line() -> None:
+async def test_the_line_that_blocks_the_event_loop_is_named() -> None:
     @asynccontextmanager
     async def opens() -> AsyncIterator[ProviderUnderTest]:
         yield ProviderUnderTest(Model(sleeps))
@@ -143,7 +145,7 @@ async def test_who_holds_up_the_others_is_named_with_the_line() -> None:
 
 
 async def cleans_up(turn: Turn, _tools: Toolbox) -> Result:
-    """When it is cancelled, quickly."""
+    """Clean up quickly when cancelled."""
     try:
         await trio.sleep(1)
     finally:
@@ -180,7 +182,7 @@ async def test_a_provider_without_a_name_is_found() -> None:
 
 
 @pytest.mark.parametrize(("name", "opening"), LIFE_FAULTS)
-async def test_a_life_that_is_broken_is_found(
+async def test_each_broken_provider_lifecycle_fails_its_check(
     name: str, opening: Open, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -221,5 +223,5 @@ async def test_a_tool_with_a_bad_schema_is_named() -> None:
         await check("it_opens_and_closes", opens)
 
 
-def test_every_check_was_seen_to_fail() -> None:
+def test_every_check_has_a_failing_example() -> None:
     assert {name for name, _ in (*FAULTS, *LIFE_FAULTS)} | {"it_has_a_name"} == set(NAMES)

@@ -1,4 +1,4 @@
-"""Our own runtimes conform to their protocol, and each check of the suite fails where something is broken."""
+"""Our own runtimes conform to their protocol, and each check of the suite fails for a broken runtime."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ async def run(name: str, opens: Opens) -> str | None:
 
 @define(eq=False)
 class Told:
-    """Tells of a runner that was started, after something was done to it."""
+    """A runtime that reports a started runner after the test has changed it."""
 
     status: trio.TaskStatus[Runner]
     do: Callable[[SimulatedRunner], Runner]
@@ -46,7 +46,7 @@ class Told:
 
 @define(eq=False)
 class StopsOnce:
-    """A runner that can be asked to go once."""
+    """A runner that can be asked to stop only once."""
 
     runner: SimulatedRunner
     asked: bool = False
@@ -191,7 +191,7 @@ async def test_the_simulated_runtime_conforms(
 @pytest.mark.parametrize(
     "check", ["one_that_outlives_its_host_is_adopted", "one_that_was_started_otherwise_is_not_adopted"]
 )
-async def test_a_simulated_runner_that_outlives_its_host_is_looked_at(
+async def test_the_simulated_runtime_with_surviving_runners_conforms(
     check: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -204,7 +204,7 @@ async def test_the_process_runtime_conforms(check: str, tmp_path: Path) -> None:
     await run(check, process(tmp_path))
 
 
-# -- every check is seen to fail -------------------------------------------------
+# -- every check has a failing example -------------------------------------------------
 
 FAULTS = [
     ("a_runner_that_was_started_works", "is idle"),
@@ -228,7 +228,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("check", "wrong"), FAULTS)
-async def test_what_is_broken_is_found(
+async def test_each_broken_runtime_fails_its_check(
     check: str, wrong: str, tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     del autojump_clock
@@ -236,5 +236,5 @@ async def test_what_is_broken_is_found(
         await run(check, simulated(tmp_path, wrong))
 
 
-def test_every_check_was_seen_to_fail() -> None:
+def test_every_check_has_a_failing_example() -> None:
     assert list(dict.fromkeys(check for check, _ in FAULTS)) == NAMES

@@ -46,7 +46,7 @@ class RawClient:
         await self.stream.send_all(data)
 
     async def receive(self) -> dict[str, Any]:
-        """The next line; fails the test where there is none."""
+        """Return the next line; fail the test if there is none."""
         line = await anext(self._lines, b"null")
         assert line is not None
         answer = json.loads(line)
@@ -54,7 +54,7 @@ class RawClient:
         return answer
 
     async def result(self, id_: Any) -> Any:
-        """The result of a request; what comes before it is passed over."""
+        """Return the result of a request; skip earlier lines."""
         while True:
             answer = await self.receive()
             if answer["id"] == id_ and "result" in answer:
@@ -66,12 +66,12 @@ class RawClient:
         return await self.result("ask")
 
     async def error(self) -> dict[str, Any]:
-        """The error that comes next, with its request's id."""
+        """Return the next error, with its request's id."""
         answer = await self.receive()
         return {"id": answer["id"], **answer["error"]}
 
     async def event(self, type_: str) -> dict[str, Any]:
-        """The next event of that type, with its request's id."""
+        """Return the next event of that type, with its request's id."""
         while True:
             answer = await self.receive()
             if answer.get("event", {}).get("type") == type_:
@@ -93,7 +93,7 @@ class RawClient:
 
 @asynccontextmanager
 async def silent(data: Path) -> AsyncIterator[trio.SocketStream]:
-    """A connection that has said and read nothing."""
+    """Open a connection that sends and reads nothing."""
     with nameable(socket_path(data)) as name:
         stream = await trio.open_unix_socket(name)
     async with stream:
@@ -102,7 +102,7 @@ async def silent(data: Path) -> AsyncIterator[trio.SocketStream]:
 
 @asynccontextmanager
 async def connected(data: Path) -> AsyncIterator[RawClient]:
-    """A client that has been greeted."""
+    """Connect a client and read the greeting."""
     async with silent(data) as stream:
         client = RawClient(stream)
         assert (await client.receive())["nanoclaw"] == 1
@@ -162,7 +162,7 @@ class Echo:
 
 @define(eq=False)
 class NoStatus:
-    """A host without a state worth telling."""
+    """A host with an empty status."""
 
     async def status(self) -> HostReport:
         raise CannotTell("there is nothing to tell")
@@ -181,7 +181,7 @@ class Socket:
 
     @property
     def node(self) -> Node:
-        """The socket's actor in the live tree."""
+        """Return the socket's actor in the live tree."""
         [node] = self.supervisor.tree().children
         return node
 

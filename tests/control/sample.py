@@ -111,6 +111,6 @@ TREE = Node(
 
 
 def over_the_wire(value: object) -> dict[str, Any]:
-    """As the client gets it."""
+    """Return it as the client receives it."""
     plain: dict[str, Any] = json.loads(wire.dump(value))
     return plain

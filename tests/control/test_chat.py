@@ -1,4 +1,4 @@
-"""The terminal's chat over the socket: who is shown what, and what becomes of it when nobody looks."""
+"""The terminal's chat over the socket: which client sees a message, and which messages are kept."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.control.clients import connected, listening
 
 @define(eq=False)
 class Screen:
-    """A front end at which nobody says anything."""
+    """A front end without input."""
 
     shown: list[str] = Factory(list)
     gone: bool = False
@@ -34,7 +34,7 @@ class Screen:
         pass
 
 
-async def test_a_message_is_accepted_worked_on_answered_and_done_with(tmp_path: Path) -> None:
+async def test_a_message_is_accepted_processed_answered_and_completed(tmp_path: Path) -> None:
     async with listening(tmp_path) as opened, connected(tmp_path) as client:
         await client.send(5, "chat", text="hello")
         answers = [await client.receive() for _ in range(4)]
@@ -50,7 +50,7 @@ async def test_a_message_is_accepted_worked_on_answered_and_done_with(tmp_path: 
         assert (event.address, event.message.sender_id) == (CHAT, USER_ID)
 
 
-async def test_text_of_all_kinds_arrives_as_it_was_said(tmp_path: Path) -> None:
+async def test_any_text_arrives_unchanged(tmp_path: Path) -> None:
     text = "Grüße 🌍\n\x00\x1b[31m\ud800\u2028" + "x" * 300_000
     async with listening(tmp_path), connected(tmp_path) as client:
         await client.send(1, "chat", text=text)
@@ -66,7 +66,7 @@ async def test_messages_of_one_client_keep_their_order(tmp_path: Path) -> None:
         assert [event.message.text for event in opened.echo.offered] == [str(n) for n in range(50)]
 
 
-async def test_what_cannot_be_stored_and_what_nobody_takes_are_refused_with_the_reason(
+async def test_a_message_that_is_not_stored_or_not_routed_is_refused_with_the_reason(
     tmp_path: Path,
 ) -> None:
     async with listening(tmp_path) as opened, connected(tmp_path) as client:
@@ -82,7 +82,7 @@ async def test_what_cannot_be_stored_and_what_nobody_takes_are_refused_with_the_
         }
 
 
-async def test_a_reply_goes_to_who_asked_and_to_nobody_else(tmp_path: Path) -> None:
+async def test_a_reply_goes_only_to_the_client_that_asked(tmp_path: Path) -> None:
     screen = Screen()
     async with (
         listening(tmp_path, front=screen),
@@ -98,7 +98,7 @@ async def test_a_reply_goes_to_who_asked_and_to_nobody_else(tmp_path: Path) -> N
         assert screen.shown == []
 
 
-async def test_a_message_that_answers_nobody_goes_to_all_who_attend(tmp_path: Path) -> None:
+async def test_an_unprompted_message_goes_to_all_attached_clients(tmp_path: Path) -> None:
     screen = Screen()
     async with (
         listening(tmp_path, front=screen) as opened,
@@ -114,7 +114,7 @@ async def test_a_message_that_answers_nobody_goes_to_all_who_attend(tmp_path: Pa
         assert await looking_on.ask("tree")
 
 
-async def test_what_comes_while_nobody_attends_is_kept_for_who_listens_next(tmp_path: Path) -> None:
+async def test_a_message_without_an_attached_client_is_kept_for_the_next_listener(tmp_path: Path) -> None:
     async with listening(tmp_path) as opened:
         await opened.terminal.show("first", None)
         await opened.terminal.show("second", "of a line of yesterday")
@@ -129,7 +129,7 @@ async def test_what_comes_while_nobody_attends_is_kept_for_who_listens_next(tmp_
             assert list(opened.terminal.unseen) == []
 
 
-async def test_the_reply_to_a_client_that_has_left_is_kept(tmp_path: Path) -> None:
+async def test_the_reply_to_a_disconnected_client_is_kept(tmp_path: Path) -> None:
     async with listening(tmp_path) as opened:
         with opened.terminal.visit() as visit:
             await visit.say("tag", "hello")
@@ -138,11 +138,11 @@ async def test_the_reply_to_a_client_that_has_left_is_kept(tmp_path: Path) -> No
             visit.listen()
             assert await visit.next() == Shown("echo: hello")
             assert list(opened.terminal.unseen) == []
-        # It was on its way, and nobody said that it had arrived.
+        # It was in transit, and its arrival was not confirmed.
         assert list(opened.terminal.unseen) == ["echo: hello"]
 
 
-async def test_no_more_is_kept_than_there_is_room_for(
+async def test_a_message_beyond_the_limit_of_kept_messages_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(terminal, "MAX_UNSEEN", 2)
@@ -155,7 +155,7 @@ async def test_no_more_is_kept_than_there_is_room_for(
             await opened.terminal.show("third", None)
 
 
-async def test_where_the_own_front_end_is_gone_nothing_passes_for_delivered(tmp_path: Path) -> None:
+async def test_nothing_counts_as_delivered_if_the_hosts_terminal_is_gone(tmp_path: Path) -> None:
     screen = Screen(gone=True)
     async with listening(tmp_path, front=screen) as opened:
         with pytest.raises(ChannelUnavailable, match="the terminal is gone"):
@@ -165,7 +165,7 @@ async def test_where_the_own_front_end_is_gone_nothing_passes_for_delivered(tmp_
             assert await visit.next() == Shown("hello")
 
 
-async def test_a_visitor_that_takes_nothing_is_cut_off_and_its_messages_go_to_the_next(
+async def test_a_client_that_reads_nothing_is_disconnected_and_its_messages_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guest, "MAX_WAITING_SIZE", 10)
@@ -178,7 +178,7 @@ async def test_a_visitor_that_takes_nothing_is_cut_off_and_its_messages_go_to_th
         assert sorted(opened.terminal.unseen) == ["12345678", "too much"]
 
 
-async def test_a_deaf_visitor_is_cut_off_by_the_number_of_events_too(
+async def test_a_client_with_too_many_unread_events_is_disconnected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guest, "MAX_WAITING", 3)
@@ -191,7 +191,7 @@ async def test_a_deaf_visitor_is_cut_off_by_the_number_of_events_too(
         assert await client.ask("tree")
 
 
-async def test_without_a_terminal_chat_it_says_so(tmp_path: Path) -> None:
+async def test_a_host_without_a_terminal_chat_reports_it(tmp_path: Path) -> None:
     async with listening(tmp_path, bare=True), connected(tmp_path) as client:
         for method, params in (("chat", {"text": "hello"}), ("listen", {}), ("logs", {})):
             await client.send(method, method, **params)

@@ -1,4 +1,4 @@
-"""The commands that ask a running host, as processes of their own; the host is another one."""
+"""The commands that query a running host. Commands and host are separate processes."""
 
 import json
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home of a running host without a terminal."""
+    """Return the home of a running host without a terminal."""
     home = tmp_path_factory.mktemp("home")
     with running(home, "--headless") as process:
         wait_ready(process)
@@ -61,7 +61,7 @@ def test_chats_at_the_same_time_get_their_own_replies(home: Path) -> None:
     assert results == {name: Result(0, f"echo: {name} 1\necho: {name} 2\n", "") for name in ("one", "two")}
 
 
-def test_the_log_of_a_session_is_picked_by_the_beginning_of_its_id(home: Path) -> None:
+def test_the_log_of_a_session_is_selected_by_a_prefix_of_its_id(home: Path) -> None:
     assert nanoclaw(home, "chat", "hello").code == 0
     [session] = json.loads(nanoclaw(home, "status", "--json").output)["living_sessions"]
     done = nanoclaw(home, "logs", "--json", session["id"][:8])
@@ -72,7 +72,7 @@ def test_the_log_of_a_session_is_picked_by_the_beginning_of_its_id(home: Path) -
 
 
 @pytest.mark.parametrize("command", ["logs", "status"])
-def test_an_output_that_nobody_reads_is_nothing_to_complain_about(home: Path, command: str) -> None:
+def test_a_closed_output_is_not_reported_as_an_error(home: Path, command: str) -> None:
     unread, output = os.pipe()
     os.close(unread)
     try:
@@ -99,7 +99,9 @@ def test_without_a_host_one_line_says_what_to_do(
     assert capsys.readouterr() == ("", line)
 
 
-def test_what_a_dead_host_left_is_no_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_socket_of_a_dead_host_does_not_count_as_a_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "data").mkdir()
     path = socket_path(tmp_path / "data")
     with socket.socket(socket.AF_UNIX) as dead, nameable(path) as name:
@@ -108,7 +110,7 @@ def test_what_a_dead_host_left_is_no_host(tmp_path: Path, capsys: pytest.Capture
     assert "no host is running" in capsys.readouterr().err
 
 
-def test_a_host_of_another_protocol_is_told_from_none(
+def test_a_host_with_another_protocol_is_distinguished_from_no_host(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -129,7 +131,7 @@ def test_a_host_of_another_protocol_is_told_from_none(
     assert "is nanoclaw 9.0, which speaks another version of the protocol" in capsys.readouterr().err
 
 
-def test_an_unanswered_message_is_named_with_the_reason(tmp_path: Path) -> None:
+def test_an_unanswered_message_is_reported_with_the_reason(tmp_path: Path) -> None:
     with running(tmp_path, "--headless", NANOCLAW_RUNTIME_COMMAND="/no/runner") as host:
         wait_ready(host)
         done = nanoclaw(tmp_path, "chat", "hello", "--timeout", "0.5")
@@ -137,7 +139,7 @@ def test_an_unanswered_message_is_named_with_the_reason(tmp_path: Path) -> None:
         assert (done.code, done.output, done.errors) == (1, "", [f"unanswered: hello ({late})"])
 
 
-def test_a_host_that_stops_meanwhile_is_the_reason(tmp_path: Path) -> None:
+def test_a_host_that_stops_meanwhile_is_given_as_the_reason(tmp_path: Path) -> None:
     with running(tmp_path, "--headless", NANOCLAW_RUNTIME_COMMAND="/no/runner") as host:
         wait_ready(host)
         chat = [*NANOCLAW, "chat", "--home", str(tmp_path), "hello"]

@@ -29,7 +29,7 @@ class Hang:
 
 
 async def converse(client: RawClient, text: str, id_: str = "say") -> str:
-    """Say something; the first message that answers it."""
+    """Send a message; return the first reply to it."""
     await client.send(id_, "chat", text=text)
     while True:
         answers, shown = await client.message()
@@ -54,7 +54,7 @@ async def told(client: RawClient, *path: str) -> Any:
             return found
 
 
-async def test_the_host_tells_what_it_is_doing(tmp_path: Path) -> None:
+async def test_the_host_reports_what_it_is_doing(tmp_path: Path) -> None:
     async with living(tmp_path) as host, connected(host.data) as client:
         assert await converse(client, "hello") == "echo: hello"
         status = await client.ask("status")
@@ -84,7 +84,7 @@ async def test_the_host_tells_what_it_is_doing(tmp_path: Path) -> None:
         assert {"senders", "sessions", "receivers"} < set(supervisors)
 
 
-async def test_a_task_for_later_is_told_apart_from_what_waits(tmp_path: Path) -> None:
+async def test_a_future_task_is_distinguished_from_waiting_messages(tmp_path: Path) -> None:
     async with living(tmp_path) as host, connected(host.data) as client:
         await converse(client, '!schedule_task {"prompt": "tea", "recurrence": "@every 3600"}')
         details = (await only_living(client))["details"]
@@ -93,7 +93,7 @@ async def test_a_task_for_later_is_told_apart_from_what_waits(tmp_path: Path) ->
         assert "0 (1 later)" in line
 
 
-async def test_the_question_before_a_deletion_is_asked_for_over_the_socket(tmp_path: Path) -> None:
+async def test_the_confirmation_before_a_deletion_is_requested_over_the_socket(tmp_path: Path) -> None:
     async with living(tmp_path) as host, connected(host.data) as client:
         params = {"operation": "agents.delete", "params": {"agent": "main"}}
         question = await client.ask("confirmation", **params)
@@ -102,7 +102,7 @@ async def test_the_question_before_a_deletion_is_asked_for_over_the_socket(tmp_p
         assert (await client.error())["code"] == "not_found"
 
 
-async def test_several_clients_at_once_get_the_replies_to_their_own(tmp_path: Path) -> None:
+async def test_concurrent_clients_get_only_their_own_replies(tmp_path: Path) -> None:
     async with living(tmp_path) as host:
 
         async def client(name: str) -> None:
@@ -115,14 +115,14 @@ async def test_several_clients_at_once_get_the_replies_to_their_own(tmp_path: Pa
                 nursery.start_soon(client, name)
 
 
-async def test_what_the_agent_sends_by_a_tool_is_shown_to_who_attends(tmp_path: Path) -> None:
+async def test_a_message_sent_by_a_tool_is_shown_to_attached_clients(tmp_path: Path) -> None:
     async with living(tmp_path) as host, connected(host.data) as client, connected(host.data) as other:
         await other.ask("listen")
         await client.send("1", "chat", text='!send_message {"text": "by the way"}')
         assert await client.message() == await other.message() == (None, "by the way")
 
 
-async def test_a_session_that_hangs_costs_its_details_only(
+async def test_a_hanging_session_is_reported_without_its_details(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_status, "ANSWER_WITHIN_S", 0.05)
@@ -138,7 +138,7 @@ async def test_a_session_that_hangs_costs_its_details_only(
         assert (await only_living(client))["details"]["pending"] == 0
 
 
-async def test_why_a_message_is_not_delivered_is_told(tmp_path: Path) -> None:
+async def test_the_reason_for_an_undelivered_message_is_reported(tmp_path: Path) -> None:
     network = FakeChannel()
     network.fail("unavailable")
     async with (
@@ -161,7 +161,7 @@ async def test_why_a_message_is_not_delivered_is_told(tmp_path: Path) -> None:
         assert (after["attempts"], after["reason"]) == (1, "the fake network is down")
 
 
-async def test_a_runner_that_fails_is_told_with_its_reason(tmp_path: Path) -> None:
+async def test_a_failed_runner_is_reported_with_the_reason(tmp_path: Path) -> None:
     async with living(tmp_path, runtime={"command": ("/no/runner",)}) as host, connected(host.data) as client:
         await client.send(1, "chat", text="hello")
         await client.event("accepted")
@@ -171,7 +171,7 @@ async def test_a_runner_that_fails_is_told_with_its_reason(tmp_path: Path) -> No
         assert details["runner"]["failures"] >= 1
 
 
-async def test_a_quarantined_session_says_why(tmp_path: Path) -> None:
+async def test_a_quarantined_session_is_reported_with_the_reason(tmp_path: Path) -> None:
     async with living(tmp_path) as host, connected(host.data) as client:
         await converse(client, "hello")
     only_session(tmp_path).outbound_db.write_bytes(b"no database at all, " * 1000)
@@ -180,7 +180,7 @@ async def test_a_quarantined_session_says_why(tmp_path: Path) -> None:
         assert "outbound.db" in await told(client, "details", "quarantined")
 
 
-async def test_a_buried_session_and_what_is_parked_for_it_are_told(tmp_path: Path) -> None:
+async def test_a_buried_session_and_its_parked_events_are_reported(tmp_path: Path) -> None:
     async with living(tmp_path) as host, connected(host.data) as client:
         await converse(client, "hello")
     only_session(tmp_path).inbound_db.write_bytes(b"no database at all, " * 1000)
@@ -194,7 +194,7 @@ async def test_a_buried_session_and_what_is_parked_for_it_are_told(tmp_path: Pat
         assert "inbound.db" in session["last_crash"]
 
 
-async def test_a_crashed_socket_comes_back(tmp_path: Path) -> None:
+async def test_a_crashed_socket_is_restarted(tmp_path: Path) -> None:
     async with living(tmp_path) as host:
         async with connected(host.data) as client:
             control = supervisor(host.host, "control")
@@ -208,7 +208,7 @@ async def test_a_crashed_socket_comes_back(tmp_path: Path) -> None:
 
 
 async def leave_attached(host: LivingHost, *, task_status: trio.TaskStatus[None]) -> None:
-    """Clients of all kinds that stay until they are cut off."""
+    """Attach clients of all kinds that stay until they are disconnected."""
     async with (
         connected(host.data) as chatting,
         connected(host.data) as following,

@@ -19,14 +19,14 @@ def events(ring: LogRing, n: int = 100, session: str | None = None) -> list[str]
     return [json.loads(line.text)["event"] for line in ring.latest(n, session)]
 
 
-def test_the_latest_come_with_the_oldest_first() -> None:
+def test_the_latest_events_are_returned_oldest_first() -> None:
     ring = LogRing()
     add(ring, "a", "b", "c")
     assert events(ring, 2) == ["b", "c"]
     assert events(ring, 0) == []
 
 
-def test_a_session_is_named_by_how_its_id_begins_also_where_it_is_the_actor() -> None:
+def test_a_session_is_selected_by_id_prefix_even_if_it_is_the_actor() -> None:
     ring = LogRing()
     add(ring, "mine", session="sess-abc")
     add(ring, "crash", actor="sess-abc")
@@ -35,7 +35,7 @@ def test_a_session_is_named_by_how_its_id_begins_also_where_it_is_the_actor() ->
     assert events(ring, session="sess-a") == ["mine", "crash"]
 
 
-def test_number_and_size_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ring_is_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_ring, "MAX_EVENTS", 3)
     ring = LogRing()
     add(ring, *"abcde")
@@ -47,7 +47,9 @@ def test_number_and_size_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert events(ring) == ["larger"]
 
 
-def test_an_event_that_is_too_large_is_cut_and_stays_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_is_too_large_is_truncated_and_stays_valid_json(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(log_ring, "MAX_EVENT_SIZE", 1000)
     ring = LogRing()
     add(ring, "large", text='"' * 5000, session="sess-a")
@@ -56,7 +58,7 @@ def test_an_event_that_is_too_large_is_cut_and_stays_json(monkeypatch: pytest.Mo
     assert json.loads(line.text)["session"] == "sess-a"
 
 
-def test_whatever_is_logged_can_be_kept() -> None:
+def test_any_log_event_can_be_kept() -> None:
     ring = LogRing()
     itself: list[object] = []
     itself.append(itself)
@@ -69,7 +71,9 @@ def test_whatever_is_logged_can_be_kept() -> None:
     assert "ValueError: inside" in json.loads(ring.latest(1, None)[0].text)["exception"]
 
 
-def test_what_comes_after_a_number_is_told_with_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_after_a_number_are_returned_with_the_count_of_lost_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(log_ring, "MAX_EVENTS", 3)
     ring = LogRing()
     add(ring, "a", "b")
@@ -82,7 +86,7 @@ def test_what_comes_after_a_number_is_told_with_what_was_lost(monkeypatch: pytes
     assert (list(lines), number, lost) == ([], 7, 0)
 
 
-async def test_who_waits_is_woken_also_from_another_thread() -> None:
+async def test_a_waiting_reader_is_woken_even_from_another_thread() -> None:
     ring = LogRing()
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
@@ -94,7 +98,7 @@ async def test_who_waits_is_woken_also_from_another_thread() -> None:
         await ring.wait_after(0)
 
 
-def test_the_ring_keeps_what_the_terminal_does_not_show(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_ring_keeps_events_that_the_terminal_does_not_show(capsys: pytest.CaptureFixture[str]) -> None:
     ring = LogRing()
     before = structlog.get_config()
     try:

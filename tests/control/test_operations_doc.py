@@ -33,7 +33,7 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
-def test_the_samples_are_what_the_commands_print() -> None:
+def test_the_samples_match_the_output_of_the_commands() -> None:
     assert blocks("status") == ["\n".join(status_lines(over_the_wire(STATUS))) + "\n"]
     assert blocks("tree") == ["\n".join(tree_lines(over_the_wire(TREE))) + "\n"]
 
@@ -61,7 +61,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH where `nanoclaw` is the one under test."""
+    """Return a PATH whose `nanoclaw` is the one under test."""
     folder = tmp_path_factory.mktemp("bin")
     (folder / "nanoclaw").write_text(f'#!/bin/sh\nexec {" ".join(NANOCLAW)} "$@"\n')
     (folder / "nanoclaw").chmod(0o755)
@@ -93,7 +93,7 @@ def shell(script: str, home: Path, path: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("host")
-def test_the_commands_run_while_the_host_does(home: Path, path: str) -> None:
+def test_the_documented_commands_work_while_the_host_runs(home: Path, path: str) -> None:
     printed = [shell(block, home, path) for block in blocks("sh")]
     assert len(printed) == 5
     chat, status, tree, logs, as_json = printed
@@ -148,7 +148,7 @@ def test_the_log_is_followed_until_ctrl_c(home: Path, path: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("host")
-def test_the_program_speaks_the_protocol(home: Path) -> None:
+def test_the_documented_program_speaks_the_protocol(home: Path) -> None:
     [program] = blocks("python")
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -162,7 +162,7 @@ def test_the_program_speaks_the_protocol(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_backup_is_restored_with_all_that_was_said(tmp_path: Path, path: str) -> None:
+def test_a_restored_backup_contains_every_message(tmp_path: Path, path: str) -> None:
     home = tmp_path / "home"
     backup, restore = blocks("sh stopped")
     say = f"echo hello | nanoclaw run --home {home} 2>/dev/null"

@@ -1,4 +1,4 @@
-"""The control socket itself: who may come in, what is made of what they send, and what that costs others."""
+"""The control socket: access, requests, and the effect of one client on others."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from nanoclaw.control.peers import uid_of_peer
 from tests.control.clients import GUARD_S, RawClient, connected, listening, silent
 
 
-async def test_the_socket_is_for_its_user_alone_and_goes_with_the_host(tmp_path: Path) -> None:
+async def test_the_socket_is_private_to_its_user_and_removed_with_the_host(tmp_path: Path) -> None:
     async with listening(tmp_path):
         mode = socket_path(tmp_path).stat().st_mode
         assert stat.S_ISSOCK(mode)
@@ -28,14 +28,14 @@ async def test_the_socket_is_for_its_user_alone_and_goes_with_the_host(tmp_path:
     assert not socket_path(tmp_path).exists()
 
 
-async def test_what_a_dead_host_left_is_replaced(tmp_path: Path) -> None:
+async def test_the_socket_of_a_dead_host_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead, nameable(socket_path(tmp_path)) as name:
         dead.bind(name)
     async with listening(tmp_path), connected(tmp_path) as client:
         assert (await client.ask("tree"))["name"] == "host"
 
 
-async def test_another_file_of_that_name_is_left_alone_and_the_host_runs_on(tmp_path: Path) -> None:
+async def test_another_file_of_that_name_is_left_alone_and_the_host_keeps_running(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text("mine")
     with structlog.testing.capture_logs() as logs:
         async with listening(tmp_path, usable=False) as opened:
@@ -48,23 +48,25 @@ async def test_another_file_of_that_name_is_left_alone_and_the_host_runs_on(tmp_
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the path has to fit")
-async def test_a_long_path_to_the_data_is_no_obstacle(tmp_path: Path) -> None:
+async def test_a_long_path_to_the_data_directory_works(tmp_path: Path) -> None:
     data = tmp_path / ("long" * 40) / ("longer" * 20)
     data.mkdir(parents=True)
     async with listening(data), connected(data) as client:
         assert (await client.ask("tree"))["name"] == "host"
 
 
-# -- who may come in -----------------------------------------------------------
+# -- access -----------------------------------------------------------
 
 
-async def test_the_kernel_says_who_is_there() -> None:
+async def test_the_kernel_identifies_the_client() -> None:
     left, right = trio.socket.socketpair()
     with left, right:
         assert uid_of_peer(left) == os.geteuid()
 
 
-async def test_another_user_is_refused_and_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_user_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(listener, "uid_of_peer", lambda _: 4711)
     async with listening(tmp_path), silent(tmp_path) as stream:
         client = RawClient(stream)
@@ -84,7 +86,7 @@ async def test_a_process_of_another_user_is_refused(tmp_path: Path) -> None:
         "print(peer.recv(1000).decode())"
     )
     async with listening(tmp_path):
-        socket_path(tmp_path).chmod(0o666)  # what nobody should do
+        socket_path(tmp_path).chmod(0o666)  # no client should do this
         for folder in (tmp_path, *tmp_path.parents):
             if folder.stat().st_mode & 0o005 != 0o005:
                 folder.chmod(0o755)
@@ -92,13 +94,13 @@ async def test_a_process_of_another_user_is_refused(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["error"]["code"] == "forbidden"
 
 
-async def test_too_many_clients_are_turned_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clients_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "MAX_CLIENTS", 2)
     async with listening(tmp_path), connected(tmp_path), connected(tmp_path), silent(tmp_path) as third:
         assert (await RawClient(third).error())["code"] == "busy"
 
 
-# -- what they send ------------------------------------------------------------
+# -- requests ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ async def test_too_many_clients_are_turned_away(tmp_path: Path, monkeypatch: pyt
         (b'{"v": 1, "id": "a", "method": "logs", "params": {"last": true}}', "a", "params.last"),
     ],
 )
-async def test_a_malformed_request_is_answered_and_the_next_one_is_met(
+async def test_a_malformed_request_gets_an_error_and_the_next_one_is_served(
     tmp_path: Path, line: bytes, id_: Any, message: str
 ) -> None:
     async with listening(tmp_path), connected(tmp_path) as client:
@@ -143,9 +145,7 @@ async def test_a_malformed_request_is_answered_and_the_next_one_is_met(
         assert await client.ask("tree")
 
 
-async def test_a_request_that_is_too_long_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_request_that_is_too_long_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "MAX_REQUEST", 1000)
     async with listening(tmp_path), connected(tmp_path) as client:
         await client.send_raw(b"x" * 200_000 + b"\n")
@@ -186,7 +186,7 @@ def hostile_lines() -> st.SearchStrategy[bytes]:
 
 @settings(max_examples=40, deadline=None)
 @given(lines=st.lists(hostile_lines(), max_size=8), end=st.binary(max_size=50))
-def test_whatever_clients_send_the_next_client_is_served(
+def test_the_next_client_is_served_whatever_earlier_clients_send(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], end: bytes
 ) -> None:
     async def main() -> None:
@@ -205,10 +205,10 @@ def test_whatever_clients_send_the_next_client_is_served(
     trio.run(main)
 
 
-# -- what it costs others ------------------------------------------------------
+# -- effect on other clients ------------------------------------------------------
 
 
-async def test_a_client_that_does_not_read_is_cut_off_and_holds_up_nobody(
+async def test_a_client_that_does_not_read_is_disconnected_and_delays_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "STALL_S", 0.05)
@@ -227,7 +227,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_holds_up_nobody(
         assert await client.ask("tree")
 
 
-async def test_a_client_that_goes_amid_its_request_is_forgotten(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_during_its_request_is_forgotten(tmp_path: Path) -> None:
     async with listening(tmp_path) as opened, connected(tmp_path) as client:
         async with connected(tmp_path) as leaving:
             await leaving.send(1, "logs", follow=True)
@@ -253,7 +253,9 @@ async def test_the_log_is_sent_and_followed_and_filtered_by_session(tmp_path: Pa
         assert (answer["event"]["event"], answer["event"]["session"]) == ("new", "sess-a")
 
 
-async def test_a_client_may_follow_a_few_times_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_may_follow_only_a_few_logs_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connection, "MAX_FOLLOWED", 1)
     async with listening(tmp_path), connected(tmp_path) as client:
         await client.send(1, "logs", follow=True)

@@ -68,7 +68,7 @@ an entry point of the group `nanoclaw.operations`.
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     with nanoclaw.make_context("nanoclaw", ["tree"], resilient_parsing=True) as context:
         lines = [*HEAD.splitlines(), *_commands(context), "", *NOUNS_HEAD.splitlines()]
         for name in OWN.nouns:
@@ -141,7 +141,7 @@ def _usage(argument: click.Argument) -> str:
 
 
 def _record(param: click.Parameter) -> tuple[str, str]:
-    """What a parameter is called, and what it means; the same with every version of click."""
+    """Return a parameter's name and meaning, independent of click's version."""
     if isinstance(param, click.Argument):
         return _usage(param).strip("[]"), getattr(param, "words", "")
     assert isinstance(param, click.Option)

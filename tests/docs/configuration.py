@@ -27,7 +27,7 @@ BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def words_of(cls: type) -> Mapping[str, str]:
-    """What the source says below each field of a class."""
+    """Return the text below each field of a class in the source."""
     [source] = ast.parse(dedent(inspect.getsource(cls))).body
     assert isinstance(source, ast.ClassDef)
     return {
@@ -40,14 +40,14 @@ def words_of(cls: type) -> Mapping[str, str]:
 
 
 def default(value: object) -> str:
-    """A default as the file has it."""
+    """Return a default as written in the file."""
     if isinstance(value, tuple):
         return f"`[{', '.join(default(item).strip('`') for item in value)}]`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{str(value).removesuffix('.0')}`"
 
 
 def keys() -> Iterator[str]:
-    """One table of the page for each table of the file."""
+    """Return one table of the page for each table of the file."""
     classes = {field.name: field.type for field in fields(resolve_types(Config))}
     for table in dict.fromkeys(key.path[0] if key.path[1:] else "" for key in KEYS):
         cls: Any = classes[table] if table else Config
@@ -98,7 +98,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {"keys": keys, "container": 
 
 
 def up_to_date(text: str) -> str:
-    """The page with its blocks as they have to be."""
+    """Return the page with up-to-date blocks."""
     return BLOCK.sub(lambda block: f"{block[1]}{chr(10).join(BLOCKS[block[2]]()).strip()}\n{block[3]}", text)
 
 

@@ -36,7 +36,7 @@ DATABASES: dict[str, tuple[Sequence[Migration], Apply]] = {
 
 
 def migrated(database: str) -> apsw.Connection:
-    """A fresh database in memory, brought up to date."""
+    """Return a new in-memory database with all migrations."""
     connection = apsw.Connection(":memory:")
     register_functions(connection, SystemClock(), Random(1))
     migrations, apply = DATABASES[database]
@@ -79,7 +79,7 @@ def _definition(connection: apsw.Connection, index: str) -> str:
 
 
 def rendered(database: str) -> str:
-    """The block of one database: a table with a row for each of its tables."""
+    """Return the block of one database: a table with a row for each of its tables."""
     connection = migrated(database)
     try:
         lines = ["| table | columns | indexes |", "|---|---|---|"]
@@ -92,7 +92,7 @@ def rendered(database: str) -> str:
 
 
 def up_to_date(text: str) -> str:
-    """The contract's text with its blocks as they should be."""
+    """Return the contract's text with up-to-date blocks."""
     return BLOCK.sub(lambda block: block[1] + rendered(block[2]) + block[3], text)
 
 

@@ -1,10 +1,10 @@
-"""docs/cli.md is what the commands say of themselves."""
+"""docs/cli.md matches the help of the commands."""
 
 from nanoclaw.operations import Catalogue
 from tests.docs.cli import OWN, PAGE, page
 
 
-def test_the_page_is_that_of_the_commands() -> None:
+def test_the_page_matches_the_commands() -> None:
     assert PAGE.read_text("utf-8") == page(), "run `make docs`"
 
 

@@ -12,24 +12,24 @@ from tests.docs.configuration import BLOCK, BLOCKS, PAGE, up_to_date
 TEXT = PAGE.read_text("utf-8")
 
 
-def test_the_generated_tables_are_those_of_the_classes() -> None:
+def test_the_generated_tables_match_the_classes() -> None:
     assert [block[2] for block in BLOCK.finditer(TEXT)] == list(BLOCKS)
     assert up_to_date(TEXT) == TEXT, "run `make docs`"
 
 
-def test_every_key_says_what_it_means() -> None:
+def test_every_key_is_described() -> None:
     for key in KEYS:
         [row] = re.findall(rf"^\| `{key.path[-1]}` \|.*", section(key.path[:-1]), re.MULTILINE)
         assert all(cell.strip() for cell in row.strip("|").split("|")), row
 
 
 def section(table: tuple[str, ...]) -> str:
-    """The part of the page that has a table's keys."""
+    """Return the part of the page with a table's keys."""
     start = f"### `[{table[0]}]`" if table else "## Keys"
     return TEXT[TEXT.index(start) + len(start) :].split("\n#")[0]
 
 
-def test_the_examples_are_read(tmp_path: Path) -> None:
+def test_the_examples_are_valid(tmp_path: Path) -> None:
     [toml] = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
     [json] = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
     assert set(tomllib.loads(toml)["channels"]) == {"telegram", "work"}

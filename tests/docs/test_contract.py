@@ -1,4 +1,4 @@
-"""docs/contract.md says what the schemas are: generated tables to the letter, the written ones by name."""
+"""docs/contract.md matches the schemas: generated tables exactly, hand-written ones by name."""
 
 import re
 from collections.abc import Mapping
@@ -12,22 +12,22 @@ TEXT = CONTRACT.read_text("utf-8")
 BUILT = TEXT.index("## 8.")
 
 
-def test_the_generated_tables_are_those_of_the_migrations() -> None:
+def test_the_generated_tables_match_the_migrations() -> None:
     assert up_to_date(TEXT) == TEXT, "run `make docs`"
 
 
-def test_every_database_has_its_table() -> None:
+def test_every_database_has_a_table() -> None:
     assert [block[2] for block in BLOCK.finditer(TEXT)] == list(DATABASES)
 
 
-def test_a_table_that_lost_a_column_would_be_noticed() -> None:
+def test_a_table_with_a_missing_column_is_detected() -> None:
     changed = TEXT.replace("agent_provider TEXT", "agent_provider BLOB")
     assert changed != TEXT
     assert up_to_date(changed) == TEXT
 
 
 def written(database: str) -> Mapping[str, str]:
-    """What sections 3 and 4 say of each table of a database."""
+    """Return the text of sections 3 and 4 on each table of a database."""
     if database == "central":
         return dict(re.findall(r"^\| (?:\*\*\+\*\* )?`(\w+)` \|(.*)\|$", TEXT[:BUILT], re.MULTILINE))
     section = TEXT.partition(f"\n`{database}.db`\n")[2].partition("\n\n")[0]
@@ -35,7 +35,7 @@ def written(database: str) -> Mapping[str, str]:
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_every_column_is_written_of_by_hand(database: str) -> None:
+def test_every_column_is_described_by_hand(database: str) -> None:
     connection, texts = migrated(database), written(database)
     missing = [
         f"{table}.{name}"

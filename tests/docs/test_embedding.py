@@ -41,7 +41,7 @@ def test_every_program_of_the_pages_is_run() -> None:
 
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS, ids=["first program", "admin"])
-def test_a_program_prints_what_its_page_says(tmp_path: Path, program: str, output: str) -> None:
+def test_a_program_prints_the_documented_output(tmp_path: Path, program: str, output: str) -> None:
     file = tmp_path / "program.py"
     file.write_text(program, "utf-8")
     assert printed(tmp_path, file) == output
@@ -76,7 +76,7 @@ def test_the_pages_show_every_program_of_the_folder() -> None:
 
 
 @pytest.mark.parametrize(("name", "output"), FILES, ids=[name for name, _ in FILES])
-def test_a_program_of_the_folder_prints_what_its_page_says(tmp_path: Path, name: str, output: str) -> None:
+def test_a_program_of_the_folder_prints_the_documented_output(tmp_path: Path, name: str, output: str) -> None:
     assert printed(tmp_path, FOLDER / f"{name}.py") == output
 
 
@@ -90,14 +90,14 @@ def test_all_programs_run_one_after_the_other_on_one_home_and_the_first_once_mor
         assert printed(tmp_path, file) == output
 
 
-# -- that they conform -----------------------------------------------------------
+# -- conformance ----------------------------------------------------------------
 
 FRAGMENTS = re.findall(r"^```py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 [FOLDER_TEST] = [fragment for fragment in FRAGMENTS if "channel_checks" in fragment]
 [SMALLEST] = [fragment for fragment in FRAGMENTS if "(SimpleProvider)" in fragment]
 
 
-def test_the_channel_of_the_folder_conforms_as_its_page_tests_it(tmp_path: Path) -> None:
+def test_the_channel_of_the_folder_passes_the_conformance_test_of_its_page(tmp_path: Path) -> None:
     (tmp_path / "test_folder.py").write_text(FOLDER_TEST, "utf-8")
     run = subprocess.run(
         [

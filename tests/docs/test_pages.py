@@ -1,4 +1,4 @@
-"""The pages hang together: every link leads somewhere, every page is in the index, lines are short."""
+"""The pages are consistent: every link has a target, every page is in the index, lines are short."""
 
 import re
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def broken_links(page: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_an_existing_target(page: Path) -> None:
     assert list(broken_links(page)) == []
 
 
@@ -58,7 +58,7 @@ def test_lines_are_short(page: Path) -> None:
     assert list(long_lines(page)) == []
 
 
-def test_a_broken_link_would_be_noticed(tmp_path: Path) -> None:
+def test_a_broken_link_is_detected(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A page\n[here](page.md#a-page) [there](page.md#no) [nowhere](no.md)\n", "utf-8")
     assert list(broken_links(page)) == ["page.md#no", "no.md"]

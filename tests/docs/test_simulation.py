@@ -16,7 +16,7 @@ PYTHON = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.slow
-def test_the_first_test_of_the_page_passes_with_the_plugin_switched_on_as_it_says(tmp_path: Path) -> None:
+def test_the_first_test_of_the_page_passes_with_the_plugin_as_documented(tmp_path: Path) -> None:
     first, conftest, *others = PYTHON
     [clicks] = [block for block in others if "clicks" in block]
     (tmp_path / "test_first.py").write_text(f"{first}\n\n{clicks}", "utf-8")
@@ -51,17 +51,17 @@ def run_pytest(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_everything_public_comes_from_one_module_as_the_page_says() -> None:
+def test_every_public_name_comes_from_one_module_as_documented() -> None:
     _, _, imports, *_ = PYTHON
     found: dict[str, object] = {}
     exec(imports, found)  # noqa: S102 -- it is our own page
     assert {"World", "simulate", "script", "ExpectationFailed"} < found.keys()
 
 
-def test_the_page_says_how_much_of_a_recording_a_kill_takes() -> None:
+def test_the_page_states_how_much_of_a_recording_a_kill_loses() -> None:
     assert f"in the last {BATCH_S:g} s before `kill -9`" in PAGE
 
 
-def test_the_brains_of_the_page_are_python() -> None:
+def test_the_brains_on_the_page_are_valid_python() -> None:
     compile("\n".join(PYTHON), "docs/simulation.md", "exec")
     assert len(PYTHON[0].splitlines()) < 10

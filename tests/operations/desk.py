@@ -22,7 +22,7 @@ from tests.store.openings import NOW, StillClock
 
 @define(eq=False)
 class Desk:
-    """What an administrator sits at."""
+    """The operations and files that a test works with."""
 
     home: Path
     ground: Ground
@@ -34,7 +34,7 @@ class Desk:
         return Admin.of(self.ground)
 
     async def perform(self, name: str, /, _caller: Caller | None = None, **params: Any) -> Any:
-        """The result of an operation that comes from outside."""
+        """Perform an operation from outside; return its result."""
         return await self.perform_with(name, params, _caller)
 
     async def perform_with(
@@ -45,7 +45,7 @@ class Desk:
     async def session(
         self, chat: str = "terminal", agent: str = "main", thread: str | None = None
     ) -> Session:
-        """A session with files, as a host leaves it."""
+        """Create a session with files, as a host leaves it."""
         wiring = await self.admin.wirings.connect(Address("cli", chat), agent)
         session = await self.admin.sessions.open(wiring.agent_group_id, wiring.messaging_group_id, thread)
         async with self._inbound(session):
@@ -54,7 +54,7 @@ class Desk:
     async def task(
         self, session: Session, id_: str = "task-tea", *, recurrence: str | None = None, in_s: float = 3600
     ) -> None:
-        """A task in a session."""
+        """Create a task in a session."""
         task = NewTask(id_, NOW, "make tea", NOW + timedelta(seconds=in_s), recurrence=recurrence, zone="UTC")
         async with self._inbound(session) as writer:
             await writer.run(tasks.insert, task)

@@ -45,7 +45,7 @@ class Case:
 
 
 def good(parameter: Parameter) -> Any:
-    """A value of its type that names nothing."""
+    """Return a value of the parameter's type that names nothing."""
     if parameter.choices:
         return parameter.choices[0]
     if parameter.is_json:
@@ -105,7 +105,7 @@ def state(desk: Desk) -> list[Any]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-async def test_a_bad_argument_is_one_line_that_names_it(desk: Desk, operation: Operation) -> None:
+async def test_a_bad_argument_gives_a_one_line_error_that_names_it(desk: Desk, operation: Operation) -> None:
     before = state(desk)
     for case in (each for each in cases() if each.operation == operation):
         error = await refusal(desk, case)
@@ -132,22 +132,22 @@ async def refusal(desk: Desk, case: Case) -> OperationFailed | None:
     return None
 
 
-async def test_a_wrong_choice_names_the_nearest(desk: Desk) -> None:
+async def test_an_error_for_a_wrong_choice_suggests_the_nearest(desk: Desk) -> None:
     with pytest.raises(OperationFailed, match="did you mean per-thread"):
         await desk.perform("wirings.create", chat="cli:terminal", agent="main", session_mode="per-thred")
 
 
-async def test_an_unknown_parameter_names_the_nearest(desk: Desk) -> None:
+async def test_an_error_for_an_unknown_parameter_suggests_the_nearest(desk: Desk) -> None:
     with pytest.raises(OperationFailed, match="did you mean agent"):
         await desk.perform("members.add", user="tg:1", agnet="main")
 
 
-async def test_an_unknown_operation_names_the_nearest(desk: Desk) -> None:
+async def test_an_error_for_an_unknown_operation_suggests_the_nearest(desk: Desk) -> None:
     with pytest.raises(OperationFailed, match=r"did you mean members.add"):
         await desk.perform("member.add")
 
 
-async def test_an_unknown_thing_names_the_nearest(desk: Desk) -> None:
+async def test_an_error_for_an_unknown_name_suggests_the_nearest(desk: Desk) -> None:
     with pytest.raises(OperationFailed, match="did you mean main"):
         await desk.perform("agents.show", agent="mian")
 
@@ -160,6 +160,6 @@ async def test_a_hostile_folder_leaves_nothing_behind(desk: Desk) -> None:
     assert not (desk.home / "groups").exists()
 
 
-async def test_a_pattern_that_is_no_expression_is_refused(desk: Desk) -> None:
+async def test_a_pattern_that_is_not_a_regular_expression_is_refused(desk: Desk) -> None:
     with pytest.raises(OperationFailed, match="not a regular expression"):
         await desk.perform("wirings.set", wiring="cli:terminal", trigger={"pattern": "("})

@@ -32,7 +32,7 @@ def with_task(story: Callable[[World, Chat, str], Awaitable[None]]) -> None:
     simulate(scenario, seed=0)
 
 
-def test_a_paused_task_rests_until_it_is_resumed() -> None:
+def test_a_paused_task_does_not_run_until_it_is_resumed() -> None:
     async def story(world: World, chat: Chat, task: str) -> None:
         await world.host.admin.tasks.pause(task)
         await world.sleep(3 * HOUR_S)
@@ -43,7 +43,7 @@ def test_a_paused_task_rests_until_it_is_resumed() -> None:
     with_task(story)
 
 
-def test_a_task_is_run_at_once_and_goes_on_by_its_schedule() -> None:
+def test_a_task_can_be_run_immediately_and_keeps_its_schedule() -> None:
     async def story(world: World, chat: Chat, task: str) -> None:
         before = world.now
         await world.host.admin.tasks.run(task)
@@ -68,7 +68,7 @@ def test_a_cancelled_task_never_runs_again() -> None:
     with_task(story)
 
 
-def test_a_change_outlives_a_host_that_is_killed_after_it() -> None:
+def test_a_change_survives_a_kill_of_the_host() -> None:
     async def story(world: World, chat: Chat, task: str) -> None:
         await world.host.admin.tasks.pause(task)
         await world.kill_host()
@@ -80,7 +80,7 @@ def test_a_change_outlives_a_host_that_is_killed_after_it() -> None:
     with_task(story)
 
 
-def test_a_session_at_rest_comes_to_life_for_a_change_and_rests_again() -> None:
+def test_a_change_to_an_idle_session_leaves_it_idle_afterwards() -> None:
     async def story(world: World, _chat: Chat, task: str) -> None:
         admin = world.host.admin
         await admin.tasks.pause(task)
@@ -96,7 +96,7 @@ def test_a_session_at_rest_comes_to_life_for_a_change_and_rests_again() -> None:
     with_task(story)
 
 
-def test_a_restarted_runner_is_followed_by_another_one_and_nothing_is_lost() -> None:
+def test_restarting_a_runner_starts_another_one_and_loses_nothing() -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         await world.start()
@@ -111,7 +111,7 @@ def test_a_restarted_runner_is_followed_by_another_one_and_nothing_is_lost() -> 
     simulate(scenario, seed=0)
 
 
-def test_a_user_administers_as_far_as_their_rights_go() -> None:
+def test_a_user_may_perform_only_operations_within_their_rights() -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         await world.start()
@@ -124,7 +124,7 @@ def test_a_user_administers_as_far_as_their_rights_go() -> None:
     simulate(scenario, seed=0)
 
 
-def test_a_message_is_seen_at_every_step_of_its_way() -> None:
+def test_the_status_of_a_message_is_visible_at_every_step() -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         await world.start()
@@ -153,7 +153,7 @@ def test_a_message_is_seen_at_every_step_of_its_way() -> None:
     simulate(scenario, seed=0)
 
 
-def test_where_a_message_is_can_be_asked_at_any_time() -> None:
+def test_the_status_of_a_message_can_be_read_at_any_time() -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         await world.start()
@@ -174,7 +174,7 @@ def test_where_a_message_is_can_be_asked_at_any_time() -> None:
 # -- questions
 
 
-def test_deleting_a_question_ends_the_wait_of_its_agent() -> None:
+def test_deleting_a_question_ends_its_agents_wait() -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         await world.start()
@@ -195,7 +195,7 @@ def test_deleting_a_question_ends_the_wait_of_its_agent() -> None:
     simulate(scenario, seed=0)
 
 
-def test_a_deleted_question_stays_deleted_for_a_turn_that_a_death_interrupted() -> None:
+def test_a_deleted_question_stays_deleted_when_an_interrupted_turn_is_retried() -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         await world.start()
@@ -214,7 +214,7 @@ def test_a_deleted_question_stays_deleted_for_a_turn_that_a_death_interrupted() 
 # -- messages that wait
 
 
-def test_a_message_says_when_it_was_claimed_also_once_it_is_answered() -> None:
+def test_a_message_shows_when_it_was_claimed_even_after_it_is_answered() -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         await world.start()
@@ -233,7 +233,7 @@ def test_a_message_says_when_it_was_claimed_also_once_it_is_answered() -> None:
     simulate(scenario, seed=0)
 
 
-def test_a_message_says_why_it_waits() -> None:
+def test_a_waiting_message_shows_the_reason() -> None:
     async def scenario(world: World) -> None:
         ann = world.user("ann")
         await world.start()

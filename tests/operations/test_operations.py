@@ -1,4 +1,4 @@
-"""What the operations do, called from outside by name."""
+"""The effects of operations, called from outside by name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.cli.commands import change, rows
 from tests.operations.desk import Desk, a_desk
 
 
-async def test_the_forms_of_the_issue(tmp_path: Path) -> None:
+async def test_the_documented_calls_of_operations_work(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.perform("agents.create", folder="helper", name="Helper")
         await desk.perform("chats.create", address="cli:notes", name="Notes")
@@ -37,7 +37,7 @@ async def test_the_forms_of_the_issue(tmp_path: Path) -> None:
         assert (tmp_path / "groups/helper/workspace").is_dir()
 
 
-async def test_a_destination_that_was_added_outlives_the_wiring_it_came_with(tmp_path: Path) -> None:
+async def test_an_added_destination_outlives_the_wiring_that_created_it(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         wiring = await desk.admin.wirings.connect(Address("cli", "notes"), "helper", chat_name="Notes")
         await desk.perform("destinations.add", agent="helper", name="notes", chat="cli:notes")
@@ -45,7 +45,7 @@ async def test_a_destination_that_was_added_outlives_the_wiring_it_came_with(tmp
         assert len(await desk.perform("destinations.list", agent="helper")) == 1
 
 
-async def test_things_are_known_by_all_their_names(tmp_path: Path) -> None:
+async def test_a_thing_can_be_referred_to_by_any_of_its_names(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.perform("agents.create", folder="helper", name="My Helper")
         session = await desk.session("notes", "helper", "7")
@@ -59,7 +59,7 @@ async def test_things_are_known_by_all_their_names(tmp_path: Path) -> None:
             assert (await desk.perform("wirings.show", wiring=name))["agent"] == "helper"
 
 
-async def test_a_name_that_several_have_is_refused_and_lists_them(tmp_path: Path) -> None:
+async def test_an_ambiguous_name_is_refused_and_its_matches_are_listed(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         for folder in ("one", "two"):
             await desk.perform("agents.create", folder=folder, name="Twin")
@@ -67,7 +67,7 @@ async def test_a_name_that_several_have_is_refused_and_lists_them(tmp_path: Path
             await desk.perform("agents.show", agent="twin")
 
 
-async def test_nobody_takes_the_place_of_a_user_or_chat_by_their_name(tmp_path: Path) -> None:
+async def test_a_display_name_that_equals_an_id_cannot_impersonate_its_owner(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.session()
         await desk.perform("users.create", user="tg:666", name="tg:2")
@@ -80,7 +80,7 @@ async def test_nobody_takes_the_place_of_a_user_or_chat_by_their_name(tmp_path: 
             await desk.perform("users.show", user="tg:6")
 
 
-async def test_what_is_there_already_is_said_in_words(tmp_path: Path) -> None:
+async def test_creating_an_existing_thing_fails_with_a_clear_message(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.session()
         for name, params in (
@@ -92,7 +92,7 @@ async def test_what_is_there_already_is_said_in_words(tmp_path: Path) -> None:
                 await desk.perform_with(name, params)
 
 
-async def test_what_died_after_the_folder_was_made_is_done_by_the_next_try(tmp_path: Path) -> None:
+async def test_creating_an_agent_continues_after_a_try_that_only_made_its_folder(tmp_path: Path) -> None:
     workspace = tmp_path / "groups/helper/workspace"
     workspace.mkdir(parents=True)
     (workspace / "notes").write_text("mine")
@@ -101,7 +101,7 @@ async def test_what_died_after_the_folder_was_made_is_done_by_the_next_try(tmp_p
         assert (workspace / "notes").read_text() == "mine"
 
 
-async def test_who_is_no_member_cannot_be_removed(tmp_path: Path) -> None:
+async def test_a_user_who_is_not_a_member_cannot_be_removed(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.session()
         await desk.perform("users.create", user="tg:1")
@@ -136,7 +136,7 @@ async def test_a_task_is_paused_resumed_run_and_cancelled(tmp_path: Path) -> Non
             await desk.perform("tasks.show", task="task-tea")
 
 
-async def test_tasks_of_one_id_in_two_sessions_are_told_apart(tmp_path: Path) -> None:
+async def test_tasks_with_the_same_id_in_two_sessions_are_distinguished(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         one, two = await desk.session("one"), await desk.session("two")
         await desk.task(one)
@@ -148,7 +148,7 @@ async def test_tasks_of_one_id_in_two_sessions_are_told_apart(tmp_path: Path) ->
         assert states == {one.id: "pending", two.id: "paused"}
 
 
-async def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
+async def test_an_unreadable_session_file_is_skipped_and_named(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         sick, well = await desk.session("sick"), await desk.session("well")
         await desk.task(well)
@@ -160,7 +160,7 @@ async def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path: Path) 
             await desk.perform("tasks.pause", task="task-other")
 
 
-async def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+async def test_a_changed_session_file_is_read_again(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         session = await desk.session()
         for n in range(20):
@@ -169,12 +169,12 @@ async def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
             assert len(read.value) == n + 1
 
 
-# -- another one -----------------------------------------------------------------
+# -- adding a noun -----------------------------------------------------------------
 
 
 @frozen
 class Greetings(Noun):
-    """A noun of somebody else's."""
+    """A noun from another package."""
 
     name = "greetings"
     summary = "words for agents"
@@ -190,19 +190,19 @@ class Greetings(Noun):
         return f"hello {whom} " * times
 
 
-async def test_an_operation_is_added_by_one_class(tmp_path: Path) -> None:
+async def test_one_class_adds_an_operation(tmp_path: Path) -> None:
     async with a_desk(tmp_path, Greetings) as desk:
         assert await desk.perform("greetings.say", whom="Ann", times=2) == "hello Ann hello Ann "
         with pytest.raises(OperationFailed, match="times: must be a whole number"):
             await desk.perform("greetings.say", whom="Ann", times="two")
 
 
-def test_two_nouns_of_one_name_are_refused() -> None:
+def test_two_nouns_with_the_same_name_are_refused() -> None:
     with pytest.raises(BadNoun, match="'greetings' cannot be added"):
         Catalogue.of([Greetings, Greetings])
 
 
-def test_a_parameter_without_a_word_about_it_is_refused() -> None:
+def test_an_undocumented_parameter_is_refused() -> None:
     @frozen
     class Silent(Noun):
         name = "silent"
@@ -234,7 +234,7 @@ async def test_a_question_that_is_deleted_without_a_host_is_answered_in_the_file
         ]
 
 
-async def test_the_news_of_a_deleted_question_waits_for_a_session_with_a_damaged_file(tmp_path: Path) -> None:
+async def test_the_withdrawal_of_a_question_is_parked_if_the_session_file_is_damaged(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         session = await desk.session()
         await ask(desk, session)
@@ -245,10 +245,10 @@ async def test_the_news_of_a_deleted_question_waits_for_a_session_with_a_damaged
         assert '"withdrawn": true' in parked.event
 
 
-# -- refusals that say why ---------------------------------------------------------
+# -- refusals with a reason ---------------------------------------------------------
 
 
-async def test_an_archived_session_is_not_paused(tmp_path: Path) -> None:
+async def test_an_archived_session_cannot_be_paused(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         session = await desk.session()
         await desk.perform("sessions.archive", session=session.id)
@@ -258,7 +258,9 @@ async def test_an_archived_session_is_not_paused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("verb", "status"), [("pause", "paused"), ("archive", "archived")])
-async def test_a_task_does_not_run_while_its_session_rests(tmp_path: Path, verb: str, status: str) -> None:
+async def test_a_task_cannot_be_run_while_its_session_is_paused(
+    tmp_path: Path, verb: str, status: str
+) -> None:
     async with a_desk(tmp_path) as desk:
         session = await desk.session()
         await desk.task(session, recurrence="@every 3600")
@@ -269,7 +271,7 @@ async def test_a_task_does_not_run_while_its_session_rests(tmp_path: Path, verb:
         assert (task["held"], task["next_run"]) == (f"its session is {status}", None)
 
 
-async def test_a_task_keeps_the_time_of_its_creation_when_it_is_run(tmp_path: Path) -> None:
+async def test_running_a_task_keeps_its_creation_time(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         session = await desk.session()
         await desk.task(session, recurrence="@every 3600")
@@ -281,7 +283,7 @@ async def test_a_task_keeps_the_time_of_its_creation_when_it_is_run(tmp_path: Pa
         assert task["created_at"].startswith("2020-01-01")
 
 
-async def test_the_question_before_an_archive_names_the_open_tasks(tmp_path: Path) -> None:
+async def test_the_confirmation_before_archiving_names_the_open_tasks(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         session = await desk.session()
         await desk.task(session)
@@ -292,13 +294,13 @@ async def test_the_question_before_an_archive_names_the_open_tasks(tmp_path: Pat
         assert await desk.operations.question("sessions.pause", {"session": session.id}, Caller.local()) == ""
 
 
-async def test_the_question_before_a_deletion_finds_out_that_there_is_nothing(tmp_path: Path) -> None:
+async def test_the_confirmation_before_deleting_a_missing_thing_fails(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         with pytest.raises(OperationFailed, match="there is no user 'tg:77'"):
             await desk.operations.question("users.delete", {"user": "tg:77"}, Caller.local())
 
 
-async def test_a_cancelled_task_is_cancelled_in_its_history(tmp_path: Path) -> None:
+async def test_the_history_of_a_cancelled_task_shows_the_cancellation(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.task(await desk.session())
         await desk.perform("tasks.cancel", task="task-tea")
@@ -313,7 +315,7 @@ async def test_a_number_out_of_bounds_is_refused(tmp_path: Path, last: int) -> N
             await desk.perform("tasks.history", task="task-tea", last=last)
 
 
-async def test_the_only_owner_stays(tmp_path: Path) -> None:
+async def test_the_only_owner_cannot_be_removed(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.perform("roles.grant", user="tg:1", role="owner")
         for name, params in (
@@ -326,7 +328,7 @@ async def test_the_only_owner_stays(tmp_path: Path) -> None:
         await desk.perform("roles.revoke", user="tg:1", role="owner")
 
 
-async def test_a_refusal_names_rows_as_people_do(tmp_path: Path) -> None:
+async def test_a_refusal_refers_to_rows_by_their_readable_names(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.session()
         await desk.perform("agents.create", folder="helper")
@@ -338,7 +340,7 @@ async def test_a_refusal_names_rows_as_people_do(tmp_path: Path) -> None:
         assert "destinations boss of agent helper" in text
 
 
-async def test_what_cannot_be_meant_is_refused_in_words(tmp_path: Path) -> None:
+async def test_meaningless_arguments_are_refused_with_a_clear_message(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await desk.session()
         for name, params, error in (
@@ -354,7 +356,7 @@ async def test_what_cannot_be_meant_is_refused_in_words(tmp_path: Path) -> None:
                 await desk.perform_with(name, {**params, **more})
 
 
-async def test_the_beginning_of_several_ids_is_called_so(tmp_path: Path) -> None:
+async def test_an_ambiguous_id_prefix_is_reported(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         session = await desk.session()
         for name in ("one", "two"):
@@ -363,20 +365,20 @@ async def test_the_beginning_of_several_ids_is_called_so(tmp_path: Path) -> None
             await desk.perform("tasks.show", task="task-")
 
 
-async def test_a_question_has_an_id_like_everything_else(tmp_path: Path) -> None:
+async def test_a_question_is_listed_with_an_id_field(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await ask(desk, await desk.session())
         [listed] = await desk.perform("questions.list")
         assert listed["id"] == listed["question_id"] == "q-1"
 
 
-async def test_a_time_is_the_same_when_it_is_made_and_when_it_is_read(tmp_path: Path) -> None:
+async def test_create_and_show_return_the_same_time(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         made = await desk.perform("agents.create", folder="helper")
         assert made == await desk.perform("agents.show", agent="helper")
 
 
-def test_a_list_of_texts_is_no_result_of_an_operation() -> None:
+def test_an_operation_that_returns_a_list_of_strings_is_refused() -> None:
     @frozen
     class Texts(Noun):
         name = "texts"

@@ -51,7 +51,9 @@ PARAMS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", PARAMS)
 @pytest.mark.parametrize("user", CALLERS)
-async def test_only_those_with_the_right_may(tmp_path: Path, name: str, user: str) -> None:
+async def test_an_operation_is_allowed_only_with_the_required_right(
+    tmp_path: Path, name: str, user: str
+) -> None:
     async with a_desk(tmp_path) as desk:
         await staffed(desk)
         right = desk.operations.catalogue.operation(name).declared.right
@@ -63,7 +65,7 @@ async def test_only_those_with_the_right_may(tmp_path: Path, name: str, user: st
         assert caught.value.code == "forbidden"
 
 
-async def test_what_concerns_two_agents_needs_the_right_over_both(tmp_path: Path) -> None:
+async def test_an_operation_on_two_agents_needs_the_right_over_both(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await staffed(desk)
         params = {"agent": "main", "to_agent": "other"}
@@ -72,7 +74,7 @@ async def test_what_concerns_two_agents_needs_the_right_over_both(tmp_path: Path
         await desk.perform_with("destinations.add", params, Caller.user("tg:global"))
 
 
-async def test_without_an_agent_an_operation_is_about_all_of_them(tmp_path: Path) -> None:
+async def test_an_operation_without_an_agent_needs_the_right_over_all(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await staffed(desk)
         with pytest.raises(OperationFailed, match="a global admin, or the agent's name"):
@@ -83,7 +85,7 @@ async def test_without_an_agent_an_operation_is_about_all_of_them(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "params"), [("agents.show", {"agent": "secret"}), ("tasks.show", {"task": "task-secret"})]
 )
-async def test_who_may_not_see_a_thing_is_not_told_whether_it_exists(
+async def test_a_refusal_does_not_reveal_whether_a_thing_exists(
     tmp_path: Path, name: str, params: dict[str, str]
 ) -> None:
     async with a_desk(tmp_path) as desk:
@@ -94,7 +96,7 @@ async def test_who_may_not_see_a_thing_is_not_told_whether_it_exists(
             assert caught.value.code == code
 
 
-async def test_the_typed_calls_check_the_right_as_well(tmp_path: Path) -> None:
+async def test_typed_calls_check_the_right_as_well(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         await staffed(desk)
         admin = Admin.of(desk.ground, Caller.user("tg:member"))
@@ -103,13 +105,13 @@ async def test_the_typed_calls_check_the_right_as_well(tmp_path: Path) -> None:
         assert (await admin.agents.show("main")).folder == "main"
 
 
-async def test_whoever_owns_the_files_is_the_owner_without_a_row(tmp_path: Path) -> None:
+async def test_the_owner_of_the_files_is_an_owner_without_a_row(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as desk:
         assert await desk.perform("agents.create", Caller.local(), folder="new")
         assert await desk.admin.roles.list() == []
 
 
-def test_every_operation_that_destroys_asks_and_no_reading_one_does() -> None:
+def test_every_destructive_operation_asks_and_no_reading_one_does() -> None:
     for operation in Catalogue.installed().operations.values():
         destroys = operation.verb in {"delete", "remove", "revoke", "archive", "cancel"}
         assert bool(operation.declared.asks) == destroys, operation.name

@@ -52,7 +52,7 @@ async def test_messaging_groups(office: Office) -> None:
     assert await chats.delete(chat.id) == changed
 
 
-async def test_wirings_and_the_destinations_that_come_with_them(office: Office) -> None:
+async def test_wirings_and_the_destinations_that_they_create(office: Office) -> None:
     admin, agent, chat = office.admin, await office.agent(), await office.chat()
     wiring = await admin.wirings.create(
         chat.id,
@@ -79,7 +79,7 @@ async def test_wirings_and_the_destinations_that_come_with_them(office: Office) 
     assert await admin.destinations.of_agent(agent.id) == []
 
 
-async def test_a_pattern_that_would_wake_nobody_is_refused_at_once(office: Office) -> None:
+async def test_a_pattern_that_is_not_a_regular_expression_is_refused(office: Office) -> None:
     admin, agent, chat = office.admin, await office.agent(), await office.chat()
     with pytest.raises(NotAllowed, match="not a regular expression"):
         await admin.wirings.create(chat.id, agent.id, trigger_rules={"pattern": "("})
@@ -90,7 +90,7 @@ async def test_a_pattern_that_would_wake_nobody_is_refused_at_once(office: Offic
         await admin.wirings.update(wiring.id, trigger_rules={"pattern": "("})
 
 
-async def test_connect_makes_what_is_missing_and_returns_what_there_is(office: Office) -> None:
+async def test_connect_creates_missing_rows_and_returns_existing_ones(office: Office) -> None:
     wiring = await office.admin.wirings.connect(CHAT, "one", policy="public", priority=2)
     again = await office.admin.wirings.connect(CHAT, "one", policy="request_approval", priority=7)
     assert again == wiring
@@ -127,7 +127,7 @@ async def test_users(office: Office) -> None:
 
 
 @pytest.mark.parametrize("id_", ["", "tg", "tg:", ":9"])
-async def test_a_users_id_says_its_kind(office: Office, id_: str) -> None:
+async def test_a_users_id_determines_its_kind(office: Office, id_: str) -> None:
     with pytest.raises(NotAllowed, match="not a user id"):
         await office.admin.users.create(id_)
 
@@ -181,7 +181,7 @@ async def test_unregistered_senders(office: Office) -> None:
     assert list(await office.admin.unregistered_senders.list()) == []
 
 
-async def test_sessions_pause_resume_end_and_go(office: Office) -> None:
+async def test_sessions_are_paused_resumed_archived_and_deleted(office: Office) -> None:
     sessions, session = office.admin.sessions, await a_session(office)
     agent, chat = session.agent_group_id, session.messaging_group_id
     assert await sessions.get(session.id) == await sessions.find_open(agent, chat) == session
@@ -263,7 +263,7 @@ async def test_approvals(office: Office) -> None:
     assert await approvals.delete("out-7") == decided
 
 
-async def test_an_approval_may_be_the_hosts_own_and_expires(office: Office) -> None:
+async def test_an_approval_may_belong_to_the_host_and_expires(office: Office) -> None:
     asked = await office.admin.approvals.create("renew", {}, expires_at=NOW)
     assert asked.request_id == asked.approval_id
     await office.admin.approvals.create("renew", {}, expires_at=NOW + timedelta(seconds=1))
@@ -271,7 +271,7 @@ async def test_an_approval_may_be_the_hosts_own_and_expires(office: Office) -> N
     assert (expired.approval_id, expired.status) == (asked.approval_id, "expired")
 
 
-async def test_what_the_schema_forbids_is_a_conflict_and_changes_nothing(office: Office) -> None:
+async def test_a_row_that_the_schema_forbids_is_a_conflict_and_changes_nothing(office: Office) -> None:
     await office.agent()
     with pytest.raises(Conflict, match=r"agent_groups\.folder"):
         await office.agent()
@@ -290,7 +290,7 @@ def _damage(connection: Connection) -> None:
     connection.execute("UPDATE messaging_groups SET unknown_sender_policy = 'maybe'")
 
 
-async def test_a_damaged_row_costs_whoever_asks_for_it_and_nobody_else(office: Office) -> None:
+async def test_a_damaged_row_fails_only_the_calls_that_read_it(office: Office) -> None:
     chat = await office.chat()
     await office.registry.ask(Damage())
     with pytest.raises(DamagedRow, match="unknown_sender_policy"):
@@ -302,7 +302,7 @@ async def test_an_install_has_an_id_from_the_start(office: Office) -> None:
     assert (await office.central.run(meta.get, "install_id") or "").startswith("install-")
 
 
-async def test_one_place_opens_one_session(office: Office) -> None:
+async def test_opening_a_session_twice_in_one_place_opens_one(office: Office) -> None:
     session = await a_session(office)
     place = (session.agent_group_id, session.messaging_group_id)
     assert await office.registry.ask(OpenSession(*place, None)) == session

@@ -21,7 +21,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         yield office
 
 
-async def test_a_wiring_is_told_to_its_agent_alone(office: Office) -> None:
+async def test_a_wiring_change_notifies_only_its_agent(office: Office) -> None:
     one, two, chat = await office.agent(), await office.agent("two"), await office.chat()
     both, wirings = (one.id, two.id), office.admin.wirings
     assert await office.told(wirings.create(chat.id, one.id), *both) == [one.id]
@@ -31,7 +31,7 @@ async def test_a_wiring_is_told_to_its_agent_alone(office: Office) -> None:
     assert await office.told(wirings.connect(Address("tg", "tg:5"), "two"), *both) == [two.id]
 
 
-async def test_a_destination_is_told_to_its_agent_alone(office: Office) -> None:
+async def test_a_destination_change_notifies_only_its_agent(office: Office) -> None:
     one, two = await office.agent(), await office.agent("two")
     both, places = (one.id, two.id), office.admin.destinations
     assert await office.told(places.create(one.id, "agent", two.id), *both) == [one.id]
@@ -39,7 +39,7 @@ async def test_a_destination_is_told_to_its_agent_alone(office: Office) -> None:
     assert await office.told(places.delete(one.id, "boss"), *both) == [one.id]
 
 
-async def test_an_agents_name_is_told_to_it_and_to_those_that_may_write_to_it(office: Office) -> None:
+async def test_a_renamed_agent_and_the_agents_that_may_write_to_it_are_notified(office: Office) -> None:
     agents = [await office.agent(folder) for folder in ("one", "two", "three")]
     one, two, three = (agent.id for agent in agents)
     await office.admin.destinations.create(two, "agent", one)
@@ -47,14 +47,14 @@ async def test_an_agents_name_is_told_to_it_and_to_those_that_may_write_to_it(of
     assert await office.told(change, one, two, three) == sorted([one, two])
 
 
-async def test_a_chats_name_is_told_to_all_and_its_policy_to_none(office: Office) -> None:
+async def test_a_chat_rename_notifies_all_agents_and_a_policy_change_notifies_none(office: Office) -> None:
     one, chat = await office.agent(), await office.chat()
     chats = office.admin.messaging_groups
     assert await office.told(chats.update(chat.id, name="Us"), one.id) == [one.id]
     assert await office.told(chats.update(chat.id, unknown_sender_policy="public"), one.id) == []
 
 
-async def test_a_right_is_told_to_whom_it_concerns(office: Office) -> None:
+async def test_a_role_change_notifies_only_the_affected_agents(office: Office) -> None:
     one, two = await office.agent(), await office.agent("two")
     await office.admin.users.create("tg:1")
     both, roles = (one.id, two.id), office.admin.roles
@@ -71,7 +71,7 @@ async def test_a_right_is_told_to_whom_it_concerns(office: Office) -> None:
     assert await office.told(office.admin.users.delete("tg:1"), *both) == everybody
 
 
-async def test_a_sessions_status_is_told_to_its_agent_alone(office: Office) -> None:
+async def test_a_session_status_change_notifies_only_its_agent(office: Office) -> None:
     one, two = await office.agent(), await office.agent("two")
     session = await office.admin.sessions.open(one.id, None)
     both, sessions = (one.id, two.id), office.admin.sessions
@@ -80,7 +80,7 @@ async def test_a_sessions_status_is_told_to_its_agent_alone(office: Office) -> N
     assert await office.told(sessions.delete(session.id), *both) == [one.id]
 
 
-async def test_what_the_hot_path_writes_is_told_to_nobody(office: Office) -> None:
+async def test_writes_of_the_hot_path_notify_no_agent(office: Office) -> None:
     one, chat = await office.agent(), await office.chat()
     ask = office.registry.ask
     assert await office.told(ask(EnsureUser("tg:1", "One")), one.id) == []
@@ -89,7 +89,7 @@ async def test_what_the_hot_path_writes_is_told_to_nobody(office: Office) -> Non
     assert await office.told(ask(RecordPresence((Presence("s", "running"),))), one.id) == []
 
 
-async def test_whoever_is_told_reads_the_change(office: Office) -> None:
+async def test_a_notified_watcher_can_read_the_change(office: Office) -> None:
     one, heard = await office.agent(), trio.Event()
     with office.changes.watch(one.id, heard.set):
         await office.admin.agent_groups.update(one.id, name="Uno")
@@ -99,7 +99,7 @@ async def test_whoever_is_told_reads_the_change(office: Office) -> None:
     assert group.name == "Uno"
 
 
-async def test_nobody_is_told_of_what_was_refused(office: Office) -> None:
+async def test_a_refused_change_notifies_no_agent(office: Office) -> None:
     one = await office.agent()
 
     async def refused() -> None:
@@ -109,7 +109,7 @@ async def test_nobody_is_told_of_what_was_refused(office: Office) -> None:
     assert await office.told(refused(), one.id) == []
 
 
-async def test_the_first_run_is_made_once(office: Office) -> None:
+async def test_the_rows_of_the_first_run_are_created_once(office: Office) -> None:
     first = Bootstrap("cli:local", "You", "NanoClaw", "main", Address("cli", "local"), "Terminal")
     assert await office.registry.ask(first)
     assert not await office.registry.ask(first)
@@ -131,13 +131,13 @@ async def a_running_session(office: Office) -> str:
     return session.id
 
 
-async def test_presence_is_written_down(office: Office) -> None:
+async def test_presence_is_recorded(office: Office) -> None:
     id_ = await a_running_session(office)
     (session,) = await office.admin.sessions.running()
     assert (session.id, session.last_active) == (id_, NOW + timedelta(hours=1))
 
 
-async def test_when_a_host_begins_nobody_runs(tmp_path: Path) -> None:
+async def test_no_session_is_running_when_a_host_starts(tmp_path: Path) -> None:
     async with an_office(tmp_path) as office:
         await a_running_session(office)
     async with an_office(tmp_path) as office:
@@ -146,7 +146,7 @@ async def test_when_a_host_begins_nobody_runs(tmp_path: Path) -> None:
         assert session.last_active is not None
 
 
-async def test_when_the_registry_alone_begins_again_those_that_run_still_run(
+async def test_a_restart_of_the_registry_alone_keeps_sessions_running(
     office: Office, autojump_clock: object
 ) -> None:
     del autojump_clock

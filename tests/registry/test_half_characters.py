@@ -54,7 +54,7 @@ def given(call: Callable[..., object]) -> tuple[list[Any], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", calls())
-async def test_half_a_character_crashes_nobody(office: Office, name: str) -> None:
+async def test_a_lone_surrogate_crashes_nothing(office: Office, name: str) -> None:
     entity, verb = name.split(".")
     call = getattr(getattr(office.admin, entity), verb)
     positional, by_name = given(call)
@@ -65,7 +65,7 @@ async def test_half_a_character_crashes_nobody(office: Office, name: str) -> Non
     assert name not in REFUSE
 
 
-async def test_a_chat_whose_address_has_one_is_refused_in_words(office: Office) -> None:
+async def test_a_chat_address_with_a_lone_surrogate_is_refused_with_the_reason(office: Office) -> None:
     with pytest.raises(NotAllowed, match=r"^'\\ud800' is not valid text: surrogates not all"):
         await office.admin.wirings.connect(Address("fake", HALF), "main")
     with pytest.raises(NotAllowed, match=r"'\\ud800'"):

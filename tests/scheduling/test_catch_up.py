@@ -27,45 +27,45 @@ policies: list[CatchUp] = ["skip", "all", "none"]
 
 
 @pytest.mark.parametrize("catch_up", policies)
-def test_after_an_occurrence_in_time_the_next_slot_follows(catch_up: CatchUp) -> None:
+def test_an_occurrence_on_time_is_followed_by_the_next_slot(catch_up: CatchUp) -> None:
     due = due_slots("0 9 * * *", MONDAY, MONDAY + 5 * MINUTE, BERLIN, catch_up)
     assert due == ((), MONDAY + DAY)
 
 
 @pytest.mark.parametrize(("catch_up", "days"), [("none", []), ("skip", [3]), ("all", [1, 2, 3])])
-def test_what_was_missed_is_skipped_but_once_run_or_left(catch_up: CatchUp, days: list[int]) -> None:
+def test_missed_slots_are_run_as_the_catch_up_policy_says(catch_up: CatchUp, days: list[int]) -> None:
     due = due_slots("0 9 * * *", MONDAY, MONDAY + 3.5 * DAY, BERLIN, catch_up)
     assert due.run == tuple(MONDAY + day * DAY for day in days)
     assert due.next == MONDAY + 4 * DAY
 
 
-def test_an_occurrence_that_ran_late_stands_for_all_until_it_began() -> None:
+def test_a_late_run_covers_all_slots_missed_before_it_began() -> None:
     began = MONDAY + 3.5 * DAY
     due = due_slots("0 9 * * *", MONDAY, began + 5 * MINUTE, BERLIN, "skip", began=began)
     assert due == ((), MONDAY + 4 * DAY)
 
 
-def test_an_occurrence_that_takes_too_long_is_followed_by_one_late_run() -> None:
+def test_an_occurrence_that_overruns_later_slots_is_followed_by_one_late_run() -> None:
     due = due_slots("* * * * *", MONDAY, MONDAY + 10.5 * MINUTE, BERLIN, "skip", began=MONDAY + 2 * SECOND)
     assert due == ((MONDAY + 10 * MINUTE,), MONDAY + 11 * MINUTE)
 
 
-def test_a_slot_that_is_just_now_is_due() -> None:
+def test_a_slot_at_the_current_time_is_due() -> None:
     assert due_slots("@every 60", MONDAY, MONDAY + MINUTE, BERLIN, "skip").run == (MONDAY + MINUTE,)
 
 
-def test_every_keeps_its_beat_after_an_outage() -> None:
+def test_every_keeps_its_rhythm_after_an_outage() -> None:
     due = due_slots("@every 600", MONDAY, MONDAY + 25 * MINUTE, BERLIN, "skip")
     assert due == ((MONDAY + 20 * MINUTE,), MONDAY + 30 * MINUTE)
 
 
 @pytest.mark.parametrize("catch_up", policies)
-def test_a_clock_that_went_back_brings_no_slot_again(catch_up: CatchUp) -> None:
+def test_a_clock_set_back_does_not_repeat_a_slot(catch_up: CatchUp) -> None:
     for expression in ("0 9 * * *", "@every 86400"):
         assert due_slots(expression, MONDAY, MONDAY - 10 * DAY, BERLIN, catch_up) == ((), MONDAY + DAY)
 
 
-def test_all_is_handed_out_in_parts_and_nothing_is_lost_between_them() -> None:
+def test_the_policy_all_returns_slots_in_batches_without_loss() -> None:
     now = MONDAY + (MAX_CATCH_UP + 10.5) * MINUTE
     first = due_slots("* * * * *", MONDAY, now, BERLIN, "all")
     assert len(first.run) == MAX_CATCH_UP
@@ -76,7 +76,7 @@ def test_all_is_handed_out_in_parts_and_nothing_is_lost_between_them() -> None:
 
 
 @pytest.mark.parametrize("catch_up", policies)
-def test_years_of_missed_seconds_are_no_burden(catch_up: CatchUp) -> None:
+def test_years_of_missed_seconds_are_computed_quickly(catch_up: CatchUp) -> None:
     due = due_slots("* * * * * *", MONDAY, MONDAY + 3650 * DAY, BERLIN, catch_up)
     assert len(due.run) <= MAX_CATCH_UP
 
@@ -102,7 +102,7 @@ def test_the_policies_agree_with_each_other_and_with_next_run(
 
 @settings(max_examples=60, deadline=None)
 @given(expressions, moments, st.integers(0, 86_400), st.integers(0, 86_400))
-def test_one_outage_leads_to_one_late_run(expression: str, slot: datetime, outage: int, length: int) -> None:
+def test_one_outage_causes_one_late_run(expression: str, slot: datetime, outage: int, length: int) -> None:
     began = slot + outage * SECOND
     due = due_slots(expression, slot, began + length * SECOND, BERLIN, "skip", began=began)
     assert all(began < late <= began + length * SECOND for late in due.run)

@@ -74,7 +74,7 @@ def cases(
 
 @walks(10)
 @given(seeds)
-def test_slots_are_those_of_the_definition(seed: int) -> None:
+def test_slots_match_the_definition(seed: int) -> None:
     for case in cases(seed, 7):
         expected = list(islice(case.by_definition(case.start, case.start + timedelta(days=2)), 15))
         assert case.slots(len(expected)) == expected, case
@@ -82,7 +82,7 @@ def test_slots_are_those_of_the_definition(seed: int) -> None:
 
 @walks(8)
 @given(seeds)
-def test_with_seconds_too(seed: int) -> None:
+def test_slots_with_seconds_match_the_definition(seed: int) -> None:
     for case in cases(seed, 5, seconds=True):
         expected = list(islice(case.by_definition(case.start, case.start + timedelta(hours=2)), 10))
         assert case.slots(len(expected)) == expected, case
@@ -99,7 +99,7 @@ def test_there_is_no_slot_before_the_first(seed: int) -> None:
 
 @walks(20)
 @given(seeds)
-def test_a_second_library_agrees_and_where_clocks_jump_the_definition_decides(seed: int) -> None:
+def test_a_second_library_agrees_except_where_clocks_jump(seed: int) -> None:
     for case in cases(seed, 30, BOTH_CAN, common=True):
         ours, theirs = case.slots(3), case.by_cronsim(3)
         if ours != theirs:
@@ -124,7 +124,7 @@ def test_a_second_library_agrees_on_seconds(seed: int) -> None:
 
 @walks(25)
 @given(seeds, st.floats(0, 1))
-def test_from_anywhere_before_a_slot_it_is_the_same_slot(seed: int, share: float) -> None:
+def test_the_next_slot_is_the_same_from_any_time_before_it(seed: int, share: float) -> None:
     for case in cases(seed, 20):
         for slot in case.slots(1) or ():
             assert slot > case.start, case
@@ -151,7 +151,7 @@ def test_a_daily_schedule_has_one_slot_for_each_date(zone: str, seed: int, hour:
 
 @walks(25)
 @given(seeds)
-def test_what_passes_the_check_has_a_next_run_and_nothing_else_has(seed: int) -> None:
+def test_exactly_the_schedules_that_pass_the_check_have_a_next_run(seed: int) -> None:
     for case in cases(seed, 20):
         try:
             check(case.schedule.text, case.zone)
@@ -171,7 +171,7 @@ def test_what_passes_the_check_has_a_next_run_and_nothing_else_has(seed: int) ->
         st.text(max_size=20),
     )
 )
-def test_any_text_is_a_schedule_or_refused_in_a_sentence(text: str) -> None:
+def test_any_text_is_a_schedule_or_refused_with_a_message(text: str) -> None:
     start = datetime.fromisoformat("2026-10-24T23:59:59.9+00:00")
     try:
         assert next_run(text, start, "Europe/Berlin") > start

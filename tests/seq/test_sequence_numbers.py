@@ -57,15 +57,15 @@ def play(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_whatever_happens_numbers_grow_and_stand_for_their_messages(seed: int) -> None:
+def test_numbers_grow_and_identify_their_messages_in_any_order_of_steps(seed: int) -> None:
     play(seed, ORDINARY)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_a_foreign_runner_does_the_numbers_of_ours_keep_the_rules(seed: int) -> None:
+def test_our_numbers_keep_the_rules_whatever_a_foreign_runner_does(seed: int) -> None:
     play(seed, {**ORDINARY, **FOREIGN})
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_numbers_go_on_above_those_of_another_build(seed: int) -> None:
+def test_numbers_continue_above_those_of_another_build(seed: int) -> None:
     play(seed, ORDINARY, another_build.leave_files, steps=40)

@@ -420,20 +420,20 @@ DELAY = """
     """
 
 BUGS: tuple[PlantedBug, ...] = (
-    # what is delivered
+    # deliveries
     PlantedBug("texts are cut at six characters", sent_as(cut), "replies_arrive_as_they_are"),
     PlantedBug("a message counts as sent and is not", seventh_unsent(), "delivered_messages_have_arrived"),
     PlantedBug("messages are sent twice", channel(deliver=sent_twice), "channels_are_asked_after_the_ledger"),
     PlantedBug("files are left out", sent_as(without_files), "files_arrive", 5, BRIEF_H),
     PlantedBug("all counts as completed", channel(outcome=completed), "outcomes_are_told_as_they_are", 1),
-    # who is heard
+    # access
     PlantedBug("visitors pass for members", visitors_pass_for_members, "unknown_senders_are_not_heard"),
     PlantedBug("members are not known", heard_as(nobody_is_known), "admitted_users_are_heard"),
     PlantedBug("visitors click as members", visitors_click, "unknown_senders_decide_nothing", 6, BRIEF_H),
     PlantedBug("users' files are dropped", heard_as(without_attachments), "files_are_kept", 5, BRIEF_H),
     PlantedBug("all mentions the agent", heard_as(mentioned), "only_mentions_wake_the_agent", 1),
     PlantedBug("another button is pressed", channel(change=pressed_other), "questions_have_one_answer", 1),
-    # what an agent is told
+    # context of an agent
     PlantedBug(
         "a retold turn hears nothing",
         provider(nothing_sent),

@@ -32,7 +32,7 @@ def settings(home: Path, **changes: Any) -> Config:
 
 
 def record_real_day(home: Path, folder: Path, *, redacted: bool = False) -> None:
-    """A first life in which a reply is held up; then one with all kinds of trouble, which is recorded."""
+    """Run a first life that delays a reply; then record a second one with all kinds of trouble."""
     trio.run(_first_life, home)
     trio.run(_recorded_life, home, Record(folder, redacted))
 
@@ -82,7 +82,7 @@ async def _day(network: FakeChannel, host: Host) -> None:
 
 
 def changed(source: Path, target: Path, change: Callable[[list[str]], list[str]]) -> Path:
-    """A copy of a recording, with other lines."""
+    """Return a copy of a recording with other lines."""
     for file in (file for file in source.rglob("*") if file.is_file()):
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +93,6 @@ def changed(source: Path, target: Path, change: Callable[[list[str]], list[str]]
 
 
 def notes(folder: Path, kind: str) -> list[Mapping[str, Any]]:
-    """The notes of a kind, as they stand in the file."""
+    """Return the notes of a kind, as written in the file."""
     lines = map(json.loads, (folder / FILE).read_text("ascii").splitlines())
     return [line for line in lines if line["note"] == kind]

@@ -14,7 +14,7 @@ Scenario = Callable[[World, FakeChannel], Awaitable[None]]
 
 
 def run_scenario(home: Path, scenario: Scenario, provider: Provider | None = None) -> None:
-    """In a world whose agent is `provider` (None: echo), with a network that outlives the hosts."""
+    """Run in a world whose agent is `provider` (None: echo), with a network that outlives the hosts."""
 
     async def main(world: World) -> None:
         with trio.fail_after(DAY_S):

@@ -21,7 +21,7 @@ BRIEFLY_IDLE: dict[str, Any] = {"runtime.idle_s": IDLE_S}
 
 @define(eq=False)
 class Thinker(SimpleProvider):
-    """A provider that answers when it is let."""
+    """A provider that answers once the test allows it."""
 
     name: str = "echo"
     asked: trio.Event = Factory(trio.Event)
@@ -45,7 +45,7 @@ class Story:
     network: FakeChannel = Factory(FakeChannel)
 
     async def first_life(self, until: Callable[[], Awaitable[object]], *, paused: bool = False) -> None:
-        """A life that is killed once `until` returns."""
+        """Run a host that is killed once `until` returns."""
         host = await self.world.start(channels=[self.network])
         await wire(host, self.network.address())
         await self.network.say("hello", event_id="1")
@@ -62,7 +62,7 @@ class Story:
 
 
 def told(home: Path, scenario: Callable[[Story], Awaitable[None]]) -> list[str]:
-    """Run a scenario; what became of hosts and runners, in order."""
+    """Run a scenario; return the events of hosts and runners, in order."""
     thinker = Thinker()
 
     async def main(world: World) -> None:
@@ -79,7 +79,7 @@ def settled(home: Path) -> list[tuple[str, int]]:
     return rows(only_session(home).inbound_db, "SELECT status, tries FROM messages_in")
 
 
-def test_a_message_in_the_hands_of_a_runner_that_outlived_its_host_is_answered_once_at_no_try(
+def test_a_message_claimed_by_a_surviving_runner_is_answered_once_and_costs_no_try(
     tmp_path: Path,
 ) -> None:
     async def scenario(story: Story) -> None:
@@ -102,7 +102,7 @@ def test_a_message_in_the_hands_of_a_runner_that_outlived_its_host_is_answered_o
     assert settled(tmp_path) == [("completed", 0)]
 
 
-def test_a_turn_that_ends_while_there_is_no_host_is_delivered_by_the_next_one(tmp_path: Path) -> None:
+def test_the_next_host_delivers_the_reply_of_a_turn_that_ended_without_a_host(tmp_path: Path) -> None:
     async def scenario(story: Story) -> None:
         await story.first_life(story.thinker.asked.wait)
         story.thinker.let.set()
@@ -115,7 +115,7 @@ def test_a_turn_that_ends_while_there_is_no_host_is_delivered_by_the_next_one(tm
     assert settled(tmp_path) == [("completed", 0)]
 
 
-def test_a_runner_without_work_is_adopted_too_and_stopped_once_it_has_been_idle(tmp_path: Path) -> None:
+def test_an_idle_surviving_runner_is_adopted_and_stopped_after_the_idle_timeout(tmp_path: Path) -> None:
     async def scenario(story: Story) -> None:
         await story.first_life(story.answered)
         await story.world.sleep(3600)
@@ -129,7 +129,7 @@ def test_a_runner_without_work_is_adopted_too_and_stopped_once_it_has_been_idle(
     assert told(tmp_path, scenario)[3:5] == ["host ready", "runner adopted"]
 
 
-def test_the_runner_of_a_session_that_may_not_run_is_stopped(tmp_path: Path) -> None:
+def test_a_surviving_runner_is_stopped_if_its_session_may_not_run(tmp_path: Path) -> None:
     async def scenario(story: Story) -> None:
         await story.first_life(story.answered, paused=True)
         async with story.world.life(story.network):
@@ -139,7 +139,7 @@ def test_the_runner_of_a_session_that_may_not_run_is_stopped(tmp_path: Path) -> 
     assert told(tmp_path, scenario)[3:6] == ["host ready", "runner adopted", "runner ended"]
 
 
-def test_a_runner_with_another_specification_is_replaced_and_its_message_costs_no_try(tmp_path: Path) -> None:
+def test_a_surviving_runner_with_an_outdated_specification_is_replaced_at_no_try(tmp_path: Path) -> None:
     async def scenario(story: Story) -> None:
         await story.first_life(story.thinker.asked.wait)
         async with story.world.life(story.network, prompt={"assistant_name": "Other"}):
@@ -169,7 +169,7 @@ def test_an_adopted_runner_that_dies_costs_its_message_a_try(tmp_path: Path) -> 
     assert settled(tmp_path) == [("completed", 1)]
 
 
-def test_where_the_engine_does_not_say_who_survived_a_runner_with_work_is_adopted_all_the_same(
+def test_a_busy_runner_is_adopted_even_if_the_engine_cannot_list_survivors(
     tmp_path: Path,
 ) -> None:
     @define(eq=False)

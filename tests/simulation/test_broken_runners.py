@@ -32,7 +32,7 @@ def test_a_runner_that_breaks_in_a_turn_costs_the_message_a_try(
     assert any("runner broke: KeyError: 'no'" in line for line in lines)
 
 
-def test_a_provider_that_cannot_be_made_ends_its_runner_and_no_host() -> None:
+def test_a_provider_that_cannot_be_created_ends_its_runner_but_not_the_host() -> None:
     async def told(world: World) -> None:
         ann = world.user("ann")
         await world.direct(ann)

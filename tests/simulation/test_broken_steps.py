@@ -36,7 +36,7 @@ def raises_at(wanted: str, error: Callable[[], BaseException]) -> Callable[[str,
 
 @pytest.mark.parametrize("outliving", [False, True])
 @pytest.mark.parametrize("event", EVENTS)
-def test_an_error_of_a_step_ends_the_world_at_any_event(event: str, *, outliving: bool) -> None:
+def test_an_error_in_a_timeline_step_ends_the_world_at_any_event(event: str, *, outliving: bool) -> None:
     async def scenario(world: World) -> None:
         world.timeline.steps.append(raises_at(event, Wrong))
         await one_answer(world)
@@ -46,7 +46,7 @@ def test_an_error_of_a_step_ends_the_world_at_any_event(event: str, *, outliving
         simulate(scenario, seed=1, outliving=outliving, settings={"runtime.idle_s": 30})
 
 
-def test_another_error_of_the_scenario_gets_a_note_about_it() -> None:
+def test_another_error_in_the_scenario_gets_a_note_about_the_step_error() -> None:
     async def scenario(world: World) -> None:
         world.timeline.steps.append(raises_at("delivered", Wrong))
         try:
@@ -61,7 +61,7 @@ def test_another_error_of_the_scenario_gets_a_note_about_it() -> None:
 
 
 @pytest.mark.parametrize("file", ["v2.db", "inbound.db", "outbound.db"])
-def test_an_error_of_a_commit_hook_ends_the_world(file: str) -> None:
+def test_an_error_in_a_commit_hook_ends_the_world(file: str) -> None:
     def hook(path: Path, when: When, n: int) -> None:
         del when, n
         if path.name == file:
@@ -77,7 +77,7 @@ def test_an_error_of_a_commit_hook_ends_the_world(file: str) -> None:
         simulate(scenario, seed=1)
 
 
-def test_a_disk_error_of_a_commit_hook_does_not_end_the_world() -> None:
+def test_a_disk_error_in_a_commit_hook_does_not_end_the_world() -> None:
     left = 3
 
     def hook(path: Path, when: When, n: int) -> None:

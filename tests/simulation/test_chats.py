@@ -38,7 +38,7 @@ async def test_a_named_card_can_be_pressed_again_and_the_transcript_shows_the_dr
     assert re.search(rf"click dropped +ann +click-3 +{re.escape(routed.dropped)}", str(failed.value))
 
 
-async def test_a_click_without_an_open_card_says_how_to_press_an_answered_one(world: World) -> None:
+async def test_a_click_without_an_open_card_explains_how_to_press_an_answered_card(world: World) -> None:
     ann = world.user("ann")
     await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"))))
     await ann.says("a")
@@ -49,7 +49,7 @@ async def test_a_click_without_an_open_card_says_how_to_press_an_answered_one(wo
     assert trio.current_time() - began == 30
 
 
-async def test_a_card_without_such_a_button_is_not_pressed(world: World) -> None:
+async def test_a_click_on_a_button_that_the_card_lacks_fails(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=script(asks("1?", "Y", "N"))))
     await ann.says("a")
@@ -84,7 +84,7 @@ async def test_a_click_after_a_turn_has_failed_for_good_begins_the_next_turn_of_
     await chat.expect("got Yes", within=60)
 
 
-async def test_a_click_between_two_tries_of_a_turn_is_the_answer_of_the_next_try(world: World) -> None:
+async def test_a_click_between_two_tries_of_a_turn_answers_the_next_try(world: World) -> None:
     ann = world.user("ann")
     brain = script(asks("Ship?", "Yes", "No", timeout_s=10), says("again {text}"))
     chat = await world.direct(ann, world.agent(brain=brain))
@@ -115,7 +115,7 @@ async def test_two_references_to_a_thread_share_the_reading_position(world: Worl
 # -- names ----------------------------------------------------------------------------
 
 
-async def test_a_user_s_own_chat_and_a_group_have_names_of_their_own(world: World) -> None:
+async def test_direct_chats_and_groups_have_distinct_names(world: World) -> None:
     ann, team = world.user("ann"), world.user("team")
     world.group("team", [ann, team])
     with pytest.raises(WorldError, match="cannot both be called 'team'"):
@@ -125,7 +125,7 @@ async def test_a_user_s_own_chat_and_a_group_have_names_of_their_own(world: Worl
         world.group("ann", [ann])
 
 
-async def test_a_group_is_made_with_all_its_members(world: World) -> None:
+async def test_a_group_is_created_with_all_its_members(world: World) -> None:
     ann, bob = world.user("ann"), world.user("bob")
     club = world.group("club", [ann])
     with pytest.raises(WorldError, match="'club' already exists, with fake:ann; name all its members"):

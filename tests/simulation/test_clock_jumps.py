@@ -1,4 +1,4 @@
-"""The date jumps against trio's clock: after a suspend, by NTP, or because somebody sets it."""
+"""The date jumps against trio's clock: after a suspend, by NTP, or because a user sets it."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -61,7 +61,7 @@ async def schedule(network: FakeChannel, at: datetime, **details: object) -> Non
 
 @pytest.mark.parametrize("idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
 @pytest.mark.parametrize("recurrence", [None, "0 * * * *"], ids=["once", "hourly"])
-def test_a_task_that_a_jump_makes_due_runs_once_and_at_once(
+def test_a_task_made_due_by_a_clock_jump_runs_once_immediately(
     tmp_path: Path, idle_s: float, recurrence: str | None
 ) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
@@ -113,7 +113,7 @@ class Flaky(SimpleProvider):
         return Result(tuple(Reply("at last", message.id) for message in turn.messages))
 
 
-def test_a_retry_that_a_jump_makes_due_is_made_once_and_at_once(tmp_path: Path) -> None:
+def test_a_retry_made_due_by_a_clock_jump_happens_once_immediately(tmp_path: Path) -> None:
     provider = Flaky(EPOCH + HOUR)
 
     async def scenario(world: World, network: FakeChannel) -> None:
@@ -128,7 +128,7 @@ def test_a_retry_that_a_jump_makes_due_is_made_once_and_at_once(tmp_path: Path) 
     live(tmp_path, scenario, provider)
 
 
-def test_a_delivery_that_a_jump_makes_due_is_attempted_once_and_at_once(tmp_path: Path) -> None:
+def test_a_delivery_made_due_by_a_clock_jump_is_attempted_once_immediately(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         network.fail("unavailable")
         await network.say("hello", event_id="1")
@@ -144,7 +144,7 @@ def test_a_delivery_that_a_jump_makes_due_is_attempted_once_and_at_once(tmp_path
 
 
 @pytest.mark.parametrize("idle_s", [900.0, 5.0], ids=["runner lives", "session sleeps"])
-def test_a_delayed_message_that_a_jump_makes_due_is_sent_once_and_at_once(
+def test_a_delayed_message_made_due_by_a_clock_jump_is_sent_once_immediately(
     tmp_path: Path, idle_s: float
 ) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
@@ -165,7 +165,7 @@ def test_a_delayed_message_that_a_jump_makes_due_is_sent_once_and_at_once(
 
 
 def send_later(outbound: Path, at: datetime) -> None:
-    """A row as a runner would commit it."""
+    """Commit a row as a runner would."""
     connection = apsw.Connection(str(outbound))
     connection.execute(
         """
@@ -180,7 +180,7 @@ def send_later(outbound: Path, at: datetime) -> None:
 # -- back ----------------------------------------------------------------------
 
 
-def test_a_jump_back_runs_nothing_twice_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_backward_clock_jump_repeats_nothing_and_loses_nothing(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         start = world.clock.now()
         await schedule(network, start + HOUR, recurrence="0 * * * *")
@@ -218,7 +218,7 @@ class Slow(SimpleProvider):
 
 
 @pytest.mark.parametrize("by", [DAY, -DAY], ids=["forth", "back"])
-def test_a_jump_does_not_make_a_runner_at_work_look_stuck(tmp_path: Path, by: timedelta) -> None:
+def test_a_clock_jump_does_not_make_a_busy_runner_look_stuck(tmp_path: Path, by: timedelta) -> None:
     provider = Slow()
 
     async def scenario(world: World, network: FakeChannel) -> None:

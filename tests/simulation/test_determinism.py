@@ -22,11 +22,11 @@ def timeline(seed: int) -> str:
     return simulate(rough_day, seed=seed, channel=FakeChannel(repeat="idempotent"))[1].text()
 
 
-def test_one_seed_gives_one_timeline_byte_for_byte() -> None:
+def test_the_same_seed_gives_the_same_timeline_byte_for_byte() -> None:
     assert timeline(7) == timeline(7)
 
 
-def test_another_seed_gives_another_timeline() -> None:
+def test_a_different_seed_gives_a_different_timeline() -> None:
     assert timeline(1) != timeline(2)
 
 
@@ -34,7 +34,7 @@ def trios_randomness() -> tuple[bool, object]:
     return trios._ALLOW_DETERMINISTIC_SCHEDULING, trios._r
 
 
-def test_worlds_in_two_threads_keep_their_own_orders() -> None:
+def test_worlds_in_two_threads_do_not_affect_each_other_s_order() -> None:
     before, alone = trios_randomness(), [timeline(1), timeline(2)]
     together = Barrier(2)
 
@@ -53,7 +53,7 @@ def test_worlds_in_two_threads_keep_their_own_orders() -> None:
 
 
 @pytest.mark.slow
-def test_seeds_decide_across_processes_and_hash_seeds() -> None:
+def test_the_timeline_depends_only_on_the_seed_across_processes_and_hash_seeds() -> None:
     def start(hash_seed: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, str(ROOT / "tests/simulation/rough_day.py"), *SEEDS],

@@ -13,7 +13,7 @@ DAY = draw_workload(6, hours=0.4)
 
 
 def broken(sentence_of: str) -> tuple[RunResult, str, str]:
-    """A day whose last line is a violation that names a session and the first message in it."""
+    """Return a day whose last line is a violation that names a session and its first message."""
     with silent_logs():
         result = run_workload(DAY)
     session = Counter(id_ for line in result.timeline.lines for id_ in result.sessions if id_ in line)
@@ -25,7 +25,7 @@ def broken(sentence_of: str) -> tuple[RunResult, str, str]:
     return evolve(result, violations=(Violation("some_rule", sentence, float(at)),)), id_, event
 
 
-def test_of_commits_only_those_of_the_session_that_is_named_are_shown_and_runs_of_them_as_one() -> None:
+def test_the_excerpt_shows_only_commits_of_the_named_session_and_merges_consecutive_ones() -> None:
     result, session, _ = broken("{session}: something is wrong")
     heading, *lines = excerpt(DAY, result)
     assert session in heading
@@ -38,7 +38,7 @@ def test_of_commits_only_those_of_the_session_that_is_named_are_shown_and_runs_o
     assert len(lines) <= BEFORE + 2
 
 
-def test_a_message_that_is_named_is_marked_however_long_ago_it_was_said() -> None:
+def test_a_named_message_is_marked_however_old_it_is() -> None:
     result, _, event = broken("{row} is lost")
     lines = list(excerpt(DAY, result))
     marked = [line for line in lines if line.startswith(">")]

@@ -1,4 +1,4 @@
-"""The network of simulations, where the host refuses what it is offered."""
+"""The network of simulations when the host refuses the messages it offers."""
 
 from itertools import pairwise
 
@@ -31,7 +31,7 @@ class Refusing:
         await channel.receive(self)
 
 
-async def test_what_is_refused_is_offered_again_less_and_less_often(world: World) -> None:
+async def test_a_refused_message_is_offered_again_with_back_off(world: World) -> None:
     del world
     intake, channel = Refusing(until=86_400.0), FakeChannel()
     async with trio.open_nursery() as nursery:
@@ -47,9 +47,7 @@ async def test_what_is_refused_is_offered_again_less_and_less_often(world: World
 
 
 @pytest.mark.parametrize("until", [0.0, 0.01, 3.0, 40.0])
-async def test_what_one_person_says_in_one_chat_is_accepted_in_order_all_the_same(
-    world: World, until: float
-) -> None:
+async def test_refusals_do_not_reorder_one_user_s_messages_in_one_chat(world: World, until: float) -> None:
     del world
     intake, channel = Refusing(until), FakeChannel()
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Faults with a rate or a point: they strike there, or the result says that they did not."""
+"""Faults with a rate or a point strike there, or the result says that they did not."""
 
 from collections.abc import Iterator
 from random import Random
@@ -26,7 +26,7 @@ def played(faults: str) -> RunResult:
 # -- what is drawn -----------------------------------------------------------------
 
 
-def test_a_rate_of_ones_own_changes_that_fault_alone() -> None:
+def test_a_custom_rate_changes_only_that_fault() -> None:
     usual = list(draw_strikes(Random(1), fault_names("all"), 50.0, [1.0]))
     more = list(draw_strikes(Random(1), fault_names("all,kill-host=30,io-error=0"), 50.0, [1.0]))
     strange = {"kill-host", "io-error"}
@@ -37,7 +37,7 @@ def test_a_rate_of_ones_own_changes_that_fault_alone() -> None:
     assert not any(strike.fault == "io-error" for strike in more)
 
 
-def test_all_may_have_rates_and_points_beside_it() -> None:
+def test_all_may_be_combined_with_rates_and_points() -> None:
     faults = fault_names("all, kill-host=20, kill-runner@step:7")
     assert set(faults) == {*NAMES, "kill-host=20", "kill-runner@step:7"} - {"kill-host"}
 
@@ -65,7 +65,7 @@ def test_all_may_have_rates_and_points_beside_it() -> None:
         ("kill-host@time:-3", "a time must be in seconds from the beginning"),
     ],
 )
-def test_an_invalid_word_is_refused_with_the_reason(text: str, words: str) -> None:
+def test_an_invalid_fault_is_refused_with_the_reason(text: str, words: str) -> None:
     with pytest.raises(UnknownFault, match=r".*") as error:
         fault_names(text)
     assert words in str(error.value)
@@ -77,7 +77,7 @@ def test_an_invalid_word_is_refused_with_the_reason(text: str, words: str) -> No
 @pytest.mark.parametrize(
     "fault", ["kill-host", "channel-fails", "disk-full", "clock-jumps", "corrupt-inbound"]
 )
-def test_a_fault_strikes_at_the_moment_it_was_put_at_or_says_why_not(fault: str) -> None:
+def test_a_fault_strikes_at_its_given_point_or_reports_why_not(fault: str) -> None:
     result = played(f"{fault}@time:700.5")
     assert result.violations == ()
     if result.strikes:
@@ -90,7 +90,7 @@ def test_a_fault_strikes_at_the_moment_it_was_put_at_or_says_why_not(fault: str)
 
 @pytest.mark.parametrize("fault", AT_STEPS)
 @pytest.mark.parametrize("step", [1, 900])
-def test_a_kill_strikes_at_the_step_that_was_chosen(fault: str, step: int) -> None:
+def test_a_kill_strikes_at_the_chosen_step(fault: str, step: int) -> None:
     result = played(f"{fault}@step:{step}")
     assert result.violations == ()
     if fault == "kill-host":
@@ -100,7 +100,7 @@ def test_a_kill_strikes_at_the_step_that_was_chosen(fault: str, step: int) -> No
         assert result.strikes[fault] + len(result.missed) == 1
 
 
-def test_a_point_that_was_never_reached_counts_for_nothing_and_is_told() -> None:
+def test_a_fault_point_that_is_never_reached_is_reported_and_not_counted() -> None:
     result = played("kill-host@commit:99999,kill-host@commit:1,kill-runner@step:99999999")
     assert (result.violations, result.strikes.total()) == ((), 0)
     missed = dict(result.missed)
@@ -109,7 +109,7 @@ def test_a_point_that_was_never_reached_counts_for_nothing_and_is_told() -> None
     assert missed["kill-runner@step:99999999"].startswith("it is over after step ")
 
 
-def test_a_host_that_fails_fails_once_in_the_timeline() -> None:
+def test_a_host_failure_appears_once_in_the_timeline() -> None:
     result = run_workload(
         draw_workload(0, hours=1.0, faults=fault_names("disk-full=60,stop-host=60,kill-host=60"))
     )

@@ -9,7 +9,7 @@ from nanoclaw.testing.invariants import rows
 from tests.host.homes import only_session
 
 
-async def test_a_claim_of_a_task_that_has_paused_itself_does_not_outlive_its_runner(world: World) -> None:
+async def test_the_claim_of_a_task_that_paused_itself_does_not_outlive_its_runner(world: World) -> None:
     async def brain(turn: Turn, tools: Toolbox) -> str:
         message = turn.messages[-1]
         if message.kind != "task":

@@ -23,7 +23,7 @@ Break = Callable[[Evidence], Evidence]
 
 
 async def talk(world: World) -> tuple[FakeChannel, list[str]]:
-    """Two answers, something sent in mid-turn, a task that has run three times."""
+    """Produce two answers, a message sent in mid-turn and a task that has run three times."""
     await world.start()
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent("tools", "echo"))
@@ -61,14 +61,14 @@ def test_a_home_that_kept_its_promises_has_no_violations(evidence: Evidence) -> 
     assert violations(evidence) == []
 
 
-def test_an_embedder_adds_a_check_of_its_own(evidence: Evidence) -> None:
+def test_an_embedder_can_add_its_own_check(evidence: Evidence) -> None:
     def nobody_says_hello(evidence: Evidence) -> Iterable[str]:
         yield f"{evidence.data.name}: hello"
 
     assert violations(evidence, (*ALWAYS, nobody_says_hello)) == ["nobody_says_hello: data: hello"]
 
 
-def test_a_check_that_is_broken_itself_is_named(evidence: Evidence) -> None:
+def test_a_check_that_raises_is_named(evidence: Evidence) -> None:
     def raises(_evidence: Evidence) -> Iterable[str]:
         yield from ()
         raise KeyError("x")
@@ -100,7 +100,7 @@ def run(evidence: Evidence, file: Path, sql: str) -> Evidence:
 
 
 def rot(evidence: Evidence) -> Evidence:
-    """A page of an index loses its content."""
+    """Erase the content of a page of an index."""
     file = evidence.sessions()[0].inbound_db
     with closing(sqlite3.connect(file)) as connection:
         [(page,)] = connection.execute(
@@ -157,7 +157,7 @@ BROKEN: list[tuple[str, Break]] = [
 
 
 @pytest.mark.parametrize(("check", "broken"), BROKEN)
-def test_what_is_broken_is_found(evidence: Evidence, check: str, broken: Break) -> None:
+def test_each_broken_promise_is_found_by_its_check(evidence: Evidence, check: str, broken: Break) -> None:
     assert check in {sentence.partition(":")[0] for sentence in violations(broken(evidence))}
 
 
@@ -169,12 +169,12 @@ def test_a_slot_with_two_rows_is_found(evidence: Evidence) -> None:
     assert {sentence.partition(":")[0] for sentence in violations(evidence)} == {"slots_are_unique"}
 
 
-def test_every_check_was_seen_to_fail() -> None:
+def test_every_check_has_a_failing_example() -> None:
     seen = {name for name, _ in BROKEN} | {"slots_are_unique"}
     assert {check.__name__ for check in (*ALWAYS, *AT_REST)} == seen
 
 
-def test_what_is_parked_is_not_lost(evidence: Evidence) -> None:
+def test_a_message_that_is_stored_nowhere_is_reported_as_lost(evidence: Evidence) -> None:
     event = InboundEvent(Address("fake", "x"), "never", None)  # type: ignore[arg-type]  # only its id counts
     lost = evolve(evidence, accepted=(*evidence.accepted, event.message_id))
     assert violations(lost, ALWAYS) == [
@@ -183,12 +183,12 @@ def test_what_is_parked_is_not_lost(evidence: Evidence) -> None:
 
 
 def waiting(evidence: Evidence) -> tuple[int, list[str]]:
-    """How many sessions can be looked at, and who waits behind a journal."""
+    """Return the number of readable sessions, and the messages that wait behind a journal."""
     paths = tuple(readable(evidence.data, ()))
     return len(paths), list(nothing_waits_behind_a_journal(Snapshot(evidence.data, paths=paths)))
 
 
-def test_a_journal_that_was_never_synced_is_in_nobodys_way(evidence: Evidence) -> None:
+def test_a_journal_that_was_never_synced_does_not_block_the_check(evidence: Evidence) -> None:
     [paths] = evidence.sessions()
     journal = Path(f"{paths.inbound_db}-journal")
     with closing(sqlite3.connect(paths.inbound_db)) as connection:
@@ -199,13 +199,13 @@ def test_a_journal_that_was_never_synced_is_in_nobodys_way(evidence: Evidence) -
     assert waiting(evidence) == (1, [])
 
 
-def test_a_journal_may_be_left_where_nobody_waits(evidence: Evidence, tmp_path: Path) -> None:
+def test_a_hot_journal_is_allowed_if_no_message_waits_behind_it(evidence: Evidence, tmp_path: Path) -> None:
     [paths] = evidence.sessions()
     leave_hot_journal(paths.inbound_db, tmp_path / "other")
     assert waiting(evidence) == (0, [])
 
 
-def test_nobody_waits_behind_a_journal(evidence: Evidence, tmp_path: Path) -> None:
+def test_a_message_that_waits_behind_a_hot_journal_is_a_violation(evidence: Evidence, tmp_path: Path) -> None:
     [paths] = evidence.sessions()
     inbound("UPDATE messages_in SET status = 'pending' WHERE seq = 2")(evidence)
     leave_hot_journal(paths.inbound_db, tmp_path / "other")
@@ -213,7 +213,7 @@ def test_nobody_waits_behind_a_journal(evidence: Evidence, tmp_path: Path) -> No
     assert not list(tmp_path.glob("aside*"))
 
 
-def test_each_session_is_looked_at_behind_its_own_journal(evidence: Evidence, tmp_path: Path) -> None:
+def test_each_session_is_checked_with_its_own_journal(evidence: Evidence, tmp_path: Path) -> None:
     [paths] = evidence.sessions()
     other = SessionPaths(paths.root.with_name("sess-zz"))
     shutil.copytree(paths.root, other.root)

@@ -73,18 +73,18 @@ HARMLESS: dict[str, Callable[[], object]] = {
 
 @define
 class Drawer:
-    """Its factory is called by code that attrs has written."""
+    """A class whose factory is called by code that attrs generated."""
 
     source: random.Random = Factory(random.Random)
 
 
 class Moment(datetime):
-    """A date of one's own."""
+    """A custom date class."""
 
 
 @define
 class Sent:
-    """Its factory is a method of a type that is written in C."""
+    """A class whose factory is a method of a type written in C."""
 
     at: datetime = Factory(datetime.now)
 
@@ -118,7 +118,7 @@ BEGUN_BY_TRIO: dict[str, tuple[str, Callable[[], Awaitable[None]]]] = {
 
 
 @pytest.mark.parametrize("name", STRAYS)
-async def test_a_real_resource_is_refused_where_it_is_called(world: World, name: str) -> None:
+async def test_a_real_resource_is_refused_at_its_call_site(world: World, name: str) -> None:
     with pytest.raises(NotSimulated) as refused:
         STRAYS[name]()
     assert f"{Path(__file__)}:" in str(refused.value)
@@ -126,7 +126,7 @@ async def test_a_real_resource_is_refused_where_it_is_called(world: World, name:
     world.isolation.refused.clear()
 
 
-async def test_the_error_names_the_caller_and_not_the_code_that_attrs_generated(world: World) -> None:
+async def test_the_error_names_the_caller_and_not_code_generated_by_attrs(world: World) -> None:
     with pytest.raises(NotSimulated, match=r"test_isolation\.py:\d+: Random\.seed\(\)"):
         Drawer()
     world.isolation.refused.clear()
@@ -161,14 +161,14 @@ async def test_an_allowed_package_may_use_the_real_clock() -> None:
     assert time.time() > EPOCH.timestamp()
 
 
-def test_after_a_world_all_functions_are_restored() -> None:
+def test_all_functions_are_restored_after_a_world() -> None:
     before = time.time, random.random, datetime.__dict__["now"], socket.socket.__init__, monotonic
     simulate(lambda world: world.sleep(1), seed=1)
     assert before == (time.time, random.random, datetime.__dict__["now"], socket.socket.__init__, monotonic)
     assert datetime.now(UTC).year > 2000
 
 
-def test_a_module_that_was_imported_in_one_world_is_guarded_in_the_next(
+def test_a_module_imported_in_one_world_is_guarded_in_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "imported_in_a_world.py").write_text("from time import time\n")
@@ -191,13 +191,13 @@ KEPT: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("name", KEPT)
-async def test_a_clock_that_was_stored_before_any_world_is_refused(world: World, name: str) -> None:
+async def test_a_clock_function_stored_before_any_world_is_refused(world: World, name: str) -> None:
     with pytest.raises(NotSimulated, match=rf"{__name__.rpartition('.')[2]}\.py:\d+: "):
         KEPT[name]()
     world.isolation.refused.clear()
 
 
-def test_a_clock_that_was_stored_between_two_worlds_is_refused_in_the_second(
+def test_a_clock_function_stored_between_two_worlds_is_refused_in_the_second(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     module = sys.modules[__name__]
@@ -212,7 +212,7 @@ def test_a_clock_that_was_stored_between_two_worlds_is_refused_in_the_second(
         simulate(looks, seed=1)
 
 
-def test_the_end_of_a_world_keeps_the_guards_of_another() -> None:
+def test_ending_one_world_keeps_the_guards_of_another() -> None:
     with Isolation(lambda: EPOCH).up():
         with Isolation(lambda: EPOCH).up():
             pass
@@ -241,7 +241,7 @@ def test_a_failed_expectation_lists_earlier_refusals() -> None:
     assert re.match(r"refused before: \S*test_isolation\.py:\d+: time\.time\(\)", note)
 
 
-def test_a_brain_that_looks_at_the_real_clock_fails_its_test_though_its_error_is_swallowed() -> None:
+def test_a_brain_that_reads_the_real_clock_fails_the_test_even_if_the_error_is_swallowed() -> None:
     async def brain(_turn: Turn, _tools: Toolbox) -> str:
         return str(time.time())
 

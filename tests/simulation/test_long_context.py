@@ -10,7 +10,7 @@ from nanoclaw.testing.invariants import rows
 BATCH, LOOKED_AT, CONTEXT = 4, 10, 35
 
 
-async def test_a_long_turn_with_much_context_is_not_stopped_and_completes_all_of_it(
+async def test_a_long_turn_with_many_context_messages_is_not_stopped_and_completes_them_all(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "LARGEST_BATCH", BATCH)

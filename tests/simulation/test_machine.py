@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
         self.at += seconds
 
     def teardown(self) -> None:
-        """Play the workload, unless Hypothesis gave the run up."""
+        """Play the workload, unless Hypothesis abandoned the run."""
         if sys.exception() is None:
             with silent_logs():
                 result = run_workload(evolve(self.workload, steps=tuple(self.steps)), alter=self.alter)

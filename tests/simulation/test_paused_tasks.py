@@ -1,4 +1,4 @@
-"""A task that is paused, while it is at work or in the moment it ends, keeps nobody waiting."""
+"""A task that is paused while it runs or as it ends delays no other work."""
 
 import re
 from contextlib import suppress
@@ -13,7 +13,7 @@ def lives(world: World) -> int:
     return sum("runner started" in line for line in world.timeline.events())
 
 
-async def test_what_follows_a_task_that_is_paused_as_it_ends_wants_no_runner(world: World) -> None:
+async def test_the_next_run_of_a_task_paused_as_it_ends_starts_no_runner(world: World) -> None:
     async def brain(turn: Turn, tools: Toolbox) -> str:
         message = turn.messages[-1]
         if message.kind != "task":
@@ -35,7 +35,7 @@ async def test_what_follows_a_task_that_is_paused_as_it_ends_wants_no_runner(wor
         assert lives(world) == before
 
 
-async def test_a_missed_task_that_is_resumed_goes_on_with_its_next_run(world: World) -> None:
+async def test_a_resumed_task_skips_its_missed_run_and_continues_with_the_next(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
     await ann.says('!schedule_task {"prompt": "tea", "recurrence": "@every 300", "catch_up": "none"}')

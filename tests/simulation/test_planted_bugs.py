@@ -9,11 +9,11 @@ MOST = 30
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_a_planted_bug_is_found_as_what_it_is(bug: PlantedBug) -> None:
+def test_each_planted_bug_is_found_by_the_expected_check(bug: PlantedBug) -> None:
     assert bug.check in found(bug)
 
 
-def test_there_is_one_bug_for_each_class_of_promise() -> None:
+def test_each_class_of_promise_has_a_planted_bug() -> None:
     checks = {check.__name__ for check in (*PROMPTNESS_CHECKS, *STEP_CHECKS, *REST_CHECKS)}
     planted = [bug.check for bug in BUGS]
     assert set(planted) <= checks

@@ -1,4 +1,4 @@
-"""The pytest plugin, as a project that switches it on meets it; and what importing the harness takes."""
+"""The pytest plugin in a project that enables it, and the cost of importing the harness."""
 
 import subprocess
 import sys

@@ -23,7 +23,7 @@ QUESTION = {"title": "Deploy", "question": "Ship it?", "options": ["Approve", "R
 
 
 async def asks(turn: Turn, tools: Toolbox) -> str:
-    """Ask; what comes when nobody waits any more, say."""
+    """Ask; repeat answers that arrive after the wait has ended."""
     answer = turn.messages[0].content.get("selectedOption")
     if answer is not None:
         return f"so late: {answer}"
@@ -33,7 +33,7 @@ async def asks(turn: Turn, tools: Toolbox) -> str:
         return str(error)
 
 
-async def test_a_click_is_the_answer_that_the_agent_waits_for(world: World) -> None:
+async def test_a_click_answers_the_agent_s_question(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=asks))
     await ann.says("deploy")
@@ -91,11 +91,11 @@ async def test_a_long_wait_is_not_taken_for_a_hang(world: World) -> None:
     assert not [line for line in world.timeline.lines if "killed" in line]
 
 
-# -- clicks that count for nothing ---------------------------------------------
+# -- clicks that are ignored ---------------------------------------------
 
 
 async def asked(world: World, **wiring: str) -> Clicked:
-    """A question waits in ann's chat; a click on it as it should be."""
+    """Ask a question in ann's chat; return a valid click on it."""
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=asks), **wiring)
     await world.admit(ann)
@@ -115,7 +115,7 @@ def made_up(click: Clicked) -> dict[str, Clicked]:
 
 
 @pytest.mark.parametrize("word", ["the question is not open", "no such answer", "another chat", "not known"])
-async def test_what_is_made_up_is_dropped_and_the_question_waits_on(world: World, word: str) -> None:
+async def test_a_forged_click_is_dropped_and_the_question_stays_open(world: World, word: str) -> None:
     click = await asked(world, policy="strict")
     routed = await world.channel.offer(made_up(click)[word])
     assert routed.dropped is not None
@@ -123,7 +123,7 @@ async def test_what_is_made_up_is_dropped_and_the_question_waits_on(world: World
     assert (await world.channel.offer(click)).dropped is None
 
 
-async def test_whom_an_agent_does_not_listen_to_gives_it_no_answers(world: World) -> None:
+async def test_a_user_without_access_cannot_answer_a_question(world: World) -> None:
     click = await asked(world)
     [wiring] = await world.host.admin.wirings.list()
     await world.host.admin.wirings.update(wiring.id, trigger_rules={"excludeSenders": ["fake:ann"]})
@@ -131,7 +131,7 @@ async def test_whom_an_agent_does_not_listen_to_gives_it_no_answers(world: World
     assert routed.dropped == "the agent does not listen to the user"
 
 
-async def test_after_its_conversation_is_over_a_question_has_no_answer(world: World) -> None:
+async def test_a_question_cannot_be_answered_after_its_conversation_has_ended(world: World) -> None:
     click = await asked(world)
     [session] = await world.host.admin.sessions.list()
     await world.host.admin.sessions.archive(session.id)
@@ -141,7 +141,9 @@ async def test_after_its_conversation_is_over_a_question_has_no_answer(world: Wo
 # -- deaths --------------------------------------------------------------------
 
 
-async def test_an_answer_for_a_session_that_is_down_is_parked_and_the_only_one(world: World) -> None:
+async def test_an_answer_to_a_session_that_is_down_is_parked_and_a_second_answer_is_dropped(
+    world: World,
+) -> None:
     click = await asked(world)
     sessions = supervisor(world.host, "sessions")
     [node] = world.host.sessions.nodes()
@@ -179,7 +181,7 @@ class DiesAt:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("n", range(6))
-async def test_a_host_that_dies_at_a_commit_neither_loses_an_answer_nor_has_two(
+async def test_a_host_killed_at_a_commit_neither_loses_nor_duplicates_an_answer(
     n: int, when: When, autojump_clock: MockClock
 ) -> None:
     del autojump_clock
@@ -214,7 +216,7 @@ async def lives_again(world: World) -> None:
         await world.start()
 
 
-async def test_a_runner_that_dies_while_it_waits_does_not_ask_again(world: World) -> None:
+async def test_a_runner_that_dies_while_waiting_for_an_answer_does_not_ask_again(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=asks))
     await ann.says("deploy")
@@ -226,7 +228,7 @@ async def test_a_runner_that_dies_while_it_waits_does_not_ask_again(world: World
     assert [entry.kind for entry in chat.transcript] == ["message", "card", "click", "message"]
 
 
-async def test_an_answer_that_comes_while_its_runner_is_dead_is_the_tool_s_all_the_same(world: World) -> None:
+async def test_an_answer_that_arrives_while_the_runner_is_dead_still_reaches_the_tool(world: World) -> None:
     ann = world.user("ann")
 
     async def brain(turn: Turn, tools: Toolbox) -> str | Result:
@@ -243,7 +245,7 @@ async def test_an_answer_that_comes_while_its_runner_is_dead_is_the_tool_s_all_t
 # -- how a question is asked ---------------------------------------------------
 
 
-async def test_a_question_is_recorded_before_anybody_sees_it(world: World) -> None:
+async def test_a_question_is_recorded_before_it_is_shown(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=asks))
     world.channel.fail("hang")
@@ -255,7 +257,7 @@ async def test_a_question_is_recorded_before_anybody_sees_it(world: World) -> No
     await chat.expect(kind="card")
 
 
-async def test_a_question_that_a_network_refuses_does_not_wait(world: World) -> None:
+async def test_a_question_refused_by_the_network_does_not_wait_for_an_answer(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann, world.agent(brain=asks))
     world.channel.fail("rejected")

@@ -1,4 +1,4 @@
-"""Making a recording: what it needs, what it costs, what it may not hold; and reading a hostile one."""
+"""Making a recording: requirements, costs and excluded contents; and reading a hostile one."""
 
 import json
 import os
@@ -33,7 +33,7 @@ from tests.simulation.recordings import changed, settings
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The recording of one message with a file, in a simulation."""
+    """Record one message with a file, in a simulation."""
     folder = tmp_path_factory.mktemp("talk") / "recording"
 
     async def scenario(world: World) -> None:
@@ -106,7 +106,7 @@ async def test_a_host_does_not_start_if_its_recording_cannot_be_written(
             pass
 
 
-async def test_a_home_that_is_too_large_is_not_recorded_and_it_says_how_large_it_is(
+async def test_recording_too_large_a_home_is_refused_with_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_host(settings(tmp_path / "home")):
@@ -142,7 +142,7 @@ async def test_a_host_does_not_start_if_the_copy_of_its_data_fails(
 
 
 @pytest.mark.parametrize("place", ["data/sessions/ag/sess", "groups/main/workspace/recording"])
-async def test_no_recording_is_made_where_agents_can_read(place: str, tmp_path: Path) -> None:
+async def test_a_recording_is_refused_in_a_folder_that_agents_can_read(place: str, tmp_path: Path) -> None:
     with pytest.raises(HostFailed, match="it is inside the data"):
         async with open_host(settings(tmp_path), record=Record(tmp_path / place)):
             pass
@@ -164,7 +164,7 @@ def with_line(number: int, text: str) -> Change:
 
 
 def edited(kind: str, **values: object) -> Change:
-    """The first note of a kind, with other values."""
+    """Change values in the first note of a kind."""
 
     def change(lines: list[str]) -> list[str]:
         n = next(n for n, line in enumerate(lines) if json.loads(line)["note"] == kind)
@@ -198,7 +198,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("how", HOSTILE)
-def test_a_recording_that_cannot_be_read_says_where(
+def test_an_unreadable_recording_is_reported_with_the_place_of_the_error(
     how: str, talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, sentence = HOSTILE[how]
@@ -244,7 +244,7 @@ NO_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("what", NO_FILES)
-def test_a_recording_whose_notes_are_no_plain_file_is_refused(
+def test_a_recording_whose_notes_are_not_a_regular_file_is_refused(
     what: str, talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, sentence = NO_FILES[what]
@@ -254,12 +254,12 @@ def test_a_recording_whose_notes_are_no_plain_file_is_refused(
     assert sentence in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_recording_says_so(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_recording_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRecording, match="cannot be read: No such file"):
         read(tmp_path)
 
 
-def test_a_recording_cannot_make_files_elsewhere(talk: Path, tmp_path: Path) -> None:
+def test_a_recording_cannot_create_files_outside_its_folder(talk: Path, tmp_path: Path) -> None:
     def climbing(lines: list[str]) -> list[str]:
         marks = [{"name": "../../../../../../../../../../tmp/climbed", "size": 1}]
         return edited("Asked", files=marks)(lines)
@@ -269,7 +269,7 @@ def test_a_recording_cannot_make_files_elsewhere(talk: Path, tmp_path: Path) -> 
     assert not climbed.exists()
 
 
-def test_a_recording_whose_data_are_elsewhere_is_refused(talk: Path, tmp_path: Path) -> None:
+def test_a_recording_with_data_outside_its_folder_is_refused(talk: Path, tmp_path: Path) -> None:
     hostile = changed(talk, tmp_path / "hostile", lambda lines: lines)
     shutil.move(hostile / "data", tmp_path / "elsewhere")
     (hostile / "data").symlink_to(tmp_path / "elsewhere")
@@ -277,7 +277,7 @@ def test_a_recording_whose_data_are_elsewhere_is_refused(talk: Path, tmp_path: P
         replay(hostile)
 
 
-def test_a_recording_cannot_have_other_files_read(talk: Path, tmp_path: Path) -> None:
+def test_a_recording_cannot_cause_other_files_to_be_read(talk: Path, tmp_path: Path) -> None:
     hostile = changed(talk, tmp_path / "hostile", lambda lines: lines)
     (tmp_path / "secret").write_text("secret")
     (hostile / "data/v2.db").unlink()
@@ -286,7 +286,7 @@ def test_a_recording_cannot_have_other_files_read(talk: Path, tmp_path: Path) ->
         replay(hostile)
 
 
-def test_a_recording_cannot_have_a_file_deleted(talk: Path, tmp_path: Path) -> None:
+def test_a_recording_cannot_cause_a_file_to_be_deleted(talk: Path, tmp_path: Path) -> None:
     """Rolling a journal back, SQLite may delete the file that it names as its super-journal (contract 6)."""
     hostile, victim = changed(talk, tmp_path / "hostile", lambda lines: lines), tmp_path / "victim"
     victim.write_text("here")
@@ -312,7 +312,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_database_is_a_recording_that_cannot_be_read(
+def test_a_recording_with_a_damaged_database_is_reported_as_unreadable(
     how: str, talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage, sentence = DAMAGES[how]
@@ -326,7 +326,7 @@ def test_a_damaged_database_is_a_recording_that_cannot_be_read(
     assert len(shown.err.splitlines()) == 1
 
 
-def test_a_host_failure_in_the_replay_only_is_a_difference(
+def test_a_host_failure_only_in_the_replay_is_a_difference(
     talk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object, **__: object) -> None:
@@ -339,7 +339,7 @@ def test_a_host_failure_in_the_replay_only_is_a_difference(
 # -- the command ---------------------------------------------------------------
 
 
-def test_the_command_prints_what_happens_and_that_it_is_the_same(
+def test_the_command_prints_the_events_and_that_the_replay_is_the_same(
     talk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", str(talk)]) == 0
@@ -348,7 +348,7 @@ def test_the_command_prints_what_happens_and_that_it_is_the_same(
     assert shown.endswith("\nThe replay does what the recording did.\n")
 
 
-def test_the_command_prints_what_is_different(
+def test_the_command_prints_the_differences(
     talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = changed(talk, tmp_path / "other", edited("Asked", key="out-of-nowhere"))
@@ -361,7 +361,7 @@ def test_the_command_prints_what_is_different(
     assert "  offered  " in timeline.read_text("utf-8")
 
 
-def test_the_command_speaks_json_and_may_end_early(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_json_and_can_stop_early(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(talk), "--json", "--until", "0"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["same"], shown["torn"], shown["differences"]) == (True, True, [])

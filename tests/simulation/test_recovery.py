@@ -19,7 +19,7 @@ def hot_ones(home: Path, name: str) -> list[Path]:
     return [file for file in files(home, name) if Path(f"{file}-journal").exists()]
 
 
-def test_the_start_recovers_the_inbound_file_of_every_session_also_of_those_without_work(
+def test_startup_recovers_the_inbound_file_of_every_session_even_of_idle_ones(
     tmp_path: Path,
 ) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
@@ -45,7 +45,7 @@ def test_the_start_recovers_the_inbound_file_of_every_session_also_of_those_with
     run_scenario(tmp_path, scenario)
 
 
-def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before_anything_is_read(
+def test_the_runner_rolls_back_the_hot_journal_of_outbound_before_anything_is_read(
     tmp_path: Path,
 ) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
@@ -66,7 +66,7 @@ def test_the_hot_journal_of_an_outbound_file_is_rolled_back_by_the_runner_before
     run_scenario(tmp_path, scenario)
 
 
-def test_a_reply_of_a_session_that_was_archived_meanwhile_is_delivered(tmp_path: Path) -> None:
+def test_a_reply_is_delivered_even_if_its_session_was_archived_meanwhile(tmp_path: Path) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         async with world.life(network, delivery={"backoff_s": (3600.0,) * 9}) as host:
             await wire(host, network.address())
@@ -83,7 +83,7 @@ def test_a_reply_of_a_session_that_was_archived_meanwhile_is_delivered(tmp_path:
     run_scenario(tmp_path, scenario)
 
 
-def test_each_chat_that_waits_is_told_once_that_no_runner_starts_and_answered_when_one_does(
+def test_each_waiting_chat_is_told_once_that_no_runner_starts_and_answered_later(
     tmp_path: Path,
 ) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:

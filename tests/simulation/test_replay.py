@@ -25,7 +25,7 @@ SECRET = b"from before"
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording, made once."""
+    """Make a recording once."""
     place = tmp_path_factory.mktemp("day")
     record_real_day(place / "home", place / "recording")
     return place / "recording"
@@ -44,7 +44,7 @@ def differing(folder: Path) -> str:
 # -- the same ------------------------------------------------------------------
 
 
-def test_a_recorded_day_has_all_its_trouble(day: Path) -> None:
+def test_the_recorded_day_contains_every_kind_of_trouble(day: Path) -> None:
     answers = {note["answer"] for note in notes(day, "Answered")}
     left = {status for note in notes(day, "Left") for status in note["messages"].values()}
     assert {"receipt", "unavailable", "broke", "rejected"} <= answers
@@ -60,7 +60,7 @@ def test_a_replayed_host_does_what_the_recorded_one_did(day: Path) -> None:
     assert [line for line in replayed.timeline if "  asked  " in line]
 
 
-def test_two_replays_are_the_same_to_the_byte(day: Path) -> None:
+def test_two_replays_are_identical_byte_for_byte(day: Path) -> None:
     assert replay(day) == replay(day)
 
 
@@ -102,7 +102,7 @@ def test_a_redacted_recording_is_replayed_the_same(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def two_at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recording in which two sessions are opened at the same moment."""
+    """Make a recording in which two sessions are opened at the same moment."""
     folder = tmp_path_factory.mktemp("two") / "recording"
 
     async def scenario(world: World) -> None:
@@ -121,24 +121,24 @@ def two_at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def swapped(lines: list[str]) -> list[str]:
-    """The other one is opened first."""
+    """Swap the order in which the two sessions are opened."""
     first, second = (n for n, line in enumerate(lines) if '"what": "sess ' in line)
     lines[first], lines[second] = lines[second], lines[first]
     return lines
 
 
 def without_what(lines: list[str]) -> list[str]:
-    """As written before it was noted what an id is for."""
+    """Remove the purpose of each id, as in older recordings."""
     return [re.sub(r', "what": "[^"]*"', "", line) for line in lines]
 
 
-def test_sessions_that_are_opened_at_once_get_their_own_ids_whoever_comes_first(
+def test_sessions_opened_at_the_same_time_keep_their_recorded_ids_in_any_order(
     two_at_once: Path, tmp_path: Path
 ) -> None:
     assert differing(changed(two_at_once, tmp_path / "swapped", swapped)) == ""
 
 
-def test_an_older_recording_hands_its_ids_out_in_their_order(two_at_once: Path, tmp_path: Path) -> None:
+def test_an_older_recording_assigns_its_ids_in_order(two_at_once: Path, tmp_path: Path) -> None:
     assert differing(changed(two_at_once, tmp_path / "older", without_what)) == ""
     other = changed(two_at_once, tmp_path / "other", lambda lines: without_what(swapped(lines)))
     assert "now it was stored by" in differing(other)
@@ -159,7 +159,7 @@ MISTAKES: dict[str, tuple[object, str, Callable[..., object], str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_the_host_shows_as_a_difference(
+def test_a_bug_in_the_host_shows_as_a_difference(
     mistake: str, day: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, name, wrong, sentence = MISTAKES[mistake]
@@ -168,7 +168,7 @@ def test_a_mistake_in_the_host_shows_as_a_difference(
     assert sentence in differing(day)
 
 
-def test_another_answer_of_the_agent_shows_as_a_difference(day: Path, tmp_path: Path) -> None:
+def test_a_different_reply_of_the_agent_shows_as_a_difference(day: Path, tmp_path: Path) -> None:
     def other(lines: list[str]) -> list[str]:
         return [line.replace("echo: down", "echo: up") if '"Looked"' in line else line for line in lines]
 

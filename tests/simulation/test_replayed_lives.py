@@ -1,4 +1,4 @@
-"""Each life of the host in workloads full of faults is done again by its replay."""
+"""The replay of each life of the host repeats it, in workloads full of faults."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -28,18 +28,18 @@ from tests.simulation.recordings import notes
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [28, 45])
-def test_each_life_of_a_simulated_workload_is_replayed_the_same(seed: int, tmp_path: Path) -> None:
+def test_the_replay_of_each_host_life_of_a_workload_matches_its_recording(seed: int, tmp_path: Path) -> None:
     with silent_logs():
         lives = record_lives(seed, tmp_path, hours=3)
         assert lives
         assert list(differing(lives)) == []
 
 
-# -- what it takes --------------------------------------------------------------
+# -- special cases --------------------------------------------------------------
 
 
 def recorded(scenario: Callable[[World, Path], Awaitable[None]], folder: Path) -> Path:
-    """The recording that a scenario makes."""
+    """Return the recording of a scenario."""
     with silent_logs():
         simulate(lambda world: scenario(world, folder), seed=0)
     return folder
@@ -117,7 +117,7 @@ def test_output_after_a_refused_start_belongs_to_no_runner() -> None:
     assert [said for _, said in made.orphans] == [look]
 
 
-def test_a_runner_after_which_its_file_was_recovered_leaves_a_journal() -> None:
+def test_a_runner_whose_file_was_recovered_afterwards_leaves_a_journal() -> None:
     born = (RunnerAsked(1, "s", "echo"), RunnerStarted(1))
     died = RunnerEnded(1, orderly=False, reason="killed")
     assert [life.hot for life in script(*born, died).lives["s"]] == [False]

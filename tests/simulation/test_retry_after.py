@@ -8,7 +8,7 @@ from nanoclaw.testing import World, simulate
 PAUSE_S = 137.0
 
 
-def test_a_refused_message_is_sent_again_after_the_pause_that_its_channel_asked_for() -> None:
+def test_a_refused_message_is_sent_again_after_the_pause_requested_by_the_channel() -> None:
     network = FaultyNetwork()
 
     async def scenario(world: World) -> float:

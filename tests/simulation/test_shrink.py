@@ -1,4 +1,4 @@
-"""Bisection follows the first violation and names other ones that it meets."""
+"""Bisection follows the first violation and names others that it finds."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ def result(steps: int, *invariants: str) -> RunResult:
     return RunResult(1, steps, 0.0, 0, 0, 0, 0, Counter(), broken, {}, Timeline())
 
 
-def test_what_a_shorter_day_breaks_instead_is_passed_over_and_named() -> None:
+def test_shrinking_skips_and_names_other_violations_of_a_shorter_day() -> None:
     def played(steps: int) -> RunResult:
         return result(steps, *(["mine"] if steps >= 70 else ["another"] if steps >= 30 else []))
 

@@ -15,7 +15,7 @@ def few_rounds_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("shield", [False, True])
-def test_a_loop_without_waiting_ends_the_world_also_behind_a_shield(*, shield: bool) -> None:
+def test_a_loop_without_waiting_ends_the_world_even_in_a_shielded_scope(*, shield: bool) -> None:
     async def scenario(world: World) -> None:
         async with world.life():
             await world.sleep(12.5)
@@ -29,7 +29,7 @@ def test_a_loop_without_waiting_ends_the_world_also_behind_a_shield(*, shield: b
         simulate(scenario, seed=1)
 
 
-def test_two_tasks_that_wake_each_other_for_ever_end_the_world() -> None:
+def test_two_tasks_that_wake_each_other_endlessly_end_the_world() -> None:
     async def scenario(_world: World) -> None:
         there, back = trio.open_memory_channel[None](0)
 

@@ -25,7 +25,7 @@ OPEN = "SELECT 1 FROM deliveries WHERE message_out_id = :id AND status <> 'final
 
 
 def slow_down_the_host(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """All that it asks of its files takes so long from now on."""
+    """Delay every later file access of the host."""
     run = KillableExecutor.run
 
     async def slowly(self: KillableExecutor, fn: Callable[[], object], lane: Lane = "read") -> object:
@@ -36,7 +36,7 @@ def slow_down_the_host(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 
 async def chatter(user: User, *, for_s: float) -> None:
-    """Say something for so long, and more while that is not answered."""
+    """Send messages for a while, and more until they are answered."""
 
     async def talk() -> None:
         while True:
@@ -49,7 +49,7 @@ async def chatter(user: User, *, for_s: float) -> None:
                 nursery.start_soon(talk)
 
 
-async def test_messages_do_not_delay_the_checks_of_a_runner_at_work(
+async def test_messages_do_not_delay_the_checks_of_a_busy_runner(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heartbeat, watched = RunnerSupervisor.heartbeat, list[float]()
@@ -89,7 +89,7 @@ async def test_a_turn_that_ends_before_the_host_sees_it_does_not_count_as_stuck(
 async def test_a_runner_that_finishes_turns_between_checks_is_not_stopped(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Turns end sooner than the host reads, and somebody always waits: each look finds work that lies."""
+    """Turns end before the host reads, and a message always waits: each look finds unclaimed work."""
     ann = world.user("ann")
     await world.direct(ann)
     slow_down_the_host(monkeypatch, 0.1)

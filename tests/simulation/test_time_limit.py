@@ -12,7 +12,9 @@ HERE = r"has not ended within 3660 days of its own; there waits: test_time_limit
 
 @pytest.mark.parametrize("host", [False, True])
 @pytest.mark.parametrize("shield", [False, True])
-def test_a_scenario_that_waits_for_ever_is_ended_with_its_place(*, host: bool, shield: bool) -> None:
+def test_a_scenario_that_exceeds_the_time_limit_fails_and_reports_where_it_waits(
+    *, host: bool, shield: bool
+) -> None:
     async def scenario(world: World) -> None:
         if host:
             await world.start()
@@ -23,7 +25,7 @@ def test_a_scenario_that_waits_for_ever_is_ended_with_its_place(*, host: bool, s
         simulate(scenario, seed=1)
 
 
-def test_a_brain_that_waits_behind_a_shield_is_ended() -> None:
+def test_a_brain_that_waits_in_a_shielded_scope_is_ended() -> None:
     async def brain(turn: Turn, tools: Toolbox) -> None:
         del turn, tools
         with trio.CancelScope(shield=True):
@@ -39,7 +41,7 @@ def test_a_brain_that_waits_behind_a_shield_is_ended() -> None:
         simulate(scenario, seed=1)
 
 
-def test_the_limit_is_the_scenario_s_own() -> None:
+def test_a_scenario_can_set_its_own_time_limit() -> None:
     async def scenario(world: World) -> None:
         await world.sleep(days=30)
 

@@ -40,7 +40,7 @@ def data(html: str) -> dict[str, list[Any]]:
     return dict(json.loads(found))
 
 
-def test_messages_commits_faults_and_lives_are_in_the_lanes_of_their_sessions(
+def test_the_page_shows_messages_commits_faults_and_lives_in_their_session_s_lane(
     day: tuple[Workload, RunResult],
 ) -> None:
     drawn = list(marks(*day))
@@ -58,7 +58,7 @@ def said(workload: Workload) -> Iterator[Say]:
     return (step for step in workload.steps if isinstance(step, Say))
 
 
-def test_the_page_has_each_line_of_the_timeline_once(day: tuple[Workload, RunResult]) -> None:
+def test_the_page_contains_each_line_of_the_timeline_once(day: tuple[Workload, RunResult]) -> None:
     html = page(*day)
     found = data(html)
     lines = [line.strip() for line in day[1].timeline.lines]
@@ -68,7 +68,7 @@ def test_the_page_has_each_line_of_the_timeline_once(day: tuple[Workload, RunRes
     assert len(html) < len(day[1].timeline.text()) * 1.2 + len(TEMPLATE.read_text("utf-8"))
 
 
-def test_a_violation_is_drawn_also_where_the_world_could_not_note_it(day: tuple[Workload, RunResult]) -> None:
+def test_a_violation_is_drawn_even_if_the_world_could_not_note_it(day: tuple[Workload, RunResult]) -> None:
     broken = evolve(day[1], violations=(Violation("nothing_breaks", "<b>KeyError</b>", 7.0),))
     assert Mark(7.0, "faults", "violation", "7.000000  violation  nothing_breaks  <b>KeyError</b>") in set(
         marks(day[0], broken)
@@ -77,7 +77,7 @@ def test_a_violation_is_drawn_also_where_the_world_could_not_note_it(day: tuple[
     assert "<b>KeyError" not in page(day[0], broken)
 
 
-def test_nothing_that_anybody_says_becomes_markup(day: tuple[Workload, RunResult]) -> None:
+def test_message_text_never_becomes_markup(day: tuple[Workload, RunResult]) -> None:
     html = page(*day)
     assert html.count("<script") == 2
     assert "<img" not in html
@@ -86,5 +86,5 @@ def test_nothing_that_anybody_says_becomes_markup(day: tuple[Workload, RunResult
 
 def test_the_page_needs_no_network(day: tuple[Workload, RunResult]) -> None:
     addresses = re.findall(r"(?:https?:)?//[a-z][\w.]+", page(*day))
-    assert set(addresses) == {"http://www.w3.org"}  # the name of SVG, which nobody fetches
+    assert set(addresses) == {"http://www.w3.org"}  # the namespace of SVG, which is never fetched
     assert "default-src 'none'" in page(*day)

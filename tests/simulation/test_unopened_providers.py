@@ -45,7 +45,7 @@ class Unreachable:
         ),
     ],
 )
-async def test_a_message_waits_for_its_provider_but_not_for_ever(
+async def test_a_message_waits_for_its_provider_for_a_limited_number_of_tries(
     autojump_clock: MockClock, failures: int, answer: str
 ) -> None:
     del autojump_clock

@@ -37,14 +37,14 @@ def struck(one: Workload, *strikes: Strike) -> Workload:
     return evolve(one, steps=tuple(sorted((*one.steps, *strikes), key=lambda step: step.at)))
 
 
-# -- what is drawn -------------------------------------------------------------
+# -- drawing workloads -------------------------------------------------------------
 
 
-def test_faults_change_nothing_of_what_is_said() -> None:
+def test_faults_do_not_change_what_users_say() -> None:
     assert says(draw_workload(5, faults=ALL)) == says(draw_workload(5))
 
 
-def test_one_fault_less_leaves_the_others_as_they_were() -> None:
+def test_removing_one_fault_leaves_the_others_unchanged() -> None:
     def drawn(names: Sequence[str]) -> list[Strike]:
         return [
             strike for strike in draw_strikes(Random(1), names, 50.0, [1.0]) if strike.fault != "kill-host"
@@ -53,7 +53,7 @@ def test_one_fault_less_leaves_the_others_as_they_were() -> None:
     assert drawn(ALL) == drawn([name for name in ALL if name != "kill-host"])
 
 
-def test_a_workload_has_the_sessions_asked_for() -> None:
+def test_a_workload_has_the_requested_number_of_sessions() -> None:
     for seed in range(20):
         chats = draw_workload(seed, sessions=5).chats
         of_agents = {one.agent for one in chats if one.session_mode == "agent-shared"}
@@ -62,7 +62,7 @@ def test_a_workload_has_the_sessions_asked_for() -> None:
         assert len({planned.name for planned in chats}) == len(chats)
 
 
-def test_unknown_users_write_in_groups_and_change_nothing_of_what_is_said_there() -> None:
+def test_unknown_users_in_groups_do_not_change_what_others_say() -> None:
     one = draw_workload(5, faults=ALL)
     assert {say.user for say in says(one)} & set(VISITORS)
     assert not {name for planned in one.chats for name in planned.users} & set(VISITORS)
@@ -70,10 +70,10 @@ def test_unknown_users_write_in_groups_and_change_nothing_of_what_is_said_there(
     assert sorted(texts, key=lambda text: int(text[1:])) == [f"#{n + 1}" for n in range(len(texts))]
 
 
-# -- what is played ------------------------------------------------------------
+# -- playing workloads ------------------------------------------------------------
 
 
-def test_a_quiet_hour_breaks_nothing_and_everybody_is_heard() -> None:
+def test_an_hour_without_faults_breaks_no_check_and_every_message_is_answered() -> None:
     one = draw_workload(1, hours=1.0)
     result = run_workload(one)
     assert (result.violations, result.strikes.total()) == ((), 0)
@@ -82,7 +82,7 @@ def test_a_quiet_hour_breaks_nothing_and_everybody_is_heard() -> None:
 
 
 @pytest.mark.parametrize("fault", RATES)
-def test_a_fault_strikes_and_breaks_nothing(fault: str) -> None:
+def test_each_fault_strikes_and_breaks_no_check(fault: str) -> None:
     one = draw_workload(BUSY, hours=BRIEF_H).cut(12)
     moments = [say.at for say in says(one)]
     result = run_workload(struck(one, *(Strike(at + 0.1, fault, n) for n, at in enumerate(moments))))
@@ -93,7 +93,7 @@ def test_a_fault_strikes_and_breaks_nothing(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", AT_COMMITS)
 @pytest.mark.parametrize("commit", [67])
-def test_a_fault_strikes_at_the_commit_that_was_chosen(fault: str, commit: int) -> None:
+def test_a_fault_strikes_at_the_chosen_commit(fault: str, commit: int) -> None:
     faults = fault_names(f"{fault}@commit:{commit}")
     result = run_workload(draw_workload(BUSY, hours=BRIEF_H, faults=faults))
     assert result.violations == ()
@@ -102,7 +102,7 @@ def test_a_fault_strikes_at_the_commit_that_was_chosen(fault: str, commit: int) 
     assert any(words[1:3] == ["fault", fault] for words in lines[before : before + 4])
 
 
-# -- what is found -------------------------------------------------------------
+# -- finding violations -------------------------------------------------------------
 
 
 def four_are_too_many(snapshot: Snapshot) -> Iterator[str]:
@@ -111,7 +111,7 @@ def four_are_too_many(snapshot: Snapshot) -> Iterator[str]:
         yield f"{len(heard)} messages"
 
 
-def test_an_embedders_invariant_ends_the_day_and_the_shortest_beginning_that_breaks_it_is_found() -> None:
+def test_a_violated_embedder_check_ends_the_day_and_is_shrunk_to_the_shortest_beginning() -> None:
     one = draw_workload(1, hours=6.0)
     result = shortest(one, (four_are_too_many,))
     assert result is not None
@@ -125,5 +125,5 @@ def test_an_embedders_invariant_ends_the_day_and_the_shortest_beginning_that_bre
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 12])  # `make simulate` runs many more, in CI as well
-def test_five_sessions_over_six_hours_with_all_faults_break_nothing(seed: int) -> None:
+def test_five_sessions_over_six_hours_with_all_faults_break_no_check(seed: int) -> None:
     assert run_workload(draw_workload(seed, faults=ALL)).violations == ()

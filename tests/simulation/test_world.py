@@ -40,7 +40,7 @@ async def test_the_agent_answers(world: World) -> None:
     await chat.expect("echo: hello")
 
 
-async def test_the_default_brain_is_the_runner_s_echo_with_its_tools(world: World) -> None:
+async def test_the_default_brain_is_the_runner_s_echo_provider_with_its_tools(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
     await ann.says('!send_message {"text": "sent"}')
@@ -50,7 +50,7 @@ async def test_the_default_brain_is_the_runner_s_echo_with_its_tools(world: Worl
     await chat.expect("Approve")
 
 
-async def test_a_programmed_brain_sees_the_turn_and_the_tools(world: World) -> None:
+async def test_a_brain_function_receives_the_turn_and_the_tools(world: World) -> None:
     async def brain(turn: Turn, tools: Toolbox) -> str:
         await tools.call("send_message", {"text": "let me see"})
         return f"{turn.messages[0].content['sender']} said {turn.messages[0].content['text']}"
@@ -62,7 +62,7 @@ async def test_a_programmed_brain_sees_the_turn_and_the_tools(world: World) -> N
     await chat.expect("ann said hello")
 
 
-async def test_a_script_is_played_turn_by_turn_and_then_is_silent(world: World) -> None:
+async def test_a_script_is_played_turn_by_turn_and_then_says_nothing(world: World) -> None:
     second = [thinks(30), calls("send_message", text="two"), says("and {text}")]
     world.agent(brain=script(says("one"), second))
     ann = world.user("ann")
@@ -88,7 +88,7 @@ async def test_an_interrupted_turn_of_a_script_is_played_again(world: World) -> 
 
 
 @pytest.mark.parametrize("death", ["stopped", "killed", "runner killed"])
-async def test_a_scripted_question_survives_whatever_interrupts_it(world: World, death: str) -> None:
+async def test_a_scripted_question_survives_every_interruption(world: World, death: str) -> None:
     ann = world.user("ann")
     brain = script(asks("Ship it?", "Approve", "Reject"), says("again {text}"))
     chat = await world.direct(ann, world.agent(brain=brain))
@@ -112,7 +112,9 @@ async def interrupted(world: World, death: str) -> None:
         await world.restart()
 
 
-async def test_what_a_turn_of_a_script_shares_with_an_interrupted_one_makes_it_the_same(world: World) -> None:
+async def test_a_turn_that_shares_a_message_with_an_interrupted_turn_replays_its_script_step(
+    world: World,
+) -> None:
     world.agent(brain=script([thinks(60), says("one: {text}")], says("two")))
     ann = world.user("ann")
     chat = await world.direct(ann)
@@ -127,7 +129,7 @@ async def test_what_a_turn_of_a_script_shares_with_an_interrupted_one_makes_it_t
     await chat.expect("two")
 
 
-async def test_a_brain_that_fails_is_asked_again(world: World) -> None:
+async def test_a_turn_whose_brain_fails_is_retried(world: World) -> None:
     answers = iter([fails("overloaded"), says("here I am")])
 
     async def brain(turn: Turn, tools: Toolbox) -> str | None:
@@ -139,7 +141,7 @@ async def test_a_brain_that_fails_is_asked_again(world: World) -> None:
     await chat.expect("here I am")
 
 
-async def test_two_agents_in_a_group_answer_what_is_for_them(world: World) -> None:
+async def test_two_agents_in_a_group_each_answer_only_their_own_messages(world: World) -> None:
     ann, bob = world.user("ann"), world.user("bob")
     club = world.group("club", [ann, bob])
     cook, clerk = world.agent("cook", says_name("cook")), world.agent("clerk", says_name("clerk"))
@@ -157,7 +159,7 @@ def says_name(name: str) -> Script:
     return script(*[says(name)] * 5)
 
 
-async def test_threads_are_chats_of_their_own(world: World) -> None:
+async def test_threads_are_separate_chats(world: World) -> None:
     ann = world.user("ann")
     club = world.group("club", [ann])
     await world.wire(club, session_mode="per-thread")
@@ -201,7 +203,7 @@ async def test_files_edits_and_reactions_are_in_the_transcript(world: World) -> 
     assert said.files == {"a.txt": b"hello"}
 
 
-def test_a_world_goes_on_where_another_one_lived(tmp_path: Path) -> None:
+def test_a_world_continues_in_the_home_of_an_earlier_one(tmp_path: Path) -> None:
     async def scenario(world: World) -> list[str | None]:
         ann = world.user("ann")
         chat = await world.direct(ann, world.agent(brain=script(says("one"), says("two"))))
@@ -219,7 +221,7 @@ def test_a_world_goes_on_where_another_one_lived(tmp_path: Path) -> None:
     ]
 
 
-async def test_an_agent_that_is_asked_for_again_keeps_its_brain(world: World) -> None:
+async def test_an_agent_requested_again_keeps_its_brain(world: World) -> None:
     ann, brain = world.user("ann"), script(says("one"), says("two"))
     agent = world.agent("cook", brain)
     chat = await world.direct(ann, agent)
@@ -235,7 +237,7 @@ async def test_an_agent_that_is_asked_for_again_keeps_its_brain(world: World) ->
             world.agent("cook", other)
 
 
-async def test_a_chat_that_is_wired_again_gets_the_settings_that_are_named(world: World) -> None:
+async def test_wiring_a_chat_again_changes_only_the_named_settings(world: World) -> None:
     ann = world.user("ann")
     club = world.group("club", [ann])
     await world.wire(club, trigger_rules={"pattern": "^bot"}, session_mode="per-thread")
@@ -248,7 +250,7 @@ async def test_a_chat_that_is_wired_again_gets_the_settings_that_are_named(world
     await club.expect("echo: hello")
 
 
-async def test_a_file_that_is_no_bytes_is_refused_before_it_is_said(world: World) -> None:
+async def test_a_file_that_is_not_bytes_is_refused_before_the_message_is_sent(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
     files: Any = {"list.txt": "milk"}
@@ -263,7 +265,7 @@ async def test_a_message_without_a_host_fails_with_a_hint(world: World) -> None:
         await ann.says("hello", in_=world.group("club", [ann]))
 
 
-async def test_a_world_is_open_once(autojump_clock: MockClock) -> None:
+async def test_a_world_cannot_be_opened_twice(autojump_clock: MockClock) -> None:
     del autojump_clock
     world = World()
     with pytest.raises(WorldError, match="the world is not open"):
@@ -279,7 +281,7 @@ async def test_a_world_is_open_once(autojump_clock: MockClock) -> None:
 @pytest.mark.parametrize(
     "wrong", [{"session_mode": "alone"}, {"priority": "high"}, {"trigger_rules": {"pattern": "("}}]
 )
-async def test_wrong_settings_of_a_wiring_are_refused_also_where_there_is_one(
+async def test_invalid_wiring_settings_are_refused_even_if_the_wiring_exists(
     world: World, wrong: dict[str, Any]
 ) -> None:
     for _ in range(2):
@@ -305,7 +307,7 @@ async def test_invalid_arguments_are_refused_at_once(world: World) -> None:
         World(limit_days=0)
 
 
-async def test_a_message_is_one_line_of_a_failure_s_text(world: World) -> None:
+async def test_a_failure_shows_each_message_on_one_line(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
     await ann.says("a\nb \x1b[2J\u2028 Grüße 🌍")
@@ -318,7 +320,7 @@ async def test_a_message_is_one_line_of_a_failure_s_text(world: World) -> None:
 # -- restarts and kills ----------------------------------------------------------------------
 
 
-async def test_a_restart_forgets_nothing(world: World) -> None:
+async def test_a_restart_loses_nothing(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
     await ann.says("a")
@@ -342,7 +344,7 @@ async def test_a_message_sent_while_no_host_runs_is_confirmed_by_the_next_host(w
     await chat.expect("echo: hello?")
 
 
-async def test_after_a_kill_before_a_commit_its_journal_is_there_as_the_next_life_finds_it(
+async def test_a_kill_before_a_commit_leaves_its_hot_journal_for_the_next_life(
     world: World,
 ) -> None:
     ann = world.user("ann")
@@ -383,7 +385,7 @@ async def test_a_killed_host_delivers_nothing(world: World) -> None:
 # -- texts of failures -------------------------------------------------------------
 
 
-async def test_a_failed_expectation_tells_the_transcript_and_the_timeline(world: World) -> None:
+async def test_a_failed_expectation_shows_the_transcript_and_the_timeline(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
     await ann.says("hello")
@@ -426,7 +428,7 @@ MISTAKES: list[tuple[Brain, str]] = [
 @pytest.mark.parametrize(
     ("brain", "what"), MISTAKES, ids=["no text", "by a slip", "in a nursery", "on purpose", "tool"]
 )
-async def test_a_failed_expectation_names_what_the_brain_raised(
+async def test_a_failed_expectation_shows_the_error_raised_by_the_brain(
     world: World, brain: Brain, what: str
 ) -> None:
     ann = world.user("ann")
@@ -444,7 +446,7 @@ async def test_a_failed_expectation_names_what_the_brain_raised(
     assert float(told[0].split()[0]) < 1
 
 
-async def test_a_message_that_nobody_confirms_is_a_failed_expectation(world: World) -> None:
+async def test_an_unconfirmed_message_is_a_failed_expectation(world: World) -> None:
     ann = world.user("ann")
     with pytest.raises(ExpectationFailed, match="the host did not confirm it within 5 s"):
         await ann.says("hello", in_=world.chat(ann), within=5)
@@ -455,7 +457,7 @@ async def test_a_user_without_a_chat_gets_an_error_with_a_hint(world: World) -> 
         await world.user("ann").says("hello")
 
 
-def test_a_world_without_virtual_time_says_what_to_do() -> None:
+def test_a_world_without_virtual_time_fails_with_a_hint() -> None:
     async def main(clock: object) -> None:
         del clock
         with pytest.raises(WorldError, match="MockClock"):
@@ -498,7 +500,7 @@ UNFIT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("key", UNFIT)
-async def test_a_world_takes_no_settings_that_a_configuration_s_file_may_not_have(
+async def test_a_world_refuses_settings_that_a_configuration_file_may_not_contain(
     world: World, key: str
 ) -> None:
     with pytest.raises(ConfigError, match=rf"^settings: {key}\b"):
@@ -514,7 +516,7 @@ async def test_a_world_takes_no_settings_that_a_configuration_s_file_may_not_hav
 
 @pytest.mark.slow
 @pytest.mark.world(real=True, channel=FakeChannel())
-async def test_the_same_in_real_time_with_real_processes(world: World) -> None:
+async def test_a_conversation_works_in_real_time_with_real_processes(world: World) -> None:
     ann = world.user("ann")
     chat = await world.direct(ann)
     await ann.says("hello")
@@ -547,7 +549,7 @@ async def test_a_runner_is_killed_in_real_time_and_another_one_answers(world: Wo
 @pytest.mark.parametrize(
     "unfit", [{"outliving": True}, {"commit_hooks": [print]}, {"providers": {"x": Echo}}]
 )
-async def test_a_world_in_real_time_refuses_what_only_simulated_ones_have(unfit: dict[str, Any]) -> None:
+async def test_a_real_time_world_refuses_features_that_need_simulation(unfit: dict[str, Any]) -> None:
     with pytest.raises(WorldError, match=f"World\\(real=True\\) cannot take {next(iter(unfit))}"):
         async with World(real=True, **unfit):
             pass

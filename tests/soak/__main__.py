@@ -78,7 +78,7 @@ class Soak:
                 )
 
     async def every_commit(self) -> None:
-        """Rounds with a kill at the first commit, the second and so on, until there is none so late."""
+        """Run rounds with a kill at each commit in turn, until a round has no such commit."""
         async with trio.open_nursery() as nursery:
             for repeat in set(REPEATS):
                 for how in HOST_HOWS:

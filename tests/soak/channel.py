@@ -32,7 +32,7 @@ OnDelivery = Callable[[Literal["asking", "asked"]], None]
 
 
 def event(chat: str, event_id: str, text: str) -> InboundEvent:
-    """A message as the network offers it."""
+    """Return a message in the form the network offers."""
     return InboundEvent(
         Address(CHANNEL, chat), event_id, ChatMessage(event_id, text, "User", f"{CHANNEL}:user")
     )
@@ -92,7 +92,7 @@ class SoakChannel:
 
 
 async def _chat(talk: Talk, intake: Intake, waiting: trio.MemoryReceiveChannel[dict[str, Any]]) -> None:
-    """Offer what is said in one chat, in order; confirm what is on disk."""
+    """Offer the messages of one chat in order; confirm those on disk."""
     async for heard in waiting:
         while True:
             try:

@@ -39,7 +39,7 @@ KILLING_RUNNER = Path(__file__).parents[1] / "host" / "killing_runner.py"
 
 
 def live(places: Places, plan: Plan, life: int) -> None:
-    """The program. `plan.host_kills[life]` is its end, where there is one."""
+    """Run the host. `plan.host_kills[life]` says how it ends, if planned."""
     log = os.open(places.host_log(life), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 2)
     configure_logging("info", human=False)
@@ -85,7 +85,7 @@ async def _live(places: Places, plan: Plan, life: int) -> None:
 
 @define(eq=False)
 class Deliveries:
-    """Counts them, and kills this process in the middle of one, if it is to end so."""
+    """Counts deliveries and, if planned, kills this process in the middle of one."""
 
     kill: HostKill | None
     begun: Callable[[], None]
@@ -113,7 +113,7 @@ async def _rest(home: Path, executor: KillingExecutor, wanted: Wanted) -> None:
 
 
 def open_work(home: Path, wanted: Wanted) -> list[tuple[str, int, int]]:
-    """Messages and deliveries that are not done with, by session."""
+    """Return the open messages and deliveries, by session."""
     files = sorted(home.glob("data/sessions/*/*/inbound/inbound.db"))
     found = [(file.parents[1].name, *_open_in(file, wanted)) for file in files]
     return [one for one in found if any(one[1:])]
@@ -130,7 +130,7 @@ def _open_in(file: Path, wanted: Wanted) -> tuple[int, int]:
                 ),
                 _count(connection, "deliveries WHERE status <> 'final'"),
             )
-        except apsw.SQLError:  # its schema is still to come
+        except apsw.SQLError:  # it has no schema yet
             return 0, 0
 
 

@@ -15,7 +15,7 @@ class Journal:
     file: Path
 
     def note(self, event: str, **values: Any) -> None:
-        """Add a line; it survives the process and the machine."""
+        """Append a line; it survives a crash of the process and the machine."""
         line = json.dumps({"event": event, **values}).encode() + b"\n"
         descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -25,7 +25,7 @@ class Journal:
             os.close(descriptor)
 
     def read(self, *events: str) -> list[dict[str, Any]]:
-        """The lines of these events (default: all), in order."""
+        """Return the lines of these events (default: all), in order."""
         if not self.file.exists():
             return []
         lines = [json.loads(line) for line in self.file.read_text().splitlines()]

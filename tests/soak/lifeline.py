@@ -8,7 +8,7 @@ import trio
 
 
 async def end_with_parent() -> None:
-    """Wait for the death of whoever started this process; then kill it."""
+    """Kill this process when its parent dies."""
     parent = parent_process()
     assert parent is not None
     await trio.lowlevel.wait_readable(parent.sentinel)

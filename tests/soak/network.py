@@ -31,7 +31,7 @@ RECURRING = re.compile(r"^(task-[^:]+): .*, recurrence", re.MULTILINE)
 
 
 def serve(places: Places, plan: Plan) -> None:
-    """The program; it ends when it is killed, or with the soak."""
+    """Run the network until it is killed or the soak ends."""
     trio.run(_Network(places, plan).run)
 
 
@@ -99,7 +99,7 @@ class _Network:
             await trio.sleep(self.random.uniform(*LATE_S))
         if manner != "lost":
             self._take(asked)
-        if manner == "late" and self.plan.repeat == "look up":  # whoever looks finds what is on its way
+        if manner == "late" and self.plan.repeat == "look up":  # readers also see deliveries in progress
             await trio.sleep(self.random.uniform(*LATE_S))
         for _ in range({"lost": 0, "silent": 0, "twice": 2}.get(manner, 1)):
             await self._try(talk, of=asked["deliver"], has=True)
@@ -129,7 +129,7 @@ class _Network:
             self._change()
 
     async def _try(self, talk: Talk, **values: Any) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # it will come again
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the host will send it again
             await talk.say(**values)
 
     def _change(self) -> None:

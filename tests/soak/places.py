@@ -24,7 +24,7 @@ class Places:
 
     @property
     def network(self) -> Journal:
-        """The network's own log."""
+        """Return the path of the network's log."""
         return Journal(self.folder / "network.log")
 
     @property
@@ -34,7 +34,7 @@ class Places:
 
     @property
     def runner_died(self) -> Path:
-        """Made by the runner that kills itself at a commit."""
+        """Return the file that a runner creates when it kills itself at a commit."""
         return self.folder / "runner-died"
 
     def host_log(self, life: int) -> Path:

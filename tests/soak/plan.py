@@ -67,7 +67,7 @@ class Plan:
 
 
 def plan(seed: int, repeat: Repeat) -> Plan:
-    """The round of a seed."""
+    """Draw the round of a seed."""
     random = Random(seed)
     sayings = [
         Saying(
@@ -86,7 +86,7 @@ def plan(seed: int, repeat: Repeat) -> Plan:
 
 
 def one_of_each(repeat: Repeat, host_kill: HostKill | None = None, runner_commit: str | None = None) -> Plan:
-    """A round in which a user says one of everything at once, and something dies at a given commit."""
+    """Return a round with one message of each kind at once and a kill at a given commit."""
     kinds: tuple[Kind, ...] = ("plain", "mid", "once", "daily")
     sayings = [Saying(0, CHATS[0], f"event-{n}", kind) for n, kind in enumerate(kinds)]
     kills = (host_kill,) if host_kill else ()

@@ -23,17 +23,17 @@ _context = get_context("forkserver")
 
 
 def preload() -> None:
-    """Say what that process is to import; before the first round."""
+    """Set the modules which that process imports. Call before the first round."""
     _context.set_forkserver_preload([host.__name__, network.__name__])
 
 
 class RoundFailed(Exception):
-    """A round did not come to its end; the text says how far it came."""
+    """A round did not finish; the text says how far it got."""
 
 
 @contextmanager
 def running(program: Callable[..., None], *arguments: Any) -> Iterator[BaseProcess]:
-    """A process, which does not outlive the context."""
+    """Run a process that does not outlive the context."""
     process = _context.Process(target=program, args=arguments, daemon=False)
     process.start()
     try:
@@ -44,7 +44,7 @@ def running(program: Callable[..., None], *arguments: Any) -> Iterator[BaseProce
 
 
 def make_template(home: Path) -> None:
-    """A home to begin rounds with."""
+    """Create a home from which rounds start."""
     with running(host.prepare, home) as process:
         process.join()
     if process.exitcode:
@@ -73,7 +73,7 @@ async def _lives(places: Places, plan: Plan) -> int:
 
 
 async def _is_killed(places: Places, plan: Plan, life: int) -> bool:
-    """Live once; whether that ended by a kill, and not because all is settled."""
+    """Run one life; return whether it ended by a kill and not because all is settled."""
     kill = plan.host_kills[life] if life < len(plan.host_kills) else None
     with running(host.live, places, plan, life) as process:
         with trio.move_on_after(kill.n if kill and kill.how == "time" else float("inf")):

@@ -27,20 +27,20 @@ UNSURE = "unknown whether it was sent%"
 
 @frozen
 class Verdict:
-    """Of one round, or of many."""
+    """The verdict on one round or many."""
 
     counts: Mapping[str, int]
     violations: tuple[str, ...] = ()
 
     def __add__(self, other: "Verdict") -> "Verdict":
-        """Both together."""
+        """Return both verdicts combined."""
         names = {**self.counts, **other.counts}
         counts = {name: self.counts.get(name, 0) + other.counts.get(name, 0) for name in names}
         return Verdict(counts, self.violations + other.violations)
 
 
 def judge(places: Places, plan: Plan) -> Verdict:
-    """Look at what a settled round has left."""
+    """Judge the files of a settled round."""
     world = _World.of_round(places, plan)
     return Verdict(dict(world.counts()), (*violations(world.evidence), *world.complaints()))
 
@@ -66,7 +66,7 @@ class _World:
         return cls(plan, places.kills, places.runner_died.exists(), log, evidence)
 
     def of(self, name: str) -> list[dict[str, Any]]:
-        """Lines of the network's log."""
+        """Return lines of the network's log."""
         return _of(self.log, name)
 
     def inbound(self, sql: str) -> list[tuple[Any, ...]]:
@@ -107,7 +107,7 @@ class _World:
         return [key for key, text in self.texts().items() if text.startswith(beginning)]
 
     def answers(self) -> dict[str, set[str]]:
-        """The keys of final replies that the network has, by the event they answer."""
+        """Return the keys of the network's final replies, by the event they answer."""
         found: dict[str, set[str]] = {}
         for one in self.of("has"):
             if one["answers"]:
@@ -118,7 +118,7 @@ class _World:
         return {key for keys in self.answers().values() for key in keys}
 
     def copies(self) -> Counter[str]:
-        """How often the network has a message."""
+        """Return how often the network has a message."""
         return Counter(one["key"] for one in self.of("has"))
 
     def attempts(self) -> list[tuple[str, int]]:

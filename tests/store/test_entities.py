@@ -57,7 +57,7 @@ def db() -> Iterator[apsw.Connection]:
         yield connection
 
 
-def test_an_agent_group_comes_back_as_it_was_stored(db: apsw.Connection) -> None:
+def test_an_agent_group_is_read_back_as_it_was_stored(db: apsw.Connection) -> None:
     assert agent_groups.get(db, "ag-1") == AGENT
     assert agent_groups.by_folder(db, "one") == AGENT
     assert agent_groups.every(db) == [AGENT]
@@ -84,7 +84,7 @@ def test_a_row_that_breaks_the_contract_is_named(db: apsw.Connection) -> None:
 # -- wirings and destinations --------------------------------------------------
 
 
-def test_a_wiring_comes_with_its_destination(db: apsw.Connection) -> None:
+def test_creating_a_wiring_creates_its_destination(db: apsw.Connection) -> None:
     wirings.create(db, WIRING)
     assert wirings.for_chat(db, "mg-1") == [WIRING]
     (destination,) = destinations.for_agent(db, "ag-1")
@@ -96,7 +96,7 @@ def test_a_wiring_comes_with_its_destination(db: apsw.Connection) -> None:
     assert (destination.channel_type, destination.platform_id) == ("tg", "tg:1")
 
 
-def test_wirings_come_by_priority_and_then_by_age(db: apsw.Connection) -> None:
+def test_wirings_are_ordered_by_priority_and_then_by_age(db: apsw.Connection) -> None:
     for n, priority in enumerate((0, 5, 5)):
         agent_groups.create(db, evolve(AGENT, id=f"ag-w{n}", folder=f"w{n}"))
         created = NOW - timedelta(days=n)
@@ -113,7 +113,7 @@ def test_a_wiring_may_have_no_rules(db: apsw.Connection) -> None:
     assert (wiring.trigger_rules, wiring.session_mode) == ({}, "shared")
 
 
-def test_chats_of_one_name_get_numbers_inside_one_agent(db: apsw.Connection) -> None:
+def test_chats_with_the_same_name_are_numbered_within_an_agent(db: apsw.Connection) -> None:
     for n in range(3):
         chat = evolve(CHAT, id=f"mg-x{n}", platform_id=f"x{n}", name="Team!")
         messaging_groups.create(db, chat)
@@ -121,13 +121,13 @@ def test_chats_of_one_name_get_numbers_inside_one_agent(db: apsw.Connection) -> 
     assert [d.name for d in destinations.for_agent(db, "ag-1")] == ["team", "team-2", "team-3"]
 
 
-def test_a_chat_that_has_a_destination_gets_no_second_one(db: apsw.Connection) -> None:
+def test_a_chat_with_a_destination_gets_no_second_one(db: apsw.Connection) -> None:
     destinations.add_chat(db, "ag-1", "mg-1", NOW)
     wirings.create(db, WIRING)
     assert len(destinations.for_agent(db, "ag-1")) == 1
 
 
-def test_only_destinations_and_oneself_are_allowed(db: apsw.Connection) -> None:
+def test_an_agent_may_write_only_to_its_destinations_and_itself(db: apsw.Connection) -> None:
     agent_groups.create(db, evolve(AGENT, id="ag-2", folder="two"))
     agent_groups.create(db, evolve(AGENT, id="ag-3", folder="three"))
     wirings.create(db, WIRING)
@@ -157,7 +157,7 @@ def test_only_destinations_and_oneself_are_allowed(db: apsw.Connection) -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_every_chat_has_a_name_of_the_contracts_alphabet(name: str, channel: str, platform: str) -> None:
+def test_every_chat_gets_a_name_in_the_contracts_alphabet(name: str, channel: str, platform: str) -> None:
     made = name_of_chat(name, channel, platform)
     assert made
     assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -165,7 +165,7 @@ def test_every_chat_has_a_name_of_the_contracts_alphabet(name: str, channel: str
 
 
 @given(st.lists(st.sampled_from(["a", "a-2", "b"]), max_size=8))
-def test_distinct_names_are_distinct(wanted: list[str]) -> None:
+def test_generated_names_are_always_different(wanted: list[str]) -> None:
     taken: list[str] = []
     for name in wanted:
         taken.append(distinct(name, taken))
@@ -175,7 +175,7 @@ def test_distinct_names_are_distinct(wanted: list[str]) -> None:
 # -- people --------------------------------------------------------------------
 
 
-def test_a_user_keeps_a_name_that_is_not_said_again(db: apsw.Connection) -> None:
+def test_a_user_keeps_its_name_if_an_update_has_none(db: apsw.Connection) -> None:
     users.upsert(db, User("tg:9", "tg", "Nine", NOW))
     users.upsert(db, User("tg:9", "tg", None, NOW + timedelta(days=1)))
     assert users.get(db, "tg:9") == User("tg:9", "tg", "Nine", NOW)
@@ -183,7 +183,7 @@ def test_a_user_keeps_a_name_that_is_not_said_again(db: apsw.Connection) -> None
     assert users.get(db, "tg:9") == User("tg:9", "tg", "Nina", NOW)
 
 
-def test_who_may_decide_and_who_may_talk_follows_from_roles(db: apsw.Connection) -> None:
+def test_roles_determine_which_users_may_decide_and_talk(db: apsw.Connection) -> None:
     agent_groups.create(db, evolve(AGENT, id="ag-2", folder="two"))
     for user in ("owner", "global", "of-1", "of-2", "member", "unregistered"):
         users.upsert(db, User(user, "t", None, NOW))
@@ -202,7 +202,7 @@ def test_who_may_decide_and_who_may_talk_follows_from_roles(db: apsw.Connection)
     assert [u for u in everybody if user_roles.is_admin_of(db, u, "ag-1")] == ["of-1"]
 
 
-def test_a_right_is_granted_once(db: apsw.Connection) -> None:
+def test_granting_a_right_twice_stores_it_once(db: apsw.Connection) -> None:
     users.upsert(db, User("u", "t", None, NOW))
     for _ in range(2):
         user_roles.grant(db, "u", "owner", None, None, NOW)
@@ -260,14 +260,14 @@ def test_a_place_has_one_open_session_and_any_number_of_archived_ones(db: apsw.C
     assert [session.id for session in sessions.open_ones(db)] == ["s-2"]
 
 
-def test_what_a_container_does_and_when_it_was_used_is_noted(db: apsw.Connection) -> None:
+def test_container_status_and_last_activity_are_recorded(db: apsw.Connection) -> None:
     sessions.create(db, SESSION)
     sessions.record_presence(db, [Presence("s-1", "running"), Presence("s-1", last_active=NOW)])
     sessions.record_presence(db, [Presence("s-none", "running", NOW)])
     assert sessions.get(db, "s-1") == evolve(SESSION, container_status="running", last_active=NOW)
 
 
-def test_parked_events_come_back_whole_and_in_order(db: apsw.Connection) -> None:
+def test_parked_events_are_read_back_unchanged_and_in_order(db: apsw.Connection) -> None:
     sessions.create(db, SESSION)
     events = [ParkedEvent(f"p-{n}", "s-1", f'{{"n": {n}}}', "disk", NOW) for n in (2, 1, 3)]
     for event in events:
@@ -277,7 +277,7 @@ def test_parked_events_come_back_whole_and_in_order(db: apsw.Connection) -> None
     assert parked_events.for_session(db, "s-1") == [events[1]]
 
 
-def test_meta_keeps_the_last_value(db: apsw.Connection) -> None:
+def test_meta_keeps_the_latest_value(db: apsw.Connection) -> None:
     assert meta.get(db, "k") is None
     meta.put(db, "k", "1")
     meta.put(db, "k", "2")

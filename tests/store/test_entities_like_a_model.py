@@ -437,7 +437,7 @@ class Central:
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_any_sequence_of_helpers_does_what_a_model_does(seed: int) -> None:
+def test_any_sequence_of_entity_functions_matches_the_model(seed: int) -> None:
     random, central = Random(seed), Central()
     weights = [1 if name.startswith("delete") else 3 for name in STEPS]
     try:

@@ -8,7 +8,7 @@ from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import a_session, paths_in, put
 
 
-async def test_work_that_has_begun_is_not_cancelled_and_its_outcome_is_known() -> None:
+async def test_work_that_has_started_is_not_cancelled_and_returns_its_outcome() -> None:
     executor: Executor = ThreadExecutor()
     begun, may_end = trio.Event(), threading.Event()
 
@@ -31,7 +31,7 @@ async def test_work_that_has_begun_is_not_cancelled_and_its_outcome_is_known() -
     assert outcome == ["done"]
 
 
-async def test_work_cancelled_before_it_began_is_never_done() -> None:
+async def test_work_cancelled_before_it_starts_never_runs() -> None:
     for executor in (ThreadExecutor(), InlineExecutor()):
         done: list[int] = []
         with trio.CancelScope() as scope:
@@ -40,7 +40,7 @@ async def test_work_cancelled_before_it_began_is_never_done() -> None:
         assert not done
 
 
-async def test_hostile_reads_leave_room_for_writes() -> None:
+async def test_hostile_reads_do_not_block_writes() -> None:
     executor = ThreadExecutor()
     release = threading.Event()
     with trio.fail_after(10):
@@ -52,7 +52,9 @@ async def test_hostile_reads_leave_room_for_writes() -> None:
             release.set()
 
 
-async def test_subscribers_of_a_directory_hear_of_commits_in_it_until_they_leave(tmp_path: Path) -> None:
+async def test_subscribers_are_notified_of_commits_in_a_directory_until_they_unsubscribe(
+    tmp_path: Path,
+) -> None:
     executor = InlineExecutor()
     heard: list[str] = []
     paths = paths_in(tmp_path)

@@ -70,7 +70,7 @@ def journal(path: Path) -> Path:
 # -- an honest file ------------------------------------------------------------
 
 
-async def test_an_honest_file_is_read_and_followed_as_it_changes(outbound: Path) -> None:
+async def test_a_valid_file_is_read_and_its_changes_are_seen(outbound: Path) -> None:
     async with guarded(outbound) as reader:
         assert await reader.run(keys) == ["a"]
         with_runner(outbound, lambda connection: put(connection, "b"))
@@ -83,7 +83,7 @@ async def test_the_hosts_queries_may_use_json(outbound: Path) -> None:
         assert await reader.run(lambda c: c.execute(sql, ('["a", "b"]',)).fetchall()) == [("a",)]
 
 
-async def test_a_large_file_is_read_whole(outbound: Path) -> None:
+async def test_a_large_file_is_read_completely(outbound: Path) -> None:
     def fill(connection: apsw.Connection) -> None:
         for n in range(300):
             put(connection, f"k{n:03}", "x" * 5000)
@@ -123,7 +123,7 @@ sys.stdin.readline()
         runner.stdin.close()
 
 
-async def test_a_reader_holds_off_a_commit_and_leaves_no_lock_behind(outbound: Path) -> None:
+async def test_a_reader_delays_a_commit_and_releases_its_lock(outbound: Path) -> None:
     def commit_against(_connection: apsw.Connection) -> None:
         _connection.execute("SELECT * FROM meta").fetchall()
         writer = apsw.Connection(str(outbound))
@@ -139,7 +139,7 @@ async def test_a_reader_holds_off_a_commit_and_leaves_no_lock_behind(outbound: P
         assert await reader.run(keys) == ["a", "c"]
 
 
-async def test_a_commit_in_preparation_is_no_dead_writers_journal(outbound: Path) -> None:
+async def test_the_journal_of_a_live_writer_is_not_taken_for_a_dead_writers(outbound: Path) -> None:
     writer = apsw.Connection(str(outbound))
     writer.execute("BEGIN IMMEDIATE")
     put(writer, "b")
@@ -150,7 +150,7 @@ async def test_a_commit_in_preparation_is_no_dead_writers_journal(outbound: Path
     writer.close()
 
 
-async def test_a_lock_held_for_ever_costs_five_seconds(outbound: Path, autojump_clock: MockClock) -> None:
+async def test_waiting_for_a_lock_ends_after_five_seconds(outbound: Path, autojump_clock: MockClock) -> None:
     del autojump_clock
     writer = apsw.Connection(str(outbound))
     writer.execute("BEGIN EXCLUSIVE")
@@ -192,18 +192,18 @@ async def test_a_fifo_as_journal_is_refused_at_once(outbound: Path) -> None:
     await refused(outbound, r"not a regular file: outbound\.db-journal")
 
 
-async def test_a_link_is_not_followed(outbound: Path) -> None:
+async def test_a_symbolic_link_as_database_is_not_followed(outbound: Path) -> None:
     outbound.rename(outbound.with_name("real.db"))
     outbound.symlink_to("real.db")
     await refused(outbound, "not a regular file")
 
 
-async def test_a_link_as_journal_is_not_followed(outbound: Path) -> None:
+async def test_a_symbolic_link_as_journal_is_not_followed(outbound: Path) -> None:
     journal(outbound).symlink_to("/etc/hostname")
     await refused(outbound, "not a regular file")
 
 
-async def test_a_link_as_directory_is_not_followed(outbound: Path) -> None:
+async def test_a_symbolic_link_as_directory_is_not_followed(outbound: Path) -> None:
     real = outbound.parent.rename(outbound.parent.with_name("real"))
     outbound.parent.symlink_to(real)
     await refused(outbound, "not in a readable directory")
@@ -224,7 +224,7 @@ async def test_a_device_as_database_is_refused(outbound: Path) -> None:
     await refused(outbound, "not a regular file")
 
 
-async def test_a_missing_file_is_said_to_be_missing_and_read_once_it_is_there(outbound: Path) -> None:
+async def test_a_missing_file_is_reported_and_read_once_it_exists(outbound: Path) -> None:
     outbound.rename(outbound.with_name("away"))
     async with guarded(outbound) as reader:
         with pytest.raises(Untrusted, match="is missing"):
@@ -233,7 +233,7 @@ async def test_a_missing_file_is_said_to_be_missing_and_read_once_it_is_there(ou
         assert await reader.run(keys) == ["a"]
 
 
-async def test_a_file_replaced_while_it_was_open_is_refused_once_and_then_read_anew(outbound: Path) -> None:
+async def test_a_file_replaced_while_open_is_refused_once_and_then_reopened(outbound: Path) -> None:
     async with guarded(outbound) as reader:
         assert await reader.run(keys) == ["a"]
         other = outbound.with_name("other")
@@ -245,7 +245,7 @@ async def test_a_file_replaced_while_it_was_open_is_refused_once_and_then_read_a
         assert await reader.run(keys) == ["a", "b"]
 
 
-async def test_reopening_takes_whatever_is_there_now(outbound: Path) -> None:
+async def test_reopening_reads_the_file_that_is_there_now(outbound: Path) -> None:
     async with guarded(outbound) as reader:
         await reader.run(keys)
         outbound.with_name("other").write_bytes(outbound.read_bytes())
@@ -257,7 +257,7 @@ async def test_reopening_takes_whatever_is_there_now(outbound: Path) -> None:
 # -- what a database can be made to do -----------------------------------------
 
 
-async def test_a_file_in_wal_mode_is_refused_and_its_shared_memory_never_mapped(outbound: Path) -> None:
+async def test_a_file_in_wal_mode_is_refused_and_its_shared_memory_is_never_mapped(outbound: Path) -> None:
     writer = apsw.Connection(str(outbound))
     writer.execute("PRAGMA journal_mode = WAL").fetchall()
     put(writer, "b")
@@ -267,7 +267,7 @@ async def test_a_file_in_wal_mode_is_refused_and_its_shared_memory_never_mapped(
     await refused(outbound, "is in WAL mode")
 
 
-async def test_a_change_to_wal_mode_while_it_is_open_is_noticed(outbound: Path) -> None:
+async def test_a_change_to_wal_mode_of_an_open_file_is_detected(outbound: Path) -> None:
     async with guarded(outbound) as reader:
         assert await reader.run(keys) == ["a"]
         writer = apsw.Connection(str(outbound))
@@ -324,7 +324,7 @@ async def test_a_crafted_journal_deletes_nothing(outbound: Path, autojump_clock:
         "DROP TABLE meta; CREATE VIRTUAL TABLE meta USING fts5 (key)",
     ],
 )
-async def test_a_table_that_computes_is_refused(outbound: Path, sql: str) -> None:
+async def test_views_computed_columns_and_virtual_tables_are_refused(outbound: Path, sql: str) -> None:
     async with guarded(outbound) as reader:
         assert await reader.run(keys) == ["a"]
         with_runner(outbound, lambda connection: connection.execute(sql).fetchall())
@@ -334,7 +334,7 @@ async def test_a_table_that_computes_is_refused(outbound: Path, sql: str) -> Non
     await refused(outbound, "has the")
 
 
-async def test_work_without_end_is_ended(outbound: Path) -> None:
+async def test_an_endless_query_is_interrupted(outbound: Path) -> None:
     endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     async with open_untrusted(outbound, InlineExecutor(), deadline_s=0.05) as reader:
         with pytest.raises(Untrusted, match=r"took more than 0\.05 s"):
@@ -342,7 +342,7 @@ async def test_work_without_end_is_ended(outbound: Path) -> None:
         assert await reader.run(keys) == ["a"]
 
 
-async def test_a_row_over_the_bound_is_refused(outbound: Path) -> None:
+async def test_a_row_over_the_size_limit_is_refused(outbound: Path) -> None:
     with_runner(outbound, lambda connection: put(connection, "big", "x" * 100_000))
     async with open_untrusted(outbound, InlineExecutor(), max_row_bytes=50_000) as reader:
         with pytest.raises(Untrusted, match="too big"):
@@ -358,7 +358,7 @@ async def test_a_row_of_ten_megabytes_is_read(outbound: Path) -> None:
         assert rows == [(10_000_000,)]
 
 
-async def test_text_that_is_no_utf8_is_the_files_fault(outbound: Path) -> None:
+async def test_invalid_utf_8_is_reported_as_an_error_in_the_file(outbound: Path) -> None:
     with_runner(outbound, lambda c: c.execute("INSERT INTO meta VALUES (CAST(x'ff80' AS TEXT), 'x')"))
     await refused(outbound, "utf-8")
 
@@ -392,14 +392,14 @@ async def test_nothing_is_written_or_loaded_through_the_guard(outbound: Path, sq
 # -- damage --------------------------------------------------------------------
 
 
-async def test_garbage_is_reported_as_damage(outbound: Path) -> None:
+async def test_a_file_of_garbage_is_reported_as_damaged(outbound: Path) -> None:
     outbound.write_bytes(b"garbage!" * 1000)
     async with guarded(outbound) as reader:
         with pytest.raises(CorruptDatabase):
             await reader.run(keys)
 
 
-async def test_an_empty_or_cut_file_is_refused(outbound: Path) -> None:
+async def test_an_empty_or_truncated_file_is_refused(outbound: Path) -> None:
     whole = outbound.read_bytes()
     for size in (0, 50, 5000):
         outbound.write_bytes(whole[:size])
@@ -412,7 +412,7 @@ async def test_an_empty_or_cut_file_is_refused(outbound: Path) -> None:
     st.lists(st.tuples(st.integers(0, 30_000), st.binary(min_size=1, max_size=40)), min_size=1, max_size=6)
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_bytes_are_in_it_a_file_costs_an_error_at_most(
+def test_a_file_with_arbitrary_bytes_causes_at_most_an_error(
     tmp_path: Path, changes: list[tuple[int, bytes]]
 ) -> None:
     paths = paths_in(tmp_path)
@@ -442,7 +442,7 @@ def test_whatever_bytes_are_in_it_a_file_costs_an_error_at_most(
 # -- scope and cost ------------------------------------------------------------
 
 
-async def test_nothing_is_opened_before_the_first_look_and_nothing_stays_open(outbound: Path) -> None:
+async def test_nothing_is_opened_before_the_first_read_and_nothing_stays_open(outbound: Path) -> None:
     here = Path("/proc/self/fd")
     if not here.is_dir():
         pytest.skip("no /proc here")
@@ -471,7 +471,7 @@ async def test_nothing_is_opened_before_the_first_look_and_nothing_stays_open(ou
         await reader.run(keys)
 
 
-async def test_ones_own_errors_pass_through_and_end_the_transaction(outbound: Path) -> None:
+async def test_a_callers_error_propagates_and_ends_the_transaction(outbound: Path) -> None:
     def fail(connection: apsw.Connection) -> None:
         keys(connection)
         raise ValueError("mine")

@@ -43,7 +43,7 @@ async def test_a_new_database_has_all_migrations_in_order_and_no_copy(tmp_path: 
 
 
 @pytest.mark.parametrize("known", range(1, len(CENTRAL) + 1))
-async def test_every_earlier_version_becomes_the_same_schema_and_loses_nothing(
+async def test_every_earlier_version_migrates_to_the_same_schema_without_loss(
     tmp_path: Path, known: int
 ) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
@@ -68,7 +68,7 @@ async def test_every_earlier_version_becomes_the_same_schema_and_loses_nothing(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("n", range(1, len(CENTRAL) + 3))
-async def test_a_kill_between_any_two_is_made_up_for_at_the_next_start(
+async def test_the_next_start_completes_migrations_cut_short_by_a_kill(
     tmp_path: Path, when: str, n: int
 ) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
@@ -99,7 +99,7 @@ async def test_wirings_get_destinations_named_after_their_chats(tmp_path: Path) 
         ]
 
 
-async def test_the_oldest_destination_for_a_wired_chat_becomes_the_wirings(tmp_path: Path) -> None:
+async def test_the_oldest_destination_of_a_wired_chat_becomes_the_wirings_destination(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED)
         old.execute(
@@ -123,7 +123,7 @@ async def test_the_oldest_destination_for_a_wired_chat_becomes_the_wirings(tmp_p
         ]
 
 
-async def test_of_several_open_sessions_the_newest_active_one_stays_open(tmp_path: Path) -> None:
+async def test_only_the_newest_active_one_of_several_open_sessions_stays_open(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED)
     async with central(tmp_path) as writer:
@@ -136,7 +136,7 @@ async def test_of_several_open_sessions_the_newest_active_one_stays_open(tmp_pat
         }
 
 
-async def test_of_doubled_roles_the_first_grant_stays(tmp_path: Path) -> None:
+async def test_the_first_of_several_identical_grants_is_kept(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED)
     async with central(tmp_path) as writer:
@@ -155,7 +155,7 @@ async def test_counts_of_unregistered_senders_are_kept(tmp_path: Path) -> None:
         ) == [("tg:7", 42, FIRST, LATER)]
 
 
-async def test_the_defunct_table_of_credentials_goes(tmp_path: Path) -> None:
+async def test_the_obsolete_table_of_credentials_is_dropped(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED[:-1])
         old.execute(
@@ -179,7 +179,7 @@ OPEN_SESSIONS = st.lists(
 
 @given(OPEN_SESSIONS)
 @settings(max_examples=50, deadline=None)
-def test_any_sessions_end_up_with_one_open_for_each_place_and_none_lost(
+def test_migration_leaves_one_open_session_for_each_place_and_loses_none(
     sessions: list[tuple[str | None, ...]],
 ) -> None:
     with made_by_hand(Path(":memory:")) as old:
@@ -202,7 +202,7 @@ def test_any_sessions_end_up_with_one_open_for_each_place_and_none_lost(
 # -- databases of other builds -------------------------------------------------
 
 
-async def test_what_another_build_left_out_is_added(tmp_path: Path) -> None:
+async def test_tables_columns_and_indexes_that_another_build_lacks_are_added(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED)
         old.execute("ALTER TABLE pending_questions DROP COLUMN title")
@@ -214,7 +214,7 @@ async def test_what_another_build_left_out_is_added(tmp_path: Path) -> None:
         assert {"chat_sdk_lists", "meta"} <= set(await writer.run(tables))
 
 
-async def test_title_and_options_may_be_there_since_003(tmp_path: Path) -> None:
+async def test_title_and_options_may_exist_since_migration_003(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED[:3])
         old.execute("ALTER TABLE pending_approvals ADD COLUMN title TEXT NOT NULL DEFAULT ''")
@@ -244,7 +244,7 @@ async def refused(data: Path, error: type[Exception], match: str) -> None:
     assert copies(data) == []
 
 
-async def test_a_newer_database_is_left_alone_and_named(tmp_path: Path) -> None:
+async def test_a_newer_database_is_refused_by_name_and_left_unchanged(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED)
         old.execute(f"INSERT INTO schema_version VALUES (50, 'engage-modes', '{FIRST}')")
@@ -253,19 +253,19 @@ async def test_a_newer_database_is_left_alone_and_named(tmp_path: Path) -> None:
     )
 
 
-async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+async def test_another_programs_database_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         old.execute("CREATE TABLE songs (title TEXT)")
     await refused(tmp_path, ForeignDatabase, "another program's database")
 
 
 @pytest.mark.parametrize("size", [5, 700, 100_000])
-async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, size: int) -> None:
+async def test_a_file_that_is_not_a_database_is_refused_and_left_unchanged(tmp_path: Path, size: int) -> None:
     (tmp_path / "v2.db").write_bytes((b"garbage!" * size)[:size])
     await refused(tmp_path, ForeignDatabase, "not a SQLite database")
 
 
-async def test_an_empty_file_is_a_new_database(tmp_path: Path) -> None:
+async def test_an_empty_file_is_treated_as_a_new_database(tmp_path: Path) -> None:
     (tmp_path / "v2.db").touch()
     async with central(tmp_path) as writer:
         assert await writer.run(applied_names) == NAMES
@@ -274,7 +274,7 @@ async def test_an_empty_file_is_a_new_database(tmp_path: Path) -> None:
 # -- copies --------------------------------------------------------------------
 
 
-async def test_the_copy_is_the_database_as_it_was(tmp_path: Path) -> None:
+async def test_the_copy_holds_the_database_as_it_was_before_migration(tmp_path: Path) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:
         bring_to(old, SEED)
     async with central(tmp_path):
@@ -305,7 +305,7 @@ async def test_the_last_three_copies_are_kept(tmp_path: Path) -> None:
     assert [path.name[3:11] for path in copies(tmp_path)] == ["20250103", "20250104", "20260101"]
 
 
-async def test_a_migration_that_fails_again_and_again_keeps_the_first_copy_and_no_heap_of_them(
+async def test_repeated_failures_of_a_migration_do_not_accumulate_copies(
     tmp_path: Path,
 ) -> None:
     with made_by_hand(tmp_path / "v2.db") as old:

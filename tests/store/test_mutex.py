@@ -14,7 +14,7 @@ each_lock = pytest.mark.parametrize("make", [Mutex, RunnersMutex])
 
 
 @each_lock
-async def test_one_at_a_time_in_the_order_of_asking(make: Callable[[], Lock]) -> None:
+async def test_the_mutex_admits_one_task_at_a_time_in_order_of_arrival(make: Callable[[], Lock]) -> None:
     lock, inside, order = make(), list[int](), list[int]()
 
     async def use(n: int) -> None:
@@ -33,7 +33,7 @@ async def test_one_at_a_time_in_the_order_of_asking(make: Callable[[], Lock]) ->
 
 
 @each_lock
-async def test_who_gives_up_waiting_has_no_place(make: Callable[[], Lock]) -> None:
+async def test_a_cancelled_waiter_loses_its_place(make: Callable[[], Lock]) -> None:
     lock = make()
     async with lock:
         with trio.move_on_after(0):
@@ -44,7 +44,7 @@ async def test_who_gives_up_waiting_has_no_place(make: Callable[[], Lock]) -> No
 
 
 @each_lock
-async def test_who_gives_up_in_the_moment_of_its_turn_hands_it_on(make: Callable[[], Lock]) -> None:
+async def test_a_waiter_cancelled_as_it_is_woken_hands_its_turn_on(make: Callable[[], Lock]) -> None:
     lock, reached = make(), list[str]()
 
     async def use(name: str, scope: trio.CancelScope) -> None:
@@ -65,7 +65,7 @@ async def test_who_gives_up_in_the_moment_of_its_turn_hands_it_on(make: Callable
 
 
 @each_lock
-async def test_an_error_inside_gives_the_place_back(make: Callable[[], Lock]) -> None:
+async def test_an_error_inside_releases_the_mutex(make: Callable[[], Lock]) -> None:
     lock = make()
     with pytest.raises(ValueError, match="x"):
         async with lock:
@@ -74,7 +74,7 @@ async def test_an_error_inside_gives_the_place_back(make: Callable[[], Lock]) ->
         pass
 
 
-async def test_there_are_as_many_places_as_were_said() -> None:
+async def test_the_mutex_admits_as_many_tasks_as_configured() -> None:
     places, inside, most = Places(2), 0, 0
 
     async def use() -> None:

@@ -37,7 +37,7 @@ def changed(file: Path, sql: str, *values: str) -> None:
         (DELIVERY, "final", False),
     ],
 )
-async def test_open_messages_and_deliveries_are_work(
+async def test_open_messages_and_deliveries_count_as_work(
     tmp_path: Path, sql: str, value: str, expected: object
 ) -> None:
     file = await session(tmp_path)
@@ -55,9 +55,7 @@ async def test_open_messages_and_deliveries_are_work(
     ],
     ids=["another build's", "damaged", "a hot journal"],
 )
-async def test_a_file_that_somebody_has_to_look_at_is_work(
-    tmp_path: Path, damage: Callable[[Path], object]
-) -> None:
+async def test_a_damaged_file_counts_as_work(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     file = await session(tmp_path)
     damage(file)
     assert has_open_work(file)

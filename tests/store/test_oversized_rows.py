@@ -9,7 +9,7 @@ from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import paths_in
 
 
-async def test_a_text_that_is_too_long_costs_its_own_row_and_no_other(tmp_path: Path) -> None:
+async def test_a_text_that_is_too_long_affects_only_its_own_row(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     create_outbound(paths, owner=None)
     connection = apsw.Connection(str(paths.outbound_db))

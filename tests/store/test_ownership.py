@@ -53,7 +53,7 @@ def may_give_away(tmp_path_factory: pytest.TempPathFactory) -> None:
 # -- the lock ------------------------------------------------------------------
 
 
-async def test_a_second_owner_in_this_process_is_told_who_has_it(tmp_path: Path) -> None:
+async def test_a_second_owner_in_the_same_process_is_refused_and_told_the_first(tmp_path: Path) -> None:
     async with a_session(tmp_path):
         with pytest.raises(Owned, match=f"process {os.getpid()} owns it") as caught:
             async with a_session(tmp_path):
@@ -61,7 +61,7 @@ async def test_a_second_owner_in_this_process_is_told_who_has_it(tmp_path: Path)
     assert caught.value.pid == os.getpid()
 
 
-async def test_another_process_is_named_and_its_death_frees_the_file(tmp_path: Path) -> None:
+async def test_an_owner_in_another_process_is_named_and_its_death_frees_the_file(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     with subprocess.Popen(
@@ -89,7 +89,7 @@ def leave_locked(lock: Path) -> int:
 
 
 @pytest.mark.usefixtures("autojump_clock")
-async def test_the_lock_of_a_dead_process_is_waited_for_until_its_last_child_lets_go(tmp_path: Path) -> None:
+async def test_a_new_owner_waits_until_the_dead_owners_last_child_releases_the_lock(tmp_path: Path) -> None:
     held = leave_locked(tmp_path / "owner")
 
     async def let_go() -> None:
@@ -103,7 +103,7 @@ async def test_the_lock_of_a_dead_process_is_waited_for_until_its_last_child_let
 
 
 @pytest.mark.usefixtures("autojump_clock")
-async def test_the_lock_of_a_dead_process_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+async def test_waiting_for_the_lock_of_a_dead_process_times_out(tmp_path: Path) -> None:
     held = leave_locked(tmp_path / "owner")
     with pytest.raises(Owned):
         async with central(tmp_path):
@@ -111,7 +111,7 @@ async def test_the_lock_of_a_dead_process_is_not_waited_for_for_ever(tmp_path: P
     os.close(held)
 
 
-async def test_an_owner_that_fails_to_open_frees_the_lock(tmp_path: Path) -> None:
+async def test_an_owner_that_fails_to_open_releases_the_lock(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "v2.db").write_bytes(b"not a database" * 100)
@@ -124,7 +124,7 @@ async def test_an_owner_that_fails_to_open_frees_the_lock(tmp_path: Path) -> Non
 # -- files and settings --------------------------------------------------------
 
 
-async def test_a_disk_that_is_full_keeps_nobody_from_a_lock_nor_a_lock_from_being_given_back(
+async def test_a_lock_can_be_taken_and_released_while_the_disk_is_full(
     tmp_path: Path,
 ) -> None:
     lock = paths_in(tmp_path).lock
@@ -140,7 +140,7 @@ async def test_a_disk_that_is_full_keeps_nobody_from_a_lock_nor_a_lock_from_bein
         await writer.run(put, "works")
 
 
-async def test_everything_made_is_for_its_user_alone(tmp_path: Path) -> None:
+async def test_everything_created_is_accessible_only_to_its_user(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     old = os.umask(0)
     try:
@@ -176,7 +176,7 @@ async def test_inbound_can_be_given_to_the_containers_user(tmp_path: Path, may_g
         assert paths.lock.stat().st_uid == 0
 
 
-async def test_what_a_dead_host_left_half_done_is_rolled_back(tmp_path: Path) -> None:
+async def test_a_transaction_left_unfinished_by_a_dead_host_is_rolled_back(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     async with a_session(tmp_path) as writer:
         await writer.run(put, "whole")
@@ -186,7 +186,7 @@ async def test_what_a_dead_host_left_half_done_is_rolled_back(tmp_path: Path) ->
     assert not Path(f"{paths.inbound_db}-journal").exists()
 
 
-async def test_a_damaged_session_file_is_reported_as_such(tmp_path: Path) -> None:
+async def test_a_damaged_session_file_is_reported_as_damaged(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     paths.inbound_dir.mkdir(parents=True)
     paths.inbound_db.write_bytes(b"garbage" * 1000)
@@ -195,7 +195,7 @@ async def test_a_damaged_session_file_is_reported_as_such(tmp_path: Path) -> Non
             pass
 
 
-async def test_a_directory_that_cannot_be_written_is_reported_as_such(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     if os.access(tmp_path, os.W_OK):
         pytest.skip("root may write everywhere")
@@ -204,7 +204,7 @@ async def test_a_directory_that_cannot_be_written_is_reported_as_such(tmp_path: 
             pass
 
 
-async def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+async def test_a_lock_file_that_is_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "owner").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Exception, match="cannot be opened"):
         async with central(tmp_path):
@@ -215,7 +215,7 @@ async def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> Non
 # -- nobody else writes --------------------------------------------------------
 
 
-async def test_nobody_else_opens_a_writable_connection_below_an_owned_directory(tmp_path: Path) -> None:
+async def test_only_the_owner_may_open_a_writable_connection_below_its_directory(tmp_path: Path) -> None:
     async with central(tmp_path / "data") as registry, a_session(tmp_path) as writer:
         for path in (registry.path, writer.path, tmp_path / "data" / "new.db"):
             with pytest.raises(ForbiddenConnection, match="has an owner"):
@@ -226,7 +226,7 @@ async def test_nobody_else_opens_a_writable_connection_below_an_owned_directory(
         assert on_disk(writer.path) == []
 
 
-async def test_the_runner_an_embedder_and_memory_keep_their_connections(tmp_path: Path) -> None:
+async def test_outbound_other_and_in_memory_databases_can_still_be_opened(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     async with central(tmp_path / "data"), a_session(tmp_path):
         create_outbound(paths, owner=None)
@@ -236,7 +236,7 @@ async def test_the_runner_an_embedder_and_memory_keep_their_connections(tmp_path
             connection.close()
 
 
-async def test_after_the_owners_scope_the_directory_is_anybodys(tmp_path: Path) -> None:
+async def test_the_directory_is_free_after_the_owners_scope(tmp_path: Path) -> None:
     async with central(tmp_path):
         pass
     apsw.Connection(str(tmp_path / "v2.db")).close()
@@ -245,7 +245,7 @@ async def test_after_the_owners_scope_the_directory_is_anybodys(tmp_path: Path) 
 # -- outbound.db ---------------------------------------------------------------
 
 
-def test_outbound_is_made_whole_and_only_once(tmp_path: Path) -> None:
+def test_outbound_is_created_atomically_and_only_once(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     create_outbound(paths, owner=None)
     with apsw.Connection(str(paths.outbound_db)) as connection:
@@ -255,7 +255,7 @@ def test_outbound_is_made_whole_and_only_once(tmp_path: Path) -> None:
     assert sorted(path.name for path in paths.root.rglob("*")) == ["outbound", "outbound.db", "outbox"]
 
 
-def test_outbound_takes_no_notice_of_what_a_dead_host_was_building(tmp_path: Path) -> None:
+def test_creating_outbound_ignores_the_unfinished_file_of_a_dead_host(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     paths.root.mkdir(parents=True)
     (paths.root / "outbound.db.new").write_bytes(b"half")
@@ -264,7 +264,7 @@ def test_outbound_takes_no_notice_of_what_a_dead_host_was_building(tmp_path: Pat
     assert on_disk(paths.outbound_db) == []
 
 
-def test_outbound_is_not_made_through_a_link(tmp_path: Path) -> None:
+def test_outbound_is_not_created_through_a_symbolic_link(tmp_path: Path) -> None:
     paths = paths_in(tmp_path)
     paths.outbound_dir.mkdir(parents=True)
     victim = tmp_path / "victim"

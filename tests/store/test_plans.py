@@ -40,7 +40,7 @@ def hot(tmp_path_factory: pytest.TempPathFactory) -> Sequence[Statement]:
     return hot_statements(tmp_path_factory.mktemp("home"), rows=10_000)  # a plan hangs on no number of rows
 
 
-def test_no_statement_of_the_hot_path_reads_a_table_whole_that_grows(hot: Sequence[Statement]) -> None:
+def test_no_statement_of_the_hot_path_scans_a_growing_table(hot: Sequence[Statement]) -> None:
     assert {one.by for one in hot} >= CAUGHT
     assert {f"{one.by}: {one.sql}": one.scans for one in hot if one.scans} == {}
 
@@ -55,11 +55,11 @@ def test_no_statement_of_the_hot_path_reads_a_table_whole_that_grows(hot: Sequen
         ("SEARCH messages_in USING INDEX idx_messages_in_series (series_id=?)", False),
     ],
 )
-def test_a_plan_that_reads_a_table_whole_would_be_noticed(
+def test_a_plan_that_scans_a_growing_table_is_detected(
     hot: Sequence[Statement], step: str, *, noticed: bool
 ) -> None:
     assert bool(evolve(hot[0], plan=(step,)).scans) == noticed
 
 
-def test_the_table_names_who_asks_and_what_is_searched(hot: Sequence[Statement]) -> None:
+def test_the_table_names_the_function_and_the_plan_of_each_statement(hot: Sequence[Statement]) -> None:
     assert "| `outbound.db` | `outbound._new_rows` | SEARCH messages_out INDEX" in rendered(hot)

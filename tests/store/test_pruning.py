@@ -62,7 +62,7 @@ def drop_messages(inbound: apsw.Connection) -> list[str]:
     return [str(id_) for (id_,) in inbound.execute("SELECT id FROM messages_in ORDER BY seq")]
 
 
-def test_messages_go_that_are_done_with_and_old(inbound: apsw.Connection) -> None:
+def test_only_old_and_finished_messages_are_pruned(inbound: apsw.Connection) -> None:
     for status in ("completed", "failed", "pending", "paused"):
         put(inbound, status, status)
     put(inbound, "young", when=YOUNG)
@@ -74,26 +74,26 @@ def test_messages_go_that_are_done_with_and_old(inbound: apsw.Connection) -> Non
 
 
 @pytest.mark.parametrize("status", ["pending", "paused", "completed"])
-def test_the_past_of_a_task_stays_as_long_as_the_task(inbound: apsw.Connection, status: str) -> None:
+def test_the_history_of_a_task_is_kept_as_long_as_the_task(inbound: apsw.Connection, status: str) -> None:
     put(inbound, "task-1", kind="task", series_id="task-1", slot=to_text(OLD))
     put(inbound, "task-2", status, kind="task", series_id="task-1", slot=to_text(OLD + DAY / 2))
     assert drop_messages(inbound) == ([] if status == "completed" else ["task-1", "task-2"])
 
 
-def test_a_task_is_reached_by_its_oldest_id_after_pruning(inbound: apsw.Connection) -> None:
+def test_a_task_is_found_by_its_oldest_id_after_pruning(inbound: apsw.Connection) -> None:
     put(inbound, "task-1", kind="task", series_id="series")
     put(inbound, "task-2", "pending", kind="task", series_id="series")
     drop_messages(inbound)
     assert [occurrence.id for occurrence in tasks.named(inbound, "task-1")] == ["task-2"]
 
 
-def test_the_walk_goes_on_past_a_batch_of_which_nothing_may_go(inbound: apsw.Connection) -> None:
+def test_the_walk_continues_past_a_batch_with_nothing_to_prune(inbound: apsw.Connection) -> None:
     for n in range(2 * BATCH):
         put(inbound, f"in-{n}", "pending" if n < BATCH else "completed")
     assert len(drop_messages(inbound)) == BATCH
 
 
-def test_numbers_go_on_above_those_that_were_pruned(inbound: apsw.Connection) -> None:
+def test_sequence_numbers_continue_above_pruned_ones(inbound: apsw.Connection) -> None:
     put(inbound, "in-1")
     put(inbound, "in-2")
     deliveries.record(inbound, [("out-1", 41)])
@@ -119,7 +119,7 @@ def old_deliveries(inbound: apsw.Connection) -> list[str]:
     return walk(lambda after: pruning.old_deliveries(inbound, BEFORE, after))
 
 
-def test_deliveries_are_asked_about_that_are_final_and_old(inbound: apsw.Connection) -> None:
+def test_only_old_and_final_deliveries_are_candidates_for_pruning(inbound: apsw.Connection) -> None:
     delivered(inbound, "old")
     delivered(inbound, "young", YOUNG)
     deliveries.record(inbound, [("open", 3)])
@@ -130,7 +130,7 @@ def test_deliveries_are_asked_about_that_are_final_and_old(inbound: apsw.Connect
     assert old_deliveries(inbound) == ["old", "of another build"]
 
 
-def test_both_halves_of_a_delivery_go(inbound: apsw.Connection) -> None:
+def test_pruning_removes_both_halves_of_a_delivery(inbound: apsw.Connection) -> None:
     delivered(inbound, "old")
     delivered(inbound, "other")
     pruning.drop_deliveries(inbound, ["old"])
@@ -160,7 +160,7 @@ async def rows_left(path: Path, *statements: str) -> frozenset[str]:
         ("PRAGMA user_version = 0", {"a", "b"}),
     ],
 )
-async def test_a_row_is_gone_when_the_file_that_the_runner_keeps_does_not_have_it(
+async def test_a_row_missing_from_the_runners_file_counts_as_gone(
     tmp_path: Path, statement: str, left: set[str]
 ) -> None:
     assert await rows_left(tmp_path, statement) == left
@@ -169,7 +169,7 @@ async def test_a_row_is_gone_when_the_file_that_the_runner_keeps_does_not_have_i
 # -- files ---------------------------------------------------------------------
 
 
-def test_files_go_with_their_message_or_by_their_own_age_where_it_has_none(
+def test_files_are_pruned_with_their_message_or_by_age_if_they_have_none(
     inbound: apsw.Connection, tmp_path: Path
 ) -> None:
     put(inbound, "in-done")
@@ -190,7 +190,7 @@ def test_files_go_with_their_message_or_by_their_own_age_where_it_has_none(
     assert pruning.folders(tmp_path) == ["in-again", "in-late", "in-new", "in-open", "in-young"]
 
 
-def test_a_link_in_the_inbox_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_in_the_inbox_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "in-1").symlink_to(tmp_path / "precious")
@@ -200,7 +200,7 @@ def test_a_link_in_the_inbox_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "precious").is_dir()
 
 
-def test_a_folder_that_cannot_be_removed_keeps_none_of_the_others(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_removed_does_not_stop_the_others(tmp_path: Path) -> None:
     (tmp_path / "in-2").mkdir()
     with pytest.raises(FileNotFoundError):
         pruning.remove_folders(tmp_path, Folders(["in-1", "in-2"], []), BEFORE)

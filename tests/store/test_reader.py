@@ -19,7 +19,7 @@ from nanoclaw.testing.world.executor import InlineExecutor
 from tests.store.openings import a_session, central, keys, leave_hot_journal, put
 
 
-async def test_a_reader_sees_what_is_committed(tmp_path: Path) -> None:
+async def test_a_reader_sees_committed_changes(tmp_path: Path) -> None:
     async with central(tmp_path) as writer, open_reader(writer.path, InlineExecutor()) as reader:
         assert await reader.run(keys) == []
         await writer.run(put, "a")
@@ -33,7 +33,7 @@ async def test_a_reader_cannot_write(tmp_path: Path) -> None:
         assert await reader.run(keys) == []
 
 
-async def test_one_read_sees_one_state(tmp_path: Path) -> None:
+async def test_one_read_sees_one_consistent_state(tmp_path: Path) -> None:
     executor = ThreadExecutor()
     first_look, written = trio.Event(), threading.Event()
 
@@ -107,7 +107,7 @@ async def test_a_dead_writers_journal_is_waited_for_and_then_reported(
     assert 5 <= trio.current_time() - start < 5.1
 
 
-async def test_a_reader_is_dead_after_its_scope(tmp_path: Path) -> None:
+async def test_a_reader_cannot_be_used_after_its_scope(tmp_path: Path) -> None:
     async with central(tmp_path) as writer:
         async with open_reader(writer.path, InlineExecutor()) as reader:
             pass

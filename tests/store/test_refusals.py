@@ -39,7 +39,7 @@ def db() -> Iterator[apsw.Connection]:
         yield connection
 
 
-def test_whoever_deletes_hears_what_refers_to_it(db: apsw.Connection) -> None:
+def test_a_refused_deletion_names_the_rows_that_refer_to_it(db: apsw.Connection) -> None:
     wirings.create(db, Wiring("w-1", "mg-1", "ag-1", {}, "all", "shared", 0, NOW))
     for n in range(8):
         sessions.create(db, evolve(SESSION, id=f"s-{n}", thread_id=f"t{n}"))
@@ -51,7 +51,7 @@ def test_whoever_deletes_hears_what_refers_to_it(db: apsw.Connection) -> None:
     )
 
 
-def test_an_agent_that_may_write_to_itself_alone_can_be_deleted(db: apsw.Connection) -> None:
+def test_an_agent_whose_only_destination_is_itself_can_be_deleted(db: apsw.Connection) -> None:
     destinations.create(db, AgentDestination("ag-1", "me", "agent", "ag-1", NOW))
     agent_groups.delete(db, "ag-1")
     assert destinations.to_target(db, "agent", "ag-1") == []
@@ -64,7 +64,7 @@ def test_a_destination_made_before_the_wiring_outlives_it(db: apsw.Connection) -
     assert [d.local_name for d in destinations.of_agent(db, "ag-1")] == ["us"]
 
 
-def test_a_free_name_is_made_of_the_target(db: apsw.Connection) -> None:
+def test_a_free_name_is_derived_from_the_target(db: apsw.Connection) -> None:
     agent_groups.create(db, AgentGroup("ag-2", "Ägypten & Co", "two", None, NOW))
     agent_groups.create(db, AgentGroup("ag-3", "???", "three", None, NOW))
     assert destinations.free_name(db, "ag-1", "channel", "mg-1") == "team"
@@ -85,7 +85,7 @@ def test_a_column_that_may_not_change_is_named(db: apsw.Connection) -> None:
         agent_groups.update(db, "ag-1", cast("Any", {"name": "x", "folder": "elsewhere"}))
 
 
-def test_no_value_is_stored_that_could_not_be_read_again(db: apsw.Connection) -> None:
+def test_a_value_that_could_not_be_read_back_is_refused(db: apsw.Connection) -> None:
     with pytest.raises(NotAllowed, match="unknown_sender_policy"):
         messaging_groups.update(db, "mg-1", cast("Any", {"unknown_sender_policy": "maybe"}))
     with pytest.raises(NotAllowed, match="surrogates"):
@@ -97,13 +97,13 @@ def test_no_value_is_stored_that_could_not_be_read_again(db: apsw.Connection) ->
     assert messaging_groups.get(db, "mg-1") == CHAT
 
 
-def test_a_session_is_archived_before_it_is_deleted(db: apsw.Connection) -> None:
+def test_a_session_must_be_archived_before_it_is_deleted(db: apsw.Connection) -> None:
     sessions.create(db, SESSION)
     with pytest.raises(NotAllowed, match="session s-0 is active; archive it first"):
         sessions.delete(db, "s-0")
 
 
-def test_what_is_not_there_is_nothing(db: apsw.Connection) -> None:
+def test_reading_a_missing_row_returns_none(db: apsw.Connection) -> None:
     assert user_dms.get(db, "u", "tg") is None
     assert pending_approvals.get(db, "a") is None
     assert destinations.get(db, "ag-1", "x") is None

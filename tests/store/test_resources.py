@@ -5,13 +5,13 @@ import pytest
 from nanoclaw.system import resources
 
 
-def test_the_checkout_has_its_schema_and_its_runner() -> None:
+def test_a_checkout_contains_the_schema_and_the_runner() -> None:
     assert (resources.schema_dir() / "central").is_dir()
     assert (resources.container_dir() / "Dockerfile").is_file()
     assert (resources.runner_dir() / "agent_runner").is_dir()
 
 
-def test_a_wheel_has_them_inside_the_package_and_the_runner_beside_it(
+def test_a_wheel_has_the_schema_in_the_package_and_the_runner_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = tmp_path / "nanoclaw" / "_resources" / "schema"
@@ -22,7 +22,7 @@ def test_a_wheel_has_them_inside_the_package_and_the_runner_beside_it(
     assert resources.runner_dir() == tmp_path
 
 
-def test_a_broken_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_installation_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "PACKAGE", tmp_path / "nanoclaw")
     with pytest.raises(resources.ResourceMissing, match="install NanoClaw again"):
         resources.container_dir()

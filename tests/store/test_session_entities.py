@@ -45,7 +45,7 @@ def message(id_: str) -> NewMessage:
 # -- messages ------------------------------------------------------------------
 
 
-def test_a_message_is_open_under_an_even_number_and_stored_once(db: apsw.Connection) -> None:
+def test_a_new_message_is_open_has_an_even_number_and_is_stored_once(db: apsw.Connection) -> None:
     stored = messages_in.insert(db, evolve(message("m-1"), platform_message_id="42"))
     assert stored is not None
     assert stored.seq == 2
@@ -53,14 +53,14 @@ def test_a_message_is_open_under_an_even_number_and_stored_once(db: apsw.Connect
     assert messages_in.open_messages(db) == [stored]
 
 
-def test_a_message_may_wait_for_its_time(db: apsw.Connection) -> None:
+def test_a_message_can_be_due_later(db: apsw.Connection) -> None:
     stored = messages_in.insert(db, evolve(message("m-1"), process_after=LATER))
     assert stored is not None
     assert (stored.due(NOW), stored.due(LATER)) == (False, True)
     assert row(db, "m-1")["process_after"] == "2026-01-01T13:00:00.000Z"
 
 
-def test_numbers_grow_past_what_was_seen_of_the_other_side(db: apsw.Connection) -> None:
+def test_the_next_number_is_above_the_highest_seen_from_the_other_side(db: apsw.Connection) -> None:
     assert messages_in.next_seq(db) == 2
     messages_in.set_mark(db, "outbound_seq", 7)
     assert messages_in.next_seq(db) == 8
@@ -71,7 +71,7 @@ def test_numbers_grow_past_what_was_seen_of_the_other_side(db: apsw.Connection) 
 # -- tasks ---------------------------------------------------------------------
 
 
-def test_a_task_is_due_at_its_slot_and_begins_a_series(db: apsw.Connection) -> None:
+def test_a_task_is_due_at_its_slot_and_starts_a_series(db: apsw.Connection) -> None:
     stored = tasks.insert(db, TASK)
     assert stored is not None
     assert (stored.due(NOW), stored.due(LATER), stored.address) == (False, True, CHAT)
@@ -89,7 +89,7 @@ def test_a_task_is_due_at_its_slot_and_begins_a_series(db: apsw.Connection) -> N
     assert (found["zone"], found["catch_up"], found["thread_id"]) == ("Europe/Rome", "all", "t")
 
 
-def test_what_is_remembered_of_a_slot_is_what_the_runner_reads(db: apsw.Connection) -> None:
+def test_host_and_runner_read_a_slot_with_the_same_precision(db: apsw.Connection) -> None:
     """Otherwise the host would treat a task as not due while the runner already works on it."""
     slot = LATER + timedelta(microseconds=1999)
     stored = tasks.insert(db, evolve(TASK, slot=slot))
@@ -115,7 +115,7 @@ def test_a_slot_of_a_series_is_stored_once(db: apsw.Connection) -> None:
     assert {key for key in first_row if first_row[key] != second_row[key]} == changed
 
 
-def test_a_task_may_have_no_place_and_no_script(db: apsw.Connection) -> None:
+def test_a_task_needs_no_place_and_no_script(db: apsw.Connection) -> None:
     stored = tasks.insert(db, NewTask("t-1", NOW, "think", NOW))
     assert stored is not None
     assert stored.address is None
@@ -123,7 +123,9 @@ def test_a_task_may_have_no_place_and_no_script(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("name", ["t-1", "t-2"])
-def test_a_task_goes_by_its_series_and_by_the_id_of_any_occurrence(db: apsw.Connection, name: str) -> None:
+def test_a_task_is_found_by_its_series_and_by_the_id_of_any_occurrence(
+    db: apsw.Connection, name: str
+) -> None:
     tasks.insert(db, TASK)
     messages_in.settle(db, "t-1", "completed")
     first = tasks.of_row(db, "t-1")
@@ -139,14 +141,14 @@ def test_a_task_goes_by_its_series_and_by_the_id_of_any_occurrence(db: apsw.Conn
     assert (row(db, "t-2")["status"], row(db, "t-2")["recurrence"]) == ("completed", None)
 
 
-def test_what_is_no_task_is_left_alone(db: apsw.Connection) -> None:
+def test_task_functions_ignore_ordinary_messages(db: apsw.Connection) -> None:
     messages_in.insert(db, message("m-1"))
     assert tasks.named(db, "m-1") == []
     assert tasks.of_row(db, "m-1") is None
     assert [one.id for one in messages_in.open_messages(db)] == ["m-1"]
 
 
-def test_a_resumed_task_keeps_what_it_was(db: apsw.Connection) -> None:
+def test_pausing_and_resuming_a_task_leaves_it_unchanged(db: apsw.Connection) -> None:
     stored = tasks.insert(db, TASK)
     messages_in.postpone(db, "t-1", 2, LATER)
     assert stored is not None
@@ -156,7 +158,7 @@ def test_a_resumed_task_keeps_what_it_was(db: apsw.Connection) -> None:
     assert messages_in.open_messages(db) == [evolve(stored, tries=2)] == [paused.message]
 
 
-def test_a_changed_task_keeps_its_moment(db: apsw.Connection) -> None:
+def test_changing_a_task_keeps_its_slot(db: apsw.Connection) -> None:
     tasks.insert(db, TASK)
     [before] = tasks.named(db, "t-1")
     changed = tasks.change(db, before, recurrence=None, zone="Asia/Tokyo", catch_up="none", content="{}")
@@ -165,7 +167,7 @@ def test_a_changed_task_keeps_its_moment(db: apsw.Connection) -> None:
 
 
 @pytest.mark.parametrize("paused", [True, False])
-def test_a_moved_task_is_another_row_of_its_series_and_frees_its_slot(
+def test_moving_a_task_adds_a_row_to_its_series_and_frees_its_slot(
     db: apsw.Connection,
     paused: bool,  # noqa: FBT001 -- pytest
 ) -> None:
@@ -180,7 +182,7 @@ def test_a_moved_task_is_another_row_of_its_series_and_frees_its_slot(
     assert not tasks.slot_taken(db, "t-1", TASK.slot)
 
 
-def test_only_untried_late_occurrences_that_are_not_to_be_run_late_are_overdue(db: apsw.Connection) -> None:
+def test_only_late_untried_active_occurrences_with_catch_up_none_are_overdue(db: apsw.Connection) -> None:
     policies: list[CatchUp] = ["none", "skip", "all", "none", "none"]
     for n, catch_up in enumerate(policies):
         tasks.insert(db, evolve(TASK, id=f"t-{n}", catch_up=catch_up))
@@ -292,7 +294,7 @@ class Inbound:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_any_sequence_of_messages_and_tasks_does_what_a_model_does(db: apsw.Connection, seed: int) -> None:
+def test_any_sequence_of_messages_and_tasks_matches_the_model(db: apsw.Connection, seed: int) -> None:
     session = Inbound(db, Random(seed))
     steps = ["message", "task", "repeat", "cancel", "pause", "resume", "settle", "see"]
     for step in session.random.choices(steps, k=150):
@@ -303,7 +305,7 @@ def test_any_sequence_of_messages_and_tasks_does_what_a_model_does(db: apsw.Conn
 # -- projections ---------------------------------------------------------------
 
 
-def test_destinations_are_rewritten_whole(db: apsw.Connection) -> None:
+def test_destinations_are_replaced_as_a_whole(db: apsw.Connection) -> None:
     team = Destination("team", "Team", "channel", "tg", "tg:1")
     other = Destination("other", None, "agent", agent_group_id="ag-2")
     projections.write_destinations(db, [team, other])
@@ -312,7 +314,7 @@ def test_destinations_are_rewritten_whole(db: apsw.Connection) -> None:
     assert projections.destinations(db) == [other]
 
 
-def test_the_routing_is_one_address_and_stays_when_nothing_new_is_known(db: apsw.Connection) -> None:
+def test_the_routing_is_one_address_and_is_kept_without_a_new_one(db: apsw.Connection) -> None:
     assert projections.routing(db) is None
     for address in (CHAT, Address("tg", "tg:2"), None):
         projections.write_routing(db, address)

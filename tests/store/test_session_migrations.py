@@ -36,7 +36,7 @@ def another_builds(directory: Path) -> Path:
     return path
 
 
-async def test_another_builds_file_gets_what_it_lacks_and_loses_nothing(tmp_path: Path) -> None:
+async def test_another_builds_file_is_completed_without_loss(tmp_path: Path) -> None:
     another_builds(tmp_path / "theirs")
     async with a_session(tmp_path / "ours") as ours, a_session(tmp_path / "theirs") as theirs:
         expected = await ours.run(tables)
@@ -55,7 +55,7 @@ async def test_another_builds_file_gets_what_it_lacks_and_loses_nothing(tmp_path
         assert await theirs.run(lambda c: c.execute("PRAGMA user_version").get) == newest
 
 
-async def test_a_kill_while_it_is_adopted_is_made_up_for(tmp_path: Path) -> None:
+async def test_the_next_start_completes_an_adoption_cut_short_by_a_kill(tmp_path: Path) -> None:
     path = another_builds(tmp_path)
     with pytest.raises(Killed):
         async with a_session(tmp_path, InlineExecutor(KillAt("before", 2))):
@@ -66,7 +66,7 @@ async def test_a_kill_while_it_is_adopted_is_made_up_for(tmp_path: Path) -> None
         assert "deliveries" in await writer.run(tables)
 
 
-async def test_a_newer_session_file_is_left_alone(tmp_path: Path) -> None:
+async def test_a_newer_session_file_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     path = another_builds(tmp_path)
     with made_by_hand(path) as connection:
         connection.execute("PRAGMA user_version = 99").fetchall()
@@ -77,7 +77,7 @@ async def test_a_newer_session_file_is_left_alone(tmp_path: Path) -> None:
         assert "deliveries" not in tables(connection)
 
 
-async def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
+async def test_a_file_of_another_program_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     path = paths_in(tmp_path).inbound_db
     with made_by_hand(path) as connection:
         connection.execute("CREATE TABLE songs (title TEXT)")

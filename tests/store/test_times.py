@@ -11,13 +11,13 @@ MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=ZON
 
 
 @given(MOMENTS)
-def test_a_time_comes_back_to_the_millisecond_and_in_utc(moment: datetime) -> None:
+def test_a_time_is_read_back_in_utc_with_millisecond_precision(moment: datetime) -> None:
     back = from_text(to_text(moment))
     assert back.tzinfo is UTC
     assert timedelta(0) <= moment - back < timedelta(milliseconds=1)
 
 
-def test_text_is_the_contracts() -> None:
+def test_a_time_is_written_in_the_contracts_format() -> None:
     east = timezone(timedelta(hours=2))
     assert to_text(datetime(2026, 4, 5, 6, 7, 8, 9012, tzinfo=east)) == "2026-04-05T04:07:08.009Z"
 
@@ -34,6 +34,6 @@ def test_a_time_without_a_zone_is_refused() -> None:
         to_text(datetime(2026, 1, 1))  # noqa: DTZ001 -- the mistake under test
 
 
-def test_what_is_no_time_is_refused() -> None:
+def test_text_that_is_not_a_time_is_refused() -> None:
     with pytest.raises(ValueError, match="yesterday"):
         from_text("yesterday")

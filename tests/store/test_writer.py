@@ -18,13 +18,13 @@ from tests.store.openings import KillAt, Killed, a_session, keys, on_disk, put
 # -- whole transactions --------------------------------------------------------
 
 
-async def test_what_run_returns_from_is_on_disk(tmp_path: Path) -> None:
+async def test_a_change_is_on_disk_when_run_returns(tmp_path: Path) -> None:
     async with a_session(tmp_path) as writer:
         await writer.run(put, "a", value="1")
         assert on_disk(writer.path) == ["a"]
 
 
-async def test_what_raises_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_function_that_raises_changes_nothing(tmp_path: Path) -> None:
     def fail(connection: apsw.Connection) -> None:
         put(connection, "a")
         raise ValueError("no")
@@ -49,7 +49,7 @@ async def test_tasks_that_share_a_writer_take_turns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_kill_at_the_commit_leaves_all_or_nothing(tmp_path: Path, when: Any) -> None:
+async def test_a_kill_at_the_commit_keeps_all_or_nothing(tmp_path: Path, when: Any) -> None:
     executor = InlineExecutor()
     async with a_session(tmp_path, executor) as writer:
         executor.on_commit = KillAt(when, executor.commits + 1)
@@ -60,7 +60,7 @@ async def test_a_kill_at_the_commit_leaves_all_or_nothing(tmp_path: Path, when: 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=8))
 @settings(max_examples=20, deadline=None)
-def test_of_many_items_those_that_raise_are_undone_alone(
+def test_only_the_items_that_raise_are_rolled_back(
     tmp_path_factory: pytest.TempPathFactory, items: list[tuple[str, bool]]
 ) -> None:
     def insert(connection: apsw.Connection, item: tuple[str, bool]) -> str:
@@ -80,7 +80,7 @@ def test_of_many_items_those_that_raise_are_undone_alone(
     trio.run(main)
 
 
-async def test_an_item_in_conflict_gets_our_error(tmp_path: Path) -> None:
+async def test_an_item_in_conflict_gets_a_conflict_error(tmp_path: Path) -> None:
     async with a_session(tmp_path) as writer:
         outcomes = await writer.run_each(put, ["a", "a", "b"])
         assert [type(outcome) for outcome in outcomes] == [Value, Error, Value]
@@ -98,7 +98,7 @@ async def test_an_item_that_ends_the_transaction_ends_it_for_all(tmp_path: Path)
         assert on_disk(writer.path) == []
 
 
-async def test_a_function_that_commits_by_itself_is_told_so(tmp_path: Path) -> None:
+async def test_a_function_that_commits_by_itself_is_refused(tmp_path: Path) -> None:
     async with a_session(tmp_path) as writer:
         with pytest.raises(StoreError, match="ended the transaction itself"):
             await writer.run(lambda connection: connection.execute("COMMIT").fetchall())
@@ -153,7 +153,7 @@ async def test_a_commit_waits_for_readers_and_runs_its_function_once(
         assert (calls, on_disk(writer.path)) == (["once"], ["a", "b"])
 
 
-async def test_a_writer_gives_up_after_five_seconds_and_can_be_used_again(
+async def test_a_writer_times_out_after_five_seconds_and_can_be_used_again(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     del autojump_clock
@@ -183,7 +183,7 @@ async def test_a_caller_cancelled_while_it_waits_has_committed_nothing(
         assert on_disk(writer.path) == ["b"]
 
 
-async def test_the_end_of_the_scope_waits_for_the_transaction_under_way(
+async def test_the_end_of_the_scope_waits_for_the_running_transaction(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     del autojump_clock
@@ -222,7 +222,7 @@ async def test_a_row_over_the_limit_is_refused_with_advice(tmp_path: Path) -> No
             await writer.run(insert)
 
 
-async def test_a_full_disk_costs_the_transaction_and_nothing_else(tmp_path: Path) -> None:
+async def test_a_full_disk_fails_only_the_current_transaction(tmp_path: Path) -> None:
     def bound(connection: apsw.Connection, pages: int) -> None:
         connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
 
@@ -261,14 +261,14 @@ async def test_a_connection_that_cannot_roll_back_is_replaced(tmp_path: Path) ->
 # -- one way to a writer -------------------------------------------------------
 
 
-async def test_a_writer_is_dead_after_its_scope(tmp_path: Path) -> None:
+async def test_a_writer_cannot_be_used_after_its_scope(tmp_path: Path) -> None:
     async with a_session(tmp_path) as writer:
         pass
     with pytest.raises(StoreClosed):
         await writer.run(keys)
 
 
-async def test_a_writer_cannot_be_copied_pickled_or_made(tmp_path: Path) -> None:
+async def test_a_writer_cannot_be_copied_pickled_or_constructed_directly(tmp_path: Path) -> None:
     async with a_session(tmp_path) as writer:
         for act in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError, match="one owner"):
