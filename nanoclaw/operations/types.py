@@ -25,7 +25,6 @@ TaskRef = Annotated[str, Reference("task")]
 """A task, by id; with `session/` before it where two sessions have the same. The handler gets both."""
 MessageRef = Annotated[str, Reference("message")]
 """A message, by id; with `session/` before it where several sessions have it. The handler gets both."""
-NameText = Annotated[str, Text()]
 OptionalText = Annotated[str, Text(empty=True)]
 """A text that may be empty; an empty text removes the value."""
 JsonObject = Mapping[str, object]
