@@ -1,8 +1,8 @@
 """Computes when a schedule fires next (contract 4, Recurrence). All functions are pure.
 
 A schedule is a text: five cron fields (minute, hour, day of month, month, day of week), six with the seconds
-first, an alias such as `@daily`, `@every <seconds>`, or a duration such as `5m` or `@every 1h30m`. A *slot* is
-a time at which it fires.
+first, an alias such as `@daily`, `@every <seconds>`, or a duration such as `5m` or `@every 1h30m`. A *slot*
+is a time at which it fires.
 
 Where local time jumps, the rules are those of Debian's cron:
 

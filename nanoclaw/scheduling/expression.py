@@ -79,7 +79,8 @@ def _parse(text: str) -> Every | Cron:
     fields = ALIASES.get(text, text).split()
     if len(fields) not in (5, 6):
         raise ScheduleError(
-            f"it has {len(fields)} fields; write five, or six with the seconds first, or a duration such as 5m"
+            f"it has {len(fields)} fields; write five, or six with the seconds first, "
+            "or a duration such as 5m"
         )
     return _cron(fields if fields[5:] else ["0", *fields])
 
@@ -89,7 +90,8 @@ def _every(text: str) -> Every:
     step = duration(text) if without_unit is None else without_unit
     if step is None or not text[:1].isspace():
         raise ScheduleError(
-            f"{EVERY} needs a number of seconds below 1000000000, such as 90, or a duration such as 5m or 1h30m"
+            f"{EVERY} needs a number of seconds below 1000000000, such as 90, "
+            "or a duration such as 5m or 1h30m"
         )
     return _interval(step)
 

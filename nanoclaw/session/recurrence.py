@@ -10,6 +10,7 @@ from hashlib import blake2b
 import structlog
 from attrs import evolve, frozen
 
+from nanoclaw.records import CatchUp
 from nanoclaw.scheduling import DueSlots, ScheduleError, due_slots, next_run
 from nanoclaw.store import Connection
 from nanoclaw.store.engine.times import to_text
@@ -21,6 +22,11 @@ MISSED_AFTER = timedelta(seconds=60)
 """Delay after which an occurrence counts as missed. A restart of the host takes less."""
 
 _log = structlog.get_logger()
+
+
+def never_runs(slot: datetime, expression: str | None, catch_up: CatchUp, now: datetime) -> bool:
+    """Return True if a task's only time is missed, and it must not run late."""
+    return expression is None and catch_up == "none" and slot < now - MISSED_AFTER
 
 
 @frozen

@@ -11,11 +11,11 @@ from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
 from nanoclaw.session import actions, notices, recurrence
-from nanoclaw.session.actions import ActionContext
 from nanoclaw.session.finishing import Finished, finish
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.recurrence import Followed
+from nanoclaw.session.requests import ActionContext
 from nanoclaw.store import Connection
 from nanoclaw.store.session import agent_messages, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.session.deliveries import NOTICE
