@@ -9,7 +9,7 @@ import apsw
 from attrs import field, frozen
 
 from nanoclaw.records import Address, MessageKind
-from nanoclaw.store.engine.times import as_stored, from_text, to_text
+from nanoclaw.store.engine.times import as_stored, from_text, from_text_or_none, to_text
 
 MAX_REPORTS = 100
 """Limit of failure reports that wait for an agent. It bounds the file if a container fails endlessly."""
@@ -63,6 +63,8 @@ class OpenMessage:
     kind: str = "chat"
     expires: bool = False
     """True for an occurrence that must not run late: its task has `catch_up` none."""
+    stored_at: datetime | None = None
+    """The date at which the row of a task was stored. A later date than now is wrong. None for other rows."""
 
     @property
     def task(self) -> bool:
@@ -205,7 +207,7 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
         """
         SELECT id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
                iif(json_valid(content), json_extract(content, '$.id'), NULL), kind,
-               coalesce(catch_up, '') = 'none'
+               coalesce(catch_up, '') = 'none', iif(kind = 'task', timestamp, NULL)
         FROM messages_in WHERE status = 'pending' ORDER BY seq
         """
     )
@@ -213,7 +215,8 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
 
 
 def _open_message(row: Iterable[Any]) -> OpenMessage:
-    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, kind, expires = row
+    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, *task = row
+    kind, expires, stored_at = task
     return OpenMessage(
         id=id_,
         seq=seq,
@@ -224,6 +227,7 @@ def _open_message(row: Iterable[Any]) -> OpenMessage:
         platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
         kind=str(kind),
         expires=bool(expires),
+        stored_at=from_text_or_none(stored_at),
     )
 
 

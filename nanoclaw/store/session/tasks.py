@@ -13,7 +13,7 @@ import apsw
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address, CatchUp
-from nanoclaw.store.engine.times import from_text, to_text
+from nanoclaw.store.engine.times import from_text, from_text_or_none, to_text
 from nanoclaw.store.session.messages_in import OpenMessage, address_values, next_seq
 
 _CATCH_UP: dict[object, CatchUp] = {"all": "all", "none": "none"}
@@ -101,6 +101,23 @@ def overdue(connection: apsw.Connection, before: datetime) -> list[Occurrence]:
     return [each for each in found if each.message.process_after and each.message.process_after < before]
 
 
+def misdated(connection: apsw.Connection, now: datetime) -> list[Occurrence]:
+    """Return the occurrences of recurring tasks that wait, and were stored at a later date than `now`."""
+    found = _occurrences(
+        connection,
+        """
+        kind = 'task' AND status IN ('pending', 'paused') AND status = 'pending' AND recurrence IS NOT NULL
+        AND coalesce(tries, 0) = 0
+        """,
+        {},
+    )
+    return [
+        each
+        for each in found
+        if each.message.stored_at and each.message.stored_at > now and not each.message.due(now)
+    ]
+
+
 def count_open(connection: apsw.Connection) -> int:
     """Return the number of pending and paused occurrences."""
     count = connection.execute(
@@ -137,6 +154,7 @@ def _occurrence(row: Sequence[object]) -> Occurrence:
         platform_message_id=None,
         kind="task",
         expires=catch_up == "none",
+        stored_at=from_text_or_none(timestamp),
     )
     return Occurrence(
         message,
@@ -195,6 +213,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
         platform_message_id=None,
         kind="task",
         expires=task.catch_up == "none",
+        stored_at=task.timestamp,
     )
 
 
@@ -238,7 +257,7 @@ def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from 
             "before": before.id,
         },
     )
-    return evolve(before.message, id=id_, seq=seq, tries=0, process_after=slot)
+    return evolve(before.message, id=id_, seq=seq, tries=0, process_after=slot, stored_at=now)
 
 
 def clear_recurrence(connection: apsw.Connection, occurrence: Occurrence) -> None:
