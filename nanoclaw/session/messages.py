@@ -120,9 +120,9 @@ class Messages:
     def has_misdated(self, now: datetime) -> bool:
         """Return True if a task waits whose row was stored while the date was ahead."""
         return any(
-            message.stored_at > now and not message.tries and message.id not in self.claimed
+            not message.tries and not message.due(now) and message.id not in self.claimed
             for message in self.open.values()
-            if message.stored_at is not None and not message.due(now)
+            if message.schedule and message.schedule.stored_at and message.schedule.stored_at > now
         )
 
     def wanted(self, now: datetime) -> bool:

@@ -115,7 +115,7 @@ def redate(
 
 def _right_slot(connection: Connection, occurrence: Occurrence, now: datetime, zone: str) -> datetime | None:
     """Return the first slot from now on that has not fired, or None if the present slot stays."""
-    stored = occurrence.message.stored_at
+    stored = occurrence.stored_at
     try:
         computed = stored and _first_free(connection, occurrence, stored, zone)
         slot = _first_free(connection, occurrence, now, zone)
