@@ -1,6 +1,7 @@
 """Times in the session files (contract 3): ISO 8601 with milliseconds and `Z`; foreign ones have a space."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 
@@ -21,6 +22,30 @@ def from_text_or(text: object, default: datetime) -> datetime:
         return from_text(text) if isinstance(text, str) and text else default
     except (ValueError, OverflowError):
         return default
+
+
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,3})?"
+_UNITS = {
+    "weeks": r"w(?:eeks?)?",
+    "days": r"d(?:ays?)?",
+    "hours": r"h(?:rs?|ours?)?",
+    "minutes": r"m(?:in|ins|inutes?)?",
+    "seconds": r"s(?:ec|ecs|econds?)?",
+}
+_DURATION = re.compile(
+    r"\s*".join(rf"(?:(?P<{name}>{_NUMBER})\s*{unit})?" for name, unit in _UNITS.items()),
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def duration(text: str) -> timedelta | None:
+    """Read numbers with units, such as `1h30m`, the largest unit first. Return None for anything else."""
+    match = _DURATION.fullmatch(text.strip())
+    parts = {name: float(value) for name, value in match.groupdict().items() if value} if match else {}
+    try:
+        return timedelta(**parts) if parts else None
+    except OverflowError:
+        return None
 
 
 def to_zone(name: str) -> ZoneInfo:

@@ -97,6 +97,8 @@ def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
     if details["quarantined"]:
         yield f"quarantined: {details['quarantined']}"
     yield from _faults(details)
+    for task in details["silent"]:
+        yield f"{task['id']} {task['reason']}"
     if runner["failures"]:
         next_ = f", next start in {runner['next_start_in_s']:.0f} s" if runner["next_start_in_s"] else ""
         yield f"its runner failed {runner['failures']} times{next_}: {runner['last_failure']}"

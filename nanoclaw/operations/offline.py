@@ -17,8 +17,8 @@ from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import Answer, SessionPaths
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import Changes, Registry, registry_recipe
-from nanoclaw.session.actions import ActionContext
 from nanoclaw.session.administration import TaskChange, TaskVerb, change_task, store_answer
+from nanoclaw.session.requests import ActionContext
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Executor, NotFound, Reader, StoreError, open_reader, own_inbound
 from nanoclaw.system.clock import Clock

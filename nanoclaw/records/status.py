@@ -42,6 +42,14 @@ class DeliveryReport:
 
 
 @frozen
+class SilentTask:
+    """A task that is silent for longer than one of its periods, and why."""
+
+    id: str
+    reason: str
+
+
+@frozen
 class SessionDetails:
     """The details of a living session."""
 
@@ -67,6 +75,8 @@ class SessionDetails:
     """The reason why its outbound directory is polled. None if it is watched."""
     scheduled: int = 0
     """The number of pending messages that are not due yet, such as tasks."""
+    silent: tuple[SilentTask, ...] = ()
+    """The tasks that are silent for longer than one of their periods."""
 
 
 @frozen

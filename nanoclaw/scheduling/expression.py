@@ -1,10 +1,10 @@
 """Parses a schedule: `@every`, or a cron expression that croniter can walk."""
 
-import re
 from datetime import timedelta
 
 from attrs import frozen
 
+from nanoclaw.scheduling.durations import duration, seconds
 from nanoclaw.scheduling.errors import ScheduleError
 from nanoclaw.scheduling.fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, is_starred, spell_out
 
@@ -21,7 +21,7 @@ ALIASES = {
     "@hourly": "0 * * * *",
 }
 
-_EVERY = re.compile(r"@every\s+(?P<whole>[0-9]{1,9})(?:\.(?P<part>[0-9]{1,3}))?")
+EVERY = "@every"
 
 
 @frozen
@@ -55,27 +55,50 @@ def parse(expression: str) -> Every | Cron:
         raise ScheduleError(f"The schedule {expression!r} is invalid: {error}.") from None
 
 
+def canonical(expression: str) -> str:
+    """Return a schedule as the contract's columns have it: a duration becomes `@every <seconds>`.
+
+    Raises:
+        ScheduleError: it is invalid.
+    """
+    rule = parse(expression)
+    if isinstance(rule, Every):
+        return f"{EVERY} {rule.step.total_seconds():.3f}".rstrip("0").removesuffix(".")
+    return expression.strip()
+
+
 def _parse(text: str) -> Every | Cron:
     if not text.isascii():
         raise ScheduleError("it has characters other than ASCII")
-    if text.startswith("@every"):
-        return _every(text)
+    if text.startswith(EVERY):
+        return _every(text.removeprefix(EVERY))
+    if (step := duration(text)) is not None:
+        return _interval(step)
     if text.startswith("@") and text not in ALIASES:
-        raise ScheduleError(f"the aliases are {', '.join(ALIASES)} and @every <seconds>")
+        raise ScheduleError(f"the aliases are {', '.join(ALIASES)} and {EVERY} <duration>")
     fields = ALIASES.get(text, text).split()
     if len(fields) not in (5, 6):
-        raise ScheduleError(f"it has {len(fields)} fields; write five, or six with the seconds first")
+        raise ScheduleError(
+            f"it has {len(fields)} fields; write five, or six with the seconds first, "
+            "or a duration such as 5m"
+        )
     return _cron(fields if fields[5:] else ["0", *fields])
 
 
 def _every(text: str) -> Every:
-    match = _EVERY.fullmatch(text)
-    if match is None:
-        raise ScheduleError("@every needs a number of seconds below 1000000000, such as 90")
-    part = (match["part"] or "").ljust(3, "0")
-    step = timedelta(seconds=int(match["whole"]), milliseconds=int(part))
+    without_unit = seconds(text)
+    step = duration(text) if without_unit is None else without_unit
+    if step is None or not text[:1].isspace():
+        raise ScheduleError(
+            f"{EVERY} needs a number of seconds below 1000000000, such as 90, "
+            "or a duration such as 5m or 1h30m"
+        )
+    return _interval(step)
+
+
+def _interval(step: timedelta) -> Every:
     if step < timedelta(seconds=1):
-        raise ScheduleError("it fires more than once a second; the shortest interval is 1")
+        raise ScheduleError("it fires more than once a second; the shortest interval is 1 s")
     return Every(step)
 
 

@@ -1,6 +1,6 @@
 """The next slot of a schedule. These functions are pure, so any task or thread may call them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from nanoclaw.scheduling.timetable import timetable
@@ -18,6 +18,27 @@ def next_run(expression: str, after: datetime, zone: ZoneInfo | str) -> datetime
     """
     moment = utc(after)
     return timetable(expression, zone).next(moment, moment)
+
+
+def slot_after(expression: str, slot: datetime, moment: datetime, zone: ZoneInfo | str) -> datetime:
+    """Return the first slot after `moment`, which may be before `slot`, one slot of the series.
+
+    Raises:
+        ScheduleError: the expression or the zone is invalid, or it never fires.
+        ValueError: a time has no time zone.
+    """
+    return timetable(expression, zone).after(utc(slot), utc(moment))
+
+
+def period(expression: str, moment: datetime, zone: ZoneInfo | str) -> timedelta:
+    """Return the time between the first two slots after `moment`.
+
+    Raises:
+        ScheduleError: the expression or the zone is invalid, or it never fires.
+        ValueError: `moment` has no time zone.
+    """
+    first = next_run(expression, moment, zone)
+    return next_run(expression, first, zone) - first
 
 
 def check(expression: str, zone: ZoneInfo | str) -> None:

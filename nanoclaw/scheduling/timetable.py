@@ -43,6 +43,14 @@ class Timetable(Protocol):
         """
         ...
 
+    def after(self, slot: datetime, moment: datetime) -> datetime:
+        """Return the first slot after `moment`, which may be before the slot `slot`.
+
+        Raises:
+            ScheduleError: it does not fire within 50 years, or before the year 10000.
+        """
+        ...
+
 
 def timetable(expression: str, zone: ZoneInfo | str) -> Timetable:
     """Parse a schedule for a time zone. Use the result in one thread only: croniter keeps state.
@@ -62,7 +70,10 @@ class _Interval:
     rule: Every
 
     def next(self, slot: datetime, moment: datetime) -> datetime:
-        passed = max((moment - slot) // self.rule.step, 0)
+        return self.after(slot, max(slot, moment))
+
+    def after(self, slot: datetime, moment: datetime) -> datetime:
+        passed = (moment - slot) // self.rule.step
         try:
             return slot + (passed + 1) * self.rule.step
         except OverflowError:
@@ -77,7 +88,11 @@ class _Calendar:
     walkers: "tuple[croniter[datetime], ...]"  # generic in its stubs only
 
     def next(self, slot: datetime, moment: datetime) -> datetime:
-        after = max(slot, moment).astimezone(UTC).replace(microsecond=0)
+        return self.after(slot, max(slot, moment))
+
+    def after(self, slot: datetime, moment: datetime) -> datetime:
+        del slot  # a calendar has the same slots for every series
+        after = moment.astimezone(UTC).replace(microsecond=0)
         try:
             return self._by_clock(after) if self.rule.follows_clock else self._by_elapsed_time(after)
         except OverflowError:

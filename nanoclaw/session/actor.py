@@ -31,6 +31,7 @@ from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.shell import Shell
+from nanoclaw.session.silence import silent_tasks
 from nanoclaw.session.spec import runner_spec
 from nanoclaw.session.state import SessionState
 from nanoclaw.session.status import status
@@ -132,7 +133,9 @@ class GetStatus:
 
     async def handle(self, actor: "SessionActor") -> SessionDetails:
         """Return the details."""
-        return status(actor.shell.state, actor.polled, actor.services.clock.now())
+        now, zone, state = actor.services.clock.now(), actor.services.config.timezone, actor.shell.state
+        silent = await silent_tasks(state.messages, now, zone)
+        return status(state, actor.polled, now, silent)
 
 
 # -- the actor -----------------------------------------------------------------

@@ -12,9 +12,10 @@ from attrs import frozen
 
 from nanoclaw.records import Answer
 from nanoclaw.session import recurrence
-from nanoclaw.session.actions import ActionContext
 from nanoclaw.session.actor import SessionActor, answer_row
+from nanoclaw.session.requests import ActionContext
 from nanoclaw.store import Connection, NotAllowed, NotFound
+from nanoclaw.store.engine.times import to_text
 from nanoclaw.store.session import messages_in, tasks
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.tasks import Occurrence
@@ -58,6 +59,9 @@ def _resume(connection: Connection, found: Sequence[Occurrence], context: Action
     paused = [each for each in found if each.paused]
     if not paused:
         raise NotAllowed("the task is not paused")
+    last = paused[-1]
+    if recurrence.never_runs(last.slot, last.recurrence, last.catch_up, context.now):
+        raise NotAllowed(f"its only time {to_text(last.slot)} is past, and it never runs late; cancel it")
     opened = recurrence.resume(connection, paused, context.now, context.zone)
     return TaskChange(paused[-1].series_id, opened=opened)
 

@@ -4,7 +4,7 @@ This module reads and writes no file. The ledger itself is `nanoclaw.store.sessi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import Factory, evolve, frozen
 
@@ -13,7 +13,7 @@ from nanoclaw.records import Address
 from nanoclaw.scheduling import ScheduleError, due_slots, next_run
 from nanoclaw.session import notices, transactions
 from nanoclaw.session.finishing import Finished
-from nanoclaw.session.outcomes import Final, Result, Unknown, doubt
+from nanoclaw.session.outcomes import MAX_RETRY_AFTER_S, Final, Result, Unknown, doubt
 from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.session.rules import Rules
 from nanoclaw.store.engine.times import from_text
@@ -21,6 +21,8 @@ from nanoclaw.store.session.deliveries import NOTICE, LedgerEntry
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.outbound import InvalidRow, Look, MessageOut
 from nanoclaw.store.session.refusals import Refusals
+
+LONGEST_BACK_OFF = timedelta(seconds=MAX_RETRY_AFTER_S)
 
 
 @frozen
@@ -133,6 +135,17 @@ class Deliveries:
         refused = [each for each in transactions.replaced(actions, bad) if each.action is None]
         return evolve(self, queue=queue.add(refused))
 
+    # -- after the date was set back
+
+    def on_the_date(self, now: datetime) -> "Deliveries":
+        """Keep the lengths of the back-offs if the date was set back since they began."""
+        queue = self.queue.on_the_date(now, LONGEST_BACK_OFF)
+        return self if queue is self.queue else evolve(self, queue=queue)
+
+    def redated(self, changes: Sequence[tuple[Delivery, Delivery]]) -> "Deliveries":
+        """Replace deliveries by those at other slots, which are on disk."""
+        return evolve(self, queue=self.queue.redated(changes)) if changes else self
+
     # -- attempts
 
     def take(self, now: datetime) -> tuple["Deliveries", Delivery | None]:
@@ -153,7 +166,7 @@ class Deliveries:
         if isinstance(result, Final):
             queue = self.queue.finished()
         else:
-            queue = self.queue.postponed(_postponed(delivery, result))
+            queue = self.queue.postponed(_postponed(delivery, result, now))
         if finished.following is not None:
             queue = queue.add([finished.following])
         return evolve(self, queue=queue, finishing=True), finished
@@ -199,15 +212,16 @@ def _reread(
         gone if row is None else evolve(row, seq=entry.seq),
         entry.attempts,
         entry.next_attempt,
+        entry.started_at,
         reason=entry.error,
         slot=_slot(entry.message_out_id),
         doubts=entry.doubts,
-    )
+    ).on_the_date(now, LONGEST_BACK_OFF)
     if entry.status != "sending" or row is None:
         return [delivery], []
     result = doubt(delivery, "the host stopped while sending", now, rules)
     finished = _finished(delivery, result, now, rules.zone)
-    again = [] if isinstance(result, Final) else [_postponed(delivery, result)]
+    again = [] if isinstance(result, Final) else [_postponed(delivery, result, now)]
     following = [finished.following] if finished.following is not None else []
     return [*again, *following], [finished]
 
@@ -226,26 +240,19 @@ def _delivery(
 def _first_of_series(row: MessageOut, recurrence: str, now: datetime, zone: str) -> Delivery:
     try:
         first = next_run(recurrence, now, zone)
-        return Delivery(row, slot=row.deliver_after or first)
+        return Delivery(row, slot=row.deliver_after or first, waits_since=now)
     except ScheduleError as error:
         return Delivery(InvalidRow(row.id, row.seq, str(error)))
 
 
-def _postponed(delivery: Delivery, result: Result) -> Delivery:
+def _postponed(delivery: Delivery, result: Result, now: datetime) -> Delivery:
     assert not isinstance(result, Final)  # noqa: S101 -- a final delivery is not postponed
+    later = evolve(delivery, not_before=result.not_before, reason=result.reason, waits_since=now)
     if isinstance(result, Unknown):
-        return evolve(
-            delivery, doubts=delivery.doubts + 1, not_before=result.not_before, reason=result.reason
-        )
+        return evolve(later, doubts=delivery.doubts + 1)
     if result.asked:
-        return evolve(delivery, not_before=result.not_before, reason=result.reason)
-    return evolve(
-        delivery,
-        attempts=delivery.attempts - 1,
-        held=delivery.held + 1,
-        not_before=result.not_before,
-        reason=result.reason,
-    )
+        return later
+    return evolve(later, attempts=delivery.attempts - 1, held=delivery.held + 1)
 
 
 def _finished(delivery: Delivery, result: Result, now: datetime, zone: str) -> Finished:
@@ -259,7 +266,7 @@ def _finished(delivery: Delivery, result: Result, now: datetime, zone: str) -> F
         slot = due_slots(row.recurrence, delivery.slot, now, zone, "none").next
     except ScheduleError as error:
         return Finished(delivery, result, series_error=str(error))
-    return Finished(delivery, result, following=Delivery(row, slot=slot))
+    return Finished(delivery, result, following=Delivery(row, slot=slot, waits_since=now))
 
 
 def _row_id(message_out_id: str) -> str:

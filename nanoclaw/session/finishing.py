@@ -3,9 +3,10 @@
 import json
 from datetime import datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from nanoclaw.records import Receipt
+from nanoclaw.scheduling import ScheduleError, next_run, slot_after
 from nanoclaw.session import actions
 from nanoclaw.session.outcomes import (
     Delivered,
@@ -58,18 +59,43 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
         case Performed():
             deliveries.deliver(connection, id_, Receipt(None), now)
         case Later(reason, not_before, asked):
-            deliveries.postpone(connection, id_, not_before, reason, asked=asked)
+            deliveries.postpone(connection, id_, not_before, reason, now, asked=asked)
         case _:
-            deliveries.doubt(connection, id_, result.not_before, result.reason)
+            deliveries.doubt(connection, id_, result.not_before, result.reason, now)
     if isinstance(result, DeliveryRefused):
         refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
     if finished.following is not None:
         deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
+        deliveries.note_slot(connection, finished.following.id, now)
         agent_messages.follow_chain(connection, id_, finished.following.id)
     begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
     if begun is not None and begins:
         deliveries.begin(connection, begun.id, now)
     return AttemptEnded(_told(connection, finished.delivery, result, now), begins)
+
+
+def redate_delivery(
+    connection: Connection, delivery: Delivery, now: datetime, zone: str
+) -> tuple[Delivery, Delivery] | None:
+    """Move a recurring delivery to the first slot from now on that has not been sent.
+
+    Return it with the new one, or None if it stays. A start that the agent chose is kept.
+    """
+    row, slot = delivery.row, delivery.slot
+    assert isinstance(row, MessageOut)  # noqa: S101 -- a bad row has no slot
+    if row.recurrence is None or slot is None or slot == row.deliver_after:
+        return None
+    try:
+        right = slot_after(row.recurrence, slot, now, zone)
+        while right < slot and deliveries.is_known(connection, evolve(delivery, slot=right).id):
+            right = next_run(row.recurrence, right, zone)
+    except ScheduleError:  # the runner has changed the row since
+        return None
+    if right >= slot:
+        return None
+    moved = evolve(delivery, slot=right, waits_since=now)
+    deliveries.move_slot(connection, delivery.id, moved.id, now)
+    return delivery, moved
 
 
 def _told(

@@ -35,7 +35,7 @@ from nanoclaw.session.decisions import (
     Wake,
 )
 from nanoclaw.session.finishing import Finished
-from nanoclaw.session.messages import Completed, Retry
+from nanoclaw.session.messages import Completed, Messages, Retry, Verdict
 from nanoclaw.session.runner import STUCK_S, WANTED, Absent, Dead, Recovering
 from nanoclaw.session.state import (
     HotJournal,
@@ -55,6 +55,7 @@ from nanoclaw.store.session.outbound import Look
 
 def begin(state: SessionState, heartbeat: int | None, now: Moment) -> Decisions:
     """Check the runner, then read its file, unless the file is quarantined or in recovery."""
+    state = evolve(state, deliveries=state.deliveries.on_the_date(now.date))
     runner = state.runner.look(heartbeat, now.monotonic)
     activity = evolve(state.activity, swept_at=now.monotonic)
     state, hung = _stop_if_hung(evolve(state, runner=runner, activity=activity), now)
@@ -174,10 +175,26 @@ def _settlement(state: SessionState, seen: Look, now: Moment) -> tuple[SessionSt
         evolve(state, messages=messages, deliveries=deliveries), seen, now, settled_any=bool(verdicts)
     )
     state, actions = take_actions(state, now)
-    missed = messages.has_missed(now.date - recurrence.MISSED_AFTER)
     state, begun = take_attempt(state, now)
-    claimed = frozenset(messages.claimed)
-    return state, Settlement(verdicts, rows, doubts, actions, missed, claimed, begun)
+    return state, Settlement(
+        (*verdicts, *_shortened(messages, verdicts, seen, now)),
+        rows,
+        doubts,
+        actions,
+        missed=messages.has_missed(now.date - recurrence.MISSED_AFTER),
+        misdated=messages.has_misdated(now.date),
+        misdated_deliveries=state.deliveries.queue.misdated(now.date),
+        claimed=frozenset(messages.claimed),
+        begun=begun,
+    )
+
+
+def _shortened(
+    messages: Messages, verdicts: Sequence[Verdict], seen: Look, now: Moment
+) -> tuple[Verdict, ...]:
+    judged = frozenset(verdict.message.id for verdict in verdicts)
+    retries = messages.shorten(seen.acks, now.date)
+    return tuple(each for each in retries if each.message.id not in judged)
 
 
 def _with_activity(state: SessionState, seen: Look, now: Moment, *, settled_any: bool) -> SessionState:
@@ -212,7 +229,8 @@ def follow(state: SessionState, step: Settle, settled: SettlementOutcome, now: M
         messages=state.messages.apply(settlement.verdicts).remove(settled.closed).add(settled.opened),
         deliveries=state.deliveries.queue_notices(settled.notices)
         .replace_bad(settled.bad, settlement.actions)
-        .hand_to_host(settled.handed_on),
+        .hand_to_host(settled.handed_on)
+        .redated(settled.redated),
     )
     state, told = _tell_outcomes(state, settlement, now)
     effects: list[Effect] = [*_series_errors(settlement.doubts), *told]

@@ -9,11 +9,14 @@ from typing import TypeVar
 
 from attrs import Factory, evolve, frozen
 
+from nanoclaw.store.engine.times import from_text_or_none
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.outbound import Ack
 
 T = TypeVar("T")
 
+SLACK = timedelta(seconds=1)
+"""Difference between two readings of the date that counts as none."""
 MAX_ACKS_PER_LOOK = 1000
 """Most messages whose acks one look reads. A turn takes 200, and closes older context with them."""
 
@@ -114,6 +117,14 @@ class Messages:
             if message.process_after is not None and message.process_after < before
         )
 
+    def has_misdated(self, now: datetime) -> bool:
+        """Return True if a task waits whose row was stored while the date was ahead."""
+        return any(
+            not message.tries and not message.due(now) and message.id not in self.claimed
+            for message in self.open.values()
+            if message.schedule and message.schedule.stored_at and message.schedule.stored_at > now
+        )
+
     def wanted(self, now: datetime) -> bool:
         """Return True if there is work for a runner now."""
         return any(message.trigger and message.due(now) for message in self.open.values())
@@ -152,6 +163,22 @@ class Messages:
             case _:
                 return Failed(message, ack.error or "the agent could not handle it")
 
+    def shorten(self, acks: Iterable[Ack], now: datetime) -> tuple[Retry, ...]:
+        """Return the retries that wait longer than their own length, because the date was set back.
+
+        Such a retry waits for its whole length again.
+        """
+        wishes = {ack.message_id: _wish(ack) for ack in acks}
+        looked_for = frozenset(self.ids(now))
+        found = list[Retry]()
+        for message in self.open.values():
+            if not message.tries or message.id in self.claimed or message.id not in looked_for:
+                continue
+            until = now + max(self._back_off(message.tries), wishes.get(message.id, timedelta()))
+            if message.process_after is not None and message.process_after > until + SLACK:
+                found.append(Retry(message, message.tries, until, "the date was set back"))
+        return tuple(found)
+
     def begin_runner(self) -> "Messages":
         """Count the present claims as inherited, until the new runner renews them."""
         return evolve(self, inherited=self._seen)
@@ -174,8 +201,11 @@ class Messages:
         tries = message.tries + 1
         if tries >= self.max_tries:
             return Failed(message, reason)
-        back_off = now + timedelta(seconds=self.retry_base_s * 2**tries)
+        back_off = now + self._back_off(tries)
         return Retry(message, tries, max(at or back_off, back_off), reason)
+
+    def _back_off(self, tries: int) -> timedelta:
+        return timedelta(seconds=self.retry_base_s * 2**tries)
 
     def apply(self, verdicts: Sequence[Verdict]) -> "Messages":
         """Apply committed verdicts."""
@@ -193,6 +223,12 @@ class Messages:
     def unclaimed(self) -> "Messages":
         """Remove all claims, because their runner's death is settled."""
         return evolve(self, claimed={})
+
+
+def _wish(ack: Ack) -> timedelta:
+    """Return how long a provider asked to wait when it released the message."""
+    since = from_text_or_none(ack.changed)
+    return timedelta() if since is None or ack.retry_at is None else ack.retry_at - since
 
 
 def _without(values: Mapping[str, T], ids: frozenset[str]) -> Mapping[str, T]:

@@ -6,7 +6,7 @@ A row in back-off blocks only its own address. A deferred row blocks none. A req
 
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from attrs import evolve, frozen
@@ -29,6 +29,8 @@ class Delivery:
     attempts: int = 0
     not_before: datetime | None = None
     """End of the back-off."""
+    waits_since: datetime | None = None
+    """The date at which the back-off began, or the slot was computed. A later date than now is wrong."""
     reply_to: str | None = None
     """The platform's id of the message that it answers, if known."""
     reason: str | None = None
@@ -73,6 +75,18 @@ class Delivery:
         if self.slot is not None or not isinstance(self.row, MessageOut):
             return self.slot
         return self.row.deliver_after
+
+    def on_the_date(self, now: datetime, longest: timedelta) -> "Delivery":
+        """Keep the length of its back-off, at most `longest`, if the date was set back since it began."""
+        if self.not_before is None or self.not_before <= now:
+            return self
+        since = self.waits_since or now
+        until = min(since, now) + min(self.not_before - since, longest)
+        return self if until >= self.not_before else evolve(self, not_before=until, waits_since=now)
+
+    def misdated(self, now: datetime) -> bool:
+        """Return True if its slot was computed while the date was ahead."""
+        return self.slot is not None and self.waits_since is not None and self.waits_since > now
 
     def deferred(self, now: datetime) -> bool:
         """Return True if the agent wants it sent later."""
@@ -147,6 +161,21 @@ class DeliveryQueue:
 
         in_flight = self.in_flight and replaced(self.in_flight)
         return DeliveryQueue(tuple(map(replaced, self.waiting)), in_flight)
+
+    def on_the_date(self, now: datetime, longest: timedelta) -> "DeliveryQueue":
+        """Keep the lengths of the back-offs if the date was set back since they began."""
+        waiting = tuple(each.on_the_date(now, longest) for each in self.waiting)
+        changed = any(one is not other for one, other in zip(waiting, self.waiting, strict=True))
+        return evolve(self, waiting=waiting) if changed else self
+
+    def misdated(self, now: datetime) -> tuple[Delivery, ...]:
+        """Return the deliveries whose slots were computed while the date was ahead."""
+        return tuple(each for each in self.waiting if each.misdated(now))
+
+    def redated(self, changes: Sequence[tuple[Delivery, Delivery]]) -> "DeliveryQueue":
+        """Replace deliveries by those at other slots."""
+        kept = _without(self.waiting, [old for old, _ in changes])
+        return evolve(self, waiting=kept).add(new for _, new in changes)
 
     def next_due(self, now: datetime) -> datetime | None:
         """Return the time at which the next attempt or action may begin, or None if nothing is scheduled.

@@ -10,7 +10,8 @@ from hashlib import blake2b
 import structlog
 from attrs import evolve, frozen
 
-from nanoclaw.scheduling import DueSlots, ScheduleError, due_slots, next_run
+from nanoclaw.records import CatchUp
+from nanoclaw.scheduling import DueSlots, ScheduleError, due_slots, next_run, slot_after
 from nanoclaw.store import Connection
 from nanoclaw.store.engine.times import to_text
 from nanoclaw.store.session import messages_in, tasks
@@ -21,6 +22,11 @@ MISSED_AFTER = timedelta(seconds=60)
 """Delay after which an occurrence counts as missed. A restart of the host takes less."""
 
 _log = structlog.get_logger()
+
+
+def never_runs(slot: datetime, expression: str | None, catch_up: CatchUp, now: datetime) -> bool:
+    """Return True if a task's only time is missed, and it must not run late."""
+    return expression is None and catch_up == "none" and slot < now - MISSED_AFTER
 
 
 @frozen
@@ -87,6 +93,45 @@ def row_id(series_id: str, slot: datetime, cause: str) -> str:
     """
     key = f"{series_id}@{to_text(slot)}{cause}"
     return "task-" + blake2b(key.encode(), digest_size=12).hexdigest()
+
+
+def redate(
+    connection: Connection, occurrences: Sequence[Occurrence], now: datetime, zone: str
+) -> list[tuple[Occurrence, OpenMessage]]:
+    """Move occurrences whose slots were computed while the date was ahead to their right slots.
+
+    Returns:
+        The replaced occurrences, each with its new row. A start that the agent chose is kept.
+    """
+    found = list[tuple[Occurrence, OpenMessage]]()
+    for each in occurrences:
+        slot = _right_slot(connection, each, now, zone)
+        if slot is not None:
+            moved = tasks.move(connection, each, row_id(each.series_id, slot, each.id), slot, now)
+            found.append((each, moved))
+            _log.info("task.redated", task=each.series_id, was=to_text(each.slot), slot=to_text(slot))
+    return found
+
+
+def _right_slot(connection: Connection, occurrence: Occurrence, now: datetime, zone: str) -> datetime | None:
+    """Return the first slot from now on that has not fired, or None if the present slot stays."""
+    stored = occurrence.stored_at
+    try:
+        computed = stored and _first_free(connection, occurrence, stored, zone)
+        slot = _first_free(connection, occurrence, now, zone)
+    except ScheduleError:
+        return None  # the end of the occurrence reports it
+    return slot if computed == occurrence.slot and slot < occurrence.slot else None
+
+
+def _first_free(connection: Connection, occurrence: Occurrence, after: datetime, zone: str) -> datetime:
+    """Return the first slot after that date that no other row has taken, at most the present one."""
+    assert occurrence.recurrence is not None  # noqa: S101 -- only recurring tasks are redated
+    own_zone = occurrence.zone or zone
+    slot = slot_after(occurrence.recurrence, occurrence.slot, after, own_zone)
+    while slot < occurrence.slot and tasks.slot_taken(connection, occurrence.series_id, slot):
+        slot = next_run(occurrence.recurrence, slot, own_zone)
+    return slot
 
 
 def drop_missed(

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import trio
 
-from nanoclaw.records.status import DeliveryReport, RunnerReport, SessionDetails
+from nanoclaw.records.status import DeliveryReport, RunnerReport, SessionDetails, SilentTask
 from nanoclaw.session.deliveries import Deliveries
 from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
 from nanoclaw.session.state import SessionState
@@ -13,7 +13,9 @@ FULL = "the delivery queue is full; nothing more is read until some messages are
 OUTDATED = "outbound.db is empty or of another build; its runner must migrate it"
 
 
-def status(state: SessionState, polled: str | None, now: datetime) -> SessionDetails:
+def status(
+    state: SessionState, polled: str | None, now: datetime, silent: tuple[SilentTask, ...] = ()
+) -> SessionDetails:
     """Return the details of a session. `polled` says why its directory is not watched."""
     refusals = state.deliveries.refusals
     return SessionDetails(
@@ -29,6 +31,7 @@ def status(state: SessionState, polled: str | None, now: datetime) -> SessionDet
         ignored=state.outbound.ignored,
         polled=polled,
         scheduled=sum(not message.due(now) for message in state.messages.open.values()),
+        silent=silent,
     )
 
 

@@ -11,11 +11,11 @@ from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
 from nanoclaw.session import actions, notices, recurrence
-from nanoclaw.session.actions import ActionContext
-from nanoclaw.session.finishing import Finished, finish
+from nanoclaw.session.finishing import Finished, finish, redate_delivery
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.recurrence import Followed
+from nanoclaw.session.requests import ActionContext
 from nanoclaw.store import Connection
 from nanoclaw.store.session import agent_messages, deliveries, messages_in, projections, refusals, tasks
 from nanoclaw.store.session.deliveries import NOTICE
@@ -99,6 +99,10 @@ class Settlement:
     """Due requests of the agent to its session."""
     missed: bool = False
     """True if there are missed occurrences that must not run late."""
+    misdated: bool = False
+    """True if tasks wait whose rows were stored while the date was ahead."""
+    misdated_deliveries: Sequence[Delivery] = ()
+    """Deliveries whose slots were computed while the date was ahead."""
     claimed: frozenset[str] = frozenset()
     """Ids of the messages that the runner works on."""
     begun: Delivery | None = None
@@ -107,7 +111,14 @@ class Settlement:
     def __bool__(self) -> bool:
         """Return True if there is anything to commit."""
         return bool(
-            self.verdicts or self.rows or self.doubts or self.actions or self.missed or self.begun is not None
+            self.verdicts
+            or self.rows
+            or self.doubts
+            or self.actions
+            or self.missed
+            or self.misdated
+            or self.misdated_deliveries
+            or self.begun is not None
         )
 
 
@@ -125,6 +136,8 @@ class SettlementOutcome:
     """The actions that the host performs."""
     bad: tuple[tuple[MessageOut | InvalidRow, InvalidRow], ...] = ()
     """Rows that break the contract according to the ledger, each with the bad row that replaces it."""
+    redated: tuple[tuple[Delivery, Delivery], ...] = ()
+    """Deliveries that were moved to other slots, each with the new one."""
 
     @classmethod
     def of(cls, parts: Iterable["SettlementOutcome"]) -> "SettlementOutcome":
@@ -138,6 +151,7 @@ class SettlementOutcome:
             list[tuple[MessageOut | InvalidRow, InvalidRow]](),
         )
         opened, handed_on = list[OpenMessage](), list[Delivery]()
+        redated = list[tuple[Delivery, Delivery]]()
         for part in parts:
             gone = frozenset(part.closed)
             if gone:
@@ -147,7 +161,8 @@ class SettlementOutcome:
             closed += sorted(gone)
             handed_on += part.handed_on
             bad += part.bad
-        return cls(tuple(notices), tuple(opened), tuple(closed), tuple(handed_on), tuple(bad))
+            redated += part.redated
+        return cls(tuple(notices), tuple(opened), tuple(closed), tuple(handed_on), tuple(bad), tuple(redated))
 
 
 def settle(
@@ -170,6 +185,9 @@ def _settle(
     yield SettlementOutcome(bad=bad)
     rows = replaced(settlement.rows, bad)
     deliveries.record(connection, [(row.id, row.row.seq) for row in rows])
+    for row in rows:
+        if row.slot is not None:
+            deliveries.note_slot(connection, row.id, now)
     at_work = [*settlement.claimed, *(verdict.message.id for verdict in settlement.verdicts)]
     agent_messages.record_chains(connection, _agent_rows(rows), at_work)
     for finished in settlement.doubts:
@@ -181,6 +199,10 @@ def _settle(
             yield _act(connection, delivery, delivery.action, context)
     if settlement.missed:
         yield from _drop_missed(connection, settlement.claimed, now, zone)
+    if settlement.misdated:
+        yield from _redate(connection, settlement.claimed, now, zone)
+    moved = [redate_delivery(connection, each, now, zone) for each in settlement.misdated_deliveries]
+    yield SettlementOutcome(redated=tuple(one for one in moved if one is not None))
     for begun in replaced([settlement.begun] if settlement.begun else [], bad):
         deliveries.begin(connection, begun.id, now)
 
@@ -266,6 +288,15 @@ def _drop_missed(
     for occurrence, followed in recurrence.drop_missed(connection, missed, now, zone):
         yield SettlementOutcome(closed=(occurrence.id,))
         yield _follow(connection, occurrence, followed)
+
+
+def _redate(
+    connection: Connection, claimed: frozenset[str], now: datetime, zone: str
+) -> Iterator[SettlementOutcome]:
+    waiting = [each for each in tasks.misdated(connection, now) if each.id not in claimed]
+    for occurrence, moved in recurrence.redate(connection, waiting, now, zone):
+        yield SettlementOutcome(closed=(occurrence.id,))
+        yield SettlementOutcome(opened=(moved,))
 
 
 def _act(

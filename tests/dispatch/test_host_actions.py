@@ -15,7 +15,7 @@ from agent_runner.tools.base import BuiltinTool, ToolContext, schema
 from agent_runner.tools.requests import request
 from nanoclaw.dispatch import ActionRefused, Request
 from nanoclaw.host import HostFailed, open_host
-from nanoclaw.session.actions import _ACTIONS
+from nanoclaw.session.task_requests import TASK_ACTIONS
 from nanoclaw.store import Connection
 from nanoclaw.store.central import meta
 from nanoclaw.testing import World
@@ -101,7 +101,7 @@ async def test_the_host_performs_a_request_and_answers(bookable: World) -> None:
     [
         ("!book {}", "what is missing"),
         ('!book {"what": "crash"}', "the host failed to do it: KeyError('crash')"),
-        ("!fly {}", f"action 'fly' is unknown; this host performs {', '.join([*_ACTIONS, 'book'])}"),
+        ("!fly {}", f"action 'fly' is unknown; this host performs {', '.join([*TASK_ACTIONS, 'book'])}"),
     ],
 )
 async def test_a_refused_action_is_answered_with_its_reason_and_changes_nothing(

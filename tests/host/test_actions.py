@@ -8,10 +8,12 @@ from typing import Any
 
 import apsw
 import pytest
+from attrs import evolve
 
 from nanoclaw.records import Address
-from nanoclaw.session import actions, recurrence
-from nanoclaw.session.actions import ActionContext, AnsweredAction
+from nanoclaw.session import actions, recurrence, task_requests
+from nanoclaw.session.actions import AnsweredAction
+from nanoclaw.session.requests import ActionContext
 from nanoclaw.store.engine.migration_steps import inbound
 from nanoclaw.store.engine.migrations import apply_session
 from nanoclaw.store.session import messages_in, tasks
@@ -114,7 +116,7 @@ def test_a_task_without_an_id_is_named_after_its_request(db: apsw.Connection) ->
         ({"zone": "../../etc/passwd"}, "not a time zone"),
         (
             {"processAfter": "tomorrow"},
-            "processAfter must be a time such as 2026-01-31T09:00:00Z, got 'tomorrow'",
+            "processAfter must be a time such as 2026-01-31T09:00:00Z, or a delay such as 2m, got 'tomorrow'",
         ),
         ({"processAfter": "9999-12-31T23:59:59-12:00"}, "must be a time"),
         ({"catchUp": "some"}, "catchUp must be one of skip, all, none, got 'some'"),
@@ -165,7 +167,7 @@ def test_an_id_is_given_once(db: apsw.Connection) -> None:
 
 
 def test_there_are_so_many_tasks_and_no_more(db: apsw.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "MAX_TASKS", 1)
+    monkeypatch.setattr(task_requests, "MAX_TASKS", 1)
     scheduled(db)
     error = asks(db, "schedule_task", taskId="task-2", prompt="p", recurrence="@daily").error
     assert error == "there are 1 open tasks; cancel some first"
@@ -248,6 +250,106 @@ def test_a_bad_script_changes_nothing(db: apsw.Connection, script: object, error
     assert json.loads(the_task(db).content) == {"prompt": "water", "script": "uptime"}
 
 
+@pytest.mark.parametrize("clears", [None, ""])
+def test_a_recurrence_of_null_makes_it_a_task_that_runs_once(db: apsw.Connection, clears: str | None) -> None:
+    before = scheduled(db, catchUp="none")
+    asks(db, "update_task", id_="out-2", taskId="task-1", recurrence=clears)
+    assert (the_task(db).recurrence, the_task(db).slot) == (None, before.slot)
+    assert answer(db, "out-2")["result"]["changed"] == ["recurrence"]
+
+
+def test_a_script_of_null_is_removed(db: apsw.Connection) -> None:
+    scheduled(db, script="uptime")
+    asks(db, "update_task", id_="out-2", taskId="task-1", script=None)
+    assert json.loads(the_task(db).content) == {"prompt": "water"}
+    assert answer(db, "out-2")["result"]["changed"] == ["script"]
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        ({}, []),
+        ({"prompt": "water", "script": None, "recurrence": "0 9 * * *", "catchUp": "skip"}, []),
+        ({"processAfter": "2026-01-02T09:00:00Z"}, []),
+        ({"prompt": None, "catchUp": None, "zone": None, "processAfter": None}, []),
+        ({"prompt": "feed", "script": "date", "catchUp": "none"}, ["prompt", "script", "catchUp"]),
+        ({"processAfter": "2h"}, ["processAfter"]),
+        ({"recurrence": "5m"}, ["processAfter", "recurrence"]),
+        ({"zone": "Asia/Tokyo"}, ["processAfter", "zone"]),
+    ],
+)
+def test_the_answer_to_an_update_names_what_has_changed(
+    db: apsw.Connection, change: dict[str, Any], changed: list[str]
+) -> None:
+    scheduled(db)
+    assert asks(db, "update_task", id_="out-2", taskId="task-1", **change).error is None
+    assert answer(db, "out-2")["result"]["changed"] == changed
+
+
+@pytest.mark.parametrize(("written", "stored"), [("@every 5m", "@every 300"), ("1h30m", "@every 5400")])
+def test_a_duration_is_stored_as_every_so_many_seconds(
+    db: apsw.Connection, written: str, stored: str
+) -> None:
+    task = scheduled(db, recurrence=written)
+    assert task.recurrence == stored
+    assert task.slot == NOW + timedelta(seconds=float(stored.removeprefix("@every ")))
+
+
+@pytest.mark.parametrize(("delay", "after"), [("2m", 120), ("1h30m", 5400), ("90 s", 90)])
+def test_a_delay_counts_from_now(db: apsw.Connection, delay: str, after: float) -> None:
+    assert scheduled(db, recurrence=None, processAfter=delay).slot == NOW + timedelta(seconds=after)
+
+
+# -- what never runs late ------------------------------------------------------
+
+PAST = "2026-01-01T11:00:00Z"
+
+
+def test_a_task_that_would_never_run_is_refused(db: apsw.Connection) -> None:
+    given: dict[str, Any] = {"taskId": "task-1", "prompt": "p", "processAfter": PAST, "catchUp": "none"}
+    refused = asks(db, "schedule_task", **given)
+    assert refused.error == (
+        "the time 2026-01-01T11:00:00.000Z is past, and with catchUp none the task never runs late; "
+        "choose a later processAfter, or catchUp skip"
+    )
+    assert tasks.count_open(db) == 0
+    assert asks(db, "schedule_task", id_="out-2", **{**given, "catchUp": "skip"}).error is None
+
+
+@pytest.mark.parametrize("at", [NOW, NOW - timedelta(seconds=59)])
+def test_a_task_for_this_minute_is_not_late(db: apsw.Connection, at: datetime) -> None:
+    assert scheduled(db, recurrence=None, processAfter=at.isoformat(), catchUp="none").slot == at
+
+
+@pytest.mark.parametrize(
+    ("first", "change"),
+    [
+        ({"processAfter": "2026-01-05T00:00:00Z", "catchUp": "none"}, {"processAfter": PAST}),
+        ({"processAfter": PAST}, {"catchUp": "none"}),
+        ({"processAfter": PAST, "recurrence": "@every 7200"}, {"catchUp": "none", "recurrence": None}),
+    ],
+)
+def test_an_update_after_which_a_task_would_never_run_is_refused(
+    db: apsw.Connection, first: dict[str, Any], change: dict[str, Any]
+) -> None:
+    before = scheduled(db, **{"recurrence": None, **first})
+    error = asks(db, "update_task", taskId="task-1", **change).error
+    assert error is not None
+    assert "is past, and with catchUp none" in error
+    assert the_task(db) == before
+
+
+def test_a_missed_task_that_never_runs_late_cannot_be_resumed(db: apsw.Connection) -> None:
+    scheduled(db, recurrence=None, processAfter="2026-01-02T00:00:00Z", catchUp="none")
+    asks(db, "pause_task", taskId="task-1")
+    error = asks(db, "resume_task", id_="out-2", at=on(3), taskId="task-1").error
+    assert error is not None
+    assert "is past" in error
+    assert the_task(db).paused
+    later = "2026-01-05T00:00:00Z"
+    assert asks(db, "update_task", id_="out-3", at=on(3), taskId="task-1", processAfter=later).error is None
+
+
 def test_a_changed_zone_moves_the_next_run(db: apsw.Connection) -> None:
     scheduled(db)
     asks(db, "update_task", taskId="task-1", zone="America/New_York")
@@ -258,7 +360,8 @@ def test_a_claimed_occurrence_continues_and_the_changed_task_follows_it(db: apsw
     before = scheduled(db)
     done = asks(db, "update_task", taskId="task-1", recurrence="0 18 * * *", claimed=("task-1",))
     at_work, following = tasks.named(db, "task-1")
-    assert (at_work.message, at_work.recurrence) == (before.message, None)
+    assert at_work.recurrence is None
+    assert evolve(at_work.message, schedule=before.message.schedule) == before.message
     assert (following.slot, following.recurrence, done.closed) == (on(1, 18), "0 18 * * *", [])
     assert done.opened[0] == following.message
 

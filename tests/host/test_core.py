@@ -542,10 +542,10 @@ def sleeps(session: Session) -> float:
 
 
 def test_a_session_sleeps_until_its_message_is_due() -> None:
-    session = Session.initial(message(tries=1, after_s=30))
+    session = Session.initial(message(tries=1, after_s=10))
     looks(session)
     session.meets(Ticked())
-    assert (session.said(StartRunner), sleeps(session)) == ([], 30.0)
+    assert (session.said(StartRunner), sleeps(session)) == ([], 10.0)
 
 
 def test_a_message_that_becomes_due_between_two_looks_at_the_clock_is_not_slept_over() -> None:

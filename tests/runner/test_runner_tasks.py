@@ -99,6 +99,8 @@ async def test_a_request_needs_no_chat(world: World) -> None:
         ("2025-07-01T09:00Z", "Europe/Berlin", "2025-07-01T09:00:00.000Z"),
         ("2025-07-01T09:00+09:00", "Europe/Berlin", "2025-07-01T00:00:00.000Z"),
         ("2025-07-01", "America/New_York", "2025-07-01T04:00:00.000Z"),
+        ("2m", "America/New_York", at(120)),
+        ("1h 30min", "UTC", at(5400)),
     ],
 )
 async def test_a_local_time_is_read_in_the_task_s_zone(
@@ -117,6 +119,41 @@ async def test_a_time_without_zone_is_the_user_s(world: World) -> None:
         nursery.cancel_scope.cancel()
     ((_, content),) = world.requests()
     assert (content["processAfter"], content["zone"]) == ("2025-07-01T00:00:00.000Z", "Asia/Tokyo")
+
+
+@pytest.mark.parametrize(
+    ("written", "asked_for"),
+    [
+        ("@every 5m", "@every 300"),
+        ("1h30m", "@every 5400"),
+        ("@every 90", "@every 90"),
+        ("@every 1.5s", "@every 1.5"),
+        ("0 9 * * *", "0 9 * * *"),
+    ],
+)
+async def test_an_interval_is_asked_for_in_seconds(world: World, written: str, asked_for: str) -> None:
+    content = await asked(world, "schedule_task", prompt="x", recurrence=written)
+    assert content["recurrence"] == asked_for
+
+
+@pytest.mark.parametrize("name", ["recurrence", "script"])
+async def test_null_clears(world: World, name: str) -> None:
+    content = await asked(world, "update_task", task_id="task-1", **{name: None})
+    assert content == {"action": "update_task", "taskId": "task-1", name: None}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (["recurrence", "catchUp", "processAfter"], "changed: recurrence, catch_up, process_after"),
+        ([], "changed in nothing: it was so already"),
+        ("all", "changed"),
+    ],
+)
+async def test_the_agent_is_told_what_an_update_has_changed(world: World, changed: object, said: str) -> None:
+    answer = {"taskId": "task-1", "nextRun": NINE, "changed": changed}
+    told = await ask(world, "update_task", answer, task_id="task-1", prompt="y")
+    assert told == f"task task-1 is {said}; next run 2025-03-02 09:00:00 (UTC local time)"
 
 
 async def test_an_update_says_only_what_changes(world: World) -> None:
@@ -326,12 +363,12 @@ async def test_a_follow_up_is_never_an_answer_that_a_tool_waits_for(world: World
         (
             "schedule_task",
             {"prompt": "x", "process_after": "tomorrow"},
-            "process_after 'tomorrow' is not a time such as 2026-03-01T09:00",
+            "process_after 'tomorrow' is not a time such as 2026-03-01T09:00, or a delay such as 2m",
         ),
         (
             "schedule_task",
             {"prompt": "x", "process_after": "0001-01-01T00:00", "timezone": "Asia/Tokyo"},
-            "process_after '0001-01-01T00:00' is not a time such as 2026-03-01T09:00",
+            "process_after '0001-01-01T00:00' is not a time such as 2026-03-01T09:00, or a delay such as 2m",
         ),
         (
             "schedule_task",
@@ -379,7 +416,7 @@ async def test_the_tool_refuses_bad_arguments_without_a_request(
 @given(st.text(), st.text())
 def test_no_time_and_no_zone_breaks_the_tool(when: str, zone: str) -> None:
     with suppress(ToolError):
-        details({"process_after": when, "timezone": zone}, "UTC")
+        details({"process_after": when, "timezone": zone}, "UTC", EPOCH)
 
 
 @given(

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from nanoclaw.scheduling import ScheduleError, check, next_run
+from nanoclaw.scheduling import ScheduleError, canonical, check, next_run, slot_after
 
 BERLIN, NEW_YORK, LORD_HOWE, APIA = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia"
 
@@ -189,7 +189,14 @@ def test_the_result_is_in_utc_for_any_zone() -> None:
         ("H(0-5) 9 * * *", "in the minute is not a number"),
         ("٣ 9 * * *", "characters other than ASCII"),
         ("@reboot", "the aliases are @yearly"),
-        ("@every 5m", "@every needs a number of seconds"),
+        ("@every 5x", "@every needs a number of seconds"),
+        ("@every 5m 5m", "@every needs a number of seconds"),
+        ("@every 5m 1h", "@every needs a number of seconds"),
+        ("@every 5000w", "@every needs a number of seconds"),
+        ("@every 999999999w", "@every needs a number of seconds"),
+        ("@every5m", "@every needs a number of seconds"),
+        ("90", "has 1 fields; write five, or six with the seconds first, or a duration such as 5m"),
+        ("0.5s", "it fires more than once a second"),
         ("@every -5", "@every needs a number of seconds"),
         ("@every 1e99", "@every needs a number of seconds"),
         ("@every", "@every needs a number of seconds"),
@@ -218,6 +225,35 @@ def test_an_unknown_zone_is_refused(zone: str) -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         next_run("@daily", datetime(2026, 1, 1), "UTC")  # noqa: DTZ001 -- the mistake under test
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("@every 5m", "@every 300"),
+        ("2m", "@every 120"),
+        ("1h30m", "@every 5400"),
+        (" 1H 30M ", "@every 5400"),
+        ("@every 1d 2h 3m 4s", "@every 93784"),
+        ("1.5h", "@every 5400"),
+        ("20 minutes", "@every 1200"),
+        ("@every 1.5", "@every 1.5"),
+        ("@every 90", "@every 90"),
+        (" 0 9 * * * ", "0 9 * * *"),
+        ("@Daily", "@Daily"),
+    ],
+)
+def test_a_duration_is_a_schedule_and_is_stored_in_seconds(written: str, stored: str) -> None:
+    assert canonical(written) == stored
+    slot = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
+    assert next_run(written, slot, BERLIN) == next_run(stored, slot, BERLIN)
+
+
+@pytest.mark.parametrize(("back", "following"), [(0, 5), (2, 0), (5, 0), (7, -5), (25, -20)])
+def test_every_keeps_its_rhythm_when_the_date_was_set_back(back: int, following: int) -> None:
+    slot = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
+    after = slot_after("@every 5m", slot, slot - timedelta(minutes=back), BERLIN)
+    assert after == slot + timedelta(minutes=following)
 
 
 @pytest.mark.parametrize("expression", ["@daily", "* * * * *", "0 0 29 2 1", "@every 999999999"])

@@ -100,7 +100,7 @@ def test_a_jump_is_handled_while_the_disk_is_full(tmp_path: Path) -> None:
 class Flaky(SimpleProvider):
     """A provider that gives its first message back for an hour."""
 
-    until: datetime
+    until: datetime | None
     name: str = "echo"
     asked: int = 0
 
@@ -196,6 +196,169 @@ def test_a_backward_clock_jump_repeats_nothing_and_loses_nothing(tmp_path: Path)
         assert texts(network.sent)[3:] == ["echo: water the plants"]
         fired = rows(only_session(tmp_path).inbound_db, "SELECT slot FROM messages_in WHERE kind = 'task'")
         assert len(fired) == len(set(fired)) == 4
+
+    live(tmp_path, scenario)
+
+
+SOON_S = 45.0
+"""More than any default wait after one failure, and less than the date was off."""
+OFF = [(8 * HOUR, 8 * HOUR), (365 * DAY, 365 * DAY), (timedelta(), 8 * HOUR), (20 * HOUR, 28 * HOUR)]
+"""How far the date is set forward before the wait begins, and back while it lasts."""
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["runs on", "restarts"])
+@pytest.mark.parametrize(("forth", "back"), OFF)
+def test_a_delivery_in_back_off_waits_no_longer_when_the_date_is_set_back(
+    tmp_path: Path,
+    forth: timedelta,
+    back: timedelta,
+    restarts: bool,  # noqa: FBT001 -- pytest
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        world.clock.jump(forth)
+        network.fail("unavailable")
+        await network.say("hello", event_id="1")
+        await network.wait_attempts(1)
+        await world.sleep(1)
+        await set_back(world, network, back, restarts=restarts)
+        with trio.fail_after(SOON_S):
+            await network.reply_to("1")
+        assert len(network.attempts) == 2
+
+    live(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["runs on", "restarts"])
+@pytest.mark.parametrize(("forth", "back"), OFF)
+@pytest.mark.parametrize("asked_for", [None, timedelta(hours=2)], ids=["back-off", "asked for"])
+def test_a_retry_waits_no_longer_when_the_date_is_set_back(
+    tmp_path: Path,
+    asked_for: timedelta | None,
+    forth: timedelta,
+    back: timedelta,
+    restarts: bool,  # noqa: FBT001 -- pytest
+) -> None:
+    provider = Flaky(None)
+
+    async def scenario(world: World, network: FakeChannel) -> None:
+        world.clock.jump(forth)
+        provider.until = asked_for and world.clock.now() + asked_for
+        await network.say("hello", event_id="1")
+        await world.sleep(2)
+        assert provider.asked == 1
+        await set_back(world, network, back, restarts=restarts)
+        started = trio.current_time()
+        with trio.fail_after((asked_for or timedelta()).total_seconds() + SOON_S):
+            await network.reply_to("1")
+        if asked_for is not None:
+            assert trio.current_time() - started > asked_for.total_seconds() - SOON_S
+        assert (texts(network.sent), provider.asked) == (["at last"], 2)
+
+    live(tmp_path, scenario, provider)
+
+
+async def set_back(world: World, network: FakeChannel, by: timedelta, *, restarts: bool) -> None:
+    if restarts:
+        await world.stop()
+    world.clock.jump(-by)
+    if restarts:
+        await world.start(channels=[network])
+
+
+EVERY_HOUR = ["0 * * * *", "@every 3600", "*/30 * * * *"]
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["runs on", "restarts"])
+@pytest.mark.parametrize("recurrence", EVERY_HOUR)
+@pytest.mark.parametrize("off", [8 * HOUR, 365 * DAY])
+def test_a_task_is_back_at_its_slots_after_the_date_was_wrong_for_a_while(
+    tmp_path: Path,
+    recurrence: str,
+    off: timedelta,
+    restarts: bool,  # noqa: FBT001 -- pytest
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        await schedule(network, world.clock.now() + HOUR, recurrence=recurrence)
+        await world.sleep(30.5 * 60)
+        world.clock.jump(off)
+        await world.sleep(60)
+        before = len(network.sent)  # one late run, for all that was missed
+        await set_back(world, network, off, restarts=restarts)
+        with trio.fail_after(2.1 * 3600):  # the first slot may have fired ahead of time
+            await network.wait_for(before + 1)
+        await world.sleep(24 * 3600 + 60)
+        fired = rows(
+            only_session(tmp_path).inbound_db,
+            "SELECT slot FROM messages_in WHERE kind = 'task' AND slot IS NOT NULL",
+        )
+        assert len(fired) == len(set(fired))
+        period = timedelta(minutes=30) if recurrence.startswith("*/") else HOUR
+        # Ahead of time fired a slot of each end of the jump, and one that was computed between.
+        assert len(network.sent) - before >= DAY / period - 3
+
+    live(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["runs on", "restarts"])
+def test_a_daily_task_that_was_computed_on_a_wrong_date_runs_on_the_next_day(
+    tmp_path: Path,
+    restarts: bool,  # noqa: FBT001 -- pytest
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        start = world.clock.now()
+        world.clock.jump(30 * DAY)
+        await network.say('!schedule_task {"prompt": "tea", "recurrence": "0 9 * * *"}', event_id="task")
+        await network.wait_settled("task")
+        network.sent.clear()
+        await set_back(world, network, 30 * DAY, restarts=restarts)
+        await world.sleep(3 * 86_400)
+        [first, *_] = rows(
+            only_session(tmp_path).inbound_db, "SELECT slot FROM messages_in WHERE slot IS NOT NULL"
+        )
+        assert first == ((start + 9 * HOUR).strftime("%Y-%m-%dT%H:%M:%S.000Z"),)
+        assert len(network.sent) == 3
+
+    live(tmp_path, scenario)
+
+
+def test_a_start_that_the_agent_chose_is_kept_when_the_date_is_set_back(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        world.clock.jump(8 * HOUR)
+        await schedule(network, world.clock.now() + 3 * DAY + HOUR / 2, recurrence="0 * * * *")
+        world.clock.jump(-8 * HOUR)
+        await world.sleep(3 * 86_400)
+        assert network.sent == []
+        await world.sleep(10.1 * 3600)
+        assert len(network.sent) == 3
+
+    live(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["runs on", "restarts"])
+def test_a_recurring_reply_is_back_at_its_slots_after_the_date_was_wrong(
+    tmp_path: Path,
+    restarts: bool,  # noqa: FBT001 -- pytest
+) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        await network.say("hello", event_id="1")
+        await network.wait_settled("1")
+        world.clock.jump(30 * DAY)
+        with apsw.Connection(str(only_session(tmp_path).outbound_db)) as connection:
+            connection.execute(
+                """
+                INSERT INTO messages_out (id, seq, timestamp, kind, recurrence, content)
+                VALUES ('daily', 2001, '', 'chat', '0 9 * * *', '{"text": "daily"}')
+                """
+            )
+        await network.say("more", event_id="2")
+        await network.reply_to("2")
+        await world.sleep(86_400)
+        await set_back(world, network, 31 * DAY, restarts=restarts)
+        await world.sleep(3 * 86_400)
+        assert [one.message_out_id for one in network.sent if not one.in_reply_to] == [
+            "daily@2026-01-31T09:00:00.000Z",
+            *(f"daily@2026-01-{day:02}T09:00:00.000Z" for day in (1, 2, 3)),
+        ]
 
     live(tmp_path, scenario)
 

@@ -14,7 +14,7 @@ from nanoclaw.records import Address, CatchUp, Destination
 from nanoclaw.store.engine.migration_steps import inbound as migrations_of_inbound
 from nanoclaw.store.engine.migrations import apply_session
 from nanoclaw.store.session import messages_in, projections, tasks
-from nanoclaw.store.session.messages_in import NewMessage
+from nanoclaw.store.session.messages_in import NewMessage, Schedule
 from nanoclaw.store.session.tasks import NewTask
 from tests.store.old_databases import made_by_hand
 from tests.store.openings import NOW
@@ -163,7 +163,9 @@ def test_changing_a_task_keeps_its_slot(db: apsw.Connection) -> None:
     [before] = tasks.named(db, "t-1")
     changed = tasks.change(db, before, recurrence=None, zone="Asia/Tokyo", catch_up="none", content="{}")
     assert tasks.named(db, "t-1") == [changed]
-    assert (changed.slot, changed.message) == (before.slot, evolve(before.message, expires=True))
+    schedule = Schedule("t-1", None, "Asia/Tokyo", before.stored_at)
+    kept = evolve(before.message, expires=True, schedule=schedule)
+    assert (changed.slot, changed.message) == (before.slot, kept)
 
 
 @pytest.mark.parametrize("paused", [True, False])

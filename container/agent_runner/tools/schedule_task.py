@@ -24,7 +24,7 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
         raise ToolError("say when: process_after, recurrence, or both")
     address = await find_address(context, arguments["to"]) if "to" in arguments else context.home
     zone = context.session.config.timezone
-    content = {"zone": zone, **details(arguments, zone)}
+    content = {"zone": zone, **details(arguments, zone, context.session.seams.clock.now())}
     task_id = context.session.seams.new_id("task")
     return await ask(context, address, "scheduled", action="schedule_task", taskId=task_id, **content)
 

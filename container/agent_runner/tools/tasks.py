@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from agent_runner.errors import ToolError
 from agent_runner.providers import ToolSpec
 from agent_runner.records import Address
-from agent_runner.times import from_text, to_local, to_text, to_zone
+from agent_runner.times import duration, from_text, to_local, to_text, to_zone
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 from agent_runner.tools.requests import TIMEOUT, request
 
@@ -17,10 +17,14 @@ SCRIPT = text(
     "A shell script for the task, which you get with the prompt. If it was run, its output comes along.",
     maxLength=100_000,
 )
-PROCESS_AFTER = text("When: ISO 8601, such as 2026-03-01T09:00; without an offset in the zone of `timezone`.")
+PROCESS_AFTER = text(
+    "When: ISO 8601, such as 2026-03-01T09:00; without an offset in the zone of `timezone`. "
+    "Or a delay from now, such as 2m or 1h30m."
+)
 RECURRENCE = text(
     "When again and again: a cron expression (five fields, or six with seconds first), @daily and the like, "
-    "or @every <seconds>; read in the zone of `timezone`."
+    "or an interval such as 5m or @every 1h30m; read in the zone of `timezone`. "
+    "With process_after, the first run is at that time, and the next ones follow the recurrence."
 )
 TIMEZONE = text("IANA zone, such as Europe/Berlin. Without it, the user's.")
 CATCH_UP = {
@@ -40,12 +44,15 @@ KEYS: Mapping[str, str] = {
 """Arguments that a request has unchanged, with their keys in the request."""
 
 
-def details(arguments: Mapping[str, object], users_zone: str) -> dict[str, object]:
+def details(arguments: Mapping[str, object], users_zone: str, now: datetime) -> dict[str, object]:
     """Return the part of a request that says what and when. What is absent stays so. Raises ToolError."""
     content = {key: arguments[name] for name, key in KEYS.items() if name in arguments}
     zone = _zone(str(arguments.get("timezone", users_zone)))
     if "process_after" in arguments:
-        content["processAfter"] = _moment(str(arguments["process_after"]), zone)
+        content["processAfter"] = _moment(str(arguments["process_after"]), zone, now)
+    if (interval := duration(str(content.get("recurrence")).removeprefix("@every"))) is not None:
+        seconds = f"{interval.total_seconds():.3f}".rstrip("0").removesuffix(".")
+        content["recurrence"] = f"@every {seconds}"
     return content
 
 
@@ -56,12 +63,15 @@ def _zone(name: str) -> ZoneInfo:
         raise ToolError(f"the timezone {error}") from error
 
 
-def _moment(text: str, zone: ZoneInfo) -> str:
+def _moment(text: str, zone: ZoneInfo, now: datetime) -> str:
     try:
-        moment = datetime.fromisoformat(text.strip())
+        delay = duration(text)
+        moment = datetime.fromisoformat(text.strip()) if delay is None else now + delay
         return to_text(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
     except (ValueError, OverflowError) as error:
-        raise ToolError(f"process_after {text!r} is not a time such as 2026-03-01T09:00") from error
+        raise ToolError(
+            f"process_after {text!r} is not a time such as 2026-03-01T09:00, or a delay such as 2m"
+        ) from error
 
 
 async def ask(context: ToolContext, address: Address | None, outcome: str, **content: object) -> str:
@@ -71,7 +81,20 @@ async def ask(context: ToolContext, address: Address | None, outcome: str, **con
     if result is None:
         return f"requested for task {task_id}; the answer will come as a message"
     zone = str(result.get("zone") or content.get("zone") or context.session.config.timezone)
+    outcome += _changes(result.get("changed"))
     return f"task {result.get('taskId', task_id)} is {outcome}{_next_run(result.get('nextRun'), zone)}"
+
+
+def _changes(keys: object) -> str:
+    """Name the arguments that an update has changed. A host that does not say which gets no words."""
+    if not isinstance(keys, list):
+        return ""
+    names = {key: name for name, key in (*KEYS.items(), ("process_after", "processAfter"))}
+    return (
+        f": {', '.join(names.get(str(key), str(key)) for key in keys)}"
+        if keys
+        else " in nothing: it was so already"
+    )
 
 
 def _next_run(next_run: object, zone: str) -> str:

@@ -19,19 +19,20 @@ from agent_runner.tools.tasks import (
 )
 
 RECURRENCE_OR_ONCE = {
-    "type": "string",
-    "description": f"{RECURRENCE['description']} Empty: once only from now on.",
+    "type": ["string", "null"],
+    "description": f"{RECURRENCE['description']} Null: once only from now on, at its next run.",
 }
 SCRIPT_OR_NONE = {
-    "type": "string",
-    "description": f"{SCRIPT['description']} Empty: no script from now on.",
+    "type": ["string", "null"],
+    "description": f"{SCRIPT['description']} Null: no script from now on.",
     "maxLength": SCRIPT["maxLength"],
 }
 
 
 async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
     """Request the change. Arguments that are absent change nothing."""
-    content = details(arguments, context.session.config.timezone)
+    session = context.session
+    content = details(arguments, session.config.timezone, session.seams.clock.now())
     if not content:
         raise ToolError("say what to change: prompt, script, process_after, recurrence, timezone or catch_up")
     return await ask(

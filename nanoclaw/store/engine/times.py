@@ -30,3 +30,11 @@ def from_text(text: str) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError as error:
         raise ValueError(f"{text!r} is outside the years 1 to 9999") from error
+
+
+def from_text_or_none(text: object) -> datetime | None:
+    """Return a time that another program may have stored, or None if it is none."""
+    try:
+        return from_text(text) if isinstance(text, str) and text else None
+    except ValueError:
+        return None

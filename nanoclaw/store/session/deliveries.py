@@ -34,19 +34,30 @@ class LedgerEntry:
     """Reason why the last attempt failed."""
     doubts: int = 0
     """Number of attempts whose outcome is unknown."""
+    started_at: datetime | None = None
+    """The date at which the last attempt, or the wait after it, began; or at which the slot was computed."""
 
 
 def open_entries(connection: apsw.Connection) -> list[LedgerEntry]:
     """Return the deliveries without a final outcome, in order of their sequence number."""
     rows = connection.execute(
         """
-        SELECT message_out_id, seq, status, attempts, next_attempt, error, doubts FROM deliveries
+        SELECT message_out_id, seq, status, attempts, next_attempt, error, doubts, started_at FROM deliveries
         WHERE status <> 'final' ORDER BY seq
         """
     )
     return [
-        LedgerEntry(id_, seq, status, attempts, from_text(due) if due else None, error, doubts)
-        for id_, seq, status, attempts, due, error, doubts in rows
+        LedgerEntry(
+            id_,
+            seq,
+            status,
+            attempts,
+            from_text(due) if due else None,
+            error,
+            doubts,
+            from_text(since) if since else None,
+        )
+        for id_, seq, status, attempts, due, error, doubts, since in rows
     ]
 
 
@@ -69,6 +80,29 @@ def record(connection: apsw.Connection, rows: Sequence[tuple[str, int]]) -> None
     )
     if rows:
         raise_mark(connection, SEEN, max(seq for _, seq in rows))
+
+
+def note_slot(connection: apsw.Connection, message_out_id: str, now: datetime) -> None:
+    """Record the date at which the slot of a recurring row was computed."""
+    query = "UPDATE deliveries SET started_at = ? WHERE message_out_id = ? AND status = 'pending'"
+    connection.execute(query, (to_text(now), message_out_id))
+
+
+def move_slot(connection: apsw.Connection, message_out_id: str, to: str, now: datetime) -> None:
+    """Move a recurring row that waits for its slot to another one. Both are keys `<id>@<slot>`."""
+    connection.execute(
+        """
+        UPDATE deliveries SET message_out_id = :to, started_at = :now
+        WHERE message_out_id = :id AND status = 'pending'
+        """,
+        {"id": message_out_id, "to": to, "now": to_text(now)},
+    )
+
+
+def is_known(connection: apsw.Connection, message_out_id: str) -> bool:
+    """Return whether a delivery has this id, in any status."""
+    query = "SELECT 1 FROM deliveries WHERE message_out_id = ?"
+    return connection.execute(query, (message_out_id,)).fetchone() is not None
 
 
 def is_empty(connection: apsw.Connection) -> bool:
@@ -133,8 +167,14 @@ def is_open(connection: apsw.Connection, message_out_id: str, seq: int) -> bool:
     return connection.execute(query, (message_out_id, seq)).fetchone() is not None
 
 
-def postpone(
-    connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str, *, asked: bool
+def postpone(  # noqa: PLR0913 -- the columns of a wait
+    connection: apsw.Connection,
+    message_out_id: str,
+    next_attempt: datetime,
+    error: str,
+    now: datetime,
+    *,
+    asked: bool,
 ) -> None:
     """Record that an attempt did not deliver, and when the next one is due.
 
@@ -143,21 +183,31 @@ def postpone(
     """
     connection.execute(
         """
-        UPDATE deliveries SET status = 'pending', next_attempt = ?, error = ?, attempts = attempts - ?
-        WHERE message_out_id = ?
+        UPDATE deliveries SET status = 'pending', next_attempt = :next_attempt, error = :error,
+          started_at = :now, attempts = attempts - :not_asked
+        WHERE message_out_id = :id
         """,
-        (to_text(next_attempt) if asked else None, error, int(not asked), message_out_id),
+        {
+            "id": message_out_id,
+            "next_attempt": to_text(next_attempt) if asked else None,
+            "error": error,
+            "now": to_text(now),
+            "not_asked": int(not asked),
+        },
     )
 
 
-def doubt(connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str) -> None:
+def doubt(
+    connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str, now: datetime
+) -> None:
     """Record that the outcome of an attempt is unknown, and when the next attempt is due."""
     connection.execute(
         """
-        UPDATE deliveries SET status = 'unknown', next_attempt = ?, error = ?, doubts = doubts + 1
+        UPDATE deliveries SET status = 'unknown', next_attempt = ?, error = ?, started_at = ?,
+          doubts = doubts + 1
         WHERE message_out_id = ?
         """,
-        (to_text(next_attempt), error, message_out_id),
+        (to_text(next_attempt), error, to_text(now), message_out_id),
     )
 
 

@@ -9,7 +9,7 @@ import apsw
 from attrs import field, frozen
 
 from nanoclaw.records import Address, MessageKind
-from nanoclaw.store.engine.times import as_stored, from_text, to_text
+from nanoclaw.store.engine.times import as_stored, from_text, from_text_or_none, to_text
 
 MAX_REPORTS = 100
 """Limit of failure reports that wait for an agent. It bounds the file if a container fails endlessly."""
@@ -48,6 +48,17 @@ class Source:
 
 
 @frozen
+class Schedule:
+    """The schedule of a task's open row. `zone` None means the user's."""
+
+    series_id: str
+    recurrence: str | None = None
+    zone: str | None = None
+    stored_at: datetime | None = None
+    """The date at which the row was stored. A later date than now is wrong."""
+
+
+@frozen
 class OpenMessage:
     """A pending message, with what the host needs to settle and retry it."""
 
@@ -63,6 +74,8 @@ class OpenMessage:
     kind: str = "chat"
     expires: bool = False
     """True for an occurrence that must not run late: its task has `catch_up` none."""
+    schedule: Schedule | None = None
+    """None unless it is a task."""
 
     @property
     def task(self) -> bool:
@@ -205,7 +218,7 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
         """
         SELECT id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
                iif(json_valid(content), json_extract(content, '$.id'), NULL), kind,
-               coalesce(catch_up, '') = 'none'
+               coalesce(catch_up, '') = 'none', coalesce(series_id, id), recurrence, zone, timestamp
         FROM messages_in WHERE status = 'pending' ORDER BY seq
         """
     )
@@ -213,7 +226,8 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
 
 
 def _open_message(row: Iterable[Any]) -> OpenMessage:
-    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, kind, expires = row
+    id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, *task = row
+    kind, expires, series_id, recurrence, zone, timestamp = task
     return OpenMessage(
         id=id_,
         seq=seq,
@@ -224,6 +238,17 @@ def _open_message(row: Iterable[Any]) -> OpenMessage:
         platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
         kind=str(kind),
         expires=bool(expires),
+        schedule=schedule(series_id, recurrence, zone, timestamp) if kind == "task" else None,
+    )
+
+
+def schedule(series_id: object, recurrence: object, zone: object, timestamp: object) -> Schedule:
+    """Return the schedule of a task from the columns of its row."""
+    return Schedule(
+        str(series_id),
+        str(recurrence) if recurrence else None,
+        str(zone) if zone else None,
+        from_text_or_none(timestamp),
     )
 
 

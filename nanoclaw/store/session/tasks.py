@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from nanoclaw.records import Address, CatchUp
 from nanoclaw.store.engine.times import from_text, to_text
-from nanoclaw.store.session.messages_in import OpenMessage, address_values, next_seq
+from nanoclaw.store.session.messages_in import OpenMessage, Schedule, address_values, next_seq, schedule
 
 _CATCH_UP: dict[object, CatchUp] = {"all": "all", "none": "none"}
 
@@ -53,6 +53,11 @@ class Occurrence:
     def id(self) -> str:
         """Return the id of its row."""
         return self.message.id
+
+    @property
+    def stored_at(self) -> datetime | None:
+        """Return the date at which its row was stored."""
+        return None if self.message.schedule is None else self.message.schedule.stored_at
 
 
 class Changes(TypedDict, total=False):
@@ -101,6 +106,23 @@ def overdue(connection: apsw.Connection, before: datetime) -> list[Occurrence]:
     return [each for each in found if each.message.process_after and each.message.process_after < before]
 
 
+def misdated(connection: apsw.Connection, now: datetime) -> list[Occurrence]:
+    """Return the occurrences of recurring tasks that wait, and were stored at a later date than `now`."""
+    found = _occurrences(
+        connection,
+        """
+        kind = 'task' AND status IN ('pending', 'paused') AND status = 'pending' AND recurrence IS NOT NULL
+        AND coalesce(tries, 0) = 0
+        """,
+        {},
+    )
+    return [
+        each
+        for each in found
+        if each.stored_at is not None and each.stored_at > now and not each.message.due(now)
+    ]
+
+
 def count_open(connection: apsw.Connection) -> int:
     """Return the number of pending and paused occurrences."""
     count = connection.execute(
@@ -137,6 +159,7 @@ def _occurrence(row: Sequence[object]) -> Occurrence:
         platform_message_id=None,
         kind="task",
         expires=catch_up == "none",
+        schedule=schedule(series, recurrence, zone, timestamp),
     )
     return Occurrence(
         message,
@@ -195,6 +218,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
         platform_message_id=None,
         kind="task",
         expires=task.catch_up == "none",
+        schedule=Schedule(task.id, task.recurrence, task.zone, task.timestamp),
     )
 
 
@@ -238,7 +262,8 @@ def repeat(  # noqa: PLR0913 -- the columns in which an occurrence differs from 
             "before": before.id,
         },
     )
-    return evolve(before.message, id=id_, seq=seq, tries=0, process_after=slot)
+    schedule_ = Schedule(before.series_id, before.recurrence if last else None, before.zone, now)
+    return evolve(before.message, id=id_, seq=seq, tries=0, process_after=slot, schedule=schedule_)
 
 
 def clear_recurrence(connection: apsw.Connection, occurrence: Occurrence) -> None:
@@ -272,7 +297,9 @@ def _status(*, paused: bool) -> str:
 def change(connection: apsw.Connection, occurrence: Occurrence, **changes: Unpack[Changes]) -> Occurrence:
     """Change an open occurrence and those that follow it."""
     changed = evolve(occurrence, **changes)
-    changed = evolve(changed, message=evolve(changed.message, expires=changed.catch_up == "none"))
+    schedule_ = Schedule(changed.series_id, changed.recurrence, changed.zone, changed.stored_at)
+    message = evolve(changed.message, expires=changed.catch_up == "none", schedule=schedule_)
+    changed = evolve(changed, message=message)
     connection.execute(
         """
         UPDATE messages_in SET recurrence = :recurrence, zone = :zone, catch_up = :catch_up,
