@@ -26,6 +26,7 @@ def main(fifo: str, then: str) -> None:
     # Only the init process can find a daemon that has not inherited its environment.
     for environment in (os.environ, os.environ if then == "wait, its init will die" else {}):
         _daemonize(child, environment)
+    os.close(os.open(f"{fifo}-seen", os.O_RDONLY))  # waits for its writer
     ENDS[then]()
 
 

@@ -33,12 +33,19 @@ def spec(home: Path) -> RunnerSpec:
 
 
 def read_children(fifo: Path) -> int:
-    """Open the FIFO, and return it once all children have it open."""
+    """Return the FIFO once all children have it open, and let the runner go on."""
     held = os.open(fifo, os.O_RDONLY)
     seen = 0
     while seen < CHILDREN:
         seen += len(os.read(held, CHILDREN))
+    os.close(os.open(f"{fifo}-seen", os.O_WRONLY))
     return held
+
+
+def make_fifos(home: Path) -> Path:
+    for name in ("fifo", "fifo-seen"):
+        os.mkfifo(home / name)
+    return home / "fifo"
 
 
 async def wait_gone(held: int) -> None:
@@ -54,8 +61,7 @@ def init_of(runner: ProcessRunner) -> int:
 
 async def left_behind(home: Path, then: str, end: Callable[[ProcessRunner], None]) -> Death:
     """Run a runner with children, end it, and return its death once all of them are gone."""
-    fifo, deaths = home / "fifo", list[Death]()
-    os.mkfifo(fifo)
+    fifo, deaths = make_fifos(home), list[Death]()
 
     async def live(*, task_status: trio.TaskStatus[Runner]) -> None:
         deaths.append(await leaving(fifo, then).run(spec(home), task_status=task_status))
@@ -109,8 +115,7 @@ async def test_nothing_outlives_an_init_process_that_is_killed(tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("then", ["wait", "hang"])
 async def test_nothing_outlives_a_host_that_is_killed(tmp_path: Path, then: str) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
+    fifo = make_fifos(tmp_path)
     command = [sys.executable, "-m", "tests.host.leaving_host", str(tmp_path), str(fifo), then]
     with trio.fail_after(GUARD_S * 4):
         async with trio.open_nursery() as nursery:
