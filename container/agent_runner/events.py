@@ -8,6 +8,7 @@ from attrs import frozen
 
 from agent_runner.clock import Clock
 from agent_runner.errors import UnstorableError
+from agent_runner.rows import insert
 from agent_runner.store import Connection, Writer
 from agent_runner.text import dump
 from agent_runner.times import to_text
@@ -31,26 +32,27 @@ def record(
     connection: Connection, at: datetime, kind: Kind, message_id: str | None = None, /, **data: object
 ) -> None:
     """Add an event, and drop those older than the newest 10,000."""
-    connection.execute(
-        "INSERT INTO events (at, kind, message_id, data) VALUES (:at, :kind, :message_id, :data)",
-        {"at": to_text(at), "kind": kind, "message_id": message_id, "data": dump(data)},
-    )
+    row = {"at": to_text(at), "kind": kind, "message_id": message_id, "data": dump(data)}
+    insert(connection, "events", row, at)
     oldest = connection.last_insert_rowid() - KEPT
     connection.execute("DELETE FROM events WHERE id <= :oldest", {"oldest": oldest})
 
 
-def show_tool(connection: Connection, tool: RunningTool | None) -> None:
-    """Show the running tool to the host. None means that no tool is running."""
-    if tool is None:
-        connection.execute("DELETE FROM container_state")
-        return
-    connection.execute(
-        """
-        INSERT OR REPLACE INTO container_state (id, current_tool, tool_declared_timeout_ms, tool_started_at)
-        VALUES (1, :name, :timeout_ms, :started_at)
-        """,
-        {"name": tool.name, "timeout_ms": int(tool.timeout * 1000), "started_at": to_text(tool.started_at)},
-    )
+def show_tool(connection: Connection, tool: RunningTool, at: datetime) -> None:
+    """Show the running tool to the host."""
+    row = {
+        "id": 1,
+        "current_tool": tool.name,
+        "tool_declared_timeout_ms": int(tool.timeout * 1000),
+        "tool_started_at": to_text(tool.started_at),
+        "updated_at": to_text(at),
+    }
+    insert(connection, "container_state", row, at, replace=True)
+
+
+def hide_tool(connection: Connection) -> None:
+    """Show the host that no tool is running."""
+    connection.execute("DELETE FROM container_state")
 
 
 def is_tool_shown(connection: Connection) -> bool:

@@ -6,6 +6,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from random import SystemRandom
 from typing import Literal
@@ -39,8 +40,18 @@ def main(arguments: Sequence[str], providers: Mapping[str, Callable[[], Provider
         _run(_command(arguments), log, providers or {})
     except Exception as error:  # noqa: BLE001 -- the last frame: one clear line and a code
         return _explain(error, log)
+    finally:
+        if sys.platform != "linux":  # there, an init process or a container does it
+            _end_group()
     log("runner.stopped")
     return 0
+
+
+def _end_group() -> None:
+    """End the child processes that are still in this process's group, if it leads one."""
+    if os.getpgrp() == os.getpid():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)
 
 
 def _run(command: Command, log: Log, providers: Mapping[str, Callable[[], Provider]]) -> None:

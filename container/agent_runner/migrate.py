@@ -1,6 +1,11 @@
-"""Migrates outbound.db by the steps `schema/outbound/NNN-name.sql`; `user_version` is the last one."""
+"""Completes outbound.db to the schema of the steps `schema/outbound/NNN-name.sql`.
 
-from collections.abc import Sequence
+`user_version` is the number of the last step. All steps only add tables, columns and indexes. So it does not
+matter which of them a file has had, or what other builds have added.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +14,7 @@ from agent_runner.store import Connection, Writer, open_memory
 
 
 async def migrate(outbound: Writer, schema_dir: Path) -> None:
-    """Apply the missing steps in one transaction. Data is kept.
+    """Add what the file lacks, in one transaction. Data is kept.
 
     Raises NewerDatabaseError, and RunnerError if the steps are missing.
     """
@@ -20,8 +25,9 @@ async def migrate(outbound: Writer, schema_dir: Path) -> None:
         raise NewerDatabaseError(
             f"{outbound.path} has version {version}; this runner knows {latest}: update it"
         )
-    if version < latest:
-        await outbound.write(lambda connection: _apply(connection, steps))
+    with _model(steps) as model:
+        if version < latest or not await outbound.read(lambda connection: _is_complete(connection, model)):
+            await outbound.write(lambda connection: _complete(connection, model, latest))
 
 
 @cache
@@ -32,30 +38,35 @@ def _steps(folder: Path) -> Sequence[Path]:
     return steps
 
 
-def _apply(connection: Connection, steps: Sequence[Path]) -> None:
-    version = _version(connection)
-    if version == 0 and _tables(connection):
-        adopt(connection, steps[0].read_text())
-        version = int(steps[0].name[:3])
-    for step in steps:
-        if int(step.name[:3]) > version:
-            connection.execute(step.read_text()).fetchall()
-    connection.execute(f"PRAGMA user_version = {int(steps[-1].name[:3])}")
-
-
-def adopt(connection: Connection, schema: str) -> None:
-    """Add the tables, columns and indexes of `schema` that the file of another build lacks."""
+@contextmanager
+def _model(steps: Sequence[Path]) -> Iterator[Connection]:
+    """Open an empty database in memory with the whole schema."""
     model = open_memory()
     try:
-        model.execute(schema).fetchall()
-        present = _tables(connection)
-        for table in _tables(model):
-            if table in present:
-                _add_columns(connection, model, table)
-        for statement in _missing(connection, model):
-            connection.execute(statement).fetchall()
+        for step in steps:
+            model.execute(step.read_text()).fetchall()
+        yield model
     finally:
         model.close()
+
+
+def _is_complete(connection: Connection, model: Connection) -> bool:
+    """Return True if the file has all columns, also if a foreign host gave it our version."""
+    return all(
+        {name for name, _, _ in _columns(model, table)}
+        <= {name for name, _, _ in _columns(connection, table)}
+        for table in _tables(model)
+    )
+
+
+def _complete(connection: Connection, model: Connection, version: int) -> None:
+    present = _tables(connection)
+    for table in _tables(model):
+        if table in present:
+            _add_columns(connection, model, table)
+    for statement in _missing(connection, model):
+        connection.execute(statement).fetchall()
+    connection.execute(f"PRAGMA user_version = {version}")
     # The high-water mark of seq (contract 4), before pruning removes the rows that show it.
     connection.execute(
         """

@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from agent_runner import events
 from agent_runner.errors import ProviderClosedError, ProviderError, ProviderOpenError, RunnerError
+from agent_runner.foreign import describe, ungrouped
 from agent_runner.providers import ProviderContext, Toolbox, TurnHandler
 from agent_runner.records import Turn
 from agent_runner.session import Session
@@ -46,7 +47,10 @@ async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
     failure: Exception | None = None
     stage: Stage = "opening"
     try:
-        with trio.CancelScope(deadline=trio.current_time() + OPEN_TIMEOUT) as scope:
+        with (
+            trio.CancelScope(deadline=trio.current_time() + OPEN_TIMEOUT) as scope,
+            ungrouped(RunnerError, ProviderError, Exception),
+        ):
             async with session.seams.provider.open(_context(session, tools)) as handler:
                 scope.deadline = inf
                 _check_handler(handler)
@@ -58,8 +62,8 @@ async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
                 stage, scope.deadline = "closing", trio.current_time() + CLOSE_TIMEOUT
     except Exception as error:
         if failure is None:
-            raise _translated(session, _first(error), stage) from error
-        session.seams.log("provider.close_failed", level="error", reason=_summary(_first(error)))
+            raise _translated(session, error, stage) from error
+        session.seams.log("provider.close_failed", level="error", reason=_summary(error))
     if failure is not None:
         raise failure
     if stage != "closing":
@@ -105,15 +109,8 @@ def _translated(session: Session, error: Exception, stage: Stage) -> RunnerError
     return ProviderOpenError(f"provider {name!r} cannot be opened: {reason}", retry_at)
 
 
-def _first(error: Exception) -> Exception:
-    """Return the first error of a group. It caused the others' cancellation."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
 def _summary(error: Exception) -> str:
-    return str(error) if isinstance(error, ProviderError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ProviderError) else describe(error)
 
 
 # -- when it cannot be opened ------------------------------------------------------

@@ -9,6 +9,7 @@ from attrs import frozen
 from agent_runner import events
 from agent_runner.inbound import Candidate, to_address
 from agent_runner.records import Claim, Draft, Sent, Target, Unreadable
+from agent_runner.rows import insert
 from agent_runner.store import Connection
 from agent_runner.text import clip, dump, load
 from agent_runner.times import to_text
@@ -56,22 +57,16 @@ def _acked(connection: Connection, message_id: str) -> bool:
 def acknowledge(connection: Connection, claims: Iterable[Claim], at: datetime, ack: Ack) -> None:
     """Write the ack of each claim, replacing an earlier one."""
     for claim in claims:
-        connection.execute(
-            """
-            INSERT OR REPLACE INTO processing_ack
-              (message_id, status, status_changed, attempt, retry_at, error, turn_id)
-            VALUES (:message_id, :status, :at, :attempt, :retry_at, :error, :turn_id)
-            """,
-            {
-                "message_id": claim.id,
-                "status": ack.status,
-                "at": to_text(at),
-                "attempt": claim.tries,
-                "retry_at": ack.retry_at and to_text(ack.retry_at),
-                "error": ack.error and clip(ack.error),
-                "turn_id": ack.turn_id,
-            },
-        )
+        row = {
+            "message_id": claim.id,
+            "status": ack.status,
+            "status_changed": to_text(at),
+            "attempt": claim.tries,
+            "retry_at": ack.retry_at and to_text(ack.retry_at),
+            "error": ack.error and clip(ack.error),
+            "turn_id": ack.turn_id,
+        }
+        insert(connection, "processing_ack", row, at, replace=True)
 
 
 def fail_unreadable(connection: Connection, rows: Sequence[Unreadable], at: datetime) -> None:
@@ -88,9 +83,9 @@ def claim(connection: Connection, claims: Sequence[Claim], at: datetime, turn_id
     """Open a turn. Return what interrupted turns over the same messages had already sent."""
     earlier = _interrupted(connection, claims)
     if earlier:
-        _remember(connection, turn_id, earlier)
+        _remember(connection, turn_id, earlier, at)
     acknowledge(connection, claims, at, Ack("processing", turn_id))
-    events.show_tool(connection, None)
+    events.hide_tool(connection)
     events.record(
         connection, at, "turn started", claims[0].id, turn_id=turn_id, messages=[claim.id for claim in claims]
     )
@@ -140,7 +135,7 @@ def release_stale_claims(connection: Connection) -> None:
 def close(connection: Connection, claims: Sequence[Claim], at: datetime, ack: Ack) -> None:
     """End a turn with one ack for all its claims."""
     acknowledge(connection, claims, at, ack)
-    events.show_tool(connection, None)
+    events.hide_tool(connection)
     if ack.error is not None:
         events.record(connection, at, "error", claims[0].id, turn_id=ack.turn_id, reason=clip(ack.error))
     events.record(connection, at, "turn ended", claims[0].id, turn_id=ack.turn_id, status=ack.status)
@@ -158,11 +153,9 @@ def _interrupted(connection: Connection, claims: Sequence[Claim]) -> list[str]:
     return list(turns)
 
 
-def _remember(connection: Connection, turn_id: str, earlier: Sequence[str]) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO meta (key, value) VALUES (:key, :value)",
-        {"key": f"continues:{turn_id}", "value": json.dumps(earlier)},
-    )
+def _remember(connection: Connection, turn_id: str, earlier: Sequence[str], at: datetime) -> None:
+    row = {"key": f"continues:{turn_id}", "value": json.dumps(earlier)}
+    insert(connection, "meta", row, at, replace=True)
 
 
 def _remembered(connection: Connection, turn_id: str) -> list[str]:
@@ -191,31 +184,24 @@ def _sent(connection: Connection, turn_id: str) -> list[Sent]:
 
 def send(connection: Connection, draft: Draft, seen: int) -> int:
     """Add a message and return its number. `seen` is the largest inbound number known."""
-    seq = next_seq(connection, seen)
-    connection.execute(
-        """
-        INSERT INTO messages_out
-          (id, seq, in_reply_to, timestamp, kind, channel_type, platform_id, thread_id, content, turn_id)
-        VALUES
-          (:id, :seq, :in_reply_to, :at, :kind, :channel_type, :platform_id, :thread_id, :content, :turn_id)
-        """,
-        {
-            "id": draft.id,
-            "seq": seq,
-            "in_reply_to": draft.in_reply_to,
-            "at": to_text(draft.at),
-            "kind": draft.kind,
-            "channel_type": draft.address and draft.address.channel_type,
-            "platform_id": draft.address and draft.address.platform_id,
-            "thread_id": draft.address and draft.address.thread_id,
-            "content": dump(draft.content),
-            "turn_id": draft.turn_id,
-        },
-    )
+    seq = next_seq(connection, seen, draft.at)
+    row = {
+        "id": draft.id,
+        "seq": seq,
+        "in_reply_to": draft.in_reply_to,
+        "timestamp": to_text(draft.at),
+        "kind": draft.kind,
+        "channel_type": draft.address and draft.address.channel_type,
+        "platform_id": draft.address and draft.address.platform_id,
+        "thread_id": draft.address and draft.address.thread_id,
+        "content": dump(draft.content),
+        "turn_id": draft.turn_id,
+    }
+    insert(connection, "messages_out", row, draft.at)
     return seq
 
 
-def next_seq(connection: Connection, seen: int) -> int:
+def next_seq(connection: Connection, seen: int, at: datetime) -> int:
     """Return the next odd number above the mark, every row and `seen`, and move the mark.
 
     What a foreign runner left that is not a number, or too large for one above it, is ignored.
@@ -230,7 +216,7 @@ def next_seq(connection: Connection, seen: int) -> int:
         {"seen": seen},
     ).get
     seq = (int(str(mark)) + 1) | 1
-    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('seq', :seq)", {"seq": str(seq)})
+    insert(connection, "meta", {"key": "seq", "value": str(seq)}, at, replace=True)
     return seq
 
 

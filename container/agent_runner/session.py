@@ -39,7 +39,7 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
     ):
         await migrate(outbound, config.schema_dir)
         if await outbound.read(events.is_tool_shown):
-            await outbound.write(lambda connection: events.show_tool(connection, None))
+            await outbound.write(events.hide_tool)
         outbox = Outbox(config.outbox, seams.executor)
         await outbox.adopt(outbound)
         changes = Changes()

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from agent_runner.clock import Clock
 from agent_runner.errors import UnstorableError
+from agent_runner.rows import insert
 from agent_runner.store import Connection, Writer
 from agent_runner.text import clean
 from agent_runner.times import to_text
@@ -89,10 +90,8 @@ def apply(connection: Connection, changes: StateChanges, now: datetime) -> None:
         if value is None:
             connection.execute("DELETE FROM session_state WHERE key = :key", {"key": key})
             continue
-        connection.execute(
-            "INSERT OR REPLACE INTO session_state (key, value, updated_at) VALUES (:key, :value, :now)",
-            {"key": key, "value": clean(value), "now": to_text(now)},
-        )
+        row = {"key": key, "value": clean(value), "updated_at": to_text(now)}
+        insert(connection, "session_state", row, now, replace=True)
 
 
 def _apply_if_room(connection: Connection, changes: StateChanges, now: datetime) -> str | None:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from agent_runner import outbound, session_state
-from agent_runner.errors import ProviderError, UnstorableError
+from agent_runner.errors import ProviderError, RunnerError, UnstorableError
+from agent_runner.foreign import describe, ungrouped
 from agent_runner.heartbeat import Activity
 from agent_runner.inbound import Fetched
 from agent_runner.open_provider import OpenProvider
@@ -71,14 +72,16 @@ async def _run_provider(
     session: Session, provider: OpenProvider, turn: Turn, tools: TurnToolbox
 ) -> Result | ProviderError:
     try:
-        return await _checked(session, await provider.handler.run(turn, tools))
+        with ungrouped(ProviderError, RunnerError, Exception):
+            result = await provider.handler.run(turn, tools)
+        return await _checked(session, result)
     except ProviderError as error:
         return error
     except Exception as error:
         # The database may have failed under a tool. That is not the provider's failure.
         if session.outbound.broken:
             raise
-        return ProviderError(f"{type(error).__name__}: {error}")
+        return ProviderError(describe(error))
 
 
 async def _checked(session: Session, result: object) -> Result:

@@ -2,14 +2,12 @@
 
 The child's stdin is its lifeline: at EOF the runner finishes its commit and exits, so none outlives its host,
 however that died. (`PR_SET_PDEATHSIG` fires when the spawning *thread* ends, so it cannot serve.)
+`supervised.py` ends what the runner itself had started.
 """
 
 import os
 import signal
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from subprocess import DEVNULL, PIPE
 
 import trio
 from attrs import Factory, define, frozen
@@ -17,6 +15,7 @@ from attrs import Factory, define, frozen
 from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
 from nanoclaw.runtimes.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.stderr import StderrLog
+from nanoclaw.runtimes.supervised import SupervisedProcess, external, module, start
 from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 
 RECOVER_TIMEOUT_S = 30.0
@@ -90,28 +89,10 @@ class ProcessRuntime:
 
     async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> "ProcessRunner":
         self._require(spec)
-        # -P: the working directory is the agent's; nothing may be imported from there.
-        ours = (sys.executable, "-P", "-m", "agent_runner")
-        command = [*(self.command or spec.command or ours), *arguments]
-        inside, outside = os.pipe()
-        try:
-            process = await trio.lowlevel.open_process(
-                command,
-                stdin=inside,
-                stdout=DEVNULL,
-                stderr=PIPE,
-                cwd=spec.workspace,
-                env=_environment(spec),
-                start_new_session=True,  # Ctrl-C in the terminal is the host's; kill reaches grandchildren
-            )
-        except BaseException as error:
-            os.close(outside)
-            if isinstance(error, OSError):
-                raise StartFailed(f"the runner does not start: {' '.join(command)}: {error}") from error
-            raise
-        finally:
-            os.close(inside)
-        return ProcessRunner(process, outside, self.grace_s, StderrLog(spec.session_id))
+        own = self.command or spec.command
+        program = external((*own, *arguments)) if own else module("agent_runner", arguments)
+        process, lifeline = await start(program, spec.workspace, _environment(spec), self.grace_s)
+        return ProcessRunner(process, lifeline, self.grace_s, StderrLog(spec.session_id))
 
     def _require(self, spec: RunnerSpec) -> None:
         """Refuse what this runtime may not or cannot run."""
@@ -153,7 +134,7 @@ def _python_path() -> str:
 class ProcessRunner:
     """A child process, the host's end of its lifeline, and its stderr."""
 
-    process: trio.Process
+    process: SupervisedProcess
     lifeline: int
     grace_s: float
     log: StderrLog
@@ -176,7 +157,7 @@ class ProcessRunner:
                 self.stop()
                 with trio.CancelScope(shield=True):
                     await self._gone()
-                self._kill_all()
+                    await self.process.end()
             nursery.cancel_scope.deadline = trio.current_time() + DRAIN_S
 
     async def _drain(self) -> None:
@@ -193,12 +174,7 @@ class ProcessRunner:
     async def _kill_after_grace(self) -> None:
         await self.asked.wait()
         await trio.sleep(self.grace_s)
-        self._kill_all()
-
-    def _kill_all(self) -> None:
-        """Kill the runner and its descendants."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        await self.process.kill_all()
 
     def death(self) -> Death:
         """Return how it ended. It must be gone."""

@@ -37,7 +37,8 @@ CREATE TABLE container_state (
   id                       INTEGER PRIMARY KEY CHECK (id = 1),
   current_tool             TEXT,
   tool_declared_timeout_ms INTEGER,
-  tool_started_at          TEXT
+  tool_started_at          TEXT,
+  updated_at               TEXT                -- NOT NULL in other builds, whose runners write it
 );
 
 -- Events for people to read; the newest 10,000.

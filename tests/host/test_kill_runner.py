@@ -18,6 +18,7 @@ from nanoclaw.records import TextContent
 from nanoclaw.runtimes import Runner, RunnerSpec
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
+from nanoclaw.runtimes.supervised import SupervisedProcess
 from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, only_session, statuses
 from tests.store.openings import leave_hot_journal
@@ -32,7 +33,7 @@ class Watched:
     """The process runtime, with the processes that it started."""
 
     runtime: ProcessRuntime = field(factory=ProcessRuntime)
-    processes: list[trio.Process] = field(factory=list)
+    processes: list[SupervisedProcess] = field(factory=list)
     recovered: int = 0
     name: str = "watched"
     _started: trio.Event = field(factory=trio.Event)
@@ -60,12 +61,12 @@ class Watched:
         self.recovered += 1
         await self.runtime.recover(spec)
 
-    def add(self, process: trio.Process) -> None:
+    def add(self, process: SupervisedProcess) -> None:
         self.processes.append(process)
         self._started.set()
         self._started = trio.Event()
 
-    async def wait_started(self, n: int) -> trio.Process:
+    async def wait_started(self, n: int) -> SupervisedProcess:
         while len(self.processes) < n:
             await self._started.wait()
         return self.processes[n - 1]

@@ -14,7 +14,7 @@ from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
 from agent_runner.runner import run_runner
 from agent_runner.store import open_outbound
-from tests.runner.world import SCHEMA, Listener, Script, World, leave_hot_journal
+from tests.runner.world import SCHEMA, Listener, Script, World, at, leave_hot_journal
 
 # -- ownership -----------------------------------------------------------------
 
@@ -171,6 +171,48 @@ async def test_the_file_of_another_build_is_brought_up_to_date_and_loses_nothing
     with closing(apsw.Connection(":memory:")) as model:
         model.execute((SCHEMA / "outbound" / "001-initial.sql").read_text()).fetchall()
         assert shape(model.execute) == shape(world.out)
+
+
+REQUIRING = """
+  DROP TABLE messages_out; DROP TABLE processing_ack; DROP TABLE session_state; DROP TABLE container_state;
+  DROP TABLE events; DROP TABLE meta;
+  CREATE TABLE messages_out (
+    id TEXT PRIMARY KEY, seq INTEGER UNIQUE, in_reply_to TEXT, timestamp TEXT NOT NULL,
+    deliver_after TEXT, recurrence TEXT, kind TEXT NOT NULL, platform_id TEXT, channel_type TEXT,
+    thread_id TEXT, content TEXT NOT NULL, priority INTEGER NOT NULL, origin TEXT NOT NULL);
+  CREATE TABLE processing_ack (
+    message_id TEXT PRIMARY KEY, status TEXT NOT NULL, status_changed TEXT NOT NULL, runner TEXT NOT NULL);
+  CREATE TABLE session_state (key TEXT PRIMARY KEY, value TEXT NOT NULL, updated_at TEXT NOT NULL);
+  CREATE TABLE container_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1), current_tool TEXT, tool_declared_timeout_ms INTEGER,
+    tool_started_at TEXT, turn TEXT, updated_at TEXT NOT NULL);
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, changed_at TEXT NOT NULL);
+  CREATE TABLE events (id INTEGER PRIMARY KEY, at TEXT NOT NULL, level REAL NOT NULL);
+"""
+
+
+@pytest.mark.parametrize("version", [0, 1], ids=["without a version", "with our version"])
+async def test_columns_that_another_build_requires_are_filled(world: World, version: int) -> None:
+    with world.outbound() as connection:
+        connection.execute(f"{REQUIRING} PRAGMA user_version = {version};").fetchall()
+    shown = list[tuple[object, ...]]()
+
+    async def act(turn: Turn, tools: Toolbox) -> Result:
+        await tools.call("send_message", {"text": "at once"})
+        return Result((Reply("at the end", turn.messages[0].id),), state={"resume": "abc"})
+
+    def look(_n: int, when: str) -> None:
+        if when == "after":
+            shown.extend(world.out("SELECT current_tool, updated_at FROM container_state"))
+
+    world.executor.on_commit = look
+    await world.serve(Script(act), world.put(2))
+    assert world.texts() == ["at once", "at the end"]
+    assert shown[0] == ("send_message", at(0))
+    assert world.out("SELECT DISTINCT priority, origin FROM messages_out") == [(0, "")]
+    assert world.out("SELECT status, runner FROM processing_ack") == [("completed", "")]
+    assert world.out("SELECT DISTINCT changed_at FROM meta") == [(at(0),)]
+    assert world.out("SELECT DISTINCT level FROM events") == [(0.0,)]
 
 
 def shape(query: Callable[[str], object]) -> list[object]:

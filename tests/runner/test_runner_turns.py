@@ -376,6 +376,6 @@ async def test_only_the_newest_ten_thousand_events_are_kept(world: World) -> Non
 
 async def test_a_tool_that_a_dead_runner_left_behind_is_no_longer_shown(world: World) -> None:
     with world.outbound() as connection:
-        connection.execute("INSERT INTO container_state VALUES (1, 'sleep', 9999999, '')")
+        connection.execute("INSERT INTO container_state VALUES (1, 'sleep', 9999999, '', NULL)")
     async with world.running():
         await world.until(lambda: not world.out("SELECT * FROM container_state"))

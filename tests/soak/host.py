@@ -23,6 +23,7 @@ from nanoclaw.records import Address
 from nanoclaw.runtimes import Runner, RunnerSpec
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
+from nanoclaw.runtimes.supervised import SupervisedProcess
 from nanoclaw.store.engine.connections import open_readonly
 from nanoclaw.testing import wire
 from tests.host.homes import config
@@ -149,7 +150,7 @@ class Hunted:
     plan: Plan
     runtime: ProcessRuntime = field(init=False)
     name: str = "hunted"
-    _living: dict[int, trio.Process] = Factory(dict)
+    _living: dict[int, SupervisedProcess] = Factory(dict)
     _deliveries: int = 0
     _left: list[RunnerKill] = field(init=False)
     _random: Random = field(init=False)
@@ -198,14 +199,14 @@ class Hunted:
             if living:
                 self._kill(self._random.choice(living))
 
-    async def _hunt(self, process: trio.Process) -> None:
+    async def _hunt(self, process: SupervisedProcess) -> None:
         if self._left and self._left[0].how == "time":
             kill = self._left[0]
             await trio.sleep(kill.n)
             if self._left and self._left[0] is kill:
                 self._kill(process)
 
-    def _kill(self, process: trio.Process) -> None:
+    def _kill(self, process: SupervisedProcess) -> None:
         if process.returncode is None:
             kill = self._left.pop(0)
             self.places.kills.note("runner", how=kill.how, n=kill.n, pid=process.pid)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from attrs import define, evolve, field
 
 from agent_runner.errors import RunnerError, ToolError, ToolRegistrationError
+from agent_runner.foreign import describe, ungrouped
 from agent_runner.providers import Tool, ToolSpec
 from agent_runner.tools.base import BuiltinTool, ToolContext
 from agent_runner.tools.schemas import Check, compile_schema
@@ -99,11 +100,12 @@ def _contained(name: str, run: Run) -> Run:
 
     async def contained(arguments: Mapping[str, object]) -> str:
         try:
-            result: object = await run(arguments)
+            with ungrouped(ToolError, RunnerError, Exception):
+                result: object = await run(arguments)
         except (ToolError, RunnerError):
             raise
         except Exception as error:
-            raise ToolError(f"{name} failed: {type(error).__name__}: {error}") from error
+            raise ToolError(f"{name} failed: {describe(error)}") from error
         if not isinstance(result, str):
             raise ToolError(f"{name} failed: it returned {type(result).__name__}, not text")
         return result

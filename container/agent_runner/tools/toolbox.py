@@ -73,7 +73,10 @@ class TurnToolbox:
         shown = max(self._running, key=lambda running: running.timeout, default=None)
 
         def change(connection: Connection) -> None:
-            events.show_tool(connection, shown)
+            if shown is None:
+                events.hide_tool(connection)
+            else:
+                events.show_tool(connection, shown, now)
             events.record(connection, now, kind, turn_id=turn_id, tool=tool.name, **data)
 
         await session.outbound.write(change)

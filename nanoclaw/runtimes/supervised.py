@@ -1,0 +1,183 @@
+"""Child processes that leave nothing behind: when one ends, all that it had started ends.
+
+On Linux a program runs below an init process (`runner_init.py`). If that is killed, its descendants are found
+by a variable that they inherit. Elsewhere only the process group is killed.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+
+import trio
+from attrs import define, frozen
+
+from nanoclaw.runtimes.protocol import StartFailed
+
+INIT = str(Path(__file__).with_name("runner_init.py"))
+HAS_INIT = sys.platform == "linux"
+LATE_S = 1.0
+"""Seconds that an init process has to kill its descendants before it is killed itself."""
+MARK = "SESSION_OUTBOUND_DB_PATH"
+"""The variable that tells the processes of one session from all others."""
+MAX_SWEEPS = 20
+"""Searches for marked processes. One of them may start another during a search."""
+MAX_REPORT = 4096
+"""Bytes of an init process's report that are read."""
+
+
+@frozen
+class Program:
+    """A program, and the command that runs it below an init process."""
+
+    command: Sequence[str]
+    _init: Sequence[str]
+    """Its init process, without the grace period."""
+    _below: Sequence[str]
+    """How the init process runs it."""
+
+    def below_init(self, grace_s: float) -> Sequence[str]:
+        """Return the command that starts the program below an init process."""
+        return (*self._init, str(grace_s), *self._below)
+
+
+def external(command: Sequence[str]) -> Program:
+    """Return a program that is not ours. Its init process loads as little of Python as possible."""
+    return Program(command, (sys.executable, "-I", "-S", INIT), ("exec", *command))
+
+
+def module(name: str, arguments: Sequence[str]) -> Program:
+    """Return a module as a program.
+
+    -P: its working directory is the agent's; nothing may be imported from there.
+    """
+    python = (sys.executable, "-P")
+    return Program((*python, "-m", name, *arguments), (*python, INIT), ("module", name, *arguments))
+
+
+@define(eq=False)
+class SupervisedProcess:
+    """A program that runs, and its init process, if it has one."""
+
+    pid: int
+    """The program's own id."""
+    _outer: trio.Process
+    """The init process, else the program itself."""
+    _mark: str
+
+    @property
+    def returncode(self) -> int | None:
+        """The program's return code, as `subprocess` gives it, or None while it or a descendant runs."""
+        return self._outer.returncode
+
+    @property
+    def stderr(self) -> trio.abc.ReceiveStream | None:
+        """What the program and its descendants write to stderr."""
+        return self._outer.stderr
+
+    async def wait(self) -> int:
+        """Return the return code, once the program and its descendants are gone."""
+        return await self._outer.wait()
+
+    def kill(self) -> None:
+        """Kill the program alone. Its init process then ends the rest."""
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the program alone."""
+        if self.returncode is None:
+            _send(os.kill, self.pid, number)
+
+    async def kill_all(self) -> None:
+        """Kill the program and its descendants, if its init process does not do so in time."""
+        if HAS_INIT:
+            await trio.sleep(LATE_S)
+        self._kill_group()
+
+    async def end(self) -> None:
+        """Kill the descendants that are left. The init process, or the program without one, must be gone."""
+        self._kill_group()
+        if HAS_INIT and (self.returncode or 0) < 0:  # it may have been killed before it could do its work
+            await trio.to_thread.run_sync(_kill_marked, self._mark)
+
+    def _kill_group(self) -> None:
+        _send(os.killpg, self._outer.pid, signal.SIGKILL)
+
+
+async def start(
+    program: Program, folder: Path, environment: Mapping[str, str], grace_s: float
+) -> tuple[SupervisedProcess, int]:
+    """Start a program in a session of its own. Return it, with the descriptor that is its lifeline.
+
+    Raises:
+        StartFailed: it cannot be started. The text says why.
+    """
+    inside, outside = os.pipe()
+    try:
+        outer = await trio.lowlevel.open_process(
+            program.below_init(grace_s) if HAS_INIT else program.command,
+            stdin=inside,
+            stdout=PIPE if HAS_INIT else DEVNULL,
+            stderr=PIPE,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,  # Ctrl-C in the terminal is the host's; kill reaches grandchildren
+        )
+        pid = await _pid(outer) if HAS_INIT else outer.pid
+    except BaseException as error:
+        os.close(outside)
+        if isinstance(error, OSError):
+            command = " ".join(program.command)
+            raise StartFailed(f"the runner does not start: {command}: {error}") from error
+        raise
+    finally:
+        os.close(inside)
+    return SupervisedProcess(pid, outer, f"{MARK}={environment[MARK]}"), outside
+
+
+async def _pid(init: trio.Process) -> int:
+    """Return the id of the program, as its init process reports it. Raises OSError with its reason."""
+    assert init.stdout is not None  # noqa: S101 -- it is a pipe
+    report = b""
+    try:
+        async with init.stdout as stream:
+            while chunk := await stream.receive_some(MAX_REPORT - len(report) or 1):
+                report += chunk
+        return int(report)
+    except BaseException as error:
+        _send(os.killpg, init.pid, signal.SIGKILL)
+        with trio.CancelScope(shield=True):
+            await init.wait()
+        if isinstance(error, ValueError):
+            raise OSError(report.decode("utf-8", "replace") or "its init process was killed") from error
+        raise
+
+
+# -- the search for what an init process has left ----------------------------------
+
+
+def _kill_marked(mark: str) -> None:
+    """Kill the processes of this machine that have inherited the mark."""
+    for _ in range(MAX_SWEEPS):
+        found = list(_marked(mark.encode()))
+        if not found:
+            return
+        for pid in found:
+            _send(os.kill, pid, signal.SIGKILL)
+
+
+def _marked(mark: bytes) -> Iterator[int]:
+    own = os.getpid()
+    for name in os.listdir("/proc"):  # noqa: PTH208 -- names are needed, not paths
+        if name.isdecimal() and int(name) != own:
+            with suppress(OSError):  # it is gone, or another user's
+                if mark in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                    yield int(name)
+
+
+def _send(kill: Callable[[int, int], None], pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        kill(pid, number)
