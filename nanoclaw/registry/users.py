@@ -5,6 +5,8 @@ from datetime import datetime
 from attrs import frozen
 
 from nanoclaw.records import Role, User
+from nanoclaw.records.checking import BadValue
+from nanoclaw.records.people import user_kind
 from nanoclaw.registry.actor import Registry
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import members, user_roles, users
@@ -12,15 +14,17 @@ from nanoclaw.store.central.users import UserChanges
 
 
 def kind_of(user_id: str) -> str:
-    """Return the kind of a user: the part of the id before the colon.
+    """Return the kind of a user: the prefix of the id.
 
     Raises:
-        NotAllowed: the id has no colon, or nothing on one side of it.
+        NotAllowed: the id has no prefix (`nanoclaw.records.people.WithPrefix`).
     """
-    kind, colon, name = user_id.partition(":")
-    if not (kind and colon and name):
-        raise NotAllowed(f"{user_id!r} is not a user id; write one such as tg:123 or email:a@x.com")
-    return kind
+    try:
+        return user_kind(user_id)
+    except BadValue as error:
+        raise NotAllowed(
+            f"{user_id!r:.100} is not a user id; write one such as tg:123 or email:a@x.com"
+        ) from error
 
 
 @frozen
@@ -32,8 +36,7 @@ class EnsureUser:
 
     async def handle(self, actor: Registry) -> None:
         """Insert the row or update its name."""
-        kind = self.user_id.partition(":")[0]
-        user = User(self.user_id, kind, self.display_name, actor.clock.now())
+        user = User(self.user_id, kind_of(self.user_id), self.display_name, actor.clock.now())
         await actor.commit(users.upsert, user)
 
 
