@@ -8,7 +8,19 @@ from datetime import datetime
 from functools import cache
 from operator import is_
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Protocol, Self, Union, get_args, get_origin, runtime_checkable
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+    runtime_checkable,
+)
 
 from attrs import evolve, fields, frozen, has
 
@@ -115,6 +127,8 @@ def _check(kind: Any) -> _Check:  # noqa: PLR0911 -- one line a kind of type
         return _items(_check(get_args(kind)[0]))
     if has(kind):
         return _record(kind)
+    if is_typeddict(kind):
+        return _keys(kind)
     if kind is datetime:
         return _moment
     return _instance(kind, origin)
@@ -209,6 +223,21 @@ def _record(cls: Any) -> _Check:
             if after is not before:
                 changed[name] = after
         return evolve(value, **changed) if changed else value
+
+    return check
+
+
+def _keys(kind: Any) -> _Check:
+    """Return the check of a TypedDict. A key that it does not name may have any value."""
+    parts = {name: _check(each) for name, each in get_type_hints(kind, include_extras=True).items()}
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise BadValue("a mapping", value)
+        for name, part in parts.items():
+            if name in value:
+                _at(name, part, value[name])
+        return value
 
     return check
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from attrs import frozen
 
 from nanoclaw.records import Address, MessagingGroup, User, Wiring
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.registry.agent_groups import ensure_agent_group
 from nanoclaw.registry.users import kind_of
 from nanoclaw.store import Connection
@@ -15,7 +15,7 @@ BOOTSTRAPPED = "bootstrapped_at"
 
 
 @frozen
-class Bootstrap:
+class Bootstrap(CheckedMessage):
     """Create an owner, an agent group, a chat and its wiring at the first run. Later runs change nothing."""
 
     owner_id: str

@@ -6,9 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from nanoclaw.config.kinds import Unfit
+from nanoclaw.config.nearest import nearest
 from nanoclaw.config.origins import dotted
 from nanoclaw.config.structure import Form, Misfit, structure
 from nanoclaw.records.people import WithPrefix
@@ -141,10 +142,20 @@ def _read(text: str) -> TriggerRules | str:
     rules = json.loads(text)
     if UNREADABLE in rules:
         return f"trigger_rules must be a JSON object, got {json.dumps(rules[UNREADABLE])[:200]}"
+    unknown = sorted(rules.keys() - set(KEYS))
     try:
-        return structure(rules, TriggerRules, base=Path(), form=_FORM)
+        found = structure(
+            {key: rules[key] for key in rules if key in KEYS}, TriggerRules, base=Path(), form=_FORM
+        )
     except Misfit as misfit:
-        return "; ".join(f"{dotted(('trigger_rules', *each.path))} {each.text}" for each in misfit.problems)
+        wrong = [f"{dotted(('trigger_rules', *each.path))} {each.text}" for each in misfit.problems]
+        return "; ".join([*map(_unknown, unknown), *wrong])
+    return "; ".join(map(_unknown, unknown)) if unknown else found
+
+
+def _unknown(key: str) -> str:
+    near = nearest(key, KEYS) or f"; the keys are {', '.join(KEYS)}"
+    return f"trigger_rules has no key {key[:80]!r}{near}"
 
 
 def _camel(name: str) -> str:
@@ -153,3 +164,5 @@ def _camel(name: str) -> str:
 
 
 _FORM = Form(rename=_camel, table="a JSON object", split=False)
+KEYS = tuple(_camel(each.name) for each in fields(TriggerRules))
+"""The keys of trigger rules."""

@@ -7,7 +7,7 @@ from attrs import frozen
 from nanoclaw.records import Role, User
 from nanoclaw.records.checking import BadValue
 from nanoclaw.records.people import user_kind
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import members, user_roles, users
 from nanoclaw.store.central.users import UserChanges
@@ -41,7 +41,7 @@ class EnsureUser:
 
 
 @frozen
-class CreateUser:
+class CreateUser(CheckedMessage):
     """Create a user before their first message."""
 
     id: str
@@ -55,7 +55,7 @@ class CreateUser:
 
 
 @frozen
-class UpdateUser:
+class UpdateUser(CheckedMessage):
     """Change the display name of a user."""
 
     id: str
@@ -67,7 +67,7 @@ class UpdateUser:
 
 
 @frozen
-class DeleteUser:
+class DeleteUser(CheckedMessage):
     """Delete a user with their roles and memberships; see `store.central.users.delete`."""
 
     id: str
@@ -86,7 +86,7 @@ class DeleteUser:
 
 
 @frozen
-class GrantRole:
+class GrantRole(CheckedMessage):
     """Grant a role: owner, global admin, or admin of one agent group."""
 
     user_id: str
@@ -108,7 +108,7 @@ class GrantRole:
 
 
 @frozen
-class RevokeRole:
+class RevokeRole(CheckedMessage):
     """Revoke a role."""
 
     user_id: str
@@ -151,7 +151,7 @@ def _tell(actor: Registry, agent_group_id: str | None) -> None:
 
 
 @frozen
-class AddMember:
+class AddMember(CheckedMessage):
     """Make a user a member of an agent group, so that they may talk to the agent."""
 
     user_id: str
@@ -171,7 +171,7 @@ class AddMember:
 
 
 @frozen
-class RemoveMember:
+class RemoveMember(CheckedMessage):
     """End a membership. An admin may still talk to the agent."""
 
     user_id: str

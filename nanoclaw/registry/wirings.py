@@ -12,7 +12,7 @@ from nanoclaw.records import (
     UnknownSenderPolicy,
     Wiring,
 )
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.registry.agent_groups import ensure_agent_group
 from nanoclaw.registry.trigger_rules import read_rules
 from nanoclaw.store import Connection
@@ -21,7 +21,7 @@ from nanoclaw.store.central.wirings import WiringChanges
 
 
 @frozen
-class CreateWiring:
+class CreateWiring(CheckedMessage):
     """Let an existing agent group listen to an existing chat."""
 
     messaging_group_id: str
@@ -50,7 +50,7 @@ class CreateWiring:
 
 
 @frozen
-class UpdateWiring:
+class UpdateWiring(CheckedMessage):
     """Change how an agent listens to a chat."""
 
     id: str
@@ -65,7 +65,7 @@ class UpdateWiring:
 
 
 @frozen
-class DeleteWiring:
+class DeleteWiring(CheckedMessage):
     """Stop an agent from listening to a chat. Also delete the destination made with the wiring."""
 
     id: str
@@ -78,7 +78,7 @@ class DeleteWiring:
 
 
 @frozen
-class WireChat:
+class WireChat(CheckedMessage):
     """Let an agent group listen to a chat. Missing groups and chats are created.
 
     The chat gets the policy `policy`. If the wiring exists, it keeps its rules and is returned.

@@ -113,7 +113,7 @@ def _compiled_by_re2(text: str) -> Pattern:
 
 
 def _shown(text: str) -> str:
-    return json.dumps(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…", ensure_ascii=False)
+    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")
 
 
 # -- without RE2 -----------------------------------------------------------------
