@@ -143,10 +143,9 @@ def _read(text: str) -> TriggerRules | str:
     if UNREADABLE in rules:
         return f"trigger_rules must be a JSON object, got {json.dumps(rules[UNREADABLE])[:200]}"
     unknown = sorted(rules.keys() - set(KEYS))
+    known = {key: value for key, value in rules.items() if key in KEYS}
     try:
-        found = structure(
-            {key: rules[key] for key in rules if key in KEYS}, TriggerRules, base=Path(), form=_FORM
-        )
+        found = structure(known, TriggerRules, base=Path(), form=_FORM)
     except Misfit as misfit:
         wrong = [f"{dotted(('trigger_rules', *each.path))} {each.text}" for each in misfit.problems]
         return "; ".join([*map(_unknown, unknown), *wrong])

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from nanoclaw.records.checking import storable_text
+
 try:
     import re2  # type: ignore[import-untyped]
 except ImportError:  # it has no wheel for this platform
@@ -113,7 +115,8 @@ def _compiled_by_re2(text: str) -> Pattern:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")
+    """Return a pattern as an error shows it, in quotes and without doubled backslashes."""
+    return f'"{storable_text(text[:MAX_SHOWN])}{"…" * (len(text) > MAX_SHOWN)}"'
 
 
 # -- without RE2 -----------------------------------------------------------------
