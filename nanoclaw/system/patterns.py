@@ -132,7 +132,7 @@ def _compiled_by_re(text: str) -> Pattern:
     return Pattern(text, len(text), None)
 
 
-def _search_in_process(pattern: str, text: str, limit_s: float = PROCESS_LIMIT_S) -> bool:
+def _search_in_process(pattern: str, text: str) -> bool:
     """Search with `re` in a process of its own. Blocking.
 
     Raises:
@@ -147,10 +147,10 @@ def _search_in_process(pattern: str, text: str, limit_s: float = PROCESS_LIMIT_S
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            timeout=limit_s,
+            timeout=PROCESS_LIMIT_S,
             check=False,
         )
         if found.stdout in {"0", "1"}:
             return found.stdout == "1"
         raise TooCostly(f"the process that matches it failed with code {found.returncode}")
-    raise TooCostly(f"the match took more than {limit_s:g} s")
+    raise TooCostly(f"the match took more than {PROCESS_LIMIT_S:g} s")
