@@ -169,6 +169,10 @@ def test_a_caller_is_known_by_a_whole_user_id() -> None:
             lambda admin: admin.approvals.create("pay", {}, expires_at="soon"),
             "expires_at must be a date and time with its zone, got 'soon'",
         ),
+        (
+            lambda admin: admin.questions.create("q", "s", "out-1", title="Tea?", options=["yes", 5]),
+            r"options of question 'q': options\[1\] is neither text nor an object",
+        ),
         (lambda admin: admin.chats.create("fake:x", is_group="no"), "is_group must be true or false"),
     ],
 )
