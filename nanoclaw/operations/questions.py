@@ -88,7 +88,8 @@ class Questions(Noun):
     ) -> bool:
         """Record a question; return False if it is recorded already. Raises `NotFound`, `BadArguments`."""
         try:
-            load_options(list(options))
+            if options:
+                load_options(list(options))
         except (BadContent, TypeError) as error:
             raise BadArguments(f"options of question {question_id!r:.140}: {error}") from error
         return await self._registry.ask(
