@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nanoclaw.records import (
         Address,
         Attachment,
+        BadEvent,
         ChatMessage,
         Clicked,
         InboundEvent,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Attachment",
+    "BadEvent",
     "Capabilities",
     "Channel",
     "ChannelContext",

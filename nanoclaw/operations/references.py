@@ -115,7 +115,10 @@ def _several(kind: str, text: str, how: str, found: Sequence[Candidate]) -> str:
 
 def _unknown(kind: str, text: str, known: Sequence[Candidate]) -> str:
     names = [name for each in known for name in (*each.keys, each.name, each.id)]
-    return f"there is no {kind} {quoted(text)}{nearest(text, names)}"
+    near = nearest(text, names)
+    if kind == "user" and not near and ":" not in text:
+        near = "; the id of a user has its network's prefix, such as tg:123"
+    return f"there is no {kind} {quoted(text)}{near}"
 
 
 # -- what there is -------------------------------------------------------------
@@ -161,7 +164,7 @@ def _session(session: Session, chats: Mapping[str, str], agents: Mapping[str, Ag
 def _wirings(connection: Connection) -> list[Candidate]:
     chats = {chat.id: address_of(chat) for chat in messaging_groups.every(connection)}
     agents = {group.id: group.folder for group in agent_groups.every(connection)}
-    return [_wiring(each, chats, agents) for each in wirings.every(connection)]
+    return [_wiring(each, chats, agents) for each in wirings.every_readable(connection)[0]]
 
 
 def _wiring(wiring: Wiring, chats: Mapping[str, str], agents: Mapping[str, str]) -> Candidate:

@@ -1,11 +1,13 @@
 """Values that come in: events of channels, their results, and the `Intake` that takes them."""
 
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 from attrs import field, frozen
 
 from nanoclaw.records.address import AGENT, Address
+from nanoclaw.records.checking import BadValue, Id, Name, checked
+from nanoclaw.records.people import UserId
 
 MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
 CatchUp = Literal["skip", "all", "none"]
@@ -16,8 +18,8 @@ CatchUp = Literal["skip", "all", "none"]
 class Attachment:
     """A file that a user sent. `data` is base64. Once it is stored in the inbox, `local_path` replaces it."""
 
-    type: str
-    name: str
+    type: Name
+    name: Name
     url: str | None = None
     data: str | None = field(default=None, repr=False)
     local_path: str | None = None
@@ -27,19 +29,19 @@ class Attachment:
 class ReplyTo:
     """The message that a user replies to, as the platform shows it."""
 
-    sender: str
+    sender: Name
     text: str
-    id: str | None = None
+    id: Name | None = None
 
 
 @frozen
 class ChatMessage:
     """A user's message (contract 5, kind `chat`). `id` is the platform's own id of the message."""
 
-    id: str
+    id: Name
     text: str
-    sender: str
-    sender_id: str
+    sender: Name
+    sender_id: UserId
     attachments: tuple[Attachment, ...] = ()
     reply_to: ReplyTo | None = None
     is_from_me: bool = False
@@ -55,10 +57,10 @@ class InboundEvent:
     """
 
     address: Address
-    event_id: str
+    event_id: Id
     message: ChatMessage
-    version: str = ""
-    chat_name: str | None = None
+    version: Name = ""
+    chat_name: Name | None = None
     is_group: bool = False
 
     @property
@@ -77,10 +79,10 @@ class Clicked:
     """
 
     address: Address
-    event_id: str
-    question_id: str
-    value: str
-    user_id: str
+    event_id: Id
+    question_id: Name
+    value: Name
+    user_id: UserId
 
 
 Event = InboundEvent | Clicked
@@ -158,6 +160,25 @@ class NotAccepted(Exception):
     """An event is neither stored nor parked. The text says why. It must not be confirmed upstream."""
 
 
+class BadEvent(ValueError):
+    """A value in an event does not fit its field. The text names both. The event is never accepted."""
+
+
+def received(event: object) -> Event:
+    """Return an event of a channel, once all its values are checked: types, lengths, ids of users.
+
+    Lists in it become tuples, and its texts can be stored (`nanoclaw.records.checking.storable_text`).
+
+    Raises:
+        BadEvent: a value does not fit.
+    """
+    kind = Clicked if isinstance(event, Clicked) else InboundEvent
+    try:
+        return cast("Event", checked(event, kind))
+    except BadValue as error:
+        raise BadEvent(f"an event cannot be taken: {error.within(kind.__name__)}") from None
+
+
 class Intake(Protocol):
     """The only view of the host that a channel gets."""
 
@@ -166,5 +187,6 @@ class Intake(Protocol):
 
         Raises:
             NotAccepted: the event is not stored. Offer it again later.
+            BadEvent: a value in it has the wrong type or shape. Mend the channel; do not offer it again.
         """
         ...

@@ -116,6 +116,8 @@ class HostReport:
     buried: int
     parked: int
     living_sessions: tuple[SessionReport, ...]
+    unheard: tuple[str, ...] = ()
+    """A line for each wiring that hears nobody, because its rules do not fit."""
 
 
 class CannotTell(Exception):
