@@ -13,7 +13,7 @@ from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown, Senders
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.records import Address, Outgoing, QuestionContent, answer_id
-from nanoclaw.records.content import BadContent, storable
+from nanoclaw.records.content import BadContent
 from nanoclaw.registry import Registry
 from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
@@ -26,6 +26,7 @@ from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.outbound import MessageOut
 from nanoclaw.store.session.outbox import BadAttachment
 from nanoclaw.system.clock import Clock
+from nanoclaw.system.foreign import text_of
 
 MAX_REASON = 500
 """Limit of a channel's error text in characters."""
@@ -135,4 +136,4 @@ class ToChats:
 
 def _error_text(error: Exception) -> str:
     """Return a channel's error text, shortened and safe for a database."""
-    return storable(str(error)[:MAX_REASON])
+    return text_of(error)[:MAX_REASON]
