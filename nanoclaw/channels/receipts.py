@@ -1,5 +1,6 @@
-"""Receipts as channels return them. Other people write channels, so a receipt may have any type."""
+"""The answers of channels. Other people write channels, so a receipt or a delay may have any type."""
 
+from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.records import Receipt
 from nanoclaw.records.content import storable
 
@@ -18,3 +19,12 @@ def read_receipt(returned: object) -> tuple[Receipt, str | None]:
     if isinstance(id_, int) and not isinstance(id_, bool):
         return Receipt(str(id_)), None
     return Receipt(None), f"returned a Receipt whose id is a {type(id_).__name__} instead of a text"
+
+
+def retry_after(error: ChannelUnavailable) -> float | None:
+    """Return the delay in seconds that a channel asks for, if it is a number. Its size is not checked."""
+    try:
+        asked: object = error.retry_after
+    except Exception:  # noqa: BLE001 -- a subclass may lack it, or compute it
+        return None
+    return asked if isinstance(asked, int | float) and not isinstance(asked, bool) else None

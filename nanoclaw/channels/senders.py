@@ -5,7 +5,6 @@ They ask no other actor. A chat's task that waits delays only that chat.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from inspect import isawaitable
 
 import structlog
 import trio
@@ -23,9 +22,9 @@ from nanoclaw.channels.protocol import (
     Sender,
     capabilities_of,
 )
-from nanoclaw.channels.receipts import read_receipt
+from nanoclaw.channels.receipts import read_receipt, retry_after
 from nanoclaw.records import Address, EditContent, Outgoing, ReactionContent, Receipt
-from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
+from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
 from nanoclaw.system.supervision import Supervision
 
 DELIVERY_TIMEOUT_S = 60.0
@@ -97,12 +96,12 @@ class Deliver:
             with foreign_code(DeliveryRejected, ChannelUnavailable, trio.TooSlowError):
                 there = await self._find(actor)
                 return there or self._read(
-                    actor, "deliver", await _result(actor.sender.deliver(self.outgoing))
+                    actor, "deliver", await result_of(actor.sender.deliver(self.outgoing))
                 )
         except DeliveryRejected as error:
             raise DeliveryRejected(text_of(error)) from error
         except ChannelUnavailable as error:
-            raise ChannelUnavailable(text_of(error), _retry_after(error)) from error
+            raise ChannelUnavailable(text_of(error), retry_after(error)) from error
         except trio.TooSlowError as error:
             raise OutcomeUnknown("the channel says that its network did not answer in time") from error
         except ForeignError as error:
@@ -114,7 +113,7 @@ class Deliver:
         """Return the receipt of an earlier attempt, if the network can be asked and has one."""
         if not self.doubtful or actor.capabilities.repeat != "look up":
             return None
-        found = await actor.sender.find(self.outgoing)
+        found = await result_of(actor.sender.find(self.outgoing))
         return self._read(actor, "find", found) if found else None
 
     def _read(self, actor: ChatSender, method: str, returned: object) -> Receipt:
@@ -123,20 +122,6 @@ class Deliver:
             advice = "such messages count as delivered, and cannot be edited; return a Receipt"
             actor.warnings.warn("channel.no_receipt", method, f"{method} {wrong}: {advice}")
         return receipt
-
-
-async def _result(returned: object) -> object:
-    """Return the result of a method that should be async. A plain one has returned its result already."""
-    return await returned if isawaitable(returned) else returned
-
-
-def _retry_after(error: ChannelUnavailable) -> float | None:
-    """Return the delay that a channel asks for, if it is a number. `outcomes.back_off` bounds it."""
-    try:
-        asked: object = error.retry_after
-    except Exception:  # noqa: BLE001 -- a subclass may lack it, or compute it
-        return None
-    return asked if isinstance(asked, int | float) and not isinstance(asked, bool) else None
 
 
 async def _hint(actor: ChatSender, method: str, hint: Callable[[Sender], Awaitable[None]]) -> None:

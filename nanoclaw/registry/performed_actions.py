@@ -72,4 +72,4 @@ def _failed(reason: str) -> PerformedAction:
 
 def _text(result: Mapping[str, object]) -> str:
     """Return a result as JSON that can be stored. It may contain text from a hostile agent."""
-    return storable(json.dumps(dict(result), ensure_ascii=False))
+    return storable(json.dumps(dict(result), ensure_ascii=False, allow_nan=False))

@@ -6,6 +6,7 @@ Such code may raise anything. Its nurseries put errors into groups. Some librari
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import isawaitable
 from itertools import islice
 from math import inf
 
@@ -51,7 +52,8 @@ def ungrouped(*kinds: type[BaseException]) -> Iterator[None]:
 def foreign_code(*kinds: type[Exception]) -> Iterator[None]:
     """Run code of another author. Groups are treated as by `ungrouped`.
 
-    A cancellation passes if it is the caller's own, as do `KeyboardInterrupt` and `SystemExit`.
+    A cancellation passes if it is the caller's own, as do `KeyboardInterrupt` and `SystemExit`. Blocks may be
+    nested.
 
     Raises:
         *kinds: unchanged.
@@ -61,11 +63,16 @@ def foreign_code(*kinds: type[Exception]) -> Iterator[None]:
         yield
     except BaseException as raised:
         error = without_group(raised, *kinds, Exception)
-        if isinstance(error, kinds) or _passes(error):
+        if isinstance(error, (*kinds, ForeignError)) or _passes(error):
             if error is raised:
                 raise
             raise error from error.__cause__
         raise ForeignError(error) from error
+
+
+async def result_of(returned: object) -> object:
+    """Return the result of a foreign method that should be async. A plain one has returned it already."""
+    return await returned if isawaitable(returned) else returned
 
 
 def without_group(error: BaseException, *kinds: type[BaseException]) -> BaseException:
