@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import trio
 from attrs import frozen
 
-from actors import Backoff, Context, Policy, Supervisor
+from actors import Backoff, Context, Policy, Refusal, Supervisor
 from nanoclaw.channels.protocol import Channel, ChannelUnavailable
 from nanoclaw.records import Intake
 from nanoclaw.system.foreign import foreign_code, text_of
@@ -51,13 +51,13 @@ async def _receive(channel: Channel, intake: Intake) -> None:
     """Receive until the end of input.
 
     Raises:
-        ChannelUnavailable: the network cannot be reached, as the channel says.
+        ChannelUnavailable: the channel refuses; mostly because it cannot reach its network.
         ForeignError: the channel failed in any other way.
     """
     try:
-        with foreign_code(ChannelUnavailable):
+        with foreign_code(Refusal):
             await channel.receive(intake)
-    except ChannelUnavailable as error:
+    except Refusal as error:
         raise ChannelUnavailable(text_of(error)) from error
 
 

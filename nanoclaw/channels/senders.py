@@ -206,13 +206,13 @@ def _channel_recipe(
     @asynccontextmanager
     async def recipe(_context: Context[ChannelSender]) -> AsyncIterator[ChannelSender]:
         try:
-            with foreign_code(ChannelUnavailable):
+            with foreign_code(Refusal):
                 async with (
                     channel.sender() as sender,
                     supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
                 ):
                     yield ChannelSender(sender, _checked_capabilities(channel, sender), warnings, chats)
-        except ChannelUnavailable as error:
+        except Refusal as error:
             raise ChannelUnavailable(text_of(error)) from error
 
     return recipe

@@ -9,6 +9,7 @@ import re
 import apsw
 
 from nanoclaw.records import Address
+from nanoclaw.store.session import deliveries
 
 _OURS = re.compile(r"in-[0-9a-f]{32}")
 """The form of `InboundEvent.message_id`. No platform has such ids."""
@@ -58,23 +59,17 @@ def _sent(connection: apsw.Connection, id_: str) -> str | None:
     """Return the id of a message of the agent; of a recurring one, that of its last delivery."""
     row = connection.execute(
         """
-        SELECT f.status, f.platform_message_id FROM (
-          SELECT message_out_id FROM deliveries WHERE message_out_id = :id
-          UNION ALL
-          SELECT message_out_id FROM deliveries
-          WHERE message_out_id > :id || '@' AND message_out_id < :id || 'A'
-          UNION ALL
-          SELECT message_out_id FROM delivered WHERE message_out_id = :id
-        ) LEFT JOIN delivered f USING (message_out_id)
-        ORDER BY f.delivered_at DESC NULLS LAST LIMIT 1
+        SELECT status, platform_message_id FROM delivered
+        WHERE message_out_id = :id OR (message_out_id > :id || '@' AND message_out_id < :id || 'A')
+        ORDER BY delivered_at DESC LIMIT 1
         """,
         {"id": id_},
     ).fetchone()
     if row is None:
+        if deliveries.used_before(connection, [id_]):
+            raise NoSuchMessage(f"message {id_} is not delivered yet")
         return None
     status, found = row
-    if status is None:
-        raise NoSuchMessage(f"message {id_} is not delivered yet")
     if status != "delivered":
         raise NoSuchMessage(f"message {id_} could not be delivered")
     if not found:
