@@ -13,6 +13,7 @@ from contextlib import (
     asynccontextmanager,
 )
 from functools import partial
+from inspect import iscoroutinefunction
 from random import Random
 
 import structlog
@@ -67,6 +68,7 @@ from nanoclaw.store import (
 )
 from nanoclaw.system.clock import Clock, SystemClock
 from nanoclaw.system.clock_watch import watch_clock
+from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
 from nanoclaw.system.supervision import Supervision
 from nanoclaw.system.wakeups import Wakeups, open_wakeups
 
@@ -200,6 +202,11 @@ def _check_actions(actions: Mapping[str, ActionHandler]) -> None:
     taken = ", ".join(sorted(LOCAL_ACTIONS & actions.keys()))
     if taken:
         raise HostFailed(f"sessions perform {taken} themselves: give the action another name")
+    for name, handler in actions.items():
+        if iscoroutinefunction(handler) or not callable(handler):
+            raise HostFailed(
+                f"the handler of the action {name!r} must be a plain function of a connection, not async"
+            )
 
 
 @asynccontextmanager
@@ -388,7 +395,8 @@ async def _resume(central: Reader, living: Sessions, changes: Changes, runtime: 
 
 async def _survivors(runtime: Runtime) -> Sequence[str]:
     try:
-        return await runtime.survivors()
-    except StartFailed as error:
-        _log.warning("host.survivors_unknown", reason=str(error))
+        with foreign_code(StartFailed):
+            return tuple(await runtime.survivors())
+    except (StartFailed, ForeignError) as error:
+        _log.warning("host.survivors_unknown", reason=text_of(error))
         return ()

@@ -1,17 +1,32 @@
-"""The receivers: one actor per channel takes its events and offers them to the intake."""
+"""The receivers: one actor per channel takes its events and offers them to the intake.
 
+A receiver that fails is called again, whatever it raised: one bad event and a lost connection look the same
+from here. It is never given up, so that events after the bad one wait for seconds, not for a burial.
+"""
+
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
 from attrs import frozen
 
-from actors import Bury, Context, Policy, Supervisor
-from nanoclaw.channels.protocol import Channel
+from actors import Backoff, Context, Policy, Refusal, Supervisor
+from nanoclaw.channels.protocol import Channel, ChannelUnavailable
 from nanoclaw.records import Intake
+from nanoclaw.system.foreign import foreign_code, text_of
 from nanoclaw.system.supervision import Supervision
 
-RETRY_BURIED_S = 120.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
+"""The pauses before a failed receiver is called again. They double, and begin anew after `WELL_S`."""
+WELL_S = 5.0
+"""Seconds after which a receiver has recovered."""
+
+_POLICY = Policy(
+    intensity=sys.maxsize,
+    period=WELL_S,
+    backoff=Backoff(first=FIRST_PAUSE_S, ceiling=LONGEST_PAUSE_S),
+)
 
 
 @frozen
@@ -25,11 +40,25 @@ def _recipe(
     @asynccontextmanager
     async def recipe(_context: Context[Receiver]) -> AsyncIterator[Receiver]:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(channel.receive, intake)
+            nursery.start_soon(_receive, channel, intake)
             yield Receiver()
             nursery.cancel_scope.cancel()
 
     return recipe
+
+
+async def _receive(channel: Channel, intake: Intake) -> None:
+    """Receive until the end of input.
+
+    Raises:
+        ChannelUnavailable: the channel refuses; mostly because it cannot reach its network.
+        ForeignError: the channel failed in any other way.
+    """
+    try:
+        with foreign_code(Refusal):
+            await channel.receive(intake)
+    except Refusal as error:
+        raise ChannelUnavailable(text_of(error)) from error
 
 
 @asynccontextmanager
@@ -37,8 +66,7 @@ async def open_receivers(
     channels: Mapping[str, Channel], intake: Intake, supervision: Supervision, *, under: Supervisor
 ) -> AsyncIterator[None]:
     """Receive on all channels while the context is open. The exit closes the intakes."""
-    policy = Policy(give_up=Bury(RETRY_BURIED_S))
-    async with supervision.open("receivers", under=under, policy=policy) as receivers:
+    async with supervision.open("receivers", under=under, policy=_POLICY) as receivers:
         for name, channel in channels.items():
             receivers.start(name, _recipe(channel, intake))
         yield

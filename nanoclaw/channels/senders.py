@@ -3,9 +3,10 @@
 They ask no other actor. A chat's task that waits delays only that chat.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import structlog
 import trio
 from attrs import Factory, define, evolve, frozen
 
@@ -21,8 +22,9 @@ from nanoclaw.channels.protocol import (
     Sender,
     capabilities_of,
 )
+from nanoclaw.channels.receipts import read_receipt, retry_after
 from nanoclaw.records import Address, EditContent, Outgoing, ReactionContent, Receipt
-from nanoclaw.records.content import storable
+from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
 from nanoclaw.system.supervision import Supervision
 
 DELIVERY_TIMEOUT_S = 60.0
@@ -34,6 +36,7 @@ HINT_TIMEOUT_S = 5.0
 RETRY_BURIED_S = 120.0
 
 _POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
+_log = structlog.get_logger()
 
 
 class ChannelDown(ChannelUnavailable):
@@ -44,15 +47,30 @@ class OutcomeUnknown(Refusal):
     """The network may or may not have the message."""
 
 
+@define(eq=False)
+class ChannelWarnings:
+    """The warnings about the code of one channel. Each is logged once; its repeats are for debugging."""
+
+    channel: str
+    _logged: set[tuple[str, str]] = Factory(set)
+
+    def warn(self, event: str, method: str, reason: str, error: BaseException | None = None) -> None:
+        """Log what a method of the channel did wrong."""
+        log = _log.debug if (event, method) in self._logged else _log.warning
+        self._logged.add((event, method))
+        log(event, channel=self.channel, method=method, reason=reason, exc_info=error)
+
+
 # -- one chat ------------------------------------------------------------------
 
 
 @define(eq=False)
 class ChatSender:
-    """Delivers to one chat, one message at a time."""
+    """Delivers to one chat, one message at a time. An error of the channel ends with its message or hint."""
 
     sender: Sender
     capabilities: Capabilities
+    warnings: ChannelWarnings
 
 
 @frozen
@@ -69,25 +87,50 @@ class Deliver:
         """Ask the network, for at most `DELIVERY_TIMEOUT_S`."""
         self.begun.set()
         with trio.move_on_after(DELIVERY_TIMEOUT_S):
-            try:
-                there = await self._find(actor)
-                return _checked(there or await actor.sender.deliver(self.outgoing))
-            except trio.TooSlowError as error:
-                raise OutcomeUnknown("the channel says that its network did not answer in time") from error
+            return await self._ask(actor)
         raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s")
+
+    async def _ask(self, actor: ChatSender) -> Receipt:
+        """Ask the network. Its refusals are copied, since a channel may have made them of anything."""
+        try:
+            with foreign_code(DeliveryRejected, ChannelUnavailable, trio.TooSlowError):
+                there = await self._find(actor)
+                return there or self._read(
+                    actor, "deliver", await result_of(actor.sender.deliver(self.outgoing))
+                )
+        except DeliveryRejected as error:
+            raise DeliveryRejected(text_of(error)) from error
+        except ChannelUnavailable as error:
+            raise ChannelUnavailable(text_of(error), retry_after(error)) from error
+        except trio.TooSlowError as error:
+            raise OutcomeUnknown("the channel says that its network did not answer in time") from error
+        except ForeignError as error:
+            where, message = self.outgoing.address.channel_type, self.outgoing.message_out_id
+            _log.warning("channel.failed", channel=where, message=message, exc_info=error.error)
+            raise OutcomeUnknown(f"the channel failed while sending: {error}") from error
 
     async def _find(self, actor: ChatSender) -> Receipt | None:
         """Return the receipt of an earlier attempt, if the network can be asked and has one."""
         if not self.doubtful or actor.capabilities.repeat != "look up":
             return None
-        return await actor.sender.find(self.outgoing)
+        found = await result_of(actor.sender.find(self.outgoing))
+        return self._read(actor, "find", found) if found else None
+
+    def _read(self, actor: ChatSender, method: str, returned: object) -> Receipt:
+        receipt, wrong = read_receipt(returned)
+        if wrong is not None:
+            advice = "such messages count as delivered, and cannot be edited; return a Receipt"
+            actor.warnings.warn("channel.no_receipt", method, f"{method} {wrong}: {advice}")
+        return receipt
 
 
-def _checked(receipt: object) -> Receipt:
-    """Return a channel's receipt after checking its type, since other people write channels."""
-    if not isinstance(receipt, Receipt) or not isinstance(receipt.platform_message_id, str | None):
-        raise OutcomeUnknown(f"the channel returned {receipt!r:.200} instead of a Receipt")
-    return storable(receipt)
+async def _hint(actor: ChatSender, method: str, hint: Callable[[Sender], Awaitable[None]]) -> None:
+    """Pass a hint on, for at most `HINT_TIMEOUT_S`. If that fails, the hint is lost."""
+    try:
+        with trio.move_on_after(HINT_TIMEOUT_S), foreign_code():
+            await hint(actor.sender)
+    except ForeignError as error:
+        actor.warnings.warn("channel.hint_failed", method, str(error), error.error)
 
 
 @frozen
@@ -98,9 +141,8 @@ class Typing:
 
     async def handle(self, actor: ChatSender) -> None:
         """Pass the hint on, if the channel wants it."""
-        with trio.move_on_after(HINT_TIMEOUT_S):
-            if actor.capabilities.typing:
-                await actor.sender.typing(self.address)
+        if actor.capabilities.typing:
+            await _hint(actor, "typing", lambda sender: sender.typing(self.address))
 
 
 @frozen
@@ -113,9 +155,11 @@ class Settled:
 
     async def handle(self, actor: ChatSender) -> None:
         """Pass the hint on, if the channel wants it."""
-        with trio.move_on_after(HINT_TIMEOUT_S):
-            if actor.capabilities.settled:
-                await actor.sender.settled(self.address, self.platform_message_id, self.outcome)
+        if actor.capabilities.settled:
+            await _hint(actor, "settled", self._give)
+
+    async def _give(self, sender: Sender) -> None:
+        await sender.settled(self.address, self.platform_message_id, self.outcome)
 
 
 # -- one channel ---------------------------------------------------------------
@@ -127,6 +171,7 @@ class ChannelSender:
 
     sender: Sender
     capabilities: Capabilities
+    warnings: ChannelWarnings
     chats: Supervisor
 
 
@@ -139,16 +184,16 @@ class OpenChat:
     async def handle(self, actor: ChannelSender) -> Ref[ChatSender]:
         """Find or start the task."""
         return actor.chats.get(self.platform_id) or actor.chats.start(
-            self.platform_id, _chat_recipe(actor.sender, actor.capabilities)
+            self.platform_id, _chat_recipe(ChatSender(actor.sender, actor.capabilities, actor.warnings))
         )
 
 
 def _chat_recipe(
-    sender: Sender, capabilities: Capabilities
+    chat: ChatSender,
 ) -> Callable[[Context[ChatSender]], AbstractAsyncContextManager[ChatSender]]:
     @asynccontextmanager
     async def recipe(_context: Context[ChatSender]) -> AsyncIterator[ChatSender]:
-        yield ChatSender(sender, capabilities)
+        yield chat
 
     return recipe
 
@@ -156,20 +201,28 @@ def _chat_recipe(
 def _channel_recipe(
     channel: Channel, supervision: Supervision, under: Supervisor
 ) -> Callable[[Context[ChannelSender]], AbstractAsyncContextManager[ChannelSender]]:
+    warnings = ChannelWarnings(channel.channel_type)
+
     @asynccontextmanager
     async def recipe(_context: Context[ChannelSender]) -> AsyncIterator[ChannelSender]:
-        async with (
-            channel.sender() as sender,
-            supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
-        ):
-            yield ChannelSender(sender, _checked_capabilities(channel, sender), chats)
+        try:
+            with foreign_code(Refusal):
+                async with (
+                    channel.sender() as sender,
+                    supervision.open(f"{channel.channel_type} chats", under=under, policy=_POLICY) as chats,
+                ):
+                    yield ChannelSender(sender, _checked_capabilities(channel, sender), warnings, chats)
+        except Refusal as error:
+            raise ChannelUnavailable(text_of(error)) from error
 
     return recipe
 
 
 def _checked_capabilities(channel: Channel, sender: Sender) -> Capabilities:
-    """Return a channel's capabilities. Raise TypeError if it declares `look up` but has no `find`."""
+    """Return a channel's capabilities. Raise TypeError if its sender lacks a method that they need."""
     found = capabilities_of(channel)
+    if not callable(getattr(sender, "deliver", None)):
+        raise TypeError(f"channel {channel.channel_type}: its sender has no deliver()")
     if found.repeat == "look up" and not hasattr(sender, "find"):
         raise TypeError(
             f"channel {channel.channel_type}: capabilities.repeat is 'look up', but its sender has no find()"

@@ -12,8 +12,15 @@ from nanoclaw.approvals import QuestionRefused, record, withdraw
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown, Senders
 from nanoclaw.dispatch.outgoing import Outbox
-from nanoclaw.records import Address, Outgoing, QuestionContent, answer_id
-from nanoclaw.records.content import BadContent, storable
+from nanoclaw.records import (
+    Address,
+    EditContent,
+    Outgoing,
+    QuestionContent,
+    ReactionContent,
+    answer_id,
+)
+from nanoclaw.records.content import BadContent
 from nanoclaw.registry import Registry
 from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
@@ -25,7 +32,9 @@ from nanoclaw.store.session import messages_in
 from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.outbound import MessageOut
 from nanoclaw.store.session.outbox import BadAttachment
+from nanoclaw.store.session.platform_ids import NoSuchMessage, platform_id
 from nanoclaw.system.clock import Clock
+from nanoclaw.system.foreign import text_of
 
 MAX_REASON = 500
 """Limit of a channel's error text in characters."""
@@ -60,7 +69,7 @@ class ToChats:
             )
         try:
             outgoing = await self._outgoing(source, delivery, row, address)
-        except (BadContent, BadAttachment) as error:
+        except (BadContent, BadAttachment, NoSuchMessage) as error:
             return DeliveryRefused(str(error))
         if isinstance(outgoing.content, QuestionContent):
             return await self._ask(source, delivery, outgoing, outgoing.content)
@@ -76,6 +85,10 @@ class ToChats:
         self, source: Source, delivery: Delivery, row: MessageOut, address: Address
     ) -> Outgoing:
         content, files = await self.outbox.read(source.conversation, row)
+        if isinstance(content, EditContent | ReactionContent):
+            own = source.conversation.chat
+            id_ = await source.inbound.run(platform_id, content.message_id, address, own)
+            content = evolve(content, message_id=id_)
         return Outgoing(delivery.id, address, content, delivery.reply_to, files)
 
     # -- questions
@@ -135,4 +148,4 @@ class ToChats:
 
 def _error_text(error: Exception) -> str:
     """Return a channel's error text, shortened and safe for a database."""
-    return storable(str(error)[:MAX_REASON])
+    return text_of(error)[:MAX_REASON]

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+import structlog
 from attrs import frozen
 
 from actors import ActorError, Refusal
@@ -13,10 +14,13 @@ from nanoclaw.operations.declaration import Kind, Operation
 from nanoclaw.operations.errors import BadArguments, Forbidden, Unavailable
 from nanoclaw.operations.ground import Ground
 from nanoclaw.operations.labels import labelled
+from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Caller
 from nanoclaw.store import Conflict, NotFound
+from nanoclaw.system.foreign import ForeignError, foreign_code
 
 T = TypeVar("T")
+_log = structlog.get_logger()
 
 LONGEST = 1000
 """Maximum characters of a refusal."""
@@ -88,7 +92,7 @@ class Operations:
         noun = self.catalogue.nouns[operation.noun](self.ground, caller, note)
         values = structured(operation, params)
         arguments = await noun.admitted(operation, values, strict=True)
-        result = await operation.method(noun, **arguments)
+        result = await _result(operation, noun, arguments)
         missing = _said(operation, "missing", params)
         if result is None and missing is not None:
             raise NotFound(missing)
@@ -106,6 +110,16 @@ class Operations:
         if kind in references.IN_FILES:
             return await self.ground.files.names(kind)
         return await self.ground.central.run(references.names, kind)
+
+
+async def _result(operation: Operation, noun: Noun, arguments: Mapping[str, object]) -> object:
+    """Run an operation, which may be that of an installed package. Its failure is the caller's alone."""
+    try:
+        with foreign_code(BadArguments, Refusal, ActorError):
+            return await operation.method(noun, **arguments)
+    except ForeignError as error:
+        _log.error("operation.failed", operation=operation.name, exc_info=error.error)
+        raise OperationFailed("refused", f"{operation.name} failed: {error}") from error
 
 
 def _said(operation: Operation | None, what: str, params: Mapping[str, object]) -> str | None:

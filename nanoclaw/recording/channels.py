@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Any, Self
 
 import trio
 from attrs import asdict, define, evolve, frozen
 
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender
+from nanoclaw.channels.receipts import read_receipt, retry_after
 from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.recording.notes import (
     Answer,
@@ -35,7 +36,9 @@ from nanoclaw.records import (
     Routed,
     received,
 )
+from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
 
+REFUSALS = (DeliveryRejected, ChannelUnavailable, trio.TooSlowError)
 LONGEST = 64 << 20
 """Limit, in characters of base64, of a file that a replay recreates."""
 
@@ -170,7 +173,7 @@ def _words(error: BaseException) -> str:
     """Return the type and the text of an error, or of the first one of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {text_of(error)}"
 
 
 @frozen
@@ -183,17 +186,17 @@ class RecordedSender:
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Deliver with the wrapped sender."""
-        with self._asking(outgoing, lookup=False) as answer:
-            receipt = await self.sender.deliver(outgoing)
-            answer.receipt(receipt)
-            return receipt
+        with self._asking(outgoing, lookup=False) as answer, foreign_code(*REFUSALS):
+            returned: Any = await result_of(self.sender.deliver(outgoing))
+            answer.receipt(read_receipt(returned)[0])
+            return returned  # type: ignore[no-any-return]  # the host says what is wrong with it
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         """Look up with the wrapped sender."""
-        with self._asking(outgoing, lookup=True) as answer:
-            receipt = await self.sender.find(outgoing)
-            answer.receipt(receipt)
-            return receipt
+        with self._asking(outgoing, lookup=True) as answer, foreign_code(*REFUSALS):
+            found: Any = await result_of(self.sender.find(outgoing))
+            answer.receipt(read_receipt(found)[0] if found else None)
+            return found  # type: ignore[no-any-return]  # as above
 
     async def typing(self, address: Address) -> None:
         """Pass the hint on."""
@@ -232,11 +235,14 @@ class _Answering:
     def _failed(self, error: BaseException) -> Answered:
         match error:
             case DeliveryRejected():
-                return Answered(self.n, "rejected", self._took(), reason=str(error))
+                return Answered(self.n, "rejected", self._took(), reason=text_of(error))
             case ChannelUnavailable():
+                delay_s = retry_after(error)
                 return Answered(
-                    self.n, "unavailable", self._took(), reason=str(error), retry_after=error.retry_after
+                    self.n, "unavailable", self._took(), reason=text_of(error), retry_after=delay_s
                 )
+            case ForeignError():
+                return Answered(self.n, "broke", self._took(), reason=str(error))
             case Exception():
                 return Answered(self.n, "broke", self._took(), reason=_words(error))
             case _:

@@ -29,6 +29,7 @@ from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.store.session.outbound import Ack, InvalidRow, Look, MessageOut
 from nanoclaw.system.clock import Clock, lead
+from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
 from nanoclaw.system.ids import Naming, random_name
 
 # -- clock and randomness ------------------------------------------------------
@@ -107,7 +108,7 @@ class _RecordedRunner:
         return round(silent_s, 6) if silent_s >= 0 else None
 
 
-@frozen
+@define(eq=False)
 class _Start:
     """Notes that a runner has started, and passes it on."""
 
@@ -116,8 +117,10 @@ class _Start:
     writer: RecordingWriter
     clock: Clock
     heartbeat: Path
+    made: bool = False
 
     def started(self, runner: Runner) -> None:
+        self.made = True
         self.writer.note(RunnerStarted(self.n))
         self.status.started(_RecordedRunner(runner, self.n, self.writer, self.clock, self.heartbeat))
 
@@ -144,16 +147,21 @@ class RecordedRuntime:
         self.writer.note(RunnerAsked(n, spec.session_id, spec.provider))
         status: Any = _Start(task_status, n, self.writer, self.clock, spec.paths.heartbeat)
         try:
-            death = await self.runtime.run(spec, task_status=status)
-        except StartFailed as error:
-            self.writer.note(RunnerRefused(n, str(error)))
+            with foreign_code(StartFailed):
+                death = await self.runtime.run(spec, task_status=status)
+        except (StartFailed, ForeignError) as error:
+            reason = text_of(error)
+            self.writer.note(
+                RunnerEnded(n, orderly=False, reason=reason) if status.made else RunnerRefused(n, reason)
+            )
             raise
         except BaseException as error:
             self.writer.note(
                 RunnerEnded(n, orderly=True, reason=f"given up by the host: {type(error).__name__}")
             )
             raise
-        self.writer.note(RunnerEnded(n, death.orderly, death.reason))
+        if isinstance(death, Death):
+            self.writer.note(RunnerEnded(n, death.orderly, death.reason))
         return death
 
     def refusal(self, provider: str) -> str | None:
@@ -163,19 +171,21 @@ class RecordedRuntime:
     async def survivors(self) -> Sequence[str]:
         """Return the wrapped runtime's survivors, and note them."""
         try:
-            found = await self.runtime.survivors()
-        except StartFailed as error:
-            self.writer.note(Survivors(failed=str(error)))
+            with foreign_code(StartFailed):
+                found = tuple(await self.runtime.survivors())
+        except (StartFailed, ForeignError) as error:
+            self.writer.note(Survivors(failed=text_of(error)))
             raise
-        self.writer.note(Survivors(tuple(found)))
+        self.writer.note(Survivors(found))
         return found
 
     async def recover(self, spec: RunnerSpec) -> None:
         """Recover with the wrapped runtime, and note the result."""
         try:
-            await self.runtime.recover(spec)
-        except StartFailed as error:
-            self.writer.note(Recovered(spec.session_id, str(error)))
+            with foreign_code(StartFailed):
+                await self.runtime.recover(spec)
+        except (StartFailed, ForeignError) as error:
+            self.writer.note(Recovered(spec.session_id, text_of(error)))
             raise
         self.writer.note(Recovered(spec.session_id))
 

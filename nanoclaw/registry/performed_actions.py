@@ -11,6 +11,10 @@ from nanoclaw.registry.actor import Registry
 from nanoclaw.store import Connection, StoreError
 from nanoclaw.store.central import performed_actions
 from nanoclaw.store.central.performed_actions import PerformedAction
+from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
+
+MAX_REASON = 250
+"""Limit in characters of what an agent reads of a failed handler."""
 
 _log = structlog.get_logger()
 
@@ -50,15 +54,15 @@ class PerformAction:
     def _perform(self, connection: Connection) -> PerformedAction:
         result = "{}"
         try:
-            with connection:  # a savepoint
+            with connection, foreign_code(ActionRefused, StoreError):  # a savepoint
                 result = _text(self.perform(connection))
         except (ActionRefused, StoreError) as error:
-            return _failed(str(error))
-        except Exception as error:  # a faulty handler of a third party must not stop the registry
+            return _failed(text_of(error))
+        except ForeignError as error:  # a faulty handler of a third party must not stop the registry
             if not connection.in_transaction:
-                raise  # the disk failed, and SQLite has rolled back all of it
-            _log.exception("action.crashed", request=self.message_out_id)
-            return _failed(f"the host failed to do it: {error!r:.200}")
+                raise error.error from None  # the disk failed, and SQLite has rolled back all of it
+            _log.error("action.crashed", request=self.message_out_id, exc_info=error.error)
+            return _failed(f"the host failed to do it: {error}"[:MAX_REASON])
         return PerformedAction(completed=True, result=result)
 
 
@@ -68,4 +72,4 @@ def _failed(reason: str) -> PerformedAction:
 
 def _text(result: Mapping[str, object]) -> str:
     """Return a result as JSON that can be stored. It may contain text from a hostile agent."""
-    return storable(json.dumps(dict(result), ensure_ascii=False))
+    return storable(json.dumps(dict(result), ensure_ascii=False, allow_nan=False))

@@ -5,17 +5,20 @@ claims of a dead one first.
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
+from nanoclaw.system.foreign import ForeignError, foreign_code, text_of, ungrouped
 
+T = TypeVar("T")
 Report = Callable[[RunnerStarted | RunnerEnded | RecoveryEnded], None]
 """Called at once with each event of the runner."""
 
@@ -61,30 +64,73 @@ class RunnerSupervisor:
     async def _supervise(self, report: Report) -> None:
         try:
             death = await self._run(await self.prepare(), report)
-        except* StartFailed as failed:  # the nursery wraps it into a group
-            death = Death(orderly=False, reason=str(failed.exceptions[0]))
+        except StartFailed as failed:
+            death = Death(orderly=False, reason=str(failed))
         self._runner = None
         report(RunnerEnded(death))
 
     async def _run(self, spec: RunnerSpec, report: Report) -> Death:
-        death: Death | None = None
-        async with trio.open_nursery() as nursery:
+        """Run the runner. Any error of the runtime is a death: its session must go on."""
+        ended: list[object] = []
 
-            async def run(*, task_status: trio.TaskStatus[Runner]) -> None:
-                nonlocal death
-                death = await self.runtime.run(spec, task_status=task_status)
+        async def run(*, task_status: trio.TaskStatus[Runner]) -> None:
+            ended.append(await _asked(lambda: self.runtime.run(spec, task_status=task_status)))
 
-            self._runner = await nursery.start(run)
-            _log.info("session.runner_started", runtime=self.runtime.name, provider=spec.provider)
-            report(RunnerStarted())
-        return death or Death(
-            orderly=False, reason="the runtime ended without reporting how the runner ended"
-        )
+        with ungrouped(StartFailed):
+            async with trio.open_nursery() as nursery:
+                try:
+                    runner: Runner = await nursery.start(run)
+                except RuntimeError:  # trio's: `run` returned without reporting a runner
+                    if not ended:
+                        raise
+                else:
+                    self._runner = _Stoppable(runner, nursery.cancel_scope)
+                    _log.info("session.runner_started", runtime=self.runtime.name, provider=spec.provider)
+                    report(RunnerStarted())
+        return _death(ended)
 
     async def _recover(self, report: Report) -> None:
         failure: str | None = None
         try:
-            await self.runtime.recover(await self.prepare())
+            spec = await self.prepare()
+            await _asked(lambda: self.runtime.recover(spec))
         except StartFailed as error:
             failure = str(error)
         report(RecoveryEnded(failure))
+
+
+@frozen
+class _Stoppable:
+    """A runner of a runtime that other people may have written."""
+
+    runner: Runner
+    scope: trio.CancelScope
+    """The scope of `Runtime.run`. Its cancellation stops the runner, too."""
+
+    def stop(self) -> None:
+        """Ask the runner to go. If its `stop` fails, cancel `Runtime.run` instead."""
+        try:
+            with foreign_code():
+                self.runner.stop()
+        except ForeignError as error:
+            _log.error("runtime.stop_failed", reason=str(error), now="cancelled", exc_info=error.error)
+            self.scope.cancel()
+
+
+async def _asked(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what a runtime returns. Raise StartFailed for any error: the text says what it raised."""
+    try:
+        with foreign_code(StartFailed):
+            return await ask()
+    except StartFailed as error:
+        raise StartFailed(text_of(error)) from error
+    except ForeignError as error:
+        _log.error("runtime.failed", reason=str(error), exc_info=error.error)
+        raise StartFailed(f"the runtime failed: {error}") from error
+
+
+def _death(ended: Sequence[object]) -> Death:
+    death = ended[0] if ended else None
+    if isinstance(death, Death):
+        return death
+    return Death(orderly=False, reason="the runtime ended without reporting how the runner ended")

@@ -1,8 +1,10 @@
 """Requests to the host: an action that an embedder registers runs once, and its outcome comes back."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,17 @@ from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.chats import Chat
 from nanoclaw.testing.world.executor import When
 from tests.host.homes import config, only_session
+from tests.host.test_foreign_code import Unreadable
 
 TABLE = '!book {"what": "table"}'
+
+
+ERRORS: Mapping[str, BaseException] = {
+    "crash": KeyError("crash"),
+    "unreadable": Unreadable(),
+    "no exception": asyncio.CancelledError(),
+    "a group": ExceptionGroup("", [ActionRefused("no table is free")]),
+}
 
 
 def book(connection: Connection, request: Request) -> Mapping[str, object]:
@@ -33,9 +44,11 @@ def book(connection: Connection, request: Request) -> Mapping[str, object]:
     what = request.values.get("what")
     if not isinstance(what, str):
         raise ActionRefused("what is missing")
-    if what == "crash":
+    if what in ERRORS:
         meta.put(connection, "bookings", "spoilt")
-        raise KeyError(what)
+        raise ERRORS[what]
+    if what == "infinity":
+        return {"number": inf}
     count = int(meta.get(connection, "bookings") or 0) + 1
     meta.put(connection, "bookings", str(count))
     return {"what": what, "number": count}
@@ -101,6 +114,13 @@ async def test_the_host_performs_a_request_and_answers(bookable: World) -> None:
     [
         ("!book {}", "what is missing"),
         ('!book {"what": "crash"}', "the host failed to do it: KeyError('crash')"),
+        ('!book {"what": "unreadable"}', "the host failed to do it: Unreadable without a readable text"),
+        ('!book {"what": "no exception"}', "the host failed to do it: CancelledError()"),
+        ('!book {"what": "a group"}', "no table is free"),
+        (
+            '!book {"what": "infinity"}',
+            "the host failed to do it: ValueError('Out of range float values are not JSON compliant')",
+        ),
         ("!fly {}", f"action 'fly' is unknown; this host performs {', '.join([*TASK_ACTIONS, 'book'])}"),
     ],
 )
@@ -180,4 +200,14 @@ async def test_no_channel_can_have_the_type_of_agents(tmp_path: Path) -> None:
 async def test_a_registered_action_cannot_take_the_name_of_a_task_action(tmp_path: Path) -> None:
     with pytest.raises(HostFailed, match="sessions perform cancel_task themselves"):
         async with open_host(config(tmp_path), actions={"cancel_task": book}):
+            pass
+
+
+async def test_an_async_handler_is_refused_at_the_start(tmp_path: Path) -> None:
+    async def order(_connection: Connection, _request: Request) -> Mapping[str, object]:
+        return {}
+
+    handler: Any = order
+    with pytest.raises(HostFailed, match="the action 'order' must be a plain function of a connection"):
+        async with open_host(config(tmp_path), actions={"order": handler}):
             pass

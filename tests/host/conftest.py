@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 HERE = Path(__file__).parent
-VIRTUAL = {"test_runner_supervisor.py", "test_senders.py"}
+VIRTUAL = {"test_faulty_channels.py", "test_runner_supervisor.py", "test_senders.py"}
 
 
 def in_virtual_time(main: Callable[..., Awaitable[None]], **options: Any) -> None:

@@ -443,8 +443,8 @@ class OddChannel(FakeChannel):
 @pytest.mark.parametrize(
     ("outcome", "error", "asked"),
     [
-        (None, "returned None instead of a Receipt", 2),
-        (Receipt(cast("str", 7)), "instead of a Receipt", 2),
+        (None, None, 1),
+        (Receipt(cast("str", 7)), None, 1),
         (Receipt("\ud800"), None, 1),
         (DeliveryRejected("no \ud800" + "x" * 3_000_000), "the channel refuses it: no ?", 1),
         (ChannelUnavailable("busy", float("nan")), "given up after 4 attempts: busy", 4),

@@ -1,18 +1,23 @@
 """The supervisor of a runner: starts, stops and reports, in virtual time."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 from trio.testing import wait_all_tasks_blocked
 
+from nanoclaw.host import _survivors
 from nanoclaw.records import SessionPaths
-from nanoclaw.runtimes import Death, RunnerSpec
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
-from tests.host.runtimes import FakeRuntime
+from tests.host.runtimes import FakeRunner, FakeRuntime
+from tests.host.test_foreign_code import CANCELLED, Unreadable
 
 KILLED = Death(orderly=False, reason="killed")
 
@@ -83,3 +88,111 @@ async def test_a_heartbeat_is_the_time_of_its_file(tmp_path: Path) -> None:
         assert supervisor.heartbeat() is None
         (tmp_path / ".heartbeat").touch()
         assert supervisor.heartbeat() == (tmp_path / ".heartbeat").stat().st_mtime_ns
+
+
+# -- runtimes of other authors ---------------------------------------------------------
+
+
+@define(eq=False)
+class FaultyRuntime(FakeRuntime):
+    """A runtime that raises `error` at one point."""
+
+    error: BaseException = Factory(lambda: OSError("no engine"))
+    where: str = "run"
+
+    async def run(
+        self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
+    ) -> Death:
+        if self.where == "returns":
+            return KILLED
+        if self.where == "nothing":
+            return None  # type: ignore[return-value]  # that is what is wrong
+        if self.where == "run":
+            raise self.error
+        async with trio.open_nursery() as nursery:
+            runner: Any = await nursery.start(super().run, spec)
+            task_status.started(_Deaf(runner, self.error) if self.where == "stop" else runner)
+            if self.where == "wait":
+                raise self.error
+            death: Death = await runner.gone()
+            return death
+
+    async def recover(self, spec: RunnerSpec) -> None:
+        del spec
+        raise self.error
+
+    async def survivors(self) -> Sequence[str]:
+        raise self.error
+
+
+@frozen
+class _Deaf:
+    """A runner whose `stop` fails."""
+
+    runner: FakeRunner
+    error: BaseException
+
+    def stop(self) -> None:
+        raise self.error
+
+
+RUNTIME_ERRORS: list[BaseException] = [
+    OSError("no engine"),
+    ExceptionGroup("", [StartFailed("no engine")]),
+    ExceptionGroup("", [ExceptionGroup("", [OSError("no engine")])]),
+    Unreadable(),
+    asyncio.CancelledError(),
+    CANCELLED,
+]
+
+
+@pytest.mark.parametrize("error", RUNTIME_ERRORS, ids=lambda error: type(error).__name__)
+async def test_any_error_of_a_start_is_a_death_with_its_reason(error: BaseException, tmp_path: Path) -> None:
+    reports = Reports()
+    async with a_supervisor(tmp_path, FaultyRuntime(error=error)) as supervisor:
+        supervisor.start(reports)
+        await wait_all_tasks_blocked()
+        supervisor.recover(reports)
+        await wait_all_tasks_blocked()
+    death, recovery = reports.heard
+    assert isinstance(death, RunnerEnded)
+    assert isinstance(recovery, RecoveryEnded)
+    assert not death.death.orderly
+    assert death.death.reason == recovery.failure
+    assert any(words in death.death.reason for words in ("no engine", type(error).__name__))
+
+
+async def test_an_error_of_a_runtime_while_its_runner_is_up_is_a_death(tmp_path: Path) -> None:
+    reports = Reports()
+    async with a_supervisor(tmp_path, FaultyRuntime(where="wait")) as supervisor:
+        supervisor.start(reports)
+        await wait_all_tasks_blocked()
+    death = Death(orderly=False, reason="the runtime failed: OSError('no engine')")
+    assert reports.heard == [RunnerStarted(), RunnerEnded(death)]
+
+
+async def test_a_runner_whose_stop_fails_is_cancelled(tmp_path: Path) -> None:
+    reports = Reports()
+    async with a_supervisor(tmp_path, FaultyRuntime(where="stop")) as supervisor:
+        supervisor.start(reports)
+        await wait_all_tasks_blocked()
+        supervisor.stop()
+        await wait_all_tasks_blocked()
+    assert [type(event) for event in reports.heard] == [RunnerStarted, RunnerEnded]
+
+
+async def test_a_runtime_may_report_a_death_without_a_start(tmp_path: Path) -> None:
+    reports = Reports()
+    async with a_supervisor(tmp_path, FaultyRuntime(where="returns")) as supervisor:
+        supervisor.start(reports)
+        await wait_all_tasks_blocked()
+        supervisor.runtime = FaultyRuntime(where="nothing")
+        supervisor.start(reports)
+        await wait_all_tasks_blocked()
+    nothing = Death(orderly=False, reason="the runtime ended without reporting how the runner ended")
+    assert reports.heard == [RunnerEnded(KILLED), RunnerEnded(nothing)]
+
+
+@pytest.mark.parametrize("error", RUNTIME_ERRORS, ids=lambda error: type(error).__name__)
+async def test_a_host_starts_if_its_runtime_cannot_name_the_survivors(error: BaseException) -> None:
+    assert await _survivors(FaultyRuntime(error=error)) == ()

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from attrs import frozen
 
 from nanoclaw.operations import BadNoun, Caller, Catalogue, Noun, OperationFailed, Right, operation
 from nanoclaw.records import Address, Session
+from nanoclaw.store import NotFound
 from nanoclaw.store.session.views import open_tasks
 from tests.cli.commands import change, rows
 from tests.operations.desk import Desk, a_desk
@@ -195,6 +197,29 @@ async def test_one_class_adds_an_operation(tmp_path: Path) -> None:
         assert await desk.perform("greetings.say", whom="Ann", times=2) == "hello Ann hello Ann "
         with pytest.raises(OperationFailed, match="times: must be a whole number"):
             await desk.perform("greetings.say", whom="Ann", times="two")
+
+
+async def test_an_error_of_a_package_is_a_refusal(tmp_path: Path) -> None:
+    class Faulty(Noun):
+        name = "faulty"
+        summary = "fails"
+
+        @operation(right=Right.ADMIN)
+        async def fail(self, *, how: str) -> None:
+            """Fail.
+
+            Args:
+                how: the error.
+            """
+            async with trio.open_nursery():
+                raise {"found": NotFound("there is no such thing"), "value": ValueError("x")}[how]
+
+    async with a_desk(tmp_path, Faulty) as desk:
+        with pytest.raises(OperationFailed, match="there is no such thing") as refused:
+            await desk.perform("faulty.fail", how="found")
+        assert refused.value.code == "not_found"
+        with pytest.raises(OperationFailed, match=r"faulty.fail failed: ValueError\('x'\)"):
+            await desk.perform("faulty.fail", how="value")
 
 
 def test_two_nouns_with_the_same_name_are_refused() -> None:

@@ -21,6 +21,7 @@ from attrs import Factory, define, frozen
 from nanoclaw.channels.protocol import Outcome, Sender
 from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.records import Address, Event, Intake, Outgoing, Receipt, Routed
+from nanoclaw.system.foreign import result_of
 from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import InlineExecutor
 
@@ -125,11 +126,11 @@ class _KillableSender:
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         with self.switch.holding():
-            return await self.sender.deliver(outgoing)
+            return await result_of(self.sender.deliver(outgoing))  # type: ignore[return-value]  # of any channel
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         with self.switch.holding():
-            return await self.sender.find(outgoing)
+            return await result_of(self.sender.find(outgoing))  # type: ignore[return-value]  # as above
 
     async def typing(self, address: Address) -> None:
         with self.switch.holding():

@@ -1,0 +1,30 @@
+"""The answers of channels. Other people write channels, so a receipt or a delay may have any type."""
+
+from nanoclaw.channels.protocol import ChannelUnavailable
+from nanoclaw.records import Receipt
+from nanoclaw.records.content import storable
+
+
+def read_receipt(returned: object) -> tuple[Receipt, str | None]:
+    """Return the receipt of a delivery that returned normally, and what is wrong with it, if anything.
+
+    Such a delivery has succeeded, whatever it returned: a channel that forgets its receipt must not be asked
+    to send the message again. A number is taken as the platform's id.
+    """
+    if not isinstance(returned, Receipt):
+        return Receipt(None), f"returned a {type(returned).__name__} instead of a Receipt"
+    id_: object = returned.platform_message_id
+    if id_ is None or isinstance(id_, str):
+        return storable(returned), None
+    if isinstance(id_, int) and not isinstance(id_, bool):
+        return Receipt(str(id_)), None
+    return Receipt(None), f"returned a Receipt whose id is a {type(id_).__name__} instead of a text"
+
+
+def retry_after(error: ChannelUnavailable) -> float | None:
+    """Return the delay in seconds that a channel asks for, if it is a number. Its size is not checked."""
+    try:
+        asked: object = error.retry_after
+    except Exception:  # noqa: BLE001 -- a subclass may lack it, or compute it
+        return None
+    return asked if isinstance(asked, int | float) and not isinstance(asked, bool) else None
