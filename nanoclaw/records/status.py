@@ -106,6 +106,10 @@ class HostReport:
     buried: int
     parked: int
     living_sessions: tuple[SessionReport, ...]
+    descriptors_used: int | None = None
+    """The file descriptors of the host's process. None if the system does not tell."""
+    descriptors_limit: int | None = None
+    """The limit of these. Near it, runners without work are stopped, and others start late."""
 
 
 class CannotTell(Exception):

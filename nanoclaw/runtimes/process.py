@@ -15,13 +15,16 @@ import trio
 from attrs import Factory, define, frozen
 
 from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
-from nanoclaw.runtimes.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes.protocol import Death, Limits, NothingLeft, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.stderr import StderrLog
+from nanoclaw.system.descriptors import descriptors, restore_limit
+from nanoclaw.system.obstacles import Obstacle, kind_of
 from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 
 RECOVER_TIMEOUT_S = 30.0
 DRAIN_S = 0.5
 """The longest wait for the rest of a dead runner's stderr. The runner's children may hold it open."""
+MORE = "if this lasts, raise the limit (`ulimit -n`, or LimitNOFILE= of the service)"
 PASSED_ON = ("PATH", "LANG", "LC_ALL")
 """The variables that a runner inherits. The rest of the host's environment may hold secrets."""
 
@@ -90,10 +93,11 @@ class ProcessRuntime:
 
     async def _spawn(self, spec: RunnerSpec, arguments: Sequence[str]) -> "ProcessRunner":
         self._require(spec)
+        _require_descriptors()
         # -P: the working directory is the agent's; nothing may be imported from there.
         ours = (sys.executable, "-P", "-m", "agent_runner")
         command = [*(self.command or spec.command or ours), *arguments]
-        inside, outside = os.pipe()
+        inside, outside = _pipe()
         try:
             process = await trio.lowlevel.open_process(
                 command,
@@ -107,10 +111,11 @@ class ProcessRuntime:
         except BaseException as error:
             os.close(outside)
             if isinstance(error, OSError):
-                raise StartFailed(f"the runner does not start: {' '.join(command)}: {error}") from error
+                raise _not_started(error, " ".join(command)) from error
             raise
         finally:
             os.close(inside)
+        restore_limit(process.pid)
         return ProcessRunner(process, outside, self.grace_s, StderrLog(spec.session_id))
 
     def _require(self, spec: RunnerSpec) -> None:
@@ -122,6 +127,29 @@ class ProcessRuntime:
                 f"the process runtime isolates nothing, so it cannot honour {parts} of the agent's "
                 "container.json; remove that there, or choose another [sandbox] runtime"
             )
+
+
+def _require_descriptors() -> None:
+    """Refuse a start that would take the descriptors which the host needs for itself."""
+    found = descriptors()
+    if found.scarce:
+        raise NothingLeft(
+            f"the runner does not start now: {found.used} of {found.limit} descriptors are used, and the "
+            f"host reserves the last {found.reserve}; {MORE}"
+        )
+
+
+def _pipe() -> tuple[int, int]:
+    try:
+        return os.pipe()
+    except OSError as error:
+        raise _not_started(error, "its lifeline") from error
+
+
+def _not_started(error: OSError, what: str) -> StartFailed:
+    if kind_of(error) is Obstacle.EXHAUSTED:
+        return NothingLeft(f"the runner does not start now: {what}: {error}; {MORE}")
+    return StartFailed(f"the runner does not start: {what}: {error}")
 
 
 def _environment(spec: RunnerSpec) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from math import inf
 
 from nanoclaw.session.runner import Absent, Dead, Stopping
-from nanoclaw.session.state import Moment, SessionState
+from nanoclaw.session.state import Moment, Outbound, SessionState, Unavailable
 
 BLIND_S = 1.0
 """Seconds before the next look, if the last one could not read the file."""
@@ -34,8 +34,14 @@ def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
 def waits_alone(state: SessionState, now: Moment) -> bool:
     """Return True if the session waits for a later time, without a runner or delivery until then."""
     alone = state.runner.absent and state.deliveries.queue.in_flight is None
-    starts = wants_runner(state, now) and state.runner.may_start(now.monotonic)
+    starts = state.outbound.looked and wants_runner(state, now) and state.runner.may_start(now.monotonic)
     return alone and not _is_done(state) and not starts
+
+
+def idles(state: SessionState, now: Moment) -> bool:
+    """Return True if the session and its runner have had nothing to do for a whole slow poll."""
+    idle = state.deliveries.idle and not is_watched(state, now)
+    return idle and now.monotonic - state.activity.active_at >= state.rules.slow_poll_s
 
 
 def is_finished(state: SessionState) -> bool:
@@ -50,7 +56,7 @@ def _is_done(state: SessionState) -> bool:
 def sleep_s(state: SessionState, now: Moment) -> float:
     """Return the seconds until the session must wake."""
     moments = [state.deliveries.queue.next_due(now.date)]
-    waits = [BLIND_S if state.outbound.unreadable else inf]
+    waits = [_blind_s(state.outbound)]
     if state.runner.alive:
         # Counted from the last round, so that other events, such as deliveries, do not delay a sweep.
         watched = is_watched(state, now)
@@ -65,6 +71,12 @@ def sleep_s(state: SessionState, now: Moment) -> float:
     waits += [(moment - now.date).total_seconds() for moment in moments if moment is not None]
     shortest = min(waits)
     return max(shortest, TICK_S) if shortest > 0 else 0.0
+
+
+def _blind_s(outbound: Outbound) -> float:
+    if isinstance(outbound.file, Unavailable):
+        return outbound.file.again_s
+    return BLIND_S if outbound.unreadable else inf
 
 
 def _is_held_up(state: SessionState, now: Moment) -> bool:

@@ -13,8 +13,10 @@ import structlog
 import trio
 from attrs import Factory, define
 
-from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.runtimes import Death, Hindered, NothingLeft, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
+from nanoclaw.session.shortage import Shortage
+from nanoclaw.store import Exhausted, StoreUnavailable
 
 Report = Callable[[RunnerStarted | RunnerEnded | RecoveryEnded], None]
 """Called at once with each event of the runner."""
@@ -31,6 +33,7 @@ class RunnerSupervisor:
     prepare: Callable[[], Awaitable[RunnerSpec]]
     """Writes the projections and returns the specification. Called at every start."""
     heartbeat_file: Path
+    shortage: Shortage = Factory(Shortage)
     _runner: Runner | None = None
     _context: Context = Factory(copy_context)
     """The session's context. A runner must not inherit that of the message that caused its start."""
@@ -61,8 +64,8 @@ class RunnerSupervisor:
     async def _supervise(self, report: Report) -> None:
         try:
             death = await self._run(await self.prepare(), report)
-        except* StartFailed as failed:  # the nursery wraps it into a group
-            death = Death(orderly=False, reason=str(failed.exceptions[0]))
+        except* (StartFailed, StoreUnavailable) as failed:  # the nursery wraps it into a group
+            death = self._not_started(failed.exceptions[0])
         self._runner = None
         report(RunnerEnded(death))
 
@@ -85,6 +88,14 @@ class RunnerSupervisor:
         failure: str | None = None
         try:
             await self.runtime.recover(await self.prepare())
-        except StartFailed as error:
-            failure = str(error)
+        except (StartFailed, StoreUnavailable) as error:
+            failure = self._not_started(error).reason
         report(RecoveryEnded(failure))
+
+    def _not_started(self, failed: Exception) -> Death:
+        """Return the death of a failed start. If something is exhausted, others are asked to release it."""
+        if isinstance(failed, NothingLeft | Exhausted):
+            self.shortage.tell()
+        if isinstance(failed, NothingLeft | StoreUnavailable):
+            return Hindered(orderly=False, reason=str(failed))
+        return Death(orderly=False, reason=str(failed))

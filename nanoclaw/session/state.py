@@ -23,6 +23,9 @@ class Moment:
 
 # -- the outbound file ---------------------------------------------------------
 
+LONGEST_BLIND_S = 30.0
+"""Longest delay in seconds before a file that the system cannot serve is read again."""
+
 
 @frozen
 class Readable:
@@ -36,6 +39,22 @@ class Locked:
     reason: str
     outdated: bool = False
     """True if the last successful look found another build's file."""
+
+
+@frozen
+class Unavailable:
+    """The system could not serve the file, so the last looks read nothing. It is no verdict on the file."""
+
+    reason: str
+    outdated: bool = False
+    """True if the last successful look found another build's file."""
+    tries: int = 1
+    """The number of such looks in a row."""
+
+    @property
+    def again_s(self) -> float:
+        """Seconds before the next look: 1, 2, 4 … 30."""
+        return min(float(2 ** (self.tries - 1)), LONGEST_BLIND_S)
 
 
 @frozen
@@ -59,7 +78,7 @@ class Quarantined:
     reason: str
 
 
-File = Readable | Locked | HotJournal | Outdated | Quarantined
+File = Readable | Locked | Unavailable | HotJournal | Outdated | Quarantined
 
 
 @frozen
@@ -81,13 +100,13 @@ class Outbound:
     @property
     def unreadable(self) -> str | None:
         """The reason why the last look read nothing, or None."""
-        return self.file.reason if isinstance(self.file, Locked | HotJournal) else None
+        return self.file.reason if isinstance(self.file, Locked | Unavailable | HotJournal) else None
 
     @property
     def outdated(self) -> bool:
         """True if the file is of another build."""
         match self.file:
-            case Outdated() | Locked(outdated=True) | HotJournal(outdated=True):
+            case Outdated() | Locked(outdated=True) | Unavailable(outdated=True) | HotJournal(outdated=True):
                 return True
             case _:
                 return False
