@@ -117,13 +117,14 @@ def handle_lock(state: SessionState, reason: str, now: Moment) -> Decisions:
 
 
 def handle_unavailable(state: SessionState, reason: str, now: Moment) -> Decisions:
-    """Note that the system cannot serve the file, and look again later, each time after a longer delay."""
+    """Note that the system cannot serve the file, and look again later. Log it ever more rarely."""
     before = state.outbound.file
     tries = before.tries + 1 if isinstance(before, Unavailable) else 1
     file = Unavailable(reason, state.outbound.outdated, tries)
     state = evolve(state, outbound=evolve(state.outbound, file=file))
-    log = Log("warning", "session.outbound_unavailable", {"reason": reason, "again_in_s": file.again_s})
-    return _continue(state, NothingSeen(blind=True), now, (log,))
+    log = Log("warning", "session.outbound_unavailable", {"reason": reason, "tries": tries})
+    rare = tries & (tries - 1) == 0  # 1, 2, 4, 8 …
+    return _continue(state, NothingSeen(blind=True), now, (log,) if rare else ())
 
 
 def handle_hot_journal(state: SessionState, reason: str, now: Moment) -> Decisions:

@@ -3,7 +3,7 @@
 from math import inf
 
 from nanoclaw.session.runner import Absent, Dead, Stopping
-from nanoclaw.session.state import Moment, Outbound, SessionState, Unavailable
+from nanoclaw.session.state import Moment, SessionState
 
 BLIND_S = 1.0
 """Seconds before the next look, if the last one could not read the file."""
@@ -56,7 +56,7 @@ def _is_done(state: SessionState) -> bool:
 def sleep_s(state: SessionState, now: Moment) -> float:
     """Return the seconds until the session must wake."""
     moments = [state.deliveries.queue.next_due(now.date)]
-    waits = [_blind_s(state.outbound)]
+    waits = [BLIND_S if state.outbound.unreadable else inf]
     if state.runner.alive:
         # Counted from the last round, so that other events, such as deliveries, do not delay a sweep.
         watched = is_watched(state, now)
@@ -71,12 +71,6 @@ def sleep_s(state: SessionState, now: Moment) -> float:
     waits += [(moment - now.date).total_seconds() for moment in moments if moment is not None]
     shortest = min(waits)
     return max(shortest, TICK_S) if shortest > 0 else 0.0
-
-
-def _blind_s(outbound: Outbound) -> float:
-    if isinstance(outbound.file, Unavailable):
-        return outbound.file.again_s
-    return BLIND_S if outbound.unreadable else inf
 
 
 def _is_held_up(state: SessionState, now: Moment) -> bool:

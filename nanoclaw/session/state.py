@@ -23,9 +23,6 @@ class Moment:
 
 # -- the outbound file ---------------------------------------------------------
 
-LONGEST_BLIND_S = 30.0
-"""Longest delay in seconds before a file that the system cannot serve is read again."""
-
 
 @frozen
 class Readable:
@@ -50,11 +47,6 @@ class Unavailable:
     """True if the last successful look found another build's file."""
     tries: int = 1
     """The number of such looks in a row."""
-
-    @property
-    def again_s(self) -> float:
-        """Seconds before the next look: 1, 2, 4 … 30."""
-        return min(float(2 ** (self.tries - 1)), LONGEST_BLIND_S)
 
 
 @frozen
