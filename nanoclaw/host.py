@@ -50,6 +50,7 @@ from nanoclaw.routing import Router
 from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.session import (
     AgentInbox,
+    Conversation,
     NoObserver,
     Presences,
     Services,
@@ -60,9 +61,11 @@ from nanoclaw.session import (
 )
 from nanoclaw.session.actions import LOCAL_ACTIONS
 from nanoclaw.store import (
+    Connection,
     Executor,
     Reader,
     StoreError,
+    StoreUnavailable,
     ThreadExecutor,
     open_reader,
 )
@@ -71,6 +74,10 @@ from nanoclaw.system.clock_watch import watch_clock
 from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
 from nanoclaw.system.supervision import Supervision
 from nanoclaw.system.wakeups import Wakeups, open_wakeups
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+"""Bounds of the delay before a failed read of the sessions is retried."""
 
 _log = structlog.get_logger()
 
@@ -341,6 +348,7 @@ def _dispatcher(services: Services, actions: Mapping[str, ActionHandler], inbox:
         ToChats(central, registry, services.senders, outbox, clock),
         ToAgents(central, registry, inbox, outbox, clock),
         ToHost(registry, actions, clock),
+        clock,
     )
 
 
@@ -385,12 +393,25 @@ def _background(
 async def _resume(central: Reader, living: Sessions, changes: Changes, runtime: Runtime) -> None:
     """Resume all sessions at start-up, and later each session that was made active again."""
     survivors = await _survivors(runtime)
-    await living.resume(await central.run(every_conversation), survivors=survivors)
+    await living.resume(await _conversations(central, every_conversation), survivors=survivors)
     while True:
         opened = await changes.opened()
-        await living.resume(
-            [each for each in await central.run(open_conversations) if each.session.id in opened]
-        )
+        found = await _conversations(central, open_conversations)
+        await living.resume([each for each in found if each.session.id in opened])
+
+
+async def _conversations(
+    central: Reader, read: Callable[[Connection], Sequence[Conversation]]
+) -> Sequence[Conversation]:
+    """Read sessions of the central database. While the system cannot serve it, it is tried again."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await central.run(read)
+        except StoreUnavailable as error:
+            _log.warning("host.sessions_unread", reason=str(error), again_in_s=pause_s)
+        await trio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 async def _survivors(runtime: Runtime) -> Sequence[str]:

@@ -16,6 +16,7 @@ from nanoclaw.session import Conversation, Sessions, open_conversations
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import parked_events
 from nanoclaw.system.clock import Clock
+from nanoclaw.system.descriptors import descriptors
 from nanoclaw.version import installed_version
 
 ANSWER_WITHIN_S = 1.0
@@ -57,6 +58,7 @@ class HostStatus:
             for node in nodes
             if node.name in conversations
         )
+        open_files = descriptors()
         return HostReport(
             version=installed_version(),
             pid=os.getpid(),
@@ -71,6 +73,8 @@ class HostStatus:
             parked=sum(parked.values()),
             living_sessions=reports,
             unheard=silent,
+            descriptors_used=open_files.used,
+            descriptors_limit=open_files.limit,
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

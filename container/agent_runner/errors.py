@@ -29,6 +29,10 @@ class DatabaseError(RunnerError):
     """SQLite failed: a full disk, a damaged file."""
 
 
+class DatabaseUnavailableError(DatabaseError):
+    """The system cannot serve the file now: a full or failing disk, exhausted descriptors. Retry."""
+
+
 class StoreBusyError(RunnerError):
     """A database stayed locked for longer than a transaction may wait (contract 2)."""
 

@@ -10,10 +10,11 @@ from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
 from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
+from agent_runner.log import Log
 from agent_runner.migrate import migrate
 from agent_runner.outbox import Outbox
 from agent_runner.seams import Seams
-from agent_runner.store import Reader, Writer, open_inbound, open_outbound
+from agent_runner.store import Reader, Refused, Writer, open_inbound, open_outbound
 
 
 @frozen
@@ -34,7 +35,7 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
     """Take the lock, open both databases, migrate. Raises RunnerError, OSError."""
     async with (
         hold_lock(config.owner_lock),
-        open_outbound(config.outbound_db, seams.executor) as outbound,
+        open_outbound(config.outbound_db, seams.executor, refused=_reporting(seams.log)) as outbound,
         open_inbound(config.inbound_db, seams.executor) as inbound,
     ):
         await migrate(outbound, config.schema_dir)
@@ -48,3 +49,13 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
             open_heartbeat(config, seams) as heartbeat,
         ):
             yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat)
+
+
+def _reporting(log: Log) -> Refused:
+    """Return a function that logs a write that the system refuses, ever more rarely."""
+
+    def report(reason: str, tries: int) -> None:
+        if tries & (tries - 1) == 0:  # 1, 2, 4, 8 …
+            log("outbound.unavailable", level="warning", reason=reason, tries=tries)
+
+    return report

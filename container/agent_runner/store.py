@@ -3,6 +3,9 @@
 A caller hands over a plain function of a connection, which runs as one transaction. BUSY is waited for here,
 not inside SQLite, so waiting stays cancellable. No transaction stays open across an await, except one whose
 COMMIT a reader still refuses.
+
+An error of the system, such as a full disk, says nothing about the data. What is to be written is kept and
+written once that is possible, so no result of a provider is lost.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -14,7 +17,13 @@ import apsw
 import trio
 from attrs import define, field
 
-from agent_runner.errors import DatabaseError, InboundUnavailableError, RunnerError, StoreBusyError
+from agent_runner.errors import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    InboundUnavailableError,
+    RunnerError,
+    StoreBusyError,
+)
 from agent_runner.mutex import Mutex
 from agent_runner.seams import Executor, Lane
 
@@ -24,12 +33,25 @@ Connection = apsw.Connection  # noqa: TID251 -- the runner opens its connections
 LONGEST_WAIT = 5.0
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.05
+FIRST_REST = 0.1
+LONGEST_REST = 1.0
+"""Bounds of the pause in seconds before a write that the system refused is repeated."""
+_OF_THE_SYSTEM = (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.NoMemError)
+
+Refused = Callable[[str, int], None]
+"""Called when the system refuses a write, with the reason and the number of tries so far."""
 
 
 def is_transient(error: apsw.Error) -> bool:
     """Return True if waiting helps: a lock, or a journal that its owner is about to roll back."""
     hot = getattr(error, "extendedresult", 0) == apsw.SQLITE_READONLY_ROLLBACK
     return hot or isinstance(error, apsw.BusyError | apsw.LockedError)
+
+
+def is_passing(error: apsw.Error) -> bool:
+    """Return True if the system refused the call, which may pass. A file that was moved away stays away."""
+    moved = getattr(error, "extendedresult", 0) == apsw.SQLITE_READONLY_DBMOVED
+    return isinstance(error, _OF_THE_SYSTEM) and not moved
 
 
 async def retry_while_locked(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -65,7 +87,8 @@ class Reader:
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run `query` in one read transaction.
 
-        Raises InboundUnavailableError when the file is missing or stays locked for 5 s, DatabaseError.
+        Raises InboundUnavailableError when the file is missing, stays locked for 5 s, or the system cannot
+        serve it now; DatabaseError.
         """
         return await self._run(lambda: self._snapshot(query))
 
@@ -78,7 +101,7 @@ class Reader:
             try:
                 return await retry_while_locked(lambda: self._executor.run(call, lane="read"))
             except apsw.Error as error:
-                if is_transient(error) or isinstance(error, apsw.CantOpenError):
+                if is_transient(error) or is_passing(error):
                     raise InboundUnavailableError(f"{self.path} cannot be read now: {error}") from error
                 raise DatabaseError(f"{self.path}: {error}") from error
 
@@ -141,6 +164,7 @@ class Writer:
     path: Path
     _connection: Connection
     _executor: Executor
+    _refused: Refused
     _lock: Mutex = field(factory=Mutex, init=False)
     broken: bool = field(default=False, init=False)
     """True if a transaction has failed. A later error is then not the provider's failure."""
@@ -148,10 +172,20 @@ class Writer:
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Run `change` as one transaction. An exception of it rolls back.
 
-        A cancelled call has committed or changed nothing. Raises StoreBusyError after 5 s, DatabaseError.
+        A cancelled call has committed or changed nothing. While the system cannot serve the file, `change`
+        is run again, after a pause of 0.1 to 1 s. Raises StoreBusyError after 5 s, DatabaseError.
         """
+        tries, pause = 0, FIRST_REST
         async with self._lock:
-            return await self._transact(_Transaction(self._connection, self.path, self._executor, change))
+            while True:
+                tries += 1
+                transaction = _Transaction(self._connection, self.path, self._executor, change)
+                try:
+                    return await self._transact(transaction)
+                except DatabaseUnavailableError as error:
+                    self._refused(str(error), tries)
+                await trio.sleep(pause)
+                pause = min(2 * pause, LONGEST_REST)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run `query` on what is committed. Raises StoreBusyError after 5 s, DatabaseError."""
@@ -161,6 +195,8 @@ class Writer:
     async def _transact(self, transaction: _Transaction[T]) -> T:
         try:
             return await self._patiently(transaction.step, lane="commit")
+        except DatabaseUnavailableError:
+            raise
         except Exception:
             self.broken = True
             raise
@@ -185,14 +221,16 @@ async def open_inbound(path: Path, executor: Executor) -> AsyncGenerator[Reader]
 
 
 @asynccontextmanager
-async def open_outbound(path: Path, executor: Executor, *, create: bool = True) -> AsyncGenerator[Writer]:
+async def open_outbound(
+    path: Path, executor: Executor, *, create: bool = True, refused: Refused | None = None
+) -> AsyncGenerator[Writer]:
     """Open the writer of outbound.db, and roll back a hot journal. The caller must hold the owner lock.
 
     Raises StoreBusyError, DatabaseError.
     """
     connection = await _opened_outbound(path, executor, create=create)
     try:
-        yield Writer(path, connection, executor)
+        yield Writer(path, connection, executor, refused or (lambda _reason, _tries: None))
     finally:
         roll_back(connection)
         connection.close()
@@ -215,6 +253,7 @@ def _open_outbound(path: Path, *, create: bool) -> Connection:
     connection = Connection(str(path), flags)
     try:
         connection.set_busy_timeout(0)
+        _require_writable(connection)
         for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
     except BaseException:
@@ -223,7 +262,13 @@ def _open_outbound(path: Path, *, create: bool) -> Connection:
     return connection
 
 
+def _require_writable(connection: Connection) -> None:
+    """Refuse a connection that SQLite opened read-only: it may not write the file, or had no descriptor."""
+    if connection.readonly("main"):
+        raise apsw.ReadOnlyError("it was opened read-only; check its permissions and the disk's mount")
+
+
 def _explained(path: Path, error: apsw.Error) -> RunnerError:
     if is_transient(error):
         return StoreBusyError(f"{path} was locked for {LONGEST_WAIT:.0f} s")
-    return DatabaseError(f"{path}: {error}")
+    return (DatabaseUnavailableError if is_passing(error) else DatabaseError)(f"{path}: {error}")

@@ -107,6 +107,7 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
     from nanoclaw.cli.first_run import prepare_home  # noqa: PLC0415
     from nanoclaw.logs import configure_logging  # noqa: PLC0415
     from nanoclaw.logs.ring import LogRing  # noqa: PLC0415
+    from nanoclaw.system.descriptors import raise_limit  # noqa: PLC0415
 
     headless = values["headless"]
     if sys.stdout is None and not headless:
@@ -126,6 +127,7 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
     configure_logging(config.log.level, ring=ring)
     reading.log()
     prepare_home(config, write_config=places.config is None)
+    raise_limit()
     code: int = trio.run(run_host, config, ring, headless, at_prompt, values["drain"], recording)
     return code
 

@@ -8,6 +8,7 @@ from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
 from nanoclaw.cli.output import stdout
 from nanoclaw.config import Config
+from nanoclaw.system.descriptors import Descriptors
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 COLUMNS = ("session", "agent", "chat", "runner", "pending", "to send")
@@ -47,9 +48,18 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
         f"{host['parked']} events parked"
     )
     yield from (f"wirings   {line}" for line in host.get("unheard", ()))
+    if host.get("descriptors_limit") is not None:
+        yield f"files     {_descriptors(host['descriptors_used'], host['descriptors_limit'])}"
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])
+
+
+def _descriptors(used: int | None, limit: int) -> str:
+    if used is None:
+        return f"at most {limit} descriptors"
+    few = "; few are left: raise the limit" if Descriptors(used, limit).scarce else ""
+    return f"{used} of {limit} descriptors used{few}"
 
 
 def _channel(channel: Mapping[str, Any]) -> str:

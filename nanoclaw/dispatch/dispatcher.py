@@ -10,10 +10,13 @@ from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.records import AGENT
+from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import DeliveryRefused, Result
 from nanoclaw.session.queue import Delivery
+from nanoclaw.store import StoreUnavailable
 from nanoclaw.store.session.outbound import InvalidRow
+from nanoclaw.system.clock import Clock
 
 
 @frozen
@@ -23,6 +26,7 @@ class Dispatcher:
     chats: ToChats
     agents: ToAgents
     host: ToHost
+    clock: Clock
 
     @property
     def host_actions(self) -> frozenset[str]:
@@ -30,7 +34,14 @@ class Dispatcher:
         return frozenset(self.host.handlers)
 
     async def attempt(self, source: Source, delivery: Delivery) -> tuple[Delivery, Result]:
-        """Make one attempt."""
+        """Make one attempt. If the system fails before its receiver is asked, the row is held."""
+        try:
+            return await self._attempt(source, delivery)
+        except StoreUnavailable as error:
+            reason = f"it cannot be delivered now: {error}"
+            return delivery, outcomes.hold(delivery, reason, self.clock.now(), source.rules)
+
+    async def _attempt(self, source: Source, delivery: Delivery) -> tuple[Delivery, Result]:
         row = delivery.row
         if isinstance(row, InvalidRow):
             return delivery, DeliveryRefused(f"the row breaks the contract: {row.reason}")

@@ -118,6 +118,10 @@ class HostReport:
     living_sessions: tuple[SessionReport, ...]
     unheard: tuple[str, ...] = ()
     """A line for each wiring that hears nobody, because its rules do not fit."""
+    descriptors_used: int | None = None
+    """The file descriptors of the host's process. None if the system does not tell."""
+    descriptors_limit: int | None = None
+    """The limit of these. Near it, runners without work are stopped, and others start late."""
 
 
 class CannotTell(Exception):

@@ -11,9 +11,11 @@ from nanoclaw.runtimes.factory import (
 )
 from nanoclaw.runtimes.protocol import (
     Death,
+    Hindered,
     Limits,
     Mount,
     Network,
+    NothingLeft,
     ReportsUnhonoured,
     Runner,
     RunnerSpec,
@@ -23,10 +25,12 @@ from nanoclaw.runtimes.protocol import (
 
 __all__ = [
     "Death",
+    "Hindered",
     "Limits",
     "Mount",
     "Network",
     "NoConfig",
+    "NothingLeft",
     "ReportsUnhonoured",
     "Runner",
     "RunnerSpec",

@@ -21,6 +21,10 @@ class StartFailed(Refusal):
     """A runner could not be started, or could not recover. The text says why and what to do."""
 
 
+class NothingLeft(StartFailed):
+    """A runner could not be started for now: descriptors, memory or processes are exhausted."""
+
+
 @frozen
 class Mount:
     """A folder or file of the host that a container sees."""
@@ -97,6 +101,14 @@ class Death:
 
     orderly: bool
     reason: str
+
+
+@frozen
+class Hindered(Death):
+    """The end or failed start of a runner for which the system is to blame: its descriptors are exhausted.
+
+    It costs no message a try, and no user is told.
+    """
 
 
 class Runner(Protocol):

@@ -49,7 +49,11 @@ def _prctl(option: int, value: int) -> None:
 def _start(how: str, command: Sequence[str]) -> int:
     """Start the runner and report its process id. In the fork, this does not return."""
     failed, fails = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.write(STDOUT, _reported(error))
+        sys.exit(1)
     if pid == 0:
         os.close(failed)
         _silence_stdout()
@@ -78,8 +82,13 @@ def _run_program(command: Sequence[str], fails: int) -> NoReturn:
     try:
         os.execvp(command[0], list(command))  # noqa: S606 -- the configured runner
     except OSError as error:
-        os.write(fails, str(error).encode())
+        os.write(fails, _reported(error))
     os._exit(127)
+
+
+def _reported(error: OSError) -> bytes:
+    """Return an error as the host reads it: its number and its text."""
+    return f"{error.errno or 0} {error.strerror or error}".encode()
 
 
 def _silence_stdout() -> None:

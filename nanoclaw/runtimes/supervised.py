@@ -8,14 +8,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import trio
 from attrs import define, frozen
 
-from nanoclaw.runtimes.protocol import StartFailed
+from nanoclaw.runtimes.protocol import NothingLeft, StartFailed
+from nanoclaw.system.descriptors import descriptors, restore_limit
+from nanoclaw.system.obstacles import Obstacle, kind_of
 
 INIT = str(Path(__file__).with_name("runner_init.py"))
 HAS_INIT = sys.platform == "linux"
@@ -27,6 +29,7 @@ MAX_SWEEPS = 20
 """Searches for marked processes. One of them may start another during a search."""
 MAX_REPORT = 4096
 """Bytes of an init process's report that are read."""
+MORE = "if this lasts, raise the limit (`ulimit -n`, or LimitNOFILE= of the service)"
 
 
 @frozen
@@ -113,29 +116,54 @@ async def start(
     """Start a program in a session of its own. Return it, with the descriptor that is its lifeline.
 
     Raises:
+        NothingLeft: not now, since descriptors, memory or processes are exhausted.
         StartFailed: it cannot be started. The text says why.
     """
-    inside, outside = os.pipe()
+    _require_descriptors()
+    what = " ".join(program.command)
+    with _reported("its lifeline"):
+        inside, outside = os.pipe()
     try:
-        outer = await trio.lowlevel.open_process(
-            program.below_init(grace_s) if HAS_INIT else program.command,
-            stdin=inside,
-            stdout=PIPE if HAS_INIT else DEVNULL,
-            stderr=PIPE,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,  # Ctrl-C in the terminal is the host's; kill reaches grandchildren
-        )
-        pid = await _pid(outer) if HAS_INIT else outer.pid
-    except BaseException as error:
+        with _reported(what):
+            outer = await trio.lowlevel.open_process(
+                program.below_init(grace_s) if HAS_INIT else program.command,
+                stdin=inside,
+                stdout=PIPE if HAS_INIT else DEVNULL,
+                stderr=PIPE,
+                cwd=folder,
+                env=environment,
+                start_new_session=True,  # Ctrl-C in the terminal is the host's; kill reaches grandchildren
+            )
+            restore_limit(outer.pid)
+            pid = await _pid(outer) if HAS_INIT else outer.pid
+    except BaseException:
         os.close(outside)
-        if isinstance(error, OSError):
-            command = " ".join(program.command)
-            raise StartFailed(f"the runner does not start: {command}: {error}") from error
         raise
     finally:
         os.close(inside)
+    restore_limit(pid)  # it may have been forked before its parent's limit was restored
     return SupervisedProcess(pid, outer, f"{MARK}={environment[MARK]}"), outside
+
+
+def _require_descriptors() -> None:
+    """Refuse a start that would take the descriptors which the host needs for itself."""
+    found = descriptors()
+    if found.scarce:
+        raise NothingLeft(
+            f"the runner does not start now: {found.used} of {found.limit} descriptors are used, and the "
+            f"host reserves the last {found.reserve}; {MORE}"
+        )
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """Raise the operating system's errors as failed starts."""
+    try:
+        yield
+    except OSError as error:
+        if kind_of(error) is Obstacle.EXHAUSTED:
+            raise NothingLeft(f"the runner does not start now: {what}: {error}; {MORE}") from error
+        raise StartFailed(f"the runner does not start: {what}: {error}") from error
 
 
 async def _pid(init: trio.Process) -> int:
@@ -152,7 +180,10 @@ async def _pid(init: trio.Process) -> int:
         with trio.CancelScope(shield=True):
             await init.wait()
         if isinstance(error, ValueError):
-            raise OSError(report.decode("utf-8", "replace") or "its init process was killed") from error
+            number, _, text = report.decode("utf-8", "replace").partition(" ")
+            raise OSError(
+                int(number) if number.isdecimal() else 0, text or "its init process was killed"
+            ) from error
         raise
 
 

@@ -31,12 +31,14 @@ from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.shell import Shell
+from nanoclaw.session.shortage import Shortage
 from nanoclaw.session.silence import silent_tasks
 from nanoclaw.session.spec import runner_spec
 from nanoclaw.session.state import SessionState
 from nanoclaw.session.status import status
 from nanoclaw.store import (
     CorruptDatabase,
+    Exhausted,
     ForeignDatabase,
     StoreError,
     Writer,
@@ -46,6 +48,7 @@ from nanoclaw.store import (
 )
 from nanoclaw.store.central import parked_events, sessions
 from nanoclaw.store.engine.mutex import Mutex
+from nanoclaw.store.engine.patience import Patience
 from nanoclaw.store.session import messages_in
 from nanoclaw.store.session.inbox import lost, store_attachments, with_lost_files
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
@@ -107,6 +110,16 @@ class Refresh:
     async def handle(self, actor: "SessionActor") -> None:
         """Rewrite the projections, which also wakes the runner. Read the session's status."""
         await actor.refresh()
+
+
+@frozen
+class Release:
+    """A signal that descriptors are exhausted."""
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Stop a runner that has no work."""
+        await trio.lowlevel.checkpoint()
+        actor.shell.release()
 
 
 @frozen
@@ -312,13 +325,17 @@ def session_recipe(
     async def recipe(context: Context[SessionActor]) -> AsyncIterator[SessionActor]:
         structlog.contextvars.bind_contextvars(session=conversation.session.id)
         async with (
+            _telling(services.shortage),
             own_inbound(paths, executor=executor, clock=services.clock, random=services.random) as inbound,
             open_untrusted(
                 paths.outbound_db, executor, patience_s=PATIENCE_S, random=services.random
             ) as outbound,
             trio.open_nursery() as nursery,
         ):
-            made = await executor.run(partial(create_outbound, paths, owner=None))
+            patience = Patience(paths.outbound_db, services.random)
+            made = await patience.until_done(
+                lambda: executor.run(partial(create_outbound, paths, owner=None))
+            )
             stored = await inbound.run(transactions.read_session)
             rules = Rules.of(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
@@ -335,6 +352,7 @@ def session_recipe(
                 nursery,
                 partial(_prepare, services, conversation, inbound),
                 paths.heartbeat,
+                services.shortage,
             )
             shell = Shell(
                 services.clock,
@@ -351,6 +369,7 @@ def session_recipe(
             with (
                 services.wakeups.watch(paths.outbound_dir, shell.wake),
                 inbound.when_blocked(shell.inbound_blocked),
+                services.shortage.watch(partial(context.ref.signal, Release())),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(shell.send_hints)
@@ -364,6 +383,19 @@ def session_recipe(
             nursery.cancel_scope.cancel()
 
     return recipe
+
+
+@asynccontextmanager
+async def _telling(shortage: Shortage) -> AsyncIterator[None]:
+    """Tell the other sessions if this one ends because something is exhausted."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, Exhausted) or (
+            isinstance(error, ExceptionGroup) and error.subgroup(Exhausted) is not None
+        ):
+            shortage.tell()
+        raise
 
 
 @define(eq=False)

@@ -4,7 +4,7 @@ from attrs import evolve
 
 from nanoclaw.session.decisions import Effect, Log, StopRunner, TellSettled
 from nanoclaw.session.queue import Delivery
-from nanoclaw.session.runner import StopReason
+from nanoclaw.session.runner import MAX_BACKOFF_S, StopReason
 from nanoclaw.session.state import Moment, Phase, SessionState
 
 Changed = tuple[SessionState, tuple[Effect, ...]]
@@ -18,9 +18,9 @@ def stop_runner(state: SessionState, why: StopReason) -> Changed:
     return evolve(state, runner=runner), (Log("info", "session.runner_stopping", {"why": why}), StopRunner())
 
 
-def count_failure(state: SessionState, reason: str, now: Moment) -> Changed:
-    """Count a failed start or run, and delay the next start."""
-    runner = state.runner.failed(reason, state.rules.runner_backoff_s, now.monotonic)
+def count_failure(state: SessionState, reason: str, now: Moment, longest_s: float = MAX_BACKOFF_S) -> Changed:
+    """Count a failed start or run, and delay the next start, for at most `longest_s`."""
+    runner = state.runner.failed(reason, state.rules.runner_backoff_s, now.monotonic, longest_s)
     fields = {
         "reason": reason,
         "failures": runner.failures,

@@ -31,11 +31,13 @@ from nanoclaw.session.events import (
     FileDamaged,
     FileHot,
     FileLocked,
+    FileUnavailable,
     FinishCommitted,
     InboundBlocked,
     Looked,
     OldRowsSkipped,
     RecoveryEnded,
+    ReleaseAsked,
     RestartAsked,
     RoundBegan,
     RoundEnded,
@@ -46,7 +48,7 @@ from nanoclaw.session.events import (
     TasksChanged,
     Ticked,
 )
-from nanoclaw.session.runner import Stopping
+from nanoclaw.session.runner import Running, Stopping
 from nanoclaw.session.state import Moment, Phase, SessionState
 
 
@@ -65,6 +67,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return looking.read(state, seen, now)
         case FileLocked(reason):
             return looking.handle_lock(state, reason, now)
+        case FileUnavailable(reason):
+            return looking.handle_unavailable(state, reason, now)
         case FileHot(reason):
             return looking.handle_hot_journal(state, reason, now)
         case FileDamaged(reason):
@@ -97,6 +101,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
         case RestartAsked():
             stopping, effects = stop_runner(state, "shutdown")
             return Decisions(evolve(stopping, runner=stopping.runner.without_failures()), (*effects, Wake()))
+        case ReleaseAsked():
+            return _release(state, now)
         case InboundBlocked():
             return Decisions(*stop_runner(state, "stuck"))
         case Closing():
@@ -143,6 +149,13 @@ def _adopt(state: SessionState, now: Moment) -> Decisions:
         return Decisions(state, (StartRunner(),))
     state, effects = stop_runner(state, "shutdown")
     return Decisions(state, (StartRunner(), *effects))
+
+
+def _release(state: SessionState, now: Moment) -> Decisions:
+    """Stop the runner if it waits for work. Another session needs its descriptors."""
+    if not isinstance(state.runner.condition, Running) or needs.is_watched(state, now):
+        return Decisions(state)
+    return Decisions(*stop_runner(state, "idle"))
 
 
 def _recovered(state: SessionState, failure: str | None, now: Moment) -> Decisions:

@@ -20,7 +20,7 @@ from nanoclaw.store.session.outbound import Look
 
 @frozen
 class ReadOutbound:
-    """Read the runner's commits. Ends with `Looked`, `FileLocked`, `FileHot` or `FileDamaged`."""
+    """Read the runner's commits. Ends with `Looked`, or with the reason why nothing was read."""
 
 
 @frozen
@@ -39,7 +39,7 @@ class NothingSeen:
     """The look read nothing. Work that was read before continues."""
 
     blind: bool
-    """True if a lock, a hot journal or a recovery prevented the look."""
+    """True if a lock, the system, a hot journal or a recovery prevented the look."""
 
 
 @frozen

@@ -37,6 +37,11 @@ class RestartAsked:
 
 
 @frozen
+class ReleaseAsked:
+    """Descriptors are exhausted: stop the runner, if it has no work."""
+
+
+@frozen
 class StatusChanged:
     """The session's status was read again. It may be unchanged."""
 
@@ -98,6 +103,13 @@ class Looked:
 @frozen
 class FileLocked:
     """The outbound file stayed locked."""
+
+    reason: str
+
+
+@frozen
+class FileUnavailable:
+    """The system could not serve the outbound file: exhausted descriptors, a failing disk, no permission."""
 
     reason: str
 
@@ -170,6 +182,7 @@ Event = (
     Stored
     | TasksChanged
     | RestartAsked
+    | ReleaseAsked
     | StatusChanged
     | Adopted
     | InboundBlocked
@@ -181,6 +194,7 @@ Event = (
     | OldRowsSkipped
     | Looked
     | FileLocked
+    | FileUnavailable
     | FileHot
     | FileDamaged
     | Committed

@@ -36,7 +36,15 @@ from nanoclaw.session.decisions import (
 )
 from nanoclaw.session.finishing import Finished
 from nanoclaw.session.messages import Completed, Messages, Retry, Verdict
-from nanoclaw.session.runner import STUCK_S, WANTED, Absent, Dead, Recovering
+from nanoclaw.session.runner import (
+    HINDERED_BACKOFF_S,
+    MAX_BACKOFF_S,
+    STUCK_S,
+    WANTED,
+    Absent,
+    Dead,
+    Recovering,
+)
 from nanoclaw.session.state import (
     HotJournal,
     Locked,
@@ -46,6 +54,7 @@ from nanoclaw.session.state import (
     Quarantined,
     Readable,
     SessionState,
+    Unavailable,
 )
 from nanoclaw.session.transactions import Settlement, SettlementOutcome, replaced
 from nanoclaw.store.session.outbound import Look
@@ -106,6 +115,17 @@ def handle_lock(state: SessionState, reason: str, now: Moment) -> Decisions:
     state = evolve(state, outbound=evolve(state.outbound, file=file))
     log = Log("warning", "session.outbound_locked", {"reason": reason})
     return _continue(state, NothingSeen(blind=True), now, (log,))
+
+
+def handle_unavailable(state: SessionState, reason: str, now: Moment) -> Decisions:
+    """Note that the system cannot serve the file, and look again later. Log it ever more rarely."""
+    before = state.outbound.file
+    tries = before.tries + 1 if isinstance(before, Unavailable) else 1
+    file = Unavailable(reason, state.outbound.outdated, tries)
+    state = evolve(state, outbound=evolve(state.outbound, file=file))
+    log = Log("warning", "session.outbound_unavailable", {"reason": reason, "tries": tries})
+    rare = tries & (tries - 1) == 0  # 1, 2, 4, 8 …
+    return _continue(state, NothingSeen(blind=True), now, (log,) if rare else ())
 
 
 def handle_hot_journal(state: SessionState, reason: str, now: Moment) -> Decisions:
@@ -318,8 +338,9 @@ def _end_runner(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
     assert isinstance(dead, Dead)  # noqa: S101 -- no runner starts before the last death is settled
     state = evolve(state, messages=state.messages.unclaimed(), runner=state.runner.settled())
     if not useful and dead.death is not None and dead.stopped not in WANTED:
-        state, effects = count_failure(state, dead.death.reason, now)
-    if idle and state.runner.failures == state.rules.max_tries:
+        longest_s = HINDERED_BACKOFF_S if dead.hindered else MAX_BACKOFF_S
+        state, effects = count_failure(state, dead.death.reason, now, longest_s)
+    if idle and not dead.hindered and state.runner.failures == state.rules.max_tries:
         reason = (state.runner.last_failure or "").partition("\n")[0]
         return Decisions(state, effects, TellOfDelay(state.messages.waiting(now.date), reason))
     return Decisions(state, effects)

@@ -34,8 +34,14 @@ def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
 def waits_alone(state: SessionState, now: Moment) -> bool:
     """Return True if the session waits for a later time, without a runner or delivery until then."""
     alone = state.runner.absent and state.deliveries.queue.in_flight is None
-    starts = wants_runner(state, now) and state.runner.may_start(now.monotonic)
+    starts = state.outbound.looked and wants_runner(state, now) and state.runner.may_start(now.monotonic)
     return alone and not _is_done(state) and not starts
+
+
+def idles(state: SessionState, now: Moment) -> bool:
+    """Return True if the session and its runner have had nothing to do for a whole slow poll."""
+    idle = state.deliveries.idle and not is_watched(state, now)
+    return idle and now.monotonic - state.activity.active_at >= state.rules.slow_poll_s
 
 
 def is_finished(state: SessionState) -> bool:

@@ -10,11 +10,13 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from nanoclaw.records import ContainerStatus
-from nanoclaw.runtimes import Death
+from nanoclaw.runtimes import Death, Hindered
 
 STUCK_S = 60.0
 """Seconds without a heartbeat, while a claim is open, after which a runner counts as hanging."""
 MAX_BACKOFF_S = 60.0
+HINDERED_BACKOFF_S = 2.0
+"""Longest delay of a start that the system hinders. Another session may release what is exhausted."""
 
 StopReason = Literal["idle", "shutdown", "stuck", "quarantine"]
 WANTED: frozenset[StopReason] = frozenset({"idle", "shutdown"})
@@ -36,8 +38,14 @@ class Dead:
     @property
     def wanted(self) -> bool:
         """True if it was stopped on purpose, or ended without an error. That costs no message a try."""
-        ended_by_itself = self.stopped is None and self.death is not None and self.death.orderly
-        return ended_by_itself or self.stopped in WANTED
+        if self.stopped is not None or self.death is None:
+            return self.stopped in WANTED
+        return self.hindered or self.death.orderly
+
+    @property
+    def hindered(self) -> bool:
+        """True if the system is to blame."""
+        return isinstance(self.death, Hindered)
 
 
 @frozen
@@ -203,9 +211,11 @@ class Runner:
             case condition:
                 raise IllegalTransition(f"a death was settled, but the runner is {condition}")
 
-    def failed(self, reason: str, backoff_s: float, monotonic: float) -> "Runner":
-        """Count a failure. It delays the next start, twice as long each time."""
-        delay = min(MAX_BACKOFF_S, backoff_s * 2**self.failures)
+    def failed(
+        self, reason: str, backoff_s: float, monotonic: float, longest_s: float = MAX_BACKOFF_S
+    ) -> "Runner":
+        """Count a failure. It delays the next start, twice as long each time, up to `longest_s`."""
+        delay = min(longest_s, backoff_s * 2**self.failures)
         return evolve(self, failures=self.failures + 1, last_failure=reason, not_before=monotonic + delay)
 
     def without_failures(self) -> "Runner":

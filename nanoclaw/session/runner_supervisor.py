@@ -14,8 +14,10 @@ import structlog
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.runtimes import Death, Hindered, NothingLeft, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
+from nanoclaw.session.shortage import Shortage
+from nanoclaw.store import Exhausted, StoreUnavailable
 from nanoclaw.system.foreign import ForeignError, foreign_code, text_of, ungrouped
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ class RunnerSupervisor:
     prepare: Callable[[], Awaitable[RunnerSpec]]
     """Writes the projections and returns the specification. Called at every start."""
     heartbeat_file: Path
+    shortage: Shortage = Factory(Shortage)
     _runner: Runner | None = None
     _context: Context = Factory(copy_context)
     """The session's context. A runner must not inherit that of the message that caused its start."""
@@ -64,8 +67,8 @@ class RunnerSupervisor:
     async def _supervise(self, report: Report) -> None:
         try:
             death = await self._run(await self.prepare(), report)
-        except StartFailed as failed:
-            death = Death(orderly=False, reason=str(failed))
+        except (StartFailed, StoreUnavailable) as failed:
+            death = self._not_started(failed)
         self._runner = None
         report(RunnerEnded(death))
 
@@ -76,7 +79,7 @@ class RunnerSupervisor:
         async def run(*, task_status: trio.TaskStatus[Runner]) -> None:
             ended.append(await _asked(lambda: self.runtime.run(spec, task_status=task_status)))
 
-        with ungrouped(StartFailed):
+        with ungrouped(StartFailed, StoreUnavailable):
             async with trio.open_nursery() as nursery:
                 try:
                     runner: Runner = await nursery.start(run)
@@ -94,9 +97,17 @@ class RunnerSupervisor:
         try:
             spec = await self.prepare()
             await _asked(lambda: self.runtime.recover(spec))
-        except StartFailed as error:
-            failure = str(error)
+        except (StartFailed, StoreUnavailable) as error:
+            failure = self._not_started(error).reason
         report(RecoveryEnded(failure))
+
+    def _not_started(self, failed: Exception) -> Death:
+        """Return the death of a failed start. If something is exhausted, others are asked to release it."""
+        if isinstance(failed, NothingLeft | Exhausted):
+            self.shortage.tell()
+        if isinstance(failed, NothingLeft | StoreUnavailable):
+            return Hindered(orderly=False, reason=str(failed))
+        return Death(orderly=False, reason=str(failed))
 
 
 @frozen
@@ -122,6 +133,8 @@ async def _asked(ask: Callable[[], Awaitable[T]]) -> T:
     try:
         with foreign_code(StartFailed):
             return await ask()
+    except NothingLeft as error:
+        raise NothingLeft(text_of(error)) from error
     except StartFailed as error:
         raise StartFailed(text_of(error)) from error
     except ForeignError as error:

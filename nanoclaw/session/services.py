@@ -4,7 +4,7 @@ from datetime import datetime
 from random import Random
 from typing import Protocol
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from actors import Ref
 from nanoclaw.channels.senders import Senders
@@ -13,6 +13,7 @@ from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.runtimes import Runtime
 from nanoclaw.session.presence import Presences
+from nanoclaw.session.shortage import Shortage
 from nanoclaw.store import Executor, Reader
 from nanoclaw.store.session.outbound import Look
 from nanoclaw.system.clock import Clock
@@ -58,6 +59,7 @@ class Services:
     wakeups: Wakeups
     presences: Presences
     observer: Observer = NoObserver()
+    shortage: Shortage = Factory(Shortage)
 
 
 @frozen

@@ -22,7 +22,16 @@ from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
 from nanoclaw.session.events import Event
 from nanoclaw.session.state import Moment, Phase, SessionState
-from nanoclaw.store import Connection, HotJournal, StoreBusy, StoreError, UntrustedReader, Writer
+from nanoclaw.store import (
+    Connection,
+    Exhausted,
+    HotJournal,
+    StoreBusy,
+    StoreError,
+    StoreUnavailable,
+    UntrustedReader,
+    Writer,
+)
 from nanoclaw.store.session import deliveries, outbound
 from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, OpenMessage
 from nanoclaw.store.session.outbound import Look, look
@@ -71,6 +80,10 @@ class Shell:
     def restart_runner(self) -> None:
         """Stop the runner. If there is work, another one starts without a back-off."""
         self._handle(events.RestartAsked())
+
+    def release(self) -> None:
+        """Stop a runner without work, because descriptors are exhausted."""
+        self._handle(events.ReleaseAsked())
 
     def change_status(self, status: SessionStatus) -> None:
         """Apply the session's status from the central database. Call `wake` next."""
@@ -152,12 +165,12 @@ class Shell:
         with self.under_way():
             await self._follow(self._decide(events.RoundBegan(self.effects.supervisor.heartbeat())))
             self.tick()
-            if needs.waits_alone(self.state, self._now()):
+            if needs.waits_alone(self.state, self._now()) or needs.idles(self.state, self._now()):
                 await self._close_files()
         self._handle(events.RoundEnded())
 
     async def _close_files(self) -> None:
-        """Close the files, which may be idle for weeks. Their caches are most of a session's memory."""
+        """Close the files, which may be idle for weeks: their caches are most of a session's memory."""
         await self.outbound.reopen()
         await self.inbound.rest()
 
@@ -216,13 +229,17 @@ class Shell:
 
     async def _read(
         self, query: Callable[[Connection], T]
-    ) -> T | events.FileHot | events.FileLocked | events.FileDamaged:
+    ) -> T | events.FileHot | events.FileLocked | events.FileUnavailable | events.FileDamaged:
         try:
             return await self.outbound.run(query)
         except HotJournal as error:
             return events.FileHot(str(error))
         except StoreBusy as error:
             return events.FileLocked(str(error))
+        except StoreUnavailable as error:
+            if isinstance(error, Exhausted):
+                self.effects.services.shortage.tell()
+            return events.FileUnavailable(str(error))
         except StoreError as error:
             return events.FileDamaged(str(error))
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
-from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
+from nanoclaw.runtimes import Limits, Mount, NothingLeft, RunnerSpec, StartFailed
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.session.projections import CentralView
+from nanoclaw.system.obstacles import passes
 
 
 def runner_spec(services: Services, conversation: Conversation, view: CentralView) -> RunnerSpec:
@@ -22,6 +23,9 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
     try:
         container = read_container_json(folder)
     except BadContainerJson as error:
+        cause = error.__cause__ and error.__cause__.__cause__
+        if isinstance(cause, OSError) and passes(cause):
+            raise NothingLeft(str(error)) from error
         raise StartFailed(str(error)) from error
     workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
     workspace.mkdir(mode=0o700, parents=True, exist_ok=True)

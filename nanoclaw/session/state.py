@@ -39,6 +39,17 @@ class Locked:
 
 
 @frozen
+class Unavailable:
+    """The system could not serve the file, so the last looks read nothing. It is no verdict on the file."""
+
+    reason: str
+    outdated: bool = False
+    """True if the last successful look found another build's file."""
+    tries: int = 1
+    """The number of such looks in a row."""
+
+
+@frozen
 class HotJournal:
     """The runner died in a transaction, so the last look read nothing. A living runner rolls it back."""
 
@@ -59,7 +70,7 @@ class Quarantined:
     reason: str
 
 
-File = Readable | Locked | HotJournal | Outdated | Quarantined
+File = Readable | Locked | Unavailable | HotJournal | Outdated | Quarantined
 
 
 @frozen
@@ -81,13 +92,13 @@ class Outbound:
     @property
     def unreadable(self) -> str | None:
         """The reason why the last look read nothing, or None."""
-        return self.file.reason if isinstance(self.file, Locked | HotJournal) else None
+        return self.file.reason if isinstance(self.file, Locked | Unavailable | HotJournal) else None
 
     @property
     def outdated(self) -> bool:
         """True if the file is of another build."""
         match self.file:
-            case Outdated() | Locked(outdated=True) | HotJournal(outdated=True):
+            case Outdated() | Locked(outdated=True) | Unavailable(outdated=True) | HotJournal(outdated=True):
                 return True
             case _:
                 return False

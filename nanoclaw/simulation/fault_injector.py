@@ -116,7 +116,7 @@ class FaultInjector:
     triggers: list[CommitTrigger] = Factory(list)
     disk: list[tuple[Side, Callable[[], apsw.Error]]] = Factory(list)
     disk_until: float = 0.0
-    tearing_now: int = 0
+    hindered_now: int = 0
     paused: set[str] = Factory(set)
     """Sessions that a fault has paused."""
     buried: dict[str, Callable[[], apsw.Error]] = Factory(dict)
@@ -173,11 +173,11 @@ class FaultInjector:
 
     def excuses(self) -> bool:
         """Return whether a host that fails now may have failed because of its disk."""
-        return bool(self.disk) or self.tearing_now > 0 or trio.current_time() < self.disk_until
+        return bool(self.disk) or self.hindered_now > 0 or trio.current_time() < self.disk_until
 
     def hindered(self) -> frozenset[str]:
         """Return the sessions that a fault hinders now."""
-        machine = self.disk or self.tearing_now or self.world.executor.pause is not None
+        machine = self.disk or self.hindered_now or self.world.executor.pause is not None
         ids = frozenset(path.name for path in (self.world.home / "data").glob("sessions/*/*"))
         slow = frozenset(
             id_ for id_ in ids if (control := self.controls.of(id_)) is not None and control.hindered

@@ -34,6 +34,8 @@ FAULTS: Mapping[str, Callable[[FaultInjector, Random, Strike], Awaitable[None]]]
     "destination-renamed": admin_faults.destination_renamed,
     "channel-late": network_faults.channel_late,
     "engine-gone": process_faults.engine_gone,
+    "no-descriptors": machine_faults.no_descriptors,
+    "read-error": machine_faults.read_error,
 }
 
 

@@ -1,4 +1,4 @@
-"""Faults of the machine: its disk, its clock, and damaged files."""
+"""Faults of the machine: its disk, its descriptors, its clock, and damaged files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,7 +22,7 @@ from nanoclaw.simulation.fault_injector import (
     Side,
 )
 from nanoclaw.simulation.faults import Strike
-from nanoclaw.simulation.write_limit import no_file_beyond
+from nanoclaw.simulation.system_limits import no_descriptor, no_file_beyond, no_read
 from nanoclaw.store.engine.ownership import CENTRAL
 
 
@@ -77,23 +77,54 @@ def _failing(injector: FaultInjector, side: Side, error: Callable[[], apsw.Error
 
 async def torn_writes(injector: FaultInjector, random: Random, strike: Strike) -> None:
     """Limit the file size of some store calls of host and runners, so that writes are torn."""
+
+    def limit() -> AbstractContextManager[None]:
+        return no_file_beyond(random.choice((0, random.randrange(70_000))))
+
+    await _hinder(injector, random, strike, limit)
+
+
+async def no_descriptors(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """Let some store calls of host and runners open nothing, because descriptors are exhausted (EMFILE)."""
+    await _hinder(injector, random, strike, no_descriptor)
+
+
+async def read_error(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """Let some reads of containers' files fail with EIO, which passes."""
+    await _hinder(injector, random, strike, no_read)
+
+
+async def _hinder(
+    injector: FaultInjector,
+    random: Random,
+    strike: Strike,
+    hindrance: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Hinder a share of the store calls of host and runners for a while."""
     seconds, share = random.uniform(1.0, 60.0), random.choice((0.1, 0.5, 1.0))
-    injector.last(strike, _tearing(injector, random, share), seconds, f"{share:.0%} of the calls")
+    injector.last(
+        strike, _hindering(injector, random, share, hindrance), seconds, f"{share:.0%} of the calls"
+    )
     await trio.lowlevel.checkpoint()
 
 
 @contextmanager
-def _tearing(injector: FaultInjector, random: Random, share: float) -> Iterator[None]:
+def _hindering(
+    injector: FaultInjector,
+    random: Random,
+    share: float,
+    hindrance: Callable[[], AbstractContextManager[None]],
+) -> Iterator[None]:
     def around() -> AbstractContextManager[None]:
-        place = random.choice((0, random.randrange(70_000)))
-        return no_file_beyond(place) if random.random() < share else nullcontext()
+        made = hindrance()
+        return made if random.random() < share else nullcontext()
 
     injector.world.executor.around = around
-    injector.tearing_now += 1
+    injector.hindered_now += 1
     try:
         yield
     finally:
-        injector.tearing_now -= 1
+        injector.hindered_now -= 1
         injector.world.executor.around = None
         injector.disk_until = trio.current_time() + EXCUSED_S
 

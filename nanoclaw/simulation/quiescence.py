@@ -28,7 +28,16 @@ TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "
 NETWORK, STUCK, JUMP = "channel-", "stuck-runner", "clock-jumps"
 
 
-MACHINE = ("slow-disk", "disk-full", "io-error", "torn-writes", "session-paused", "session-buried")
+MACHINE = (
+    "slow-disk",
+    "disk-full",
+    "io-error",
+    "torn-writes",
+    "no-descriptors",
+    "read-error",
+    "session-paused",
+    "session-buried",
+)
 
 
 RUNNERS = ("runner started", "runner adopted", "runner ended")

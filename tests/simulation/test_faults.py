@@ -116,3 +116,11 @@ def test_a_host_failure_appears_once_in_the_timeline() -> None:
     failed = [line for line in result.timeline.lines if "  host failed  " in line]
     assert failed
     assert len(failed) == len(set(failed))
+
+
+@pytest.mark.parametrize("fault", ["no-descriptors", "read-error"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_passing_error_of_the_system_quarantines_no_session(fault: str, seed: int) -> None:
+    result = run_workload(draw_workload(seed, hours=0.5, faults=fault_names(f"{fault}=60")))
+    assert (result.violations, result.strikes[fault] > 0) == ((), True)
+    assert not [line for line in result.timeline.lines if "quarantine" in line]

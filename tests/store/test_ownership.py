@@ -11,7 +11,7 @@ import apsw
 import pytest
 import trio
 
-from nanoclaw.simulation.write_limit import no_file_beyond
+from nanoclaw.simulation.system_limits import no_file_beyond
 from nanoclaw.store import (
     CorruptDatabase,
     ForbiddenConnection,

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import apsw
 
-from nanoclaw.store.engine.errors import CannotOpen
+from nanoclaw.store.engine.errors import CannotOpen, ReadOnlyStore
+from nanoclaw.system.obstacles import Obstacle, advice
 
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
+SIDECARS = ("-wal", "-shm", "-journal")
 
 # The owned directories, and a flag for each thread that may open. apsw's connection hook is process-wide too.
 _owned: Counter[str] = Counter()
@@ -29,11 +31,15 @@ def open_writable(path: Path) -> apsw.Connection:
     """Open a read-write connection, for owners only. A missing file is created with mode 0600.
 
     Raises:
-        CannotOpen: the path is not a regular file.
+        CannotOpen: the path is not a regular file, or SQLite cannot take its name.
+        ReadOnlyStore: this process may not write the file.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
-    _check_regular(path)
+    _check(path)
+    if not os.access(path, os.R_OK | os.W_OK):
+        # SQLite would create sidecars with the permissions of the file, and fail later.
+        raise ReadOnlyStore(path, advice(Obstacle.DENIED, path))
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
     _ours.opening = True
     try:
@@ -46,18 +52,45 @@ def open_readonly(path: Path) -> apsw.Connection:
     """Open a connection that can never write (`mode=ro`).
 
     Raises:
-        CannotOpen: the path is not a regular file.
+        CannotOpen: the path is not a regular file, or SQLite cannot take its name.
     """
-    _check_regular(path)
+    _check(path)
     return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
 
 
-def _check_regular(path: Path) -> None:
-    """Refuse pipes, devices and directories: opening one may block for ever."""
+def _check(path: Path) -> None:
+    """Refuse what is not a regular file: opening a pipe or device may block for ever. Mend its sidecars."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        why = "its path is not valid UTF-8, which SQLite needs; rename the folder or choose another"
+        raise CannotOpen(path, f"cannot be opened: {why}") from error
     with suppress(FileNotFoundError):
-        mode = path.stat().st_mode
+        mode = path.lstat().st_mode
         if not stat.S_ISREG(mode):
-            raise CannotOpen(path, f"is not a regular file ({stat.filemode(mode)}); move it away")
+            kind = Obstacle.LINK if stat.S_ISLNK(mode) else Obstacle.IRREGULAR
+            raise CannotOpen(path, advice(kind, path))
+        _mend_sidecars(path, mode)
+
+
+def _mend_sidecars(path: Path, mode: int) -> None:
+    """Give the sidecars of a database its own permissions for its owner.
+
+    SQLite creates them with the permissions that the database has then. So a database that was read-only for
+    a while leaves sidecars that nobody may write.
+    """
+    for suffix in SIDECARS:
+        sidecar = f"{path}{suffix}"
+        with suppress(FileNotFoundError):
+            grant(sidecar, os.lstat(sidecar), mode & 0o600)
+
+
+def grant(path: str | Path, found: os.stat_result, mode: int) -> bool:
+    """Add permissions to a regular file of this user that lacks them. Return whether it lacked any."""
+    lacks = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and bool(mode & ~found.st_mode)
+    if lacks:
+        os.chmod(path, stat.S_IMODE(found.st_mode) | mode)  # noqa: PTH101 -- a sidecar's name is text
+    return lacks
 
 
 def make_private_dir(path: Path) -> None:

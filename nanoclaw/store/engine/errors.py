@@ -1,13 +1,14 @@
 """Errors of the store. Each message names the file or row and says what to do."""
 
-import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
 from actors import Refusal
+from nanoclaw.system.obstacles import Obstacle, advice, kind_of, obstacle_at
 
 
 class StoreError(Refusal):
@@ -17,7 +18,7 @@ class StoreError(Refusal):
     """
 
     def __init__(self, path: Path, message: str) -> None:
-        super().__init__(f"{path}: {message}")
+        super().__init__(f"{printable(path)}: {message}")
         self.path = path
 
 
@@ -34,12 +35,31 @@ class StoreBusy(StoreError):
     """The file stayed locked for the whole waiting time."""
 
 
+class StoreUnavailable(StoreError):
+    """The system cannot serve the file now: it is no verdict on the file's content. Retry with back-off.
+
+    Its descriptors or memory are exhausted, the disk is full or failing, or a permission is missing.
+    """
+
+
+class Exhausted(StoreUnavailable):
+    """The descriptors or the memory of the process or the system are exhausted."""
+
+
+class ReadOnlyStore(StoreUnavailable):
+    """The file, its folder or its disk does not let this process read or write it."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk is full."""
+
+
 class StoreClosed(StoreError):
     """A writer or reader was used after its scope had ended."""
 
 
 class CannotOpen(StoreError):
-    """The file is missing, not a regular file, or not readable by this process."""
+    """The file is missing, not a regular file, or a symbolic link."""
 
 
 class ForeignDatabase(StoreError):
@@ -52,14 +72,6 @@ class NewerDatabase(StoreError):
 
 class CorruptDatabase(StoreError):
     """The file is damaged."""
-
-
-class ReadOnlyStore(StoreError):
-    """The file or its disk is not writable."""
-
-
-class StoreFull(StoreError):
-    """The disk is full."""
 
 
 class TooBig(StoreError):
@@ -106,17 +118,25 @@ _SIMPLE: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
         "is not a SQLite database; {mend}",
     ),
     (apsw.CorruptError, CorruptDatabase, "is damaged; {mend}"),
-    (apsw.FullError, StoreFull, "the disk is full; free some space"),
-    (apsw.ReadOnlyError, ReadOnlyStore, "cannot be written; check its permissions and the disk's mount"),
-    (apsw.CantOpenError, CannotOpen, "cannot be opened; check that it exists and its permissions"),
     (apsw.TooBigError, TooBig, "a value is too big for one row; store it as a file"),
     (apsw.ConstraintError, Conflict, "the change conflicts with the stored rows"),
     (apsw.ConnectionClosedError, StoreClosed, "the connection is closed"),
 )
 
 
-def is_waitable(error: apsw.Error) -> bool:
-    """Return whether waiting may resolve the error: a lock, or a journal that its writer may still remove."""
+_BY_OBSTACLE: Mapping[Obstacle, type[StoreError]] = {
+    Obstacle.MISSING: CannotOpen,
+    Obstacle.LINK: CannotOpen,
+    Obstacle.IRREGULAR: CannotOpen,
+    Obstacle.EXHAUSTED: Exhausted,
+    Obstacle.DENIED: ReadOnlyStore,
+    Obstacle.FULL: StoreFull,
+    Obstacle.FAILING: StoreUnavailable,
+}
+
+
+def is_locked(error: Exception) -> bool:
+    """Return whether the error is a lock, or a journal that its writer may still remove."""
     return isinstance(error, apsw.BusyError) or _extended(error) == apsw.SQLITE_READONLY_ROLLBACK
 
 
@@ -124,13 +144,11 @@ def translated(error: apsw.Error, path: Path) -> StoreError:
     """Return the store error for SQLite's `error` about `path`."""
     if _extended(error) == apsw.SQLITE_READONLY_ROLLBACK:
         return HotJournal(path, "its writer died within a transaction; start the writer to roll it back")
-    for theirs, ours, advice in _SIMPLE:
+    for theirs, ours, words in _SIMPLE:
         if isinstance(error, theirs):
-            return ours(path, f"{advice.replace('{mend}', _mend(path))} ({error})")
-    if isinstance(error, apsw.IOError):
-        return StoreError(
-            path, f"cannot be read or written; the disk may be full or faulty; check it ({error})"
-        )
+            return ours(path, f"{words.replace('{mend}', _mend(path))} ({error})")
+    if isinstance(error, _OF_THE_SYSTEM):
+        return _unavailable(error, path)
     return StoreError(path, f"SQLite failed, and the transaction was rolled back ({error})")
 
 
@@ -141,17 +159,33 @@ def _mend(path: Path) -> str:
     return f"restore it from a backup, or move {path.parents[1]} away and start a new session"
 
 
+_OF_THE_SYSTEM = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError, apsw.NoMemError)
+
+
+def _unavailable(error: apsw.Error, path: Path) -> StoreError:
+    """Return the error for one of `_OF_THE_SYSTEM`. SQLite does not say what the system refused."""
+    kind, why = obstacle_at(path)
+    match error:
+        case apsw.FullError():
+            kind, why = Obstacle.FULL, advice(Obstacle.FULL, path)
+        case apsw.NoMemError():
+            kind, why = Obstacle.EXHAUSTED, advice(Obstacle.EXHAUSTED, path)
+        case apsw.ReadOnlyError() if kind in {Obstacle.EXHAUSTED, Obstacle.FULL}:
+            kind, why = Obstacle.DENIED, "cannot be written; check its permissions and the disk's mount"
+        case apsw.IOError() if kind is Obstacle.EXHAUSTED:
+            kind, why = Obstacle.FAILING, advice(Obstacle.FAILING, path)
+    return _BY_OBSTACLE[kind](path, f"{why} ({error})")
+
+
 def translated_os(error: OSError, path: Path) -> StoreError:
     """Return the store error for the operating system's `error` about `path`."""
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return ReadOnlyStore(
-            path, f"cannot be written; check its permissions and the disk's mount ({error.strerror or error})"
-        )
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreFull(path, f"the disk is full; free some space ({error})")
-    if isinstance(error, NotADirectoryError | FileExistsError):
-        return CannotOpen(path, f"a file has the name of a needed directory; move it away ({error})")
-    return CannotOpen(path, f"cannot be opened ({error})")
+    kind = kind_of(error)
+    return _BY_OBSTACLE[kind](path, advice(kind, path, str(error)))
+
+
+def printable(path: Path) -> str:
+    """Return the path as text that can be printed, with escapes for bytes that are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextmanager
@@ -170,6 +204,6 @@ def not_text(error: UnicodeEncodeError) -> NotAllowed:
     return NotAllowed(f"{error.object!r} is not valid text: {error.reason}; remove that character")
 
 
-def _extended(error: apsw.Error) -> int:
+def _extended(error: Exception) -> int:
     code: int = getattr(error, "extendedresult", 0)
     return code

@@ -10,7 +10,14 @@ from typing import Concatenate, ParamSpec, TypeVar
 import apsw
 import trio
 
-from nanoclaw.store.engine.errors import StoreClosed, StoreError, Untrusted, is_waitable, translated
+from nanoclaw.store.engine.errors import (
+    StoreClosed,
+    StoreError,
+    Untrusted,
+    is_locked,
+    translated,
+    translated_os,
+)
 from nanoclaw.store.engine.executor import Executor
 from nanoclaw.store.engine.guard_vfs import Bounds, GuardVFS, Verdict
 from nanoclaw.store.engine.mutex import Mutex
@@ -43,6 +50,9 @@ _LIMITS = (
 )
 _MODULES = ("json_each",)
 """The only virtual tables that stay available: the host's own queries use them."""
+
+_OF_THE_FILE_OR_SYSTEM = (apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.NoMemError)
+"""Errors of SQLite that are understood. The guard's file system raises no other about the system."""
 
 _PRAGMAS = (
     "PRAGMA mmap_size = 0",
@@ -79,6 +89,7 @@ class UntrustedReader:
         Raises:
             Untrusted: the host refuses to read the file or a part of it.
             CorruptDatabase: the file is damaged.
+            StoreUnavailable: the system cannot serve the file now. That is no verdict on it.
             HotJournal: its writer died within a transaction, and none rolled it back within the waiting time.
             StoreBusy: the file was locked for the whole waiting time.
             StoreClosed: the reader's scope has ended.
@@ -107,8 +118,8 @@ class UntrustedReader:
         self._verdict.begin()
         try:
             return in_read_transaction(self._live(), partial(self._checked, body))
-        except (apsw.Error, UnicodeDecodeError) as error:
-            if self._verdict.reason is None and isinstance(error, apsw.Error) and is_waitable(error):
+        except (apsw.Error, UnicodeDecodeError, OSError) as error:
+            if self._verdict.reason is None and is_locked(error):
                 raise
             self._disconnect()
             raise self._judged(error) from error
@@ -120,10 +131,14 @@ class UntrustedReader:
             self._schema_version = version
         return body(connection)
 
-    def _judged(self, error: apsw.Error | UnicodeDecodeError) -> StoreError:
+    def _judged(self, error: apsw.Error | UnicodeDecodeError | OSError) -> StoreError:
+        """Return the verdict on the file. A failure of the system is none."""
         if self._verdict.reason is not None:
             return Untrusted(self._path, self._verdict.reason)
-        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        failure = error if isinstance(error, OSError) else self._verdict.failure
+        if failure is not None:
+            return translated_os(failure, self._path)
+        if isinstance(error, _OF_THE_FILE_OR_SYSTEM):
             return translated(error, self._path)
         return Untrusted(self._path, f"caused the error {str(error)[:200]!r}")
 
@@ -137,12 +152,10 @@ class UntrustedReader:
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
-        vfs, self._vfs = self._vfs, None
+        self._vfs = None
         self._schema_version = None
         if connection is not None:
             connection.close(force=True)
-        if vfs is not None:
-            vfs.close()
 
 
 def _confine(connection: apsw.Connection, verdict: Verdict) -> None:

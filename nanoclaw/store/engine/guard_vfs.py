@@ -1,7 +1,7 @@
 """The SQLite file system (VFS) for a container's file: read-only access to one regular file.
 
-All access goes through `os` calls relative to a directory descriptor. It follows no link, never blocks, and
-creates, changes and deletes nothing. Every other request is refused with a reason (contract 6).
+Files are opened relative to a descriptor of their directory. It follows no link, never blocks, and creates,
+changes and deletes nothing. Every other request is refused with a reason (contract 6).
 """
 
 import os
@@ -16,6 +16,7 @@ import apsw
 from attrs import define, frozen
 
 from nanoclaw.store.engine import file_locks
+from nanoclaw.system.obstacles import passes
 
 WAL_FORMAT = 2
 FORMAT_BYTES = slice(18, 20)
@@ -45,19 +46,28 @@ class Verdict:
 
     bounds: Bounds
     reason: str | None = None
+    failure: OSError | None = None
+    """The system's error that kept the file from being read. It is no verdict on the file."""
     ends: float = 0.0
     processor_time: Callable[[], float] = time.thread_time
     """Processor time of this thread in seconds. It is not a clock that a simulation replaces."""
 
     def begin(self) -> None:
-        """Start a transaction: reset the reason and the deadline."""
-        self.reason = None
+        """Start a transaction: reset the reason, the failure and the deadline."""
+        self.reason, self.failure = None, None
         self.ends = self.processor_time() + self.bounds.deadline_s
 
     def refuse(self, reason: str) -> Never:
         """Fail the current call of SQLite. The first reason is kept."""
         self.reason = self.reason or reason
         raise apsw.IOError(reason)
+
+    def fail(self, error: OSError, reason: str) -> Never:
+        """Fail the current call of SQLite. Only an error that says something about the file refuses it."""
+        if not passes(error):
+            self.refuse(f"{reason} ({error.strerror})")
+        self.failure = self.failure or error
+        raise apsw.IOError(str(error))
 
     def is_late(self) -> bool:
         """Return whether the deadline has passed, and record the reason. It is SQLite's progress handler."""
@@ -74,17 +84,8 @@ class GuardVFS(apsw.VFS):
         self.vfs_name = f"nanoclaw-guard-{next(_serial)}"
         super().__init__(self.vfs_name, "", iVersion=1, exclude=LIBRARIES)
         self._path = str(path)
-        self._name = path.name
+        self._folder, self._name = path.parent, path.name
         self._verdict = verdict
-        try:
-            self._directory = os.open(path.parent, DIRECTORY_FLAGS)
-        except OSError as error:
-            self._verdict.reason = f"is not in a readable directory ({error.strerror})"
-            raise apsw.CantOpenError(str(error)) from error
-
-    def close(self) -> None:
-        """Close the directory. The connection must be closed first."""
-        os.close(self._directory)
 
     def xFullPathname(self, name: str) -> str:  # noqa: N802 -- SQLite's name
         """Return the name unchanged: resolving it would follow links."""
@@ -115,7 +116,7 @@ class GuardVFS(apsw.VFS):
             self._verdict.refuse(f"requires another file, {wanted!r}")
         descriptor = self._open(file_name)
         flags[1] = apsw.SQLITE_OPEN_READONLY | (flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
-        return GuardFile(descriptor, self._directory, file_name, self._verdict)
+        return GuardFile(descriptor, self._folder / file_name, self._verdict)
 
     def _open(self, name: str) -> int:
         # Opening a device may have an effect, so check first. Check again after opening, because the
@@ -125,25 +126,35 @@ class GuardVFS(apsw.VFS):
             if name == self._name:
                 self._verdict.reason = "is missing"
             raise apsw.CantOpenError(f"{name} is missing")
+        directory = self._directory()
         try:
-            descriptor = os.open(name, OPEN_FLAGS, dir_fd=self._directory)
+            descriptor = os.open(name, OPEN_FLAGS, dir_fd=directory)
         except FileNotFoundError as error:
             raise apsw.CantOpenError(f"{name} is missing") from error
         except OSError as error:
-            self._verdict.refuse(f"cannot be opened: {error.strerror}")
+            self._verdict.fail(error, "cannot be opened")
+        finally:
+            os.close(directory)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             self._verdict.refuse(f"is not a regular file: {name}")
         return descriptor
 
+    def _directory(self) -> int:
+        """Open the directory for a moment. A session does not hold a descriptor for it."""
+        try:
+            return os.open(self._folder, DIRECTORY_FLAGS)
+        except OSError as error:
+            self._verdict.fail(error, "is not in a readable directory")
+
     def _stat(self, name: str) -> os.stat_result | None:
         """Return the status of a regular file without following a link, or None if it does not exist."""
         try:
-            found = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+            found = os.lstat(self._folder / name)
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._verdict.refuse(f"cannot be examined: {error.strerror}")
+            self._verdict.fail(error, "cannot be examined")
         if not stat.S_ISREG(found.st_mode):
             self._verdict.refuse(f"is not a regular file: {name} is {stat.filemode(found.st_mode)}")
         return found
@@ -152,10 +163,9 @@ class GuardVFS(apsw.VFS):
 class GuardFile:
     """An open regular file, read through its descriptor."""
 
-    def __init__(self, descriptor: int, directory: int, name: str, verdict: Verdict) -> None:
+    def __init__(self, descriptor: int, path: Path, verdict: Verdict) -> None:
         self._descriptor = descriptor
-        self._directory = directory
-        self._name = name
+        self._path = path
         self._verdict = verdict
         found = os.fstat(descriptor)
         self._identity = (found.st_dev, found.st_ino)
@@ -167,7 +177,7 @@ class GuardFile:
         try:
             data = os.pread(self._descriptor, amount, offset)
         except OSError as error:
-            self._verdict.refuse(f"cannot be read: {error.strerror}")
+            self._verdict.fail(error, "cannot be read")
         if offset == 0 and WAL_FORMAT in data[FORMAT_BYTES]:
             self._verdict.refuse("is in WAL mode")
         return data
@@ -225,8 +235,8 @@ class GuardFile:
 
     def _check_in_place(self) -> None:
         try:
-            found = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+            found = os.lstat(self._path)
         except OSError as error:
-            self._verdict.refuse(f"disappeared while it was open ({error.strerror})")
+            self._verdict.fail(error, "disappeared while it was open")
         if (found.st_dev, found.st_ino) != self._identity:
             self._verdict.refuse("was replaced while it was open")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import trio
 
-from nanoclaw.store.engine.connections import PRIVATE_FILE, make_private_dir
-from nanoclaw.store.engine.errors import Owned, translating
+from nanoclaw.store.engine.connections import PRIVATE_FILE, grant, make_private_dir
+from nanoclaw.store.engine.errors import Exhausted, Owned, translating
 from nanoclaw.store.engine.executor import Executor
 
 DYING_S = 2.0
 """Seconds to wait for the lock of a dead process. A child that it was starting may still hold the lock,
-between fork and exec.
+between fork and exec. It is also how long exhausted descriptors are waited for.
 """
 PAUSE_S = 0.02
 
@@ -44,6 +44,9 @@ async def _acquired(path: Path, executor: Executor) -> int:
         except Owned as error:
             if error.pid is None or _lives(error.pid) or trio.current_time() > deadline:
                 raise
+        except Exhausted:
+            if trio.current_time() > deadline:
+                raise
         await trio.sleep(PAUSE_S)
 
 
@@ -59,16 +62,33 @@ def _lives(pid: int) -> bool:
 def _acquire(path: Path) -> int:
     with translating(path):
         make_private_dir(path.parent)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, PRIVATE_FILE)
+        descriptor = _open(path)
+    try:
+        with translating(path):
+            _lock(descriptor, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    _write(descriptor, f"{os.getpid()}\n")
+    return descriptor
+
+
+def _open(path: Path) -> int:
+    """Open the lock file, and create it if it is missing. One that was made read-only is mended."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, PRIVATE_FILE)
+    except PermissionError:
+        if not grant(path, os.lstat(path), PRIVATE_FILE):
+            raise
+    return os.open(path, flags, PRIVATE_FILE)
+
+
+def _lock(descriptor: int, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        pid = _pid(descriptor)
-        os.close(descriptor)
-        raise Owned(path, pid) from error
-    _write(descriptor, f"{os.getpid()}\n")
-    return descriptor
+        raise Owned(path, _pid(descriptor)) from error
 
 
 def _release(descriptor: int) -> None:

@@ -142,7 +142,8 @@ def _connect_inbound(
         register_functions(connection, clock, random)
         if owner is not None:
             for place in (paths.inbound_dir, paths.inbox, paths.inbound_db):
-                os.chown(place, *owner)
+                with translating(place):
+                    os.chown(place, *owner)
     except BaseException:
         connection.close()
         raise

@@ -1,4 +1,7 @@
-"""Retries while a file is locked. It waits outside SQLite, so it is cancellable and blocks no thread."""
+"""Retries while a file is locked, or descriptors are exhausted.
+
+It waits outside SQLite, so it is cancellable and blocks no thread.
+"""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,7 +11,7 @@ from typing import TypeVar
 import apsw
 import trio
 
-from nanoclaw.store.engine.errors import is_waitable, translated
+from nanoclaw.store.engine.errors import Exhausted, StoreError, is_locked, translated
 
 T = TypeVar("T")
 
@@ -21,7 +24,7 @@ OVERDUE_S = 2.0
 
 
 class Patience:
-    """Retries a locked file every 1 to 50 ms, for `limit_s` seconds in total."""
+    """Retries a file that is locked or cannot be opened, every 1 to 50 ms, for `limit_s` seconds in total."""
 
     def __init__(self, path: Path, random: Random, limit_s: float = LIMIT_S) -> None:
         self._path = path
@@ -31,26 +34,32 @@ class Patience:
     async def until_done(
         self, attempt: Callable[[], Awaitable[T]], overdue: Callable[[], None] = lambda: None
     ) -> T:
-        """Return the result of the first `attempt` that meets no lock.
+        """Return the result of the first `attempt` that meets no lock, and gets its descriptors.
 
         `overdue` is called once if that takes more than `OVERDUE_S`.
 
         Raises:
             StoreBusy, HotJournal: the file was locked, or its journal not rolled back, for the whole time.
+            Exhausted: descriptors or memory were exhausted for the whole time.
             StoreError: SQLite reports any other error.
         """
         start, delay, told = None, FIRST_S, False
         while True:
             try:
                 return await attempt()
-            except apsw.Error as error:
+            except (apsw.Error, Exhausted) as error:
+                failure = error if isinstance(error, StoreError) else translated(error, self._path)
                 now = trio.current_time()  # read only here, because nearly always nothing is locked
                 start = now if start is None else start
                 waited = now - start
-                if not is_waitable(error) or waited >= self._limit_s:
-                    raise translated(error, self._path) from error
+                if not _may_wait(error, failure) or waited >= self._limit_s:
+                    raise failure from (error if failure is not error else error.__cause__)
             if waited >= OVERDUE_S and not told:
                 told = True
                 overdue()
             await trio.sleep(max(FIRST_S, delay * self._random.uniform(0.5, 1.0)))
             delay = min(delay * GROWTH, CEILING_S)
+
+
+def _may_wait(error: Exception, failure: StoreError) -> bool:
+    return is_locked(error) or isinstance(failure, Exhausted)

@@ -11,7 +11,7 @@ import apsw
 import trio
 
 from nanoclaw.store.engine.connections import open_readonly
-from nanoclaw.store.engine.errors import StoreClosed, not_text, translating
+from nanoclaw.store.engine.errors import StoreClosed, is_locked, not_text, translating
 from nanoclaw.store.engine.executor import Executor, Lane
 from nanoclaw.store.engine.mutex import Places
 from nanoclaw.store.engine.patience import Patience
@@ -59,9 +59,18 @@ class Reader:
         except IndexError:
             connection = open_readonly(self._path)
         try:
-            return in_read_transaction(connection, body)
-        finally:
+            result = in_read_transaction(connection, body)
+        except apsw.Error as error:
+            if is_locked(error):
+                self._idle.append(connection)
+            else:
+                connection.close(force=True)
+            raise
+        except BaseException:
             self._idle.append(connection)
+            raise
+        self._idle.append(connection)
+        return result
 
     async def close(self) -> None:
         """Wait for the current reads and close the connections. `open_reader` calls this."""

@@ -12,7 +12,15 @@ import trio
 from attrs import frozen
 from outcome import Error, Outcome, Value
 
-from nanoclaw.store.engine.errors import StoreClosed, StoreError, not_text, translated
+from nanoclaw.store.engine.errors import (
+    Exhausted,
+    StoreClosed,
+    StoreError,
+    StoreUnavailable,
+    is_locked,
+    not_text,
+    translated,
+)
 from nanoclaw.store.engine.executor import Executor
 from nanoclaw.store.engine.mutex import Mutex
 from nanoclaw.store.engine.patience import Patience
@@ -80,7 +88,7 @@ class Transactions:
     async def _wait_and_commit(self) -> None:
         # The transaction stays open. Its PENDING lock blocks new readers, so the old ones finish.
         try:
-            await self._patience.until_done(lambda: self._in_worker(self._commit), self._tell_blocked)
+            await self._patience.until_done(lambda: self._in_worker(self._commit_again), self._tell_blocked)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._in_worker(self._roll_back)
@@ -96,6 +104,15 @@ class Transactions:
     # -- in the worker ---------------------------------------------------------
 
     def _begin(self, body: Body[T]) -> _Attempt[T]:
+        try:
+            return self._begun(body)
+        except (apsw.Error, StoreUnavailable) as error:
+            if not is_locked(error):
+                # SQLite may have opened it read-only, because descriptors were exhausted.
+                self._disconnect()
+            raise
+
+    def _begun(self, body: Body[T]) -> _Attempt[T]:
         if self._connection is None:
             self._connection = self._connect()
         connection = self._connection
@@ -115,12 +132,23 @@ class Transactions:
             return False
         return True
 
+    def _commit_again(self) -> None:
+        try:
+            self._commit()
+        except Exhausted as error:  # the transaction is gone, so another COMMIT would not help
+            raise StoreUnavailable(
+                self.path, "its commit was rolled back: descriptors are exhausted"
+            ) from error
+
     def _commit(self) -> None:
         assert self._connection is not None, "a transaction is open"  # noqa: S101 -- for the type checker
         try:
             self._connection.execute("COMMIT")
         except apsw.BusyError:
             raise
+        except apsw.Error as error:
+            self._roll_back()
+            raise translated(error, self.path) from error
         except BaseException:
             self._roll_back()
             raise
@@ -174,8 +202,8 @@ def _run_item(path: Path, connection: apsw.Connection, body: Body[T]) -> Outcome
         outcome = Value(run_body(path, connection, body))
     except Exception as error:
         # A failing item must not affect the others: its error goes to its own caller.
-        if connection.get_autocommit():
-            raise  # SQLite rolled the whole transaction back: the disk is full or failing
+        if connection.get_autocommit() or isinstance(error, StoreUnavailable):
+            raise  # the disk is full or failing, or the journal cannot be opened: that concerns all items
         connection.execute("ROLLBACK TO item")
         outcome = Error(error)
     connection.execute("RELEASE item")

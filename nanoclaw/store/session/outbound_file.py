@@ -19,9 +19,9 @@ def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> bo
     Raises:
         StoreError: the disk is full or not writable.
     """
-    if os.path.lexists(paths.outbound_db):
-        return False
     with translating(paths.outbound_db):
+        if _exists(paths.outbound_db):
+            return False
         make_private_dir(paths.root)
         for directory in (paths.outbound_dir, paths.outbox):
             _make_dir(directory, owner)
@@ -30,6 +30,15 @@ def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> bo
         _build(built, owner)
         built.rename(paths.outbound_db)
         _sync(paths.outbound_dir)
+    return True
+
+
+def _exists(path: Path) -> bool:
+    """Return whether the path exists, also as a link. An error of the disk is raised: it is no answer."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     return True
 
 

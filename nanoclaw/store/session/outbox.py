@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nanoclaw.records import OutgoingFile
+from nanoclaw.store.engine.errors import translated_os
 from nanoclaw.store.engine.names import is_component
+from nanoclaw.system.obstacles import Obstacle, kind_of, passes
 
 MAX_FILES = 50
 """Limit of files in one message. A worker that other calls wait for opens each of them."""
@@ -29,6 +31,7 @@ def read_files(outbox: Path, message_out_id: str, names: Sequence[str]) -> tuple
 
     Raises:
         BadAttachment: a name violates contract 1, or a file is missing, irregular, a link or too large.
+        StoreUnavailable: the system cannot serve a file now.
     """
     if not names:
         return ()
@@ -50,6 +53,8 @@ def _open_root(outbox: Path) -> int:
     try:
         return os.open(outbox, _DIRECTORY)
     except OSError as error:
+        if passes(error):
+            raise translated_os(error, outbox) from error
         raise BadAttachment(f"the outbox cannot be opened: {error.strerror}") from error
 
 
@@ -60,9 +65,23 @@ def _open(name: str, parent: int, flags: int) -> int:
             raise BadAttachment(f"{name[:80]!r} is not a valid file name (contract 1)")
         return os.open(name, flags, dir_fd=parent)
     except OSError as error:
-        raise BadAttachment(f"outbox file {name!r} cannot be opened: {error.strerror}") from error
+        raise _unopened(name, error, "opened") from error
     finally:
         os.close(parent)
+
+
+def _unopened(name: str, error: OSError, done: str) -> Exception:
+    """Return the error for a file. Its permissions are the container's, so a missing one is its fault."""
+    if passes(error) and kind_of(error) is not Obstacle.DENIED:
+        return translated_os(error, Path(name))
+    return BadAttachment(f"outbox file {name!r} cannot be {done}: {error.strerror}")
+
+
+def _copy_of(directory: int, name: str) -> int:
+    try:
+        return os.dup(directory)
+    except OSError as error:
+        raise _unopened(name, error, "opened") from error
 
 
 def _look(name: str, directory: int) -> os.stat_result:
@@ -71,7 +90,7 @@ def _look(name: str, directory: int) -> os.stat_result:
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError as error:
-        raise BadAttachment(f"outbox file {name!r} cannot be opened: {error.strerror}") from error
+        raise _unopened(name, error, "opened") from error
 
 
 def _check_regular(name: str, found: os.stat_result) -> None:
@@ -83,13 +102,13 @@ def _read(name: str, directory: int, limit: int) -> bytes:
     # Opening a device may have an effect, so check first. Check again after opening, because the container
     # may have replaced the file in between.
     _check_regular(name, _look(name, directory))
-    descriptor = _open(name, os.dup(directory), _FILE)
+    descriptor = _open(name, _copy_of(directory, name), _FILE)
     try:
         _check_regular(name, os.fstat(descriptor))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise BadAttachment(f"outbox file {name!r} cannot be read: {error.strerror}") from error
+        raise _unopened(name, error, "read") from error
     finally:
         os.close(descriptor)
     if len(data) > limit:

@@ -27,7 +27,7 @@ from nanoclaw.recording.notes import Looked, Quarantined, Told
 from nanoclaw.recording.state import left, sessions_of
 from nanoclaw.records import SessionPaths
 from nanoclaw.registry import Registry
-from nanoclaw.store import StoreError, StoreFull
+from nanoclaw.store import StoreError, StoreUnavailable
 from nanoclaw.system.ids import Naming, random_name
 from nanoclaw.testing.replay.channel import Answers, Happened, ReplayChannel, offer_all
 from nanoclaw.testing.replay.differences import differences, of_left
@@ -175,7 +175,7 @@ class _Replay:
             with suppress(HostFailed):  # replay the same recording a second time
                 await world.stop()
             cause = _cause(error)
-            if isinstance(cause, StoreError) and not isinstance(cause, StoreFull):
+            if isinstance(cause, StoreError) and not isinstance(cause, StoreUnavailable):
                 raise BadRecording(self._unusable(cause)) from error  # the recorded host ran on it
             raise
 
