@@ -377,12 +377,14 @@ def _background(
 async def _resume(central: Reader, living: Sessions, changes: Changes, runtime: Runtime) -> None:
     """Resume all sessions at start-up, and later each session that was made active again."""
     survivors = await _survivors(runtime)
-    await living.resume(await central.run(every_conversation), survivors=survivors)
+    found = await central.run(every_conversation)
+    for damaged in found.damaged:
+        _log.error("session.unusable", session=damaged.id, reason=str(damaged))
+    await living.resume(found.usable, survivors=survivors)
     while True:
         opened = await changes.opened()
-        await living.resume(
-            [each for each in await central.run(open_conversations) if each.session.id in opened]
-        )
+        found = await central.run(open_conversations)
+        await living.resume([each for each in found.usable if each.session.id in opened])
 
 
 async def _survivors(runtime: Runtime) -> Sequence[str]:

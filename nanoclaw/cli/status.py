@@ -46,6 +46,9 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
         f"sessions  {host['sessions']} in all, {host['living']} living, {host['buried']} buried; "
         f"{host['parked']} events parked"
     )
+    if host["damaged"]:
+        yield "damaged   these rows of v2.db are left out; correct or delete them (how-to: repair a session)"
+        yield from (f"  {sentence}" for sentence in host["damaged"])
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])

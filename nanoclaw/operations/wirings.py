@@ -24,6 +24,7 @@ class Wirings(Noun):
 
     name = "wirings"
     summary = "which agents listen to which chats, and how"
+    table = "messaging_group_agents"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self, *, chat: ChatRef | None = None, agent: AgentRef | None = None) -> Sequence[Wiring]:

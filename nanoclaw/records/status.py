@@ -106,6 +106,8 @@ class HostReport:
     buried: int
     parked: int
     living_sessions: tuple[SessionReport, ...]
+    damaged: tuple[str, ...] = ()
+    """A sentence for each row of the central database that cannot be used."""
 
 
 class CannotTell(Exception):

@@ -14,9 +14,8 @@ from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import listens_to
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
-from nanoclaw.store import Connection, NotFound
+from nanoclaw.store import Connection, DamagedRow, NotFound
 from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
-from nanoclaw.store.engine.rows import DamagedRow
 
 ANSWERED = "the question is not open: it was answered already, or never asked"
 
@@ -40,15 +39,8 @@ class DroppedClick:
 
 
 def waiting_questions(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
-    """Return the questions that wait in a chat, newest first.
-
-    A damaged row yields none, because messages of the chat must still be routed.
-    """
-    try:
-        return tuple(pending_questions.in_chat(connection, address))
-    except DamagedRow as error:
-        _log.error("routing.question_damaged", chat=address.platform_id, reason=str(error))
-        return ()
+    """Return the questions that wait in a chat, newest first. Damaged ones are left out."""
+    return tuple(pending_questions.in_chat(connection, address))
 
 
 def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:

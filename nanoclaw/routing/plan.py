@@ -14,7 +14,7 @@ from nanoclaw.records import (
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.clicks import waiting_questions
 from nanoclaw.routing.engagement import Engagement, engagement
-from nanoclaw.store import Connection
+from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
 
 MAX_PLANS = 4096
@@ -26,8 +26,8 @@ class Target:
 
     wiring: Wiring
     agent_group: AgentGroup
-    session: Session | None
-    """The open session, or None if there is none yet."""
+    session: Session | DamagedRow | None
+    """The open session, or the error about its row, or None if there is none yet."""
     refused: str | None
     """The reason why the sender is not admitted, or None if they are."""
 
@@ -49,6 +49,8 @@ class Plan:
     user_known: bool
     waiting: tuple[PendingQuestion, ...] = ()
     """Questions that wait for an answer in the chat, newest first."""
+    damaged: tuple[DamagedRow, ...] = ()
+    """The errors about wirings and agents of the chat that are left out."""
 
 
 @define(eq=False)
@@ -86,15 +88,24 @@ def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None,
 
 
 def plan(connection: Connection, event: InboundEvent) -> Plan:
-    """Read the plan for an event."""
+    """Read the plan for an event. A damaged wiring, agent or session concerns only itself.
+
+    Raises:
+        DamagedRow: the row of the chat or of the sender cannot be read.
+    """
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
     user = users.get(connection, event.message.sender_id)
     known = user is not None and user.display_name == event.message.sender
     if chat is None:
         return Plan(None, (), known)
-    found = [_target(connection, event, chat, wiring) for wiring in wirings.for_chat(connection, chat.id)]
+    targets, damaged = list[Target](), wirings.damaged(connection, chat.id)
+    for wiring in wirings.for_chat(connection, chat.id):
+        try:
+            targets += filter(None, [_target(connection, event, chat, wiring)])
+        except DamagedRow as error:
+            damaged.append(error)
     waiting = waiting_questions(connection, event.address)
-    return Plan(chat, tuple(target for target in found if target is not None), known, waiting)
+    return Plan(chat, tuple(targets), known, waiting, tuple(damaged))
 
 
 def _target(
@@ -106,6 +117,15 @@ def _target(
     return Target(
         wiring,
         group,
-        sessions.find_open(connection, *session_key(wiring, event.address.thread_id)),
+        _open_session(connection, wiring, event.address.thread_id),
         refusal(connection, chat, group.id, event.message.sender_id),
     )
+
+
+def _open_session(
+    connection: Connection, wiring: Wiring, thread_id: str | None
+) -> Session | DamagedRow | None:
+    try:
+        return sessions.find_open(connection, *session_key(wiring, thread_id))
+    except DamagedRow as error:
+        return error

@@ -27,6 +27,7 @@ from nanoclaw.store.engine.executor import Executor, Lane, ThreadExecutor
 from nanoclaw.store.engine.guard import UntrustedReader, open_untrusted
 from nanoclaw.store.engine.ownership import own_central, own_inbound
 from nanoclaw.store.engine.reader import Reader, open_reader, read_once
+from nanoclaw.store.engine.rows import DamagedRow
 from nanoclaw.store.engine.times import from_text, to_text
 from nanoclaw.store.engine.writer import Writer
 from nanoclaw.store.session.outbound_file import create_outbound
@@ -36,6 +37,7 @@ __all__ = [
     "Conflict",
     "Connection",
     "CorruptDatabase",
+    "DamagedRow",
     "Executor",
     "ForbiddenConnection",
     "ForeignDatabase",

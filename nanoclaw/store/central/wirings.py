@@ -8,6 +8,7 @@ import apsw
 from nanoclaw.records import ResponseScope, SessionMode, Wiring
 from nanoclaw.store.central import agent_groups, destinations, messaging_groups
 from nanoclaw.store.engine import rows
+from nanoclaw.store.engine.rows import DamagedRow
 
 _SELECT = """
     SELECT id, messaging_group_id, agent_group_id, trigger_rules, coalesce(response_scope, 'all'),
@@ -83,6 +84,14 @@ def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wirin
             {"messaging_group_id": messaging_group_id},
         ),
     )
+
+
+def damaged(connection: apsw.Connection, messaging_group_id: str | None) -> list[DamagedRow]:
+    """Return the errors about the wirings of a chat (None: of all) that cannot be read."""
+    found = connection.execute(
+        f"{_SELECT} WHERE :chat IS NULL OR messaging_group_id = :chat", {"chat": messaging_group_id}
+    )
+    return rows.damaged(Wiring, found)
 
 
 def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
