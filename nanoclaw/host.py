@@ -137,12 +137,14 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     control: Control | None = None,
     record: Record | None = None,
     actions: Mapping[str, ActionHandler] | None = None,
+    begin_anew: bool = False,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open. Several hosts may run in one process, each on its own data.
 
     `control` opens the control socket, as `nanoclaw run` does. `record` records the input at the seams, for
     `nanoclaw replay`. `actions` has, by name, the handlers of requests that agents may make to the host
-    besides tasks.
+    besides tasks. `begin_anew` begins with an empty `v2.db` where that file is lost: the old files are moved
+    to a folder beside the new ones.
 
     Raises:
         HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
@@ -156,7 +158,7 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     try:
         async with (
             _recording(record, config, channels, seams) as recorder,
-            _tree(config, by_type, seams, runtime, control, recorder, actions) as host,
+            _tree(config, by_type, seams, runtime, control, recorder, actions, begin_anew) as host,
         ):
             try:
                 yield host
@@ -241,6 +243,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
     control: Control | None,
     recorder: Recorder | None,
     actions: Mapping[str, ActionHandler],
+    begin_anew: bool,  # noqa: FBT001
 ) -> AsyncIterator[Host]:
     if recorder is not None:
         seams, channels = _recorded(recorder, seams), recorder.channels(channels)
@@ -251,7 +254,10 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         root = await stack.enter_async_context(supervision.open("host", under=None, policy=_ESSENTIAL))
         changes = Changes()
         registry = root.start(
-            "registry", registry_recipe(config.data, seams.executor, seams.clock, seams.random, changes)
+            "registry",
+            registry_recipe(
+                config.data, seams.executor, seams.clock, seams.random, changes, begin_anew=begin_anew
+            ),
         )
         await registry.wait_started()
         central = await stack.enter_async_context(

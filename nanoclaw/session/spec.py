@@ -48,8 +48,8 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
 def _container(group: AgentGroup, folder: Path) -> ContainerConfig:
     if not is_component(group.folder) or group.folder == SHARED_FOLDER:
         raise StartFailed(
-            f"the agent {group.id} has the folder {group.folder!r:.140} in v2.db, which is not allowed; correct "
-            "its row: use letters, digits, `-`, `_` and `.`"
+            f"the agent {group.id} has the folder {group.folder!r:.140} in v2.db, which is not allowed; "
+            "correct its row: use letters, digits, `-`, `_` and `.`"
         )
     try:
         return read_container_json(folder)
@@ -70,8 +70,8 @@ def _make_usable(workspace: Path) -> None:
 
 def _unusable(folder: Path, error: OSError) -> str:
     return (
-        f"the agent's folder {folder} cannot be used: {error.strerror or error}; make it a folder that you may "
-        "read and write"
+        f"the agent's folder {folder} cannot be used: {error.strerror or error}; make it a folder that you "
+        "may read and write"
     )
 
 

@@ -2,6 +2,7 @@
 
 from apsw import Connection
 
+from nanoclaw.store.engine.anew import check_file
 from nanoclaw.store.engine.connections import ForbiddenConnection
 from nanoclaw.store.engine.errors import (
     CannotOpen,
@@ -9,12 +10,14 @@ from nanoclaw.store.engine.errors import (
     CorruptDatabase,
     ForeignDatabase,
     HotJournal,
+    LostDatabase,
     NewerDatabase,
     NotAllowed,
     NotFound,
     OperationRefused,
     Owned,
     ReadOnlyStore,
+    StaleSidecar,
     StillReferenced,
     StoreBusy,
     StoreClosed,
@@ -43,6 +46,7 @@ __all__ = [
     "ForeignDatabase",
     "HotJournal",
     "Lane",
+    "LostDatabase",
     "NewerDatabase",
     "NotAllowed",
     "NotFound",
@@ -50,6 +54,7 @@ __all__ = [
     "Owned",
     "ReadOnlyStore",
     "Reader",
+    "StaleSidecar",
     "StillReferenced",
     "StoreBusy",
     "StoreClosed",
@@ -60,6 +65,7 @@ __all__ = [
     "Untrusted",
     "UntrustedReader",
     "Writer",
+    "check_file",
     "create_outbound",
     "from_text",
     "open_reader",

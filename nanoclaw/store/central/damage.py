@@ -76,7 +76,7 @@ def _bad_names(connection: apsw.Connection) -> Iterator[str]:
 
 def _dangling(connection: apsw.Connection) -> Iterator[str]:
     """Find rows that name a missing row of another table."""
-    broken = connection.execute(f"SELECT * FROM pragma_foreign_key_check LIMIT {MOST}").fetchall()
+    broken = connection.execute("SELECT * FROM pragma_foreign_key_check LIMIT ?", (MOST,)).fetchall()
     for table, rowid, parent, key in broken:
         column = connection.execute(
             'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ?', (table, key)

@@ -8,9 +8,11 @@ from pathlib import Path
 from random import Random
 
 import apsw
+import structlog
 
 from nanoclaw.records import SessionPaths
-from nanoclaw.store.engine import backups, migration_steps
+from nanoclaw.store.engine import anew, backups, migration_steps
+from nanoclaw.store.engine.anew import BACKUPS, CENTRAL
 from nanoclaw.store.engine.connections import guarding, make_private_dir, open_writable
 from nanoclaw.store.engine.errors import translating
 from nanoclaw.store.engine.executor import Executor
@@ -29,22 +31,28 @@ from nanoclaw.store.engine.writer import Writer, writing
 from nanoclaw.system.clock import Clock
 
 LOCK = "owner"
-CENTRAL = "v2.db"
-BACKUPS = "backups"
+
+_log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def own_central(
-    data: Path, *, executor: Executor, clock: Clock, random: Random
+    data: Path, *, executor: Executor, clock: Clock, random: Random, begin_anew: bool = False
 ) -> AsyncIterator[Writer]:
     """Own the data directory and its `v2.db`. A missing one is created, an old one backed up and migrated.
 
+    `begin_anew` moves the files of a home without its `v2.db` into a folder beside the new ones.
+
     Raises:
         Owned: another host owns the directory.
+        LostDatabase: `v2.db` is missing or empty, and there are sessions.
+        StaleSidecar: `v2.db-wal` or `v2.db-journal` belongs to another `v2.db`.
         ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use `v2.db`.
-        StoreError: it cannot be opened or migrated.
+        StoreError: it cannot be opened or migrated; or it is in use, and `begin_anew` is True.
     """
     async with holding(data / LOCK, executor):
+        if begin_anew and (kept := await executor.run(partial(anew.begin, data, clock.now()))):
+            _log.warning("central.begun_anew", old_files=str(kept))
         connect = partial(_connect_central, data / CENTRAL, clock, random)
         with guarding(data):
             async with writing(data / CENTRAL, connect, executor, random) as writer:
@@ -113,10 +121,12 @@ def _apply_or_adopt(connection: apsw.Connection, migration: Migration, first: Mi
 
 
 def _connect_central(path: Path, clock: Clock, random: Random) -> apsw.Connection:
+    anew.check_file(path)
     connection = _open(path)
     try:
         # Check before the first write, which sets the journal mode: the file may be another program's.
         pending_central(connection, path, migration_steps.central())
+        anew.check_rows(connection, path)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL").fetchall()
         connection.execute("PRAGMA foreign_keys = ON").fetchall()
