@@ -11,7 +11,7 @@ import apsw
 import structlog
 
 from nanoclaw.records import SessionPaths
-from nanoclaw.store.engine import anew, backups, migration_steps
+from nanoclaw.store.engine import anew, backups, migration_steps, sidecars
 from nanoclaw.store.engine.anew import BACKUPS, CENTRAL
 from nanoclaw.store.engine.connections import guarding, make_private_dir, open_writable
 from nanoclaw.store.engine.errors import translating
@@ -57,6 +57,7 @@ async def own_central(
         with guarding(data):
             async with writing(data / CENTRAL, connect, executor, random) as writer:
                 await _migrate_central(writer, data / BACKUPS, executor, clock)
+                await writer.run(_count_owner)
                 yield writer
 
 
@@ -76,6 +77,7 @@ async def own_inbound(
     Raises:
         Owned: another owner holds the session.
         ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use the file.
+        StaleSidecar: `inbound.db-journal` belongs to another `inbound.db`.
         StoreError: it cannot be opened or migrated.
     """
     async with holding(paths.lock, executor):
@@ -97,6 +99,12 @@ async def _migrate_central(writer: Writer, copies: Path, executor: Executor, clo
         await writer.run(apply_central, migration)
     # Prune only now: if a migration fails at every start, the oldest copy must survive.
     await executor.run(partial(backups.prune, copies))
+
+
+def _count_owner(connection: apsw.Connection) -> None:
+    """Count the owners of `v2.db`, which changes its first page: see `sidecars`."""
+    owners = connection.execute("PRAGMA user_version").get
+    connection.execute(f"PRAGMA user_version = {(int(owners) + 1) % (1 << 31):d}").fetchall()
 
 
 def _back_up(database: Path, copies: Path, clock: Clock) -> None:
@@ -122,6 +130,7 @@ def _apply_or_adopt(connection: apsw.Connection, migration: Migration, first: Mi
 
 def _connect_central(path: Path, clock: Clock, random: Random) -> apsw.Connection:
     anew.check_file(path)
+    sidecars.check(path)
     connection = _open(path)
     try:
         # Check before the first write, which sets the journal mode: the file may be another program's.
@@ -143,6 +152,7 @@ def _connect_inbound(
     for directory in (paths.inbound_dir, paths.inbox):
         with translating(directory):
             make_private_dir(directory)
+    sidecars.check(paths.inbound_db)
     connection = _open(paths.inbound_db)
     try:
         # The first read rolls back the transaction of a dead host.
