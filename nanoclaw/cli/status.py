@@ -116,6 +116,8 @@ def _faults(details: Mapping[str, Any]) -> Iterator[str]:
         yield f"{details['refused']} rows refused, the last {details['last_refused']}"
     if details["ignored"]:
         yield f"in outbound.db {details['ignored']}"
+    if details["restored"]:
+        yield details["restored"]
     if details["polled"]:
         yield f"polled every second, not watched: {details['polled']}"
 

@@ -67,6 +67,8 @@ class SessionDetails:
     """The reason why its outbound directory is polled. None if it is watched."""
     scheduled: int = 0
     """The number of pending messages that are not due yet, such as tasks."""
+    restored: str | None = None
+    """The conclusion where one of its files was lost or restored alone."""
 
 
 @frozen

@@ -23,6 +23,7 @@ from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import RunnerSpec, StartFailed
 from nanoclaw.session import agents, transactions
 from nanoclaw.session.agents import AgentMessageOutcome
+from nanoclaw.session.comparing import History
 from nanoclaw.session.conversations import refreshed
 from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
@@ -321,6 +322,8 @@ def session_recipe(
         ):
             made = await executor.run(partial(create_outbound, paths, owner=None))
             stored = await inbound.run(transactions.read_session)
+            if made and stored.history is History.NEW:
+                stored = evolve(stored, history=History.MARKED)
             rules = Rules.of(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
             )
@@ -329,7 +332,6 @@ def session_recipe(
                 rules,
                 conversation.session.status,
                 trio.current_time(),
-                skip_old=stored.fresh and not made,
             )
             supervisor = RunnerSupervisor(
                 services.runtime,
@@ -345,8 +347,8 @@ def session_recipe(
                 Effects(services, conversation.session.id, supervisor, context.retire),
                 state,
             )
-            if state.outbound.skip_old:
-                await shell.skip_old_rows()
+            if state.outbound.history is not History.MARKED:
+                await shell.compare_files()
             files, later = Mutex(), _DelayedRefresh(nursery, context.ref)
             actor = SessionActor(services, conversation, inbound, shell, later.ask, files)
             with (

@@ -11,7 +11,7 @@ import apsw
 import structlog
 
 from nanoclaw.records import SessionPaths
-from nanoclaw.store.engine import anew, backups, migration_steps, sidecars
+from nanoclaw.store.engine import anew, backups, change_mark, migration_steps, sidecars
 from nanoclaw.store.engine.anew import BACKUPS, CENTRAL
 from nanoclaw.store.engine.connections import guarding, make_private_dir, open_writable
 from nanoclaw.store.engine.errors import translating
@@ -72,6 +72,8 @@ async def own_inbound(
 ) -> AsyncIterator[Writer]:
     """Own a session's `inbound.db`. A missing file is created; a dead host's transaction is rolled back.
 
+    A file that is older than its mark is noted as restored (`change_mark`).
+
     `owner` is the (uid, gid) that gets the folders and the file, if the container's user is not the host's.
 
     Raises:
@@ -84,8 +86,13 @@ async def own_inbound(
         connect = partial(_connect_inbound, paths, clock, random, owner)
         with guarding(paths.root):
             async with writing(paths.inbound_db, connect, executor, random) as writer:
+                marked = await executor.run(partial(change_mark.read, paths.mark))
+                judgement = await writer.run(change_mark.judge, marked)
                 await _migrate_inbound(writer)
-                yield writer
+                if judgement is not None:
+                    await writer.run(change_mark.note, judgement)
+                with writer.when_committed(partial(change_mark.write, paths.mark)):
+                    yield writer
 
 
 async def _migrate_central(writer: Writer, copies: Path, executor: Executor, clock: Clock) -> None:

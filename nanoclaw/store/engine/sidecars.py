@@ -56,8 +56,8 @@ def _advice(database: Path, sidecar: Path, reason: str) -> str:
     shared = f" and {database.name}-shm" if sidecar.name.endswith("-wal") else ""
     return (
         f"{sidecar.name} beside it belongs to another {database.name}: {reason}. It seems that only "
-        f"{database.name} was restored, and SQLite would mix two states. Restore the whole folder; or keep the "
-        f"{database.name} that is there, and move {sidecar.name}{shared} away"
+        f"{database.name} was restored, and SQLite would mix two states. Restore the whole folder; or keep "
+        f"the {database.name} that is there, and move {sidecar.name}{shared} away"
     )
 
 
