@@ -50,7 +50,6 @@ from nanoclaw.routing import Router
 from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
 from nanoclaw.session import (
     AgentInbox,
-    Conversation,
     NoObserver,
     Presences,
     Services,
@@ -60,6 +59,7 @@ from nanoclaw.session import (
     open_sessions,
 )
 from nanoclaw.session.actions import LOCAL_ACTIONS
+from nanoclaw.session.conversations import Conversations
 from nanoclaw.store import (
     Connection,
     Executor,
@@ -146,12 +146,14 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     control: Control | None = None,
     record: Record | None = None,
     actions: Mapping[str, ActionHandler] | None = None,
+    begin_anew: bool = False,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open. Several hosts may run in one process, each on its own data.
 
     `control` opens the control socket, as `nanoclaw run` does. `record` records the input at the seams, for
     `nanoclaw replay`. `actions` has, by name, the handlers of requests that agents may make to the host
-    besides tasks.
+    besides tasks. `begin_anew` begins with an empty `v2.db` where that file is lost: the old files are moved
+    to a folder beside the new ones.
 
     Raises:
         HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
@@ -165,7 +167,7 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     try:
         async with (
             _recording(record, config, channels, seams) as recorder,
-            _tree(config, by_type, seams, runtime, control, recorder, actions) as host,
+            _tree(config, by_type, seams, runtime, control, recorder, actions, begin_anew) as host,
         ):
             try:
                 yield host
@@ -255,6 +257,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
     control: Control | None,
     recorder: Recorder | None,
     actions: Mapping[str, ActionHandler],
+    begin_anew: bool,  # noqa: FBT001
 ) -> AsyncIterator[Host]:
     if recorder is not None:
         seams, channels = _recorded(recorder, seams), recorder.channels(channels)
@@ -265,7 +268,10 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         root = await stack.enter_async_context(supervision.open("host", under=None, policy=_ESSENTIAL))
         changes = Changes()
         registry = root.start(
-            "registry", registry_recipe(config.data, seams.executor, seams.clock, seams.random, changes)
+            "registry",
+            registry_recipe(
+                config.data, seams.executor, seams.clock, seams.random, changes, begin_anew=begin_anew
+            ),
         )
         await registry.wait_started()
         central = await stack.enter_async_context(
@@ -393,16 +399,17 @@ def _background(
 async def _resume(central: Reader, living: Sessions, changes: Changes, runtime: Runtime) -> None:
     """Resume all sessions at start-up, and later each session that was made active again."""
     survivors = await _survivors(runtime)
-    await living.resume(await _conversations(central, every_conversation), survivors=survivors)
+    found = await _conversations(central, every_conversation)
+    for damaged in found.damaged:
+        _log.error("session.unusable", session=damaged.id, reason=str(damaged))
+    await living.resume(found.usable, survivors=survivors)
     while True:
         opened = await changes.opened()
         found = await _conversations(central, open_conversations)
-        await living.resume([each for each in found if each.session.id in opened])
+        await living.resume([each for each in found.usable if each.session.id in opened])
 
 
-async def _conversations(
-    central: Reader, read: Callable[[Connection], Sequence[Conversation]]
-) -> Sequence[Conversation]:
+async def _conversations(central: Reader, read: Callable[[Connection], Conversations]) -> Conversations:
     """Read sessions of the central database. While the system cannot serve it, it is tried again."""
     pause_s = FIRST_PAUSE_S
     while True:

@@ -13,8 +13,9 @@ from nanoclaw.records import Address
 from nanoclaw.records.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.registry.trigger_rules import unheard
 from nanoclaw.session import Conversation, Sessions, open_conversations
+from nanoclaw.session.conversations import Conversations
 from nanoclaw.store import Connection, Reader, StoreError
-from nanoclaw.store.central import parked_events
+from nanoclaw.store.central import damage, parked_events
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.descriptors import descriptors
 from nanoclaw.version import installed_version
@@ -47,12 +48,12 @@ class HostStatus:
             CannotTell: the central database cannot be read now.
         """
         try:
-            found, parked, silent = await self.central.run(_read)
+            found, parked, silent, damaged = await self.central.run(_read)
         except StoreError as error:
             raise CannotTell(f"the sessions cannot be read: {error}") from error
         nodes = self.sessions.nodes()
         details = await self._details(nodes)
-        conversations = {each.session.id: each for each in found}
+        conversations = {each.session.id: each for each in found.usable}
         reports = tuple(
             _session(node, conversations[node.name], parked.get(node.name, 0), details.get(node.name))
             for node in nodes
@@ -67,7 +68,7 @@ class HostStatus:
             data=str(self.config.data),
             runtime=self.runtime,
             channels=_channels(self.tree()),
-            sessions=len(found),
+            sessions=len(found.usable) + len(found.damaged),
             living=sum(node.state != "buried" for node in nodes),
             buried=sum(node.state == "buried" for node in nodes),
             parked=sum(parked.values()),
@@ -75,6 +76,7 @@ class HostStatus:
             unheard=silent,
             descriptors_used=open_files.used,
             descriptors_limit=open_files.limit,
+            damaged=damaged,
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:
@@ -91,8 +93,15 @@ class HostStatus:
         return details
 
 
-def _read(connection: Connection) -> tuple[list[Conversation], Mapping[str, int], tuple[str, ...]]:
-    return open_conversations(connection), parked_events.counts(connection), unheard(connection)
+def _read(
+    connection: Connection,
+) -> tuple[Conversations, Mapping[str, int], tuple[str, ...], tuple[str, ...]]:
+    return (
+        open_conversations(connection),
+        parked_events.counts(connection),
+        unheard(connection),
+        tuple(damage.find(connection)),
+    )
 
 
 def _session(

@@ -172,7 +172,7 @@ def _performed(
     """Perform an operation and print its result; returns the exit code."""
     params = {label: value for label, value in values.items() if value is not None}
     config = load_config(home=places.home, file=places.config, flags=places.flags)
-    call = partial(_call, config, new=places.config is None)
+    call = partial(_call, config)
     if operation.declared.asks and not yes:
         code, question = call(Call(operation, params, asks=True))
         if code:
@@ -186,12 +186,12 @@ def _performed(
     return code
 
 
-def _call(config: Config, call: Call, *, new: bool) -> tuple[int, Any]:
+def _call(config: Config, call: Call) -> tuple[int, Any]:
     """Make a call; return the exit code, and the result if that is 0."""
     result = list[Any]()
 
     async def main() -> int:
-        return await perform(config, catalogue(), call, result, new=new)
+        return await perform(config, catalogue(), call, result)
 
     code = trio.run(until_signal, main)
     return (code, result[0]) if result else (code or REFUSED, None)

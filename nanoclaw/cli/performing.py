@@ -1,5 +1,6 @@
 """Performing an operation from the command line: through the running host, or else on the files."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -14,13 +15,12 @@ from attrs import frozen
 from actors import ActorError
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import NoHost, NotRunning, RequestFailed, connect
-from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE
 from nanoclaw.config import Config
 from nanoclaw.operations import Caller, Catalogue, Ground, Operation, OperationFailed, Operations
 from nanoclaw.operations.offline import open_files, open_to_read
-from nanoclaw.store import Owned, StoreError, ThreadExecutor
+from nanoclaw.store import LostDatabase, Owned, StaleSidecar, StoreError, ThreadExecutor, check_file
 from nanoclaw.system.clock import SystemClock
 
 REFUSED = 1
@@ -63,20 +63,17 @@ def _note(note: str) -> None:
     tell(f"nanoclaw: {note}")
 
 
-async def perform(config: Config, catalogue: Catalogue, call: Call, result: list[Any], *, new: bool) -> int:
+async def perform(config: Config, catalogue: Catalogue, call: Call, result: list[Any]) -> int:
     """Make a call, and append its result to `result`; return the exit code.
 
-    `new` allows a configuration file to be created together with a new data directory.
-
     Raises:
-        NoHost: a host owns the files and does not answer.
-        ConfigError: the home cannot be created.
+        NoHost: a host owns the files and does not answer, or there is no home to change.
     """
     deadline = trio.current_time() + PATIENCE_S
     try:
         while not result:
             try:
-                result.append(await _once(config, catalogue, call, new=new))
+                result.append(await _once(config, catalogue, call))
             except _HostBetween:
                 if trio.current_time() >= deadline:
                     raise
@@ -87,11 +84,11 @@ async def perform(config: Config, catalogue: Catalogue, call: Call, result: list
     return 0
 
 
-async def _once(config: Config, catalogue: Catalogue, call: Call, *, new: bool) -> Any:
+async def _once(config: Config, catalogue: Catalogue, call: Call) -> Any:
     try:
         return await _through_host(config, call)
     except NotRunning:
-        return await _on_files(config, catalogue, call, new=new)
+        return await _on_files(config, catalogue, call)
 
 
 async def _through_host(config: Config, call: Call) -> Any:
@@ -117,14 +114,14 @@ def _unanswered(operation: Operation, *, reads: bool) -> str:
     )
 
 
-async def _on_files(config: Config, catalogue: Catalogue, call: Call, *, new: bool) -> Any:
-    """Own the files during the call. A call that only reads creates none."""
-    with _silent(), _data(config, call, new=new) as data:
+async def _on_files(config: Config, catalogue: Catalogue, call: Call) -> Any:
+    """Own the files during the call. Only `nanoclaw run` begins a home."""
+    with _silent(), _data(config, call) as data:
         try:
             return await _opened(open_files, data, config, catalogue, call)
         except (ActorError, StoreError) as error:
             unusable = _unusable(config, error)
-            if isinstance(unusable, _HostBetween) or not call.reads:
+            if isinstance(unusable, _HostBetween) or not call.reads or _is_verdict(error):
                 raise unusable from error
         try:
             result = await _opened(open_to_read, data, config, catalogue, call)
@@ -158,10 +155,20 @@ async def _opened(
     raise failed
 
 
-def _unusable(config: Config, error: BaseException) -> Exception:
-    """Return the error for files that cannot be owned or opened."""
+def _is_verdict(error: BaseException) -> bool:
+    """Return whether reading the files all the same would show what is not there, or mix two states."""
+    return isinstance(_innermost(error), LostDatabase | StaleSidecar)
+
+
+def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, ActorError) and error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _unusable(config: Config, error: BaseException) -> Exception:
+    """Return the error for files that cannot be owned or opened."""
+    error = _innermost(error)
     if isinstance(error, Owned):
         holder = f"process {error.pid}" if error.pid is not None else "another process"
         return _HostBetween(
@@ -172,17 +179,28 @@ def _unusable(config: Config, error: BaseException) -> Exception:
 
 
 @contextmanager
-def _data(config: Config, call: Call, *, new: bool) -> Iterator[Path]:
-    """Yield the data directory. Without a database, a call that reads gets an empty temporary one."""
-    if (config.data / "v2.db").exists():
+def _data(config: Config, call: Call) -> Iterator[Path]:
+    """Yield the data directory. Without a database, a call that reads gets an empty temporary one.
+
+    Raises:
+        NoHost: the database is lost; or it is missing, and the call would change it.
+    """
+    database = config.data / "v2.db"
+    if os.path.lexists(database):
         yield config.data
-    elif call.reads:
-        _note(f"there is nothing in {config.data} yet: begin with `nanoclaw run`, or correct --home")
-        with tempfile.TemporaryDirectory(prefix="nanoclaw-") as empty:
-            yield Path(empty)
-    else:
-        prepare_home(config, write_config=new)
-        yield config.data
+        return
+    try:
+        check_file(database)
+    except LostDatabase as error:
+        raise NoHost(str(error)) from error
+    except StoreError:
+        pass  # a part of the path is no folder
+    nothing = f"there is nothing in {config.data} yet: begin with `nanoclaw run`, or correct --home"
+    if not call.reads:
+        raise NoHost(nothing)
+    _note(nothing)
+    with tempfile.TemporaryDirectory(prefix="nanoclaw-") as empty:
+        yield Path(empty)
 
 
 @contextmanager

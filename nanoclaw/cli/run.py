@@ -31,6 +31,7 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     at_prompt: bool,  # noqa: FBT001
     drain_s: float,
     record: Record | None = None,
+    begin_anew: bool = False,  # noqa: FBT001, FBT002
 ) -> int:
     """Run until the end; returns the exit code.
 
@@ -43,7 +44,13 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     terminal = Terminal(front, SystemRandom())
     control = Control(terminal, ring)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
-        async with open_host(config, channels=[terminal, *channels], control=control, record=record) as host:
+        async with open_host(
+            config,
+            channels=[terminal, *channels],
+            control=control,
+            record=record,
+            begin_anew=begin_anew,
+        ) as host:
             if record is not None:
                 _say_recorded(record)
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)

@@ -84,6 +84,11 @@ def _runtimes(incomplete: str) -> list[str]:
     metavar="SECONDS",
     help=f"with a pipe, how long to wait for answers at its end; default: {DRAIN_S:g}",
 )
+@click.option(
+    "--begin-anew",
+    is_flag=True,
+    help="where v2.db is lost: move the old files to a folder beside the new ones, and begin without them",
+)
 @with_places
 def run(places: Places, record: Path | None, record_redacted: Path | None, **values: Any) -> int:
     """Run the host; returns the exit code. Raises ConfigError."""
@@ -128,7 +133,9 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
     reading.log()
     prepare_home(config, write_config=places.config is None)
     raise_limit()
-    code: int = trio.run(run_host, config, ring, headless, at_prompt, values["drain"], recording)
+    code: int = trio.run(
+        run_host, config, ring, headless, at_prompt, values["drain"], recording, values["begin_anew"]
+    )
     return code
 
 

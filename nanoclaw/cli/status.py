@@ -50,6 +50,9 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"wirings   {line}" for line in host.get("unheard", ()))
     if host.get("descriptors_limit") is not None:
         yield f"files     {_descriptors(host['descriptors_used'], host['descriptors_limit'])}"
+    if host["damaged"]:
+        yield "damaged   these rows of v2.db are left out; correct or delete them (how-to: repair a session)"
+        yield from (f"  {sentence}" for sentence in host["damaged"])
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])
@@ -126,6 +129,8 @@ def _faults(details: Mapping[str, Any]) -> Iterator[str]:
         yield f"{details['refused']} rows refused, the last {details['last_refused']}"
     if details["ignored"]:
         yield f"in outbound.db {details['ignored']}"
+    if details["restored"]:
+        yield details["restored"]
     if details["polled"]:
         yield f"polled every second, not watched: {details['polled']}"
 

@@ -29,7 +29,7 @@ from nanoclaw.session.conversations import conversation
 from nanoclaw.session.dispatch import Source
 from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Result, Undeliverable
 from nanoclaw.session.queue import Delivery
-from nanoclaw.store import Connection, Reader, StoreError
+from nanoclaw.store import Connection, DamagedRow, Reader, StoreError
 from nanoclaw.store.central import agent_groups, destinations, sessions
 from nanoclaw.store.session import agent_messages
 from nanoclaw.store.session.agent_messages import Letter
@@ -61,7 +61,10 @@ class ToAgents:
     async def attempt(self, source: Source, delivery: Delivery, row: MessageOut, address: Address) -> Result:
         """Have a session of the agent store the message, if that is allowed."""
         letter = await source.inbound.run(agent_messages.letter, delivery.id, row.in_reply_to)
-        route = await self.central.run(_route, source.conversation, address, letter)
+        try:
+            route = await self.central.run(_route, source.conversation, address, letter)
+        except DamagedRow as error:
+            return outcomes.hold(delivery, str(error), self.clock.now(), source.rules)
         if not isinstance(route, _Route):
             # The row is the host's own notice, so the runner has not broken the contract.
             return Undeliverable(route.reason) if row.id.startswith(NOTICE) else route

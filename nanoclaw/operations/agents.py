@@ -28,6 +28,7 @@ class Agents(Noun):
 
     name = "agents"
     summary = "the agents, each with a folder of its own"
+    table = "agent_groups"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self) -> Sequence[AgentGroup]:

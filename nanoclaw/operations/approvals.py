@@ -24,6 +24,7 @@ class Approvals(Noun):
 
     name = "approvals"
     summary = "requests to the admins, and their decisions"
+    table = "pending_approvals"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(

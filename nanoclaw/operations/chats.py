@@ -36,6 +36,7 @@ class Chats(Noun):
 
     name = "chats"
     summary = "the chats of the channels"
+    table = "messaging_groups"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self) -> Sequence[MessagingGroup]:

@@ -27,6 +27,7 @@ class Destinations(Noun):
 
     name = "destinations"
     summary = "where agents may send, and by which names"
+    table = "agent_destinations"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self, agent: AgentRef | None = None) -> Sequence[AgentDestination]:

@@ -93,6 +93,8 @@ class Operations:
         values = structured(operation, params)
         arguments = await noun.admitted(operation, values, strict=True)
         result = await _result(operation, noun, arguments)
+        if operation.verb == "list":
+            await noun.note_damaged()
         missing = _said(operation, "missing", params)
         if result is None and missing is not None:
             raise NotFound(missing)

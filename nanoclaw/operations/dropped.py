@@ -23,6 +23,7 @@ class Dropped(Noun):
 
     name = "dropped"
     summary = "people whose messages no agent got, and why"
+    table = "unregistered_senders"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self) -> Sequence[UnregisteredSender]:

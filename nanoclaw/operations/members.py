@@ -23,6 +23,7 @@ class Members(Noun):
 
     name = "members"
     summary = "who may talk to an agent without being its admin"
+    table = "agent_group_members"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self, agent: AgentRef | None = None) -> Sequence[Member]:

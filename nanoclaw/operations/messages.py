@@ -78,6 +78,7 @@ class Messages(Noun):
 
     name = "messages"
     summary = "where is my message: stored, claimed, answered, delivered?"
+    table = "sessions"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(

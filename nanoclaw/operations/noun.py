@@ -13,7 +13,7 @@ from nanoclaw.operations.rights import Caller, check, has_global_right
 from nanoclaw.operations.session_files import InSession
 from nanoclaw.registry import Registry
 from nanoclaw.store import Connection, NotFound, Reader
-from nanoclaw.store.central import users
+from nanoclaw.store.central import damage, users
 
 
 @frozen
@@ -31,6 +31,8 @@ class Noun:
 
     name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
+    table: ClassVar[str] = ""
+    """The table of the central database that its list reads; empty for a noun without one."""
 
     @property
     def _registry(self) -> Ref[Registry]:
@@ -55,6 +57,13 @@ class Noun:
         for one in found:
             if one.problem is not None:
                 self.note(f"session {one.session.id} is left out: {one.problem}")
+
+    async def note_damaged(self) -> None:
+        """Note the rows of the noun's table that a list leaves out."""
+        sees_all = await self._central.run(has_global_right, self._caller)
+        if self.table and sees_all:
+            for sentence in await self._central.run(damage.find, self.table):
+                self.note(f"{sentence}; it is left out: correct or delete that row of v2.db")
 
     async def admitted(
         self, operation: Operation, values: Mapping[str, Any], *, strict: bool

@@ -21,6 +21,7 @@ from nanoclaw.session.administration import TaskChange, TaskVerb, change_task, s
 from nanoclaw.session.requests import ActionContext
 from nanoclaw.session.services import Conversation
 from nanoclaw.store import Executor, NotFound, Reader, StoreError, open_reader, own_inbound
+from nanoclaw.store.engine.sidecars import check as check_sidecars
 from nanoclaw.system.clock import Clock
 
 
@@ -80,6 +81,7 @@ async def open_to_read(  # noqa: PLR0913 -- the seams, by name
         StoreError: its database cannot be read.
     """
     async with open_supervisor("files", policy=Policy(intensity=0)) as supervisor:
+        await executor.run(partial(check_sidecars, data / "v2.db"), lane="read")
         registry = supervisor.start("registry", _no_registry)
         async with open_reader(data / "v2.db", executor, random=random) as central:
             yield _ground(

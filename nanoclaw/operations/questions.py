@@ -27,6 +27,7 @@ class Questions(Noun):
 
     name = "questions"
     summary = "cards with buttons that wait for an answer"
+    table = "pending_questions"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self) -> Sequence[PendingQuestion]:

@@ -150,7 +150,8 @@ def _users(connection: Connection) -> list[Candidate]:
 def _sessions(connection: Connection) -> list[Candidate]:
     chats = {chat.id: address_of(chat) for chat in messaging_groups.every(connection)}
     agents = {group.id: group for group in agent_groups.every(connection)}
-    return [_session(each, chats, agents) for each in sessions.every(connection)]
+    damaged = [Candidate(each.id) for each in sessions.damaged(connection)]  # so that a command can repair it
+    return [*(_session(each, chats, agents) for each in sessions.every(connection)), *damaged]
 
 
 def _session(session: Session, chats: Mapping[str, str], agents: Mapping[str, AgentGroup]) -> Candidate:
@@ -164,7 +165,7 @@ def _session(session: Session, chats: Mapping[str, str], agents: Mapping[str, Ag
 def _wirings(connection: Connection) -> list[Candidate]:
     chats = {chat.id: address_of(chat) for chat in messaging_groups.every(connection)}
     agents = {group.id: group.folder for group in agent_groups.every(connection)}
-    return [_wiring(each, chats, agents) for each in wirings.every_readable(connection)[0]]
+    return [_wiring(each, chats, agents) for each in wirings.every(connection)]
 
 
 def _wiring(wiring: Wiring, chats: Mapping[str, str], agents: Mapping[str, str]) -> Candidate:

@@ -22,6 +22,7 @@ class Roles(Noun):
 
     name = "roles"
     summary = "who is an owner or an admin"
+    table = "user_roles"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self, *, user: UserRef | None = None, agent: AgentRef | None = None) -> Sequence[UserRole]:

@@ -16,6 +16,7 @@ from attrs import Factory, define, frozen
 from nanoclaw.operations.references import Candidate, Found, pick, quoted
 from nanoclaw.records import Session, SessionPaths
 from nanoclaw.store import (
+    CannotOpen,
     Connection,
     Executor,
     NotFound,
@@ -27,6 +28,8 @@ from nanoclaw.store import (
     read_once,
 )
 from nanoclaw.store.central import sessions
+from nanoclaw.store.engine.errors import translated_os
+from nanoclaw.store.engine.names import is_component
 from nanoclaw.store.session import views as session_views
 
 T = TypeVar("T")
@@ -158,9 +161,13 @@ class SessionFiles:
         found = list[tuple[Session, InSession | None]]()
         for session in batch:
             file = self.paths(session).inbound_db
-            state = _state(file)
-            if state is not None:
-                found.append((session, self._remembered_or_read(session, file, state, name, fn)))
+            try:
+                state = _state(session, file)
+            except StoreError as error:
+                found.append((session, InSession(session, problem=str(error))))
+            else:
+                if state is not None:
+                    found.append((session, self._remembered_or_read(session, file, state, name, fn)))
         return found
 
     def _remembered_or_read(
@@ -192,11 +199,20 @@ class SessionFiles:
         self._remembered[key] = value
 
 
-def _state(file: Path) -> _State | None:
+def _state(session: Session, file: Path) -> _State | None:
+    """Return the state of a session's file, or None if there is no file.
+
+    Raises:
+        StoreError: its folder cannot be entered, or its ids cannot name a folder.
+    """
+    if not (is_component(session.id) and is_component(session.agent_group_id)):
+        raise CannotOpen(file, "an id in its row of v2.db cannot be the name of a folder; correct that row")
     try:
         found = file.stat()
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise translated_os(error, file) from error
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 

@@ -57,6 +57,7 @@ class Sessions(Noun):
 
     name = "sessions"
     summary = "the conversations: a pair of session files and a runner each"
+    table = "sessions"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(

@@ -70,6 +70,7 @@ class Tasks(Noun):
 
     name = "tasks"
     summary = "work that agents do at a set time"
+    table = "sessions"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(

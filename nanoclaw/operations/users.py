@@ -21,6 +21,7 @@ class Users(Noun):
 
     name = "users"
     summary = "people, by their ids on the chat networks"
+    table = "users"
 
     @operation(right=Right.ADMIN, reads=True, columns=("id", "display_name", "created_at"))
     async def list(self) -> Sequence[User]:

@@ -24,6 +24,7 @@ class Wirings(Noun):
 
     name = "wirings"
     summary = "which agents listen to which chats, and how"
+    table = "messaging_group_agents"
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self, *, chat: ChatRef | None = None, agent: AgentRef | None = None) -> Sequence[Wiring]:
@@ -33,12 +34,9 @@ class Wirings(Noun):
             chat: only this chat's.
             agent: only this agent's.
         """
-        found, damaged = await self._central.run(wirings.every_readable)
-        for error in damaged:
-            self.note(f"left out, and nobody is heard: {error}")
         return [
             each
-            for each in found
+            for each in await self._central.run(wirings.every)
             if chat in {None, each.messaging_group_id} and agent in {None, each.agent_group_id}
         ]
 

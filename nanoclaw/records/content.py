@@ -90,11 +90,18 @@ def dump_parked(event: InboundEvent | Answer, *, trigger: bool = True) -> str:
 
 
 def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
-    """Return the event and the `trigger` that `dump_parked` wrote."""
-    values = json.loads(text)
-    if "question_id" in values:
-        return _JSON.structure(values, Answer), True
-    return _JSON.structure(values, InboundEvent), bool(values.get("trigger", True))
+    """Return the event and the `trigger` that `dump_parked` wrote.
+
+    Raises:
+        BadContent: the text is damaged.
+    """
+    try:
+        values = json.loads(text)
+        if "question_id" in values:
+            return _JSON.structure(values, Answer), True
+        return _JSON.structure(values, InboundEvent), bool(values.get("trigger", True))
+    except (ValueError, TypeError, AttributeError, RecursionError, cattrs.ClassValidationError) as error:
+        raise BadContent(f"the parked event cannot be read: {error}") from error
 
 
 def storable(value: T) -> T:

@@ -77,6 +77,8 @@ class SessionDetails:
     """The number of pending messages that are not due yet, such as tasks."""
     silent: tuple[SilentTask, ...] = ()
     """The tasks that are silent for longer than one of their periods."""
+    restored: str | None = None
+    """The conclusion where one of its files was lost or restored alone."""
 
 
 @frozen
@@ -122,6 +124,8 @@ class HostReport:
     """The file descriptors of the host's process. None if the system does not tell."""
     descriptors_limit: int | None = None
     """The limit of these. Near it, runners without work are stopped, and others start late."""
+    damaged: tuple[str, ...] = ()
+    """A sentence for each row of the central database that cannot be used."""
 
 
 class CannotTell(Exception):

@@ -72,16 +72,27 @@ class CheckedMessage:
             raise NotAllowed(f"{type(self).__name__}: {error}") from None
 
 
-def registry_recipe(
-    data: Path, executor: Executor, clock: Clock, random: Random, changes: Changes
+def registry_recipe(  # noqa: PLR0913 -- the seams, and one choice by name
+    data: Path,
+    executor: Executor,
+    clock: Clock,
+    random: Random,
+    changes: Changes,
+    *,
+    begin_anew: bool = False,
 ) -> Callable[[Context[Registry]], AbstractAsyncContextManager[Registry]]:
-    """Return the recipe of the registry. It owns the lock of the data directory and the writer of `v2.db`."""
+    """Return the recipe of the registry. It owns the lock of the data directory and the writer of `v2.db`.
+
+    `begin_anew` applies to its first start; see `own_central`.
+    """
     host_starts = True
 
     @asynccontextmanager
     async def recipe(_context: Context[Registry]) -> AsyncIterator[Registry]:
         nonlocal host_starts
-        async with own_central(data, executor=executor, clock=clock, random=random) as writer:
+        async with own_central(
+            data, executor=executor, clock=clock, random=random, begin_anew=begin_anew and host_starts
+        ) as writer:
             registry = Registry(writer, clock, random, changes)
             await registry.commit(_ensure_install_id, registry)
             if host_starts:  # if only the registry crashed, the sessions are still running

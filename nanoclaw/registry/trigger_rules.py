@@ -124,13 +124,9 @@ def problem(rules: Mapping[str, object]) -> str | None:
 
 
 def unheard(connection: Connection) -> tuple[str, ...]:
-    """Return a line for each wiring that hears nobody, because its row or its rules do not fit."""
-    found, damaged = wirings.every_readable(connection)
-    problems = [(wiring, problem(wiring.trigger_rules)) for wiring in found]
-    return (
-        *(f"wiring {wiring.id}: {text}" for wiring, text in problems if text),
-        *(f"nobody is heard: {error}" for error in damaged),
-    )
+    """Return a line for each wiring that hears nobody, because its rules do not fit."""
+    problems = [(wiring, problem(wiring.trigger_rules)) for wiring in wirings.every(connection)]
+    return tuple(f"wiring {wiring.id}: {text}" for wiring, text in problems if text)
 
 
 _ALL = TriggerRules()

@@ -14,9 +14,8 @@ from nanoclaw.routing.access import refusal
 from nanoclaw.routing.engagement import listens_to
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.session.conversations import conversation
-from nanoclaw.store import Connection, NotFound
+from nanoclaw.store import Connection, DamagedRow, NotFound
 from nanoclaw.store.central import messaging_groups, pending_questions, sessions, wirings
-from nanoclaw.store.engine.rows import DamagedRow
 
 ANSWERED = "the question is not open: it was answered already, or never asked"
 
@@ -40,15 +39,8 @@ class DroppedClick:
 
 
 def waiting_questions(connection: Connection, address: Address) -> tuple[PendingQuestion, ...]:
-    """Return the questions that wait in a chat, newest first.
-
-    A damaged row yields none, because messages of the chat must still be routed.
-    """
-    try:
-        return tuple(pending_questions.in_chat(connection, address))
-    except DamagedRow as error:
-        _log.error("routing.question_damaged", chat=address.platform_id, reason=str(error))
-        return ()
+    """Return the questions that wait in a chat, newest first. Damaged ones are left out."""
+    return tuple(pending_questions.in_chat(connection, address))
 
 
 def as_click(event: InboundEvent, waiting: Iterable[PendingQuestion]) -> Clicked | None:
@@ -99,10 +91,9 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
     if reason is not None:
         unregistered = RecordUnregisteredSender(address, user, user, reason, chat.id, agent_group_id)
         return DroppedClick("the user is not known here", unregistered)
-    found, damaged = wirings.readable_for_chat(connection, chat.id)
-    if damaged:  # it may be the wiring that says who is heard
+    if damaged := wirings.damaged(connection, chat.id):  # it may be the wiring that says who is heard
         return DroppedClick(str(damaged[0]))
-    wired = [each for each in found if each.agent_group_id == agent_group_id]
+    wired = [each for each in wirings.for_chat(connection, chat.id) if each.agent_group_id == agent_group_id]
     return (
         None
         if all(listens_to(wiring, user) for wiring in wired)

@@ -16,7 +16,7 @@ from nanoclaw.registry.trigger_rules import problem
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.clicks import waiting_questions
 from nanoclaw.routing.engagement import Engagement, engagement
-from nanoclaw.store import Connection
+from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
 from nanoclaw.system.patterns import InThread
 
@@ -31,8 +31,8 @@ class Target:
 
     wiring: Wiring
     agent_group: AgentGroup
-    session: Session | None
-    """The open session, or None if there is none yet."""
+    session: Session | DamagedRow | None
+    """The open session, or the error about its row, or None if there is none yet."""
     refused: str | None
     """The reason why the sender is not admitted, or None if they are."""
 
@@ -54,6 +54,8 @@ class Plan:
     user_known: bool
     waiting: tuple[PendingQuestion, ...] = ()
     """Questions that wait for an answer in the chat, newest first."""
+    damaged: tuple[DamagedRow, ...] = ()
+    """The errors about wirings and agents of the chat that are left out."""
 
 
 @define(eq=False)
@@ -91,22 +93,29 @@ def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None,
 
 
 def plan(connection: Connection, event: InboundEvent) -> Plan:
-    """Read the plan for an event."""
+    """Read the plan for an event. A damaged wiring, agent or session concerns only itself.
+
+    Raises:
+        DamagedRow: the row of the chat or of the sender cannot be read.
+    """
     chat = messaging_groups.by_address(connection, event.address.channel_type, event.address.platform_id)
     user = users.get(connection, event.message.sender_id)
     known = user is not None and user.display_name == event.message.sender
     if chat is None:
         return Plan(None, (), known)
-    found = [_target(connection, event, chat, wiring) for wiring in _wirings(connection, chat)]
+    targets, damaged = list[Target](), wirings.damaged(connection, chat.id)
+    for wiring in _wirings(connection, chat):
+        try:
+            targets += filter(None, [_target(connection, event, chat, wiring)])
+        except DamagedRow as error:
+            damaged.append(error)
     waiting = waiting_questions(connection, event.address)
-    return Plan(chat, tuple(target for target in found if target is not None), known, waiting)
+    return Plan(chat, tuple(targets), known, waiting, tuple(damaged))
 
 
 def _wirings(connection: Connection, chat: MessagingGroup) -> list[Wiring]:
-    """Return the wirings of a chat. Those that hear nobody are logged, once for each plan."""
-    found, damaged = wirings.readable_for_chat(connection, chat.id)
-    for error in damaged:
-        _log.error("routing.wiring_unusable", chat=chat.platform_id, reason=str(error))
+    """Return the wirings of a chat. Those whose rules do not fit are logged, once for each plan."""
+    found = wirings.for_chat(connection, chat.id)
     for wiring in found:
         if reason := problem(wiring.trigger_rules):
             _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
@@ -122,6 +131,15 @@ def _target(
     return Target(
         wiring,
         group,
-        sessions.find_open(connection, *session_key(wiring, event.address.thread_id)),
+        _open_session(connection, wiring, event.address.thread_id),
         refusal(connection, chat, group.id, event.message.sender_id),
     )
+
+
+def _open_session(
+    connection: Connection, wiring: Wiring, thread_id: str | None
+) -> Session | DamagedRow | None:
+    try:
+        return sessions.find_open(connection, *session_key(wiring, thread_id))
+    except DamagedRow as error:
+        return error

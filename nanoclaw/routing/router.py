@@ -1,6 +1,6 @@
 """The router: the intake of all channels. It runs in the receivers' tasks and keeps the order of a chat."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
@@ -9,7 +9,7 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from actors import ActorError, Ref
-from nanoclaw.records import Address, Clicked, Event, InboundEvent, NotAccepted, Routed, received
+from nanoclaw.records import Address, Clicked, Event, InboundEvent, NotAccepted, Routed, Session, received
 from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import (
     Changes,
@@ -23,9 +23,8 @@ from nanoclaw.registry import (
 from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
-from nanoclaw.store import Reader, StoreError
+from nanoclaw.store import DamagedRow, Reader, StoreError
 from nanoclaw.store.engine.mutex import Mutex, Places
-from nanoclaw.store.engine.rows import DamagedRow
 from nanoclaw.system.patterns import InThread
 
 UNWIRED = "no agent is wired to this chat"
@@ -107,9 +106,14 @@ class Router:
                 engaged = await self._engaged(event, found)
                 async with self._places:
                     targets, dropped = await self._targets(event, found, engaged)
-                    conversations = [(target, await self._conversation(event, target)) for target in targets]
-                if len(conversations) > 1:
-                    return await self._store_all(event, conversations)
+                    parked = await self._park_for_damaged(event, targets)
+                    conversations = [
+                        (each, await self._conversation(event, each.target, each.target.session))
+                        for each in targets
+                        if not isinstance(each.target.session, DamagedRow)
+                    ]
+                if parked or len(conversations) > 1:
+                    return await self._store_all(event, conversations, parked)
             # No checkpoint between releasing the lock and entering the session's mailbox. This keeps the
             # order, and lets one commit store this event together with the chat's next one.
             if conversations:
@@ -135,6 +139,8 @@ class Router:
             version = self._changes.version
             found = await self._central.run(plan, event)
             self._plans.put(event, version, found)
+            for damaged in found.damaged:
+                _log.error("routing.row_damaged", chat=event.address.platform_id, reason=str(damaged))
         return found
 
     async def _answer(self, event: InboundEvent, found: Plan) -> Routed | None:
@@ -168,6 +174,8 @@ class Router:
         if found.chat is None:
             await self._registry.ask(EnsureChat(event.address, event.chat_name, event.is_group))
             _log.info("routing.new_chat", channel=event.address.channel_type, chat=event.address.platform_id)
+        if found.damaged and not found.targets:
+            raise NotAccepted(f"nobody can take the event now: {found.damaged[0]}")
         if not found.targets:
             await self._record_unwired(event, found)
             return [], UNWIRED
@@ -205,27 +213,42 @@ class Router:
             )
         )
 
-    async def _conversation(self, event: InboundEvent, engaged: _Engaged) -> Conversation:
-        target = engaged.target
-        session = target.session
+    async def _park_for_damaged(self, event: InboundEvent, engaged: Sequence[_Engaged]) -> tuple[str, ...]:
+        """Park the event for sessions whose rows are damaged. Return their ids."""
+        parked = list[str]()
+        for each in engaged:
+            if isinstance(damaged := each.target.session, DamagedRow):
+                await self._park(event, damaged.id, str(damaged), trigger=each.wakes)
+                parked.append(damaged.id)
+        return tuple(parked)
+
+    async def _conversation(
+        self, event: InboundEvent, target: Target, session: Session | None
+    ) -> Conversation:
         if session is None:
             session = await self._registry.ask(OpenSession(*target.session_key(event)))
         chat = Address(event.address.channel_type, event.address.platform_id, session.thread_id)
         return Conversation(session, target.agent_group, chat if session.messaging_group_id else None)
 
     async def _store_all(
-        self, event: InboundEvent, conversations: list[tuple[_Engaged, Conversation]]
+        self,
+        event: InboundEvent,
+        conversations: list[tuple[_Engaged, Conversation]],
+        parked: tuple[str, ...] = (),
     ) -> Routed:
         for engaged, conversation in conversations:
             await self._store(event, conversation, trigger=engaged.wakes)
-        ids = tuple(conversation.session.id for _, conversation in conversations)
+        ids = (*parked, *(conversation.session.id for _, conversation in conversations))
         return Routed(ids, (event.message_id,) * len(ids))
 
     async def _store(self, event: InboundEvent, conversation: Conversation, *, trigger: bool) -> None:
         try:
             await self._sessions.accept(conversation, event, trigger=trigger)
         except SessionDown as error:
-            _log.warning("routing.parked", session=conversation.session.id, reason=str(error))
-            parked = dump_parked(event, trigger=trigger)
-            await self._registry.ask(ParkEvent(conversation.session.id, parked, str(error)))
+            await self._park(event, conversation.session.id, str(error), trigger=trigger)
             self._sessions.replay(conversation)
+
+    async def _park(self, event: InboundEvent, session_id: str, reason: str, *, trigger: bool) -> None:
+        _log.warning("routing.parked", session=session_id, reason=reason)
+        parked = dump_parked(event, trigger=trigger)
+        await self._registry.ask(ParkEvent(session_id, parked, reason))

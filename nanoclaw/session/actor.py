@@ -16,13 +16,14 @@ from attrs import define, evolve, frozen
 from outcome import Error, Outcome, Value
 
 from actors import Context, Ref
-from nanoclaw.records import AgentMessage, Answer, Attachment, InboundEvent
-from nanoclaw.records.content import dump_answer, dump_chat, load_parked
+from nanoclaw.records import AgentMessage, Answer, Attachment, InboundEvent, ParkedEvent
+from nanoclaw.records.content import BadContent, dump_answer, dump_chat, load_parked
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
-from nanoclaw.runtimes import RunnerSpec
+from nanoclaw.runtimes import RunnerSpec, StartFailed
 from nanoclaw.session import agents, transactions
 from nanoclaw.session.agents import AgentMessageOutcome
+from nanoclaw.session.comparing import History
 from nanoclaw.session.conversations import refreshed
 from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
@@ -38,6 +39,7 @@ from nanoclaw.session.state import SessionState
 from nanoclaw.session.status import status
 from nanoclaw.store import (
     CorruptDatabase,
+    DamagedRow,
     Exhausted,
     ForeignDatabase,
     StoreError,
@@ -289,9 +291,19 @@ class SessionActor:
         """Store the events that were parked while this session could not take them."""
         parked = await self.services.central.run(parked_events.for_session, self.conversation.session.id)
         if parked:
-            await self.accept([Accept(*load_parked(event.event)) for event in parked])
-            await self.services.registry.ask(RemoveParked([event.id for event in parked]))
-            _log.info("session.replayed", events=len(parked))
+            readable = [(event.id, loaded) for event in parked if (loaded := _loaded(event)) is not None]
+            await self.accept([Accept(*loaded) for _, loaded in readable])
+            await self.services.registry.ask(RemoveParked([id_ for id_, _ in readable]))
+            _log.info("session.replayed", events=len(readable))
+
+
+def _loaded(event: ParkedEvent) -> tuple[InboundEvent | Answer, bool] | None:
+    """Return a parked event and its `trigger`, or None if it cannot be read. It stays parked then."""
+    try:
+        return load_parked(event.event)
+    except BadContent as error:
+        _log.error("session.parked_event_damaged", event=event.id, reason=str(error))
+        return None
 
 
 def _has_files(arrival: Accept) -> bool:
@@ -337,6 +349,8 @@ def session_recipe(
                 lambda: executor.run(partial(create_outbound, paths, owner=None))
             )
             stored = await inbound.run(transactions.read_session)
+            if made and stored.history is History.NEW:
+                stored = evolve(stored, history=History.MARKED)
             rules = Rules.of(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
             )
@@ -345,7 +359,6 @@ def session_recipe(
                 rules,
                 conversation.session.status,
                 trio.current_time(),
-                skip_old=stored.fresh and not made,
             )
             supervisor = RunnerSupervisor(
                 services.runtime,
@@ -362,8 +375,8 @@ def session_recipe(
                 Effects(services, conversation.session.id, supervisor, context.retire),
                 state,
             )
-            if state.outbound.skip_old:
-                await shell.skip_old_rows()
+            if state.outbound.history is not History.MARKED:
+                await shell.compare_files()
             files, later = Mutex(), _DelayedRefresh(nursery, context.ref)
             actor = SessionActor(services, conversation, inbound, shell, later.ask, files)
             with (
@@ -418,7 +431,14 @@ class _DelayedRefresh:
 
 
 async def _prepare(services: Services, conversation: Conversation, inbound: Writer) -> RunnerSpec:
-    """Rewrite the projections and return the specification of a runner before it starts."""
-    conversation, view = await services.central.run(refreshed, conversation)
+    """Rewrite the projections and return the specification of a runner before it starts.
+
+    Raises:
+        StartFailed: the session's rows, or the agent's folder, cannot be used. The text says why.
+    """
+    try:
+        conversation, view = await services.central.run(refreshed, conversation)
+    except DamagedRow as error:
+        raise StartFailed(str(error)) from error
     await inbound.run(transactions.project_changes, view, conversation.chat)
     return await services.executor.run(partial(runner_spec, services, conversation, view))

@@ -1,38 +1,80 @@
 """Reads conversations from the central database."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from nanoclaw.records import Address, Session
+from attrs import frozen
+
+from nanoclaw.records import Address, AgentGroup, Session
 from nanoclaw.session.services import Conversation
-from nanoclaw.store import Connection
+from nanoclaw.store import Connection, DamagedRow
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions
+from nanoclaw.store.engine.names import is_component
 from nanoclaw.store.session.projections import CentralView, central_view
 
 
-def open_conversations(connection: Connection) -> list[Conversation]:
+@frozen
+class Conversations:
+    """The conversations that can be used, and the errors about the sessions that cannot."""
+
+    usable: tuple[Conversation, ...]
+    damaged: tuple[DamagedRow, ...]
+
+
+def open_conversations(connection: Connection) -> Conversations:
     """Return all conversations that are not archived, with agent group and chat."""
     return _conversations(connection, sessions.open_ones(connection))
 
 
-def every_conversation(connection: Connection) -> list[Conversation]:
+def every_conversation(connection: Connection) -> Conversations:
     """Return all conversations. Archived ones may still have deliveries."""
     return _conversations(connection, sessions.every(connection))
 
 
 def conversation(connection: Connection, session: Session) -> Conversation:
-    """Return the conversation of a session."""
-    [found] = _conversations(connection, [session])
-    return found
+    """Return the conversation of a session.
+
+    Raises:
+        DamagedRow: its agent group or chat is missing or damaged, or an id cannot name a folder.
+    """
+    group = agent_groups.get(connection, session.agent_group_id)
+    return _conversation(connection, session, {} if group is None else {group.id: group})
 
 
-def _conversations(connection: Connection, rows: Iterable[Session]) -> list[Conversation]:
+def _conversations(connection: Connection, rows: Iterable[Session]) -> Conversations:
     groups = {group.id: group for group in agent_groups.every(connection)}
-    found = list[Conversation]()
+    usable, damaged = list[Conversation](), sessions.damaged(connection)
     for session in rows:
-        row = session.messaging_group_id and messaging_groups.get(connection, session.messaging_group_id)
-        chat = Address(row.channel_type, row.platform_id, session.thread_id) if row else None
-        found.append(Conversation(session, groups[session.agent_group_id], chat))
-    return found
+        try:
+            usable.append(_conversation(connection, session, groups))
+        except DamagedRow as error:
+            damaged.append(error)
+    return Conversations(tuple(usable), tuple(damaged))
+
+
+def _conversation(connection: Connection, session: Session, groups: Mapping[str, AgentGroup]) -> Conversation:
+    for id_ in (session.id, session.agent_group_id):
+        if not is_component(id_):
+            raise _unusable(session, f"the id {id_!r:.140} cannot be the name of a folder")
+    group = groups.get(session.agent_group_id)
+    if group is None:
+        raise _unusable(session, f"its agent group {session.agent_group_id!r} is missing or damaged")
+    return Conversation(session, group, _chat(connection, session))
+
+
+def _chat(connection: Connection, session: Session) -> Address | None:
+    if session.messaging_group_id is None:
+        return None
+    try:
+        chat = messaging_groups.get(connection, session.messaging_group_id)
+    except DamagedRow as error:
+        raise _unusable(session, f"its chat cannot be used: {error}") from error
+    if chat is None:
+        raise _unusable(session, f"its chat {session.messaging_group_id!r} is missing")
+    return Address(chat.channel_type, chat.platform_id, session.thread_id)
+
+
+def _unusable(session: Session, reason: str) -> DamagedRow:
+    return DamagedRow("Session", session.id, reason)
 
 
 def refreshed(connection: Connection, conversation: Conversation) -> tuple[Conversation, CentralView]:

@@ -10,6 +10,7 @@ from attrs import evolve
 from nanoclaw.records import SessionStatus
 from nanoclaw.session import delivering, looking, needs
 from nanoclaw.session.changes import count_failure, stop_runner
+from nanoclaw.session.comparing import Comparison, History
 from nanoclaw.session.decisions import (
     Decisions,
     Effect,
@@ -31,11 +32,11 @@ from nanoclaw.session.events import (
     FileDamaged,
     FileHot,
     FileLocked,
+    FilesCompared,
     FileUnavailable,
     FinishCommitted,
     InboundBlocked,
     Looked,
-    OldRowsSkipped,
     RecoveryEnded,
     ReleaseAsked,
     RestartAsked,
@@ -92,8 +93,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return Decisions(evolve(state, runner=state.runner.ended(death)), (Wake(),))
         case RecoveryEnded(failure):
             return _recovered(state, failure, now)
-        case OldRowsSkipped(up_to):
-            return _skipped(state, up_to)
+        case FilesCompared(comparison):
+            return _compared(state, comparison)
         case StatusChanged(status):
             return _change_status(state, status)
         case Adopted():
@@ -128,13 +129,15 @@ def _change_status(state: SessionState, status: SessionStatus) -> Decisions:
     return Decisions(state) if status == "active" else Decisions(*stop_runner(state, "shutdown"))
 
 
-def _skipped(state: SessionState, up_to: int) -> Decisions:
-    outbound = evolve(state.outbound, skip_old=False)
-    if not up_to:
-        return Decisions(evolve(state, outbound=outbound))
-    deliveries = evolve(state.deliveries, seen_seq=up_to)
-    log = Log("warning", "session.old_replies_skipped", {"up_to": up_to})
-    return Decisions(evolve(state, outbound=outbound, deliveries=deliveries), (log,))
+def _compared(state: SessionState, comparison: Comparison) -> Decisions:
+    outbound, known = evolve(state.outbound, history=History.COMPARED), state.restored
+    state = evolve(state, outbound=outbound, restored=comparison.restored)
+    if comparison.skipped is not None:
+        state = evolve(state, deliveries=state.deliveries.skip(comparison.skipped, comparison.closed))
+    if comparison.restored in {None, known}:
+        return Decisions(state)
+    reason = comparison.restored.conclusion
+    return Decisions(state, (Log("warning", "session.files_restored", {"reason": reason}),))
 
 
 # -- the runner ----------------------------------------------------------------

@@ -114,6 +114,11 @@ class Deliveries:
         queued = [each for each in new if each.row.id not in self.delivered_before]
         return evolve(self, seen_seq=seen_seq, queue=self.queue.add(queued)), new
 
+    def skip(self, up_to: int, closed: frozenset[str]) -> "Deliveries":
+        """Count rows up to this `seq` as read, and remove deliveries that are final now."""
+        unread = {id_: entry for id_, entry in self.unread.items() if id_ not in closed}
+        return evolve(self, seen_seq=up_to, unread=unread)
+
     def queue_notices(self, notices: Sequence[MessageOut]) -> "Deliveries":
         """Queue the host's own messages. Rows of the runner with lower numbers may still come."""
         return evolve(self, queue=self.queue.add(map(Delivery, notices))) if notices else self

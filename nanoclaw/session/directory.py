@@ -28,7 +28,7 @@ from nanoclaw.session.actor import (
 from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.dispatch import AgentInbox, Dispatch
 from nanoclaw.session.services import Conversation, Services
-from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase
+from nanoclaw.store import CorruptDatabase, ForeignDatabase, NewerDatabase, StaleSidecar
 from nanoclaw.store.central import parked_events
 from nanoclaw.store.session.open_work import has_open_work
 from nanoclaw.system.supervision import Supervision
@@ -156,7 +156,8 @@ async def open_sessions(
 ) -> AsyncIterator[Sessions]:
     """Open the supervisor of all sessions. On exit they finish commits and deliveries, and stop."""
     policy = Policy(
-        give_up=Bury(RETRY_BURIED_S), fatal=(SessionDamaged, CorruptDatabase, ForeignDatabase, NewerDatabase)
+        give_up=Bury(RETRY_BURIED_S),
+        fatal=(SessionDamaged, CorruptDatabase, ForeignDatabase, NewerDatabase, StaleSidecar),
     )
     async with supervision.open("sessions", under=under, policy=policy, order="together") as supervisor:
         yield Sessions(services, supervisor, dispatch)

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from nanoclaw.records import SessionStatus
 from nanoclaw.runtimes import Death
+from nanoclaw.session.comparing import Comparison
 from nanoclaw.session.decisions import Finish, Settle
 from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.outcomes import Result
@@ -87,10 +88,10 @@ class RoundEnded:
 
 
 @frozen
-class OldRowsSkipped:
-    """Old rows up to this `seq` count as read."""
+class FilesCompared:
+    """The session's files were compared, and the consequences are on disk."""
 
-    up_to: int
+    comparison: Comparison
 
 
 @frozen
@@ -191,7 +192,7 @@ Event = (
     | Ending
     | RoundBegan
     | RoundEnded
-    | OldRowsSkipped
+    | FilesCompared
     | Looked
     | FileLocked
     | FileUnavailable

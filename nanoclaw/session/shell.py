@@ -16,6 +16,7 @@ from attrs import Factory, define
 
 from nanoclaw.records import SessionStatus
 from nanoclaw.session import decisions, events, finishing, needs, notices, transactions
+from nanoclaw.session.comparing import Comparison, History, compare
 from nanoclaw.session.core import decide
 from nanoclaw.session.decisions import Step
 from nanoclaw.session.dispatch import Dispatch, Source
@@ -32,12 +33,14 @@ from nanoclaw.store import (
     UntrustedReader,
     Writer,
 )
-from nanoclaw.store.session import deliveries, outbound
+from nanoclaw.store.session import outbound
 from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, OpenMessage
-from nanoclaw.store.session.outbound import Look, look
+from nanoclaw.store.session.outbound import Look, Standing, look
 from nanoclaw.system.clock import Clock
 
 T = TypeVar("T")
+Obstacle = events.FileHot | events.FileLocked | events.FileUnavailable | events.FileDamaged
+"""The reason why `outbound.db` cannot be read now."""
 
 _log = structlog.get_logger()
 
@@ -143,19 +146,21 @@ class Shell:
         async for address, hint in self.effects.outlets.hints[1]:
             await self.effects.services.senders.hint(address, hint)
 
-    async def skip_old_rows(self) -> None:
-        """Skip the rows of an `outbound.db` whose `inbound.db` is new: they may have been delivered before.
+    async def compare_files(self) -> Obstacle | None:
+        """Compare the session's files, of which one may have been restored alone.
 
-        If the file cannot be read yet, the first look skips them.
+        If `outbound.db` cannot be read yet, the event is returned, and the next look compares them.
         """
-        newest = await self._read(outbound.newest)
-        if isinstance(newest, int):
-            await self._skip(newest)
-
-    async def _skip(self, newest: int) -> None:
-        if newest:
-            await self.inbound.run(deliveries.skip, newest)
-        self._handle(events.OldRowsSkipped(newest))
+        seen, history = self.state.deliveries.seen_seq, self.state.outbound.history
+        standing = await self._read(partial(outbound.standing, above=seen))
+        if not isinstance(standing, Standing):
+            return standing
+        comparison = Comparison(self.state.restored)
+        if history is not History.MARKED or standing.newest < seen:
+            open_ids, now = list(self.state.deliveries.unread), self.clock.now()
+            comparison = await self.inbound.run(compare, history, standing, open_ids, now)
+        self._handle(events.FilesCompared(comparison))
+        return None
 
     def _is_over(self) -> bool:
         """Return True if all rows were read: nothing was written since the last death was settled."""
@@ -219,17 +224,14 @@ class Shell:
                 return events.Attempted(*await self.dispatch.attempt(self.source, delivery))
 
     async def _read_outbound(self) -> Event:
-        if self.state.outbound.skip_old:
-            newest = await self._read(outbound.newest)
-            if not isinstance(newest, int):
-                return newest
-            await self._skip(newest)
+        if self.state.outbound.history is not History.COMPARED:
+            obstacle = await self.compare_files()
+            if obstacle is not None:
+                return obstacle
         seen = await self._read(self._query())
         return events.Looked(seen) if isinstance(seen, Look) else seen
 
-    async def _read(
-        self, query: Callable[[Connection], T]
-    ) -> T | events.FileHot | events.FileLocked | events.FileUnavailable | events.FileDamaged:
+    async def _read(self, query: Callable[[Connection], T]) -> T | Obstacle:
         try:
             return await self.outbound.run(query)
         except HotJournal as error:

@@ -1,13 +1,18 @@
 """The specification of a session's runner: provider, environment, folders, container (contract 1)."""
 
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.records import AgentGroup
 from nanoclaw.runtimes import Limits, Mount, NothingLeft, RunnerSpec, StartFailed
 from nanoclaw.session.services import Conversation, Services
+from nanoclaw.store.central.agent_groups import SHARED_FOLDER
+from nanoclaw.store.engine.names import is_component
 from nanoclaw.store.session.projections import CentralView
 from nanoclaw.system.obstacles import passes
 
@@ -16,19 +21,13 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
     """Return the specification of a runner. It reads container.json, so call it on the executor.
 
     Raises:
-        StartFailed: container.json cannot be used. The text says why.
+        StartFailed: container.json, the agent's folder or its workspace cannot be used. The text says why.
     """
     group, config = conversation.agent_group, services.config
     folder = config.groups / group.folder
-    try:
-        container = read_container_json(folder)
-    except BadContainerJson as error:
-        cause = error.__cause__ and error.__cause__.__cause__
-        if isinstance(cause, OSError) and passes(cause):
-            raise NothingLeft(str(error)) from error
-        raise StartFailed(str(error)) from error
     workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
-    workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+    container = _container(group, folder)
+    _make_usable(workspace)
     provider = (
         conversation.session.agent_provider
         or container.provider
@@ -41,10 +40,43 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
         workspace,
         provider,
         {**container.env, **_contract(services, conversation, view, provider, container)},
-        shared=shared if shared.is_dir() else None,
+        shared=shared if os.path.isdir(shared) else None,  # noqa: PTH112 -- False for one that cannot be read
         command=config.runtime.command,
     )
     return with_container(spec, container)
+
+
+def _container(group: AgentGroup, folder: Path) -> ContainerConfig:
+    if not is_component(group.folder) or group.folder == SHARED_FOLDER:
+        raise StartFailed(
+            f"the agent {group.id} has the folder {group.folder!r:.140} in v2.db, which is not allowed; "
+            "correct its row: use letters, digits, `-`, `_` and `.`"
+        )
+    try:
+        return read_container_json(folder)
+    except BadContainerJson as error:
+        cause = error.__cause__ and error.__cause__.__cause__
+        if isinstance(cause, OSError) and passes(cause):
+            raise NothingLeft(str(error)) from error
+        raise StartFailed(str(error)) from error
+    except OSError as error:
+        raise StartFailed(_unusable(folder, error)) from error
+
+
+def _make_usable(workspace: Path) -> None:
+    """Create the workspace if it is missing, and enter it."""
+    try:
+        workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.scandir(workspace).close()
+    except OSError as error:
+        raise StartFailed(_unusable(workspace, error)) from error
+
+
+def _unusable(folder: Path, error: OSError) -> str:
+    return (
+        f"the agent's folder {folder} cannot be used: {error.strerror or error}; make it a folder that you "
+        "may read and write"
+    )
 
 
 def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:

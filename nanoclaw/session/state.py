@@ -6,11 +6,13 @@ from enum import Enum
 from attrs import Factory, frozen
 
 from nanoclaw.records import ContainerStatus, SessionStatus
+from nanoclaw.session.comparing import History
 from nanoclaw.session.deliveries import Deliveries
 from nanoclaw.session.messages import Messages
 from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner import Runner
 from nanoclaw.session.transactions import StoredSession
+from nanoclaw.store.session.restored import Restored
 
 
 @frozen
@@ -86,8 +88,8 @@ class Outbound:
     """True if rows wait to be read until the queue has room."""
     ignored: str | None = None
     """Description of one row or ack in it that is never read."""
-    skip_old: bool = False
-    """True if `inbound.db` is new beside an older `outbound.db`, whose old rows are never delivered."""
+    history: History = History.COMPARED
+    """How `inbound.db` relates to this file."""
 
     @property
     def unreadable(self) -> str | None:
@@ -151,10 +153,12 @@ class SessionState:
     runner: Runner = Factory(Runner)
     outbound: Outbound = Factory(Outbound)
     phase: Phase = Phase.OPEN
+    restored: Restored | None = None
+    """The conclusion about files that do not continue each other."""
 
     @classmethod
     def initial(
-        cls, stored: StoredSession, rules: Rules, status: SessionStatus, monotonic: float, *, skip_old: bool
+        cls, stored: StoredSession, rules: Rules, status: SessionStatus, monotonic: float
     ) -> "SessionState":
         """Return the state at the actor's start, from the session's file."""
         messages = Messages(rules.retry_base_s, rules.max_tries, own_seq=stored.own_seq).add(stored.open)
@@ -164,5 +168,6 @@ class SessionState:
             messages,
             Deliveries.of(stored),
             Activity.since(monotonic),
-            outbound=Outbound(skip_old=skip_old),
+            outbound=Outbound(history=stored.history),
+            restored=stored.restored,
         )

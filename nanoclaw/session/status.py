@@ -1,6 +1,6 @@
 """The status of a session, read from memory without waiting."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import trio
 
@@ -10,6 +10,8 @@ from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
 from nanoclaw.session.state import SessionState
 
 FULL = "the delivery queue is full; nothing more is read until some messages are delivered"
+RESTORED_SHOWN = timedelta(days=7)
+"""How long the status shows what was concluded about restored files."""
 OUTDATED = "outbound.db is empty or of another build; its runner must migrate it"
 
 
@@ -30,9 +32,17 @@ def status(
         last_refused=refusals.last,
         ignored=state.outbound.ignored,
         polled=polled,
+        restored=_restored(state, now),
         scheduled=sum(not message.due(now) for message in state.messages.open.values()),
         silent=silent,
     )
+
+
+def _restored(state: SessionState, now: datetime) -> str | None:
+    found = state.restored
+    if found is None or now - found.at > RESTORED_SHOWN:
+        return None
+    return f"{found.conclusion} (found {found.at:%Y-%m-%d %H:%M} UTC)"
 
 
 def _unreadable(state: SessionState) -> str | None:

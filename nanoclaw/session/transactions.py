@@ -11,18 +11,28 @@ from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
 from nanoclaw.session import actions, notices, recurrence
+from nanoclaw.session.comparing import History, history_of
 from nanoclaw.session.finishing import Finished, finish, redate_delivery
 from nanoclaw.session.messages import Completed, Failed, Retry, Verdict
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.recurrence import Followed
 from nanoclaw.session.requests import ActionContext
 from nanoclaw.store import Connection
-from nanoclaw.store.session import agent_messages, deliveries, messages_in, projections, refusals, tasks
+from nanoclaw.store.session import (
+    agent_messages,
+    deliveries,
+    messages_in,
+    projections,
+    refusals,
+    restored,
+    tasks,
+)
 from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.session.outbound import InvalidRow, MessageOut, invalid_row
 from nanoclaw.store.session.projections import CentralView
 from nanoclaw.store.session.refusals import Refusals
+from nanoclaw.store.session.restored import Restored
 from nanoclaw.store.session.tasks import Occurrence
 
 _log = structlog.get_logger()
@@ -41,13 +51,14 @@ class StoredSession:
     delivered_before: frozenset[str]
     """The ids of rows that another build delivered from this file."""
     refusals: Refusals = Factory(Refusals)
-    fresh: bool = False
-    """True if the file never had a message. Then an `outbound.db` with rows belongs to an older file."""
+    history: History = History.COMPARED
+    restored: Restored | None = None
 
 
 def read_session(connection: Connection) -> StoredSession:
     """Read the state of a session from its file."""
     ledger = deliveries.open_entries(connection)
+    fresh = messages_in.largest_seq(connection) == 0 and deliveries.is_empty(connection)
     ids = [entry.message_out_id for entry in ledger if entry.message_out_id.startswith(NOTICE)]
     return StoredSession(
         open=messages_in.open_messages(connection),
@@ -57,7 +68,8 @@ def read_session(connection: Connection) -> StoredSession:
         seen_seq=deliveries.seen(connection),
         delivered_before=deliveries.delivered_by_another_build(connection),
         refusals=refusals.read(connection),
-        fresh=messages_in.largest_seq(connection) == 0 and deliveries.is_empty(connection),
+        history=history_of(connection, fresh=fresh),
+        restored=restored.read(connection),
     )
 
 

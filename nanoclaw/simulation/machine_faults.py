@@ -23,7 +23,7 @@ from nanoclaw.simulation.fault_injector import (
 )
 from nanoclaw.simulation.faults import Strike
 from nanoclaw.simulation.system_limits import no_descriptor, no_file_beyond, no_read
-from nanoclaw.store.engine.ownership import CENTRAL
+from nanoclaw.store.engine.anew import CENTRAL
 
 
 async def slow_host(injector: FaultInjector, random: Random, strike: Strike) -> None:

@@ -2,6 +2,7 @@
 
 from apsw import Connection
 
+from nanoclaw.store.engine.anew import check_file
 from nanoclaw.store.engine.connections import ForbiddenConnection
 from nanoclaw.store.engine.errors import (
     CannotOpen,
@@ -10,12 +11,14 @@ from nanoclaw.store.engine.errors import (
     Exhausted,
     ForeignDatabase,
     HotJournal,
+    LostDatabase,
     NewerDatabase,
     NotAllowed,
     NotFound,
     OperationRefused,
     Owned,
     ReadOnlyStore,
+    StaleSidecar,
     StillReferenced,
     StoreBusy,
     StoreClosed,
@@ -29,6 +32,7 @@ from nanoclaw.store.engine.executor import Executor, Lane, ThreadExecutor
 from nanoclaw.store.engine.guard import UntrustedReader, open_untrusted
 from nanoclaw.store.engine.ownership import own_central, own_inbound
 from nanoclaw.store.engine.reader import Reader, open_reader, read_once
+from nanoclaw.store.engine.rows import DamagedRow
 from nanoclaw.store.engine.times import from_text, to_text
 from nanoclaw.store.engine.writer import Writer
 from nanoclaw.store.session.outbound_file import create_outbound
@@ -38,12 +42,14 @@ __all__ = [
     "Conflict",
     "Connection",
     "CorruptDatabase",
+    "DamagedRow",
     "Executor",
     "Exhausted",
     "ForbiddenConnection",
     "ForeignDatabase",
     "HotJournal",
     "Lane",
+    "LostDatabase",
     "NewerDatabase",
     "NotAllowed",
     "NotFound",
@@ -51,6 +57,7 @@ __all__ = [
     "Owned",
     "ReadOnlyStore",
     "Reader",
+    "StaleSidecar",
     "StillReferenced",
     "StoreBusy",
     "StoreClosed",
@@ -62,6 +69,7 @@ __all__ = [
     "Untrusted",
     "UntrustedReader",
     "Writer",
+    "check_file",
     "create_outbound",
     "from_text",
     "open_reader",

@@ -8,10 +8,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from secrets import SystemRandom
 from sqlite3 import connect
 from typing import Any
 
+import trio
 from attrs import frozen
+
+from nanoclaw.cli.first_run import prepare_home
+from nanoclaw.config import load_config
+from nanoclaw.store import ThreadExecutor, own_central
+from nanoclaw.system.clock import SystemClock
 
 NANOCLAW = (sys.executable, "-m", "nanoclaw")
 GUARD_S = 60
@@ -83,6 +90,21 @@ def run_until(event: str, home: Path, text: str, *arguments: str, **variables: s
         host.send_signal(signal.SIGTERM)
         output, rest = host.communicate(timeout=GUARD_S)
         return _result(host.returncode, output, seen + rest)
+
+
+def begun(home: Path) -> Path:
+    """Make a home with an empty database, as a first run does without its first agent. Return it."""
+    config = load_config(home=home)
+    prepare_home(config, write_config=True)
+
+    async def own() -> None:
+        async with own_central(
+            config.data, executor=ThreadExecutor(), clock=SystemClock(), random=SystemRandom()
+        ):
+            pass
+
+    trio.run(own)
+    return home
 
 
 @contextmanager

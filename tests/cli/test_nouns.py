@@ -15,7 +15,7 @@ from click.shell_completion import BashComplete
 
 from nanoclaw.cli import main, performing
 from nanoclaw.cli.root import nanoclaw as root
-from tests.cli.commands import GUARD_S, NANOCLAW, Result, environment, rows, running, wait_ready
+from tests.cli.commands import GUARD_S, NANOCLAW, Result, begun, environment, rows, running, wait_ready
 
 TRIGGER = '{"pattern": "^help"}'
 FORMS = (
@@ -31,7 +31,14 @@ FORMS = (
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+    """Return a home that was begun, and has nothing in it."""
+    return begun(tmp_path / "home")
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> "Shell":
+    """Return commands on a home that does not exist."""
+    return Shell(tmp_path / "nowhere", capsys)
 
 
 class Shell:
@@ -176,22 +183,31 @@ def test_a_read_only_home_can_be_read(nanoclaw: Shell) -> None:
     assert nanoclaw("agents", "create", "other").code == 2
 
 
-def test_a_home_that_cannot_be_created_is_named(nanoclaw: Shell) -> None:
-    nanoclaw.home.mkdir()
-    (nanoclaw.home / "data").touch()
-    done = nanoclaw("agents", "create", "helper")
+def test_a_change_of_a_missing_home_is_refused_and_creates_nothing(nowhere: Shell) -> None:
+    done = nowhere("agents", "create", "helper")
+    assert (done.code, done.output) == (2, "")
+    assert done.errors == [
+        f"there is nothing in {nowhere.home}/data yet: begin with `nanoclaw run`, or correct --home"
+    ]
+    assert not nowhere.home.exists()
+
+
+def test_a_home_whose_data_is_a_file_is_named(nowhere: Shell) -> None:
+    nowhere.home.mkdir()
+    (nowhere.home / "data").touch()
+    done = nowhere("agents", "create", "helper")
     assert done.code == 2
     [error] = done.errors
-    assert error.startswith(f"{nanoclaw.home}/data: cannot be made: ")
+    assert error.startswith(f"there is nothing in {nowhere.home}/data yet")
 
 
-def test_reading_a_missing_home_creates_nothing_and_reports_it(nanoclaw: Shell) -> None:
-    listed = nanoclaw("agents", "list", "--json")
+def test_reading_a_missing_home_creates_nothing_and_reports_it(nowhere: Shell) -> None:
+    listed = nowhere("agents", "list", "--json")
     assert (listed.code, json.loads(listed.output)) == (0, [])
-    empty = f"there is nothing in {nanoclaw.home}/data yet: begin with `nanoclaw run`, or correct --home"
+    empty = f"there is nothing in {nowhere.home}/data yet: begin with `nanoclaw run`, or correct --home"
     assert listed.errors == [empty]
-    assert nanoclaw("agents", "show", "main").errors == [empty, "there is no agent 'main'"]
-    assert not nanoclaw.home.exists()
+    assert nowhere("agents", "show", "main").errors == [empty, "there is no agent 'main'"]
+    assert not nowhere.home.exists()
 
 
 def test_path_options_may_precede_the_noun(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

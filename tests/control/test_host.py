@@ -128,7 +128,7 @@ async def test_a_hanging_session_is_reported_without_its_details(
     monkeypatch.setattr(host_status, "ANSWER_WITHIN_S", 0.05)
     async with living(tmp_path) as host, connected(host.data) as client:
         await converse(client, "hello")
-        [who] = await host.host.central.run(open_conversations)
+        [who] = (await host.host.central.run(open_conversations)).usable
         until = trio.Event()
         await host.host.sessions.ref(who).cast(Hang(until))
         session = await only_living(client)

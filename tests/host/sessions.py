@@ -65,7 +65,7 @@ class Session:
         cls, *messages: OpenMessage, ledger: Sequence[LedgerEntry] = (), rules: Rules = RULES
     ) -> "Session":
         memory = StoredSession(list(messages), list(ledger), {}, 0, 0, frozenset())
-        return cls(SessionState.initial(memory, rules, "active", 0.0, skip_old=False))
+        return cls(SessionState.initial(memory, rules, "active", 0.0))
 
     def runner(self) -> object:
         """The runner's condition."""

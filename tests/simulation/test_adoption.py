@@ -52,7 +52,7 @@ class Story:
         await until()
         if paused:
             self.world.runtime.host_died()  # so that this host does not stop the runner by itself
-            [who] = await host.central.run(open_conversations)
+            [who] = (await host.central.run(open_conversations)).usable
             await host.admin.sessions.pause(who.session.id)
         await self.world.kill_host()
 

@@ -9,6 +9,7 @@ from nanoclaw.records import ApprovalStatus, PendingApproval
 from nanoclaw.store.central import agent_groups, sessions
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.errors import NotAllowed
+from nanoclaw.store.engine.rows import DamagedRow
 from nanoclaw.store.engine.times import to_text
 
 _SELECT = """
@@ -73,6 +74,11 @@ def for_action(
             {"action": action, "status": status},
         ),
     )
+
+
+def damaged(connection: apsw.Connection) -> list[DamagedRow]:
+    """Return the errors about the rows that cannot be read. The other functions leave these rows out."""
+    return rows.damaged(PendingApproval, connection.execute(_SELECT))
 
 
 def every(connection: apsw.Connection, status: ApprovalStatus | None = None) -> list[PendingApproval]:

@@ -5,6 +5,7 @@ import apsw
 from nanoclaw.records import Address, PendingQuestion
 from nanoclaw.store.central import sessions
 from nanoclaw.store.engine import rows
+from nanoclaw.store.engine.rows import DamagedRow
 
 _SELECT = """
     SELECT question_id, session_id, message_out_id, platform_id, channel_type, thread_id, title,
@@ -72,6 +73,11 @@ def in_chat(connection: apsw.Connection, address: Address) -> list[PendingQuesti
             rows.values(address),
         ),
     )
+
+
+def damaged(connection: apsw.Connection) -> list[DamagedRow]:
+    """Return the errors about the rows that cannot be read. The other functions leave these rows out."""
+    return rows.damaged(PendingQuestion, connection.execute(_SELECT))
 
 
 def every(connection: apsw.Connection) -> list[PendingQuestion]:

@@ -8,7 +8,8 @@ import apsw
 from nanoclaw.records import Presence, Session, SessionStatus
 from nanoclaw.store.central.references import refuse_if_referenced
 from nanoclaw.store.engine import rows
-from nanoclaw.store.engine.errors import NotAllowed
+from nanoclaw.store.engine.errors import NotAllowed, NotFound
+from nanoclaw.store.engine.rows import DamagedRow
 
 _SELECT = """
     SELECT id, agent_group_id, messaging_group_id, thread_id, agent_provider,
@@ -111,6 +112,11 @@ def open_ones(connection: apsw.Connection) -> list[Session]:
     )
 
 
+def damaged(connection: apsw.Connection) -> list[DamagedRow]:
+    """Return the errors about the rows that cannot be read. The other functions leave these rows out."""
+    return rows.damaged(Session, connection.execute(_SELECT))
+
+
 def running(connection: apsw.Connection) -> list[Session]:
     """Return all sessions with a container, as last recorded, oldest first."""
     return rows.many(
@@ -127,14 +133,18 @@ def running(connection: apsw.Connection) -> list[Session]:
 
 
 def update(connection: apsw.Connection, id_: str, changes: SessionChanges) -> Session:
-    """Change a session and return the new state.
+    """Change a session and return the new state. A new status replaces one that is not known.
 
     Reopening raises `Conflict` if its agent group, chat and thread have an open session already.
 
     Raises:
         NotFound: no session has this id.
+        DamagedRow: another field of its row is damaged.
     """
-    session = rows.changed(require(connection, id_), SessionChanges, changes)
+    row = connection.execute(f"{_SELECT} WHERE id = :id", {"id": id_}).fetchone()
+    if row is None:
+        raise NotFound(f"there is no session {id_!r}")
+    session = rows.overlaid(Session, row, SessionChanges, changes)
     connection.execute(
         "UPDATE sessions SET status = :status, agent_provider = :agent_provider WHERE id = :id",
         rows.values(session),

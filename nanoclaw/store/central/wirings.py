@@ -8,6 +8,7 @@ import apsw
 from nanoclaw.records import ResponseScope, SessionMode, Wiring
 from nanoclaw.store.central import agent_groups, destinations, messaging_groups
 from nanoclaw.store.engine import rows
+from nanoclaw.store.engine.rows import DamagedRow
 
 UNREADABLE = "unreadable"
 """The only key of the rules of a row that has no JSON object. It is no rule, so the wiring hears nobody."""
@@ -85,13 +86,6 @@ def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wirin
     return rows.many(Wiring, _of_chat(connection, messaging_group_id))
 
 
-def readable_for_chat(
-    connection: apsw.Connection, messaging_group_id: str
-) -> tuple[list[Wiring], list[rows.DamagedRow]]:
-    """Return what `for_chat` returns without damaged rows, and an error for each of these."""
-    return rows.readable(Wiring, _of_chat(connection, messaging_group_id))
-
-
 def _of_chat(connection: apsw.Connection, messaging_group_id: str) -> apsw.Cursor:
     return connection.execute(
         f"""
@@ -100,6 +94,14 @@ def _of_chat(connection: apsw.Connection, messaging_group_id: str) -> apsw.Curso
         """,
         {"messaging_group_id": messaging_group_id},
     )
+
+
+def damaged(connection: apsw.Connection, messaging_group_id: str | None) -> list[DamagedRow]:
+    """Return the errors about the wirings of a chat (None: of all) that cannot be read."""
+    found = connection.execute(
+        f"{_SELECT} WHERE :chat IS NULL OR messaging_group_id = :chat", {"chat": messaging_group_id}
+    )
+    return rows.damaged(Wiring, found)
 
 
 def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
@@ -116,11 +118,6 @@ def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
 def every(connection: apsw.Connection) -> list[Wiring]:
     """Return all wirings, oldest first."""
     return rows.many(Wiring, _all(connection))
-
-
-def every_readable(connection: apsw.Connection) -> tuple[list[Wiring], list[rows.DamagedRow]]:
-    """Return all wirings without damaged rows, and an error for each of these."""
-    return rows.readable(Wiring, _all(connection))
 
 
 def _all(connection: apsw.Connection) -> apsw.Cursor:

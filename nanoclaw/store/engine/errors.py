@@ -74,6 +74,14 @@ class CorruptDatabase(StoreError):
     """The file is damaged."""
 
 
+class LostDatabase(StoreError):
+    """The central database is missing or empty beside sessions, so a new one would forget them."""
+
+
+class StaleSidecar(StoreError):
+    """A `-wal` or `-journal` beside the file belongs to another state of it, so SQLite must not apply it."""
+
+
 class TooBig(StoreError):
     """A value or row exceeds SQLite's limit (about 1 GB), or the limit for a hostile file."""
 

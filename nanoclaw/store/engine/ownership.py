@@ -8,9 +8,11 @@ from pathlib import Path
 from random import Random
 
 import apsw
+import structlog
 
 from nanoclaw.records import SessionPaths
-from nanoclaw.store.engine import backups, migration_steps
+from nanoclaw.store.engine import anew, backups, change_mark, migration_steps, sidecars
+from nanoclaw.store.engine.anew import BACKUPS, CENTRAL
 from nanoclaw.store.engine.connections import guarding, make_private_dir, open_writable
 from nanoclaw.store.engine.errors import translating
 from nanoclaw.store.engine.executor import Executor
@@ -29,26 +31,33 @@ from nanoclaw.store.engine.writer import Writer, writing
 from nanoclaw.system.clock import Clock
 
 LOCK = "owner"
-CENTRAL = "v2.db"
-BACKUPS = "backups"
+
+_log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def own_central(
-    data: Path, *, executor: Executor, clock: Clock, random: Random
+    data: Path, *, executor: Executor, clock: Clock, random: Random, begin_anew: bool = False
 ) -> AsyncIterator[Writer]:
     """Own the data directory and its `v2.db`. A missing one is created, an old one backed up and migrated.
 
+    `begin_anew` moves the files of a home without its `v2.db` into a folder beside the new ones.
+
     Raises:
         Owned: another host owns the directory.
+        LostDatabase: `v2.db` is missing or empty, and there are sessions.
+        StaleSidecar: `v2.db-wal` or `v2.db-journal` belongs to another `v2.db`.
         ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use `v2.db`.
-        StoreError: it cannot be opened or migrated.
+        StoreError: it cannot be opened or migrated; or it is in use, and `begin_anew` is True.
     """
     async with holding(data / LOCK, executor):
+        if begin_anew and (kept := await executor.run(partial(anew.begin, data, clock.now()))):
+            _log.warning("central.begun_anew", old_files=str(kept))
         connect = partial(_connect_central, data / CENTRAL, clock, random)
         with guarding(data):
             async with writing(data / CENTRAL, connect, executor, random) as writer:
                 await _migrate_central(writer, data / BACKUPS, executor, clock)
+                await writer.run(_count_owner)
                 yield writer
 
 
@@ -63,19 +72,27 @@ async def own_inbound(
 ) -> AsyncIterator[Writer]:
     """Own a session's `inbound.db`. A missing file is created; a dead host's transaction is rolled back.
 
+    A file that is older than its mark is noted as restored (`change_mark`).
+
     `owner` is the (uid, gid) that gets the folders and the file, if the container's user is not the host's.
 
     Raises:
         Owned: another owner holds the session.
         ForeignDatabase, NewerDatabase, CorruptDatabase: this NanoClaw cannot use the file.
+        StaleSidecar: `inbound.db-journal` belongs to another `inbound.db`.
         StoreError: it cannot be opened or migrated.
     """
     async with holding(paths.lock, executor):
         connect = partial(_connect_inbound, paths, clock, random, owner)
         with guarding(paths.root):
             async with writing(paths.inbound_db, connect, executor, random) as writer:
+                marked = await executor.run(partial(change_mark.read, paths.mark))
+                judgement = await writer.run(change_mark.judge, marked)
                 await _migrate_inbound(writer)
-                yield writer
+                if judgement is not None:
+                    await writer.run(change_mark.note, judgement)
+                with writer.when_committed(partial(change_mark.write, paths.mark)):
+                    yield writer
 
 
 async def _migrate_central(writer: Writer, copies: Path, executor: Executor, clock: Clock) -> None:
@@ -89,6 +106,12 @@ async def _migrate_central(writer: Writer, copies: Path, executor: Executor, clo
         await writer.run(apply_central, migration)
     # Prune only now: if a migration fails at every start, the oldest copy must survive.
     await executor.run(partial(backups.prune, copies))
+
+
+def _count_owner(connection: apsw.Connection) -> None:
+    """Count the owners of `v2.db`, which changes its first page: see `sidecars`."""
+    owners = connection.execute("PRAGMA user_version").get
+    connection.execute(f"PRAGMA user_version = {(int(owners) + 1) % (1 << 31):d}").fetchall()
 
 
 def _back_up(database: Path, copies: Path, clock: Clock) -> None:
@@ -113,10 +136,13 @@ def _apply_or_adopt(connection: apsw.Connection, migration: Migration, first: Mi
 
 
 def _connect_central(path: Path, clock: Clock, random: Random) -> apsw.Connection:
+    anew.check_file(path)
+    sidecars.check(path)
     connection = _open(path)
     try:
         # Check before the first write, which sets the journal mode: the file may be another program's.
         pending_central(connection, path, migration_steps.central())
+        anew.check_rows(connection, path)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL").fetchall()
         connection.execute("PRAGMA foreign_keys = ON").fetchall()
@@ -133,6 +159,7 @@ def _connect_inbound(
     for directory in (paths.inbound_dir, paths.inbox):
         with translating(directory):
             make_private_dir(directory)
+    sidecars.check(paths.inbound_db)
     connection = _open(paths.inbound_db)
     try:
         # The first read rolls back the transaction of a dead host.

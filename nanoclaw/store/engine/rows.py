@@ -4,9 +4,9 @@ Before a row is written, it is converted back in memory. So every stored row can
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast, get_origin
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, get_args, get_origin
 
 import apsw
 import cattrs
@@ -39,7 +39,14 @@ _ROWS.register_unstructure_hook_func(_is_sequence, lambda items: json.dumps(list
 
 
 class DamagedRow(Refusal):
-    """A row of the central database does not fit its record. The text names the field."""
+    """A row of the central database does not fit its record. The text names the field.
+
+    `kind` is the name of the record, `id` the value of its first field.
+    """
+
+    def __init__(self, kind: str, id_: str, reason: str) -> None:
+        super().__init__(f"{kind} {id_!r:.140} in v2.db is damaged: {reason}; correct that row or delete it")
+        self.kind, self.id, self.reason = kind, id_, reason
 
 
 def values(record: object) -> "dict[str, apsw.SQLiteValue]":
@@ -69,13 +76,27 @@ def record(cls: type[T], row: Iterable[object]) -> T:
         DamagedRow: a column does not fit its field.
     """
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # T is an attrs class everywhere
+    found = dict(zip(names, row, strict=True))
     try:
-        return _ROWS.structure(dict(zip(names, row, strict=True)), cls)
+        return _ROWS.structure(found, cls)
     except cattrs.ClassValidationError as error:
-        reasons = "; ".join(cattrs.transform_error(error, path=cls.__name__))
-        raise DamagedRow(
-            f"a row of the central database is damaged, repair or delete it: {reasons}"
-        ) from error
+        reasons = "; ".join(_misfits(error, found))
+        raise DamagedRow(cls.__name__, str(found[names[0]]), reasons) from error
+
+
+def _misfits(error: cattrs.ClassValidationError, found: Mapping[str, object]) -> Iterator[str]:
+    """Yield, for each column that does not fit, its value and the values that would."""
+    for _, note in error.group_exceptions()[0]:
+        yield f"{note.name} is {found[note.name]!r:.140}, but must be {_wanted(note.type)}"
+
+
+def _wanted(type_: Any) -> str:
+    plain = next((each for each in get_args(type_) if each is datetime), type_)
+    if get_origin(plain) is Literal:
+        return f"one of {', '.join(map(str, get_args(plain)))}"
+    if _is_mapping(plain) or _is_sequence(plain):
+        return "JSON of an object" if _is_mapping(plain) else "JSON of a list"
+    return {datetime: "a time such as 2026-01-31T12:00:00.000Z", int: "a number"}.get(plain, str(plain))
 
 
 def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:
@@ -84,19 +105,21 @@ def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:
 
 
 def many(cls: type[T], rows: Iterable[Iterable[object]]) -> list[T]:
-    """Return the records of all rows."""
-    return [record(cls, row) for row in rows]
+    """Return the records of all rows that fit. `damaged` returns the others: each concerns only itself."""
+    return [each for each in _each(cls, rows) if not isinstance(each, DamagedRow)]
 
 
-def readable(cls: type[T], rows: Iterable[Iterable[object]]) -> tuple[list[T], list[DamagedRow]]:
-    """Return the records of the rows that fit, and an error for each of the others. It names the row."""
-    found, damaged = list[T](), list[DamagedRow]()
-    for row in map(tuple, rows):
+def damaged(cls: type[T], rows: Iterable[Iterable[object]]) -> list[DamagedRow]:
+    """Return the errors about the rows that do not fit their record."""
+    return [each for each in _each(cls, rows) if isinstance(each, DamagedRow)]
+
+
+def _each(cls: type[T], rows: Iterable[Iterable[object]]) -> Iterator[T | DamagedRow]:
+    for row in rows:
         try:
-            found.append(record(cls, row))
+            yield record(cls, row)
         except DamagedRow as error:
-            damaged.append(DamagedRow(f"{cls.__name__} {row[0]}: {error}"))
-    return found, damaged
+            yield error
 
 
 def required(
@@ -116,14 +139,29 @@ def required(
     return require
 
 
+def overlaid(cls: type[T], row: Iterable[object], allowed: type, changes: Mapping[str, object]) -> T:
+    """Return the record of a row with changes, which may repair a damaged field. See `changed`.
+
+    Raises:
+        DamagedRow: a field that does not change is damaged.
+    """
+    _check_allowed(cls.__name__, allowed, changes)
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]  # T is an attrs class everywhere
+    return record(cls, {**dict(zip(names, row, strict=True)), **changes}.values())
+
+
 def changed(record: T, allowed: type, changes: Mapping[str, object]) -> T:
     """Return the record with changes. The TypedDict `allowed` names the fields that may change.
 
     Raises:
         NotAllowed: `changes` has another field. Only a caller without type checks can pass one.
     """
+    _check_allowed(type(record).__name__, allowed, changes)
+    return cast("T", evolve(cast("Any", record), **changes))
+
+
+def _check_allowed(kind: str, allowed: type, changes: Mapping[str, object]) -> None:
     names: frozenset[str] = cast("Any", allowed).__optional_keys__
     if others := sorted(changes.keys() - names):
         known = ", ".join(sorted(names))
-        raise NotAllowed(f"{type(record).__name__}: {', '.join(others)} cannot be changed; use {known}")
-    return cast("T", evolve(cast("Any", record), **changes))
+        raise NotAllowed(f"{kind}: {', '.join(others)} cannot be changed; use {known}")

@@ -52,6 +52,7 @@ class Transactions:
         self._patience = Patience(path, random)
         self._lock = Mutex()
         self._blocked: dict[object, Callable[[], None]] = {}
+        self._committed: dict[object, Callable[[apsw.Connection], None]] = {}
 
     @contextmanager
     def when_blocked(self, blocked: Callable[[], None]) -> Iterator[None]:
@@ -62,6 +63,16 @@ class Transactions:
             yield
         finally:
             del self._blocked[token]
+
+    @contextmanager
+    def when_committed(self, committed: Callable[[apsw.Connection], None]) -> Iterator[None]:
+        """Call `committed` after each commit; see `Writer.when_committed`."""
+        token = object()
+        self._committed[token] = committed
+        try:
+            yield
+        finally:
+            del self._committed[token]
 
     async def run(self, body: Body[T]) -> T:
         """Commit all changes of `body` or none; see `Writer.run`."""
@@ -152,6 +163,8 @@ class Transactions:
         except BaseException:
             self._roll_back()
             raise
+        for committed in self._committed.values():
+            committed(self._connection)
         self._executor.after_commit(self.path)
 
     def _roll_back(self) -> None:

@@ -80,6 +80,13 @@ class Writer:
         """
         return self._transactions.when_blocked(blocked)
 
+    def when_committed(self, committed: Callable[[apsw.Connection], None]) -> AbstractContextManager[None]:
+        """Call `committed(connection)` in the worker after each commit, while the context is open.
+
+        It must not raise and must not write to the database.
+        """
+        return self._transactions.when_committed(committed)
+
     async def rest(self) -> None:
         """Close the file and free its memory until the next write. Ownership stays."""
         await self._transactions.rest()

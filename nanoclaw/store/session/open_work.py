@@ -13,16 +13,21 @@ from nanoclaw.store.engine.errors import StoreError
 def has_open_work(database: Path) -> bool:
     """Return whether an `inbound.db` has open messages or deliveries. Blocking: run it on the executor.
 
-    It also returns True if the file cannot be read: a journal must be rolled back, or the file is damaged or
-    another build's. The session that then opens the file recovers it or reports the error.
+    It also returns True if the file cannot be read: a journal must be rolled back, the file is damaged or
+    another build's, or its folder cannot be entered. The session that then opens it recovers it or reports
+    the error.
     """
-    if not database.exists():
+    try:
+        database.stat()
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
         with closing(open_readonly(database)) as connection:
             newest = migration_steps.inbound()[-1].number
             return connection.execute("PRAGMA user_version").get != newest or _has_open_rows(connection)
-    except (apsw.Error, StoreError):
+    except (apsw.Error, StoreError, OSError):
         return True
 
 

@@ -11,6 +11,7 @@ import apsw
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address
+from nanoclaw.store.engine.migrations import tables_of
 from nanoclaw.store.engine.names import is_component
 from nanoclaw.store.engine.times import from_text
 from nanoclaw.store.session.deliveries import NOTICE
@@ -125,10 +126,37 @@ def _full(rows: Iterable[MessageOut | InvalidRow]) -> tuple[tuple[MessageOut | I
     return tuple(taken), False
 
 
-def newest(connection: apsw.Connection) -> int:
-    """Return the largest plausible sequence number of a row, or 0."""
-    found = connection.execute("SELECT max(seq) FROM messages_out WHERE typeof(seq) = 'integer'").get
-    return found if isinstance(found, int) and 0 < found < MAX_SEQ else 0
+@frozen
+class Standing:
+    """The state of an outbound file, to be compared with its inbound file."""
+
+    newest: int = 0
+    """The largest plausible sequence number that it knows, of a row or of the runner's mark."""
+    complete: bool = True
+    """True if every row that was ever written has a number up to `newest`. Not so in another build's file."""
+    answered: tuple[str, ...] = ()
+    """Ids of messages that are acked and answered by unread rows: at most `BATCH`."""
+
+
+def standing(connection: apsw.Connection, above: int) -> Standing:
+    """Return the state of the file. Rows above the sequence number `above` are unread."""
+    if not {"messages_out", "processing_ack"} <= tables_of(connection):
+        return Standing()
+    ours = connection.execute("PRAGMA user_version").get != 0
+    numbers = connection.execute("SELECT max(seq) FROM messages_out WHERE typeof(seq) = 'integer'").fetchall()
+    if ours:
+        numbers += connection.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'seq'").fetchall()
+    plausible = [number for (number,) in numbers if isinstance(number, int) and 0 < number < MAX_SEQ]
+    answered = connection.execute(
+        f"""
+        SELECT DISTINCT CAST({_brief("in_reply_to")} AS TEXT) FROM messages_out
+        WHERE seq > :above AND typeof(seq) = 'integer'
+          AND in_reply_to IN (SELECT message_id FROM processing_ack) LIMIT {BATCH}
+        """,  # noqa: S608 -- constants of this module
+        {"above": above},
+    )
+    ids = tuple(str(id_) for (id_,) in answered if id_)
+    return Standing(max(plausible, default=0), ours, ids)
 
 
 def invalid_row(seq: int, reason: str) -> InvalidRow:

@@ -1,0 +1,86 @@
+"""Finds the rows of the central database that cannot be used. Each concerns only itself."""
+
+from collections.abc import Iterable, Iterator
+
+import apsw
+from attrs import fields
+
+from nanoclaw.records import (
+    AgentDestination,
+    AgentGroup,
+    Member,
+    MessagingGroup,
+    ParkedEvent,
+    UnregisteredSender,
+    User,
+    UserDm,
+    UserRole,
+)
+from nanoclaw.store.central import agent_groups, pending_approvals, pending_questions, sessions, wirings
+from nanoclaw.store.engine import rows
+from nanoclaw.store.engine.names import is_component
+
+MOST = 100
+"""Maximum number of rows that are described."""
+
+_RECORDS = {
+    "agent_groups": AgentGroup,
+    "messaging_groups": MessagingGroup,
+    "users": User,
+    "user_roles": UserRole,
+    "agent_group_members": Member,
+    "user_dms": UserDm,
+    "agent_destinations": AgentDestination,
+    "unregistered_senders": UnregisteredSender,
+    "parked_events": ParkedEvent,
+}
+"""The tables whose columns are the fields of their records."""
+
+
+def find(connection: apsw.Connection, table: str | None = None) -> list[str]:
+    """Return a sentence for each row that does not fit its record, or names a missing row: at most `MOST`.
+
+    `table` restricts it to the rows of one table.
+    """
+    found = [*_misfits(connection), *_bad_names(connection), *_dangling(connection)]
+    return [each for each in found if table is None or each.startswith(f"{table} ")][:MOST]
+
+
+def _misfits(connection: apsw.Connection) -> Iterator[str]:
+    for table, cls in _RECORDS.items():
+        names = ", ".join(field.name for field in fields(cls))
+        yield from _sentences(table, rows.damaged(cls, connection.execute(f"SELECT {names} FROM {table}")))  # noqa: S608 -- constants of this module
+    yield from _sentences("sessions", sessions.damaged(connection))
+    yield from _sentences("messaging_group_agents", wirings.damaged(connection, None))
+    yield from _sentences("pending_questions", pending_questions.damaged(connection))
+    yield from _sentences("pending_approvals", pending_approvals.damaged(connection))
+
+
+def _sentences(table: str, found: Iterable[rows.DamagedRow]) -> Iterator[str]:
+    return (f"{table} {each.id!r:.140}: {each.reason}" for each in found)
+
+
+def _bad_names(connection: apsw.Connection) -> Iterator[str]:
+    """Find ids and folders that cannot be the names of folders (contract 1)."""
+    named = connection.execute(
+        """
+        SELECT 'agent_groups', id, 'folder', folder FROM agent_groups
+        UNION ALL SELECT 'agent_groups', id, 'id', id FROM agent_groups
+        UNION ALL SELECT 'sessions', id, 'id', id FROM sessions
+        """
+    )
+    for table, id_, column, name in named:
+        if not is_component(str(name)) or (column, name) == ("folder", agent_groups.SHARED_FOLDER):
+            yield f"{table} {id_!r:.140}: {column} is {name!r:.140}, which cannot be the name of a folder"
+
+
+def _dangling(connection: apsw.Connection) -> Iterator[str]:
+    """Find rows that name a missing row of another table."""
+    broken = connection.execute("SELECT * FROM pragma_foreign_key_check LIMIT ?", (MOST,)).fetchall()
+    for table, rowid, parent, key in broken:
+        column = connection.execute(
+            'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ?', (table, key)
+        ).get
+        row = connection.execute(f'SELECT *, "{column}" FROM "{table}" WHERE rowid = ?', (rowid,)).fetchone()  # noqa: S608 -- names of the schema
+        id_, named = (row[0], row[-1]) if row else (None, None)
+        yield f"{table} {str(id_)!r:.140}: {column} is {named!r:.140}, which is missing in {parent}"

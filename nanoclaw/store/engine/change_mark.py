@@ -1,0 +1,63 @@
+"""The mark of a session's `inbound.db`: its change counter at its owner's last commit, in a file beside.
+
+SQLite increments the counter with each commit. So a file with a lower counter than its mark was restored or
+lost. The mark is written after the commit and never ahead of it. It is not synced: after a power cut it may
+be too low, which says nothing.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+
+from nanoclaw.store.engine.connections import PRIVATE_FILE
+from nanoclaw.store.engine.migrations import tables_of
+
+RESTORED = "restored"
+"""Key in `meta` of `inbound.db`: what is known about a restored file. JSON, or one of the next two values."""
+OLDER, UNMARKED = "older", "unmarked"
+"""The file is older than its mark, or has none. Its session must compare it with `outbound.db`."""
+
+_COUNTER_AT, _COUNTER_BYTES = 24, 4
+
+
+def counter(connection: apsw.Connection) -> int:
+    """Return the change counter of a database in a rollback mode, 0 for an empty file."""
+    complete, found = connection.read("main", 0, _COUNTER_AT, _COUNTER_BYTES)
+    return int.from_bytes(found) if complete else 0
+
+
+def read(mark: Path) -> int:
+    """Return the mark, 0 if there is none that can be read."""
+    with suppress(OSError, ValueError):
+        return int(mark.read_text("ascii"))
+    return 0
+
+
+def write(mark: Path, connection: apsw.Connection) -> None:
+    """Write the mark after a commit. Where that fails, the old one stays."""
+    with suppress(OSError, apsw.Error):
+        text = f"{counter(connection):>10}\n".encode()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(mark, flags, PRIVATE_FILE)
+        try:
+            os.pwrite(descriptor, text, 0)
+        finally:
+            os.close(descriptor)
+
+
+def judge(connection: apsw.Connection, marked: int) -> str | None:
+    """Return `OLDER`, `UNMARKED`, or None for a file that continues what was marked.
+
+    Call it before migrations. Another build's file was never marked, whatever mark lies beside it.
+    """
+    is_empty = not tables_of(connection)
+    if not is_empty and (not marked or connection.execute("PRAGMA user_version").get == 0):
+        return UNMARKED
+    return OLDER if counter(connection) < marked else None
+
+
+def note(connection: apsw.Connection, judgement: str) -> None:
+    """Note a judgement in the file, until its session has compared it with `outbound.db`."""
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (RESTORED, judgement))
