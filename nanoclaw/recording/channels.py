@@ -7,7 +7,7 @@ from typing import Self
 import trio
 from attrs import asdict, define, evolve, frozen
 
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender, Unattended
 from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.recording.notes import (
     Answer,
@@ -25,7 +25,6 @@ from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import (
     Address,
     Attachment,
-    Clicked,
     Event,
     InboundEvent,
     Intake,
@@ -65,7 +64,7 @@ class RecordedIntake:
 
 def _offered(n: int, channel: str | None, event: Event) -> Offered:
     """Return the note of an event, without the content of files."""
-    if isinstance(event, Clicked) or not event.message.attachments:
+    if not isinstance(event, InboundEvent) or not event.message.attachments:
         return Offered(n, channel, event)
     attachments = event.message.attachments
     lengths = tuple(len(attachment.data or "") for attachment in attachments)
@@ -83,7 +82,7 @@ def _with_files(event: InboundEvent, attachments: tuple[Attachment, ...]) -> Inb
 def event_of(note: Offered) -> Event:
     """Return the event of a note. Its files have the recorded sizes and empty content."""
     event = note.event
-    if isinstance(event, Clicked) or not note.lengths:
+    if not isinstance(event, InboundEvent) or not note.lengths:
         return event
     pairs = zip(event.message.attachments, note.lengths, strict=False)
     return _with_files(event, tuple(_filled(attachment, length) for attachment, length in pairs))
@@ -231,6 +230,8 @@ class _Answering:
         match error:
             case DeliveryRejected():
                 return Answered(self.n, "rejected", self._took(), reason=str(error))
+            case Unattended():
+                return Answered(self.n, "unattended", self._took(), reason=str(error))
             case ChannelUnavailable():
                 return Answered(
                     self.n, "unavailable", self._took(), reason=str(error), retry_after=error.retry_after

@@ -83,7 +83,19 @@ class Clicked:
     user_id: str
 
 
-Event = InboundEvent | Clicked
+@frozen
+class Attended:
+    """Somebody is there again to be shown what a chat's channel has held back with `Unattended`."""
+
+    address: Address
+
+    @property
+    def event_id(self) -> str:
+        """A word for logs. Such events are not stored, so they need no id."""
+        return "attended"
+
+
+Event = InboundEvent | Clicked | Attended
 """The events that a channel offers."""
 
 

@@ -9,7 +9,7 @@ import trio
 from attrs import Factory, define, evolve
 
 from actors import ActorError, Ref
-from nanoclaw.records import Address, Clicked, Event, InboundEvent, NotAccepted, Routed
+from nanoclaw.records import Address, Attended, Clicked, Event, InboundEvent, NotAccepted, Routed
 from nanoclaw.records.content import dump_parked, storable
 from nanoclaw.registry import (
     Changes,
@@ -64,6 +64,9 @@ class Router:
         """
         event = storable(event)
         try:
+            if isinstance(event, Attended):
+                self._sessions.attended(event.address)
+                return Routed()
             if isinstance(event, Clicked):
                 return await self._click(event)
             if event.message.is_from_me:

@@ -13,6 +13,7 @@ from nanoclaw.channels.terminal.terminal import CHAT, Terminal
 from nanoclaw.channels.terminal.visits import Shown
 from nanoclaw.records import (
     Address,
+    Attended,
     CardContent,
     Clicked,
     Event,
@@ -103,7 +104,7 @@ class Broken(FakeChannel):
         match self.wrong:
             case "another button" if isinstance(event, Clicked):
                 event = evolve(event, value="No!")
-            case "one id":
+            case "one id" if not isinstance(event, Attended):
                 event = evolve(event, event_id="event")
             case "another chat":
                 event = evolve(event, address=self.address("another"))
@@ -223,7 +224,7 @@ class BrokenIntake:
             case "confirms first":
                 trio.lowlevel.spawn_system_task(self.intake.offer, event)
                 return Routed()
-            case "a new id each time":
+            case "a new id each time" if not isinstance(event, Attended):
                 self.channel.offers += 1
                 event = evolve(event, event_id=f"event-{self.channel.offers}")
             case "confirms what was refused":

@@ -134,7 +134,12 @@ def is_open(connection: apsw.Connection, message_out_id: str, seq: int) -> bool:
 
 
 def postpone(
-    connection: apsw.Connection, message_out_id: str, next_attempt: datetime, error: str, *, asked: bool
+    connection: apsw.Connection,
+    message_out_id: str,
+    next_attempt: datetime | None,
+    error: str,
+    *,
+    asked: bool,
 ) -> None:
     """Record that an attempt did not deliver, and when the next one is due.
 
@@ -146,7 +151,7 @@ def postpone(
         UPDATE deliveries SET status = 'pending', next_attempt = ?, error = ?, attempts = attempts - ?
         WHERE message_out_id = ?
         """,
-        (to_text(next_attempt) if asked else None, error, int(not asked), message_out_id),
+        (to_text(next_attempt) if asked and next_attempt else None, error, int(not asked), message_out_id),
     )
 
 
