@@ -4,7 +4,6 @@ import signal
 from collections.abc import AsyncIterator
 from secrets import SystemRandom
 
-import structlog
 import trio
 
 from nanoclaw.channels.factory import configured_channels
@@ -20,8 +19,6 @@ from nanoclaw.logs.ring import LogRing
 from nanoclaw.recording import Record
 
 KEPT = "it is kept for the next run"
-
-_log = structlog.get_logger()
 
 
 async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
@@ -40,7 +37,7 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     """
     channels = configured_channels(config)
     front = None if headless else _prompt(config) if at_prompt else Pipe()
-    terminal = Terminal(front, SystemRandom())
+    terminal = Terminal(front, SystemRandom(), zone=config.timezone)
     control = Control(terminal, ring)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
         async with open_host(config, channels=[terminal, *channels], control=control, record=record) as host:
@@ -57,8 +54,6 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
                 nursery.cancel_scope.cancel()
             if isinstance(front, Pipe):
                 front.cut()
-    if terminal.unseen:
-        _log.warning("terminal.unseen", messages=len(terminal.unseen), reason="nobody attended the chat")
     return verdict(front.refused, terminal.unanswered(), KEPT) if isinstance(front, Pipe) else 0
 
 

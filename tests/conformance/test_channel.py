@@ -45,17 +45,23 @@ def fake(repeat: Repeat, silence: Fault = "crash after") -> Opens:
 @asynccontextmanager
 async def terminal() -> AsyncIterator[ChannelUnderTest]:
     """Open the terminal's chat with a client. It has no network that could fail."""
-    channel = Terminal(None, Random(1))
+    channel, shown = Terminal(None, Random(1)), list[str]()
     channel.open()
     with channel.visit() as guest:
 
         async def says(text: str) -> None:
             await guest.say("tag", text)
 
-        def seen() -> list[str]:
-            return [event.text for event in guest._events if isinstance(event, Shown)]
+        async def read() -> None:
+            while True:
+                event = await guest.next()
+                if isinstance(event, Shown):
+                    shown.append(event.text)
 
-        yield ChannelUnderTest(channel, CHAT, seen, says=says, offers_again=False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            yield ChannelUnderTest(channel, CHAT, lambda: shown, says=says, offers_again=False)
+            nursery.cancel_scope.cancel()
 
 
 OURS = {

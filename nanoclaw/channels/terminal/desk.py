@@ -10,6 +10,7 @@ from typing import Protocol
 import trio
 from attrs import Factory, define
 
+from nanoclaw.channels.terminal.showing import Display
 from nanoclaw.records import NotAccepted, Routed
 from nanoclaw.system.ids import new_id
 
@@ -83,9 +84,9 @@ class Desk:
 
     # -- replies
 
-    async def show(self, text: str, answers: str | None) -> None:
+    async def show(self, display: Display, answers: str | None) -> None:
         """Show a message that answers the line with that id. Raise OSError if the output is closed."""
-        await self.front.show(text)
+        await self.front.show(display.text)
         line = self.lines.get(answers or "")
         if line is not None:
             line.answered = True
