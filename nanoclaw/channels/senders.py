@@ -21,7 +21,7 @@ from nanoclaw.channels.protocol import (
     Sender,
     capabilities_of,
 )
-from nanoclaw.records import Address, EditContent, Outgoing, ReactionContent, Receipt
+from nanoclaw.records import Address, EditContent, Outgoing, QuestionContent, ReactionContent, Receipt
 from nanoclaw.records.content import storable
 from nanoclaw.system.supervision import Supervision
 
@@ -257,7 +257,9 @@ def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoi
         raise DeliveryRejected(f"the channel {channel_type} cannot show a reaction")
     if outgoing.files and not can.files:
         raise DeliveryRejected(f"the channel {channel_type} cannot send files")
-    return outgoing if can.buttons else evolve(outgoing, content=as_text(content))
+    if can.buttons:
+        return outgoing
+    return evolve(outgoing, content=as_text(content), asks=isinstance(content, QuestionContent))
 
 
 @asynccontextmanager

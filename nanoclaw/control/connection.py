@@ -155,8 +155,7 @@ class Connection:
             case "chat":
                 await self._chat(id_, wire.load_params(request, ChatParams))
             case "listen":
-                self._attend(id_).listen(confirms=wire.load_params(request, ListenParams).confirm)
-                await self._result(id_, {})
+                await self._listen(id_, wire.load_params(request, ListenParams))
             case "shown":
                 self._attend(id_).confirm(wire.load_params(request, ShownParams).message)
                 await self._result(id_, {})
@@ -236,6 +235,11 @@ class Connection:
         if routed.dropped:
             raise RequestRefused(id_, "dropped", routed.dropped)
         await self._event(id_, {"type": "accepted", "sessions": routed.session_ids})
+
+    async def _listen(self, id_: Id, params: ListenParams) -> None:
+        self._attend(id_).listen(confirms=params.confirm)
+        who = [] if self.offer.chat is None else await self.offer.chat.answering()
+        await self._result(id_, {"answering": who})
 
     def _attend(self, id_: Id) -> Visit:
         """Return the client's visit to the chat, which lasts until the client disconnects."""

@@ -8,6 +8,7 @@ from nanoclaw.records.address import AGENT, Address
 from nanoclaw.records.agents import (
     AgentDestination,
     AgentGroup,
+    Answering,
     Destination,
     DestinationType,
     MessagingGroup,
@@ -65,6 +66,7 @@ __all__ = [
     "AgentGroup",
     "AgentMessage",
     "Answer",
+    "Answering",
     "ApprovalStatus",
     "Attachment",
     "Attended",

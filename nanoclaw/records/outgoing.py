@@ -84,6 +84,8 @@ class Outgoing:
     """When the agent wrote it, if known."""
     scheduled_at: datetime | None = field(default=None, eq=False)
     """The time for which it was scheduled: that of its task, or of a message to be sent later. Else None."""
+    asks: bool = field(default=False, eq=False)
+    """True if the content is a question as text, for a channel without buttons: a number answers it."""
 
 
 @frozen

@@ -7,6 +7,7 @@ from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
+from nanoclaw.session.answering import provider_of
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.session.projections import CentralView
 
@@ -25,12 +26,7 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
         raise StartFailed(str(error)) from error
     workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
     workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
-    provider = (
-        conversation.session.agent_provider
-        or container.provider
-        or group.agent_provider
-        or config.model.provider
-    )
+    provider = provider_of(group, conversation.session, container, config)
     spec = RunnerSpec(
         conversation.session.id,
         conversation.paths(config),

@@ -4,6 +4,7 @@ The host has a desk for its own terminal. `nanoclaw chat` has one whose lines go
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.channels.terminal.showing import Display
+from nanoclaw.channels.terminal.words import HELP, HELP_LINE
 from nanoclaw.records import NotAccepted, Routed
 from nanoclaw.system.ids import new_id
 
@@ -66,11 +68,15 @@ class Desk:
     _changed: trio.Event = Factory(trio.Event)
 
     async def say(self, text: str) -> Routed:
-        """Offer one line as a message, and return when it is on disk.
+        """Offer one line as a message, and return when it is on disk. `/help` is answered here.
 
         Raises:
             NotAccepted: the line could not be stored.
         """
+        if text.strip() == HELP_LINE:
+            with suppress(OSError):
+                await self.front.show(HELP)
+            return Routed()
         id_ = new_id("line", self.random)
         line = self.lines[id_] = Line(text)
         try:
@@ -113,6 +119,11 @@ class Desk:
         self.front.typing(on=self._working)
         self._changed.set()
         self._changed = trio.Event()
+
+    def forget(self) -> None:
+        """Forget the lines that are not settled, because nothing more will be heard of them."""
+        self.lines.clear()
+        self.change()
 
     async def settle(self) -> None:
         """Wait until every line is settled."""

@@ -6,7 +6,7 @@ has shown is not delivered: it waits in the ledger until somebody attends.
 """
 
 import unicodedata
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
 
@@ -21,6 +21,7 @@ from nanoclaw.channels.terminal.marks import Excerpts, time_mark
 from nanoclaw.channels.terminal.showing import Attendant, Display, Showing
 from nanoclaw.records import (
     Address,
+    Answering,
     Attended,
     ChatMessage,
     EditContent,
@@ -28,7 +29,6 @@ from nanoclaw.records import (
     Intake,
     NotAccepted,
     Outgoing,
-    QuestionContent,
     ReactionContent,
     Receipt,
     Routed,
@@ -49,6 +49,9 @@ NOBODY = "nobody is at the terminal; `nanoclaw chat` shows it"
 NOT_YET = "those at the terminal have not shown it yet"
 GAVE_UP = "the agent gave up"
 NO_ANSWER = "its answer was refused or could not be delivered; `nanoclaw messages list` says why"
+
+
+Who = Callable[[], Awaitable[Sequence[Answering]]]
 
 
 @define(eq=False)
@@ -80,6 +83,7 @@ class Terminal:
     _lines: dict[str, Asked] = Factory(dict)
     """The lines that are not settled, by id."""
     _excerpts: Excerpts = Factory(Excerpts)
+    _who: Sequence[Who] = ()
     _came: trio.Event = Factory(trio.Event)
     _opened: trio.Event = Factory(trio.Event)
     _ready: trio.Event = Factory(trio.Event)
@@ -88,9 +92,14 @@ class Terminal:
     def _own_desk(self) -> Desk | None:
         return None if self.front is None else Desk(self.front, self.random, self.say)
 
-    def open(self) -> None:
-        """Begin to take lines. Call it when the chat is wired."""
+    def open(self, who: Who | None = None) -> None:
+        """Begin to take lines. Call it when the chat is wired. `who` returns the agents that answer."""
+        self._who = [who] if who is not None else []
         self._opened.set()
+
+    async def answering(self) -> Sequence[Answering]:
+        """Return the agents that answer in the chat."""
+        return [each for who in self._who for each in await who()]
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
@@ -196,7 +205,7 @@ class Terminal:
             case _:
                 self._excerpts.keep(outgoing.message_out_id, shown)
         mark = time_mark(outgoing, self.clock.now(), self.zone)
-        return Display(f"{mark}{shown}", asks=isinstance(outgoing.content, QuestionContent))
+        return Display(f"{mark}{shown}", asks=outgoing.asks)
 
 
 @frozen(eq=False)

@@ -1,11 +1,12 @@
 """Visits to the terminal's chat over the control socket: their events and protocols."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from attrs import frozen
 
-from nanoclaw.records import Routed
+from nanoclaw.records import Answering, Routed
 
 
 @frozen
@@ -70,6 +71,10 @@ class Visit(Protocol):
 
 class ChatRoom(Protocol):
     """The terminal's chat, for clients of the control socket."""
+
+    async def answering(self) -> Sequence[Answering]:
+        """Return the agents that answer in the chat."""
+        ...
 
     def visit(self) -> AbstractContextManager[Visit]:
         """Open a visit. It ends with the context."""
