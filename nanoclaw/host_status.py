@@ -1,11 +1,12 @@
 """Gathers the status of the running host, for the control socket."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import trio
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from actors import Node, Supervisor
 from nanoclaw.config import Config
@@ -13,7 +14,7 @@ from nanoclaw.records import Address
 from nanoclaw.records.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
 from nanoclaw.session import Conversation, Sessions, open_conversations
 from nanoclaw.store import Connection, Reader, StoreError
-from nanoclaw.store.central import parked_events
+from nanoclaw.store.central import parked_events, pending_questions
 from nanoclaw.system.clock import Clock
 from nanoclaw.version import installed_version
 
@@ -45,14 +46,17 @@ class HostStatus:
             CannotTell: the central database cannot be read now.
         """
         try:
-            found, parked = await self.central.run(_read)
+            found, parked, asked = await self.central.run(_read)
         except StoreError as error:
             raise CannotTell(f"the sessions cannot be read: {error}") from error
         nodes = self.sessions.nodes()
         details = await self._details(nodes)
         conversations = {each.session.id: each for each in found}
         reports = tuple(
-            _session(node, conversations[node.name], parked.get(node.name, 0), details.get(node.name))
+            evolve(
+                _session(node, conversations[node.name], parked.get(node.name, 0), details.get(node.name)),
+                questions=asked.get(node.name, 0),
+            )
             for node in nodes
             if node.name in conversations
         )
@@ -68,6 +72,7 @@ class HostStatus:
             living=sum(node.state != "buried" for node in nodes),
             buried=sum(node.state == "buried" for node in nodes),
             parked=sum(parked.values()),
+            questions=sum(asked.values()),
             living_sessions=reports,
         )
 
@@ -85,8 +90,9 @@ class HostStatus:
         return details
 
 
-def _read(connection: Connection) -> tuple[list[Conversation], Mapping[str, int]]:
-    return open_conversations(connection), parked_events.counts(connection)
+def _read(connection: Connection) -> tuple[list[Conversation], Mapping[str, int], Mapping[str, int]]:
+    asked = Counter(question.session_id for question in pending_questions.every(connection))
+    return open_conversations(connection), parked_events.counts(connection), asked
 
 
 def _session(

@@ -9,6 +9,7 @@ import trio
 from click.shell_completion import CompletionItem
 
 from nanoclaw.cli.client import until_signal
+from nanoclaw.cli.output import stdout
 from nanoclaw.cli.parsing import COUNT, SECONDS, Command, DescribedArgument
 from nanoclaw.cli.places import Places, with_places
 from nanoclaw.config import Config, load_config
@@ -64,6 +65,7 @@ def chat(places: Places, text: tuple[str, ...], timeout: float) -> int:
     from nanoclaw.cli.chat import converse  # noqa: PLC0415
     from nanoclaw.cli.run_command import is_terminal  # noqa: PLC0415
 
+    stdout()  # a closed one could not show the answer
     if not text and is_terminal():
         return _ask(partial(converse, _config(places)))
     said = " ".join(text) if text else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from nanoclaw.channels.terminal.desk import NotConfirmed
 from nanoclaw.channels.terminal.pipe import Pipe
 from nanoclaw.channels.terminal.words import greeting
 from nanoclaw.cli.client import NoHost, RequestFailed, connect
@@ -50,8 +51,10 @@ async def chat(config: Config, text: str | None, timeout_s: float, command: str)
 async def _say_once(remote: Remote, pipe: Pipe, text: str) -> None:
     try:
         await remote.desk.say(text)
+    except NotConfirmed as error:
+        pipe.refused[1] = f"was sent, not confirmed: {error}"
     except NotAccepted as error:
-        pipe.refused[1] = str(error)
+        pipe.refused[1] = f"was not sent: {error}"
 
 
 # -- a prompt ------------------------------------------------------------------

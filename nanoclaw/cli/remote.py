@@ -7,13 +7,12 @@ from typing import Any
 import trio
 from attrs import Factory, define, field
 
-from nanoclaw.channels.terminal.desk import Desk, FrontEnd
+from nanoclaw.channels.terminal.desk import Desk, FrontEnd, NotConfirmed
 from nanoclaw.channels.terminal.showing import Display
 from nanoclaw.cli.client import Client, NoHost, RequestFailed
 from nanoclaw.records import Answering, NotAccepted, Routed
 
 LEFT = "the host has stopped; if it has the message, it answers when it runs again"
-DOUBTFUL = f"sent, not confirmed: {LEFT}"
 NOT_THERE = "the host is not running"
 LISTEN, SHOWN = "listen", "shown"
 """The ids of these requests. Lines have ids of their own."""
@@ -24,12 +23,11 @@ class _Acceptance:
     """The host's answer to a line: accepted or refused."""
 
     known: trio.Event = Factory(trio.Event)
-    routed: Routed | None = None
-    refusal: str = DOUBTFUL
+    result: Routed | NotAccepted = Factory(lambda: NotConfirmed(LEFT))
 
-    def set(self, routed: Routed | None, refusal: str = "") -> None:
+    def set(self, result: Routed | NotAccepted) -> None:
         if not self.known.is_set():
-            self.routed, self.refusal = routed, refusal
+            self.result = result
             self.known.set()
 
 
@@ -56,7 +54,7 @@ class Remote:
         """Send a line; return when the host has it on disk.
 
         Raises:
-            NotAccepted: the host did not store it, or did not say so.
+            NotAccepted: the host did not store it. `NotConfirmed` if it did not say so.
         """
         if self.client is None:
             raise NotAccepted(self.left or NOT_THERE)
@@ -68,9 +66,9 @@ class Remote:
             pass
         finally:
             del self._acceptances[id_]
-        if acceptance.routed is None:
-            raise NotAccepted(acceptance.refusal)
-        return acceptance.routed
+        if isinstance(acceptance.result, NotAccepted):
+            raise acceptance.result
+        return acceptance.result
 
     async def listen(self, client: Client) -> list[Answering]:
         """Take part in the chat, and return the agents that answer in it.
@@ -110,7 +108,7 @@ class Remote:
     def _leave(self, why: str) -> None:
         self.client, self.left = None, why
         for acceptance in self._acceptances.values():
-            acceptance.set(None, DOUBTFUL if why == LEFT else why)
+            acceptance.set(NotConfirmed(why))
         for line in self.desk.lines.values():
             line.failed = line.failed or why
         self.desk.change()
@@ -131,14 +129,14 @@ class Remote:
             case {"error": {"code": "dropped", "message": reason}}:
                 self._accept(id_, Routed(dropped=reason))
             case {"error": {"message": reason}}:
-                self._accept(id_, None, reason)
+                self._accept(id_, NotAccepted(reason))
 
     async def _show(self, id_: str | None, text: str, *, asks: bool) -> None:
         hint = self.answer_hint() if asks else ""
         await self.desk.show(Display(f"{text}\n{hint}" if hint else text), id_)
-        if asks:  # the agent waits for a choice, so what was said before gets no answer until then
+        if asks and len(self.desk.lines) == 1:  # it gets no other answer until somebody has chosen
             self.desk.forget()
 
-    def _accept(self, id_: str, routed: Routed | None, refusal: str = "") -> None:
+    def _accept(self, id_: str, result: Routed | NotAccepted) -> None:
         if id_ in self._acceptances:
-            self._acceptances[id_].set(routed, refusal)
+            self._acceptances[id_].set(result)

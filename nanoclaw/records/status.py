@@ -39,6 +39,10 @@ class DeliveryReport:
     in_flight: bool
     reason: str | None = None
     not_before: datetime | None = None
+    doubts: int = 0
+    """The number of attempts after which it was sent, but not confirmed."""
+    held: bool = False
+    """True if it waits until somebody is there to be shown it."""
 
 
 @frozen
@@ -67,6 +71,10 @@ class SessionDetails:
     """The reason why its outbound directory is polled. None if it is watched."""
     scheduled: int = 0
     """The number of pending messages that are not due yet, such as tasks."""
+    to_answer: int = 0
+    """The number of pending messages that the agent must handle: of users, and tasks whose time has come."""
+    waiting_tasks: int = 0
+    """The number of pending tasks that wait for their time."""
 
 
 @frozen
@@ -85,6 +93,8 @@ class SessionReport:
     restarts: int
     parked: int
     """The number of events that are parked for it."""
+    questions: int = 0
+    """The number of its agent's questions that nobody has answered."""
     last_crash: str | None = None
     details: SessionDetails | None = None
 
@@ -106,6 +116,8 @@ class HostReport:
     buried: int
     parked: int
     living_sessions: tuple[SessionReport, ...]
+    questions: int = 0
+    """The number of questions that nobody has answered."""
 
 
 class CannotTell(Exception):

@@ -17,6 +17,10 @@ from nanoclaw.records import NotAccepted, Routed
 from nanoclaw.system.ids import new_id
 
 
+class NotConfirmed(NotAccepted):
+    """A line was sent, and nobody has said that it is stored. The text says why."""
+
+
 class Speaker(Protocol):
     """Takes lines of a person."""
 

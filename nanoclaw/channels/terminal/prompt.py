@@ -24,7 +24,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.validation import ValidationError, Validator
 
-from nanoclaw.channels.terminal.desk import Speaker
+from nanoclaw.channels.terminal.desk import NotConfirmed, Speaker
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.records import NotAccepted
 
@@ -77,6 +77,8 @@ class Prompt:
             try:
                 routed = await speaker.say(line)
                 problem = routed.dropped and f"no agent will answer this: {routed.dropped}"
+            except NotConfirmed as error:
+                problem = f"sent, not confirmed: {error}"
             except NotAccepted as error:
                 problem = f"not sent: {error}; fix this, then press arrow-up to get your message back"
             if problem:
