@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         DeliveryRejected,
         Repeat,
         Sender,
+        Unattended,
     )
     from nanoclaw.channels.simple import SimpleChannel
     from nanoclaw.channels.terminal.terminal import render
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from nanoclaw.records import (
         Address,
         Attachment,
+        Attended,
         BadEvent,
         ChatMessage,
         Clicked,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Attachment",
+    "Attended",
     "BadEvent",
     "Capabilities",
     "Channel",
@@ -67,6 +70,7 @@ __all__ = [
     "RuntimeFactory",
     "Sender",
     "SimpleChannel",
+    "Unattended",
     "configured_channels",
     "load_config",
     "open_host",
@@ -83,6 +87,7 @@ _HOMES = {
         "DeliveryRejected",
         "Repeat",
         "Sender",
+        "Unattended",
     ),
     "nanoclaw.channels.simple": ("SimpleChannel",),
     "nanoclaw.channels.terminal.terminal": ("render",),

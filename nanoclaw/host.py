@@ -44,7 +44,7 @@ from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Opera
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
-from nanoclaw.records import AGENT, Address, Intake
+from nanoclaw.records import AGENT, Address, Answering, Intake
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
@@ -54,6 +54,7 @@ from nanoclaw.session import (
     Presences,
     Services,
     Sessions,
+    answering,
     every_conversation,
     open_conversations,
     open_sessions,
@@ -110,6 +111,8 @@ class Host:
     central: Reader
     _root: Supervisor = field(repr=False)
     _ground: Ground = field(repr=False)
+    answering: Callable[[Address], Awaitable[Sequence[Answering]]] = field(repr=False)
+    """Returns the agents that answer in a chat; none if that cannot be read now."""
 
     @property
     def admin(self) -> Admin:
@@ -325,7 +328,8 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
             warn_of_runtime(config)
         _log.info("host.ready", data=str(config.data), runtime=runtime.name)
         try:
-            yield _host(config, router, living, ground, root, recorder)
+            who = partial(answering, central, seams.executor, config)
+            yield _host(config, router, living, ground, root, who, recorder)
         finally:
             _log.info("host.stopping")
             if recorder is not None:
@@ -364,12 +368,13 @@ def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
     sessions: Sessions,
     ground: Ground,
     root: Supervisor,
+    who: Callable[[Address], Awaitable[Sequence[Answering]]],
     recorder: Recorder | None,
 ) -> Host:
     """Return the host for embedders. A recorder also notes the events that they offer."""
     if recorder is not None:
         intake = recorder.intake(intake)
-    return Host(config, intake, sessions, ground.registry, ground.central, root, ground)
+    return Host(config, intake, sessions, ground.registry, ground.central, root, ground, who)
 
 
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))

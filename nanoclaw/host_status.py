@@ -1,6 +1,7 @@
 """Gathers the status of the running host, for the control socket."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -15,7 +16,7 @@ from nanoclaw.registry.trigger_rules import unheard
 from nanoclaw.session import Conversation, Sessions, open_conversations
 from nanoclaw.session.conversations import Conversations
 from nanoclaw.store import Connection, Reader, StoreError
-from nanoclaw.store.central import damage, parked_events
+from nanoclaw.store.central import damage, parked_events, pending_questions
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.descriptors import descriptors
 from nanoclaw.version import installed_version
@@ -48,14 +49,14 @@ class HostStatus:
             CannotTell: the central database cannot be read now.
         """
         try:
-            found, parked, silent, damaged = await self.central.run(_read)
+            read = await self.central.run(_read)
         except StoreError as error:
             raise CannotTell(f"the sessions cannot be read: {error}") from error
         nodes = self.sessions.nodes()
         details = await self._details(nodes)
-        conversations = {each.session.id: each for each in found.usable}
+        conversations = {each.session.id: each for each in read.found.usable}
         reports = tuple(
-            _session(node, conversations[node.name], parked.get(node.name, 0), details.get(node.name))
+            _session(node, conversations[node.name], read, details.get(node.name))
             for node in nodes
             if node.name in conversations
         )
@@ -68,15 +69,16 @@ class HostStatus:
             data=str(self.config.data),
             runtime=self.runtime,
             channels=_channels(self.tree()),
-            sessions=len(found.usable) + len(found.damaged),
+            sessions=len(read.found.usable) + len(read.found.damaged),
             living=sum(node.state != "buried" for node in nodes),
             buried=sum(node.state == "buried" for node in nodes),
-            parked=sum(parked.values()),
+            parked=sum(read.parked.values()),
+            questions=sum(read.asked.values()),
             living_sessions=reports,
-            unheard=silent,
+            unheard=read.unheard,
             descriptors_used=open_files.used,
             descriptors_limit=open_files.limit,
-            damaged=damaged,
+            damaged=read.damaged,
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:
@@ -93,19 +95,30 @@ class HostStatus:
         return details
 
 
-def _read(
-    connection: Connection,
-) -> tuple[Conversations, Mapping[str, int], tuple[str, ...], tuple[str, ...]]:
-    return (
+@frozen
+class _Rows:
+    """What the status reads in the central database."""
+
+    found: Conversations
+    parked: Mapping[str, int]
+    asked: Mapping[str, int]
+    """The number of open questions by session."""
+    unheard: tuple[str, ...]
+    damaged: tuple[str, ...]
+
+
+def _read(connection: Connection) -> _Rows:
+    return _Rows(
         open_conversations(connection),
         parked_events.counts(connection),
+        Counter(question.session_id for question in pending_questions.every(connection)),
         unheard(connection),
         tuple(damage.find(connection)),
     )
 
 
 def _session(
-    node: Node, conversation: Conversation, parked: int, details: SessionDetails | None
+    node: Node, conversation: Conversation, read: _Rows, details: SessionDetails | None
 ) -> SessionReport:
     return SessionReport(
         id=node.name,
@@ -116,7 +129,8 @@ def _session(
         state=node.state,
         mailbox=node.mailbox,
         restarts=node.restarts,
-        parked=parked,
+        parked=read.parked.get(node.name, 0),
+        questions=read.asked.get(node.name, 0),
         last_crash=node.last_crash,
         details=details,
     )

@@ -51,6 +51,13 @@ class ChannelUnavailable(Refusal):
         self.retry_after = retry_after
 
 
+class Unattended(ChannelUnavailable):
+    """Nobody is there to be shown this message, and nobody was. It is held until `Attended` is offered.
+
+    Waiting for a person is no failed attempt: it counts as none, has no limit of time, and costs no polling.
+    """
+
+
 class Sender(Protocol):
     """The sending half of a channel, while it is connected. One task for each chat calls it."""
 
@@ -60,6 +67,7 @@ class Sender(Protocol):
         Raises:
             DeliveryRejected: the network will never take this message.
             ChannelUnavailable: the network took nothing; the host tries again.
+            Unattended: nobody is there to be shown it; the host waits for `Attended`.
         After any other error, or a time-out, the outcome is unknown, and `Capabilities.repeat` decides.
         """
         ...

@@ -20,10 +20,11 @@ from nanoclaw.channels.protocol import (
     Outcome,
     Repeat,
     Sender,
+    Unattended,
     capabilities_of,
 )
 from nanoclaw.channels.receipts import read_receipt, retry_after
-from nanoclaw.records import Address, EditContent, Outgoing, ReactionContent, Receipt
+from nanoclaw.records import Address, EditContent, Outgoing, QuestionContent, ReactionContent, Receipt
 from nanoclaw.system.foreign import ForeignError, foreign_code, result_of, text_of
 from nanoclaw.system.supervision import Supervision
 
@@ -100,6 +101,8 @@ class Deliver:
                 )
         except DeliveryRejected as error:
             raise DeliveryRejected(text_of(error)) from error
+        except Unattended as error:
+            raise Unattended(text_of(error)) from error
         except ChannelUnavailable as error:
             raise ChannelUnavailable(text_of(error), retry_after(error)) from error
         except trio.TooSlowError as error:
@@ -310,7 +313,9 @@ def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoi
         raise DeliveryRejected(f"the channel {channel_type} cannot show a reaction")
     if outgoing.files and not can.files:
         raise DeliveryRejected(f"the channel {channel_type} cannot send files")
-    return outgoing if can.buttons else evolve(outgoing, content=as_text(content))
+    if can.buttons:
+        return outgoing
+    return evolve(outgoing, content=as_text(content), asks=isinstance(content, QuestionContent))
 
 
 @asynccontextmanager

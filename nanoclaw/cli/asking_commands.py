@@ -1,5 +1,6 @@
 """The commands that ask the running host: chat, status, tree, logs."""
 
+import shlex
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -8,6 +9,7 @@ import trio
 from click.shell_completion import CompletionItem
 
 from nanoclaw.cli.client import until_signal
+from nanoclaw.cli.output import stdout
 from nanoclaw.cli.parsing import COUNT, SECONDS, Command, DescribedArgument
 from nanoclaw.cli.places import Places, with_places
 from nanoclaw.config import Config, load_config
@@ -60,10 +62,26 @@ def _sessions(context: click.Context, _param: click.Parameter, incomplete: str) 
 def chat(places: Places, text: tuple[str, ...], timeout: float) -> int:
     """Talk; returns the exit code."""
     from nanoclaw.cli.chat import chat as talk  # noqa: PLC0415 -- the others need no chat
+    from nanoclaw.cli.chat import converse  # noqa: PLC0415
     from nanoclaw.cli.run_command import is_terminal  # noqa: PLC0415
 
+    stdout()  # a closed one could not show the answer
+    if not text and is_terminal():
+        return _ask(partial(converse, _config(places)))
     said = " ".join(text) if text else None
-    return _ask(partial(talk, _config(places), said, timeout, at_prompt=said is None and is_terminal()))
+    return _ask(partial(talk, _config(places), said, timeout, _again(places)))
+
+
+def _again(places: Places) -> str:
+    """Return the command that reaches the same chat once more."""
+    named = {
+        "--home": places.home,
+        "--data": places.data,
+        "--groups": places.groups,
+        "--config": places.config,
+    }
+    options = [str(part) for flag, value in named.items() if value is not None for part in (flag, value)]
+    return shlex.join(["nanoclaw", *options, "chat"])
 
 
 @click.command("status", cls=Command, help=STATUS, short_help="what the running host is doing")

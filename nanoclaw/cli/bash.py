@@ -5,6 +5,8 @@ from typing import Any
 
 from click.shell_completion import BashComplete, ShellComplete, get_completion_class, split_arg_string
 
+from nanoclaw.cli.output import show
+
 SCRIPT = """\
 %(complete_func)s() {
     local response item word prefix
@@ -56,5 +58,5 @@ def completed_line(command: Any, name: str, variable: str, instruction: str) -> 
     if found is None or what not in {"source", "complete"}:
         return 1
     complete = found(command, {}, name, variable)
-    print(complete.source() if what == "source" else complete.complete())
+    show(complete.source() if what == "source" else complete.complete())
     return 0

@@ -1,7 +1,6 @@
 """The client's end of the control socket."""
 
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 import trio
 from attrs import Factory, define, field
 
-from nanoclaw.cli.output import forget
+from nanoclaw.cli.output import ReaderGone
 from nanoclaw.config import ConfigError
 from nanoclaw.control import wire
 from nanoclaw.control.address import nameable, socket_path
@@ -141,15 +140,15 @@ async def _open(data: Path) -> trio.SocketStream:
 
 
 async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
-    """Run `main` until it returns its exit code, a signal comes, or the output's reader is gone.
+    """Run `main` until it returns its exit code or a signal comes.
 
     The signals are SIGINT (Ctrl-C) and SIGTERM.
 
     Raises:
-        NoHost, RequestFailed, ConfigError: the error of `main`, unwrapped from groups.
+        NoHost, RequestFailed, ConfigError, ReaderGone: the error of `main`, unwrapped from groups.
     """
     code = INTERRUPTED
-    problem: NoHost | RequestFailed | ConfigError | None = None
+    problem: NoHost | RequestFailed | ConfigError | ReaderGone | None = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
 
@@ -160,12 +159,7 @@ async def until_signal(main: Callable[[], Awaitable[int]]) -> int:
             nursery.start_soon(stop)
             try:
                 code = await main()
-                if sys.stdout is not None:  # the parent process closed it
-                    sys.stdout.flush()
-            except BrokenPipeError:
-                if sys.stdout is not None:
-                    forget(sys.stdout)  # `nanoclaw logs | head`
-            except (NoHost, RequestFailed, ConfigError) as error:
+            except (NoHost, RequestFailed, ConfigError, ReaderGone) as error:
                 problem = error
             nursery.cancel_scope.cancel()
     if problem is not None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 
 from nanoclaw.cli.bash import completed_line
 from nanoclaw.cli.client import NoHost, RequestFailed
-from nanoclaw.cli.output import tell
+from nanoclaw.cli.output import READER_GONE, ReaderGone, tell
 from nanoclaw.cli.parsing import BAD_USAGE, usage_error
 from nanoclaw.cli.root import nanoclaw
 from nanoclaw.cli.run_command import FLAGS
@@ -30,9 +31,13 @@ def run_command(arguments: Sequence[str] | None) -> int:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 -- for the rest of the process
     _show_all_text()
     if COMPLETE in os.environ and arguments is None:
-        return completed_line(nanoclaw, "nanoclaw", COMPLETE, os.environ[COMPLETE])
+        with suppress(ConfigError, ReaderGone):  # a shell that completes shows no errors
+            return completed_line(nanoclaw, "nanoclaw", COMPLETE, os.environ[COMPLETE])
+        return CANNOT_RUN
     try:
         return _run(sys.argv[1:] if arguments is None else list(arguments))
+    except ReaderGone:
+        return READER_GONE
     except (ConfigError, NoHost, RequestFailed) as error:
         for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
             tell(f"nanoclaw: {problem}")

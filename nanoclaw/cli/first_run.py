@@ -30,7 +30,7 @@ CONFIG = """\
 runtime = "{runtime}"
 
 [log]
-# debug, info, warning or error; without this line warning at a prompt and info elsewhere.
+# debug, info, warning or error; without this line info with --headless and warning elsewhere.
 # level = "info"
 """
 

@@ -8,7 +8,7 @@ import structlog
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
-from nanoclaw.cli.output import stdout
+from nanoclaw.cli.output import show, stdout
 from nanoclaw.config import Config
 
 
@@ -18,7 +18,7 @@ async def logs(config: Config, session: str | None, last: int, *, follow: bool, 
     async with connect(config.data) as client:
         async for event in client.results("logs", last=last, session=session, follow=follow):
             if event:  # the result is empty
-                print(json.dumps(event) if as_json else _for_people(event, renderer), flush=follow)
+                show(json.dumps(event) if as_json else _for_people(event, renderer))
     return 0
 
 

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
@@ -16,7 +18,7 @@ from nanoclaw.cli.parsing import Command, DescribedArgument, Group, SectionOptio
 from nanoclaw.cli.performing import Call, perform
 from nanoclaw.cli.places import Places, options, with_places
 from nanoclaw.cli.tables import shown
-from nanoclaw.config import Config, load_config
+from nanoclaw.config import Config, ConfigError, load_config
 from nanoclaw.operations import BadNoun, Catalogue, Operation, Parameter
 from nanoclaw.operations.references import KINDS
 
@@ -182,8 +184,20 @@ def _performed(
             return REFUSED
     code, result = call(Call(operation, params))
     if code == 0:
-        _show(operation, result, as_json=as_json)
+        with _done_all_the_same(operation):
+            _show(operation, result, as_json=as_json)
     return code
+
+
+@contextmanager
+def _done_all_the_same(operation: Operation) -> Iterator[None]:
+    """Say in the error of an unwritable output that the change was made."""
+    try:
+        yield
+    except ConfigError as error:
+        if operation.declared.reads:
+            raise
+        raise ConfigError(f"{error}; {operation.words} is done all the same") from error
 
 
 def _call(config: Config, call: Call) -> tuple[int, Any]:

@@ -1,4 +1,8 @@
-"""Prints results and remarks, and handles a full disk and a pipe without a reader."""
+"""Prints results and remarks: the one place that handles a closed or full output, or one without a reader.
+
+A result that cannot be written ends the command: with one line if the output is closed or full, silently if
+its reader is gone (`| head`). A remark that cannot be written is lost.
+"""
 
 import os
 import sys
@@ -8,19 +12,32 @@ from typing import TextIO
 
 from nanoclaw.config import ConfigError
 
+READER_GONE = 141
+"""Exit code: the reader of the output is gone. Shells show this for a program that SIGPIPE has ended."""
+
+
+class ReaderGone(Exception):
+    """Nobody reads standard output any more, so the command has nothing left to do."""
+
 
 def show(text: str) -> None:
     """Print a whole result.
 
     Raises:
         ConfigError: standard output cannot be written.
+        ReaderGone: its reader has closed the pipe.
     """
     with _shown():
         print(text, file=stdout(), flush=True)
 
 
 def write(text: str) -> None:
-    """Print a result, bypassing the stream's buffer: an abandoned thread would keep the buffer's lock."""
+    """Print a result, bypassing the stream's buffer: an abandoned thread would keep the buffer's lock.
+
+    Raises:
+        ConfigError: standard output cannot be written.
+        ReaderGone: its reader has closed the pipe.
+    """
     with _shown():
         _put(stdout(), text)
 
@@ -52,8 +69,9 @@ def stdout() -> TextIO:
 def _shown() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # the reader has closed the pipe (`| head`)
+    except BrokenPipeError as error:
         forget(sys.stdout)
+        raise ReaderGone from error
     except OSError as error:
         forget(sys.stdout)
         raise ConfigError(f"standard output cannot be written: {error.strerror or error}") from error

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from nanoclaw.cli.output import show
 from nanoclaw.config.nearest import nearest
 
 LAST_SECTION = "Where things are"
@@ -79,7 +80,24 @@ class SectionOption(click.Option):
         self.section = section
 
 
-class Command(click.Command):
+class _Helpful(click.Command):
+    """A command that prints its help like any other result."""
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return click's option, which prints through our own output."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, wanted: object) -> None:
+    if wanted and not ctx.resilient_parsing:
+        show(ctx.get_help())
+        ctx.exit()
+
+
+class Command(_Helpful):
     """A command whose help has its options in sections."""
 
     def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -111,7 +129,7 @@ class DescribedArgument(click.Argument):
         return self.make_metavar(ctx), self.words
 
 
-class Group(click.Group):
+class Group(_Helpful, click.Group):
     """A group that suggests the nearest command for an unknown one."""
 
     command_class = Command

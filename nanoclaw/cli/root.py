@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nanoclaw.cli.output import show
 from nanoclaw.cli.parsing import Group
 from nanoclaw.cli.places import options, taken
 from nanoclaw.version import installed_version
@@ -63,11 +64,25 @@ def _places(**values: Any) -> None:
     taken(click.get_current_context(), values)
 
 
+def _show_version(ctx: click.Context, _param: click.Parameter, wanted: object) -> None:
+    if wanted and not ctx.resilient_parsing:
+        show(f"nanoclaw {installed_version()}")
+        ctx.exit()
+
+
+_VERSION = click.Option(
+    ["--version"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+
 nanoclaw = Root(
     "nanoclaw",
     help="A personal assistant on your own machine.",
     callback=_places,
-    params=options(),
+    params=[*options(), _VERSION],
     no_args_is_help=False,
 )
-click.version_option(installed_version(), message="nanoclaw %(version)s")(nanoclaw)

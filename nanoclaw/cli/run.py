@@ -2,15 +2,17 @@
 
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from secrets import SystemRandom
+from typing import TYPE_CHECKING
 
-import structlog
 import trio
 
 from nanoclaw.channels.factory import configured_channels
 from nanoclaw.channels.terminal.desk import FrontEnd
 from nanoclaw.channels.terminal.pipe import Pipe
 from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
+from nanoclaw.channels.terminal.words import greeting
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.verdict import verdict
 from nanoclaw.config import Config
@@ -19,9 +21,10 @@ from nanoclaw.host import open_host
 from nanoclaw.logs.ring import LogRing
 from nanoclaw.recording import Record
 
-KEPT = "it is kept for the next run"
+if TYPE_CHECKING:
+    from nanoclaw.channels.terminal.prompt import Prompt
 
-_log = structlog.get_logger()
+KEPT = "it is kept for the next run"
 
 
 async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
@@ -40,8 +43,9 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
         HostFailed: the host cannot run.
     """
     channels = configured_channels(config)
-    front = None if headless else _prompt(config) if at_prompt else Pipe()
-    terminal = Terminal(front, SystemRandom())
+    prompt = _prompt(config) if at_prompt and not headless else None
+    front: FrontEnd | None = prompt or (None if headless else Pipe())
+    terminal = Terminal(front, SystemRandom(), zone=config.timezone)
     control = Control(terminal, ring)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
         async with open_host(
@@ -54,9 +58,12 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
             if record is not None:
                 _say_recorded(record)
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
+            who = partial(host.answering, CHAT)
+            if prompt is not None:
+                prompt.greeting = greeting(config.prompt.assistant_name, await who())
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)
-                terminal.open()
+                terminal.open(who)
                 await terminal.finished.wait()
                 if isinstance(front, Pipe):
                     with trio.move_on_after(drain_s):
@@ -64,8 +71,6 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
                 nursery.cancel_scope.cancel()
             if isinstance(front, Pipe):
                 front.cut()
-    if terminal.unseen:
-        _log.warning("terminal.unseen", messages=len(terminal.unseen), reason="nobody attended the chat")
     return verdict(front.refused, terminal.unanswered(), KEPT) if isinstance(front, Pipe) else 0
 
 
@@ -75,7 +80,7 @@ def _say_recorded(record: Record) -> None:
     tell(f"nanoclaw: recording into {record.folder}; it contains {what}")
 
 
-def _prompt(config: Config) -> FrontEnd:
+def _prompt(config: Config) -> "Prompt":
     from nanoclaw.channels.terminal.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
     return Prompt(config.prompt.assistant_name, config.home / "history")

@@ -17,6 +17,8 @@ from nanoclaw.config import ConfigError, read_config
 FLAGS = ("data", "groups", "provider", "runtime", "log_level")
 """Options that are keys of the configuration."""
 DRAIN_S = 30.0
+QUIET: Mapping[str, str] = {"log.level": "warning"}
+"""The log of a prompt and of a pipe, whose user wants to see answers."""
 SETTINGS, RECORDING = "Settings", "Recording, to be replayed with `nanoclaw replay`"
 RUN = (
     "Run the host until Ctrl-C or SIGTERM. On a terminal it shows a prompt; what you type is for the "
@@ -58,7 +60,7 @@ def _runtimes(incomplete: str) -> list[str]:
     shell_complete=lambda _context, _param, incomplete: [
         each for each in LEVELS if each.startswith(incomplete)
     ],
-    help="debug, info, warning or error; default: warning at a prompt, else info",
+    help="debug, info, warning or error; default: info with --headless, else warning",
 )
 @click.option("--headless", is_flag=True, help="no terminal here: other channels, and `nanoclaw chat`")
 @click.option(
@@ -124,7 +126,7 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
         home=places.home,
         file=places.config,
         flags={**places.flags, **{flag: values[flag] for flag in FLAGS if flag in values}},
-        defaults=_quiet() if at_prompt else {},
+        defaults={} if headless or (at_prompt and not _logs_at_terminal()) else QUIET,
     )
     if problems := [*settings_problems(reading)]:
         raise ConfigError(*problems)
@@ -144,6 +146,6 @@ def is_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
-def _quiet() -> Mapping[str, str]:
-    """Show only warnings if log lines would appear between the lines of the chat."""
-    return {"log.level": "warning"} if sys.stderr is not None and sys.stderr.isatty() else {}
+def _logs_at_terminal() -> bool:
+    """Return whether log lines would appear between the lines of the chat."""
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -6,7 +6,7 @@ from typing import Any
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import connect
-from nanoclaw.cli.output import stdout
+from nanoclaw.cli.output import show
 from nanoclaw.config import Config
 from nanoclaw.system.descriptors import Descriptors
 
@@ -30,7 +30,7 @@ async def _print(
     async with connect(config.data) as client:
         async for result in client.results(method):
             text = json.dumps(result, indent=2) if as_json else harmless("\n".join(lines(result)))
-            print(text, file=stdout())
+            show(text)
     return 0
 
 
@@ -45,7 +45,7 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
     yield f"channels  {', '.join(map(_channel, host['channels'])) or 'none'}"
     yield (
         f"sessions  {host['sessions']} in all, {host['living']} living, {host['buried']} buried; "
-        f"{host['parked']} events parked"
+        f"{host['parked']} events parked; {_count(host['questions'], 'open question')}"
     )
     yield from (f"wirings   {line}" for line in host.get("unheard", ()))
     if host.get("descriptors_limit") is not None:
@@ -88,10 +88,22 @@ def _row(session: Mapping[str, Any]) -> tuple[str, ...]:
     own = (session["id"], session["agent_group"], session["chat"] or "(all of its agent)")
     if details is None:
         return (*own, session["state"] if session["state"] != "running" else "no answer", "?", "?")
+    return (*own, details["runner"]["state"], _pending(session, details), str(details["deliveries"]))
+
+
+def _pending(session: Mapping[str, Any], details: Mapping[str, Any]) -> str:
+    """Return what waits: for the agent, for its time, and for an answer of a user."""
     working = f" ({details['working_on']} at work)" if details["working_on"] else ""
-    later = f" ({details['scheduled']} later)" if details["scheduled"] else ""
-    pending = f"{details['pending'] - details['scheduled']}{working}{later}"
-    return (*own, details["runner"]["state"], pending, str(details["deliveries"]))
+    parts = [f"{details['to_answer']} to answer{working}"]
+    if details["waiting_tasks"]:
+        parts.append(f"{_count(details['waiting_tasks'], 'task')} later")
+    if session["questions"]:
+        parts.append(_count(session["questions"], "open question"))
+    return ", ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _remarks(session: Mapping[str, Any]) -> Iterator[str]:
@@ -117,8 +129,17 @@ def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
         next_ = f", next start in {runner['next_start_in_s']:.0f} s" if runner["next_start_in_s"] else ""
         yield f"its runner failed {runner['failures']} times{next_}: {runner['last_failure']}"
     if delivery is not None and delivery["reason"]:
-        again = f", again at {delivery['not_before']}" if delivery["not_before"] else ""
-        yield f"not delivered after {delivery['attempts']} attempts{again}: {delivery['reason']}"
+        yield _delivery(delivery)
+
+
+def _delivery(delivery: Mapping[str, Any]) -> str:
+    """Return the state of the oldest delivery, which an attempt or the lack of a reader has delayed."""
+    again = f", again at {delivery['not_before']}" if delivery["not_before"] else ""
+    if delivery["held"]:
+        return f"held: {delivery['reason']}"
+    if delivery["doubts"]:
+        return f"sent, not confirmed{again}: {delivery['reason']}"
+    return f"not delivered after {_count(delivery['attempts'], 'attempt')}{again}: {delivery['reason']}"
 
 
 def _faults(details: Mapping[str, Any]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """The report at the end of a chat about unanswered messages."""
 
-import sys
 from collections.abc import Mapping, Sequence
 
 from nanoclaw.channels.terminal.desk import Line
+from nanoclaw.cli.output import tell
 
 UNANSWERED = 1
 """Exit code."""
@@ -16,12 +16,13 @@ LISTED = 20
 def verdict(refused: Mapping[int, str], unanswered: Sequence[Line], otherwise: str) -> int:
     """Report on stderr the lines that were not sent or answered, and why; return the exit code.
 
-    `refused` maps line numbers to reasons. `otherwise` is the reason for unanswered lines without their own.
+    `refused` maps line numbers to what became of them. `otherwise` is the reason for unanswered lines
+    without their own.
     """
-    problems = [f"line {number} was not sent: {reason}" for number, reason in refused.items()]
+    problems = [f"line {number} {reason}" for number, reason in refused.items()]
     problems += [f"unanswered: {line.text[:SHOWN]} ({line.failed or otherwise})" for line in unanswered]
     if len(problems) > LISTED:
         problems[LISTED:] = [f"and {len(problems) - LISTED} more"]
     for problem in problems:
-        print(f"nanoclaw: {problem}", file=sys.stderr)
+        tell(f"nanoclaw: {problem}")
     return UNANSWERED if problems else 0

@@ -62,6 +62,20 @@ class ChatParams:
 
 
 @frozen
+class ListenParams:
+    """Parameters of `listen`. With `confirm`, the client says by `shown` what it has shown."""
+
+    confirm: bool = False
+
+
+@frozen
+class ShownParams:
+    """Parameters of `shown`: the number of a message."""
+
+    message: int
+
+
+@frozen
 class LogsParams:
     """Parameters of `logs`: the last `n` events of sessions with that id prefix, then new ones."""
 
@@ -85,7 +99,7 @@ class ConfirmationParams:
     params: Mapping[str, Any] = Factory(dict)
 
 
-METHODS = ("status", "tree", "chat", "listen", "logs", "names", "confirmation")
+METHODS = ("status", "tree", "chat", "listen", "shown", "logs", "names", "confirmation")
 """The methods that are not operations."""
 
 
@@ -141,8 +155,9 @@ class Connection:
             case "chat":
                 await self._chat(id_, wire.load_params(request, ChatParams))
             case "listen":
-                wire.load_params(request, Nothing)
-                self._attend(id_).listen()
+                await self._listen(id_, wire.load_params(request, ListenParams))
+            case "shown":
+                self._attend(id_).confirm(wire.load_params(request, ShownParams).message)
                 await self._result(id_, {})
             case "logs":
                 await self._logs(id_, wire.load_params(request, LogsParams))
@@ -221,6 +236,11 @@ class Connection:
             raise RequestRefused(id_, "dropped", routed.dropped)
         await self._event(id_, {"type": "accepted", "sessions": routed.session_ids})
 
+    async def _listen(self, id_: Id, params: ListenParams) -> None:
+        self._attend(id_).listen(confirms=params.confirm)
+        who = [] if self.offer.chat is None else await self.offer.chat.answering()
+        await self._result(id_, {"answering": who})
+
     def _attend(self, id_: Id) -> Visit:
         """Return the client's visit to the chat, which lasts until the client disconnects."""
         if self.offer.chat is None:
@@ -236,8 +256,9 @@ class Connection:
 
     async def _tell(self, event: ChatEvent) -> None:
         match event:
-            case Shown(text, tag):
-                await self._event(json.loads(tag or "null"), {"type": "message", "text": text})
+            case Shown(text, tag, number, asks):
+                told = {"type": "message", "text": text, "message": number}
+                await self._event(json.loads(tag or "null"), told | ({"asks": True} if asks else {}))
             case Done(tag, failed):
                 await self._result(json.loads(tag), {"failed": failed})
             case _:

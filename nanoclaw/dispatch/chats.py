@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from actors import ActorError, Ref, Refusal
 from nanoclaw.approvals import QuestionRefused, record, withdraw
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Unattended
 from nanoclaw.channels.senders import ChannelDown, OutcomeUnknown, Senders
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.records import (
@@ -24,7 +24,7 @@ from nanoclaw.records.content import BadContent
 from nanoclaw.registry import Registry
 from nanoclaw.session import outcomes
 from nanoclaw.session.dispatch import Source
-from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Later, Result, Undeliverable
+from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Held, Later, Result, Undeliverable
 from nanoclaw.session.queue import Delivery
 from nanoclaw.store import Reader, StoreError
 from nanoclaw.store.central import destinations
@@ -55,8 +55,8 @@ class ToChats:
     ) -> tuple[Delivery, Result]:
         """Deliver the row, if that is allowed. Return the delivery, with the message that it answers."""
         if row.in_reply_to and delivery.reply_to is None:
-            reply_to = await source.inbound.run(messages_in.platform_message_id, row.in_reply_to)
-            delivery = evolve(delivery, reply_to=reply_to)
+            found = await source.inbound.run(messages_in.answered, row.in_reply_to)
+            delivery = evolve(delivery, reply_to=found.platform_message_id, scheduled_at=found.scheduled_at)
         if address is None:
             reason = "the row names no address, and the session has no chat of its own"
             return delivery, self._hold(source, delivery, reason)
@@ -89,7 +89,15 @@ class ToChats:
             own = source.conversation.chat
             id_ = await source.inbound.run(platform_id, content.message_id, address, own)
             content = evolve(content, message_id=id_)
-        return Outgoing(delivery.id, address, content, delivery.reply_to, files)
+        return Outgoing(
+            delivery.id,
+            address,
+            content,
+            delivery.reply_to,
+            files,
+            written_at=row.written_at,
+            scheduled_at=delivery.wanted_at or delivery.scheduled_at,
+        )
 
     # -- questions
 
@@ -133,6 +141,8 @@ class ToChats:
             return Undeliverable(f"the channel refuses it: {_error_text(error)}")
         except ChannelDown as error:
             return self._hold(source, delivery, _error_text(error))
+        except Unattended as error:
+            return Held(_error_text(error))
         except ChannelUnavailable as error:
             return outcomes.back_off(delivery, _error_text(error), error.retry_after, self._now(), rules)
         except OutcomeUnknown as error:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import trio
 from attrs import asdict, define, evolve, frozen
 
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender
+from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender, Unattended
 from nanoclaw.channels.receipts import read_receipt, retry_after
 from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.recording.notes import (
@@ -26,7 +26,6 @@ from nanoclaw.recording.writer import RecordingWriter
 from nanoclaw.records import (
     Address,
     Attachment,
-    Clicked,
     Event,
     InboundEvent,
     Intake,
@@ -70,7 +69,7 @@ class RecordedIntake:
 
 def _offered(n: int, channel: str | None, event: Event) -> Offered:
     """Return the note of an event, without the content of files."""
-    if isinstance(event, Clicked) or not event.message.attachments:
+    if not isinstance(event, InboundEvent) or not event.message.attachments:
         return Offered(n, channel, event)
     attachments = event.message.attachments
     lengths = tuple(len(attachment.data or "") for attachment in attachments)
@@ -88,7 +87,7 @@ def _with_files(event: InboundEvent, attachments: tuple[Attachment, ...]) -> Inb
 def event_of(note: Offered) -> Event:
     """Return the event of a note. Its files have the recorded sizes and empty content."""
     event = note.event
-    if isinstance(event, Clicked) or not note.lengths:
+    if not isinstance(event, InboundEvent) or not note.lengths:
         return event
     pairs = zip(event.message.attachments, note.lengths, strict=False)
     return _with_files(event, tuple(_filled(attachment, length) for attachment, length in pairs))
@@ -236,6 +235,8 @@ class _Answering:
         match error:
             case DeliveryRejected():
                 return Answered(self.n, "rejected", self._took(), reason=text_of(error))
+            case Unattended():
+                return Answered(self.n, "unattended", self._took(), reason=text_of(error))
             case ChannelUnavailable():
                 delay_s = retry_after(error)
                 return Answered(

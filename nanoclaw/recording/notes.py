@@ -131,8 +131,9 @@ class Asked:
     lookup: bool = False
 
 
-Answer = Literal["receipt", "nothing", "rejected", "unavailable", "broke", "given up"]
-"""`nothing`: the lookup did not find it. `given up`: the host stopped waiting."""
+Answer = Literal["receipt", "nothing", "rejected", "unavailable", "unattended", "broke", "given up"]
+"""`nothing`: the lookup did not find it. `given up`: the host stopped waiting.
+`unattended`: nobody was there to be shown it."""
 
 
 @frozen

@@ -24,6 +24,14 @@ class AgentGroup:
 
 
 @frozen
+class Answering:
+    """An agent that answers in a chat, and its provider."""
+
+    agent: str
+    provider: str
+
+
+@frozen
 class MessagingGroup:
     """A chat of a channel."""
 

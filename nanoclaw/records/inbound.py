@@ -85,7 +85,19 @@ class Clicked:
     user_id: UserId
 
 
-Event = InboundEvent | Clicked
+@frozen
+class Attended:
+    """Somebody is there again to be shown what a chat's channel has held back with `Unattended`."""
+
+    address: Address
+
+    @property
+    def event_id(self) -> str:
+        """A word for logs. Such events are not stored, so they need no id."""
+        return "attended"
+
+
+Event = InboundEvent | Clicked | Attended
 """The events that a channel offers."""
 
 
@@ -172,7 +184,7 @@ def received(event: object) -> Event:
     Raises:
         BadEvent: a value does not fit.
     """
-    kind = Clicked if isinstance(event, Clicked) else InboundEvent
+    kind = type(event) if isinstance(event, Clicked | Attended) else InboundEvent
     try:
         return cast("Event", checked(event, kind))
     except BadValue as error:

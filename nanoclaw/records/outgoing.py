@@ -1,5 +1,7 @@
 """Values that go out: contents, files, and the receipts of channels."""
 
+from datetime import datetime
+
 from attrs import field, frozen
 
 from nanoclaw.records.address import Address
@@ -78,6 +80,12 @@ class Outgoing:
     in_reply_to: str | None = None
     """The platform's id of the message that this one replies to, if any."""
     files: tuple[OutgoingFile, ...] = ()
+    written_at: datetime | None = field(default=None, eq=False)
+    """When the agent wrote it, if known."""
+    scheduled_at: datetime | None = field(default=None, eq=False)
+    """The time for which it was scheduled: that of its task, or of a message to be sent later. Else None."""
+    asks: bool = field(default=False, eq=False)
+    """True if the content is a question as text, for a channel without buttons: a number answers it."""
 
 
 @frozen

@@ -39,6 +39,10 @@ class DeliveryReport:
     in_flight: bool
     reason: str | None = None
     not_before: datetime | None = None
+    doubts: int = 0
+    """The number of attempts after which it was sent, but not confirmed."""
+    held: bool = False
+    """True if it waits until somebody is there to be shown it."""
 
 
 @frozen
@@ -79,6 +83,10 @@ class SessionDetails:
     """The tasks that are silent for longer than one of their periods."""
     restored: str | None = None
     """The conclusion where one of its files was lost or restored alone."""
+    to_answer: int = 0
+    """The number of pending messages that the agent must handle: of users, and tasks whose time has come."""
+    waiting_tasks: int = 0
+    """The number of pending tasks that wait for their time."""
 
 
 @frozen
@@ -97,6 +105,8 @@ class SessionReport:
     restarts: int
     parked: int
     """The number of events that are parked for it."""
+    questions: int = 0
+    """The number of its agent's questions that nobody has answered."""
     last_crash: str | None = None
     details: SessionDetails | None = None
 
@@ -126,6 +136,8 @@ class HostReport:
     """The limit of these. Near it, runners without work are stopped, and others start late."""
     damaged: tuple[str, ...] = ()
     """A sentence for each row of the central database that cannot be used."""
+    questions: int = 0
+    """The number of questions that nobody has answered."""
 
 
 class CannotTell(Exception):

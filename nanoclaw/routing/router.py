@@ -9,7 +9,17 @@ import trio
 from attrs import Factory, define, evolve, frozen
 
 from actors import ActorError, Ref
-from nanoclaw.records import Address, Clicked, Event, InboundEvent, NotAccepted, Routed, Session, received
+from nanoclaw.records import (
+    Address,
+    Attended,
+    Clicked,
+    Event,
+    InboundEvent,
+    NotAccepted,
+    Routed,
+    Session,
+    received,
+)
 from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import (
     Changes,
@@ -76,6 +86,9 @@ class Router:
         """
         event = received(event)
         try:
+            if isinstance(event, Attended):
+                self._sessions.attended(event.address)
+                return Routed()
             if isinstance(event, Clicked):
                 return await self._click(event)
             if event.message.is_from_me:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 import trio
 from attrs import Factory, define, frozen
 
+from nanoclaw.config.entry_points import installed
+from nanoclaw.config.nearest import nearest
 from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
 from nanoclaw.runtimes.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.stderr import StderrLog
@@ -21,6 +23,9 @@ from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 RECOVER_TIMEOUT_S = 30.0
 DRAIN_S = 0.5
 """The longest wait for the rest of a dead runner's stderr. The runner's children may hold it open."""
+BUILT_IN = ("echo",)
+"""The providers that come with the runner. Others are entry points of the group `PROVIDERS`."""
+PROVIDERS = "nanoclaw.providers"
 PASSED_ON = ("PATH", "LANG", "LC_ALL")
 """The variables that a runner inherits. The rest of the host's environment may hold secrets."""
 
@@ -36,10 +41,14 @@ class ProcessRuntime:
     grace_s: float = 1.5
     allowed: tuple[str, ...] = ("echo",)
     command: tuple[str, ...] | None = None
+    known: tuple[str, ...] | None = None
+    """The providers that there are. None stands for a runner of one's own, which may have any."""
     name: str = "process"
 
     def refusal(self, provider: str) -> str | None:
         """Return the reason if the configuration does not allow this provider."""
+        if self.known is not None and provider not in self.known:
+            return f"there is no provider {provider!r}{nearest(provider, self.known)}; {_offered(self.known)}"
         if provider in self.allowed:
             return None
         known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
@@ -194,8 +203,16 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+def _offered(known: Sequence[str]) -> str:
+    return (
+        f"there is {', '.join(known)}. Install the package that provides it, beside NanoClaw: one with an "
+        f"entry point of that name in the group {PROVIDERS}"
+    )
+
+
 def _make(_config: NoConfig, context: RuntimeContext) -> ProcessRuntime:
-    return ProcessRuntime(context.runner.stop_grace_s, context.sandbox.process_providers)
+    known = None if context.runner.command else tuple(sorted({*BUILT_IN, *installed(PROVIDERS)}))
+    return ProcessRuntime(context.runner.stop_grace_s, context.sandbox.process_providers, known=known)
 
 
 PROCESS = RuntimeFactory(

@@ -1,6 +1,7 @@
 """Sessions: one actor per conversation, and the directory that finds or starts it."""
 
 from nanoclaw.session.actor import Accept
+from nanoclaw.session.answering import answering
 from nanoclaw.session.conversations import every_conversation, open_conversations
 from nanoclaw.session.directory import SessionDown, Sessions, open_sessions
 from nanoclaw.session.dispatch import AgentInbox, Dispatch, Source
@@ -19,6 +20,7 @@ __all__ = [
     "SessionDown",
     "Sessions",
     "Source",
+    "answering",
     "every_conversation",
     "open_conversations",
     "open_sessions",

@@ -16,7 +16,7 @@ from attrs import define, evolve, frozen
 from outcome import Error, Outcome, Value
 
 from actors import Context, Ref
-from nanoclaw.records import AgentMessage, Answer, Attachment, InboundEvent, ParkedEvent
+from nanoclaw.records import Address, AgentMessage, Answer, Attachment, InboundEvent, ParkedEvent
 from nanoclaw.records.content import BadContent, dump_answer, dump_chat, load_parked
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
@@ -131,6 +131,17 @@ class Adopt:
     async def handle(self, actor: "SessionActor") -> None:
         """Adopt the surviving runner even if the session is idle. It is stopped after the usual idle time."""
         actor.adopt()
+
+
+@frozen
+class Attend:
+    """A signal that somebody is there again at an address."""
+
+    address: Address
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Deliver what was held because nobody was there."""
+        actor.shell.attended(self.address)
 
 
 @frozen

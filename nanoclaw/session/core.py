@@ -24,6 +24,7 @@ from nanoclaw.session.decisions import (
 from nanoclaw.session.events import (
     Adopted,
     Attempted,
+    Attended,
     Closing,
     Committed,
     DelayTold,
@@ -85,6 +86,10 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return delivering.finish(state, delivery, result, now)
         case FinishCommitted(step, ended):
             return delivering.follow(state, step, ended, now)
+        case Attended(address):
+            attended = state.deliveries.attended(address, state.rules.chat)
+            changed = attended is not state.deliveries
+            return Decisions(evolve(state, deliveries=attended), (Wake(),) if changed else ())
         case RunnerStarted():
             runner = state.runner.started()
             is_stopping = isinstance(runner.condition, Stopping)

@@ -13,7 +13,16 @@ from nanoclaw.records import Address
 from nanoclaw.scheduling import ScheduleError, due_slots, next_run
 from nanoclaw.session import notices, transactions
 from nanoclaw.session.finishing import Finished
-from nanoclaw.session.outcomes import MAX_RETRY_AFTER_S, Final, Result, Unknown, doubt
+from nanoclaw.session.outcomes import (
+    MAX_RETRY_AFTER_S,
+    Delivered,
+    Final,
+    Held,
+    Result,
+    Undeliverable,
+    Unknown,
+    doubt,
+)
 from nanoclaw.session.queue import Delivery, DeliveryQueue
 from nanoclaw.session.rules import Rules
 from nanoclaw.store.engine.times import from_text
@@ -23,6 +32,8 @@ from nanoclaw.store.session.outbound import InvalidRow, Look, MessageOut
 from nanoclaw.store.session.refusals import Refusals
 
 LONGEST_BACK_OFF = timedelta(seconds=MAX_RETRY_AFTER_S)
+MAX_LOST = 100
+"""Limit of messages that are remembered because their answer was lost. Few are, until they are settled."""
 
 
 @frozen
@@ -51,6 +62,8 @@ class Deliveries:
     refusals: Refusals = Factory(Refusals)
     queue: DeliveryQueue = Factory(DeliveryQueue)
     settled: tuple[SettledMessage, ...] = ()
+    lost: tuple[str, ...] = ()
+    """The platform's ids of messages whose last answer was refused or could not be delivered."""
     finishing: bool = False
     """True while the end of an attempt is being committed. The queue is then ahead of the ledger."""
 
@@ -170,11 +183,19 @@ class Deliveries:
         finished = _finished(delivery, result, now, zone)
         if isinstance(result, Final):
             queue = self.queue.finished()
+        elif isinstance(result, Held):
+            queue = self.queue.held(_given_back(delivery, result.reason))
         else:
             queue = self.queue.postponed(_postponed(delivery, result, now))
         if finished.following is not None:
             queue = queue.add([finished.following])
-        return evolve(self, queue=queue, finishing=True), finished
+        lost = _lost(self.lost, delivery, result)
+        return evolve(self, queue=queue, lost=lost, finishing=True), finished
+
+    def attended(self, address: Address, chat: Address | None) -> "Deliveries":
+        """End the wait for somebody at an address. `chat` is the session's own."""
+        queue = self.queue.attended(address, is_own=address == chat)
+        return self if queue is self.queue else evolve(self, queue=queue)
 
     def undo_take(self) -> "Deliveries":
         """Put back the delivery in flight, because its start could not be recorded."""
@@ -202,7 +223,18 @@ class Deliveries:
         open_from, told = self.queue.first_seq(now), 0
         while told < len(self.settled) and (open_from is None or self.settled[told].after_seq < open_from):
             told += 1
-        return evolve(self, settled=self.settled[told:]), self.settled[:told]
+        return self._told(told)
+
+    def _told(self, count: int) -> tuple["Deliveries", tuple[SettledMessage, ...]]:
+        """Remove the first settled messages. A message whose answer was lost has failed for its user."""
+        lost = frozenset(self.lost)
+        told = tuple(
+            evolve(each, outcome="failed") if each.platform_message_id in lost else each
+            for each in self.settled[:count]
+        )
+        left = lost - {each.platform_message_id for each in told}
+        kept = tuple(id_ for id_ in self.lost if id_ in left)
+        return evolve(self, settled=self.settled[count:], lost=kept), told
 
 
 # -- one row -------------------------------------------------------------------
@@ -234,12 +266,25 @@ def _reread(
 def _delivery(
     row: MessageOut | InvalidRow, messages: Mapping[str, OpenMessage], now: datetime, zone: str
 ) -> Delivery:
+    answered = messages.get(row.in_reply_to or "")
+    reply_to = answered.platform_message_id if answered else None
     if isinstance(row, InvalidRow):
-        return Delivery(row)
+        return Delivery(row, reply_to=reply_to)
     if row.recurrence is not None:
         return _first_of_series(row, row.recurrence, now, zone)
-    answered = messages.get(row.in_reply_to or "")
-    return Delivery(row, reply_to=answered.platform_message_id if answered else None)
+    return Delivery(row, reply_to=reply_to)
+
+
+def _lost(lost: tuple[str, ...], delivery: Delivery, result: Result) -> tuple[str, ...]:
+    """Return the messages whose last answer was lost, after one more result."""
+    answers = delivery.reply_to
+    match result:
+        case Delivered() if answers in lost:
+            return tuple(id_ for id_ in lost if id_ != answers)
+        case Undeliverable(doubtful=False) if answers is not None and answers not in lost:
+            return (*lost, answers)[-MAX_LOST:]
+        case _:
+            return lost
 
 
 def _first_of_series(row: MessageOut, recurrence: str, now: datetime, zone: str) -> Delivery:
@@ -250,8 +295,13 @@ def _first_of_series(row: MessageOut, recurrence: str, now: datetime, zone: str)
         return Delivery(InvalidRow(row.id, row.seq, str(error)))
 
 
+def _given_back(delivery: Delivery, reason: str) -> Delivery:
+    """Return a delivery whose receiver was not asked, so the attempt does not count."""
+    return evolve(delivery, attempts=delivery.attempts - 1, not_before=None, reason=reason)
+
+
 def _postponed(delivery: Delivery, result: Result, now: datetime) -> Delivery:
-    assert not isinstance(result, Final)  # noqa: S101 -- a final delivery is not postponed
+    assert not isinstance(result, Final | Held)  # noqa: S101 -- these are not postponed
     later = evolve(delivery, not_before=result.not_before, reason=result.reason, waits_since=now)
     if isinstance(result, Unknown):
         return evolve(later, doubts=delivery.doubts + 1)

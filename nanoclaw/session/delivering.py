@@ -5,7 +5,15 @@ from attrs import evolve
 from nanoclaw.session.changes import take_attempt, tell_settled
 from nanoclaw.session.decisions import Attempt, Decisions, Effect, Finish, Log, Wake
 from nanoclaw.session.finishing import AttemptEnded, Finished
-from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Performed, Result, Undeliverable, Unknown
+from nanoclaw.session.outcomes import (
+    Delivered,
+    DeliveryRefused,
+    Held,
+    Performed,
+    Result,
+    Undeliverable,
+    Unknown,
+)
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import Moment, SessionState
 
@@ -50,6 +58,8 @@ def _log(id_: str, result: Result) -> Log:
             return Log("error", "delivery.failed", {"message": id_, "reason": reason})
         case Performed(action, _, error):
             return Log("info", "action.performed", {"request": id_, "action": action, "error": error})
+        case Held(reason):
+            return Log("info", "delivery.held", {"message": id_, "reason": reason})
         case _:
             event = "delivery.unknown" if isinstance(result, Unknown) else "delivery.postponed"
             again = result.not_before.isoformat()

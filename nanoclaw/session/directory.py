@@ -13,12 +13,13 @@ import trio
 from attrs import Factory, define, field
 
 from actors import Bury, Crashed, Message, Node, Policy, Ref, Stopped, Supervisor
-from nanoclaw.records import AgentMessage, Answer, InboundEvent
+from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.session.actor import (
     Accept,
     AcceptFromAgent,
     Adopt,
+    Attend,
     GetStatus,
     Replay,
     SessionActor,
@@ -107,6 +108,14 @@ class Sessions:
     def nodes(self) -> Sequence[Node]:
         """Return the living and buried sessions in the live tree, named by their ids."""
         return self._supervisor.tree().children
+
+    def attended(self, address: Address) -> None:
+        """Tell the living sessions that somebody is there at an address. A session that holds rows lives."""
+        for node in self.nodes():
+            ref: Ref[SessionActor] | None = self._supervisor.get(node.name)
+            if ref is not None:
+                with suppress(Stopped):  # it reads its ledger when it starts again
+                    ref.signal(Attend(address))
 
     def replay(self, conversation: Conversation) -> None:
         """Tell the session that events were parked for it. Synchronous."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from nanoclaw.records import SessionStatus
+from nanoclaw.records import Address, SessionStatus
 from nanoclaw.runtimes import Death
 from nanoclaw.session.comparing import Comparison
 from nanoclaw.session.decisions import Finish, Settle
@@ -57,6 +57,13 @@ class Adopted:
 @frozen
 class InboundBlocked:
     """A reader blocks a commit to `inbound.db`. Only the container can be that reader."""
+
+
+@frozen
+class Attended:
+    """Somebody is there again at an address whose deliveries were held."""
+
+    address: Address
 
 
 @frozen
@@ -187,6 +194,7 @@ Event = (
     | StatusChanged
     | Adopted
     | InboundBlocked
+    | Attended
     | Ticked
     | Closing
     | Ending

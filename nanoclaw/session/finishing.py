@@ -11,6 +11,7 @@ from nanoclaw.session import actions
 from nanoclaw.session.outcomes import (
     Delivered,
     DeliveryRefused,
+    Held,
     Later,
     Performed,
     Result,
@@ -58,6 +59,8 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
             deliveries.fail(connection, id_, error, now)
         case Performed():
             deliveries.deliver(connection, id_, Receipt(None), now)
+        case Held(reason):
+            deliveries.postpone(connection, id_, None, reason, now, asked=False)
         case Later(reason, not_before, asked):
             deliveries.postpone(connection, id_, not_before, reason, now, asked=asked)
         case _:
@@ -103,7 +106,7 @@ def _told(
 ) -> tuple[OpenMessage, ...]:
     """Store the answer to a request, or the report of a failed delivery, for the agent."""
     match result:
-        case Delivered() | Later():
+        case Delivered() | Held() | Later():
             return ()
         case Performed(action, answer, error):
             assert isinstance(delivery.row, MessageOut)  # noqa: S101 -- a bad row is never performed

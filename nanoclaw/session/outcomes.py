@@ -46,6 +46,13 @@ class Later:
 
 
 @frozen
+class Held:
+    """Nobody is there to be shown the row, and nobody was. It waits for `Attended`, which may take weeks."""
+
+    reason: str
+
+
+@frozen
 class Unknown:
     """The row may have been sent. It is sent again at `not_before`."""
 
@@ -63,7 +70,7 @@ class Performed:
 
 
 Final = Delivered | Undeliverable | Performed
-Result = Final | Later | Unknown
+Result = Final | Later | Held | Unknown
 
 
 def hold(delivery: Delivery, reason: str, now: datetime, rules: Rules) -> Later:

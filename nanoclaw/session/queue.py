@@ -41,6 +41,8 @@ class Delivery:
     """The number of attempts with unknown outcome."""
     held: int = 0
     """The number of times since the start that it was held, because its receiver was not available."""
+    scheduled_at: datetime | None = None
+    """The time of the task that it answers, if known."""
     by_host: bool = False
     """True if the host, not the session, performs this request."""
 
@@ -70,7 +72,7 @@ class Delivery:
         return self.row.address if isinstance(self.row, MessageOut) else None
 
     @property
-    def _wanted_at(self) -> datetime | None:
+    def wanted_at(self) -> datetime | None:
         """The time at which the agent wants it sent. None means at once."""
         if self.slot is not None or not isinstance(self.row, MessageOut):
             return self.slot
@@ -90,11 +92,11 @@ class Delivery:
 
     def deferred(self, now: datetime) -> bool:
         """Return True if the agent wants it sent later."""
-        return self._wanted_at is not None and self._wanted_at > now
+        return self.wanted_at is not None and self.wanted_at > now
 
     def due(self) -> datetime | None:
         """Return the time from which it may be sent. None means at once."""
-        times = [self.not_before, self._wanted_at]
+        times = [self.not_before, self.wanted_at]
         return max((time for time in times if time is not None), default=None)
 
     def is_due(self, now: datetime) -> bool:
@@ -109,6 +111,10 @@ class DeliveryQueue:
 
     waiting: tuple[Delivery, ...] = ()
     in_flight: Delivery | None = None
+    unattended: frozenset[Address | None] = frozenset()
+    """Addresses where nobody is there to be shown anything. Their rows wait, without a due time."""
+    came: bool = False
+    """True if somebody came to the address of the delivery in flight, whose attempt may not know it."""
 
     def add(self, deliveries: Iterable[Delivery]) -> "DeliveryQueue":
         """Insert deliveries in the order of `seq`."""
@@ -137,7 +143,9 @@ class DeliveryQueue:
         for delivery in self._heads(now):
             if delivery.is_due(now) and delivery.action is None:
                 taken = evolve(delivery, attempts=delivery.attempts + 1)
-                return DeliveryQueue(_without(self.waiting, [delivery]), taken), taken
+                return evolve(
+                    self, waiting=_without(self.waiting, [delivery]), in_flight=taken, came=False
+                ), taken
         return self, None
 
     def take_actions(self, now: datetime) -> tuple["DeliveryQueue", tuple[Delivery, ...]]:
@@ -151,7 +159,20 @@ class DeliveryQueue:
 
     def postponed(self, delivery: Delivery) -> "DeliveryQueue":
         """Put the delivery in flight back to its place, with its new state."""
-        return DeliveryQueue(_put_back(self.waiting, delivery))
+        return evolve(self, waiting=_put_back(self.waiting, delivery), in_flight=None)
+
+    def held(self, delivery: Delivery) -> "DeliveryQueue":
+        """Put the delivery in flight back. It and its address wait until somebody is there."""
+        queue = self.postponed(delivery)
+        return queue if self.came else evolve(queue, unattended=self.unattended | {delivery.address})
+
+    def attended(self, address: Address, *, is_own: bool) -> "DeliveryQueue":
+        """Let the rows to an address go. `is_own` says that it is the session's own chat."""
+        meant = {address, None} if is_own else {address}
+        came = self.came or (self.in_flight is not None and self.in_flight.address in meant)
+        left = self.unattended - meant
+        changed = (left, came) != (self.unattended, self.came)
+        return evolve(self, unattended=left, came=came) if changed else self
 
     def replace(self, row: MessageOut | InvalidRow, bad: InvalidRow) -> "DeliveryQueue":
         """Replace a row by a bad row, whether its delivery waits or is in flight."""
@@ -160,7 +181,7 @@ class DeliveryQueue:
             return evolve(each, row=bad, slot=None) if each.row is row else each
 
         in_flight = self.in_flight and replaced(self.in_flight)
-        return DeliveryQueue(tuple(map(replaced, self.waiting)), in_flight)
+        return evolve(self, waiting=tuple(map(replaced, self.waiting)), in_flight=in_flight)
 
     def on_the_date(self, now: datetime, longest: timedelta) -> "DeliveryQueue":
         """Keep the lengths of the back-offs if the date was set back since they began."""
@@ -189,7 +210,7 @@ class DeliveryQueue:
 
     def _heads(self, now: datetime) -> Iterator[Delivery]:
         """Yield the deliveries that no other one blocks: the first of each address, deferred, requests."""
-        held = set[Address | None]()
+        held = set[Address | None](self.unattended)
         for delivery in self.waiting:
             if delivery.is_request or delivery.deferred(now):
                 yield delivery

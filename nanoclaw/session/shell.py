@@ -14,7 +14,7 @@ import structlog
 import trio
 from attrs import Factory, define
 
-from nanoclaw.records import SessionStatus
+from nanoclaw.records import Address, SessionStatus
 from nanoclaw.session import decisions, events, finishing, needs, notices, transactions
 from nanoclaw.session.comparing import Comparison, History, compare
 from nanoclaw.session.core import decide
@@ -96,6 +96,10 @@ class Shell:
         """Adopt the runner that outlived the last host."""
         self._handle(events.Adopted())
         self.tick()
+
+    def attended(self, address: Address) -> None:
+        """Deliver what was held because nobody was there."""
+        self._handle(events.Attended(address))
 
     def inbound_blocked(self) -> None:
         """Stop the runner, because it blocks a commit to `inbound.db`."""

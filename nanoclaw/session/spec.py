@@ -10,6 +10,7 @@ from attrs import asdict, evolve
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.records import AgentGroup
 from nanoclaw.runtimes import Limits, Mount, NothingLeft, RunnerSpec, StartFailed
+from nanoclaw.session.answering import provider_of
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.central.agent_groups import SHARED_FOLDER
 from nanoclaw.store.engine.names import is_component
@@ -28,12 +29,7 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
     workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
     container = _container(group, folder)
     _make_usable(workspace)
-    provider = (
-        conversation.session.agent_provider
-        or container.provider
-        or group.agent_provider
-        or config.model.provider
-    )
+    provider = provider_of(group, conversation.session, container, config)
     spec = RunnerSpec(
         conversation.session.id,
         conversation.paths(config),

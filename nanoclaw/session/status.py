@@ -8,6 +8,7 @@ from nanoclaw.records.status import DeliveryReport, RunnerReport, SessionDetails
 from nanoclaw.session.deliveries import Deliveries
 from nanoclaw.session.runner import Absent, Dead, Recovering, Runner, Stopping
 from nanoclaw.session.state import SessionState
+from nanoclaw.store.session.messages_in import OpenMessage
 
 FULL = "the delivery queue is full; nothing more is read until some messages are delivered"
 RESTORED_SHOWN = timedelta(days=7)
@@ -35,6 +36,8 @@ def status(
         restored=_restored(state, now),
         scheduled=sum(not message.due(now) for message in state.messages.open.values()),
         silent=silent,
+        to_answer=sum(each.trigger and not _waits(each, now) for each in state.messages.open.values()),
+        waiting_tasks=sum(_waits(each, now) for each in state.messages.open.values()),
     )
 
 
@@ -43,6 +46,10 @@ def _restored(state: SessionState, now: datetime) -> str | None:
     if found is None or now - found.at > RESTORED_SHOWN:
         return None
     return f"{found.conclusion} (found {found.at:%Y-%m-%d %H:%M} UTC)"
+
+
+def _waits(message: OpenMessage, now: datetime) -> bool:
+    return message.task and not message.due(now)
 
 
 def _unreadable(state: SessionState) -> str | None:
@@ -83,4 +90,7 @@ def _oldest(deliveries: Deliveries) -> DeliveryReport | None:
         return None
     in_flight = oldest is deliveries.queue.in_flight
     due = None if in_flight else oldest.due()
-    return DeliveryReport(oldest.id, oldest.attempts, in_flight, oldest.reason, due)
+    held = not in_flight and oldest.address in deliveries.queue.unattended
+    return DeliveryReport(
+        oldest.id, oldest.attempts, in_flight, oldest.reason, due, doubts=oldest.doubts, held=held
+    )

@@ -84,7 +84,7 @@ class FaultyNetwork(FakeChannel):
         routed = await super().offer(event)
         if isinstance(event, InboundEvent):
             self.accepted.append(Accepted(event, routed))
-        else:
+        elif isinstance(event, Clicked):
             self.clicked.append((event, routed))
         return routed
 

@@ -13,6 +13,7 @@ from nanoclaw.channels.terminal.terminal import CHAT, Terminal
 from nanoclaw.channels.terminal.visits import Shown
 from nanoclaw.records import (
     Address,
+    Attended,
     CardContent,
     Clicked,
     Event,
@@ -44,17 +45,23 @@ def fake(repeat: Repeat, silence: Fault = "crash after") -> Opens:
 @asynccontextmanager
 async def terminal() -> AsyncIterator[ChannelUnderTest]:
     """Open the terminal's chat with a client. It has no network that could fail."""
-    channel = Terminal(None, Random(1))
+    channel, shown = Terminal(None, Random(1)), list[str]()
     channel.open()
     with channel.visit() as guest:
 
         async def says(text: str) -> None:
             await guest.say("tag", text)
 
-        def seen() -> list[str]:
-            return [event.text for event in guest._events if isinstance(event, Shown)]
+        async def read() -> None:
+            while True:
+                event = await guest.next()
+                if isinstance(event, Shown):
+                    shown.append(event.text)
 
-        yield ChannelUnderTest(channel, CHAT, seen, says=says, offers_again=False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            yield ChannelUnderTest(channel, CHAT, lambda: shown, says=says, offers_again=False)
+            nursery.cancel_scope.cancel()
 
 
 OURS = {
@@ -103,7 +110,7 @@ class Broken(FakeChannel):
         match self.wrong:
             case "another button" if isinstance(event, Clicked):
                 event = evolve(event, value="No!")
-            case "one id":
+            case "one id" if not isinstance(event, Attended):
                 event = evolve(event, event_id="event")
             case "another chat":
                 event = evolve(event, address=self.address("another"))
@@ -223,7 +230,7 @@ class BrokenIntake:
             case "confirms first":
                 trio.lowlevel.spawn_system_task(self.intake.offer, event)
                 return Routed()
-            case "a new id each time":
+            case "a new id each time" if not isinstance(event, Attended):
                 self.channel.offers += 1
                 event = evolve(event, event_id=f"event-{self.channel.offers}")
             case "confirms what was refused":

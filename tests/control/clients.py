@@ -1,8 +1,9 @@
 """A host with a control socket, and clients that speak its protocol word for word."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -11,14 +12,14 @@ import trio
 from attrs import Factory, define, field
 
 from actors import Node, Policy, Supervisor
-from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.protocol import Channel, Sender, Unattended
 from nanoclaw.channels.terminal.desk import FrontEnd
 from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.control import Control, open_control
 from nanoclaw.control.address import nameable, socket_path
 from nanoclaw.host import Host, open_host
 from nanoclaw.logs.ring import LogRing
-from nanoclaw.records import Event, InboundEvent, NotAccepted, Routed
+from nanoclaw.records import Attended, Event, InboundEvent, NotAccepted, Outgoing, Routed, TextContent
 from nanoclaw.records.status import CannotTell, HostReport
 from nanoclaw.system.lines import Lines
 from nanoclaw.system.supervision import Supervision
@@ -143,21 +144,42 @@ class Echo:
     """An intake and what is behind it: answers at once what it is told, as the host would."""
 
     terminal: Terminal
+    sender: Sender
     refusal: str | None = None
     dropped: str | None = None
     offered: list[InboundEvent] = Factory(list)
+    attended: int = 0
+    """How often the terminal said that somebody is there."""
+    _answers: tuple[trio.MemorySendChannel[InboundEvent], trio.MemoryReceiveChannel[InboundEvent]] = Factory(
+        lambda: trio.open_memory_channel[InboundEvent](1000)
+    )
+    _numbers: Iterator[int] = Factory(count)
 
     async def offer(self, event: Event) -> Routed:
+        if isinstance(event, Attended):
+            self.attended += 1
+            return Routed()
         assert isinstance(event, InboundEvent)
         if self.refusal is not None:
             raise NotAccepted(self.refusal)
         if self.dropped is not None:
             return Routed(dropped=self.dropped)
         self.offered.append(event)
-        self.terminal.work()
-        await self.terminal.show(f"echo: {event.message.text}", event.event_id)
-        self.terminal.settled(event.event_id, None)
+        self._answers[0].send_nowait(event)
         return Routed(("sess-1",), (event.message_id,))
+
+    async def answer(self) -> None:
+        """Answer one message after the other, as a session does."""
+        async for event in self._answers[1]:
+            self.terminal.work()
+            with suppress(Unattended):
+                await self.show(f"echo: {event.message.text}", event.event_id)
+            self.terminal.settled(event.event_id, None)
+
+    async def show(self, text: str, answers: str | None = None) -> None:
+        """Deliver a message to the terminal's chat."""
+        id_ = f"out-{next(self._numbers)}"
+        await self.sender.deliver(Outgoing(id_, CHAT, TextContent(text), answers))
 
 
 @define(eq=False)
@@ -192,16 +214,18 @@ async def listening(
 ) -> AsyncIterator[Socket]:
     """A control socket over a terminal whose agent is an echo."""
     ring, terminal = LogRing(), Terminal(front, Random(1))
-    echo = Echo(terminal)
     control = Control() if bare else Control(terminal, ring)
     supervision = Supervision(Random(1))
     with trio.fail_after(3 * GUARD_S):
         async with (
             supervision.open("host", under=None, policy=Policy()) as root,
+            terminal.sender() as sender,
             open_control(data, control, NoStatus(), supervision, under=root),
             trio.open_nursery() as nursery,
         ):
+            echo = Echo(terminal, sender)
             terminal.open()
+            nursery.start_soon(echo.answer)
             nursery.start_soon(terminal.receive, echo)
             [supervisor] = root._nested
             ref = supervisor.get("socket")

@@ -1,16 +1,19 @@
 """The terminal's chat over the socket: which client sees a message, and which messages are kept."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
+import trio.testing
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import ChannelUnavailable
-from nanoclaw.channels.terminal import guest, terminal
+from nanoclaw.channels.protocol import Unattended
+from nanoclaw.channels.terminal import guest
 from nanoclaw.channels.terminal.desk import Speaker
-from nanoclaw.channels.terminal.terminal import CHAT, USER_ID
-from nanoclaw.channels.terminal.visits import Shown, TooSlow
+from nanoclaw.channels.terminal.terminal import CHAT, USER_ID, Terminal
+from nanoclaw.channels.terminal.visits import Done, Shown, TooSlow
+from nanoclaw.records import Attended, Event, Outgoing, Receipt, Routed, TextContent
 from tests.control.clients import connected, listening
 
 
@@ -34,6 +37,26 @@ class Screen:
         pass
 
 
+@define(eq=False)
+class Arrivals:
+    """An intake that keeps what it is offered."""
+
+    events: list[Event] = Factory(list)
+    _more: trio.Event = Factory(trio.Event)
+
+    async def offer(self, event: Event) -> Routed:
+        await trio.lowlevel.checkpoint()
+        self.events.append(event)
+        self._more.set()
+        self._more = trio.Event()
+        return Routed(("sess-1",), ("in-1",))
+
+    async def arrived(self, times: int) -> None:
+        """Wait until the terminal has said so often that somebody attends."""
+        while sum(isinstance(event, Attended) for event in self.events) < times:
+            await self._more.wait()
+
+
 async def test_a_message_is_accepted_processed_answered_and_completed(tmp_path: Path) -> None:
     async with listening(tmp_path) as opened, connected(tmp_path) as client:
         await client.send(5, "chat", text="hello")
@@ -43,7 +66,7 @@ async def test_a_message_is_accepted_processed_answered_and_completed(tmp_path: 
         answers.remove(accepted)
         assert answers == [
             {"id": None, "event": {"type": "typing"}},
-            {"id": 5, "event": {"type": "message", "text": "echo: hello"}},
+            {"id": 5, "event": {"type": "message", "text": "echo: hello", "message": 1}},
             {"id": 5, "result": {"failed": None}},
         ]
         [event] = opened.echo.offered
@@ -108,74 +131,122 @@ async def test_an_unprompted_message_goes_to_all_attached_clients(tmp_path: Path
     ):
         for client in (one, two):
             await client.ask("listen")
-        await opened.terminal.show("reminder", None)
+        await opened.echo.show("reminder")
         assert await one.message() == await two.message() == (None, "reminder")
         assert screen.shown == ["reminder"]
         assert await looking_on.ask("tree")
 
 
-async def test_a_message_without_an_attached_client_is_kept_for_the_next_listener(tmp_path: Path) -> None:
+async def test_a_message_is_held_until_somebody_attends(tmp_path: Path) -> None:
     async with listening(tmp_path) as opened:
-        await opened.terminal.show("first", None)
-        await opened.terminal.show("second", "of a line of yesterday")
-        async with connected(tmp_path) as passing:
-            await passing.send(1, "chat", text="hello")
-            assert await passing.message() == (1, "echo: hello")
-        async with connected(tmp_path) as listener:
-            await listener.send(1, "listen")
-            assert [await listener.message() for _ in range(2)] == [(None, "first"), (None, "second")]
-        async with connected(tmp_path) as late:
-            await late.ask("listen")
-            assert list(opened.terminal.unseen) == []
+        with pytest.raises(Unattended, match="nobody is at the terminal; `nanoclaw chat` shows it"):
+            await opened.echo.show("reminder")
+        async with connected(tmp_path) as client:
+            await client.ask("listen")
+            assert opened.echo.attended == 1
+            await opened.echo.show("reminder")
+            assert await client.message() == (None, "reminder")
 
 
-async def test_the_reply_to_a_disconnected_client_is_kept(tmp_path: Path) -> None:
-    async with listening(tmp_path) as opened:
+async def test_a_message_counts_as_shown_only_when_a_confirming_client_says_so(tmp_path: Path) -> None:
+    async with listening(tmp_path) as opened, trio.open_nursery() as nursery:
+        over = trio.Event()
+
+        async def show() -> None:
+            await opened.echo.show("reminder")
+            over.set()
+
+        async with connected(tmp_path) as client:
+            await client.ask("listen", confirm=True)
+            nursery.start_soon(show)
+            event = await client.event("message")
+            await client.ask("tree")  # the host has handled all that the client sent
+            assert not over.is_set()
+            await client.ask("shown", message=event["message"])
+            await over.wait()
+
+
+async def test_a_message_that_a_client_has_not_shown_is_held_when_it_leaves(tmp_path: Path) -> None:
+    held = trio.Event()
+    async with listening(tmp_path) as opened, trio.open_nursery() as nursery:
+
+        async def show() -> None:
+            with pytest.raises(Unattended):
+                await opened.echo.show("reminder")
+            held.set()
+
+        async with connected(tmp_path) as client:
+            await client.ask("listen", confirm=True)
+            nursery.start_soon(show)
+            await client.event("message")
+        await held.wait()
+
+
+async def test_the_reply_to_a_disconnected_client_goes_to_the_others(tmp_path: Path) -> None:
+    async with listening(tmp_path) as opened, connected(tmp_path) as other:
+        await other.ask("listen")
         with opened.terminal.visit() as visit:
             await visit.say("tag", "hello")
-        assert list(opened.terminal.unseen) == ["echo: hello"]
-        with opened.terminal.visit() as visit:
-            visit.listen()
-            assert await visit.next() == Shown("echo: hello")
-            assert list(opened.terminal.unseen) == []
-        # It was in transit, and its arrival was not confirmed.
-        assert list(opened.terminal.unseen) == ["echo: hello"]
+        assert await other.message() == (None, "echo: hello")
 
 
-async def test_a_message_beyond_the_limit_of_kept_messages_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_shown_late_is_not_shown_again(autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    intake, channel = Arrivals(), Terminal(None, Random(1))
+    channel.open()
+    message = Outgoing("out-1", CHAT, TextContent("reminder"))
+    async with channel.sender() as sender, trio.open_nursery() as nursery:
+        nursery.start_soon(channel.receive, intake)
+        with channel.visit() as slow:
+            slow.listen(confirms=True)
+            with pytest.raises(Unattended, match="have not shown it yet"):
+                await sender.deliver(message)
+            assert await slow.next() == Shown("reminder", None, 1)
+            await intake.arrived(1)
+            slow.confirm(1)
+            await intake.arrived(2)
+            assert await sender.deliver(message) == Receipt("out-1")
+            assert len(slow._events) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_reply_that_its_asker_does_not_show_goes_to_the_others(
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
-    monkeypatch.setattr(terminal, "MAX_UNSEEN", 2)
-    async with listening(tmp_path) as opened:
-        for text in ("first", "second"):
-            await opened.terminal.show(text, None)
-        with pytest.raises(
-            ChannelUnavailable, match="2 messages already wait for a client of the terminal's chat"
-        ):
-            await opened.terminal.show("third", None)
+    del autojump_clock
+    screen = Screen()
+    intake, channel = Arrivals(), Terminal(screen, Random(1))
+    channel.open()
+    async with channel.sender() as sender, trio.open_nursery() as nursery:
+        nursery.start_soon(channel.receive, intake)
+        with channel.visit() as stopped:
+            await stopped.say("tag", "hello")
+            await sender.deliver(Outgoing("out-1", CHAT, TextContent("hi"), intake.events[-1].event_id))
+            assert screen.shown == ["hi"]
+        nursery.cancel_scope.cancel()
 
 
 async def test_nothing_counts_as_delivered_if_the_hosts_terminal_is_gone(tmp_path: Path) -> None:
     screen = Screen(gone=True)
     async with listening(tmp_path, front=screen) as opened:
-        with pytest.raises(ChannelUnavailable, match="the terminal is gone"):
-            await opened.terminal.show("hello", None)
-        with opened.terminal.visit() as visit:
-            await opened.terminal.show("hello", None)
-            assert await visit.next() == Shown("hello")
+        with pytest.raises(Unattended):
+            await opened.echo.show("hello")
+        async with connected(tmp_path) as client:
+            await client.ask("listen")
+            await opened.echo.show("hello")
+            assert await client.message() == (None, "hello")
 
 
-async def test_a_client_that_reads_nothing_is_disconnected_and_its_messages_are_kept(
+async def test_a_client_that_reads_nothing_is_disconnected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guest, "MAX_WAITING_SIZE", 10)
     async with listening(tmp_path) as opened:
         with opened.terminal.visit() as deaf:
-            await opened.terminal.show("12345678", None)
-            await opened.terminal.show("too much", None)
+            with pytest.raises(Unattended):
+                await opened.echo.show("far too much")
             with pytest.raises(TooSlow):
                 await deaf.next()
-        assert sorted(opened.terminal.unseen) == ["12345678", "too much"]
 
 
 async def test_a_client_with_too_many_unread_events_is_disconnected(
@@ -185,7 +256,8 @@ async def test_a_client_with_too_many_unread_events_is_disconnected(
     async with listening(tmp_path) as opened, connected(tmp_path) as client:
         with opened.terminal.visit() as deaf:
             for number in range(5):
-                await deaf.say(str(number), "hello")
+                deaf.work()
+                deaf._add(Done(str(number)))
             with pytest.raises(TooSlow):
                 await deaf.next()
         assert await client.ask("tree")

@@ -86,7 +86,7 @@ def test_a_closed_output_is_not_reported_as_an_error(home: Path, command: str) -
         )
     finally:
         os.close(output)
-    assert (done.returncode, done.stderr) == (130, b"")
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize("command", [("chat", "hello"), ("status",), ("tree",), ("logs",)])

@@ -169,7 +169,7 @@ def visitors_pass_for_members(world: World) -> None:
     def change(event: Event) -> Event:
         if isinstance(event, Clicked):
             return evolve(event, user_id=member(event.address)) if _is_visitor(event.user_id) else event
-        if not _is_visitor(event.message.sender_id):
+        if not isinstance(event, InboundEvent) or not _is_visitor(event.message.sender_id):
             return event
         return evolve(event, message=evolve(event.message, sender_id=member(event.address)))
 

@@ -4,14 +4,21 @@ The host has a desk for its own terminal. `nanoclaw chat` has one whose lines go
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import Protocol
 
 import trio
 from attrs import Factory, define
 
+from nanoclaw.channels.terminal.showing import Display
+from nanoclaw.channels.terminal.words import HELP, HELP_LINE
 from nanoclaw.records import NotAccepted, Routed
 from nanoclaw.system.ids import new_id
+
+
+class NotConfirmed(NotAccepted):
+    """A line was sent, and nobody has said that it is stored. The text says why."""
 
 
 class Speaker(Protocol):
@@ -65,11 +72,15 @@ class Desk:
     _changed: trio.Event = Factory(trio.Event)
 
     async def say(self, text: str) -> Routed:
-        """Offer one line as a message, and return when it is on disk.
+        """Offer one line as a message, and return when it is on disk. `/help` is answered here.
 
         Raises:
             NotAccepted: the line could not be stored.
         """
+        if text.strip() == HELP_LINE:
+            with suppress(OSError):
+                await self.front.show(HELP)
+            return Routed()
         id_ = new_id("line", self.random)
         line = self.lines[id_] = Line(text)
         try:
@@ -83,9 +94,9 @@ class Desk:
 
     # -- replies
 
-    async def show(self, text: str, answers: str | None) -> None:
+    async def show(self, display: Display, answers: str | None) -> None:
         """Show a message that answers the line with that id. Raise OSError if the output is closed."""
-        await self.front.show(text)
+        await self.front.show(display.text)
         line = self.lines.get(answers or "")
         if line is not None:
             line.answered = True
@@ -112,6 +123,11 @@ class Desk:
         self.front.typing(on=self._working)
         self._changed.set()
         self._changed = trio.Event()
+
+    def forget(self) -> None:
+        """Forget the lines that are not settled, because nothing more will be heard of them."""
+        self.lines.clear()
+        self.change()
 
     async def settle(self) -> None:
         """Wait until every line is settled."""

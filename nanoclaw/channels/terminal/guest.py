@@ -1,13 +1,15 @@
 """One client of the terminal's chat: its lines, and the events that wait for it."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from errno import EPIPE
+from itertools import count
 from random import Random
 
 import trio
 from attrs import Factory, define
 
+from nanoclaw.channels.terminal.showing import Display
 from nanoclaw.channels.terminal.visits import ChatEvent, Done, Shown, TooSlow, Working
 from nanoclaw.records import NotAccepted, Routed
 from nanoclaw.system.ids import new_id
@@ -23,13 +25,17 @@ class Guest:
     random: Random
     offer: "Callable[[Guest, str, str], Awaitable[Routed]]"
     """Sends a line's id and text to the host."""
-    take_unseen: Callable[[], Sequence[str]]
+    confirms: bool = False
+    """True if the client says what it has shown. Else a message counts as shown once it is sent."""
     _tags: dict[str, str] = Factory(dict)
     """The tags of its open lines, by line id."""
     _events: deque[ChatEvent] = Factory(deque)
+    _numbers: "count[int]" = Factory(lambda: count(1))
+    _unconfirmed: dict[int, trio.Event] = Factory(dict)
+    """The messages that it was given and has not shown, by number. The event is set once it has."""
     _on_its_way: bool = False
     """True if the first event was given to the client, and has not been confirmed."""
-    _overrun: bool = False
+    _gone: bool = False
     _changed: trio.Event = Factory(trio.Event)
 
     # -- for the client
@@ -51,36 +57,52 @@ class Guest:
             self._tags.pop(id_, None)
         return routed
 
-    def listen(self) -> None:
-        """Get the messages that came while no client was there."""
-        self._events.extend(Shown(text) for text in self.take_unseen())
-        self._change()
+    def listen(self, *, confirms: bool) -> None:
+        """Say whether the client confirms what it shows."""
+        self.confirms = confirms
+
+    def confirm(self, number: int) -> None:
+        """Note that the client has shown a message."""
+        shown = self._unconfirmed.pop(number, None)
+        if shown is not None:
+            shown.set()
 
     async def next(self) -> ChatEvent:
-        """Wait for the next event. A further call confirms that the last event has arrived.
+        """Wait for the next event. A further call says that the last event was sent.
 
         Raises:
             TooSlow: too many events were waiting. The visit has ended.
         """
         if self._on_its_way:
-            self._events.popleft()
             self._on_its_way = False
-        while not self._events and not self._overrun:
+            self._sent(self._events.popleft())
+        while not self._events and not self._gone:
             await self._changed.wait()
-        if self._overrun:
+        if self._gone:
             raise TooSlow
         self._on_its_way = True
         return self._events[0]
 
+    def _sent(self, event: ChatEvent) -> None:
+        if isinstance(event, Shown) and not self.confirms:
+            self.confirm(event.number)
+
     # -- for the terminal
 
-    async def show(self, text: str, answers: str | None) -> None:
-        """Queue a message for the client, without waiting for it. Raise OSError if too many wait."""
-        if len(text) + sum(map(len, self.not_arrived())) > MAX_WAITING_SIZE:
-            self._cut_off()
-        self._add(Shown(text, self._tags.get(answers or "")))
-        if self._overrun:
-            raise BrokenPipeError(EPIPE, "the client does not read its messages")
+    async def show(self, display: Display, answers: str | None) -> None:
+        """Give a message to the client, and wait until it is shown. Raise OSError if the client is gone."""
+        number, shown = next(self._numbers), trio.Event()
+        if (
+            len(display.text) + sum(len(e.text) for e in self._events if isinstance(e, Shown))
+            > MAX_WAITING_SIZE
+        ):
+            self.leave()
+        self._unconfirmed[number] = shown
+        self._add(Shown(display.text, self._tags.get(answers or ""), number, display.asks))
+        if not self._gone:
+            await shown.wait()
+        if self._gone and number in self._unconfirmed:
+            raise BrokenPipeError(EPIPE, "the client has not shown it")
 
     def work(self) -> None:
         """Show that the agent is at work."""
@@ -93,20 +115,19 @@ class Guest:
         if tag is not None:
             self._add(Done(tag, failed))
 
-    def not_arrived(self) -> list[str]:
-        """Return the messages that the client has not confirmed."""
-        return [event.text for event in self._events if isinstance(event, Shown)]
+    def leave(self) -> None:
+        """End the visit. What it was given and has not confirmed counts as not shown."""
+        self._gone = True
+        for waiting in self._unconfirmed.values():
+            waiting.set()
+        self._change()
 
     def _add(self, event: ChatEvent) -> None:
         if len(self._events) >= MAX_WAITING:
-            self._cut_off()
-        if not self._overrun:
+            self.leave()
+        if not self._gone:
             self._events.append(event)
             self._change()
-
-    def _cut_off(self) -> None:
-        self._overrun = True
-        self._change()
 
     def _change(self) -> None:
         self._changed.set()

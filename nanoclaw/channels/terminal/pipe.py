@@ -11,7 +11,7 @@ from typing import TextIO
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.terminal.desk import Speaker
+from nanoclaw.channels.terminal.desk import NotConfirmed, Speaker
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.records import NotAccepted
 from nanoclaw.system.lines import Lines
@@ -27,7 +27,7 @@ class Pipe:
 
     output: TextIO = Factory(lambda: sys.stdout)
     refused: dict[int, str] = Factory(dict)
-    """The refused lines: number, reason and what to do."""
+    """The refused lines: number, and what became of it, why and what to do."""
     _cut: bool = False
     _writing: trio.CancelScope = Factory(trio.CancelScope)
 
@@ -45,21 +45,24 @@ class Pipe:
 
     def _decoded(self, number: int, line: bytes | None) -> str | None:
         if line is None:
-            self.refused[number] = f"it is longer than {MAX_LINE >> 20} MiB; split it"
+            self.refused[number] = f"was not sent: it is longer than {MAX_LINE >> 20} MiB; split it"
             return None
         try:
             return line.decode("utf-8").strip()
         except UnicodeDecodeError as error:
             self.refused[number] = (
-                f"byte {error.start + 1} is not UTF-8; convert the input, for example with iconv"
+                f"was not sent: byte {error.start + 1} is not UTF-8; "
+                "convert the input, for example with iconv"
             )
             return None
 
     async def _say(self, speaker: Speaker, number: int, text: str) -> None:
         try:
             await speaker.say(text)
+        except NotConfirmed as error:
+            self.refused[number] = f"was sent, not confirmed: {error}"
         except NotAccepted as error:
-            self.refused[number] = f"{error}; fix this, then send it again"
+            self.refused[number] = f"was not sent: {error}; fix this, then send it again"
 
     async def show(self, text: str) -> None:
         """Write a reply in a thread, which is abandoned if nobody reads the output.

@@ -24,7 +24,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.validation import ValidationError, Validator
 
-from nanoclaw.channels.terminal.desk import Speaker
+from nanoclaw.channels.terminal.desk import NotConfirmed, Speaker
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.records import NotAccepted
 
@@ -41,6 +41,9 @@ class Prompt:
 
     assistant: str
     history: Path
+    greeting: str = ""
+    """The first lines. Messages are shown after them."""
+    _greeted: trio.Event = Factory(trio.Event)
     _above: "_Above" = Factory(lambda: _Above())  # noqa: PLW0108 -- it is defined below
     _typing: bool = False
     _leaving: bool = False
@@ -56,7 +59,12 @@ class Prompt:
 
     async def show(self, text: str) -> None:
         """Show a reply. Raise OSError if the terminal is gone."""
+        await self._greeted.wait()
         await self._print(f"{BOLD}{self.assistant}{PLAIN}  {harmless(text)}\n")
+
+    async def note(self, text: str) -> None:
+        """Show a remark about the connection or a message."""
+        await self._print(f"{RED}{text}{PLAIN}\n")
 
     def typing(self, *, on: bool) -> None:
         """Show that the agent is at work, or no longer."""
@@ -69,10 +77,12 @@ class Prompt:
             try:
                 routed = await speaker.say(line)
                 problem = routed.dropped and f"no agent will answer this: {routed.dropped}"
+            except NotConfirmed as error:
+                problem = f"sent, not confirmed: {error}"
             except NotAccepted as error:
                 problem = f"not sent: {error}; fix this, then press arrow-up to get your message back"
             if problem:
-                await self._print(f"{RED}{problem}{PLAIN}\n")
+                await self.note(problem)
 
     async def _print(self, text: str) -> None:
         """Write a text, and return when the terminal has it."""
@@ -99,10 +109,14 @@ class Prompt:
             with suppress(trio.RunFinishedError):
                 token.run_sync_soon(say, text)
 
+        def greeted() -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(self._greeted.set)
+
         async def thread() -> None:
             with scope:
                 await trio.to_thread.run_sync(
-                    lambda: asyncio.run(self._prompts(post)), abandon_on_cancel=True
+                    lambda: asyncio.run(self._prompts(post, greeted)), abandon_on_cancel=True
                 )
             ended.set()
 
@@ -115,10 +129,10 @@ class Prompt:
                 self._leaving = True
                 self._above.in_prompt(_leave)
 
-    async def _prompts(self, post: Callable[[str], None]) -> None:
-        """Prompt until the end of input."""
-        welcome = f"{self.assistant} is here. Type a message and press Enter; Ctrl-C or Ctrl-D ends."
-        self._above.write(sys.stdout, f"{welcome}\n")
+    async def _prompts(self, post: Callable[[str], None], greeted: Callable[[], None]) -> None:
+        """Greet, and prompt until the end of input."""
+        self._above.write(sys.stdout, f"{harmless(self.greeting)}\n")
+        greeted()
         # Some terminals do not answer the query for the cursor's position. It would cost a second.
         os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
         session: PromptSession[str] = PromptSession(

@@ -1,25 +1,28 @@
 """The terminal's chat, the channel `cli`: one chat, one user, and any number of attendants.
 
 Attendants are the host's own front end, if it has one (`prompt` or `pipe`), and clients of the control
-socket. A reply goes to the attendant whose line it answers, any other message to all.
+socket. A reply goes to the attendant whose line it answers, any other message to all. A message that nobody
+has shown is not delivered: it waits in the ledger until somebody attends.
 """
 
 import unicodedata
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
-from typing import Protocol
 
 import trio
 from attrs import Factory, define, field, frozen
 
 from nanoclaw.channels.cards import as_text
-from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, Outcome, Sender
+from nanoclaw.channels.protocol import Capabilities, Outcome, Sender, Unattended
 from nanoclaw.channels.terminal.desk import Desk, FrontEnd, Line
 from nanoclaw.channels.terminal.guest import Guest
+from nanoclaw.channels.terminal.marks import Excerpts, time_mark
+from nanoclaw.channels.terminal.showing import Attendant, Display, Showing
 from nanoclaw.records import (
     Address,
+    Answering,
+    Attended,
     ChatMessage,
     EditContent,
     InboundEvent,
@@ -30,33 +33,33 @@ from nanoclaw.records import (
     Receipt,
     Routed,
 )
+from nanoclaw.system.clock import Clock, SystemClock
 
 CHAT = Address("cli", "terminal")
 CHAT_NAME = "Terminal"
 USER_ID = "cli:local"
 USER_NAME = "You"
-MAX_UNSEEN, MAX_UNSEEN_SIZE = 1000, 32 * 1024 * 1024
-"""Limits of messages, and of characters in all, that are kept while there is no attendant."""
+ASKER_FIRST_S = 2.0
+"""Seconds after which a reply is shown to all, if the attendant that asked has not shown it."""
+SHOWN_WITHIN_S = 10.0
+"""Seconds after which a message that nobody has shown is held. Those who try go on."""
+REPLY_WITHIN_S = 2.0
+"""Seconds that a finished line waits for its reply. Other runners commit the ack first, the reply next."""
+NOBODY = "nobody is at the terminal; `nanoclaw chat` shows it"
+NOT_YET = "those at the terminal have not shown it yet"
+GAVE_UP = "the agent gave up"
+NO_ANSWER = "its answer was refused or could not be delivered; `nanoclaw messages list` says why"
 
 
-class Attendant(Protocol):
-    """A front end or client that takes part in the terminal's chat."""
+Who = Callable[[], Awaitable[Sequence[Answering]]]
 
-    async def show(self, text: str, answers: str | None) -> None:
-        """Show a message. `answers` is the id of the line of this attendant that it answers, or None.
 
-        Raises:
-            OSError: this attendant is gone or too slow.
-        """
-        ...
+@define(eq=False)
+class Asked:
+    """A line that is not settled: the attendant that sent it, and whether an answer was shown."""
 
-    def work(self) -> None:
-        """Show that the agent is at work."""
-        ...
-
-    def settled(self, id_: str, failed: str | None) -> None:
-        """Settle a line of this attendant. `failed` says why there will be no answer."""
-        ...
+    by: Attendant
+    answered: trio.Event = Factory(trio.Event)
 
 
 @define(eq=False)
@@ -69,15 +72,19 @@ class Terminal:
     capabilities: Capabilities = Factory(Capabilities)
     finished: trio.Event = Factory(trio.Event)
     """Set at the end of the front end's input."""
-    unseen: deque[str] = Factory(deque)
-    """Messages that came while there was no attendant, for the next one that listens."""
+    clock: Clock = Factory(SystemClock)
+    zone: str = "UTC"
+    """The user's time zone, for the times of messages."""
     desk: Desk | None = field(init=False, default=Factory(lambda self: self._own_desk(), takes_self=True))
     """The desk of the front end."""
     _attendants: list[Attendant] = field(
         init=False, default=Factory(lambda self: [self.desk] if self.desk else [], takes_self=True)
     )
-    _askers: dict[str, Attendant] = Factory(dict)
-    """The attendants whose lines are not settled, by line id."""
+    _lines: dict[str, Asked] = Factory(dict)
+    """The lines that are not settled, by id."""
+    _excerpts: Excerpts = Factory(Excerpts)
+    _who: Sequence[Who] = ()
+    _came: trio.Event = Factory(trio.Event)
     _opened: trio.Event = Factory(trio.Event)
     _ready: trio.Event = Factory(trio.Event)
     _intakes: list[Intake] = Factory(list)
@@ -85,35 +92,55 @@ class Terminal:
     def _own_desk(self) -> Desk | None:
         return None if self.front is None else Desk(self.front, self.random, self.say)
 
-    def open(self) -> None:
-        """Begin to take lines. Call it when the chat is wired."""
+    def open(self, who: Who | None = None) -> None:
+        """Begin to take lines. Call it when the chat is wired. `who` returns the agents that answer."""
+        self._who = [who] if who is not None else []
         self._opened.set()
+
+    async def answering(self) -> Sequence[Answering]:
+        """Return the agents that answer in the chat."""
+        return [each for who in self._who for each in await who()]
 
     @asynccontextmanager
     async def sender(self) -> AsyncIterator[Sender]:
         """Return the sending half."""
-        yield TerminalSender(self)
+        async with trio.open_nursery() as nursery:
+            yield TerminalSender(self, nursery)
+            nursery.cancel_scope.cancel()
 
     async def receive(self, intake: Intake) -> None:
-        """Read lines until the end of input."""
+        """Read lines until the end of input, and say when somebody attends."""
         await self._opened.wait()
         self._intakes = [intake]
         self._ready.set()
-        if self.front is not None and self.desk is not None and not self.finished.is_set():
-            await self.front.read(self.desk)
-            self.finished.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._announce, intake)
+            if self.front is not None and self.desk is not None and not self.finished.is_set():
+                await self.front.read(self.desk)
+                self.finished.set()
 
     @contextmanager
     def visit(self) -> Iterator[Guest]:
-        """Attend the chat while the context is open. Messages that did not arrive are kept for the next."""
-        guest = Guest(self.random, self.say, self._take_unseen)
+        """Attend the chat while the context is open."""
+        guest = Guest(self.random, self.say)
         self._attendants.append(guest)
+        self.announce()
         try:
             yield guest
         finally:
             self._attendants.remove(guest)
-            self._askers = {id_: asker for id_, asker in self._askers.items() if asker is not guest}
-            self.unseen.extend(guest.not_arrived())
+            self._lines = {id_: line for id_, line in self._lines.items() if line.by is not guest}
+            guest.leave()
+
+    def announce(self) -> None:
+        """Have the messages delivered that were held because nobody showed them."""
+        self._came.set()
+
+    async def _announce(self, intake: Intake) -> None:
+        while True:
+            await self._came.wait()
+            self._came = trio.Event()
+            await intake.offer(Attended(CHAT))
 
     # -- lines
 
@@ -124,15 +151,16 @@ class Terminal:
             NotAccepted: the line could not be stored.
         """
         await self._ready.wait()
-        self._askers[id_] = asker
+        self._lines[id_] = Asked(asker)
+        self._excerpts.keep(id_, text)
         message = ChatMessage(id_, text, USER_NAME, USER_ID)
         try:
             routed = await self._intakes[0].offer(InboundEvent(CHAT, id_, message, chat_name=CHAT_NAME))
         except NotAccepted:
-            self._askers.pop(id_, None)
+            self._lines.pop(id_, None)
             raise
         if routed.dropped:
-            self._askers.pop(id_, None)
+            self._lines.pop(id_, None)
         return routed
 
     async def settle(self) -> None:
@@ -144,72 +172,87 @@ class Terminal:
         """Return the lines of the front end without an answer, and those that failed."""
         return [] if self.desk is None else self.desk.unanswered()
 
-    # -- messages
-
-    async def show(self, text: str, answers: str | None) -> None:
-        """Show a message to the attendant whose line it answers, else to all. Keep it if there is none.
-
-        Raises:
-            ChannelUnavailable: the terminal is gone, or there is no attendant and no room to keep it.
-        """
-        asker = self._askers.get(answers or "")
-        others = [attendant for attendant in self._attendants if attendant is not asker]
-        if asker is not None and await _shown([asker], text, answers):
-            return
-        if not await _shown(others, text, None):
-            self._keep(text)
-
-    def _keep(self, text: str) -> None:
-        if self.front is not None:
-            raise ChannelUnavailable("the terminal is gone")
-        if len(self.unseen) >= MAX_UNSEEN or len(text) + sum(map(len, self.unseen)) > MAX_UNSEEN_SIZE:
-            waiting = f"{len(self.unseen)} messages already wait for a client of the terminal's chat"
-            raise ChannelUnavailable(f"{waiting}; `nanoclaw chat` shows them")
-        self.unseen.append(text)
-
-    def _take_unseen(self) -> list[str]:
-        unseen, self.unseen = list(self.unseen), deque()
-        return unseen
-
-    def work(self) -> None:
-        """Show that the agent is at work to those with open lines, or to all if there are none."""
-        asked = dict.fromkeys(self._askers.values())
-        for attendant in asked or self._attendants:
-            attendant.work()
+    def line(self, id_: str | None) -> Asked | None:
+        """Return a line that is not settled."""
+        return self._lines.get(id_ or "")
 
     def settled(self, id_: str, failed: str | None) -> None:
         """Settle a line."""
-        asker = self._askers.pop(id_, None)
-        if asker is not None:
-            asker.settled(id_, failed)
+        line = self._lines.pop(id_, None)
+        if line is not None:
+            line.by.settled(id_, failed)
+
+    # -- messages
+
+    def attendants(self) -> Sequence[Attendant]:
+        """Return those who attend the chat."""
+        return tuple(self._attendants)
+
+    def work(self) -> None:
+        """Show that the agent is at work to those with open lines, or to all if there are none."""
+        asked = dict.fromkeys(line.by for line in self._lines.values())
+        for attendant in asked or self._attendants:
+            attendant.work()
+
+    def display(self, outgoing: Outgoing) -> Display:
+        """Return a message as this chat shows it."""
+        shown = render(outgoing)
+        match outgoing.content:
+            case EditContent(message_id, text):
+                shown = f"[edited{self._excerpts.quoted(message_id)}] {text}"
+            case ReactionContent(message_id, emoji):
+                shown = f"[{emoji}{self._excerpts.quoted(message_id)}]"
+            case _:
+                self._excerpts.keep(outgoing.message_out_id, shown)
+        mark = time_mark(outgoing, self.clock.now(), self.zone)
+        return Display(f"{mark}{shown}", asks=outgoing.asks)
 
 
-async def _shown(attendants: Iterable[Attendant], text: str, answers: str | None) -> bool:
-    """Show a message to each attendant. Return True if one has taken it."""
-    seen = False
-    for attendant in list(attendants):
-        try:
-            await attendant.show(text, answers)
-        except OSError:
-            continue
-        seen = True
-    return seen
-
-
-@frozen
+@frozen(eq=False)
 class TerminalSender:
     """The sending half of the terminal's channel."""
 
     terminal: Terminal
+    nursery: trio.Nursery
+    _showings: dict[str, Showing] = Factory(dict)
+    """The messages that somebody tries to show, by id."""
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
-        """Show one message.
+        """Have one message shown.
 
         Raises:
-            ChannelUnavailable: there is no attendant, and it cannot be kept.
+            Unattended: nobody has shown it.
         """
-        await self.terminal.show(render(outgoing), outgoing.in_reply_to)
-        return Receipt(outgoing.message_out_id)
+        id_ = outgoing.message_out_id
+        showing = self._showings.get(id_)
+        if showing is None:
+            display = self.terminal.display(outgoing)
+            showing = self._showings[id_] = Showing(display, outgoing.in_reply_to)
+        await self._show(showing)
+        if showing.shown or not showing.in_hand:
+            del self._showings[id_]
+        elif showing.awaited:
+            showing.awaited = False
+            self.nursery.start_soon(self._tell_late, showing)
+        if not showing.shown:
+            raise Unattended(NOT_YET if showing.in_hand else NOBODY)
+        return Receipt(id_)
+
+    async def _show(self, showing: Showing) -> None:
+        """Show it to the attendant whose line it answers, else to all."""
+        line = self.terminal.line(showing.answers)
+        if line is not None:
+            showing.ask([line.by], self.nursery)
+            await showing.wait(ASKER_FIRST_S)
+        if not showing.shown:
+            showing.ask(self.terminal.attendants(), self.nursery)
+            await showing.wait(SHOWN_WITHIN_S)
+        if showing.shown and line is not None:
+            line.answered.set()
+
+    async def _tell_late(self, showing: Showing) -> None:
+        await showing.ended()
+        self.terminal.announce()
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         """Return None, because a terminal has no lookup."""
@@ -221,18 +264,31 @@ class TerminalSender:
         self.terminal.work()
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
-        """Settle a line."""
-        failed = None if outcome == "completed" else "the agent gave up"
-        self.terminal.settled(platform_message_id, failed)
+        """Settle a line. Without an answer so far, it waits for one briefly."""
+        line = self.terminal.line(platform_message_id)
+        if line is None:
+            return
+        if outcome == "failed":
+            reason = GAVE_UP if line.answered.is_set() else NO_ANSWER
+            self.terminal.settled(platform_message_id, reason)
+        elif line.answered.is_set():
+            self.terminal.settled(platform_message_id, None)
+        else:
+            self.nursery.start_soon(self._settle_later, platform_message_id, line)
+
+    async def _settle_later(self, id_: str, line: Asked) -> None:
+        with trio.move_on_after(REPLY_WITHIN_S):
+            await line.answered.wait()
+        self.terminal.settled(id_, None)
 
 
 def render(outgoing: Outgoing) -> str:
     """Return a message as text for people."""
     match as_text(outgoing.content):
-        case EditContent(message_id, text):
-            return f"[edit of {message_id}] {text}"
-        case ReactionContent(message_id, emoji):
-            return f"[{emoji} on {message_id}]"
+        case EditContent(_, text):
+            return f"[edited] {text}"
+        case ReactionContent(_, emoji):
+            return f"[{emoji}]"
         case content:
             files = [f"[file {file.name}, {len(file.data)} bytes]" for file in outgoing.files]
             return "\n".join([*([content.text] if content.text else []), *files])

@@ -1,11 +1,12 @@
 """Visits to the terminal's chat over the control socket: their events and protocols."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from attrs import frozen
 
-from nanoclaw.records import Routed
+from nanoclaw.records import Answering, Routed
 
 
 @frozen
@@ -14,6 +15,10 @@ class Shown:
 
     text: str
     tag: str | None = None
+    number: int = 0
+    """The number in `Visit.confirm`."""
+    asks: bool = False
+    """True for a question, which is answered with a number."""
 
 
 @frozen
@@ -47,12 +52,16 @@ class Visit(Protocol):
         """
         ...
 
-    def listen(self) -> None:
-        """Get the messages that came while no client was there."""
+    def listen(self, *, confirms: bool) -> None:
+        """Say whether the client confirms what it shows. Else a message counts as shown once it is sent."""
+        ...
+
+    def confirm(self, number: int) -> None:
+        """Note that the client has shown a message."""
         ...
 
     async def next(self) -> ChatEvent:
-        """Wait for the next event. A further call confirms that the last event has arrived.
+        """Wait for the next event. A further call says that the last event was sent.
 
         Raises:
             TooSlow: too many events were waiting. The visit has ended.
@@ -62,6 +71,10 @@ class Visit(Protocol):
 
 class ChatRoom(Protocol):
     """The terminal's chat, for clients of the control socket."""
+
+    async def answering(self) -> Sequence[Answering]:
+        """Return the agents that answer in the chat."""
+        ...
 
     def visit(self) -> AbstractContextManager[Visit]:
         """Open a visit. It ends with the context."""

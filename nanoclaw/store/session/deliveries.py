@@ -170,7 +170,7 @@ def is_open(connection: apsw.Connection, message_out_id: str, seq: int) -> bool:
 def postpone(  # noqa: PLR0913 -- the columns of a wait
     connection: apsw.Connection,
     message_out_id: str,
-    next_attempt: datetime,
+    next_attempt: datetime | None,
     error: str,
     now: datetime,
     *,
@@ -189,7 +189,7 @@ def postpone(  # noqa: PLR0913 -- the columns of a wait
         """,
         {
             "id": message_out_id,
-            "next_attempt": to_text(next_attempt) if asked else None,
+            "next_attempt": to_text(next_attempt) if asked and next_attempt else None,
             "error": error,
             "now": to_text(now),
             "not_asked": int(not asked),

@@ -267,13 +267,30 @@ def postpone(connection: apsw.Connection, message_id: str, tries: int, process_a
     )
 
 
-def platform_message_id(connection: apsw.Connection, message_id: str) -> str | None:
-    """Return the platform's own id of a message, or None if its content has none."""
+@frozen
+class Answered:
+    """The message that an outgoing row answers, as far as its channel wants to know it."""
+
+    platform_message_id: str | None = None
+    """The platform's own id of the message, or None if its content has none."""
+    scheduled_at: datetime | None = None
+    """The time for which it was scheduled, if it is a task."""
+
+
+def answered(connection: apsw.Connection, message_id: str) -> Answered:
+    """Return what a channel wants to know of a message that is answered."""
     row = connection.execute(
-        "SELECT json_extract(content, '$.id') FROM messages_in WHERE id = ? AND json_valid(content)",
+        """
+        SELECT iif(json_valid(content), json_extract(content, '$.id'), NULL),
+          iif(kind = 'task', coalesce(slot, process_after), NULL)
+        FROM messages_in WHERE id = ?
+        """,
         (message_id,),
     ).fetchone()
-    return row[0] if row and isinstance(row[0], str) else None
+    if row is None:
+        return Answered()
+    id_, at = row
+    return Answered(id_ if isinstance(id_, str) else None, from_text(at) if at else None)
 
 
 def json_array(values: Sequence[str]) -> str:

@@ -47,6 +47,8 @@ class MessageOut:
     in_reply_to: str | None
     deliver_after: datetime | None
     recurrence: str | None = None
+    written_at: datetime | None = None
+    """When the agent wrote it; None if its timestamp cannot be read."""
 
 
 @frozen
@@ -56,6 +58,8 @@ class InvalidRow:
     id: str
     seq: int
     reason: str
+    in_reply_to: str | None = None
+    """The message that it answers, if that can be read."""
 
 
 @frozen
@@ -192,6 +196,7 @@ _TEXTS: tuple[str, ...] = (
     "in_reply_to",
     "deliver_after",
     "recurrence",
+    "timestamp",
 )
 # Texts are read as bytes. If one is too long, only its length is read: its value would fail the look.
 _COLUMNS = ", ".join(
@@ -230,13 +235,18 @@ def _by_id(
 
 def _message(row: tuple[object, ...]) -> MessageOut | InvalidRow:
     seq = row[0] if isinstance(row[0], int) else 0
+    raw = dict(zip(_TEXTS, row[1:], strict=True))
     try:
-        values = {name: _decoded(name, value) for name, value in zip(_TEXTS, row[1:], strict=True)}
-        return _checked(seq, values)
+        return _checked(seq, {name: _decoded(name, value) for name, value in raw.items()})
     except UnicodeDecodeError as error:
-        return invalid_row(seq, f"a text is not UTF-8: {error.reason}")
+        reason = f"a text is not UTF-8: {error.reason}"
     except ValueError as error:
-        return invalid_row(seq, str(error))
+        reason = str(error)
+    return evolve(invalid_row(seq, reason), in_reply_to=_answered(raw["in_reply_to"]))
+
+
+def _answered(value: object) -> str | None:
+    return value.decode("utf-8", "replace") or None if isinstance(value, bytes) else None
 
 
 def _decoded(name: str, value: object) -> str | None:
@@ -266,6 +276,7 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
         in_reply_to=values["in_reply_to"] or None,
         deliver_after=from_text(deliver_after) if deliver_after else None,
         recurrence=values["recurrence"] or None,
+        written_at=_time((values["timestamp"] or "").encode()),
     )
 
 

@@ -11,6 +11,7 @@ from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryReje
 from nanoclaw.channels.senders import HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
+    Attended,
     Clicked,
     Event,
     InboundEvent,
@@ -100,7 +101,10 @@ class Host(Intake):
 
     async def offer(self, event: Event) -> Routed:
         """Take an event."""
-        require(isinstance(event, Event), f"offered {event!r}, which is neither InboundEvent nor Clicked")
+        require(isinstance(event, Event), f"offered {event!r}, which is no InboundEvent, Clicked or Attended")
+        if isinstance(event, Attended):
+            await trio.lowlevel.checkpoint()
+            return Routed()
         if isinstance(event, InboundEvent):
             self.seen.append(event)
         self.offered.set()

@@ -7,7 +7,14 @@ from contextlib import asynccontextmanager
 import trio
 from attrs import Factory, define, field, frozen
 
-from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected, Outcome, Sender
+from nanoclaw.channels.protocol import (
+    Capabilities,
+    ChannelUnavailable,
+    DeliveryRejected,
+    Outcome,
+    Sender,
+    Unattended,
+)
 from nanoclaw.recording.channels import asked, event_of
 from nanoclaw.recording.notes import Answered, Asked, Offered
 from nanoclaw.records import Address, Intake, NotAccepted, Outgoing, Receipt, Routed
@@ -133,6 +140,8 @@ class ReplayChannel:
                 return None
             case "rejected":
                 raise DeliveryRejected(answer.reason)
+            case "unattended":
+                raise Unattended(answer.reason)
             case "unavailable":
                 raise ChannelUnavailable(answer.reason, answer.retry_after)
             case _:

@@ -353,7 +353,13 @@ _Speaker = tuple[Address, str]
 
 
 def _speaker(event: Event) -> _Speaker:
-    return event.address, event.user_id if isinstance(event, Clicked) else event.message.sender_id
+    match event:
+        case Clicked(user_id=user):
+            return event.address, user
+        case InboundEvent(message=message):
+            return event.address, message.sender_id
+        case _:
+            return event.address, ""
 
 
 async def _break_after(event: trio.Event) -> None:

@@ -1,0 +1,83 @@
+"""Shows one message to those who attend the terminal's chat, and notes whether somebody has seen it."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import trio
+from attrs import Factory, define, field, frozen
+
+
+@frozen
+class Display:
+    """A message as text. `asks` says that it is a question, which is answered with a number."""
+
+    text: str
+    asks: bool = False
+
+
+class Attendant(Protocol):
+    """A front end or client that takes part in the terminal's chat."""
+
+    async def show(self, display: Display, answers: str | None) -> None:
+        """Show a message; return once it is shown. `answers` is the id of this attendant's line, or None.
+
+        Raises:
+            OSError: this attendant is gone, or could not show it.
+        """
+        ...
+
+    def work(self) -> None:
+        """Show that the agent is at work."""
+        ...
+
+    def settled(self, id_: str, failed: str | None) -> None:
+        """Settle a line of this attendant. `failed` says why there will be no answer."""
+        ...
+
+
+@define(eq=False)
+class Showing:
+    """One message that is being shown. It is shown once the first attendant has shown it."""
+
+    display: Display
+    answers: str | None
+    shown: bool = False
+    awaited: bool = True
+    """False if the delivery waits no more. Then a late success must be told."""
+    _asked: list[Attendant] = field(init=False, factory=list)
+    """The attendants that are showing it."""
+    _changed: trio.Event = field(init=False, default=Factory(trio.Event))
+
+    def ask(self, attendants: Iterable[Attendant], nursery: trio.Nursery) -> None:
+        """Have attendants show it, each in a task of its own. Those who do so already are left alone."""
+        for attendant in attendants:
+            if attendant not in self._asked:
+                self._asked.append(attendant)
+                nursery.start_soon(self._show, attendant)
+
+    async def wait(self, within_s: float) -> None:
+        """Wait until it is shown, or nobody is left who tries to."""
+        with trio.move_on_after(within_s):
+            while self._asked and not self.shown:
+                await self._changed.wait()
+
+    async def ended(self) -> None:
+        """Wait until it is shown, or nobody is left who tries to, without a limit."""
+        while self._asked and not self.shown:
+            await self._changed.wait()
+
+    @property
+    def in_hand(self) -> bool:
+        """True if somebody still tries to show it."""
+        return bool(self._asked)
+
+    async def _show(self, attendant: Attendant) -> None:
+        try:
+            await attendant.show(self.display, self.answers)
+            self.shown = True
+        except OSError:
+            pass
+        finally:
+            self._asked.remove(attendant)
+            self._changed.set()
+            self._changed = trio.Event()

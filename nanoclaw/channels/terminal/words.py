@@ -1,0 +1,32 @@
+"""What the terminal's chat says of itself: who answers, and what can be typed."""
+
+from collections.abc import Sequence
+
+from nanoclaw.records import Answering
+
+HELP_LINE = "/help"
+HELP = """\
+a text            a message for the agent; pasted lines stay one message
+a number          answers a question whose choices have numbers
+/help             shows this
+arrow-up          brings back what you typed before
+Ctrl-C, Ctrl-D    ends
+In a shell: `nanoclaw status` (what is going on), `nanoclaw messages list` (where is my message?),
+`nanoclaw tasks list` (reminders), `nanoclaw logs`, `nanoclaw --help`."""
+
+
+def greeting(assistant: str, answering: Sequence[Answering]) -> str:
+    """Return the lines at the beginning of a prompt."""
+    welcome = f"{assistant} is here. Type a message and press Enter; Ctrl-C or Ctrl-D ends."
+    return f"{welcome}\n{_who(answering)} {HELP_LINE} lists what you can type."
+
+
+def _who(answering: Sequence[Answering]) -> str:
+    if not answering:
+        return "No agent answers here: `nanoclaw wirings add --help` says how to connect one."
+    names = ", ".join(f"{each.agent} (provider {_provider(each.provider)})" for each in answering)
+    return f"Here {'answers' if len(answering) == 1 else 'answer'} {names}."
+
+
+def _provider(name: str) -> str:
+    return "echo: it repeats what you type" if name == "echo" else name
