@@ -34,6 +34,8 @@ FAULTS: Mapping[str, Callable[[FaultInjector, Random, Strike], Awaitable[None]]]
     "destination-renamed": admin_faults.destination_renamed,
     "channel-late": network_faults.channel_late,
     "engine-gone": process_faults.engine_gone,
+    "channel-errs": network_faults.channel_errs,
+    "hints-raise": network_faults.hints_raise,
 }
 
 

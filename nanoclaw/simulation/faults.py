@@ -45,6 +45,8 @@ RATES: Mapping[str, float] = {
     "session-paused": 0.15,
     "session-buried": 0.4,
     "destination-renamed": 0.15,
+    "channel-errs": 0.4,
+    "hints-raise": 0.3,
 }
 """Average strikes an hour."""
 ZONES = "zones"
