@@ -62,13 +62,14 @@ class Sender(Protocol):
     """The sending half of a channel, while it is connected. One task for each chat calls it."""
 
     async def deliver(self, outgoing: Outgoing, /) -> Receipt:
-        """Send one message; return only when the network has it.
+        """Send one message; return only when the network has it. A delivery that returns is never repeated.
 
         Raises:
             DeliveryRejected: the network will never take this message.
             ChannelUnavailable: the network took nothing; the host tries again.
             Unattended: nobody is there to be shown it; the host waits for `Attended`.
-        After any other error, or a time-out, the outcome is unknown, and `Capabilities.repeat` decides.
+        After any other error, or a time-out, the outcome is unknown, and `Capabilities.repeat` decides. An
+        exception group with one kind of error counts as that error.
         """
         ...
 
@@ -108,11 +109,13 @@ class Channel(Protocol):
         ...
 
     def sender(self) -> AbstractAsyncContextManager[Sender]:
-        """Connect the sending half. The host opens it again after it failed."""
+        """Connect the sending half. It must fail when the connection is lost; the host then opens it again."""
         ...
 
     async def receive(self, intake: Intake, /) -> None:
-        """Offer incoming events until cancelled or at the end of input. The host restarts it after an error.
+        """Offer incoming events until cancelled or at the end of input. The host calls it again after an error.
+
+        An error for one event stops all others until then, so a channel should log it and go on.
 
         Confirm an event to the network only after `intake.offer` returned: then it is on disk. Events of one
         chat are routed in the order in which they are offered, those of several chats concurrently.

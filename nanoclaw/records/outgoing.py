@@ -90,6 +90,6 @@ class Outgoing:
 
 @frozen
 class Receipt:
-    """A channel's confirmation that a message is delivered. Nothing else makes it `delivered`."""
+    """A channel's confirmation that a message is delivered, with the platform's id of it, if it has one."""
 
     platform_message_id: str | None

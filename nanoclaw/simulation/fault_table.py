@@ -36,6 +36,8 @@ FAULTS: Mapping[str, Callable[[FaultInjector, Random, Strike], Awaitable[None]]]
     "engine-gone": process_faults.engine_gone,
     "no-descriptors": machine_faults.no_descriptors,
     "read-error": machine_faults.read_error,
+    "channel-errs": network_faults.channel_errs,
+    "hints-raise": network_faults.hints_raise,
 }
 
 

@@ -47,6 +47,8 @@ RATES: Mapping[str, float] = {
     "destination-renamed": 0.15,
     "no-descriptors": 0.3,
     "read-error": 0.2,
+    "channel-errs": 0.4,
+    "hints-raise": 0.3,
 }
 """Average strikes an hour."""
 ZONES = "zones"

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
+from typing import Literal, cast
 
 import trio
 from attrs import define, field, frozen
@@ -16,6 +17,21 @@ ROUNDING_S = 0.002
 """Dates are kept to the millisecond."""
 SILENCE_S = 90.0
 """Seconds: longer than any host waits for a receipt."""
+BUSY_S = 15.0
+"""The pause that a refusal in a group asks for."""
+
+CodeFault = Literal[
+    "error", "error after", "refusal in a group", "errors in a group", "no exception", "no receipt"
+]
+"""A fault in the code of a channel: an error before or after the network has the message, a refusal or
+several errors in a group, an error that is no `Exception`, or a missing receipt."""
+
+
+class NoException(BaseException):
+    """An error of a library that is no `Exception`."""
+
+
+_OF_LOOKUPS = frozenset({"error", "refusal in a group", "errors in a group", "no exception"})
 
 
 @frozen
@@ -45,6 +61,8 @@ class FaultyNetwork(FakeChannel):
     _under_way: list[Outgoing] = field(factory=list, init=False)
     retry_after: list[float] = field(factory=list, init=False)
     """The pauses that the next deliveries are asked to make."""
+    code_faults: list[CodeFault] = field(factory=list, init=False)
+    """The faults of the next deliveries and lookups."""
     _delays: Random | None = field(default=None, init=False)
 
     @contextmanager
@@ -61,7 +79,8 @@ class FaultyNetwork(FakeChannel):
         super().heal()
         self.twice = self.silent = self.late = self.unreachable = 0
         self.retry_after.clear()
-        self.hints_hang = False
+        self.hints_hang, self.hints_raise = False, None
+        self.code_faults.clear()
 
     def arrive(self) -> None:
         """Let the late messages arrive."""
@@ -102,11 +121,40 @@ class FaultyNetwork(FakeChannel):
             self.attempts.append(outgoing)
             self._under_way.append(outgoing)
             await trio.sleep(SILENCE_S)
+        if self.code_faults:
+            self.attempts.append(outgoing)
+            await trio.lowlevel.checkpoint()
+            return await self._fail_in_code(self.code_faults.pop(), outgoing)
         receipt = await super().deliver(outgoing)
         if self.silent:
             self.silent -= 1
             await self._say_nothing()
         return receipt
+
+    async def look_up(self, outgoing: Outgoing) -> Receipt | None:
+        """Look a message up, or fail as the faults say."""
+        if self.code_faults and self.code_faults[-1] in _OF_LOOKUPS:
+            await self._fail_in_code(self.code_faults.pop(), outgoing)
+        return await super().look_up(outgoing)
+
+    async def _fail_in_code(self, fault: CodeFault, outgoing: Outgoing) -> Receipt:
+        match fault:
+            case "error":
+                raise ValueError("a bug of the channel")
+            case "error after":
+                self._keep(outgoing)
+                raise ValueError("a bug of the channel, after it had the message")
+            case "refusal in a group":
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio.sleep_forever)
+                    raise ChannelUnavailable("too many messages", BUSY_S)
+            case "errors in a group":
+                raise ExceptionGroup("bugs", [ChannelUnavailable("perhaps"), ValueError("a bug")])
+            case "no exception":
+                raise NoException
+            case "no receipt":
+                self._keep(outgoing)
+        return cast("Receipt", None)
 
     async def _say_nothing(self) -> None:
         try:

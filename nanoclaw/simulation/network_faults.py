@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
+from typing import get_args
 
 import trio
 
 from nanoclaw.simulation.fault_injector import HALF, FaultInjector
 from nanoclaw.simulation.faults import Strike
-from nanoclaw.testing.world.channel import Fault
+from nanoclaw.simulation.network import CodeFault, NoException
+from nanoclaw.testing.world.channel import Fault, NetworkBroke
 
 
 async def channel_fails(injector: FaultInjector, random: Random, strike: Strike) -> None:
@@ -19,6 +21,31 @@ async def channel_fails(injector: FaultInjector, random: Random, strike: Strike)
     injector.struck(strike, fault, times)
     injector.network.fail(fault, times=times)
     await trio.lowlevel.checkpoint()
+
+
+async def channel_errs(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """Let the code of the channel fail, alone or in groups, or forget its receipts."""
+    fault = random.choice(get_args(CodeFault))
+    times = random.randrange(1, 8)
+    injector.struck(strike, fault, times)
+    injector.network.code_faults += [fault] * times
+    await trio.lowlevel.checkpoint()
+
+
+async def hints_raise(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """Let `typing` and `settled` raise for a while."""
+    error = random.choice((NetworkBroke("no hints"), ExceptionGroup("hints", [ValueError()]), NoException()))
+    injector.last(strike, _raising(injector, error), random.uniform(30.0, 900.0), type(error).__name__)
+    await trio.lowlevel.checkpoint()
+
+
+@contextmanager
+def _raising(injector: FaultInjector, error: BaseException) -> Iterator[None]:
+    injector.network.hints_raise = error
+    try:
+        yield
+    finally:
+        injector.network.hints_raise = None
 
 
 async def channel_times_out(injector: FaultInjector, random: Random, strike: Strike) -> None:

@@ -79,14 +79,14 @@ def without_group(error: BaseException, *kinds: type[BaseException]) -> BaseExce
     """Return the error that `ungrouped` would raise. An error that is no group is returned unchanged."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    leaves = [leaf for leaf in _leaves(error) if not isinstance(leaf, trio.Cancelled)]
+    leaves = [leaf for leaf in leaves_of(error) if not isinstance(leaf, trio.Cancelled)]
     found = {next((kind for kind in kinds if isinstance(leaf, kind)), None) for leaf in leaves}
     return error if len(found) != 1 or None in found else leaves[0]
 
 
 def described(error: BaseException) -> str:
     """Return an error as Python shows it, shortened; of a group, the errors in it. It never raises."""
-    return "; ".join(map(_shown, islice(_leaves(error), MAX_DESCRIBED)))
+    return "; ".join(map(_shown, islice(leaves_of(error), MAX_DESCRIBED)))
 
 
 def _shown(error: BaseException) -> str:
@@ -106,14 +106,14 @@ def text_of(error: BaseException) -> str:
 
 def _passes(error: BaseException) -> bool:
     """Return True if an error must reach the caller: it asks this task, or the program, to end."""
-    leaves = list(_leaves(error))
+    leaves = list(leaves_of(error))
     if any(isinstance(leaf, _EXITS) for leaf in leaves):
         return True
     cancelled = any(isinstance(leaf, trio.Cancelled) for leaf in leaves)
     return cancelled and not (trio.lowlevel.in_trio_task() and trio.current_effective_deadline() > -inf)
 
 
-def _leaves(error: BaseException) -> Iterator[BaseException]:
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
     """Yield the errors in a group at any depth, in order. For any other error, yield it."""
     left = [error]
     while left:

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from random import Random
+from typing import get_args
 
 import pytest
+from attrs import evolve
 
+from nanoclaw.channels.protocol import Repeat
 from nanoclaw.simulation.faults import AT_STEPS, NAMES, UnknownFault, draw_strikes, fault_names
+from nanoclaw.simulation.network import CodeFault
 from nanoclaw.simulation.run import RunResult, run_workload
 from nanoclaw.simulation.workload import draw_workload
 from nanoclaw.testing.silent_logs import silent_logs
@@ -75,7 +79,16 @@ def test_an_invalid_fault_is_refused_with_the_reason(text: str, words: str) -> N
 
 
 @pytest.mark.parametrize(
-    "fault", ["kill-host", "channel-fails", "disk-full", "clock-jumps", "corrupt-inbound"]
+    "fault",
+    [
+        "kill-host",
+        "channel-fails",
+        "channel-errs",
+        "hints-raise",
+        "disk-full",
+        "clock-jumps",
+        "corrupt-inbound",
+    ],
 )
 def test_a_fault_strikes_at_its_given_point_or_reports_why_not(fault: str) -> None:
     result = played(f"{fault}@time:700.5")
@@ -124,3 +137,17 @@ def test_a_passing_error_of_the_system_quarantines_no_session(fault: str, seed: 
     result = run_workload(draw_workload(seed, hours=0.5, faults=fault_names(f"{fault}=60")))
     assert (result.violations, result.strikes[fault] > 0) == ((), True)
     assert not [line for line in result.timeline.lines if "quarantine" in line]
+
+
+@pytest.mark.parametrize("repeat", ["again", "look up"])
+def test_the_code_of_a_channel_may_fail_in_every_way(repeat: Repeat) -> None:
+    faults = fault_names("channel-errs=120,hints-raise=30")
+    workload = draw_workload(3, hours=1.0, faults=faults)
+    result = run_workload(evolve(workload, repeat=repeat))
+    assert result.violations == ()
+    struck = [line for line in result.timeline.lines if "fault  channel-errs" in line]
+    assert {kind for kind in get_args(CodeFault) if any(f"  {kind}" in line for line in struck)} == {
+        *get_args(CodeFault)
+    }
+    assert result.strikes["hints-raise"]
+    assert not [line for line in result.timeline.lines if "host failed" in line]

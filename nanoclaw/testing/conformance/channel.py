@@ -10,8 +10,8 @@ async def test_my_channel_conforms(check: Check) -> None:
     await check()
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import get_args
 
 import trio
@@ -38,6 +38,8 @@ from nanoclaw.testing.conformance.exchanges import (
     receiving,
 )
 from nanoclaw.testing.conformance.networks import ChannelUnderTest
+from nanoclaw.testing.conformance.stepped_channel import in_steps
+from nanoclaw.testing.conformance.steps import step, step_context
 
 QUESTION = QuestionContent(
     "question-1", "Deploy", "Ship it?", (Option("Yes!", "Yes", "yes"), Option("No!", "No", "no"))
@@ -45,12 +47,21 @@ QUESTION = QuestionContent(
 CARD = CardContent('{"title": "Weather"}', "It rains")
 QUIET_S = 1.0
 """Seconds for which nothing happens, where nothing should."""
+NO_ID = "the host takes the message for delivered, and no edit or reaction can reach it"
+OFFER = "the channel to offer what a user said"
+CONFIRM = "the hook `says` to return after the event is stored"
 REFUSALS = (ChannelUnavailable, DeliveryRejected)
 
 
 def channel_checks(open_: Callable[[], AbstractAsyncContextManager[ChannelUnderTest]]) -> Sequence[Check]:
     """The checks; each opens a channel of its own."""
-    return checks_of(CHECKS, open_)
+
+    @asynccontextmanager
+    async def open_channel() -> AsyncIterator[ChannelUnderTest]:
+        async with step_context("the channel under test", open_()) as it:
+            yield in_steps(it)
+
+    return checks_of(CHECKS, open_channel)
 
 
 # -- sending -------------------------------------------------------------------
@@ -60,7 +71,9 @@ async def a_delivery_gives_a_receipt(it: ChannelUnderTest) -> None:
     """The network has a message once its delivery returns a receipt."""
     async with it.channel.sender() as sender:
         receipt = await deliver(sender, outgoing(it.address, "one"))
-        require(isinstance(receipt, Receipt), f"deliver returned {receipt!r}, which is no Receipt")
+        require(isinstance(receipt, Receipt), f"deliver returned {receipt!r}, which is no Receipt: {NO_ID}")
+        id_: object = receipt.platform_message_id
+        require(isinstance(id_, str | None), f"the id in the receipt is {id_!r}, which is no text")
         require(it.texts() == ["one"], f"a receipt for 'one', and users see {list(it.texts())}")
 
 
@@ -188,7 +201,7 @@ async def what_was_doubtful_arrives_once(it: ChannelUnderTest) -> None:
 
 
 async def hints_never_raise(it: ChannelUnderTest) -> None:
-    """A hint may be lost, but never raises: its error would end the chat's sender."""
+    """A hint may be lost, but never raises. The host logs its error and goes on."""
     async with it.channel.sender() as sender:
         await hint(sender, it.address)
         await deliver(sender, outgoing(it.address, "one"))
@@ -243,12 +256,14 @@ async def nothing_is_confirmed_before_it_is_stored(it: ChannelUnderTest) -> None
     async with receiving(it.channel, host := Host(at_once=False)), trio.open_nursery() as nursery:
         confirmed = trio.Event()
         nursery.start_soon(_say, says, confirmed)
-        await host.offered.wait()
+        with step(OFFER):
+            await host.offered.wait()
         with trio.move_on_after(QUIET_S):
             await confirmed.wait()
         require(not confirmed.is_set(), "it was confirmed while `offer` had not returned")
         host.let()
-        await confirmed.wait()
+        with step(CONFIRM):
+            await confirmed.wait()
 
 
 async def what_was_not_accepted_is_not_confirmed(it: ChannelUnderTest) -> None:
@@ -268,9 +283,11 @@ async def what_was_cut_off_is_offered_again(it: ChannelUnderTest) -> None:
         confirmed = trio.Event()
         async with receiving(it.channel, dies := Host(at_once=False)):
             nursery.start_soon(_say, says, confirmed)
-            await dies.offered.wait()
+            with step(OFFER):
+                await dies.offered.wait()
         async with receiving(it.channel, host := Host()):
-            await confirmed.wait()
+            with step(CONFIRM):
+                await confirmed.wait()
     ids = {event.message_id for event in (*dies.seen, *host.stored)}
     require(len(ids) == 1, f"one message, offered as {len(ids)} events")
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from functools import partial
 from typing import TypeVar
 
 import trio
-from attrs import field, frozen
+from attrs import Factory, define, field, frozen
 
 T = TypeVar("T")
 
@@ -20,6 +21,20 @@ class NotConforming(AssertionError):
 
 class NotApplicable(Exception):
     """The check does not apply: a hook is missing, or the implementation does not claim the feature."""
+
+
+@define(eq=False)
+class Limit:
+    """The limit of a running check."""
+
+    scope: trio.CancelScope
+    cut: list[str] = Factory(list)
+    """The waits that the limit cut short, inner ones first."""
+
+
+_limit: ContextVar[Limit | None] = ContextVar("limit", default=None)
+current_limit = _limit.get
+"""Return the limit of the check that runs this code, or None."""
 
 
 @frozen
@@ -39,11 +54,20 @@ class Check:
             NotConforming: it does not hold.
             Exception: whatever else the implementation raises.
         """
+        try:
+            return await self._within_limit()
+        except NotConforming as error:
+            raise NotConforming(f"{self.name}: {error}") from error
+
+    async def _within_limit(self) -> str | None:
         with trio.move_on_after(LIMIT_S) as scope:
-            return await self._run()
-        if scope.cancelled_caught:
-            raise NotConforming(f"{self.name}: not done within {LIMIT_S:g} s")
-        return None
+            token = _limit.set(limit := Limit(scope))
+            try:
+                return await self._run()
+            finally:
+                _limit.reset(token)
+        waited = f"; it waited for {', in '.join(limit.cut)}" if limit.cut else ""
+        raise NotConforming(f"not done within {LIMIT_S:g} s{waited}")
 
 
 def checks_of(
@@ -65,7 +89,7 @@ async def _run(
             if verdict is None:
                 raise
     if isinstance(verdict, NotConforming):
-        raise NotConforming(f"{function.__name__}: {verdict}") from verdict
+        raise verdict
     return None if verdict is None else str(verdict)
 
 

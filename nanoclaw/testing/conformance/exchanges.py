@@ -22,6 +22,7 @@ from nanoclaw.records import (
     Routed,
     TextContent,
 )
+from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance.checks import NotConforming, require
 
 SOON_S = 10.0
@@ -54,6 +55,8 @@ async def failure(sender: Sender, message: Outgoing) -> Exception | None:
     try:
         with trio.fail_after(SOON_S):
             await sender.deliver(message)
+    except NotConforming:
+        raise
     except Exception as error:  # noqa: BLE001 -- the caller wants the error
         return error
     return None
@@ -62,8 +65,11 @@ async def failure(sender: Sender, message: Outgoing) -> Exception | None:
 async def failure_with_connection(channel: Channel, message: Outgoing) -> Exception | None:
     """Return the error of a delivery with its own sender; opening or closing the sender may fail, too."""
     try:
-        async with channel.sender() as sender:
-            return await failure(sender, message)
+        with ungrouped(NotConforming):
+            async with channel.sender() as sender:
+                return await failure(sender, message)
+    except NotConforming:
+        raise
     except Exception as error:  # noqa: BLE001 -- the caller wants the error
         return error
 
@@ -78,6 +84,8 @@ async def hint(sender: Sender, address: Address) -> None:
         try:
             with trio.move_on_after(HINT_TIMEOUT_S):
                 await give()
+        except NotConforming:
+            raise
         except Exception as error:
             raise NotConforming(f"{name} raised {error!r}") from error
 

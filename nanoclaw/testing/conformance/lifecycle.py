@@ -16,6 +16,7 @@ from nanoclaw.testing.conformance.providers import (
     fresh_context,
     opened,
 )
+from nanoclaw.testing.conformance.steps import step
 from nanoclaw.testing.conformance.turns import Tools, message, turn_of
 from nanoclaw.testing.conformance.watches import CancelAfter
 
@@ -91,8 +92,14 @@ async def _cancelled(
     """Cancel a run after this many steps. Return False if it ended before."""
     cut = CancelAfter(trio.CancelScope(), steps)
     try:
-        with fresh_context(it, MemoryState()) as context, cut.scope:
+        with (
+            step(f"a provider that is {when}", it.turn_s + CLOSES_S),
+            fresh_context(it, MemoryState()) as context,
+            cut.scope,
+        ):
             await live(context, cut)
+    except NotConforming:
+        raise
     except Exception as error:
         raise NotConforming(f"{when} it raised {error!r}") from error
     if cut.at is None:
@@ -107,9 +114,11 @@ async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
     unable = hook(it.unable, "unable")
     with unable(), fresh_context(it, MemoryState()) as context:
         try:
-            with trio.fail_after(it.turn_s):
+            with step("open() without its model", it.turn_s):
                 async with it.provider.open(context):
                     pass
+        except NotConforming:
+            raise
         except ProviderError as error:
             require(error.reason, "the ProviderError of a failed opening must have a reason")
         except Exception as error:
@@ -185,12 +194,12 @@ async def _taken(
     """Return the result of a turn. Raises NotConforming if it fails or does not answer."""
     asked = question or it.question
     try:
-        with trio.fail_after(it.turn_s):
+        with step(f"a turn {when}", it.turn_s):
             result = await it.handler.run(
                 turn_of(message(1, asked)), tools or Tools(session=it.context.tools)
             )
-    except trio.TooSlowError as error:
-        raise NotConforming(f"{when} a turn took more than {it.turn_s:g} s") from error
+    except NotConforming:
+        raise
     except Exception as error:
         raise NotConforming(f"{when} a turn raised {error!r}") from error
     require(isinstance(result, Result), f"{when} run returned {result!r}, expected a Result")

@@ -24,6 +24,7 @@ from nanoclaw.testing.conformance.providers import (
     opened,
     require_known,
 )
+from nanoclaw.testing.conformance.steps import step, step_context
 from nanoclaw.testing.conformance.turns import CHAT, Tools, message, turn_of
 from nanoclaw.testing.conformance.watches import CancelAfter, Sleeps, Slowness, Watched
 
@@ -39,20 +40,23 @@ def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnde
     """Return the checks; each opens a provider of its own."""
 
     @asynccontextmanager
+    async def open_subject() -> AsyncIterator[ProviderUnderTest]:
+        async with step_context("the provider under test", open_()) as it:
+            yield it
+
+    @asynccontextmanager
     async def open_provider() -> AsyncIterator[OpenUnderTest]:
-        async with open_() as it, opened(it) as found:
+        async with open_subject() as it, opened(it) as found:
             yield found
 
-    return [*checks_of(CHECKS, open_provider), *checks_of(lifecycle.CHECKS, open_)]
+    return [*checks_of(CHECKS, open_provider), *checks_of(lifecycle.CHECKS, open_subject)]
 
 
 async def _taken(it: OpenUnderTest, turn: Turn, tools: Tools | None = None) -> Result:
     """Return the result of an undisturbed turn."""
     try:
-        with trio.fail_after(it.turn_s):
+        with step("a turn", it.turn_s):
             result = await it.handler.run(turn, tools or Tools())
-    except trio.TooSlowError as error:
-        raise NotConforming(f"a turn took more than {it.turn_s:g} s") from error
     except (ProviderError, ToolError) as error:
         raise NotConforming(f"a turn that nothing hinders ended with {error!r}") from error
     require(isinstance(result, Result), f"run returned {result!r}, expected a Result")
@@ -132,7 +136,8 @@ async def _cut_short(it: OpenUnderTest, turn: Turn, steps: int) -> bool:
     """Cancel a turn after this many steps. Return False if it ended before."""
     result: Result | None = None
     watched = Watched(_run(it.handler, turn), scope := trio.CancelScope())
-    with scope, CancelAfter(scope, steps) as cut:
+    doing = f"a turn that is cancelled after {steps} steps"
+    with step(doing, it.turn_s + GOES_S), scope, CancelAfter(scope, steps) as cut:
         try:
             result = await watched
         except NotConforming:

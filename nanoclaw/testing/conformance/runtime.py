@@ -23,6 +23,7 @@ from nanoclaw.testing.conformance.sessions import (
     until_answered,
     until_it_lives,
 )
+from nanoclaw.testing.conformance.steps import step, step_context
 from nanoclaw.testing.conformance.watches import CancelAfter
 from nanoclaw.testing.world.executor import InlineExecutor
 
@@ -34,6 +35,8 @@ STARTED_S = 1.0
 """Seconds within which a started runner would take its lock."""
 STARTS = (1, 3, 9)
 """The numbers of task steps after which a start is cancelled."""
+STARTS_S, ANSWERS_S, RECOVERS_S = 30.0, 30.0, 45.0
+"""Seconds for a start, an answer and a recovery, on a slow machine."""
 NOTE = "note.txt"
 NOBODY = "a-provider-that-nobody-has"
 
@@ -92,15 +95,38 @@ async def _running(it: RuntimeUnderTest) -> AsyncIterator[_Life]:
             gone.set()
 
     async with trio.open_nursery() as nursery:
-        runner = await nursery.start(live)
-        await until_it_lives(it.spec.paths)
+        with step("run() to report the runner as started", STARTS_S):
+            runner = await nursery.start(live)
+        with step("the runner to take the session's lock", STARTS_S):
+            await until_it_lives(it.spec.paths)
         yield _Life(runner, deaths, gone, nursery.cancel_scope)
         nursery.cancel_scope.cancel()
 
 
 def runtime_checks(open_: Callable[[], AbstractAsyncContextManager[RuntimeUnderTest]]) -> Sequence[Check]:
     """Return the checks. Each opens its own runtime and session."""
-    return checks_of(CHECKS, open_)
+
+    @asynccontextmanager
+    async def open_subject() -> AsyncIterator[RuntimeUnderTest]:
+        async with step_context("the runtime under test", open_()) as it:
+            yield it
+
+    return checks_of(CHECKS, open_subject)
+
+
+async def _until_answered(spec: RunnerSpec, id_: str = "in-1") -> None:
+    with step(f"the runner of {spec.session_id} to answer {id_}", ANSWERS_S):
+        await until_answered(spec.paths, id_)
+
+
+async def _recover(it: RuntimeUnderTest) -> None:
+    with step("recover()", RECOVERS_S):
+        await it.runtime.recover(it.spec)
+
+
+async def _survivors(it: RuntimeUnderTest) -> Sequence[str]:
+    with step("survivors()"):
+        return await it.runtime.survivors()
 
 
 # -- starting --------------------------------------------------------------------
@@ -110,14 +136,15 @@ async def a_runner_that_was_started_works(it: RuntimeUnderTest) -> None:
     """A runner is reported as started and answers what waits in its session."""
     async with _running(it) as life:
         require(callable(getattr(life.runner, "stop", None)), f"it reported {life.runner!r}, no Runner")
-        await until_answered(it.spec.paths)
+        await _until_answered(it.spec)
 
 
 async def one_that_cannot_work_does_not_end_in_order(it: RuntimeUnderTest) -> None:
     """An unknown provider is reported by `StartFailed` or by the runner's death."""
     broken = evolve(it, spec=evolve(it.spec, provider=NOBODY, environment=_with_provider(it.spec)))
     try:
-        death = await broken.runtime.run(broken.spec)
+        with step("run() with a provider that does not exist", STARTS_S + ANSWERS_S):
+            death = await broken.runtime.run(broken.spec)
     except StartFailed as error:
         require(str(error), "StartFailed has no text")
         return
@@ -136,7 +163,7 @@ async def it_works_in_the_places_of_its_specification(it: RuntimeUnderTest) -> N
     (it.spec.workspace / NOTE).write_text("of the agent", "utf-8")
     await leave_message(paths, "in-2", f'!send_file {{"path": "{NOTE}"}}', InlineExecutor(), SystemClock())
     async with _running(it):
-        await until_answered(paths, "in-2")
+        await _until_answered(it.spec, "in-2")
         sent = {id_: content for id_, content in (await said(paths)).items() if content.get("files")}
         require(
             sent, f"it was to send {NOTE} of its workspace, and said {list((await said(paths)).values())}"
@@ -151,8 +178,8 @@ async def sessions_have_runners_of_their_own(it: RuntimeUnderTest) -> None:
     """Two sessions have two runners, and stopping one does not stop the other."""
     other = evolve(it, spec=hook(it.other, "other"))
     async with _running(it) as life, _running(other):
-        await until_answered(it.spec.paths)
-        await until_answered(other.spec.paths)
+        await _until_answered(it.spec)
+        await _until_answered(other.spec)
         life.runner.stop()
         await life.death(it.grace_s + SOON_S)
         await trio.sleep(QUIET_S)
@@ -173,7 +200,7 @@ async def a_session_may_have_another_one_afterwards(it: RuntimeUnderTest) -> Non
 async def a_runner_that_is_asked_to_go_ends_in_order(it: RuntimeUnderTest) -> None:
     """A stopped runner ends, and `run` returns after that."""
     async with _running(it) as life:
-        await until_answered(it.spec.paths)
+        await _until_answered(it.spec)
         life.runner.stop()
         death = await life.death(it.grace_s + SOON_S)
         require(not lives(it.spec.paths), "`run` has returned, but a runner still has the session's lock")
@@ -238,7 +265,7 @@ async def a_start_that_is_cancelled_leaves_nobody(it: RuntimeUnderTest) -> None:
 
 async def without_a_dead_host_nobody_has_survived(it: RuntimeUnderTest) -> None:
     """`survivors` names only the runners of a dead host."""
-    survivors = await it.runtime.survivors()
+    survivors = await _survivors(it)
     require(it.spec.session_id not in survivors, f"nothing was ever started, and it names {list(survivors)}")
 
 
@@ -250,7 +277,7 @@ async def one_that_outlives_its_host_is_adopted(it: RuntimeUnderTest) -> None:
         life.scope.cancel()
     require(lives(it.spec.paths), "the runner did not outlive its dead host")
     require(
-        session in await it.runtime.survivors(),
+        session in await _survivors(it),
         "a runner outlived its host, but `survivors` does not name it",
     )
     async with _running(it) as life:
@@ -281,14 +308,14 @@ async def what_a_dead_runner_left_half_done_is_rolled_back(it: RuntimeUnderTest)
     """Recovery rolls back the journal, and its runner ends."""
     outbound = it.spec.paths.outbound_db
     leave_hot_journal(outbound)
-    await it.runtime.recover(it.spec)
+    await _recover(it)
     require(not lives(it.spec.paths), "`recover` has returned, but a runner still has the session's lock")
     require(is_sound(outbound), "`recover` has returned, but did not roll back the transaction")
 
 
 async def a_sound_database_is_left_as_it_is(it: RuntimeUnderTest) -> None:
     """Recovery works if there is nothing to recover."""
-    await it.runtime.recover(it.spec)
+    await _recover(it)
     require(is_sound(it.spec.paths.outbound_db), "`recover` has damaged a sound database")
 
 
@@ -296,7 +323,7 @@ async def what_cannot_be_recovered_is_said(it: RuntimeUnderTest) -> None:
     """A failed recovery raises `StartFailed` with the runner's error."""
     it.spec.paths.outbound_db.write_bytes(b"this is no database, " * 1000)
     try:
-        await it.runtime.recover(it.spec)
+        await _recover(it)
     except StartFailed as error:
         require(str(error), "StartFailed has no text")
         return

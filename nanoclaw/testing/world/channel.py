@@ -12,7 +12,7 @@ Nothing here polls, and nothing waits but for what its caller waits for.
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count
-from typing import Literal
+from typing import Literal, cast
 
 import trio
 from attrs import Factory, define, field, frozen
@@ -51,9 +51,9 @@ OFFER_AGAIN_S = 0.05
 SELDOM_S = 5.0
 """… up to this limit."""
 
-Fault = Literal["unavailable", "rejected", "crash before", "crash after", "hang"]
+Fault = Literal["unavailable", "rejected", "crash before", "crash after", "hang", "no receipt"]
 """The failure of a delivery: refused for now; refused for good; the network breaks before or after it has the
-message; it does not answer until `heal`."""
+message; it does not answer until `heal`; it takes the message and returns no receipt."""
 
 
 class NetworkBroke(Exception):
@@ -126,6 +126,10 @@ class FakeChannel:
     """Called for each message that the network accepted."""
     hints_hang: bool = field(default=False, init=False)
     """True if the network never answers to `typing` and `settled`."""
+    hints_raise: BaseException | None = field(default=None, init=False)
+    """The error of `typing` and `settled`."""
+    in_groups: bool = field(default=False, init=False)
+    """True if the network raises its errors in exception groups, as a channel with a nursery does."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
     _healed: trio.Event = field(factory=trio.Event, init=False)
     _disconnected: trio.Event = field(factory=trio.Event, init=False)
@@ -295,6 +299,10 @@ class FakeChannel:
 
     async def deliver(self, outgoing: Outgoing) -> Receipt:
         """Accept a message, or fail as `fail` requested."""
+        with self._grouping():
+            return await self._deliver(outgoing)
+
+    async def _deliver(self, outgoing: Outgoing) -> Receipt:
         fault = next((t.fault for t in self._troubles if t.meets(outgoing.address)), None)
         self.attempts.append(outgoing)
         self.change()
@@ -311,13 +319,29 @@ class FakeChannel:
         receipt = self._keep(outgoing)
         if fault == "crash after":
             raise NetworkBroke("after it had the message")
-        return receipt
+        return cast("Receipt", None) if fault == "no receipt" else receipt
+
+    @contextmanager
+    def _grouping(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if self.in_groups:
+                raise ExceptionGroup("errors of the fake network", [error]) from None
+            raise
 
     async def hint(self) -> None:
-        """Wait for ever if hints hang."""
+        """Wait for ever if hints hang. Raise an error if they raise one."""
         if self.hints_hang:
             await trio.sleep_forever()
         await give_way()
+        if self.hints_raise is not None:
+            raise self.hints_raise
+
+    async def look_up(self, outgoing: Outgoing) -> Receipt | None:
+        """Return the receipt of a message that the network has, as a sender does."""
+        await trio.lowlevel.checkpoint()
+        return self.find(outgoing)
 
     def change(self) -> None:
         """Wake the tasks that wait for a change."""
@@ -379,8 +403,7 @@ class _FakeSender:
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
         """Return the receipt of a message that the network has, or None."""
-        await trio.lowlevel.checkpoint()
-        return self.channel.find(outgoing)
+        return await self.channel.look_up(outgoing)
 
     async def typing(self, address: Address) -> None:
         """Record the hint."""
