@@ -18,8 +18,8 @@ CatchUp = Literal["skip", "all", "none"]
 class Attachment:
     """A file that a user sent. Once it is stored in the inbox, `local_path` replaces `data`.
 
-    `data` is base64 in any form that `nanoclaw.records.files.decoded` reads. If it is invalid, the file is lost,
-    and a line of the message says so.
+    `data` is base64 in any form that `nanoclaw.records.files.decoded` reads. If it is invalid, the file is
+    lost, and a line of the message says so.
     """
 
     type: Name
