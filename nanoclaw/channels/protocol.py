@@ -109,11 +109,11 @@ class Channel(Protocol):
         ...
 
     def sender(self) -> AbstractAsyncContextManager[Sender]:
-        """Connect the sending half. It must fail when the connection is lost; the host then opens it again."""
+        """Connect the sending half. It fails when the connection is lost; the host then opens it again."""
         ...
 
     async def receive(self, intake: Intake, /) -> None:
-        """Offer incoming events until cancelled or at the end of input. The host calls it again after an error.
+        """Offer incoming events until cancelled or at the end of input. After an error it is called again.
 
         An error for one event stops all others until then, so a channel should log it and go on.
 

@@ -16,7 +16,11 @@ CatchUp = Literal["skip", "all", "none"]
 
 @frozen
 class Attachment:
-    """A file that a user sent. `data` is base64. Once it is stored in the inbox, `local_path` replaces it."""
+    """A file that a user sent. Once it is stored in the inbox, `local_path` replaces `data`.
+
+    `data` is base64 in any form that `nanoclaw.records.files.decoded` reads. If it is invalid, the file is
+    lost, and a line of the message says so.
+    """
 
     type: Name
     name: Name

@@ -49,6 +49,7 @@ RATES: Mapping[str, float] = {
     "read-error": 0.2,
     "channel-errs": 0.4,
     "hints-raise": 0.3,
+    "channel-garbles": 0.3,
 }
 """Average strikes an hour."""
 ZONES = "zones"

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 import trio
 from attrs import evolve
 
-from nanoclaw import BadEvent
+from nanoclaw import BadEvent, NotAccepted
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.operations import Caller
 from nanoclaw.records import Address, Attachment, ChatMessage, Clicked, InboundEvent, ReplyTo
@@ -215,3 +216,23 @@ async def test_a_file_that_cannot_be_decoded_is_told_to_the_agent(tmp_path: Path
         await host.intake.offer(attached("file", "a\n].bin", data=data))
     [text] = stored(tmp_path)
     assert text == "hello\n[The file 'a\\n].bin' of this message is lost: its base64 is invalid.]"
+
+
+# -- damaged rows ------------------------------------------------------------------
+
+
+async def test_a_damaged_row_of_a_chat_is_a_refusal_that_names_it_and_harms_no_other_chat(
+    tmp_path: Path,
+) -> None:
+    async with a_host(tmp_path) as host:
+        await wire(host, CHAT)
+        await wire(host, Address("fake", "other"))
+    connection = apsw.Connection(str(tmp_path / "data" / "v2.db"))
+    connection.execute(
+        "UPDATE messaging_groups SET unknown_sender_policy = 'maybe' WHERE platform_id = 'chat'"
+    )
+    connection.close()
+    async with a_host(tmp_path) as host:
+        with pytest.raises(NotAccepted, match="unknown_sender_policy"):
+            await host.intake.offer(GOOD)
+        assert (await host.intake.offer(address("fake", "other"))).session_ids

@@ -12,6 +12,7 @@ from nanoclaw.channels.senders import HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
     Attended,
+    BadEvent,
     Clicked,
     Event,
     InboundEvent,
@@ -21,6 +22,7 @@ from nanoclaw.records import (
     Receipt,
     Routed,
     TextContent,
+    received,
 )
 from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance.checks import NotConforming, require
@@ -110,6 +112,10 @@ class Host(Intake):
     async def offer(self, event: Event) -> Routed:
         """Take an event."""
         require(isinstance(event, Event), f"offered {event!r}, which is no InboundEvent, Clicked or Attended")
+        try:
+            event = received(event)
+        except BadEvent as error:
+            raise NotConforming(f"offered what no host takes: {error}") from error
         if isinstance(event, Attended):
             await trio.lowlevel.checkpoint()
             return Routed()
