@@ -22,6 +22,7 @@ from nanoclaw.operations import Caller, Catalogue, Ground, Operation, OperationF
 from nanoclaw.operations.offline import open_files, open_to_read
 from nanoclaw.store import Owned, StoreError, ThreadExecutor
 from nanoclaw.system.clock import SystemClock
+from nanoclaw.system.obstacles import advice, kind_of, printable
 
 REFUSED = 1
 """Exit code: the operation was refused, and nothing was changed."""
@@ -174,7 +175,7 @@ def _unusable(config: Config, error: BaseException) -> Exception:
 @contextmanager
 def _data(config: Config, call: Call, *, new: bool) -> Iterator[Path]:
     """Yield the data directory. Without a database, a call that reads gets an empty temporary one."""
-    if (config.data / "v2.db").exists():
+    if _has_database(config.data):
         yield config.data
     elif call.reads:
         _note(f"there is nothing in {config.data} yet: begin with `nanoclaw run`, or correct --home")
@@ -183,6 +184,13 @@ def _data(config: Config, call: Call, *, new: bool) -> Iterator[Path]:
     else:
         prepare_home(config, write_config=new)
         yield config.data
+
+
+def _has_database(data: Path) -> bool:
+    try:
+        return (data / "v2.db").exists()
+    except OSError as error:
+        raise NoHost(f"{printable(data)}: {advice(kind_of(error), data / 'v2.db', str(error))}") from error
 
 
 @contextmanager

@@ -104,14 +104,28 @@ _WORDS = {
 }
 
 
+def printable(path: str | Path) -> str:
+    """Return the path as text that can be printed, with escapes for bytes that are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_text(path: Path) -> bool:
+    """Return whether the path is valid UTF-8. SQLite takes no other."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _link(path: Path) -> str:
     """Return why a symbolic link is refused, where it points, and what to do."""
     target = "another file"
     with suppress(OSError):
-        target = repr(str(path.parent / path.readlink()))
+        target = printable(path.parent / path.readlink())
     return (
-        f"cannot be opened: it is a symbolic link to {target}, and no link is followed, because the lock and "
-        "the journal would be beside the link; put the file itself here, or choose its own folder with --data"
+        f"cannot be opened: it is a symbolic link to {target}. A database is not opened through a link, "
+        "because its journal would be in another folder; move the file itself here (a folder may be a link)"
     )
 
 
@@ -143,7 +157,7 @@ def _may(path: Path, how: int) -> bool:
 
 
 def _words(place: Path, path: Path) -> str:
-    here = "it" if place == path else f"its folder {place}"
+    here = "it" if place == path else f"its folder {printable(place)}"
     try:
         found = place.stat()
     except OSError:
@@ -153,7 +167,8 @@ def _words(place: Path, path: Path) -> str:
     mode, uid = stat.filemode(found.st_mode), os.geteuid()
     if found.st_uid == uid:
         more = "rwx" if stat.S_ISDIR(found.st_mode) else "rw"
-        return f"may not be used: {here} has the permissions {mode}; `chmod u+{more} {place}` restores them"
+        mended = f"`chmod u+{more} {printable(place)}` restores them"
+        return f"may not be used: {here} has the permissions {mode}; {mended}"
     return (
         f"may not be used: {here} belongs to {_user(found.st_uid)} ({mode}), and this process runs as "
         f"{_user(uid)}; run NanoClaw as that user, change the owner, or choose another --data directory"
@@ -182,7 +197,7 @@ def _full_words(path: Path) -> str:
     place, words = _existing(path), _WORDS[Obstacle.FULL]
     with suppress(OSError):
         disk = os.statvfs(place)
-        return f"{words} ({disk.f_bavail * disk.f_frsize // 1024} KiB are free in {place})"
+        return f"{words} ({disk.f_bavail * disk.f_frsize // 1024} KiB are free in {printable(place)})"
     return words
 
 
