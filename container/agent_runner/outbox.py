@@ -67,7 +67,17 @@ class Outbox:
 
 
 def _folders(root: Path) -> set[str]:
-    return set(os.listdir(root)) if root.is_dir() else set()  # noqa: PTH208 -- names are needed, not paths
+    names = os.listdir(root) if root.is_dir() else ()  # noqa: PTH208 -- names are needed, not paths
+    return {name for name in names if _is_text(name)}
+
+
+def _is_text(name: str) -> bool:
+    """Return whether SQLite can take a name. One that is not UTF-8 belongs to no message."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kept(connection: Connection, ids: Iterable[str]) -> set[str]:

@@ -24,6 +24,7 @@ from agent_runner.errors import (
     RunnerError,
     StoreBusyError,
 )
+from agent_runner.lock import make_writable
 from agent_runner.mutex import Mutex
 from agent_runner.seams import Executor, Lane
 
@@ -249,6 +250,7 @@ async def _opened_outbound(path: Path, executor: Executor, *, create: bool) -> C
 
 
 def _open_outbound(path: Path, *, create: bool) -> Connection:
+    make_writable(path.with_name(f"{path.name}-journal"))
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = Connection(str(path), flags)
     try:

@@ -15,6 +15,7 @@ from nanoclaw.config import ConfigError
 from nanoclaw.control import wire
 from nanoclaw.control.address import nameable, socket_path
 from nanoclaw.system.lines import Lines
+from nanoclaw.system.obstacles import Obstacle, advice, kind_of, printable
 
 MAX_ANSWER = 128 * 1024 * 1024
 """Bytes of one line from the host."""
@@ -134,9 +135,12 @@ async def _open(data: Path) -> trio.SocketStream:
         with nameable(path) as name:
             return await trio.open_unix_socket(name)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-        raise NotRunning(f"no host is running on {data}; start one with `nanoclaw run`") from error
+        raise NotRunning(f"no host is running on {printable(data)}; start one with `nanoclaw run`") from error
     except OSError as error:
-        raise NoHost(f"{path}: cannot connect to the host: {error.strerror or error}") from error
+        reason = error.strerror or str(error)
+        if kind_of(error) is Obstacle.DENIED:
+            reason = advice(Obstacle.DENIED, path, reason)
+        raise NoHost(f"{printable(path)}: cannot connect to the host: {reason}") from error
 
 
 async def until_signal(main: Callable[[], Awaitable[int]]) -> int:

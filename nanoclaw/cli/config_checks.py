@@ -16,6 +16,7 @@ from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
 from nanoclaw.session.spec import with_container
 from nanoclaw.store import Connection, StoreError, read_once
 from nanoclaw.store.central import agent_groups, sessions
+from nanoclaw.system.obstacles import Obstacle, advice, is_text, may, printable
 
 Containers = Mapping[str, ContainerConfig]
 """Each `container.json` that can be read, by its agent group's folder."""
@@ -31,6 +32,7 @@ class _Rows:
 
 def place_problems(config: Config) -> Iterator[str]:
     """Find folders that a start could not write or create."""
+    yield from _data_problems(config)
     for key, folder in {"data": config.data, "groups": config.groups}.items():
         above = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
         label = config.origins.label((key,))
@@ -38,6 +40,15 @@ def place_problems(config: Config) -> Iterator[str]:
             yield f"{label}: {above} must be a folder; move it away, or choose another place"
         elif not os.access(above, os.W_OK | os.X_OK):
             yield f"{label}: you may not write in {above}; change its owner or mode, or choose another place"
+
+
+def _data_problems(config: Config) -> Iterator[str]:
+    database, label = config.data / "v2.db", config.origins.label(("data",))
+    if not is_text(config.data):
+        shown = printable(config.data)
+        yield f"{label}: {shown} is not valid UTF-8, which SQLite needs; rename the folder or choose another"
+    elif os.path.lexists(database) and not may(database, os.R_OK | os.W_OK):
+        yield f"{label}: {database} {advice(Obstacle.DENIED, database)}"
 
 
 def read_containers(groups: Path) -> tuple[Containers, list[str]]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nanoclaw.config import Config, ConfigError
+from nanoclaw.system.obstacles import Obstacle, advice, kind_of, printable
 
 FOLDER = "main"
 """The folder of the first agent group."""
@@ -55,7 +56,9 @@ def prepare_home(config: Config, *, write_config: bool) -> None:
     if write_config:
         text = CONFIG.format(runtime=config.sandbox.runtime, provider=config.model.provider)
         _write_once(config.home / "config.toml", text)
-    if not (config.data / "v2.db").exists():
+    with _naming(config.data / "v2.db"):
+        begun = (config.data / "v2.db").exists()
+    if not begun:
         notes = NOTES.format(name=config.prompt.assistant_name)
         for group in (FOLDER, "global"):
             _make_folder(config.groups / group / "workspace")
@@ -99,7 +102,9 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
+        if kind_of(error) in {Obstacle.DENIED, Obstacle.FULL}:
+            raise ConfigError(f"{printable(path)}: {advice(kind_of(error), path, reason)}") from error
         raise ConfigError(
-            f"{path}: cannot be made: {reason}; make its disk writable for you, or choose another place with "
-            "--home, --data, --groups"
+            f"{printable(path)}: cannot be made: {reason}; make its disk writable for you, or choose "
+            "another place with --home, --data, --groups"
         ) from error

@@ -1,6 +1,5 @@
 """Performing an operation from the command line: through the running host, or else on the files."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -22,6 +21,7 @@ from nanoclaw.operations import Caller, Catalogue, Ground, Operation, OperationF
 from nanoclaw.operations.offline import open_files, open_to_read
 from nanoclaw.store import LostDatabase, Owned, StaleSidecar, StoreError, ThreadExecutor, check_file
 from nanoclaw.system.clock import SystemClock
+from nanoclaw.system.obstacles import advice, kind_of, printable
 
 REFUSED = 1
 """Exit code: the operation was refused, and nothing was changed."""
@@ -183,10 +183,10 @@ def _data(config: Config, call: Call) -> Iterator[Path]:
     """Yield the data directory. Without a database, a call that reads gets an empty temporary one.
 
     Raises:
-        NoHost: the database is lost; or it is missing, and the call would change it.
+        NoHost: the database is lost or cannot be reached; or it is missing, and the call would change it.
     """
     database = config.data / "v2.db"
-    if os.path.lexists(database):
+    if _is_there(database):
         yield config.data
         return
     try:
@@ -201,6 +201,17 @@ def _data(config: Config, call: Call) -> Iterator[Path]:
     _note(nothing)
     with tempfile.TemporaryDirectory(prefix="nanoclaw-") as empty:
         yield Path(empty)
+
+
+def _is_there(database: Path) -> bool:
+    try:
+        database.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        reason = advice(kind_of(error), database, str(error))
+        raise NoHost(f"{printable(database.parent)}: {reason}") from error
+    return True
 
 
 @contextmanager

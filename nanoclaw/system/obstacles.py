@@ -104,14 +104,28 @@ _WORDS = {
 }
 
 
+def printable(path: str | Path) -> str:
+    """Return the path as text that can be printed, with escapes for bytes that are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_text(path: Path) -> bool:
+    """Return whether the path is valid UTF-8. SQLite takes no other."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _link(path: Path) -> str:
     """Return why a symbolic link is refused, where it points, and what to do."""
     target = "another file"
     with suppress(OSError):
-        target = repr(str(path.parent / path.readlink()))
+        target = printable(path.parent / path.readlink())
     return (
-        f"cannot be opened: it is a symbolic link to {target}, and no link is followed, because the lock and "
-        "the journal would be beside the link; put the file itself here, or choose its own folder with --data"
+        f"cannot be opened: it is a symbolic link to {target}. A database is not opened through a link, "
+        "because its journal would be in another folder; move the file itself here (a folder may be a link)"
     )
 
 
@@ -131,19 +145,20 @@ def _denied(path: Path) -> str | None:
     """Return which file or folder this process may not use, its owner, and what to do. None if it may."""
     for folder in reversed(path.parents):
         needed = os.X_OK if folder != path.parent else os.R_OK | os.W_OK | os.X_OK
-        if folder.exists() and not _may(folder, needed):
+        if folder.exists() and not may(folder, needed):
             return _words(folder, path)
-    if os.path.lexists(path) and not _may(path, os.R_OK | os.W_OK):
+    if os.path.lexists(path) and not may(path, os.R_OK | os.W_OK):
         return _words(path, path)
     return None
 
 
-def _may(path: Path, how: int) -> bool:
+def may(path: Path, how: int) -> bool:
+    """Return whether this process may use the path like that, as `os.access` asks."""
     return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _words(place: Path, path: Path) -> str:
-    here = "it" if place == path else f"its folder {place}"
+    here = "it" if place == path else f"its folder {printable(place)}"
     try:
         found = place.stat()
     except OSError:
@@ -153,7 +168,8 @@ def _words(place: Path, path: Path) -> str:
     mode, uid = stat.filemode(found.st_mode), os.geteuid()
     if found.st_uid == uid:
         more = "rwx" if stat.S_ISDIR(found.st_mode) else "rw"
-        return f"may not be used: {here} has the permissions {mode}; `chmod u+{more} {place}` restores them"
+        mended = f"`chmod u+{more} {printable(place)}` restores them"
+        return f"may not be used: {here} has the permissions {mode}; {mended}"
     return (
         f"may not be used: {here} belongs to {_user(found.st_uid)} ({mode}), and this process runs as "
         f"{_user(uid)}; run NanoClaw as that user, change the owner, or choose another --data directory"
@@ -182,7 +198,7 @@ def _full_words(path: Path) -> str:
     place, words = _existing(path), _WORDS[Obstacle.FULL]
     with suppress(OSError):
         disk = os.statvfs(place)
-        return f"{words} ({disk.f_bavail * disk.f_frsize // 1024} KiB are free in {place})"
+        return f"{words} ({disk.f_bavail * disk.f_frsize // 1024} KiB are free in {printable(place)})"
     return words
 
 

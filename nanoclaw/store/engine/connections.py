@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 
 from nanoclaw.store.engine.errors import CannotOpen, ReadOnlyStore
-from nanoclaw.system.obstacles import Obstacle, advice
+from nanoclaw.system.obstacles import Obstacle, advice, is_text, may
 
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
@@ -37,7 +37,7 @@ def open_writable(path: Path) -> apsw.Connection:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
     _check(path)
-    if not os.access(path, os.R_OK | os.W_OK):
+    if not may(path, os.R_OK | os.W_OK):
         # SQLite would create sidecars with the permissions of the file, and fail later.
         raise ReadOnlyStore(path, advice(Obstacle.DENIED, path))
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
@@ -60,11 +60,9 @@ def open_readonly(path: Path) -> apsw.Connection:
 
 def _check(path: Path) -> None:
     """Refuse what is not a regular file: opening a pipe or device may block for ever. Mend its sidecars."""
-    try:
-        os.fspath(path).encode()
-    except UnicodeEncodeError as error:
+    if not is_text(path):
         why = "its path is not valid UTF-8, which SQLite needs; rename the folder or choose another"
-        raise CannotOpen(path, f"cannot be opened: {why}") from error
+        raise CannotOpen(path, f"cannot be opened: {why}")
     with suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not stat.S_ISREG(mode):

@@ -1,6 +1,5 @@
 """Errors of the store. Each message names the file or row and says what to do."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import apsw
 
 from actors import Refusal
-from nanoclaw.system.obstacles import Obstacle, advice, kind_of, obstacle_at
+from nanoclaw.system.obstacles import Obstacle, advice, kind_of, obstacle_at, printable
 
 
 class StoreError(Refusal):
@@ -188,12 +187,7 @@ def _unavailable(error: apsw.Error, path: Path) -> StoreError:
 def translated_os(error: OSError, path: Path) -> StoreError:
     """Return the store error for the operating system's `error` about `path`."""
     kind = kind_of(error)
-    return _BY_OBSTACLE[kind](path, advice(kind, path, str(error)))
-
-
-def printable(path: Path) -> str:
-    """Return the path as text that can be printed, with escapes for bytes that are not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _BY_OBSTACLE[kind](path, advice(kind, path, error.strerror or str(error)))
 
 
 @contextmanager
