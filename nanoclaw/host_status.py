@@ -32,6 +32,8 @@ class HostStatus:
     config: Config
     clock: Clock
     runtime: str
+    zone_doubt: str | None = None
+    """The reason why the time zone may be wrong."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
@@ -69,6 +71,7 @@ class HostStatus:
             buried=sum(node.state == "buried" for node in nodes),
             parked=sum(parked.values()),
             living_sessions=reports,
+            zone_doubt=self.zone_doubt,
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

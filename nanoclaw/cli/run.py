@@ -46,6 +46,8 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
         async with open_host(config, channels=[terminal, *channels], control=control, record=record) as host:
             if record is not None:
                 _say_recorded(record)
+            if at_prompt and not headless and config.zone_doubt:
+                tell(f"nanoclaw: {config.zone_doubt}")
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope)

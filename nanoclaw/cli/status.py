@@ -46,6 +46,8 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
         f"sessions  {host['sessions']} in all, {host['living']} living, {host['buried']} buried; "
         f"{host['parked']} events parked"
     )
+    if host["zone_doubt"]:
+        yield f"zone      {host['zone_doubt']}"
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])

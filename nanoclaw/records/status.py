@@ -116,6 +116,8 @@ class HostReport:
     buried: int
     parked: int
     living_sessions: tuple[SessionReport, ...]
+    zone_doubt: str | None = None
+    """The reason why the time zone may be wrong, with advice."""
 
 
 class CannotTell(Exception):
