@@ -315,11 +315,14 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         in_thread = partial(seams.executor.run, lane="match")
         router = Router(central, registry, changes, living, in_thread, types_with_buttons(channels.values()))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
+        zone_doubt = config.zone_doubt
+        if zone_doubt is not None:
+            _log.warning("host.zone_doubtful", reason=zone_doubt)
         ground = _ground(
             config, seams, registry if recorder is None else recorder.registry(registry), central, living
         )
         if control is not None:
-            status = HostStatus(root, living, central, config, seams.clock, runtime.name)
+            status = HostStatus(root, living, central, config, seams.clock, runtime.name, zone_doubt)
             operations = Operations(Catalogue.installed(), ground)
             await stack.enter_async_context(
                 open_control(config.data, control, status, supervision, under=root, operations=operations)

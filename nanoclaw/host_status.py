@@ -36,6 +36,8 @@ class HostStatus:
     config: Config
     clock: Clock
     runtime: str
+    zone_doubt: str | None = None
+    """The reason why the time zone may be wrong."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
@@ -79,6 +81,7 @@ class HostStatus:
             descriptors_used=open_files.used,
             descriptors_limit=open_files.limit,
             damaged=read.damaged,
+            zone_doubt=self.zone_doubt,
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

@@ -82,7 +82,7 @@ def _rows(config_: Config, home_place: str) -> Iterator[_Row]:
         value: object = config_
         for part in key.path:
             value = getattr(value, part)
-        yield _Row(key.name, value, config_.origins.place(key.path))
+        yield _Row(key.name, value, _place(config_, key.path))
     read, _ = read_channels(config_.channels, config_.home)
     known = {each.name: each for each in read}
     for name in config_.channels:
@@ -90,6 +90,11 @@ def _rows(config_: Config, home_place: str) -> Iterator[_Row]:
     for name, table in config_.runtimes.items():
         for key_ in table.values:
             yield _Row(f"runtimes.{name}.{key_}", None, table.origins.place((key_,)), secret=True)
+
+
+def _place(config_: Config, path: tuple[str, ...]) -> str:
+    zone = config_.zone_of_system if path == ("timezone",) else None
+    return config_.origins.place(path) if zone is None else f"{DEFAULT}: {zone.source}"
 
 
 def _channel_rows(config_: Config, name: str, channel: ConfiguredChannel | None) -> Iterator[_Row]:
@@ -135,7 +140,7 @@ def check(places: Places, *, as_json: bool) -> int:
     else:
         found, unread = _agent_problems(reading)
         problems = in_order([*settings_problems(reading), *found])
-        hints = [*reading.hints, *reading.unread, *unread]
+        hints = [*reading.hints, *reading.unread, *_zone_doubts(reading), *unread]
     if as_json:
         print_result(
             json.dumps({"ok": not problems, "problems": problems, "hints": hints}, ensure_ascii=False)
@@ -144,6 +149,12 @@ def check(places: Places, *, as_json: bool) -> int:
         lines = [*problems, *(f"hint: {hint}" for hint in hints)]
         print_result("\n".join(lines) or "the configuration is good")
     return 1 if problems else 0
+
+
+def _zone_doubts(reading: Reading) -> Iterator[str]:
+    doubt = reading.config and reading.config.zone_doubt
+    if doubt:
+        yield doubt
 
 
 def settings_problems(reading: Reading) -> Iterator[str]:

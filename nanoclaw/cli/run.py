@@ -57,6 +57,8 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
         ) as host:
             if record is not None:
                 _say_recorded(record)
+            if at_prompt and not headless and config.zone_doubt:
+                tell(f"nanoclaw: {config.zone_doubt}")
             await host.bootstrap(CHAT, CHAT_NAME, owner_id=USER_ID, owner_name=USER_NAME)
             who = partial(host.answering, CHAT)
             if prompt is not None:

@@ -53,6 +53,8 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
     if host["damaged"]:
         yield "damaged   these rows of v2.db are left out; correct or delete them (how-to: repair a session)"
         yield from (f"  {sentence}" for sentence in host["damaged"])
+    if host["zone_doubt"]:
+        yield f"zone      {host['zone_doubt']}"
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])

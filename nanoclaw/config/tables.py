@@ -8,14 +8,13 @@ A new key is one field with its type and its default.
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfoNotFoundError
 
-import tzlocal
 from attrs import Factory, field, frozen
 
 from nanoclaw.config.kinds import Command, Name, Number, Seconds, ZoneName
-from nanoclaw.config.origins import NamedTable, Origins
+from nanoclaw.config.origins import DEFAULT, NamedTable, Origins
 from nanoclaw.config.structure import APART
+from nanoclaw.config.system_zone import SystemZone, system_zone
 from nanoclaw.logs import LogConfig
 
 DAY_S = 86_400.0
@@ -95,10 +94,7 @@ class PromptConfig:
 
 def system_timezone() -> str:
     """Return the IANA name of this machine's zone, or UTC where it has none."""
-    try:
-        return tzlocal.get_localzone_name() or "UTC"
-    except (ZoneInfoNotFoundError, ValueError):
-        return "UTC"
+    return system_zone().name
 
 
 @frozen
@@ -126,3 +122,17 @@ class Config:
     """The tables `[runtimes.<name>]`: the settings of single runtimes."""
     origins: Origins = field(factory=Origins, kw_only=True, eq=False, repr=False, metadata={APART: True})
     """The origin of each value."""
+
+    @property
+    def zone_of_system(self) -> SystemZone | None:
+        """The zone of the machine, read again, if it is in use; None if `timezone` is set."""
+        if self.origins.place(("timezone",)) != DEFAULT:
+            return None
+        zone = system_zone()
+        return zone if zone.name == self.timezone else None
+
+    @property
+    def zone_doubt(self) -> str | None:
+        """The reason why the zone of the machine may be wrong, with advice; None if there is no doubt."""
+        zone = self.zone_of_system
+        return zone.doubt if zone else None

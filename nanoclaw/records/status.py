@@ -138,6 +138,8 @@ class HostReport:
     """A sentence for each row of the central database that cannot be used."""
     questions: int = 0
     """The number of questions that nobody has answered."""
+    zone_doubt: str | None = None
+    """The reason why the time zone may be wrong, with advice."""
 
 
 class CannotTell(Exception):
