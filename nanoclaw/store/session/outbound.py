@@ -17,6 +17,8 @@ from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, json_array
 
 AckStatus = Literal["processing", "completed", "failed", "released"]
+RunnerKind = Literal["ours", "foreign"]
+"""The runner that writes a file. Acks of a foreign one name no attempt."""
 
 BATCH = 200
 """Rows of `messages_out` read in one look."""
@@ -46,6 +48,8 @@ class MessageOut:
     in_reply_to: str | None
     deliver_after: datetime | None
     recurrence: str | None = None
+    awaited: bool = True
+    """True if a turn wrote it, and so may wait for its answer. Foreign runners have no turns."""
 
 
 @frozen
@@ -87,6 +91,8 @@ class Look:
     """True if more rows may be waiting, so the next look should follow at once."""
     outdated: bool = False
     """True for another build's file. Nothing was read: the runner must migrate it first."""
+    runner: RunnerKind | None = None
+    """The runner that wrote the newest ack. None if there is no ack."""
 
 
 def look(
@@ -111,6 +117,7 @@ def look(
         looked_for=tuple(looked_for),
         ignored=(_ignored(connection, above, up_to) if up_to > above else None) or bad_ack,
         more=known_cut or cut or len(rows) == BATCH,
+        runner=_runner(connection),
     )
 
 
@@ -164,6 +171,7 @@ _TEXTS: tuple[str, ...] = (
     "in_reply_to",
     "deliver_after",
     "recurrence",
+    "turn_id",
 )
 # Texts are read as bytes. If one is too long, only its length is read: its value would fail the look.
 _COLUMNS = ", ".join(
@@ -238,6 +246,7 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
         in_reply_to=values["in_reply_to"] or None,
         deliver_after=from_text(deliver_after) if deliver_after else None,
         recurrence=values["recurrence"] or None,
+        awaited=bool(values["turn_id"]),
     )
 
 
@@ -273,16 +282,32 @@ def _ack(row: tuple[object, ...]) -> Ack | str:
         value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
         for value in (message_id, status, changed)
     )
-    if status not in get_args(AckStatus):
+    kind, separator, _ = status.partition(":")
+    if kind not in get_args(AckStatus) and not separator:
         return f"an ack of {message_id[:80]!r} with the unknown status {status[:80]!r} is not read"
+    reason = error.decode("utf-8", "replace")[:MAX_ERROR] if isinstance(error, bytes) else None
     return Ack(
         message_id,
-        status,  # type: ignore[arg-type]  # checked against the Literal above
+        kind if kind in get_args(AckStatus) else "failed",  # type: ignore[arg-type]  # as checked
         attempt if isinstance(attempt, int) else None,
         _time(retry_at),
-        error.decode("utf-8", "replace")[:MAX_ERROR] if isinstance(error, bytes) else None,
+        reason or (f"the agent reported {status[:80]!r}" if separator else None),
         changed,
     )
+
+
+def _runner(connection: apsw.Connection) -> RunnerKind | None:
+    """Return the runner that wrote the newest ack. A hostile table may have no rowid."""
+    try:
+        newest = connection.execute(
+            """
+            SELECT attempt IS NULL FROM processing_ack
+            WHERE rowid = (SELECT max(rowid) FROM processing_ack)
+            """
+        ).get
+    except apsw.SQLError:
+        return None
+    return None if newest is None else ("foreign" if newest else "ours")
 
 
 def _time(value: object) -> datetime | None:
