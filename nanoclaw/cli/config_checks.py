@@ -11,6 +11,7 @@ from attrs import Factory, frozen
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.config import Config
+from nanoclaw.config.passed_variables import missing
 from nanoclaw.records import AgentGroup, Session, SessionPaths
 from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
 from nanoclaw.session.spec import with_container
@@ -38,6 +39,13 @@ def place_problems(config: Config) -> Iterator[str]:
             yield f"{label}: {above} must be a folder; move it away, or choose another place"
         elif not os.access(above, os.W_OK | os.X_OK):
             yield f"{label}: you may not write in {above}; change its owner or mode, or choose another place"
+
+
+def unset_variables(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    """Find variables that runners should be given and that are not set here. The host may start elsewhere."""
+    for name in missing(config.runtime.pass_env, environ):
+        label = config.origins.label(("runtime", "pass_env"))
+        yield f"{label}: {name} is not set here; set it in the environment in which the host starts"
 
 
 def read_containers(groups: Path) -> tuple[Containers, list[str]]:

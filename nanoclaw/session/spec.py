@@ -1,14 +1,19 @@
 """The specification of a session's runner: provider, environment, folders, container (contract 1)."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 
+import structlog
 from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.config.passed_variables import missing, passed
 from nanoclaw.runtimes import Limits, Mount, RunnerSpec, StartFailed
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.session.projections import CentralView
+
+_log = structlog.get_logger()
 
 
 def runner_spec(services: Services, conversation: Conversation, view: CentralView) -> RunnerSpec:
@@ -36,11 +41,21 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
         conversation.paths(config),
         workspace,
         provider,
-        {**container.env, **_contract(services, conversation, view, provider, container)},
+        {
+            **_passed(config.runtime.pass_env),
+            **container.env,
+            **_contract(services, conversation, view, provider, container),
+        },
         shared=shared if shared.is_dir() else None,
         command=config.runtime.command,
     )
     return with_container(spec, container)
+
+
+def _passed(names: Sequence[str]) -> Mapping[str, str]:
+    if absent := missing(names, os.environ):
+        _log.debug("session.variables_not_set", names=absent, key="runtime.pass_env")
+    return passed(names, os.environ)
 
 
 def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:

@@ -1,4 +1,4 @@
-"""Runners that are not ours: no attempts, no turns, statuses with suffixes, heartbeats at events of a model."""
+"""Runners that are not ours: no attempts, no turns, statuses with suffixes, heartbeats at events."""
 
 import json
 from datetime import timedelta
