@@ -101,6 +101,8 @@ def _tables(connection: Connection) -> list[str]:
 
 
 def _columns(connection: Connection, table: str) -> list[tuple[str, str, str | None]]:
-    query = "SELECT name, type, dflt_value FROM pragma_table_info(:table)"
-    rows = connection.execute(query, {"table": table})
-    return [(str(name), str(kind), None if default is None else str(default)) for name, kind, default in rows]
+    rows = connection.execute(f'PRAGMA table_info("{table}")')
+    return [
+        (str(name), str(kind), None if default is None else str(default))
+        for _, name, kind, _, default, _ in rows
+    ]

@@ -13,6 +13,7 @@ from agent_runner import events
 from agent_runner.errors import ProviderClosedError, ProviderError, ProviderOpenError, RunnerError
 from agent_runner.foreign import describe, ungrouped
 from agent_runner.providers import ProviderContext, Toolbox, TurnHandler
+from agent_runner.providers.variables import with_advice
 from agent_runner.records import Turn
 from agent_runner.session import Session
 from agent_runner.session_state import StoredState
@@ -110,7 +111,7 @@ def _translated(session: Session, error: Exception, stage: Stage) -> RunnerError
 
 
 def _summary(error: Exception) -> str:
-    return str(error) if isinstance(error, ProviderError) else describe(error)
+    return with_advice(str(error) if isinstance(error, ProviderError) else describe(error))
 
 
 # -- when it cannot be opened ------------------------------------------------------

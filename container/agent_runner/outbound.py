@@ -41,7 +41,13 @@ def _settled(connection: Connection, row: Candidate) -> bool:
     acks = connection.execute(
         "SELECT status, attempt FROM processing_ack WHERE message_id = :id", {"id": row.id}
     ).fetchall()
-    return any(status in FINAL and attempt in (None, row.tries) for status, attempt in acks)
+    return any(_is_final(status) and attempt in (None, row.tries) for status, attempt in acks)
+
+
+def _is_final(status: object) -> bool:
+    """Return True for a final status. Foreign runners add suffixes: an unknown status with one is final."""
+    kind, suffix, _ = str(status).partition(":")
+    return kind in FINAL or (bool(suffix) and kind != "processing")
 
 
 def unclaimed(connection: Connection, rows: Iterable[Candidate]) -> list[Candidate]:

@@ -1,6 +1,7 @@
 """One turn: claim, provider, outcome (contract 4, Status)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from agent_runner import outbound, session_state
 from agent_runner.errors import ProviderError, RunnerError, UnstorableError
@@ -9,6 +10,7 @@ from agent_runner.heartbeat import Activity
 from agent_runner.inbound import Fetched
 from agent_runner.open_provider import OpenProvider
 from agent_runner.polling import fetch
+from agent_runner.providers.variables import with_advice
 from agent_runner.records import Claim, Reply, Result, Sent, Turn
 from agent_runner.selection import Batch
 from agent_runner.session import Session
@@ -76,12 +78,19 @@ async def _run_provider(
             result = await provider.handler.run(turn, tools)
         return await _checked(session, result)
     except ProviderError as error:
-        return error
+        return _released(error)
     except Exception as error:
         # The database may have failed under a tool. That is not the provider's failure.
         if session.outbound.broken:
             raise
-        return ProviderError(describe(error))
+        return ProviderError(with_advice(describe(error)))
+
+
+def _released(error: ProviderError) -> ProviderError:
+    """Return a provider's error with values that can be committed. Other people write providers."""
+    reason, retry_at = str(error.reason), error.retry_at
+    is_time = isinstance(retry_at, datetime) and retry_at.tzinfo is not None
+    return ProviderError(with_advice(reason), retry_at if is_time else None)
 
 
 async def _checked(session: Session, result: object) -> Result:

@@ -17,20 +17,12 @@ from nanoclaw.config.files import TOO_DEEP, Unreadable, place, read_text
 from nanoclaw.config.json_lines import JsonLines, json_lines
 from nanoclaw.config.kinds import Name, Number, Text, Unfit
 from nanoclaw.config.origins import Origin, Origins, dotted
+from nanoclaw.config.passed_variables import CONTRACT
 from nanoclaw.config.structure import APART, MAX_PROBLEMS, Form, Misfit, lines, structure
 
 FILE = "container.json"
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _TAKEN = (PurePosixPath("/workspace"), PurePosixPath("/proc"), PurePosixPath("/sys"), PurePosixPath("/dev"))
-_OURS = frozenset(
-    {
-        "AGENT_PROVIDER",
-        "TZ",
-        "PYTHONPATH",
-        *(f"SESSION_{name}_PATH" for name in ("INBOUND_DB", "OUTBOUND_DB")),
-    }
-    | {"SESSION_HEARTBEAT_PATH"}
-)
 
 
 class BadContainerJson(Exception):
@@ -85,7 +77,7 @@ class Variable:
         """Return the name."""
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
             raise Unfit(self.wanted, value)
-        if value in _OURS or value.startswith("NANOCLAW_"):
+        if value in CONTRACT or value.startswith("NANOCLAW_"):
             raise Unfit(f"{self.wanted} that the host does not set itself", value)
         return value
 

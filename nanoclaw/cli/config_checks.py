@@ -11,6 +11,7 @@ from attrs import Factory, frozen
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.config import Config
+from nanoclaw.config.passed_variables import missing
 from nanoclaw.records import AgentGroup, Session, SessionPaths
 from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
 from nanoclaw.session.spec import with_container
@@ -49,6 +50,13 @@ def _data_problems(config: Config) -> Iterator[str]:
         yield f"{label}: {shown} is not valid UTF-8, which SQLite needs; rename the folder or choose another"
     elif os.path.lexists(database) and not may(database, os.R_OK | os.W_OK):
         yield f"{label}: {database} {advice(Obstacle.DENIED, database)}"
+
+
+def unset_variables(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    """Find variables that runners should be given and that are not set here. The host may start elsewhere."""
+    for name in missing(config.runtime.pass_env, environ):
+        label = config.origins.label(("runtime", "pass_env"))
+        yield f"{label}: {name} is not set here; set it in the environment in which the host starts"
 
 
 def read_containers(groups: Path) -> tuple[Containers, list[str]]:

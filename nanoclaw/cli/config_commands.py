@@ -186,9 +186,10 @@ def _agent_problems(reading: Reading) -> tuple[list[str], list[str]]:
     config_ = reading.config
     containers, problems = config_checks.read_containers(config_.groups)
     problems.extend(config_checks.place_problems(config_))
+    unset = list(config_checks.unset_variables(config_, os.environ))
     try:
         runtime = configured_runtime(config_)
     except ConfigError:  # reported with the settings
-        return problems, []
+        return problems, unset
     refused, hints = config_checks.runner_problems(config_, runtime, containers)
-    return [*problems, *refused], hints
+    return [*problems, *refused], [*unset, *hints]

@@ -13,6 +13,7 @@ from attrs import Factory, field, frozen
 
 from nanoclaw.config.kinds import Command, Name, Number, Seconds, ZoneName
 from nanoclaw.config.origins import DEFAULT, NamedTable, Origins
+from nanoclaw.config.passed_variables import PassedVariable
 from nanoclaw.config.structure import APART
 from nanoclaw.config.system_zone import SystemZone, system_zone
 from nanoclaw.logs import LogConfig
@@ -52,6 +53,9 @@ class RuntimeConfig:
     """Delay after which a runner that was asked to stop is killed."""
     slow_poll_s: Annotated[float, Number(at_least=1)] = 30.0
     """Interval at which host and runner poll, because a wake-up may be lost."""
+    # No error shows it, in case somebody writes a secret here in place of its name.
+    pass_env: tuple[Annotated[str, PassedVariable()], ...] = field(default=(), repr=False)
+    """The host's environment variables that runners are given, such as `OPENAI_API_KEY` or `SSL_*`."""
 
 
 @frozen

@@ -49,6 +49,11 @@ def _attachment(attachment: Attachment) -> dict[str, object]:
     return {"type": attachment.type, "name": attachment.name, **local}
 
 
+def dump_content(content: Mapping[str, object]) -> str:
+    """Return the JSON of a row's content. It is compact: other programs search it as text."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
 def dump_chat(message: ChatMessage) -> str:
     """Return the content of a `messages_in` row of kind `chat`."""
     reply_to = message.reply_to
@@ -64,15 +69,14 @@ def dump_chat(message: ChatMessage) -> str:
             isMention=message.is_mention,
         ),
     }
-    return json.dumps(content, ensure_ascii=False)
+    return dump_content(content)
 
 
 def dump_answer(answer: Answer) -> str:
     """Return the content of the answer's row, of kind `system`."""
     if answer.withdrawn:
-        return json.dumps(
-            {"type": "question_response", "questionId": answer.question_id, "withdrawn": True},
-            ensure_ascii=False,
+        return dump_content(
+            {"type": "question_response", "questionId": answer.question_id, "withdrawn": True}
         )
     content = {
         "type": "question_response",
@@ -81,7 +85,7 @@ def dump_answer(answer: Answer) -> str:
         "userId": answer.user_id,
         **_present(id=answer.said and answer.said.event_id),
     }
-    return json.dumps(content, ensure_ascii=False)
+    return dump_content(content)
 
 
 def dump_parked(event: InboundEvent | Answer, *, trigger: bool = True) -> str:
@@ -266,4 +270,4 @@ def _card(content: Mapping[str, object]) -> str:
     card = content.get("card")
     if not isinstance(card, dict):
         raise BadContent("card is missing or is not an object")
-    return json.dumps(card, ensure_ascii=False)
+    return dump_content(card)

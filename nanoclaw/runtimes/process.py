@@ -188,12 +188,13 @@ class ProcessRunner:
     def death(self) -> Death:
         """Return how it ended. It must be gone."""
         code = self.process.returncode
-        words = "".join(f"\n  {line}" for line in self.log.last_words)
         if code is not None and code < 0:
-            reason = f"the runner was killed by {_signal_name(-code)}{words}"
+            how = f"the runner was killed by {_signal_name(-code)}"
         else:
-            reason = f"the runner ended with status {code}{words}"
-        return Death(orderly=code == 0, reason=reason)
+            how = f"the runner ended with status {code}"
+        first = f"{self.log.failure.rstrip('.')} ({how})" if code and self.log.failure else how
+        words = "".join(f"\n  {line}" for line in self.log.last_words)
+        return Death(orderly=code == 0, reason=first + words)
 
 
 def _signal_name(number: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol, runtime_checkable
 
 import trio
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from actors import Refusal
 from nanoclaw.records import SessionPaths
@@ -55,8 +55,11 @@ class RunnerSpec:
     workspace: Path
     """The agent's own folder, its working directory."""
     provider: str
-    environment: Mapping[str, str]
-    """The contract's variables (contract 1) other than the paths, which each runtime sets for itself."""
+    environment: Mapping[str, str] = field(repr=False)
+    """All variables of the runner other than the paths, which each runtime sets for itself (contract 1).
+
+    Some are secrets: those of `[runtime] pass_env` and of `container.json`. Log no value.
+    """
     shared: Path | None = None
     """The folder that all agents may read, if there is one."""
     image: str | None = None

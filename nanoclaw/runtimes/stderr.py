@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import Mapping
 
 import structlog
 import trio
@@ -13,6 +14,12 @@ MAX_LINES = 200
 """Lines in any `WINDOW_S`; further ones are counted, and the count is logged."""
 WINDOW_S = 10.0
 LAST_WORDS = 5
+MAX_WORDS = 500
+"""Characters of a line that explain a death."""
+FAILED = "runner.failed"
+"""The event with which our runner says why it ends."""
+_REASONS = ("reason", "message", "msg", "error")
+"""Keys of a line of JSON under which it may say in words what happened."""
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _log = structlog.get_logger()
@@ -24,7 +31,9 @@ class StderrLog:
 
     session_id: str
     last_words: deque[str] = Factory(lambda: deque(maxlen=LAST_WORDS))
-    """The last lines, to explain a death with."""
+    """The last lines that may explain a death, in words."""
+    failure: str | None = None
+    """The reason for which our runner ended, in its own words."""
     _since: float = float("-inf")
     _lines: int = 0
     _dropped: int = 0
@@ -45,10 +54,18 @@ class StderrLog:
         text = line[:MAX_LINE].decode("utf-8", "replace").rstrip()
         if not text:
             return
-        self.last_words.append(text[:500])
+        event, level, values = _parse(text)
+        self._keep(event, level, values)
         if self._admit():
-            event, level, values = _parse(text)
             _log.log(level, event, session=self.session_id, **values)
+
+    def _keep(self, event: str, level: int, values: Mapping[str, object]) -> None:
+        """Keep a line to explain a death with. Events of an orderly life explain none."""
+        words = _in_words(event, values)[:MAX_WORDS]
+        if event == FAILED:
+            self.failure = words
+        elif "line" in values or level > _LEVELS["info"]:
+            self.last_words.append(words)
 
     def _admit(self) -> bool:
         now = trio.current_time()
@@ -63,6 +80,24 @@ class StderrLog:
         if self._dropped:
             _log.warning("runner.stderr_dropped", session=self.session_id, lines=self._dropped)
             self._dropped = 0
+
+
+def _in_words(event: str, values: Mapping[str, object]) -> str:
+    """Return a line as people read it. Other runners may write JSON, too."""
+    if "line" not in values:
+        fields = values.get("runner")
+        return _reason(fields if isinstance(fields, dict) else {}) or event.replace("_", " ")
+    line = str(values["line"])
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    return (_reason(fields) if isinstance(fields, dict) else None) or line
+
+
+def _reason(fields: Mapping[str, object]) -> str | None:
+    found = (fields.get(key) for key in _REASONS)
+    return next((" ".join(text.split()) for text in found if isinstance(text, str) and text.strip()), None)
 
 
 def _parse(text: str) -> tuple[str, int, dict[str, object]]:

@@ -4,7 +4,6 @@ One transaction performs the action, makes its delivery final and stores its ans
 (contract 4, Delivery). These are plain functions of a connection. Everything in a request may be hostile.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,7 +12,7 @@ import structlog
 from attrs import frozen
 
 from nanoclaw.records import answer_id
-from nanoclaw.records.content import BadContent, load_request, storable
+from nanoclaw.records.content import BadContent, dump_content, load_request, storable
 from nanoclaw.registry import ActionRefused
 from nanoclaw.scheduling import ScheduleError
 from nanoclaw.session.requests import ActionContext, RequestFields
@@ -76,7 +75,13 @@ def store_answer(  # noqa: PLR0913 -- the parts of an answer
     *,
     failed: bool,
 ) -> list[OpenMessage]:
-    """Store the answer to a request. A failure wakes the agent. Return no message if it is stored already."""
+    """Store the answer to a request. A failure wakes the agent.
+
+    Return no message if it is stored already, or if nothing waits for it. Foreign runners never ack such
+    rows, and take only the newest few rows, so these would hide the messages of users.
+    """
+    if not row.awaited:
+        return []
     status = "failed" if failed else "completed"
     content = {"action": action, "status": status, "result": result, "requestId": row.id}
     answer = messages_in.insert(
@@ -86,7 +91,7 @@ def store_answer(  # noqa: PLR0913 -- the parts of an answer
             kind="system",
             timestamp=now,
             address=row.address,
-            content=json.dumps(content, ensure_ascii=False),
+            content=dump_content(content),
             trigger=failed,
         ),
     )

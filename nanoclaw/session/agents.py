@@ -3,7 +3,6 @@
 The guards are part of the transaction that stores a message, so they hold across restarts.
 """
 
-import json
 from datetime import datetime
 from hashlib import blake2b
 
@@ -11,7 +10,7 @@ import structlog
 from attrs import frozen
 
 from nanoclaw.records import AgentMessage, Attachment, ChatMessage
-from nanoclaw.records.content import dump_chat
+from nanoclaw.records.content import dump_chat, dump_content
 from nanoclaw.store import Connection
 from nanoclaw.store.session import agent_messages, messages_in
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage, Source
@@ -78,6 +77,6 @@ def _cut(said: AgentMessage, reason: str, now: datetime) -> NewMessage:
         kind="system",
         timestamp=now,
         address=said.address,
-        content=json.dumps(content, ensure_ascii=False),
+        content=dump_content(content),
         trigger=False,
     )

@@ -1,11 +1,11 @@
 """The transaction at the end of an attempt: plain functions of a connection, as in `transactions`."""
 
-import json
 from datetime import datetime
 
 from attrs import evolve, frozen
 
 from nanoclaw.records import Receipt
+from nanoclaw.records.content import dump_content
 from nanoclaw.scheduling import ScheduleError, next_run, slot_after
 from nanoclaw.session import actions
 from nanoclaw.session.outcomes import (
@@ -136,7 +136,7 @@ def _tell_agent(
             kind="system",
             timestamp=now,
             address=delivery.address,
-            content=json.dumps(content, ensure_ascii=False),
+            content=dump_content(content),
             trigger=False,
         ),
     )

@@ -78,7 +78,8 @@ def begin(state: SessionState, heartbeat: int | None, now: Moment) -> Decisions:
 
 
 def _stop_if_hung(state: SessionState, now: Moment) -> Changed:
-    if state.messages.claimed and state.runner.hangs(now.monotonic):
+    claimed = state.messages.newest_claim()
+    if claimed is not None and state.runner.hangs(claimed, now.monotonic):
         return stop_runner(state, "stuck")
     return state, ()
 
@@ -182,6 +183,8 @@ def read(state: SessionState, seen: Look, now: Moment) -> Decisions:
         state = evolve(state, outbound=outbound)
     state, settlement = _settlement(state, seen, now)
     newly = [id_ for id_ in state.messages.claimed if id_ not in before]
+    if newly:
+        state = evolve(state, runner=evolve(state.runner, claimed_at=now.monotonic))
     cause = RowsSeen(newly, seen.more, again=bool(settlement.verdicts) and many)
     return _settle(state, Settle(settlement, now.date, cause), now, told)
 
@@ -194,6 +197,8 @@ def _settlement(state: SessionState, seen: Look, now: Moment) -> tuple[SessionSt
     state = _with_activity(
         evolve(state, messages=messages, deliveries=deliveries), seen, now, settled_any=bool(verdicts)
     )
+    state, dropped = _drop_untaken(state, now)
+    messages, verdicts = state.messages, (*verdicts, *dropped)
     state, actions = take_actions(state, now)
     state, begun = take_attempt(state, now)
     return state, Settlement(
@@ -222,6 +227,8 @@ def _with_activity(state: SessionState, seen: Look, now: Moment, *, settled_any:
     runner = state.runner
     if seen.tool_timeout_s != runner.tool_timeout_s:
         runner = evolve(runner, tool_timeout_s=seen.tool_timeout_s)
+    if seen.runner not in (None, runner.kind):
+        runner = evolve(runner, kind=seen.runner)
     if settled_any or seen.rows:
         # Settled: claimed and completed between two looks.
         since = None if settled_any else runner.unclaimed_since
@@ -229,6 +236,13 @@ def _with_activity(state: SessionState, seen: Look, now: Moment, *, settled_any:
         activity = evolve(state.activity, active_at=now.monotonic)
         return evolve(state, runner=runner, activity=activity)
     return state if runner is state.runner else evolve(state, runner=runner)
+
+
+def _drop_untaken(state: SessionState, now: Moment) -> tuple[SessionState, tuple[Verdict, ...]]:
+    if state.runner.kind == "ours" or state.runner.container_status != "running":
+        return state, ()
+    messages, dropped = state.messages.drop_untaken(now.monotonic)
+    return evolve(state, messages=messages), dropped
 
 
 # -- what was committed --------------------------------------------------------

@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 SLACK = timedelta(seconds=1)
 """Difference between two readings of the date that counts as none."""
+UNTAKEN_S = 20.0
+"""Seconds after which a foreign runner that works has dropped a row of kind `system`."""
 MAX_ACKS_PER_LOOK = 1000
 """Most messages whose acks one look reads. A turn takes 200, and closes older context with them."""
 
@@ -65,6 +67,8 @@ class Messages:
     """The claims of the last look, by message: the time at which each ack changed."""
     _inherited: Mapping[str, str | None] = Factory(dict)
     """The claims of earlier runners, by message."""
+    _untaken: Mapping[str, float] = Factory(dict)
+    """The rows of kind `system` that a foreign runner has not taken, with the time of the first look."""
 
     # -- open messages
 
@@ -134,7 +138,26 @@ class Messages:
         later = [m.process_after for m in self.open.values() if m.trigger and m.process_after]
         return min((due for due in later if due > now), default=None)
 
+    def newest_claim(self) -> datetime | None:
+        """Return the time of the newest claim: the runner's own time, else that of the look that saw it."""
+        times = [from_text_or_none(self._seen.get(id_)) or began for id_, began in self.claimed.items()]
+        return max(times, default=None)
+
     # -- verdicts
+
+    def drop_untaken(self, monotonic: float) -> tuple["Messages", tuple[Verdict, ...]]:
+        """Complete the rows of kind `system` that a foreign runner, which is up, does not take.
+
+        Such runners look for the answer to a question by its text, and drop all other rows of this kind
+        without an ack. They take only the newest few rows, so dropped ones would hide the messages of users.
+        """
+        since = {
+            id_: self._untaken.get(id_, monotonic)
+            for id_, message in self.open.items()
+            if message.kind == "system" and id_ not in self.claimed
+        }
+        dropped = [self.open[id_] for id_, first in since.items() if monotonic - first >= UNTAKEN_S]
+        return evolve(self, untaken=since), tuple(Completed(message) for message in dropped)
 
     def judge(self, acks: Iterable[Ack], now: datetime) -> tuple["Messages", tuple[Verdict, ...]]:
         """Apply the rules to the runner's acks. Return the new claims, and verdicts to be committed."""

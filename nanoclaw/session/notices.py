@@ -24,6 +24,7 @@ def add(
 
 def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
     """Tell each chat with waiting users, once for its oldest message, that no runner starts."""
+    reason = reason.rstrip(". ")
     text = f"I cannot work at the moment: {reason}. Your messages are kept. I will answer once this is fixed."
     people = [each for each in waiting if each.address is None or each.address.channel_type != AGENT]
     oldest = {message.address: message for message in reversed(people)}

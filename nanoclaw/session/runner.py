@@ -4,6 +4,7 @@ This module has all transitions. They have no side effects: the session's shell 
 runners.
 """
 
+from datetime import datetime
 from math import inf
 from typing import Literal
 
@@ -11,9 +12,12 @@ from attrs import evolve, frozen
 
 from nanoclaw.records import ContainerStatus
 from nanoclaw.runtimes import Death, Hindered
+from nanoclaw.store.session.outbound import RunnerKind
 
 STUCK_S = 60.0
 """Seconds without a heartbeat, while a claim is open, after which a runner counts as hanging."""
+EVENTS_STUCK_S = 1800.0
+"""The same for a foreign runner that has beaten since its claim. Such runners beat at events of a model."""
 MAX_BACKOFF_S = 60.0
 HINDERED_BACKOFF_S = 2.0
 """Longest delay of a start that the system hinders. Another session may release what is exhausted."""
@@ -108,6 +112,9 @@ class Runner:
     heartbeat: int | None = None
     """The modification time of the heartbeat file at the last read, in nanoseconds."""
     heartbeat_moved_at: float = 0.0
+    claimed_at: float = -inf
+    """The time at which a look last found a new claim."""
+    kind: RunnerKind = "ours"
 
     # -- its condition
 
@@ -136,9 +143,14 @@ class Runner:
         """Return True if the back-off after failures is over."""
         return monotonic >= self.not_before
 
-    def hangs(self, monotonic: float) -> bool:
-        """Return True if the heartbeat has not moved for too long. It counts only while a claim is open."""
-        return monotonic - self.heartbeat_moved_at > max(STUCK_S, self.tool_timeout_s)
+    def hangs(self, claimed: datetime, monotonic: float) -> bool:
+        """Return True if the heartbeat has not moved for too long. It counts only while a claim is open.
+
+        `claimed` is the time of the newest claim, on the clock that dates the heartbeat file.
+        """
+        quiet_s = monotonic - max(self.heartbeat_moved_at, self.claimed_at)
+        spared = self.kind == "foreign" and (self.heartbeat or 0) > claimed.timestamp() * 1e9
+        return quiet_s > max(EVENTS_STUCK_S if spared else STUCK_S, self.tool_timeout_s)
 
     # -- transitions
 

@@ -2,12 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import structlog
 from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
+from nanoclaw.config.passed_variables import missing, passed
 from nanoclaw.records import AgentGroup
 from nanoclaw.runtimes import Limits, Mount, NothingLeft, RunnerSpec, StartFailed
 from nanoclaw.session.answering import provider_of
@@ -16,6 +18,8 @@ from nanoclaw.store.central.agent_groups import SHARED_FOLDER
 from nanoclaw.store.engine.names import is_component
 from nanoclaw.store.session.projections import CentralView
 from nanoclaw.system.obstacles import passes
+
+_log = structlog.get_logger()
 
 
 def runner_spec(services: Services, conversation: Conversation, view: CentralView) -> RunnerSpec:
@@ -35,7 +39,11 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
         conversation.paths(config),
         workspace,
         provider,
-        {**container.env, **_contract(services, conversation, view, provider, container)},
+        {
+            **_passed(config.runtime.pass_env),
+            **container.env,
+            **_contract(services, conversation, view, provider, container),
+        },
         shared=shared if os.path.isdir(shared) else None,  # noqa: PTH112 -- False for one that cannot be read
         command=config.runtime.command,
     )
@@ -73,6 +81,12 @@ def _unusable(folder: Path, error: OSError) -> str:
         f"the agent's folder {folder} cannot be used: {error.strerror or error}; make it a folder that you "
         "may read and write"
     )
+
+
+def _passed(names: Sequence[str]) -> Mapping[str, str]:
+    if absent := missing(names, os.environ):
+        _log.debug("session.variables_not_set", names=absent, key="runtime.pass_env")
+    return passed(names, os.environ)
 
 
 def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:

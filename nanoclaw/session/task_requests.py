@@ -1,13 +1,12 @@
 """Requests about tasks, which a session performs itself. Plain functions of a connection (contract 5)."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from attrs import evolve
 
 from nanoclaw.records import CatchUp
-from nanoclaw.records.content import load_request
+from nanoclaw.records.content import dump_content, load_request, storable
 from nanoclaw.registry import ActionRefused
 from nanoclaw.scheduling import check, due_slots, next_run, period
 from nanoclaw.session import recurrence
@@ -207,7 +206,7 @@ def _changed_content(request: RequestFields, occurrence: Occurrence) -> str | No
     content = {**load_request(occurrence.content), **new}
     if removes:
         content.pop("script", None)
-    return json.dumps(content)
+    return storable(dump_content(content))  # the old content may be another build's
 
 
 def _slot(

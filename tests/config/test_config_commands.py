@@ -195,3 +195,20 @@ def test_a_usage_error_exits_with_2(arguments: list[str]) -> None:
     code, lines, error = nanoclaw(*arguments)
     assert (code, lines) == (2, [])
     assert "error: " in error
+
+
+def test_check_names_variables_that_runners_should_get_and_that_are_not_set(tmp_path: Path) -> None:
+    names = '["OPENAI_API_KEY", "HTTPS_PROXY", "SSL_*"]'
+    (tmp_path / "config.toml").write_text(f"[runtime]\npass_env = {names}\n")
+    code, lines, _ = nanoclaw("check", "--home", str(tmp_path), OPENAI_API_KEY="sk-1")
+    place = f"{tmp_path}/config.toml line 2: runtime.pass_env"
+    advice = "set it in the environment in which the host starts"
+    assert (code, lines) == (0, [f"hint: {place}: HTTPS_PROXY is not set here; {advice}"])
+
+
+def test_show_prints_the_names_of_passed_variables_and_no_value(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[runtime]\npass_env = ["OPENAI_API_KEY"]\n')
+    code, lines, _ = nanoclaw("show", "--home", str(tmp_path), OPENAI_API_KEY="sk-1")
+    [line] = [line for line in lines if line.startswith("runtime.pass_env")]
+    assert (code, "[OPENAI_API_KEY]" in line) == (0, True)
+    assert "sk-1" not in "\n".join(lines)

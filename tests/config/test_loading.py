@@ -53,6 +53,10 @@ WRONG = {
     "runtime.backoff_s": [("inf", f"{NUMBER}, got inf"), ('"1e999"', f'{NUMBER}, got "1e999"')],
     "runtime.stop_grace_s": [("-1", f"{NUMBER}, got -1"), ("nan", f"{NUMBER}, got nan")],
     "runtime.slow_poll_s": [("0.5", "a number of at least 1, got 0.5"), ("[1]", "a number of at least 1")],
+    "runtime.pass_env": [
+        ("5", "a list; its value is not shown"),
+        ('{ OPENAI_API_KEY = "sk-1" }', "a list; its value is not shown"),
+    ],
     "retry.base_s": [('"soon"', f'{NUMBER}, got "soon"'), ("{}", f"{NUMBER}, got {{}}")],
     "retry.max_tries": [
         ('"many"', 'a whole number of at least 1, got "many"'),
@@ -67,6 +71,24 @@ WRONG = {
     "prompt.assistant_name": [("''", 'a non-empty string, got ""'), ('"a\\u0000b"', "a non-empty string")],
     "log.level": [('"loud"', 'one of debug, info, warning, error, got "loud"'), ("[]", "one of debug")],
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        *((name, "; its value is not shown") for name in ("OPENAI_API_KEY=sk-1", "*", "A*B", "", "Ä", "A B")),
+        *(
+            (name, ", which the host does not set itself; its value is not shown")
+            for name in ("PATH", "NANOCLAW_HOME", "PYTHON*", "PYTHONPATH", "TZ", "AGENT_PROVIDER")
+        ),
+    ],
+)
+def test_a_variable_that_runners_may_not_be_given_is_refused_and_not_shown(
+    tmp_path: Path, name: str, wanted: str
+) -> None:
+    [problem] = problems(tmp_path, f'[runtime]\npass_env = ["GOOD", "{name}"]')
+    must_be = "must be the name of a variable, or the beginning of names and *"
+    assert problem == f"config.toml line 2: runtime.pass_env[1] {must_be}{wanted}"
 
 
 def test_wrong_values_are_tried_for_every_key() -> None:

@@ -85,6 +85,38 @@ async def test_a_death_is_reported_with_the_last_output(tmp_path: Path, log: Log
     assert [fields["line"] for _, fields in log.lines] == [str(n) for n in range(9)]
 
 
+def written(*lines: object) -> str:
+    """Return a line of Python that writes lines of JSON and fails."""
+    texts = [json.dumps(line) for line in lines]
+    return f"import sys; [print(text, file=sys.stderr) for text in {texts!r}]; exit(5)"
+
+
+async def test_the_reason_of_our_runner_is_a_sentence_and_not_json(tmp_path: Path, log: Log) -> None:
+    code = written(
+        {"event": "runner.started", "level": "info", "provider": "own"},
+        {"event": "inbound.unavailable", "level": "warning", "reason": "inbound.db is locked"},
+        {"event": "runner.failed", "level": "error", "error": "E", "reason": 'no "key"\nat all.'},
+    )
+    with trio.fail_after(GUARD_S):
+        death = await running(code).run(spec(tmp_path))
+    assert death.reason == 'no "key" at all (the runner ended with status 5)\n  inbound.db is locked'
+    assert log.lines[-1][1]["runner"] == {"error": "E", "reason": 'no "key"\nat all.'}
+
+
+async def test_the_json_of_other_runners_is_read_for_its_words(tmp_path: Path, log: Log) -> None:
+    code = written({"level": 50, "msg": "no key"}, {"error": {"code": 1}, "message": "no model"}, {"a": 1}, 7)
+    with trio.fail_after(GUARD_S):
+        death = await running(code).run(spec(tmp_path))
+    assert death.reason.splitlines() == [
+        "the runner ended with status 5",
+        "  no key",
+        "  no model",
+        '  {"a": 1}',
+        "  7",
+    ]
+    assert len(log.lines) == 4
+
+
 async def test_a_program_that_is_not_there_is_no_runner(tmp_path: Path) -> None:
     with pytest.raises(StartFailed, match="does not start: /nowhere"):
         await ProcessRuntime(command=("/nowhere",)).run(spec(tmp_path))

@@ -5,6 +5,7 @@ from agent_runner.providers.discovery import load
 from agent_runner.providers.http import HttpClient, HttpClients, HttpResponse
 from agent_runner.providers.protocol import Provider, SimpleProvider, TurnHandler
 from agent_runner.providers.toolbox import Tool, Toolbox, ToolRegistry, ToolSpec
+from agent_runner.providers.variables import variable
 
 __all__ = [
     "EventLog",
@@ -21,4 +22,5 @@ __all__ = [
     "Toolbox",
     "TurnHandler",
     "load",
+    "variable",
 ]

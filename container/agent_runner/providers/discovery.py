@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import cast
 
-from agent_runner.errors import ConfigError
+from agent_runner.errors import ConfigError, ProviderError
+from agent_runner.foreign import describe
 from agent_runner.providers.protocol import Provider
+from agent_runner.providers.variables import with_advice
 
 PROVIDERS: Mapping[str, str] = {"echo": "agent_runner.providers.echo"}
 GROUP = "nanoclaw.providers"
@@ -25,7 +27,7 @@ def load(name: str, given: Mapping[str, Callable[[], Provider]] | None = None) -
     try:
         provider = make()
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = with_advice(str(error) if isinstance(error, ProviderError) else describe(error))
         raise ConfigError(f"AGENT_PROVIDER={name!r} cannot be created: {reason}") from error
     if not callable(getattr(provider, "open", None)):
         raise ConfigError(

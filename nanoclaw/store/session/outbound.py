@@ -18,6 +18,8 @@ from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, json_array
 
 AckStatus = Literal["processing", "completed", "failed", "released"]
+RunnerKind = Literal["ours", "foreign"]
+"""The runner that writes a file. Acks of a foreign one name no attempt."""
 
 BATCH = 200
 """Rows of `messages_out` read in one look."""
@@ -49,6 +51,8 @@ class MessageOut:
     recurrence: str | None = None
     written_at: datetime | None = None
     """When the agent wrote it; None if its timestamp cannot be read."""
+    awaited: bool = True
+    """True if a turn wrote it, and so may wait for its answer. Foreign runners have no turns."""
 
 
 @frozen
@@ -92,6 +96,8 @@ class Look:
     """True if more rows may be waiting, so the next look should follow at once."""
     outdated: bool = False
     """True for another build's file. Nothing was read: the runner must migrate it first."""
+    runner: RunnerKind | None = None
+    """The runner that wrote the newest ack. None if there is no ack."""
 
 
 def look(
@@ -116,6 +122,7 @@ def look(
         looked_for=tuple(looked_for),
         ignored=(_ignored(connection, above, up_to) if up_to > above else None) or bad_ack,
         more=known_cut or cut or len(rows) == BATCH,
+        runner=_runner(connection),
     )
 
 
@@ -197,6 +204,7 @@ _TEXTS: tuple[str, ...] = (
     "deliver_after",
     "recurrence",
     "timestamp",
+    "turn_id",
 )
 # Texts are read as bytes. If one is too long, only its length is read: its value would fail the look.
 _COLUMNS = ", ".join(
@@ -277,6 +285,7 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
         deliver_after=from_text(deliver_after) if deliver_after else None,
         recurrence=values["recurrence"] or None,
         written_at=_time((values["timestamp"] or "").encode()),
+        awaited=bool(values["turn_id"]),
     )
 
 
@@ -312,16 +321,32 @@ def _ack(row: tuple[object, ...]) -> Ack | str:
         value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
         for value in (message_id, status, changed)
     )
-    if status not in get_args(AckStatus):
+    kind, separator, _ = status.partition(":")
+    if kind not in get_args(AckStatus) and not separator:
         return f"an ack of {message_id[:80]!r} with the unknown status {status[:80]!r} is not read"
+    reason = error.decode("utf-8", "replace")[:MAX_ERROR] if isinstance(error, bytes) else None
     return Ack(
         message_id,
-        status,  # type: ignore[arg-type]  # checked against the Literal above
+        kind if kind in get_args(AckStatus) else "failed",  # type: ignore[arg-type]  # as checked
         attempt if isinstance(attempt, int) else None,
         _time(retry_at),
-        error.decode("utf-8", "replace")[:MAX_ERROR] if isinstance(error, bytes) else None,
+        reason or (f"the agent reported {status[:80]!r}" if separator else None),
         changed,
     )
+
+
+def _runner(connection: apsw.Connection) -> RunnerKind | None:
+    """Return the runner that wrote the newest ack. A hostile table may have no rowid."""
+    try:
+        newest = connection.execute(
+            """
+            SELECT attempt IS NULL FROM processing_ack
+            WHERE rowid = (SELECT max(rowid) FROM processing_ack)
+            """
+        ).get
+    except apsw.SQLError:
+        return None
+    return None if newest is None else ("foreign" if newest else "ours")
 
 
 def _time(value: object) -> datetime | None:

@@ -4,7 +4,6 @@ The id of any of its rows, or of its series, names a task. Its open rows are the
 outage, late ones. Only the last of them carries the recurrence.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict, Unpack
@@ -13,6 +12,7 @@ import apsw
 from attrs import evolve, frozen
 
 from nanoclaw.records import Address, CatchUp
+from nanoclaw.records.content import dump_content
 from nanoclaw.store.engine.times import from_text, to_text
 from nanoclaw.store.session.messages_in import OpenMessage, Schedule, address_values, next_seq, schedule
 
@@ -202,7 +202,7 @@ def insert(connection: apsw.Connection, task: NewTask) -> OpenMessage | None:
             "timestamp": to_text(task.timestamp),
             "recurrence": task.recurrence,
             **address_values(address),
-            "content": json.dumps(content, ensure_ascii=False),
+            "content": dump_content(content),
             "slot": to_text(task.slot),
             "zone": task.zone,
             "catch_up": task.catch_up,
