@@ -16,7 +16,7 @@ from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
 from nanoclaw.session.spec import with_container
 from nanoclaw.store import Connection, StoreError, read_once
 from nanoclaw.store.central import agent_groups, sessions
-from nanoclaw.system.obstacles import Obstacle, advice, is_text, printable
+from nanoclaw.system.obstacles import Obstacle, advice, is_text, may, printable
 
 Containers = Mapping[str, ContainerConfig]
 """Each `container.json` that can be read, by its agent group's folder."""
@@ -47,7 +47,7 @@ def _data_problems(config: Config) -> Iterator[str]:
     if not is_text(config.data):
         shown = printable(config.data)
         yield f"{label}: {shown} is not valid UTF-8, which SQLite needs; rename the folder or choose another"
-    elif os.path.lexists(database) and not os.access(database, os.R_OK | os.W_OK):
+    elif os.path.lexists(database) and not may(database, os.R_OK | os.W_OK):
         yield f"{label}: {database} {advice(Obstacle.DENIED, database)}"
 
 

@@ -102,8 +102,8 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        if kind_of(error) is Obstacle.DENIED:
-            raise ConfigError(f"{printable(path)}: {advice(Obstacle.DENIED, path, reason)}") from error
+        if kind_of(error) in {Obstacle.DENIED, Obstacle.FULL}:
+            raise ConfigError(f"{printable(path)}: {advice(kind_of(error), path, reason)}") from error
         raise ConfigError(
             f"{printable(path)}: cannot be made: {reason}; make its disk writable for you, or choose "
             "another place with --home, --data, --groups"

@@ -64,7 +64,8 @@ def sleep_s(state: SessionState, now: Moment) -> float:
         waits.append(state.activity.swept_at + interval - now.monotonic)
         if not isinstance(state.runner.condition, Stopping):
             waits.append(idle_left_s(state, now, watched=watched))
-    elif state.outbound.quarantined is None:
+    elif state.outbound.quarantined is None and state.outbound.unreadable is None:
+        # Without a look no runner starts, so neither due messages nor the end of a back-off are waited for.
         moments.append(state.messages.next_due(now.date))
         if _is_held_up(state, now):
             waits.append(state.runner.not_before - now.monotonic)

@@ -145,14 +145,15 @@ def _denied(path: Path) -> str | None:
     """Return which file or folder this process may not use, its owner, and what to do. None if it may."""
     for folder in reversed(path.parents):
         needed = os.X_OK if folder != path.parent else os.R_OK | os.W_OK | os.X_OK
-        if folder.exists() and not _may(folder, needed):
+        if folder.exists() and not may(folder, needed):
             return _words(folder, path)
-    if os.path.lexists(path) and not _may(path, os.R_OK | os.W_OK):
+    if os.path.lexists(path) and not may(path, os.R_OK | os.W_OK):
         return _words(path, path)
     return None
 
 
-def _may(path: Path, how: int) -> bool:
+def may(path: Path, how: int) -> bool:
+    """Return whether this process may use the path like that, as `os.access` asks."""
     return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 
 from nanoclaw.store.engine.errors import CannotOpen, ReadOnlyStore
-from nanoclaw.system.obstacles import Obstacle, advice, is_text
+from nanoclaw.system.obstacles import Obstacle, advice, is_text, may
 
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
@@ -37,7 +37,7 @@ def open_writable(path: Path) -> apsw.Connection:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
     _check(path)
-    if not os.access(path, os.R_OK | os.W_OK):
+    if not may(path, os.R_OK | os.W_OK):
         # SQLite would create sidecars with the permissions of the file, and fail later.
         raise ReadOnlyStore(path, advice(Obstacle.DENIED, path))
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
