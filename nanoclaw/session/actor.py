@@ -280,9 +280,9 @@ class SessionActor:
         """Read the central database again: projections (contract 4) and status."""
         try:
             with self.shell.under_way():
+                await self.follow_status()  # first: a pause must not wait until inbound.db can be written
                 view = await self.services.central.run(central_view, self.conversation.agent_group.id)
                 await self.inbound.run(transactions.project, view, self.conversation.chat)
-                await self.follow_status()
         except StoreError:
             self.refresh_later()
             raise

@@ -6,12 +6,13 @@ import pytest
 from attrs import evolve
 
 from nanoclaw.records import AGENT, Address, Receipt
-from nanoclaw.runtimes import Death
+from nanoclaw.runtimes import Death, Hindered
 from nanoclaw.session import needs
 from nanoclaw.session.decisions import (
     Attempt,
     Finish,
     HandOver,
+    Log,
     ReadOutbound,
     RecoverOutbound,
     Retire,
@@ -36,10 +37,12 @@ from nanoclaw.session.events import (
     FileDamaged,
     FileHot,
     FileLocked,
+    FileUnavailable,
     FinishCommitted,
     InboundBlocked,
     Looked,
     RecoveryEnded,
+    ReleaseAsked,
     RestartAsked,
     RoundBegan,
     RoundEnded,
@@ -54,6 +57,7 @@ from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.messages import Completed, Failed, Retry
 from nanoclaw.session.outcomes import Delivered, Later, Undeliverable
 from nanoclaw.session.runner import (
+    HINDERED_BACKOFF_S,
     MAX_BACKOFF_S,
     STUCK_S,
     Absent,
@@ -63,11 +67,11 @@ from nanoclaw.session.runner import (
     Starting,
     Stopping,
 )
-from nanoclaw.session.state import HotJournal, Locked, Moment, Outdated, Quarantined, Readable
+from nanoclaw.session.state import HotJournal, Locked, Moment, Outdated, Quarantined, Readable, Unavailable
 from nanoclaw.session.transactions import SettlementOutcome
 from nanoclaw.store.session.deliveries import LedgerEntry
 from nanoclaw.store.session.outbound import Look, invalid_row
-from tests.host.sessions import CHAT, START, Session, ack, look, message, row
+from tests.host.sessions import CHAT, RULES, START, Session, ack, look, message, row
 
 KILLED = Death(orderly=False, reason="killed\nat once")
 LEFT = Death(orderly=True, reason="left")
@@ -107,6 +111,7 @@ def test_no_runner_is_started_before_the_first_look() -> None:
     ("event", "file"),
     [
         (FileLocked("busy"), Locked("busy")),
+        (FileUnavailable("no descriptors"), Unavailable("no descriptors")),
         (FileHot("hot"), HotJournal("hot")),
         (FileDamaged("bad"), Quarantined("bad")),
     ],
@@ -266,6 +271,47 @@ def test_deliveries_continue_while_the_file_is_locked() -> None:
     assert isinstance(step, Settle)
     assert step.settlement.begun is not None
     assert step.settlement.begun.row == row(1)
+
+
+# -- the system fails for now -------------------------------------------------------
+
+
+def test_a_file_that_the_system_cannot_serve_is_read_again_each_second_and_logged_more_rarely() -> None:
+    session, logged = Session.initial(message()), list[int]()
+    for tries in range(1, 17):
+        session.meets(RoundBegan(None))
+        session.settles(FileUnavailable("no descriptors"))
+        logged += [tries] * len(session.said(Log))
+        assert needs.sleep_s(session.state, Moment(START, session.at_s)) == 1.0
+        session.at_s += 1
+    assert logged == [1, 2, 4, 8, 16]
+    looks(session)
+    assert session.file() == Readable()
+    session.meets(Ticked())
+    assert session.said(StartRunner) == [StartRunner()]
+
+
+def test_a_start_that_the_system_hinders_is_tried_again_soon_and_no_user_is_told() -> None:
+    session = Session.initial(message())
+    hindered = Hindered(orderly=False, reason="no descriptors")
+    for _ in range(RULES.max_tries + 2):
+        looks(session)
+        session.meets(Ticked())
+        assert session.said(StartRunner) == [StartRunner()]
+        session.meets(RunnerEnded(hindered))
+        looks(session)
+        assert session.said(TellOfDelay) == []
+        session.at_s += HINDERED_BACKOFF_S
+    assert session.state.messages.open["in-2"].tries == 0
+
+
+def test_when_descriptors_are_exhausted_only_a_runner_without_work_is_stopped() -> None:
+    busy = at_work(2)
+    busy.meets(ReleaseAsked())
+    assert busy.said(StopRunner) == []
+    looks(busy, look(acks=[ack("completed")]))
+    busy.meets(ReleaseAsked())
+    assert busy.said(StopRunner) == [StopRunner()]
 
 
 # -- an attempt is on disk before its receiver is asked ---------------------------

@@ -40,9 +40,10 @@ NOBODY = 65534
 PASSING = ["EMFILE", "ENFILE", "ENOMEM", "EIO", "ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ESTALE"]
 
 
-def hindered(
-    executor: InlineExecutor, until_s: float, how: Callable[[], AbstractContextManager[None]]
-) -> None:
+Hindrance = Callable[[], AbstractContextManager[None]]
+
+
+def hindered(executor: InlineExecutor, until_s: float, how: Hindrance) -> None:
     """Hinder all calls of the executor until a moment of virtual time."""
     executor.around = lambda: how() if trio.current_time() < until_s else nullcontext()
 
