@@ -313,7 +313,7 @@ def _loaded(event: ParkedEvent) -> tuple[InboundEvent | Answer, bool] | None:
     try:
         return load_parked(event.event)
     except BadContent as error:
-        _log.error("session.parked_event_damaged", event=event.id, reason=str(error))
+        _log.error("session.parked_event_damaged", parked=event.id, reason=str(error))
         return None
 
 

@@ -86,7 +86,7 @@ def _skip(
     """Count all rows and open deliveries as sent. A recurring delivery keeps its next time."""
     closed = [id_ for id_ in open_ids if "@" not in id_]
     seen = deliveries.seen(connection)
-    if not closed and not newest:
+    if not closed and not newest and not seen:
         restored.conclude(connection, None)
         return Comparison()
     what = (

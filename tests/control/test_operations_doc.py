@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nanoclaw.cli.status import status_lines, tree_lines
-from tests.cli.commands import GUARD_S, NANOCLAW, environment, running, wait_ready
+from tests.cli.commands import GUARD_S, NANOCLAW, environment, rows, running, wait_ready
 from tests.control.sample import STATUS, TREE, over_the_wire
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -178,4 +179,38 @@ def test_a_restored_backup_contains_every_message(tmp_path: Path, path: str) -> 
         file.write_bytes(b"spoilt")
     shell(restore, home, path)
     assert sorted(file.relative_to(home) for file in home.rglob("*")) == before
+    assert len(list(tmp_path.glob("home.replaced-*"))) == 1
+    [inbound] = (home / "data").rglob("inbound.db")
+    assert rows(inbound, "SELECT count(*) FROM messages_in") == [(2,)], "the newest backup, not the first"
+    assert shell(say, home, path) == "echo: hello\n"
+
+
+@pytest.mark.slow
+def test_a_home_behind_a_link_and_with_a_slash_is_backed_up_and_restored(tmp_path: Path, path: str) -> None:
+    disk, home = tmp_path / "disk", tmp_path / "home"
+    disk.mkdir()
+    home.symlink_to(disk)
+    backup, restore = blocks("sh stopped")
+    (disk / "kept").write_text("old")
+    shell(f"NANOCLAW_HOME={home}/\n{backup}", home, path)
+    (disk / "kept").write_text("new")
+    shell(f"NANOCLAW_HOME={home}/\n{restore}", home, path)
+    assert (home / "kept").read_text() == "old"
+    assert (disk / "kept").read_text() == "new"
+
+
+@pytest.mark.slow
+def test_the_central_database_is_restored_from_before_an_upgrade(tmp_path: Path, path: str) -> None:
+    home = tmp_path / "home"
+    say = f"echo hello | nanoclaw run --home {home} 2>/dev/null"
+    shell(say, home, path)
+    (home / "data/backups").mkdir()
+    for name in ("v2-20200101T000000.000Z.db", "v2-20210101T000000.000Z.db"):
+        shutil.copy(home / "data/v2.db", home / "data/backups" / name)
+    (home / "data/v2.db").write_bytes(b"spoilt")
+    (home / "data/v2.db-wal").write_bytes(b"stale")
+    [recipe] = blocks("sh copy")
+    shell(recipe, home, path)
+    [old] = (home / "data").glob("v2.replaced-*")
+    assert sorted(each.name for each in old.iterdir()) == ["v2.db", "v2.db-wal"]
     assert shell(say, home, path) == "echo: hello\n"

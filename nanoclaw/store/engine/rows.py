@@ -101,7 +101,8 @@ def _wanted(type_: Any) -> str:
 
 def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:
     """Return the record of the first row, or None."""
-    return next((record(cls, row) for row in rows), None)
+    found = list(rows)  # all of them: an error would keep an open cursor, and with it the reader's snapshot
+    return record(cls, found[0]) if found else None
 
 
 def many(cls: type[T], rows: Iterable[Iterable[object]]) -> list[T]:
@@ -115,7 +116,7 @@ def damaged(cls: type[T], rows: Iterable[Iterable[object]]) -> list[DamagedRow]:
 
 
 def _each(cls: type[T], rows: Iterable[Iterable[object]]) -> Iterator[T | DamagedRow]:
-    for row in rows:
+    for row in list(rows):  # see `one`
         try:
             yield record(cls, row)
         except DamagedRow as error:
