@@ -101,13 +101,14 @@ class Channel(Protocol):
         ...
 
     def sender(self) -> AbstractAsyncContextManager[Sender]:
-        """Connect the sending half. It must fail when the connection is lost; the host then opens it again."""
+        """Connect the sending half. It fails when the connection is lost; the host then opens it again."""
         ...
 
     async def receive(self, intake: Intake, /) -> None:
-        """Offer incoming events until cancelled or at the end of input. The host calls it again after an error.
+        """Offer incoming events until cancelled or at the end of input.
 
-        An error for one event stops all others until then, so a channel should log it and go on.
+        The host calls it again after an error, which stops all events until then. So a channel should log the
+        error of one event and go on.
 
         Confirm an event to the network only after `intake.offer` returned: then it is on disk. Events of one
         chat are routed in the order in which they are offered, those of several chats concurrently.
