@@ -29,6 +29,7 @@ from actors import (
     Ref,
     Supervisor,
 )
+from nanoclaw.channels.faults import faults
 from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
@@ -196,6 +197,10 @@ def _runtime(given: Runtime | None, config: Config) -> Runtime:
 
 
 def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
+    for channel in channels:
+        wrong = next(faults(channel), None)
+        if wrong is not None:
+            raise HostFailed(f"the channel of class {type(channel).__name__} cannot be used: {wrong}")
     by_type = {channel.channel_type: channel for channel in channels}
     if len(by_type) < len(channels):
         names = [channel.channel_type for channel in channels]

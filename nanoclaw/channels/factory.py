@@ -9,11 +9,12 @@ bots of one network never mix. Ids of users have the network's prefix, so both b
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar
 
 from attrs import Factory, frozen
 
-from nanoclaw.channels.protocol import Channel, Repeat
+from nanoclaw.channels.faults import faults
+from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, ConfigError, NamedTable, read_table
 from nanoclaw.config.entry_points import load
 from nanoclaw.config.kinds import Text, Unfit
@@ -121,11 +122,7 @@ def _made(each: ConfiguredChannel, config: Config) -> Channel:
 
 def _faults(channel: object, name: str) -> Iterator[str]:
     """Yield what a channel of a foreign package lacks."""
-    channel_type, repeat = getattr(channel, "channel_type", None), getattr(channel, "repeat", None)
+    channel_type = getattr(channel, "channel_type", None)
     if channel_type != name:
         yield f"its channel_type must be {name!r}, got {channel_type!r}"
-    if repeat not in get_args(Repeat):
-        yield f"its repeat must be one of {', '.join(get_args(Repeat))}, got {repeat!r}"
-    for method in ("sender", "receive"):
-        if not callable(getattr(channel, method, None)):
-            yield f"it has no {method}()"
+    yield from faults(channel)

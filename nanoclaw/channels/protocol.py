@@ -113,9 +113,10 @@ class Channel(Protocol):
         ...
 
     async def receive(self, intake: Intake, /) -> None:
-        """Offer incoming events until cancelled or at the end of input. After an error it is called again.
+        """Offer incoming events until cancelled or at the end of input.
 
-        An error for one event stops all others until then, so a channel should log it and go on.
+        The host calls it again after an error, which stops all events until then. So a channel should log the
+        error of one event and go on.
 
         Confirm an event to the network only after `intake.offer` returned: then it is on disk. Events of one
         chat are routed in the order in which they are offered, those of several chats concurrently.

@@ -12,7 +12,8 @@ def read_receipt(returned: object) -> tuple[Receipt, str | None]:
     to send the message again. A number is taken as the platform's id.
     """
     if not isinstance(returned, Receipt):
-        return Receipt(None), f"returned a {type(returned).__name__} instead of a Receipt"
+        what = "None" if returned is None else f"a {type(returned).__name__}"
+        return Receipt(None), f"returned {what} instead of a Receipt"
     id_: object = returned.platform_message_id
     if id_ is None or isinstance(id_, str):
         return storable(returned), None

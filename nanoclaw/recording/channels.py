@@ -7,6 +7,7 @@ from typing import Any, Self
 import trio
 from attrs import asdict, define, evolve, frozen
 
+from actors import Refusal
 from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender, Unattended
 from nanoclaw.channels.receipts import read_receipt, retry_after
 from nanoclaw.channels.wrapper import ChannelWrapper
@@ -108,9 +109,10 @@ class RecordedChannel(ChannelWrapper):
         """Open the wrapped channel's sender."""
         broken: _Moment | None = None
         try:
-            async with self.channel.sender() as sender, _noticing_cancellation() as broken:
-                self.writer.note(Connected(self.channel_type))
-                yield RecordedSender(sender, self.channel_type, self.writer)
+            with foreign_code(Refusal):
+                async with self.channel.sender() as sender, _noticing_cancellation() as broken:
+                    self.writer.note(Connected(self.channel_type))
+                    yield RecordedSender(sender, self.channel_type, self.writer)
         except Exception as error:
             words = _words(error)
             if broken is None:
@@ -122,7 +124,8 @@ class RecordedChannel(ChannelWrapper):
     async def receive(self, intake: Intake) -> None:
         """Receive with the wrapped channel."""
         try:
-            await self.channel.receive(RecordedIntake(intake, self.writer, self.channel_type))
+            with foreign_code(Refusal):
+                await self.channel.receive(RecordedIntake(intake, self.writer, self.channel_type))
         except Exception as error:
             self.writer.note(ReceiverEnded(self.channel_type, _words(error)))
             raise
@@ -170,6 +173,7 @@ async def _noticing_cancellation() -> AsyncIterator[_Moment]:
 
 def _words(error: BaseException) -> str:
     """Return the type and the text of an error, or of the first one of a group."""
+    error = error.error if isinstance(error, ForeignError) else error
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {text_of(error)}"

@@ -34,10 +34,12 @@ from tests.conformance.fake_network import under_test
 Opens = Callable[[], AbstractAsyncContextManager[ChannelUnderTest]]
 
 
-def fake(repeat: Repeat, silence: Fault = "crash after") -> Opens:
+def fake(repeat: Repeat, silence: Fault = "crash after", *, in_groups: bool = False) -> Opens:
     @asynccontextmanager
     async def opens() -> AsyncIterator[ChannelUnderTest]:
-        yield under_test(FakeChannel(repeat=repeat), silence)
+        channel = FakeChannel(repeat=repeat)
+        channel.in_groups = in_groups
+        yield under_test(channel, silence)
 
     return opens
 
@@ -69,6 +71,7 @@ OURS = {
     "look up": fake("look up"),
     "again": fake("again"),
     "never": fake("never", "hang"),
+    "in groups": fake("look up", in_groups=True),
     "terminal": terminal,
 }
 

@@ -12,8 +12,8 @@ import trio.testing
 from attrs import define, evolve, frozen
 
 from agent_runner.providers import ProviderContext, SimpleProvider, TurnHandler
-from nanoclaw.channels.protocol import Sender
-from nanoclaw.records import Intake, Outgoing, Receipt
+from nanoclaw.channels.protocol import Outcome, Sender
+from nanoclaw.records import Address, Intake, Outgoing, Receipt
 from nanoclaw.runtimes import Death, RunnerSpec
 from nanoclaw.testing import FakeChannel
 from nanoclaw.testing.conformance import (
@@ -85,8 +85,11 @@ class HangingSender:
             await trio.sleep_forever()
         return await self.sender.find(outgoing)  # type: ignore[no-any-return]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.sender, name)
+    async def typing(self, address: Address) -> None:
+        await self.sender.typing(address)
+
+    async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
+        await self.sender.settled(address, platform_message_id, outcome)
 
 
 @pytest.mark.parametrize(

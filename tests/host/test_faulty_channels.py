@@ -1,9 +1,11 @@
 """Channels whose code fails: each error ends with its message or hint, and the next message comes at once."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,20 @@ from attrs import define, field
 from structlog.testing import LogCapture
 
 from nanoclaw.channels import senders as module
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Repeat, Sender
+from nanoclaw.channels.protocol import (
+    Capabilities,
+    ChannelUnavailable,
+    DeliveryRejected,
+    Outcome,
+    Repeat,
+    Sender,
+)
 from nanoclaw.channels.senders import OutcomeUnknown, Settled, Typing
+from nanoclaw.host import HostFailed, open_host
 from nanoclaw.records import Address, Intake, Outgoing, Receipt
 from nanoclaw.system.foreign import ForeignError
 from nanoclaw.testing import FakeChannel, World
+from tests.host.homes import config
 from tests.host.test_foreign_code import CANCELLED, Unreadable
 from tests.host.test_senders import A, senders, to
 
@@ -225,7 +236,8 @@ class Plain(FakeChannel):
     async def sender(self) -> AsyncIterator[Any]:
         yield self
 
-    def deliver(self, _outgoing: Outgoing) -> Any:
+    def deliver(self, outgoing: Outgoing) -> Any:
+        del outgoing
         self.asked += 1
         return Receipt("m-1")
 
@@ -301,9 +313,7 @@ async def test_a_receiver_that_fails_five_times_hears_the_next_message_within_se
     error: BaseException,
 ) -> None:
     channel = Unconnected("net", receiving=error, times=5)
-    async with World(channels=[channel]) as world:
-        await world.start()
-        await world.host.admin.wirings.connect(channel.address(), "main", policy="public")
+    async with a_world(channel):
         start = trio.current_time()
         await channel.say("hello", event_id="1")
         await channel.reply_to("1")
@@ -312,9 +322,7 @@ async def test_a_receiver_that_fails_five_times_hears_the_next_message_within_se
 
 async def test_a_receiver_is_never_given_up_for_long() -> None:
     channel = Unconnected("net", receiving=OSError("reset"), times=inf)
-    async with World(channels=[channel]) as world:
-        await world.start()
-        await world.host.admin.wirings.connect(channel.address(), "main", policy="public")
+    async with a_world(channel) as world:
         await world.sleep(hours=1)
         channel.times, start = 0, trio.current_time()
         await channel.say("hello", event_id="1")
@@ -325,6 +333,53 @@ async def test_a_receiver_is_never_given_up_for_long() -> None:
 # -- a whole host -----------------------------------------------------------------------
 
 
+class NoCapabilities(FakeChannel):
+    @property
+    def capabilities(self) -> Capabilities:
+        raise ValueError("not yet")
+
+
+@pytest.mark.parametrize(
+    ("channel", "words"),
+    [
+        (NoCapabilities(), "must be readable, got ValueError('not yet')"),
+        (object(), "its channel_type must be a text, got None"),
+        (FakeChannel(repeat="perhaps"), "its repeat must be one of idempotent, look up, again, never"),  # type: ignore[arg-type]
+    ],
+)
+async def test_a_channel_that_cannot_be_used_is_refused_at_the_start(
+    channel: Any, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(HostFailed, match=re.escape(words)):
+        async with open_host(config(tmp_path), channels=[channel]):
+            pass
+
+
+@asynccontextmanager
+async def a_world(channel: FakeChannel) -> AsyncIterator[World]:
+    async with World(channels=[channel]) as world:
+        await world.start()
+        await world.host.admin.wirings.connect(channel.address(), "main", policy="public")
+        yield world
+
+
+async def test_a_pause_that_is_asked_for_in_a_group_is_made() -> None:
+    asked = list[float]()
+
+    async def delivers(outgoing: Outgoing) -> Receipt:
+        asked.append(trio.current_time())
+        if len(asked) > 2:
+            return await channel.keep(outgoing)
+        async with trio.open_nursery():
+            raise ChannelUnavailable("429", retry_after=15)
+
+    channel = Faulty("net", delivering=delivers)
+    async with a_world(channel):
+        await channel.say("hello", event_id="1")
+        await channel.reply_to("1")
+    assert [round(at - asked[0]) for at in asked] == [0, 15, 30]
+
+
 async def test_five_bad_messages_in_a_row_hold_up_the_next_one_for_their_repeats_only() -> None:
     bad = raising(ValueError("x"))
     channel = Faulty("net", hinting=raising(OSError("no typing")))
@@ -333,9 +388,7 @@ async def test_five_bad_messages_in_a_row_hold_up_the_next_one_for_their_repeats
         return await (bad(outgoing) if "bad" in str(outgoing.content) else channel.keep(outgoing))
 
     channel.delivering = delivers
-    async with World(channels=[channel]) as other:
-        await other.start()
-        await other.host.admin.wirings.connect(channel.address(), "main", policy="public")
+    async with a_world(channel) as other:
         for n in range(5):
             await channel.say("bad", event_id=f"bad-{n}")
         start = trio.current_time()

@@ -22,6 +22,7 @@ from nanoclaw.recording.notes import (
 from nanoclaw.testing import World, simulate
 from nanoclaw.testing.replay.script import Script, script_of
 from nanoclaw.testing.silent_logs import silent_logs
+from nanoclaw.testing.world.channel import Fault
 from tests.simulation.recorded_lives import differing, record_lives
 from tests.simulation.recordings import notes
 
@@ -124,3 +125,24 @@ def test_a_runner_whose_file_was_recovered_afterwards_leaves_a_journal() -> None
     made = script(*born, died, Recovered("s", "there is no engine"))
     assert [life.hot for life in made.lives["s"]] == [True]
     assert [failed for _, failed in made.recoveries["s"]] == ["there is no engine"]
+
+
+async def a_faulty_channel(world: World, folder: Path) -> None:
+    await world.start(record=Record(folder))
+    ann = world.user("ann")
+    chat = await world.direct(ann)
+    world.channel.in_groups, world.channel.hints_raise = True, ValueError("no hints")
+    faults: tuple[Fault, ...] = ("unavailable", "rejected", "crash before", "no receipt")
+    for n, fault in enumerate(faults):
+        world.channel.fail(fault)
+        await ann.says(f"hello {n}")
+        await world.sleep(20)
+    await chat.expect("echo: hello 3")
+    await world.stop()
+
+
+def test_what_a_channel_raises_in_groups_is_recorded_as_the_host_takes_it(tmp_path: Path) -> None:
+    folder = recorded(a_faulty_channel, tmp_path / "recording")
+    answers = [note["answer"] for note in notes(folder, "Answered")]
+    assert answers == ["unavailable", "receipt", "rejected", "broke", "receipt", "receipt"]
+    assert list(differing([folder])) == []

@@ -60,8 +60,9 @@ class Check:
             raise NotConforming(f"{self.name}: {error}") from error
 
     async def _within_limit(self) -> str | None:
-        with trio.move_on_after(LIMIT_S) as scope:
-            token = _limit.set(limit := Limit(scope))
+        limit = Limit(trio.CancelScope(deadline=trio.current_time() + LIMIT_S))
+        with limit.scope:
+            token = _limit.set(limit)
             try:
                 return await self._run()
             finally:

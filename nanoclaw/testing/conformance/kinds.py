@@ -6,6 +6,7 @@ from attrs import evolve
 
 from agent_runner.errors import ProviderError
 from agent_runner.records import Inbound, Result, Turn
+from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance.checks import NotConforming, require
 from nanoclaw.testing.conformance.providers import OpenUnderTest, answers, require_known
 from nanoclaw.testing.conformance.steps import step
@@ -104,7 +105,7 @@ async def any_text_is_taken(it: OpenUnderTest) -> None:
 async def _settled(it: OpenUnderTest, turn: Turn, what: str, tools: Tools | None = None) -> Result | None:
     """Return the result of a turn, or None on `ProviderError`."""
     try:
-        with step(f"a turn with {what}", it.turn_s):
+        with step(f"a turn with {what}", it.turn_s), ungrouped(ProviderError):
             result = await it.handler.run(turn, tools or Tools())
     except ProviderError:
         return None

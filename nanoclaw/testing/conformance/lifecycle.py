@@ -7,6 +7,7 @@ import trio
 from agent_runner.errors import ProviderError
 from agent_runner.providers import ProviderContext, Tool, ToolSpec
 from agent_runner.records import Result
+from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance.checks import NotConforming, hook, require
 from nanoclaw.testing.conformance.contexts import MemoryState
 from nanoclaw.testing.conformance.providers import (
@@ -114,7 +115,7 @@ async def when_it_cannot_open_it_says_why(it: ProviderUnderTest) -> None:
     unable = hook(it.unable, "unable")
     with unable(), fresh_context(it, MemoryState()) as context:
         try:
-            with step("open() without its model", it.turn_s):
+            with step("open() without its model", it.turn_s), ungrouped(ProviderError):
                 async with it.provider.open(context):
                     pass
         except NotConforming:

@@ -15,6 +15,7 @@ from attrs import evolve
 from agent_runner.errors import ProviderError, ToolError
 from agent_runner.providers import TurnHandler
 from agent_runner.records import Result, Sent, Turn
+from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance import kinds, lifecycle
 from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, require
 from nanoclaw.testing.conformance.providers import (
@@ -55,7 +56,7 @@ def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnde
 async def _taken(it: OpenUnderTest, turn: Turn, tools: Tools | None = None) -> Result:
     """Return the result of an undisturbed turn."""
     try:
-        with step("a turn", it.turn_s):
+        with step("a turn", it.turn_s), ungrouped(ProviderError, ToolError):
             result = await it.handler.run(turn, tools or Tools())
     except (ProviderError, ToolError) as error:
         raise NotConforming(f"a turn that nothing hinders ended with {error!r}") from error
@@ -218,7 +219,7 @@ async def when_it_can_answer_again_it_does(it: OpenUnderTest) -> None:
 
 async def _failure(it: OpenUnderTest) -> Exception | None:
     try:
-        with trio.fail_after(it.turn_s):
+        with trio.fail_after(it.turn_s), ungrouped(ProviderError):
             await it.handler.run(turn_of(message(1, it.question)), Tools())
     except Exception as error:  # noqa: BLE001 -- the caller wants the error
         return error

@@ -13,6 +13,7 @@ from attrs import Factory, define, evolve, frozen
 
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.system.clock import SystemClock
+from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, only, require
 from nanoclaw.testing.conformance.sessions import (
     is_sound,
@@ -88,7 +89,8 @@ async def _running(it: RuntimeUnderTest) -> AsyncIterator[_Life]:
 
     async def live(*, task_status: trio.TaskStatus[Runner]) -> None:
         try:
-            deaths.append(await it.runtime.run(it.spec, task_status=task_status))
+            with ungrouped(StartFailed):
+                deaths.append(await it.runtime.run(it.spec, task_status=task_status))
         except StartFailed as error:
             raise NotConforming(f"a runner with a valid specification does not start: {error}") from error
         finally:
@@ -120,7 +122,7 @@ async def _until_answered(spec: RunnerSpec, id_: str = "in-1") -> None:
 
 
 async def _recover(it: RuntimeUnderTest) -> None:
-    with step("recover()", RECOVERS_S):
+    with step("recover()", RECOVERS_S), ungrouped(StartFailed):
         await it.runtime.recover(it.spec)
 
 
@@ -143,7 +145,7 @@ async def one_that_cannot_work_does_not_end_in_order(it: RuntimeUnderTest) -> No
     """An unknown provider is reported by `StartFailed` or by the runner's death."""
     broken = evolve(it, spec=evolve(it.spec, provider=NOBODY, environment=_with_provider(it.spec)))
     try:
-        with step("run() with a provider that does not exist", STARTS_S + ANSWERS_S):
+        with step("run() with a provider that does not exist", STARTS_S + ANSWERS_S), ungrouped(StartFailed):
             death = await broken.runtime.run(broken.spec)
     except StartFailed as error:
         require(str(error), "StartFailed has no text")
