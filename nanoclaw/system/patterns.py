@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
+from importlib import import_module
 from typing import Any, Protocol
 
 from attrs import field, frozen
@@ -17,7 +18,7 @@ from attrs import field, frozen
 from nanoclaw.records.checking import storable_text
 
 try:
-    import re2  # type: ignore[import-untyped]
+    re2: Any = import_module("re2")
 except ImportError:  # it has no wheel for this platform
     re2 = None
 
