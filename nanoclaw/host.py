@@ -11,6 +11,7 @@ from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
+    nullcontext,
 )
 from functools import partial
 from random import Random
@@ -32,7 +33,7 @@ from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.config import Config, ConfigError
-from nanoclaw.control import Control, open_control
+from nanoclaw.control import Control, default_control, open_control
 from nanoclaw.dispatch import ActionHandler, Dispatcher
 from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
@@ -44,6 +45,7 @@ from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import AGENT, Address, Intake
+from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
@@ -101,6 +103,7 @@ class Host:
     central: Reader
     _root: Supervisor = field(repr=False)
     _ground: Ground = field(repr=False)
+    _status: StatusSource = field(repr=False)
 
     @property
     def admin(self) -> Admin:
@@ -110,6 +113,14 @@ class Host:
     def admin_as(self, user_id: str) -> Admin:
         """Return the operations for a user. Each call checks their rights, and may raise `Forbidden`."""
         return Admin.of(self._ground, Caller.user(user_id))
+
+    async def status(self) -> HostReport:
+        """Return what the host is doing, as `nanoclaw status` does. A session that hangs delays it by 1 s.
+
+        Raises:
+            CannotTell: the central database cannot be read now.
+        """
+        return await self._status.status()
 
     def tree(self) -> Node:
         """Return the live tree of actors."""
@@ -134,15 +145,18 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     *,
     channels: Sequence[Channel] = (),
     seams: Seams | None = None,
-    control: Control | None = None,
+    control: Control | bool | None = None,
     record: Record | None = None,
     actions: Mapping[str, ActionHandler] | None = None,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open. Several hosts may run in one process, each on its own data.
 
-    `control` opens the control socket, as `nanoclaw run` does. `record` records the input at the seams, for
-    `nanoclaw replay`. `actions` has, by name, the handlers of requests that agents may make to the host
-    besides tasks.
+    `control` opens the control socket, as `nanoclaw run` does, for commands such as `nanoclaw status`. True
+    offers a `Terminal` among the channels, if there is one, and the log events of the process; a `Control`
+    names the parts. If the socket cannot be created, the host logs that and runs on.
+
+    `record` records the input at the seams, for `nanoclaw replay`. `actions` has, by name, the handlers of
+    requests that agents may make to the host besides tasks.
 
     Raises:
         HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
@@ -154,21 +168,32 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     _check_actions(actions)
     raised: BaseException | None = None
     try:
-        async with (
-            _recording(record, config, channels, seams) as recorder,
-            _tree(config, by_type, seams, runtime, control, recorder, actions) as host,
-        ):
-            try:
-                yield host
-            except BaseException as error:
-                raised = error
-                raise
+        with _offered(control, channels) as offered:
+            async with (
+                _recording(record, config, channels, seams) as recorder,
+                _tree(config, by_type, seams, runtime, offered, recorder, actions) as host,
+            ):
+                try:
+                    yield host
+                except BaseException as error:
+                    raised = error
+                    raise
     except (ActorError, BadNoun, StoreError, RecordingRefused, OSError) as error:
         if error is raised:
             raise
         raise HostFailed(_reason(error)) from error
     finally:
         del raised  # it holds this frame
+
+
+def _offered(
+    control: Control | bool | None,  # noqa: FBT001 -- as `open_host` takes it
+    channels: Sequence[Channel],
+) -> AbstractContextManager[Control | None]:
+    """Return a context that yields the parts of the control socket, or None if there is to be no socket."""
+    if isinstance(control, Control):
+        return nullcontext(control)
+    return default_control(channels) if control else nullcontext()
 
 
 def _runtime(given: Runtime | None, config: Config) -> Runtime:
@@ -294,8 +319,8 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         ground = _ground(
             config, seams, registry if recorder is None else recorder.registry(registry), central, living
         )
+        status = HostStatus(root, living, central, config, seams.clock, runtime.name)
         if control is not None:
-            status = HostStatus(root, living, central, config, seams.clock, runtime.name)
             operations = Operations(Catalogue.installed(), ground)
             await stack.enter_async_context(
                 open_control(config.data, control, status, supervision, under=root, operations=operations)
@@ -304,7 +329,8 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
             warn_of_runtime(config)
         _log.info("host.ready", data=str(config.data), runtime=runtime.name)
         try:
-            yield _host(config, router, living, ground, root, recorder)
+            intake = router if recorder is None else recorder.intake(router)  # embedders' events, too
+            yield Host(config, intake, living, ground.registry, central, root, ground, status)
         finally:
             _log.info("host.stopping")
             if recorder is not None:
@@ -334,20 +360,6 @@ def _dispatcher(services: Services, actions: Mapping[str, ActionHandler], inbox:
         ToAgents(central, registry, inbox, outbox, clock),
         ToHost(registry, actions, clock),
     )
-
-
-def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
-    config: Config,
-    intake: Intake,
-    sessions: Sessions,
-    ground: Ground,
-    root: Supervisor,
-    recorder: Recorder | None,
-) -> Host:
-    """Return the host for embedders. A recorder also notes the events that they offer."""
-    if recorder is not None:
-        intake = recorder.intake(intake)
-    return Host(config, intake, sessions, ground.registry, ground.central, root, ground)
 
 
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))

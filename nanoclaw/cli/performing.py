@@ -13,7 +13,7 @@ from attrs import frozen
 
 from actors import ActorError
 from nanoclaw.channels.terminal.terminal import harmless
-from nanoclaw.cli.client import NoHost, NotRunning, RequestFailed, connect
+from nanoclaw.cli.client import NoHost, NotListening, NotRunning, RequestFailed, connect
 from nanoclaw.cli.first_run import prepare_home
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE
@@ -27,10 +27,6 @@ REFUSED = 1
 """Exit code: the operation was refused, and nothing was changed."""
 PATIENCE_S, LOOK_AGAIN_S = 3.0, 0.1
 """Seconds to wait for a host that starts or stops, and seconds between attempts."""
-
-
-class _HostBetween(NoHost):
-    """A host owns the files, but does not listen yet or no longer listens."""
 
 
 @frozen
@@ -77,7 +73,7 @@ async def perform(config: Config, catalogue: Catalogue, call: Call, result: list
         while not result:
             try:
                 result.append(await _once(config, catalogue, call, new=new))
-            except _HostBetween:
+            except NotListening:  # the host starts or stops
                 if trio.current_time() >= deadline:
                     raise
                 await trio.sleep(LOOK_AGAIN_S)
@@ -124,7 +120,7 @@ async def _on_files(config: Config, catalogue: Catalogue, call: Call, *, new: bo
             return await _opened(open_files, data, config, catalogue, call)
         except (ActorError, StoreError) as error:
             unusable = _unusable(config, error)
-            if isinstance(unusable, _HostBetween) or not call.reads:
+            if isinstance(unusable, NotListening) or not call.reads:
                 raise unusable from error
         try:
             result = await _opened(open_to_read, data, config, catalogue, call)
@@ -163,11 +159,7 @@ def _unusable(config: Config, error: BaseException) -> Exception:
     while isinstance(error, ActorError) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, Owned):
-        holder = f"process {error.pid}" if error.pid is not None else "another process"
-        return _HostBetween(
-            f"{config.data}: {holder} owns it, and no host answers on its control socket; if that is a host "
-            "that starts or stops, try again, else see its log"
-        )
+        return NotListening(config.data, error.holder)
     return NoHost(str(error))
 
 
