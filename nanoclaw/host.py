@@ -84,11 +84,15 @@ class Seams:
     """The five seams, and the wake-ups that belong to the executor. The defaults are for production."""
 
     executor: Executor = Factory(ThreadExecutor)
+    """Runs calls of the store."""
     clock: Clock = Factory(SystemClock)
+    """The date, and its jumps."""
     random: Random = Factory(secrets.SystemRandom)
+    """The source of ids and jitter."""
     runtime: Runtime | None = None
     """None stands for the configured runtime."""
     wakeups: Callable[[], AbstractContextManager[Wakeups]] = open_wakeups
+    """Opens the source of wake-ups by commits."""
 
 
 @frozen
@@ -96,11 +100,15 @@ class Host:
     """A running host, as embedders see it."""
 
     config: Config
+    """The configuration that it runs with."""
     intake: Intake
     """Takes events of the embedding program, without a channel."""
     sessions: Sessions
+    """The living sessions."""
     registry: Ref[Registry]
+    """The actor that changes the central database."""
     central: Reader
+    """Reads the central database: `await host.central.run(function_of_a_connection)`."""
     _root: Supervisor = field(repr=False)
     _ground: Ground = field(repr=False)
     _status: StatusSource = field(repr=False)
@@ -168,16 +176,16 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     _check_actions(actions)
     raised: BaseException | None = None
     try:
-        with _offered(control, channels) as offered:
-            async with (
-                _recording(record, config, channels, seams) as recorder,
-                _tree(config, by_type, seams, runtime, offered, recorder, actions) as host,
-            ):
-                try:
-                    yield host
-                except BaseException as error:
-                    raised = error
-                    raise
+        async with (
+            _offered(control, channels) as offered,
+            _recording(record, config, channels, seams) as recorder,
+            _tree(config, by_type, seams, runtime, offered, recorder, actions) as host,
+        ):
+            try:
+                yield host
+            except BaseException as error:
+                raised = error
+                raise
     except (ActorError, BadNoun, StoreError, RecordingRefused, OSError) as error:
         if error is raised:
             raise
@@ -189,7 +197,7 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
 def _offered(
     control: Control | bool | None,  # noqa: FBT001 -- as `open_host` takes it
     channels: Sequence[Channel],
-) -> AbstractContextManager[Control | None]:
+) -> AbstractAsyncContextManager[Control | None]:
     """Return a context that yields the parts of the control socket, or None if there is to be no socket."""
     if isinstance(control, Control):
         return nullcontext(control)
@@ -329,8 +337,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
             warn_of_runtime(config)
         _log.info("host.ready", data=str(config.data), runtime=runtime.name)
         try:
-            intake = router if recorder is None else recorder.intake(router)  # embedders' events, too
-            yield Host(config, intake, living, ground.registry, central, root, ground, status)
+            yield _host(config, router, living, ground, root, recorder, status)
         finally:
             _log.info("host.stopping")
             if recorder is not None:
@@ -360,6 +367,21 @@ def _dispatcher(services: Services, actions: Mapping[str, ActionHandler], inbox:
         ToAgents(central, registry, inbox, outbox, clock),
         ToHost(registry, actions, clock),
     )
+
+
+def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
+    config: Config,
+    intake: Intake,
+    sessions: Sessions,
+    ground: Ground,
+    root: Supervisor,
+    recorder: Recorder | None,
+    status: StatusSource,
+) -> Host:
+    """Return the host for embedders. A recorder also notes the events that they offer."""
+    if recorder is not None:
+        intake = recorder.intake(intake)
+    return Host(config, intake, sessions, ground.registry, ground.central, root, ground, status)
 
 
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))

@@ -95,8 +95,6 @@ class Remote:
             case {"result": {"failed": failed}}:
                 self._accept(id_, Routed())
                 self.desk.settled(id_, failed)
-            case {"id": "listen", "error": {"message": reason}}:
-                raise RequestFailed(reason)
             case {"error": {"code": "dropped", "message": reason}}:
                 self._accept(id_, Routed(dropped=reason))
             case {"error": {"message": reason}}:

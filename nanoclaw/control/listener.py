@@ -44,11 +44,11 @@ class Control:
     chat: ChatRoom | None = None
     """The terminal's chat, for `nanoclaw chat`."""
     logs: LogRing | None = None
-    """For `nanoclaw logs`."""
+    """The log events for `nanoclaw logs`, which structlog's processor `logs.add` keeps."""
 
 
-@contextmanager
-def default_control(channels: Iterable[Channel]) -> Iterator[Control]:
+@asynccontextmanager
+async def default_control(channels: Iterable[Channel]) -> AsyncIterator[Control]:
     """Yield what a host offers by default: the terminal among its channels, and the process's log events."""
     chat = next((each for each in channels if isinstance(each, Terminal)), None)
     with keeping_events() as ring:
