@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nanoclaw.records import (
         Address,
         Attachment,
+        BadEvent,
         CardContent,
         ChatMessage,
         Clicked,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Attachment",
+    "BadEvent",
     "CannotTell",
     "Capabilities",
     "CardContent",

@@ -322,7 +322,8 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         )
         resume = partial(_resume, central, living, changes, runtime)
         start_up.start("resume", _background(resume))
-        router = Router(central, registry, changes, living, types_with_buttons(channels.values()))
+        in_thread = partial(seams.executor.run, lane="match")
+        router = Router(central, registry, changes, living, in_thread, types_with_buttons(channels.values()))
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         ground = _ground(
             config, seams, registry if recorder is None else recorder.registry(registry), central, living

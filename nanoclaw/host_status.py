@@ -11,6 +11,7 @@ from actors import Node, Supervisor
 from nanoclaw.config import Config
 from nanoclaw.records import Address
 from nanoclaw.records.status import CannotTell, ChannelReport, HostReport, SessionDetails, SessionReport
+from nanoclaw.registry.trigger_rules import unheard
 from nanoclaw.session import Conversation, Sessions, open_conversations
 from nanoclaw.store import Connection, Reader, StoreError
 from nanoclaw.store.central import parked_events
@@ -45,7 +46,7 @@ class HostStatus:
             CannotTell: the central database cannot be read now.
         """
         try:
-            found, parked = await self.central.run(_read)
+            found, parked, silent = await self.central.run(_read)
         except StoreError as error:
             raise CannotTell(f"the sessions cannot be read: {error}") from error
         nodes = self.sessions.nodes()
@@ -69,6 +70,7 @@ class HostStatus:
             buried=sum(node.state == "buried" for node in nodes),
             parked=sum(parked.values()),
             living_sessions=reports,
+            unheard=silent,
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:
@@ -85,8 +87,8 @@ class HostStatus:
         return details
 
 
-def _read(connection: Connection) -> tuple[list[Conversation], Mapping[str, int]]:
-    return open_conversations(connection), parked_events.counts(connection)
+def _read(connection: Connection) -> tuple[list[Conversation], Mapping[str, int], tuple[str, ...]]:
+    return open_conversations(connection), parked_events.counts(connection), unheard(connection)
 
 
 def _session(

@@ -8,8 +8,11 @@ LONGEST_REASON = 2000
 
 
 def clean(text: str) -> str:
-    """Return text that UTF-8 can carry: a lone surrogate, such as half of an emoji, becomes `?`."""
-    return text.encode("utf-8", "replace").decode()
+    """Return text that UTF-8 can carry: a UTF-16 surrogate pair is its character, a lone surrogate `?`."""
+    if text.isascii():
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return joined.encode("utf-8", "replace").decode()
 
 
 def clip(text: str) -> str:

@@ -46,6 +46,7 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
         f"sessions  {host['sessions']} in all, {host['living']} living, {host['buried']} buried; "
         f"{host['parked']} events parked"
     )
+    yield from (f"wirings   {line}" for line in host.get("unheard", ()))
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])

@@ -25,7 +25,9 @@ from typing import (
 
 from attrs import field, frozen
 
+from nanoclaw.operations.errors import BadArguments
 from nanoclaw.operations.rights import Right
+from nanoclaw.records.checking import BadValue, checked
 
 if TYPE_CHECKING:
     from nanoclaw.operations.noun import Noun
@@ -208,7 +210,9 @@ def operation(  # noqa: PLR0913 -- what there is to say, by name
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
             values = dict(list(bound.arguments.items())[1:])
-            values = await self.admitted(of_method(self.name, call), values, strict=False)
+            declaration = of_method(self.name, call)
+            _check_types(declaration, values)
+            values = await self.admitted(declaration, values, strict=False)
             return await method(self, **values)  # type: ignore[call-arg]  # bound to the signature above
 
         update_wrapper(call, method)
@@ -218,6 +222,19 @@ def operation(  # noqa: PLR0913 -- what there is to say, by name
         return call
 
     return decorate
+
+
+def _check_types(declaration: Operation, values: Mapping[str, Any]) -> None:
+    """Check the arguments of a call in Python, where nothing else looks at their types.
+
+    Raises:
+        BadArguments: one is not of its type.
+    """
+    for parameter in declaration.parameters:
+        try:
+            checked(values[parameter.name], parameter.type)
+        except BadValue as error:
+            raise BadArguments(str(error.within(parameter.name))) from None
 
 
 def operations_of(noun: "type[Noun]") -> Iterator[Operation]:

@@ -2,7 +2,7 @@
 
 A question and an approval get `id`. An object with `agent_group_id` gets `agent`, one with
 `messaging_group_id` or an address `chat`, one with a session gets that session's `agent`, a destination its
-`target`.
+`target`, a wiring the `problem` with its rules.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from typing import Any
 from attrs import fields, has
 
 from nanoclaw.operations.references import address_of
+from nanoclaw.registry.trigger_rules import problem
 from nanoclaw.store import Connection
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions
 
@@ -77,6 +78,8 @@ def _labels(row: Mapping[str, Any], names: _Names) -> Mapping[str, object]:
         labels["chat"] = f"{row['channel_type']}:{row['platform_id']}"
     elif row.get("messaging_group_id"):
         labels["chat"] = names.chats.get(row["messaging_group_id"])
+    if "trigger_rules" in row:
+        labels["problem"] = problem(row["trigger_rules"])
     if "target_type" in row:
         known = names.chats if row["target_type"] == "channel" else names.agents
         labels["target"] = known.get(row["target_id"])

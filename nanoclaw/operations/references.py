@@ -161,7 +161,7 @@ def _session(session: Session, chats: Mapping[str, str], agents: Mapping[str, Ag
 def _wirings(connection: Connection) -> list[Candidate]:
     chats = {chat.id: address_of(chat) for chat in messaging_groups.every(connection)}
     agents = {group.id: group.folder for group in agent_groups.every(connection)}
-    return [_wiring(each, chats, agents) for each in wirings.every(connection)]
+    return [_wiring(each, chats, agents) for each in wirings.every_readable(connection)[0]]
 
 
 def _wiring(wiring: Wiring, chats: Mapping[str, str], agents: Mapping[str, str]) -> Candidate:

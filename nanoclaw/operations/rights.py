@@ -6,6 +6,7 @@ from enum import Enum
 from attrs import frozen
 
 from nanoclaw.operations.errors import Forbidden
+from nanoclaw.registry.users import kind_of
 from nanoclaw.store import Connection
 from nanoclaw.store.central import agent_groups, members, user_roles
 
@@ -40,7 +41,12 @@ class Caller:
 
     @classmethod
     def user(cls, user_id: str) -> "Caller":
-        """Return a user of a chat network, limited to the rights granted to them."""
+        """Return a user of a chat network, limited to the rights granted to them.
+
+        Raises:
+            NotAllowed: the id has no prefix.
+        """
+        kind_of(user_id)
         return cls(user_id)
 
 

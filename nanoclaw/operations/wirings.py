@@ -15,7 +15,7 @@ from nanoclaw.registry import CreateWiring, DeleteWiring, UpdateWiring, WireChat
 from nanoclaw.store.central import wirings
 from nanoclaw.store.central.wirings import WiringChanges
 
-COLUMNS = ("chat", "agent", "session_mode", "response_scope", "trigger_rules", "priority", "id")
+COLUMNS = ("chat", "agent", "session_mode", "response_scope", "trigger_rules", "priority", "id", "problem")
 
 
 @frozen
@@ -27,13 +27,15 @@ class Wirings(Noun):
 
     @operation(right=Right.ADMIN, reads=True, columns=COLUMNS)
     async def list(self, *, chat: ChatRef | None = None, agent: AgentRef | None = None) -> Sequence[Wiring]:
-        """List the wirings.
+        """List the wirings. One with a problem hears nobody.
 
         Args:
             chat: only this chat's.
             agent: only this agent's.
         """
-        found = await self._central.run(wirings.every)
+        found, damaged = await self._central.run(wirings.every_readable)
+        for error in damaged:
+            self.note(f"left out, and nobody is heard: {error}")
         return [
             each
             for each in found

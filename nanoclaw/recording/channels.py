@@ -33,6 +33,7 @@ from nanoclaw.records import (
     Outgoing,
     Receipt,
     Routed,
+    received,
 )
 
 LONGEST = 64 << 20
@@ -48,7 +49,8 @@ class RecordedIntake:
     channel: str | None = None
 
     async def offer(self, event: Event) -> Routed:
-        """Offer the event to the wrapped intake."""
+        """Offer the event to the wrapped intake. An event that cannot be taken (`BadEvent`) is not noted."""
+        received(event)
         n = next(self.writer.numbers)
         self.writer.note(_offered(n, self.channel, event))
         try:

@@ -20,6 +20,7 @@ from nanoclaw.records.inbound import (
     AgentMessage,
     Answer,
     Attachment,
+    BadEvent,
     CatchUp,
     ChatMessage,
     Clicked,
@@ -31,6 +32,7 @@ from nanoclaw.records.inbound import (
     ReplyTo,
     Routed,
     answer_id,
+    received,
 )
 from nanoclaw.records.outgoing import (
     CardContent,
@@ -66,6 +68,7 @@ __all__ = [
     "Answer",
     "ApprovalStatus",
     "Attachment",
+    "BadEvent",
     "CardContent",
     "CatchUp",
     "ChatMessage",
@@ -108,4 +111,5 @@ __all__ = [
     "UserRole",
     "Wiring",
     "answer_id",
+    "received",
 ]

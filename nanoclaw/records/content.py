@@ -21,9 +21,9 @@ from nanoclaw.records import (
     ReactionContent,
     TextContent,
 )
+from nanoclaw.records.checking import storable_text
 
 T = TypeVar("T")
-
 
 MAX_VALUES = 200_000
 """Limit of commas and brackets in one content. Parsing blocks the whole host, 0.3 s for a million."""
@@ -98,13 +98,13 @@ def load_parked(text: str) -> tuple[InboundEvent | Answer, bool]:
 
 
 def storable(value: T) -> T:
-    """Return a record with `?` for lone surrogates. JSON allows them, but SQLite cannot store them."""
+    """Return a record whose texts are those of `storable_text`. SQLite cannot store surrogates, JSON can."""
     return cast("T", _storable(value))
 
 
 def _storable(value: Any) -> object:
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        return storable_text(value)
     if isinstance(value, tuple):
         return tuple(_storable(item) for item in value) if value else value
     names = None if value is None else _names(value.__class__)

@@ -1,11 +1,13 @@
 """Values that come in: events of channels, their results, and the `Intake` that takes them."""
 
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 from attrs import field, frozen
 
 from nanoclaw.records.address import AGENT, Address
+from nanoclaw.records.checking import BadValue, Id, Name, checked
+from nanoclaw.records.people import UserId
 
 MessageKind = Literal["chat", "chat-sdk", "task", "webhook", "system"]
 CatchUp = Literal["skip", "all", "none"]
@@ -14,52 +16,74 @@ CatchUp = Literal["skip", "all", "none"]
 
 @frozen
 class Attachment:
-    """A file that a user sent. `data` is base64. Once it is stored in the inbox, `local_path` replaces it."""
+    """A file that a user sent."""
 
-    type: str
-    name: str
+    type: Name
+    """The kind of file in the network's words, such as `image`; it is for the agent to read."""
+    name: Name
+    """The file's name as the user sees it; one that is no safe file name is replaced on disk."""
     url: str | None = None
+    """A place to fetch the file, if the channel gives no `data`."""
     data: str | None = field(default=None, repr=False)
+    """The content as base64. It is stored in the session's inbox, and the agent gets `local_path`."""
     local_path: str | None = None
+    """The path of the stored file. The host sets it; channels leave it out."""
 
 
 @frozen
 class ReplyTo:
     """The message that a user replies to, as the platform shows it."""
 
-    sender: str
+    sender: Name
+    """The name of its author."""
     text: str
-    id: str | None = None
+    """Its text, or the beginning of it."""
+    id: Name | None = None
+    """The platform's own id of it, if known."""
 
 
 @frozen
 class ChatMessage:
-    """A user's message (contract 5, kind `chat`). `id` is the platform's own id of the message."""
+    """A user's message (contract 5, kind `chat`)."""
 
-    id: str
+    id: Name
+    """The platform's own id of the message, which replies, edits and reactions name."""
     text: str
-    sender: str
-    sender_id: str
+    """What the user wrote; may be empty if there are attachments."""
+    sender: Name
+    """The user's name, for the agent to read."""
+    sender_id: UserId
+    """The user's id with the network's prefix, such as `tg:123`. Rights belong to it."""
     attachments: tuple[Attachment, ...] = ()
+    """The files of the message."""
     reply_to: ReplyTo | None = None
+    """The message that this one replies to."""
     is_from_me: bool = False
+    """True if the assistant's own account wrote it. The host drops it."""
     is_mention: bool = False
+    """True if it mentions the assistant by name."""
 
 
 @frozen
 class InboundEvent:
     """One message event of a chat network, as its channel offers it.
 
-    `event_id` and the edit's `version` identify it within its chat. An event that is offered twice is stored
-    once (contract 4, Identity).
+    `event_id` and `version` identify it within its chat. An event that is offered twice is stored once
+    (contract 4, Identity).
     """
 
     address: Address
-    event_id: str
+    """The chat, and its thread, in which it happened."""
+    event_id: Id
+    """The platform's own id of the event, the same whenever the event is offered again."""
     message: ChatMessage
-    version: str = ""
-    chat_name: str | None = None
+    """The message."""
+    version: Name = ""
+    """Empty for a new message. Each edit of it has a version of its own, such as the time of the edit."""
+    chat_name: Name | None = None
+    """The name of the chat, for people."""
     is_group: bool = False
+    """True if the chat has several users."""
 
     @property
     def message_id(self) -> str:
@@ -73,14 +97,19 @@ class InboundEvent:
 class Clicked:
     """A user pressed a button of a card: one event of a chat network, as its channel offers it.
 
-    `value` is that of the option (`Option.value`). Only the first answer to a question counts.
+    Only the first answer to a question counts.
     """
 
     address: Address
-    event_id: str
-    question_id: str
-    value: str
-    user_id: str
+    """The chat of the card."""
+    event_id: Id
+    """The platform's own id of the press."""
+    question_id: Name
+    """`QuestionContent.question_id` of the card."""
+    value: Name
+    """`Option.value` of the button."""
+    user_id: UserId
+    """The id, with its prefix, of the user who pressed it."""
 
 
 Event = InboundEvent | Clicked
@@ -144,18 +173,37 @@ def answer_id(message_out_id: str) -> str:
 
 @frozen
 class Routed:
-    """The result of an offered event: the sessions that stored it, or why it was dropped.
-
-    `message_ids` pairs with `session_ids`. `dropped` is a sentence for the log and the channel.
-    """
+    """The result of an offered event: the sessions that stored it, or why it was dropped."""
 
     session_ids: tuple[str, ...] = ()
+    """The sessions that have the event."""
     message_ids: tuple[str, ...] = ()
+    """The ids of its rows in these sessions, in the same order."""
     dropped: str | None = None
+    """The reason why no session has it, a sentence for the log and the channel."""
 
 
 class NotAccepted(Exception):
     """An event is neither stored nor parked. The text says why. It must not be confirmed upstream."""
+
+
+class BadEvent(ValueError):
+    """A value in an event does not fit its field. The text names both. The event is never accepted."""
+
+
+def received(event: object) -> Event:
+    """Return an event of a channel, once all its values are checked: types, lengths, ids of users.
+
+    Lists in it become tuples, and its texts can be stored (`nanoclaw.records.checking.storable_text`).
+
+    Raises:
+        BadEvent: a value does not fit.
+    """
+    kind = Clicked if isinstance(event, Clicked) else InboundEvent
+    try:
+        return cast("Event", checked(event, kind))
+    except BadValue as error:
+        raise BadEvent(f"an event cannot be taken: {error.within(kind.__name__)}") from None
 
 
 class Intake(Protocol):
@@ -166,5 +214,6 @@ class Intake(Protocol):
 
         Raises:
             NotAccepted: the event is not stored. Offer it again later.
+            BadEvent: a value in it has the wrong type or shape. Mend the channel; do not offer it again.
         """
         ...

@@ -1,11 +1,41 @@
-"""Rows of the central database about users, their roles and memberships."""
+"""The ids of users, and rows of the central database about users, their roles and memberships."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from attrs import frozen
 
+from nanoclaw.records.checking import BadValue, Length
+
 Role = Literal["owner", "admin"]
+
+
+@frozen
+class WithPrefix:
+    """A user id has its network's prefix. The rule is the same wherever such an id comes in."""
+
+    wanted: str = "a user id with its network's prefix, such as tg:123 or email:a@x.com"
+
+    def fits(self, value: str) -> bool:
+        """Return whether the text has a prefix, a colon and an id."""
+        kind, _, name = value.partition(":")
+        return bool(kind.strip() and name.strip())
+
+
+UserId = Annotated[str, WithPrefix(), Length(1, 1000)]
+"""The id of a user on a network, with its prefix, such as `tg:123`."""
+
+
+def user_kind(user_id: str) -> str:
+    """Return the kind of a user: the prefix of the id.
+
+    Raises:
+        BadValue: the id has no prefix.
+    """
+    rule = WithPrefix()
+    if not isinstance(user_id, str) or not rule.fits(user_id):
+        raise BadValue(rule.wanted, user_id, "the user")
+    return user_id.partition(":")[0]
 
 
 @frozen

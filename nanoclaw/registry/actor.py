@@ -10,11 +10,12 @@ from pathlib import Path
 from random import Random
 from typing import Concatenate, ParamSpec, TypeVar
 
-from attrs import define
+from attrs import define, frozen
 
 from actors import Context
+from nanoclaw.records.checking import BadValue, checked
 from nanoclaw.registry.changes import Changes
-from nanoclaw.store import Connection, Executor, Writer, own_central
+from nanoclaw.store import Connection, Executor, NotAllowed, Writer, own_central
 from nanoclaw.store.central import meta, sessions
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.ids import new_id
@@ -58,6 +59,17 @@ class Registry:
     def new_id(self, prefix: str, *what: str | None) -> str:
         """Return a new id for a row; see `nanoclaw.system.ids.new_id` for `what`."""
         return new_id(prefix, self.random, *what)
+
+
+@frozen
+class CheckedMessage:
+    """The base of messages that embedders cause. The values are checked when the message is made."""
+
+    def __attrs_post_init__(self) -> None:
+        try:
+            checked(self, type(self))
+        except BadValue as error:
+            raise NotAllowed(f"{type(self).__name__}: {error}") from None
 
 
 def registry_recipe(

@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from nanoclaw.records import AgentGroup
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store import Connection
 from nanoclaw.store.central import agent_groups, destinations
 from nanoclaw.store.central.agent_groups import AgentGroupChanges
@@ -20,7 +20,7 @@ def ensure_agent_group(connection: Connection, actor: Registry, folder: str, nam
 
 
 @frozen
-class CreateAgentGroup:
+class CreateAgentGroup(CheckedMessage):
     """Create an agent group with a folder of its own. The folder is made when its first runner starts."""
 
     name: str
@@ -36,7 +36,7 @@ class CreateAgentGroup:
 
 
 @frozen
-class UpdateAgentGroup:
+class UpdateAgentGroup(CheckedMessage):
     """Change the name or provider of an agent group."""
 
     id: str
@@ -55,7 +55,7 @@ class UpdateAgentGroup:
 
 
 @frozen
-class DeleteAgentGroup:
+class DeleteAgentGroup(CheckedMessage):
     """Delete an agent group; `store.central.agent_groups.delete` says what is deleted with it."""
 
     id: str

@@ -7,7 +7,7 @@ from typing import Literal
 from attrs import frozen
 
 from nanoclaw.records import Address, PendingApproval, PendingQuestion
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store import Connection
 from nanoclaw.store.central import pending_approvals, pending_questions
 
@@ -16,7 +16,7 @@ MAX_WAITING = 100
 
 
 @frozen
-class CreateQuestion:
+class CreateQuestion(CheckedMessage):
     """Record a card with buttons that an agent sent."""
 
     question_id: str
@@ -49,7 +49,7 @@ class CreateQuestion:
 
 
 @frozen
-class DeleteQuestion:
+class DeleteQuestion(CheckedMessage):
     """Delete a question that is answered, or that no longer needs an answer."""
 
     question_id: str
@@ -60,7 +60,7 @@ class DeleteQuestion:
 
 
 @frozen
-class CreateApproval:
+class CreateApproval(CheckedMessage):
     """Record a request of an agent or of the host to the admins."""
 
     action: str
@@ -107,7 +107,7 @@ class CreateApproval:
 
 
 @frozen
-class DecideApproval:
+class DecideApproval(CheckedMessage):
     """Record an admin's decision. `by` is the admin's user id."""
 
     approval_id: str
@@ -130,7 +130,7 @@ class ExpireApprovals:
 
 
 @frozen
-class DeleteApproval:
+class DeleteApproval(CheckedMessage):
     """Delete an approval that is no longer needed."""
 
     approval_id: str

@@ -3,13 +3,13 @@
 from attrs import frozen
 
 from nanoclaw.records import AgentDestination, DestinationType
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store import Connection
 from nanoclaw.store.central import destinations
 
 
 @frozen
-class CreateDestination:
+class CreateDestination(CheckedMessage):
     """Let an agent send to a chat (`target_type` channel) or to another agent."""
 
     agent_group_id: str
@@ -39,7 +39,7 @@ class CreateDestination:
 
 
 @frozen
-class RenameDestination:
+class RenameDestination(CheckedMessage):
     """Rename a destination."""
 
     agent_group_id: str
@@ -55,7 +55,7 @@ class RenameDestination:
 
 
 @frozen
-class DeleteDestination:
+class DeleteDestination(CheckedMessage):
     """Stop an agent from sending to a destination."""
 
     agent_group_id: str

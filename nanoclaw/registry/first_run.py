@@ -5,8 +5,9 @@ from datetime import datetime
 from attrs import frozen
 
 from nanoclaw.records import Address, MessagingGroup, User, Wiring
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.registry.agent_groups import ensure_agent_group
+from nanoclaw.registry.users import kind_of
 from nanoclaw.store import Connection
 from nanoclaw.store.central import messaging_groups, meta, user_roles, users, wirings
 
@@ -14,7 +15,7 @@ BOOTSTRAPPED = "bootstrapped_at"
 
 
 @frozen
-class Bootstrap:
+class Bootstrap(CheckedMessage):
     """Create an owner, an agent group, a chat and its wiring at the first run. Later runs change nothing."""
 
     owner_id: str
@@ -35,7 +36,7 @@ class Bootstrap:
         if meta.get(connection, BOOTSTRAPPED) is not None:
             return False
         now = actor.clock.now()
-        users.upsert(connection, User(self.owner_id, self.owner_id.partition(":")[0], self.owner_name, now))
+        users.upsert(connection, User(self.owner_id, kind_of(self.owner_id), self.owner_name, now))
         user_roles.grant(connection, self.owner_id, "owner", None, None, now)
         # In another build's database the group and the chat may exist.
         group = ensure_agent_group(connection, actor, self.folder, self.agent_name)

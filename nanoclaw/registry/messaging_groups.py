@@ -5,7 +5,7 @@ from datetime import datetime
 from attrs import frozen
 
 from nanoclaw.records import Address, MessagingGroup, UnknownSenderPolicy, UserDm
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store import Connection
 from nanoclaw.store.central import messaging_groups, user_dms
 from nanoclaw.store.central.messaging_groups import MessagingGroupChanges
@@ -35,7 +35,7 @@ class EnsureChat:
 
 
 @frozen
-class CreateMessagingGroup:
+class CreateMessagingGroup(CheckedMessage):
     """Create the row of a chat before its first message."""
 
     address: Address
@@ -59,7 +59,7 @@ class CreateMessagingGroup:
 
 
 @frozen
-class UpdateMessagingGroup:
+class UpdateMessagingGroup(CheckedMessage):
     """Change the name, kind or policy of a chat."""
 
     id: str
@@ -74,7 +74,7 @@ class UpdateMessagingGroup:
 
 
 @frozen
-class DeleteMessagingGroup:
+class DeleteMessagingGroup(CheckedMessage):
     """Delete a chat; `store.central.messaging_groups.delete` says what is deleted with it."""
 
     id: str
@@ -85,7 +85,7 @@ class DeleteMessagingGroup:
 
 
 @frozen
-class NoteDm:
+class NoteDm(CheckedMessage):
     """Store the direct chat of a user on a channel."""
 
     user_id: str
@@ -100,7 +100,7 @@ class NoteDm:
 
 
 @frozen
-class ForgetDm:
+class ForgetDm(CheckedMessage):
     """Delete a direct chat that is outdated."""
 
     user_id: str

@@ -6,14 +6,14 @@ from datetime import datetime
 from attrs import frozen
 
 from nanoclaw.records import ParkedEvent, Presence, Session
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import parked_events, pending_questions, sessions
 from nanoclaw.store.central.sessions import SessionChanges
 
 
 @frozen
-class OpenSession:
+class OpenSession(CheckedMessage):
     """Find or create the open session for an agent group, chat and thread.
 
     Chat and thread are None for the session mode `agent-shared`.
@@ -42,7 +42,7 @@ class OpenSession:
 
 
 @frozen
-class UpdateSession:
+class UpdateSession(CheckedMessage):
     """Pause, resume or archive a session, or change its provider."""
 
     id: str
@@ -65,7 +65,7 @@ class UpdateSession:
 
 
 @frozen
-class DeleteSession:
+class DeleteSession(CheckedMessage):
     """Delete the row of an archived session. Its folder stays; see `store.central.sessions.delete`."""
 
     id: str

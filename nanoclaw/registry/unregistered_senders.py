@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from nanoclaw.records import Address
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store.central import unregistered_senders
 
 
@@ -34,7 +34,7 @@ class RecordUnregisteredSender:
 
 
 @frozen
-class ForgetUnregisteredSender:
+class ForgetUnregisteredSender(CheckedMessage):
     """Delete the record of an unregistered sender."""
 
     address: Address

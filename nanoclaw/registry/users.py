@@ -5,22 +5,26 @@ from datetime import datetime
 from attrs import frozen
 
 from nanoclaw.records import Role, User
-from nanoclaw.registry.actor import Registry
+from nanoclaw.records.checking import BadValue
+from nanoclaw.records.people import user_kind
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import members, user_roles, users
 from nanoclaw.store.central.users import UserChanges
 
 
 def kind_of(user_id: str) -> str:
-    """Return the kind of a user: the part of the id before the colon.
+    """Return the kind of a user: the prefix of the id.
 
     Raises:
-        NotAllowed: the id has no colon, or nothing on one side of it.
+        NotAllowed: the id has no prefix (`nanoclaw.records.people.WithPrefix`).
     """
-    kind, colon, name = user_id.partition(":")
-    if not (kind and colon and name):
-        raise NotAllowed(f"{user_id!r} is not a user id; write one such as tg:123 or email:a@x.com")
-    return kind
+    try:
+        return user_kind(user_id)
+    except BadValue as error:
+        raise NotAllowed(
+            f"{user_id!r:.100} is not a user id; write one such as tg:123 or email:a@x.com"
+        ) from error
 
 
 @frozen
@@ -32,13 +36,12 @@ class EnsureUser:
 
     async def handle(self, actor: Registry) -> None:
         """Insert the row or update its name."""
-        kind = self.user_id.partition(":")[0]
-        user = User(self.user_id, kind, self.display_name, actor.clock.now())
+        user = User(self.user_id, kind_of(self.user_id), self.display_name, actor.clock.now())
         await actor.commit(users.upsert, user)
 
 
 @frozen
-class CreateUser:
+class CreateUser(CheckedMessage):
     """Create a user before their first message."""
 
     id: str
@@ -52,7 +55,7 @@ class CreateUser:
 
 
 @frozen
-class UpdateUser:
+class UpdateUser(CheckedMessage):
     """Change the display name of a user."""
 
     id: str
@@ -64,7 +67,7 @@ class UpdateUser:
 
 
 @frozen
-class DeleteUser:
+class DeleteUser(CheckedMessage):
     """Delete a user with their roles and memberships; see `store.central.users.delete`."""
 
     id: str
@@ -83,7 +86,7 @@ class DeleteUser:
 
 
 @frozen
-class GrantRole:
+class GrantRole(CheckedMessage):
     """Grant a role: owner, global admin, or admin of one agent group."""
 
     user_id: str
@@ -105,7 +108,7 @@ class GrantRole:
 
 
 @frozen
-class RevokeRole:
+class RevokeRole(CheckedMessage):
     """Revoke a role."""
 
     user_id: str
@@ -148,7 +151,7 @@ def _tell(actor: Registry, agent_group_id: str | None) -> None:
 
 
 @frozen
-class AddMember:
+class AddMember(CheckedMessage):
     """Make a user a member of an agent group, so that they may talk to the agent."""
 
     user_id: str
@@ -168,7 +171,7 @@ class AddMember:
 
 
 @frozen
-class RemoveMember:
+class RemoveMember(CheckedMessage):
     """End a membership. An admin may still talk to the agent."""
 
     user_id: str

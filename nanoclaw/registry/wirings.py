@@ -1,11 +1,9 @@
 """Messages to the registry about wirings, which say how an agent listens to a chat."""
 
-import re
 from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from nanoclaw.config.nearest import nearest
 from nanoclaw.records import (
     Address,
     MessagingGroup,
@@ -14,43 +12,16 @@ from nanoclaw.records import (
     UnknownSenderPolicy,
     Wiring,
 )
-from nanoclaw.registry.actor import Registry
+from nanoclaw.registry.actor import CheckedMessage, Registry
 from nanoclaw.registry.agent_groups import ensure_agent_group
-from nanoclaw.store import Connection, NotAllowed
+from nanoclaw.registry.trigger_rules import read_rules
+from nanoclaw.store import Connection
 from nanoclaw.store.central import messaging_groups, wirings
 from nanoclaw.store.central.wirings import WiringChanges
 
-RULES = (
-    "pattern",
-    "requiresTrigger",
-    "mentionOnly",
-    "sticky",
-    "includeSenders",
-    "excludeSenders",
-    "ignored",
-)
-"""Keys of trigger rules."""
-
-
-def check_rules(rules: Mapping[str, object]) -> None:
-    """Reject trigger rules that could never match.
-
-    Raises:
-        NotAllowed: a key is unknown, or the pattern is not a valid regular expression.
-    """
-    for key in rules:
-        if key not in RULES:
-            near = nearest(key, RULES) or f"; the keys are {', '.join(RULES)}"
-            raise NotAllowed(f"trigger_rules has no key {key[:80]!r}{near}")
-    pattern = rules.get("pattern")
-    try:
-        re.compile(pattern if isinstance(pattern, str) else "")
-    except re.error as error:
-        raise NotAllowed(f"trigger_rules.pattern {pattern!r} is not a regular expression: {error}") from error
-
 
 @frozen
-class CreateWiring:
+class CreateWiring(CheckedMessage):
     """Let an existing agent group listen to an existing chat."""
 
     messaging_group_id: str
@@ -61,8 +32,8 @@ class CreateWiring:
     priority: int = 0
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Insert the wiring and its destination. A pair that is wired already raises `Conflict`."""
-        check_rules(self.trigger_rules)
+        """Insert the wiring and its destination. Raises `BadRules`; `Conflict` if the pair is wired."""
+        read_rules(self.trigger_rules)
         wiring = Wiring(
             actor.new_id("wire", self.messaging_group_id, self.agent_group_id),
             self.messaging_group_id,
@@ -79,22 +50,22 @@ class CreateWiring:
 
 
 @frozen
-class UpdateWiring:
+class UpdateWiring(CheckedMessage):
     """Change how an agent listens to a chat."""
 
     id: str
     changes: WiringChanges
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Change the row and return it."""
-        check_rules(self.changes.get("trigger_rules", {}))
+        """Change the row and return it. Raises `BadRules`."""
+        read_rules(self.changes.get("trigger_rules", {}))
         wiring = await actor.commit(wirings.update, self.id, self.changes)
         actor.changes.tell(wiring.agent_group_id)
         return wiring
 
 
 @frozen
-class DeleteWiring:
+class DeleteWiring(CheckedMessage):
     """Stop an agent from listening to a chat. Also delete the destination made with the wiring."""
 
     id: str
@@ -107,7 +78,7 @@ class DeleteWiring:
 
 
 @frozen
-class WireChat:
+class WireChat(CheckedMessage):
     """Let an agent group listen to a chat. Missing groups and chats are created.
 
     The chat gets the policy `policy`. If the wiring exists, it keeps its rules and is returned.
@@ -126,8 +97,8 @@ class WireChat:
     is_group: bool = False
 
     async def handle(self, actor: Registry) -> Wiring:
-        """Create the missing rows in one transaction, and return the wiring."""
-        check_rules(self.trigger_rules)
+        """Create the missing rows in one transaction, and return the wiring. Raises `BadRules`."""
+        read_rules(self.trigger_rules)
         wiring = await actor.commit(self._make, actor)
         actor.changes.tell(wiring.agent_group_id)
         return wiring

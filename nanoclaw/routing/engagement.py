@@ -1,48 +1,57 @@
 """Decides whether a message wakes an agent, is context, or is ignored (contract 3, trigger_rules)."""
 
-import re
-from collections.abc import Mapping
 from typing import Literal
 
+import structlog
+
 from nanoclaw.records import ChatMessage, Wiring
+from nanoclaw.registry.trigger_rules import BadRules, TriggerRules, read_rules
+from nanoclaw.system.patterns import InThread, TooCostly
 
 Engagement = Literal["wake", "context", "ignore"]
 
+_log = structlog.get_logger()
 
-def engagement(wiring: Wiring, message: ChatMessage) -> Engagement:
-    """Return how a wiring treats a message. A rule that is invalid wakes no agent."""
-    rules = wiring.trigger_rules
-    if listens_to(wiring, message.sender_id) and _triggered(wiring, message):
+
+async def engagement(wiring: Wiring, message: ChatMessage, in_thread: InThread) -> Engagement:
+    """Return how a wiring treats a message. Rules that do not fit ignore every message."""
+    try:
+        rules = read_rules(wiring.trigger_rules)
+    except BadRules:
+        return "ignore"
+    if _hears(rules, wiring, message.sender_id) and await _triggered(rules, wiring, message, in_thread):
         return "wake"
-    return "context" if rules.get("ignored") == "accumulate" else "ignore"
+    return "context" if rules.ignored == "accumulate" else "ignore"
 
 
 def listens_to(wiring: Wiring, sender_id: str) -> bool:
     """Return whether the wiring lets the agent listen to this sender at all."""
-    include, exclude = (_names(wiring.trigger_rules, key) for key in ("includeSenders", "excludeSenders"))
-    if include or wiring.response_scope == "allowlisted":
-        return sender_id in include and sender_id not in exclude
-    return sender_id not in exclude
-
-
-def _names(rules: Mapping[str, object], key: str) -> frozenset[str]:
-    names = rules.get(key)
-    return (
-        frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
-    )
-
-
-def _triggered(wiring: Wiring, message: ChatMessage) -> bool:
-    rules = wiring.trigger_rules
-    if rules.get("mentionOnly"):
-        return message.is_mention
-    pattern = rules.get("pattern")
-    needed = rules.get("requiresTrigger", pattern is not None) or wiring.response_scope == "triggered"
-    return not needed or message.is_mention or _matches(pattern, message.text)
-
-
-def _matches(pattern: object, text: str) -> bool:
     try:
-        return isinstance(pattern, str) and re.search(pattern, text, re.IGNORECASE) is not None
-    except re.error:
+        return _hears(read_rules(wiring.trigger_rules), wiring, sender_id)
+    except BadRules:
+        return False
+
+
+def _hears(rules: TriggerRules, wiring: Wiring, sender_id: str) -> bool:
+    included = rules.include_senders
+    if included is None:
+        return wiring.response_scope != "allowlisted" and sender_id not in rules.exclude_senders
+    return sender_id in included and sender_id not in rules.exclude_senders
+
+
+async def _triggered(rules: TriggerRules, wiring: Wiring, message: ChatMessage, in_thread: InThread) -> bool:
+    if rules.mention_only or message.is_mention:
+        return message.is_mention
+    needed = rules.pattern is not None if rules.requires_trigger is None else rules.requires_trigger
+    if not needed and wiring.response_scope != "triggered":
+        return True
+    return rules.pattern is not None and await _matches(rules, wiring, message, in_thread)
+
+
+async def _matches(rules: TriggerRules, wiring: Wiring, message: ChatMessage, in_thread: InThread) -> bool:
+    """Return whether the pattern is in the message. A match that takes too long counts as none."""
+    try:
+        return rules.pattern is not None and await rules.pattern.is_in(message.text, in_thread)
+    except TooCostly as error:
+        _log.warning("routing.pattern_too_costly", wiring=wiring.id, message=message.id, reason=str(error))
         return False

@@ -1,5 +1,6 @@
 """Plans for routing events, each read from the central database in one transaction."""
 
+import structlog
 from attrs import Factory, define, frozen
 
 from nanoclaw.records import (
@@ -11,13 +12,17 @@ from nanoclaw.records import (
     Session,
     Wiring,
 )
+from nanoclaw.registry.trigger_rules import problem
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.clicks import waiting_questions
 from nanoclaw.routing.engagement import Engagement, engagement
 from nanoclaw.store import Connection
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
+from nanoclaw.system.patterns import InThread
 
 MAX_PLANS = 4096
+
+_log = structlog.get_logger()
 
 
 @frozen
@@ -31,9 +36,9 @@ class Target:
     refused: str | None
     """The reason why the sender is not admitted, or None if they are."""
 
-    def engagement(self, event: InboundEvent) -> Engagement:
+    async def engagement(self, event: InboundEvent, in_thread: InThread) -> Engagement:
         """Return how the wiring treats the event."""
-        return engagement(self.wiring, event.message)
+        return await engagement(self.wiring, event.message, in_thread)
 
     def session_key(self, event: InboundEvent) -> tuple[str, str | None, str | None]:
         """Return agent group, chat and thread of the session for the event."""
@@ -92,9 +97,20 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
     known = user is not None and user.display_name == event.message.sender
     if chat is None:
         return Plan(None, (), known)
-    found = [_target(connection, event, chat, wiring) for wiring in wirings.for_chat(connection, chat.id)]
+    found = [_target(connection, event, chat, wiring) for wiring in _wirings(connection, chat)]
     waiting = waiting_questions(connection, event.address)
     return Plan(chat, tuple(target for target in found if target is not None), known, waiting)
+
+
+def _wirings(connection: Connection, chat: MessagingGroup) -> list[Wiring]:
+    """Return the wirings of a chat. Those that hear nobody are logged, once for each plan."""
+    found, damaged = wirings.readable_for_chat(connection, chat.id)
+    for error in damaged:
+        _log.error("routing.wiring_unusable", chat=chat.platform_id, reason=str(error))
+    for wiring in found:
+        if reason := problem(wiring.trigger_rules):
+            _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
+    return found
 
 
 def _target(

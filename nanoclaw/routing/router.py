@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import structlog
 import trio
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, frozen
 
 from actors import ActorError, Ref
-from nanoclaw.records import Address, Clicked, Event, InboundEvent, NotAccepted, Routed
-from nanoclaw.records.content import dump_parked, storable
+from nanoclaw.records import Address, Clicked, Event, InboundEvent, NotAccepted, Routed, received
+from nanoclaw.records.content import dump_parked
 from nanoclaw.registry import (
     Changes,
     EnsureChat,
@@ -25,6 +25,8 @@ from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import Reader, StoreError
 from nanoclaw.store.engine.mutex import Mutex, Places
+from nanoclaw.store.engine.rows import DamagedRow
+from nanoclaw.system.patterns import InThread
 
 UNWIRED = "no agent is wired to this chat"
 """The reason for dropping a message that no agent gets."""
@@ -42,6 +44,14 @@ class _ChatQueue:
     users: int = 0
 
 
+@frozen
+class _Engaged:
+    """A target that takes an event: it wakes the agent, or is context."""
+
+    target: Target
+    wakes: bool
+
+
 @define(eq=False)
 class Router:
     """Routes events: identity, access, engagement, sessions. It implements `Intake`."""
@@ -50,6 +60,8 @@ class Router:
     _registry: Ref[Registry]
     _changes: Changes
     _sessions: Sessions
+    _in_thread: InThread
+    """Runs the matching of long texts."""
     _with_buttons: AbstractSet[str] = frozenset()
     """Channel types with buttons. In chats of other channels a message may answer a question."""
     _plans: PlanCache = Factory(PlanCache)
@@ -61,15 +73,16 @@ class Router:
 
         Raises:
             NotAccepted: the event is not stored. Offer it again later.
+            BadEvent: a value in it does not fit. Nothing is stored.
         """
-        event = storable(event)
+        event = received(event)
         try:
             if isinstance(event, Clicked):
                 return await self._click(event)
             if event.message.is_from_me:
                 return Routed(dropped="the message is the assistant's own")
             return await self._route(event)
-        except (StoreError, ActorError) as error:
+        except (StoreError, ActorError, DamagedRow) as error:
             raise NotAccepted(f"the event could not be stored: {error}") from error
 
     async def _click(self, click: Clicked) -> Routed:
@@ -91,7 +104,9 @@ class Router:
                     found = await self._plan(event)
                     if answered := await self._answer(event, found):
                         return answered
-                    targets, dropped = await self._targets(event, found)
+                engaged = await self._engaged(event, found)
+                async with self._places:
+                    targets, dropped = await self._targets(event, found, engaged)
                     conversations = [(target, await self._conversation(event, target)) for target in targets]
                 if len(conversations) > 1:
                     return await self._store_all(event, conversations)
@@ -135,7 +150,18 @@ class Router:
         routed = await Clicks(self._registry, self._sessions).store(click, said)
         return None if routed.dropped else routed
 
-    async def _targets(self, event: InboundEvent, found: Plan) -> tuple[list[Target], str | None]:
+    async def _engaged(self, event: InboundEvent, found: Plan) -> list[_Engaged]:
+        """Return the targets that take the event. Call it without a place: a match may take seconds."""
+        considered = [
+            (target, await target.engagement(event, self._in_thread))
+            for target in found.targets
+            if target.refused is None
+        ]
+        return [_Engaged(target, how == "wake") for target, how in considered if how != "ignore"]
+
+    async def _targets(
+        self, event: InboundEvent, found: Plan, engaged: list[_Engaged]
+    ) -> tuple[list[_Engaged], str | None]:
         """Return the targets that accept the event, or the reason why there are none."""
         if not found.user_known:
             await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
@@ -145,17 +171,12 @@ class Router:
         if not found.targets:
             await self._record_unwired(event, found)
             return [], UNWIRED
-        return await self._admitted(event, found)
-
-    async def _admitted(self, event: InboundEvent, found: Plan) -> tuple[list[Target], str | None]:
-        admitted, dropped = list[Target](), "no agent listens to this message"
+        dropped = "no agent listens to this message"
         for target in found.targets:
             if target.refused is not None:
                 await self._record_unregistered(event, target, target.refused)
                 dropped = "the sender is not known here"
-            elif target.engagement(event) != "ignore":
-                admitted.append(target)
-        return admitted, dropped
+        return engaged, dropped
 
     async def _record_unwired(self, event: InboundEvent, found: Plan) -> None:
         """Count a message that no agent gets, so that `nanoclaw dropped list` shows it."""
@@ -184,7 +205,8 @@ class Router:
             )
         )
 
-    async def _conversation(self, event: InboundEvent, target: Target) -> Conversation:
+    async def _conversation(self, event: InboundEvent, engaged: _Engaged) -> Conversation:
+        target = engaged.target
         session = target.session
         if session is None:
             session = await self._registry.ask(OpenSession(*target.session_key(event)))
@@ -192,15 +214,14 @@ class Router:
         return Conversation(session, target.agent_group, chat if session.messaging_group_id else None)
 
     async def _store_all(
-        self, event: InboundEvent, conversations: list[tuple[Target, Conversation]]
+        self, event: InboundEvent, conversations: list[tuple[_Engaged, Conversation]]
     ) -> Routed:
-        for target, conversation in conversations:
-            await self._store(event, target, conversation)
+        for engaged, conversation in conversations:
+            await self._store(event, conversation, trigger=engaged.wakes)
         ids = tuple(conversation.session.id for _, conversation in conversations)
         return Routed(ids, (event.message_id,) * len(ids))
 
-    async def _store(self, event: InboundEvent, target: Target, conversation: Conversation) -> None:
-        trigger = target.engagement(event) == "wake"
+    async def _store(self, event: InboundEvent, conversation: Conversation, *, trigger: bool) -> None:
         try:
             await self._sessions.accept(conversation, event, trigger=trigger)
         except SessionDown as error:

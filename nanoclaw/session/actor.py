@@ -46,7 +46,7 @@ from nanoclaw.store import (
 from nanoclaw.store.central import parked_events, sessions
 from nanoclaw.store.engine.mutex import Mutex
 from nanoclaw.store.session import messages_in
-from nanoclaw.store.session.inbox import store_attachments
+from nanoclaw.store.session.inbox import lost, store_attachments, with_lost_files
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.session.projections import central_view
 
@@ -187,7 +187,8 @@ class SessionActor:
         """
         with self.shell.under_way():
             async with self.files if said.attachments else nullcontext():
-                files = await self._store_files(said.message_id, said.attachments)
+                files, text = await self._store_files(said.message_id, said.attachments, said.text)
+                said = evolve(said, text=text)
                 now = self.services.clock.now()
                 try:
                     outcome = await self.inbound.run(agents.take, said, files, now)
@@ -198,12 +199,18 @@ class SessionActor:
         return outcome
 
     async def _store_files(
-        self, message_id: str, attachments: tuple[Attachment, ...]
-    ) -> tuple[Attachment, ...]:
+        self, message_id: str, attachments: tuple[Attachment, ...], text: str
+    ) -> tuple[tuple[Attachment, ...], str]:
+        """Store a message's files. Return them, and its text with a line about each file that is lost."""
         if not any(one.data is not None for one in attachments):
-            return attachments
+            return attachments, text
         inbox = self.conversation.paths(self.services.config).inbox
-        return await self.services.executor.run(partial(store_attachments, inbox, message_id, attachments))
+        store = partial(store_attachments, inbox, message_id, attachments)
+        files = await self.services.executor.run(store)
+        names = lost(attachments, files)
+        if names:
+            _log.warning("session.files_lost", message=message_id, files=names, reason="invalid base64")
+        return files, with_lost_files(text, names) if names else text
 
     async def _commit(self, messages: Sequence[NewMessage]) -> list[Outcome[OpenMessage | None]]:
         step = transactions.store if self.conversation.chat else transactions.store_and_follow
@@ -224,8 +231,8 @@ class SessionActor:
             return await self._answer(event)
         chat = event.message
         if _has_files(arrival):
-            files = await self._store_files(event.message_id, chat.attachments)
-            chat = evolve(chat, attachments=files)
+            files, text = await self._store_files(event.message_id, chat.attachments, chat.text)
+            chat = evolve(chat, attachments=files, text=text)
         return NewMessage(
             id=event.message_id,
             kind="chat",

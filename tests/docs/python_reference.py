@@ -66,7 +66,9 @@ PARTS = (
     ),
     Part(
         "What comes in",
-        "A channel builds these values and offers them.",
+        "A channel builds these values and offers them. An `Id` is a text of 1 to 1,000 characters, a `Name` "
+        "one of at most 1,000, a `UserId` an `Id` with the network's prefix, such as `tg:123`. A value that "
+        "does not fit raises `BadEvent`.",
         {
             "nanoclaw": (
                 "Intake",
@@ -78,6 +80,7 @@ PARTS = (
                 "Clicked",
                 "Routed",
                 "NotAccepted",
+                "BadEvent",
             ),
         },
     ),
@@ -203,7 +206,8 @@ def _fields(cls: type) -> Iterator[str]:
     for field in fields(cls):
         if field.init and not field.name.startswith("_") and field.name in types:
             default = "" if field.default is NOTHING else f"`{_default(field.default)}`"
-            yield f"| `{field.name}` | `{_cell(types[field.name])}` | {default} | {_cell(words.get(field.name, ''))} |"
+            kind, meaning = _cell(types[field.name]), _cell(words.get(field.name, ""))
+            yield f"| `{field.name}` | `{kind}` | {default} | {meaning} |"
 
 
 def _default(value: object) -> str:
@@ -276,7 +280,7 @@ def _parameter(argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def _paragraphs(documented: object) -> Iterator[str]:
-    """Return a docstring with lines of the page's width. An indented block, such as an example, stays as it is."""
+    """Return a docstring with lines of the page's width. An example, which is indented, stays as it is."""
     for n, paragraph in enumerate((inspect.getdoc(documented) or "").split("\n\n")):
         if n:
             yield ""

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ import apsw
 
 from nanoclaw.records import Address, InboundEvent
 from nanoclaw.records.content import storable
+from nanoclaw.records.files import decoded
 from nanoclaw.simulation.snapshot import Snapshot, is_hot
 from nanoclaw.testing.invariants import (
     Evidence,
@@ -62,7 +62,7 @@ def files_are_kept(snapshot: Snapshot) -> Iterator[str]:
         """
     for paths in snapshot.sessions():
         for event in snapshot.events(paths):
-            sent = [b64decode(each.data or "") for each in event.message.attachments]
+            sent = [decoded(each.data or "") for each in event.message.attachments]
             told = [path for (path,) in rows(paths.inbound_db, sql, id=event.message_id)] if sent else []
             kept = [paths.inbox / str(path).removeprefix(INBOX) for path in told]
             if [file.read_bytes() for file in kept if file.is_file()] != sent:

@@ -9,9 +9,18 @@ from nanoclaw.records import ResponseScope, SessionMode, Wiring
 from nanoclaw.store.central import agent_groups, destinations, messaging_groups
 from nanoclaw.store.engine import rows
 
+UNREADABLE = "unreadable"
+"""The only key of the rules of a row that has no JSON object. It is no rule, so the wiring hears nobody."""
+
 _SELECT = """
-    SELECT id, messaging_group_id, agent_group_id, trigger_rules, coalesce(response_scope, 'all'),
-      coalesce(session_mode, 'shared'), coalesce(priority, 0), created_at
+    SELECT id, messaging_group_id, agent_group_id,
+      CASE
+        WHEN trigger_rules IS NULL OR trigger_rules = '' THEN '{}'
+        WHEN typeof(trigger_rules) <> 'text' THEN json_object('unreadable', typeof(trigger_rules))
+        WHEN json_valid(trigger_rules) AND json_type(trigger_rules) = 'object' THEN trigger_rules
+        ELSE json_object('unreadable', trigger_rules)
+      END,
+      coalesce(response_scope, 'all'), coalesce(session_mode, 'shared'), coalesce(priority, 0), created_at
     FROM messaging_group_agents
 """
 
@@ -73,15 +82,23 @@ def by_pair(connection: apsw.Connection, messaging_group_id: str, agent_group_id
 
 def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wiring]:
     """Return the wirings of a chat: highest priority first, then oldest first."""
-    return rows.many(
-        Wiring,
-        connection.execute(
-            f"""
-            {_SELECT} WHERE messaging_group_id = :messaging_group_id
-            ORDER BY coalesce(priority, 0) DESC, julianday(created_at), id
-            """,
-            {"messaging_group_id": messaging_group_id},
-        ),
+    return rows.many(Wiring, _of_chat(connection, messaging_group_id))
+
+
+def readable_for_chat(
+    connection: apsw.Connection, messaging_group_id: str
+) -> tuple[list[Wiring], list[rows.DamagedRow]]:
+    """Return what `for_chat` returns without damaged rows, and an error for each of these."""
+    return rows.readable(Wiring, _of_chat(connection, messaging_group_id))
+
+
+def _of_chat(connection: apsw.Connection, messaging_group_id: str) -> apsw.Cursor:
+    return connection.execute(
+        f"""
+        {_SELECT} WHERE messaging_group_id = :messaging_group_id
+        ORDER BY coalesce(priority, 0) DESC, julianday(created_at), id
+        """,
+        {"messaging_group_id": messaging_group_id},
     )
 
 
@@ -98,7 +115,16 @@ def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
 
 def every(connection: apsw.Connection) -> list[Wiring]:
     """Return all wirings, oldest first."""
-    return rows.many(Wiring, connection.execute(f"{_SELECT} ORDER BY julianday(created_at), id"))
+    return rows.many(Wiring, _all(connection))
+
+
+def every_readable(connection: apsw.Connection) -> tuple[list[Wiring], list[rows.DamagedRow]]:
+    """Return all wirings without damaged rows, and an error for each of these."""
+    return rows.readable(Wiring, _all(connection))
+
+
+def _all(connection: apsw.Connection) -> apsw.Cursor:
+    return connection.execute(f"{_SELECT} ORDER BY julianday(created_at), id")
 
 
 def update(connection: apsw.Connection, id_: str, changes: WiringChanges) -> Wiring:

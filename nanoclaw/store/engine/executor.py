@@ -11,12 +11,12 @@ import trio
 
 T = TypeVar("T")
 
-Lane = Literal["write", "read", "untrusted"]
-"""Kind of work. Each lane has workers of its own, so that hostile files cannot starve the other lanes."""
+Lane = Literal["write", "read", "untrusted", "match"]
+"""Kind of work. Each lane has workers of its own, so that a hostile file or pattern starves no other lane."""
 
 BRIEF_PAUSES_S = (0.0002,) * 10
 """Seconds between a worker's own retries of a locked file. The task does longer waits and is cancellable."""
-LANE_WIDTHS: dict[Lane, int] = {"write": 16, "read": 16, "untrusted": 4}
+LANE_WIDTHS: dict[Lane, int] = {"write": 16, "read": 16, "untrusted": 4, "match": 2}
 
 
 class Executor(Protocol):

@@ -88,6 +88,17 @@ def many(cls: type[T], rows: Iterable[Iterable[object]]) -> list[T]:
     return [record(cls, row) for row in rows]
 
 
+def readable(cls: type[T], rows: Iterable[Iterable[object]]) -> tuple[list[T], list[DamagedRow]]:
+    """Return the records of the rows that fit, and an error for each of the others. It names the row."""
+    found, damaged = list[T](), list[DamagedRow]()
+    for row in map(tuple, rows):
+        try:
+            found.append(record(cls, row))
+        except DamagedRow as error:
+            damaged.append(DamagedRow(f"{cls.__name__} {row[0]}: {error}"))
+    return found, damaged
+
+
 def required(
     get: Callable[Concatenate[apsw.Connection, P], T | None], missing: str
 ) -> Callable[Concatenate[apsw.Connection, P], T]:

@@ -1,7 +1,5 @@
 """Stores users' attachments in `inbox/<message_id>/`, before the row that names them is committed."""
 
-import base64
-import binascii
 import os
 from collections.abc import Sequence
 from itertools import chain, count
@@ -10,6 +8,7 @@ from pathlib import Path
 from attrs import evolve
 
 from nanoclaw.records import Attachment
+from nanoclaw.records.files import decoded
 from nanoclaw.store.engine.errors import translating
 from nanoclaw.store.engine.names import as_component
 
@@ -22,8 +21,8 @@ def store_attachments(
 ) -> tuple[Attachment, ...]:
     """Write attachments that came as base64 and set their `local_path`. Blocking: run it on the executor.
 
-    An event that is offered again after a crash overwrites its own files. An attachment with
-    invalid base64 loses its data and keeps its name, because the message matters more.
+    An event that is offered again after a crash overwrites its own files. An attachment with invalid base64
+    loses its data and keeps its name, because the message matters more; see `lost`.
 
     Raises:
         StoreError: the disk is full or fails.
@@ -35,6 +34,21 @@ def store_attachments(
         else attachment
         for name, attachment in zip(names, attachments, strict=True)
     )
+
+
+def lost(given: Sequence[Attachment], stored: Sequence[Attachment]) -> list[str]:
+    """Return the names of the attachments that came with data and are not in the inbox."""
+    return [
+        before.name
+        for before, after in zip(given, stored, strict=True)
+        if before.data is not None and after.local_path is None
+    ]
+
+
+def with_lost_files(text: str, names: Sequence[str]) -> str:
+    """Return a message's text with a line for each lost file, so that its reader knows of it."""
+    lines = [f"[The file {name!r:.140} of this message is lost: its base64 is invalid.]" for name in names]
+    return "\n".join([text, *lines] if text else lines)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -50,8 +64,8 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _store(folder: Path, message_id: str, name: str, attachment: Attachment) -> Attachment:
     try:
-        data = base64.b64decode(attachment.data or "", validate=True)
-    except (binascii.Error, ValueError):
+        data = decoded(attachment.data or "")
+    except ValueError:
         return evolve(attachment, data=None)
     with translating(folder / name):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

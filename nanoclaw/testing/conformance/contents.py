@@ -1,6 +1,5 @@
 """Checks of a channel's contents: every part of a message arrives, in both directions."""
 
-from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from unicodedata import normalize
 
@@ -13,6 +12,7 @@ from nanoclaw.records import (
     ReactionContent,
     TextContent,
 )
+from nanoclaw.records.files import decoded
 from nanoclaw.testing.conformance.checks import NotConforming, hook, only, require
 from nanoclaw.testing.conformance.exchanges import Host, deliver, failure, outgoing, receiving
 from nanoclaw.testing.conformance.networks import ChannelUnderTest, Thread
@@ -209,7 +209,7 @@ async def what_users_send_is_offered(it: ChannelUnderTest) -> None:
     require(names == [FILES[1].name], f"a user sent {FILES[1].name!r}; offered with the files {names}")
     [file] = attachments
     require(file.data is not None or file.url, f"{file.name} was offered without its bytes")
-    same = file.data is None or b64decode(file.data) == FILES[1].data
+    same = file.data is None or decoded(file.data) == FILES[1].data
     require(same, f"{file.name} was offered with other bytes")
 
 
