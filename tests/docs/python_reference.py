@@ -7,15 +7,17 @@ rewrites it; without `--write` it only says whether it is out of date.
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
 from attrs import NOTHING, Factory, fields, frozen, has
 
+from nanoclaw.testing.conformance import channel, lifecycle, provider, runtime
 from tests.docs.configuration import words_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "python-reference.md"
@@ -148,7 +150,8 @@ PARTS = (
     ),
     Part(
         "Conformance suites",
-        "An author supplies one of these values. A check whose hook is missing is skipped, and says so. See "
+        "An author supplies one of these values to each [check](#checks-of-a-channel). A check whose hook is "
+        "missing is skipped, and says so. See "
         "[Test a channel, provider or runtime](how-to/test-a-channel-or-provider.md).",
         {
             "nanoclaw.testing.conformance": (
@@ -170,6 +173,14 @@ PARTS = (
 )
 
 
+SUITES: Mapping[str, Sequence[Callable[..., object]]] = {
+    "channel": channel.CHECKS,
+    "provider": (*provider.CHECKS, *lifecycle.CHECKS),
+    "runtime": runtime.CHECKS,
+}
+HOOK = re.compile(r"\bhook\(it\.(\w+)")
+
+
 def page() -> str:
     """Return the whole page."""
     lines = HEAD.splitlines()
@@ -179,7 +190,30 @@ def page() -> str:
             for name in names:
                 lines += ["", f"### {name}", "", f"`from {module} import {name}`", ""]
                 lines += _entry(module, name)
+    for suite, checks in SUITES.items():
+        lines += ["", f"## Checks of a {suite}", "", "| check | hooks | what it requires |", "|---|---|---|"]
+        lines += map(_check, checks)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _check(check: Callable[..., object]) -> str:
+    hooks = ", ".join(f"`{name}`" for name in dict.fromkeys(HOOK.findall(_source_with_helpers(check))))
+    return f"| `{check.__name__}` | {hooks} | {' '.join((check.__doc__ or '').split())} |"
+
+
+def _source_with_helpers(check: Callable[..., object]) -> str:
+    """Return the source of a check, and of the functions of its module that it names."""
+    source = inspect.getsource(check)
+    helpers = vars(inspect.getmodule(check)).items()
+    used = [
+        found
+        for name, found in helpers
+        if inspect.isfunction(found)
+        and found is not check
+        and found.__module__ == check.__module__
+        and re.search(rf"\b{name}\(", source)
+    ]
+    return source + "".join(map(inspect.getsource, used))
 
 
 def _entry(module: str, name: str) -> Iterator[str]:
