@@ -20,6 +20,7 @@ from nanoclaw.runtimes.protocol import (
     Runtime,
     StartFailed,
 )
+from nanoclaw.runtimes.wrapper import RuntimeWrapper
 
 __all__ = [
     "Death",
@@ -33,6 +34,7 @@ __all__ = [
     "Runtime",
     "RuntimeContext",
     "RuntimeFactory",
+    "RuntimeWrapper",
     "StartFailed",
     "configured_runtime",
     "require_provider",
