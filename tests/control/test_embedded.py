@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -19,6 +20,8 @@ import trio
 from nanoclaw import Control, open_host
 from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.cli import main, performing
+from nanoclaw.cli.client import NoHost, connect
+from nanoclaw.control import address
 from nanoclaw.control.address import NAME, nameable, socket_path
 from nanoclaw.host import Seams
 from nanoclaw.testing import FakeChannel
@@ -272,3 +275,21 @@ def test_another_program_on_the_socket_is_said_to_be_no_host(
         thread.join()
     no_host = f"nanoclaw: {path}: the program that listens here is no NanoClaw host; "
     assert capsys.readouterr().err.startswith(no_host)
+
+
+# -- a path that the kernel cannot name ----------------------------------------
+
+
+async def test_a_path_too_long_for_the_platform_is_said_by_both_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "MAX_PATH", 10)
+    monkeypatch.setattr(address, "sys", SimpleNamespace(platform="darwin"))
+    with structlog.testing.capture_logs() as logs:
+        async with open_host(config(tmp_path), seams=QUIET, control=True) as host:
+            assert (await host.status()).living == 0, "the host runs on"
+    [buried] = [log for log in logs if log["event"] == "actor.buried"]
+    assert "choose a shorter --data" in buried["reason"]
+    with pytest.raises(NoHost, match="choose a shorter --data"):
+        async with connect(tmp_path / "data"):
+            pass
