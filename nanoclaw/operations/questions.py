@@ -6,12 +6,12 @@ from attrs import frozen
 
 from nanoclaw.approvals import withdraw
 from nanoclaw.operations.declaration import operation
-from nanoclaw.operations.errors import Unavailable
+from nanoclaw.operations.errors import BadArguments, Unavailable
 from nanoclaw.operations.noun import Noun
 from nanoclaw.operations.rights import Right
 from nanoclaw.operations.types import QuestionRef
 from nanoclaw.records import Address, Answer, PendingQuestion
-from nanoclaw.records.content import dump_parked
+from nanoclaw.records.content import BadContent, dump_parked, load_options
 from nanoclaw.registry import CreateQuestion, ParkEvent
 from nanoclaw.session.conversations import conversation
 from nanoclaw.session.services import Conversation
@@ -86,7 +86,12 @@ class Questions(Noun):
         options: Sequence[object],
         address: Address | None = None,
     ) -> bool:
-        """Record a question; return False if it is recorded already. Raises `NotFound`."""
+        """Record a question; return False if it is recorded already. Raises `NotFound`, `BadArguments`."""
+        try:
+            if options:
+                load_options(list(options))
+        except (BadContent, TypeError) as error:
+            raise BadArguments(f"options of question {question_id!r:.140}: {error}") from error
         return await self._registry.ask(
             CreateQuestion(question_id, session_id, message_out_id, address, title, options)
         )

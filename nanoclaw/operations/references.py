@@ -115,7 +115,10 @@ def _several(kind: str, text: str, how: str, found: Sequence[Candidate]) -> str:
 
 def _unknown(kind: str, text: str, known: Sequence[Candidate]) -> str:
     names = [name for each in known for name in (*each.keys, each.name, each.id)]
-    return f"there is no {kind} {quoted(text)}{nearest(text, names)}"
+    near = nearest(text, names)
+    if kind == "user" and not near and ":" not in text:
+        near = "; the id of a user has its network's prefix, such as tg:123"
+    return f"there is no {kind} {quoted(text)}{near}"
 
 
 # -- what there is -------------------------------------------------------------

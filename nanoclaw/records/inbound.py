@@ -25,7 +25,9 @@ class Attachment:
     url: str | None = None
     """A place to fetch the file, if the channel gives no `data`."""
     data: str | None = field(default=None, repr=False)
-    """The content as base64. It is stored in the session's inbox, and the agent gets `local_path`."""
+    """The content as base64: plain or url-safe, broken into lines or not. It is stored in the inbox.
+    If it is invalid, the file is lost, and a line of the message says so.
+    """
     local_path: str | None = None
     """The path of the stored file. The host sets it; channels leave it out."""
 

@@ -16,7 +16,7 @@ from nanoclaw.records.people import WithPrefix
 from nanoclaw.store import Connection, NotAllowed
 from nanoclaw.store.central import wirings
 from nanoclaw.store.central.wirings import UNREADABLE
-from nanoclaw.system.patterns import Pattern, compiled
+from nanoclaw.system.patterns import MAX_KEPT, Pattern, compiled
 
 
 class BadRules(NotAllowed):
@@ -136,7 +136,7 @@ def unheard(connection: Connection) -> tuple[str, ...]:
 _ALL = TriggerRules()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=MAX_KEPT)
 def _read(text: str) -> TriggerRules | str:
     """Return the rules in a JSON object, or the text of the error."""
     rules = json.loads(text)

@@ -13,11 +13,19 @@ Engagement = Literal["wake", "context", "ignore"]
 _log = structlog.get_logger()
 
 
-async def engagement(wiring: Wiring, message: ChatMessage, in_thread: InThread) -> Engagement:
-    """Return how a wiring treats a message. Rules that do not fit ignore every message."""
+def rules_of(wiring: Wiring) -> TriggerRules | None:
+    """Return the rules of a wiring, or None if they do not fit. Call it once for many messages."""
     try:
-        rules = read_rules(wiring.trigger_rules)
+        return read_rules(wiring.trigger_rules)
     except BadRules:
+        return None
+
+
+async def engagement(
+    wiring: Wiring, rules: TriggerRules | None, message: ChatMessage, in_thread: InThread
+) -> Engagement:
+    """Return how a wiring treats a message. Without rules that fit, every message is ignored."""
+    if rules is None:
         return "ignore"
     if _hears(rules, wiring, message.sender_id) and await _triggered(rules, wiring, message, in_thread):
         return "wake"
@@ -26,10 +34,8 @@ async def engagement(wiring: Wiring, message: ChatMessage, in_thread: InThread) 
 
 def listens_to(wiring: Wiring, sender_id: str) -> bool:
     """Return whether the wiring lets the agent listen to this sender at all."""
-    try:
-        return _hears(read_rules(wiring.trigger_rules), wiring, sender_id)
-    except BadRules:
-        return False
+    rules = rules_of(wiring)
+    return rules is not None and _hears(rules, wiring, sender_id)
 
 
 def _hears(rules: TriggerRules, wiring: Wiring, sender_id: str) -> bool:

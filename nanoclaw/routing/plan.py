@@ -12,10 +12,10 @@ from nanoclaw.records import (
     Session,
     Wiring,
 )
-from nanoclaw.registry.trigger_rules import problem
+from nanoclaw.registry.trigger_rules import TriggerRules, problem
 from nanoclaw.routing.access import refusal
 from nanoclaw.routing.clicks import waiting_questions
-from nanoclaw.routing.engagement import Engagement, engagement
+from nanoclaw.routing.engagement import Engagement, engagement, rules_of
 from nanoclaw.store import Connection
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions, users, wirings
 from nanoclaw.system.patterns import InThread
@@ -30,6 +30,8 @@ class Target:
     """A wiring of the chat with its agent group, its session, and whether the sender is admitted."""
 
     wiring: Wiring
+    rules: TriggerRules | None
+    """The wiring's rules, read once. None: they do not fit, so no message is heard."""
     agent_group: AgentGroup
     session: Session | None
     """The open session, or None if there is none yet."""
@@ -38,7 +40,7 @@ class Target:
 
     async def engagement(self, event: InboundEvent, in_thread: InThread) -> Engagement:
         """Return how the wiring treats the event."""
-        return await engagement(self.wiring, event.message, in_thread)
+        return await engagement(self.wiring, self.rules, event.message, in_thread)
 
     def session_key(self, event: InboundEvent) -> tuple[str, str | None, str | None]:
         """Return agent group, chat and thread of the session for the event."""
@@ -121,6 +123,7 @@ def _target(
         return None
     return Target(
         wiring,
+        rules_of(wiring),
         group,
         sessions.find_open(connection, *session_key(wiring, event.address.thread_id)),
         refusal(connection, chat, group.id, event.message.sender_id),

@@ -33,6 +33,7 @@ FAULTS: Mapping[str, Callable[[FaultInjector, Random, Strike], Awaitable[None]]]
     "session-buried": admin_faults.session_buried,
     "destination-renamed": admin_faults.destination_renamed,
     "channel-late": network_faults.channel_late,
+    "channel-garbles": network_faults.channel_garbles,
     "engine-gone": process_faults.engine_gone,
 }
 

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
+from typing import Any
 
 import trio
+from attrs import evolve
 
+from nanoclaw.records import BadEvent, Event
 from nanoclaw.simulation.fault_injector import HALF, FaultInjector
 from nanoclaw.simulation.faults import Strike
 from nanoclaw.testing.world.channel import Fault
@@ -81,6 +84,33 @@ def _hanging(injector: FaultInjector) -> Iterator[None]:
         yield
     finally:
         injector.network.heal()
+
+
+async def channel_garbles(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """Offer an old event again with a value of the wrong type or shape. The host must refuse it."""
+    if injector.network.accepted:
+        event: Any = random.choice(injector.network.accepted).event
+        bad = random.choice(
+            (
+                evolve(event, event_id=7),
+                evolve(event, address=evolve(event.address, thread_id=7)),
+                evolve(event, message=evolve(event.message, sender_id=7)),
+                evolve(event, message=evolve(event.message, sender_id="nobody")),
+                evolve(event, message=evolve(event.message, text=None)),
+                evolve(event, message=evolve(event.message, attachments=({"type": "file"},))),
+            )
+        )
+        injector.struck(strike)
+        injector.nursery.start_soon(_offer_bad, injector, bad)
+    await trio.lowlevel.checkpoint()
+
+
+async def _offer_bad(injector: FaultInjector, event: Event) -> None:
+    try:
+        routed = await injector.network.offer(event)
+        raise AssertionError(f"the host took {event!r:.300}: {routed}")
+    except* BadEvent:  # two of them, if the network offers the event twice
+        pass
 
 
 async def channel_disconnects(injector: FaultInjector, random: Random, strike: Strike) -> None:

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import lru_cache, partial
+from importlib import import_module
 from typing import Any, Protocol
 
 from attrs import field, frozen
@@ -18,7 +18,7 @@ from attrs import field, frozen
 from nanoclaw.records.checking import storable_text
 
 try:
-    import re2  # type: ignore[import-untyped]
+    re2: Any = import_module("re2")
 except ImportError:  # it has no wheel for this platform
     re2 = None
 
@@ -28,6 +28,8 @@ BRIEF_COST = 2_000_000
 """Steps of a match that the event loop may do itself: less than 10 ms. A longer match runs in a thread."""
 MAX_COST = 1_000_000_000
 """Steps of the longest match: 2 s in a thread. One that would cost more is not tried."""
+MAX_KEPT = 256
+"""Compiled patterns that are kept."""
 MAX_SHOWN = 200
 """Characters of a bad pattern that its error shows."""
 PROCESS_LIMIT_S = 2.0
@@ -88,7 +90,7 @@ class Pattern:
         return await in_thread(lambda: self._compiled.search(text) is not None)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=MAX_KEPT)
 def compiled(text: str) -> Pattern:
     """Return the pattern with this text.
 
@@ -132,7 +134,7 @@ def _compiled_by_re(text: str) -> Pattern:
     return Pattern(text, len(text), None)
 
 
-def _search_in_process(pattern: str, text: str, limit_s: float = PROCESS_LIMIT_S) -> bool:
+def _search_in_process(pattern: str, text: str) -> bool:
     """Search with `re` in a process of its own. Blocking.
 
     Raises:
@@ -140,17 +142,20 @@ def _search_in_process(pattern: str, text: str, limit_s: float = PROCESS_LIMIT_S
     """
     given = json.dumps([pattern, text])
     command = [sys.executable, "-I", "-S", "-c", _SEARCH]
-    with suppress(subprocess.TimeoutExpired):
+    try:
         found = subprocess.run(
             command,
             input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            timeout=limit_s,
+            timeout=PROCESS_LIMIT_S,
             check=False,
         )
-        if found.stdout in {"0", "1"}:
-            return found.stdout == "1"
+    except subprocess.TimeoutExpired:
+        raise TooCostly(f"the match took more than {PROCESS_LIMIT_S:g} s") from None
+    except OSError as error:
+        raise TooCostly(f"the process that matches it cannot be started: {error}") from error
+    if found.stdout not in {"0", "1"}:
         raise TooCostly(f"the process that matches it failed with code {found.returncode}")
-    raise TooCostly(f"the match took more than {limit_s:g} s")
+    return found.stdout == "1"

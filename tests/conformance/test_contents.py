@@ -202,6 +202,7 @@ IN: list[tuple[str, Callable[[InboundEvent], InboundEvent]]] = [
     ("what_users_send_is_offered", hears(attachments=())),
     ("what_is_said_in_a_thread_is_offered_as_from_there", hears_no_threads),
     ("what_users_say_arrives_whole", hears_a_little),
+    ("what_users_say_arrives_whole", hears(id=7)),
     ("lines_that_users_say_stay_lines", hears_one_line),
     ("a_sender_is_known_by_a_whole_id", hears(sender_id="me")),
     ("a_sender_is_known_by_a_whole_id", hears_a_user_each_time),

@@ -23,7 +23,7 @@ from nanoclaw.records import (
     Wiring,
 )
 from nanoclaw.records.content import dump_parked, load_parked, storable
-from nanoclaw.routing.engagement import engagement
+from nanoclaw.routing.engagement import engagement, rules_of
 from nanoclaw.store import Executor, ThreadExecutor
 from nanoclaw.testing import FakeChannel, wire
 from tests.host.homes import GUARD_S, config, rows
@@ -336,4 +336,5 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=repr)
 async def test_the_rules_of_a_wiring_say_whom_it_wakes(case: Case) -> None:
     message = ChatMessage("1", case.text, "Ann", "fake:1", is_mention=case.mention)
-    assert await engagement(wiring(case.rules, case.scope), message, in_thread) == case.expected
+    wired = wiring(case.rules, case.scope)
+    assert await engagement(wired, rules_of(wired), message, in_thread) == case.expected

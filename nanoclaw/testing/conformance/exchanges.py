@@ -11,6 +11,7 @@ from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryReje
 from nanoclaw.channels.senders import HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
+    BadEvent,
     Clicked,
     Event,
     InboundEvent,
@@ -20,6 +21,7 @@ from nanoclaw.records import (
     Receipt,
     Routed,
     TextContent,
+    received,
 )
 from nanoclaw.testing.conformance.checks import NotConforming, require
 
@@ -101,6 +103,10 @@ class Host(Intake):
     async def offer(self, event: Event) -> Routed:
         """Take an event."""
         require(isinstance(event, Event), f"offered {event!r}, which is neither InboundEvent nor Clicked")
+        try:
+            event = received(event)
+        except BadEvent as error:
+            raise NotConforming(f"offered what no host takes: {error}") from error
         if isinstance(event, InboundEvent):
             self.seen.append(event)
         self.offered.set()
