@@ -23,22 +23,33 @@ if TYPE_CHECKING:
     from nanoclaw.channels.simple import SimpleChannel
     from nanoclaw.channels.terminal.terminal import render
     from nanoclaw.config import Config, ConfigError, load_config
-    from nanoclaw.host import Host, HostFailed, open_host
+    from nanoclaw.control import Control
+    from nanoclaw.host import Host, HostFailed, Seams, open_host
     from nanoclaw.recording import Record
     from nanoclaw.records import (
         Address,
         Attachment,
         Attended,
         BadEvent,
+        CardContent,
         ChatMessage,
         Clicked,
+        EditContent,
         InboundEvent,
         Intake,
         NotAccepted,
+        Option,
         Outgoing,
+        OutgoingContent,
+        OutgoingFile,
+        QuestionContent,
+        ReactionContent,
         Receipt,
+        ReplyTo,
         Routed,
+        TextContent,
     )
+    from nanoclaw.records.status import CannotTell, HostReport
     from nanoclaw.runtimes import RuntimeContext, RuntimeFactory
 
 __all__ = [
@@ -46,7 +57,9 @@ __all__ = [
     "Attachment",
     "Attended",
     "BadEvent",
+    "CannotTell",
     "Capabilities",
+    "CardContent",
     "Channel",
     "ChannelContext",
     "ChannelFactory",
@@ -55,21 +68,32 @@ __all__ = [
     "Clicked",
     "Config",
     "ConfigError",
+    "Control",
     "DeliveryRejected",
+    "EditContent",
     "Host",
     "HostFailed",
+    "HostReport",
     "InboundEvent",
     "Intake",
     "NotAccepted",
+    "Option",
     "Outgoing",
+    "OutgoingContent",
+    "OutgoingFile",
+    "QuestionContent",
+    "ReactionContent",
     "Receipt",
     "Record",
     "Repeat",
+    "ReplyTo",
     "Routed",
     "RuntimeContext",
     "RuntimeFactory",
+    "Seams",
     "Sender",
     "SimpleChannel",
+    "TextContent",
     "Unattended",
     "configured_channels",
     "load_config",
@@ -92,7 +116,9 @@ _HOMES = {
     "nanoclaw.channels.simple": ("SimpleChannel",),
     "nanoclaw.channels.terminal.terminal": ("render",),
     "nanoclaw.config": ("Config", "ConfigError", "load_config"),
-    "nanoclaw.host": ("Host", "HostFailed", "open_host"),
+    "nanoclaw.control": ("Control",),
+    "nanoclaw.host": ("Host", "HostFailed", "Seams", "open_host"),
+    "nanoclaw.records.status": ("CannotTell", "HostReport"),
     "nanoclaw.recording": ("Record",),
 }
 

@@ -11,6 +11,7 @@ from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
+    nullcontext,
 )
 from functools import partial
 from inspect import iscoroutinefunction
@@ -34,7 +35,7 @@ from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
 from nanoclaw.config import Config, ConfigError
-from nanoclaw.control import Control, open_control
+from nanoclaw.control import Control, default_control, open_control
 from nanoclaw.dispatch import ActionHandler, Dispatcher
 from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
@@ -46,6 +47,7 @@ from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
 from nanoclaw.records import AGENT, Address, Answering, Intake
+from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
@@ -93,11 +95,15 @@ class Seams:
     """The five seams, and the wake-ups that belong to the executor. The defaults are for production."""
 
     executor: Executor = Factory(ThreadExecutor)
+    """Runs calls of the store."""
     clock: Clock = Factory(SystemClock)
+    """The date, and its jumps."""
     random: Random = Factory(secrets.SystemRandom)
+    """The source of ids and jitter."""
     runtime: Runtime | None = None
     """None stands for the configured runtime."""
     wakeups: Callable[[], AbstractContextManager[Wakeups]] = open_wakeups
+    """Opens the source of wake-ups by commits."""
 
 
 @frozen
@@ -105,15 +111,20 @@ class Host:
     """A running host, as embedders see it."""
 
     config: Config
+    """The configuration that it runs with."""
     intake: Intake
     """Takes events of the embedding program, without a channel."""
     sessions: Sessions
+    """The living sessions."""
     registry: Ref[Registry]
+    """The actor that changes the central database."""
     central: Reader
+    """Reads the central database: `await host.central.run(function_of_a_connection)`."""
     _root: Supervisor = field(repr=False)
     _ground: Ground = field(repr=False)
     answering: Callable[[Address], Awaitable[Sequence[Answering]]] = field(repr=False)
     """Returns the agents that answer in a chat; none if that cannot be read now."""
+    _status: StatusSource = field(repr=False)
 
     @property
     def admin(self) -> Admin:
@@ -123,6 +134,14 @@ class Host:
     def admin_as(self, user_id: str) -> Admin:
         """Return the operations for a user. Each call checks their rights, and may raise `Forbidden`."""
         return Admin.of(self._ground, Caller.user(user_id))
+
+    async def status(self) -> HostReport:
+        """Return what the host is doing, as `nanoclaw status` does. A session that hangs delays it by 1 s.
+
+        Raises:
+            CannotTell: the central database cannot be read now.
+        """
+        return await self._status.status()
 
     def tree(self) -> Node:
         """Return the live tree of actors."""
@@ -147,17 +166,20 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     *,
     channels: Sequence[Channel] = (),
     seams: Seams | None = None,
-    control: Control | None = None,
+    control: Control | bool | None = None,
     record: Record | None = None,
     actions: Mapping[str, ActionHandler] | None = None,
     begin_anew: bool = False,
 ) -> AsyncIterator[Host]:
     """Run the host while the context is open. Several hosts may run in one process, each on its own data.
 
-    `control` opens the control socket, as `nanoclaw run` does. `record` records the input at the seams, for
-    `nanoclaw replay`. `actions` has, by name, the handlers of requests that agents may make to the host
-    besides tasks. `begin_anew` begins with an empty `v2.db` where that file is lost: the old files are moved
-    to a folder beside the new ones.
+    `control` opens the control socket, as `nanoclaw run` does, for commands such as `nanoclaw status`. True
+    offers a `Terminal` among the channels, if there is one, and the log events of the process; a `Control`
+    names the parts. If the socket cannot be created, the host logs that and runs on.
+
+    `record` records the input at the seams, for `nanoclaw replay`. `actions` has, by name, the handlers of
+    requests that agents may make to the host besides tasks. `begin_anew` begins with an empty `v2.db` where
+    that file is lost: the old files are moved to a folder beside the new ones.
 
     Raises:
         HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
@@ -170,8 +192,9 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
     raised: BaseException | None = None
     try:
         async with (
+            _offered(control, channels) as offered,
             _recording(record, config, channels, seams) as recorder,
-            _tree(config, by_type, seams, runtime, control, recorder, actions, begin_anew) as host,
+            _tree(config, by_type, seams, runtime, offered, recorder, actions, begin_anew) as host,
         ):
             try:
                 yield host
@@ -184,6 +207,16 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
         raise HostFailed(_reason(error)) from error
     finally:
         del raised  # it holds this frame
+
+
+def _offered(
+    control: Control | bool | None,  # noqa: FBT001 -- as `open_host` takes it
+    channels: Sequence[Channel],
+) -> AbstractAsyncContextManager[Control | None]:
+    """Return a context that yields the parts of the control socket, or None if there is to be no socket."""
+    if isinstance(control, Control):
+        return nullcontext(control)
+    return default_control(channels) if control else nullcontext()
 
 
 def _runtime(given: Runtime | None, config: Config) -> Runtime:
@@ -326,8 +359,8 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         ground = _ground(
             config, seams, registry if recorder is None else recorder.registry(registry), central, living
         )
+        status = HostStatus(root, living, central, config, seams.clock, runtime.name, zone_doubt)
         if control is not None:
-            status = HostStatus(root, living, central, config, seams.clock, runtime.name, zone_doubt)
             operations = Operations(Catalogue.installed(), ground)
             await stack.enter_async_context(
                 open_control(config.data, control, status, supervision, under=root, operations=operations)
@@ -337,7 +370,7 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         _log.info("host.ready", data=str(config.data), runtime=runtime.name)
         try:
             who = partial(answering, central, seams.executor, config)
-            yield _host(config, router, living, ground, root, who, recorder)
+            yield _host(config, router, living, ground, root, who, recorder, status)
         finally:
             _log.info("host.stopping")
             if recorder is not None:
@@ -378,11 +411,12 @@ def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
     root: Supervisor,
     who: Callable[[Address], Awaitable[Sequence[Answering]]],
     recorder: Recorder | None,
+    status: StatusSource,
 ) -> Host:
     """Return the host for embedders. A recorder also notes the events that they offer."""
     if recorder is not None:
         intake = recorder.intake(intake)
-    return Host(config, intake, sessions, ground.registry, ground.central, root, ground, who)
+    return Host(config, intake, sessions, ground.registry, ground.central, root, ground, who, status)
 
 
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))

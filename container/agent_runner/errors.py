@@ -71,13 +71,12 @@ class UnstorableError(ValueError):
 
 @frozen(str=False)
 class ProviderError(Exception):
-    """A provider could not take its turn. Its messages are released and tried again; users are not told.
-
-    `retry_at` is an aware time. None stands for the runner's default.
-    """
+    """A provider could not take its turn. Its messages are released and tried again; users are not told."""
 
     reason: str
+    """Why not, for the log."""
     retry_at: datetime | None = None
+    """When to try again, an aware time. None stands for the runner's default."""
 
     def __str__(self) -> str:
         """Return the reason alone."""

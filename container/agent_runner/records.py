@@ -17,15 +17,22 @@ class Address:
 
 @frozen
 class Inbound:
-    """One row of messages_in, parsed. `seq` is the number the agent knows it by."""
+    """One row of messages_in, parsed."""
 
     id: str
+    """The id that a reply names in `in_reply_to`."""
     seq: int
+    """The number the agent knows it by."""
     kind: str
+    """`chat`, `chat-sdk`, `task`, `webhook` or `system`."""
     address: Address | None
+    """The chat that it came from."""
     content: Mapping[str, object]
+    """The content of its kind (contract 5)."""
     tries: int
+    """The number of this try, from 1."""
     timestamp: datetime
+    """When it was stored."""
     trigger: bool = True
     """False for context, which needs no answer."""
 
@@ -35,48 +42,59 @@ class Sent:
     """A message or request (kind `system`) that an interrupted turn had already sent."""
 
     seq: int
+    """The number the agent knows it by."""
     kind: str
+    """`chat`, or `system` for a request to the host."""
     address: Address | None
+    """The chat that it was sent to."""
     content: Mapping[str, object]
+    """The content of its kind (contract 5)."""
 
 
 @frozen
 class Turn:
-    """One call of the provider: the messages to answer, and their context.
-
-    `context` needs no answer. `context_omitted` counts older context beyond the limit.
-    """
+    """One call of the provider: the messages to answer, and their context."""
 
     turn_id: str
+    """The id of this turn, a new one for each."""
     messages: tuple[Inbound, ...]
+    """The messages to answer, oldest first."""
     context: tuple[Inbound, ...] = ()
+    """Messages to read that need no answer, oldest first."""
     already_sent: tuple[Sent, ...] = ()
+    """What this turn sent before it was interrupted. Do not send it again."""
     context_omitted: int = 0
+    """The number of older messages of the context, beyond the limit."""
     assistant_name: str = ""
+    """The name that users know."""
     agent_group_id: str = ""
+    """The id of the agent."""
     agent_group_name: str = ""
+    """The name of the agent."""
     timezone: str = "UTC"
+    """The user's zone, an IANA name."""
 
 
 @frozen
 class Reply:
-    """Final text. It goes to where the message `in_reply_to` came from, else to the session's own chat."""
+    """A final text."""
 
     text: str
+    """What the agent says."""
     in_reply_to: str | None = None
+    """The id of the message whose chat gets it; None: the session's own chat."""
 
 
 @frozen
 class Result:
-    """The outcome of a turn, as its provider returns it.
-
-    `consumed` names the follow-ups that are completed without a reply. The next turn gets the others. `state`
-    changes the session's state in the transaction that completes the turn: new values by key, None to remove.
-    """
+    """The outcome of a turn, as its provider returns it."""
 
     replies: tuple[Reply, ...] = ()
+    """The final texts. Without one, the agent stays silent."""
     consumed: tuple[str, ...] = ()
+    """The ids of follow-ups that are completed without a reply. The next turn gets the others."""
     state: Mapping[str, str | None] = field(factory=dict)
+    """Changes of the session's state, committed with the turn: new values by key, None to remove."""
 
 
 @frozen

@@ -36,7 +36,9 @@ class ChannelContext:
     timezone: str
     """The user's zone, an IANA name."""
     assistant_name: str
+    """The name that users know."""
     clock: Clock = Factory(SystemClock)
+    """The date."""
 
 
 @frozen

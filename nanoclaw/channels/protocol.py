@@ -25,6 +25,7 @@ class Capabilities:
     """The optional abilities of a channel. The host asks a channel for nothing that it cannot do."""
 
     repeat: Repeat = "again"
+    """What the host does after an attempt whose outcome is unknown."""
     buttons: bool = False
     """Shows `QuestionContent` and `CardContent` and offers `Clicked`. Without, cards arrive as text."""
     edits: bool = True

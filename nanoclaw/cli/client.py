@@ -1,8 +1,9 @@
 """The client's end of the control socket."""
 
 import signal
+import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,33 @@ class NoHost(Exception):
 
 
 class NotRunning(NoHost):
-    """No host listens on the control socket of the data directory."""
+    """No process owns the data directory, and none listens on its control socket."""
+
+
+class NotListening(NoHost):
+    """A process owns the data directory, and listens on no control socket."""
+
+    def __init__(self, data: Path, holder: str) -> None:
+        found = f"{holder} owns it, and no host answers on its control socket"
+        super().__init__(f"{printable(data)}: {found}; {_remedy(data)}")
+
+
+def _remedy(data: Path) -> str:
+    """Return what to do about a host that cannot be asked."""
+    path = socket_path(data)
+    with suppress(OSError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return (
+                f"{printable(path)} is no socket: move it away, and within two minutes the host makes its own"
+            )
+    return (
+        "if that is a program that embeds the host, let it open the host with `open_host(control=True)`; if "
+        "it is a host that starts or stops, try again, else see its log"
+    )
+
+
+class NotOurs(NoHost):
+    """Another program answers in the place of the host. The text is for a chained error."""
 
 
 class RequestFailed(Exception):
@@ -72,15 +99,18 @@ class Client:
         """Return the next line of the host.
 
         Raises:
-            NoHost: the host is gone.
+            NoHost: the host is gone, or this is no host.
             RequestFailed: the host reports an error that belongs to no request.
         """
         try:
             line = await anext(self._lines)
         except (StopAsyncIteration, trio.BrokenResourceError) as error:
             raise NoHost("the host has stopped") from error
-        answer = wire.load(line or b"")
-        if answer.get("id") is None and "error" in answer:
+        try:
+            answer = wire.load(line or b"")
+        except wire.RequestRefused as error:
+            raise NotOurs(str(error)) from error
+        if answer.get("id") is None and isinstance(answer.get("error"), dict):
             raise _failed(answer)
         return answer
 
@@ -102,7 +132,7 @@ class Client:
 
 def _failed(answer: Mapping[str, Any]) -> RequestFailed:
     error = answer["error"]
-    return RequestFailed(error["message"], error.get("code", ""))
+    return RequestFailed(str(error.get("message")), str(error.get("code", "")))
 
 
 @asynccontextmanager
@@ -110,23 +140,41 @@ async def connect(data: Path) -> AsyncIterator[Client]:
     """Connect to the host that runs on a data directory.
 
     Raises:
-        NoHost: none runs, or it speaks another version of the protocol.
+        NotRunning: none runs.
+        NotListening: the owner of the directory has no control socket.
+        NoHost: what answers there is no host, or speaks another version of the protocol.
         RequestFailed: the host refuses the connection.
     """
     async with await _open(data) as stream:
         client = Client(stream)
-        try:
-            with trio.fail_after(GREET_WITHIN_S):
-                greeting = await client.receive()
-        except trio.TooSlowError as error:
-            hangs = f"the host on {data} does not answer; see its log, or stop and start it"
-            raise NoHost(hangs) from error
-        if greeting.get("nanoclaw") != wire.VERSION:
-            raise NoHost(
-                f"the host on {data} is nanoclaw {greeting.get('version')}, which speaks another version of "
-                "the protocol; use its own `nanoclaw`, or start it again with this one"
-            )
+        await _greeted(client, data)
         yield client
+
+
+async def _greeted(client: Client, data: Path) -> None:
+    """Read the greeting. Raises NoHost, RequestFailed."""
+    try:
+        with trio.fail_after(GREET_WITHIN_S):
+            greeting = await client.receive()
+    except trio.TooSlowError as error:
+        hangs = f"the host on {data} does not answer; see its log, or stop and start it"
+        raise NoHost(hangs) from error
+    except NotOurs as error:
+        raise NoHost(_foreign(data)) from error
+    if "nanoclaw" not in greeting:
+        raise NoHost(_foreign(data))
+    if greeting["nanoclaw"] != wire.VERSION:
+        raise NoHost(
+            f"the host on {data} is nanoclaw {greeting.get('version')}, which speaks another version of "
+            "the protocol; use its own `nanoclaw`, or start it again with this one"
+        )
+
+
+def _foreign(data: Path) -> str:
+    return (
+        f"{socket_path(data)}: the program that listens here is no NanoClaw host; stop it, and remove the "
+        "file, or correct --data"
+    )
 
 
 async def _open(data: Path) -> trio.SocketStream:
@@ -135,12 +183,22 @@ async def _open(data: Path) -> trio.SocketStream:
         with nameable(path) as name:
             return await trio.open_unix_socket(name)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-        raise NotRunning(f"no host is running on {printable(data)}; start one with `nanoclaw run`") from error
+        raise _nobody(data) from error
     except OSError as error:
         reason = error.strerror or str(error)
         if kind_of(error) is Obstacle.DENIED:
             reason = advice(Obstacle.DENIED, path, reason)
         raise NoHost(f"{printable(path)}: cannot connect to the host: {reason}") from error
+
+
+def _nobody(data: Path) -> NotRunning | NotListening:
+    """Return the error for a data directory on whose socket nobody listens."""
+    from nanoclaw.store import owner_of  # noqa: PLC0415 -- a client of a running host needs no store
+
+    owner = owner_of(data)
+    if owner is not None:
+        return NotListening(data, owner.holder)
+    return NotRunning(f"no host is running on {printable(data)}; start one with `nanoclaw run`")
 
 
 async def until_signal(main: Callable[[], Awaitable[int]]) -> int:

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from actors import ActorError
 from nanoclaw.channels.terminal.terminal import harmless
-from nanoclaw.cli.client import NoHost, NotRunning, RequestFailed, connect
+from nanoclaw.cli.client import NoHost, NotListening, NotRunning, RequestFailed, connect
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE
 from nanoclaw.config import Config
@@ -27,10 +27,6 @@ REFUSED = 1
 """Exit code: the operation was refused, and nothing was changed."""
 PATIENCE_S, LOOK_AGAIN_S = 3.0, 0.1
 """Seconds to wait for a host that starts or stops, and seconds between attempts."""
-
-
-class _HostBetween(NoHost):
-    """A host owns the files, but does not listen yet or no longer listens."""
 
 
 @frozen
@@ -74,7 +70,7 @@ async def perform(config: Config, catalogue: Catalogue, call: Call, result: list
         while not result:
             try:
                 result.append(await _once(config, catalogue, call))
-            except _HostBetween:
+            except NotListening:  # the host starts or stops
                 if trio.current_time() >= deadline:
                     raise
                 await trio.sleep(LOOK_AGAIN_S)
@@ -121,7 +117,7 @@ async def _on_files(config: Config, catalogue: Catalogue, call: Call) -> Any:
             return await _opened(open_files, data, config, catalogue, call)
         except (ActorError, StoreError) as error:
             unusable = _unusable(config, error)
-            if isinstance(unusable, _HostBetween) or not call.reads or _is_verdict(error):
+            if isinstance(unusable, NotListening) or not call.reads or _is_verdict(error):
                 raise unusable from error
         try:
             result = await _opened(open_to_read, data, config, catalogue, call)
@@ -170,11 +166,7 @@ def _unusable(config: Config, error: BaseException) -> Exception:
     """Return the error for files that cannot be owned or opened."""
     error = _innermost(error)
     if isinstance(error, Owned):
-        holder = f"process {error.pid}" if error.pid is not None else "another process"
-        return _HostBetween(
-            f"{config.data}: {holder} owns it, and no host answers on its control socket; if that is a host "
-            "that starts or stops, try again, else see its log"
-        )
+        return NotListening(config.data, error.holder)
     return NoHost(str(error))
 
 

@@ -6,9 +6,9 @@ Clients import only the protocol. The modules that serve the socket are imported
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nanoclaw.control.listener import Control, open_control
+    from nanoclaw.control.listener import Control, default_control, open_control
 
-__all__ = ["Control", "open_control"]
+__all__ = ["Control", "default_control", "open_control"]
 
 
 def __getattr__(name: str) -> Any:

@@ -34,6 +34,14 @@ BATCH = 100
 MAX_LAST = 1_000_000
 """Maximum number of log events in a request; the host keeps fewer."""
 CHUNK = 65536
+NO_CHAT = (
+    "this host has no terminal chat; write to the agent in a chat of its channels, or have the program that "
+    "embeds the host pass a Terminal among its channels (docs/how-to/embed-in-a-trio-program.md)"
+)
+NO_LOGS = (
+    "this host keeps no log events in memory; look where its log goes, or have the program that embeds the "
+    "host call configure_logging(level, ring=LogRing()) before it opens the host"
+)
 
 
 @frozen
@@ -244,7 +252,7 @@ class Connection:
     def _attend(self, id_: Id) -> Visit:
         """Return the client's visit to the chat, which lasts until the client disconnects."""
         if self.offer.chat is None:
-            raise RequestRefused(id_, "unavailable", "this host has no terminal chat")
+            raise RequestRefused(id_, "unavailable", NO_CHAT)
         if self._visit is None:
             self._visit = self.visits.enter_context(self.offer.chat.visit())
             self.nursery.start_soon(self._pass_on, self._visit)
@@ -269,7 +277,7 @@ class Connection:
     async def _logs(self, id_: Id, params: LogsParams) -> None:
         logs = self.offer.logs
         if logs is None:
-            raise RequestRefused(id_, "unavailable", "this host keeps no log events in memory")
+            raise RequestRefused(id_, "unavailable", NO_LOGS)
         if params.follow and self._followed >= MAX_FOLLOWED:
             raise RequestRefused(id_, "busy", f"a client may follow {MAX_FOLLOWED} times at once")
         reached = logs.newest

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -11,12 +11,14 @@ import trio
 from attrs import define, frozen
 
 from actors import Bury, Context, Crashed, Policy, Refusal, Stopped, Supervisor
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.channels.terminal.terminal import Terminal
 from nanoclaw.channels.terminal.visits import ChatRoom, TooSlow
 from nanoclaw.control.address import nameable, remove_socket, socket_path
 from nanoclaw.control.connection import Connection, Offer
 from nanoclaw.control.peers import uid_of_peer
 from nanoclaw.control.wire import RequestRefused
-from nanoclaw.logs.ring import LogRing
+from nanoclaw.logs import LogRing, keeping_events
 from nanoclaw.operations import Operations
 from nanoclaw.records.status import StatusSource
 from nanoclaw.system.supervision import Supervision
@@ -42,7 +44,15 @@ class Control:
     chat: ChatRoom | None = None
     """The terminal's chat, for `nanoclaw chat`."""
     logs: LogRing | None = None
-    """For `nanoclaw logs`."""
+    """The log events for `nanoclaw logs`, which structlog's processor `logs.add` keeps."""
+
+
+@asynccontextmanager
+async def default_control(channels: Iterable[Channel]) -> AsyncIterator[Control]:
+    """Yield what a host offers by default: the terminal among its channels, and the process's log events."""
+    chat = next((each for each in channels if isinstance(each, Terminal)), None)
+    with keeping_events() as ring:
+        yield Control(chat, ring)
 
 
 @define(eq=False)

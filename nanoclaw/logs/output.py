@@ -6,8 +6,8 @@ when a line is written, so a message that logs nothing costs nothing here.
 
 import logging
 import sys
-from collections.abc import MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Literal
 
@@ -85,6 +85,36 @@ def _keep(ring: LogRing | None, shown: int) -> list[structlog.typing.Processor]:
 def _drop_below(shown: int, _logger: object, _method: str, fields: Fields) -> Fields:
     if _number(fields["level"]) < shown:
         raise structlog.DropEvent
+    return fields
+
+
+@contextmanager
+def keeping_events() -> Iterator[LogRing | None]:
+    """Yield the ring of the process's structlog configuration, or else one that is added while this is open.
+
+    An added ring gets the events from `info` up that the configuration lets through, of the whole process.
+    None is yielded if the configuration cannot be extended.
+    """
+    processors: Any = structlog.get_config()["processors"]
+    given = [owner for each in processors if isinstance(owner := getattr(each, "__self__", None), LogRing)]
+    if given or not isinstance(processors, list):
+        yield given[0] if given else None
+        return
+    ring = LogRing()
+    keep = partial(_keep_whole, ring)
+    processors.insert(max(0, len(processors) - 1), keep)  # before the renderer; loggers share this list
+    try:
+        yield ring
+    finally:
+        with suppress(ValueError):  # the program has configured structlog again
+            processors.remove(keep)
+
+
+def _keep_whole(ring: LogRing, logger: object, method: str, fields: Fields) -> Fields:
+    """Keep an event with its level and actor, whether the configuration adds them or not."""
+    if method != "debug":
+        whole = add_actor(logger, method, dict(fields))
+        ring.add(logger, method, structlog.processors.add_log_level(logger, method, whole))
     return fields
 
 

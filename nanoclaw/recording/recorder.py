@@ -69,10 +69,12 @@ class RecordingRefused(Exception):
 
 @frozen
 class Record:
-    """The request to record a host in a new or empty folder. `redacted` leaves out all texts."""
+    """The request to record a host."""
 
     folder: Path
+    """A new or empty folder."""
     redacted: bool = False
+    """True to leave out all texts."""
 
 
 @frozen(eq=False)

@@ -26,7 +26,7 @@ from nanoclaw.recording.notes import (
     Told,
 )
 from nanoclaw.recording.writer import RecordingWriter
-from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper, StartFailed
 from nanoclaw.store.session.outbound import Ack, InvalidRow, Look, MessageOut
 from nanoclaw.system.clock import Clock, lead
 from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
@@ -126,17 +126,11 @@ class _Start:
 
 
 @frozen
-class RecordedRuntime:
+class RecordedRuntime(RuntimeWrapper):
     """Notes starts and ends of runners."""
 
-    runtime: Runtime
     writer: RecordingWriter
     clock: Clock
-
-    @property
-    def name(self) -> str:
-        """Return the wrapped runtime's name."""
-        return self.runtime.name
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -163,10 +157,6 @@ class RecordedRuntime:
         if isinstance(death, Death):
             self.writer.note(RunnerEnded(n, death.orderly, death.reason))
         return death
-
-    def refusal(self, provider: str) -> str | None:
-        """Return the wrapped runtime's refusal."""
-        return self.runtime.refusal(provider)
 
     async def survivors(self) -> Sequence[str]:
         """Return the wrapped runtime's survivors, and note them."""

@@ -13,5 +13,8 @@ class Address:
     """The place of a message: a chat of a channel, and a thread of the chat if it has threads."""
 
     channel_type: Id
+    """The name of the channel, such as `telegram`."""
     platform_id: Id
+    """The network's own id of the chat."""
     thread_id: Name | None = None
+    """The network's own id of the thread; None is the chat itself."""

@@ -16,17 +16,20 @@ CatchUp = Literal["skip", "all", "none"]
 
 @frozen
 class Attachment:
-    """A file that a user sent. Once it is stored in the inbox, `local_path` replaces `data`.
-
-    `data` is base64 in any form that `nanoclaw.records.files.decoded` reads. If it is invalid, the file is
-    lost, and a line of the message says so.
-    """
+    """A file that a user sent."""
 
     type: Name
+    """The kind of file in the network's words, such as `image`; it is for the agent to read."""
     name: Name
+    """The file's name as the user sees it; one that is no safe file name is replaced on disk."""
     url: str | None = None
+    """A place to fetch the file, if the channel gives no `data`."""
     data: str | None = field(default=None, repr=False)
+    """The content as base64: plain or url-safe, broken into lines or not. It is stored in the inbox.
+    If it is invalid, the file is lost, and a line of the message says so.
+    """
     local_path: str | None = None
+    """The path of the stored file. The host sets it; channels leave it out."""
 
 
 @frozen
@@ -34,38 +37,55 @@ class ReplyTo:
     """The message that a user replies to, as the platform shows it."""
 
     sender: Name
+    """The name of its author."""
     text: str
+    """Its text, or the beginning of it."""
     id: Name | None = None
+    """The platform's own id of it, if known."""
 
 
 @frozen
 class ChatMessage:
-    """A user's message (contract 5, kind `chat`). `id` is the platform's own id of the message."""
+    """A user's message (contract 5, kind `chat`)."""
 
     id: Name
+    """The platform's own id of the message, which replies, edits and reactions name."""
     text: str
+    """What the user wrote; may be empty if there are attachments."""
     sender: Name
+    """The user's name, for the agent to read."""
     sender_id: UserId
+    """The user's id with the network's prefix, such as `tg:123`. Rights belong to it."""
     attachments: tuple[Attachment, ...] = ()
+    """The files of the message."""
     reply_to: ReplyTo | None = None
+    """The message that this one replies to."""
     is_from_me: bool = False
+    """True if the assistant's own account wrote it. The host drops it."""
     is_mention: bool = False
+    """True if it mentions the assistant by name."""
 
 
 @frozen
 class InboundEvent:
     """One message event of a chat network, as its channel offers it.
 
-    `event_id` and the edit's `version` identify it within its chat. An event that is offered twice is stored
-    once (contract 4, Identity).
+    `event_id` and `version` identify it within its chat. An event that is offered twice is stored once
+    (contract 4, Identity).
     """
 
     address: Address
+    """The chat, and its thread, in which it happened."""
     event_id: Id
+    """The platform's own id of the event, the same whenever the event is offered again."""
     message: ChatMessage
+    """The message."""
     version: Name = ""
+    """Empty for a new message. Each edit of it has a version of its own, such as the time of the edit."""
     chat_name: Name | None = None
+    """The name of the chat, for people."""
     is_group: bool = False
+    """True if the chat has several users."""
 
     @property
     def message_id(self) -> str:
@@ -79,14 +99,19 @@ class InboundEvent:
 class Clicked:
     """A user pressed a button of a card: one event of a chat network, as its channel offers it.
 
-    `value` is that of the option (`Option.value`). Only the first answer to a question counts.
+    Only the first answer to a question counts.
     """
 
     address: Address
+    """The chat of the card."""
     event_id: Id
+    """The platform's own id of the press."""
     question_id: Name
+    """`QuestionContent.question_id` of the card."""
     value: Name
+    """`Option.value` of the button."""
     user_id: UserId
+    """The id, with its prefix, of the user who pressed it."""
 
 
 @frozen
@@ -162,14 +187,14 @@ def answer_id(message_out_id: str) -> str:
 
 @frozen
 class Routed:
-    """The result of an offered event: the sessions that stored it, or why it was dropped.
-
-    `message_ids` pairs with `session_ids`. `dropped` is a sentence for the log and the channel.
-    """
+    """The result of an offered event: the sessions that stored it, or why it was dropped."""
 
     session_ids: tuple[str, ...] = ()
+    """The sessions that have the event."""
     message_ids: tuple[str, ...] = ()
+    """The ids of its rows in these sessions, in the same order."""
     dropped: str | None = None
+    """The reason why no session has it, a sentence for the log and the channel."""
 
 
 class NotAccepted(Exception):

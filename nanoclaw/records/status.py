@@ -13,32 +13,43 @@ class ChannelReport:
     """The two halves of a channel, in the states of the live tree."""
 
     name: str
+    """The channel's `channel_type`."""
     sender: str
+    """The state of its sending half: running, restarting, buried, or another of the tree."""
     receiver: str
+    """The state of its receiving half."""
     last_crash: str | None = None
+    """The last error that restarted one of them."""
 
 
 @frozen
 class RunnerReport:
-    """A session's runner. `state` is absent, recovering, running, stopping, or dead (not settled yet)."""
+    """A session's runner."""
 
     state: str
+    """absent, recovering, running, stopping, or dead (not settled yet)."""
     failures: int = 0
     """Consecutive failed starts and useless runs."""
     last_failure: str | None = None
+    """The reason of the last of them."""
     next_start_in_s: float | None = None
     """The rest of the back-off after failures."""
 
 
 @frozen
 class DeliveryReport:
-    """The oldest delivery that is not final. `reason` says why the last attempt did not deliver it."""
+    """The oldest delivery that is not final."""
 
     id: str
+    """Its id, which is `Outgoing.message_out_id`."""
     attempts: int
+    """The number of attempts so far."""
     in_flight: bool
+    """True while an attempt runs."""
     reason: str | None = None
+    """The reason why the last attempt did not deliver it."""
     not_before: datetime | None = None
+    """The earliest date of the next attempt."""
     doubts: int = 0
     """The number of attempts after which it was sent, but not confirmed."""
     held: bool = False
@@ -50,7 +61,9 @@ class SilentTask:
     """A task that is silent for longer than one of its periods, and why."""
 
     id: str
+    """The id of its next occurrence."""
     reason: str
+    """Why it is silent."""
 
 
 @frozen
@@ -58,6 +71,7 @@ class SessionDetails:
     """The details of a living session."""
 
     runner: RunnerReport
+    """Its runner."""
     pending: int
     """The number of messages without an outcome."""
     working_on: int
@@ -65,6 +79,7 @@ class SessionDetails:
     deliveries: int
     """The number of deliveries that are not final."""
     oldest_delivery: DeliveryReport | None = None
+    """The one that waits longest."""
     quarantined: str | None = None
     """The reason why its outbound file is quarantined."""
     unreadable: str | None = None
@@ -91,24 +106,32 @@ class SessionDetails:
 
 @frozen
 class SessionReport:
-    """A living session. `details` is None if it did not answer in time, or is not running."""
+    """A living session."""
 
     id: str
+    """Its id."""
     agent_group: str
+    """The name of its agent."""
     agent_group_id: str
+    """The id of its agent."""
     chat: str | None
     """`<channel>:<chat>[/<thread>]`; None if it serves all chats of its agent group."""
     status: str
+    """Its status on disk; only an active session is woken."""
     state: str
     """The state of its actor in the live tree."""
     mailbox: int
+    """The number of messages that wait in the actor's mailbox."""
     restarts: int
+    """The number of times that the actor was restarted."""
     parked: int
     """The number of events that are parked for it."""
     questions: int = 0
     """The number of its agent's questions that nobody has answered."""
     last_crash: str | None = None
+    """The error of its last crash."""
     details: SessionDetails | None = None
+    """None if it did not answer within a second, or is not running."""
 
 
 @frozen
@@ -116,18 +139,29 @@ class HostReport:
     """The status of a host."""
 
     version: str
+    """The version of NanoClaw."""
     pid: int
+    """The process that it runs in."""
     started_at: datetime
+    """The date of its start."""
     uptime_s: float
+    """Seconds since its start."""
     data: str
+    """The data directory that it owns."""
     runtime: str
+    """The name of the runtime."""
     channels: tuple[ChannelReport, ...]
+    """Its channels."""
     sessions: int
     """The number of sessions on disk that are not archived."""
     living: int
+    """The number of sessions with an actor that is not buried."""
     buried: int
+    """The number of sessions whose actor was given up for now."""
     parked: int
+    """The number of events that wait for a session that cannot take them."""
     living_sessions: tuple[SessionReport, ...]
+    """The sessions that have an actor, buried ones too."""
     unheard: tuple[str, ...] = ()
     """A line for each wiring that hears nobody, because its rules do not fit."""
     descriptors_used: int | None = None

@@ -22,6 +22,7 @@ from nanoclaw.runtimes.protocol import (
     Runtime,
     StartFailed,
 )
+from nanoclaw.runtimes.wrapper import RuntimeWrapper
 
 __all__ = [
     "Death",
@@ -37,6 +38,7 @@ __all__ = [
     "Runtime",
     "RuntimeContext",
     "RuntimeFactory",
+    "RuntimeWrapper",
     "StartFailed",
     "configured_runtime",
     "require_provider",

@@ -28,9 +28,11 @@ class RuntimeContext:
     """The parts of a host that its runtime may use."""
 
     name: str
+    """The runtime's name in the configuration."""
     folder: Path
     """A folder of its own. The runtime makes it when it needs it."""
     sandbox: SandboxConfig
+    """The table `[sandbox]`."""
     runner: RuntimeConfig
     """The table `[runtime]`, which is common to all runtimes."""
 

@@ -30,8 +30,11 @@ class Mount:
     """A folder or file of the host that a container sees."""
 
     source: Path
+    """The folder or file of the host."""
     target: PurePosixPath
+    """Its path in the container."""
     read_only: bool = True
+    """False to let the container write there."""
 
 
 @frozen
@@ -39,8 +42,11 @@ class Limits:
     """Upper bounds for a container. None sets no bound."""
 
     memory_bytes: int | None = None
+    """Memory in bytes."""
     processes: int | None = None
+    """The number of processes and threads."""
     cpus: float | None = None
+    """Processor time: 0.5 is half of one processor."""
 
 
 @frozen
@@ -51,10 +57,13 @@ class RunnerSpec:
     """
 
     session_id: str
+    """The session that it serves."""
     paths: SessionPaths
+    """The session's files."""
     workspace: Path
     """The agent's own folder, its working directory."""
     provider: str
+    """The name of the agent's provider."""
     environment: Mapping[str, str] = field(repr=False)
     """All variables of the runner other than the paths, which each runtime sets for itself (contract 1).
 
@@ -69,6 +78,7 @@ class RunnerSpec:
     user: int | None = None
     """The numeric user id. None selects the user that contract 6 names."""
     limits: Limits = Factory(Limits)
+    """Upper bounds for its resources."""
     network: Network | None = None
     """Access to the network. None selects the runtime's default."""
     command: tuple[str, ...] = ()
@@ -100,10 +110,12 @@ class RunnerSpec:
 
 @frozen
 class Death:
-    """The end of a runner. `orderly` means that it exited without an error."""
+    """The end of a runner."""
 
     orderly: bool
+    """True if it exited without an error."""
     reason: str
+    """How it ended, in words."""
 
 
 @frozen

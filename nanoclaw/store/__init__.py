@@ -30,7 +30,7 @@ from nanoclaw.store.engine.errors import (
 )
 from nanoclaw.store.engine.executor import Executor, Lane, ThreadExecutor
 from nanoclaw.store.engine.guard import UntrustedReader, open_untrusted
-from nanoclaw.store.engine.ownership import own_central, own_inbound
+from nanoclaw.store.engine.ownership import own_central, own_inbound, owner_of
 from nanoclaw.store.engine.reader import Reader, open_reader, read_once
 from nanoclaw.store.engine.rows import DamagedRow
 from nanoclaw.store.engine.times import from_text, to_text
@@ -76,6 +76,7 @@ __all__ = [
     "open_untrusted",
     "own_central",
     "own_inbound",
+    "owner_of",
     "read_once",
     "to_text",
 ]

@@ -1,5 +1,6 @@
 """Worlds and fakes for tests of programs that use NanoClaw (docs/simulation.md)."""
 
+from nanoclaw.testing.world.agents import Agent
 from nanoclaw.testing.world.channel import FakeChannel, wire
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.errors import ExpectationFailed, WorldError
@@ -9,7 +10,7 @@ from nanoclaw.testing.world.scripted_provider import Brain, Script, asks, calls,
 from nanoclaw.testing.world.standstill import Standstill
 from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.transcript import Entry
-from nanoclaw.testing.world.world import Agent, World
+from nanoclaw.testing.world.world import World
 
 __all__ = [
     "Agent",

@@ -1,12 +1,10 @@
 """A backlog of 200 messages: the time from the runner's start until all are answered."""
 
-from collections.abc import Sequence
-
 import trio
 from attrs import frozen
 
 from nanoclaw.host import Seams
-from nanoclaw.runtimes import Death, Runner, RunnerSpec
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper
 from nanoclaw.runtimes.process import ProcessRuntime
 from tests.bench.loads import burst, event
 from tests.bench.wired import CHAT, wired_host
@@ -19,27 +17,16 @@ def run() -> list[tuple[str, float, str]]:
 
 
 @frozen
-class HeldRuntime:
+class HeldRuntime(RuntimeWrapper):
     """A runtime that starts runners once `release` is set."""
 
-    runtime: ProcessRuntime
     release: trio.Event
-    name: str = "held"
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
     ) -> Death:
         await self.release.wait()
         return await self.runtime.run(spec, task_status=task_status)
-
-    def refusal(self, provider: str) -> str | None:
-        return self.runtime.refusal(provider)
-
-    async def survivors(self) -> Sequence[str]:
-        return await self.runtime.survivors()
-
-    async def recover(self, spec: RunnerSpec) -> None:
-        await self.runtime.recover(spec)
 
 
 async def _measure() -> float:

@@ -1,11 +1,13 @@
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
 import trio
 
-from nanoclaw.logs import configure_logging
+from nanoclaw.logs import configure_logging, keeping_events
 from nanoclaw.logs import ring as log_ring
 from nanoclaw.logs.ring import LogRing
 
@@ -112,3 +114,75 @@ def test_the_ring_keeps_events_that_the_terminal_does_not_show(capsys: pytest.Ca
     assert events(ring) == ["quiet", "loud"]
     [shown] = capsys.readouterr().err.splitlines()
     assert json.loads(shown)["event"] == "loud"
+
+
+# -- the ring of an embedded host ------------------------------------------------
+
+
+@contextmanager
+def configured(*processors: structlog.typing.Processor) -> Iterator[list[structlog.typing.Processor]]:
+    """A program that configures structlog itself."""
+    before, own = structlog.get_config(), list(processors)
+    structlog.configure(processors=own, wrapper_class=structlog.make_filtering_bound_logger(0))
+    try:
+        yield own
+    finally:
+        structlog.configure(**before)
+
+
+def test_events_are_kept_while_the_host_runs_and_are_shown_as_before() -> None:
+    shown = structlog.testing.LogCapture()
+    with configured(shown) as processors:
+        with keeping_events() as ring:
+            structlog.get_logger().warning("during", session="sess-a")
+        structlog.get_logger().warning("after")
+        assert processors == [shown]
+    assert ring is not None
+    [line] = ring.latest(10, "sess-a")
+    kept = json.loads(line.text)
+    assert {**kept, "timestamp": ""} == {
+        "event": "during",
+        "session": "sess-a",
+        "level": "warning",
+        "timestamp": "",
+    }
+    assert shown.entries == [
+        {"event": "during", "session": "sess-a", "log_level": "warning"},
+        {"event": "after", "log_level": "warning"},
+    ]
+
+
+def test_the_ring_of_the_configuration_is_found() -> None:
+    own = LogRing()
+    with configured(own.add, structlog.testing.LogCapture()), keeping_events() as ring:
+        assert ring is own
+
+
+def test_two_hosts_keep_events_apart_and_end_in_any_order() -> None:
+    with configured(structlog.testing.LogCapture()) as processors:
+        first, second = keeping_events(), keeping_events()
+        one, two = first.__enter__(), second.__enter__()
+        first.__exit__(None, None, None)
+        structlog.get_logger().info("late")
+        second.__exit__(None, None, None)
+        assert len(processors) == 1
+    assert one is not None
+    assert two is not None
+    assert (events(one), events(two)) == ([], ["late"])
+
+
+def test_a_program_that_configures_structlog_meanwhile_is_left_alone() -> None:
+    with configured(structlog.testing.LogCapture()):
+        with keeping_events():
+            structlog.get_config()["processors"].clear()
+        assert structlog.get_config()["processors"] == []
+
+
+def test_events_are_not_kept_where_the_processors_cannot_be_extended() -> None:
+    before = structlog.get_config()
+    structlog.configure(processors=(structlog.testing.LogCapture(),))
+    try:
+        with keeping_events() as ring:
+            assert ring is None
+    finally:
+        structlog.configure(**before)

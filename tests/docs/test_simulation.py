@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from nanoclaw.recording.writer import BATCH_S
+from nanoclaw.simulation.faults import NAMES
+from tests.docs.faults import up_to_date
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/simulation.md").read_text("utf-8")
@@ -65,3 +67,8 @@ def test_the_page_states_how_much_of_a_recording_a_kill_loses() -> None:
 def test_the_brains_on_the_page_are_valid_python() -> None:
     compile("\n".join(PYTHON), "docs/simulation.md", "exec")
     assert len(PYTHON[0].splitlines()) < 10
+
+
+def test_the_faults_of_the_page_match_the_fault_table() -> None:
+    assert up_to_date(PAGE) == PAGE, "run `make docs`"
+    assert all(f"\n| `{name}` |" in PAGE for name in NAMES)

@@ -3,7 +3,7 @@
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
 from pathlib import Path
@@ -15,7 +15,7 @@ from attrs import define, field
 
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import TextContent
-from nanoclaw.runtimes import Runner, RunnerSpec
+from nanoclaw.runtimes import Runner, RunnerSpec, RuntimeWrapper
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.supervised import SupervisedProcess
@@ -29,13 +29,12 @@ SCRIPT = Path(__file__).with_name("killing_runner.py")
 
 
 @define(eq=False)
-class Watched:
+class Watched(RuntimeWrapper):
     """The process runtime, with the processes that it started."""
 
     runtime: ProcessRuntime = field(factory=ProcessRuntime)
     processes: list[SupervisedProcess] = field(factory=list)
     recovered: int = 0
-    name: str = "watched"
     _started: trio.Event = field(factory=trio.Event)
 
     async def run(
@@ -51,15 +50,9 @@ class Watched:
 
         return await self.runtime.run(spec, task_status=Status())
 
-    def refusal(self, provider: str) -> str | None:
-        return self.runtime.refusal(provider)
-
-    async def survivors(self) -> Sequence[str]:
-        return await self.runtime.survivors()
-
     async def recover(self, spec: RunnerSpec) -> None:
         self.recovered += 1
-        await self.runtime.recover(spec)
+        await super().recover(spec)
 
     def add(self, process: SupervisedProcess) -> None:
         self.processes.append(process)

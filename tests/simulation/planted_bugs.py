@@ -5,7 +5,7 @@ A bug is a channel, a runtime, a wake-up or a provider that misbehaves, or SQL i
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
@@ -36,7 +36,7 @@ from nanoclaw.records import (
     Routed,
     TextContent,
 )
-from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper, StartFailed
 from nanoclaw.simulation.faults import fault_names
 from nanoclaw.simulation.run import run_workload
 from nanoclaw.simulation.workload import VISITORS, draw_workload
@@ -270,14 +270,12 @@ def renamed_senders(turn: Turn) -> Turn:
 
 
 @define(eq=False)
-class BadRuntime:
+class BadRuntime(RuntimeWrapper):
     """Does something else than its runtime when a runner starts. `wrap` may replace the runner."""
 
-    runtime: Runtime
     wrap: Callable[[Runner], Runner] = lambda runner: runner
     beside: Callable[[RunnerSpec, Runner], Awaitable[None]] | None = None
     starts: int = 10**9
-    name: str = "bad"
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -289,15 +287,6 @@ class BadRuntime:
             death = await self.runtime.run(spec, task_status=_Started(self, spec, nursery, task_status))
             nursery.cancel_scope.cancel()
         return death
-
-    def refusal(self, provider: str) -> str | None:
-        return self.runtime.refusal(provider)
-
-    async def survivors(self) -> Sequence[str]:
-        return await self.runtime.survivors()
-
-    async def recover(self, spec: RunnerSpec) -> None:
-        await self.runtime.recover(spec)
 
 
 @define(eq=False, slots=False)

@@ -6,7 +6,7 @@ It ends when the network asks it to finish and nothing is open any more, unless 
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from attrs import Factory, define, field
 from nanoclaw.host import Seams, open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address
-from nanoclaw.runtimes import Runner, RunnerSpec
+from nanoclaw.runtimes import Runner, RunnerSpec, RuntimeWrapper
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.supervised import SupervisedProcess
@@ -143,13 +143,12 @@ def _count(connection: apsw.Connection, what: str) -> int:
 
 
 @define(eq=False)
-class Hunted:
+class Hunted(RuntimeWrapper):
     """The process runtime, some of whose runners are killed as the plan has it, whichever host lives."""
 
     places: Places
     plan: Plan
     runtime: ProcessRuntime = field(init=False)
-    name: str = "hunted"
     _living: dict[int, SupervisedProcess] = Factory(dict)
     _deliveries: int = 0
     _left: list[RunnerKill] = field(init=False)
@@ -181,15 +180,6 @@ class Hunted:
             death = await self.runtime.run(spec, task_status=Status())
             nursery.cancel_scope.cancel()
         return death
-
-    def refusal(self, provider: str) -> str | None:
-        return self.runtime.refusal(provider)
-
-    async def survivors(self) -> Sequence[str]:
-        return await self.runtime.survivors()
-
-    async def recover(self, spec: RunnerSpec) -> None:
-        await self.runtime.recover(spec)
 
     def delivery_begun(self) -> None:
         """A delivery is about to be made: the moment of those who are to be killed at one."""

@@ -19,6 +19,7 @@ from nanoclaw.store import (
     Owned,
     ReadOnlyStore,
     create_outbound,
+    owner_of,
 )
 from nanoclaw.store.engine.locks import holding
 from nanoclaw.testing.world.executor import InlineExecutor
@@ -100,6 +101,30 @@ async def test_a_new_owner_waits_until_the_dead_owners_last_child_releases_the_l
         nursery.start_soon(let_go)
         async with central(tmp_path):
             assert trio.current_time() >= 0.5
+
+
+async def test_the_owner_of_a_data_directory_can_be_asked_for(tmp_path: Path) -> None:
+    assert owner_of(tmp_path) is owner_of(tmp_path / "missing") is None
+    async with central(tmp_path):
+        owner = owner_of(tmp_path)
+        assert owner is not None
+        assert (owner.pid, owner.holder) == (os.getpid(), f"process {os.getpid()}")
+    assert owner_of(tmp_path) is None
+
+
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_new_owner_waits_for_somebody_who_only_looks_at_the_lock(tmp_path: Path) -> None:
+    looking = os.open(tmp_path / "owner", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+
+    async def done() -> None:
+        await trio.sleep(0.01)
+        os.close(looking)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(done)
+        async with central(tmp_path):
+            pass
 
 
 @pytest.mark.usefixtures("autojump_clock")

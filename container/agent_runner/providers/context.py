@@ -52,10 +52,15 @@ class ProviderContext:
     """The session of a provider. It stays valid until the provider is closed."""
 
     state: SessionState
+    """Texts by key that outlive the runner."""
     tools: ToolRegistry
+    """The session's tools; the provider may add its own."""
     events: EventLog
+    """Takes events for people to read, such as the usage of a model."""
     http: HttpClients
+    """Opens HTTP clients, which the runner closes."""
     clock: Clock
+    """The date."""
     workspace: Path
     """The agent's own files."""
     model_settings: Mapping[str, object]

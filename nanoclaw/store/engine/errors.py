@@ -25,9 +25,13 @@ class Owned(StoreError):
     """Another owner holds the lock. `pid` is the owner's process id, if known."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
-        holder = f"process {pid}" if pid is not None else "another process"
-        super().__init__(path, f"{holder} owns it; stop that process, or use another data directory")
         self.pid = pid
+        super().__init__(path, f"{self.holder} owns it; stop that process, or use another data directory")
+
+    @property
+    def holder(self) -> str:
+        """Return words for the owner."""
+        return f"process {self.pid}" if self.pid is not None else "another process"
 
 
 class StoreBusy(StoreError):

@@ -14,8 +14,8 @@ from nanoclaw.store.engine.errors import Exhausted, Owned, translating
 from nanoclaw.store.engine.executor import Executor
 
 DYING_S = 2.0
-"""Seconds to wait for the lock of a dead process. A child that it was starting may still hold the lock,
-between fork and exec. It is also how long exhausted descriptors are waited for.
+"""Seconds to wait for the lock of a dead process, or of nobody, and for exhausted descriptors. A child that the
+process was starting may still hold the lock, between fork and exec. `held` holds it for a moment.
 """
 PAUSE_S = 0.02
 
@@ -42,12 +42,27 @@ async def _acquired(path: Path, executor: Executor) -> int:
         try:
             return await executor.run(partial(_acquire, path))
         except Owned as error:
-            if error.pid is None or _lives(error.pid) or trio.current_time() > deadline:
+            if (error.pid is not None and _lives(error.pid)) or trio.current_time() > deadline:
                 raise
         except Exhausted:
             if trio.current_time() > deadline:
                 raise
         await trio.sleep(PAUSE_S)
+
+
+def held(path: Path) -> Owned | None:
+    """Return the error that `holding` would raise now, or None if the lock is free. Nothing is changed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Owned(path, _pid(descriptor))
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def _lives(pid: int) -> bool:

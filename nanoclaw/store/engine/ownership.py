@@ -14,9 +14,9 @@ from nanoclaw.records import SessionPaths
 from nanoclaw.store.engine import anew, backups, change_mark, migration_steps, sidecars
 from nanoclaw.store.engine.anew import BACKUPS, CENTRAL
 from nanoclaw.store.engine.connections import guarding, make_private_dir, open_writable
-from nanoclaw.store.engine.errors import translating
+from nanoclaw.store.engine.errors import Owned, translating
 from nanoclaw.store.engine.executor import Executor
-from nanoclaw.store.engine.locks import holding
+from nanoclaw.store.engine.locks import held, holding
 from nanoclaw.store.engine.migrations import (
     Migration,
     applied_names,
@@ -59,6 +59,11 @@ async def own_central(
                 await _migrate_central(writer, data / BACKUPS, executor, clock)
                 await writer.run(_count_owner)
                 yield writer
+
+
+def owner_of(data: Path) -> Owned | None:
+    """Return the error that `own_central` would raise if a process owns the data directory now, else None."""
+    return held(data / LOCK)
 
 
 @asynccontextmanager

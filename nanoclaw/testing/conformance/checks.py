@@ -42,6 +42,7 @@ class Check:
     """One check of one implementation; its text is its name, for `ids=str`."""
 
     name: str
+    """The name of the requirement that it checks."""
     _run: Callable[[], Awaitable[str | None]] = field(repr=False)
 
     def __str__(self) -> str:

@@ -14,6 +14,7 @@ class Thread:
     """A thread of the chat under test."""
 
     address: Address
+    """The thread's address, with `thread_id`."""
     texts: Callable[[], Sequence[str]]
     """The messages that users see in the thread, oldest first."""
     says: Callable[[str], Awaitable[None]] | None = None
@@ -29,6 +30,7 @@ class ChannelUnderTest:
     """
 
     channel: Channel
+    """The subject, not yet opened."""
     address: Address
     """A chat of the network."""
     texts: Callable[[], Sequence[str]]

@@ -20,6 +20,7 @@ class ProviderUnderTest:
     """A provider, and hooks to control what is behind it; a hook may be left out."""
 
     provider: Provider
+    """The subject, not yet opened."""
     question: str = "hello"
     """A question that the provider answers."""
     tool_question: str | None = None

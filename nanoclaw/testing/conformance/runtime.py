@@ -50,7 +50,9 @@ class RuntimeUnderTest:
     """
 
     runtime: Runtime
+    """The subject."""
     spec: RunnerSpec
+    """A session with one waiting message, of `make_session`."""
     grace_s: float = 10.0
     """Seconds after which a runner that ignores `stop` is killed."""
     kill: Callable[[Runner], None] | None = None

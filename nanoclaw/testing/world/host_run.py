@@ -1,4 +1,4 @@
-"""One run of the host in a world: from its start until it is stopped, killed or fails."""
+"""The runs of the host in a world: each lasts from its start until it is stopped, killed or fails."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +10,9 @@ from attrs import Factory, define, field
 from nanoclaw.host import Host
 from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.kill_switch import Files, KillSwitch
+from nanoclaw.testing.world.timeline import Timeline
+
+Open = Callable[[], AbstractAsyncContextManager[Host]]
 
 
 @define(eq=False)
@@ -41,7 +44,7 @@ class HostRun:
         """True if it was killed."""
         return self.switch.tripped
 
-    async def run(self, open_: Callable[[], AbstractAsyncContextManager[Host]]) -> None:
+    async def run(self, open_: Open) -> None:
         """Run the host. If it fails, `failure` keeps the error."""
         try:
             with self._scope:
@@ -68,3 +71,66 @@ class HostRun:
             self._files = Files.of(self.data)
             self.switch.trip()
             self._scope.cancel()
+
+
+@define(eq=False)
+class HostRuns:
+    """The runs of one world's host, one after the other."""
+
+    timeline: Timeline
+    last: HostRun | None = None
+    """The run that was started last; None if it was stopped."""
+
+    @property
+    def host(self) -> Host:
+        """The running host. Raises WorldError if none runs, or if it failed."""
+        if self.last is None:
+            raise WorldError("the host does not run: `await world.start()`")
+        return self.last.host
+
+    @property
+    def lives(self) -> bool:
+        """True if a host runs, starts or stops."""
+        return self.last is not None and not self.last.ended.is_set()
+
+    async def start(self, nursery: trio.Nursery, run: HostRun, open_: Open) -> Host:
+        """Start a run as a task of the world. Raises the error of a host that cannot start."""
+        self.last = run
+        nursery.start_soon(run.run, open_)
+        await run.begun.wait()
+        if run.failure is not None:
+            raise run.failure
+        if not run.killed:  # killed at the moment it became ready
+            self.timeline.add("host ready")
+        return run.host
+
+    async def stop(self) -> None:
+        """Stop the host gracefully, if it runs. Raises the error of a host that had failed."""
+        run, self.last = self.last, None
+        if run is not None:
+            await run.stop()
+            self.timeline.add("host ended")
+            if run.failure is not None:
+                raise run.failure
+
+    async def ended(self) -> Exception | None:
+        """Wait until the host has ended for any reason; return the error that ended it, if any."""
+        run = self.last
+        if run is None:
+            return None
+        await run.ended.wait()
+        return run.failure
+
+    def kill(self) -> bool:
+        """Kill the host at once. Return False if none runs."""
+        run = self.last
+        if run is None or run.ended.is_set():
+            return False
+        run.kill()
+        return True
+
+    def report(self) -> list[str]:
+        """Return lines about a host that does not run."""
+        if self.last is None:
+            return ["no host runs: `await world.wire(chat)` starts it, and so does `await world.start()`"]
+        return [] if self.last.failure is None else [f"the host: {self.last.failure!r}"]

@@ -1,11 +1,9 @@
 """The runtime of worlds in real time: the production runtime, with runners that tests can kill."""
 
-from collections.abc import Sequence
-
 import trio
 from attrs import define, field, frozen
 
-from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime
+from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper
 from nanoclaw.runtimes.process import ProcessRunner
 from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.timeline import Timeline
@@ -25,17 +23,11 @@ class KillableRunner:
 
 
 @define(eq=False)
-class KillableProcesses:
+class KillableProcesses(RuntimeWrapper):
     """A runtime that keeps its living runners by session, and records them in the timeline."""
 
-    runtime: Runtime
     timeline: Timeline
     runners: dict[str, KillableRunner] = field(factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The name of the wrapped runtime."""
-        return self.runtime.name
 
     async def run(
         self, spec: RunnerSpec, *, task_status: trio.TaskStatus[Runner] = trio.TASK_STATUS_IGNORED
@@ -47,18 +39,6 @@ class KillableProcesses:
             self.runners.pop(spec.session_id, None)
         self.timeline.add("runner ended", spec.session_id, death.reason.partition("\n")[0])
         return death
-
-    def refusal(self, provider: str) -> str | None:
-        """Return the wrapped runtime's refusal."""
-        return self.runtime.refusal(provider)
-
-    async def survivors(self) -> Sequence[str]:
-        """Return the wrapped runtime's survivors."""
-        return await self.runtime.survivors()
-
-    async def recover(self, spec: RunnerSpec) -> None:
-        """Recover with the wrapped runtime."""
-        await self.runtime.recover(spec)
 
 
 @define(eq=False, slots=False)

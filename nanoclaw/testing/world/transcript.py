@@ -29,22 +29,26 @@ Kind = Literal[AgentsKind, "click"]
 
 @frozen
 class Entry:
-    """One action of a user or an agent in a chat.
-
-    `text` is the emoji of a reaction, the question of a card, and the button's label for a click.
-    """
+    """One action of a user or an agent in a chat, of `chat.transcript`."""
 
     at: datetime
+    """The virtual date."""
     who: str
+    """The name of the user, or of the agent."""
     text: str
+    """The text; the emoji of a reaction, the question of a card, the button's label of a click."""
     kind: Kind = "message"
+    """`message`, `edit`, `reaction`, `card` or `click`."""
     from_agent: bool = False
+    """True if an agent did it."""
     id: str | None = None
     """The id in the network."""
     about: str | None = None
     """The id of the message that an edit, a reaction or an answer refers to."""
     thread: str | None = None
+    """The id of the thread, if it happened in one."""
     files: Mapping[str, bytes] = Factory(dict)
+    """The content of its files, by name."""
     card: QuestionContent | None = None
     """The whole card, if it has buttons."""
     dropped: str | None = None

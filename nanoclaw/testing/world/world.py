@@ -10,7 +10,6 @@ A simulated world replaces all five seams; SQL and SQLite are real. Nothing runs
 jumps whenever every task waits, and it would jump past a thread's work.
 """
 
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
@@ -20,18 +19,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import trio
-from attrs import define, field
+from attrs import Factory, define, field
 
 from agent_runner.providers import Provider
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, config_of, flat
 from nanoclaw.dispatch import ActionHandler
 from nanoclaw.host import Host, Seams, open_host
-from nanoclaw.operations import Admin
 from nanoclaw.recording import Record
 from nanoclaw.records import Address, Outgoing, Receipt, Role, UnknownSenderPolicy, Wiring
 from nanoclaw.runtimes import Runtime
 from nanoclaw.testing.error_summary import summary_of
+from nanoclaw.testing.world.agents import Agent, Agents
 from nanoclaw.testing.world.channel import FakeChannel
 from nanoclaw.testing.world.chats import Chat, User
 from nanoclaw.testing.world.determinism import scheduled_by, virtual_time
@@ -39,16 +38,17 @@ from nanoclaw.testing.world.environment import Environment, RealEnvironment, Sim
 from nanoclaw.testing.world.errors import WorldError
 from nanoclaw.testing.world.executor import CommitHook, InlineExecutor
 from nanoclaw.testing.world.folders import nth_world, temporary_home
-from nanoclaw.testing.world.host_run import HostRun
+from nanoclaw.testing.world.host_run import HostRun, HostRuns
 from nanoclaw.testing.world.isolation import Isolation, NotSimulated
 from nanoclaw.testing.world.kill_switch import KillableChannel, KillSwitch
 from nanoclaw.testing.world.runtime import SimulatedRuntime
-from nanoclaw.testing.world.scripted_provider import MAX_TRIES, Brain, Script, provider_of
+from nanoclaw.testing.world.scripted_provider import Brain
 from nanoclaw.testing.world.standstill import Standstill, watched
 from nanoclaw.testing.world.time_limit import LIMIT_DAYS, too_late
 from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.transcript import Entry, heard
 from nanoclaw.testing.world.virtual_time import VirtualClock
+from nanoclaw.testing.world.wiring import admit, grant, wire
 
 PATIENCE_S = 600.0
 REAL_PATIENCE_S = 10.0
@@ -62,16 +62,6 @@ SHOWN_LINES = 30
 def _checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     config_of(Path("/"), settings)
     return flat(settings)
-
-
-@define(eq=False)
-class Agent:
-    """An agent group of a world: its folder and its provider."""
-
-    folder: str
-    provider: str
-    brain: str | Brain = field(repr=False)
-    """The brain of the agent. It does not change."""
 
 
 @define(eq=False, kw_only=True)
@@ -110,18 +100,18 @@ class World:
     home: Path = field(init=False)
     isolation: Isolation = field(init=False)
     """The guards against real clocks, threads and so on; `refused` lists their refusals."""
-    agents: dict[str, Agent] = field(factory=dict, init=False)
     chats: dict[tuple[str, str], Chat] = field(factory=dict, init=False)
-    raised: list[str] = field(factory=list, init=False)
-    """Sentences about the errors that brains raised. Their messages are tried again."""
+    _agents: Agents = field(
+        init=False, default=Factory(lambda self: Agents(self.providers, self.real), takes_self=True)
+    )
+    _runs: HostRuns = field(
+        init=False, default=Factory(lambda self: HostRuns(self.timeline), takes_self=True)
+    )
     _environment: Environment = field(init=False)
-    _run: HostRun | None = field(default=None, init=False)
     _entered: bool = field(default=False, init=False)
     _stack: AsyncExitStack | None = field(default=None, init=False)
     """Set while the world is open."""
     _nursery: trio.Nursery = field(init=False)
-    _max_tries: int = field(default=MAX_TRIES, init=False)
-    """The setting of the host that was started last."""
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
@@ -146,7 +136,7 @@ class World:
                 self.channel.nth = max(self.channel.nth, nth_world(self.folder))
             self.random = Random(self.seed)  # noqa: S311 -- a simulation has no secrets
             self.timeline.began = trio.current_time() if self.real else 0.0
-            self.timeline.steps.append(self._note)
+            self.timeline.steps.append(self._agents.note)
             self._environment = self._in_real_time() if self.real else await self._simulated(stack)
             self.channel.on_delivery = self._delivered
             self._nursery = await stack.enter_async_context(trio.open_nursery())
@@ -215,14 +205,12 @@ class World:
     @property
     def host(self) -> Host:
         """The running host. Raises WorldError if none runs, or if it failed."""
-        if self._run is None:
-            raise WorldError("the host does not run: `await world.start()`")
-        return self._run.host
+        return self._runs.host
 
     @property
     def host_lives(self) -> bool:
         """True if a host runs, starts or stops, so that it can be killed."""
-        return self._run is not None and not self._run.ended.is_set()
+        return self._runs.lives
 
     def config(self, **changes: Any) -> Config:
         """Return the configuration of this world, with changes. Raises ConfigError for invalid changes."""
@@ -247,25 +235,19 @@ class World:
         """
         if self._stack is None:
             raise WorldError("the world is not open; use `async with World(...) as world`")
-        if self._run is not None and not self._run.ended.is_set():
+        if self._runs.lives:
             raise WorldError("the host is already running")
         used = (self.channel, *self.channels) if channels is None else channels
         switch = KillSwitch()
         config = self.config(**changes)
-        self._max_tries = config.retry.max_tries
-        life = self._run = HostRun(config.data, switch)
+        self._agents.max_tries = config.retry.max_tries
         seams = self.seams(self._environment.seams(switch, runtime, config))
         mortal = [KillableChannel(self.wrap_channel(one), switch) for one in used]
-        self._nursery.start_soon(
-            life.run,
+        return await self._runs.start(
+            self._nursery,
+            HostRun(config.data, switch),
             lambda: open_host(config, channels=mortal, seams=seams, record=record, actions=self.actions),
         )
-        await life.begun.wait()
-        if life.failure is not None:
-            raise life.failure
-        if not life.killed:  # killed at the moment it became ready
-            self.timeline.add("host ready")
-        return life.host
 
     async def stop(self) -> None:
         """Stop the host gracefully, if it runs.
@@ -273,20 +255,11 @@ class World:
         Raises:
             HostFailed: it had failed.
         """
-        life, self._run = self._run, None
-        if life is not None:
-            await life.stop()
-            self.timeline.add("host ended")
-            if life.failure is not None:
-                raise life.failure
+        await self._runs.stop()
 
     async def ended(self) -> Exception | None:
         """Wait until the host has ended for any reason; return the error that ended it, if any."""
-        life = self._run
-        if life is None:
-            return None
-        await life.ended.wait()
-        return life.failure
+        return await self._runs.ended()
 
     async def restart(self, **changes: Any) -> Host:
         """Stop the host gracefully, and start it again."""
@@ -307,18 +280,17 @@ class World:
 
     async def kill_host(self) -> None:
         """Kill the host, as `kill -9` would, and wait until its tasks have ended (docs/simulation.md)."""
-        life = self._run
+        run = self._runs.last
         self.kill_host_now()
-        if life is not None:
-            await life.ended.wait()
+        if run is not None:
+            await run.ended.wait()
 
     def kill_host_now(self) -> None:
         """Kill the host from a hook. Nothing that it does afterwards has an effect."""
-        life, environment = self._run, self._environment
+        environment = self._environment
         if not isinstance(environment, SimulatedEnvironment):
             raise WorldError("the host of World(real=True) cannot be killed: it runs in this process")
-        if life is not None and not life.ended.is_set():
-            life.kill()
+        if self._runs.kill():
             environment.host_died()
             self.timeline.add("host killed")
 
@@ -361,29 +333,17 @@ class World:
         Raises:
             WorldError: the agent has another brain, or the world is real and the brain is not a name.
         """
-        if (there := self.agents.get(folder)) is None:
-            return self._new_agent(folder, "echo" if brain is None else brain)
-        if brain is not None and brain != there.brain:
-            raise WorldError(
-                f"the agent {folder!r} already has another brain; "
-                "pass the brain where you first make the agent"
-            )
-        return there
+        return self._agents.agent(folder, brain)
 
-    def _new_agent(self, folder: str, brain: str | Brain) -> Agent:
-        if isinstance(brain, str):
-            provider = brain
-        elif self.real:
-            raise WorldError(
-                "World(real=True): brain must be the name of a provider, because runners are processes"
-            )
-        else:
-            provider = f"brain-{folder}"
-            if isinstance(brain, Script):
-                brain.max_tries = lambda: self._max_tries
-            self.providers[provider] = provider_of(provider, brain)
-        made = self.agents[folder] = Agent(folder, provider, brain)
-        return made
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The agents by folder."""
+        return self._agents.by_folder
+
+    @property
+    def raised(self) -> Sequence[str]:
+        """Sentences about the errors that brains raised. Their messages are tried again."""
+        return self._agents.raised
 
     def chat(self, user: User) -> Chat:
         """Return the chat of one user with the agent. Raises WorldError if a group has their name."""
@@ -430,29 +390,8 @@ class World:
             OperationRefused, StoreError: the errors of `connect`.
         """
         admin = (await self._running()).admin
-        agent = agent if isinstance(agent, Agent) else self.agent(agent)
-        group = await admin.agent_groups.by_folder(agent.folder)
-        if group is None:
-            await admin.agent_groups.create(agent.folder, agent.folder, agent_provider=agent.provider)
-        elif group.agent_provider != agent.provider:
-            await admin.agent_groups.update(group.id, agent_provider=agent.provider)
-        wired = await admin.wirings.connect(
-            chat.address,
-            agent.folder,
-            policy=policy or await self._policy(admin, chat),
-            chat_name=chat.name,
-            is_group=chat.is_group,
-            **wiring,
-        )
-        named = {key: value or {} if key == "trigger_rules" else value for key, value in wiring.items()}
-        changes: Any = {key: value for key, value in named.items() if getattr(wired, key) != value}
-        return await admin.wirings.update(wired.id, **changes) if changes else wired
-
-    async def _policy(self, admin: Admin, chat: Chat) -> UnknownSenderPolicy:
-        found = await admin.messaging_groups.by_address(chat.address.channel_type, chat.address.platform_id)
-        if found is None or not await admin.wirings.for_chat(found.id):
-            return "public"
-        return found.unknown_sender_policy
+        made = agent if isinstance(agent, Agent) else self.agent(agent)
+        return await wire(admin, chat, made, policy, wiring)
 
     async def direct(self, user: User, agent: Agent | str = "main", **wiring: Any) -> Chat:
         """Return a user's own chat, wired."""
@@ -462,27 +401,14 @@ class World:
 
     async def grant(self, user: User, role: Role, agent: Agent | str | None = None) -> None:
         """Make a user an owner or admin, of everything or of one agent."""
-        admin = (await self._running()).admin
-        if await admin.users.get(user.id) is None:
-            await admin.users.create(user.id, display_name=user.name)
-        await admin.roles.grant(user.id, role, await self._group_id(agent) if agent else None)
+        await grant((await self._running()).admin, user, role, agent)
 
     async def admit(self, user: User, agent: Agent | str = "main") -> None:
         """Make a user a member of an agent."""
-        admin = (await self._running()).admin
-        if await admin.users.get(user.id) is None:
-            await admin.users.create(user.id, display_name=user.name)
-        await admin.members.add(user.id, await self._group_id(agent))
-
-    async def _group_id(self, agent: Agent | str) -> str:
-        folder = agent if isinstance(agent, str) else agent.folder
-        group = await self.host.admin.agent_groups.by_folder(folder)
-        if group is None:
-            raise WorldError(f"wire the agent {folder!r} to a chat first")
-        return group.id
+        await admit((await self._running()).admin, user, agent)
 
     async def _running(self) -> Host:
-        return await self.start() if self._run is None else self._run.host
+        return await self.start() if self._runs.last is None else self._runs.host
 
     # -- internals; simulated worlds only
 
@@ -551,23 +477,9 @@ class World:
 
         The commits are left out, because there are many. They are in `timeline.text()`.
         """
-        life = self._run
-        if life is None:
-            failure = ["no host runs: `await world.wire(chat)` starts it, and so does `await world.start()`"]
-        else:
-            failure = [] if life.failure is None else [f"the host: {life.failure!r}"]
         events = self.timeline.events()
         last = events[-SHOWN_LINES:]
         shown = (
             f"the timeline (the last {len(last)} of {len(events)} events, without commits; seed {self.seed}):"
         )
-        return "\n".join([*self._raised_by_brains(), shown, *last, *failure])
-
-    def _raised_by_brains(self) -> list[str]:
-        times = Counter(self.raised)
-        return [f"{what}, {n} times" if n > 1 else what for what, n in times.items()]
-
-    def _note(self, event: str, details: tuple[object, ...]) -> None:
-        if event == "brain raised":
-            agent, what = details
-            self.raised.append(f"the brain of {agent} raised {what}")
+        return "\n".join([*self._agents.report(), shown, *last, *self._runs.report()])
