@@ -61,7 +61,7 @@ class SilentTask:
     """A task that is silent for longer than one of its periods, and why."""
 
     id: str
-    """The id of its next occurrence."""
+    """The id of the task."""
     reason: str
     """Why it is silent."""
 

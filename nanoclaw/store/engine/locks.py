@@ -14,8 +14,8 @@ from nanoclaw.store.engine.errors import Exhausted, Owned, translating
 from nanoclaw.store.engine.executor import Executor
 
 DYING_S = 2.0
-"""Seconds to wait for the lock of a dead process, or of nobody, and for exhausted descriptors. A child that the
-process was starting may still hold the lock, between fork and exec. `held` holds it for a moment.
+"""Seconds to wait for the lock of a dead process, or of nobody, and for exhausted descriptors. A child that
+the process was starting may still hold the lock, between fork and exec. `held` holds it for a moment.
 """
 PAUSE_S = 0.02
 
