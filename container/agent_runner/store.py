@@ -49,10 +49,19 @@ def is_transient(error: apsw.Error) -> bool:
     return hot or isinstance(error, apsw.BusyError | apsw.LockedError)
 
 
-def is_passing(error: apsw.Error) -> bool:
+def is_passing(error: apsw.Error, path: Path) -> bool:
     """Return True if the system refused the call, which may pass. A file that was moved away stays away."""
     moved = getattr(error, "extendedresult", 0) == apsw.SQLITE_READONLY_DBMOVED
-    return isinstance(error, _OF_THE_SYSTEM) and not moved
+    return isinstance(error, _OF_THE_SYSTEM) and not (moved and not _is_hidden(path))
+
+
+def _is_hidden(path: Path) -> bool:
+    """Return True if it cannot be known whether the file is there. SQLite takes that for moved away."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    return False
 
 
 async def retry_while_locked(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -102,7 +111,7 @@ class Reader:
             try:
                 return await retry_while_locked(lambda: self._executor.run(call, lane="read"))
             except apsw.Error as error:
-                if is_transient(error) or is_passing(error):
+                if is_transient(error) or is_passing(error, self.path):
                     raise InboundUnavailableError(f"{self.path} cannot be read now: {error}") from error
                 raise DatabaseError(f"{self.path}: {error}") from error
 
@@ -273,4 +282,4 @@ def _require_writable(connection: Connection) -> None:
 def _explained(path: Path, error: apsw.Error) -> RunnerError:
     if is_transient(error):
         return StoreBusyError(f"{path} was locked for {LONGEST_WAIT:.0f} s")
-    return (DatabaseUnavailableError if is_passing(error) else DatabaseError)(f"{path}: {error}")
+    return (DatabaseUnavailableError if is_passing(error, path) else DatabaseError)(f"{path}: {error}")

@@ -90,6 +90,8 @@ STATUS = HostReport(
     buried=1,
     parked=5,
     living_sessions=SESSIONS,
+    descriptors_used=62,
+    descriptors_limit=1_048_576,
 )
 TREE = Node(
     "host",
