@@ -223,7 +223,7 @@ def test_a_corrupt_inbound_db_is_reported_once_and_recreated_when_moved_away(tmp
     assert (result.code, result.errors) == (1, ["unanswered: hello (it is kept for the next run)"])
     [error] = [log for log in result.logs if log["level"] == "error"]
     session = file.parents[1]
-    advice = f"restore it from a backup, or move {session} away and start a new session"
+    advice = f"restore the whole folder {session} from a backup, or move it away and start a new session"
     assert error["reason"].startswith(f"{file}: is not a SQLite database; {advice}")
     session.rename(tmp_path / "corrupt")
     assert run(tmp_path, "again\n").output == "echo: hello\necho: again\n"

@@ -215,7 +215,7 @@ async def test_a_damaged_session_file_is_reported_as_damaged(tmp_path: Path) -> 
     paths = paths_in(tmp_path)
     paths.inbound_dir.mkdir(parents=True)
     paths.inbound_db.write_bytes(b"garbage" * 1000)
-    with pytest.raises(CorruptDatabase, match=r"inbound\.db.*restore it"):
+    with pytest.raises(CorruptDatabase, match=r"inbound\.db.*restore the whole folder"):
         async with a_session(tmp_path):
             pass
 

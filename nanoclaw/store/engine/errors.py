@@ -165,9 +165,10 @@ def translated(error: apsw.Error, path: Path) -> StoreError:
 
 def _mend(path: Path) -> str:
     if path.name not in {"inbound.db", "outbound.db"}:
-        return "restore it from a backup"
+        return f"restore {path.parent} from a backup, {path.name} with its -wal, -shm and -journal"
     # Restoring or removing one of the two files alone would repeat sent messages, or lose stored ones.
-    return f"restore it from a backup, or move {path.parents[1]} away and start a new session"
+    session = path.parents[1]
+    return f"restore the whole folder {session} from a backup, or move it away and start a new session"
 
 
 _OF_THE_SYSTEM = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError, apsw.NoMemError)
