@@ -34,6 +34,7 @@ FAULTS: Mapping[str, Callable[[FaultInjector, Random, Strike], Awaitable[None]]]
     "destination-renamed": admin_faults.destination_renamed,
     "channel-late": network_faults.channel_late,
     "engine-gone": process_faults.engine_gone,
+    "wrong-date": machine_faults.wrong_date,
 }
 
 

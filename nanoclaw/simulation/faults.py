@@ -45,6 +45,7 @@ RATES: Mapping[str, float] = {
     "session-paused": 0.15,
     "session-buried": 0.4,
     "destination-renamed": 0.15,
+    "wrong-date": 0.2,
 }
 """Average strikes an hour."""
 ZONES = "zones"
