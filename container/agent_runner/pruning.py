@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from agent_runner.session import Session
 from agent_runner.store import Connection
+from agent_runner.times import to_text
 
 INTERVAL = 3600.0
 BATCH = 500
@@ -70,6 +71,10 @@ class Pruner:
         left = await self.session.outbound.read(left_turns)
         if left:
             await self.session.outbound.write(lambda connection: forget_turns(connection, left))
+        if not config.keep_acks and not config.keep_messages:
+            return
+        if await self.session.outbound.read(lambda connection: is_ahead(connection, now)):
+            await self.session.outbound.write(lambda connection: date_back(connection, now))
         if config.keep_acks:
             self._walks.append(acks(_before(now, config.keep_acks)))
         if config.keep_messages:
@@ -86,6 +91,38 @@ class Pruner:
         if page.next is None:
             self._walks.popleft()
         self._after = page.next or 0
+
+
+# -- after the date was set back -------------------------------------------------
+
+
+def is_ahead(connection: Connection, now: datetime) -> bool:
+    """Return True if final acks or messages have dates ahead of now."""
+    row = connection.execute(
+        """
+        SELECT EXISTS (
+          SELECT 1 FROM processing_ack
+          WHERE status IN ('completed', 'failed') AND unixepoch(status_changed) > unixepoch(:now) + 1
+        ) OR EXISTS (SELECT 1 FROM messages_out WHERE unixepoch(timestamp) > unixepoch(:now) + 1)
+        """,
+        {"now": to_text(now)},
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def date_back(connection: Connection, now: datetime) -> None:
+    """Set dates ahead of now to now, so that these rows go when they are old. A claim keeps its date."""
+    values = {"now": to_text(now)}
+    connection.execute(
+        """
+        UPDATE processing_ack SET status_changed = :now
+        WHERE status IN ('completed', 'failed') AND unixepoch(status_changed) > unixepoch(:now) + 1
+        """,
+        values,
+    )
+    connection.execute(
+        "UPDATE messages_out SET timestamp = :now WHERE unixepoch(timestamp) > unixepoch(:now) + 1", values
+    )
 
 
 def _before(now: datetime, age: float) -> float:

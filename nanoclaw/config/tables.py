@@ -111,7 +111,7 @@ class Config:
     groups: Path
     """The agents' folders."""
     timezone: ZoneName = Factory(system_timezone)
-    """The user's zone, an IANA name. The default is the system's."""
+    """The user's zone, an IANA name. The default is the system's; UTC if that cannot be read."""
     model: ModelConfig = ModelConfig()
     sandbox: SandboxConfig = SandboxConfig()
     runtime: RuntimeConfig = RuntimeConfig()

@@ -52,6 +52,7 @@ class Pruner:
         config = self.services.config
         try:
             if config.retention.messages_s:
+                await self.inbound.run(pruning.date_back, self.services.clock.now())
                 await self._prune_deliveries(self._before(config.retention.messages_s))
                 await self._prune_messages(self._before(config.retention.messages_s))
             # A message is deleted together with its files.

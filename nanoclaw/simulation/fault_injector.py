@@ -36,6 +36,8 @@ NEXT_STEPS = 300
 """A trigger fires within this many steps of trio's tasks."""
 LONGEST_JUMP_S = 3 * 3600.0
 LONGEST_JUMP_BACK_S = 3600.0
+LONGEST_AHEAD_S = 12 * 3600.0
+"""Seconds by which a wrong date is ahead, until it is set back."""
 IN_DOUBT_S = 0.9
 """Seconds after a host stops waiting for a receipt within which it is killed."""
 EARLY_STEPS = 60

@@ -39,6 +39,7 @@ FAULTS: Mapping[str, Callable[[FaultInjector, Random, Strike], Awaitable[None]]]
     "read-error": machine_faults.read_error,
     "channel-errs": network_faults.channel_errs,
     "hints-raise": network_faults.hints_raise,
+    "wrong-date": machine_faults.wrong_date,
 }
 
 

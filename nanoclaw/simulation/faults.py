@@ -50,6 +50,7 @@ RATES: Mapping[str, float] = {
     "channel-errs": 0.4,
     "hints-raise": 0.3,
     "channel-garbles": 0.3,
+    "wrong-date": 0.2,
 }
 """Average strikes an hour."""
 ZONES = "zones"

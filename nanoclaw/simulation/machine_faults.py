@@ -14,6 +14,7 @@ from nanoclaw.simulation.fault_injector import (
     DISK,
     EXCUSED_S,
     HALF,
+    LONGEST_AHEAD_S,
     LONGEST_JUMP_BACK_S,
     LONGEST_JUMP_S,
     NEXT_COMMITS,
@@ -135,6 +136,22 @@ async def clock_jumps(injector: FaultInjector, random: Random, strike: Strike) -
     injector.struck(strike, f"{by:+.0f} s")
     injector.world.clock.jump(timedelta(seconds=by))
     await trio.lowlevel.checkpoint()
+
+
+async def wrong_date(injector: FaultInjector, random: Random, strike: Strike) -> None:
+    """Set the date ahead for a while, in which waits and tasks begin, and then back."""
+    ahead = random.uniform(LONGEST_AHEAD_S / 4, LONGEST_AHEAD_S)
+    injector.last(strike, _ahead(injector, ahead), random.choice((1.0, 10.0, 100.0)), f"{ahead:+.0f} s")
+    await trio.lowlevel.checkpoint()
+
+
+@contextmanager
+def _ahead(injector: FaultInjector, seconds: float) -> Iterator[None]:
+    injector.world.clock.jump(timedelta(seconds=seconds))
+    try:
+        yield
+    finally:
+        injector.world.clock.jump(timedelta(seconds=-seconds))
 
 
 async def corrupt_inbound(injector: FaultInjector, random: Random, strike: Strike) -> None:

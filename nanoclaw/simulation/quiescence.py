@@ -25,7 +25,8 @@ TROUBLES = ("fault", "host ready", "host killed", "host failed", "host ended", "
 """Events that may delay the work of sessions. Faults of the network do not."""
 
 
-NETWORK, STUCK, JUMP = "channel-", "stuck-runner", "clock-jumps"
+NETWORK, STUCK = "channel-", "stuck-runner"
+JUMPS = ("clock-jumps", "wrong-date")
 
 
 MACHINE = (
@@ -91,12 +92,12 @@ class QuiescenceWatch:
         now = trio.current_time()
         if fault in {"healed", *MACHINE}:
             self._shaken_until = now + REFRESH_AGAIN_S
-        if fault == JUMP:
+        if fault in JUMPS:
             self._jumped_at = now
         self._sound.clear()
         self._host_lives = event == "host ready" or (self._host_lives and not event.startswith("host "))
         # A host that dies soon after a jump may not have told its runners.
-        if fault == JUMP or (not self._host_lives and now <= self._jumped_at + PROMPT_S):
+        if fault in JUMPS or (not self._host_lives and now <= self._jumped_at + PROMPT_S):
             self._note_jump()
         self._begin(list(self._touched))
 

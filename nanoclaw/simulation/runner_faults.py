@@ -16,7 +16,7 @@ from agent_runner.providers import Provider, ProviderContext, Toolbox, ToolSpec,
 from agent_runner.records import Address, Inbound, Result, Turn
 from agent_runner.seams import Clock, Executor, Lane, Seams
 from nanoclaw.runtimes import RunnerSpec
-from nanoclaw.testing.world.virtual_time import Moment
+from nanoclaw.testing.world.virtual_time import Moment, VirtualClock
 
 T = TypeVar("T")
 SLOWEST_S = 2.0
@@ -90,7 +90,7 @@ class _ControlledExecutor:
 class TurnLog:
     """A log of turns and of the end of each try of a message."""
 
-    clock: Clock
+    clock: VirtualClock
     ended: dict[str, tuple[int, Moment]] = Factory(dict)
     """By message, the number of the last try and the moment of its end."""
     turns: list[tuple[tuple[int, str, int], ...]] = Factory(list)
@@ -102,7 +102,7 @@ class TurnLog:
     spent: Counter[str] = Factory(Counter)
     """Tries used up, by message."""
     pauses: list[tuple[str, int, float]] = Factory(list)
-    """Message, number of the try, and seconds since the previous try ended, by the clock that shows more."""
+    """Message, number of the try, and seconds since the previous try ended."""
 
     def hear(self, messages: Sequence[Inbound]) -> None:
         """Record messages that an agent received, context included."""
@@ -116,7 +116,6 @@ class TurnLog:
         for message in messages:
             number, moment = self.ended.get(message.id, (message.tries, None))
             if moment is not None and number < message.tries:
-                # The date may be set back between the end of a try and the host's choice of the next time.
                 self.pauses.append((message.id, message.tries, moment.passed(self.clock)))
         try:
             yield
@@ -215,7 +214,7 @@ class _ControlledTools:
 class RunnerControls:
     """The controls of all runners of a world, by session."""
 
-    clock: Clock
+    clock: VirtualClock
     dying: Callable[[str], bool] = lambda _session: False
     """Returns whether a session's runner is about to end."""
     _controls: dict[str, list[RunnerControl]] = Factory(lambda: defaultdict(list))

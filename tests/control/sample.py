@@ -13,6 +13,7 @@ from nanoclaw.records.status import (
     RunnerReport,
     SessionDetails,
     SessionReport,
+    SilentTask,
 )
 
 AT = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
@@ -28,6 +29,9 @@ def _session(id_: str, chat: str | None, details: SessionDetails | None, **more:
         "parked": 0,
     }
     return SessionReport(id_, "NanoClaw", "ag-7y0zr4geh9s4vap4", chat, details=details, **{**values, **more})
+
+
+SILENT = "waits until 2026-11-24T08:00:00.000Z, and leaves out its times from 2026-11-23T08:00:00.000Z on"
 
 
 SESSIONS = (
@@ -51,6 +55,7 @@ SESSIONS = (
             last_refused="out-b2nx: content is not JSON: Expecting value: line 1 column 1 (char 0)",
             ignored="a row with the number 5000001, more than 1,000,000 above the host's, is not read",
             polled="it brought more than 1,000 events in a second",
+            silent=(SilentTask("task-h7cdcrvw0hfty70q", SILENT),),
         ),
     ),
     _session(

@@ -70,6 +70,17 @@ async def test_an_ack_goes_when_it_is_old_and_its_message_final_or_gone(world: W
     assert left(world) == (["in-6", "in-8", "in-10"], [])
 
 
+async def test_what_was_dated_ahead_goes_when_it_is_old_by_the_right_date(world: World) -> None:
+    ack(world, "gone", at(365 * DAY))
+    sent(world, "out-1", 1, at(365 * DAY))
+    ack(world, "claim", at(365 * DAY), "processing")
+    assert await prune(world) == 1
+    dates = world.out(
+        "SELECT status_changed FROM processing_ack UNION ALL SELECT timestamp FROM messages_out"
+    )
+    assert [date <= (at(60),) for date in dates] == [True, False, True]
+
+
 async def test_nothing_to_prune_commits_nothing(world: World) -> None:
     ack(world, world.put(2))
     sent(world, "out-1", 1, YOUNG)

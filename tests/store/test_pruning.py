@@ -73,6 +73,15 @@ def test_only_old_and_finished_messages_are_pruned(inbound: apsw.Connection) -> 
     assert drop_messages(inbound) == ["pending", "paused", "young", "no date", "done lately", "to go on"]
 
 
+def test_what_was_dated_ahead_is_pruned_when_it_is_old_by_the_right_date(
+    inbound: apsw.Connection,
+) -> None:
+    put(inbound, "ahead", "completed", NOW + timedelta(days=365))
+    put(inbound, "open", "pending", NOW + timedelta(days=365))
+    pruning.date_back(inbound, OLD)
+    assert drop_messages(inbound) == ["open"]
+
+
 @pytest.mark.parametrize("status", ["pending", "paused", "completed"])
 def test_the_history_of_a_task_is_kept_as_long_as_the_task(inbound: apsw.Connection, status: str) -> None:
     put(inbound, "task-1", kind="task", series_id="task-1", slot=to_text(OLD))

@@ -90,6 +90,7 @@ REST_CHECKS: tuple[Check, ...] = (
 PROMPTNESS_CHECKS: tuple[Check, ...] = (
     promptness.due_work_is_claimed_at_once,
     promptness.replies_are_seen_at_once,
+    promptness.retries_keep_their_length,
     promptness.replies_are_tried_at_once,
     promptness.work_gets_a_runner,
     promptness.busy_runners_are_not_stopped,

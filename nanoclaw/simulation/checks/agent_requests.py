@@ -133,11 +133,15 @@ def _changed(task: Task, request: Mapping[str, Any]) -> Task:
 _EARLY = """
     SELECT id, slot, process_after FROM messages_in
     WHERE kind = 'task' AND unixepoch(process_after, 'subsec') < unixepoch(slot, 'subsec')
+      AND coalesce(tries, 0) = 0
     """
 
 
 def nothing_is_due_before_its_time(snapshot: Snapshot) -> Iterator[str]:
-    """A task is due at its slot or later. Its first run is at the time that the agent requested."""
+    """A task is due at its slot or later. Its first run is at the time that the agent requested.
+
+    A run that began while the date was ahead is tried again before its slot.
+    """
     for paths in snapshot.sessions():
         for id_, slot, due in rows(paths.inbound_db, _EARLY):
             yield f"{paths.root.name}: {id_} has the slot {slot}, but is due at {due}"

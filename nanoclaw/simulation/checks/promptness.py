@@ -55,6 +55,22 @@ def replies_are_seen_at_once(snapshot: Snapshot) -> Iterator[str]:
                     yield f"{id_}: {message} is {mine[0]}, but the host has not settled it"
 
 
+LONGEST_WAIT_S = 7300.0
+"""More than any wait for a retry in a workload, and less than a wrong date is ahead."""
+
+
+def retries_keep_their_length(snapshot: Snapshot) -> Iterator[str]:
+    """No retry waits longer than any back-off, although the date was set back."""
+    sql = """
+        SELECT id, process_after FROM messages_in WHERE status = 'pending' AND tries > 0
+          AND unixepoch(process_after) > unixepoch(:now) + :longest
+        """
+    for paths in snapshot.sessions():
+        if paths.root.name in snapshot.attended:
+            for id_, due_at in rows(paths.inbound_db, sql, now=snapshot.now, longest=LONGEST_WAIT_S):
+                yield f"{paths.root.name}: {id_} is tried again only at {due_at}"
+
+
 def replies_are_tried_at_once(snapshot: Snapshot) -> Iterator[str]:
     """While no attempt is in flight, the first delivery waits only for its time or its channel.
 

@@ -7,12 +7,14 @@ older data is removed. The marks in `meta` stay, so no sequence number is used t
 import os
 import shutil
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import apsw
 from attrs import frozen
 
 from nanoclaw.store.engine.names import is_component
+from nanoclaw.store.engine.times import to_text
 from nanoclaw.store.session.messages_in import json_array
 
 BATCH = 500
@@ -36,6 +38,25 @@ def _prune_batch(rows: Sequence[Sequence[object]]) -> PruneBatch:
     ids = [str(id_) for _, id_, old, may_go in rows if old and may_go]
     more = len(rows) == BATCH and any(old for _, _, old, _ in rows)
     return PruneBatch(ids, int(str(rows[-1][0])) if more else None)
+
+
+def date_back(connection: apsw.Connection, now: datetime) -> None:
+    """Set the dates of finished rows that are ahead of now to now, because the date was set back.
+
+    So they are pruned when they are old enough. The rows of tasks keep their dates.
+    """
+    values = {"now": to_text(now)}
+    connection.execute(
+        "UPDATE delivered SET delivered_at = :now WHERE unixepoch(delivered_at) > unixepoch(:now) + 1", values
+    )
+    connection.execute(
+        """
+        UPDATE messages_in SET timestamp = :now
+        WHERE status IN ('completed', 'failed') AND kind <> 'task'
+          AND unixepoch(timestamp) > unixepoch(:now) + 1
+        """,
+        values,
+    )
 
 
 def drop_messages(connection: apsw.Connection, before: float, after: int) -> PruneBatch:

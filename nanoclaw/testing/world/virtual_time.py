@@ -8,7 +8,6 @@ from pathlib import Path
 import trio
 from attrs import define, field, frozen
 
-from agent_runner.seams import Clock
 from nanoclaw.system.wakeups import Changed
 from nanoclaw.testing.world.executor import InlineExecutor
 
@@ -22,6 +21,8 @@ class VirtualClock:
 
     epoch: datetime = EPOCH
     """The date at the beginning, as all jumps so far have moved it."""
+    forward: timedelta = timedelta()
+    """All jumps forward so far, added up."""
     _jumped: trio.Event = field(factory=trio.Event, init=False)
 
     def now(self) -> datetime:
@@ -31,6 +32,7 @@ class VirtualClock:
     def jump(self, by: timedelta) -> None:
         """Move the date forward or back, but not trio's clock, as a suspend or a change of the date does."""
         self.epoch += by
+        self.forward += max(by, timedelta())
         self._jumped.set()
         self._jumped = trio.Event()
 
@@ -41,19 +43,20 @@ class VirtualClock:
 
 @frozen
 class Moment:
-    """A moment, both by the date, which may be set, and by trio's clock, which may not."""
+    """A moment on trio's clock, which nobody sets, and the jumps of the date until then."""
 
-    date: datetime
     on_trios_clock: float
+    forward: timedelta
 
     @classmethod
-    def of(cls, clock: Clock) -> "Moment":
+    def of(cls, clock: VirtualClock) -> "Moment":
         """Return the current moment."""
-        return cls(clock.now(), trio.current_time())
+        return cls(trio.current_time(), clock.forward)
 
-    def passed(self, clock: Clock) -> float:
-        """Return the seconds since then, by the clock that advanced more."""
-        return max((clock.now() - self.date).total_seconds(), trio.current_time() - self.on_trios_clock)
+    def passed(self, clock: VirtualClock) -> float:
+        """Return the seconds since then. Jumps forward shorten a wait. Jumps back do not lengthen it."""
+        jumped = (clock.forward - self.forward).total_seconds()
+        return trio.current_time() - self.on_trios_clock + jumped
 
 
 @frozen
