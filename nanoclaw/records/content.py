@@ -270,4 +270,4 @@ def _card(content: Mapping[str, object]) -> str:
     card = content.get("card")
     if not isinstance(card, dict):
         raise BadContent("card is missing or is not an object")
-    return dump_content(card)
+    return json.dumps(card, ensure_ascii=False)

@@ -117,6 +117,7 @@ def _supervise(runner: int, grace_s: float) -> int:
             else:
                 asked = _forward(signals, runner) or asked
         if deadline is not None and monotonic() >= deadline:
+            _kill(runner, signal.SIGKILL)
             _kill_descendants()
             deadline = monotonic() + KILL_S
         elif asked and deadline is None:
@@ -195,8 +196,12 @@ def _descendants(ancestor: int) -> Iterator[int]:
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    """Yield each process of this machine with its parent."""
-    for name in os.listdir("/proc"):  # noqa: PTH208 -- pathlib takes long to import
+    """Yield each process of this machine with its parent; none where /proc cannot be read."""
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208 -- pathlib takes long to import
+    except OSError:
+        return
+    for name in names:
         if name.isdecimal():
             with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 -- as above
                 # After the name in brackets, which may contain anything, come the state and the parent.

@@ -202,7 +202,11 @@ def _kill_marked(mark: str) -> None:
 
 def _marked(mark: bytes) -> Iterator[int]:
     own = os.getpid()
-    for name in os.listdir("/proc"):  # noqa: PTH208 -- names are needed, not paths
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208 -- names are needed, not paths
+    except OSError:
+        return
+    for name in names:
         if name.isdecimal() and int(name) != own:
             with suppress(OSError):  # it is gone, or another user's
                 if mark in Path("/proc", name, "environ").read_bytes().split(b"\0"):

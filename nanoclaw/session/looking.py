@@ -240,8 +240,8 @@ def _with_activity(state: SessionState, seen: Look, now: Moment, *, settled_any:
 
 def _drop_untaken(state: SessionState, now: Moment) -> tuple[SessionState, tuple[Verdict, ...]]:
     if state.runner.kind == "ours" or state.runner.container_status != "running":
-        return state, ()
-    messages, dropped = state.messages.drop_untaken(now.monotonic)
+        return evolve(state, messages=state.messages.forget_untaken()), ()
+    messages, dropped = state.messages.drop_untaken(now.date, now.monotonic)
     return evolve(state, messages=messages), dropped
 
 

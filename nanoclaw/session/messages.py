@@ -145,7 +145,11 @@ class Messages:
 
     # -- verdicts
 
-    def drop_untaken(self, monotonic: float) -> tuple["Messages", tuple[Verdict, ...]]:
+    def forget_untaken(self) -> "Messages":
+        """Begin anew to wait for a runner that takes rows of kind `system`."""
+        return evolve(self, untaken={}) if self._untaken else self
+
+    def drop_untaken(self, now: datetime, monotonic: float) -> tuple["Messages", tuple[Verdict, ...]]:
         """Complete the rows of kind `system` that a foreign runner, which is up, does not take.
 
         Such runners look for the answer to a question by its text, and drop all other rows of this kind
@@ -154,7 +158,7 @@ class Messages:
         since = {
             id_: self._untaken.get(id_, monotonic)
             for id_, message in self.open.items()
-            if message.kind == "system" and id_ not in self.claimed
+            if message.kind == "system" and message.due(now) and id_ not in self.claimed
         }
         dropped = [self.open[id_] for id_, first in since.items() if monotonic - first >= UNTAKEN_S]
         return evolve(self, untaken=since), tuple(Completed(message) for message in dropped)

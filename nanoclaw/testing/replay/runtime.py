@@ -33,6 +33,8 @@ GRACE_S = 1.5
 LATE_S = 120.0
 """Seconds after its recorded end for which a runner waits to be stopped."""
 MAX_FILE = 64 << 20
+REPLAYED_TURN = "turn-replayed"
+"""The turn of requests that were answered. Recordings do not have its id."""
 
 
 @define(eq=False)
@@ -237,9 +239,9 @@ def _commit(connection: Connection, look: Looked) -> None:
             """
             INSERT OR IGNORE INTO messages_out
               (id, seq, in_reply_to, timestamp, deliver_after, recurrence, kind, channel_type, platform_id,
-               thread_id, content)
+               thread_id, content, turn_id)
             VALUES (:id, :seq, :in_reply_to, :now, :deliver_after, :recurrence, :kind, :channel_type,
-              :platform_id, :thread_id, :content)
+              :platform_id, :thread_id, :content, :turn_id)
             """,
             {
                 "id": row.id,
@@ -253,6 +255,7 @@ def _commit(connection: Connection, look: Looked) -> None:
                 "platform_id": row.address and row.address.platform_id,
                 "thread_id": row.address and row.address.thread_id,
                 "content": row.content,
+                "turn_id": REPLAYED_TURN if row.kind == "system" and row.awaited else None,
             },
         )
     _commit_bad(connection, look, now)
