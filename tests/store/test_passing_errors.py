@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
@@ -72,13 +73,18 @@ def as_owner(folder: Path) -> Iterator[None]:
         return
     for place in (folder, *folder.rglob("*")):
         os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
-    for above in (*folder.parents,)[:3]:
-        above.chmod(above.stat().st_mode | 0o055)
     os.seteuid(NOBODY)
     try:
         yield
     finally:
         os.seteuid(0)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that other users may reach. pytest closes its own, at the start of each run."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @asynccontextmanager
