@@ -26,7 +26,7 @@ from nanoclaw.recording.notes import (
     Told,
 )
 from nanoclaw.recording.writer import RecordingWriter
-from nanoclaw.runtimes import Death, Runner, RunnerSpec, Runtime, StartFailed
+from nanoclaw.runtimes import Death, NothingLeft, Runner, RunnerSpec, Runtime, StartFailed
 from nanoclaw.store.session.outbound import Ack, InvalidRow, Look, MessageOut
 from nanoclaw.system.clock import Clock, lead
 from nanoclaw.system.ids import Naming, random_name
@@ -146,7 +146,7 @@ class RecordedRuntime:
         try:
             death = await self.runtime.run(spec, task_status=status)
         except StartFailed as error:
-            self.writer.note(RunnerRefused(n, str(error)))
+            self.writer.note(RunnerRefused(n, str(error), for_now=isinstance(error, NothingLeft)))
             raise
         except BaseException as error:
             self.writer.note(
