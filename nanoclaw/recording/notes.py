@@ -186,10 +186,11 @@ class RunnerEnded:
 
 @frozen
 class RunnerRefused:
-    """The runner could not be started."""
+    """The runner could not be started. `for_now`: because something was exhausted (`NothingLeft`)."""
 
     n: int
     reason: str
+    for_now: bool = False
 
 
 @frozen

@@ -26,7 +26,7 @@ from nanoclaw.recording.notes import (
     Told,
 )
 from nanoclaw.recording.writer import RecordingWriter
-from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper, StartFailed
+from nanoclaw.runtimes import Death, NothingLeft, Runner, RunnerSpec, RuntimeWrapper, StartFailed
 from nanoclaw.store.session.outbound import Ack, InvalidRow, Look, MessageOut
 from nanoclaw.system.clock import Clock, lead
 from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
@@ -146,7 +146,9 @@ class RecordedRuntime(RuntimeWrapper):
         except (StartFailed, ForeignError) as error:
             reason = text_of(error)
             self.writer.note(
-                RunnerEnded(n, orderly=False, reason=reason) if status.made else RunnerRefused(n, reason)
+                RunnerEnded(n, orderly=False, reason=reason)
+                if status.made
+                else RunnerRefused(n, reason, for_now=isinstance(error, NothingLeft))
             )
             raise
         except BaseException as error:

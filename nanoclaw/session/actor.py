@@ -43,6 +43,7 @@ from nanoclaw.store import (
     Exhausted,
     ForeignDatabase,
     StoreError,
+    StoreUnavailable,
     Writer,
     create_outbound,
     open_untrusted,
@@ -63,7 +64,7 @@ PATIENCE_S = 0.5
 LAST_LOOK_S = 1.0
 """At shutdown, time limit of the look at the last commits of the stopped runner."""
 REFRESH_AGAIN_S = 5.0
-"""Delay before a failed projection write is retried."""
+"""Delay before a failed write of projections or parked events is retried."""
 
 
 class SessionDamaged(Exception):
@@ -149,8 +150,12 @@ class Replay:
     """A signal that events were parked for this session."""
 
     async def handle(self, actor: "SessionActor") -> None:
-        """Store the parked events."""
-        await actor.replay_parked()
+        """Store the parked events. If the system cannot do that now, it is tried again."""
+        try:
+            await actor.replay_parked()
+        except StoreUnavailable:
+            actor.replay_later()
+            raise
 
 
 @frozen
@@ -177,6 +182,8 @@ class SessionActor:
     shell: Shell
     refresh_later: Callable[[], None]
     """Signals `Refresh` again after `REFRESH_AGAIN_S`."""
+    replay_later: Callable[[], None]
+    """Signals `Replay` again after `REFRESH_AGAIN_S`."""
     files: Mutex
     """Held from the writing of files to the commit of their rows. Until then a pruner would delete them."""
 
@@ -388,8 +395,9 @@ def session_recipe(
             )
             if state.outbound.history is not History.MARKED:
                 await shell.compare_files()
-            files, later = Mutex(), _DelayedRefresh(nursery, context.ref)
-            actor = SessionActor(services, conversation, inbound, shell, later.ask, files)
+            files = Mutex()
+            refresh, replay = (_Delayed(nursery, context.ref, each()) for each in (Refresh, Replay))
+            actor = SessionActor(services, conversation, inbound, shell, refresh.ask, replay.ask, files)
             with (
                 services.wakeups.watch(paths.outbound_dir, shell.wake),
                 inbound.when_blocked(shell.inbound_blocked),
@@ -423,11 +431,12 @@ async def _telling(shortage: Shortage) -> AsyncIterator[None]:
 
 
 @define(eq=False)
-class _DelayedRefresh:
-    """Signals `Refresh` after `REFRESH_AGAIN_S`. Requests that come meanwhile are merged."""
+class _Delayed:
+    """Sends a signal after `REFRESH_AGAIN_S`. Requests that come meanwhile are merged."""
 
     nursery: trio.Nursery
     session: Ref[SessionActor]
+    message: Refresh | Replay
     _asked: bool = False
 
     def ask(self) -> None:
@@ -438,7 +447,7 @@ class _DelayedRefresh:
     async def _signal(self) -> None:
         await trio.sleep(REFRESH_AGAIN_S)
         self._asked = False
-        self.session.signal(Refresh())
+        self.session.signal(self.message)
 
 
 async def _prepare(services: Services, conversation: Conversation, inbound: Writer) -> RunnerSpec:

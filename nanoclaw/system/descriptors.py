@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Descriptors:
 def descriptors() -> Descriptors:
     """Return the use of descriptors now."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Descriptors(_used(), soft)
+    return Descriptors(_used(), sys.maxsize if soft == resource.RLIM_INFINITY else soft)
 
 
 def raise_limit() -> None:

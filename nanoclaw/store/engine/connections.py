@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from nanoclaw.store.engine.errors import CannotOpen, ReadOnlyStore
+from nanoclaw.store.engine.errors import CannotOpen, ReadOnlyStore, translating
 from nanoclaw.system.obstacles import Obstacle, advice, is_text, may
 
 PRIVATE_DIR = 0o700
@@ -63,7 +63,7 @@ def _check(path: Path) -> None:
     if not is_text(path):
         why = "its path is not valid UTF-8, which SQLite needs; rename the folder or choose another"
         raise CannotOpen(path, f"cannot be opened: {why}")
-    with suppress(FileNotFoundError):
+    with translating(path), suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not stat.S_ISREG(mode):
             kind = Obstacle.LINK if stat.S_ISLNK(mode) else Obstacle.IRREGULAR

@@ -15,7 +15,7 @@ from agent_runner.migrate import migrate
 from agent_runner.store import Connection, Writer, open_outbound
 from nanoclaw.recording.notes import FileMark, Looked
 from nanoclaw.records import SessionPaths
-from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
+from nanoclaw.runtimes import Death, NothingLeft, Runner, RunnerSpec, StartFailed
 from nanoclaw.session.runner import STUCK_S
 from nanoclaw.store import to_text
 from nanoclaw.store.engine.names import is_component
@@ -79,7 +79,8 @@ class ReplayRuntime:
             return await self._unknown(spec, task_status)
         await self.moments.sleep_until(life.refused[0] if life.refused else life.started_at or life.asked_at)
         if life.refused:
-            raise StartFailed(life.refused[1])
+            refused = life.refused[1]
+            raise (NothingLeft if refused.for_now else StartFailed)(refused.reason)
         runner = ReplayRunner()
         self.timeline.add("runner started", spec.session_id)
         task_status.started(runner)

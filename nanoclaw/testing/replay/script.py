@@ -82,7 +82,7 @@ class RunnerHistory:
     silent_s: float | None = None
     """Age of the heartbeat in seconds when the runner was asked to stop, if known."""
     ended: tuple[float, RunnerEnded] | None = None
-    refused: tuple[float, str] | None = None
+    refused: tuple[float, RunnerRefused] | None = None
     hot: bool = False
     """True if it left a journal that had to be rolled back."""
     looks: list[tuple[float, Looked]] = Factory(list)
@@ -216,7 +216,7 @@ class Script:
             case RunnerEnded():
                 self._life(note.n).ended = (at, note)
             case RunnerRefused():
-                self._life(note.n).refused = (at, note.reason)
+                self._life(note.n).refused = (at, note)
             case Looked():
                 last = self._last.get(note.session)
                 (self.orphans if last is None else last.looks).append((at, note))

@@ -1,4 +1,4 @@
-"""Errors of the system that pass: every message is answered in the end, and no session is quarantined."""
+"""With few descriptors every message is answered in the end, and no session is quarantined."""
 
 import subprocess
 import sys
