@@ -190,6 +190,30 @@ def test_a_damaged_folder_of_a_session_concerns_only_that_session(tmp_path: Path
     run_scenario(tmp_path, scenario)
 
 
+VALUES = (
+    "UPDATE messages_in SET status = 'pending', process_after = 'soon'",
+    "UPDATE meta SET value = 'many' WHERE key = 'seq'",
+    "UPDATE deliveries SET status = 'pending', next_attempt = '2026-13-01'",
+)
+
+
+@pytest.mark.parametrize("statement", VALUES)
+def test_a_bad_value_in_a_sessions_file_concerns_only_that_session(tmp_path: Path, statement: str) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        paths = await two_sessions(world, network)
+        with closing(sqlite3.connect(paths.inbound_db)) as inbound:
+            assert inbound.execute(statement).rowcount
+            inbound.commit()
+        async with world.life(network) as host:
+            await network.say("for the bad one", chat=BAD, event_id="bad")
+            await talk(network, GOOD, "second")
+            status = await status_of(world, host)
+            assert f"{paths.inbound_db}: a row cannot be read: " in status
+            assert "correct that row, or restore" in status
+
+    run_scenario(tmp_path, scenario)
+
+
 # -- other rows ------------------------------------------------------------------
 
 
