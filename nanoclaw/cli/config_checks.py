@@ -15,8 +15,9 @@ from nanoclaw.config.passed_variables import missing
 from nanoclaw.records import AgentGroup, Session, SessionPaths
 from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
 from nanoclaw.session.spec import with_container
-from nanoclaw.store import Connection, StoreError, read_once
-from nanoclaw.store.central import agent_groups, sessions
+from nanoclaw.store import Connection, LostDatabase, StaleSidecar, StoreError, check_file, read_once
+from nanoclaw.store.central import agent_groups, damage, sessions
+from nanoclaw.store.engine.sidecars import check as check_sidecars
 from nanoclaw.system.obstacles import Obstacle, advice, is_text, may, printable
 
 Containers = Mapping[str, ContainerConfig]
@@ -25,10 +26,11 @@ Containers = Mapping[str, ContainerConfig]
 
 @frozen
 class _Rows:
-    """The agents in the central database, and their sessions that are not archived."""
+    """The agents in the central database, their sessions that are not archived, and what cannot be read."""
 
     groups: list[AgentGroup] = Factory(list)
     sessions: list[Session] = Factory(list)
+    damaged: list[str] = Factory(list)
 
 
 def place_problems(config: Config) -> Iterator[str]:
@@ -86,10 +88,15 @@ def runner_problems(config: Config, runtime: Runtime, containers: Containers) ->
         for problem in _container_problems(config.groups / folder, container, runtime)
     ]
     file = config.data / "v2.db"
-    if not os.path.lexists(file):
-        return problems, []
     try:
+        if file.parent.is_dir():
+            check_file(file)
+        if not os.path.lexists(file):
+            return problems, []
+        check_sidecars(file)
         rows = read_once(file, _read_rows)
+    except (LostDatabase, StaleSidecar) as error:
+        return [*problems, str(error)], []
     except (StoreError, OSError) as error:
         return problems, [f"the providers of agents and sessions were not checked: {error}"]
     return [*problems, *_row_problems(file, rows, containers, runtime)], []
@@ -107,11 +114,13 @@ def _container_problems(folder: Path, container: ContainerConfig, runtime: Runti
 
 
 def _read_rows(connection: Connection) -> _Rows:
-    return _Rows(agent_groups.every(connection), sessions.open_ones(connection))
+    return _Rows(agent_groups.every(connection), sessions.open_ones(connection), damage.find(connection))
 
 
 def _row_problems(file: Path, rows: _Rows, containers: Containers, runtime: Runtime) -> Iterator[str]:
-    """Find providers that are refused. A provider that another one overrides does not count."""
+    """Find damaged rows, and providers that are refused, except where another one overrides them."""
+    for sentence in rows.damaged:
+        yield f"{file}: {sentence}; correct or delete that row"
     names = {group.id: group.folder for group in rows.groups}
     for group in rows.groups:
         container = containers.get(group.folder, ContainerConfig())

@@ -37,6 +37,7 @@ from nanoclaw.session.silence import silent_tasks
 from nanoclaw.session.spec import runner_spec
 from nanoclaw.session.state import SessionState
 from nanoclaw.session.status import status
+from nanoclaw.session.transactions import StoredSession
 from nanoclaw.store import (
     CorruptDatabase,
     DamagedRow,
@@ -68,7 +69,7 @@ REFRESH_AGAIN_S = 5.0
 
 
 class SessionDamaged(Exception):
-    """The session's `inbound.db` was damaged while it was open. The text is that of the store's error."""
+    """The session's `inbound.db` was damaged while it was open, or has a value that cannot be read."""
 
 
 # -- messages ------------------------------------------------------------------
@@ -366,7 +367,7 @@ def session_recipe(
             made = await patience.until_done(
                 lambda: executor.run(partial(create_outbound, paths, owner=None))
             )
-            stored = await inbound.run(transactions.read_session)
+            stored = await _read_session(inbound)
             if made and stored.history is History.NEW:
                 stored = evolve(stored, history=History.MARKED)
             rules = Rules.of(
@@ -428,6 +429,19 @@ async def _telling(shortage: Shortage) -> AsyncIterator[None]:
         ):
             shortage.tell()
         raise
+
+
+async def _read_session(inbound: Writer) -> StoredSession:
+    """Read the session's file.
+
+    Raises:
+        SessionDamaged: a value in it cannot be read, such as a date that is none.
+    """
+    try:
+        return await inbound.run(transactions.read_session)
+    except (ValueError, TypeError) as error:
+        advice = "correct that row, or restore the session's whole folder from a backup"
+        raise SessionDamaged(f"{inbound.path}: a row cannot be read: {error}; {advice}") from error
 
 
 @define(eq=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import NANOCLAW, environment, run
+from tests.cli.commands import NANOCLAW, change, environment, run
 from tests.config.packages import CHANNEL, install
 
 
@@ -133,6 +133,17 @@ def test_check_names_agents_and_sessions_whose_provider_is_refused(tmp_path: Pat
     of_agent, of_session = check_lines(tmp_path)
     assert of_agent.startswith(f"data/v2.db: agent helper: provider: {ISOLATES}")
     assert of_session.startswith(f"data/v2.db: session {session['id']} of main: provider: {ISOLATES}")
+
+
+def test_check_names_damaged_rows_and_a_lost_central_database(tmp_path: Path) -> None:
+    assert run(tmp_path, "hello\n").code == 0
+    change(tmp_path / "data" / "v2.db", "UPDATE sessions SET status = 'closed'")
+    [problem] = check_lines(tmp_path)
+    assert problem.startswith("data/v2.db: sessions 'sess-")
+    assert "status is 'closed', but must be one of active, paused, archived; correct" in problem
+    (tmp_path / "data" / "v2.db").unlink()
+    [problem] = check_lines(tmp_path)
+    assert problem.startswith("data/v2.db: is missing, but ")
 
 
 def test_check_warns_of_an_unreadable_central_database(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Whatever concerns one session ends in that session: at the start, while the host runs, and in lists."""
 
+import os
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from tests.simulation.scenarios import run_scenario
 
 BAD, GOOD = "bad", "good"
 PATIENCE_S = 5.0
+NOBODY = 65534
 Damage = Callable[[Path, SessionPaths], None]
 
 
@@ -187,6 +190,30 @@ def test_a_damaged_folder_of_a_session_concerns_only_that_session(tmp_path: Path
     run_scenario(tmp_path, scenario)
 
 
+VALUES = (
+    "UPDATE messages_in SET status = 'pending', process_after = 'soon'",
+    "UPDATE meta SET value = 'many' WHERE key = 'seq'",
+    "UPDATE deliveries SET status = 'pending', next_attempt = '2026-13-01'",
+)
+
+
+@pytest.mark.parametrize("statement", VALUES)
+def test_a_bad_value_in_a_sessions_file_concerns_only_that_session(tmp_path: Path, statement: str) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        paths = await two_sessions(world, network)
+        with closing(sqlite3.connect(paths.inbound_db)) as inbound:
+            assert inbound.execute(statement).rowcount
+            inbound.commit()
+        async with world.life(network) as host:
+            await network.say("for the bad one", chat=BAD, event_id="bad")
+            await talk(network, GOOD, "second")
+            status = await status_of(world, host)
+            assert f"{paths.inbound_db}: a row cannot be read: " in status
+            assert "correct that row, or restore" in status
+
+    run_scenario(tmp_path, scenario)
+
+
 # -- other rows ------------------------------------------------------------------
 
 
@@ -303,3 +330,67 @@ def test_an_agents_folder_that_cannot_be_used_fails_its_runner_and_the_chat_is_t
         assert paths.inbound_db.exists()
 
     run_scenario(tmp_path, scenario)
+
+
+# -- permissions -----------------------------------------------------------------
+
+
+@pytest.fixture
+def open_home() -> Iterator[Path]:
+    """Return a home that another user may enter, too. The folders of pytest are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="nanoclaw-") as home:
+        yield Path(home)
+
+
+@contextmanager
+def without_privileges(home: Path) -> Iterator[None]:
+    """Act as an ordinary user, the owner of `home`. Root may enter every folder."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for place in (home, *home.rglob("*")):
+        os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+CLOSED = (
+    ".",
+    "..",
+    "inbound",
+    "inbound/inbound.db",
+    "outbound",
+    "outbound/outbound.db",
+    "owner",
+    f"../../../../groups/{BAD}",
+    f"../../../../groups/{BAD}/workspace",
+)
+"""Files and folders, from the session's own folder."""
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_a_folder_without_permissions_concerns_only_its_session(open_home: Path, closed: str) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        paths = await two_sessions(world, network)
+        async with world.life(network) as host:
+            await status_of(world, host)  # imports everything while all may be read
+            for name in ("sessions.list", "messages.list", "tasks.list"):
+                await listed(host, name)
+        place = (paths.root / closed).resolve()
+        with without_privileges(world.home):
+            mode = place.stat().st_mode
+            place.chmod(0)
+            async with world.life(network) as host:
+                await network.say("for the bad one", chat=BAD, event_id="bad")
+                await talk(network, GOOD, "second")
+                assert str(place) in await status_of(world, host)
+                for name in ("sessions.list", "messages.list", "tasks.list"):
+                    await listed(host, name)
+            place.chmod(mode)
+            async with world.life(network):
+                await network.reply_to("bad")
+
+    run_scenario(open_home, scenario)
