@@ -242,7 +242,7 @@ def test_a_retry_waits_no_longer_when_the_date_is_set_back(
 
     async def scenario(world: World, network: FakeChannel) -> None:
         world.clock.jump(forth)
-        provider.until = asked_for and world.clock.now() + asked_for
+        provider.until = world.clock.now() + asked_for if asked_for else None
         await network.say("hello", event_id="1")
         await world.sleep(2)
         assert provider.asked == 1
