@@ -125,8 +125,12 @@ class ExpireApprovals:
     """Expire the approvals that were not decided in time."""
 
     async def handle(self, actor: Registry) -> list[PendingApproval]:
-        """Set overdue approvals to expired and return them."""
-        return await actor.commit(pending_approvals.expire, actor.clock.now())
+        """Set overdue approvals to expired and return them. A date that was set back delays none."""
+        return await actor.commit(self._expire, actor.clock.now())
+
+    def _expire(self, connection: Connection, now: datetime) -> list[PendingApproval]:
+        pending_approvals.date_back(connection, now)
+        return pending_approvals.expire(connection, now)
 
 
 @frozen

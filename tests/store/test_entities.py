@@ -14,6 +14,7 @@ from nanoclaw.records import (
     AgentGroup,
     MessagingGroup,
     ParkedEvent,
+    PendingApproval,
     Presence,
     Session,
     User,
@@ -27,6 +28,7 @@ from nanoclaw.store.central import (
     messaging_groups,
     meta,
     parked_events,
+    pending_approvals,
     pending_questions,
     sessions,
     unregistered_senders,
@@ -296,3 +298,12 @@ def test_the_questions_of_a_chat_are_found_by_an_index(db: apsw.Connection) -> N
     db.set_exec_trace(explain)
     pending_questions.in_chat(db, Address("tg", "tg:1"))
     assert "idx_pending_questions_chat" in plans[0]
+
+
+def test_an_approval_of_a_date_that_was_set_back_expires_after_its_own_length(db: apsw.Connection) -> None:
+    ahead, hour = NOW + timedelta(days=1), timedelta(hours=1)
+    asked = PendingApproval("a-1", None, "r", "x", {}, ahead, expires_at=ahead + hour)
+    pending_approvals.create(db, asked)
+    pending_approvals.date_back(db, NOW)
+    assert pending_approvals.require(db, "a-1").expires_at == NOW + hour
+    assert [one.approval_id for one in pending_approvals.expire(db, NOW + hour)] == ["a-1"]

@@ -133,6 +133,18 @@ def expire(connection: apsw.Connection, now: datetime) -> list[PendingApproval]:
     return [decide(connection, str(id_), "expired", None, now) for (id_,) in late]
 
 
+def date_back(connection: apsw.Connection, now: datetime) -> None:
+    """Let approvals that were created on a later date than `now` expire after their own length from now."""
+    connection.execute(
+        """
+        UPDATE pending_approvals SET created_at = :now, expires_at = strftime('%Y-%m-%dT%H:%M:%fZ',
+          julianday(:now) + julianday(expires_at) - julianday(created_at))
+        WHERE status = 'pending' AND expires_at IS NOT NULL AND julianday(created_at) > julianday(:now)
+        """,
+        {"now": to_text(now)},
+    )
+
+
 def delete(connection: apsw.Connection, approval_id: str) -> PendingApproval:
     """Delete an approval, decided or not, and return it.
 
