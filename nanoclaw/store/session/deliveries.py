@@ -175,12 +175,17 @@ def deliver(connection: apsw.Connection, message_out_id: str, receipt: Receipt, 
     )
 
 
-def fail(connection: apsw.Connection, message_out_id: str, error: str, now: datetime) -> None:
-    """Record that a delivery has failed for good, and why."""
+def fail(
+    connection: apsw.Connection, message_out_id: str, error: str, now: datetime, *, doubtful: bool = False
+) -> None:
+    """Record that a delivery has failed for good, and why. `doubtful` says that it may have arrived."""
     _finish(connection, message_out_id, "failed", None, now)
     connection.execute(
-        "UPDATE deliveries SET status = 'final', error = ?, next_attempt = NULL WHERE message_out_id = ?",
-        (error, message_out_id),
+        """
+        UPDATE deliveries SET status = 'final', error = ?, next_attempt = NULL, doubts = doubts + ?
+        WHERE message_out_id = ?
+        """,
+        (error, int(doubtful), message_out_id),
     )
 
 

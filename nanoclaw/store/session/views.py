@@ -67,6 +67,8 @@ class Delivered:
     error: str | None
     delivered_at: datetime | None
     platform_message_id: str | None
+    doubtful: bool = False
+    """True if it was sent, and nobody knows whether it arrived."""
 
 
 @frozen
@@ -176,7 +178,7 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
     rows = connection.execute(
         """
         SELECT d.message_out_id, coalesce(f.status, d.status), d.attempts, d.next_attempt, d.error,
-          f.delivered_at, f.platform_message_id
+          f.delivered_at, f.platform_message_id, d.doubts > 0 AND coalesce(f.status, '') <> 'delivered'
         FROM deliveries d LEFT JOIN delivered f USING (message_out_id)
         WHERE d.message_out_id IN (SELECT value FROM json_each(:ids))
         """,
@@ -184,9 +186,16 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
     )
     return [
         Delivered(
-            str(id_), str(status), int(str(attempts)), _date(due), _text(error), _date(at), _text(platform)
+            str(id_),
+            str(status),
+            int(str(attempts)),
+            _date(due),
+            _text(error),
+            _date(at),
+            _text(platform),
+            bool(doubtful),
         )
-        for id_, status, attempts, due, error, at, platform in rows
+        for id_, status, attempts, due, error, at, platform, doubtful in rows
     ]
 
 
