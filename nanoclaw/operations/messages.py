@@ -251,10 +251,9 @@ def _state(row: StoredMessage, claim: Claim | None, answers: Sequence[ReplyView]
         if claim is not None and claim.status == "processing":
             return "claimed"
         return "waiting" if row.due_at is not None and row.due_at > now else "stored"
-    if "failed" in states:
-        return "undelivered"
-    if SENT in states:
-        return SENT
+    first = next((each for each in ("failed", SENT) if each in states), None)
+    if first is not None:
+        return "undelivered" if first == "failed" else first
     if states == {"delivered"}:
         return "delivered"
     return "answered" if states else "done"

@@ -52,8 +52,8 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
     match result:
         case Delivered(receipt):
             deliveries.deliver(connection, id_, receipt, now)
-        case Undeliverable(reason, doubtful):
-            deliveries.fail(connection, id_, reason, now, doubtful=doubtful)
+        case Undeliverable(reason):
+            deliveries.fail(connection, id_, reason, now)
         case Performed(_, _, error) if error is not None:
             deliveries.fail(connection, id_, error, now)
         case Performed():

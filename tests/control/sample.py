@@ -35,8 +35,16 @@ SESSIONS = (
         "sess-b2nxtytdncgkh4mt",
         "cli:terminal",
         SessionDetails(
-            RunnerReport("running"), 2, 1, 0, unreadable="outbound.db: another process keeps it locked"
+            RunnerReport("running"),
+            3,
+            1,
+            0,
+            unreadable="outbound.db: another process keeps it locked",
+            scheduled=1,
+            to_answer=2,
+            waiting_tasks=1,
         ),
+        questions=1,
     ),
     _session(
         "sess-mb7cnhref211d2rc",
@@ -62,6 +70,7 @@ SESSIONS = (
             0,
             0,
             quarantined="outbound.db: not read, because it is in WAL mode",
+            to_answer=1,
         ),
     ),
     _session(
@@ -90,6 +99,7 @@ STATUS = HostReport(
     buried=1,
     parked=5,
     living_sessions=SESSIONS,
+    questions=1,
 )
 TREE = Node(
     "host",

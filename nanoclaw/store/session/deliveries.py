@@ -17,6 +17,8 @@ from nanoclaw.store.session.messages_in import json_array, mark, raise_mark, set
 
 NOTICE = "notice-"
 """Prefix of the ids of notices, which the host itself sends. A container may not use such ids."""
+IN_DOUBT = "unknown whether it was sent"
+"""The beginning of the reason of a delivery that failed for good, but may have arrived."""
 SEEN = "outbound_seq"
 """Key in `meta`: every outbound row up to this sequence number is in the ledger."""
 
@@ -175,17 +177,12 @@ def deliver(connection: apsw.Connection, message_out_id: str, receipt: Receipt, 
     )
 
 
-def fail(
-    connection: apsw.Connection, message_out_id: str, error: str, now: datetime, *, doubtful: bool = False
-) -> None:
-    """Record that a delivery has failed for good, and why. `doubtful` says that it may have arrived."""
+def fail(connection: apsw.Connection, message_out_id: str, error: str, now: datetime) -> None:
+    """Record that a delivery has failed for good, and why."""
     _finish(connection, message_out_id, "failed", None, now)
     connection.execute(
-        """
-        UPDATE deliveries SET status = 'final', error = ?, next_attempt = NULL, doubts = doubts + ?
-        WHERE message_out_id = ?
-        """,
-        (error, int(doubtful), message_out_id),
+        "UPDATE deliveries SET status = 'final', error = ?, next_attempt = NULL WHERE message_out_id = ?",
+        (error, message_out_id),
     )
 
 
