@@ -117,8 +117,11 @@ class Remote:
         id_ = answer["id"]
         match answer:
             case {"event": {"type": "message", "text": text} as message}:
-                await self._show(id_, text, asks=message.get("asks", False))
+                asks = message.get("asks", False)
+                await self._show(id_, text, asks=asks)
                 await client.send(SHOWN, "shown", message=message["message"])
+                if asks and len(self.desk.lines) == 1:  # it gets no other answer until somebody has chosen
+                    self.desk.forget()
             case {"event": {"type": "typing"}}:
                 self.desk.work()
             case {"event": {"type": "accepted", "sessions": sessions}}:
@@ -134,8 +137,6 @@ class Remote:
     async def _show(self, id_: str | None, text: str, *, asks: bool) -> None:
         hint = self.answer_hint() if asks else ""
         await self.desk.show(Display(f"{text}\n{hint}" if hint else text), id_)
-        if asks and len(self.desk.lines) == 1:  # it gets no other answer until somebody has chosen
-            self.desk.forget()
 
     def _accept(self, id_: str, result: Routed | NotAccepted) -> None:
         if id_ in self._acceptances:

@@ -22,6 +22,8 @@ from nanoclaw.store.session.views import Claim, Delivered, Reply, StoredMessage,
 
 COLUMNS = ("stored_at", "agent", "chat", "sender", "state", "waits_for", "text", "id")
 MOST = 1000
+SENT = "sent, not confirmed"
+"""The state of an answer after an attempt whose outcome nobody knows."""
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -33,7 +35,8 @@ class ReplyView:
     text: str
     answered_at: datetime | None
     status: str
-    """pending, sending, unknown, delivered or failed; `new` before the host has read it."""
+    """pending, sending, delivered or failed; `new` before the host has read it; `sent, not confirmed` if
+    nobody knows whether it arrived."""
     delivered_at: datetime | None = None
     platform_message_id: str | None = None
     attempts: int = 0
@@ -53,7 +56,7 @@ class MessageView:
     sender: str | None
     text: str
     state: str
-    """stored, waiting, claimed, answered, delivered, done, failed or undelivered."""
+    """stored, waiting, claimed, answered, delivered, done, failed, undelivered or `sent, not confirmed`."""
     stored_at: datetime | None
     claimed_at: datetime | None
     answered_at: datetime | None
@@ -249,8 +252,9 @@ def _state(row: StoredMessage, claim: Claim | None, answers: Sequence[ReplyView]
         if claim is not None and claim.status == "processing":
             return "claimed"
         return "waiting" if row.due_at is not None and row.due_at > now else "stored"
-    if "failed" in states:
-        return "undelivered"
+    first = next((each for each in ("failed", SENT) if each in states), None)
+    if first is not None:
+        return "undelivered" if first == "failed" else first
     if states == {"delivered"}:
         return "delivered"
     return "answered" if states else "done"
@@ -263,7 +267,7 @@ def _reply(reply: Reply, entry: Delivered | None) -> ReplyView:
         reply.id,
         reply.text,
         reply.at,
-        entry.status,
+        SENT if entry.doubtful else entry.status,
         entry.delivered_at if entry.status == "delivered" else None,
         entry.platform_message_id,
         entry.attempts,

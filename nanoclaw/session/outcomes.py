@@ -9,6 +9,7 @@ from attrs import frozen
 from nanoclaw.records import Receipt
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.rules import Rules
+from nanoclaw.store.session.deliveries import IN_DOUBT
 
 MIN_HOLD_S = 0.2
 """Shortest delay in seconds of a delivery that is held."""
@@ -103,6 +104,6 @@ def doubt(delivery: Delivery, reason: str, again_at: datetime, rules: Rules) -> 
     repeat = rules.repeat(address.channel_type) if address else "again"
     limit = {"never": 0, "again": 1}.get(repeat, len(rules.delivery_backoff_s))
     if delivery.doubts >= limit:
-        unknown = f"unknown whether it was sent, after {delivery.attempts} attempts: {reason}"
+        unknown = f"{IN_DOUBT}, after {delivery.attempts} attempts: {reason}"
         return Undeliverable(unknown, doubtful=True)
     return Unknown(reason, again_at)

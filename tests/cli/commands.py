@@ -55,6 +55,11 @@ def environment(**more: str) -> Mapping[str, str]:
     return {**own, "TZ": "UTC", **more}
 
 
+def logging(more: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment of a host whose log tells tests what has happened."""
+    return environment(**{"NANOCLAW_LOG_LEVEL": "info", **more})
+
+
 def run(
     home: Path,
     text: str | bytes = b"",
@@ -68,7 +73,7 @@ def run(
         input=text.encode() if isinstance(text, str) else text,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(**variables),
+        env=logging(variables),
         timeout=GUARD_S,
         check=False,
     )
@@ -115,7 +120,7 @@ def running(home: Path, *arguments: str, **variables: str) -> Iterator[subproces
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(**variables),
+        env=logging(variables),
     ) as process:
         try:
             yield process

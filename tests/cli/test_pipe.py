@@ -48,7 +48,7 @@ def test_it_names_unanswered_messages_if_its_output_is_closed(tmp_path: Path) ->
         host.stdout.close()
         host.stdin.write(b"hello\n")
         host.stdin.flush()
-        next(line for line in host.stderr if b"delivery.postponed" in line)
+        next(line for line in host.stderr if b"delivery.held" in line)
         host.send_signal(signal.SIGTERM)
         plain = [line for line in host.stderr.read().decode().splitlines() if not line.startswith("{")]
         assert plain == ["nanoclaw: unanswered: hello (it is kept for the next run)"]

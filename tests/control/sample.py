@@ -39,8 +39,16 @@ SESSIONS = (
         "sess-b2nxtytdncgkh4mt",
         "cli:terminal",
         SessionDetails(
-            RunnerReport("running"), 2, 1, 0, unreadable="outbound.db: another process keeps it locked"
+            RunnerReport("running"),
+            3,
+            1,
+            0,
+            unreadable="outbound.db: another process keeps it locked",
+            scheduled=1,
+            to_answer=2,
+            waiting_tasks=1,
         ),
+        questions=1,
     ),
     _session(
         "sess-mb7cnhref211d2rc",
@@ -67,6 +75,7 @@ SESSIONS = (
             0,
             0,
             quarantined="outbound.db: not read, because it is in WAL mode",
+            to_answer=1,
         ),
     ),
     _session(
@@ -97,6 +106,7 @@ STATUS = HostReport(
     living_sessions=SESSIONS,
     descriptors_used=62,
     descriptors_limit=1_048_576,
+    questions=1,
 )
 TREE = Node(
     "host",

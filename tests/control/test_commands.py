@@ -174,7 +174,7 @@ def test_at_a_terminal_there_is_a_prompt(home: Path) -> None:
         os.close(master)
 
 
-def test_the_end_of_the_host_ends_the_prompt(tmp_path: Path) -> None:
+def test_the_prompt_waits_for_a_host_that_stops_and_connects_again(tmp_path: Path) -> None:
     master, tty = pty.openpty()
     try:
         with running(tmp_path, "--headless") as host:
@@ -187,10 +187,86 @@ def test_the_end_of_the_host_ends_the_prompt(tmp_path: Path) -> None:
                 env=environment(TERM="xterm-256color"),
             ) as process:
                 screen = pexpect.fdpexpect.fdspawn(master, timeout=GUARD_S)
+                screen.expect_exact("Here answers NanoClaw (provider echo: it repeats what you type).")
                 screen.expect_exact("> ")
                 host.send_signal(signal.SIGTERM)
-                screen.expect_exact("nanoclaw: the host has stopped")
-                assert process.wait(GUARD_S) == 1
+                screen.expect_exact("the host has stopped; waiting for it to run again")
+                with running(tmp_path, "--headless"):
+                    screen.expect_exact("the host runs again")
+                    screen.send("hello\r")
+                    screen.expect_exact("echo: hello")
+                    screen.send("\x04")
+                    assert process.wait(GUARD_S) == 0
     finally:
         os.close(tty)
         os.close(master)
+
+
+def test_a_reminder_waits_across_restarts_until_somebody_is_shown_it(tmp_path: Path) -> None:
+    past = json.dumps({"prompt": "drink water", "process_after": "2020-01-01T09:00:00Z"})
+    with running(tmp_path, "--headless") as host:
+        wait_ready(host)
+        assert host.stderr is not None
+        assert nanoclaw(tmp_path, "chat", f"!schedule_task {past}").code == 0
+        next(line for line in host.stderr if b"delivery.held" in line)
+    for _ in range(2):  # it was killed each time
+        with running(tmp_path, "--headless") as host:
+            wait_ready(host)
+            assert host.stderr is not None
+            next(line for line in host.stderr if b"delivery.held" in line)
+            [session] = json.loads(nanoclaw(tmp_path, "status", "--json").output)["living_sessions"]
+            assert session["details"]["oldest_delivery"]["attempts"] == 0
+    with running(tmp_path, "--headless") as host:
+        wait_ready(host)
+        shown = nanoclaw(tmp_path, "chat", "hello").output.splitlines()
+        assert shown == ["[reminder, 2020-01-01 09:00] echo: drink water", "echo: hello"]
+        assert nanoclaw(tmp_path, "chat", "again").output == "echo: again\n"
+
+
+def test_a_reply_that_could_not_be_written_is_shown_by_the_next_chat(tmp_path: Path) -> None:
+    with running(tmp_path, "--headless") as host:
+        wait_ready(host)
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*NANOCLAW, "chat", "--home", str(tmp_path), "hello"],
+                stdin=subprocess.DEVNULL,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=environment(),
+                timeout=GUARD_S,
+                check=False,
+            )
+        said = "unanswered: hello (nobody sees it here any more: No space left on device)"
+        assert (done.returncode, done.stderr.decode()) == (1, f"nanoclaw: {said}\n")
+        assert nanoclaw(tmp_path, "chat", "again").output == "echo: hello\necho: again\n"
+
+
+def test_a_question_in_a_one_shot_chat_says_how_to_answer_it(home: Path) -> None:
+    card = json.dumps({"title": "Tea", "question": "Which?", "options": ["green", "black"]})
+    asked = nanoclaw(home, "chat", f"!ask_user_question {card}")
+    assert asked.code == 0
+    assert asked.output.splitlines()[-1] == f"For example: nanoclaw --home {home} chat 1"
+    assert nanoclaw(home, "chat", "2").output == "black\n"
+
+
+@pytest.mark.parametrize(
+    "form", [("status",), ("tree", "--json"), ("logs",), ("chat", "--help"), ("--version",)]
+)
+@pytest.mark.parametrize(("output", "code"), [(">&-", 2), (">/dev/full", 2), ("| true", 141)])
+def test_an_unwritable_output_gives_one_line_or_none(
+    home: Path, form: tuple[str, ...], output: str, code: int
+) -> None:
+    if output == ">&-" and form[-1] in {"--help", "--version"}:
+        form = ("config", "show")
+    gone = "sleep 0.3; " if output == "| true" else ""
+    command = f"set -o pipefail; {{ {gone}{' '.join([*NANOCLAW, *form])}; }} {output}"
+    done = subprocess.run(
+        ["/usr/bin/env", "bash", "-c", command],
+        capture_output=True,
+        text=True,
+        env=environment(NANOCLAW_HOME=str(home)),
+        timeout=GUARD_S,
+        check=False,
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 0 if code == 141 else 1)
+    assert code == 141 or done.stderr.startswith("nanoclaw: standard output cannot be written")

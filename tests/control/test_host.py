@@ -90,7 +90,7 @@ async def test_a_future_task_is_distinguished_from_waiting_messages(tmp_path: Pa
         details = (await only_living(client))["details"]
         assert (details["pending"], details["scheduled"]) == (1, 1)
         [line] = [line for line in status_lines(await client.ask("status")) if "cli:terminal" in line]
-        assert "0 (1 later)" in line
+        assert "0 to answer, 1 task later" in line
 
 
 async def test_the_confirmation_before_a_deletion_is_requested_over_the_socket(tmp_path: Path) -> None:

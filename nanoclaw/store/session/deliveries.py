@@ -17,6 +17,8 @@ from nanoclaw.store.session.messages_in import json_array, mark, raise_mark, set
 
 NOTICE = "notice-"
 """Prefix of the ids of notices, which the host itself sends. A container may not use such ids."""
+IN_DOUBT = "unknown whether it was sent"
+"""The beginning of the reason of a delivery that failed for good, but may have arrived."""
 SEEN = "outbound_seq"
 """Key in `meta`: every outbound row up to this sequence number is in the ledger."""
 

@@ -12,6 +12,7 @@ import apsw
 from attrs import frozen
 
 from nanoclaw.store.engine.times import from_text
+from nanoclaw.store.session.deliveries import IN_DOUBT
 from nanoclaw.store.session.messages_in import json_array
 
 SNIPPET = 200
@@ -67,6 +68,8 @@ class Delivered:
     error: str | None
     delivered_at: datetime | None
     platform_message_id: str | None
+    doubtful: bool = False
+    """True if it was sent, and nobody knows whether it arrived."""
 
 
 @frozen
@@ -176,17 +179,25 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
     rows = connection.execute(
         """
         SELECT d.message_out_id, coalesce(f.status, d.status), d.attempts, d.next_attempt, d.error,
-          f.delivered_at, f.platform_message_id
+          f.delivered_at, f.platform_message_id,
+          coalesce(f.status = 'failed' AND d.error LIKE :in_doubt || '%', d.doubts > 0)
         FROM deliveries d LEFT JOIN delivered f USING (message_out_id)
         WHERE d.message_out_id IN (SELECT value FROM json_each(:ids))
         """,
-        {"ids": json_array(ids)},
+        {"ids": json_array(ids), "in_doubt": IN_DOUBT},
     )
     return [
         Delivered(
-            str(id_), str(status), int(str(attempts)), _date(due), _text(error), _date(at), _text(platform)
+            str(id_),
+            str(status),
+            int(str(attempts)),
+            _date(due),
+            _text(error),
+            _date(at),
+            _text(platform),
+            bool(doubtful),
         )
-        for id_, status, attempts, due, error, at, platform in rows
+        for id_, status, attempts, due, error, at, platform, doubtful in rows
     ]
 
 
