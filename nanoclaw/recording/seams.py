@@ -125,7 +125,7 @@ class _Start:
         self.status.started(_RecordedRunner(runner, self.n, self.writer, self.clock, self.heartbeat))
 
 
-@frozen
+@define(eq=False)
 class RecordedRuntime(RuntimeWrapper):
     """Notes starts and ends of runners."""
 

@@ -1,7 +1,7 @@
 """A backlog of 200 messages: the time from the runner's start until all are answered."""
 
 import trio
-from attrs import frozen
+from attrs import define
 
 from nanoclaw.host import Seams
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, RuntimeWrapper
@@ -16,7 +16,7 @@ def run() -> list[tuple[str, float, str]]:
     return [("backlog200_makespan", trio.run(_measure), "s")]
 
 
-@frozen
+@define(eq=False)
 class HeldRuntime(RuntimeWrapper):
     """A runtime that starts runners once `release` is set."""
 

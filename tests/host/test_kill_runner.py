@@ -15,7 +15,7 @@ from attrs import define, field
 
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.records import TextContent
-from nanoclaw.runtimes import Runner, RunnerSpec, RuntimeWrapper
+from nanoclaw.runtimes import Runner, RunnerSpec, Runtime, RuntimeWrapper
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.supervised import SupervisedProcess
@@ -32,7 +32,7 @@ SCRIPT = Path(__file__).with_name("killing_runner.py")
 class Watched(RuntimeWrapper):
     """The process runtime, with the processes that it started."""
 
-    runtime: ProcessRuntime = field(factory=ProcessRuntime)
+    runtime: Runtime = field(factory=ProcessRuntime)
     processes: list[SupervisedProcess] = field(factory=list)
     recovered: int = 0
     _started: trio.Event = field(factory=trio.Event)

@@ -20,7 +20,7 @@ from attrs import Factory, define, field
 from nanoclaw.host import Seams, open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address
-from nanoclaw.runtimes import Runner, RunnerSpec, RuntimeWrapper
+from nanoclaw.runtimes import Runner, RunnerSpec, Runtime, RuntimeWrapper
 from nanoclaw.runtimes.process import ProcessRunner, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.supervised import SupervisedProcess
@@ -148,7 +148,7 @@ class Hunted(RuntimeWrapper):
 
     places: Places
     plan: Plan
-    runtime: ProcessRuntime = field(init=False)
+    runtime: Runtime = field(init=False)
     _living: dict[int, SupervisedProcess] = Factory(dict)
     _deliveries: int = 0
     _left: list[RunnerKill] = field(init=False)
