@@ -255,7 +255,7 @@ async def test_a_question_that_is_deleted_without_a_host_is_answered_in_the_file
         await desk.perform("questions.delete", question="q-1")
         assert await desk.perform("questions.list") == []
         assert rows(desk.paths(session).inbound_db, "SELECT id, trigger, content FROM messages_in") == [
-            ("answer-out-1", 0, '{"type": "question_response", "questionId": "q-1", "withdrawn": true}')
+            ("answer-out-1", 0, '{"type":"question_response","questionId":"q-1","withdrawn":true}')
         ]
 
 
