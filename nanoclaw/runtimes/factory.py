@@ -16,6 +16,7 @@ from nanoclaw.config import Config, ConfigError, NamedTable, read_table
 from nanoclaw.config.entry_points import load
 from nanoclaw.config.tables import RuntimeConfig, SandboxConfig
 from nanoclaw.runtimes.protocol import Runtime
+from nanoclaw.system.foreign import ForeignError, foreign_code
 
 C = TypeVar("C")
 GROUP = "nanoclaw.runtimes"
@@ -103,8 +104,12 @@ def require_provider(config: Config, runtime: Runtime) -> None:
     """Require that the runtime runs the configured provider.
 
     Raises:
-        ConfigError: the runtime refuses it; the text is the runtime's.
+        ConfigError: the runtime refuses it; the text is the runtime's. Or the runtime fails.
     """
-    refusal = runtime.refusal(config.model.provider)
+    try:
+        with foreign_code():
+            refusal = runtime.refusal(config.model.provider)
+    except ForeignError as error:
+        raise ConfigError(f"{config.origins.label(_KEY)}: the runtime failed: {error}") from error
     if refusal is not None:
         raise ConfigError(f"{config.origins.label(('model', 'provider'))}: {refusal}")

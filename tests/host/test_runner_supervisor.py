@@ -11,11 +11,12 @@ import trio
 from attrs import Factory, define, frozen
 from trio.testing import wait_all_tasks_blocked
 
-from nanoclaw.host import _survivors
+from nanoclaw.host import HostFailed, Seams, _survivors, open_host
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
+from tests.host.homes import config
 from tests.host.runtimes import FakeRunner, FakeRuntime
 from tests.host.test_foreign_code import CANCELLED, Unreadable
 
@@ -191,6 +192,17 @@ async def test_a_runtime_may_report_a_death_without_a_start(tmp_path: Path) -> N
         await wait_all_tasks_blocked()
     nothing = Death(orderly=False, reason="the runtime ended without reporting how the runner ended")
     assert reports.heard == [RunnerEnded(KILLED), RunnerEnded(nothing)]
+
+
+class Undecided(FakeRuntime):
+    def refusal(self, _provider: str) -> str | None:
+        raise ValueError("not yet")
+
+
+async def test_a_runtime_that_cannot_say_what_it_runs_is_one_error_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(HostFailed, match=r"the runtime failed: ValueError\('not yet'\)"):
+        async with open_host(config(tmp_path), seams=Seams(runtime=Undecided())):
+            pass
 
 
 @pytest.mark.parametrize("error", RUNTIME_ERRORS, ids=lambda error: type(error).__name__)
