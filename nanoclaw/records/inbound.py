@@ -119,6 +119,7 @@ class Attended:
     """Somebody is there again to be shown what a chat's channel has held back with `Unattended`."""
 
     address: Address
+    """The chat."""
 
     @property
     def event_id(self) -> str:
