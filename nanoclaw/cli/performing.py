@@ -178,7 +178,8 @@ def _data(config: Config, call: Call, *, new: bool) -> Iterator[Path]:
     if _has_database(config.data):
         yield config.data
     elif call.reads:
-        _note(f"there is nothing in {config.data} yet: begin with `nanoclaw run`, or correct --home")
+        data = printable(config.data)
+        _note(f"there is nothing in {data} yet: begin with `nanoclaw run`, or correct --home")
         with tempfile.TemporaryDirectory(prefix="nanoclaw-") as empty:
             yield Path(empty)
     else:

@@ -100,7 +100,7 @@ _WORDS = {
     "If it lasts, raise the limit (`ulimit -n`, or LimitNOFILE= of the service)",
     Obstacle.DENIED: "may not be used now; check its permissions",
     Obstacle.FULL: "the disk is full; free some space",
-    Obstacle.FAILING: "cannot be read or written now; its disk may be failing: check the system's log",
+    Obstacle.FAILING: "cannot be read or written now: its disk fails, or a quota is used up; check both",
 }
 
 
