@@ -195,11 +195,11 @@ def is_full(path: Path) -> bool:
 
 
 def _full_words(path: Path) -> str:
-    place, words = _existing(path), _WORDS[Obstacle.FULL]
-    with suppress(OSError):
+    place, free = _existing(path), ""
+    if is_full(path):
         disk = os.statvfs(place)
-        return f"{words} ({disk.f_bavail * disk.f_frsize // 1024} KiB are free in {printable(place)})"
-    return words
+        free = f"{disk.f_bavail * disk.f_frsize // 1024} KiB are free "
+    return f"{_WORDS[Obstacle.FULL]} ({free}in {printable(place)})"
 
 
 def _existing(path: Path) -> Path:
