@@ -100,7 +100,7 @@ _WORDS = {
     "If it lasts, raise the limit (`ulimit -n`, or LimitNOFILE= of the service)",
     Obstacle.DENIED: "may not be used now; check its permissions",
     Obstacle.FULL: "the disk is full; free some space",
-    Obstacle.FAILING: "cannot be read or written now; its disk may be failing: check the system's log",
+    Obstacle.FAILING: "cannot be read or written now: its disk fails, or a quota is used up; check both",
 }
 
 
@@ -195,11 +195,11 @@ def is_full(path: Path) -> bool:
 
 
 def _full_words(path: Path) -> str:
-    place, words = _existing(path), _WORDS[Obstacle.FULL]
-    with suppress(OSError):
+    place, free = _existing(path), ""
+    if is_full(path):
         disk = os.statvfs(place)
-        return f"{words} ({disk.f_bavail * disk.f_frsize // 1024} KiB are free in {printable(place)})"
-    return words
+        free = f"{disk.f_bavail * disk.f_frsize // 1024} KiB are free "
+    return f"{_WORDS[Obstacle.FULL]} ({free}in {printable(place)})"
 
 
 def _existing(path: Path) -> Path:

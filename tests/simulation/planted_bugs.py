@@ -430,7 +430,7 @@ BUGS: tuple[PlantedBug, ...] = (
         10,
         BRIEF_H,
     ),
-    PlantedBug("a turn has its messages backwards", provider(backwards), "turns_are_in_order"),
+    PlantedBug("a turn has its messages backwards", provider(backwards), "turns_are_in_order", 1),
     PlantedBug("an agent is not told the context", provider(no_context), "completed_messages_were_heard"),
     PlantedBug("somebody else says everything", provider(renamed_senders), "agents_hear_what_was_said"),
     # runners and wake-ups
