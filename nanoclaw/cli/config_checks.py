@@ -15,9 +15,8 @@ from nanoclaw.config.passed_variables import missing
 from nanoclaw.records import AgentGroup, Session, SessionPaths
 from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
 from nanoclaw.session.spec import with_container
-from nanoclaw.store import Connection, LostDatabase, StaleSidecar, StoreError, check_file, read_once
+from nanoclaw.store import Connection, LostDatabase, StoreError, check_file, read_once
 from nanoclaw.store.central import agent_groups, damage, sessions
-from nanoclaw.store.engine.sidecars import check as check_sidecars
 from nanoclaw.system.obstacles import Obstacle, advice, is_text, may, printable
 
 Containers = Mapping[str, ContainerConfig]
@@ -93,9 +92,8 @@ def runner_problems(config: Config, runtime: Runtime, containers: Containers) ->
             check_file(file)
         if not os.path.lexists(file):
             return problems, []
-        check_sidecars(file)
         rows = read_once(file, _read_rows)
-    except (LostDatabase, StaleSidecar) as error:
+    except LostDatabase as error:
         return [*problems, str(error)], []
     except (StoreError, OSError) as error:
         return problems, [f"the providers of agents and sessions were not checked: {error}"]

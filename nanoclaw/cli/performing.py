@@ -187,7 +187,9 @@ def _data(config: Config, call: Call) -> Iterator[Path]:
         raise NoHost(str(error)) from error
     except StoreError:
         pass  # a part of the path is no folder
-    nothing = f"there is nothing in {printable(config.data)} yet: begin with `nanoclaw run`, or correct --home"
+    nothing = (
+        f"there is nothing in {printable(config.data)} yet: begin with `nanoclaw run`, or correct --home"
+    )
     if not call.reads:
         raise NoHost(nothing)
     _note(nothing)

@@ -22,12 +22,12 @@ class Conversations:
 
 def open_conversations(connection: Connection) -> Conversations:
     """Return all conversations that are not archived, with agent group and chat."""
-    return _conversations(connection, sessions.open_ones(connection))
+    return _conversations(connection, *sessions.split(connection, archived=False))
 
 
 def every_conversation(connection: Connection) -> Conversations:
     """Return all conversations. Archived ones may still have deliveries."""
-    return _conversations(connection, sessions.every(connection))
+    return _conversations(connection, *sessions.split(connection))
 
 
 def conversation(connection: Connection, session: Session) -> Conversation:
@@ -40,9 +40,11 @@ def conversation(connection: Connection, session: Session) -> Conversation:
     return _conversation(connection, session, {} if group is None else {group.id: group})
 
 
-def _conversations(connection: Connection, rows: Iterable[Session]) -> Conversations:
+def _conversations(
+    connection: Connection, rows: Iterable[Session], damaged: list[DamagedRow]
+) -> Conversations:
     groups = {group.id: group for group in agent_groups.every(connection)}
-    usable, damaged = list[Conversation](), sessions.damaged(connection)
+    usable = list[Conversation]()
     for session in rows:
         try:
             usable.append(_conversation(connection, session, groups))

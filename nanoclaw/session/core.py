@@ -139,7 +139,7 @@ def _compared(state: SessionState, comparison: Comparison) -> Decisions:
     state = evolve(state, outbound=outbound, restored=comparison.restored)
     if comparison.skipped is not None:
         state = evolve(state, deliveries=state.deliveries.skip(comparison.skipped, comparison.closed))
-    if comparison.restored in {None, known}:
+    if comparison.restored is None or comparison.restored == known:
         return Decisions(state)
     reason = comparison.restored.conclusion
     return Decisions(state, (Log("warning", "session.files_restored", {"reason": reason}),))

@@ -112,6 +112,18 @@ def open_ones(connection: apsw.Connection) -> list[Session]:
     )
 
 
+def split(connection: apsw.Connection, *, archived: bool = True) -> tuple[list[Session], list[DamagedRow]]:
+    """Return all sessions, oldest first, and the errors about the rows that cannot be read.
+
+    `archived` False leaves out archived ones.
+    """
+    found = connection.execute(
+        f"{_SELECT} WHERE :archived OR status IS NOT 'archived' ORDER BY julianday(created_at), id",
+        {"archived": archived},
+    )
+    return rows.split(Session, found)
+
+
 def damaged(connection: apsw.Connection) -> list[DamagedRow]:
     """Return the errors about the rows that cannot be read. The other functions leave these rows out."""
     return rows.damaged(Session, connection.execute(_SELECT))

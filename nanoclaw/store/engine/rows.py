@@ -107,20 +107,23 @@ def one(cls: type[T], rows: Iterable[Iterable[object]]) -> T | None:
 
 def many(cls: type[T], rows: Iterable[Iterable[object]]) -> list[T]:
     """Return the records of all rows that fit. `damaged` returns the others: each concerns only itself."""
-    return [each for each in _each(cls, rows) if not isinstance(each, DamagedRow)]
+    return split(cls, rows)[0]
 
 
 def damaged(cls: type[T], rows: Iterable[Iterable[object]]) -> list[DamagedRow]:
     """Return the errors about the rows that do not fit their record."""
-    return [each for each in _each(cls, rows) if isinstance(each, DamagedRow)]
+    return split(cls, rows)[1]
 
 
-def _each(cls: type[T], rows: Iterable[Iterable[object]]) -> Iterator[T | DamagedRow]:
+def split(cls: type[T], rows: Iterable[Iterable[object]]) -> tuple[list[T], list[DamagedRow]]:
+    """Return the records of the rows that fit, and the errors about the others."""
+    fitting, others = list[T](), list[DamagedRow]()
     for row in list(rows):  # see `one`
         try:
-            yield record(cls, row)
+            fitting.append(record(cls, row))
         except DamagedRow as error:
-            yield error
+            others.append(error)
+    return fitting, others
 
 
 def required(
