@@ -47,15 +47,18 @@ class ProcessRuntime:
 
     def refusal(self, provider: str) -> str | None:
         """Return the reason if the configuration does not allow this provider."""
-        if self.known is not None and provider not in self.known:
-            return f"there is no provider {provider!r}{nearest(provider, self.known)}; {_offered(self.known)}"
+        exists = self.known is None or provider in self.known
         if provider in self.allowed:
-            return None
+            return None if exists else self._missing(provider)
         known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
-        return (
-            f"the process runtime isolates nothing, so it runs no provider {known}; to run "
-            f"{provider!r} all the same, add it to [sandbox] process_providers"
-        )
+        why = f"the process runtime isolates nothing, so it runs no provider {known}"
+        if not exists:
+            return f"{why}; {self._missing(provider)}"
+        return f"{why}; to run {provider!r} all the same, add it to [sandbox] process_providers"
+
+    def _missing(self, provider: str) -> str:
+        known = self.known or ()
+        return f"there is no provider {provider!r}{nearest(provider, known)}; {_offered(known)}"
 
     def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
         """Return the parts of a specification that need a container."""

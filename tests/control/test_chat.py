@@ -1,5 +1,6 @@
 """The terminal's chat over the socket: which client sees a message, and which messages are kept."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -8,12 +9,23 @@ import trio
 import trio.testing
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Unattended
+from nanoclaw.channels.protocol import Outcome, Unattended
 from nanoclaw.channels.terminal import guest
 from nanoclaw.channels.terminal.desk import Speaker
-from nanoclaw.channels.terminal.terminal import CHAT, USER_ID, Terminal
+from nanoclaw.channels.terminal.marks import time_mark
+from nanoclaw.channels.terminal.terminal import CHAT, NO_ANSWER, USER_ID, Terminal
 from nanoclaw.channels.terminal.visits import Done, Shown, TooSlow
-from nanoclaw.records import Attended, Event, Outgoing, Receipt, Routed, TextContent
+from nanoclaw.records import (
+    Attended,
+    EditContent,
+    Event,
+    InboundEvent,
+    Outgoing,
+    ReactionContent,
+    Receipt,
+    Routed,
+    TextContent,
+)
 from tests.control.clients import connected, listening
 
 
@@ -269,3 +281,76 @@ async def test_a_host_without_a_terminal_chat_reports_it(tmp_path: Path) -> None
             await client.send(method, method, **params)
             error = await client.error()
             assert (error["id"], error["code"]) == (method, "unavailable")
+
+
+@define(eq=False)
+class Asker(Screen):
+    """A front end that says one line."""
+
+    async def read(self, speaker: Speaker) -> None:
+        await speaker.say("hello")
+        await trio.sleep_forever()
+
+
+async def _asked(outcome: Outcome, *replies: str, late_s: float = 0.0) -> tuple[list[str], str | None]:
+    """Settle a line, then reply. Return what is shown once the line is settled, and why it failed."""
+    screen = Asker()
+    intake, channel = Arrivals(), Terminal(screen, Random(1))
+    channel.open()
+    async with channel.sender() as sender, trio.open_nursery() as nursery:
+        nursery.start_soon(channel.receive, intake)
+        await trio.testing.wait_all_tasks_blocked()
+        [line] = [event.event_id for event in intake.events if isinstance(event, InboundEvent)]
+        await sender.settled(CHAT, line, outcome)
+        for number, reply in enumerate(replies):
+            await trio.sleep(late_s)
+            nursery.start_soon(sender.deliver, Outgoing(f"out-{number}", CHAT, TextContent(reply), line))
+        await channel.settle()
+        nursery.cancel_scope.cancel()
+    return screen.shown, next((each.failed for each in channel.unanswered()), None)
+
+
+async def test_a_line_is_open_until_the_reply_of_a_runner_that_acks_first(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    del autojump_clock
+    assert await _asked("completed", "hi", late_s=1.0) == (["hi"], None)
+    assert await _asked("completed") == ([], None)
+
+
+async def test_a_line_whose_answer_was_refused_says_so(autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    shown, failed = await _asked("failed")
+    assert (shown, failed) == ([], NO_ANSWER)
+
+
+@pytest.mark.parametrize(
+    ("written", "scheduled", "mark"),
+    [
+        (0, None, ""),
+        (59, None, ""),
+        (3600, None, "[13:00] "),
+        (86_400, None, "[2026-11-29 14:00] "),
+        (0, 60, "[reminder, 13:59] "),
+    ],
+)
+def test_reminders_and_late_messages_have_their_time(
+    written: float, scheduled: float | None, mark: str
+) -> None:
+    now = datetime(2026, 11, 30, 13, tzinfo=UTC)
+    message = Outgoing(
+        "out-1",
+        CHAT,
+        TextContent("tea"),
+        written_at=now - timedelta(seconds=written),
+        scheduled_at=None if scheduled is None else now - timedelta(seconds=scheduled),
+    )
+    assert time_mark(message, now, "Europe/Berlin") == mark
+
+
+def test_an_edit_and_a_reaction_quote_their_message_instead_of_its_id() -> None:
+    channel = Terminal(None, Random(1))
+    channel.display(Outgoing("out-1", CHAT, TextContent("tea is ready")))
+    edit = channel.display(Outgoing("out-2", CHAT, EditContent("out-1", "coffee is ready")))
+    reaction = channel.display(Outgoing("out-3", CHAT, ReactionContent("out-0", "👍")))
+    assert (edit.text, reaction.text) == ('[edited "tea is ready"] coffee is ready', "[👍]")

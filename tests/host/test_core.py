@@ -55,7 +55,7 @@ from nanoclaw.session.events import (
 )
 from nanoclaw.session.finishing import AttemptEnded
 from nanoclaw.session.messages import Completed, Failed, Retry
-from nanoclaw.session.outcomes import Delivered, Later, Undeliverable
+from nanoclaw.session.outcomes import Delivered, DeliveryRefused, Later, Result, Undeliverable
 from nanoclaw.session.runner import (
     HINDERED_BACKOFF_S,
     MAX_BACKOFF_S,
@@ -457,6 +457,24 @@ def test_a_message_is_done_with_once_its_replies_are_final() -> None:
     [given] = session.said(HandOver)
     session.settles(Attempted(given.delivery, Delivered(Receipt("p"))))
     assert session.said(TellSettled) == [TellSettled(CHAT, "p-2", "completed")]
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        (DeliveryRefused("the row breaks the contract"), "failed"),
+        (Undeliverable("the channel refuses it"), "failed"),
+        (Undeliverable("perhaps", doubtful=True), "completed"),
+        (Delivered(Receipt("p-1")), "completed"),
+    ],
+)
+def test_a_message_whose_answer_is_lost_has_failed_for_its_user(result: Result, outcome: str) -> None:
+    session = at_work(2)
+    looks(session, look(row(1, "in-2"), acks=[ack("completed", 2)]))
+    [given] = session.said(HandOver)
+    assert given.delivery.reply_to is not None
+    session.settles(Attempted(given.delivery, result))
+    assert [told.outcome for told in session.said(TellSettled)] == [outcome]
 
 
 def test_users_are_told_when_no_runner_has_claimed_a_message() -> None:

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MemoryReceiveStream
 
+from agent_runner.providers.discovery import PROVIDERS
 from nanoclaw.host import open_host
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes import Runner, RunnerSpec, StartFailed, stderr
-from nanoclaw.runtimes.process import ProcessRuntime
+from nanoclaw.runtimes.process import BUILT_IN, ProcessRuntime
 from nanoclaw.runtimes.protocol import Death
 from nanoclaw.runtimes.stderr import MAX_LINE, MAX_LINES, WINDOW_S, StderrLog
 from nanoclaw.testing import FakeChannel, wire
@@ -310,3 +311,16 @@ def test_no_bytes_end_the_log(chunks: list[bytes]) -> None:
         stderr._log = before
     whole = b"".join(chunks).split(b"\n")
     assert len(kept.lines) == len([line for line in whole if line.decode("utf-8", "replace").rstrip()])
+
+
+def test_an_unknown_provider_is_refused_with_the_nearest_name() -> None:
+    runtime = ProcessRuntime(known=("echo", "shout"), allowed=("echo", "ecco"))
+    refusal = runtime.refusal("ecco")
+    assert refusal is not None
+    assert refusal.startswith("there is no provider 'ecco'; did you mean echo?; there is echo, shout.")
+    assert "process_providers" in (runtime.refusal("shout") or "")
+    assert runtime.refusal("echo") is None
+
+
+def test_the_host_knows_the_providers_of_its_runner() -> None:
+    assert set(BUILT_IN) == set(PROVIDERS)

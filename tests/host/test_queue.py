@@ -156,3 +156,24 @@ def test_a_row_that_recurs_has_its_slot_in_its_key_and_goes_then() -> None:
     assert delivery.id == "out-1@2026-01-01T00:00:00.000Z"
     assert (delivery.due(), delivery.is_due(START)) == (START, True)
     assert delivery.deferred(START - timedelta(seconds=1))
+
+
+def test_an_unattended_address_waits_without_a_due_time_and_blocks_no_other_one() -> None:
+    chat, other = Address("cli", "terminal"), Address("fake", "a")
+    queue, first = DeliveryQueue().add([Delivery(row(1, chat)), Delivery(row(3, other))]).take(START)
+    assert first is not None
+    queue, second = queue.held(evolve(first, attempts=0)).take(START)
+    assert second is not None
+    assert second.address == other
+    queue = queue.finished()
+    assert (queue.take(START)[1], queue.next_due(START)) == (None, None)
+    taken = queue.attended(chat, is_own=False).take(START)[1]
+    assert taken is not None
+    assert (taken.id, taken.attempts) == (first.id, 1)
+
+
+def test_somebody_who_comes_during_the_attempt_ends_the_hold() -> None:
+    queue, taken = DeliveryQueue().add([Delivery(row(1))]).take(START)
+    assert taken is not None
+    queue = queue.attended(Address("cli", "terminal"), is_own=True).held(taken)
+    assert queue.take(START)[1] is not None
