@@ -7,7 +7,7 @@ its reader is gone (`| head`). A remark that cannot be written is lost.
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from nanoclaw.config import ConfigError
@@ -32,13 +32,14 @@ def show(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Print a result, bypassing the stream's buffer: an abandoned thread would keep the buffer's lock.
+    """Print a report whose verdict is the exit code, so the command goes on if nobody reads it.
+
+    It bypasses the stream's buffer: an abandoned thread would keep the buffer's lock.
 
     Raises:
         ConfigError: standard output cannot be written.
-        ReaderGone: its reader has closed the pipe.
     """
-    with _shown():
+    with suppress(ReaderGone), _shown():
         _put(stdout(), text)
 
 

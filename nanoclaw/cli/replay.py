@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from nanoclaw.cli.output import show
+from nanoclaw.cli.output import write
 from nanoclaw.cli.replay_command import ReplayOptions
 from nanoclaw.config import ConfigError
 from nanoclaw.logs import configure_logging
@@ -22,7 +22,7 @@ def run_replay(options: ReplayOptions) -> int:
     if options.timeline is not None:
         _write(options.timeline, "".join(f"{line}\n" for line in replayed.timeline))
     lines = _report(replayed, timeline=options.timeline is None)
-    show(as_json(replayed) if options.json else "\n".join(lines))
+    write(as_json(replayed) if options.json else "\n".join(lines))
     return DIFFERS if replayed.differences else 0
 
 

@@ -26,7 +26,7 @@ class LogConfig:
     """The logging options."""
 
     level: LogLevel = "info"
-    """The least level that is logged. At a prompt the default is `warning`."""
+    """The least level that is logged. The default is `warning` at a prompt and with a pipe."""
 
 
 class _Stderr:
