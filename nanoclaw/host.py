@@ -4,106 +4,50 @@ Scopes nest as in docs/architecture.md. So the exit closes the intakes first, fi
 in flight, stops the runners, and closes the central database last.
 """
 
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
-    AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
     nullcontext,
 )
 from functools import partial
-from inspect import iscoroutinefunction
-from random import Random
 
 import structlog
-import trio
-from attrs import Factory, evolve, field, frozen
+from attrs import field, frozen
 
-from actors import (
-    ActorError,
-    Context,
-    Escalate,
-    Node,
-    Policy,
-    Ref,
-    Supervisor,
-)
-from nanoclaw.channels.faults import faults
+from actors import ActorError, Escalate, Node, Policy, Ref, Supervisor
 from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
-from nanoclaw.config import Config, ConfigError
+from nanoclaw.config import Config
 from nanoclaw.control import Control, default_control, open_control
 from nanoclaw.dispatch import ActionHandler, Dispatcher
 from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
+from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
 from nanoclaw.operations.folders import make_agent_folder
 from nanoclaw.operations.live import LivingSessions
 from nanoclaw.recording import Record, Recorder, RecordingRefused
-from nanoclaw.records import AGENT, Address, Answering, Intake
+from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
-from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
-from nanoclaw.session import (
-    AgentInbox,
-    NoObserver,
-    Presences,
-    Services,
-    Sessions,
-    answering,
-    every_conversation,
-    open_conversations,
-    open_sessions,
-)
-from nanoclaw.session.actions import LOCAL_ACTIONS
-from nanoclaw.session.conversations import Conversations
-from nanoclaw.store import (
-    Connection,
-    Executor,
-    Reader,
-    StoreError,
-    StoreUnavailable,
-    ThreadExecutor,
-    open_reader,
-)
-from nanoclaw.system.clock import Clock, SystemClock
+from nanoclaw.runtimes import warn_of_runtime
+from nanoclaw.session import AgentInbox, NoObserver, Presences, Services, Sessions, answering, open_sessions
+from nanoclaw.session.resuming import resume_sessions
+from nanoclaw.store import Reader, StoreError, open_reader
 from nanoclaw.system.clock_watch import watch_clock
-from nanoclaw.system.foreign import ForeignError, foreign_code, text_of
-from nanoclaw.system.supervision import Supervision
-from nanoclaw.system.wakeups import Wakeups, open_wakeups
+from nanoclaw.system.supervision import Supervision, background
+from nanoclaw.system.wakeups import Wakeups
 
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
-"""Bounds of the delay before a failed read of the sessions is retried."""
+__all__ = ["Host", "HostFailed", "Seams", "open_host"]
 
 _log = structlog.get_logger()
-
-
-class HostFailed(Exception):
-    """The host cannot run. The text says what is wrong and what to do."""
-
-
-@frozen
-class Seams:
-    """The five seams, and the wake-ups that belong to the executor. The defaults are for production."""
-
-    executor: Executor = Factory(ThreadExecutor)
-    """Runs calls of the store."""
-    clock: Clock = Factory(SystemClock)
-    """The date, and its jumps."""
-    random: Random = Factory(secrets.SystemRandom)
-    """The source of ids and jitter."""
-    runtime: Runtime | None = None
-    """None stands for the configured runtime."""
-    wakeups: Callable[[], AbstractContextManager[Wakeups]] = open_wakeups
-    """Opens the source of wake-ups by commits."""
 
 
 @frozen
@@ -185,16 +129,13 @@ async def open_host(  # noqa: PLR0913 -- the parts of a host, by name
         HostFailed: the host cannot start, or an essential part has given up. It is never in a group.
         BaseException: an exception of the body, unchanged.
     """
-    seams = seams or Seams()
-    runtime = _runtime(seams.runtime, config)
-    by_type, actions = _by_type(channels), dict(actions or {})
-    _check_actions(actions)
+    parts = Parts.of(config, channels, seams or Seams(), actions or {}, begin_anew=begin_anew)
     raised: BaseException | None = None
     try:
         async with (
             _offered(control, channels) as offered,
-            _recording(record, config, channels, seams) as recorder,
-            _tree(config, by_type, seams, runtime, offered, recorder, actions, begin_anew) as host,
+            _recording(record, channels, parts) as recorder,
+            _tree(parts.recorded(recorder), offered) as host,
         ):
             try:
                 yield host
@@ -219,67 +160,20 @@ def _offered(
     return default_control(channels) if control else nullcontext()
 
 
-def _runtime(given: Runtime | None, config: Config) -> Runtime:
-    """Return the given or configured runtime. It must be able to run the configured provider."""
-    try:
-        runtime = given or configured_runtime(config)
-        require_provider(config, runtime)
-    except ConfigError as error:
-        raise HostFailed(str(error)) from error
-    return runtime
-
-
-def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
-    for channel in channels:
-        wrong = next(faults(channel), None)
-        if wrong is not None:
-            raise HostFailed(f"the channel of class {type(channel).__name__} cannot be used: {wrong}")
-    by_type = {channel.channel_type: channel for channel in channels}
-    if len(by_type) < len(channels):
-        names = [channel.channel_type for channel in channels]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise HostFailed(
-            f"two channels have the same channel_type, {', '.join(twice)}: give each a name of its own"
-        )
-    if AGENT in by_type:
-        raise HostFailed(
-            f"channel_type {AGENT!r} is reserved for messages between agents: give the channel another name"
-        )
-    return by_type
-
-
-def _check_actions(actions: Mapping[str, ActionHandler]) -> None:
-    taken = ", ".join(sorted(LOCAL_ACTIONS & actions.keys()))
-    if taken:
-        raise HostFailed(f"sessions perform {taken} themselves: give the action another name")
-    for name, handler in actions.items():
-        if iscoroutinefunction(handler) or not callable(handler):
-            raise HostFailed(
-                f"the handler of the action {name!r} must be a plain function of a connection, not async"
-            )
-
-
 @asynccontextmanager
 async def _recording(
-    record: Record | None, config: Config, channels: Sequence[Channel], seams: Seams
+    record: Record | None, channels: Sequence[Channel], parts: Parts
 ) -> AsyncIterator[Recorder | None]:
     """Open the recorder, if the host is recorded. It is closed after the host."""
     if record is None:
         yield None
         return
-    recorder = await Recorder.begin(record, config, channels, seams.executor, seams.clock)
+    executor = parts.seams.executor
+    recorder = await Recorder.begin(record, parts.config, channels, executor, parts.seams.clock)
     try:
         yield recorder
     finally:
-        await recorder.end(config.data, seams.executor)
-
-
-def _recorded(recorder: Recorder, seams: Seams) -> Seams:
-    return evolve(
-        seams,
-        clock=recorder.recorded_clock(),
-        random=recorder.random(seams.random),
-    )
+        await recorder.end(parts.config.data, executor)
 
 
 def _reason(error: BaseException) -> str:
@@ -290,104 +184,101 @@ def _reason(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
-    config: Config,
-    channels: Mapping[str, Channel],
-    seams: Seams,
-    runtime: Runtime,
-    control: Control | None,
-    recorder: Recorder | None,
-    actions: Mapping[str, ActionHandler],
-    begin_anew: bool,  # noqa: FBT001
-) -> AsyncIterator[Host]:
-    if recorder is not None:
-        seams, channels = _recorded(recorder, seams), recorder.channels(channels)
-        runtime = recorder.runtime(runtime)
-    supervision = Supervision(seams.random)
+async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
+    """Open the tree of actors. The stack closes it in reverse order."""
+    config, channels, recorder = parts.config, parts.channels, parts.recorder
+    supervision = Supervision(parts.seams.random)
     async with AsyncExitStack() as stack:
-        wakeups = stack.enter_context(seams.wakeups())
+        wakeups = stack.enter_context(parts.seams.wakeups())
         root = await stack.enter_async_context(supervision.open("host", under=None, policy=_ESSENTIAL))
-        changes = Changes()
-        registry = root.start(
-            "registry",
-            registry_recipe(
-                config.data, seams.executor, seams.clock, seams.random, changes, begin_anew=begin_anew
-            ),
-        )
-        await registry.wait_started()
-        central = await stack.enter_async_context(
-            open_reader(config.data / "v2.db", seams.executor, random=seams.random)
-        )
-        if recorder is not None:
-            await recorder.keep_state(config, central, seams.executor)
-            root.start("recording", _background(recorder.writer.run))
-        senders = await stack.enter_async_context(open_senders(channels, supervision, under=root))
-        root.start("wakeups", _background(wakeups.run))
-        # Those who follow the central database check all their state. A jump of the date needs the same.
-        root.start("clock", _background(partial(watch_clock, seams.clock, changes.tell_all)))
-        presences = Presences(registry)
-        root.start("presence", presences.recipe)
-        services = Services(
-            config=config,
-            executor=seams.executor,
-            clock=seams.clock,
-            random=seams.random,
-            central=central,
-            registry=registry,
-            changes=changes,
-            senders=senders,
-            runtime=runtime,
-            wakeups=wakeups,
-            presences=presences,
-            observer=NoObserver() if recorder is None else recorder.observer(),
-        )
+        services = await _services(parts, wakeups, supervision, root, stack)
         living = await stack.enter_async_context(
-            open_sessions(services, partial(_dispatcher, services, actions), supervision, under=root)
+            open_sessions(services, partial(_dispatcher, services, parts.actions), supervision, under=root)
         )
         # Under a supervisor of its own, which stops before the sessions that it uses.
         start_up = await stack.enter_async_context(
             supervision.open("start-up", under=root, policy=_ESSENTIAL)
         )
-        resume = partial(_resume, central, living, changes, runtime)
-        start_up.start("resume", _background(resume))
-        in_thread = partial(seams.executor.run, lane="match")
-        router = Router(central, registry, changes, living, in_thread, types_with_buttons(channels.values()))
+        start_up.start("resume", background(partial(resume_sessions, services, living)))
+        router = _router(services, living, channels)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
-        zone_doubt = config.zone_doubt
-        if zone_doubt is not None:
-            _log.warning("host.zone_doubtful", reason=zone_doubt)
-        ground = _ground(
-            config, seams, registry if recorder is None else recorder.registry(registry), central, living
+        if config.zone_doubt is not None:
+            _log.warning("host.zone_doubtful", reason=config.zone_doubt)
+        ground = _ground(parts, services, living)
+        status = HostStatus(
+            root, living, services.central, config, services.clock, parts.runtime.name, config.zone_doubt
         )
-        status = HostStatus(root, living, central, config, seams.clock, runtime.name, zone_doubt)
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
             await stack.enter_async_context(
                 open_control(config.data, control, status, supervision, under=root, operations=operations)
             )
-        if seams.runtime is None:
+        if parts.seams.runtime is None:
             warn_of_runtime(config)
-        _log.info("host.ready", data=str(config.data), runtime=runtime.name)
+        _log.info("host.ready", data=str(config.data), runtime=parts.runtime.name)
+        intake = router if recorder is None else recorder.intake(router)
+        who = partial(answering, services.central, services.executor, config)
         try:
-            who = partial(answering, central, seams.executor, config)
-            yield _host(config, router, living, ground, root, who, recorder, status)
+            yield Host(config, intake, living, ground.registry, ground.central, root, ground, who, status)
         finally:
             _log.info("host.stopping")
             if recorder is not None:
                 recorder.stopping()
 
 
-def _ground(
-    config: Config, seams: Seams, registry: Ref[Registry], central: Reader, living: Sessions
-) -> Ground:
-    """Return the parts that the administrative operations work on."""
-    return Ground(
-        registry=registry,
+async def _services(
+    parts: Parts, wakeups: Wakeups, supervision: Supervision, root: Supervisor, stack: AsyncExitStack
+) -> Services:
+    """Start the actors that sessions need, and return them with the seams. `stack` closes what is opened."""
+    config, seams, recorder, changes = parts.config, parts.seams, parts.recorder, Changes()
+    executor, clock, random = seams.executor, seams.clock, seams.random
+    registry = root.start(
+        "registry",
+        registry_recipe(config.data, executor, clock, random, changes, begin_anew=parts.begin_anew),
+    )
+    await registry.wait_started()
+    central = await stack.enter_async_context(open_reader(config.data / "v2.db", executor, random=random))
+    if recorder is not None:
+        await recorder.keep_state(config, central, executor)
+        root.start("recording", background(recorder.writer.run))
+    senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
+    root.start("wakeups", background(wakeups.run))
+    # Those who follow the central database check all their state. A jump of the date needs the same.
+    root.start("clock", background(partial(watch_clock, clock, changes.tell_all)))
+    presences = Presences(registry)
+    root.start("presence", presences.recipe)
+    return Services(
+        config=config,
+        executor=executor,
+        clock=clock,
+        random=random,
         central=central,
+        registry=registry,
+        changes=changes,
+        senders=senders,
+        runtime=parts.runtime,
+        wakeups=wakeups,
+        presences=presences,
+        observer=NoObserver() if recorder is None else recorder.observer(),
+    )
+
+
+def _router(services: Services, living: Sessions, channels: Mapping[str, Channel]) -> Router:
+    in_thread = partial(services.executor.run, lane="match")
+    buttons = types_with_buttons(channels.values())
+    return Router(services.central, services.registry, services.changes, living, in_thread, buttons)
+
+
+def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
+    """Return the parts that the administrative operations work on. A recorder notes their changes."""
+    config, recorder, registry = parts.config, parts.recorder, services.registry
+    return Ground(
+        registry=registry if recorder is None else recorder.registry(registry),
+        central=services.central,
         sessions=LivingSessions(living),
-        files=SessionFiles(config.data, seams.executor, central, seams.clock.now),
+        files=SessionFiles(config.data, services.executor, services.central, services.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
-        now=seams.clock.now,
+        now=services.clock.now,
     )
 
 
@@ -403,75 +294,5 @@ def _dispatcher(services: Services, actions: Mapping[str, ActionHandler], inbox:
     )
 
 
-def _host(  # noqa: PLR0913, PLR0917 -- the parts of a host
-    config: Config,
-    intake: Intake,
-    sessions: Sessions,
-    ground: Ground,
-    root: Supervisor,
-    who: Callable[[Address], Awaitable[Sequence[Answering]]],
-    recorder: Recorder | None,
-    status: StatusSource,
-) -> Host:
-    """Return the host for embedders. A recorder also notes the events that they offer."""
-    if recorder is not None:
-        intake = recorder.intake(intake)
-    return Host(config, intake, sessions, ground.registry, ground.central, root, ground, who, status)
-
-
 _ESSENTIAL = Policy(give_up=Escalate(), fatal=(StoreError,))
 """The policy of parts that the host cannot run without."""
-
-
-@frozen
-class _Background:
-    """An actor that takes no messages."""
-
-
-def _background(
-    run: Callable[[], Awaitable[object]],
-) -> Callable[[Context[_Background]], AbstractAsyncContextManager[_Background]]:
-    """Return the recipe of an actor that only runs a task."""
-
-    @asynccontextmanager
-    async def recipe(_context: Context[_Background]) -> AsyncIterator[_Background]:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(run)
-            yield _Background()
-            nursery.cancel_scope.cancel()
-
-    return recipe
-
-
-async def _resume(central: Reader, living: Sessions, changes: Changes, runtime: Runtime) -> None:
-    """Resume all sessions at start-up, and later each session that was made active again."""
-    survivors = await _survivors(runtime)
-    found = await _conversations(central, every_conversation)
-    for damaged in found.damaged:
-        _log.error("session.unusable", session=damaged.id, reason=str(damaged))
-    await living.resume(found.usable, survivors=survivors)
-    while True:
-        opened = await changes.opened()
-        found = await _conversations(central, open_conversations)
-        await living.resume([each for each in found.usable if each.session.id in opened])
-
-
-async def _conversations(central: Reader, read: Callable[[Connection], Conversations]) -> Conversations:
-    """Read sessions of the central database. While the system cannot serve it, it is tried again."""
-    pause_s = FIRST_PAUSE_S
-    while True:
-        try:
-            return await central.run(read)
-        except StoreUnavailable as error:
-            _log.warning("host.sessions_unread", reason=str(error), again_in_s=pause_s)
-        await trio.sleep(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-
-async def _survivors(runtime: Runtime) -> Sequence[str]:
-    try:
-        with foreign_code(StartFailed):
-            return tuple(await runtime.survivors())
-    except (StartFailed, ForeignError) as error:
-        _log.warning("host.survivors_unknown", reason=text_of(error))
-        return ()

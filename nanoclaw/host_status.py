@@ -1,4 +1,4 @@
-"""Gathers the status of the running host, for the control socket."""
+"""Gathers the status of the running host, for the control socket and embedders."""
 
 import os
 from collections import Counter
@@ -56,12 +56,6 @@ class HostStatus:
             raise CannotTell(f"the sessions cannot be read: {error}") from error
         nodes = self.sessions.nodes()
         details = await self._details(nodes)
-        conversations = {each.session.id: each for each in read.found.usable}
-        reports = tuple(
-            _session(node, conversations[node.name], read, details.get(node.name))
-            for node in nodes
-            if node.name in conversations
-        )
         open_files = descriptors()
         return HostReport(
             version=installed_version(),
@@ -76,7 +70,7 @@ class HostStatus:
             buried=sum(node.state == "buried" for node in nodes),
             parked=sum(read.parked.values()),
             questions=sum(read.asked.values()),
-            living_sessions=reports,
+            living_sessions=_living(nodes, read, details),
             unheard=read.unheard,
             descriptors_used=open_files.used,
             descriptors_limit=open_files.limit,
@@ -100,7 +94,7 @@ class HostStatus:
 
 @frozen
 class _Rows:
-    """What the status reads in the central database."""
+    """The rows of the central database that the status shows."""
 
     found: Conversations
     parked: Mapping[str, int]
@@ -117,6 +111,17 @@ def _read(connection: Connection) -> _Rows:
         Counter(question.session_id for question in pending_questions.every(connection)),
         unheard(connection),
         tuple(damage.find(connection)),
+    )
+
+
+def _living(
+    nodes: Sequence[Node], read: _Rows, details: Mapping[str, SessionDetails | None]
+) -> tuple[SessionReport, ...]:
+    conversations = {each.session.id: each for each in read.found.usable}
+    return tuple(
+        _session(node, conversations[node.name], read, details.get(node.name))
+        for node in nodes
+        if node.name in conversations
     )
 
 

@@ -18,8 +18,8 @@ def ungrouped(*kinds: type[Exception]) -> Iterator[None]:
     """Raise an exception group whose errors are all of one kind as the first of its errors.
 
     A nursery wraps the errors of its tasks into a group. The kind of an error is the first of `kinds` that it
-    is an instance of. A cancellation beside other errors does not count, and is left out. A group with
-    several kinds, or with an error of no kind, is raised as it is.
+    is an instance of. Cancellations beside other errors do not count. A group with several kinds, or with an
+    error of no kind, is raised without its cancellations.
     """
     try:
         yield

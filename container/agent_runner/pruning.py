@@ -111,7 +111,7 @@ def is_ahead(connection: Connection, now: datetime) -> bool:
 
 
 def date_back(connection: Connection, now: datetime) -> None:
-    """Set dates ahead of now to now, so that these rows go when they are old. A claim keeps its date."""
+    """Set dates ahead of now to now, so that these rows are pruned in time. A claim keeps its date."""
     values = {"now": to_text(now)}
     connection.execute(
         """

@@ -1,4 +1,4 @@
-"""Inserts rows into outbound.db, also where another build's table requires columns that we do not know."""
+"""Inserts rows into outbound.db, even if another build's table requires columns that we do not know."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,7 +20,7 @@ def insert(
 def _required_by_others(
     connection: Connection, table: str, row: Mapping[str, object], at: datetime
 ) -> Mapping[str, object]:
-    """Return a value for each column that must have one, and that `row` lacks."""
+    """Return a value for each required column that `row` lacks."""
     columns = connection.execute(f'PRAGMA table_info("{table}")')
     return {
         str(name): _neutral(str(name), str(type_), at)
@@ -30,7 +30,7 @@ def _required_by_others(
 
 
 def _neutral(name: str, type_: str, at: datetime) -> object:
-    """Return a value of the column's type that says as little as possible."""
+    """Return a neutral value of the column's type: 0, the time of the change, or an empty text."""
     if any(kind in type_.upper() for kind in ("INT", "REAL", "NUM", "FLOA", "DOUB", "BOOL")):
         return 0
     return to_text(at) if name.endswith(("_at", "time", "timestamp", "date")) else ""

@@ -111,7 +111,7 @@ def _unanswered(operation: Operation, *, reads: bool) -> str:
 
 
 async def _on_files(config: Config, catalogue: Catalogue, call: Call) -> Any:
-    """Own the files during the call. Only `nanoclaw run` begins a home."""
+    """Own the files during the call. Only `nanoclaw run` creates a home."""
     with _silent(), _data(config, call) as data:
         try:
             return await _opened(open_files, data, config, catalogue, call)
@@ -152,7 +152,7 @@ async def _opened(
 
 
 def _is_verdict(error: BaseException) -> bool:
-    """Return whether reading the files all the same would show what is not there, or mix two states."""
+    """Return whether not even a read makes sense: `v2.db` is lost, or SQLite would mix two states of it."""
     return isinstance(_innermost(error), LostDatabase | StaleSidecar)
 
 

@@ -1,7 +1,8 @@
 """Finds the IANA name of this machine's time zone, and says where it was found.
 
 The order is that of the C library: `TZ`, then `/etc/localtime`. Where these name no zone, it is found by
-content: a copy of a zone's file, or the rule of a POSIX `TZ` such as `CET-1CEST,M3.5.0,M10.5.0/3`.
+content: `/etc/localtime` may be a copy of a zone's file, and `TZ` a POSIX rule such as
+`CET-1CEST,M3.5.0,M10.5.0/3`.
 """
 
 import os
@@ -19,8 +20,6 @@ _NAMING = ("etc/timezone", "var/db/zoneinfo")
 """Files whose first word is the name."""
 _ASSIGNING = ("etc/sysconfig/clock", "etc/conf.d/clock")
 """Files that assign the name to ZONE or TIMEZONE."""
-
-
 LONGEST = 1_000_000
 """Bytes that are read of a file. The files of zones have a few thousand."""
 
@@ -37,7 +36,7 @@ class SystemZone:
 
 
 def system_zone(environ: Mapping[str, str] | None = None, root: Path = Path("/")) -> SystemZone:
-    """Return the zone of the machine whose files are below `root`. Without any it is UTC, with a doubt."""
+    """Return the zone of the machine whose files are below `root`: UTC, with a doubt, if none is found."""
     tz = (os.environ if environ is None else environ).get("TZ", "").strip()
     if not tz:
         return _of_files(root)
@@ -54,6 +53,7 @@ def system_zone(environ: Mapping[str, str] | None = None, root: Path = Path("/")
 
 
 def _of_variable(tz: str, root: Path) -> SystemZone | None:
+    """Return the zone that `TZ` means: a file, a name in any case, or a POSIX rule."""
     value = tz.removeprefix(":")
     if value.startswith("/"):
         name = _of_path(root / value.lstrip("/"), None)
@@ -70,13 +70,14 @@ def _of_variable(tz: str, root: Path) -> SystemZone | None:
 
 
 def _of_files(root: Path) -> SystemZone:
-    localtime, said = root / "etc/localtime", dict(_said(root))
-    valid = {source: name for source, name in said.items() if is_zone(name)}
+    """Return the zone of `/etc/localtime`, else the first valid one that another file names."""
+    localtime, named = root / "etc/localtime", dict(_named(root))
+    valid = {source: name for source, name in named.items() if is_zone(name)}
     hint = next(iter(valid.values()), None)
     name = _of_path(localtime, hint)
     if name is not None:
         return SystemZone(name, "/etc/localtime")
-    wrong = [f"{source} says {name!r:.80}" for source, name in said.items() if source not in valid]
+    wrong = [f"{source} says {name!r:.80}" for source, name in named.items() if source not in valid]
     if os.path.lexists(localtime):
         wrong.append("/etc/localtime is no file of a known zone")
     for source, name in valid.items():
@@ -105,7 +106,7 @@ def _of_path(path: Path, hint: str | None) -> str | None:
 
 
 def _links(path: Path) -> Iterator[str]:
-    """Yield a path, and those that its links lead to."""
+    """Yield a path and, while it is a link, the path that it leads to."""
     for _ in range(10):
         yield str(path)
         try:
@@ -114,8 +115,8 @@ def _links(path: Path) -> Iterator[str]:
             return
 
 
-def _said(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the names that other files have, valid or not, with the paths of the files."""
+def _named(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the other files that name a zone, each with the name, which may be invalid."""
     for file in _NAMING:
         words = _text(root / file).split()
         if words:

@@ -19,7 +19,7 @@ _PLACES = "zone1970.tab"
 _UTC = ("UTC", "Etc/UTC")
 MAGIC = b"TZif"
 _HEADER = Struct(">20x6I")
-"""The numbers of UT marks, standard marks, leap seconds, times, types, and letters."""
+"""A header: the numbers of UT marks, standard marks, leap seconds, times, types, and letters."""
 
 
 def is_zone(name: str) -> bool:
@@ -40,9 +40,9 @@ def zone_names() -> list[str]:
 
 
 def same_zone(content: bytes, hint: str | None) -> str | None:
-    """Return the zone whose file has this content, or else the same rule and offsets. None: there is none.
+    """Return the zone whose file has this content, else one with the same rule and offsets, else None.
 
-    Of several it is `hint` if that is one of them.
+    If several zones fit, `hint` is preferred.
     """
     if not _is_whole(content):
         return None
@@ -63,7 +63,7 @@ def _is_whole(content: bytes) -> bool:
 
 
 def _end_of_part(content: bytes, start: int, size: int) -> int | None:
-    """Return the end of the part that begins at `start`; its times have `size` bytes. None: it is cut off."""
+    """Return the end of the part that begins at `start`; None if it is cut off. A time has `size` bytes."""
     if content[start : start + 4] != MAGIC or len(content) < start + _HEADER.size:
         return None
     utc, standard, leaps, times, types, letters = _HEADER.unpack_from(content, start)
@@ -73,12 +73,14 @@ def _end_of_part(content: bytes, start: int, size: int) -> int | None:
 
 
 def _alike(content: bytes, files: Mapping[str, bytes], days: Sequence[datetime]) -> list[str]:
-    """Return the zones with the same rule for times to come, and the same offsets on these days."""
-    footer, shown = _footer(content), _shown(content, days)
+    """Return the zones with the same rule for the future, and the same offsets on these days."""
+    footer, offsets = _footer(content), _offsets(content, days)
+    if offsets is None:
+        return []
     return [
         name
         for name, its in files.items()
-        if shown is not None and footer in {None, _footer(its)} and _shown(its, days) == shown
+        if footer in {None, _footer(its)} and _offsets(its, days) == offsets
     ]
 
 
@@ -103,12 +105,12 @@ def _content(name: str) -> bytes | None:
 
 
 def _footer(content: bytes) -> str | None:
-    """Return the POSIX rule for times to come, which files have since version 2."""
+    """Return the POSIX rule for the future, which files have since version 2."""
     match = re.search(rb"\n([^\n]*)\n\Z", content)
     return match[1].decode("ascii", "replace") if match else None
 
 
-def _shown(content: bytes, days: Sequence[datetime]) -> Sequence[timedelta | None] | None:
+def _offsets(content: bytes, days: Sequence[datetime]) -> Sequence[timedelta | None] | None:
     """Return the offsets on these days, or None if the file is damaged."""
     try:
         zone = ZoneInfo.from_file(io.BytesIO(content))
@@ -128,6 +130,7 @@ def _ranked(names: Iterable[str], named: Sequence[str] = ()) -> list[str]:
 
 
 def _listed() -> frozenset[str]:
+    """Return the zones in the database's list of places."""
     lines = (_content(_PLACES) or b"").decode("utf-8", "replace").splitlines()
     return frozenset(
         line.split("\t")[2] for line in lines if line.count("\t") > 1 and not line.startswith("#")
@@ -163,14 +166,16 @@ def names_with_rule(text: str) -> list[str]:
         return []
     abbreviations, named = _abbreviations(text), _names(text)
     footers = {name: footer for name, content in _files() if (footer := _footer(content))}
-    equal = [name for name, footer in footers.items() if _agrees(rule, _rule(footer))]
-    alike = [name for name in equal if _abbreviations(footers[name]) == abbreviations]
+    agreeing = [name for name, footer in footers.items() if _agrees(rule, _rule(footer))]
+    alike = [name for name in agreeing if _abbreviations(footers[name]) == abbreviations]
     if rule.dst_offset is not None and not rule.changes:
-        return _ranked(alike, named)  # when its summer begins is a matter of its place
-    return _ranked(alike or equal, named)
+        # The text does not say when summer time begins. Only the abbreviations tell one place from another.
+        return _ranked(alike, named)
+    return _ranked(alike or agreeing, named)
 
 
 def _agrees(rule: _Rule, other: _Rule | None) -> bool:
+    """Return whether both rules have the same offsets, and the same changes if `rule` has any."""
     if other is None or (rule.offset, rule.dst_offset) != (other.offset, other.dst_offset):
         return False
     return not rule.changes or rule.changes == other.changes
@@ -200,7 +205,7 @@ def _abbreviations(text: str) -> tuple[str, str]:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """Return the names without a place that zones with this rule may have, such as EST5EDT or Etc/GMT-3."""
+    """Return names of zones that are made from such a rule instead of a place: EST5EDT, EST or Etc/GMT-3."""
     match = re.match(rf"({_ABBREVIATION})([+-]?)0*([0-9]+)({_ABBREVIATION})?", text)
     if match is None:
         return ()

@@ -1,6 +1,7 @@
 """Checks of values that come from outside: channels and embedders may hand in anything.
 
-The types of a record's fields say what fits. A mark in `Annotated` narrows a type.
+The types of a record's fields say what fits. A mark in `Annotated` narrows a type. attrs validators would
+raise where the record is built, in the code of its author, and cattrs reads plain values instead of records.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ MAX_SHOWN = 80
 
 
 class BadValue(ValueError):
-    """A value does not fit. The text names the field and the value."""
+    """A value of the wrong type or shape. The text names the field, what it must be, and the value."""
 
     def __init__(self, wanted: str, value: object, field: str = "") -> None:
         super().__init__(f"{field or 'the value'} must be {wanted}, got {_shown(value)}")
@@ -147,6 +148,7 @@ def _moment(value: Any) -> datetime:
 
 
 def _marked(kind: Any) -> _Check:
+    """Return the check of `Annotated`: of the type, then of its marks."""
     base, *notes = get_args(kind)
     plain, marks = _check(base), [note for note in notes if isinstance(note, Mark)]
 
@@ -191,6 +193,8 @@ def _any_of(kinds: tuple[Any, ...]) -> _Check:
 
 
 def _items(item: _Check) -> _Check:
+    """Return the check of a tuple or list, whose result is a tuple."""
+
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, tuple | list):
             raise BadValue("a tuple or list", value)
@@ -208,13 +212,14 @@ def _at(place: str, check: _Check, value: Any) -> Any:
 
 
 def _record(cls: Any) -> _Check:
+    """Return the check of an attrs class. Its result is the record itself, unless a field changes."""
     parts = [(each.name, _check(each.type)) for each in fields(cls)]
 
     def check(value: Any) -> Any:
         if not isinstance(value, cls):
             raise BadValue(f"a value of {cls.__name__}", value)
         changed = dict[str, Any]()
-        for name, part in parts:  # this runs for each message of every channel
+        for name, part in parts:  # not `_at`: this runs for each field of each message
             before = getattr(value, name)
             try:
                 after = part(before)
@@ -243,7 +248,7 @@ def _keys(kind: Any) -> _Check:
 
 
 def _instance(kind: Any, origin: Any) -> _Check:
-    """Return the check of any other type: of its class, and no bool for a number."""
+    """Return the check of any other type, by its class. A bool does not count as a number."""
     wanted = {bool: "true or false", int: "a whole number", Mapping: "a mapping"}
     cls = origin or kind
     if cls in {object, Any} or not isinstance(cls, type):

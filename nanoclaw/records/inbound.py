@@ -207,9 +207,9 @@ class BadEvent(ValueError):
 
 
 def received(event: object) -> Event:
-    """Return an event of a channel, once all its values are checked: types, lengths, ids of users.
+    """Check all values of an event: types, lengths, ids of users. Return it with storable values.
 
-    Lists in it become tuples, and its texts can be stored (`nanoclaw.records.checking.storable_text`).
+    Lists in it become tuples, and texts those of `nanoclaw.records.checking.storable_text`.
 
     Raises:
         BadEvent: a value does not fit.

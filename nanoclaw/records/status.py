@@ -51,14 +51,14 @@ class DeliveryReport:
     not_before: datetime | None = None
     """The earliest date of the next attempt."""
     doubts: int = 0
-    """The number of attempts after which it was sent, but not confirmed."""
+    """The number of attempts whose outcome is unknown."""
     held: bool = False
     """True if it waits until somebody is there to be shown it."""
 
 
 @frozen
 class SilentTask:
-    """A task that is silent for longer than one of its periods, and why."""
+    """A task that has not run for longer than one of its periods, or will not, and why."""
 
     id: str
     """The id of the task."""
@@ -95,9 +95,9 @@ class SessionDetails:
     scheduled: int = 0
     """The number of pending messages that are not due yet, such as tasks."""
     silent: tuple[SilentTask, ...] = ()
-    """The tasks that are silent for longer than one of their periods."""
+    """The recurring tasks that leave out times of their schedules."""
     restored: str | None = None
-    """The conclusion where one of its files was lost or restored alone."""
+    """The host's conclusion, if one of its files was lost or restored alone."""
     to_answer: int = 0
     """The number of pending messages that the agent must handle: of users, and tasks whose time has come."""
     waiting_tasks: int = 0
@@ -163,7 +163,7 @@ class HostReport:
     living_sessions: tuple[SessionReport, ...]
     """The sessions that have an actor, buried ones too."""
     unheard: tuple[str, ...] = ()
-    """A line for each wiring that hears nobody, because its rules do not fit."""
+    """A line for each wiring that hears nobody, because its rules are invalid."""
     descriptors_used: int | None = None
     """The file descriptors of the host's process. None if the system does not tell."""
     descriptors_limit: int | None = None

@@ -88,7 +88,7 @@ class TriggerRules:
     mention_only: Annotated[bool, _Flag()] = False
     """Only a mention wakes the agent."""
     sticky: Annotated[bool, _Flag()] = False
-    """A thread stays engaged once it has been engaged."""
+    """A thread stays engaged once it has been engaged. It has no effect so far."""
     include_senders: Annotated[frozenset[str] | None, _Senders(least=1)] = None
     """Only these users are heard. None: everybody."""
     exclude_senders: Annotated[frozenset[str], _Senders()] = frozenset()

@@ -1,16 +1,16 @@
-"""The init process of a runner: starts it, and ends all that it started. A program of its own.
+"""The init process of a runner, a program of its own: starts the runner, and ends all that it has started.
 
     python runner_init.py GRACE_S module agent_runner [ARGUMENT...]
     python runner_init.py GRACE_S exec COMMAND [ARGUMENT...]
 
-It runs a module in a fork of itself, which saves the start of a second interpreter.
-
-It is a subreaper (prctl(2)): an orphan of the runner becomes its child, even one with a session of its own.
-So it finds every descendant when the runner has ended. Its stdin, which the runner inherits, is the lifeline:
-`GRACE_S` seconds after EOF, or after a signal to end, it kills what is left. It writes the runner's process
-id to stdout, or why there is none, and ends as the runner ended.
-
-It imports nothing of NanoClaw, because each runner waits for its start.
+- It runs a module in a fork of itself, which saves the start of a second interpreter.
+- It is a subreaper (prctl(2)): an orphan of the runner becomes its child, even one with a session of its own.
+  So it finds every descendant when the runner has ended.
+- Its stdin is the lifeline, which the runner inherits. `GRACE_S` seconds after EOF, or after a signal to end,
+  it kills the runner and its descendants.
+- It writes the runner's process id to stdout, or the error if the runner does not start. It ends with the
+  runner's exit code or signal.
+- It imports nothing of NanoClaw, because each runner waits for its start.
 """
 
 import ctypes
@@ -29,12 +29,13 @@ PR_SET_CHILD_SUBREAPER = 36
 STDIN, STDOUT = 0, 1
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 KILL_S = 5.0
-"""Longest time for which the end of killed processes is awaited."""
+"""Longest wait for the end of killed processes."""
 PAUSE_S = 0.002
+"""Pause between two searches for descendants."""
 
 
 def main(grace_s: float, how: str, command: Sequence[str]) -> NoReturn:
-    """Run the command, which is a module or a program, and end as it ended."""
+    """Run the command, a module or a program as `how` says, and end with its exit code or signal."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _end_as(_supervise(_start(how, command), grace_s))
 
@@ -61,7 +62,7 @@ def _start(how: str, command: Sequence[str]) -> int:
     os.close(fails)
     failure = os.read(failed, 4096)  # EOF once the runner runs
     os.close(failed)
-    with suppress(BrokenPipeError):  # the host has died: the lifeline says so, too
+    with suppress(BrokenPipeError):  # the host has died, so the lifeline ends as well
         os.write(STDOUT, failure or b"%d" % pid)
     _silence_stdout()
     return pid
@@ -92,6 +93,7 @@ def _reported(error: OSError) -> bytes:
 
 
 def _silence_stdout() -> None:
+    """Close the pipe to the host, which waits for its EOF."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, STDOUT)
     os.close(null)
@@ -105,17 +107,10 @@ def _supervise(runner: int, grace_s: float) -> int:
     signals = _signal_pipe()
     poll = select.poll()
     poll.register(signals, select.POLLIN)
-    poll.register(STDIN, 0)  # reports only the hang-up; the runner reads
+    poll.register(STDIN, 0)  # reports only the hang-up: the runner may read from it
     deadline: float | None = None
     while (status := _reap(runner)) is None:
-        left_ms = None if deadline is None else max(0.0, deadline - monotonic()) * 1000
-        asked = False
-        for descriptor, event in poll.poll(left_ms):
-            if descriptor == STDIN:
-                poll.unregister(STDIN)
-                asked = asked or bool(event & select.POLLHUP)
-            else:
-                asked = _forward(signals, runner) or asked
+        asked = _wait(poll, signals, runner, deadline)
         if deadline is not None and monotonic() >= deadline:
             _kill(runner, signal.SIGKILL)
             _kill_descendants()
@@ -124,6 +119,19 @@ def _supervise(runner: int, grace_s: float) -> int:
             deadline = monotonic() + grace_s
     _end_descendants()
     return status
+
+
+def _wait(poll: "select.poll", signals: int, runner: int, deadline: float | None) -> bool:
+    """Wait for a signal, EOF on the lifeline or the deadline. Return True if the runner is asked to end."""
+    left_ms = None if deadline is None else max(0.0, deadline - monotonic()) * 1000
+    asked = False
+    for descriptor, event in poll.poll(left_ms):
+        if descriptor == STDIN:
+            poll.unregister(STDIN)
+            asked = asked or bool(event & select.POLLHUP)
+        else:
+            asked = _forward(signals, runner) or asked
+    return asked
 
 
 def _signal_pipe() -> int:
@@ -138,11 +146,11 @@ def _signal_pipe() -> int:
 
 
 def _note(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the wake-up descriptor has the number."""
+    """Do nothing. Python writes the number to the wake-up descriptor."""
 
 
 def _forward(signals: int, runner: int) -> bool:
-    """Pass signals to end on to the runner. Return True if there was one."""
+    """Forward signals to end to the runner. Return True if there was one."""
     ends = [number for number in os.read(signals, 512) if number in FORWARDED]
     for number in ends:
         _kill(runner, number)
@@ -171,6 +179,7 @@ def _end_descendants() -> None:
 
 
 def _has_children() -> bool:
+    """Reap the children that have ended. Return whether others are left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -185,6 +194,7 @@ def _kill_descendants() -> None:
 
 
 def _descendants(ancestor: int) -> Iterator[int]:
+    """Yield the processes below this one, each before its children."""
     children: dict[int, list[int]] = {}
     for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
@@ -214,6 +224,7 @@ def _kill(pid: int, number: int) -> None:
 
 
 def _end_as(status: int) -> NoReturn:
+    """End with the exit code or signal of a wait status."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         _prctl(PR_SET_DUMPABLE, 0)  # the runner has left the core dump

@@ -1,4 +1,4 @@
-"""Child processes that leave nothing behind: when one ends, all that it had started ends.
+"""Child processes that leave nothing behind: when one ends, everything that it has started ends.
 
 On Linux a program runs below an init process (`runner_init.py`). If that is killed, its descendants are found
 by a variable that they inherit. Elsewhere only the process group is killed.
@@ -24,12 +24,12 @@ HAS_INIT = sys.platform == "linux"
 LATE_S = 1.0
 """Seconds that an init process has to kill its descendants before it is killed itself."""
 MARK = "SESSION_OUTBOUND_DB_PATH"
-"""The variable that tells the processes of one session from all others."""
+"""The variable by which the processes of one session are found."""
 MAX_SWEEPS = 20
-"""Searches for marked processes. One of them may start another during a search."""
+"""Limit of the searches for marked processes: one of them may start another during a search."""
 MAX_REPORT = 4096
 """Bytes of an init process's report that are read."""
-MORE = "if this lasts, raise the limit (`ulimit -n`, or LimitNOFILE= of the service)"
+_RAISE_LIMIT = "if this lasts, raise the limit (`ulimit -n`, or LimitNOFILE= of the service)"
 
 
 @frozen
@@ -38,9 +38,9 @@ class Program:
 
     command: Sequence[str]
     _init: Sequence[str]
-    """Its init process, without the grace period."""
+    """The command of the init process, up to the grace period."""
     _below: Sequence[str]
-    """How the init process runs it."""
+    """The arguments after the grace period: what the init process runs, and how."""
 
     def below_init(self, grace_s: float) -> Sequence[str]:
         """Return the command that starts the program below an init process."""
@@ -53,17 +53,14 @@ def external(command: Sequence[str]) -> Program:
 
 
 def module(name: str, arguments: Sequence[str]) -> Program:
-    """Return a module as a program.
-
-    -P: its working directory is the agent's; nothing may be imported from there.
-    """
-    python = (sys.executable, "-P")
+    """Return a module as a program."""
+    python = (sys.executable, "-P")  # the working directory is the agent's: import nothing from there
     return Program((*python, "-m", name, *arguments), (*python, INIT), ("module", name, *arguments))
 
 
 @define(eq=False)
 class SupervisedProcess:
-    """A program that runs, and its init process, if it has one."""
+    """A running program, and its init process, if it has one."""
 
     pid: int
     """The program's own id."""
@@ -95,15 +92,15 @@ class SupervisedProcess:
             _send(os.kill, self.pid, number)
 
     async def kill_all(self) -> None:
-        """Kill the program and its descendants, if its init process does not do so in time."""
+        """Kill the process group, after giving the init process `LATE_S` to kill all descendants."""
         if HAS_INIT:
             await trio.sleep(LATE_S)
         self._kill_group()
 
     async def end(self) -> None:
-        """Kill the descendants that are left. The init process, or the program without one, must be gone."""
+        """Kill the descendants that are left. Call it when `wait` has returned."""
         self._kill_group()
-        if HAS_INIT and (self.returncode or 0) < 0:  # it may have been killed before it could do its work
+        if HAS_INIT and (self.returncode or 0) < 0:  # a signal may have ended it before it had killed them
             await trio.to_thread.run_sync(_kill_marked, self._mark)
 
     def _kill_group(self) -> None:
@@ -121,10 +118,10 @@ async def start(
     """
     _require_descriptors()
     what = " ".join(program.command)
-    with _reported("its lifeline"):
+    with _failing("its lifeline"):
         inside, outside = os.pipe()
     try:
-        with _reported(what):
+        with _failing(what):
             outer = await trio.lowlevel.open_process(
                 program.below_init(grace_s) if HAS_INIT else program.command,
                 stdin=inside,
@@ -132,7 +129,7 @@ async def start(
                 stderr=PIPE,
                 cwd=folder,
                 env=environment,
-                start_new_session=True,  # Ctrl-C in the terminal is the host's; kill reaches grandchildren
+                start_new_session=True,  # Ctrl-C goes to the host alone; killpg reaches grandchildren
             )
             restore_limit(outer.pid)
             pid = await _pid(outer) if HAS_INIT else outer.pid
@@ -151,18 +148,18 @@ def _require_descriptors() -> None:
     if found.scarce:
         raise NothingLeft(
             f"the runner does not start now: {found.used} of {found.limit} descriptors are used, and the "
-            f"host reserves the last {found.reserve}; {MORE}"
+            f"host reserves the last {found.reserve}; {_RAISE_LIMIT}"
         )
 
 
 @contextmanager
-def _reported(what: str) -> Iterator[None]:
-    """Raise the operating system's errors as failed starts."""
+def _failing(what: str) -> Iterator[None]:
+    """Raise errors of the operating system as failed starts. `what` names the part that failed."""
     try:
         yield
     except OSError as error:
         if kind_of(error) is Obstacle.EXHAUSTED:
-            raise NothingLeft(f"the runner does not start now: {what}: {error}; {MORE}") from error
+            raise NothingLeft(f"the runner does not start now: {what}: {error}; {_RAISE_LIMIT}") from error
         raise StartFailed(f"the runner does not start: {what}: {error}") from error
 
 

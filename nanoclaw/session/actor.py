@@ -7,7 +7,6 @@ nothing: a message is on disk before it is confirmed, an attempt before the chan
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from datetime import datetime
 from functools import partial
 
 import structlog
@@ -16,13 +15,13 @@ from attrs import define, evolve, frozen
 from outcome import Error, Outcome, Value
 
 from actors import Context, Ref
-from nanoclaw.records import Address, AgentMessage, Answer, Attachment, InboundEvent, ParkedEvent
-from nanoclaw.records.content import BadContent, dump_answer, dump_chat, load_parked
+from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent, SessionPaths
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import RunnerSpec, StartFailed
 from nanoclaw.session import agents, transactions
 from nanoclaw.session.agents import AgentMessageOutcome
+from nanoclaw.session.arrivals import Arrivals, has_files, loaded
 from nanoclaw.session.comparing import History
 from nanoclaw.session.conversations import refreshed
 from nanoclaw.session.dispatch import Dispatch, Source
@@ -32,7 +31,6 @@ from nanoclaw.session.rules import Rules
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.shell import Shell
-from nanoclaw.session.shortage import Shortage
 from nanoclaw.session.silence import silent_tasks
 from nanoclaw.session.spec import runner_spec
 from nanoclaw.session.state import SessionState
@@ -41,7 +39,6 @@ from nanoclaw.session.transactions import StoredSession
 from nanoclaw.store import (
     CorruptDatabase,
     DamagedRow,
-    Exhausted,
     ForeignDatabase,
     StoreError,
     StoreUnavailable,
@@ -54,7 +51,6 @@ from nanoclaw.store.central import parked_events, sessions
 from nanoclaw.store.engine.mutex import Mutex
 from nanoclaw.store.engine.patience import Patience
 from nanoclaw.store.session import messages_in
-from nanoclaw.store.session.inbox import lost, store_attachments, with_lost_files
 from nanoclaw.store.session.messages_in import NewMessage, OpenMessage
 from nanoclaw.store.session.projections import central_view
 
@@ -181,6 +177,7 @@ class SessionActor:
     conversation: Conversation
     inbound: Writer
     shell: Shell
+    arrivals: Arrivals
     refresh_later: Callable[[], None]
     """Signals `Refresh` again after `REFRESH_AGAIN_S`."""
     replay_later: Callable[[], None]
@@ -201,8 +198,8 @@ class SessionActor:
             StoreError: no event could be stored.
         """
         with self.shell.under_way():
-            async with self.files if any(map(_has_files, arrivals)) else nullcontext():
-                messages = [await self._message(arrival) for arrival in arrivals]
+            async with self.files if any(has_files(each.event) for each in arrivals) else nullcontext():
+                messages = [await self.arrivals.row(each.event, trigger=each.trigger) for each in arrivals]
                 outcomes = await self._commit(messages)
             results = [o if isinstance(o, Error) else o.unwrap() for o in outcomes]
             self.shell.stored(result for result in results if isinstance(result, OpenMessage))
@@ -224,7 +221,7 @@ class SessionActor:
         """
         with self.shell.under_way():
             async with self.files if said.attachments else nullcontext():
-                files, text = await self._store_files(said.message_id, said.attachments, said.text)
+                files, text = await self.arrivals.store_files(said.message_id, said.attachments, said.text)
                 said = evolve(said, text=text)
                 now = self.services.clock.now()
                 try:
@@ -234,20 +231,6 @@ class SessionActor:
             self.shell.stored([outcome.opened] if outcome.opened else [])
         self.shell.tick()
         return outcome
-
-    async def _store_files(
-        self, message_id: str, attachments: tuple[Attachment, ...], text: str
-    ) -> tuple[tuple[Attachment, ...], str]:
-        """Store a message's files. Return them, and its text with a line about each file that is lost."""
-        if not any(one.data is not None for one in attachments):
-            return attachments, text
-        inbox = self.conversation.paths(self.services.config).inbox
-        store = partial(store_attachments, inbox, message_id, attachments)
-        files = await self.services.executor.run(store)
-        names = lost(attachments, files)
-        if names:
-            _log.warning("session.files_lost", message=message_id, files=names, reason="invalid base64")
-        return files, with_lost_files(text, names) if names else text
 
     async def _commit(self, messages: Sequence[NewMessage]) -> list[Outcome[OpenMessage | None]]:
         step = transactions.store if self.conversation.chat else transactions.store_and_follow
@@ -261,28 +244,6 @@ class SessionActor:
         if stored is not None or not isinstance(arrival.event, Answer):
             return stored is not None
         return await self.inbound.run(messages_in.holds, message.id, message.content)
-
-    async def _message(self, arrival: Accept) -> NewMessage:
-        event = arrival.event
-        if isinstance(event, Answer):
-            return await self._answer(event)
-        chat = event.message
-        if _has_files(arrival):
-            files, text = await self._store_files(event.message_id, chat.attachments, chat.text)
-            chat = evolve(chat, attachments=files, text=text)
-        return NewMessage(
-            id=event.message_id,
-            kind="chat",
-            timestamp=self.services.clock.now(),
-            address=event.address,
-            content=dump_chat(chat),
-            trigger=arrival.trigger,
-            platform_message_id=chat.id,
-        )
-
-    async def _answer(self, answer: Answer) -> NewMessage:
-        said = await self._message(Accept(answer.said)) if answer.said else None
-        return evolve(answer_row(answer, self.services.clock.now()), said=said)
 
     async def refresh(self) -> None:
         """Read the central database again: projections (contract 4) and status."""
@@ -310,37 +271,10 @@ class SessionActor:
         """Store the events that were parked while this session could not take them."""
         parked = await self.services.central.run(parked_events.for_session, self.conversation.session.id)
         if parked:
-            readable = [(event.id, loaded) for event in parked if (loaded := _loaded(event)) is not None]
-            await self.accept([Accept(*loaded) for _, loaded in readable])
+            readable = [(each.id, found) for each in parked if (found := loaded(each)) is not None]
+            await self.accept([Accept(*found) for _, found in readable])
             await self.services.registry.ask(RemoveParked([id_ for id_, _ in readable]))
             _log.info("session.replayed", events=len(readable))
-
-
-def _loaded(event: ParkedEvent) -> tuple[InboundEvent | Answer, bool] | None:
-    """Return a parked event and its `trigger`, or None if it cannot be read. It stays parked then."""
-    try:
-        return load_parked(event.event)
-    except BadContent as error:
-        _log.error("session.parked_event_damaged", parked=event.id, reason=str(error))
-        return None
-
-
-def _has_files(arrival: Accept) -> bool:
-    event = arrival.event
-    return not isinstance(event, Answer) and any(one.data is not None for one in event.message.attachments)
-
-
-def answer_row(answer: Answer, now: datetime) -> NewMessage:
-    """Return the row of an answer, without the message that made the choice."""
-    return NewMessage(
-        id=answer.message_id,
-        kind="system",
-        timestamp=now,
-        address=answer.address,
-        content=dump_answer(answer),
-        trigger=not answer.withdrawn,
-        platform_message_id=answer.said.event_id if answer.said else None,
-    )
 
 
 # -- recipe --------------------------------------------------------------------
@@ -356,29 +290,18 @@ def session_recipe(
     async def recipe(context: Context[SessionActor]) -> AsyncIterator[SessionActor]:
         structlog.contextvars.bind_contextvars(session=conversation.session.id)
         async with (
-            _telling(services.shortage),
+            services.shortage.telling(),
             own_inbound(paths, executor=executor, clock=services.clock, random=services.random) as inbound,
             open_untrusted(
                 paths.outbound_db, executor, patience_s=PATIENCE_S, random=services.random
             ) as outbound,
             trio.open_nursery() as nursery,
         ):
-            patience = Patience(paths.outbound_db, services.random)
-            made = await patience.until_done(
-                lambda: executor.run(partial(create_outbound, paths, owner=None))
-            )
-            stored = await _read_session(inbound)
-            if made and stored.history is History.NEW:
-                stored = evolve(stored, history=History.MARKED)
+            stored = await _open_files(services, paths, inbound)
             rules = Rules.of(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
             )
-            state = SessionState.initial(
-                stored,
-                rules,
-                conversation.session.status,
-                trio.current_time(),
-            )
+            state = SessionState.initial(stored, rules, conversation.session.status, trio.current_time())
             supervisor = RunnerSupervisor(
                 services.runtime,
                 nursery,
@@ -396,9 +319,9 @@ def session_recipe(
             )
             if state.outbound.history is not History.MARKED:
                 await shell.compare_files()
-            files = Mutex()
-            refresh, replay = (_Delayed(nursery, context.ref, each()) for each in (Refresh, Replay))
-            actor = SessionActor(services, conversation, inbound, shell, refresh.ask, replay.ask, files)
+            files, arrivals = Mutex(), Arrivals(paths.inbox, executor, services.clock)
+            refresh, replay = (_Delayed(nursery, context.ref, each()).ask for each in (Refresh, Replay))
+            actor = SessionActor(services, conversation, inbound, shell, arrivals, refresh, replay, files)
             with (
                 services.wakeups.watch(paths.outbound_dir, shell.wake),
                 inbound.when_blocked(shell.inbound_blocked),
@@ -418,24 +341,22 @@ def session_recipe(
     return recipe
 
 
-@asynccontextmanager
-async def _telling(shortage: Shortage) -> AsyncIterator[None]:
-    """Tell the other sessions if this one ends because something is exhausted."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, Exhausted) or (
-            isinstance(error, ExceptionGroup) and error.subgroup(Exhausted) is not None
-        ):
-            shortage.tell()
-        raise
+async def _open_files(services: Services, paths: SessionPaths, inbound: Writer) -> StoredSession:
+    """Create `outbound.db` if it is missing, and read `inbound.db`."""
+    create = partial(create_outbound, paths, owner=None)
+    patience = Patience(paths.outbound_db, services.random)
+    created = await patience.until_done(lambda: services.executor.run(create))
+    stored = await _read_session(inbound)
+    if created and stored.history is History.NEW:  # both files are new: there is nothing to compare
+        return evolve(stored, history=History.MARKED)
+    return stored
 
 
 async def _read_session(inbound: Writer) -> StoredSession:
     """Read the session's file.
 
     Raises:
-        SessionDamaged: a value in it cannot be read, such as a date that is none.
+        SessionDamaged: a value in it cannot be read, such as an invalid date.
     """
     try:
         return await inbound.run(transactions.read_session)

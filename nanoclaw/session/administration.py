@@ -12,7 +12,8 @@ from attrs import frozen
 
 from nanoclaw.records import Answer
 from nanoclaw.session import recurrence
-from nanoclaw.session.actor import SessionActor, answer_row
+from nanoclaw.session.actor import SessionActor
+from nanoclaw.session.arrivals import answer_row
 from nanoclaw.session.requests import ActionContext
 from nanoclaw.store import Connection, NotAllowed, NotFound
 from nanoclaw.store.engine.times import to_text
@@ -92,7 +93,7 @@ _VERBS: Mapping[TaskVerb, Callable[[Connection, Sequence[Occurrence], ActionCont
 
 
 def store_answer(connection: Connection, answer: Answer, now: datetime) -> OpenMessage | None:
-    """Store the answer to a question of a session that does not live. None: it has one already."""
+    """Store the answer to a question of a session that is at rest. None: it has one already."""
     return messages_in.insert(connection, answer_row(answer, now))
 
 

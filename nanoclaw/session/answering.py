@@ -1,4 +1,4 @@
-"""Tells who answers in a chat: its agents, and the provider of each."""
+"""Finds the agents that answer in a chat, and the provider of each."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,8 +1,8 @@
 """Compares a session's two files when it starts: one of them may have been lost or restored alone.
 
 An `inbound.db` that is older than its `outbound.db` does not know which replies were sent since. So all
-replies of the other file count as sent. The proof is the mark of `inbound.db`. Without a mark it is a reply
-to a message that the runner has acked and `inbound.db` does not know.
+replies in `outbound.db` count as sent. A file is older if its mark says so; without a mark, if it lacks a
+message that the runner has acked and answered.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Comparison:
 
 
 def history_of(connection: Connection, *, fresh: bool) -> History:
-    """Return the relation that the file itself knows."""
+    """Return the relation as far as `inbound.db` tells. `fresh` says that it never had a message."""
     judgement = restored.judgement(connection)
     if judgement == OLDER:
         return History.OLDER

@@ -33,7 +33,7 @@ from nanoclaw.store.session.refusals import Refusals
 
 LONGEST_BACK_OFF = timedelta(seconds=MAX_RETRY_AFTER_S)
 MAX_LOST = 100
-"""Limit of messages that are remembered because their answer was lost. Few are, until they are settled."""
+"""Limit of the messages that are remembered, until they are settled, because their answer was lost."""
 
 
 @frozen
@@ -155,9 +155,9 @@ class Deliveries:
 
     # -- after the date was set back
 
-    def on_the_date(self, now: datetime) -> "Deliveries":
-        """Keep the lengths of the back-offs if the date was set back since they began."""
-        queue = self.queue.on_the_date(now, LONGEST_BACK_OFF)
+    def shortened(self, now: datetime) -> "Deliveries":
+        """Shorten the back-offs that began before the date was set back."""
+        queue = self.queue.shortened(now, LONGEST_BACK_OFF)
         return self if queue is self.queue else evolve(self, queue=queue)
 
     def redated(self, changes: Sequence[tuple[Delivery, Delivery]]) -> "Deliveries":
@@ -253,7 +253,7 @@ def _reread(
         reason=entry.error,
         slot=_slot(entry.message_out_id),
         doubts=entry.doubts,
-    ).on_the_date(now, LONGEST_BACK_OFF)
+    ).shortened(now, LONGEST_BACK_OFF)
     if entry.status != "sending" or row is None:
         return [delivery], []
     result = doubt(delivery, "the host stopped while sending", now, rules)

@@ -50,6 +50,21 @@ class AttemptEnded:
 def finish(connection: Connection, finished: Finished, begun: Delivery | None, now: datetime) -> AttemptEnded:
     """Commit the result of an attempt with the start of the next one."""
     id_, result = finished.delivery.id, finished.result
+    _record(connection, id_, result, now)
+    if isinstance(result, DeliveryRefused):
+        refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
+    if finished.following is not None:
+        deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
+        deliveries.note_slot(connection, finished.following.id, now)
+        agent_messages.follow_chain(connection, id_, finished.following.id)
+    begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
+    if begun is not None and begins:
+        deliveries.begin(connection, begun.id, now)
+    return AttemptEnded(_told(connection, finished.delivery, result, now), begins)
+
+
+def _record(connection: Connection, id_: str, result: Result, now: datetime) -> None:
+    """Record the result of an attempt in the ledger."""
     match result:
         case Delivered(receipt):
             deliveries.deliver(connection, id_, receipt, now)
@@ -65,16 +80,6 @@ def finish(connection: Connection, finished: Finished, begun: Delivery | None, n
             deliveries.postpone(connection, id_, not_before, reason, now, asked=asked)
         case _:
             deliveries.doubt(connection, id_, result.not_before, result.reason, now)
-    if isinstance(result, DeliveryRefused):
-        refusals.keep(connection, refusals.read(connection).and_one(id_, result.reason))
-    if finished.following is not None:
-        deliveries.record(connection, [(finished.following.id, finished.following.row.seq)])
-        deliveries.note_slot(connection, finished.following.id, now)
-        agent_messages.follow_chain(connection, id_, finished.following.id)
-    begins = begun is not None and deliveries.is_open(connection, begun.id, begun.row.seq)
-    if begun is not None and begins:
-        deliveries.begin(connection, begun.id, now)
-    return AttemptEnded(_told(connection, finished.delivery, result, now), begins)
 
 
 def redate_delivery(

@@ -64,7 +64,7 @@ from nanoclaw.store.session.outbound import Look
 
 def begin(state: SessionState, heartbeat: int | None, now: Moment) -> Decisions:
     """Check the runner, then read its file, unless the file is quarantined or in recovery."""
-    state = evolve(state, deliveries=state.deliveries.on_the_date(now.date))
+    state = evolve(state, deliveries=state.deliveries.shortened(now.date))
     runner = state.runner.look(heartbeat, now.monotonic)
     activity = evolve(state.activity, swept_at=now.monotonic)
     state, hung = _stop_if_hung(evolve(state, runner=runner, activity=activity), now)

@@ -30,7 +30,9 @@ class Delivery:
     not_before: datetime | None = None
     """End of the back-off."""
     waits_since: datetime | None = None
-    """The date at which the back-off began, or the slot was computed. A later date than now is wrong."""
+    """The date at which the back-off began, or the slot was computed. It is in the future if the date was set
+    back since.
+    """
     reply_to: str | None = None
     """The platform's id of the message that it answers, if known."""
     reason: str | None = None
@@ -78,8 +80,8 @@ class Delivery:
             return self.slot
         return self.row.deliver_after
 
-    def on_the_date(self, now: datetime, longest: timedelta) -> "Delivery":
-        """Keep the length of its back-off, at most `longest`, if the date was set back since it began."""
+    def shortened(self, now: datetime, longest: timedelta) -> "Delivery":
+        """Shorten a back-off that began before the date was set back to its own length, at most `longest`."""
         if self.not_before is None or self.not_before <= now:
             return self
         since = self.waits_since or now
@@ -112,9 +114,9 @@ class DeliveryQueue:
     waiting: tuple[Delivery, ...] = ()
     in_flight: Delivery | None = None
     unattended: frozenset[Address | None] = frozenset()
-    """Addresses where nobody is there to be shown anything. Their rows wait, without a due time."""
+    """Addresses that nobody attends. Their rows wait, without a due time."""
     came: bool = False
-    """True if somebody came to the address of the delivery in flight, whose attempt may not know it."""
+    """True if somebody came to the address of the delivery in flight after its attempt began."""
 
     def add(self, deliveries: Iterable[Delivery]) -> "DeliveryQueue":
         """Insert deliveries in the order of `seq`."""
@@ -162,12 +164,12 @@ class DeliveryQueue:
         return evolve(self, waiting=_put_back(self.waiting, delivery), in_flight=None)
 
     def held(self, delivery: Delivery) -> "DeliveryQueue":
-        """Put the delivery in flight back. It and its address wait until somebody is there."""
+        """Put the delivery in flight back. Its address waits until somebody attends it."""
         queue = self.postponed(delivery)
         return queue if self.came else evolve(queue, unattended=self.unattended | {delivery.address})
 
     def attended(self, address: Address, *, is_own: bool) -> "DeliveryQueue":
-        """Let the rows to an address go. `is_own` says that it is the session's own chat."""
+        """End the wait of an address. `is_own` says that it is the session's own chat."""
         meant = {address, None} if is_own else {address}
         came = self.came or (self.in_flight is not None and self.in_flight.address in meant)
         left = self.unattended - meant
@@ -183,9 +185,9 @@ class DeliveryQueue:
         in_flight = self.in_flight and replaced(self.in_flight)
         return evolve(self, waiting=tuple(map(replaced, self.waiting)), in_flight=in_flight)
 
-    def on_the_date(self, now: datetime, longest: timedelta) -> "DeliveryQueue":
-        """Keep the lengths of the back-offs if the date was set back since they began."""
-        waiting = tuple(each.on_the_date(now, longest) for each in self.waiting)
+    def shortened(self, now: datetime, longest: timedelta) -> "DeliveryQueue":
+        """Shorten the back-offs that began before the date was set back; see `Delivery.shortened`."""
+        waiting = tuple(each.shortened(now, longest) for each in self.waiting)
         changed = any(one is not other for one, other in zip(waiting, self.waiting, strict=True))
         return evolve(self, waiting=waiting) if changed else self
 

@@ -39,7 +39,7 @@ from nanoclaw.store.session.outbound import Look, Standing, look
 from nanoclaw.system.clock import Clock
 
 T = TypeVar("T")
-Obstacle = events.FileHot | events.FileLocked | events.FileUnavailable | events.FileDamaged
+Unreadable = events.FileHot | events.FileLocked | events.FileUnavailable | events.FileDamaged
 """The reason why `outbound.db` cannot be read now."""
 
 _log = structlog.get_logger()
@@ -150,7 +150,7 @@ class Shell:
         async for address, hint in self.effects.outlets.hints[1]:
             await self.effects.services.senders.hint(address, hint)
 
-    async def compare_files(self) -> Obstacle | None:
+    async def compare_files(self) -> Unreadable | None:
         """Compare the session's files, of which one may have been restored alone.
 
         If `outbound.db` cannot be read yet, the event is returned, and the next look compares them.
@@ -235,7 +235,7 @@ class Shell:
         seen = await self._read(self._query())
         return events.Looked(seen) if isinstance(seen, Look) else seen
 
-    async def _read(self, query: Callable[[Connection], T]) -> T | Obstacle:
+    async def _read(self, query: Callable[[Connection], T]) -> T | Unreadable:
         try:
             return await self.outbound.run(query)
         except HotJournal as error:

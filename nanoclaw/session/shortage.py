@@ -1,13 +1,16 @@
 """Frees descriptors when they are exhausted: sessions stop the runners that have no work.
 
-A runner costs its host descriptors, and idles for minutes before it is stopped. Without this the sessions
-that came last would wait for as long.
+A runner costs its host descriptors, and idles for minutes before it is stopped. Without this, the newest
+sessions would wait as long for theirs.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from attrs import Factory, define
+
+from nanoclaw.store import Exhausted
+from nanoclaw.system.foreign import leaves_of
 
 
 @define(eq=False)
@@ -25,6 +28,16 @@ class Shortage:
             yield
         finally:
             del self._watchers[token]
+
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        """Tell the sessions if the block ends because something is exhausted."""
+        try:
+            yield
+        except Exception as error:
+            if any(isinstance(leaf, Exhausted) for leaf in leaves_of(error)):
+                self.tell()
+            raise
 
     def tell(self) -> None:
         """Ask all sessions to release what they hold without need."""

@@ -1,4 +1,4 @@
-"""Finds tasks that leave out times of their schedule, and tells why. It reads only memory."""
+"""Finds tasks that leave out times of their schedules, and says why. It reads only memory."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,11 +12,11 @@ from nanoclaw.store.engine.times import to_text
 from nanoclaw.store.session.messages_in import OpenMessage, Schedule
 
 AT_ONCE = 20
-"""Tasks that are looked at without letting other work go on. Each takes up to a millisecond."""
+"""Tasks that are examined between two checkpoints. Each takes up to a millisecond."""
 
 
 async def silent_tasks(messages: Messages, now: datetime, zone: str) -> tuple[SilentTask, ...]:
-    """Return the recurring tasks that are silent for longer than one of their periods. `zone` is the user's.
+    """Return the recurring tasks that leave out times of their schedules. `zone` is the user's.
 
     Paused tasks and tasks at work are not silent.
     """

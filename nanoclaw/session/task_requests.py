@@ -66,7 +66,10 @@ def _schedule(connection: Connection, request: RequestFields, context: ActionCon
 def _first(
     start: datetime | None, recurs: str | None, zone: str, catch_up: CatchUp, now: datetime
 ) -> datetime:
-    """Return the first slot. If the series starts in the past, only the latest past slot may run late."""
+    """Return the first slot. A series that starts in the past begins late, with its latest past slot.
+
+    With catch-up `none` it begins with its next slot.
+    """
     if recurs is None:
         return start or now
     if start is None:

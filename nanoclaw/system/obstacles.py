@@ -76,23 +76,23 @@ def obstacle_at(path: Path) -> tuple[Obstacle, str]:
         return Obstacle.DENIED, denied
     if is_full(path):
         return Obstacle.FULL, advice(Obstacle.FULL, path)
-    # It exists and may be opened, so the obstacle was gone when this looked.
+    # Nothing is in the way now. Of all obstacles, exhausted descriptors are the ones that pass so quickly.
     return Obstacle.EXHAUSTED, advice(Obstacle.EXHAUSTED, path)
 
 
 def advice(kind: Obstacle, path: Path, reason: str = "") -> str:
-    """Return what is wrong with `path`, and what to do. `reason` is the system's own words."""
+    """Return what is wrong with `path`, and what to do. `reason` is the system's own text."""
     said = f" ({reason})" if reason else ""
     found = {
         Obstacle.LINK: _link,
         Obstacle.DENIED: _denied,
-        Obstacle.FULL: _full_words,
+        Obstacle.FULL: _full,
         Obstacle.IRREGULAR: _irregular,
     }.get(kind)
-    return f"{(found(path) if found else None) or _WORDS[kind]}{said}"
+    return f"{(found(path) if found else None) or _ADVICE[kind]}{said}"
 
 
-_WORDS = {
+_ADVICE = {
     Obstacle.MISSING: "cannot be opened: it does not exist; check that it exists",
     Obstacle.LINK: "cannot be opened: it is a symbolic link",
     Obstacle.IRREGULAR: "a file has the name of a needed directory; move it away",
@@ -146,9 +146,9 @@ def _denied(path: Path) -> str | None:
     for folder in reversed(path.parents):
         needed = os.X_OK if folder != path.parent else os.R_OK | os.W_OK | os.X_OK
         if folder.exists() and not may(folder, needed):
-            return _words(folder, path)
+            return _permissions(folder, path)
     if os.path.lexists(path) and not may(path, os.R_OK | os.W_OK):
-        return _words(path, path)
+        return _permissions(path, path)
     return None
 
 
@@ -157,7 +157,8 @@ def may(path: Path, how: int) -> bool:
     return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _words(place: Path, path: Path) -> str:
+def _permissions(place: Path, path: Path) -> str:
+    """Return why this process may not use `place`, which is `path` or a folder above it."""
     here = "it" if place == path else f"its folder {printable(place)}"
     try:
         found = place.stat()
@@ -194,12 +195,12 @@ def is_full(path: Path) -> bool:
     return False
 
 
-def _full_words(path: Path) -> str:
+def _full(path: Path) -> str:
     place, free = _existing(path), ""
     if is_full(path):
         disk = os.statvfs(place)
         free = f"{disk.f_bavail * disk.f_frsize // 1024} KiB are free "
-    return f"{_WORDS[Obstacle.FULL]} ({free}in {printable(place)})"
+    return f"{_ADVICE[Obstacle.FULL]} ({free}in {printable(place)})"
 
 
 def _existing(path: Path) -> Path:

@@ -1,13 +1,15 @@
 """Supervision of this host: all supervisors log their events and share one deadline for stopping."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 from typing import Literal
 
 import structlog
+import trio
 from attrs import frozen
 
-from actors import Buried, Crash, Event, Policy, Refusal, Refused, Supervisor, open_supervisor
+from actors import Buried, Context, Crash, Event, Policy, Refusal, Refused, Supervisor, open_supervisor
 
 STOP_WITHIN_S = 10.0
 """Seconds after which a stop is cancelled."""
@@ -39,6 +41,26 @@ class Supervision:
             observer=report,
             stop_within=STOP_WITHIN_S,
         )
+
+
+@frozen
+class Background:
+    """An actor that takes no messages."""
+
+
+def background(
+    run: Callable[[], Awaitable[object]],
+) -> Callable[[Context[Background]], AbstractAsyncContextManager[Background]]:
+    """Return the recipe of an actor that only runs a task."""
+
+    @asynccontextmanager
+    async def recipe(_context: Context[Background]) -> AsyncIterator[Background]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            yield Background()
+            nursery.cancel_scope.cancel()
+
+    return recipe
 
 
 def report(event: Event) -> None:

@@ -11,10 +11,11 @@ import trio
 from attrs import Factory, define, frozen
 from trio.testing import wait_all_tasks_blocked
 
-from nanoclaw.host import HostFailed, Seams, _survivors, open_host
+from nanoclaw.host import HostFailed, Seams, open_host
 from nanoclaw.records import SessionPaths
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.session.events import RecoveryEnded, RunnerEnded, RunnerStarted
+from nanoclaw.session.resuming import survivors_of
 from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from tests.host.homes import config
 from tests.host.runtimes import FakeRunner, FakeRuntime
@@ -207,4 +208,4 @@ async def test_a_runtime_that_cannot_say_what_it_runs_is_one_error_at_the_start(
 
 @pytest.mark.parametrize("error", RUNTIME_ERRORS, ids=lambda error: type(error).__name__)
 async def test_a_host_starts_if_its_runtime_cannot_name_the_survivors(error: BaseException) -> None:
-    assert await _survivors(FaultyRuntime(error=error)) == ()
+    assert await survivors_of(FaultyRuntime(error=error)) == ()

@@ -86,7 +86,7 @@ async def ask(context: ToolContext, address: Address | None, outcome: str, **con
 
 
 def _changes(keys: object) -> str:
-    """Name the arguments that an update has changed. A host that does not say which gets no words."""
+    """Return text that names the arguments that an update has changed; empty if the host does not say."""
     if not isinstance(keys, list):
         return ""
     names = {key: name for name, key in (*KEYS.items(), ("process_after", "processAfter"))}

@@ -32,7 +32,7 @@ class Guest:
     _events: deque[ChatEvent] = Factory(deque)
     _numbers: "count[int]" = Factory(lambda: count(1))
     _unconfirmed: dict[int, trio.Event] = Factory(dict)
-    """The messages that it was given and has not shown, by number. The event is set once it has."""
+    """The messages that it was given and has not shown, by number. Their events are set once it has."""
     _on_its_way: bool = False
     """True if the first event was given to the client, and has not been confirmed."""
     _gone: bool = False
@@ -92,10 +92,8 @@ class Guest:
     async def show(self, display: Display, answers: str | None) -> None:
         """Give a message to the client, and wait until it is shown. Raise OSError if the client is gone."""
         number, shown = next(self._numbers), trio.Event()
-        if (
-            len(display.text) + sum(len(e.text) for e in self._events if isinstance(e, Shown))
-            > MAX_WAITING_SIZE
-        ):
+        waiting = sum(len(each.text) for each in self._events if isinstance(each, Shown))
+        if waiting + len(display.text) > MAX_WAITING_SIZE:
             self.leave()
         self._unconfirmed[number] = shown
         self._add(Shown(display.text, self._tags.get(answers or ""), number, display.asks))
@@ -116,7 +114,7 @@ class Guest:
             self._add(Done(tag, failed))
 
     def leave(self) -> None:
-        """End the visit. What it was given and has not confirmed counts as not shown."""
+        """End the visit. Messages that it has not confirmed count as not shown."""
         self._gone = True
         for waiting in self._unconfirmed.values():
             waiting.set()

@@ -1,6 +1,7 @@
 """Shows one message to those who attend the terminal's chat, and notes whether somebody has seen it."""
 
 from collections.abc import Iterable
+from math import inf
 from typing import Protocol
 
 import trio
@@ -43,32 +44,27 @@ class Showing:
     answers: str | None
     shown: bool = False
     awaited: bool = True
-    """False if the delivery waits no more. Then a late success must be told."""
+    """False once the delivery has given up. A later success must then be announced."""
     _asked: list[Attendant] = field(init=False, factory=list)
     """The attendants that are showing it."""
     _changed: trio.Event = field(init=False, default=Factory(trio.Event))
 
     def ask(self, attendants: Iterable[Attendant], nursery: trio.Nursery) -> None:
-        """Have attendants show it, each in a task of its own. Those who do so already are left alone."""
+        """Have attendants show it, each in a task of its own, unless they are showing it already."""
         for attendant in attendants:
             if attendant not in self._asked:
                 self._asked.append(attendant)
                 nursery.start_soon(self._show, attendant)
 
-    async def wait(self, within_s: float) -> None:
-        """Wait until it is shown, or nobody is left who tries to."""
+    async def wait(self, within_s: float = inf) -> None:
+        """Wait until it is shown, all attendants have failed to show it, or `within_s` seconds are over."""
         with trio.move_on_after(within_s):
             while self._asked and not self.shown:
                 await self._changed.wait()
 
-    async def ended(self) -> None:
-        """Wait until it is shown, or nobody is left who tries to, without a limit."""
-        while self._asked and not self.shown:
-            await self._changed.wait()
-
     @property
     def in_hand(self) -> bool:
-        """True if somebody still tries to show it."""
+        """True while an attendant is showing it."""
         return bool(self._asked)
 
     async def _show(self, attendant: Attendant) -> None:

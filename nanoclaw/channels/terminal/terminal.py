@@ -2,7 +2,7 @@
 
 Attendants are the host's own front end, if it has one (`prompt` or `pipe`), and clients of the control
 socket. A reply goes to the attendant whose line it answers, any other message to all. A message that nobody
-has shown is not delivered: it waits in the ledger until somebody attends.
+was shown is not delivered: it waits in the ledger until somebody attends.
 """
 
 import unicodedata
@@ -42,24 +42,25 @@ USER_NAME = "You"
 ASKER_FIRST_S = 2.0
 """Seconds after which a reply is shown to all, if the attendant that asked has not shown it."""
 SHOWN_WITHIN_S = 10.0
-"""Seconds after which a message that nobody has shown is held. Those who try go on."""
+"""Seconds after which a message that nobody has shown is held. The attendants continue to show it."""
 REPLY_WITHIN_S = 2.0
-"""Seconds that a finished line waits for its reply. Other runners commit the ack first, the reply next."""
+"""Seconds that a finished line waits for its reply. Foreign runners commit the ack before the reply."""
 NOBODY = "nobody is at the terminal; `nanoclaw chat` shows it"
 NOT_YET = "those at the terminal have not shown it yet"
 GAVE_UP = "the agent gave up"
 NO_ANSWER = "its answer was refused or could not be delivered; `nanoclaw messages list` says why"
-
 
 Who = Callable[[], Awaitable[Sequence[Answering]]]
 
 
 @define(eq=False)
 class Asked:
-    """A line that is not settled: the attendant that sent it, and whether an answer was shown."""
+    """A line that is not settled."""
 
     by: Attendant
+    """The attendant that sent it."""
     answered: trio.Event = Factory(trio.Event)
+    """Set once an answer was shown."""
 
 
 @define(eq=False)
@@ -114,7 +115,7 @@ class Terminal:
         self._intakes = [intake]
         self._ready.set()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._announce, intake)
+            nursery.start_soon(self._offer_attended, intake)
             if self.front is not None and self.desk is not None and not self.finished.is_set():
                 await self.front.read(self.desk)
                 self.finished.set()
@@ -133,10 +134,10 @@ class Terminal:
             guest.leave()
 
     def announce(self) -> None:
-        """Have the messages delivered that were held because nobody showed them."""
+        """Signal that somebody attends, so that sessions deliver the messages that they hold."""
         self._came.set()
 
-    async def _announce(self, intake: Intake) -> None:
+    async def _offer_attended(self, intake: Intake) -> None:
         while True:
             await self._came.wait()
             self._came = trio.Event()
@@ -251,7 +252,7 @@ class TerminalSender:
             line.answered.set()
 
     async def _tell_late(self, showing: Showing) -> None:
-        await showing.ended()
+        await showing.wait()
         self.terminal.announce()
 
     async def find(self, outgoing: Outgoing) -> Receipt | None:
@@ -264,7 +265,7 @@ class TerminalSender:
         self.terminal.work()
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
-        """Settle a line. Without an answer so far, it waits for one briefly."""
+        """Settle a line. If no answer was shown yet, wait for it briefly."""
         line = self.terminal.line(platform_message_id)
         if line is None:
             return

@@ -1,4 +1,4 @@
-"""Finds the rows of the central database that cannot be used. Each concerns only itself."""
+"""Finds the rows of the central database that cannot be used. Each affects only what it describes."""
 
 from collections.abc import Iterable, Iterator
 
@@ -21,7 +21,7 @@ from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.names import is_component
 
 MOST = 100
-"""Maximum number of rows that are described."""
+"""Limit of the rows that are described."""
 
 _RECORDS = {
     "agent_groups": AgentGroup,

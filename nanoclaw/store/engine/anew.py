@@ -1,6 +1,6 @@
-"""Tells a new home from one whose `v2.db` is lost, and begins anew beside the old files.
+"""Distinguishes a new home from one whose `v2.db` is lost, and moves the old files aside on request.
 
-A new database beside old sessions would forget agents, chats, rights and tasks without a word.
+A new database beside old sessions would silently lose agents, chats, rights and tasks.
 """
 
 import os
@@ -11,13 +11,12 @@ from pathlib import Path
 
 import apsw
 
-from nanoclaw.store.engine.connections import PRIVATE_DIR
+from nanoclaw.store.engine.connections import PRIVATE_DIR, SIDECARS, sync
 from nanoclaw.store.engine.errors import LostDatabase, StoreError, translating
 from nanoclaw.store.engine.migrations import tables_of
 from nanoclaw.store.engine.reader import read_once
 
 CENTRAL, BACKUPS, SESSIONS = "v2.db", "backups", "sessions"
-SIDECARS = ("-wal", "-shm", "-journal")
 _USED = ("agent_groups", "messaging_groups", "users", "sessions")
 """Tables of which at least one has a row once a host has been used."""
 
@@ -27,16 +26,16 @@ def check_file(database: Path) -> None:
 
     Raises:
         LostDatabase: it is missing or has 0 bytes, and there are sessions.
-        StoreError: that cannot be found out.
+        StoreError: the file or the sessions cannot be read.
     """
     with translating(database):
         try:
             size = database.stat().st_size
         except FileNotFoundError:
-            _refuse(database, "is missing")
+            _require_no_sessions(database, "is missing")
             return
         if not size:
-            _refuse(database, "has 0 bytes")
+            _require_no_sessions(database, "has 0 bytes")
 
 
 def check_rows(connection: apsw.Connection, database: Path) -> None:
@@ -47,11 +46,11 @@ def check_rows(connection: apsw.Connection, database: Path) -> None:
     """
     if not is_used(connection):
         with translating(database):
-            _refuse(database, "is empty: it holds no agents, chats, users or sessions")
+            _require_no_sessions(database, "is empty: it holds no agents, chats, users or sessions")
 
 
 def is_used(connection: apsw.Connection) -> bool:
-    """Return whether the database has rows that a host in use always has."""
+    """Return whether a host has ever used the database."""
     present = tables_of(connection)
     return any(
         connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").get  # noqa: S608 -- constants of this module
@@ -60,8 +59,8 @@ def is_used(connection: apsw.Connection) -> bool:
     )
 
 
-def _refuse(database: Path, what: str) -> None:
-    """Raise if the directory of a lost database has sessions."""
+def _require_no_sessions(database: Path, what: str) -> None:
+    """Raise `LostDatabase` if there are sessions. `what` says how the database is lost."""
     found = sum(1 for _ in _sessions(database.parent))
     if found:
         copies = sorted((database.parent / BACKUPS).glob("v2-*.db"))
@@ -109,12 +108,12 @@ def begin(data: Path, now: datetime) -> Path | None:
         found = [data / name for name in names if os.path.lexists(data / name)]
         if not found:
             return None
-        kept = _free(data / f"before-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+        kept = _unused(data / f"before-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
         kept.mkdir(PRIVATE_DIR)
         for each in found:
             each.rename(kept / each.name)
-        _sync(kept)
-        _sync(data)
+        sync(kept)
+        sync(data)
     return kept
 
 
@@ -122,20 +121,13 @@ def _require_lost(database: Path) -> None:
     try:
         used = os.path.lexists(database) and database.stat().st_size > 0 and read_once(database, is_used)
     except (StoreError, OSError):
-        return  # it cannot be used, whatever is in it
+        return  # a file that cannot be read is lost, too
     if used:
         advice = "start without --begin-anew, or choose another --home"
         raise StoreError(database, f"is in order, so nothing is begun anew: {advice}")
 
 
-def _free(folder: Path) -> Path:
+def _unused(folder: Path) -> Path:
+    """Return the path, with a number at its end if it exists."""
     paths = (folder if n == 1 else folder.with_name(f"{folder.name}-{n}") for n in count(1))
     return next(path for path in paths if not os.path.lexists(path))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,8 +1,8 @@
 """The mark of a session's `inbound.db`: its change counter at its owner's last commit, in a file beside.
 
 SQLite increments the counter with each commit. So a file with a lower counter than its mark was restored or
-lost. The mark is written after the commit and never ahead of it. It is not synced: after a power cut it may
-be too low, which says nothing.
+lost. The mark is written after the commit, so it is never too high. It is not synced. After a power cut it
+may be too low, which proves nothing.
 """
 
 import os
@@ -50,7 +50,7 @@ def write(mark: Path, connection: apsw.Connection) -> None:
 def judge(connection: apsw.Connection, marked: int) -> str | None:
     """Return `OLDER`, `UNMARKED`, or None for a file that continues what was marked.
 
-    Call it before migrations. Another build's file was never marked, whatever mark lies beside it.
+    Call it before migrations. A file of another build has no mark, even if there is one beside it.
     """
     is_empty = not tables_of(connection)
     if not is_empty and (not marked or connection.execute("PRAGMA user_version").get == 0):

@@ -59,7 +59,7 @@ def open_readonly(path: Path) -> apsw.Connection:
 
 
 def _check(path: Path) -> None:
-    """Refuse what is not a regular file: opening a pipe or device may block for ever. Mend its sidecars."""
+    """Refuse any file but a regular one: opening a pipe or device may block for ever. Mend its sidecars."""
     if not is_text(path):
         why = "its path is not valid UTF-8, which SQLite needs; rename the folder or choose another"
         raise CannotOpen(path, f"cannot be opened: {why}")
@@ -74,8 +74,8 @@ def _check(path: Path) -> None:
 def _mend_sidecars(path: Path, mode: int) -> None:
     """Give the sidecars of a database its own permissions for its owner.
 
-    SQLite creates them with the permissions that the database has then. So a database that was read-only for
-    a while leaves sidecars that nobody may write.
+    SQLite creates a sidecar with the permissions of its database. So a database that was read-only for a
+    while may have sidecars that nobody may write.
     """
     for suffix in SIDECARS:
         sidecar = f"{path}{suffix}"
@@ -105,6 +105,15 @@ def make_private_dir(path: Path) -> None:
             directory.mkdir(mode=PRIVATE_DIR)
     if not path.is_dir():
         raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(path))
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

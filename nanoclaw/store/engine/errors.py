@@ -39,7 +39,7 @@ class StoreBusy(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The system cannot serve the file now: it is no verdict on the file's content. Retry with back-off.
+    """The system cannot serve the file now. That says nothing about its content. Retry with back-off.
 
     Its descriptors or memory are exhausted, the disk is full or failing, or a permission is missing.
     """
@@ -123,11 +123,7 @@ class NotAllowed(OperationRefused):
 
 _SIMPLE: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.BusyError, StoreBusy, "another process keeps it locked; find out which one has it open"),
-    (
-        apsw.NotADBError,
-        CorruptDatabase,
-        "is not a SQLite database; {mend}",
-    ),
+    (apsw.NotADBError, CorruptDatabase, "is not a SQLite database; {mend}"),
     (apsw.CorruptError, CorruptDatabase, "is damaged; {mend}"),
     (apsw.TooBigError, TooBig, "a value is too big for one row; store it as a file"),
     (apsw.ConstraintError, Conflict, "the change conflicts with the stored rows"),
@@ -176,15 +172,15 @@ _OF_THE_SYSTEM = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError, apsw.Ful
 
 def _unavailable(error: apsw.Error, path: Path) -> StoreError:
     """Return the error for one of `_OF_THE_SYSTEM`. SQLite does not say what the system refused."""
-    kind, why = obstacle_at(path)
+    kind, why = obstacle_at(path)  # EXHAUSTED if it finds no obstacle now
     match error:
         case apsw.FullError():
             kind, why = Obstacle.FULL, advice(Obstacle.FULL, path)
         case apsw.NoMemError():
             kind, why = Obstacle.EXHAUSTED, advice(Obstacle.EXHAUSTED, path)
-        case apsw.ReadOnlyError() if kind in {Obstacle.EXHAUSTED, Obstacle.FULL}:
+        case apsw.ReadOnlyError() if kind in {Obstacle.EXHAUSTED, Obstacle.FULL}:  # neither causes this error
             kind, why = Obstacle.DENIED, "cannot be written; check its permissions and the disk's mount"
-        case apsw.IOError() if kind is Obstacle.EXHAUSTED:
+        case apsw.IOError() if kind is Obstacle.EXHAUSTED:  # the file is open already
             kind, why = Obstacle.FAILING, advice(Obstacle.FAILING, path)
     return _BY_OBSTACLE[kind](path, f"{why} ({error})")
 

@@ -52,7 +52,7 @@ _MODULES = ("json_each",)
 """The only virtual tables that stay available: the host's own queries use them."""
 
 _OF_THE_FILE_OR_SYSTEM = (apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, apsw.NoMemError)
-"""Errors of SQLite that are understood. The guard's file system raises no other about the system."""
+"""Errors of SQLite about the file or the system. Any other error counts as caused by the file's content."""
 
 _PRAGMAS = (
     "PRAGMA mmap_size = 0",
@@ -132,7 +132,7 @@ class UntrustedReader:
         return body(connection)
 
     def _judged(self, error: apsw.Error | UnicodeDecodeError | OSError) -> StoreError:
-        """Return the verdict on the file. A failure of the system is none."""
+        """Return the verdict on the file, or the error of the system that prevented one."""
         if self._verdict.reason is not None:
             return Untrusted(self._path, self._verdict.reason)
         failure = error if isinstance(error, OSError) else self._verdict.failure

@@ -14,8 +14,8 @@ from nanoclaw.store.engine.errors import Exhausted, Owned, translating
 from nanoclaw.store.engine.executor import Executor
 
 DYING_S = 2.0
-"""Seconds to wait for the lock of a dead process, or of nobody, and for exhausted descriptors. A child that
-the process was starting may still hold the lock, between fork and exec. `held` holds it for a moment.
+"""Seconds to wait for descriptors, and for a lock whose owner is dead or unknown. A child of a dead owner
+holds the lock between fork and exec, and a caller of `held` for a moment.
 """
 PAUSE_S = 0.02
 
@@ -89,7 +89,7 @@ def _acquire(path: Path) -> int:
 
 
 def _open(path: Path) -> int:
-    """Open the lock file, and create it if it is missing. One that was made read-only is mended."""
+    """Open the lock file, and create it if it is missing. Make it writable if it is not."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(path, flags, PRIVATE_FILE)

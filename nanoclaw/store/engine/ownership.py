@@ -41,7 +41,7 @@ async def own_central(
 ) -> AsyncIterator[Writer]:
     """Own the data directory and its `v2.db`. A missing one is created, an old one backed up and migrated.
 
-    `begin_anew` moves the files of a home without its `v2.db` into a folder beside the new ones.
+    `begin_anew` moves the files of a home that has lost its `v2.db` into a folder beside the new ones.
 
     Raises:
         Owned: another host owns the directory.
@@ -77,7 +77,7 @@ async def own_inbound(
 ) -> AsyncIterator[Writer]:
     """Own a session's `inbound.db`. A missing file is created; a dead host's transaction is rolled back.
 
-    A file that is older than its mark is noted as restored (`change_mark`).
+    If the file is older than its mark, that is noted in it (`change_mark`).
 
     `owner` is the (uid, gid) that gets the folders and the file, if the container's user is not the host's.
 
@@ -114,7 +114,7 @@ async def _migrate_central(writer: Writer, copies: Path, executor: Executor, clo
 
 
 def _count_owner(connection: apsw.Connection) -> None:
-    """Count the owners of `v2.db`, which changes its first page: see `sidecars`."""
+    """Count the owners of `v2.db`. This changes its first page, which `sidecars` compares with its WAL."""
     owners = connection.execute("PRAGMA user_version").get
     connection.execute(f"PRAGMA user_version = {(int(owners) + 1) % (1 << 31):d}").fetchall()
 

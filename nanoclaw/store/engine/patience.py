@@ -34,7 +34,7 @@ class Patience:
     async def until_done(
         self, attempt: Callable[[], Awaitable[T]], overdue: Callable[[], None] = lambda: None
     ) -> T:
-        """Return the result of the first `attempt` that meets no lock, and gets its descriptors.
+        """Return the result of the first `attempt` that finds the file unlocked and gets its descriptors.
 
         `overdue` is called once if that takes more than `OVERDUE_S`.
 

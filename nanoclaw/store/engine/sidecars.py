@@ -2,7 +2,7 @@
 
 SQLite applies what it finds beside a database. If only the database was restored, that mixes two states. The
 database has no copy of a sidecar's salts, so the change counter in its first page is compared with those in
-the sidecar's images of that page. Without such an image nothing can be told, and SQLite decides.
+the sidecar's images of that page. A sidecar without such an image passes, and SQLite decides.
 """
 
 import struct
@@ -34,7 +34,7 @@ class _Database:
 
 
 def check(database: Path) -> None:
-    """Refuse a database with a sidecar that provably is not its own. Blocking.
+    """Refuse a database if a sidecar provably belongs to another state of it. Blocking.
 
     Raises:
         StaleSidecar: SQLite would mix two states of the database.
@@ -96,7 +96,7 @@ def _header(database: Path) -> _Database | None:
 def _stale_journal(database: _Database, content: bytes) -> str | None:
     """Return why a hot journal is not the database's, or None.
 
-    A transaction increments the counter, and the journal has the page from before. So the database has the
+    A transaction increments the counter, and the journal has the page from before it. So the database has the
     journal's counter, or the next one.
     """
     if len(content) < 28 or content[:8] != _JOURNAL_MAGIC:  # noqa: PLR2004 -- the fields of its header
@@ -113,6 +113,7 @@ def _stale_journal(database: _Database, content: bytes) -> str | None:
 
 
 def _counter_in_journal(content: bytes, count: int, nonce: int, sector: int, page_size: int) -> int | None:
+    """Return the counter in the journal's image of the first page, or None without a valid image."""
     record = page_size + 8
     most = (len(content) - sector) // record
     for n in range(most if count == _UNKNOWN else min(count, most)):
@@ -131,8 +132,8 @@ def _counter_in_journal(content: bytes, count: int, nonce: int, sector: int, pag
 def _stale_wal(database: _Database, content: bytes) -> str | None:
     """Return why a WAL is not the database's, or None.
 
-    The database is in WAL mode before its WAL begins. Its counter is then one before the WAL's first image
-    of the first page, and at most that of the last image, once a checkpoint has written it.
+    The database is in WAL mode before its WAL begins. Its counter is then one less than that of the WAL's
+    first image of the first page. Checkpoints raise it, at most to the counter of the last image.
     """
     if len(content) < _HEADER or int.from_bytes(content[:4]) not in _WAL_MAGIC:
         return None
@@ -140,6 +141,7 @@ def _stale_wal(database: _Database, content: bytes) -> str | None:
     counters = list(_counters_in_wal(content, page_size, verified=False))
     if not counters or _fits(database, page_size, counters):
         return None
+    # SQLite ignores frames with a wrong checksum. The check is slow, so only doubtful files are checked.
     counters = list(_counters_in_wal(content, page_size, verified=True))
     if not counters or _fits(database, page_size, counters):
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nanoclaw.records import SessionPaths
 from nanoclaw.store.engine import migration_steps
-from nanoclaw.store.engine.connections import PRIVATE_DIR, make_private_dir, open_writable
+from nanoclaw.store.engine.connections import PRIVATE_DIR, make_private_dir, open_writable, sync
 from nanoclaw.store.engine.errors import translating
 from nanoclaw.store.engine.migrations import apply_session
 
@@ -29,7 +29,7 @@ def create_outbound(paths: SessionPaths, *, owner: tuple[int, int] | None) -> bo
         built = paths.root / "outbound.db.new"
         _build(built, owner)
         built.rename(paths.outbound_db)
-        _sync(paths.outbound_dir)
+        sync(paths.outbound_dir)
     return True
 
 
@@ -61,12 +61,4 @@ def _build(path: Path, owner: tuple[int, int] | None) -> None:
         connection.close()
     if owner is not None:
         os.chown(path, *owner, follow_symlinks=False)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)

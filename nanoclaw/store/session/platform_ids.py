@@ -23,7 +23,7 @@ class NoSuchMessage(Exception):
 def platform_id(connection: apsw.Connection, id_: str, chat: Address, own_chat: Address | None) -> str:
     """Return the platform's id of a message in `chat`, given the id of its row or the platform's id.
 
-    An id of no row is taken as the platform's own. `own_chat` is that of the session.
+    An id that no row has counts as the platform's own. `own_chat` is that of the session.
 
     Raises:
         NoSuchMessage: there is no such message, it is in another chat, or its platform has no id for it.

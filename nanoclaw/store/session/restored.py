@@ -1,4 +1,4 @@
-"""What is known about a session whose files do not continue each other, in `meta` of `inbound.db`."""
+"""The conclusion about a session whose files do not belong together, in `meta` of `inbound.db`."""
 
 import json
 from datetime import datetime
@@ -38,7 +38,7 @@ def judgement(connection: apsw.Connection) -> str | None:
 
 
 def conclude(connection: apsw.Connection, restored: Restored | None) -> None:
-    """Store a conclusion. None: the files continue each other."""
+    """Store a conclusion. None: the files belong together."""
     if restored is None:
         connection.execute("DELETE FROM meta WHERE key = ?", (RESTORED,))
         return

@@ -1,0 +1,130 @@
+"""The parts that a host is made of: what `open_host` is given, checked."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from inspect import iscoroutinefunction
+from random import Random
+
+from attrs import Factory, evolve, frozen
+
+from nanoclaw.channels.faults import faults
+from nanoclaw.channels.protocol import Channel
+from nanoclaw.config import Config, ConfigError
+from nanoclaw.dispatch import ActionHandler
+from nanoclaw.recording import Recorder
+from nanoclaw.records import AGENT
+from nanoclaw.runtimes import Runtime, configured_runtime, require_provider
+from nanoclaw.session.actions import LOCAL_ACTIONS
+from nanoclaw.store import Executor, ThreadExecutor
+from nanoclaw.system.clock import Clock, SystemClock
+from nanoclaw.system.wakeups import Wakeups, open_wakeups
+
+
+class HostFailed(Exception):
+    """The host cannot run. The text says what is wrong and what to do."""
+
+
+@frozen
+class Seams:
+    """The five seams, and the wake-ups that belong to the executor. The defaults are for production."""
+
+    executor: Executor = Factory(ThreadExecutor)
+    """Runs calls of the store."""
+    clock: Clock = Factory(SystemClock)
+    """The date, and its jumps."""
+    random: Random = Factory(secrets.SystemRandom)
+    """The source of ids and jitter."""
+    runtime: Runtime | None = None
+    """None stands for the configured runtime."""
+    wakeups: Callable[[], AbstractContextManager[Wakeups]] = open_wakeups
+    """Opens the source of wake-ups by commits."""
+
+
+@frozen
+class Parts:
+    """The parts of one host. `Parts.of` checks that they fit together."""
+
+    config: Config
+    seams: Seams
+    runtime: Runtime
+    channels: Mapping[str, Channel]
+    """By type."""
+    actions: Mapping[str, ActionHandler]
+    """The handlers of requests that agents may make to the host, by name."""
+    begin_anew: bool
+    """True to begin with an empty `v2.db` if that file is lost."""
+    recorder: Recorder | None = None
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        channels: Sequence[Channel],
+        seams: Seams,
+        actions: Mapping[str, ActionHandler],
+        *,
+        begin_anew: bool,
+    ) -> "Parts":
+        """Return the parts of a host.
+
+        Raises:
+            HostFailed: a part cannot be used. The text says why.
+        """
+        runtime = _runtime(seams.runtime, config)
+        by_type = _by_type(channels)
+        _check_actions(actions)
+        return cls(config, seams, runtime, by_type, dict(actions), begin_anew)
+
+    def recorded(self, recorder: Recorder | None) -> "Parts":
+        """Return the parts wrapped by a recorder, or these parts if there is none."""
+        if recorder is None:
+            return self
+        clock, random = recorder.recorded_clock(), recorder.random(self.seams.random)
+        return evolve(
+            self,
+            seams=evolve(self.seams, clock=clock, random=random),
+            runtime=recorder.runtime(self.runtime),
+            channels=recorder.channels(self.channels),
+            recorder=recorder,
+        )
+
+
+def _runtime(given: Runtime | None, config: Config) -> Runtime:
+    """Return the given or configured runtime. It must be able to run the configured provider."""
+    try:
+        runtime = given or configured_runtime(config)
+        require_provider(config, runtime)
+    except ConfigError as error:
+        raise HostFailed(str(error)) from error
+    return runtime
+
+
+def _by_type(channels: Sequence[Channel]) -> Mapping[str, Channel]:
+    for channel in channels:
+        wrong = next(faults(channel), None)
+        if wrong is not None:
+            raise HostFailed(f"the channel of class {type(channel).__name__} cannot be used: {wrong}")
+    by_type = {channel.channel_type: channel for channel in channels}
+    if len(by_type) < len(channels):
+        names = [channel.channel_type for channel in channels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise HostFailed(
+            f"two channels have the same channel_type, {', '.join(twice)}: give each a name of its own"
+        )
+    if AGENT in by_type:
+        raise HostFailed(
+            f"channel_type {AGENT!r} is reserved for messages between agents: give the channel another name"
+        )
+    return by_type
+
+
+def _check_actions(actions: Mapping[str, ActionHandler]) -> None:
+    taken = ", ".join(sorted(LOCAL_ACTIONS & actions.keys()))
+    if taken:
+        raise HostFailed(f"sessions perform {taken} themselves: give the action another name")
+    for name, handler in actions.items():
+        if iscoroutinefunction(handler) or not callable(handler):
+            raise HostFailed(
+                f"the handler of the action {name!r} must be a plain function of a connection, not async"
+            )
