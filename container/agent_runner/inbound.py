@@ -97,6 +97,24 @@ def answer(
     return next((row for row in rows if isinstance(row, Inbound)), None)
 
 
+def choice(connection: Connection, question_id: str, now: datetime) -> Inbound | None:
+    """Return a user's choice that has not been handled, whatever the id that another build's host gave it."""
+    rows = connection.execute(
+        """
+        SELECT id, seq, kind, channel_type, platform_id, thread_id, content, tries, timestamp, trigger
+        FROM messages_in
+        WHERE status = 'pending' AND kind = 'system' AND instr(content, :question_id)
+        """,
+        {"question_id": question_id},
+    ).fetchall()
+    found = (_parse(row, now) for row in rows)
+    return next((row for row in found if isinstance(row, Inbound) and _answers(row, question_id)), None)
+
+
+def _answers(row: Inbound, question_id: str) -> bool:
+    return (row.content.get("type"), row.content.get("questionId")) == ("question_response", question_id)
+
+
 def _row(
     connection: Connection, message_id: str, *, of_any_status: bool = False
 ) -> Sequence[Sequence[object]]:

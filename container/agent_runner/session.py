@@ -12,6 +12,7 @@ from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
 from agent_runner.migrate import migrate
+from agent_runner.other_hosts import show_complete
 from agent_runner.outbox import Outbox
 from agent_runner.seams import Seams
 from agent_runner.store import Reader, Refused, Writer, open_inbound, open_outbound
@@ -36,7 +37,7 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
     async with (
         hold_lock(config.owner_lock),
         open_outbound(config.outbound_db, seams.executor, refused=_reporting(seams.log)) as outbound,
-        open_inbound(config.inbound_db, seams.executor) as inbound,
+        open_inbound(config.inbound_db, seams.executor, show_complete) as inbound,
     ):
         await migrate(outbound, config.schema_dir)
         if await outbound.read(events.is_tool_shown):

@@ -91,6 +91,8 @@ class Reader:
 
     path: Path
     _executor: Executor
+    _prepare: Callable[[Connection], None]
+    """Called with the connection when it is open."""
     _lock: Mutex = field(factory=Mutex, init=False)
     _connection: Connection | None = field(default=None, init=False)
 
@@ -133,7 +135,12 @@ class Reader:
             connection = Connection(
                 f"{self.path.absolute().as_uri()}?mode=ro", apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_READONLY
             )
-            connection.set_busy_timeout(0)
+            try:
+                connection.set_busy_timeout(0)
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 
@@ -221,9 +228,11 @@ class Writer:
 
 
 @asynccontextmanager
-async def open_inbound(path: Path, executor: Executor) -> AsyncGenerator[Reader]:
-    """Open the reader of inbound.db. The file need not exist yet."""
-    reader = Reader(path, executor)
+async def open_inbound(
+    path: Path, executor: Executor, prepare: Callable[[Connection], None]
+) -> AsyncGenerator[Reader]:
+    """Open the reader of inbound.db. The file need not exist yet. `prepare` is called once it is open."""
+    reader = Reader(path, executor, prepare)
     try:
         yield reader
     finally:

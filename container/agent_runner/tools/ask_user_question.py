@@ -61,7 +61,8 @@ def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
     delivered = inbound.delivered(connection, id_)
     if delivered is not None and delivered.status == "failed":
         raise ToolError("the question could not be delivered, so no user has seen it")
-    return inbound.answer(connection, f"answer-{id_}", now, of_any_status=True)
+    answer = inbound.answer(connection, f"answer-{id_}", now, of_any_status=True)
+    return answer or inbound.choice(connection, id_, now)
 
 
 TOOL = BuiltinTool(

@@ -1,0 +1,46 @@
+"""Shows the inbound.db of another build's host with the columns and tables that it lacks.
+
+The runner never writes that file. So what is missing is shown by temporary views, which SQLite finds before
+the tables of the same name. A file that our host writes is complete, and gets none.
+"""
+
+from collections.abc import Mapping
+
+from agent_runner.store import Connection
+
+_OPTIONAL: Mapping[str, Mapping[str, str]] = {
+    "messages_in": {
+        "series_id": "NULL",
+        "tries": "0",
+        "trigger": "1",
+        "on_wake": "0",
+        "zone": "NULL",
+    },
+    "delivered": {"platform_message_id": "NULL", "status": "'delivered'"},
+}
+"""The columns that the runner reads and another build's file may lack, with their neutral values."""
+_EMPTY_META = "CREATE TEMP VIEW meta AS SELECT NULL AS key, NULL AS value WHERE 0"
+
+
+def show_complete(connection: Connection) -> None:
+    """Add views for what the file lacks. An empty file stays as it is."""
+    names = connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall()
+    tables = {str(name): _columns(connection, str(name)) for (name,) in names}
+    statements = [
+        _view(table, {name: value for name, value in optional.items() if name not in tables[table]})
+        for table, optional in _OPTIONAL.items()
+        if table in tables and not optional.keys() <= tables[table]
+    ]
+    if tables and "meta" not in tables:
+        statements.append(_EMPTY_META)
+    for statement in statements:
+        connection.execute(statement).fetchall()
+
+
+def _columns(connection: Connection, table: str) -> set[str]:
+    return {str(name) for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+
+
+def _view(table: str, missing: Mapping[str, str]) -> str:
+    added = ", ".join(f"{value} AS {name}" for name, value in missing.items())
+    return f"CREATE TEMP VIEW {table} AS SELECT *, {added} FROM main.{table}"  # noqa: S608 -- names of this file
