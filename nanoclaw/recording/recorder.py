@@ -57,6 +57,7 @@ LEFT_OUT = (
     "log.level",
     "sandbox.process_providers",
     "runtime.command",
+    "runtime.pass_env",
 )
 """Keys that are not recorded: paths, possible secrets, and values that a replay replaces."""
 CLOSING_S = 10.0

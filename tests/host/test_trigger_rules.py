@@ -96,8 +96,6 @@ ROWS = [
     ("trigger_rules", "null", 'must be a JSON object, got "null"'),
     ("trigger_rules", "[]", 'must be a JSON object, got "[]"'),
     ("trigger_rules", b"\xff", 'must be a JSON object, got "blob"'),
-    ("response_scope", "everybody", "response_scope"),
-    ("priority", "high", "priority"),
 ]
 
 

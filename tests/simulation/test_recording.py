@@ -340,44 +340,44 @@ def test_a_host_failure_only_in_the_replay_is_a_difference(
 
 
 def test_the_command_prints_the_events_and_that_the_replay_is_the_same(
-    talk: Path, capsys: pytest.CaptureFixture[str]
+    talk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", str(talk)]) == 0
-    shown = capsys.readouterr().out
+    shown = capfd.readouterr().out
     assert "  offered  " in shown
     assert shown.endswith("\nThe replay does what the recording did.\n")
 
 
 def test_the_command_prints_the_differences(
-    talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    talk: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     other = changed(talk, tmp_path / "other", edited("Asked", key="out-of-nowhere"))
     timeline = tmp_path / "timeline.txt"
     assert main(["replay", str(other), "--timeline", str(timeline)]) == 1
-    shown = capsys.readouterr().out
+    shown = capfd.readouterr().out
     assert "differs from the recording" in shown
     assert "out-of-nowhere" in shown
     assert "  offered  " not in shown
     assert "  offered  " in timeline.read_text("utf-8")
 
 
-def test_the_command_prints_json_and_can_stop_early(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_json_and_can_stop_early(talk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(talk), "--json", "--until", "0"]) == 0
-    shown = json.loads(capsys.readouterr().out)
+    shown = json.loads(capfd.readouterr().out)
     assert (shown["same"], shown["torn"], shown["differences"]) == (True, True, [])
     assert shown["timeline"]
 
 
 @pytest.mark.slow
 def test_a_recorded_run_announces_its_contents_and_can_be_replayed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "recording"
     result = run(tmp_path / "home", "hello\n", "--record", str(folder))
     assert result.code == 0
     assert f"recording into {folder}; it contains all messages" in result.errors
     assert main(["replay", str(folder)]) == 0
-    assert "echo" not in capsys.readouterr().err
+    assert "echo" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--record", "--record-redacted"])

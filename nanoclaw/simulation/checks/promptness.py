@@ -60,15 +60,18 @@ LONGEST_WAIT_S = 7300.0
 
 
 def retries_keep_their_length(snapshot: Snapshot) -> Iterator[str]:
-    """No retry waits longer than any back-off, although the date was set back."""
+    """No retry waits longer than any back-off, although the date was set back. A claimed one waits no more."""
     sql = """
         SELECT id, process_after FROM messages_in WHERE status = 'pending' AND tries > 0
           AND unixepoch(process_after) > unixepoch(:now) + :longest
         """
     for paths in snapshot.sessions():
         if paths.root.name in snapshot.attended:
-            for id_, due_at in rows(paths.inbound_db, sql, now=snapshot.now, longest=LONGEST_WAIT_S):
-                yield f"{paths.root.name}: {id_} is tried again only at {due_at}"
+            late = rows(paths.inbound_db, sql, now=snapshot.now, longest=LONGEST_WAIT_S)
+            acks = _acks(paths) if late else {}
+            for id_, due_at in late:
+                if not any(status == "processing" for status, _ in acks.get(id_, [])):
+                    yield f"{paths.root.name}: {id_} is tried again only at {due_at}"
 
 
 def replies_are_tried_at_once(snapshot: Snapshot) -> Iterator[str]:
