@@ -60,7 +60,7 @@ LONGEST_WAIT_S = 7300.0
 
 
 def retries_keep_their_length(snapshot: Snapshot) -> Iterator[str]:
-    """No retry waits longer than any back-off, although the date was set back. A claimed one waits no more."""
+    """A retry that nobody claims waits no longer than any back-off, although the date was set back."""
     sql = """
         SELECT id, process_after FROM messages_in WHERE status = 'pending' AND tries > 0
           AND unixepoch(process_after) > unixepoch(:now) + :longest
