@@ -11,6 +11,32 @@ import trio
 
 MAX_DESCRIBED = 5
 """Limit of the errors of a group that a description names."""
+_PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class ForeignError(Exception):
+    """Code of another author raised an error that is no `Exception`. The text describes it."""
+
+
+@contextmanager
+def foreign_code(*kinds: type[Exception]) -> Iterator[None]:
+    """Run code of another author. Groups are treated as by `ungrouped`.
+
+    Some libraries raise errors that are no `Exception`, such as `asyncio.CancelledError`. They must not end
+    the runner. Cancellations of trio pass, as do `KeyboardInterrupt` and `SystemExit`.
+
+    Raises:
+        ForeignError: instead of an error that is no `Exception`.
+    """
+    try:
+        with ungrouped(*kinds):
+            yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if any(isinstance(leaf, _PASSING) for leaf in _leaves(error)):
+            raise
+        raise ForeignError(describe(error)) from error
 
 
 @contextmanager
@@ -42,7 +68,7 @@ def describe(error: BaseException) -> str:
 
 def _describe_one(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return str(error) if isinstance(error, ForeignError) else f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 -- `__str__` is foreign, too
         return f"{type(error).__name__} without a readable text"
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from agent_runner import events
 from agent_runner.errors import ProviderClosedError, ProviderError, ProviderOpenError, RunnerError
-from agent_runner.foreign import describe, ungrouped
+from agent_runner.foreign import describe, foreign_code
 from agent_runner.providers import ProviderContext, Toolbox, TurnHandler
 from agent_runner.providers.variables import with_advice
 from agent_runner.records import Turn
@@ -50,7 +50,7 @@ async def open_provider(session: Session) -> AsyncGenerator[OpenProvider]:
     try:
         with (
             trio.CancelScope(deadline=trio.current_time() + OPEN_TIMEOUT) as scope,
-            ungrouped(RunnerError, ProviderError, Exception),
+            foreign_code(RunnerError, ProviderError, Exception),
         ):
             async with session.seams.provider.open(_context(session, tools)) as handler:
                 scope.deadline = inf

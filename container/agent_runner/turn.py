@@ -5,7 +5,7 @@ from datetime import datetime
 
 from agent_runner import outbound, session_state
 from agent_runner.errors import ProviderError, RunnerError, UnstorableError
-from agent_runner.foreign import describe, ungrouped
+from agent_runner.foreign import describe, foreign_code
 from agent_runner.heartbeat import Activity
 from agent_runner.inbound import Fetched
 from agent_runner.open_provider import OpenProvider
@@ -74,7 +74,7 @@ async def _run_provider(
     session: Session, provider: OpenProvider, turn: Turn, tools: TurnToolbox
 ) -> Result | ProviderError:
     try:
-        with ungrouped(ProviderError, RunnerError, Exception):
+        with foreign_code(ProviderError, RunnerError, Exception):
             result = await provider.handler.run(turn, tools)
         return await _checked(session, result)
     except ProviderError as error:

@@ -163,6 +163,11 @@ class Messages:
         dropped = [self.open[id_] for id_, first in since.items() if monotonic - first >= UNTAKEN_S]
         return evolve(self, untaken=since), tuple(Completed(message) for message in dropped)
 
+    def next_drop(self) -> float | None:
+        """Return the time, on the monotonic clock, at which the next such row is to be completed."""
+        left = [first for id_, first in self._untaken.items() if id_ in self.open and id_ not in self.claimed]
+        return min(left) + UNTAKEN_S if left else None
+
     def judge(self, acks: Iterable[Ack], now: datetime) -> tuple["Messages", tuple[Verdict, ...]]:
         """Apply the rules to the runner's acks. Return the new claims, and verdicts to be committed."""
         acks = list(acks)

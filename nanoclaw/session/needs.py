@@ -62,6 +62,9 @@ def sleep_s(state: SessionState, now: Moment) -> float:
         watched = is_watched(state, now)
         interval = SWEEP_S if watched else state.rules.slow_poll_s
         waits.append(state.activity.swept_at + interval - now.monotonic)
+        if (drop_at := state.messages.next_drop()) is not None:
+            # A look that fails must not be repeated at once.
+            waits.append(max(drop_at, state.activity.swept_at + BLIND_S) - now.monotonic)
         if not isinstance(state.runner.condition, Stopping):
             waits.append(idle_left_s(state, now, watched=watched))
     elif state.outbound.quarantined is None and state.outbound.unreadable is None:

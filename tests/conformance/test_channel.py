@@ -1,8 +1,10 @@
 """Our own channels conform to their protocol, and each check of the suite fails for a broken channel."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from random import Random
+from typing import cast
 
 import pytest
 import trio
@@ -288,3 +290,48 @@ async def test_each_broken_channel_fails_its_check(
 def test_every_check_has_a_failing_example() -> None:
     here = [check for check in CHECKS if check not in OF_CONTENTS]
     assert {check.__name__ for check in here} == {check for check, _, _ in FAULTS}
+
+
+@define(eq=False)
+class Forgetful(FakeChannel):
+    """A network whose deliveries do what `ends` says."""
+
+    ends: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
+
+    async def deliver(self, outgoing: Outgoing) -> Receipt:
+        await super().deliver(outgoing)
+        return cast("Receipt", await self.ends())
+
+
+async def odd() -> None:
+    raise ValueError("odd")
+
+
+SENDING = ["a_delivery_gives_a_receipt", "receipts_tell_messages_apart", "an_edit_is_seen_or_rejected"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "checks", "words"),
+    [
+        (trio.lowlevel.checkpoint, SENDING, "deliver returned None, which is no Receipt"),
+        (odd, SENDING, "the network is up, and deliver raised ValueError('odd')"),
+        (trio.sleep_forever, SENDING, "the network is up, and deliver took more than 10 s"),
+        (trio.sleep_forever, ["the_sender_can_be_opened_again"], "a new sender took more than 10 s"),
+        (trio.sleep_forever, ["a_text_with_files_arrives"], "deliver took more than 10 s"),
+    ],
+)
+async def test_a_delivery_that_gives_no_receipt_is_said_to_in_words(
+    ends: Callable[[], Awaitable[object]],
+    checks: Sequence[str],
+    words: str,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    del autojump_clock
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ChannelUnderTest]:
+        yield under_test(Forgetful(ends=ends))
+
+    for check in [one for one in channel_checks(opens) if one.name in checks]:
+        with pytest.raises(NotConforming, match=re.escape(words)):
+            await check()

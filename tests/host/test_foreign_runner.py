@@ -11,7 +11,9 @@ from nanoclaw.records import Address
 from nanoclaw.session.decisions import ReadOutbound, Settle, StopRunner
 from nanoclaw.session.events import Looked, RoundBegan, RunnerStarted, Ticked
 from nanoclaw.session.messages import UNTAKEN_S, Completed
+from nanoclaw.session.needs import BLIND_S, sleep_s
 from nanoclaw.session.runner import EVENTS_STUCK_S, STUCK_S
+from nanoclaw.session.state import Moment
 from nanoclaw.store.engine.times import to_text
 from nanoclaw.store.session.messages_in import OpenMessage
 from nanoclaw.store.session.outbound import Ack, RunnerKind
@@ -106,6 +108,10 @@ def completed(session: Session, event: Looked) -> list[str]:
     return [each.message.id for each in verdicts if isinstance(each, Completed)]
 
 
+def woken_in(session: Session) -> float:
+    return sleep_s(session.state, Moment(START + timedelta(seconds=session.at_s), session.at_s))
+
+
 @pytest.mark.parametrize(("runner", "dropped"), [("foreign", [SYSTEM.id]), ("ours", [])])
 def test_an_answer_that_a_foreign_runner_leaves_is_completed(runner: RunnerKind, dropped: list[str]) -> None:
     session = running(message(), SYSTEM)
@@ -120,6 +126,19 @@ def test_an_answer_that_a_foreign_runner_works_on_is_left_alone() -> None:
     assert completed(session, seen(claim(), mine)) == []
     session.at_s = UNTAKEN_S
     assert completed(session, seen(claim(), mine)) == []
+
+
+def test_the_session_wakes_to_complete_an_answer_that_a_foreign_runner_leaves() -> None:
+    session = running(message(), SYSTEM)
+    session.at_s = 1
+    assert completed(session, seen(claim())) == []
+    assert woken_in(session) == UNTAKEN_S
+    session.at_s = 12
+    assert completed(session, seen(claim())) == []
+    assert woken_in(session) == UNTAKEN_S - 11
+    session.at_s = 30  # the look fails, or nothing wakes the session in time
+    assert session.meets(RoundBegan(None)) == ReadOutbound()
+    assert woken_in(session) == BLIND_S
 
 
 async def test_only_a_request_of_a_turn_is_answered(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Providers and tools with nurseries: their exception groups count as what is in them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ import trio
 from attrs import define, evolve
 
 from agent_runner.errors import ProviderClosedError, ProviderError, ProviderOpenError, ToolError
-from agent_runner.foreign import ungrouped
+from agent_runner.foreign import foreign_code, ungrouped
 from agent_runner.log import Log
 from agent_runner.providers import ProviderContext, SimpleProvider, Tool, Toolbox, ToolSpec, TurnHandler
 from agent_runner.records import Reply, Result, Turn
@@ -21,7 +22,7 @@ LATER = EPOCH + timedelta(seconds=900)
 Fails = Callable[[], Awaitable[object]]
 
 
-def grouped(*errors: Exception) -> Fails:
+def grouped(*errors: BaseException) -> Fails:
     """Return a function that raises these errors in tasks of a nursery in a nursery."""
 
     async def fails() -> None:
@@ -33,7 +34,7 @@ def grouped(*errors: Exception) -> Fails:
     return fails
 
 
-async def raises(error: Exception) -> None:
+async def raises(error: BaseException) -> None:
     raise error
 
 
@@ -63,6 +64,15 @@ async def test_a_providers_error_in_a_nursery_keeps_its_time_for_the_next_try(
 
 async def test_other_errors_in_a_nursery_are_named_as_if_there_were_none(world: World) -> None:
     assert await acked(world, grouped(ValueError("odd"))) == ("released", at(30), "ValueError: odd")
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["in a nursery", "alone"])
+async def test_an_error_that_is_no_exception_releases_the_turn_too(world: World, *, inside: bool) -> None:
+    async def alone() -> None:
+        raise asyncio.CancelledError("of an SDK")
+
+    fails = grouped(asyncio.CancelledError("of an SDK")) if inside else alone
+    assert await acked(world, fails) == ("released", at(30), "CancelledError: of an SDK")
 
 
 async def test_errors_of_several_kinds_are_all_named(world: World) -> None:
@@ -135,6 +145,13 @@ class Breaks(Opens):
             yield self
 
 
+async def test_a_provider_that_cannot_be_opened_for_an_error_that_is_no_exception_is_named(
+    world: World,
+) -> None:
+    with pytest.raises(ProviderOpenError, match="CancelledError: odd"), trio.fail_after(5):
+        await run_runner(world.config, world.seams(Opens(opening=grouped(asyncio.CancelledError("odd")))))
+
+
 async def test_a_provider_that_fails_in_a_nursery_while_it_is_open_is_named(world: World) -> None:
     with pytest.raises(ProviderClosedError, match="ValueError: odd"), trio.fail_after(5):
         await run_runner(world.config, world.seams(Breaks()))
@@ -157,11 +174,15 @@ async def test_a_provider_that_fails_in_a_nursery_while_it_closes_is_logged(worl
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(ToolError("no such file"), "no such file"), (ValueError("odd"), "own failed: ValueError: odd")],
-    ids=["its own", "any"],
+    [
+        (ToolError("no such file"), "no such file"),
+        (ValueError("odd"), "own failed: ValueError: odd"),
+        (asyncio.CancelledError("odd"), "own failed: CancelledError: odd"),
+    ],
+    ids=["its own", "any", "no exception"],
 )
 async def test_a_tools_error_in_a_nursery_reaches_the_agent(
-    world: World, error: Exception, words: str
+    world: World, error: BaseException, words: str
 ) -> None:
     fails = grouped(error)
 
@@ -190,3 +211,11 @@ async def test_a_tools_error_in_a_nursery_reaches_the_agent(
 def test_a_group_with_a_request_to_exit_stays_a_group() -> None:
     with pytest.raises(BaseExceptionGroup), ungrouped(Exception):
         raise BaseExceptionGroup("both", [ValueError(), SystemExit()])
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), SystemExit(3), BaseExceptionGroup("", [SystemExit()])]
+)
+def test_a_request_to_exit_passes_foreign_code(error: BaseException) -> None:
+    with pytest.raises(type(error)), foreign_code(Exception):
+        raise error

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from attrs import define, evolve, field
 
 from agent_runner.errors import RunnerError, ToolError, ToolRegistrationError
-from agent_runner.foreign import describe, ungrouped
+from agent_runner.foreign import describe, foreign_code
 from agent_runner.providers import Tool, ToolSpec
 from agent_runner.tools.base import BuiltinTool, ToolContext
 from agent_runner.tools.schemas import Check, compile_schema
@@ -100,7 +100,7 @@ def _contained(name: str, run: Run) -> Run:
 
     async def contained(arguments: Mapping[str, object]) -> str:
         try:
-            with ungrouped(ToolError, RunnerError, Exception):
+            with foreign_code(ToolError, RunnerError, Exception):
                 result: object = await run(arguments)
         except (ToolError, RunnerError):
             raise

@@ -23,7 +23,7 @@ from nanoclaw.channels.protocol import (
     Repeat,
     capabilities_of,
 )
-from nanoclaw.records import CardContent, Option, Outgoing, QuestionContent, Receipt
+from nanoclaw.records import CardContent, Option, Outgoing, QuestionContent
 from nanoclaw.testing.conformance import contents
 from nanoclaw.testing.conformance.checks import Check, checks_of, hook, only, require
 from nanoclaw.testing.conformance.contents import require_user
@@ -31,10 +31,12 @@ from nanoclaw.testing.conformance.exchanges import (
     SOON_S,
     Host,
     deliver,
+    did,
     failure,
     failure_with_connection,
     hint,
     outgoing,
+    receipt_of,
     receiving,
 )
 from nanoclaw.testing.conformance.networks import ChannelUnderTest
@@ -47,7 +49,6 @@ QUESTION = QuestionContent(
 CARD = CardContent('{"title": "Weather"}', "It rains")
 QUIET_S = 1.0
 """Seconds for which nothing happens, where nothing should."""
-NO_ID = "the host takes the message for delivered, and no edit or reaction can reach it"
 OFFER = "the channel to offer what a user said"
 CONFIRM = "the hook `says` to return after the event is stored"
 REFUSALS = (ChannelUnavailable, DeliveryRejected)
@@ -70,8 +71,7 @@ def channel_checks(open_: Callable[[], AbstractAsyncContextManager[ChannelUnderT
 async def a_delivery_gives_a_receipt(it: ChannelUnderTest) -> None:
     """The network has a message once its delivery returns a receipt."""
     async with it.channel.sender() as sender:
-        receipt = await deliver(sender, outgoing(it.address, "one"))
-        require(isinstance(receipt, Receipt), f"deliver returned {receipt!r}, which is no Receipt: {NO_ID}")
+        receipt = await receipt_of(sender, outgoing(it.address, "one"))
         id_: object = receipt.platform_message_id
         require(isinstance(id_, str | None), f"the id in the receipt is {id_!r}, which is no text")
         require(it.texts() == ["one"], f"a receipt for 'one', and users see {list(it.texts())}")
@@ -90,7 +90,7 @@ async def the_sender_can_be_opened_again(it: ChannelUnderTest) -> None:
     """The sender can be opened again, after an orderly end and after a broken connection."""
     for text in ("one", "two"):
         raised = await failure_with_connection(it.channel, outgoing(it.address, text))
-        require(raised is None, f"the network is up, and a new sender raised {raised!r}")
+        require(raised is None, f"the network is up, and a new sender {raised and did(raised)}")
     require(it.texts() == ["one", "two"], f"two connections, a message each; users see {list(it.texts())}")
 
 
@@ -132,7 +132,7 @@ async def after_an_outage_messages_arrive(it: ChannelUnderTest) -> None:
     with down():
         await failure_with_connection(it.channel, outgoing(it.address, "one"))
     raised = await failure_with_connection(it.channel, outgoing(it.address, "two"))
-    require(raised is None, f"the network is up again, and a new sender raised {raised!r}")
+    require(raised is None, f"the network is up again, and a new sender {raised and did(raised)}")
     require(it.texts()[-1:] == ["two"], f"'two' was sent after an outage; users see {list(it.texts())}")
 
 
@@ -162,8 +162,8 @@ async def an_idempotent_network_keeps_one_of_each(it: ChannelUnderTest) -> None:
     """`message_out_id` identifies a message: the same text under another id is another message."""
     only(_can(it).repeat == "idempotent", "it does not say that it is idempotent")
     async with it.channel.sender() as sender:
-        first = await deliver(sender, outgoing(it.address, "one", "out-1"))
-        again = await deliver(sender, outgoing(it.address, "one", "out-1"))
+        first = await receipt_of(sender, outgoing(it.address, "one", "out-1"))
+        again = await receipt_of(sender, outgoing(it.address, "one", "out-1"))
         require(it.texts() == ["one"], f"one message sent twice; users see {list(it.texts())}")
         ids = (first.platform_message_id, again.platform_message_id)
         require(ids[0] == ids[1], f"one message, and two receipts: {ids}")
@@ -300,8 +300,7 @@ async def a_channel_with_buttons_shows_cards(it: ChannelUnderTest) -> None:
     only(_can(it).buttons, "it has no buttons")
     async with it.channel.sender() as sender:
         for key, content in (("out-1", QUESTION), ("out-2", CARD)):
-            receipt = await deliver(sender, Outgoing(key, it.address, content))
-            require(isinstance(receipt, Receipt), f"deliver returned {receipt!r} for a card")
+            await receipt_of(sender, Outgoing(key, it.address, content))
 
 
 async def what_users_press_is_offered(it: ChannelUnderTest) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import cast
 
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Channel, ChannelUnavailable, DeliveryRejected, Sender
+from nanoclaw.channels.protocol import Channel, Sender
 from nanoclaw.channels.senders import HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
@@ -30,6 +31,7 @@ from nanoclaw.testing.conformance.checks import NotConforming, require
 SOON_S = 10.0
 """Seconds within which a network that is up answers."""
 AGAIN_S = 0.1
+NO_ID = "the host takes the message for delivered, and no edit or reaction can reach it"
 
 
 def outgoing(address: Address, text: str, key: str | None = None) -> Outgoing:
@@ -41,27 +43,47 @@ async def deliver(sender: Sender, message: Outgoing) -> Receipt:
     """Deliver to a network that is up.
 
     Raises:
-        NotConforming: it refuses, or does not answer soon.
+        NotConforming: it fails, or does not answer soon.
     """
-    try:
-        with trio.fail_after(SOON_S):
-            return await sender.deliver(message)
-    except trio.TooSlowError as error:
-        raise NotConforming(f"the network is up, and deliver took more than {SOON_S:g} s") from error
-    except (ChannelUnavailable, DeliveryRejected) as error:
-        raise NotConforming(f"the network is up, and deliver raised {error!r}") from error
+    raised, returned = await _outcome(sender, message)
+    if raised is not None:
+        raise NotConforming(f"the network is up, and deliver {did(raised)}") from raised
+    return cast("Receipt", returned)
+
+
+async def receipt_of(sender: Sender, message: Outgoing) -> Receipt:
+    """Deliver to a network that is up, and return its receipt.
+
+    Raises:
+        NotConforming: it fails, does not answer soon, or returns no receipt.
+    """
+    returned: object = await deliver(sender, message)
+    if not isinstance(returned, Receipt):
+        raise NotConforming(f"deliver returned {returned!r}, which is no Receipt: {NO_ID}")
+    return returned
+
+
+def did(error: Exception) -> str:
+    """Return in words what a delivery did that failed with this error."""
+    slow = isinstance(error, trio.TooSlowError)
+    return f"took more than {SOON_S:g} s" if slow else f"raised {error!r}"
 
 
 async def failure(sender: Sender, message: Outgoing) -> Exception | None:
     """Return what a delivery raised, a time-out included; None if it gave a receipt."""
+    raised, _ = await _outcome(sender, message)
+    return raised
+
+
+async def _outcome(sender: Sender, message: Outgoing) -> tuple[Exception | None, object]:
+    """Return what a delivery raised, or None and what it returned."""
     try:
         with trio.fail_after(SOON_S):
-            await sender.deliver(message)
+            return None, await sender.deliver(message)
     except NotConforming:
         raise
     except Exception as error:  # noqa: BLE001 -- the caller wants the error
-        return error
-    return None
+        return error, None
 
 
 async def failure_with_connection(channel: Channel, message: Outgoing) -> Exception | None:
