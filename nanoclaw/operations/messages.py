@@ -154,6 +154,7 @@ class Messages(Noun):
             self.note(f"session {session.id}: the runner's file cannot be read: {error}")
         query = partial(session_views.ledger, ids=[reply.id for reply in replies])
         found: Sequence[InSession] = await self._ground.files.inbound([session], "", query) if replies else ()
+        self._note_problems(found)
         ledger = {entry.message_out_id: entry for one in found for entry in one.value or ()}
         runner = _Notes({claim.message_id: claim for claim in claims}, _begun(turns), replies, ledger)
         waits_for = await self._hindrance(session)

@@ -182,6 +182,8 @@ class SessionFiles:
             return None
         except StoreError as error:
             return InSession(session, problem=str(error))
+        except (ValueError, TypeError) as error:
+            return _with_bad_row(session, file, error)
         if name and self.now().timestamp() - state[0] / 1e9 > SETTLED_S:
             self._remember((str(file), name), _Remembered(state, value))
         return InSession(session, value)
@@ -192,11 +194,17 @@ class SessionFiles:
                 return InSession(session, await reader.run(fn))
         except StoreError as error:
             return InSession(session, problem=str(error))
+        except (ValueError, TypeError) as error:
+            return _with_bad_row(session, self.paths(session).inbound_db, error)
 
     def _remember(self, key: tuple[str, str], value: _Remembered) -> None:
         while len(self._remembered) >= REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[key] = value
+
+
+def _with_bad_row(session: Session, file: Path, error: Exception) -> InSession:
+    return InSession(session, problem=f"{file}: a row cannot be read: {error}")
 
 
 def _state(session: Session, file: Path) -> _State | None:

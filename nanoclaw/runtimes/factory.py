@@ -36,6 +36,8 @@ class RuntimeContext:
     """The table `[sandbox]`."""
     runner: RuntimeConfig
     """The table `[runtime]`, which is common to all runtimes."""
+    sessions: Path | None = None
+    """The folder of the host's sessions."""
 
 
 @frozen
@@ -84,7 +86,10 @@ def configured_runtime(config: Config) -> Runtime:
         ConfigError: it is not installed, is broken, or its table does not fit.
     """
     name, (factory, settings) = config.sandbox.runtime, read_runtime(config)
-    context = RuntimeContext(name, config.data / "runtimes" / name, config.sandbox, config.runtime)
+    data = config.data
+    context = RuntimeContext(
+        name, data / "runtimes" / name, config.sandbox, config.runtime, sessions=data / "sessions"
+    )
     try:
         runtime: Runtime = factory.make(settings, context)
     except Exception as error:  # a foreign package may raise anything

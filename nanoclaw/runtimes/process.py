@@ -8,6 +8,7 @@ however that died. (`PR_SET_PDEATHSIG` fires when the spawning *thread* ends, so
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import trio
 from attrs import Factory, define, frozen
@@ -17,7 +18,7 @@ from nanoclaw.config.nearest import nearest
 from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
 from nanoclaw.runtimes.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.stderr import StderrLog
-from nanoclaw.runtimes.supervised import SupervisedProcess, external, module, start
+from nanoclaw.runtimes.supervised import SupervisedProcess, external, kill_orphans, module, start
 from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 
 RECOVER_TIMEOUT_S = 30.0
@@ -43,6 +44,8 @@ class ProcessRuntime:
     command: tuple[str, ...] | None = None
     known: tuple[str, ...] | None = None
     """The providers that there are. None stands for a runner of one's own, which may have any."""
+    sessions: Path | None = None
+    """The folder of the host's sessions. What a killed host has left of their runners is ended."""
     name: str = "process"
 
     def refusal(self, provider: str) -> str | None:
@@ -84,7 +87,12 @@ class ProcessRuntime:
         return runner.death()
 
     async def survivors(self) -> Sequence[str]:
-        """Return no session: without its host a runner reads EOF on its lifeline and exits."""
+        """Return no session: without its host a runner reads EOF on its lifeline and exits.
+
+        What has lost its runner's init process as well is killed here.
+        """
+        if self.sessions is not None:
+            await trio.to_thread.run_sync(kill_orphans, self.sessions)
         return ()
 
     async def recover(self, spec: RunnerSpec) -> None:
@@ -216,7 +224,9 @@ def _offered(known: Sequence[str]) -> str:
 
 def _make(_config: NoConfig, context: RuntimeContext) -> ProcessRuntime:
     known = None if context.runner.command else tuple(sorted({*BUILT_IN, *installed(PROVIDERS)}))
-    return ProcessRuntime(context.runner.stop_grace_s, context.sandbox.process_providers, known=known)
+    return ProcessRuntime(
+        context.runner.stop_grace_s, context.sandbox.process_providers, known=known, sessions=context.sessions
+    )
 
 
 PROCESS = RuntimeFactory(

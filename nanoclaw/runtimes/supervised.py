@@ -1,7 +1,7 @@
 """Child processes that leave nothing behind: when one ends, everything that it has started ends.
 
 On Linux a program runs below an init process (`runner_init.py`). If that is killed, its descendants are found
-by a variable that they inherit. Elsewhere only the process group is killed.
+by a variable that they inherit, also by the next host. Elsewhere only the process group is killed.
 """
 
 import os
@@ -187,17 +187,41 @@ async def _pid(init: trio.Process) -> int:
 # -- the search for what an init process has left ----------------------------------
 
 
+def kill_orphans(sessions: Path) -> None:
+    """Kill the processes of these sessions whose init process is gone. Blocking.
+
+    A host does this at its start: the last one may have been killed together with init processes.
+    """
+    if HAS_INIT:
+        beginning = f"{MARK}={sessions}{os.sep}".encode()
+        _kill(lambda variable: variable.startswith(beginning), lambda pid: not _has_init(pid))
+
+
 def _kill_marked(mark: str) -> None:
     """Kill the processes of this machine that have inherited the mark."""
+    _kill(lambda variable: variable == mark.encode(), lambda _: True)
+
+
+def _kill(is_mark: Callable[[bytes], bool], dies: Callable[[int], bool]) -> None:
     for _ in range(MAX_SWEEPS):
-        found = list(_marked(mark.encode()))
+        found = [pid for pid in _marked(is_mark) if dies(pid)]
         if not found:
             return
         for pid in found:
             _send(os.kill, pid, signal.SIGKILL)
 
 
-def _marked(mark: bytes) -> Iterator[int]:
+def _has_init(pid: int) -> bool:
+    """Return whether a process is, or descends from, an init process, which will end it."""
+    with suppress(OSError, ValueError):
+        while pid > 1:
+            if INIT.encode() in Path("/proc", str(pid), "cmdline").read_bytes().split(b"\0"):
+                return True
+            pid = int(Path("/proc", str(pid), "stat").read_bytes().rpartition(b")")[2].split()[1])
+    return False
+
+
+def _marked(is_mark: Callable[[bytes], bool]) -> Iterator[int]:
     own = os.getpid()
     try:
         names = os.listdir("/proc")  # noqa: PTH208 -- names are needed, not paths
@@ -206,7 +230,7 @@ def _marked(mark: bytes) -> Iterator[int]:
     for name in names:
         if name.isdecimal() and int(name) != own:
             with suppress(OSError):  # it is gone, or another user's
-                if mark in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                if any(map(is_mark, Path("/proc", name, "environ").read_bytes().split(b"\0"))):
                     yield int(name)
 
 

@@ -112,6 +112,52 @@ async def test_nothing_outlives_an_init_process_that_is_killed(tmp_path: Path) -
     assert death.reason == "the runner was killed by SIGKILL"
 
 
+DEAF = (
+    "import signal, sys\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "print('here', flush=True)\n"
+    "while True: signal.pause()\n"
+)
+
+
+def orphan(session: Path) -> "subprocess.Popen[bytes]":
+    """Start what a runner has left whose init process was killed."""
+    environment = {"SESSION_OUTBOUND_DB_PATH": str(SessionPaths(session).outbound_db)}
+    command = [sys.executable, "-S", "-c", DEAF]
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+async def test_the_next_host_ends_what_a_killed_host_and_its_init_process_have_left(tmp_path: Path) -> None:
+    left, foreign = orphan(tmp_path / "sessions/ag-1/sess-1"), orphan(tmp_path / "others/ag-1/sess-1")
+    try:
+        await ProcessRuntime(sessions=tmp_path / "sessions").survivors()
+        assert left.wait(GUARD_S) == -signal.SIGKILL
+        assert foreign.poll() is None
+    finally:
+        for each in (left, foreign):
+            each.kill()
+            each.communicate()
+
+
+async def test_the_next_host_spares_a_runner_that_its_init_process_will_end(tmp_path: Path) -> None:
+    fifo, deaths = make_fifos(tmp_path), list[Death]()
+
+    async def live(*, task_status: trio.TaskStatus[Runner]) -> None:
+        deaths.append(await leaving(fifo, "wait").run(spec(tmp_path), task_status=task_status))
+
+    with trio.fail_after(GUARD_S):
+        async with trio.open_nursery() as nursery:
+            runner = await nursery.start(live)
+            held = await trio.to_thread.run_sync(read_children, fifo, abandon_on_cancel=True)
+            await ProcessRuntime(sessions=tmp_path).survivors()
+            runner.stop()
+        await wait_gone(held)
+    assert deaths[0].orderly
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("then", ["wait", "hang"])
 async def test_nothing_outlives_a_host_that_is_killed(tmp_path: Path, then: str) -> None:

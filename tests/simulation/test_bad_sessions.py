@@ -190,15 +190,21 @@ def test_a_damaged_folder_of_a_session_concerns_only_that_session(tmp_path: Path
     run_scenario(tmp_path, scenario)
 
 
-VALUES = (
-    "UPDATE messages_in SET status = 'pending', process_after = 'soon'",
-    "UPDATE meta SET value = 'many' WHERE key = 'seq'",
-    "UPDATE deliveries SET status = 'pending', next_attempt = '2026-13-01'",
-)
+VALUES = {
+    "UPDATE messages_in SET status = 'pending', process_after = 'soon'": "process_after is 'soon', but",
+    "UPDATE messages_in SET status = 'pending', tries = 'x'": "tries is 'x', but must be a whole number",
+    "UPDATE messages_in SET status = 'pending', id = NULL": "messages_in None: id is NULL, but must be text",
+    "UPDATE meta SET value = 'many' WHERE key = 'seq'": "meta 'seq': value is 'many', but must be a whole",
+    "UPDATE deliveries SET status = 'pending', next_attempt = '2026-13-01'": "next_attempt is '2026-13-01'",
+    "UPDATE deliveries SET status = 'odd'": "status is 'odd', but must be one of pending, sending, unknown",
+    "UPDATE deliveries SET status = 'pending', attempts = 'many'": "attempts is 'many', but must be a whole",
+}
 
 
-@pytest.mark.parametrize("statement", VALUES)
-def test_a_bad_value_in_a_sessions_file_concerns_only_that_session(tmp_path: Path, statement: str) -> None:
+@pytest.mark.parametrize(("statement", "reason"), VALUES.items(), ids=VALUES)
+def test_a_bad_value_in_a_sessions_file_concerns_only_that_session(
+    tmp_path: Path, statement: str, reason: str
+) -> None:
     async def scenario(world: World, network: FakeChannel) -> None:
         paths = await two_sessions(world, network)
         with closing(sqlite3.connect(paths.inbound_db)) as inbound:
@@ -209,7 +215,10 @@ def test_a_bad_value_in_a_sessions_file_concerns_only_that_session(tmp_path: Pat
             await talk(network, GOOD, "second")
             status = await status_of(world, host)
             assert f"{paths.inbound_db}: a row cannot be read: " in status
+            assert reason in status
             assert "correct that row, or restore" in status
+            for name in ("sessions.list", "messages.list", "tasks.list"):
+                await listed(host, name)
 
     run_scenario(tmp_path, scenario)
 

@@ -4,15 +4,16 @@ An attempt is recorded before the channel is asked (contract 4). So after a cras
 shows each attempt that has no outcome.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import apsw
 from attrs import frozen
 
 from nanoclaw.records import Receipt
-from nanoclaw.store.engine.times import from_text, to_text
+from nanoclaw.store.engine.times import to_text
+from nanoclaw.store.session.columns import Row
 from nanoclaw.store.session.messages_in import json_array, mark, raise_mark, set_mark
 
 NOTICE = "notice-"
@@ -23,13 +24,16 @@ SEEN = "outbound_seq"
 """Key in `meta`: every outbound row up to this sequence number is in the ledger."""
 
 
+OpenStatus = Literal["pending", "sending", "unknown"]
+
+
 @frozen
 class LedgerEntry:
     """A delivery without a final outcome."""
 
     message_out_id: str
     seq: int
-    status: Literal["pending", "sending", "unknown"]
+    status: OpenStatus
     attempts: int
     next_attempt: datetime | None
     error: str | None = None
@@ -48,19 +52,22 @@ def open_entries(connection: apsw.Connection) -> list[LedgerEntry]:
         WHERE status <> 'final' ORDER BY seq
         """
     )
-    return [
-        LedgerEntry(
-            id_,
-            seq,
-            status,
-            attempts,
-            from_text(due) if due else None,
-            error,
-            doubts,
-            from_text(since) if since else None,
-        )
-        for id_, seq, status, attempts, due, error, doubts, since in rows
-    ]
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: Iterable[Any]) -> LedgerEntry:
+    id_, seq, status, attempts, due, error, doubts, since = row
+    columns = Row("deliveries", id_)
+    return LedgerEntry(
+        columns.text("message_out_id", id_),
+        columns.number("seq", seq),
+        columns.one_of("status", status, get_args(OpenStatus)),
+        columns.number("attempts", attempts),
+        columns.time("next_attempt", due),
+        None if error is None else str(error),
+        columns.number("doubts", doubts),
+        columns.time("started_at", since),
+    )
 
 
 def seen(connection: apsw.Connection) -> int:

@@ -9,7 +9,8 @@ import apsw
 from attrs import field, frozen
 
 from nanoclaw.records import Address, MessageKind
-from nanoclaw.store.engine.times import as_stored, from_text, from_text_or_none, to_text
+from nanoclaw.store.engine.times import as_stored, from_text_or_none, to_text
+from nanoclaw.store.session.columns import Row
 
 MAX_REPORTS = 100
 """Limit of failure reports that wait for an agent. It bounds the file if a container fails endlessly."""
@@ -181,7 +182,7 @@ def largest_seq(connection: apsw.Connection) -> int:
 def mark(connection: apsw.Connection, key: str) -> int:
     """Return a high-water mark of `meta`, 0 if it is not set."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return int(row[0]) if row else 0
+    return Row("meta", key).count("value", row[0]) if row else 0
 
 
 def set_mark(connection: apsw.Connection, key: str, value: int) -> None:
@@ -216,7 +217,8 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
     """Return all pending messages, oldest first."""
     rows = connection.execute(
         """
-        SELECT id, seq, coalesce(tries, 0), process_after, trigger, channel_type, platform_id, thread_id,
+        SELECT id, coalesce(seq, 0), coalesce(tries, 0), process_after, trigger,
+               channel_type, platform_id, thread_id,
                iif(json_valid(content), json_extract(content, '$.id'), NULL), kind,
                coalesce(catch_up, '') = 'none', coalesce(series_id, id), recurrence, zone, timestamp
         FROM messages_in WHERE status = 'pending' ORDER BY seq
@@ -228,11 +230,12 @@ def open_messages(connection: apsw.Connection) -> list[OpenMessage]:
 def _open_message(row: Iterable[Any]) -> OpenMessage:
     id_, seq, tries, after, trigger, channel, platform, thread, platform_message_id, *task = row
     kind, expires, series_id, recurrence, zone, timestamp = task
+    columns = Row("messages_in", id_)
     return OpenMessage(
-        id=id_,
-        seq=seq,
-        tries=tries,
-        process_after=from_text(after) if after else None,
+        id=columns.text("id", id_),
+        seq=columns.number("seq", seq),
+        tries=columns.number("tries", tries),
+        process_after=columns.time("process_after", after),
         trigger=bool(trigger),
         address=Address(channel, platform, thread) if channel and platform else None,
         platform_message_id=platform_message_id if isinstance(platform_message_id, str) else None,
@@ -290,7 +293,7 @@ def answered(connection: apsw.Connection, message_id: str) -> Answered:
     if row is None:
         return Answered()
     id_, at = row
-    return Answered(id_ if isinstance(id_, str) else None, from_text(at) if at else None)
+    return Answered(id_ if isinstance(id_, str) else None, from_text_or_none(at))
 
 
 def json_array(values: Sequence[str]) -> str:

@@ -190,7 +190,7 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
         Delivered(
             str(id_),
             str(status),
-            int(str(attempts)),
+            _number(attempts),
             _date(due),
             _text(error),
             _date(at),
@@ -282,11 +282,11 @@ def _message(row: Sequence[object]) -> StoredMessage:
     id_, seq, kind, timestamp, status, tries, due, *where, sender, text, series, slot = row
     return StoredMessage(
         id=str(id_),
-        seq=seq if isinstance(seq, int) else 0,
+        seq=_number(seq),
         kind=str(kind),
         stored_at=_date(timestamp),
         status=str(status),
-        tries=tries if isinstance(tries, int) else 0,
+        tries=_number(tries),
         due_at=_date(due),
         address=_address(where),
         sender=_text(sender),
@@ -313,6 +313,10 @@ def _decoded(value: object) -> str | None:
 
 def _text(value: object) -> str | None:
     return None if value is None else _cut(str(value))
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _date(value: object) -> datetime | None:
