@@ -69,6 +69,8 @@ def chat(places: Places, text: tuple[str, ...], timeout: float) -> int:
     if not text and is_terminal():
         return _ask(partial(converse, _config(places)))
     said = " ".join(text) if text else None
+    if said is not None and not said.strip():
+        raise click.UsageError("the text is empty: say something, or leave it out for a prompt")
     return _ask(partial(talk, _config(places), said, timeout, _again(places)))
 
 

@@ -8,6 +8,7 @@ import trio
 from attrs import Factory, define, field
 
 from nanoclaw.channels.terminal.desk import Desk, FrontEnd, NotConfirmed
+from nanoclaw.channels.terminal.pipe import UNWRITABLE
 from nanoclaw.channels.terminal.showing import Display
 from nanoclaw.cli.client import Client, NoHost, RequestFailed
 from nanoclaw.records import Answering, NotAccepted, Routed
@@ -57,7 +58,7 @@ class Remote:
             NotAccepted: the host did not store it. `NotConfirmed` if it did not say so.
         """
         if self.client is None:
-            raise NotAccepted(self.left or NOT_THERE)
+            raise NotAccepted(NOT_THERE if self.left is None or self.left == LEFT else self.left)
         acceptance = self._acceptances[id_] = _Acceptance()
         try:
             await self.client.send(id_, "chat", text=text)
@@ -103,7 +104,7 @@ class Remote:
         except RequestFailed as error:
             self._leave(str(error))
         except OSError as error:
-            self._leave(f"nobody sees it here any more: {error.strerror}")
+            self._unwritable(f"{UNWRITABLE}: {error.strerror or error}")
 
     def _leave(self, why: str) -> None:
         self.client, self.left = None, why
@@ -112,6 +113,11 @@ class Remote:
         for line in self.desk.lines.values():
             line.failed = line.failed or why
         self.desk.change()
+
+    def _unwritable(self, why: str) -> None:
+        for line in self.desk.lines.values():
+            line.failed = line.failed or f"{why}; the answer is kept, and `nanoclaw chat` shows it"
+        self._leave(why)
 
     async def _take(self, client: Client, answer: Mapping[str, Any]) -> None:
         id_ = answer["id"]

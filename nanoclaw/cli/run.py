@@ -69,11 +69,27 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
                 await terminal.finished.wait()
                 if isinstance(front, Pipe):
                     with trio.move_on_after(drain_s):
-                        await terminal.settle()
+                        await _drain(terminal, front)
                 nursery.cancel_scope.cancel()
             if isinstance(front, Pipe):
                 front.cut()
-    return verdict(front.refused, terminal.unanswered(), KEPT) if isinstance(front, Pipe) else 0
+    if not isinstance(front, Pipe):
+        return 0
+    kept = f"{front.trouble}; {KEPT}" if front.trouble else KEPT
+    return verdict(front.refused, terminal.unanswered(), kept)
+
+
+async def _drain(terminal: Terminal, pipe: Pipe) -> None:
+    """Wait until every line has its answer, or no answer can be shown."""
+    async with trio.open_nursery() as nursery:
+
+        async def settle() -> None:
+            await terminal.settle()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(settle)
+        await pipe.failure()
+        nursery.cancel_scope.cancel()
 
 
 def _say_recorded(record: Record) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from nanoclaw.records import AGENT, Address
+from nanoclaw.records.reasons import in_words
 from nanoclaw.store import Connection
 from nanoclaw.store.session import deliveries
 from nanoclaw.store.session.deliveries import NOTICE
@@ -24,8 +25,8 @@ def add(
 
 def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason: str) -> list[MessageOut]:
     """Tell each chat with waiting users, once for its oldest message, that no runner starts."""
-    reason = reason.rstrip(". ")
-    text = f"I cannot work at the moment: {reason}. Your messages are kept. I will answer once this is fixed."
+    why = in_words(reason).rstrip(". ")
+    text = f"I cannot work at the moment: {why}. Your messages are kept. I will answer once this is fixed."
     people = [each for each in waiting if each.address is None or each.address.channel_type != AGENT]
     oldest = {message.address: message for message in reversed(people)}
     keys = {f"delayed-{message.id}": message for message in oldest.values()}

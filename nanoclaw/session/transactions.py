@@ -10,6 +10,7 @@ import structlog
 from attrs import Factory, evolve, frozen
 
 from nanoclaw.records import Address, Receipt
+from nanoclaw.records.reasons import in_words
 from nanoclaw.session import actions, notices, recurrence
 from nanoclaw.session.comparing import History, history_of
 from nanoclaw.session.finishing import Finished, finish, redate_delivery
@@ -281,7 +282,9 @@ def _judge(connection: Connection, verdict: Verdict, now: datetime, zone: str) -
 
 def _failure_text(failed: Failed) -> str:
     what = "do a task" if failed.message.task else "answer your message"
-    return f"I could not {what} after {failed.message.tries + 1} tries: {failed.reason}"
+    tries = failed.message.tries + 1
+    times = f"{tries} {'try' if tries == 1 else 'tries'}"
+    return f"I could not {what} after {times}: {in_words(failed.reason)}"
 
 
 def _follow(connection: Connection, occurrence: Occurrence, followed: Followed) -> SettlementOutcome:

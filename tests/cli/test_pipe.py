@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from nanoclaw.channels.terminal import pipe
 from nanoclaw.channels.terminal.pipe import Pipe
 from nanoclaw.records import Routed
-from tests.cli.commands import GUARD_S, rows, run, running, wait_ready
+from tests.cli.commands import GUARD_S, NANOCLAW, environment, rows, run, running, wait_ready
 
 
 def test_each_line_is_a_message_and_each_answer_is_printed(tmp_path: Path) -> None:
@@ -51,8 +52,27 @@ def test_it_names_unanswered_messages_if_its_output_is_closed(tmp_path: Path) ->
         next(line for line in host.stderr if b"delivery.held" in line)
         host.send_signal(signal.SIGTERM)
         plain = [line for line in host.stderr.read().decode().splitlines() if not line.startswith("{")]
-        assert plain == ["nanoclaw: unanswered: hello (it is kept for the next run)"]
+        why = "standard output cannot be written: Broken pipe; it is kept for the next run"
+        assert plain == [f"nanoclaw: unanswered: hello ({why})"]
         assert host.wait(GUARD_S) == 1
+
+
+def test_it_ends_at_once_and_says_why_if_its_output_is_full(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*NANOCLAW, "run", "--home", str(tmp_path), "--drain", "3600"],
+            input=b"hello\n",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=GUARD_S,
+            check=False,
+        )
+    why = "standard output cannot be written: No space left on device; it is kept for the next run"
+    assert (done.returncode, done.stderr.decode().splitlines()[-1]) == (
+        1,
+        f"nanoclaw: unanswered: hello ({why})",
+    )
 
 
 def test_it_answers_even_if_its_logs_are_not_read(tmp_path: Path) -> None:

@@ -13,8 +13,11 @@ from pathlib import Path
 import pexpect.fdpexpect  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
+from nanoclaw.channels.terminal.pipe import Pipe
 from nanoclaw.cli import main
+from nanoclaw.cli.remote import LEFT, Remote
 from nanoclaw.control.address import nameable, socket_path
+from nanoclaw.records import NotAccepted
 from tests.cli.commands import GUARD_S, NANOCLAW, Result, environment, running, wait_ready
 
 pytestmark = pytest.mark.slow
@@ -135,7 +138,7 @@ def test_an_unanswered_message_is_reported_with_the_reason(tmp_path: Path) -> No
     with running(tmp_path, "--headless", NANOCLAW_RUNTIME_COMMAND="/no/runner") as host:
         wait_ready(host)
         done = nanoclaw(tmp_path, "chat", "hello", "--timeout", "0.5")
-        late = "there was none within 0.5 s; it is kept, and `nanoclaw chat` shows the answer"
+        late = "no answer within 0.5 s; it is kept, and `nanoclaw chat` shows the answer"
         assert (done.code, done.output, done.errors) == (1, "", [f"unanswered: hello ({late})"])
 
 
@@ -187,7 +190,7 @@ def test_the_prompt_waits_for_a_host_that_stops_and_connects_again(tmp_path: Pat
                 env=environment(TERM="xterm-256color"),
             ) as process:
                 screen = pexpect.fdpexpect.fdspawn(master, timeout=GUARD_S)
-                screen.expect_exact("Here answers NanoClaw (provider echo: it repeats what you type).")
+                screen.expect_exact("NanoClaw (provider echo: it repeats what you type) answers here.")
                 screen.expect_exact("> ")
                 host.send_signal(signal.SIGTERM)
                 screen.expect_exact("the host has stopped; waiting for it to run again")
@@ -236,9 +239,25 @@ def test_a_reply_that_could_not_be_written_is_shown_by_the_next_chat(tmp_path: P
                 timeout=GUARD_S,
                 check=False,
             )
-        said = "unanswered: hello (nobody sees it here any more: No space left on device)"
+        why = "standard output cannot be written: No space left on device"
+        said = f"unanswered: hello ({why}; the answer is kept, and `nanoclaw chat` shows it)"
         assert (done.returncode, done.stderr.decode()) == (1, f"nanoclaw: {said}\n")
         assert nanoclaw(tmp_path, "chat", "again").output == "echo: hello\necho: again\n"
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_an_empty_text_is_refused(home: Path, text: str) -> None:
+    done = nanoclaw(home, "chat", text)
+    [error] = done.errors
+    assert (done.code, done.output) == (2, "")
+    assert "the text is empty: say something, or leave it out for a prompt" in error
+
+
+async def test_a_line_typed_while_no_host_runs_is_not_said_to_be_there_perhaps() -> None:
+    remote = Remote(Pipe())
+    remote.left = LEFT
+    with pytest.raises(NotAccepted, match=r"^the host is not running$"):
+        await remote.desk.say("hello")
 
 
 def test_a_question_in_a_one_shot_chat_says_how_to_answer_it(home: Path) -> None:

@@ -19,6 +19,7 @@ from nanoclaw.system.lines import Lines
 MAX_LINE = 16 * 1024 * 1024
 """Limit of one message in bytes. A longer line is refused, and the next one is read."""
 CHUNK = 65536
+UNWRITABLE = "standard output cannot be written"
 
 
 @define(eq=False)
@@ -28,6 +29,9 @@ class Pipe:
     output: TextIO = Factory(lambda: sys.stdout)
     refused: dict[int, str] = Factory(dict)
     """The refused lines: number, and what became of it, why and what to do."""
+    trouble: str | None = None
+    """The reason why the output could not be written."""
+    _failed: trio.Event = Factory(trio.Event)
     _cut: bool = False
     _writing: trio.CancelScope = Factory(trio.CancelScope)
 
@@ -74,9 +78,21 @@ class Pipe:
         data = f"{shown}\n".encode(errors="replace")
         with trio.CancelScope() as self._writing:
             if not self._cut:
-                await trio.to_thread.run_sync(_write, self.output.fileno(), data, abandon_on_cancel=True)
+                await self._write(data)
                 return
         raise OSError(errno.EPIPE, "nobody reads the output")
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await trio.to_thread.run_sync(_write, self.output.fileno(), data, abandon_on_cancel=True)
+        except OSError as error:
+            self.trouble = f"{UNWRITABLE}: {error.strerror or error}"
+            self._failed.set()
+            raise
+
+    async def failure(self) -> None:
+        """Wait until the output cannot be written."""
+        await self._failed.wait()
 
     def cut(self) -> None:
         """Stop waiting for a reader of the output, because the program ends."""

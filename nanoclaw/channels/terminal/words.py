@@ -23,9 +23,9 @@ def greeting(assistant: str, answering: Sequence[Answering]) -> str:
 
 def _who(answering: Sequence[Answering]) -> str:
     if not answering:
-        return "No agent answers here: `nanoclaw wirings add --help` says how to connect one."
-    names = ", ".join(f"{each.agent} (provider {_provider(each.provider)})" for each in answering)
-    return f"Here {'answers' if len(answering) == 1 else 'answer'} {names}."
+        return "No agent answers here: `nanoclaw wirings create --help` says how to connect one."
+    names = " and ".join(f"{each.agent} (provider {_provider(each.provider)})" for each in answering)
+    return f"{names} {'answers' if len(answering) == 1 else 'answer'} here."
 
 
 def _provider(name: str) -> str:
