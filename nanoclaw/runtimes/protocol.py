@@ -115,7 +115,7 @@ class Death:
     orderly: bool
     """True if it exited without an error."""
     reason: str
-    """How it ended, in words."""
+    """A description of its end, for people."""
 
 
 @frozen

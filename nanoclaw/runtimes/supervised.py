@@ -75,7 +75,7 @@ class SupervisedProcess:
 
     @property
     def stderr(self) -> trio.abc.ReceiveStream | None:
-        """What the program and its descendants write to stderr."""
+        """The stderr of the program and its descendants."""
         return self._outer.stderr
 
     async def wait(self) -> int:
