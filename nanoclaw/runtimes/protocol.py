@@ -120,9 +120,9 @@ class Death:
 
 @frozen
 class Hindered(Death):
-    """The end or failed start of a runner for which the system is to blame: its descriptors are exhausted.
+    """The end or failed start of a runner because the system was short of something, such as descriptors.
 
-    It costs no message a try, and no user is told.
+    It does not count as a try of a message, and no user is told.
     """
 
 
