@@ -23,10 +23,10 @@ INIT = str(Path(__file__).with_name("runner_init.py"))
 HAS_INIT = sys.platform == "linux"
 LATE_S = 1.0
 """Seconds that an init process has to kill its descendants before it is killed itself."""
-MARK = "SESSION_OUTBOUND_DB_PATH"
+SESSION_VARIABLE = "SESSION_OUTBOUND_DB_PATH"
 """The variable by which the processes of one session are found."""
 MAX_SWEEPS = 20
-"""Limit of the searches for marked processes: one of them may start another during a search."""
+"""Limit of the searches for processes of a session: one of them may start another during a search."""
 MAX_REPORT = 4096
 """Bytes of an init process's report that are read."""
 _RAISE_LIMIT = "if this lasts, raise the limit (`ulimit -n`, or LimitNOFILE= of the service)"
@@ -66,7 +66,8 @@ class SupervisedProcess:
     """The program's own id."""
     _outer: trio.Process
     """The init process, else the program itself."""
-    _mark: str
+    _variable: str
+    """The variable that all its descendants inherit, as `NAME=value`."""
 
     @property
     def returncode(self) -> int | None:
@@ -101,7 +102,7 @@ class SupervisedProcess:
         """Kill the descendants that are left. Call it when `wait` has returned."""
         self._kill_group()
         if HAS_INIT and (self.returncode or 0) < 0:  # a signal may have ended it before it had killed them
-            await trio.to_thread.run_sync(_kill_marked, self._mark)
+            await trio.to_thread.run_sync(_kill_with, self._variable)
 
     def _kill_group(self) -> None:
         _send(os.killpg, self._outer.pid, signal.SIGKILL)
@@ -139,7 +140,7 @@ async def start(
     finally:
         os.close(inside)
     restore_limit(pid)  # it may have been forked before its parent's limit was restored
-    return SupervisedProcess(pid, outer, f"{MARK}={environment[MARK]}"), outside
+    return SupervisedProcess(pid, outer, f"{SESSION_VARIABLE}={environment[SESSION_VARIABLE]}"), outside
 
 
 def _require_descriptors() -> None:
@@ -187,17 +188,17 @@ async def _pid(init: trio.Process) -> int:
 # -- the search for what an init process has left ----------------------------------
 
 
-def _kill_marked(mark: str) -> None:
-    """Kill the processes of this machine that have inherited the mark."""
+def _kill_with(variable: str) -> None:
+    """Kill the processes of this machine that have inherited a variable."""
     for _ in range(MAX_SWEEPS):
-        found = list(_marked(mark.encode()))
+        found = list(_processes_with(variable.encode()))
         if not found:
             return
         for pid in found:
             _send(os.kill, pid, signal.SIGKILL)
 
 
-def _marked(mark: bytes) -> Iterator[int]:
+def _processes_with(variable: bytes) -> Iterator[int]:
     own = os.getpid()
     try:
         names = os.listdir("/proc")  # noqa: PTH208 -- names are needed, not paths
@@ -206,7 +207,7 @@ def _marked(mark: bytes) -> Iterator[int]:
     for name in names:
         if name.isdecimal() and int(name) != own:
             with suppress(OSError):  # it is gone, or another user's
-                if mark in Path("/proc", name, "environ").read_bytes().split(b"\0"):
+                if variable in Path("/proc", name, "environ").read_bytes().split(b"\0"):
                     yield int(name)
 
 
