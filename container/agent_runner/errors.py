@@ -74,9 +74,9 @@ class ProviderError(Exception):
     """A provider could not take its turn. Its messages are released and tried again; users are not told."""
 
     reason: str
-    """Why not, for the log."""
+    """The reason, for the log."""
     retry_at: datetime | None = None
-    """When to try again, an aware time. None stands for the runner's default."""
+    """The time of the next try, aware. None stands for the runner's default."""
 
     def __str__(self) -> str:
         """Return the reason alone."""

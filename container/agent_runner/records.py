@@ -32,7 +32,7 @@ class Inbound:
     tries: int
     """The number of this try, from 1."""
     timestamp: datetime
-    """When it was stored."""
+    """The time at which it was stored."""
     trigger: bool = True
     """False for context, which needs no answer."""
 
@@ -62,7 +62,7 @@ class Turn:
     context: tuple[Inbound, ...] = ()
     """Messages to read that need no answer, oldest first."""
     already_sent: tuple[Sent, ...] = ()
-    """What this turn sent before it was interrupted. Do not send it again."""
+    """The messages that this turn sent before it was interrupted. Do not send them again."""
     context_omitted: int = 0
     """The number of older messages of the context, beyond the limit."""
     assistant_name: str = ""
@@ -80,7 +80,7 @@ class Reply:
     """A final text."""
 
     text: str
-    """What the agent says."""
+    """The text of the agent."""
     in_reply_to: str | None = None
     """The id of the message whose chat gets it; None: the session's own chat."""
 

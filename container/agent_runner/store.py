@@ -4,8 +4,8 @@ A caller hands over a plain function of a connection, which runs as one transact
 not inside SQLite, so waiting stays cancellable. No transaction stays open across an await, except one whose
 COMMIT a reader still refuses.
 
-An error of the system, such as a full disk, says nothing about the data. What is to be written is kept and
-written once that is possible, so no result of a provider is lost.
+An error of the system, such as a full disk, says nothing about the data. A write that the system refuses is
+repeated until it succeeds, so no result of a provider is lost.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -56,7 +56,7 @@ def is_passing(error: apsw.Error, path: Path) -> bool:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Return True if it cannot be known whether the file is there. SQLite takes that for moved away."""
+    """Return True if the system does not say whether the file exists. SQLite then reports it as moved."""
     try:
         path.lstat()
     except OSError as error:

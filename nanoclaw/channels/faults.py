@@ -1,4 +1,4 @@
-"""What a channel of another author lacks. It is checked before the channel is used."""
+"""Finds what a channel of another author lacks, before the channel is used."""
 
 from collections.abc import Iterator
 from typing import cast, get_args

@@ -49,7 +49,7 @@ class Remote:
     )
     _acceptances: dict[str, _Acceptance] = Factory(dict)
     _early: list[Mapping[str, Any]] = Factory(list)
-    """What came before the answer to `listen`."""
+    """The events that came before the answer to `listen`."""
 
     async def offer(self, _desk: Desk, id_: str, text: str) -> Routed:
         """Send a line; return when the host has it on disk.

@@ -32,7 +32,7 @@ class SystemZone:
     source: str
     """Where it was found, for people."""
     doubt: str | None = None
-    """Why it may be wrong, with advice; None if it was read without doubt."""
+    """The reason why it may be wrong, with advice; None if it is certain."""
 
 
 def system_zone(environ: Mapping[str, str] | None = None, root: Path = Path("/")) -> SystemZone:

@@ -1,7 +1,8 @@
 """Checks of values that come from outside: channels and embedders may hand in anything.
 
-The types of a record's fields say what fits. A mark in `Annotated` narrows a type. attrs validators would
-raise where the record is built, in the code of its author, and cattrs reads plain values instead of records.
+The types of a record's fields say what fits. A `Condition` in `Annotated` narrows a type. attrs validators do
+not serve: they raise where the record is built, in the code of its author. cattrs reads plain values, not
+records.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +46,8 @@ class BadValue(ValueError):
 
 
 @runtime_checkable
-class Mark(Protocol):
-    """A condition on a value, as a mark in `Annotated`. `wanted` completes "must be"."""
+class Condition(Protocol):
+    """A condition on the values of a type, for use in `Annotated`."""
 
     @property
     def wanted(self) -> str:
@@ -54,7 +55,7 @@ class Mark(Protocol):
         ...
 
     def fits(self, value: Any, /) -> bool:
-        """Return whether a value of the marked type fits."""
+        """Return whether a value of the type fits."""
         ...
 
 
@@ -119,7 +120,7 @@ def _check(kind: Any) -> _Check:  # noqa: PLR0911 -- one line a kind of type
     if kind is str:
         return _text
     if origin is Annotated:
-        return _marked(kind)
+        return _annotated(kind)
     if origin is Literal:
         return _one_of(get_args(kind))
     if origin in {Union, UnionType}:
@@ -147,16 +148,16 @@ def _moment(value: Any) -> datetime:
     return value
 
 
-def _marked(kind: Any) -> _Check:
-    """Return the check of `Annotated`: of the type, then of its marks."""
+def _annotated(kind: Any) -> _Check:
+    """Return the check of `Annotated`: of the type, then of its conditions."""
     base, *notes = get_args(kind)
-    plain, marks = _check(base), [note for note in notes if isinstance(note, Mark)]
+    plain, conditions = _check(base), [note for note in notes if isinstance(note, Condition)]
 
     def check(value: Any) -> Any:
         found = plain(value)
-        for mark in marks:
-            if not mark.fits(found):
-                raise BadValue(mark.wanted, value)
+        for condition in conditions:
+            if not condition.fits(found):
+                raise BadValue(condition.wanted, value)
         return found
 
     return check

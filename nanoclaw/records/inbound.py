@@ -51,7 +51,7 @@ class ChatMessage:
     id: Name
     """The platform's own id of the message, which replies, edits and reactions name."""
     text: str
-    """What the user wrote; may be empty if there are attachments."""
+    """The user's text. It may be empty if there are attachments."""
     sender: Name
     """The user's name, for the agent to read."""
     sender_id: UserId

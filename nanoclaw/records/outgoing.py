@@ -12,7 +12,7 @@ class TextContent:
     """A text message."""
 
     text: str
-    """What the agent says; may be empty if there are files."""
+    """The agent's text. It may be empty if there are files."""
     markdown: bool = False
     """True if the text is Markdown."""
     files: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Option:
     selected_label: str
     """The text that replaces the buttons once this one is chosen."""
     value: str
-    """What the channel offers as `Clicked.value`; at most 128 characters."""
+    """The text that the channel offers as `Clicked.value`; at most 128 characters."""
 
 
 @frozen
@@ -97,13 +97,13 @@ class Outgoing:
     address: Address
     """The chat, and its thread, to send it to."""
     content: OutgoingContent
-    """What to send."""
+    """The content to send."""
     in_reply_to: str | None = None
     """The platform's id of the message that this one replies to, if any."""
     files: tuple[OutgoingFile, ...] = ()
     """The files to send with the text."""
     written_at: datetime | None = field(default=None, eq=False)
-    """When the agent wrote it, if known."""
+    """The date at which the agent wrote it, if known."""
     scheduled_at: datetime | None = field(default=None, eq=False)
     """The time for which it was scheduled: that of its task, or of a message to be sent later. Else None."""
     asks: bool = field(default=False, eq=False)

@@ -63,7 +63,7 @@ class SilentTask:
     id: str
     """The id of the task."""
     reason: str
-    """Why it is silent."""
+    """The reason, as a phrase that follows the id."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""The trigger rules of a wiring (contract 3), read as a frozen class. Rules that do not fit hear nobody."""
+"""The trigger rules of a wiring (contract 3) as a frozen class. With invalid rules, an agent hears nobody."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from nanoclaw.system.patterns import MAX_KEPT, Pattern, compiled
 
 
 class BadRules(NotAllowed):
-    """Trigger rules do not fit. The text names each key that does not."""
+    """Invalid trigger rules. The text names each wrong key and value."""
 
 
 # -- kinds of values ------------------------------------------------------------
@@ -41,7 +41,7 @@ class _Regex:
 
 @frozen
 class _Flag:
-    """True or false, and no text that says so."""
+    """True or false; a text such as "true" is refused."""
 
     wanted: str = "true or false"
 
@@ -94,7 +94,7 @@ class TriggerRules:
     exclude_senders: Annotated[frozenset[str], _Senders()] = frozenset()
     """These users are not heard."""
     ignored: Literal["drop", "accumulate"] = "drop"
-    """What becomes of messages that do not wake the agent: nothing, or context."""
+    """The use of messages that do not wake the agent: none, or as context."""
 
 
 def read_rules(rules: Mapping[str, object]) -> TriggerRules:
@@ -115,7 +115,7 @@ def read_rules(rules: Mapping[str, object]) -> TriggerRules:
 
 
 def problem(rules: Mapping[str, object]) -> str | None:
-    """Return why a wiring with these rules hears nobody: they do not fit. None if they do."""
+    """Return why a wiring with these rules hears nobody, or None if the rules are valid."""
     try:
         read_rules(rules)
     except BadRules as error:
@@ -124,7 +124,7 @@ def problem(rules: Mapping[str, object]) -> str | None:
 
 
 def unheard(connection: Connection) -> tuple[str, ...]:
-    """Return a line for each wiring that hears nobody, because its rules do not fit."""
+    """Return a line for each wiring that hears nobody, because its rules are invalid."""
     problems = [(wiring, problem(wiring.trigger_rules)) for wiring in wirings.every(connection)]
     return tuple(f"wiring {wiring.id}: {text}" for wiring, text in problems if text)
 

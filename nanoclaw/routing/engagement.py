@@ -14,7 +14,7 @@ _log = structlog.get_logger()
 
 
 def rules_of(wiring: Wiring) -> TriggerRules | None:
-    """Return the rules of a wiring, or None if they do not fit. Call it once for many messages."""
+    """Return the rules of a wiring, or None if they are invalid. Call it once for many messages."""
     try:
         return read_rules(wiring.trigger_rules)
     except BadRules:
@@ -24,7 +24,7 @@ def rules_of(wiring: Wiring) -> TriggerRules | None:
 async def engagement(
     wiring: Wiring, rules: TriggerRules | None, message: ChatMessage, in_thread: InThread
 ) -> Engagement:
-    """Return how a wiring treats a message. Without rules that fit, every message is ignored."""
+    """Return how a wiring treats a message. With invalid rules, every message is ignored."""
     if rules is None:
         return "ignore"
     if _hears(rules, wiring, message.sender_id) and await _triggered(rules, wiring, message, in_thread):

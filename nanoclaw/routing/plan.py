@@ -31,7 +31,7 @@ class Target:
 
     wiring: Wiring
     rules: TriggerRules | None
-    """The wiring's rules, read once. None: they do not fit, so no message is heard."""
+    """The wiring's rules, read once. None: they are invalid, so no message is heard."""
     agent_group: AgentGroup
     session: Session | DamagedRow | None
     """The open session, or the error about its row, or None if there is none yet."""
@@ -116,7 +116,7 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
 
 
 def _wirings(connection: Connection, chat: MessagingGroup) -> list[Wiring]:
-    """Return the wirings of a chat. Those whose rules do not fit are logged, once for each plan."""
+    """Return the wirings of a chat. Those with invalid rules are logged, once for each plan."""
     found = wirings.for_chat(connection, chat.id)
     for wiring in found:
         if reason := problem(wiring.trigger_rules):

@@ -115,14 +115,14 @@ class Death:
     orderly: bool
     """True if it exited without an error."""
     reason: str
-    """How it ended, in words."""
+    """A description of its end, for people."""
 
 
 @frozen
 class Hindered(Death):
-    """The end or failed start of a runner for which the system is to blame: its descriptors are exhausted.
+    """The end or failed start of a runner because the system was short of something, such as descriptors.
 
-    It costs no message a try, and no user is told.
+    It does not count as a try of a message, and no user is told.
     """
 
 

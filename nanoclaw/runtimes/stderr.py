@@ -15,11 +15,11 @@ MAX_LINES = 200
 WINDOW_S = 10.0
 LAST_WORDS = 5
 MAX_WORDS = 500
-"""Characters of a line that explain a death."""
+"""Limit of a line in `last_words`, in characters."""
 FAILED = "runner.failed"
 """The event with which our runner says why it ends."""
 _REASONS = ("reason", "message", "msg", "error")
-"""Keys of a line of JSON under which it may say in words what happened."""
+"""Keys of a JSON line whose value may be a text for people."""
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _log = structlog.get_logger()
@@ -31,9 +31,9 @@ class StderrLog:
 
     session_id: str
     last_words: deque[str] = Factory(lambda: deque(maxlen=LAST_WORDS))
-    """The last lines that may explain a death, in words."""
+    """The last lines that may explain a death, as text for people."""
     failure: str | None = None
-    """The reason for which our runner ended, in its own words."""
+    """The reason that our runner gave for its end."""
     _since: float = float("-inf")
     _lines: int = 0
     _dropped: int = 0
@@ -60,7 +60,7 @@ class StderrLog:
             _log.log(level, event, session=self.session_id, **values)
 
     def _keep(self, event: str, level: int, values: Mapping[str, object]) -> None:
-        """Keep a line to explain a death with. Events of an orderly life explain none."""
+        """Keep a line that may explain a death. Events up to level `info` explain none."""
         words = _in_words(event, values)[:MAX_WORDS]
         if event == FAILED:
             self.failure = words
@@ -83,7 +83,7 @@ class StderrLog:
 
 
 def _in_words(event: str, values: Mapping[str, object]) -> str:
-    """Return a line as people read it. Other runners may write JSON, too."""
+    """Return a line as text for people. Foreign runners may write JSON, too."""
     if "line" not in values:
         fields = values.get("runner")
         return _reason(fields if isinstance(fields, dict) else {}) or event.replace("_", " ")

@@ -23,10 +23,10 @@ INIT = str(Path(__file__).with_name("runner_init.py"))
 HAS_INIT = sys.platform == "linux"
 LATE_S = 1.0
 """Seconds that an init process has to kill its descendants before it is killed itself."""
-MARK = "SESSION_OUTBOUND_DB_PATH"
+SESSION_VARIABLE = "SESSION_OUTBOUND_DB_PATH"
 """The variable by which the processes of one session are found."""
 MAX_SWEEPS = 20
-"""Limit of the searches for marked processes: one of them may start another during a search."""
+"""Limit of the searches for processes of a session: one of them may start another during a search."""
 MAX_REPORT = 4096
 """Bytes of an init process's report that are read."""
 _RAISE_LIMIT = "if this lasts, raise the limit (`ulimit -n`, or LimitNOFILE= of the service)"
@@ -66,7 +66,8 @@ class SupervisedProcess:
     """The program's own id."""
     _outer: trio.Process
     """The init process, else the program itself."""
-    _mark: str
+    _variable: str
+    """The variable that all its descendants inherit, as `NAME=value`."""
 
     @property
     def returncode(self) -> int | None:
@@ -75,7 +76,7 @@ class SupervisedProcess:
 
     @property
     def stderr(self) -> trio.abc.ReceiveStream | None:
-        """What the program and its descendants write to stderr."""
+        """The stderr of the program and its descendants."""
         return self._outer.stderr
 
     async def wait(self) -> int:
@@ -101,7 +102,7 @@ class SupervisedProcess:
         """Kill the descendants that are left. Call it when `wait` has returned."""
         self._kill_group()
         if HAS_INIT and (self.returncode or 0) < 0:  # a signal may have ended it before it had killed them
-            await trio.to_thread.run_sync(_kill_marked, self._mark)
+            await trio.to_thread.run_sync(_kill_all_with, self._variable)
 
     def _kill_group(self) -> None:
         _send(os.killpg, self._outer.pid, signal.SIGKILL)
@@ -139,7 +140,7 @@ async def start(
     finally:
         os.close(inside)
     restore_limit(pid)  # it may have been forked before its parent's limit was restored
-    return SupervisedProcess(pid, outer, f"{MARK}={environment[MARK]}"), outside
+    return SupervisedProcess(pid, outer, f"{SESSION_VARIABLE}={environment[SESSION_VARIABLE]}"), outside
 
 
 def _require_descriptors() -> None:
@@ -193,18 +194,18 @@ def kill_orphans(sessions: Path) -> None:
     A host does this at its start: the last one may have been killed together with init processes.
     """
     if HAS_INIT:
-        beginning = f"{MARK}={sessions}{os.sep}".encode()
-        _kill(lambda variable: variable.startswith(beginning), lambda pid: not _has_init(pid))
+        beginning = f"{SESSION_VARIABLE}={sessions}{os.sep}".encode()
+        _kill_with(lambda variable: variable.startswith(beginning), lambda pid: not _has_init(pid))
 
 
-def _kill_marked(mark: str) -> None:
-    """Kill the processes of this machine that have inherited the mark."""
-    _kill(lambda variable: variable == mark.encode(), lambda _: True)
+def _kill_all_with(variable: str) -> None:
+    """Kill the processes of this machine that have inherited a variable."""
+    _kill_with(lambda found: found == variable.encode(), lambda _: True)
 
 
-def _kill(is_mark: Callable[[bytes], bool], dies: Callable[[int], bool]) -> None:
+def _kill_with(is_it: Callable[[bytes], bool], dies: Callable[[int], bool]) -> None:
     for _ in range(MAX_SWEEPS):
-        found = [pid for pid in _marked(is_mark) if dies(pid)]
+        found = [pid for pid in _processes_with(is_it) if dies(pid)]
         if not found:
             return
         for pid in found:
@@ -221,7 +222,7 @@ def _has_init(pid: int) -> bool:
     return False
 
 
-def _marked(is_mark: Callable[[bytes], bool]) -> Iterator[int]:
+def _processes_with(is_it: Callable[[bytes], bool]) -> Iterator[int]:
     own = os.getpid()
     try:
         names = os.listdir("/proc")  # noqa: PTH208 -- names are needed, not paths
@@ -230,7 +231,7 @@ def _marked(is_mark: Callable[[bytes], bool]) -> Iterator[int]:
     for name in names:
         if name.isdecimal() and int(name) != own:
             with suppress(OSError):  # it is gone, or another user's
-                if any(map(is_mark, Path("/proc", name, "environ").read_bytes().split(b"\0"))):
+                if any(map(is_it, Path("/proc", name, "environ").read_bytes().split(b"\0"))):
                     yield int(name)
 
 

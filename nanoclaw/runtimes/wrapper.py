@@ -1,4 +1,4 @@
-"""The base of a runtime that stands before another one, such as a recorder."""
+"""The base of runtimes that wrap another one, such as a recorder."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from nanoclaw.runtimes.protocol import Death, Runner, RunnerSpec, Runtime
 
 @define(eq=False)
 class RuntimeWrapper:
-    """A runtime that does what another one does. A subclass replaces what it changes."""
+    """A runtime that forwards all calls to another one. A subclass overrides some of them."""
 
     runtime: Runtime
 

@@ -19,7 +19,7 @@ from nanoclaw.store.session.restored import Restored
 
 
 class History(Enum):
-    """How an `inbound.db` relates to the `outbound.db` beside it."""
+    """The relation of an `inbound.db` to the `outbound.db` beside it."""
 
     COMPARED = "compared"
     """The files were compared since the session started."""

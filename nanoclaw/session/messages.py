@@ -16,9 +16,9 @@ from nanoclaw.store.session.outbound import Ack
 T = TypeVar("T")
 
 SLACK = timedelta(seconds=1)
-"""Difference between two readings of the date that counts as none."""
+"""Tolerated difference between two readings of the date."""
 UNTAKEN_S = 20.0
-"""Seconds after which a foreign runner that works has dropped a row of kind `system`."""
+"""Seconds after which a running foreign runner counts as having dropped a row of kind `system`."""
 MAX_ACKS_PER_LOOK = 1000
 """Most messages whose acks one look reads. A turn takes 200, and closes older context with them."""
 
@@ -146,11 +146,11 @@ class Messages:
     # -- verdicts
 
     def forget_untaken(self) -> "Messages":
-        """Begin anew to wait for a runner that takes rows of kind `system`."""
+        """Forget since when rows of kind `system` have not been taken."""
         return evolve(self, untaken={}) if self._untaken else self
 
     def drop_untaken(self, now: datetime, monotonic: float) -> tuple["Messages", tuple[Verdict, ...]]:
-        """Complete the rows of kind `system` that a foreign runner, which is up, does not take.
+        """Complete the rows of kind `system` that a running foreign runner does not take.
 
         Such runners look for the answer to a question by its text, and drop all other rows of this kind
         without an ack. They take only the newest few rows, so dropped ones would hide the messages of users.
@@ -258,7 +258,7 @@ class Messages:
 
 
 def _wish(ack: Ack) -> timedelta:
-    """Return how long a provider asked to wait when it released the message."""
+    """Return the wait that a provider asked for when it released the message."""
     since = from_text_or_none(ack.changed)
     return timedelta() if since is None or ack.retry_at is None else ack.retry_at - since
 

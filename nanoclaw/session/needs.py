@@ -68,7 +68,7 @@ def sleep_s(state: SessionState, now: Moment) -> float:
         if not isinstance(state.runner.condition, Stopping):
             waits.append(idle_left_s(state, now, watched=watched))
     elif state.outbound.quarantined is None and state.outbound.unreadable is None:
-        # Without a look no runner starts, so neither due messages nor the end of a back-off are waited for.
+        # No runner starts without a look, so this need not wait for due messages or the end of a back-off.
         moments.append(state.messages.next_due(now.date))
         if _is_held_up(state, now):
             waits.append(state.runner.not_before - now.monotonic)

@@ -48,7 +48,7 @@ class Later:
 
 @frozen
 class Held:
-    """Nobody is there to be shown the row, and nobody was. It waits for `Attended`, which may take weeks."""
+    """The row was shown to nobody, because nobody attends. It waits for `Attended`, possibly for weeks."""
 
     reason: str
 

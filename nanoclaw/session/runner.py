@@ -17,10 +17,10 @@ from nanoclaw.store.session.outbound import RunnerKind
 STUCK_S = 60.0
 """Seconds without a heartbeat, while a claim is open, after which a runner counts as hanging."""
 EVENTS_STUCK_S = 1800.0
-"""The same for a foreign runner that has beaten since its claim. Such runners beat at events of a model."""
+"""The same if a foreign runner's heartbeat is newer than its claim: it may beat at a model's events only."""
 MAX_BACKOFF_S = 60.0
 HINDERED_BACKOFF_S = 2.0
-"""Longest delay of a start that the system hinders. Another session may release what is exhausted."""
+"""Longest delay after a `Hindered` start. Another session may release what was short."""
 
 StopReason = Literal["idle", "shutdown", "stuck", "quarantine"]
 WANTED: frozenset[StopReason] = frozenset({"idle", "shutdown"})
@@ -48,7 +48,7 @@ class Dead:
 
     @property
     def hindered(self) -> bool:
-        """True if the system is to blame."""
+        """True if it died because the system was short of something."""
         return isinstance(self.death, Hindered)
 
 

@@ -89,7 +89,7 @@ class Outbound:
     ignored: str | None = None
     """Description of one row or ack in it that is never read."""
     history: History = History.COMPARED
-    """How `inbound.db` relates to this file."""
+    """The relation of `inbound.db` to this file."""
 
     @property
     def unreadable(self) -> str | None:

@@ -12,7 +12,7 @@ from nanoclaw.store.session.messages_in import OpenMessage
 
 FULL = "the delivery queue is full; nothing more is read until some messages are delivered"
 RESTORED_SHOWN = timedelta(days=7)
-"""How long the status shows what was concluded about restored files."""
+"""Time for which the status shows a conclusion about restored files."""
 OUTDATED = "outbound.db is empty or of another build; its runner must migrate it"
 
 

@@ -26,10 +26,12 @@ BLOCK = re.compile(r"(<!-- generated: plans -->\n).*?(<!-- end -->)", re.DOTALL)
 FILES = ("inbound.db", "outbound.db")
 SMALL = frozenset({"destinations", "session_routing", "container_state", "json_each", "CONSTANT"}) | {
     "sqlite_schema",
+    "main.sqlite_schema",
+    "pragma_table_info",
     "l",
     "c",
 }
-"""Tables that a plan may scan, because they stay small. The last three are SQLite's schema."""
+"""Tables that a plan may scan, because they stay small. The last five are SQLite's schema."""
 OPEN = frozenset({"idx_messages_in_pending", "idx_messages_in_open_tasks", "idx_deliveries_open"})
 """Partial indexes of open rows. Scanning one reads only open rows."""
 SLOW = frozenset({"pruning"})

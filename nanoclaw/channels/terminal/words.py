@@ -1,4 +1,4 @@
-"""What the terminal's chat says of itself: who answers, and what can be typed."""
+"""Texts of the terminal's chat: the greeting, which names the agents, and the help."""
 
 from collections.abc import Sequence
 

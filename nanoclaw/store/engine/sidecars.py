@@ -1,8 +1,8 @@
 """Finds a `-wal` or `-journal` that belongs to another state of its database, before SQLite applies it.
 
-SQLite applies what it finds beside a database. If only the database was restored, that mixes two states. The
-database has no copy of a sidecar's salts, so the change counter in its first page is compared with those in
-the sidecar's images of that page. A sidecar without such an image passes, and SQLite decides.
+SQLite applies any sidecar that it finds. If only the database was restored, that mixes two states. The
+database has no copy of a sidecar's salts. So this module compares the change counter in its first page with
+those in the sidecar's images of that page. A sidecar without such an image passes, and SQLite decides.
 """
 
 import struct

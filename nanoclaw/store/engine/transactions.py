@@ -1,7 +1,7 @@
 """Write transactions on one connection, from BEGIN IMMEDIATE to a known outcome. `Writer` uses them."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -54,25 +54,13 @@ class Transactions:
         self._blocked: dict[object, Callable[[], None]] = {}
         self._committed: dict[object, Callable[[apsw.Connection], None]] = {}
 
-    @contextmanager
-    def when_blocked(self, blocked: Callable[[], None]) -> Iterator[None]:
+    def when_blocked(self, blocked: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `blocked` when readers delay a commit; see `Writer.when_blocked`."""
-        token = object()
-        self._blocked[token] = blocked
-        try:
-            yield
-        finally:
-            del self._blocked[token]
+        return _registered(self._blocked, blocked)
 
-    @contextmanager
-    def when_committed(self, committed: Callable[[apsw.Connection], None]) -> Iterator[None]:
+    def when_committed(self, committed: Callable[[apsw.Connection], None]) -> AbstractContextManager[None]:
         """Call `committed` after each commit; see `Writer.when_committed`."""
-        token = object()
-        self._committed[token] = committed
-        try:
-            yield
-        finally:
-            del self._committed[token]
+        return _registered(self._committed, committed)
 
     async def run(self, body: Body[T]) -> T:
         """Commit all changes of `body` or none; see `Writer.run`."""
@@ -179,6 +167,17 @@ class Transactions:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close(force=True)
+
+
+@contextmanager
+def _registered(callbacks: dict[object, T], callback: T) -> Iterator[None]:
+    """Keep a callback among the others while the context is open."""
+    token = object()
+    callbacks[token] = callback
+    try:
+        yield
+    finally:
+        del callbacks[token]
 
 
 def run_body(path: Path, connection: apsw.Connection, body: Body[T]) -> T:

@@ -56,7 +56,7 @@ class Schedule:
     recurrence: str | None = None
     zone: str | None = None
     stored_at: datetime | None = None
-    """The date at which the row was stored. A later date than now is wrong."""
+    """The date at which the row was stored. It is in the future if the date was set back since."""
 
 
 @frozen
@@ -272,7 +272,7 @@ def postpone(connection: apsw.Connection, message_id: str, tries: int, process_a
 
 @frozen
 class Answered:
-    """The message that an outgoing row answers, as far as its channel wants to know it."""
+    """The facts about an answered message that its channel needs."""
 
     platform_message_id: str | None = None
     """The platform's own id of the message, or None if its content has none."""
@@ -281,7 +281,7 @@ class Answered:
 
 
 def answered(connection: apsw.Connection, message_id: str) -> Answered:
-    """Return what a channel wants to know of a message that is answered."""
+    """Return the facts about a message that the channel of its answer needs."""
     row = connection.execute(
         """
         SELECT iif(json_valid(content), json_extract(content, '$.id'), NULL),

@@ -71,7 +71,7 @@ def _open(name: str, parent: int, flags: int) -> int:
 
 
 def _unopened(name: str, error: OSError, done: str) -> Exception:
-    """Return the error for a file. Its permissions are the container's, so a missing one is its fault."""
+    """Return the error for a file. The container sets its permissions, so a missing one is not ours."""
     if passes(error) and kind_of(error) is not Obstacle.DENIED:
         return translated_os(error, Path(name))
     return BadAttachment(f"outbox file {name!r} cannot be {done}: {error.strerror}")

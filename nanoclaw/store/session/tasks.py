@@ -93,29 +93,21 @@ def of_row(connection: apsw.Connection, message_id: str) -> Occurrence | None:
     return found[0] if found else None
 
 
+_UNTRIED = """
+    kind = 'task' AND status IN ('pending', 'paused') AND status = 'pending' AND coalesce(tries, 0) = 0
+    """
+"""The condition of pending, untried occurrences. With `IN`, SQLite can use the index of open tasks."""
+
+
 def overdue(connection: apsw.Connection, before: datetime) -> list[Occurrence]:
     """Return pending, untried occurrences that were due before `before` and must not run late."""
-    found = _occurrences(
-        connection,
-        """
-        kind = 'task' AND status IN ('pending', 'paused') AND status = 'pending' AND catch_up = 'none'
-        AND coalesce(tries, 0) = 0
-        """,
-        {},
-    )
+    found = _occurrences(connection, f"{_UNTRIED} AND catch_up = 'none'", {})
     return [each for each in found if each.message.process_after and each.message.process_after < before]
 
 
 def misdated(connection: apsw.Connection, now: datetime) -> list[Occurrence]:
-    """Return the occurrences of recurring tasks that wait, and were stored at a later date than `now`."""
-    found = _occurrences(
-        connection,
-        """
-        kind = 'task' AND status IN ('pending', 'paused') AND status = 'pending' AND recurrence IS NOT NULL
-        AND coalesce(tries, 0) = 0
-        """,
-        {},
-    )
+    """Return pending, untried occurrences of recurring tasks that were stored at a later date than `now`."""
+    found = _occurrences(connection, f"{_UNTRIED} AND recurrence IS NOT NULL", {})
     return [
         each
         for each in found

@@ -79,7 +79,7 @@ class _Wait:
     """A wait for the code under test."""
 
     doing: str | None
-    """What is waited for. None while nothing is."""
+    """The step that is being waited for, or None."""
     place: str = ""
     """The line that waited when it was cancelled."""
 
