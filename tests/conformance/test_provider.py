@@ -1,8 +1,10 @@
 """Our own providers conform to their protocol; each check of the suite fails for a broken provider."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -169,6 +171,45 @@ async def test_an_honest_provider_conforms(
         "a_tool_that_refuses_does_not_end_the_turn",
         "a_call_that_does_not_fit_its_schema_does_not_end_the_turn",
     }:  # they call none
+        await check(name, opens)
+
+
+async def replies_with_a_number(turn: Turn, _tools: Toolbox) -> Result:
+    text: Any = 5
+    return Result((Reply(text, turn.messages[0].id),))
+
+
+async def raises_no_exception(_turn: Turn, _tools: Toolbox) -> Result:
+    raise asyncio.CancelledError("of an SDK")
+
+
+async def fails_in_a_nursery(_turn: Turn, _tools: Toolbox) -> Result:
+    async with trio.open_nursery():
+        raise ProviderError("busy")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        ("what_is_asked_is_answered", replies_with_a_number, "a reply is 5, expected a Reply with a text"),
+        ("any_text_is_taken", replies_with_a_number, "a reply is 5, expected a Reply with a text"),
+        ("damaged_state_does_not_stop_it", replies_with_a_number, "without state a reply is 5, expected"),
+        ("what_is_asked_is_answered", raises_no_exception, r"CancelledError: of an SDK"),
+        ("every_kind_of_message_is_taken", raises_no_exception, r"CancelledError: of an SDK"),
+        ("damaged_state_does_not_stop_it", raises_no_exception, r"CancelledError: of an SDK"),
+        ("damaged_state_does_not_stop_it", fails_in_a_nursery, r"without state a turn raised ProviderError"),
+    ],
+)
+async def test_what_the_runner_refuses_is_found(
+    name: str, wrong: Run, words: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        yield ProviderUnderTest(Model(wrong))
+
+    with pytest.raises(NotConforming, match=words):
         await check(name, opens)
 
 

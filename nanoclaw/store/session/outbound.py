@@ -16,6 +16,7 @@ from nanoclaw.store.engine.names import is_component
 from nanoclaw.store.engine.times import from_text
 from nanoclaw.store.session.deliveries import NOTICE
 from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, json_array
+from nanoclaw.store.session.outbound_tables import SEED_TABLES, OutboundTables
 
 AckStatus = Literal["processing", "completed", "failed", "released"]
 RunnerKind = Literal["ours", "foreign"]
@@ -95,7 +96,7 @@ class Look:
     more: bool = False
     """True if more rows may be waiting, so the next look should follow at once."""
     outdated: bool = False
-    """True for another build's file. Nothing was read: the runner must migrate it first."""
+    """True for a file without tables. Nothing was read: the runner must migrate it first."""
     runner: RunnerKind | None = None
     """The runner that wrote the newest ack. None if there is no ack."""
 
@@ -108,21 +109,22 @@ def look(
     It stops at `BATCH` rows or `LOOK_BYTES`, so a container cannot fill the host's memory. Known rows are
     read first, which keeps their order.
     """
-    if connection.execute("PRAGMA user_version").get == 0:
+    file = OutboundTables.of(connection)
+    if file is None:
         return Look((), (), (), 0.0, outdated=True)
     looked_for = list[str]()
-    known, known_cut = _full(_by_id(connection, known_ids, looked_for))
-    rows, cut = _full(() if known_cut else _new_rows(connection, above, up_to))
-    acks, bad_ack = _acks(connection, open_ids)
+    known, known_cut = _full(_by_id(file, known_ids, looked_for))
+    rows, cut = _full(() if known_cut else _new_rows(file, above, up_to))
+    acks, bad_ack = _acks(file, open_ids)
     return Look(
         rows=rows,
         known=known,
         acks=acks,
-        tool_timeout_s=_tool_timeout(connection),
+        tool_timeout_s=_tool_timeout(file),
         looked_for=tuple(looked_for),
         ignored=(_ignored(connection, above, up_to) if up_to > above else None) or bad_ack,
         more=known_cut or cut or len(rows) == BATCH,
-        runner=_runner(connection),
+        runner=_runner(file),
     )
 
 
@@ -151,7 +153,7 @@ class Standing:
 
 def standing(connection: apsw.Connection, above: int) -> Standing:
     """Return the state of the file. Rows above the sequence number `above` are unread."""
-    if not {"messages_out", "processing_ack"} <= tables_of(connection):
+    if not tables_of(connection) >= SEED_TABLES:
         return Standing()
     ours = connection.execute("PRAGMA user_version").get != 0
     numbers = connection.execute("SELECT max(seq) FROM messages_out WHERE typeof(seq) = 'integer'").fetchall()
@@ -219,8 +221,8 @@ _COLUMNS = ", ".join(
 )
 
 
-def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[MessageOut | InvalidRow]:
-    rows = connection.execute(
+def _new_rows(file: OutboundTables, above: int, up_to: int) -> Iterator[MessageOut | InvalidRow]:
+    rows = file.execute(
         f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? AND typeof(seq) = 'integer' "  # noqa: S608 -- constants of this module
         f"ORDER BY seq LIMIT {BATCH}",
         (above, up_to),
@@ -229,12 +231,12 @@ def _new_rows(connection: apsw.Connection, above: int, up_to: int) -> Iterator[M
 
 
 def _by_id(
-    connection: apsw.Connection, ids: Sequence[str], looked_for: list[str]
+    file: OutboundTables, ids: Sequence[str], looked_for: list[str]
 ) -> Iterator[MessageOut | InvalidRow]:
     """Yield one row for each id, regardless of how many rows or which order the file claims."""
     for id_ in ids:
         looked_for.append(id_)
-        rows = connection.execute(
+        rows = file.execute(
             f"SELECT {_COLUMNS} FROM messages_out WHERE id = ? LIMIT 1",  # noqa: S608 -- constants of this module
             (id_,),
         ).fetchall()
@@ -289,9 +291,9 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
     )
 
 
-def _acks(connection: apsw.Connection, open_ids: Sequence[str]) -> tuple[tuple[Ack, ...], str | None]:
+def _acks(file: OutboundTables, open_ids: Sequence[str]) -> tuple[tuple[Ack, ...], str | None]:
     """Return one ack for each message, and the description of an invalid ack if there is one."""
-    rows = connection.execute(
+    rows = file.execute(
         f"""
         SELECT CAST(message_id AS BLOB), {_brief("status")},
           iif(typeof(attempt) = 'integer', attempt, NULL), {_brief("retry_at")}, {_brief("error")},
@@ -335,10 +337,12 @@ def _ack(row: tuple[object, ...]) -> Ack | str:
     )
 
 
-def _runner(connection: apsw.Connection) -> RunnerKind | None:
+def _runner(file: OutboundTables) -> RunnerKind | None:
     """Return the runner that wrote the newest ack. A hostile table may have no rowid."""
+    if not file.names_attempts:
+        return "foreign" if file.execute("SELECT EXISTS (SELECT 1 FROM processing_ack)").get else None
     try:
-        newest = connection.execute(
+        newest = file.connection.execute(
             """
             SELECT attempt IS NULL FROM processing_ack
             WHERE rowid = (SELECT max(rowid) FROM processing_ack)
@@ -356,8 +360,8 @@ def _time(value: object) -> datetime | None:
         return None
 
 
-def _tool_timeout(connection: apsw.Connection) -> float:
-    row = connection.execute(
+def _tool_timeout(file: OutboundTables) -> float:
+    row = file.execute(
         """
         SELECT tool_declared_timeout_ms FROM container_state
         WHERE typeof(tool_declared_timeout_ms) = 'integer' LIMIT 1

@@ -14,6 +14,7 @@ from attrs import frozen
 from nanoclaw.store.engine.times import from_text
 from nanoclaw.store.session.deliveries import IN_DOUBT
 from nanoclaw.store.session.messages_in import json_array
+from nanoclaw.store.session.outbound_tables import OutboundTables
 
 SNIPPET = 200
 """Limit of a text in a list, in characters."""
@@ -206,15 +207,16 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
 
 def claims(connection: apsw.Connection, ids: Sequence[str]) -> list[Claim]:
     """Return the runner's claims and outcomes of these messages."""
-    rows = connection.execute(
+    file = OutboundTables.of(connection)
+    rows = file and file.execute(
         f"""
         SELECT {_brief("message_id")}, {_brief("status")}, {_brief("status_changed")}, {_brief("error")},
           {_brief("turn_id")}
-        FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(:ids)) LIMIT 1000
+        FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(?)) LIMIT 1000
         """,  # noqa: S608 -- constants of this module
-        {"ids": json_array(ids)},
+        (json_array(ids),),
     )
-    found = [[_decoded(value) for value in row] for row in rows]
+    found = [[_decoded(value) for value in row] for row in rows or ()]
     return [
         Claim(id_, status, _date(at), error, turn)
         for id_, status, at, error, turn in found
@@ -240,15 +242,16 @@ def replies(connection: apsw.Connection, ids: Sequence[str]) -> list[Reply]:
 
 
 def turns(connection: apsw.Connection) -> list[Turn]:
-    """Return the newest turns that the runner recorded, oldest first."""
-    rows = connection.execute(
+    """Return the newest turns that the runner recorded, oldest first. Another build's runner records none."""
+    file = OutboundTables.of(connection)
+    rows = file and file.execute(
         f"""
         SELECT kind, {_brief("at")}, {_brief("data")} FROM events
         WHERE kind IN ('turn started', 'turn ended') ORDER BY id DESC LIMIT {EVENTS}
         """  # noqa: S608 -- constants of this module
     )
     found = dict[str, Turn]()
-    for kind, at, data in reversed(list(rows)):
+    for kind, at, data in reversed(list(rows or ())):
         values = _object(_decoded(data))
         turn, date = str(values.get("turn_id")), _date(_decoded(at))
         if kind == "turn started":

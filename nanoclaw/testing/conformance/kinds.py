@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from attrs import evolve
 
 from agent_runner.errors import ProviderError
+from agent_runner.foreign import foreign_code
 from agent_runner.records import Inbound, Result, Turn
-from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance.checks import NotConforming, require
 from nanoclaw.testing.conformance.providers import OpenUnderTest, answers, require_known
 from nanoclaw.testing.conformance.steps import step
-from nanoclaw.testing.conformance.turns import Tools, message, of_kind, turn_of
+from nanoclaw.testing.conformance.turns import Tools, message, of_kind, require_result, turn_of
 
 Content = Mapping[str, object]
 HUGE = 100_000
@@ -105,7 +105,7 @@ async def any_text_is_taken(it: OpenUnderTest) -> None:
 async def _settled(it: OpenUnderTest, turn: Turn, what: str, tools: Tools | None = None) -> Result | None:
     """Return the result of a turn, or None on `ProviderError`."""
     try:
-        with step(f"a turn with {what}", it.turn_s), ungrouped(ProviderError):
+        with step(f"a turn with {what}", it.turn_s), foreign_code(ProviderError, Exception):
             result = await it.handler.run(turn, tools or Tools())
     except ProviderError:
         return None
@@ -113,9 +113,9 @@ async def _settled(it: OpenUnderTest, turn: Turn, what: str, tools: Tools | None
         raise
     except Exception as error:
         raise NotConforming(f"{what} raised {error!r}, expected a result or ProviderError") from error
-    require(isinstance(result, Result), f"for {what} run returned {result!r}, expected a Result")
-    require_known(result, {one.id for one in turn.messages})
-    return result
+    found = require_result(result, f"for {what}")
+    require_known(found, {one.id for one in turn.messages})
+    return found
 
 
 CHECKS: tuple[Callable[[OpenUnderTest], Awaitable[None]], ...] = (

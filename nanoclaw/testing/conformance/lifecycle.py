@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import trio
 
 from agent_runner.errors import ProviderError
+from agent_runner.foreign import foreign_code
 from agent_runner.providers import ProviderContext, Tool, ToolSpec
 from agent_runner.records import Result
 from nanoclaw.system.foreign import ungrouped
@@ -18,7 +19,7 @@ from nanoclaw.testing.conformance.providers import (
     opened,
 )
 from nanoclaw.testing.conformance.steps import step
-from nanoclaw.testing.conformance.turns import Tools, message, turn_of
+from nanoclaw.testing.conformance.turns import Tools, message, require_result, turn_of
 from nanoclaw.testing.conformance.watches import CancelAfter
 
 CLOSES_S = 5.0
@@ -195,7 +196,7 @@ async def _taken(
     """Return the result of a turn. Raises NotConforming if it fails or does not answer."""
     asked = question or it.question
     try:
-        with step(f"a turn {when}", it.turn_s):
+        with step(f"a turn {when}", it.turn_s), foreign_code(ProviderError, Exception):
             result = await it.handler.run(
                 turn_of(message(1, asked)), tools or Tools(session=it.context.tools)
             )
@@ -203,9 +204,9 @@ async def _taken(
         raise
     except Exception as error:
         raise NotConforming(f"{when} a turn raised {error!r}") from error
-    require(isinstance(result, Result), f"{when} run returned {result!r}, expected a Result")
-    require(question or answers(result), f"{when} {asked!r} was not answered: {result}")
-    return result
+    found = require_result(result, when)
+    require(question or answers(found), f"{when} {asked!r} was not answered: {found}")
+    return found
 
 
 CHECKS: tuple[Callable[[ProviderUnderTest], Awaitable[None]], ...] = (

@@ -13,9 +13,9 @@ import trio
 from attrs import evolve
 
 from agent_runner.errors import ProviderError, ToolError
+from agent_runner.foreign import foreign_code
 from agent_runner.providers import TurnHandler
 from agent_runner.records import Result, Sent, Turn
-from nanoclaw.system.foreign import ungrouped
 from nanoclaw.testing.conformance import kinds, lifecycle
 from nanoclaw.testing.conformance.checks import Check, NotConforming, checks_of, hook, require
 from nanoclaw.testing.conformance.providers import (
@@ -26,7 +26,7 @@ from nanoclaw.testing.conformance.providers import (
     require_known,
 )
 from nanoclaw.testing.conformance.steps import step, step_context
-from nanoclaw.testing.conformance.turns import CHAT, Tools, message, turn_of
+from nanoclaw.testing.conformance.turns import CHAT, Tools, message, require_result, turn_of
 from nanoclaw.testing.conformance.watches import CancelAfter, Sleeps, Slowness, Watched
 
 GOES_S = 5.0
@@ -56,12 +56,13 @@ def provider_checks(open_: Callable[[], AbstractAsyncContextManager[ProviderUnde
 async def _taken(it: OpenUnderTest, turn: Turn, tools: Tools | None = None) -> Result:
     """Return the result of an undisturbed turn."""
     try:
-        with step("a turn", it.turn_s), ungrouped(ProviderError, ToolError):
+        with step("a turn", it.turn_s), foreign_code(ProviderError, ToolError, Exception):
             result = await it.handler.run(turn, tools or Tools())
-    except (ProviderError, ToolError) as error:
+    except NotConforming:
+        raise
+    except Exception as error:
         raise NotConforming(f"a turn that nothing hinders ended with {error!r}") from error
-    require(isinstance(result, Result), f"run returned {result!r}, expected a Result")
-    return result
+    return require_result(result)
 
 
 # -- answering -------------------------------------------------------------------
@@ -219,7 +220,7 @@ async def when_it_can_answer_again_it_does(it: OpenUnderTest) -> None:
 
 async def _failure(it: OpenUnderTest) -> Exception | None:
     try:
-        with trio.fail_after(it.turn_s), ungrouped(ProviderError):
+        with trio.fail_after(it.turn_s), foreign_code(ProviderError, Exception):
             await it.handler.run(turn_of(message(1, it.question)), Tools())
     except Exception as error:  # noqa: BLE001 -- the caller wants the error
         return error

@@ -8,8 +8,9 @@ from attrs import Factory, define
 
 from agent_runner.errors import ToolError
 from agent_runner.providers import Toolbox, ToolRegistry, ToolSpec
-from agent_runner.records import Address, Inbound, Turn
+from agent_runner.records import Address, Inbound, Reply, Result, Turn
 from agent_runner.tools.schemas import compile_schema
+from nanoclaw.testing.conformance.checks import NotConforming
 
 CHAT = Address("test", "chat")
 WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -76,3 +77,20 @@ class Tools(Toolbox):
 
     def alive(self) -> None:
         """Do nothing: there is no watchdog."""
+
+
+def require_result(result: object, when: str = "") -> Result:
+    """Return what a turn has returned, if the runner can commit it. `when` tells the turns of a check apart.
+
+    Raises:
+        NotConforming: it is no `Result`, or a reply in it is no text.
+    """
+    before = when and f"{when} "
+    if not isinstance(result, Result):
+        raise NotConforming(f"{before}run returned {result!r}, expected a Result")
+    replies: Sequence[object] = result.replies
+    for reply in replies:
+        text: object = reply.text if isinstance(reply, Reply) else reply
+        if not isinstance(reply, Reply) or not isinstance(text, str):
+            raise NotConforming(f"{before}a reply is {text!r}, expected a Reply with a text")
+    return result
