@@ -369,7 +369,8 @@ def session_recipe(
             )
             stored = await _read_session(inbound)
             if made and stored.history is History.NEW:
-                stored = evolve(stored, history=History.MARKED)
+                used = conversation.session.last_active is not None
+                stored = evolve(stored, history=History.LOST if used else History.MARKED)
             rules = Rules.of(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
             )
