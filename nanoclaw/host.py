@@ -359,7 +359,9 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         ground = _ground(
             config, seams, registry if recorder is None else recorder.registry(registry), central, living
         )
-        status = HostStatus(root, living, central, config, seams.clock, runtime.name, zone_doubt)
+        status = HostStatus(
+            root, living, central, config, seams.clock, runtime.name, router.refused.lines, zone_doubt
+        )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
             await stack.enter_async_context(
