@@ -57,7 +57,7 @@ def both(*accidents: Accident) -> Accident:
     return happen
 
 
-INBOUND, OUTBOUND, MARK = "inbound/inbound.db", "outbound/outbound.db", "inbound.mark"
+INBOUND, OUTBOUND, MARK = "inbound/inbound.db", "outbound/outbound.db", "owner"
 ACCIDENTS = {
     "inbound older": (older(INBOUND), "replies up to number 7 count as sent"),
     "inbound older, without a mark": (both(older(INBOUND), missing(MARK)), "up to number 7 count as sent"),
