@@ -206,7 +206,14 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             _log.warning("host.zone_doubtful", reason=config.zone_doubt)
         ground = _ground(parts, services, living)
         status = HostStatus(
-            root, living, services.central, config, services.clock, parts.runtime.name, config.zone_doubt
+            root,
+            living,
+            services.central,
+            config,
+            services.clock,
+            parts.runtime.name,
+            router.refused.lines,
+            config.zone_doubt,
         )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import trio
@@ -36,6 +36,8 @@ class HostStatus:
     config: Config
     clock: Clock
     runtime: str
+    refused: Callable[[], tuple[str, ...]] = tuple
+    """Returns a sentence for each chat whose messages cannot be stored now."""
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
@@ -76,6 +78,7 @@ class HostStatus:
             descriptors_limit=open_files.limit,
             damaged=read.damaged,
             zone_doubt=self.zone_doubt,
+            refused=self.refused(),
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

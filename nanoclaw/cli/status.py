@@ -50,6 +50,9 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"wirings   {line}" for line in host.get("unheard", ()))
     if host.get("descriptors_limit") is not None:
         yield f"files     {_descriptors(host['descriptors_used'], host['descriptors_limit'])}"
+    if host.get("refused"):
+        yield "refused   messages of these chats cannot be stored now; their networks must offer them again"
+        yield from (f"  {sentence}" for sentence in host["refused"])
     if host["damaged"]:
         yield "damaged   these rows of v2.db are left out; correct or delete them (how-to: repair a session)"
         yield from (f"  {sentence}" for sentence in host["damaged"])

@@ -23,11 +23,6 @@ class SessionPaths:
         return self.root / "owner"
 
     @cached_property
-    def mark(self) -> Path:
-        """The change counter of `inbound.db` at the host's last commit, outside both mounts."""
-        return self.root / "inbound.mark"
-
-    @cached_property
     def inbound_dir(self) -> Path:
         """The directory that is mounted read-only in the container."""
         return self.root / "inbound"

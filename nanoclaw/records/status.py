@@ -168,6 +168,8 @@ class HostReport:
     """The file descriptors of the host's process. None if the system does not tell."""
     descriptors_limit: int | None = None
     """The limit of these. Near it, runners without work are stopped, and others start late."""
+    refused: tuple[str, ...] = ()
+    """A sentence for each chat whose messages could not be stored lately: the chat, and the reason."""
     damaged: tuple[str, ...] = ()
     """A sentence for each row of the central database that cannot be used."""
     questions: int = 0

@@ -32,6 +32,7 @@ from nanoclaw.registry import (
 )
 from nanoclaw.routing.clicks import Clicks, DroppedClick, as_click, check_click
 from nanoclaw.routing.plan import Plan, PlanCache, Target, plan
+from nanoclaw.routing.refused import Refused
 from nanoclaw.session import Conversation, SessionDown, Sessions
 from nanoclaw.store import DamagedRow, Reader, StoreError
 from nanoclaw.store.engine.mutex import Mutex, Places
@@ -76,6 +77,7 @@ class Router:
     _plans: PlanCache = Factory(PlanCache)
     _chats: dict[tuple[str, str], _ChatQueue] = Factory(dict)
     _places: Places = Factory(lambda: Places(MAX_CONCURRENT))
+    refused: Refused = Factory(Refused)
 
     async def offer(self, event: Event) -> Routed:
         """Route one event. When this returns, an accepted event is on disk.
@@ -86,16 +88,22 @@ class Router:
         """
         event = received(event)
         try:
-            if isinstance(event, Attended):
-                self._sessions.attended(event.address)
-                return Routed()
-            if isinstance(event, Clicked):
-                return await self._click(event)
-            if event.message.is_from_me:
-                return Routed(dropped="the message is the assistant's own")
-            return await self._route(event)
+            routed = await self._offer(event)
         except (StoreError, ActorError, DamagedRow) as error:
+            self.refused.note(event.address, str(error))
             raise NotAccepted(f"the event could not be stored: {error}") from error
+        self.refused.clear(event.address)
+        return routed
+
+    async def _offer(self, event: Event) -> Routed:
+        if isinstance(event, Attended):
+            self._sessions.attended(event.address)
+            return Routed()
+        if isinstance(event, Clicked):
+            return await self._click(event)
+        if event.message.is_from_me:
+            return Routed(dropped="the message is the assistant's own")
+        return await self._route(event)
 
     async def _click(self, click: Clicked) -> Routed:
         """Handle a click in the order of its chat's messages. Only the first of two clicks counts."""

@@ -15,7 +15,7 @@ from attrs import define, evolve, frozen
 from outcome import Error, Outcome, Value
 
 from actors import Context, Ref
-from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent, SessionPaths
+from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
 from nanoclaw.runtimes import RunnerSpec, StartFailed
@@ -297,7 +297,7 @@ def session_recipe(
             ) as outbound,
             trio.open_nursery() as nursery,
         ):
-            stored = await _open_files(services, paths, inbound)
+            stored = await _open_files(services, conversation, inbound)
             rules = Rules.of(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
             )
@@ -341,14 +341,16 @@ def session_recipe(
     return recipe
 
 
-async def _open_files(services: Services, paths: SessionPaths, inbound: Writer) -> StoredSession:
+async def _open_files(services: Services, conversation: Conversation, inbound: Writer) -> StoredSession:
     """Create `outbound.db` if it is missing, and read `inbound.db`."""
+    paths = conversation.paths(services.config)
     create = partial(create_outbound, paths, owner=None)
     patience = Patience(paths.outbound_db, services.random)
     created = await patience.until_done(lambda: services.executor.run(create))
     stored = await _read_session(inbound)
     if created and stored.history is History.NEW:  # both files are new: there is nothing to compare
-        return evolve(stored, history=History.MARKED)
+        used = conversation.session.last_active is not None
+        return evolve(stored, history=History.LOST if used else History.MARKED)
     return stored
 
 

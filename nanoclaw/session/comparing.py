@@ -17,6 +17,11 @@ from nanoclaw.store.session import deliveries, restored
 from nanoclaw.store.session.outbound import Standing
 from nanoclaw.store.session.restored import Restored
 
+ALL_LOST = (
+    "the session's files were missing, or are older than its first reply: later messages, tasks and replies "
+    "that had not been sent are lost, and the agent does not remember them"
+)
+
 
 class History(Enum):
     """The relation of an `inbound.db` to the `outbound.db` beside it."""
@@ -31,6 +36,8 @@ class History(Enum):
     """It is older than its mark."""
     NEW = "new"
     """It never had a message, and the other file was there before it."""
+    LOST = "lost"
+    """Both files are new, but `v2.db` knows that the session had a runner before."""
 
 
 @frozen
@@ -58,6 +65,8 @@ def compare(
     connection: Connection, history: History, standing: Standing, open_ids: Sequence[str], now: datetime
 ) -> Comparison:
     """Compare the files, and commit the consequences. `open_ids` are the deliveries that are not final."""
+    if history is History.LOST:
+        return _all_lost(connection, now)
     seen = deliveries.seen(connection)
     if _is_older(connection, history, standing):
         return _skip(connection, history, standing.newest, open_ids, now)
@@ -87,6 +96,8 @@ def _skip(
     closed = [id_ for id_ in open_ids if "@" not in id_]
     seen = deliveries.seen(connection)
     if not closed and not newest and not seen:
+        if history is History.OLDER:
+            return _all_lost(connection, now)
         restored.conclude(connection, None)
         return Comparison()
     what = (
@@ -102,3 +113,9 @@ def _skip(
     concluded = Restored(now, text)
     restored.conclude(connection, concluded)
     return Comparison(concluded, max(newest, seen), frozenset(closed))
+
+
+def _all_lost(connection: Connection, now: datetime) -> Comparison:
+    lost = Restored(now, ALL_LOST)
+    restored.conclude(connection, lost)
+    return Comparison(lost)

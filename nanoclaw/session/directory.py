@@ -152,7 +152,9 @@ class Sessions:
 
     async def _has_work(self, conversation: Conversation) -> bool:
         inbound = conversation.paths(self._services.config).inbound_db
-        return await self._services.executor.run(partial(has_open_work, inbound), lane="read")
+        session = conversation.session
+        used = session.last_active is not None and session.status != "archived"
+        return await self._services.executor.run(partial(has_open_work, inbound, missing=used), lane="read")
 
 
 @asynccontextmanager

@@ -200,6 +200,21 @@ def test_a_home_behind_a_link_and_with_a_slash_is_backed_up_and_restored(tmp_pat
 
 
 @pytest.mark.slow
+def test_the_recipes_may_be_run_twice_within_a_second(tmp_path: Path, path: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    backup, restore = blocks("sh stopped")
+    for content in ("first", "second"):
+        (home / "kept").write_text(content)
+        shell(backup, home, path)
+    for _ in range(2):
+        (home / "kept").write_text("new")
+        shell(restore, home, path)
+        assert [(each.name, each.read_text()) for each in home.iterdir()] == [("kept", "second")]
+    assert len([*tmp_path.glob("home.backup-*/kept")]) == len([*tmp_path.glob("home.replaced-*/kept")]) == 2
+
+
+@pytest.mark.slow
 def test_the_central_database_is_restored_from_before_an_upgrade(tmp_path: Path, path: str) -> None:
     home = tmp_path / "home"
     say = f"echo hello | nanoclaw run --home {home} 2>/dev/null"

@@ -10,7 +10,10 @@ import trio
 from attrs import evolve
 
 from actors import Stopped
+from nanoclaw import ChatMessage, InboundEvent, NotAccepted
+from nanoclaw.cli.status import status_lines
 from nanoclaw.host import HostFailed, Seams, open_host
+from nanoclaw.operations.labels import plain
 from nanoclaw.records import Address
 from nanoclaw.store import StoreFull, ThreadExecutor
 from nanoclaw.testing import FakeChannel, wire
@@ -149,3 +152,32 @@ async def test_a_first_run_that_cannot_be_stored_fails(tmp_path: Path) -> None:
         with pytest.raises(HostFailed, match="no space"):
             await host.bootstrap(Address("fake", "a"), "A", owner_id="fake:me", owner_name="Me")
         executor.full = False
+
+
+async def test_the_status_names_the_chats_whose_messages_cannot_be_stored(tmp_path: Path) -> None:
+    class Full(ThreadExecutor):
+        full = False
+
+        def before_commit(self, path: Path) -> None:
+            if self.full:
+                raise StoreFull(path, "the disk is full")
+
+    executor, channel = Full(), FakeChannel()
+    seams = evolve(QUIET, executor=executor)
+    async with open_host(config(tmp_path), channels=[channel], seams=seams) as host:
+        await wire(host, channel.address("a"))
+        first, event = (
+            InboundEvent(channel.address("a"), id_, ChatMessage(id_, "hello", "Ann", "fake:ann"))
+            for id_ in ("0", "1")
+        )
+        await host.intake.offer(first)
+        executor.full = True
+        with pytest.raises(NotAccepted):
+            await host.intake.offer(event)
+        shown = "\n".join(status_lines(plain(await host.status())))
+        assert "refused   messages of these chats cannot be stored now" in shown
+        assert "  fake:a: " in shown
+        assert "the disk is full" in shown
+        executor.full = False
+        await host.intake.offer(event)
+        assert (await host.status()).refused == ()

@@ -57,7 +57,7 @@ def both(*accidents: Accident) -> Accident:
     return happen
 
 
-INBOUND, OUTBOUND, MARK = "inbound/inbound.db", "outbound/outbound.db", "inbound.mark"
+INBOUND, OUTBOUND, MARK = "inbound/inbound.db", "outbound/outbound.db", "owner"
 ACCIDENTS = {
     "inbound older": (older(INBOUND), "replies up to number 7 count as sent"),
     "inbound older, without a mark": (both(older(INBOUND), missing(MARK)), "up to number 7 count as sent"),
@@ -70,7 +70,12 @@ ACCIDENTS = {
     "outbound empty": (empty(OUTBOUND), "outbound.db is empty or older than inbound.db"),
     "both older": (older(INBOUND, OUTBOUND), "replies up to number 3 count as sent"),
     "the whole folder older": (older(INBOUND, OUTBOUND, MARK), None),
-    "both missing": (missing(INBOUND, OUTBOUND), None),
+    "both missing": (missing(INBOUND, OUTBOUND), "the session's files were missing"),
+    "both missing, without a mark": (missing(INBOUND, OUTBOUND, MARK), "the session's files were missing"),
+    "the whole folder missing": (
+        lambda paths, _: shutil.rmtree(paths.root),
+        "the session's files were missing",
+    ),
     "inbound older, outbound missing": (both(older(INBOUND), missing(OUTBOUND)), "up to number 3"),
     "outbound older, inbound missing": (both(older(OUTBOUND), missing(INBOUND)), "up to number 3"),
     "nothing": (older(), None),
@@ -154,5 +159,18 @@ def test_replies_that_wait_at_a_crash_are_still_sent(tmp_path: Path) -> None:
         network.heal()
         async with world.life(network):
             await network.reply_to("two")
+
+    run_scenario(tmp_path / "home", scenario)
+
+
+def test_a_lost_folder_is_reported_at_the_start_without_a_message(tmp_path: Path) -> None:
+    async def scenario(world: World, network: FakeChannel) -> None:
+        paths = await three_replies(world, network, tmp_path / "before")
+        shutil.rmtree(paths.root)
+        async with world.life(network):
+            await world.sleep(SETTLED_S)
+        with closing(sqlite3.connect(paths.inbound_db)) as inbound:
+            [(restored,)] = inbound.execute("SELECT value FROM meta WHERE key = 'restored'")
+        assert "the session's files were missing" in restored
 
     run_scenario(tmp_path / "home", scenario)

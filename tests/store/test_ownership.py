@@ -304,3 +304,27 @@ def test_outbound_belongs_to_the_containers_user(tmp_path: Path, may_give_away: 
     create_outbound(paths, owner=(1234, 2345))
     for path in (paths.outbound_dir, paths.outbox, paths.outbound_db):
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+
+
+async def test_a_commit_opens_no_file_for_the_mark_beside_the_pid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, really = list[str](), os.open
+
+    def noted(path: str, *args: int, **kwargs: int) -> int:
+        opened.append(str(path))
+        return really(path, *args, **kwargs)
+
+    for key in ("first", "second"):
+        async with a_session(tmp_path) as writer:
+            monkeypatch.setattr(os, "open", noted)
+            await writer.run(put, key)
+            monkeypatch.undo()
+            with pytest.raises(Owned) as caught:
+                async with a_session(tmp_path):
+                    pass
+            assert caught.value.pid == os.getpid()
+    assert opened == []
+    content = paths_in(tmp_path).lock.read_bytes()
+    assert content[:32].strip(b"\0") == b""
+    assert int(content[32:]) > 0

@@ -1,4 +1,6 @@
-"""The mark of a session's `inbound.db`: its change counter at its owner's last commit, in a file beside.
+"""The mark of a session's `inbound.db`: its change counter at its owner's last commit.
+
+It is kept in the session's lock file, which the owner has open: no commit opens another file.
 
 SQLite increments the counter with each commit. So a file with a lower counter than its mark was restored or
 lost. The mark is written after the commit, so it is never too high. It is not synced. After a power cut it
@@ -7,11 +9,10 @@ may be too low, which proves nothing.
 
 import os
 from contextlib import suppress
-from pathlib import Path
 
 import apsw
 
-from nanoclaw.store.engine.connections import PRIVATE_FILE
+from nanoclaw.store.engine.locks import NOTE_AT
 from nanoclaw.store.engine.migrations import tables_of
 
 RESTORED = "restored"
@@ -20,6 +21,7 @@ OLDER, UNMARKED = "older", "unmarked"
 """The file is older than its mark, or has none. Its session must compare it with `outbound.db`."""
 
 _COUNTER_AT, _COUNTER_BYTES = 24, 4
+_MARK_BYTES = 11
 
 
 def counter(connection: apsw.Connection) -> int:
@@ -28,23 +30,17 @@ def counter(connection: apsw.Connection) -> int:
     return int.from_bytes(found) if complete else 0
 
 
-def read(mark: Path) -> int:
-    """Return the mark, 0 if there is none that can be read."""
+def read(lock: int) -> int:
+    """Return the mark in a lock file, 0 if there is none that can be read."""
     with suppress(OSError, ValueError):
-        return int(mark.read_text("ascii"))
+        return int(os.pread(lock, _MARK_BYTES, NOTE_AT))
     return 0
 
 
-def write(mark: Path, connection: apsw.Connection) -> None:
+def write(lock: int, connection: apsw.Connection) -> None:
     """Write the mark after a commit. Where that fails, the old one stays."""
     with suppress(OSError, apsw.Error):
-        text = f"{counter(connection):>10}\n".encode()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(mark, flags, PRIVATE_FILE)
-        try:
-            os.pwrite(descriptor, text, 0)
-        finally:
-            os.close(descriptor)
+        os.pwrite(lock, f"{counter(connection):>{_MARK_BYTES - 1}}\n".encode(), NOTE_AT)
 
 
 def judge(connection: apsw.Connection, marked: int) -> str | None:

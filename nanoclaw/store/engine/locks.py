@@ -18,11 +18,15 @@ DYING_S = 2.0
 holds the lock between fork and exec, and a caller of `held` for a moment.
 """
 PAUSE_S = 0.02
+NOTE_AT = 32
+"""Bytes of a lock file that are kept for the holder's pid."""
 
 
 @asynccontextmanager
-async def holding(path: Path, executor: Executor) -> AsyncIterator[None]:
-    """Hold the lock file at `path` while the context is open. Missing directories are created.
+async def holding(path: Path, executor: Executor) -> AsyncIterator[int]:
+    """Hold the lock file at `path` while the context is open, and return its descriptor.
+
+    Missing directories are created. From `NOTE_AT` on, the holder may keep a note in the file.
 
     Raises:
         Owned: the lock is held already, in this process or another.
@@ -30,7 +34,7 @@ async def holding(path: Path, executor: Executor) -> AsyncIterator[None]:
     """
     descriptor = await _acquired(path, executor)
     try:
-        yield
+        yield descriptor
     finally:
         with trio.CancelScope(shield=True):
             await executor.run(partial(_release, descriptor))
@@ -112,13 +116,16 @@ def _release(descriptor: int) -> None:
 
 
 def _write(descriptor: int, holder: str) -> None:
-    """Write the holder's pid. A full disk loses the pid, but not the lock."""
+    """Write the holder's pid, and keep the note behind it. A full disk loses the pid, but not the lock."""
     with suppress(OSError):
+        if os.fstat(descriptor).st_size > NOTE_AT:
+            os.pwrite(descriptor, holder.encode().ljust(NOTE_AT, b"\0"), 0)
+            return
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder.encode(), 0)
 
 
 def _pid(descriptor: int) -> int | None:
     with suppress(ValueError):
-        return int(os.pread(descriptor, 32, 0))
+        return int(os.pread(descriptor, NOTE_AT, 0).strip(b"\0"))
     return None

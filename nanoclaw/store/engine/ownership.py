@@ -87,16 +87,16 @@ async def own_inbound(
         StaleSidecar: `inbound.db-journal` belongs to another `inbound.db`.
         StoreError: it cannot be opened or migrated.
     """
-    async with holding(paths.lock, executor):
+    async with holding(paths.lock, executor) as lock:
         connect = partial(_connect_inbound, paths, clock, random, owner)
         with guarding(paths.root):
             async with writing(paths.inbound_db, connect, executor, random) as writer:
-                marked = await executor.run(partial(change_mark.read, paths.mark))
+                marked = await executor.run(partial(change_mark.read, lock))
                 judgement = await writer.run(change_mark.judge, marked)
                 await _migrate_inbound(writer)
                 if judgement is not None:
                     await writer.run(change_mark.note, judgement)
-                with writer.when_committed(partial(change_mark.write, paths.mark)):
+                with writer.when_committed(partial(change_mark.write, lock)):
                     yield writer
 
 

@@ -10,17 +10,17 @@ from nanoclaw.store.engine.connections import open_readonly
 from nanoclaw.store.engine.errors import StoreError
 
 
-def has_open_work(database: Path) -> bool:
+def has_open_work(database: Path, *, missing: bool = False) -> bool:
     """Return whether an `inbound.db` has open messages or deliveries. Blocking: run it on the executor.
 
     It also returns True if the file cannot be read: a journal must be rolled back, the file is damaged or
     another build's, or its folder cannot be entered. The session that then opens it recovers it or reports
-    the error.
+    the error. `missing` is the answer for a file that is missing: True if the session was used before.
     """
     try:
         database.stat()
     except FileNotFoundError:
-        return False
+        return missing
     except OSError:
         return True
     try:
