@@ -50,7 +50,14 @@ from nanoclaw.records import AGENT, Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
-from nanoclaw.runtimes import Runtime, StartFailed, configured_runtime, require_provider, warn_of_runtime
+from nanoclaw.runtimes import (
+    Runtime,
+    StartFailed,
+    configured_runtime,
+    require_provider,
+    warn_of_runtime,
+    why_refused,
+)
 from nanoclaw.session import (
     AgentInbox,
     NoObserver,
@@ -356,9 +363,8 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
         zone_doubt = config.zone_doubt
         if zone_doubt is not None:
             _log.warning("host.zone_doubtful", reason=zone_doubt)
-        ground = _ground(
-            config, seams, registry if recorder is None else recorder.registry(registry), central, living
-        )
+        keeper = registry if recorder is None else recorder.registry(registry)
+        ground = _ground(config, seams, keeper, central, living, partial(why_refused, runtime))
         status = HostStatus(root, living, central, config, seams.clock, runtime.name, zone_doubt)
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
@@ -377,8 +383,13 @@ async def _tree(  # noqa: PLR0913, PLR0917 -- the parts of a host
                 recorder.stopping()
 
 
-def _ground(
-    config: Config, seams: Seams, registry: Ref[Registry], central: Reader, living: Sessions
+def _ground(  # noqa: PLR0913, PLR0917 -- the parts of a host
+    config: Config,
+    seams: Seams,
+    registry: Ref[Registry],
+    central: Reader,
+    living: Sessions,
+    refusal: Callable[[str], str | None],
 ) -> Ground:
     """Return the parts that the administrative operations work on."""
     return Ground(
@@ -388,6 +399,7 @@ def _ground(
         files=SessionFiles(config.data, seams.executor, central, seams.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=seams.clock.now,
+        refusal=refusal,
     )
 
 

@@ -118,6 +118,27 @@ def test_dates_are_shown_in_the_configured_zone(nanoclaw: Shell, monkeypatch: py
     assert f"{local:%Y-%m-%d %H:%M:%S}" in nanoclaw("agents", "show", "helper").output
 
 
+def test_a_provider_that_answers_nobody_is_noted(nanoclaw: Shell) -> None:
+    made = nanoclaw("agents", "create", "helper", "--provider", "nosuch")
+    changed = nanoclaw("agents", "set", "helper", "--provider", "nosuch", "--json")
+    for done in (made, changed):
+        [note] = done.errors
+        assert done.code == 0
+        assert note.startswith("messages will not be answered: ")
+        assert "there is no provider 'nosuch'. Known: echo." in note
+    assert nanoclaw("agents", "set", "helper", "--provider", "echo").errors == []
+
+
+@pytest.mark.slow
+def test_a_running_host_notes_a_provider_that_answers_nobody(program: Program) -> None:
+    with running(program.home, "--headless") as host:
+        wait_ready(host)
+        [note] = program("agents", "create", "helper", "--provider", "nosuch").errors
+        assert note.startswith("messages will not be answered: ")
+        host.send_signal(signal.SIGTERM)
+        assert host.wait(GUARD_S) == 0
+
+
 @pytest.mark.slow
 def test_the_choices_of_a_question_are_listed_by_their_labels(program: Program) -> None:
     card = json.dumps({"title": "Tea", "question": "Which?", "options": ["green", "black"]})

@@ -143,7 +143,7 @@ async def test_null_clears(world: World, name: str) -> None:
 
 
 async def test_a_task_in_the_past_is_said_to_be_due(world: World) -> None:
-    answer = {"taskId": "task-1", "nextRun": "2020-01-01T09:00:00.000Z"}
+    answer: dict[str, object] = {"taskId": "task-1", "nextRun": "2020-01-01T09:00:00.000Z"}
     said = await ask(world, "schedule_task", answer, prompt="x", process_after="2020-01-01T09:00")
     assert said == "task task-1 is scheduled; it is due now"
 
