@@ -37,7 +37,7 @@ from nanoclaw.records import Address, Answering, Intake
 from nanoclaw.records.status import HostReport, StatusSource
 from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
-from nanoclaw.runtimes import warn_of_runtime
+from nanoclaw.runtimes import warn_of_runtime, why_refused
 from nanoclaw.session import AgentInbox, NoObserver, Presences, Services, Sessions, answering, open_sessions
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.store import Reader, StoreError, open_reader
@@ -286,6 +286,7 @@ def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
         files=SessionFiles(config.data, services.executor, services.central, services.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=services.clock.now,
+        refusal=partial(why_refused, parts.runtime),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 import trio
@@ -185,7 +186,7 @@ def _performed(
     code, result = call(Call(operation, params))
     if code == 0:
         with _done_all_the_same(operation):
-            _show(operation, result, as_json=as_json)
+            _show(operation, result, ZoneInfo(config.timezone), as_json=as_json)
     return code
 
 
@@ -223,14 +224,14 @@ def _meant(question: str) -> bool:
         return False
 
 
-def _show(operation: Operation, result: Any, *, as_json: bool) -> None:
+def _show(operation: Operation, result: Any, zone: ZoneInfo, *, as_json: bool) -> None:
     if as_json:
         show(json.dumps(result, indent=2, ensure_ascii=False))
         return
     if isinstance(result, list) and not result:
         show("none")
         return
-    show(shown(result, _columns(operation)))
+    show(shown(result, _columns(operation), zone))
 
 
 def _columns(operation: Operation) -> tuple[str, ...]:

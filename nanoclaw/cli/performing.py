@@ -3,20 +3,21 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from secrets import SystemRandom
 from typing import Any
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from actors import ActorError
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import NoHost, NotListening, NotRunning, RequestFailed, connect
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE
-from nanoclaw.config import Config
+from nanoclaw.config import Config, ConfigError
 from nanoclaw.operations import Caller, Catalogue, Ground, Operation, OperationFailed, Operations
 from nanoclaw.operations.offline import open_files, open_to_read
 from nanoclaw.store import LostDatabase, Owned, StaleSidecar, StoreError, ThreadExecutor, check_file
@@ -144,11 +145,22 @@ async def _opened(
         clock=SystemClock(),
         random=SystemRandom(),
     ) as ground:
+        operations = Operations(catalogue, evolve(ground, refusal=_refusal(config)))
         try:
-            return await call.on(Operations(catalogue, ground))
+            return await call.on(operations)
         except OperationFailed as error:
             failed = error
     raise failed
+
+
+def _refusal(config: Config) -> Callable[[str], str | None]:
+    """Return the judgement of the configured runtime on providers; none if that cannot be made."""
+    from nanoclaw.runtimes import configured_runtime, why_refused  # noqa: PLC0415 -- only without a host
+
+    try:
+        return partial(why_refused, configured_runtime(config))
+    except ConfigError:
+        return lambda _provider: None
 
 
 def _is_verdict(error: BaseException) -> bool:

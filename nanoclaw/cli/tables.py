@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nanoclaw.channels.terminal.terminal import harmless
 
@@ -27,22 +28,23 @@ HEADS: Mapping[str, str] = {
     "session_id": "session",
     "message_count": "messages",
     "duration_s": "seconds",
+    "selectedLabel": "once chosen",
 }
 """Heads of columns that differ from their fields' names."""
 
 
-def shown(result: Any, columns: Sequence[str]) -> str:
-    """Return a result as text."""
+def shown(result: Any, columns: Sequence[str], zone: ZoneInfo) -> str:
+    """Return a result as text, with its dates in the user's zone."""
     if isinstance(result, list):
-        return "\n".join(table(result, columns or list(result[0])))
+        return "\n".join(table(result, columns or list(result[0]), zone))
     if isinstance(result, dict) and columns:
-        return "\n".join(table([result], columns))
-    return "\n".join(_lines(result)) if isinstance(result, dict) else _cell(result)
+        return "\n".join(table([result], columns, zone))
+    return "\n".join(_lines(result, zone)) if isinstance(result, dict) else _cell(result, zone)
 
 
-def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], zone: ZoneInfo) -> Iterator[str]:
     """Return the heads and one line for each row; columns that are empty in all rows are left out."""
-    cells = [[_short(_cell(row.get(column))) for column in columns] for row in rows]
+    cells = [[_short(_cell(row.get(column), zone)) for column in columns] for row in rows]
     filled = [n for n in range(len(columns)) if any(row[n] for row in cells)]
     lines = [[_head(columns[n]) for n in filled], *([row[n] for n in filled] for row in cells)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(filled))]
@@ -50,16 +52,16 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Iterator
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
-def _lines(row: Mapping[str, Any]) -> Iterator[str]:
+def _lines(row: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
     """Return one line for each non-empty field; a field with several rows follows as a table."""
     several = {key: value for key, value in row.items() if _is_table(value)}
-    cells = {_head(key): _cell(value) for key, value in row.items() if key not in several}
+    cells = {_head(key): _cell(value, zone) for key, value in row.items() if key not in several}
     width = max((len(head) for head, cell in cells.items() if cell), default=0)
     yield from (f"{head.ljust(width)}  {cell}" for head, cell in cells.items() if cell)
     for key, value in several.items():
         yield ""
         yield f"{_head(key)}:"
-        yield from table(value, list(value[0]))
+        yield from table(value, list(value[0]), zone)
 
 
 def _is_table(value: Any) -> bool:
@@ -70,27 +72,29 @@ def _head(key: str) -> str:
     return HEADS.get(key, key.removesuffix("_at").replace("_", " "))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, zone: ZoneInfo) -> str:
     match value:
         case _ if value is None or (not value and isinstance(value, list | dict)):
             return ""
         case bool():
             return "yes" if value else "no"
         case str():
-            return _moment(value) or harmless(value.replace("\n", " ").replace("\t", " "))
+            return _moment(value, zone) or harmless(value.replace("\n", " ").replace("\t", " "))
+        case list() if all(isinstance(each, dict) and "label" in each for each in value):
+            return harmless(" | ".join(str(option["label"]) for option in value))
         case list() | dict():
             return harmless(json.dumps(value, ensure_ascii=False))
         case _:
             return str(value)
 
 
-def _moment(text: str) -> str | None:
-    """Return a date for people, in the zone of this machine; None for any other text."""
+def _moment(text: str, zone: ZoneInfo) -> str | None:
+    """Return a date for people; None for any other text."""
     if len(text) < len("2026-01-31T09:00:00") or text[4:5] != "-" or text[10:11] != "T":
         return None
     try:
-        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except ValueError:
+        return datetime.fromisoformat(text).astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
         return None
 
 

@@ -63,7 +63,9 @@ class Agents(Noun):
         """
         await self._require_free(folder)
         await trio.to_thread.run_sync(partial(self._make_folder, folder))
-        return await self._registry.ask(CreateAgentGroup(name or folder, folder, provider))
+        made = await self._registry.ask(CreateAgentGroup(name or folder, folder, provider))
+        self._note_refusal(provider)
+        return made
 
     async def _require_free(self, folder: str) -> None:
         """Before anything is made: a refusal leaves no folder behind."""
@@ -99,7 +101,9 @@ class Agents(Noun):
             changes["agent_provider"] = provider or None
         if not changes:
             raise BadArguments("nothing to change: give --name or --provider")
-        return await self._registry.ask(UpdateAgentGroup(agent, changes))
+        changed = await self._registry.ask(UpdateAgentGroup(agent, changes))
+        self._note_refusal(provider)
+        return changed
 
     @operation(right=Right.OWNER, asks="Delete agent {agent} with its members, rights and destinations?")
     async def delete(self, agent: AgentRef) -> AgentGroup:

@@ -69,3 +69,5 @@ class Ground:
     make_agent_folder: Callable[[str], None]
     """Blocking; makes the folder of a new agent. Raises OSError."""
     now: Callable[[], datetime]
+    refusal: Callable[[str], str | None] = lambda _provider: None
+    """Returns why the runtime runs no agent of a provider; None if it runs them, or is not known."""

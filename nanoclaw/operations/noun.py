@@ -53,6 +53,12 @@ class Noun:
             return None
         return user
 
+    def _note_refusal(self, provider: str | None) -> None:
+        """Note that a provider that was just chosen answers nobody."""
+        refusal = self._ground.refusal(provider) if provider else None
+        if refusal is not None:
+            self.note(f"messages will not be answered: {refusal}")
+
     def _note_problems(self, found: Sequence[InSession]) -> None:
         for one in found:
             if one.problem is not None:

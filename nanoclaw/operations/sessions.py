@@ -157,7 +157,9 @@ class Sessions(Noun):
             session: its id, or `channel:platform_id[/thread]`.
             provider: what answers; an empty text: its agent's.
         """
-        return await self.update(session, agent_provider=provider or None)
+        changed = await self.update(session, agent_provider=provider or None)
+        self._note_refusal(provider)
+        return changed
 
     @operation(
         right=Right.ADMIN,

@@ -8,6 +8,7 @@ from nanoclaw.runtimes.factory import (
     require_provider,
     table_problems,
     warn_of_runtime,
+    why_refused,
 )
 from nanoclaw.runtimes.protocol import (
     Death,
@@ -44,4 +45,5 @@ __all__ = [
     "require_provider",
     "table_problems",
     "warn_of_runtime",
+    "why_refused",
 ]

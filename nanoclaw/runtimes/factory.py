@@ -105,6 +105,15 @@ def warn_of_runtime(config: Config) -> None:
         _log.warning(f"runtime.{config.sandbox.runtime}", warning=factory.warning)
 
 
+def why_refused(runtime: Runtime, provider: str) -> str | None:
+    """Return why the runtime runs no agent of a provider. None means that it runs them."""
+    try:
+        with foreign_code():
+            return runtime.refusal(provider)
+    except ForeignError as error:
+        return f"the runtime failed: {error}"
+
+
 def require_provider(config: Config, runtime: Runtime) -> None:
     """Require that the runtime runs the configured provider.
 

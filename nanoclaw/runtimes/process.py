@@ -56,12 +56,13 @@ class ProcessRuntime:
         known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
         why = f"the process runtime isolates nothing, so it runs no provider {known}"
         if not exists:
-            return f"{why}; {self._missing(provider)}"
+            return f"{why}; and {self._missing(provider)}"
         return f"{why}; to run {provider!r} all the same, add it to [sandbox] process_providers"
 
     def _missing(self, provider: str) -> str:
         known = self.known or ()
-        return f"there is no provider {provider!r}{nearest(provider, known)}; {_offered(known)}"
+        near = nearest(provider, known) or "."
+        return f"there is no provider {provider!r}{near} {_offered(known)}"
 
     def unhonoured(self, spec: RunnerSpec) -> Sequence[str]:
         """Return the parts of a specification that need a container."""
@@ -217,8 +218,8 @@ def _signal_name(number: int) -> str:
 
 def _offered(known: Sequence[str]) -> str:
     return (
-        f"there is {', '.join(known)}. Install the package that provides it, beside NanoClaw: one with an "
-        f"entry point of that name in the group {PROVIDERS}"
+        f"Known: {', '.join(known)}. Choose one of these, or install the package that provides it beside "
+        f"NanoClaw: one with an entry point of that name in the group {PROVIDERS}"
     )
 
 

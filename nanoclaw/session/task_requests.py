@@ -92,8 +92,8 @@ def _check_not_missed(slot: datetime, recurs: str | None, catch_up: CatchUp, now
     """Refuse a task that would never run: its only time is missed, and it must not run late."""
     if recurrence.never_runs(slot, recurs, catch_up, now):
         raise ActionRefused(
-            f"the time {to_text(slot)} is past, and with catchUp none the task never runs late; "
-            "choose a later processAfter, or catchUp skip"
+            f"the time {to_text(slot)} is past, and with catch-up none the task never runs late; "
+            "choose a later time, or catch-up skip"
         )
 
 

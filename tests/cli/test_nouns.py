@@ -6,8 +6,10 @@ import os
 import pty
 import signal
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pexpect.fdpexpect  # type: ignore[import-untyped]  # it ships no types
 import pytest
@@ -106,6 +108,46 @@ def test_commands_work_on_the_files_without_a_host(nanoclaw: Shell) -> None:
     assert (nanoclaw.home / "groups/helper/workspace").is_dir()
     assert (nanoclaw.home / "groups/main/workspace/CLAUDE.md").exists(), "the first run is not spoilt"
     assert rows(nanoclaw.home / "data/v2.db", "SELECT role FROM user_roles") == [("admin",)]
+
+
+def test_dates_are_shown_in_the_configured_zone(nanoclaw: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert nanoclaw("agents", "create", "helper").code == 0
+    created = nanoclaw.json("agents", "show", "helper")["created_at"]
+    monkeypatch.setenv("NANOCLAW_TIMEZONE", "Asia/Kathmandu")
+    local = datetime.fromisoformat(created).astimezone(ZoneInfo("Asia/Kathmandu"))
+    assert f"{local:%Y-%m-%d %H:%M:%S}" in nanoclaw("agents", "show", "helper").output
+
+
+def test_a_provider_that_answers_nobody_is_noted(nanoclaw: Shell) -> None:
+    made = nanoclaw("agents", "create", "helper", "--provider", "nosuch")
+    changed = nanoclaw("agents", "set", "helper", "--provider", "nosuch", "--json")
+    for done in (made, changed):
+        [note] = done.errors
+        assert done.code == 0
+        assert note.startswith("messages will not be answered: ")
+        assert "there is no provider 'nosuch'. Known: echo." in note
+    assert nanoclaw("agents", "set", "helper", "--provider", "echo").errors == []
+
+
+@pytest.mark.slow
+def test_a_running_host_notes_a_provider_that_answers_nobody(program: Program) -> None:
+    with running(program.home, "--headless") as host:
+        wait_ready(host)
+        [note] = program("agents", "create", "helper", "--provider", "nosuch").errors
+        assert note.startswith("messages will not be answered: ")
+        host.send_signal(signal.SIGTERM)
+        assert host.wait(GUARD_S) == 0
+
+
+@pytest.mark.slow
+def test_the_choices_of_a_question_are_listed_by_their_labels(program: Program) -> None:
+    card = json.dumps({"title": "Tea", "question": "Which?", "options": ["green", "black"]})
+    with running(program.home, "--headless") as host:
+        wait_ready(host)
+        assert program("chat", f"!ask_user_question {card}").code == 0
+        assert "green | black" in program("questions", "list").output
+        host.send_signal(signal.SIGTERM)
+        assert host.wait(GUARD_S) == 0
 
 
 @pytest.mark.slow

@@ -309,8 +309,8 @@ def test_a_task_that_would_never_run_is_refused(db: apsw.Connection) -> None:
     given: dict[str, Any] = {"taskId": "task-1", "prompt": "p", "processAfter": PAST, "catchUp": "none"}
     refused = asks(db, "schedule_task", **given)
     assert refused.error == (
-        "the time 2026-01-01T11:00:00.000Z is past, and with catchUp none the task never runs late; "
-        "choose a later processAfter, or catchUp skip"
+        "the time 2026-01-01T11:00:00.000Z is past, and with catch-up none the task never runs late; "
+        "choose a later time, or catch-up skip"
     )
     assert tasks.count_open(db) == 0
     assert asks(db, "schedule_task", id_="out-2", **{**given, "catchUp": "skip"}).error is None
@@ -335,7 +335,7 @@ def test_an_update_after_which_a_task_would_never_run_is_refused(
     before = scheduled(db, **{"recurrence": None, **first})
     error = asks(db, "update_task", taskId="task-1", **change).error
     assert error is not None
-    assert "is past, and with catchUp none" in error
+    assert "is past, and with catch-up none" in error
     assert the_task(db) == before
 
 

@@ -317,7 +317,7 @@ def test_an_unknown_provider_is_refused_with_the_nearest_name() -> None:
     runtime = ProcessRuntime(known=("echo", "shout"), allowed=("echo", "ecco"))
     refusal = runtime.refusal("ecco")
     assert refusal is not None
-    assert refusal.startswith("there is no provider 'ecco'; did you mean echo?; there is echo, shout.")
+    assert refusal.startswith("there is no provider 'ecco'; did you mean echo? Known: echo, shout.")
     assert "process_providers" in (runtime.refusal("shout") or "")
     assert runtime.refusal("echo") is None
 

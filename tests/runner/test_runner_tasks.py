@@ -142,11 +142,17 @@ async def test_null_clears(world: World, name: str) -> None:
     assert content == {"action": "update_task", "taskId": "task-1", name: None}
 
 
+async def test_a_task_in_the_past_is_said_to_be_due(world: World) -> None:
+    answer: dict[str, object] = {"taskId": "task-1", "nextRun": "2020-01-01T09:00:00.000Z"}
+    said = await ask(world, "schedule_task", answer, prompt="x", process_after="2020-01-01T09:00")
+    assert said == "task task-1 is scheduled; it is due now"
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         (["recurrence", "catchUp", "processAfter"], "changed: recurrence, catch_up, process_after"),
-        ([], "changed in nothing: it was so already"),
+        ([], "changed: nothing, because it was so already"),
         ("all", "changed"),
     ],
 )

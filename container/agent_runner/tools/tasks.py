@@ -82,7 +82,8 @@ async def ask(context: ToolContext, address: Address | None, outcome: str, **con
         return f"requested for task {task_id}; the answer will come as a message"
     zone = str(result.get("zone") or content.get("zone") or context.session.config.timezone)
     outcome += _changes(result.get("changed"))
-    return f"task {result.get('taskId', task_id)} is {outcome}{_next_run(result.get('nextRun'), zone)}"
+    next_run = _next_run(result.get("nextRun"), zone, context.session.seams.clock.now())
+    return f"task {result.get('taskId', task_id)} is {outcome}{next_run}"
 
 
 def _changes(keys: object) -> str:
@@ -93,13 +94,16 @@ def _changes(keys: object) -> str:
     return (
         f": {', '.join(names.get(str(key), str(key)) for key in keys)}"
         if keys
-        else " in nothing: it was so already"
+        else ": nothing, because it was so already"
     )
 
 
-def _next_run(next_run: object, zone: str) -> str:
+def _next_run(next_run: object, zone: str, now: datetime) -> str:
+    if not next_run:
+        return ""
     try:
-        return f"; next run {to_local(from_text(str(next_run)), zone)}" if next_run else ""
+        moment = from_text(str(next_run))
+        return f"; next run {to_local(moment, zone)}" if moment > now else "; it is due now"
     except (ValueError, OverflowError):
         return f"; next run {next_run}"
 
