@@ -1,7 +1,7 @@
-"""Shows the inbound.db of another build's host with the columns and tables that it lacks.
+"""Completes the inbound.db of another build's host, for this reader, by temporary views.
 
-The runner never writes that file. So what is missing is shown by temporary views, which SQLite finds before
-the tables of the same name. A file that our host writes is complete, and gets none.
+The runner never writes that file. So missing columns and tables are added by views, which SQLite finds before
+tables of the same name. A file of our host is complete, and gets no views.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The answers of channels. Other people write channels, so a receipt or a delay may have any type."""
+"""Reads the receipts and delays of channels. They are foreign code, so the values may have any type."""
 
 from nanoclaw.channels.protocol import ChannelUnavailable
 from nanoclaw.records import Receipt

@@ -1,7 +1,7 @@
 """The receivers: one actor per channel takes its events and offers them to the intake.
 
-A receiver that fails is called again, whatever it raised: one bad event and a lost connection look the same
-from here. It is never given up, so that events after the bad one wait for seconds, not for a burial.
+A receiver that fails is called again, whatever it raised: the host cannot tell a bad event from a lost
+connection. It is never buried, so later events wait for seconds, not for minutes.
 """
 
 import sys
@@ -18,7 +18,7 @@ from nanoclaw.system.foreign import foreign_code, text_of
 from nanoclaw.system.supervision import Supervision
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
-"""The pauses before a failed receiver is called again. They double, and begin anew after `WELL_S`."""
+"""Bounds of the pause before a failed receiver is called again. It doubles, and is reset after `WELL_S`."""
 WELL_S = 5.0
 """Seconds after which a receiver has recovered."""
 
@@ -48,10 +48,10 @@ def _recipe(
 
 
 async def _receive(channel: Channel, intake: Intake) -> None:
-    """Receive until the end of input.
+    """Receive until the channel's input ends.
 
     Raises:
-        ChannelUnavailable: the channel refuses; mostly because it cannot reach its network.
+        ChannelUnavailable: the channel refuses, for example because it cannot reach its network.
         ForeignError: the channel failed in any other way.
     """
     try:

@@ -67,7 +67,7 @@ class ChannelWarnings:
 
 @define(eq=False)
 class ChatSender:
-    """Delivers to one chat, one message at a time. An error of the channel ends with its message or hint."""
+    """Delivers to one chat, one message at a time. A channel error affects only its message or hint."""
 
     sender: Sender
     capabilities: Capabilities
@@ -92,7 +92,7 @@ class Deliver:
         raise OutcomeUnknown(f"the channel did not answer within {DELIVERY_TIMEOUT_S:g} s")
 
     async def _ask(self, actor: ChatSender) -> Receipt:
-        """Ask the network. Its refusals are copied, since a channel may have made them of anything."""
+        """Ask the network. Copy its refusals with a safe text, because foreign code raised them."""
         try:
             with foreign_code(DeliveryRejected, ChannelUnavailable, trio.TooSlowError):
                 there = await self._find(actor)

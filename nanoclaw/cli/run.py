@@ -36,7 +36,7 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     record: Record | None = None,
     begin_anew: bool = False,  # noqa: FBT001, FBT002
 ) -> int:
-    """Run until the end; returns the exit code.
+    """Run until the input ends or a signal comes. Return the exit code.
 
     Raises:
         ConfigError: a channel of the configuration cannot be made.
@@ -46,12 +46,11 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
     prompt = _prompt(config) if at_prompt and not headless else None
     front: FrontEnd | None = prompt or (None if headless else Pipe())
     terminal = Terminal(front, SystemRandom(), zone=config.timezone)
-    control = Control(terminal, ring)
     with trio.open_signal_receiver(*_stop_signals()) as signals:
         async with open_host(
             config,
             channels=[terminal, *channels],
-            control=control,
+            control=Control(terminal, ring),
             record=record,
             begin_anew=begin_anew,
         ) as host:
@@ -73,14 +72,17 @@ async def run(  # noqa: PLR0913, PLR0917 -- trio.run passes positions
                 nursery.cancel_scope.cancel()
             if isinstance(front, Pipe):
                 front.cut()
-    if not isinstance(front, Pipe):
-        return 0
-    kept = f"{front.trouble}; {KEPT}" if front.trouble else KEPT
-    return verdict(front.refused, terminal.unanswered(), kept)
+    return _exit_code(terminal, front) if isinstance(front, Pipe) else 0
+
+
+def _exit_code(terminal: Terminal, pipe: Pipe) -> int:
+    """Report the lines without an answer, and return the exit code."""
+    kept = f"{pipe.trouble}; {KEPT}" if pipe.trouble else KEPT
+    return verdict(pipe.refused, terminal.unanswered(), kept)
 
 
 async def _drain(terminal: Terminal, pipe: Pipe) -> None:
-    """Wait until every line has its answer, or no answer can be shown."""
+    """Wait until every line has its answer, or the output fails."""
     async with trio.open_nursery() as nursery:
 
         async def settle() -> None:

@@ -1,4 +1,4 @@
-"""Reasons of failures as people read them. Providers and runners give JSON, HTML and tracebacks, too."""
+"""Turns reasons of failures into text for people. Providers and runners may give JSON, HTML, tracebacks."""
 
 import ast
 import json
@@ -8,15 +8,15 @@ from contextlib import suppress
 from itertools import islice
 
 LONGEST = 500
-"""Characters of a reason in a chat. The log and `nanoclaw messages show` have all of it."""
+"""Limit of a reason in a chat, in characters. The log and `nanoclaw messages show` have all of it."""
 READ = 16_384
 """Characters of a reason that are read."""
 DEEPEST, MOST_NESTED = 20, 400
-"""Levels of values in each other that are read, and opening brackets: more could crash Python's parser."""
+"""Limits of nested values, and of opening brackets. More could crash Python's parser."""
 OPENINGS = 8
-"""Opening brackets at which an object is looked for."""
+"""Limit of the opening brackets at which an object is looked for."""
 WORDS = ("reason", "message", "msg", "error", "detail", "description", "title")
-"""Keys under which a value says in words what happened, the best first."""
+"""Keys of an object whose value may be a text for people, the best first."""
 NO_REASON = "it gave no reason"
 
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,300})<", re.IGNORECASE)
@@ -55,7 +55,7 @@ def _joined(*parts: str) -> str:
 
 
 def _objects(text: str, depth: int) -> Iterator[tuple[object, str]]:
-    """Yield the object at the beginning of a text, as JSON or as Python writes it, and what follows."""
+    """Yield the JSON or Python object at the beginning of a text, if there is one, and what follows it."""
     if depth <= 0 or sum(map(text.count, "[{(")) > MOST_NESTED:
         return
     with suppress(ValueError, RecursionError):
@@ -70,7 +70,7 @@ def _objects(text: str, depth: int) -> Iterator[tuple[object, str]]:
 
 
 def _is_object(value: object) -> bool:
-    """Return whether a value is more than a few words in brackets."""
+    """Return whether a value has keys. A list of words may be text in brackets."""
     return isinstance(value, dict) or (isinstance(value, list) and any(map(_is_object, value)))
 
 

@@ -71,7 +71,7 @@ class Router:
     _changes: Changes
     _sessions: Sessions
     _in_thread: InThread
-    """Runs the matching of long texts."""
+    """Runs the matching of long texts in a worker thread."""
     _with_buttons: AbstractSet[str] = frozenset()
     """Channel types with buttons. In chats of other channels a message may answer a question."""
     _plans: PlanCache = Factory(PlanCache)
@@ -126,13 +126,8 @@ class Router:
                         return answered
                 engaged = await self._engaged(event, found)
                 async with self._places:
-                    targets, dropped = await self._targets(event, found, engaged)
-                    parked = await self._park_for_damaged(event, targets)
-                    conversations = [
-                        (each, await self._conversation(event, each.target, each.target.session))
-                        for each in targets
-                        if not isinstance(each.target.session, DamagedRow)
-                    ]
+                    dropped = await self._admit(event, found)
+                    parked, conversations = await self._conversations(event, engaged)
                 if parked or len(conversations) > 1:
                     return await self._store_all(event, conversations, parked)
             # No checkpoint between releasing the lock and entering the session's mailbox. This keeps the
@@ -186,10 +181,11 @@ class Router:
         ]
         return [_Engaged(target, how == "wake") for target, how in considered if how != "ignore"]
 
-    async def _targets(
-        self, event: InboundEvent, found: Plan, engaged: list[_Engaged]
-    ) -> tuple[list[_Engaged], str | None]:
-        """Return the targets that accept the event, or the reason why there are none."""
+    async def _admit(self, event: InboundEvent, found: Plan) -> str:
+        """Create the user and the chat if they are new, and record refusals.
+
+        Return the reason why the event is dropped if no target takes it.
+        """
         if not found.user_known:
             await self._registry.ask(EnsureUser(event.message.sender_id, event.message.sender))
         if found.chat is None:
@@ -199,13 +195,13 @@ class Router:
             raise NotAccepted(f"nobody can take the event now: {found.damaged[0]}")
         if not found.targets:
             await self._record_unwired(event, found)
-            return [], UNWIRED
+            return UNWIRED
         dropped = "no agent listens to this message"
         for target in found.targets:
             if target.refused is not None:
                 await self._record_unregistered(event, target, target.refused)
                 dropped = "the sender is not known here"
-        return engaged, dropped
+        return dropped
 
     async def _record_unwired(self, event: InboundEvent, found: Plan) -> None:
         """Count a message that no agent gets, so that `nanoclaw dropped list` shows it."""
@@ -234,14 +230,19 @@ class Router:
             )
         )
 
-    async def _park_for_damaged(self, event: InboundEvent, engaged: Sequence[_Engaged]) -> tuple[str, ...]:
-        """Park the event for sessions whose rows are damaged. Return their ids."""
-        parked = list[str]()
+    async def _conversations(
+        self, event: InboundEvent, engaged: Sequence[_Engaged]
+    ) -> tuple[list[str], list[tuple[_Engaged, Conversation]]]:
+        """Park the event for sessions with damaged rows. Return their ids, and the other conversations."""
+        parked, conversations = list[str](), list[tuple[_Engaged, Conversation]]()
         for each in engaged:
-            if isinstance(damaged := each.target.session, DamagedRow):
-                await self._park(event, damaged.id, str(damaged), trigger=each.wakes)
-                parked.append(damaged.id)
-        return tuple(parked)
+            session = each.target.session
+            if isinstance(session, DamagedRow):
+                await self._park(event, session.id, str(session), trigger=each.wakes)
+                parked.append(session.id)
+            else:
+                conversations.append((each, await self._conversation(event, each.target, session)))
+        return parked, conversations
 
     async def _conversation(
         self, event: InboundEvent, target: Target, session: Session | None
@@ -255,7 +256,7 @@ class Router:
         self,
         event: InboundEvent,
         conversations: list[tuple[_Engaged, Conversation]],
-        parked: tuple[str, ...] = (),
+        parked: Sequence[str] = (),
     ) -> Routed:
         for engaged, conversation in conversations:
             await self._store(event, conversation, trigger=engaged.wakes)

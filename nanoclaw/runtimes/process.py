@@ -45,7 +45,7 @@ class ProcessRuntime:
     known: tuple[str, ...] | None = None
     """The providers that there are. None stands for a runner of one's own, which may have any."""
     sessions: Path | None = None
-    """The folder of the host's sessions. What a killed host has left of their runners is ended."""
+    """The folder of the host's sessions. Processes that a killed host has left in them are killed."""
     name: str = "process"
 
     def refusal(self, provider: str) -> str | None:
@@ -90,7 +90,7 @@ class ProcessRuntime:
     async def survivors(self) -> Sequence[str]:
         """Return no session: without its host a runner reads EOF on its lifeline and exits.
 
-        What has lost its runner's init process as well is killed here.
+        Processes whose init process was killed together with the host are killed here.
         """
         if self.sessions is not None:
             await trio.to_thread.run_sync(kill_orphans, self.sessions)

@@ -204,6 +204,7 @@ def _kill_all_with(variable: str) -> None:
 
 
 def _kill_with(is_it: Callable[[bytes], bool], dies: Callable[[int], bool]) -> None:
+    """Kill the processes with a variable that `is_it` accepts, if `dies` accepts their id."""
     for _ in range(MAX_SWEEPS):
         found = [pid for pid in _processes_with(is_it) if dies(pid)]
         if not found:

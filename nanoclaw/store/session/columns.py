@@ -22,7 +22,7 @@ class Row:
         """Return a text.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is something else.
         """
         if not isinstance(value, str):
             raise self._error(column, value, "text")
@@ -32,7 +32,7 @@ class Row:
         """Return a whole number.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is something else.
         """
         if not isinstance(value, int):
             raise self._error(column, value, "a whole number")
@@ -42,7 +42,7 @@ class Row:
         """Return a whole number that is written as text.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is something else.
         """
         try:
             return int(str(value))
@@ -50,10 +50,10 @@ class Row:
             raise self._error(column, value, "a whole number") from None
 
     def one_of(self, column: str, value: object, options: Sequence[T]) -> T:
-        """Return one of some values.
+        """Return the value, which must be one of the options.
 
         Raises:
-            ValueError: it is none of them.
+            ValueError: it is something else.
         """
         for option in options:
             if value == option:
