@@ -434,7 +434,7 @@ BUGS: tuple[PlantedBug, ...] = (
     PlantedBug("an agent is not told the context", provider(no_context), "completed_messages_were_heard"),
     PlantedBug("somebody else says everything", provider(renamed_senders), "agents_hear_what_was_said"),
     # runners and wake-ups
-    PlantedBug("a wake-up of the host is lost", deaf_host, "replies_are_seen_at_once", 1, BRIEF_H),
+    PlantedBug("a wake-up of the host is lost", deaf_host, "replies_are_seen_at_once", 0, BRIEF_H),
     PlantedBug("a wake-up of a runner is lost", runner_seams(deaf), "due_work_is_claimed_at_once", 1),
     PlantedBug("a stuck runner still beats", always_beats, "stuck_runners_are_replaced"),
     PlantedBug("no runner stops", runtime(wrap=_Unstoppable), "paused_sessions_rest", 2),

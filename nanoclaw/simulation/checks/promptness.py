@@ -59,15 +59,23 @@ LONGEST_WAIT_S = 7300.0
 """More than any wait for a retry in a workload, and less than a wrong date is ahead."""
 
 
+_CLAIMED = "SELECT message_id FROM processing_ack WHERE status = 'processing'"
+
+
 def retries_keep_their_length(snapshot: Snapshot) -> Iterator[str]:
-    """No retry waits longer than any back-off, although the date was set back."""
+    """No retry waits longer than any back-off, although the date was set back.
+
+    A claimed message waits no more.
+    """
     sql = """
         SELECT id, process_after FROM messages_in WHERE status = 'pending' AND tries > 0
           AND unixepoch(process_after) > unixepoch(:now) + :longest
         """
     for paths in snapshot.sessions():
         if paths.root.name in snapshot.attended:
-            for id_, due_at in rows(paths.inbound_db, sql, now=snapshot.now, longest=LONGEST_WAIT_S):
+            claimed = {id_ for (id_,) in rows(paths.outbound_db, _CLAIMED)}
+            waiting = rows(paths.inbound_db, sql, now=snapshot.now, longest=LONGEST_WAIT_S)
+            for id_, due_at in (each for each in waiting if each[0] not in claimed):
                 yield f"{paths.root.name}: {id_} is tried again only at {due_at}"
 
 
