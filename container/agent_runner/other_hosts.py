@@ -24,21 +24,19 @@ _EMPTY_META = "CREATE TEMP VIEW meta AS SELECT NULL AS key, NULL AS value WHERE 
 
 def show_complete(connection: Connection) -> None:
     """Add views for what the file lacks. An empty file stays as it is."""
-    names = connection.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall()
-    tables = {str(name): _columns(connection, str(name)) for (name,) in names}
-    statements = [
-        _view(table, {name: value for name, value in optional.items() if name not in tables[table]})
-        for table, optional in _OPTIONAL.items()
-        if table in tables and not optional.keys() <= tables[table]
-    ]
-    if tables and "meta" not in tables:
-        statements.append(_EMPTY_META)
-    for statement in statements:
-        connection.execute(statement).fetchall()
+    columns = {table: _columns(connection, table) for table in (*_OPTIONAL, "meta")}
+    if not columns["messages_in"]:
+        return
+    for table, optional in _OPTIONAL.items():
+        missing = {name: value for name, value in optional.items() if name not in columns[table]}
+        if missing and columns[table]:
+            connection.execute(_view(table, missing)).fetchall()
+    if not columns["meta"]:
+        connection.execute(_EMPTY_META).fetchall()
 
 
 def _columns(connection: Connection, table: str) -> set[str]:
-    return {str(name) for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    return {str(name) for _, name, *_ in connection.execute(f"PRAGMA main.table_info({table})")}
 
 
 def _view(table: str, missing: Mapping[str, str]) -> str:

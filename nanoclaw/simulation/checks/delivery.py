@@ -186,24 +186,30 @@ _SETTLED = """
     """
 """Users' messages without edits, by the network's id."""
 _UNDER_WAY = "SELECT message_out_id FROM deliveries WHERE status <> 'final'"
-_LOST = "SELECT message_out_id FROM delivered WHERE status = 'failed'"
 _REPLIES = "SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL"
+_BY_LEDGER = """
+    SELECT id, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL
+    UNION SELECT 'bad-' || seq, in_reply_to FROM messages_out WHERE in_reply_to IS NOT NULL
+    """
+"""Replies by each id that the ledger may have for them."""
+_LOST = "SELECT message_out_id FROM delivered WHERE status = 'failed'"
 
 
 def outcomes_are_told_as_they_are(snapshot: Snapshot) -> Iterator[str]:
     """`settled` names a message's real outcome, and comes after its answer has arrived.
 
-    A message whose answer cannot be delivered has failed for its user.
+    A completed message whose answer was lost has failed for its user.
     """
     for paths in snapshot.sessions() if snapshot.settled else ():
         under_way = {id_ for (id_,) in rows(paths.inbound_db, _UNDER_WAY)}
         answers = {f"{NOTICE}{id_}": id_ for (id_,) in rows(paths.inbound_db, "SELECT id FROM messages_in")}
         answers |= dict(rows(paths.outbound_db, _REPLIES))
         early = {answers[id_] for id_ in under_way & answers.keys()}
-        lost = {answers[id_] for (id_,) in rows(paths.inbound_db, _LOST) if id_ in answers}
+        by_ledger = dict(rows(paths.outbound_db, _BY_LEDGER))
+        unanswered = {by_ledger.get(id_) for (id_,) in rows(paths.inbound_db, _LOST)}
         for event, id_, status in rows(paths.inbound_db, _SETTLED):
             told = snapshot.settled.get(event)
-            if told not in {None, status} and not (told == "failed" and id_ in lost):
+            if told not in {None, status} and not (told == "failed" and id_ in unanswered):
                 yield f"{paths.root.name}: {event} is {status}, but its network was told {told}"
             if told is not None and id_ in early:
                 yield f"{paths.root.name}: {event} was reported as {told} before its answer was final"

@@ -222,9 +222,13 @@ _COLUMNS = ", ".join(
 
 
 def _new_rows(file: OutboundTables, above: int, up_to: int) -> Iterator[MessageOut | InvalidRow]:
-    rows = file.execute(
-        f"SELECT {_COLUMNS} FROM messages_out WHERE seq > ? AND seq <= ? AND typeof(seq) = 'integer' "  # noqa: S608 -- constants of this module
-        f"ORDER BY seq LIMIT {BATCH}",
+    rows = file.connection.execute(
+        file.sql(
+            f"""
+            SELECT {_COLUMNS} FROM messages_out
+            WHERE seq > ? AND seq <= ? AND typeof(seq) = 'integer' ORDER BY seq LIMIT {BATCH}
+            """  # noqa: S608 -- constants of this module
+        ),
         (above, up_to),
     )
     return map(_message, rows)
@@ -236,8 +240,8 @@ def _by_id(
     """Yield one row for each id, regardless of how many rows or which order the file claims."""
     for id_ in ids:
         looked_for.append(id_)
-        rows = file.execute(
-            f"SELECT {_COLUMNS} FROM messages_out WHERE id = ? LIMIT 1",  # noqa: S608 -- constants of this module
+        rows = file.connection.execute(
+            file.sql(f"SELECT {_COLUMNS} FROM messages_out WHERE id = ? LIMIT 1"),  # noqa: S608 -- constants of this module
             (id_,),
         ).fetchall()
         yield from (evolve(_message(row), id=id_) for row in rows)
@@ -293,13 +297,13 @@ def _checked(seq: int, values: Mapping[str, str | None]) -> MessageOut:
 
 def _acks(file: OutboundTables, open_ids: Sequence[str]) -> tuple[tuple[Ack, ...], str | None]:
     """Return one ack for each message, and the description of an invalid ack if there is one."""
-    rows = file.execute(
-        f"""
+    rows = file.connection.execute(
+        file.sql(f"""
         SELECT CAST(message_id AS BLOB), {_brief("status")},
           iif(typeof(attempt) = 'integer', attempt, NULL), {_brief("retry_at")}, {_brief("error")},
           {_brief("status_changed")}
         FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(?))
-        """,  # noqa: S608 -- constants of this module
+        """),  # noqa: S608 -- constants of this module
         (json_array(open_ids),),
     )
     acks, bad = dict[str, Ack](), None
@@ -340,7 +344,8 @@ def _ack(row: tuple[object, ...]) -> Ack | str:
 def _runner(file: OutboundTables) -> RunnerKind | None:
     """Return the runner that wrote the newest ack. A hostile table may have no rowid."""
     if not file.names_attempts:
-        return "foreign" if file.execute("SELECT EXISTS (SELECT 1 FROM processing_ack)").get else None
+        any_ack = file.connection.execute("SELECT EXISTS (SELECT 1 FROM processing_ack)").get
+        return "foreign" if any_ack else None
     try:
         newest = file.connection.execute(
             """
@@ -361,10 +366,10 @@ def _time(value: object) -> datetime | None:
 
 
 def _tool_timeout(file: OutboundTables) -> float:
-    row = file.execute(
-        """
+    row = file.connection.execute(
+        file.sql("""
         SELECT tool_declared_timeout_ms FROM container_state
         WHERE typeof(tool_declared_timeout_ms) = 'integer' LIMIT 1
-        """
+        """)
     ).fetchone()
     return row[0] / 1000 if row and row[0] > 0 else 0.0

@@ -24,7 +24,7 @@ _ADDED: Mapping[str, tuple[str, ...]] = {
 
 @frozen
 class OutboundTables:
-    """The tables of a file. `completion` goes before each query."""
+    """The tables of a file, and the expressions that complete them."""
 
     connection: apsw.Connection
     completion: str = ""
@@ -47,9 +47,9 @@ class OutboundTables:
         completion = f"WITH {', '.join(parts)} " if parts else ""
         return cls(connection, completion, "attempt" in columns["processing_ack"])
 
-    def execute(self, sql: str, values: tuple[str | int, ...] = ()) -> apsw.Cursor:
-        """Run a query over the completed tables."""
-        return self.connection.execute(self.completion + sql, values)
+    def sql(self, query: str) -> str:
+        """Return a query over the completed tables."""
+        return self.completion + query
 
 
 def _columns(connection: apsw.Connection, table: str) -> set[str]:

@@ -208,12 +208,12 @@ def ledger(connection: apsw.Connection, ids: Sequence[str]) -> list[Delivered]:
 def claims(connection: apsw.Connection, ids: Sequence[str]) -> list[Claim]:
     """Return the runner's claims and outcomes of these messages."""
     file = OutboundTables.of(connection)
-    rows = file and file.execute(
-        f"""
+    rows = file and file.connection.execute(
+        file.sql(f"""
         SELECT {_brief("message_id")}, {_brief("status")}, {_brief("status_changed")}, {_brief("error")},
           {_brief("turn_id")}
         FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(?)) LIMIT 1000
-        """,  # noqa: S608 -- constants of this module
+        """),  # noqa: S608 -- constants of this module
         (json_array(ids),),
     )
     found = [[_decoded(value) for value in row] for row in rows or ()]
@@ -244,11 +244,11 @@ def replies(connection: apsw.Connection, ids: Sequence[str]) -> list[Reply]:
 def turns(connection: apsw.Connection) -> list[Turn]:
     """Return the newest turns that the runner recorded, oldest first. Another build's runner records none."""
     file = OutboundTables.of(connection)
-    rows = file and file.execute(
-        f"""
+    rows = file and file.connection.execute(
+        file.sql(f"""
         SELECT kind, {_brief("at")}, {_brief("data")} FROM events
         WHERE kind IN ('turn started', 'turn ended') ORDER BY id DESC LIMIT {EVENTS}
-        """  # noqa: S608 -- constants of this module
+        """)  # noqa: S608 -- constants of this module
     )
     found = dict[str, Turn]()
     for kind, at, data in reversed(list(rows or ())):
