@@ -113,20 +113,23 @@ def test_an_unreadable_database_is_refused(tmp_path: Path) -> None:
     database.parent.mkdir()
     database.touch(mode=0)
     error = only_error(run(tmp_path, "hello\n", before=without_privileges()))
-    assert error.startswith(f"{database}: cannot be opened; check that it exists and its permissions")
+    assert error.startswith(f"{database}: may not be used: it has the permissions ----------; `chmod u+rw ")
 
 
 def test_a_home_without_write_permission_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o500)
     error = only_error(run(home, "hello\n", before=without_privileges()))
-    assert error.startswith(f"{home}/data: cannot be made: Permission denied; make its disk writable")
+    assert error.startswith(
+        f"{home}/data: may not be used: its folder {home} has the permissions dr-x------; "
+    )
 
 
 def test_a_data_directory_without_write_permission_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
     error = only_error(run(tmp_path, "hello\n", before=without_privileges()))
-    assert error.startswith(f"{tmp_path}/data/owner: cannot be written; check its permissions and the disk's")
+    folder = f"its folder {tmp_path}/data has the permissions dr-x------; `chmod u+rwx {tmp_path}/data`"
+    assert error.startswith(f"{tmp_path}/data/owner: may not be used: {folder} restores them")
 
 
 @contextmanager
@@ -146,7 +149,7 @@ def test_a_data_directory_on_a_read_only_disk_is_refused_until_it_is_writable(tm
     (tmp_path / "data").mkdir()
     with read_only(tmp_path / "data"):
         error = only_error(run(tmp_path, "hello\n"))
-    assert "cannot be written; check its permissions and the disk's mount" in error
+    assert "is on a disk that is mounted read-only; mount it for writing" in error
     assert error.startswith(f"{tmp_path}/data/")
     assert run(tmp_path, "hello\n").output == "echo: hello\n"
 

@@ -98,7 +98,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, flags, PRIVATE_FILE)
     except PermissionError:
-        if not grant(path, os.lstat(path), PRIVATE_FILE):
+        if not os.path.lexists(path) or not grant(path, os.lstat(path), PRIVATE_FILE):
             raise
     return os.open(path, flags, PRIVATE_FILE)
 
