@@ -162,6 +162,8 @@ def _permissions(place: Path, path: Path) -> str:
     here = "it" if place == path else f"its folder {printable(place)}"
     try:
         found = place.stat()
+    except FileNotFoundError:
+        return f"cannot be used: {here} is a symbolic link to a file that is missing"
     except OSError:
         return f"may not be used: {here} is in a folder that this process may not enter"
     if os.statvfs(place).f_flag & os.ST_RDONLY:

@@ -40,6 +40,19 @@ def test_a_home_without_its_database_is_refused_until_it_is_begun_anew(
     assert len([*kept.glob("sessions/*/*/inbound/inbound.db")]) == 1
 
 
+def test_a_database_behind_a_link_whose_disk_is_not_mounted_is_named(home: Path) -> None:
+    (home / "data/v2.db").unlink()
+    (home / "data/v2.db").symlink_to("/media/stick/v2.db")
+    [error] = run(home, "hello\n").errors
+    assert "v2.db: is a symbolic link to /media/stick/v2.db, which is missing (is its disk mounted?)" in error
+
+
+def test_a_database_that_is_overwritten_is_to_be_restored(home: Path) -> None:
+    (home / "data/v2.db").write_bytes(b"spoilt" * 1000)
+    [error] = run(home, "hello\n").errors
+    assert "v2.db: is not a SQLite database; there are sessions beside it: restore " in error
+
+
 def test_begin_anew_refuses_a_home_in_order(home: Path) -> None:
     refused = run(home, "hello\n", "--begin-anew")
     assert refused.code == 2

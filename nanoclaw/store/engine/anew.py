@@ -15,6 +15,7 @@ from nanoclaw.store.engine.connections import PRIVATE_DIR, SIDECARS, sync
 from nanoclaw.store.engine.errors import LostDatabase, StoreError, translating
 from nanoclaw.store.engine.migrations import tables_of
 from nanoclaw.store.engine.reader import read_once
+from nanoclaw.system.obstacles import printable
 
 CENTRAL, BACKUPS, SESSIONS = "v2.db", "backups", "sessions"
 _USED = ("agent_groups", "messaging_groups", "users", "sessions")
@@ -32,10 +33,17 @@ def check_file(database: Path) -> None:
         try:
             size = database.stat().st_size
         except FileNotFoundError:
-            _require_no_sessions(database, "is missing")
+            _require_no_sessions(database, _missing(database))
             return
         if not size:
             _require_no_sessions(database, "has 0 bytes")
+
+
+def _missing(database: Path) -> str:
+    if database.is_symlink():
+        target = printable(database.readlink())
+        return f"is a symbolic link to {target}, which is missing (is its disk mounted?)"
+    return "is missing"
 
 
 def check_rows(connection: apsw.Connection, database: Path) -> None:

@@ -6,6 +6,7 @@ application. In session files `PRAGMA user_version` is the number of the last mi
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -83,6 +84,14 @@ def tables_of(connection: apsw.Connection) -> set[str]:
 # -- the central database ------------------------------------------------------
 
 
+def _advice(path: Path) -> str:
+    """Return what to do about a `v2.db` that is none. Beside sessions it once was NanoClaw's."""
+    with suppress(OSError):
+        if any((path.parent / "sessions").iterdir()):
+            return f"there are sessions beside it: restore {path.parent} from a backup"
+    return "use another --data directory"
+
+
 def applied_names(connection: apsw.Connection) -> list[str]:
     """Return the applied migrations of the central database, in order; an empty file has none."""
     if "schema_version" not in tables_of(connection):
@@ -102,9 +111,9 @@ def pending_central(
     try:
         tables = tables_of(connection)
     except apsw.NotADBError as error:
-        raise ForeignDatabase(path, "is not a SQLite database; use another --data directory") from error
+        raise ForeignDatabase(path, f"is not a SQLite database; {_advice(path)}") from error
     if tables and "schema_version" not in tables:
-        raise ForeignDatabase(path, "is another program's database; use another --data directory")
+        raise ForeignDatabase(path, f"is another program's database; {_advice(path)}")
     applied = applied_names(connection)
     if unknown := [name for name in applied if name not in {m.name for m in migrations}]:
         made_by = f"made by a newer NanoClaw (unknown migrations: {', '.join(unknown)})"
