@@ -86,10 +86,14 @@ def advice(kind: Obstacle, path: Path, reason: str = "") -> str:
     found = {
         Obstacle.LINK: _link,
         Obstacle.DENIED: _denied,
+        Obstacle.MISSING: _denied,  # it could not be made in its folder
         Obstacle.FULL: _full_words,
         Obstacle.IRREGULAR: _irregular,
     }.get(kind)
-    return f"{(found(path) if found else None) or _WORDS[kind]}{said}"
+    words = found(path) if found else None
+    if words and kind is Obstacle.MISSING:
+        return words  # the system's own words would say that it is missing
+    return f"{words or _WORDS[kind]}{said}"
 
 
 _WORDS = {

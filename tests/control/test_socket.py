@@ -117,7 +117,7 @@ async def test_clients_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch:
         (
             b'{"v": 1, "id": "a", "method": "nap"}',
             "a",
-            "method: must be status, tree, chat, listen, logs, names, confirmation or an operation",
+            "method: must be status, tree, chat, listen, shown, logs, names, confirmation or an operation",
         ),
         (
             b'{"v": 1, "id": "a", "method": 1}',
