@@ -12,7 +12,6 @@ from functools import partial
 from itertools import count
 from os import fsync
 from pathlib import Path
-from typing import BinaryIO
 
 import structlog
 import trio
@@ -45,7 +44,8 @@ class RecordingWriter:
     """The moments, on trio's clock, at which the date jumped, and by how many seconds."""
     stopped: str | None = None
     """The reason why it takes no more notes, if it does not."""
-    _file: BinaryIO | None = None
+    _descriptor: int | None = None
+    """The open file, once there is one. A file object would warn where a host is killed in a simulation."""
     _notes: deque[tuple[float, Note]] = field(factory=deque)
     _woken: trio.Event = field(factory=trio.Event)
     _last: float = 0.0
@@ -87,19 +87,19 @@ class RecordingWriter:
     # -- in the worker
 
     def _write(self, notes: Sequence[tuple[float, Note]]) -> None:
-        lines = [f"{dump(at, self.change(note))}\n" for at, note in notes]
+        lines = "".join(f"{dump(at, self.change(note))}\n" for at, note in notes).encode("ascii")
         try:
-            if self._file is None:
-                self._file = _create(self.folder / FILE)
-            self._file.write("".join(lines).encode("ascii"))
-            self._file.flush()
-            fsync(self._file.fileno())
+            if self._descriptor is None:
+                self._descriptor = _create(self.folder / FILE)
+            while lines:
+                lines = lines[os.write(self._descriptor, lines) :]
+            fsync(self._descriptor)
         except OSError as error:
             self._stop(str(error))
 
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def _stop(self, reason: str) -> None:
         self.stopped = reason
@@ -108,6 +108,5 @@ class RecordingWriter:
         _log.error("recording.stopped", folder=str(self.folder), reason=reason, advice=advice)
 
 
-def _create(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    return os.fdopen(descriptor, "wb")
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
