@@ -5,7 +5,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import AgentGroup
-from nanoclaw.store.central.references import refuse_if_referenced
+from nanoclaw.store.central.references import WIRING_NAMES, refuse_if_referenced
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.errors import NotAllowed
 from nanoclaw.store.engine.names import is_component
@@ -95,16 +95,7 @@ def update(connection: apsw.Connection, id_: str, changes: AgentGroupChanges) ->
 
 
 _REFERENCES = (
-    (
-        "wirings",
-        """
-        SELECT chat.channel_type || ':' || chat.platform_id || '=' || agent.folder
-        FROM messaging_group_agents AS wiring
-        JOIN messaging_groups AS chat ON chat.id = wiring.messaging_group_id
-        JOIN agent_groups AS agent ON agent.id = wiring.agent_group_id
-        WHERE wiring.agent_group_id = :id
-        """,
-    ),
+    ("wirings", f"{WIRING_NAMES} WHERE wiring.agent_group_id = :id"),
     ("sessions", "SELECT id FROM sessions WHERE agent_group_id = :id"),
     (
         "pending approvals",

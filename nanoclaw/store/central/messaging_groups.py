@@ -5,7 +5,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import MessagingGroup, UnknownSenderPolicy
-from nanoclaw.store.central.references import refuse_if_referenced
+from nanoclaw.store.central.references import WIRING_NAMES, refuse_if_referenced
 from nanoclaw.store.engine import rows
 
 
@@ -94,16 +94,7 @@ def update(connection: apsw.Connection, id_: str, changes: MessagingGroupChanges
 
 
 _REFERENCES = (
-    (
-        "wirings",
-        """
-        SELECT chat.channel_type || ':' || chat.platform_id || '=' || agent.folder
-        FROM messaging_group_agents AS wiring
-        JOIN messaging_groups AS chat ON chat.id = wiring.messaging_group_id
-        JOIN agent_groups AS agent ON agent.id = wiring.agent_group_id
-        WHERE wiring.messaging_group_id = :id
-        """,
-    ),
+    ("wirings", f"{WIRING_NAMES} WHERE wiring.messaging_group_id = :id"),
     ("sessions", "SELECT id FROM sessions WHERE messaging_group_id = :id"),
     (
         "destinations",

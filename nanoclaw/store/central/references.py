@@ -8,6 +8,13 @@ from nanoclaw.store.engine.errors import StillReferenced
 
 NAMED = 5
 """Number of names listed for each kind. Further rows are only counted."""
+WIRING_NAMES = """
+    SELECT chat.channel_type || ':' || chat.platform_id || '=' || agent.folder
+    FROM messaging_group_agents AS wiring
+    JOIN messaging_groups AS chat ON chat.id = wiring.messaging_group_id
+    JOIN agent_groups AS agent ON agent.id = wiring.agent_group_id
+    """
+"""The beginning of a query for the names of wirings."""
 
 
 def refuse_if_referenced(
