@@ -150,8 +150,9 @@ def _users(connection: Connection) -> list[Candidate]:
 def _sessions(connection: Connection) -> list[Candidate]:
     chats = {chat.id: address_of(chat) for chat in messaging_groups.every(connection)}
     agents = {group.id: group for group in agent_groups.every(connection)}
-    damaged = [Candidate(each.id) for each in sessions.damaged(connection)]  # so that a command can repair it
-    return [*(_session(each, chats, agents) for each in sessions.every(connection)), *damaged]
+    found, damaged = sessions.split(connection)
+    repairable = [Candidate(each.id) for each in damaged]  # so that a command can repair it
+    return [*(_session(each, chats, agents) for each in found), *repairable]
 
 
 def _session(session: Session, chats: Mapping[str, str], agents: Mapping[str, AgentGroup]) -> Candidate:

@@ -91,9 +91,10 @@ def _refused(connection: Connection, agent_group_id: str, answer: Answer) -> Dro
     if reason is not None:
         unregistered = RecordUnregisteredSender(address, user, user, reason, chat.id, agent_group_id)
         return DroppedClick("the user is not known here", unregistered)
-    if damaged := wirings.damaged(connection, chat.id):  # it may be the wiring that says who is heard
+    found, damaged = wirings.split_for_chat(connection, chat.id)
+    if damaged:  # it may be the wiring that says who is heard
         return DroppedClick(str(damaged[0]))
-    wired = [each for each in wirings.for_chat(connection, chat.id) if each.agent_group_id == agent_group_id]
+    wired = [each for each in found if each.agent_group_id == agent_group_id]
     return (
         None
         if all(listens_to(wiring, user) for wiring in wired)

@@ -97,6 +97,8 @@ def session_key(wiring: Wiring, thread_id: str | None) -> tuple[str, str | None,
 def plan(connection: Connection, event: InboundEvent) -> Plan:
     """Read the plan for an event. A damaged wiring, agent or session concerns only itself.
 
+    Wirings with invalid rules are logged, once for each plan.
+
     Raises:
         DamagedRow: the row of the chat or of the sender cannot be read.
     """
@@ -105,23 +107,17 @@ def plan(connection: Connection, event: InboundEvent) -> Plan:
     known = user is not None and user.display_name == event.message.sender
     if chat is None:
         return Plan(None, (), known)
-    targets, damaged = list[Target](), wirings.damaged(connection, chat.id)
-    for wiring in _wirings(connection, chat):
+    targets = list[Target]()
+    found, damaged = wirings.split_for_chat(connection, chat.id)
+    for wiring in found:
+        if reason := problem(wiring.trigger_rules):
+            _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
         try:
             targets += filter(None, [_target(connection, event, chat, wiring)])
         except DamagedRow as error:
             damaged.append(error)
     waiting = waiting_questions(connection, event.address)
     return Plan(chat, tuple(targets), known, waiting, tuple(damaged))
-
-
-def _wirings(connection: Connection, chat: MessagingGroup) -> list[Wiring]:
-    """Return the wirings of a chat. Those with invalid rules are logged, once for each plan."""
-    found = wirings.for_chat(connection, chat.id)
-    for wiring in found:
-        if reason := problem(wiring.trigger_rules):
-            _log.error("routing.wiring_unusable", chat=chat.platform_id, wiring=wiring.id, reason=reason)
-    return found
 
 
 def _target(

@@ -1,6 +1,7 @@
 """Finds the rows of the central database that cannot be used. Each affects only what it describes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain, islice
 
 import apsw
 from attrs import fields
@@ -42,25 +43,32 @@ def find(connection: apsw.Connection, table: str | None = None) -> list[str]:
 
     `table` restricts it to the rows of one table.
     """
-    found = [*_misfits(connection), *_bad_names(connection), *_dangling(connection)]
-    return [each for each in found if table is None or each.startswith(f"{table} ")][:MOST]
+    tables = _READERS if table is None else (table,)
+    misfits = (each for name in tables for each in _misfits(connection, name))
+    return list(islice(chain(misfits, _bad_names(connection, tables), _dangling(connection, table)), MOST))
 
 
-def _misfits(connection: apsw.Connection) -> Iterator[str]:
-    for table, cls in _RECORDS.items():
-        names = ", ".join(field.name for field in fields(cls))
-        yield from _sentences(table, rows.damaged(cls, connection.execute(f"SELECT {names} FROM {table}")))  # noqa: S608 -- constants of this module
-    yield from _sentences("sessions", sessions.damaged(connection))
-    yield from _sentences("messaging_group_agents", wirings.damaged(connection, None))
-    yield from _sentences("pending_questions", pending_questions.damaged(connection))
-    yield from _sentences("pending_approvals", pending_approvals.damaged(connection))
+def _misfits(connection: apsw.Connection, table: str) -> Iterator[str]:
+    return (f"{table} {each.id!r:.140}: {each.reason}" for each in _READERS[table](connection))
 
 
-def _sentences(table: str, found: Iterable[rows.DamagedRow]) -> Iterator[str]:
-    return (f"{table} {each.id!r:.140}: {each.reason}" for each in found)
+def _columns_of(table: str, cls: type) -> Callable[[apsw.Connection], list[rows.DamagedRow]]:
+    names = ", ".join(field.name for field in fields(cls))
+    query = f"SELECT {names} FROM {table}"  # noqa: S608 -- constants of this module
+    return lambda connection: rows.damaged(cls, connection.execute(query))
 
 
-def _bad_names(connection: apsw.Connection) -> Iterator[str]:
+_READERS: Mapping[str, Callable[[apsw.Connection], list[rows.DamagedRow]]] = {
+    **{table: _columns_of(table, cls) for table, cls in _RECORDS.items()},
+    "sessions": sessions.damaged,
+    "messaging_group_agents": wirings.damaged,
+    "pending_questions": pending_questions.damaged,
+    "pending_approvals": pending_approvals.damaged,
+}
+"""For each table the function that finds its rows that do not fit."""
+
+
+def _bad_names(connection: apsw.Connection, tables: Collection[str]) -> Iterator[str]:
     """Find ids and folders that cannot be the names of folders (contract 1)."""
     named = connection.execute(
         """
@@ -70,13 +78,16 @@ def _bad_names(connection: apsw.Connection) -> Iterator[str]:
         """
     )
     for table, id_, column, name in named:
+        if table not in tables:
+            continue
         if not is_component(str(name)) or (column, name) == ("folder", agent_groups.SHARED_FOLDER):
             yield f"{table} {id_!r:.140}: {column} is {name!r:.140}, which cannot be the name of a folder"
 
 
-def _dangling(connection: apsw.Connection) -> Iterator[str]:
-    """Find rows that name a missing row of another table."""
-    broken = connection.execute("SELECT * FROM pragma_foreign_key_check LIMIT ?", (MOST,)).fetchall()
+def _dangling(connection: apsw.Connection, only: str | None) -> Iterator[str]:
+    """Find rows that name a missing row of another table. `only` restricts it to the rows of one table."""
+    query = "SELECT * FROM pragma_foreign_key_check(:only) LIMIT :most"  # NULL stands for all tables
+    broken = connection.execute(query, {"only": only, "most": MOST}).fetchall()
     for table, rowid, parent, key in broken:
         column = connection.execute(
             'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ?', (table, key)

@@ -83,25 +83,26 @@ def by_pair(connection: apsw.Connection, messaging_group_id: str, agent_group_id
 
 def for_chat(connection: apsw.Connection, messaging_group_id: str) -> list[Wiring]:
     """Return the wirings of a chat: highest priority first, then oldest first."""
-    return rows.many(Wiring, _of_chat(connection, messaging_group_id))
+    return split_for_chat(connection, messaging_group_id)[0]
 
 
-def _of_chat(connection: apsw.Connection, messaging_group_id: str) -> apsw.Cursor:
-    return connection.execute(
+def split_for_chat(
+    connection: apsw.Connection, messaging_group_id: str
+) -> tuple[list[Wiring], list[DamagedRow]]:
+    """Return the wirings of a chat as `for_chat` does, and the errors about those that cannot be read."""
+    found = connection.execute(
         f"""
         {_SELECT} WHERE messaging_group_id = :messaging_group_id
         ORDER BY coalesce(priority, 0) DESC, julianday(created_at), id
         """,
         {"messaging_group_id": messaging_group_id},
     )
+    return rows.split(Wiring, found)
 
 
-def damaged(connection: apsw.Connection, messaging_group_id: str | None) -> list[DamagedRow]:
-    """Return the errors about the wirings of a chat (None: of all) that cannot be read."""
-    found = connection.execute(
-        f"{_SELECT} WHERE :chat IS NULL OR messaging_group_id = :chat", {"chat": messaging_group_id}
-    )
-    return rows.damaged(Wiring, found)
+def damaged(connection: apsw.Connection) -> list[DamagedRow]:
+    """Return the errors about the rows that cannot be read. The other functions leave these rows out."""
+    return rows.damaged(Wiring, connection.execute(_SELECT))
 
 
 def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
@@ -117,11 +118,7 @@ def for_agent(connection: apsw.Connection, agent_group_id: str) -> list[Wiring]:
 
 def every(connection: apsw.Connection) -> list[Wiring]:
     """Return all wirings, oldest first."""
-    return rows.many(Wiring, _all(connection))
-
-
-def _all(connection: apsw.Connection) -> apsw.Cursor:
-    return connection.execute(f"{_SELECT} ORDER BY julianday(created_at), id")
+    return rows.many(Wiring, connection.execute(f"{_SELECT} ORDER BY julianday(created_at), id"))
 
 
 def update(connection: apsw.Connection, id_: str, changes: WiringChanges) -> Wiring:
