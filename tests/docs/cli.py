@@ -7,7 +7,7 @@ rewrites it; without `--write` it only says whether it is out of date.
 
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,6 +16,7 @@ from nanoclaw.cli.parsing import LAST_SECTION
 from nanoclaw.cli.root import COMMANDS, nanoclaw
 from nanoclaw.operations import Catalogue, Operation, Right
 from nanoclaw.operations.admin import NOUNS
+from tests.docs.generated import cell, write_or_compare
 
 WIDTH = 120
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -146,7 +147,7 @@ def _record(param: click.Parameter) -> tuple[str, str]:
         return _usage(param).strip("[]"), getattr(param, "words", "")
     assert isinstance(param, click.Option)
     names = ", ".join([*param.opts, *param.secondary_opts])
-    return f"{names} {_values(param)}".strip() if not param.is_flag else names, _cell(param.help or "")
+    return f"{names} {_values(param)}".strip() if not param.is_flag else names, cell(param.help or "")
 
 
 def _values(param: click.Parameter) -> str:
@@ -154,18 +155,5 @@ def _values(param: click.Parameter) -> str:
     return "\\|".join(choices) if choices else param.metavar or ""
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def main(arguments: Sequence[str]) -> str | None:
-    wanted = page()
-    if list(arguments) == ["--write"]:
-        PAGE.write_text(wanted, "utf-8")
-    elif not PAGE.exists() or PAGE.read_text("utf-8") != wanted:
-        return "docs/cli.md is out of date; run `make docs`"
-    return None
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_compare(PAGE, page(), sys.argv[1:]))

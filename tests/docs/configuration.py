@@ -21,6 +21,7 @@ from nanoclaw.agents import ContainerConfig, Grant, LimitsConfig, McpServer
 from nanoclaw.config import Config
 from nanoclaw.config.keys import KEYS, OLD_NAMES, in_table
 from nanoclaw.config.structure import APART, wanted
+from tests.docs.generated import write_or_compare
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -102,16 +103,5 @@ def up_to_date(text: str) -> str:
     return BLOCK.sub(lambda block: f"{block[1]}{chr(10).join(BLOCKS[block[2]]()).strip()}\n{block[3]}", text)
 
 
-def main(arguments: list[str]) -> int:
-    text = PAGE.read_text("utf-8")
-    new = up_to_date(text)
-    if "--write" in arguments:
-        PAGE.write_text(new, "utf-8")
-    elif new != text:
-        sys.stderr.write(f"{PAGE} is out of date: run `make docs`\n")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_compare(PAGE, up_to_date(PAGE.read_text("utf-8")), sys.argv[1:]))

@@ -23,6 +23,7 @@ from nanoclaw.store.engine.migrations import (
     tables_of,
 )
 from nanoclaw.system.clock import SystemClock
+from tests.docs.generated import write_or_compare
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -96,15 +97,5 @@ def up_to_date(text: str) -> str:
     return BLOCK.sub(lambda block: block[1] + rendered(block[2]) + block[3], text)
 
 
-def main(arguments: Sequence[str]) -> str | None:
-    text = CONTRACT.read_text("utf-8")
-    wanted = up_to_date(text)
-    if list(arguments) == ["--write"]:
-        CONTRACT.write_text(wanted, "utf-8")
-    elif text != wanted:
-        return "docs/contract.md is out of date; run `make docs`"
-    return None
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_compare(CONTRACT, up_to_date(CONTRACT.read_text("utf-8")), sys.argv[1:]))

@@ -6,12 +6,13 @@ rewrites it; without `--write` it only says whether it is out of date.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from nanoclaw.simulation.fault_table import FAULTS
 from nanoclaw.simulation.faults import RATES, ZONES
 from tests.docs.configuration import BLOCK
+from tests.docs.generated import write_or_compare
 
 PAGE = Path(__file__).parents[2] / "docs" / "simulation.md"
 
@@ -30,15 +31,5 @@ def up_to_date(text: str) -> str:
     return BLOCK.sub(lambda block: f"{block[1]}{chr(10).join(faults())}\n{block[3]}", text)
 
 
-def main(arguments: Sequence[str]) -> str | None:
-    text = PAGE.read_text("utf-8")
-    wanted = up_to_date(text)
-    if list(arguments) == ["--write"]:
-        PAGE.write_text(wanted, "utf-8")
-    elif text != wanted:
-        return "docs/simulation.md is out of date; run `make docs`"
-    return None
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_compare(PAGE, up_to_date(PAGE.read_text("utf-8")), sys.argv[1:]))

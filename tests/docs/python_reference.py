@@ -19,6 +19,7 @@ from attrs import NOTHING, Factory, fields, frozen, has
 
 from nanoclaw.testing.conformance import channel, lifecycle, provider, runtime
 from tests.docs.configuration import words_of
+from tests.docs.generated import cell, write_or_compare
 
 PAGE = Path(__file__).parents[2] / "docs" / "python-reference.md"
 WIDTH = 118
@@ -242,7 +243,7 @@ def _fields(cls: type) -> Iterator[str]:
     for field in fields(cls):
         if field.init and not field.name.startswith("_") and field.name in types:
             default = "" if field.default is NOTHING else f"`{_default(field.default)}`"
-            kind, meaning = _cell(types[field.name]), _cell(words.get(field.name, ""))
+            kind, meaning = cell(types[field.name]), cell(words.get(field.name, ""))
             yield f"| `{field.name}` | `{kind}` | {default} | {meaning} |"
 
 
@@ -266,7 +267,7 @@ def _annotations(cls: type) -> Mapping[str, str]:
 def _methods(cls: type) -> Iterator[str]:
     for each in _body(cls):
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and not each.name.startswith("_"):
-            yield f"| `{_cell(_call(each))}` | {_cell(' '.join((ast.get_docstring(each) or '').split()))} |"
+            yield f"| `{cell(_call(each))}` | {cell(' '.join((ast.get_docstring(each) or '').split()))} |"
 
 
 def _call(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
@@ -337,18 +338,5 @@ def _listed(paragraph: str) -> Iterator[str]:
         yield from textwrap.wrap(f"- {item.strip()}", WIDTH, subsequent_indent="  ")
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def main(arguments: Sequence[str]) -> str | None:
-    wanted = page()
-    if list(arguments) == ["--write"]:
-        PAGE.write_text(wanted, "utf-8")
-    elif not PAGE.exists() or PAGE.read_text("utf-8") != wanted:
-        return "docs/python-reference.md is out of date; run `make docs`"
-    return None
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_compare(PAGE, page(), sys.argv[1:]))

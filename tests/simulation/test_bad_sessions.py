@@ -1,11 +1,10 @@
 """Whatever concerns one session ends in that session: at the start, while the host runs, and in lists."""
 
-import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ from nanoclaw.operations import Caller, Catalogue, Operations
 from nanoclaw.records import SessionPaths
 from nanoclaw.testing import FakeChannel, World, wire
 from tests.control.sample import over_the_wire
+from tests.ordinary_user import as_owner
 from tests.simulation.scenarios import run_scenario
 
 BAD, GOOD = "bad", "good"
 PATIENCE_S = 5.0
-NOBODY = 65534
 Damage = Callable[[Path, SessionPaths], None]
 
 
@@ -352,21 +351,6 @@ def open_home() -> Iterator[Path]:
         yield Path(home)
 
 
-@contextmanager
-def without_privileges(home: Path) -> Iterator[None]:
-    """Act as an ordinary user, the owner of `home`. Root may enter every folder."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for place in (home, *home.rglob("*")):
-        os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 CLOSED = (
     ".",
     "..",
@@ -389,7 +373,7 @@ def test_a_folder_without_permissions_concerns_only_its_session(open_home: Path,
             for name in ("sessions.list", "messages.list", "tasks.list"):
                 await listed(host, name)
         place = (paths.root / closed).resolve()
-        with without_privileges(world.home):
+        with as_owner(world.home):
             mode = place.stat().st_mode
             place.chmod(0)
             async with world.life(network) as host:

@@ -35,9 +35,9 @@ from nanoclaw.store.engine.connections import open_writable
 from nanoclaw.store.engine.errors import translated, translated_os
 from nanoclaw.system import obstacles
 from nanoclaw.testing.world.executor import InlineExecutor
+from tests.ordinary_user import NOBODY, as_owner
 from tests.store.openings import a_session, central, inbound, keys, on_disk, paths_in, put
 
-NOBODY = 65534
 PASSING = ["EMFILE", "ENFILE", "ENOMEM", "EIO", "ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ESTALE"]
 
 
@@ -63,21 +63,6 @@ def without_rights(*places: Path) -> Iterator[None]:
         os.seteuid(os.getuid())
         for place, mode in before.items():
             place.chmod(mode)
-
-
-@contextmanager
-def as_owner(folder: Path) -> Iterator[None]:
-    """Run as the unprivileged owner of everything below a folder."""
-    if os.geteuid() != 0:
-        yield
-        return
-    for place in (folder, *folder.rglob("*")):
-        os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture
