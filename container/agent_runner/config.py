@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from agent_runner.errors import ConfigError
+from agent_runner.providers.model_settings import ModelSettings, model_settings
 from agent_runner.times import to_zone
 
 HERE = Path(__file__).resolve().parent
@@ -37,6 +38,11 @@ class RunnerConfig:
     outbound_db: Path = Path("/workspace/outbound.db")
     heartbeat: Path = Path("/workspace/.heartbeat")
     workspace: Path = Path("/workspace/agent")
+    shared: Path = Path("/workspace/global")
+    model_socket: Path | None = None
+    """The socket of the model gateway. None: this runner has no model."""
+    sandboxed: bool = False
+    """True if the runtime isolates the runner, so that scripts and programs may run."""
     schema_dir: Path = DEFAULT_SCHEMA_DIR
     provider: str = "echo"
     agent_group_id: str = ""
@@ -53,7 +59,9 @@ class RunnerConfig:
     keep_messages: float = 0.0
     """Age at which sent messages whose delivery is final are pruned; 0 keeps them for ever."""
     model_settings: Mapping[str, object] = field(factory=dict)
-    """Settings for the provider's model. The runner does not read them."""
+    """Settings for the provider's model, as the host sent them."""
+    model: ModelSettings = field(factory=ModelSettings)
+    """The settings of the model to ask."""
 
     @property
     def owner_lock(self) -> Path:
@@ -70,6 +78,7 @@ def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
     """Read the environment. An empty variable counts as absent. Raises ConfigError, naming the variable."""
     given = {name: value for name, value in environ.items() if value}
     defaults = RunnerConfig()
+    settings = _object(given, "NANOCLAW_MODEL_SETTINGS")
     return RunnerConfig(
         inbound_db=_path(given, "SESSION_INBOUND_DB_PATH", defaults.inbound_db),
         outbound_db=_path(given, "SESSION_OUTBOUND_DB_PATH", defaults.outbound_db),
@@ -82,7 +91,13 @@ def from_environment(environ: Mapping[str, str]) -> RunnerConfig:
         assistant_name=given.get("NANOCLAW_ASSISTANT_NAME", ""),
         admin_user_ids=_names(given.get("NANOCLAW_ADMIN_USER_IDS", "")),
         mcp_servers=_mcp_servers(_object(given, "NANOCLAW_MCP_SERVERS")),
-        model_settings=_object(given, "NANOCLAW_MODEL_SETTINGS"),
+        shared=_path(given, "NANOCLAW_SHARED", defaults.shared),
+        model_socket=_path(given, "NANOCLAW_MODEL_SOCKET", HERE)
+        if "NANOCLAW_MODEL_SOCKET" in given
+        else None,
+        sandboxed=given.get("NANOCLAW_SANDBOX") == "1",
+        model_settings=settings,
+        model=model_settings(settings),
         timezone=_zone(given["TZ"]) if "TZ" in given else defaults.timezone,
         slow_poll=_seconds(given, "NANOCLAW_SLOW_POLL_S", defaults.slow_poll),
         keep_acks=_seconds(given, "NANOCLAW_KEEP_ACKS_S", defaults.keep_acks),

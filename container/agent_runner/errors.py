@@ -81,3 +81,14 @@ class ProviderError(Exception):
     def __str__(self) -> str:
         """Return the reason alone."""
         return self.reason
+
+
+@frozen(str=False)
+class ProviderFatal(ProviderError):
+    """A provider will never answer these messages. They are completed, and the user is told `for_user`, once.
+
+    Example: the model's server refuses the key. Another try would cost time or money, and fail, too.
+    """
+
+    for_user: str = "I cannot answer now. Please tell my owner."
+    """The text that the chat gets: what is wrong in plain words, and what the owner can do."""

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from attrs import frozen
 
-from agent_runner.records import Address, Claim, Delivered, Inbound, Target, Unreadable
+from agent_runner.records import Address, Claim, Delivered, Destination, Inbound, Target, Unreadable
 from agent_runner.store import Connection
 from agent_runner.text import load
 from agent_runner.times import from_text_or
@@ -34,6 +34,7 @@ class Fetched:
     unreadable: tuple[Unreadable, ...]
     routing: Address | None
     sequence_floor: int
+    destinations: tuple[Destination, ...] = ()
 
 
 def open_rows(connection: Connection, after: int) -> list[Candidate]:
@@ -82,7 +83,12 @@ def fetch(connection: Connection, ids: Iterable[str], now: datetime) -> Fetched:
         else:
             (messages if parsed.trigger else context).append(parsed)
     return Fetched(
-        tuple(messages), tuple(context), tuple(unreadable), routing(connection), sequence_floor(connection)
+        tuple(messages),
+        tuple(context),
+        tuple(unreadable),
+        routing(connection),
+        sequence_floor(connection),
+        destinations(connection),
     )
 
 
@@ -156,6 +162,25 @@ def destination(connection: Connection, name: str) -> Address | None:
         return None
     type_, channel_type, platform_id, agent_group_id = rows[0]
     return to_address("agent", agent_group_id) if type_ == "agent" else to_address(channel_type, platform_id)
+
+
+def destinations(connection: Connection) -> tuple[Destination, ...]:
+    """Return all destinations, now. One without an address is left out."""
+    rows = connection.execute(
+        """
+        SELECT name, display_name, type, channel_type, platform_id, agent_group_id
+        FROM destinations ORDER BY name
+        """
+    ).fetchall()
+    found = (
+        (
+            str(name),
+            str(display or name),
+            to_address("agent", agent) if type_ == "agent" else to_address(*chat),
+        )
+        for name, display, type_, *chat, agent in rows
+    )
+    return tuple(Destination(name, display, address) for name, display, address in found if address)
 
 
 def destination_names(connection: Connection) -> list[str]:

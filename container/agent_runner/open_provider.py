@@ -80,6 +80,11 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
         http=seams.http,
         clock=seams.clock,
         workspace=config.workspace,
+        shared=config.shared,
+        inbound=config.inbound_db.parent,
+        outbound=config.outbound_db.parent,
+        sandboxed=config.sandboxed,
+        model=config.model,
         model_settings=MappingProxyType(dict(config.model_settings)),
         new_id=seams.new_id,
     )

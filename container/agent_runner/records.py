@@ -16,6 +16,18 @@ class Address:
 
 
 @frozen
+class Destination:
+    """A chat or agent that this agent may write to, by the name that it knows."""
+
+    name: str
+    """The name that `to` takes."""
+    display_name: str
+    """The name that people know."""
+    address: Address
+    """Where it leads. With `channel_type` `agent`, it is another agent."""
+
+
+@frozen
 class Inbound:
     """One row of messages_in, parsed."""
 
@@ -73,6 +85,10 @@ class Turn:
     """The name of the agent."""
     timezone: str = "UTC"
     """The user's zone, an IANA name."""
+    destinations: tuple[Destination, ...] = ()
+    """The chats and agents that may be written to by name, as they are at the start of the turn."""
+    home: Address | None = None
+    """The chat that is being answered."""
 
 
 @frozen
@@ -83,6 +99,8 @@ class Reply:
     """The text of the agent."""
     in_reply_to: str | None = None
     """The id of the message whose chat gets it; None: the session's own chat."""
+    to: str | None = None
+    """The name of a destination that gets it instead."""
 
 
 @frozen

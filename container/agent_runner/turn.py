@@ -54,6 +54,8 @@ def _turn(session: Session, batch: Batch, fetched: Fetched, turn_id: str, sent: 
         agent_group_id=session.config.agent_group_id,
         agent_group_name=session.config.agent_group_name,
         timezone=session.config.timezone,
+        destinations=fetched.destinations,
+        home=next((row.address for row in fetched.messages if row.address), fetched.routing),
     )
 
 

@@ -22,11 +22,53 @@ DAY_S = 86_400.0
 
 
 @frozen
+class KeyConfig:
+    """The place of a model's key: one of the three. It is read at each use, and no agent ever sees it."""
+
+    env: Name | None = None
+    """The environment variable of the host that holds it."""
+    file: Path | None = None
+    """The file that holds it and nothing else."""
+    command: Command = ()
+    """The command that prints it."""
+
+
+@frozen
+class FallbackConfig:
+    """The model that answers while the first one is down. What is left out is as for the first."""
+
+    provider: Name | None = None
+    """The provider that speaks to it."""
+    name: Name | None = None
+    """Its name at its server."""
+    base_url: Name | None = None
+    """The address of its server."""
+    key: KeyConfig | None = None
+    """The place of its key."""
+    max_tokens: Annotated[int, Number(at_least=1, whole=True)] | None = None
+    """The most tokens of one answer."""
+    timeout_s: Annotated[float, Number(at_least=1)] | None = None
+    """The longest silence of its server."""
+
+
+@frozen
 class ModelConfig:
     """The model that answers."""
 
     provider: Name = "echo"
     """The provider of agents and sessions that have none of their own."""
+    name: Name | None = None
+    """The model's name at its server. Left out, the provider's default."""
+    base_url: Name | None = None
+    """The address of the model's server. Left out, the provider's own."""
+    key: KeyConfig | None = None
+    """The place of the key: `{ env = "NAME" }`, `{ file = "path" }` or `{ command = ["…"] }`."""
+    max_tokens: Annotated[int, Number(at_least=1, whole=True)] = 4096
+    """The most tokens of one answer."""
+    timeout_s: Annotated[float, Number(at_least=1)] = 600.0
+    """The longest silence of the model's server."""
+    fallback: FallbackConfig | None = None
+    """The second model: a table of these keys, or only its name."""
 
 
 @frozen
@@ -35,8 +77,8 @@ class SandboxConfig:
 
     runtime: Name = "process"
     """The runtime. `process` comes with NanoClaw and isolates nothing."""
-    process_providers: tuple[Name, ...] = ("echo",)
-    """Providers that may run without isolation, in the `process` runtime."""
+    process_providers: tuple[Name, ...] = ("echo", "scripted", "anthropic", "openai", "claude")
+    """Providers that may run without isolation, in the `process` runtime. There they have chat tools only."""
 
 
 @frozen
@@ -51,6 +93,8 @@ class RuntimeConfig:
     """Delay before a failed runner is started again. It doubles with each further failure."""
     stop_grace_s: Seconds = 1.5
     """Delay after which a runner that was asked to stop is killed."""
+    max_turn_steps: Annotated[int, Number(at_least=1, whole=True)] = 50
+    """The most answers of the model in one turn. A turn that reaches it ends with what it has."""
     slow_poll_s: Annotated[float, Number(at_least=1)] = 30.0
     """Interval at which host and runner poll, because a wake-up may be lost."""
     # No error shows it, in case somebody writes a secret here in place of its name.

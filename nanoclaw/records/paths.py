@@ -53,6 +53,21 @@ class SessionPaths:
         return self.outbound_dir / "outbox"
 
     @cached_property
+    def draft(self) -> Path:
+        """The file with the text so far of an answer, which the runner replaces by rename."""
+        return self.outbound_dir / ".draft"
+
+    @cached_property
+    def gateway_dir(self) -> Path:
+        """The directory of the gateway's socket, which only this session's runner sees."""
+        return self.root / "gateway"
+
+    @cached_property
+    def model_socket(self) -> Path:
+        """The socket at which the gateway serves this session's runner."""
+        return self.gateway_dir / "model.sock"
+
+    @cached_property
     def heartbeat(self) -> Path:
         """The file whose mtime shows that the runner lives."""
         return self.outbound_dir / ".heartbeat"

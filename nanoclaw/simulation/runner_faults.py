@@ -205,6 +205,10 @@ class _ControlledTools:
         finally:
             self.control.listens_since = None
 
+    def draft(self, text: str) -> None:
+        """Show the text so far."""
+        self.tools.draft(text)
+
     def alive(self) -> None:
         """Report that the provider makes progress."""
         self.tools.alive()

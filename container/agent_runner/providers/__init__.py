@@ -3,15 +3,19 @@
 from agent_runner.providers.context import EventLog, ProviderContext, SessionState
 from agent_runner.providers.discovery import load
 from agent_runner.providers.http import HttpClient, HttpClients, HttpResponse
-from agent_runner.providers.protocol import Provider, SimpleProvider, TurnHandler
+from agent_runner.providers.model_settings import ModelSettings
+from agent_runner.providers.protocol import Compacting, Forgetting, Provider, SimpleProvider, TurnHandler
 from agent_runner.providers.toolbox import Tool, Toolbox, ToolRegistry, ToolSpec
 from agent_runner.providers.variables import variable
 
 __all__ = [
+    "Compacting",
     "EventLog",
+    "Forgetting",
     "HttpClient",
     "HttpClients",
     "HttpResponse",
+    "ModelSettings",
     "Provider",
     "ProviderContext",
     "SessionState",

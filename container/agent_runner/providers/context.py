@@ -8,6 +8,7 @@ from attrs import frozen
 
 from agent_runner.clock import Clock
 from agent_runner.providers.http import HttpClients
+from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolRegistry
 
 
@@ -63,7 +64,17 @@ class ProviderContext:
     """The date."""
     workspace: Path
     """The agent's own files."""
+    shared: Path
+    """The files that all agents may read. The folder may be missing."""
+    inbound: Path
+    """The folder that the host writes. Attachments of users are below its `inbox/`."""
+    outbound: Path
+    """The session's folder, which the runner writes."""
+    sandboxed: bool
+    """True if the runner is in a sandbox. Without one, an agent has chat tools only."""
+    model: ModelSettings
+    """The model to ask."""
     model_settings: Mapping[str, object]
-    """The settings of the model from the host's configuration."""
+    """The settings of the model as the host sent them, with the keys of other providers."""
     new_id: Callable[[str], str]
     """Makes a random id with this prefix, fit for a path."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent_runner.providers.context import ProviderContext
 from agent_runner.providers.toolbox import Toolbox
@@ -18,6 +18,27 @@ class TurnHandler(Protocol):
 
         Raises ProviderError if it cannot answer now. Any other exception has that effect. Users see neither.
         """
+        ...
+
+
+@runtime_checkable
+class Compacting(Protocol):
+    """A handler that keeps the conversation, and can shorten it. `/compact` asks it."""
+
+    async def compact(self) -> str:
+        """Shorten the kept conversation now. Return what was done, in words for the user.
+
+        Raises ProviderError if the model cannot do it now.
+        """
+        ...
+
+
+@runtime_checkable
+class Forgetting(Protocol):
+    """A handler that keeps the conversation in memory or in files of its own. `/clear` tells it."""
+
+    async def forget(self) -> None:
+        """Forget the conversation. The session's state was emptied just before."""
         ...
 
 

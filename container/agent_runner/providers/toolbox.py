@@ -74,6 +74,13 @@ class Toolbox(Protocol):
         """
         ...
 
+    def draft(self, text: str) -> None:
+        """Show the text so far of the final answer to whoever waits for it. It is a hint, and may be lost.
+
+        Call it as often as text arrives; it returns at once. The final answer takes its place.
+        """
+        ...
+
     def alive(self) -> None:
         """Report progress. A provider that is silent for too long loses its turn."""
         ...

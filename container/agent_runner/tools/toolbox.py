@@ -32,6 +32,9 @@ class TurnToolbox:
         """The tools that can be called now."""
         return self._tools.specs
 
+    def draft(self, text: str) -> None:
+        """Take the text so far."""
+
     def alive(self) -> None:
         """Report progress."""
         self._activity.note()

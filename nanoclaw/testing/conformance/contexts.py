@@ -15,6 +15,7 @@ from attrs import Factory, define, frozen
 from agent_runner import events, session_state
 from agent_runner.errors import UnstorableError
 from agent_runner.providers import HttpClients, ProviderContext
+from agent_runner.providers.model_settings import model_settings as read_model_settings
 from agent_runner.tools import TOOLS
 from agent_runner.tools.registry import SessionTools
 from nanoclaw.testing.conformance.turns import WHEN
@@ -94,6 +95,11 @@ def session_context(
             http=http,
             clock=_Clock(),
             workspace=Path(workspace),
+            shared=Path(workspace, "global"),
+            inbound=Path(workspace, "in"),
+            outbound=Path(workspace),
+            sandboxed=False,
+            model=read_model_settings(model_settings),
             model_settings=MappingProxyType(dict(model_settings)),
             new_id=lambda prefix: f"{prefix}-{next(numbers)}",
         )

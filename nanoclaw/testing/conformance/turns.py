@@ -50,6 +50,7 @@ class Tools(Toolbox):
     spec: ToolSpec = SEND_MESSAGE
     calls: list[tuple[str, Mapping[str, object]]] = Factory(list)
     taken: list[Inbound] = Factory(list)
+    drafts: list[str] = Factory(list)
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
@@ -74,6 +75,10 @@ class Tools(Toolbox):
         else:
             self.taken.append(self.follow)
         return tuple(self.taken)
+
+    def draft(self, text: str) -> None:
+        """Record the text so far."""
+        self.drafts.append(text)
 
     def alive(self) -> None:
         """Do nothing: there is no watchdog."""

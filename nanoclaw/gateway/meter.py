@@ -1,0 +1,51 @@
+"""The meter of the gateway: it is asked before each request to a model, and told of each answer."""
+
+from typing import Protocol
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class ModelUsage:
+    """What one request to a model took, as its server counted it."""
+
+    session_id: str
+    agent_group_id: str
+    provider: str
+    """The provider that spoke to it, such as `anthropic`."""
+    model: str
+    """The model's name, as the server reported it, else as it was asked for."""
+    input_tokens: int = 0
+    """Tokens that were read, without those that came from the server's cache."""
+    cached_tokens: int = 0
+    """Tokens that were read from the server's cache."""
+    cache_write_tokens: int = 0
+    """Tokens that were written to the server's cache."""
+    output_tokens: int = 0
+    """Tokens of the answer."""
+    tool_calls: int = 0
+    """Calls of tools in the answer."""
+
+
+class Meter(Protocol):
+    """Counts what models take, and says when a budget is used up."""
+
+    def refusal(self, session_id: str, agent_group_id: str, /) -> str | None:
+        """Return why this session may ask no model now, in words for people; None if it may."""
+        ...
+
+    async def spent(self, usage: ModelUsage, /) -> None:
+        """Record what a request took. When this returns, it is on disk."""
+        ...
+
+
+@frozen
+class NoMeter:
+    """Counts nothing and refuses nothing."""
+
+    def refusal(self, _session_id: str, _agent_group_id: str, /) -> str | None:
+        """Return None."""
+        return None
+
+    async def spent(self, _usage: ModelUsage, /) -> None:
+        """Do nothing."""
