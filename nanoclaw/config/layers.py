@@ -28,6 +28,10 @@ CONTRACT_VARIABLES = frozenset(
             "ADMIN_USER_IDS",
             "MCP_SERVERS",
             "WORKSPACE",
+            "SHARED",
+            "MODEL_SETTINGS",
+            "MODEL_SOCKET",
+            "SANDBOX",
         ),
         *("SCHEMA_DIR", "LIFELINE", "SLOW_POLL_S", "KEEP_ACKS_S", "KEEP_MESSAGES_S"),
     )

@@ -1,1 +1,27 @@
 """The gateway: the way of agents to their models. It holds the keys."""
+
+from nanoclaw.gateway.doors import DoorFailed, Gateway, open_gateway
+from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter
+from nanoclaw.gateway.models import Model, SessionModels, key_variables, resolve
+from nanoclaw.gateway.proxy import Caller, Proxy
+from nanoclaw.gateway.upstream import HttpModels, Models, UpstreamAnswer, UpstreamFailed, UpstreamRequest
+
+__all__ = [
+    "Caller",
+    "DoorFailed",
+    "Gateway",
+    "HttpModels",
+    "Meter",
+    "Model",
+    "ModelUsage",
+    "Models",
+    "NoMeter",
+    "Proxy",
+    "SessionModels",
+    "UpstreamAnswer",
+    "UpstreamFailed",
+    "UpstreamRequest",
+    "key_variables",
+    "open_gateway",
+    "resolve",
+]

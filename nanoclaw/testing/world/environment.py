@@ -104,6 +104,7 @@ class SimulatedEnvironment:
             random=self.random,
             runtime=runtime or self.runtime,
             wakeups=self._wakeups,
+            gateway_sockets=False,
         )
 
     def host_died(self) -> None:
