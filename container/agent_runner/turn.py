@@ -56,6 +56,7 @@ def _turn(session: Session, batch: Batch, fetched: Fetched, turn_id: str, sent: 
         timezone=session.config.timezone,
         destinations=fetched.destinations,
         home=next((row.address for row in fetched.messages if row.address), fetched.routing),
+        admin_user_ids=session.config.admin_user_ids,
     )
 
 
