@@ -13,6 +13,7 @@ from typing import Literal, Protocol, TypeVar
 from attrs import field, frozen
 
 from agent_runner.clock import Clock
+from agent_runner.files import replace_file
 from agent_runner.log import Log
 from agent_runner.providers import HttpClients, Provider
 from agent_runner.providers.http import NoHttp
@@ -62,6 +63,8 @@ class Seams:
     provider: Provider
     log: Log = field(factory=Log)
     http: HttpClients = field(factory=NoHttp)
+    replace: Callable[[Path, bytes], None] = replace_file
+    """Replaces the draft file, which wakes the host."""
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id with this prefix, fit for a path (contract 1)."""
