@@ -28,7 +28,9 @@ async def take_turn(session: Session, provider: OpenProvider, batch: Batch) -> N
     fetched = await fetch(session, batch.ids)
     if fetched.messages:
         claimed = await _claim(session, batch, fetched)
+        session.drafts.begin(claimed.turn)
         await commit_outcome(session, claimed, await _ask(session, provider, claimed))
+        session.drafts.end()
 
 
 async def _claim(session: Session, batch: Batch, fetched: Fetched) -> ClaimedTurn:
