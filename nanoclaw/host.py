@@ -279,7 +279,7 @@ async def _gateway(seams: Seams, supervision: Supervision, root: Supervisor) -> 
     own = HttpModels() if seams.models is None else None
     proxy = Proxy(own or seams.models or HttpModels(), seams.meter)
     try:
-        async with open_gateway(proxy, supervision, under=root, sockets=seams.gateway_sockets) as gateway:
+        async with open_gateway(proxy, supervision, under=root, doors=seams.doors) as gateway:
             yield gateway
     finally:
         if own is not None:

@@ -12,7 +12,7 @@ from nanoclaw.channels.faults import faults
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.dispatch import ActionHandler
-from nanoclaw.gateway import Meter, Models, NoMeter
+from nanoclaw.gateway import LocalDoors, Meter, Models, NoMeter
 from nanoclaw.recording import Recorder
 from nanoclaw.records import AGENT
 from nanoclaw.runtimes import Runtime, configured_runtime, require_provider
@@ -42,8 +42,8 @@ class Seams:
     """Opens the source of wake-ups by commits."""
     models: Models | None = None
     """Asks the servers of models. None stands for HTTP."""
-    gateway_sockets: bool = True
-    """False if no runner needs a socket to the gateway: the runtime asks `Gateway.proxy` itself."""
+    doors: LocalDoors | None = None
+    """The doors of the gateway for a runtime whose runners are tasks. None stands for sockets."""
     meter: Meter = Factory(NoMeter)
     """Counts what models take."""
 

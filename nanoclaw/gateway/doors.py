@@ -7,12 +7,14 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 import trio
 from attrs import Factory, define, field, frozen
 
 from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Supervisor
+from nanoclaw.gateway.local import LocalDoors
 from nanoclaw.gateway.proxy import Caller, Proxy
 from nanoclaw.gateway.serving import Connection
 from nanoclaw.system.obstacles import Obstacle, kind_of
@@ -180,43 +182,58 @@ def _open_all(keeper: DoorKeeper, doors: list[Door]) -> None:
 # -- for sessions --------------------------------------------------------------
 
 
-@frozen
-class Gateway:
+class Gateway(Protocol):
     """The gateway, as sessions see it."""
 
-    proxy: Proxy
-    """The core. A program without sockets may ask it directly."""
-    _keeper: Ref[DoorKeeper] | None = None
-    """None where runners need no sockets, as in a simulation."""
-    _wanted: dict[Path, Door] = field(factory=dict, repr=False)
-
-    @asynccontextmanager
-    async def door(self, path: Path, caller: Caller) -> AsyncIterator[None]:
-        """Serve a runner at `path` while the context is open. Without sockets, remember it only.
+    def door(self, path: Path, caller: Caller, /) -> AbstractAsyncContextManager[None]:
+        """Serve a runner, whose socket is at `path`, while the context is open.
 
         Raises:
             DoorFailed: the socket cannot be made, or the gateway is down.
         """
-        door = Door(path, caller)
-        self._wanted[path] = door
+        ...
+
+
+@frozen
+class LocalGateway:
+    """A gateway without sockets."""
+
+    proxy: Proxy
+    doors: LocalDoors
+
+    @asynccontextmanager
+    async def door(self, path: Path, caller: Caller) -> AsyncIterator[None]:
+        """Serve a runner that is a task of this process."""
+        await trio.lowlevel.checkpoint()
+        with self.doors.opened(path, self.proxy, caller):
+            yield
+
+
+@frozen
+class SocketGateway:
+    """A gateway with a socket for each runner that has a model."""
+
+    keeper: Ref[DoorKeeper]
+    wanted: dict[Path, Door] = field(repr=False)
+
+    @asynccontextmanager
+    async def door(self, path: Path, caller: Caller) -> AsyncIterator[None]:
+        """Serve a runner over its socket, if it has a model."""
+        if not caller.models.served:
+            yield
+            return
+        door = self.wanted[path] = Door(path, caller)
         try:
-            if self._keeper is not None and caller.models.served:
-                await self._opened(self._keeper, door)
+            await self._opened(door)
             yield
         finally:
-            if self._wanted.get(path) is door:
-                del self._wanted[path]
-            if self._keeper is not None:
-                self._keeper.signal(CloseDoors())
+            if self.wanted.get(path) is door:
+                del self.wanted[path]
+            self.keeper.signal(CloseDoors())
 
-    def caller(self, path: Path) -> Caller | None:
-        """Return who is served at a path, for runners without sockets."""
-        door = self._wanted.get(path)
-        return None if door is None else door.caller
-
-    async def _opened(self, keeper: Ref[DoorKeeper], door: Door) -> None:
+    async def _opened(self, door: Door) -> None:
         try:
-            await keeper.ask(OpenDoor(door))
+            await self.keeper.ask(OpenDoor(door))
         except Crashed as error:  # its next incarnation opens all doors
             _log.warning("gateway.door_opens_later", session=door.caller.session_id, reason=str(error))
         except Stopped as error:
@@ -225,13 +242,13 @@ class Gateway:
 
 @asynccontextmanager
 async def open_gateway(
-    proxy: Proxy, supervision: Supervision, *, under: Supervisor, sockets: bool = True
+    proxy: Proxy, supervision: Supervision, *, under: Supervisor, doors: LocalDoors | None = None
 ) -> AsyncIterator[Gateway]:
-    """Open the gateway. The exit ends all requests."""
-    if not sockets:
-        yield Gateway(proxy)
+    """Open the gateway. The exit ends all requests. With `doors` it has no sockets."""
+    if doors is not None:
+        yield LocalGateway(proxy, doors)
         return
     wanted = dict[Path, Door]()
     policy = Policy(give_up=Bury(RETRY_BURIED_S))
     async with supervision.open("gateway", under=under, policy=policy) as supervisor:
-        yield Gateway(proxy, supervisor.start("doors", _recipe(proxy, wanted)), wanted)
+        yield SocketGateway(supervisor.start("doors", _recipe(proxy, wanted)), wanted)

@@ -71,12 +71,12 @@ class HttpModels:
     async def ask(self, request: UpstreamRequest) -> AsyncGenerator[UpstreamAnswer]:
         """Send a request over a pooled connection. It follows no redirect and keeps no cookie."""
         async with self._making:
-            httpx2 = await trio.to_thread.run_sync(_import) if self._client is None else _import()
-            self._client = client = self._client or _client(httpx2)
-        response = await _sent(httpx2, client, request)
+            library = await trio.to_thread.run_sync(_import) if self._client is None else _import()
+            self._client = client = self._client or _client(library)
+        response = await _sent(library, client, request)
         try:
             headers = [(name.lower(), value) for name, value in response.headers.multi_items()]
-            yield UpstreamAnswer(response.status_code, headers, _body(httpx2, response))
+            yield UpstreamAnswer(response.status_code, headers, _body(library, response))
         finally:
             with trio.move_on_after(CLOSE_S, shield=True):
                 await response.aclose()
@@ -92,17 +92,17 @@ def _import() -> ModuleType:
     return import_module("httpx2")
 
 
-def _client(httpx2: Any) -> "httpx2.AsyncClient":
-    made: Any = httpx2.AsyncClient(
+def _client(library: Any) -> "httpx2.AsyncClient":
+    made: Any = library.AsyncClient(
         follow_redirects=False,
-        timeout=httpx2.Timeout(None, connect=CONNECT_S),  # the proxy bounds the silence of a server
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0),
+        timeout=library.Timeout(None, connect=CONNECT_S),  # the proxy bounds the silence of a server
+        limits=library.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0),
     )
     made.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # sessions share it
     return cast("httpx2.AsyncClient", made)
 
 
-async def _sent(httpx2: Any, client: "httpx2.AsyncClient", request: UpstreamRequest) -> "httpx2.Response":
+async def _sent(library: Any, client: "httpx2.AsyncClient", request: UpstreamRequest) -> "httpx2.Response":
     """Send a request. Repeat it where a connection of the pool turned out to be closed."""
     for _ in range(MAX_STALE):
         connected = False
@@ -112,7 +112,7 @@ async def _sent(httpx2: Any, client: "httpx2.AsyncClient", request: UpstreamRequ
             connected = connected or event.startswith("connection.connect")
 
         try:
-            made = httpx2.Request(
+            made = library.Request(
                 request.method,
                 request.url,
                 headers=list(request.headers),
@@ -120,19 +120,19 @@ async def _sent(httpx2: Any, client: "httpx2.AsyncClient", request: UpstreamRequ
                 extensions={"timeout": client.timeout.as_dict(), "trace": trace},
             )
             return await client.send(made, stream=True)
-        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError) as error:
+        except (library.RemoteProtocolError, library.ReadError, library.WriteError) as error:
             if connected:
                 raise UpstreamFailed(_why(error)) from error
-        except (httpx2.TransportError, httpx2.InvalidURL, ValueError, OSError) as error:
+        except (library.TransportError, library.InvalidURL, ValueError, OSError) as error:
             raise UpstreamFailed(_why(error)) from error
     raise UpstreamFailed("it closes each connection at once")
 
 
-async def _body(httpx2: Any, response: "httpx2.Response") -> AsyncIterator[bytes]:
+async def _body(library: Any, response: "httpx2.Response") -> AsyncIterator[bytes]:
     try:
         async for chunk in response.aiter_bytes():
             yield chunk
-    except (httpx2.TransportError, httpx2.DecodingError, httpx2.StreamError, OSError) as error:
+    except (library.TransportError, library.DecodingError, library.StreamError, OSError) as error:
         raise UpstreamFailed(_why(error)) from error
 
 

@@ -27,7 +27,9 @@ class Reply:
     stream: trio.SocketStream
     http: h11.Connection
 
-    async def start(self, status: int = 200, headers: Headers = (("content-type", "application/json"),)) -> None:
+    async def start(
+        self, status: int = 200, headers: Headers = (("content-type", "application/json"),)
+    ) -> None:
         await self._send(h11.Response(status_code=status, headers=list(headers)))
 
     async def send(self, data: bytes) -> None:
