@@ -144,10 +144,10 @@ def runner_problems(config: Config, runtime: Runtime, containers: Containers) ->
 
 def _container_problems(folder: Path, container: ContainerConfig, runtime: Runtime) -> Iterator[str]:
     second = container.model.fallback
-    named = {
+    named: Mapping[tuple[str, ...], str | None] = {
         ("provider",): container.provider,
         ("model", "provider"): container.model.provider,
-        ("model", "fallback", "provider"): second and second.provider,
+        ("model", "fallback", "provider"): None if second is None else second.provider,
     }
     for path, provider in named.items():
         if provider is not None and (refusal := runtime.refusal(provider)) is not None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nanoclaw.gateway.counting import MAX_JSON, MAX_LINE, Counter, Counts
 from nanoclaw.gateway.providers import Wire
 
-ANTHROPIC = [
+ANTHROPIC: list[Mapping[str, object]] = [
     {
         "type": "message_start",
         "message": {
@@ -26,7 +26,7 @@ ANTHROPIC = [
     {"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "name": "a"}},
     {"type": "message_delta", "usage": {"output_tokens": 33}},
 ]  # fmt: skip
-OPENAI = [
+OPENAI: list[Mapping[str, object]] = [
     {"model": "gpt-x", "choices": [{"delta": {"content": "hello "}}]},
     {
         "model": "gpt-x",
