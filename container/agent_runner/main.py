@@ -86,7 +86,8 @@ def _lifeline(environ: Mapping[str, str]) -> bool:
 
 
 async def _serve(config: RunnerConfig, lifeline: bool, provider: Provider, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
-    seams = Seams(SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log, HttpxClients())
+    http = HttpxClients(config.model_socket)
+    seams = Seams(SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log, http)
     with trio.CancelScope() as scope:
         async with background(lambda: _cancel_on_end(scope, lifeline=lifeline)):
             await run_runner(config, seams)
