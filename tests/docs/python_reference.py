@@ -114,6 +114,7 @@ PARTS = (
             "nanoclaw": (
                 "Channel",
                 "Sender",
+                "DraftingSender",
                 "SimpleChannel",
                 "Capabilities",
                 "Repeat",
