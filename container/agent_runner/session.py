@@ -12,6 +12,7 @@ from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
 from agent_runner.migrate import migrate
+from agent_runner.notes import Notes
 from agent_runner.other_hosts import show_complete
 from agent_runner.outbox import Outbox
 from agent_runner.seams import Seams
@@ -29,6 +30,7 @@ class Session:
     outbox: Outbox
     changes: Changes
     heartbeat: Heartbeat
+    notes: Notes
 
 
 @asynccontextmanager
@@ -49,7 +51,8 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
             seams.wakeups.watch(config.inbound_db.parent, changes.note),
             open_heartbeat(config, seams) as heartbeat,
         ):
-            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat)
+            notes = Notes(config.workspace, config.schema_dir, seams.executor, seams.clock, seams.log)
+            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, notes)
 
 
 def _reporting(log: Log) -> Refused:
