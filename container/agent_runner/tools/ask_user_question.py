@@ -43,8 +43,8 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
 
 def _no_answer(limit: float) -> str:
     return (
-        f"{NO_ANSWER}: nobody has chosen within {limit:.0f} s. The question stays open, and its answer will come "
-        "as a message. Do not ask again. Do what you can without the answer, or end your turn."
+        f"{NO_ANSWER}: nobody has chosen within {limit:.0f} s. The question stays open, and its answer will "
+        "come as a message. Do not ask again. Do what you can without the answer, or end your turn."
     )
 
 
