@@ -16,6 +16,7 @@ from agent_runner.session import Session
 from agent_runner.tools.base import ToolContext
 from agent_runner.tools.toolbox import TurnToolbox
 from agent_runner.turn_outcome import ClaimedTurn, Ending, commit_outcome
+from agent_runner.waking import woken
 
 
 async def take_turn(session: Session, provider: OpenProvider, batch: Batch) -> None:
@@ -39,6 +40,16 @@ async def _ask(
     activity = Activity()
     context = ToolContext(session, claimed.turn, claimed.fetched.routing, claimed.turn_state)
     tools = TurnToolbox(provider.tools, context, activity)
-    work = partial(ask, session, provider.handler, claimed.turn, tools)
-    outcome = await supervise(session, claimed, activity, work)
+    outcome = await supervise(session, claimed, activity, partial(_work, session, provider, claimed, tools))
     return given_up(claimed, outcome) if isinstance(outcome, ProviderFatal) else outcome
+
+
+async def _work(
+    session: Session, provider: OpenProvider, claimed: ClaimedTurn, tools: TurnToolbox
+) -> Result | ProviderError:
+    """Let a task's script decide if the provider is asked at all, and ask it."""
+    turn = await woken(session, claimed.turn, tools)
+    if turn is None:
+        session.seams.log("task.not_woken", turn=claimed.turn.turn_id)
+        return Result()
+    return await ask(session, provider.handler, turn, tools)

@@ -226,6 +226,7 @@ class SimulatedRuntime:
             schema_dir=self._schema,
             provider=spec.provider,
             assistant_name=spec.environment["NANOCLAW_ASSISTANT_NAME"],
+            admin_user_ids=tuple(filter(None, spec.environment["NANOCLAW_ADMIN_USER_IDS"].split(","))),
             timezone=spec.environment["TZ"],
             slow_poll=float(spec.environment["NANOCLAW_SLOW_POLL_S"]),
             keep_acks=float(spec.environment["NANOCLAW_KEEP_ACKS_S"]),
