@@ -43,4 +43,5 @@ def _turn(session: Session, batch: Batch, fetched: Fetched) -> Turn:
         timezone=session.config.timezone,
         destinations=fetched.destinations,
         home=next((row.address for row in fetched.messages if row.address), fetched.routing),
+        admin_user_ids=session.config.admin_user_ids,
     )

@@ -31,7 +31,9 @@ async def take_turn(session: Session, provider: OpenProvider, batch: Batch) -> N
         await obey(session, provider.handler, batch.call, batch, fetched)
         return
     claimed = await claim(session, batch, fetched)
+    session.drafts.begin(claimed.turn)
     await commit_outcome(session, claimed, await _ask(session, provider, claimed))
+    session.drafts.end()
 
 
 async def _ask(

@@ -200,7 +200,7 @@ async def test_help_lists_all_commands(world: World) -> None:
 
 async def test_clear_removes_everything_but_the_model_and_tells_the_provider(world: World) -> None:
     provider = Memory({"history/1": "a", "model": "small", "other": "b"})
-    await world.serve(provider, world.put(2, "/clear"))
+    await world.serve(provider, world.put(2, "/clear"), world.put(4, "hi"))
     assert world.out("SELECT key FROM session_state") == [("model",)]
     assert provider.told == ["forget"]
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from agent_runner.clock import Clock
+from agent_runner.files import TextFiles
 from agent_runner.providers.http import HttpClients
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolRegistry
@@ -78,3 +79,5 @@ class ProviderContext:
     """The settings of the model as the host sent them, with the keys of other providers."""
     new_id: Callable[[str], str]
     """Makes a random id with this prefix, fit for a path."""
+    files: TextFiles = field(factory=TextFiles)
+    """Reads files that people and agents wrote."""

@@ -14,9 +14,10 @@ from agent_runner.tools.requests import TIMEOUT, request
 TASK_ID = text("Id of the task, as schedule_task and list_tasks give it.")
 PROMPT = text("What you are to do when it is time, in words to yourself.")
 SCRIPT = text(
-    "A shell script that runs in your workspace before you are woken, for 30 s at most. Its last line of output "
-    'is JSON: {"wakeAgent": true or false, "data": …}. With false you are not woken; with true you get `data` as '
-    "`scriptOutput`, along with the prompt. Scripts run only in a sandbox; without one you are always woken.",
+    "A shell script that runs in your workspace before you are woken, for 30 s at most. The last line of its "
+    'output is JSON: {"wakeAgent": true or false, "data": …}. With false you are not woken. With true '
+    "you get `data` as `scriptOutput`, beside the prompt. "
+    "Scripts run only in a sandbox; elsewhere you are always woken.",
     maxLength=100_000,
 )
 PROCESS_AFTER = text(
