@@ -98,6 +98,8 @@ def given_up(error: ModelError, now: datetime) -> ProviderError:
         case Problem.BUDGET:
             return ProviderError(error.reason, now + timedelta(seconds=BUDGET_AFTER_S))
         case Problem.TOO_LONG:
-            return ProviderFatal(error.reason, "This is too long for the model. Try /clear, or a shorter message.")
+            return ProviderFatal(
+                error.reason, "This is too long for the model. Try /clear, or a shorter message."
+            )
         case _:
             return ProviderFatal(error.reason, error.for_user or _ANSWERLESS)

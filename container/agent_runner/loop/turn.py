@@ -1,6 +1,6 @@
 """One turn of the agent loop: model, tools, follow-ups, until there is a final answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import trio
 from attrs import define, evolve, field
@@ -20,9 +20,7 @@ DRAFT_EVERY_S = 0.03
 CUT_OFF = "[cut off]"
 NOTHING_YET = "[The answer was cut off before it began. Owner: raise [model] max_tokens.]"
 DECLINED = "[The model declines to answer this.]"
-LAST_CHANCE = (
-    "You have taken the most steps that a turn may have. Answer now with what you have. You cannot call tools."
-)
+LAST_CHANCE = "You have taken the most steps that a turn may have. Answer now with what you have. You cannot call tools."
 ENDED_EARLY = "I have stopped after {steps} steps, and have no answer yet. Ask me to go on if I should."
 
 
