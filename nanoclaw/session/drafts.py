@@ -64,7 +64,7 @@ class Drafts:
             await self._remove_old()
             if self._unread and self._allowed():
                 await self._show()
-            await trio.sleep(INTERVAL_S)
+                await trio.sleep(INTERVAL_S)
 
     async def _show(self) -> None:
         self._unread = False
