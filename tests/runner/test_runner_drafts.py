@@ -40,7 +40,7 @@ class Files:
 
 
 def answer(turn: Turn, text: str = "the end") -> Result:
-    return Result([Reply(text, in_reply_to=turn.messages[0].id)])
+    return Result((Reply(text, in_reply_to=turn.messages[0].id),))
 
 
 def draft_of(world: World) -> dict[str, Any] | None:
@@ -173,7 +173,7 @@ def test_a_turn_without_an_address_has_no_draft(tmp_path: Path) -> None:
     async def act(_turn: Turn, tools: Toolbox) -> Result:
         tools.draft("so far")
         await trio.sleep(INTERVAL)
-        return Result([])
+        return Result()
 
     virtually(drafting, world, files, Script(act), world.put(2, channel_type=None, platform_id=None))
     assert files.written == []
