@@ -233,6 +233,7 @@ class Shell:
             case decisions.Finish(finished, begun, now):
                 return events.FinishCommitted(step, await run(finishing.finish, finished, begun, now))
             case decisions.Attempt(delivery):
+                self.drafts.delivering(delivery)
                 return events.Attempted(*await self.dispatch.attempt(self.source, delivery))
 
     async def _read_outbound(self) -> Event:
