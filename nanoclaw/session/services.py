@@ -7,6 +7,7 @@ from typing import Protocol
 from attrs import Factory, frozen
 
 from actors import Ref
+from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.channels.senders import Senders
 from nanoclaw.config import Config
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
@@ -58,6 +59,7 @@ class Services:
     runtime: Runtime
     wakeups: Wakeups
     presences: Presences
+    budgets: BudgetKeeper
     observer: Observer = NoObserver()
     shortage: Shortage = Factory(Shortage)
 
