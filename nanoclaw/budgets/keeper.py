@@ -1,8 +1,8 @@
 """The keeper of budgets: it counts what agents use, and opens a breaker when a budget is used up.
 
 It is the `Meter` of the gateway, and the sessions report their turns and messages. Amounts count at once.
-What models took is on disk when `spent` returns. Counts of turns and messages follow within `FLUSH_S`, many in
-one commit. Only the registry writes.
+What models took is on disk when `spent` returns. Counts of turns and messages follow within `FLUSH_S`,
+many in one commit. Only the registry writes.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -8,6 +8,8 @@ from attrs import NOTHING, Factory, fields, frozen, has, resolve_types
 from nanoclaw.config.structure import APART, BY_ENTRY
 from nanoclaw.config.tables import Config
 
+ENTRIES = ("prices",)
+"""Tables whose keys the user chooses."""
 ROOMS = ("channels", "runtimes")
 """Tables of tables; their keys are declared by channels and runtimes."""
 

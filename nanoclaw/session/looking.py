@@ -376,7 +376,7 @@ def _end_runner(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
     if idle and not dead.hindered and state.runner.failures == state.rules.max_tries:
         reason = (state.runner.last_failure or "").partition("\n")[0]
         return Decisions(state, effects, TellOfDelay(state.messages.waiting(now.date), reason))
-    return Decisions(state, effects)
+    return _with(effects, _tell_of_budget(state, now))
 
 
 def _with_runner(state: SessionState, *, unclaimed_since: float | None) -> SessionState:
