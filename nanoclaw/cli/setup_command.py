@@ -6,7 +6,6 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from nanoclaw.setup.finding import base_url as local_url
 from nanoclaw.setup.finding import find, target_of
 from nanoclaw.setup.ranking import can_chat, ranked
 from nanoclaw.setup.saving import Answers, save
+from nanoclaw.setup.sdk import missing_sdk
 from nanoclaw.setup.services import BY_SLUG, LOCAL_BY_SLUG
 from nanoclaw.setup.targets import ECHO, WIRES, Target
 from nanoclaw.setup.trial import listed
@@ -253,7 +253,7 @@ def _hints(places: Places, answers: Answers) -> list[str]:
     target = answers.target
     hints = []
     if target is not None and (missing := missing_sdk(target.provider)) is not None:
-        hints.append(missing)
+        hints.append(str(missing))
     try:
         reading: Reading = read_config(home=places.home, file=places.config, flags=places.flags)
     except ConfigError as error:
@@ -264,14 +264,6 @@ def _hints(places: Places, answers: Answers) -> list[str]:
         place = config.origins.place(("model", "provider"))
         hints.append(f"the provider is {config.model.provider} all the same, because {place} says so")
     return hints
-
-
-def missing_sdk(provider: str) -> str | None:
-    """Return what to install for a provider; None if it is there."""
-    package = {"anthropic": "anthropic", "openai": "openai", "claude": "claude_agent_sdk"}.get(provider)
-    if package is None or find_spec(package) is not None:
-        return None
-    return f"the provider {provider} needs its SDK: {sys.executable} -m pip install 'nanoclaw[{provider}]'"
 
 
 def _report(

@@ -30,6 +30,7 @@ NOTHING = (
     "none was found, neither a key in the environment nor a server on this machine. Enter takes echo, which "
     "repeats what you type"
 )
+NO_URL = "must begin with http:// or https:// and name a server, such as http://127.0.0.1:8000/v1"
 ECHO_WORDS = "none; the agent is echo, which repeats what you type"
 
 
@@ -239,9 +240,9 @@ def url_problem(url: str) -> str | None:
         parts = urlsplit(url)
         good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        good = False
+        return NO_URL
     if not good or not url.isprintable() or " " in url:
-        return "must begin with http:// or https:// and name a server, such as http://127.0.0.1:8000/v1"
+        return NO_URL
     if parts.username or parts.password or parts.query or parts.fragment:
         return "must have no user, password or query; a key is asked for on its own"
     return None
