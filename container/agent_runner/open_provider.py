@@ -87,6 +87,7 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
         model=config.model,
         model_settings=MappingProxyType(dict(config.model_settings)),
         new_id=seams.new_id,
+        notes=session.notes,
     )
 
 
@@ -131,6 +132,11 @@ class Unopened:
     async def run(self, turn: Turn, tools: Toolbox, /) -> NoReturn:
         """Raise ProviderError."""
         del turn, tools
+        await trio.lowlevel.checkpoint()
+        raise ProviderError(str(self.error), self.error.retry_at)
+
+    async def compact(self) -> NoReturn:
+        """Raise ProviderError."""
         await trio.lowlevel.checkpoint()
         raise ProviderError(str(self.error), self.error.retry_at)
 
