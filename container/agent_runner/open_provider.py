@@ -87,6 +87,7 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
         model=config.model,
         model_settings=MappingProxyType(dict(config.model_settings)),
         new_id=seams.new_id,
+        model_socket=config.model_socket,
     )
 
 

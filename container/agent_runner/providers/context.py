@@ -78,3 +78,7 @@ class ProviderContext:
     """The settings of the model as the host sent them, with the keys of other providers."""
     new_id: Callable[[str], str]
     """Makes a random id with this prefix, fit for a path."""
+    model_socket: Path | None = None
+    """The socket of the model gateway, for a program that the provider starts. Prefer `http`."""
+    tools_socket: Path | None = None
+    """The socket of the runner's own tools, for programs in the sandbox. None without a sandbox."""
