@@ -89,6 +89,8 @@ class Turn:
     """The chats and agents that may be written to by name, as they are at the start of the turn."""
     home: Address | None = None
     """The chat that is being answered."""
+    admin_user_ids: tuple[str, ...] = ()
+    """The ids of the users who may change this agent: owners and admins."""
 
 
 @frozen

@@ -16,6 +16,7 @@ from agent_runner.clock import Clock
 from agent_runner.log import Log
 from agent_runner.providers import HttpClients, Provider
 from agent_runner.providers.http import NoHttp
+from agent_runner.replacing import replace_file
 
 __all__ = ["Clock", "Executor", "Lane", "Seams", "Wakeups"]
 
@@ -62,6 +63,8 @@ class Seams:
     provider: Provider
     log: Log = field(factory=Log)
     http: HttpClients = field(factory=NoHttp)
+    replace: Callable[[Path, bytes], None] = replace_file
+    """Replaces the draft file, which wakes the host."""
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id with this prefix, fit for a path (contract 1)."""

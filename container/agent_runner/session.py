@@ -8,6 +8,7 @@ from attrs import frozen
 from agent_runner import events
 from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
+from agent_runner.drafts import Drafts, open_drafts
 from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
@@ -29,6 +30,7 @@ class Session:
     outbox: Outbox
     changes: Changes
     heartbeat: Heartbeat
+    drafts: Drafts
 
 
 @asynccontextmanager
@@ -48,8 +50,9 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
         async with (
             seams.wakeups.watch(config.inbound_db.parent, changes.note),
             open_heartbeat(config, seams) as heartbeat,
+            open_drafts(config, seams) as drafts,
         ):
-            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat)
+            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, drafts)
 
 
 def _reporting(log: Log) -> Refused:

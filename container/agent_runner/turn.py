@@ -28,7 +28,9 @@ async def take_turn(session: Session, provider: OpenProvider, batch: Batch) -> N
     fetched = await fetch(session, batch.ids)
     if fetched.messages:
         claimed = await _claim(session, batch, fetched)
+        session.drafts.begin(claimed.turn)
         await commit_outcome(session, claimed, await _ask(session, provider, claimed))
+        session.drafts.end()
 
 
 async def _claim(session: Session, batch: Batch, fetched: Fetched) -> ClaimedTurn:
@@ -56,6 +58,7 @@ def _turn(session: Session, batch: Batch, fetched: Fetched, turn_id: str, sent: 
         timezone=session.config.timezone,
         destinations=fetched.destinations,
         home=next((row.address for row in fetched.messages if row.address), fetched.routing),
+        admin_user_ids=session.config.admin_user_ids,
     )
 
 

@@ -323,12 +323,13 @@ def session_recipe(
             refresh, replay = (_Delayed(nursery, context.ref, each()).ask for each in (Refresh, Replay))
             actor = SessionActor(services, conversation, inbound, shell, arrivals, refresh, replay, files)
             with (
-                services.wakeups.watch(paths.outbound_dir, shell.wake),
+                services.wakeups.watch(paths.outbound_dir, shell.wake, shell.drafts.replaced),
                 inbound.when_blocked(shell.inbound_blocked),
                 services.shortage.watch(partial(context.ref.signal, Release())),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(shell.send_hints)
+                nursery.start_soon(shell.drafts.run)
                 nursery.start_soon(shell.deliver)
                 await actor.follow_status()
                 await actor.replay_parked()

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from agent_runner.clock import Clock
+from agent_runner.files import TextFiles
 from agent_runner.providers.http import HttpClients
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolRegistry
@@ -82,3 +83,5 @@ class ProviderContext:
     """The socket of the model gateway, for a program that the provider starts. Prefer `http`."""
     tools_socket: Path | None = None
     """The socket of the runner's own tools, for programs in the sandbox. None without a sandbox."""
+    files: TextFiles = field(factory=TextFiles)
+    """Reads files that people and agents wrote."""

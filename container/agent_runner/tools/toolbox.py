@@ -33,7 +33,11 @@ class TurnToolbox:
         return self._tools.specs
 
     def draft(self, text: str) -> None:
-        """Take the text so far."""
+        """Show the text so far of the final answer. Raises TypeError if it is no text."""
+        if not isinstance(text, str):
+            raise TypeError(f"a draft must be text, got {type(text).__name__}")
+        self._activity.note()
+        self._context.session.drafts.show(self._context.turn, text)
 
     def alive(self) -> None:
         """Report progress."""

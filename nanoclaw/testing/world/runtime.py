@@ -214,7 +214,14 @@ class SimulatedRuntime:
         overheard = Overheard(
             provider, lambda error: self.timeline.add("brain raised", agent, summary_of(error))
         )
-        seams = RunnerSeams(self.clock, self.executor, RunnerWakeups(self.executor), self.random, overheard)
+        seams = RunnerSeams(
+            self.clock,
+            self.executor,
+            RunnerWakeups(self.executor),
+            self.random,
+            overheard,
+            replace=self.executor.replace,
+        )
         return self.wrap(spec, seams)
 
     def _config(self, spec: RunnerSpec) -> RunnerConfig:
