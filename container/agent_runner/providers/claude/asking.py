@@ -9,7 +9,7 @@ from claude_agent_sdk import ClaudeSDKError
 
 from agent_runner.errors import ProviderError
 from agent_runner.foreign import describe
-from agent_runner.prompt import read_output, render_follow_ups, render_turn
+from agent_runner.prompt import read_output, render_follow_ups, render_turn, visible_draft
 from agent_runner.providers.claude.blocks import blocks
 from agent_runner.providers.claude.conversation import Conversation
 from agent_runner.providers.claude.outcomes import Outcome
@@ -74,7 +74,7 @@ class Asking:
         return str(uuid5(NAMESPACE_OID, self._context.new_id("ask")))
 
     def _draft(self, text: str) -> None:
-        self._toolbox.draft(text)
+        self._toolbox.draft(visible_draft(text))
 
     async def replies(self, conversation: Conversation, outcome: Outcome) -> Sequence[Reply]:
         """Return the answer's texts by destination. Unknown names are told to the model, once."""
