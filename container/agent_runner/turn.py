@@ -80,7 +80,8 @@ async def _run_provider(
 ) -> Result | ProviderError:
     try:
         with foreign_code(ProviderError, RunnerError, Exception):
-            result = await provider.handler.run(turn, tools)
+            async with provider.socket.turn(tools):
+                result = await provider.handler.run(turn, tools)
         return await _checked(session, result)
     except ProviderError as error:
         return _released(error)

@@ -5,28 +5,26 @@ it, and so that a failing database ends it.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
 
 import trio
 from attrs import define, field
-from claude_agent_sdk import SdkMcpTool, create_sdk_mcp_server
 from claude_agent_sdk.types import McpSdkServerConfig
 
 from agent_runner.errors import ToolError
+from agent_runner.mcp_tools import Called, tool_server
 from agent_runner.providers import Toolbox, ToolSpec
 from agent_runner.providers.claude.launch import SERVER
+from agent_runner.tool_socket import cut
 
-LONGEST_RESULT = 100_000
-"""Characters of a result that a model gets."""
+
+TURN_ENDED = Called("the turn ended before the tool did", failed=True)
 
 
 @define(eq=False)
 class _Call:
-    """A call in progress. Its text is an error until it has succeeded."""
+    """A call in progress. It has failed until it succeeds."""
 
-    text: str = "the turn ended before the tool did"
-    failed: bool = True
+    outcome: Called = TURN_ENDED
     done: trio.Event = field(factory=trio.Event)
 
 
@@ -49,38 +47,27 @@ class TurnTools:
 
     def server(self, specs: Sequence[ToolSpec]) -> McpSdkServerConfig:
         """Return an MCP server with these tools."""
-        return create_sdk_mcp_server(SERVER, tools=[self._tool(spec) for spec in specs])
 
-    def _tool(self, spec: ToolSpec) -> SdkMcpTool[Any]:
-        call = partial(self._call, spec.name)
-        return SdkMcpTool(spec.name, spec.description, dict(spec.parameters), call)
+        async def listed() -> Sequence[ToolSpec]:
+            await trio.lowlevel.checkpoint()
+            return specs
 
-    async def _call(self, name: str, arguments: Mapping[str, object]) -> dict[str, Any]:
+        return McpSdkServerConfig(type="sdk", name=SERVER, instance=tool_server(listed, self._call))
+
+    async def _call(self, name: str, arguments: Mapping[str, object]) -> Called:
         if self._nursery is None or self._toolbox is None:
-            return _result("no turn is running", failed=True)
+            return Called("no turn is running", failed=True)
         call = _Call()
         self.used = True
         self._nursery.start_soon(_perform, self._toolbox, name, arguments, call)
         await call.done.wait()
-        return _result(call.text, failed=call.failed)
+        return call.outcome
 
 
 async def _perform(toolbox: Toolbox, name: str, arguments: Mapping[str, object], call: _Call) -> None:
     try:
-        call.text = _bounded(await toolbox.call(name, arguments))
-        call.failed = False
+        call.outcome = Called(cut(await toolbox.call(name, arguments)))
     except ToolError as error:
-        call.text = str(error)
+        call.outcome = Called(str(error), failed=True)
     finally:
         call.done.set()
-
-
-def _bounded(text: str) -> str:
-    if len(text) <= LONGEST_RESULT:
-        return text
-    half = LONGEST_RESULT // 2
-    return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters left out …]\n{text[-half:]}"
-
-
-def _result(text: str, *, failed: bool) -> dict[str, Any]:
-    return {"content": [{"type": "text", "text": text}], "is_error": failed}
