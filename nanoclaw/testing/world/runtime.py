@@ -244,6 +244,7 @@ class SimulatedRuntime:
             model_settings=settings,
             model=model_settings(settings),
             assistant_name=spec.environment["NANOCLAW_ASSISTANT_NAME"],
+            admin_user_ids=tuple(filter(None, spec.environment["NANOCLAW_ADMIN_USER_IDS"].split(","))),
             timezone=spec.environment["TZ"],
             slow_poll=float(spec.environment["NANOCLAW_SLOW_POLL_S"]),
             keep_acks=float(spec.environment["NANOCLAW_KEEP_ACKS_S"]),
