@@ -11,8 +11,15 @@ from agent_runner.loop.client import ModelReply, ModelRequest
 from agent_runner.loop.conversation import Message, joined
 from agent_runner.loop.errors import ModelError, Problem
 from agent_runner.loop.files import Gallery
-from agent_runner.loop.history import History, Learned, PastTurn, StateChanges, read_learned, shortened
-from agent_runner.loop.history import read_history
+from agent_runner.loop.history import (
+    History,
+    Learned,
+    PastTurn,
+    StateChanges,
+    read_history,
+    read_learned,
+    shortened,
+)
 from agent_runner.loop.models import Model
 from agent_runner.loop.tokens import Room, room, tokens_of_request
 from agent_runner.providers import Toolbox
@@ -58,7 +65,7 @@ class Dialogue:
         """Return the changes of the session's state that the turn makes."""
         return {
             **self.history.summary_changes(),
-            **self.learned.change(),
+            **(self.learned.change() if self.learned != Learned() else {}),
             **self.history.after_turn(self.current),
         }
 

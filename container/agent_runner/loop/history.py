@@ -265,7 +265,9 @@ def read_learned(state: Mapping[str, str]) -> Learned:
     try:
         match json.loads(state.get(LEARNED, "{}")):
             case {"contexts": dict(contexts), "no_files": list(names)}:
-                sizes = {str(name): size for name, size in contexts.items() if isinstance(size, int) and size > 0}
+                sizes = {
+                    str(name): size for name, size in contexts.items() if isinstance(size, int) and size > 0
+                }
                 return Learned(sizes, frozenset(map(str, names)))
             case _:
                 return Learned()
