@@ -88,6 +88,7 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
         model_settings=MappingProxyType(dict(config.model_settings)),
         new_id=seams.new_id,
         notes=session.notes,
+        files=session.files,
     )
 
 

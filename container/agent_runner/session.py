@@ -8,6 +8,7 @@ from attrs import frozen
 from agent_runner import events
 from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
+from agent_runner.files import TextFiles
 from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
@@ -31,6 +32,8 @@ class Session:
     changes: Changes
     heartbeat: Heartbeat
     notes: Notes
+    files: TextFiles
+    """Reads files that people and agents wrote."""
 
 
 @asynccontextmanager
@@ -52,7 +55,7 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
             open_heartbeat(config, seams) as heartbeat,
         ):
             notes = Notes(config.workspace, config.schema_dir, seams.executor, seams.clock, seams.log)
-            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, notes)
+            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, notes, TextFiles())
 
 
 def _reporting(log: Log) -> Refused:
