@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from agent_runner.errors import ToolError
 from agent_runner.providers import ToolSpec
-from agent_runner.skills import LONGEST_NAME, Skill, find_skills
+from agent_runner.skills import Skill, find_skills
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema, text
 
 
@@ -23,7 +23,7 @@ TOOL = BuiltinTool(
     ToolSpec(
         "use_skill",
         "Read the instructions of a skill that your prompt lists, before you do what it is for.",
-        schema({"name": text("The name of the skill.", maxLength=LONGEST_NAME)}),
+        schema({"name": text("The name of the skill.", maxLength=255)}),
     ),
     timeout=30.0,
     run=run,
