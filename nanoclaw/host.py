@@ -27,6 +27,7 @@ from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
+from nanoclaw.gateway import Gateway, HttpModels, Proxy, open_gateway
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
@@ -254,6 +255,7 @@ async def _services(
     root.start("clock", background(partial(watch_clock, clock, changes.tell_all)))
     presences = Presences(registry)
     root.start("presence", presences.recipe)
+    gateway = await stack.enter_async_context(_gateway(seams, supervision, root))
     return Services(
         config=config,
         executor=executor,
@@ -266,8 +268,22 @@ async def _services(
         runtime=parts.runtime,
         wakeups=wakeups,
         presences=presences,
+        gateway=gateway,
         observer=NoObserver() if recorder is None else recorder.observer(),
     )
+
+
+@asynccontextmanager
+async def _gateway(seams: Seams, supervision: Supervision, root: Supervisor) -> AsyncIterator[Gateway]:
+    """Open the gateway, with connections of its own to the servers of models unless the seams have others."""
+    own = HttpModels() if seams.models is None else None
+    proxy = Proxy(own or seams.models or HttpModels(), seams.meter)
+    try:
+        async with open_gateway(proxy, supervision, under=root, doors=seams.doors) as gateway:
+            yield gateway
+    finally:
+        if own is not None:
+            await own.aclose()
 
 
 def _router(services: Services, living: Sessions, channels: Mapping[str, Channel]) -> Router:

@@ -136,6 +136,11 @@ class Unopened:
         await trio.lowlevel.checkpoint()
         raise ProviderError(str(self.error), self.error.retry_at)
 
+    async def compact(self) -> NoReturn:
+        """Raise ProviderError."""
+        await trio.lowlevel.checkpoint()
+        raise ProviderError(str(self.error), self.error.retry_at)
+
 
 def unopened(error: ProviderOpenError) -> OpenProvider:
     """Return the replacement of a provider that could not be opened."""

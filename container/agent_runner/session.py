@@ -8,6 +8,7 @@ from attrs import frozen
 from agent_runner import events
 from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
+from agent_runner.drafts import Drafts, open_drafts
 from agent_runner.files import TextFiles
 from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
@@ -31,6 +32,7 @@ class Session:
     outbox: Outbox
     changes: Changes
     heartbeat: Heartbeat
+    drafts: Drafts
     notes: Notes
     files: TextFiles
     """Reads files that people and agents wrote."""
@@ -53,9 +55,12 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
         async with (
             seams.wakeups.watch(config.inbound_db.parent, changes.note),
             open_heartbeat(config, seams) as heartbeat,
+            open_drafts(config, seams) as drafts,
         ):
             notes = Notes(config.workspace, config.schema_dir, seams.executor, seams.clock, seams.log)
-            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, notes, TextFiles())
+            yield Session(
+                config, seams, inbound, outbound, outbox, changes, heartbeat, drafts, notes, TextFiles()
+            )
 
 
 def _reporting(log: Log) -> Refused:

@@ -1,9 +1,9 @@
 """The outcome of a turn, committed in one transaction (contract 4, Status)."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import field, frozen
 
 from agent_runner import events, inbound, outbound, session_state
 from agent_runner.errors import InboundUnavailableError, ProviderError
@@ -38,12 +38,30 @@ class ClaimedTurn:
         return max(self.fetched.sequence_floor, *(row.seq for row in self.rows))
 
 
-async def commit_outcome(session: Session, claimed: ClaimedTurn, outcome: Result | ProviderError) -> None:
+def change_nothing(_connection: Connection, _now: datetime) -> None:
+    """Change nothing."""
+
+
+@frozen
+class Ending:
+    """A result that the runner itself gives a turn."""
+
+    result: Result = field(factory=Result)
+    also: Callable[[Connection, datetime], None] = change_nothing
+    """Further changes in the transaction of the result."""
+
+
+async def commit_outcome(
+    session: Session, claimed: ClaimedTurn, outcome: Result | ProviderError | Ending
+) -> None:
     """Write the outcome of a turn. Raises StoreBusyError, DatabaseError."""
-    if isinstance(outcome, ProviderError):
-        await _release(session, claimed, outcome)
-    else:
-        await _complete(session, claimed, outcome)
+    match outcome:
+        case ProviderError():
+            await _release(session, claimed, outcome)
+        case Result():
+            await _complete(session, claimed, Ending(outcome))
+        case Ending():
+            await _complete(session, claimed, outcome)
 
 
 async def _release(session: Session, claimed: ClaimedTurn, error: ProviderError) -> None:
@@ -73,11 +91,16 @@ class _Outcome:
     state: Mapping[str, str | None]
 
 
-async def _complete(session: Session, claimed: ClaimedTurn, result: Result) -> None:
-    named = await _named_addresses(session, claimed, result)
-    outcome = _outcome(session, claimed, result, named)
+async def _complete(session: Session, claimed: ClaimedTurn, ending: Ending) -> None:
+    named = await _named_addresses(session, claimed, ending.result)
+    outcome = _outcome(session, claimed, ending.result, named)
     now = session.seams.clock.now()
-    await session.outbound.write(lambda connection: _write_end(connection, claimed, outcome, now))
+
+    def change(connection: Connection) -> None:
+        _write_end(connection, claimed, outcome, now)
+        ending.also(connection, now)
+
+    await session.outbound.write(change)
     session.seams.log("turn.ended", turn=claimed.turn.turn_id, replies=len(outcome.drafts))
     for reply in outcome.nowhere:
         session.seams.log("turn.no_destination", level="error", turn=claimed.turn.turn_id, to=reply.to)

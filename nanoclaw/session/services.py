@@ -9,6 +9,7 @@ from attrs import Factory, frozen
 from actors import Ref
 from nanoclaw.channels.senders import Senders
 from nanoclaw.config import Config
+from nanoclaw.gateway import Gateway
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.runtimes import Runtime
@@ -58,6 +59,7 @@ class Services:
     runtime: Runtime
     wakeups: Wakeups
     presences: Presences
+    gateway: Gateway
     observer: Observer = NoObserver()
     shortage: Shortage = Factory(Shortage)
 

@@ -136,6 +136,7 @@ class World:
     executor: InlineExecutor = field(factory=InlineExecutor)
     bell: Bell = field(factory=Bell)
     log: list[dict[str, object]] = field(factory=list)
+    sandboxed: bool = False
 
     @classmethod
     def create(cls, root: Path) -> "World":
@@ -161,6 +162,8 @@ class World:
             workspace=self.root / "agent",
             schema_dir=SCHEMA,
             assistant_name="Nano",
+            admin_user_ids=("tg:1",),
+            sandboxed=self.sandboxed,
         )
 
     # -- the host ---------------------------------------------------------------
