@@ -7,10 +7,12 @@ from agent_runner.tools import (
     ask_user_question,
     cancel_task,
     edit_message,
+    get_status,
     list_tasks,
     pause_task,
     resume_task,
     schedule_task,
+    send_card,
     send_file,
     send_message,
     update_task,
@@ -22,6 +24,7 @@ TOOLS: Mapping[str, BuiltinTool] = {
     for module in (
         send_message,
         send_file,
+        send_card,
         edit_message,
         add_reaction,
         ask_user_question,
@@ -31,5 +34,6 @@ TOOLS: Mapping[str, BuiltinTool] = {
         pause_task,
         resume_task,
         update_task,
+        get_status,
     )
 }
