@@ -71,6 +71,8 @@ async def checked(session: Session, result: object) -> Result:
         text: object = reply.text if isinstance(reply, Reply) else reply
         if not isinstance(reply, Reply) or not isinstance(text, str):
             raise ProviderError(f"the provider replied with {_kind(text)}, not text")
+        if not isinstance(reply.to, str | None):
+            raise ProviderError(f"the provider named a destination by {_kind(reply.to)}, not text")
     if result.state:
         await _check_state(session, result)
     return result

@@ -205,6 +205,18 @@ def destination(connection: Connection, name: str) -> Address | None:
     return to_address("agent", agent_group_id) if type_ == "agent" else to_address(channel_type, platform_id)
 
 
+def address_for(connection: Connection, name: str, home: Address | None) -> Address | None:
+    """Return the current address of a destination. In the chat that is being answered, it is `home`."""
+    found = destination(connection, name)
+    return None if found is None else in_thread(found, home)
+
+
+def in_thread(address: Address, home: Address | None) -> Address:
+    """Return the address, or `home`, which has the thread, if both are the same chat."""
+    same = home and (address.channel_type, address.platform_id) == (home.channel_type, home.platform_id)
+    return home if home and same else address
+
+
 def destinations(connection: Connection) -> tuple[Destination, ...]:
     """Return all destinations, now. One without an address is left out."""
     rows = connection.execute(

@@ -87,7 +87,7 @@ def _lifeline(environ: Mapping[str, str]) -> bool:
 
 
 async def _serve(config: RunnerConfig, lifeline: bool, provider: Provider, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
-    http, scripts = HttpxClients(), ScriptProcesses()
+    http, scripts = HttpxClients(config.model_socket), ScriptProcesses()
     seams = Seams(
         SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log, http=http, scripts=scripts
     )

@@ -62,12 +62,12 @@ class InlineExecutor:
         return call()
 
     def before_commit(self, path: Path) -> None:
-        assert path.name == "outbound.db"
+        assert path.name in ("outbound.db", "notes.db")
         if self.on_commit:
             self.on_commit(self.commits + 1, "before")
 
     def after_commit(self, path: Path) -> None:
-        assert path.name == "outbound.db"
+        assert path.name in ("outbound.db", "notes.db")
         self.commits += 1
         self.committed.set()
         self.committed = trio.Event()

@@ -8,14 +8,18 @@ from agent_runner.tools import (
     cancel_task,
     edit_message,
     get_status,
+    forget,
     list_tasks,
     pause_task,
+    recall,
+    remember,
     resume_task,
     schedule_task,
     send_card,
     send_file,
     send_message,
     update_task,
+    use_skill,
 )
 from agent_runner.tools.base import BuiltinTool
 
@@ -35,5 +39,9 @@ TOOLS: Mapping[str, BuiltinTool] = {
         resume_task,
         update_task,
         get_status,
+        remember,
+        recall,
+        forget,
+        use_skill,
     )
 }
