@@ -170,6 +170,22 @@ PARTS = (
         },
     ),
     Part(
+        "A fake model",
+        "A model server for tests of providers and of whole agents.",
+        {
+            "nanoclaw.testing": (
+                "open_fake_model",
+                "FakeModel",
+                "ModelRequest",
+                "ModelAnswer",
+                "ModelCall",
+                "ModelUsage",
+                "ModelFailure",
+                "ModelBreak",
+            ),
+        },
+    ),
+    Part(
         "Worlds",
         "The calls of a world are on [its own page](simulation.md#world-reference).",
         {"nanoclaw.testing": ("Entry", "ExpectationFailed", "WorldError", "Standstill", "NotSimulated")},

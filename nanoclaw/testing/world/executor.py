@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeVar
 
 import trio
 
-from agent_runner.files import replace_file
+from agent_runner.replacing import replace_file
 from nanoclaw.testing.world.determinism import EVERY, give_way
 from nanoclaw.testing.world.standstill import Standstill
 
