@@ -24,7 +24,7 @@ from nanoclaw.budgets.limits import (
     NEAR,
     Rules,
     Standing,
-    default_rules,
+    rules_of,
     scopes_of,
 )
 from nanoclaw.budgets.prices import Prices
@@ -91,9 +91,7 @@ class BudgetKeeper:
     _prices: Prices = field(
         init=False, default=Factory(lambda self: Prices(self._config.prices), takes_self=True)
     )
-    _rules: Rules = field(
-        init=False, default=Factory(lambda self: default_rules(self._config), takes_self=True)
-    )
+    _rules: Rules = field(init=False, default=Factory(lambda self: rules_of(self._config), takes_self=True))
     _day: str = field(init=False, default="")
     _used: dict[str, Amounts] = field(init=False, factory=dict)
     """What each scope has used on this day, also what is not on disk yet."""

@@ -6,7 +6,8 @@ from typing import Literal
 from attrs import Factory, frozen
 
 from nanoclaw.config import Config
-from nanoclaw.config.costs import NONE
+from nanoclaw.config.costs import NONE, BudgetsConfig
+from nanoclaw.config.origins import Origins
 from nanoclaw.records import MEASURES, BudgetReset, BudgetRow, Measure
 
 ScopeKind = Literal["day", "agent", "session"]
@@ -109,15 +110,21 @@ class Rules:
             yield Standing(scope, measure, left, self.limit(scope, measure), at)
 
 
-def default_rules(config: Config) -> Rules:
-    """Return the limits of the configuration."""
+def rules_of(config: Config) -> Rules:
+    """Return the limits of a configuration."""
+    return default_rules(config.budgets, config.origins)
+
+
+def default_rules(config: BudgetsConfig | None = None, origins: Origins | None = None) -> Rules:
+    """Return the limits of the tables `[budgets]`, or the built-in ones."""
+    config, origins = config or BudgetsConfig(), origins or Origins()
     kinds: tuple[ScopeKind, ...] = ("day", "agent", "session")
-    return Rules({(kind, measure): _default(config, kind, measure) for kind in kinds for measure in MEASURES})
+    return Rules({(kind, each): _default(config, origins, kind, each) for kind in kinds for each in MEASURES})
 
 
-def _default(config: Config, kind: ScopeKind, measure: Measure) -> Limit:
-    value = getattr(getattr(config.budgets, kind), measure)
-    source = config.origins.place(("budgets", kind, measure))
+def _default(config: BudgetsConfig, origins: Origins, kind: ScopeKind, measure: Measure) -> Limit:
+    value = getattr(getattr(config, kind), measure)
+    source = origins.place(("budgets", kind, measure))
     if value == NONE:
         return Limit(None, source)
     return Limit(micro_dollars(value) if measure == "money" else int(value), source)
