@@ -108,12 +108,12 @@ class Budgets(Noun):
     ) -> Sequence[BudgetView]:
         """List the limits of today and what is used of them, in the user's zone.
 
-        Agents and sessions are listed if they have used something today, or have a limit of their own.
+        Agents and sessions are listed if they have used some of it today, or have a limit of their own.
 
         Args:
-            all_: also what has no limit.
+            all_: also what has no limit, or is not used.
         """
-        return [each for each in await self._views() if all_ or each.limit is not None]
+        return [each for each in await self._views() if all_ or (each.limit is not None and _matters(each))]
 
     @operation(right=Right.OWNER, columns=COLUMNS)
     async def set(  # noqa: PLR0913 -- the measures, by name
@@ -150,9 +150,7 @@ class Budgets(Noun):
             raise BadArguments("give at least one limit, such as --money 5")
         id_ = await self._central.run(_resolved, scope)
         defaults = [measure for measure, value in named.items() if value == DEFAULT]
-        amounts = [
-            (each, _amount(each, value or "")) for each, value in named.items() if each not in defaults
-        ]
+        amounts = {each: _amount(each, value or "") for each, value in named.items() if value != DEFAULT}
         await self._registry.ask(SetBudget(id_, amounts, defaults))
         return [each for each in await self._views(id_) if each.measure in named]
 
@@ -182,6 +180,11 @@ class Budgets(Noun):
         order = {"day": 0, "agent": 1, "session": 2}
         names = dict(sorted(books.names.items(), key=lambda each: (order.get(kind_of(each[0]), 3), each)))
         return [*_views_of(rules, books, names), *_each(rules)]
+
+
+def _matters(view: BudgetView) -> bool:
+    """Return False for a limit that an agent or session has not begun to use, and that is nothing special."""
+    return ":" not in view.scope or view.used > 0 or view.source == "set"
 
 
 def _views_of(rules: Rules, books: Books, names: Mapping[str, str]) -> Iterator[BudgetView]:
