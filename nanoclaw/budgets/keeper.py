@@ -132,6 +132,7 @@ class BudgetKeeper:
         """Call `changed` after each change of the session's breaker, while the context is open."""
         token = object()
         self._watchers[token] = _Watcher(session_id, agent_group_id, changed)
+        self._judge(*scopes_of(session_id, agent_group_id))  # a budget of 0 is used up before any use
         try:
             yield
         finally:
