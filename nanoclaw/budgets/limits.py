@@ -79,7 +79,11 @@ class Standing:
         return "near" if self.percent >= NEAR else "ok"
 
     def key(self, day: str) -> str:
-        """Return the name of this budget on this day. One that is set or reset again has another name."""
+        """Return the name of this budget on this day. One that is set or reset again has another name.
+
+        A budget of 0 does not begin again, so it has one name on all days.
+        """
+        day = day if self.limit.amount else "always"
         return f"{day} {self.scope} {self.measure} {self.limit.amount} {self.reset}".rstrip()
 
 
