@@ -29,6 +29,8 @@ from nanoclaw.dispatch.agents import ToAgents
 from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
+from nanoclaw.gateway import Gateway, HttpModels, Proxy, open_gateway
+from nanoclaw.gateway.meter import Meter
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
@@ -261,6 +263,7 @@ async def _services(
     root.start("presence", presences.recipe)
     budgets = BudgetKeeper(registry, central, changes, clock, config)
     await root.start("budgets", budgets.recipe).wait_started()
+    gateway = await stack.enter_async_context(_gateway(seams, budgets, supervision, root))
     return Services(
         config=config,
         executor=executor,
@@ -273,9 +276,25 @@ async def _services(
         runtime=parts.runtime,
         wakeups=wakeups,
         presences=presences,
+        gateway=gateway,
         budgets=budgets,
         observer=NoObserver() if recorder is None else recorder.observer(),
     )
+
+
+@asynccontextmanager
+async def _gateway(
+    seams: Seams, meter: Meter, supervision: Supervision, root: Supervisor
+) -> AsyncIterator[Gateway]:
+    """Open the gateway, with connections of its own to the servers of models unless the seams have others."""
+    own = HttpModels() if seams.models is None else None
+    proxy = Proxy(own or seams.models or HttpModels(), meter)
+    try:
+        async with open_gateway(proxy, supervision, under=root, doors=seams.doors) as gateway:
+            yield gateway
+    finally:
+        if own is not None:
+            await own.aclose()
 
 
 def _tell_of_jump(changes: Changes) -> None:

@@ -69,6 +69,11 @@ class RunnerConfig:
         return self.outbound_db.parent / "owner"
 
     @property
+    def draft(self) -> Path:
+        """The file with the text so far of an answer."""
+        return self.outbound_db.parent / ".draft"
+
+    @property
     def outbox(self) -> Path:
         """The folder of files to send, with a folder for each message."""
         return self.outbound_db.parent / "outbox"

@@ -8,10 +8,12 @@ from attrs import frozen
 from agent_runner import events
 from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
+from agent_runner.drafts import Drafts, open_drafts
 from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
 from agent_runner.migrate import migrate
+from agent_runner.notes import Notes
 from agent_runner.other_hosts import show_complete
 from agent_runner.outbox import Outbox
 from agent_runner.seams import Seams
@@ -29,6 +31,8 @@ class Session:
     outbox: Outbox
     changes: Changes
     heartbeat: Heartbeat
+    drafts: Drafts
+    notes: Notes
 
 
 @asynccontextmanager
@@ -48,8 +52,10 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
         async with (
             seams.wakeups.watch(config.inbound_db.parent, changes.note),
             open_heartbeat(config, seams) as heartbeat,
+            open_drafts(config, seams) as drafts,
         ):
-            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat)
+            notes = Notes(config.workspace, config.schema_dir, seams.executor, seams.clock, seams.log)
+            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, drafts, notes)
 
 
 def _reporting(log: Log) -> Refused:

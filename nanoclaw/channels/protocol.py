@@ -38,6 +38,8 @@ class Capabilities:
     """Wants `Sender.typing`."""
     settled: bool = True
     """Wants `Sender.settled`."""
+    drafts: bool = False
+    """Wants `DraftingSender.draft`: it shows an answer while the agent writes it."""
 
 
 class DeliveryRejected(Refusal):
@@ -90,6 +92,19 @@ class Sender(Protocol):
 
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome, /) -> None:
         """Note that a user's message is done and no reply to it is on its way. This hint may be lost."""
+        ...
+
+
+class DraftingSender(Sender, Protocol):
+    """The sending half of a channel with `Capabilities.drafts`."""
+
+    async def draft(self, address: Address, text: str, /) -> None:
+        """Show the text so far of an answer, in place of the last draft at this address. It may be lost.
+
+        An empty text removes the draft. So does the next delivery to this address: it takes the draft's
+        place. The host calls it at most 20 times a second for each session, and never while it delivers to
+        the same chat.
+        """
         ...
 
 

@@ -3,8 +3,10 @@
 They ask no other actor. A chat's task that waits delays only that chat.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from typing import cast
 
 import structlog
 import trio
@@ -17,6 +19,7 @@ from nanoclaw.channels.protocol import (
     Channel,
     ChannelUnavailable,
     DeliveryRejected,
+    DraftingSender,
     Outcome,
     Repeat,
     Sender,
@@ -34,6 +37,8 @@ CONNECTED_WITHIN_S = 1.0
 """Seconds after which a connecting channel counts as down. Meanwhile a session's other deliveries wait."""
 HINT_TIMEOUT_S = 5.0
 """Time limit of a hint in seconds, since messages to the same chat wait behind it."""
+DRAFT_TIMEOUT_S = 2.0
+"""The same for a draft. The final text may wait behind it."""
 RETRY_BURIED_S = 120.0
 
 _POLICY = Policy(give_up=Bury(RETRY_BURIED_S))
@@ -127,10 +132,15 @@ class Deliver:
         return receipt
 
 
-async def _hint(actor: ChatSender, method: str, hint: Callable[[Sender], Awaitable[None]]) -> None:
-    """Pass a hint on, for at most `HINT_TIMEOUT_S`. If that fails, the hint is lost."""
+async def _hint(
+    actor: ChatSender,
+    method: str,
+    hint: Callable[[Sender], Awaitable[None]],
+    within_s: float = HINT_TIMEOUT_S,
+) -> None:
+    """Pass a hint on, for at most `within_s` seconds. If that fails, the hint is lost."""
     try:
-        with trio.move_on_after(HINT_TIMEOUT_S), foreign_code():
+        with trio.move_on_after(within_s), foreign_code():
             await hint(actor.sender)
     except ForeignError as error:
         actor.warnings.warn("channel.hint_failed", method, str(error), error.error)
@@ -163,6 +173,24 @@ class Settled:
 
     async def _give(self, sender: Sender) -> None:
         await sender.settled(self.address, self.platform_message_id, self.outcome)
+
+
+@frozen
+class Draft:
+    """Show the text so far of an answer."""
+
+    address: Address
+    text: str
+    wanted: Callable[[], bool]
+    """Returns False if the draft is out of date. Other messages may have come before this one."""
+
+    async def handle(self, actor: ChatSender) -> None:
+        """Pass the hint on, if it is still wanted."""
+        if self.wanted():
+            await _hint(actor, "draft", self._give, DRAFT_TIMEOUT_S)
+
+    async def _give(self, sender: Sender) -> None:
+        await cast("DraftingSender", sender).draft(self.address, self.text)
 
 
 # -- one channel ---------------------------------------------------------------
@@ -244,10 +272,16 @@ class Senders:
     _capabilities: Mapping[str, Capabilities]
     _chats: dict[tuple[str, str], Ref[ChatSender]] = Factory(dict)
     """The senders of chats that were used before, by channel and chat."""
+    _delivering: Counter[tuple[str, str]] = Factory(Counter)
+    """The number of deliveries under way, by channel and chat."""
 
     def repeat(self, channel_type: str) -> Repeat:
         """Return a channel's policy for unknown outcomes. It is `again` if the channel is missing."""
         return self._of(channel_type).repeat
+
+    def shows_drafts(self, channel_type: str) -> bool:
+        """Return True if a channel shows drafts."""
+        return self._of(channel_type).drafts
 
     def _of(self, channel_type: str) -> Capabilities:
         return self._capabilities.get(channel_type, Capabilities())
@@ -266,7 +300,8 @@ class Senders:
         outgoing = _adapted(outgoing, channel_type, self._of(channel_type))
         chat, message = await self._chat(outgoing.address), Deliver(outgoing, doubtful)
         try:
-            return await chat.ask(message)
+            with self._counted(outgoing.address):
+                return await chat.ask(message)
         except Crashed as error:
             raise OutcomeUnknown(f"the channel failed while sending: {error.__cause__!r}") from error
         except Stopped as error:
@@ -281,8 +316,32 @@ class Senders:
             return
         chat.signal(hint)
 
+    async def draft(self, address: Address, text: str, wanted: Callable[[], bool]) -> None:
+        """Have a chat show a draft, and wait until it does. An empty text removes the last one.
+
+        It is lost if the channel is missing or down, or a message is being delivered to the chat. `wanted`
+        is asked again right before the channel is.
+        """
+        if not self.shows_drafts(address.channel_type) or self._delivering[_key(address)]:
+            return
+        with suppress(ChannelUnavailable, Crashed, Stopped):
+            chat = await self._chat(address)
+            await chat.ask(Draft(address, text, wanted))
+
+    @contextmanager
+    def _counted(self, address: Address) -> Iterator[None]:
+        """Count a delivery to a chat while the context is open."""
+        key = _key(address)
+        self._delivering[key] += 1
+        try:
+            yield
+        finally:
+            self._delivering[key] -= 1
+            if not self._delivering[key]:
+                del self._delivering[key]
+
     async def _chat(self, address: Address) -> Ref[ChatSender]:
-        key = (address.channel_type, address.platform_id)
+        key = _key(address)
         known = self._chats.get(key)
         if known is None or known.shut:
             known = self._chats[key] = await self._open(address)
@@ -298,6 +357,10 @@ class Senders:
         except (Crashed, Stopped) as error:
             raise ChannelDown(f"the channel {address.channel_type} is down: {error}") from error
         raise ChannelDown(f"the channel {address.channel_type} is not connected yet")
+
+
+def _key(address: Address) -> tuple[str, str]:
+    return (address.channel_type, address.platform_id)
 
 
 def _adapted(outgoing: Outgoing, channel_type: str, can: Capabilities) -> Outgoing:

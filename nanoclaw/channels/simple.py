@@ -28,7 +28,7 @@ class SimpleChannel(ABC):
             f"{type(self).__name__}.find must be defined, because capabilities.repeat is 'look up'"
         )
 
-    async def receive(self, intake: Intake, /) -> None:  # noqa: B027 -- optional, like the next two
+    async def receive(self, intake: Intake, /) -> None:  # noqa: B027 -- optional, like the next three
         """Receive nothing."""
 
     @asynccontextmanager
@@ -42,4 +42,7 @@ class SimpleChannel(ABC):
     async def settled(  # noqa: B027
         self, address: Address, platform_message_id: str, outcome: Outcome, /
     ) -> None:
+        """Ignore the hint."""
+
+    async def draft(self, address: Address, text: str, /) -> None:  # noqa: B027
         """Ignore the hint."""

@@ -70,7 +70,7 @@ async def converse(config: Config) -> int:
     from nanoclaw.channels.terminal.prompt import Prompt  # noqa: PLC0415 -- prompt_toolkit is only wanted on a terminal
 
     prompt = Prompt(config.prompt.assistant_name, config.home / "history")
-    remote = Remote(prompt)
+    remote = Remote(prompt, drafts=True)
     async with connect(config.data) as client:
         prompt.greeting = greeting(prompt.assistant, await remote.listen(client))
         async with trio.open_nursery() as nursery:

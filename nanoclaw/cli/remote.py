@@ -37,6 +37,8 @@ class Remote:
     """A terminal whose lines go to the host, and which shows the host's messages and confirms them."""
 
     front: FrontEnd
+    drafts: bool = False
+    """True if the front end shows drafts."""
     client: Client | None = None
     """The connection; None while there is none."""
     left: str | None = None
@@ -78,9 +80,13 @@ class Remote:
             NoHost: the host is gone.
             RequestFailed: it has no terminal's chat.
         """
-        await client.send(LISTEN, "listen", confirm=True)
+        drafts = {"drafts": True} if self.drafts else {}
+        await client.send(LISTEN, "listen", confirm=True, **drafts)
         while True:
             match await client.receive():
+                case {"id": "listen", "error": {"code": "bad_request"}} if drafts:  # an older host has none
+                    drafts = {}
+                    await client.send(LISTEN, "listen", confirm=True)
                 case {"id": "listen", "result": {"answering": who}}:
                     self.client, self.left = client, None
                     return [Answering(each["agent"], each["provider"]) for each in who]
@@ -112,6 +118,7 @@ class Remote:
             acceptance.set(NotConfirmed(why))
         for line in self.desk.lines.values():
             line.failed = line.failed or why
+        self.desk.draft("")
         self.desk.change()
 
     def _unwritable(self, why: str) -> None:
@@ -130,6 +137,8 @@ class Remote:
                     self.desk.forget()
             case {"event": {"type": "typing"}}:
                 self.desk.work()
+            case {"event": {"type": "draft", "text": text}}:
+                self.desk.draft(text)
             case {"event": {"type": "accepted", "sessions": sessions}}:
                 self._accept(id_, Routed(tuple(sessions)))
             case {"result": {"failed": failed}}:

@@ -228,7 +228,7 @@ def _named_tables(
 
 def _with_nearest(problem: Problem) -> Problem:
     """Improve the advice for an unknown key: name the nearest of all keys and old names."""
-    if not problem.text.startswith("is not known"):
+    if not problem.text.startswith("is not known") or len(problem.path) > 2:  # noqa: PLR2004 -- below a key
         return problem
     name = dotted(problem.path)
     return evolve(problem, text=f"is not known; {_advice(name, problem)}")

@@ -12,7 +12,7 @@ from typing import Any
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.channels.terminal.visits import ChatEvent, ChatRoom, Done, Shown, Visit
+from nanoclaw.channels.terminal.visits import ChatEvent, ChatRoom, Done, Drafting, Shown, Visit
 from nanoclaw.config.nearest import nearest
 from nanoclaw.control import wire
 from nanoclaw.control.wire import Id, Request, RequestRefused
@@ -74,6 +74,7 @@ class ListenParams:
     """Parameters of `listen`. With `confirm`, the client says by `shown` what it has shown."""
 
     confirm: bool = False
+    drafts: bool = False
 
 
 @frozen
@@ -245,7 +246,7 @@ class Connection:
         await self._event(id_, {"type": "accepted", "sessions": routed.session_ids})
 
     async def _listen(self, id_: Id, params: ListenParams) -> None:
-        self._attend(id_).listen(confirms=params.confirm)
+        self._attend(id_).listen(confirms=params.confirm, drafts=params.drafts)
         who = [] if self.offer.chat is None else await self.offer.chat.answering()
         await self._result(id_, {"answering": who})
 
@@ -269,6 +270,8 @@ class Connection:
                 await self._event(json.loads(tag or "null"), told | ({"asks": True} if asks else {}))
             case Done(tag, failed):
                 await self._result(json.loads(tag), {"failed": failed})
+            case Drafting(text):
+                await self._event(None, {"type": "draft", "text": text})
             case _:
                 await self._event(None, {"type": "typing"})
 

@@ -2,13 +2,20 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import trio
 from attrs import asdict, define, evolve, frozen
 
 from actors import Refusal
-from nanoclaw.channels.protocol import ChannelUnavailable, DeliveryRejected, Outcome, Sender, Unattended
+from nanoclaw.channels.protocol import (
+    ChannelUnavailable,
+    DeliveryRejected,
+    DraftingSender,
+    Outcome,
+    Sender,
+    Unattended,
+)
 from nanoclaw.channels.receipts import read_receipt, retry_after
 from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.recording.notes import (
@@ -208,6 +215,10 @@ class RecordedSender:
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
         """Pass the hint on."""
         await self.sender.settled(address, platform_message_id, outcome)
+
+    async def draft(self, address: Address, text: str) -> None:
+        """Pass the hint on."""
+        await cast("DraftingSender", self.sender).draft(address, text)
 
     def _asking(self, outgoing: Outgoing, *, lookup: bool) -> "_Answering":
         n = next(self.writer.numbers)

@@ -28,6 +28,7 @@ class ChannelKind:
     files: bool = True
     typing: bool = True
     settled: bool = True
+    drafts: bool = False
 
     @property
     def capabilities(self) -> Capabilities:

@@ -18,12 +18,10 @@ from actors import Context, Ref
 from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
-from nanoclaw.runtimes import RunnerSpec, StartFailed
 from nanoclaw.session import agents, notices, transactions
 from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.arrivals import Arrivals, has_files, loaded
 from nanoclaw.session.comparing import History
-from nanoclaw.session.conversations import refreshed
 from nanoclaw.session.dispatch import Dispatch, Source
 from nanoclaw.session.effects import Effects
 from nanoclaw.session.pruning import Pruner
@@ -32,13 +30,12 @@ from nanoclaw.session.runner_supervisor import RunnerSupervisor
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.session.shell import Shell
 from nanoclaw.session.silence import silent_tasks
-from nanoclaw.session.spec import runner_spec
+from nanoclaw.session.starting import RunnerStart
 from nanoclaw.session.state import SessionState
 from nanoclaw.session.status import status
 from nanoclaw.session.transactions import StoredSession
 from nanoclaw.store import (
     CorruptDatabase,
-    DamagedRow,
     ForeignDatabase,
     StoreError,
     StoreUnavailable,
@@ -342,12 +339,9 @@ def session_recipe(
                 services.config, conversation.chat, services.senders.repeat, dispatch.host_actions
             )
             state = SessionState.initial(stored, rules, conversation.session.status, trio.current_time())
+            start = RunnerStart(services, conversation, inbound)
             supervisor = RunnerSupervisor(
-                services.runtime,
-                nursery,
-                partial(_prepare, services, conversation, inbound),
-                paths.heartbeat,
-                services.shortage,
+                services.runtime, nursery, start.prepare, paths.heartbeat, start.door, services.shortage
             )
             ids = conversation.session.id, conversation.agent_group.id
             shell = Shell(
@@ -364,13 +358,14 @@ def session_recipe(
             refresh, replay = (_Delayed(nursery, context.ref, each()).ask for each in (Refresh, Replay))
             actor = SessionActor(services, conversation, inbound, shell, arrivals, refresh, replay, files)
             with (
-                services.wakeups.watch(paths.outbound_dir, shell.wake),
+                services.wakeups.watch(paths.outbound_dir, shell.wake, shell.drafts.replaced),
                 inbound.when_blocked(shell.inbound_blocked),
                 services.shortage.watch(partial(context.ref.signal, Release())),
                 services.budgets.watch(*ids, partial(context.ref.signal, FollowBudget())),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(shell.send_hints)
+                nursery.start_soon(shell.drafts.run)
                 nursery.start_soon(shell.deliver)
                 await actor.follow_status()
                 actor.follow_budget()
@@ -428,17 +423,3 @@ class _Delayed:
         await trio.sleep(REFRESH_AGAIN_S)
         self._asked = False
         self.session.signal(self.message)
-
-
-async def _prepare(services: Services, conversation: Conversation, inbound: Writer) -> RunnerSpec:
-    """Rewrite the projections and return the specification of a runner before it starts.
-
-    Raises:
-        StartFailed: the session's rows, or the agent's folder, cannot be used. The text says why.
-    """
-    try:
-        conversation, view = await services.central.run(refreshed, conversation)
-    except DamagedRow as error:
-        raise StartFailed(str(error)) from error
-    await inbound.run(transactions.project_changes, view, conversation.chat)
-    return await services.executor.run(partial(runner_spec, services, conversation, view))

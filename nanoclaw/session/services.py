@@ -10,6 +10,7 @@ from actors import Ref
 from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.channels.senders import Senders
 from nanoclaw.config import Config
+from nanoclaw.gateway import Gateway
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.runtimes import Runtime
@@ -59,6 +60,7 @@ class Services:
     runtime: Runtime
     wakeups: Wakeups
     presences: Presences
+    gateway: Gateway
     budgets: BudgetKeeper
     observer: Observer = NoObserver()
     shortage: Shortage = Factory(Shortage)

@@ -2,7 +2,7 @@
 
 Its tasks wait for the runner's commits, due times and channels. So the actor's mailbox loop, which only
 stores, waits for none of these. Only the look loop reads `outbound.db`. The delivery task makes one attempt
-at a time. Hints (typing, settled) are lost if a channel is down. Only `_decide` replaces the state.
+at a time. Hints (typing, settled, drafts) are lost if a channel is down. Only `_decide` replaces the state.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 import trio
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from nanoclaw.budgets import OpenBreaker
 from nanoclaw.records import Address, SessionStatus
@@ -21,6 +21,7 @@ from nanoclaw.session.comparing import Comparison, History, compare
 from nanoclaw.session.core import decide
 from nanoclaw.session.decisions import Step
 from nanoclaw.session.dispatch import Dispatch, Source
+from nanoclaw.session.drafts import Drafts
 from nanoclaw.session.effects import Effects
 from nanoclaw.session.events import Event
 from nanoclaw.session.state import Moment, Phase, SessionState
@@ -61,6 +62,12 @@ class Shell:
     """Set when it is closing, no runner is left, and all its rows were read."""
     attempts_done: trio.Event = Factory(trio.Event)
     """Set when it is ending, and no attempt is in flight."""
+    drafts: Drafts = field(init=False, default=Factory(lambda self: self._drafts(), takes_self=True))
+
+    def _drafts(self) -> Drafts:
+        services = self.effects.services
+        file = self.source.conversation.paths(services.config).draft
+        return Drafts(file, services.senders, lambda: self.state)
 
     @property
     def inbound(self) -> Writer:
@@ -186,6 +193,7 @@ class Shell:
             if needs.waits_alone(self.state, self._now()) or needs.idles(self.state, self._now()):
                 await self._close_files()
         self._handle(events.RoundEnded())
+        self.drafts.round_ended()
 
     async def _close_files(self) -> None:
         """Close the files, which may be idle for weeks: their caches are most of a session's memory."""
@@ -237,6 +245,7 @@ class Shell:
             case decisions.Finish(finished, begun, now):
                 return events.FinishCommitted(step, await run(finishing.finish, finished, begun, now))
             case decisions.Attempt(delivery):
+                self.drafts.delivering(delivery)
                 return events.Attempted(*await self.dispatch.attempt(self.source, delivery))
 
     async def _read_outbound(self) -> Event:

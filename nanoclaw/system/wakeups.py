@@ -2,7 +2,7 @@
 
 In DELETE mode the unlink of `*-journal` is the commit, so each commit gives one `IN_DELETE` (contract 2). It
 is only a hint: every watcher also looks by itself from time to time. Callbacks are synchronous and only
-signal.
+signal. The rename of a draft (contract 1) is an event of its own, and causes no look.
 """
 
 import sys
@@ -18,6 +18,8 @@ from attrs import define
 
 Changed = Callable[[], None]
 
+DRAFT = ".draft"
+"""The name of a draft file (contract 1)."""
 POLL_S = 0.25
 """Seconds between polls on systems without inotify."""
 FLOOD_PER_S = 1000
@@ -31,8 +33,13 @@ _log = structlog.get_logger()
 class Wakeups(Protocol):
     """Tells watchers about commits."""
 
-    def watch(self, directory: Path, changed: Changed) -> AbstractContextManager[None]:
-        """Call `changed` after commits to databases directly in `directory`, while the context is open."""
+    def watch(
+        self, directory: Path, changed: Changed, drafted: Changed | None = None
+    ) -> AbstractContextManager[None]:
+        """Call `changed` after commits to databases directly in `directory`, while the context is open.
+
+        Call `drafted` after its draft file was replaced. If the directory is polled, that is never called.
+        """
         ...
 
     def polled(self, directory: Path) -> str | None:
@@ -67,6 +74,7 @@ def open_wakeups() -> Iterator[Wakeups]:
 class _Watch:
     directory: Path
     changed: Changed
+    drafted: Changed | None = None
     since: float = 0.0
     events: int = 0
     polled: str | None = None
@@ -87,8 +95,8 @@ class _Polling:
         self._watches: set[_Watch] = set()
 
     @contextmanager
-    def watch(self, directory: Path, changed: Changed) -> Iterator[None]:
-        watch = _Watch(directory, changed)
+    def watch(self, directory: Path, changed: Changed, drafted: Changed | None = None) -> Iterator[None]:
+        watch = _Watch(directory, changed, drafted)
         self._watches.add(watch)
         try:
             yield
@@ -112,14 +120,16 @@ class _Inotify:
         import inotify_simple  # type: ignore[import-untyped]  # noqa: PLC0415 -- untyped, and Linux only
 
         self._inotify = inotify_simple.INotify(nonblocking=True)
-        self._mask = inotify_simple.flags.DELETE | inotify_simple.flags.ONLYDIR
+        flags = inotify_simple.flags
+        self._mask = flags.DELETE | flags.MOVED_TO | flags.ONLYDIR
+        self._renamed = flags.MOVED_TO
         self._overflow = inotify_simple.flags.Q_OVERFLOW
         self._watches: dict[int, _Watch] = {}
         self._swept_at = float("-inf")
 
     @contextmanager
-    def watch(self, directory: Path, changed: Changed) -> Iterator[None]:
-        watch = _Watch(directory, changed)
+    def watch(self, directory: Path, changed: Changed, drafted: Changed | None = None) -> Iterator[None]:
+        watch = _Watch(directory, changed, drafted)
         descriptor = self._add(watch)
         if descriptor in self._watches:
             raise RuntimeError(f"{directory} is watched already; open one watch for each directory")
@@ -162,7 +172,8 @@ class _Inotify:
 
     def _dispatch(self) -> bool:
         """Deliver the waiting events. Return True if events were lost."""
-        now, changed, lost = trio.current_time(), set[_Watch](), False
+        now, lost = trio.current_time(), False
+        changed, drafted = set[_Watch](), set[_Watch]()
         for event in self._inotify.read(timeout=0):
             lost = lost or bool(event.mask & self._overflow)
             watch = self._watches.get(event.wd)
@@ -170,10 +181,15 @@ class _Inotify:
                 continue
             if watch.floods(now):
                 self._give_up(event.wd, watch)
-            if event.name.endswith("-journal"):
+            if event.mask & self._renamed:
+                drafted.update([watch] if event.name == DRAFT else [])
+            elif event.name.endswith("-journal"):
                 changed.add(watch)
         for watch in changed:
             watch.changed()
+        for watch in drafted:
+            if watch.drafted is not None:
+                watch.drafted()
         return lost
 
     def _give_up(self, descriptor: int, watch: _Watch) -> None:

@@ -1,5 +1,15 @@
 """Worlds and fakes for tests of programs that use NanoClaw (docs/simulation.md)."""
 
+from nanoclaw.testing.models import (
+    FakeModel,
+    ModelAnswer,
+    ModelBreak,
+    ModelCall,
+    ModelFailure,
+    ModelRequest,
+    ModelUsage,
+    open_fake_model,
+)
 from nanoclaw.testing.world.agents import Agent
 from nanoclaw.testing.world.channel import FakeChannel, wire
 from nanoclaw.testing.world.chats import Chat, User
@@ -19,6 +29,13 @@ __all__ = [
     "Entry",
     "ExpectationFailed",
     "FakeChannel",
+    "FakeModel",
+    "ModelAnswer",
+    "ModelBreak",
+    "ModelCall",
+    "ModelFailure",
+    "ModelRequest",
+    "ModelUsage",
     "NotSimulated",
     "Script",
     "Standstill",
@@ -29,6 +46,7 @@ __all__ = [
     "asks",
     "calls",
     "fails",
+    "open_fake_model",
     "says",
     "script",
     "simulate",

@@ -114,6 +114,7 @@ PARTS = (
             "nanoclaw": (
                 "Channel",
                 "Sender",
+                "DraftingSender",
                 "SimpleChannel",
                 "Capabilities",
                 "Repeat",
@@ -165,6 +166,22 @@ PARTS = (
                 "make_session",
                 "Check",
                 "NotConforming",
+            ),
+        },
+    ),
+    Part(
+        "A fake model",
+        "A model server for tests of providers and of whole agents.",
+        {
+            "nanoclaw.testing": (
+                "open_fake_model",
+                "FakeModel",
+                "ModelRequest",
+                "ModelAnswer",
+                "ModelCall",
+                "ModelUsage",
+                "ModelFailure",
+                "ModelBreak",
             ),
         },
     ),

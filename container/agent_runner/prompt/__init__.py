@@ -2,7 +2,7 @@
 
 from agent_runner.prompt.attachments import Attachment, attachments
 from agent_runner.prompt.messages import render_follow_ups, render_turn
-from agent_runner.prompt.output import Output, read_output
+from agent_runner.prompt.output import Output, read_output, visible_draft
 from agent_runner.prompt.system import system_prompt
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "render_follow_ups",
     "render_turn",
     "system_prompt",
+    "visible_draft",
 ]

@@ -14,7 +14,10 @@ from agent_runner.foreign import describe
 from agent_runner.providers.protocol import Provider
 from agent_runner.providers.variables import with_advice
 
-PROVIDERS: Mapping[str, str] = {"echo": "agent_runner.providers.echo"}
+PROVIDERS: Mapping[str, str] = {
+    "claude": "agent_runner.providers.claude",
+    "echo": "agent_runner.providers.echo",
+}
 GROUP = "nanoclaw.providers"
 
 

@@ -48,6 +48,13 @@ class FrontEnd(Protocol):
         """Show that the agent is at work, or no longer."""
         ...
 
+    def draft(self, text: str) -> None:
+        """Show the text so far of an answer in place of the last one. An empty text removes it.
+
+        The next `show` removes it, too.
+        """
+        ...
+
 
 @define(eq=False)
 class Line:
@@ -107,6 +114,10 @@ class Desk:
         self._working = True
         self.front.typing(on=True)
 
+    def draft(self, text: str) -> None:
+        """Show the text so far of an answer."""
+        self.front.draft(text)
+
     def settled(self, id_: str, failed: str | None) -> None:
         """Settle a line. `failed` says why there will be no answer."""
         if failed is None:
@@ -127,6 +138,7 @@ class Desk:
     def forget(self) -> None:
         """Forget the lines that are not settled, because nothing more will be heard of them."""
         self.lines.clear()
+        self.draft("")
         self.change()
 
     async def settle(self) -> None:

@@ -10,7 +10,7 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.channels.terminal.showing import Display
-from nanoclaw.channels.terminal.visits import ChatEvent, Done, Shown, TooSlow, Working
+from nanoclaw.channels.terminal.visits import ChatEvent, Done, Drafting, Shown, TooSlow, Working
 from nanoclaw.records import NotAccepted, Routed
 from nanoclaw.system.ids import new_id
 
@@ -27,6 +27,7 @@ class Guest:
     """Sends a line's id and text to the host."""
     confirms: bool = False
     """True if the client says what it has shown. Else a message counts as shown once it is sent."""
+    wants_drafts: bool = False
     _tags: dict[str, str] = Factory(dict)
     """The tags of its open lines, by line id."""
     _events: deque[ChatEvent] = Factory(deque)
@@ -35,6 +36,8 @@ class Guest:
     """The messages that it was given and has not shown, by number. Their events are set once it has."""
     _on_its_way: bool = False
     """True if the first event was given to the client, and has not been confirmed."""
+    _drafted: bool = False
+    """True if the client shows a draft, or will."""
     _gone: bool = False
     _changed: trio.Event = Factory(trio.Event)
 
@@ -57,9 +60,9 @@ class Guest:
             self._tags.pop(id_, None)
         return routed
 
-    def listen(self, *, confirms: bool) -> None:
-        """Say whether the client confirms what it shows."""
-        self.confirms = confirms
+    def listen(self, *, confirms: bool, drafts: bool) -> None:
+        """Say whether the client confirms what it shows, and whether it wants drafts."""
+        self.confirms, self.wants_drafts = confirms, drafts
 
     def confirm(self, number: int) -> None:
         """Note that the client has shown a message."""
@@ -96,6 +99,8 @@ class Guest:
         if waiting + len(display.text) > MAX_WAITING_SIZE:
             self.leave()
         self._unconfirmed[number] = shown
+        self._drop_draft()  # the message takes its place
+        self._drafted = False
         self._add(Shown(display.text, self._tags.get(answers or ""), number, display.asks))
         if not self._gone:
             await shown.wait()
@@ -106,6 +111,20 @@ class Guest:
         """Show that the agent is at work."""
         if not self._events or not isinstance(self._events[-1], Working):
             self._add(Working())
+
+    def draft(self, text: str) -> None:
+        """Show the text so far of an answer. It replaces a draft that still waits."""
+        if self.wants_drafts and (text or self._drafted):
+            self._drop_draft()
+            self._drafted = bool(text)
+            self._add(Drafting(text))
+
+    def _drop_draft(self) -> None:
+        """Remove the draft that waits for the client, if there is one."""
+        for n in range(self._on_its_way, len(self._events)):
+            if isinstance(self._events[n], Drafting):
+                del self._events[n]
+                return
 
     def settled(self, id_: str, failed: str | None) -> None:
         """Settle a line."""

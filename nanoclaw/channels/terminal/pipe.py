@@ -102,6 +102,9 @@ class Pipe:
     def typing(self, *, on: bool) -> None:
         """Do nothing."""
 
+    def draft(self, text: str) -> None:
+        """Do nothing: what is written to a pipe stays."""
+
 
 def _write(descriptor: int, data: bytes) -> None:
     # Not through sys.stdout: an abandoned thread would hold its lock until the program's end.

@@ -25,6 +25,7 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.validation import ValidationError, Validator
 
 from nanoclaw.channels.terminal.desk import NotConfirmed, Speaker
+from nanoclaw.channels.terminal.drafting import Draft
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.records import NotAccepted
 
@@ -45,6 +46,8 @@ class Prompt:
     """The first lines. Messages are shown after them."""
     _greeted: trio.Event = Factory(trio.Event)
     _above: "_Above" = Factory(lambda: _Above())  # noqa: PLW0108 -- it is defined below
+    _draft: Draft = Factory(Draft)
+    """The text so far of an answer. It is replaced in trio's thread, and drawn in the prompt's."""
     _typing: bool = False
     _leaving: bool = False
 
@@ -58,8 +61,9 @@ class Prompt:
                     await self._converse(said.send_nowait)
 
     async def show(self, text: str) -> None:
-        """Show a reply. Raise OSError if the terminal is gone."""
+        """Show a reply in place of the draft. Raise OSError if the terminal is gone."""
         await self._greeted.wait()
+        self._draft = Draft()
         await self._print(f"{BOLD}{self.assistant}{PLAIN}  {harmless(text)}\n")
 
     async def note(self, text: str) -> None:
@@ -71,6 +75,12 @@ class Prompt:
         if self._typing != on:
             self._typing = on
             self._above.in_prompt(_redraw)
+
+    def draft(self, text: str) -> None:
+        """Show the text so far of an answer between the last message and the prompt."""
+        if self._draft.text != text:
+            self._draft = Draft(text)
+            self._above.in_prompt(_redraw if text else _redraw_shorter)
 
     async def _say(self, speaker: Speaker, lines: trio.MemoryReceiveChannel[str]) -> None:
         async for line in lines:
@@ -151,7 +161,11 @@ class Prompt:
 
     def _message(self) -> StyleAndTextTuples:
         prompt: StyleAndTextTuples = [("bold ansicyan", "> ")]
-        if self._typing and not get_app().is_done:
+        if get_app().is_done:
+            return prompt
+        if self._draft.text:
+            return [*self._draft.drawn(self.assistant, get_app().output.get_size()), *prompt]
+        if self._typing:
             return [("italic", f"{self.assistant} is typing …\n"), *prompt]
         return prompt
 
@@ -170,6 +184,14 @@ def _leave() -> None:
 def _redraw() -> None:
     app = get_app_or_none()
     if app is not None:
+        app.invalidate()
+
+
+def _redraw_shorter() -> None:
+    """Draw the prompt anew. Otherwise it would keep its height, with empty lines below."""
+    app = get_app_or_none()
+    if app is not None and app.is_running:
+        app.renderer.erase()
         app.invalidate()
 
 

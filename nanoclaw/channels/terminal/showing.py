@@ -31,6 +31,10 @@ class Attendant(Protocol):
         """Show that the agent is at work."""
         ...
 
+    def draft(self, text: str) -> None:
+        """Show the text so far of an answer in place of the last one. An empty text removes it."""
+        ...
+
     def settled(self, id_: str, failed: str | None) -> None:
         """Settle a line of this attendant. `failed` says why there will be no answer."""
         ...

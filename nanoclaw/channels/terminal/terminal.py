@@ -6,7 +6,7 @@ was shown is not delivered: it waits in the ledger until somebody attends.
 """
 
 import unicodedata
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from random import Random
 
@@ -70,7 +70,7 @@ class Terminal:
     front: FrontEnd | None
     random: Random
     channel_type: str = CHAT.channel_type
-    capabilities: Capabilities = Factory(Capabilities)
+    capabilities: Capabilities = Factory(lambda: Capabilities(drafts=True))
     finished: trio.Event = Factory(trio.Event)
     """Set at the end of the front end's input."""
     clock: Clock = Factory(SystemClock)
@@ -190,10 +190,18 @@ class Terminal:
         return tuple(self._attendants)
 
     def work(self) -> None:
-        """Show that the agent is at work to those with open lines, or to all if there are none."""
-        asked = dict.fromkeys(line.by for line in self._lines.values())
-        for attendant in asked or self._attendants:
+        """Show that the agent is at work to those who wait."""
+        for attendant in self._waiting():
             attendant.work()
+
+    def draft(self, text: str) -> None:
+        """Show the text so far of an answer to those who wait. An empty text removes it everywhere."""
+        for attendant in self._waiting() if text else self._attendants:
+            attendant.draft(text)
+
+    def _waiting(self) -> Iterable[Attendant]:
+        """Return those with open lines, or all if there are none."""
+        return dict.fromkeys(line.by for line in self._lines.values()) or self._attendants
 
     def display(self, outgoing: Outgoing) -> Display:
         """Return a message as this chat shows it."""
@@ -230,6 +238,7 @@ class TerminalSender:
             display = self.terminal.display(outgoing)
             showing = self._showings[id_] = Showing(display, outgoing.in_reply_to)
         await self._show(showing)
+        self.terminal.draft("")  # those who were shown only the draft
         if showing.shown or not showing.in_hand:
             del self._showings[id_]
         elif showing.awaited:
@@ -263,6 +272,10 @@ class TerminalSender:
     async def typing(self, _address: Address) -> None:
         """Show that the agent is at work."""
         self.terminal.work()
+
+    async def draft(self, _address: Address, text: str) -> None:
+        """Show the text so far of an answer."""
+        self.terminal.draft(text)
 
     async def settled(self, _address: Address, platform_message_id: str, outcome: Outcome) -> None:
         """Settle a line. If no answer was shown yet, wait for it briefly."""

@@ -27,6 +27,13 @@ class Working:
 
 
 @frozen
+class Drafting:
+    """The text so far of an answer. It replaces the last one; an empty text or a message removes it."""
+
+    text: str
+
+
+@frozen
 class Done:
     """A line is settled. `failed` says why there will be no answer."""
 
@@ -34,7 +41,7 @@ class Done:
     failed: str | None = None
 
 
-ChatEvent = Shown | Working | Done
+ChatEvent = Shown | Working | Drafting | Done
 
 
 class TooSlow(Exception):
@@ -52,8 +59,11 @@ class Visit(Protocol):
         """
         ...
 
-    def listen(self, *, confirms: bool) -> None:
-        """Say whether the client confirms what it shows. Else a message counts as shown once it is sent."""
+    def listen(self, *, confirms: bool, drafts: bool) -> None:
+        """Say whether the client confirms what it shows, and whether it wants drafts.
+
+        If it does not confirm, a message counts as shown once it is sent.
+        """
         ...
 
     def confirm(self, number: int) -> None:

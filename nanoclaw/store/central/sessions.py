@@ -14,7 +14,7 @@ from nanoclaw.store.engine.rows import DamagedRow
 
 _SELECT = """
     SELECT id, agent_group_id, messaging_group_id, thread_id, agent_provider,
-      status, coalesce(container_status, 'stopped'), last_active, created_at
+      status, coalesce(container_status, 'stopped'), last_active, created_at, model
     FROM sessions
 """
 
@@ -24,6 +24,7 @@ class SessionChanges(TypedDict, total=False):
 
     status: SessionStatus
     agent_provider: str | None
+    model: str | None
 
 
 def create(connection: apsw.Connection, session: Session) -> None:
@@ -32,11 +33,11 @@ def create(connection: apsw.Connection, session: Session) -> None:
         """
         INSERT INTO sessions (
           id, agent_group_id, messaging_group_id, thread_id, agent_provider,
-          status, container_status, last_active, created_at
+          status, container_status, last_active, created_at, model
         )
         VALUES (
           :id, :agent_group_id, :messaging_group_id, :thread_id, :agent_provider,
-          :status, :container_status, :last_active, :created_at
+          :status, :container_status, :last_active, :created_at, :model
         )
         """,
         rows.values(session),
@@ -159,7 +160,9 @@ def update(connection: apsw.Connection, id_: str, changes: SessionChanges) -> Se
         raise NotFound(f"there is no session {id_!r}")
     session = rows.overlaid(Session, row, SessionChanges, changes)
     connection.execute(
-        "UPDATE sessions SET status = :status, agent_provider = :agent_provider WHERE id = :id",
+        """
+        UPDATE sessions SET status = :status, agent_provider = :agent_provider, model = :model WHERE id = :id
+        """,
         rows.values(session),
     )
     return session

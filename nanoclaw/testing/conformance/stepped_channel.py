@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 CONFIRMED_S = 30.0
 """Seconds within which a network learns that its message arrived. An event may be offered again meanwhile."""
-_METHODS = frozenset({"deliver", "find", "typing", "settled"})
+_METHODS = frozenset({"deliver", "find", "typing", "settled", "draft"})
 
 
 def in_steps(it: ChannelUnderTest) -> ChannelUnderTest:

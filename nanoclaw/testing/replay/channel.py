@@ -194,3 +194,7 @@ class _ReplaySender:
     async def settled(self, _address: Address, _platform_message_id: str, _outcome: Outcome) -> None:
         """Hints are not recorded."""
         await trio.lowlevel.checkpoint()
+
+    async def draft(self, _address: Address, _text: str) -> None:
+        """Hints are not recorded."""
+        await trio.lowlevel.checkpoint()

@@ -116,6 +116,8 @@ class FakeChannel:
     attempts: list[Outgoing] = field(factory=list, init=False)
     """All deliveries that the host tried, failed ones included."""
     typing_in: list[Address] = field(factory=list, init=False)
+    drafts: list[tuple[Address, str]] = field(factory=list, init=False)
+    """All drafts that the host showed, with their addresses. An empty text removed the last one."""
     settled: dict[str, Outcome] = field(factory=dict, init=False)
     """The outcome of users' messages, by event id."""
     connections: int = field(default=0, init=False)
@@ -125,9 +127,9 @@ class FakeChannel:
     on_delivery: Callable[[Outgoing, Receipt], None] | None = field(default=None, init=False)
     """Called for each message that the network accepted."""
     hints_hang: bool = field(default=False, init=False)
-    """True if the network never answers to `typing` and `settled`."""
+    """True if the network never answers to hints."""
     hints_raise: BaseException | None = field(default=None, init=False)
-    """The error of `typing` and `settled`."""
+    """The error of hints."""
     in_groups: bool = field(default=False, init=False)
     """True if the network raises its errors in exception groups, as a channel with a nursery does."""
     _troubles: list[_Trouble] = field(factory=list, init=False)
@@ -143,7 +145,7 @@ class FakeChannel:
     @property
     def capabilities(self) -> Capabilities:
         """Every capability, with the given `repeat` and `buttons`."""
-        return Capabilities(self.repeat, buttons=self.buttons)
+        return Capabilities(self.repeat, buttons=self.buttons, drafts=True)
 
     # -- users
 
@@ -244,6 +246,12 @@ class FakeChannel:
         while event_id not in self.settled:
             await self._changed.wait()
         return self.settled[event_id]
+
+    async def wait_drafts(self, n: int) -> Sequence[tuple[Address, str]]:
+        """Wait until `n` drafts or more were shown; return all of them."""
+        while len(self.drafts) < n:
+            await self._changed.wait()
+        return tuple(self.drafts)
 
     async def wait_attempts(self, n: int) -> Sequence[Outgoing]:
         """Wait until `n` deliveries or more were tried; return all of them."""
@@ -415,6 +423,12 @@ class _FakeSender:
         """Record the hint."""
         await self.channel.hint()
         self.channel.settled[platform_message_id] = outcome
+        self.channel.change()
+
+    async def draft(self, address: Address, text: str) -> None:
+        """Record the hint."""
+        await self.channel.hint()
+        self.channel.drafts.append((address, text))
         self.channel.change()
 
 

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeVar
 
 import trio
 
+from agent_runner.replacing import replace_file
 from nanoclaw.testing.world.determinism import EVERY, give_way
 from nanoclaw.testing.world.standstill import Standstill
 
@@ -98,13 +99,23 @@ class InlineExecutor:
         """Notify the subscribers of the file's directory, then call the hook, which may kill."""
         self.commits += 1
         directory, _, _ = str(path).rpartition(os.sep)
-        for callback in tuple(self._subscribers.get(directory, {}).values()):
-            callback()
+        self._notify(directory)
         if self.on_commit is not None:
             self.on_commit(path, "after", self._begun)
 
+    def replace(self, path: Path, content: bytes) -> None:
+        """Replace a file as a runner does, and notify the subscribers of this very file."""
+        replace_file(path, content)
+        self._notify(str(path))
+
+    def _notify(self, place: str) -> None:
+        for callback in tuple(self._subscribers.get(place, {}).values()):
+            callback()
+
     def subscribe(self, directory: Path, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after commits on files directly in `directory`; return a function that ends this.
+
+        The path of a file stands for its replacements.
 
         It replaces inotify, which does not work in virtual time.
         """

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import trio
 from attrs import Factory, define, frozen
 
-from nanoclaw.channels.protocol import Outcome, Sender
+from nanoclaw.channels.protocol import DraftingSender, Outcome, Sender
 from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.records import Address, Event, Intake, Outgoing, Receipt, Routed
 from nanoclaw.system.foreign import result_of
@@ -139,6 +139,10 @@ class _KillableSender:
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
         with self.switch.holding():
             await self.sender.settled(address, platform_message_id, outcome)
+
+    async def draft(self, address: Address, text: str) -> None:
+        with self.switch.holding():
+            await cast("DraftingSender", self.sender).draft(address, text)
 
 
 @frozen

@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 from attrs import define, field, frozen
 
-from nanoclaw.system.wakeups import Changed
+from nanoclaw.system.wakeups import DRAFT, Changed
 from nanoclaw.testing.world.executor import InlineExecutor
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,13 +66,16 @@ class CommitWakeups:
     executor: InlineExecutor
 
     @contextmanager
-    def watch(self, directory: Path, changed: Changed) -> Iterator[None]:
-        """Call `changed` after each commit in `directory`."""
-        end = self.executor.subscribe(directory, changed)
+    def watch(self, directory: Path, changed: Changed, drafted: Changed | None = None) -> Iterator[None]:
+        """Call `changed` after each commit in `directory`, and `drafted` after each draft."""
+        ends = [self.executor.subscribe(directory, changed)]
+        if drafted is not None:
+            ends.append(self.executor.subscribe(directory / DRAFT, drafted))
         try:
             yield
         finally:
-            end()
+            for end in ends:
+                end()
 
     def polled(self, directory: Path) -> None:
         """Return None: no directory is polled."""
