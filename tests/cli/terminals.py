@@ -12,7 +12,7 @@ from typing import Any
 import pexpect.fdpexpect  # type: ignore[import-untyped]  # it ships no types
 from attrs import frozen
 
-from tests.cli.commands import GUARD_S, NANOCLAW, environment
+from tests.cli.commands import GUARD_S, NANOCLAW, chosen, environment
 
 CTRL_C, CTRL_D, ENTER, UP, DELETE = "\x03", "\x04", "\r", "\x1b[A", "\x1b[3~"
 PASTE = "\x1b[200~{}\x1b[201~"
@@ -47,17 +47,26 @@ class AtTerminal:
 
 @contextmanager
 def at_terminal(
-    home: Path, *arguments: str, stderr: int | None = None, **variables: str
+    home: Path,
+    *arguments: str,
+    command: str = "run",
+    asks: bool = False,
+    stderr: int | None = None,
+    **variables: str,
 ) -> Iterator[AtTerminal]:
-    """Run with stdin, stdout and stderr on one new terminal; killed at the end, if it still runs."""
+    """Run with stdin, stdout and stderr on one new terminal; killed at the end, if it still runs.
+
+    `run` in a new home asks nothing, for its provider is chosen; with `asks` it is not.
+    """
+    own = {} if asks or command != "run" else chosen(home)
     master, tty = pty.openpty()
     termios.tcsetwinsize(tty, (24, 100))
     process = subprocess.Popen(
-        [*NANOCLAW, "run", "--home", str(home), *arguments],
+        [*NANOCLAW, command, "--home", str(home), *arguments],
         stdin=tty,
         stdout=tty,
         stderr=tty if stderr is None else stderr,
-        env=environment(TERM="xterm-256color", **variables),
+        env=environment(TERM="xterm-256color", **{**own, **variables}),
         start_new_session=True,
     )
     try:
