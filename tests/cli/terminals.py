@@ -15,7 +15,7 @@ import pexpect.fdpexpect  # type: ignore[import-untyped]  # it ships no types
 import pyte
 from attrs import frozen
 
-from tests.cli.commands import GUARD_S, NANOCLAW, environment
+from tests.cli.commands import GUARD_S, NANOCLAW, chosen, environment
 
 CTRL_C, CTRL_D, ENTER, UP, DELETE = "\x03", "\x04", "\r", "\x1b[A", "\x1b[3~"
 ROWS, COLUMNS = 24, 100
@@ -65,10 +65,20 @@ class AtTerminal:
 
 @contextmanager
 def at_terminal(
-    home: Path, *arguments: str, stderr: int | None = None, **variables: str
+    home: Path,
+    *arguments: str,
+    command: str = "run",
+    asks: bool = False,
+    stderr: int | None = None,
+    **variables: str,
 ) -> Iterator[AtTerminal]:
-    """Run a host on a terminal, as `on_terminal` does."""
-    with on_terminal("run", "--home", str(home), *arguments, stderr=stderr, **variables) as terminal:
+    """Run a command on a terminal, as `on_terminal` does.
+
+    `run` in a new home asks nothing, for its provider is chosen; with `asks` it is not.
+    """
+    own = {} if asks or command != "run" else chosen(home)
+    variables = {**own, **variables}
+    with on_terminal(command, "--home", str(home), *arguments, stderr=stderr, **variables) as terminal:
         yield terminal
 
 
