@@ -1,11 +1,11 @@
 """One conversation with a running Claude Code: messages to it, and what it reports."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import trio
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from claude_agent_sdk import (
     AssistantMessage,
     ClaudeSDKClient,
@@ -42,6 +42,10 @@ class Conversation:
     """Where it began; then the end of what it has said and heard."""
     usage: Mapping[str, Any] = field(factory=dict)
     """The tokens of the last turn, as Claude Code reports them."""
+    _messages: AsyncIterator[Message] = field(
+        init=False, default=Factory(lambda self: self.client.receive_messages(), takes_self=True)
+    )
+    """One iterator for all turns: a generator of the SDK that is left in the middle cannot be closed."""
     _session: str = ""
     _last: str = ""
     _waiting: set[str] = field(factory=set)
@@ -77,19 +81,18 @@ class Conversation:
         """Read until everything that was sent has been taken in and answered."""
         self._takes_more = True
         answers: list[str] = []
-        async with aclosing(cast("AsyncGenerator[Message]", self.client.receive_messages())) as messages:
-            async for message in messages:
-                alive()
-                self._note(message, draft)
-                if (pause := _wanted_pause(message)) is not None:
-                    return Outcome("down", f"the model's server wants a pause of {pause:.0f} s", pause)
-                if not isinstance(message, ResultMessage):
-                    continue
-                outcome = self._outcome(message)
-                if outcome.kind != "answer" or not self._waiting:
-                    self._takes_more = False
-                    return evolve(outcome, earlier=tuple(answers))
-                answers.append(outcome.text)
+        async for message in self._messages:
+            alive()
+            self._note(message, draft)
+            if (pause := _wanted_pause(message)) is not None:
+                return Outcome("down", f"the model's server wants a pause of {pause:.0f} s", pause)
+            if not isinstance(message, ResultMessage):
+                continue
+            outcome = self._outcome(message)
+            if outcome.kind != "answer" or not self._waiting:
+                self._takes_more = False
+                return evolve(outcome, earlier=tuple(answers))
+            answers.append(outcome.text)
         raise ProviderError(f"Claude Code ended without an answer: {self.program.last_words()}")
 
     def _begin(self) -> None:
@@ -141,6 +144,8 @@ class Conversation:
         """End the program. Nothing of it is left."""
         with trio.CancelScope(shield=True):
             await self.client.disconnect()
+            with suppress(Exception):
+                await anext(self._messages)  # the stream is closed, which ends the SDK's generators
 
     async def abort(self) -> None:
         """Kill the program at once."""

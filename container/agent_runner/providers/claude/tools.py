@@ -16,7 +16,6 @@ from agent_runner.providers import Toolbox, ToolSpec
 from agent_runner.providers.claude.launch import SERVER
 from agent_runner.tool_socket import cut
 
-
 TURN_ENDED = Called("the turn ended before the tool did", failed=True)
 
 
