@@ -116,21 +116,21 @@ async def test_an_interrupted_turn_leaves_nothing_in_the_conversation(world: Cla
     asked = trio.Event()
 
     async def answer(request: ModelRequest) -> ModelAnswer:
-        if "interrupted" in str(request.messages) and not asked.is_set():
+        if "wait-for-it" in str(request.messages) and not asked.is_set():
             asked.set()
             await trio.sleep_forever()
         return ModelAnswer("fine")
 
     async with world.behind(answer) as model:
         await world.answer(world.put(2, "one"))
-        id_ = world.put(4, "interrupted")
+        id_ = world.put(4, "wait-for-it")
         async with world.claude():
             await asked.wait()
         assert world.processes == []
         world.settle()
         await world.answer(id_)
     whole = [text for who, text in said(model.requests[-1]) if who == "user"]
-    assert sum("interrupted" in text for text in whole) == 1
+    assert sum("wait-for-it" in text for text in whole) == 1
 
 
 async def test_a_conversation_that_is_gone_begins_anew_and_says_so_once(world: ClaudeWorld) -> None:
@@ -150,7 +150,7 @@ async def test_a_follow_up_is_seen_between_two_steps(world: ClaudeWorld) -> None
         if not called.is_set():
             called.set()
             world.put(4, "make it blue")
-            await world.until(lambda: len(world.acks()) == 2)  # noqa: PLR2004
+            await world.until(lambda: len(world.acks()) == 2)
             return ModelAnswer("", [ModelCall(SEND, {"text": "working"})])
         return ModelAnswer("blue it is" if "make it blue" in str(request.messages) else "red")
 
