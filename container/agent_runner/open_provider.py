@@ -92,6 +92,7 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
         model=config.model,
         model_settings=MappingProxyType(dict(config.model_settings)),
         new_id=seams.new_id,
+        notes=session.notes,
         model_socket=config.model_socket,
         tools_socket=tool_socket_path(config),
     )
@@ -138,6 +139,11 @@ class Unopened:
     async def run(self, turn: Turn, tools: Toolbox, /) -> NoReturn:
         """Raise ProviderError."""
         del turn, tools
+        await trio.lowlevel.checkpoint()
+        raise ProviderError(str(self.error), self.error.retry_at)
+
+    async def compact(self) -> NoReturn:
+        """Raise ProviderError."""
         await trio.lowlevel.checkpoint()
         raise ProviderError(str(self.error), self.error.retry_at)
 

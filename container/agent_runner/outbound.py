@@ -237,6 +237,17 @@ def target(connection: Connection, seq: int) -> Target | None:
     return Target(to_address(*address), message_out_id=str(id_))
 
 
+def questions(connection: Connection) -> list[str]:
+    """Return the ids of the questions among the newest 500 messages."""
+    rows = connection.execute(
+        """
+        SELECT id FROM (SELECT id, content FROM messages_out ORDER BY seq DESC LIMIT 500)
+        WHERE instr(content, '"type":"ask_question"')
+        """
+    )
+    return [str(id_) for (id_,) in rows]
+
+
 def is_sent(connection: Connection, message_out_id: str) -> bool:
     """Return True if the row of a message exists."""
     query = "SELECT EXISTS (SELECT 1 FROM messages_out WHERE id = :id)"

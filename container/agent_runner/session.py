@@ -13,6 +13,7 @@ from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
 from agent_runner.migrate import migrate
+from agent_runner.notes import Notes
 from agent_runner.other_hosts import show_complete
 from agent_runner.outbox import Outbox
 from agent_runner.seams import Seams
@@ -31,6 +32,7 @@ class Session:
     changes: Changes
     heartbeat: Heartbeat
     drafts: Drafts
+    notes: Notes
 
 
 @asynccontextmanager
@@ -52,7 +54,8 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
             open_heartbeat(config, seams) as heartbeat,
             open_drafts(config, seams) as drafts,
         ):
-            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, drafts)
+            notes = Notes(config.workspace, config.schema_dir, seams.executor, seams.clock, seams.log)
+            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, drafts, notes)
 
 
 def _reporting(log: Log) -> Refused:

@@ -132,15 +132,7 @@ def check(places: Places, *, as_json: bool) -> int:
 
     Exit codes: 0 there is no problem; 1 there are some, one line each.
     """
-    hints: list[str] = []
-    try:
-        reading = _read(places)
-    except ConfigError as error:
-        problems = error.problems
-    else:
-        found, unread = _agent_problems(reading)
-        problems = in_order([*settings_problems(reading), *found])
-        hints = [*reading.hints, *reading.unread, *_zone_doubts(reading), *unread]
+    problems, hints = checked(places)
     if as_json:
         print_result(
             json.dumps({"ok": not problems, "problems": problems, "hints": hints}, ensure_ascii=False)
@@ -149,6 +141,17 @@ def check(places: Places, *, as_json: bool) -> int:
         lines = [*problems, *(f"hint: {hint}" for hint in hints)]
         print_result("\n".join(lines) or "the configuration is good")
     return 1 if problems else 0
+
+
+def checked(places: Places) -> tuple[tuple[str, ...], list[str]]:
+    """Return the problems of all that a start and its agents read, and hints."""
+    try:
+        reading = _read(places)
+    except ConfigError as error:
+        return error.problems, []
+    found, unread = _agent_problems(reading)
+    problems = in_order([*settings_problems(reading), *found])
+    return problems, [*reading.hints, *reading.unread, *_zone_doubts(reading), *unread]
 
 
 def _zone_doubts(reading: Reading) -> Iterator[str]:

@@ -13,6 +13,7 @@ from attrs import asdict, frozen
 from actors import Ref
 from nanoclaw.channels.protocol import Channel, capabilities_of
 from nanoclaw.config import Config
+from nanoclaw.config.costs import NO_BUDGETS
 from nanoclaw.recording import redaction
 from nanoclaw.recording.channels import RecordedChannel, RecordedIntake
 from nanoclaw.recording.lines import STATE
@@ -48,6 +49,7 @@ KEPT = (
     "retention.acks_s",
     "retention.files_s",
     "retention.messages_s",
+    *NO_BUDGETS,
 )
 """Keys of the configuration that are recorded."""
 LEFT_OUT = (

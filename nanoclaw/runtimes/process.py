@@ -24,7 +24,7 @@ from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 RECOVER_TIMEOUT_S = 30.0
 DRAIN_S = 0.5
 """The longest wait for the rest of a dead runner's stderr. The runner's children may hold it open."""
-BUILT_IN = ("echo",)
+BUILT_IN = ("echo", "scripted", "anthropic", "openai", "claude")
 """The providers that come with the runner. Others are entry points of the group `PROVIDERS`."""
 PROVIDERS = "nanoclaw.providers"
 PASSED_ON = ("PATH", "LANG", "LC_ALL")
@@ -137,6 +137,8 @@ def _environment(spec: RunnerSpec) -> Mapping[str, str]:
         "NANOCLAW_SCHEMA_DIR": str(schema_dir()),
         "NANOCLAW_LIFELINE": "stdin",
         "PYTHONPATH": _python_path(),
+        **({} if spec.shared is None else {"NANOCLAW_SHARED": str(spec.shared)}),
+        **({"NANOCLAW_MODEL_SOCKET": str(spec.paths.model_socket)} if spec.gateway else {}),
     }
 
 

@@ -9,13 +9,15 @@ BLIND_S = 1.0
 """Seconds before the next look, if the last one could not read the file."""
 SWEEP_S = 30.0
 """Interval in seconds of looks without a wake-up, while the runner has work that it may leave unclaimed."""
+BUDGET_GRACE_S = 300.0
+"""Longest time in seconds for a turn to end, once a budget is used up. The gateway refuses its requests."""
 TICK_S = 0.001
 """Shortest sleep in seconds. A shorter remainder of rounding might not move the clock."""
 
 
 def wants_runner(state: SessionState, now: Moment) -> bool:
     """Return True if there is work for a runner, and it may run."""
-    if state.outbound.quarantined is not None or state.status != "active":
+    if state.outbound.quarantined is not None or state.status != "active" or state.out_of_budget is not None:
         return False
     return state.outbound.outdated or (bool(state.messages.open) and state.messages.wanted(now.date))
 
@@ -29,6 +31,17 @@ def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
     """Return the seconds until a runner has been idle for too long."""
     limit = state.rules.idle_s
     return limit if watched else state.activity.active_at + limit - now.monotonic
+
+
+def ends_for_budget_s(state: SessionState, now: Moment) -> float:
+    """Return the seconds until a runner is stopped because a budget is used up.
+
+    A turn may end, because its last answer is paid for.
+    """
+    waiting = state.out_of_budget
+    if waiting is None or not state.outbound.looked:
+        return inf
+    return waiting.since + BUDGET_GRACE_S - now.monotonic if state.messages.claimed else 0.0
 
 
 def waits_alone(state: SessionState, now: Moment) -> bool:
@@ -66,7 +79,7 @@ def sleep_s(state: SessionState, now: Moment) -> float:
             # A look that fails must not be repeated at once.
             waits.append(max(drop_at, state.activity.swept_at + BLIND_S) - now.monotonic)
         if not isinstance(state.runner.condition, Stopping):
-            waits.append(idle_left_s(state, now, watched=watched))
+            waits += [idle_left_s(state, now, watched=watched), ends_for_budget_s(state, now)]
     elif state.outbound.quarantined is None and state.outbound.unreadable is None:
         # No runner starts without a look, so this need not wait for due messages or the end of a back-off.
         moments.append(state.messages.next_due(now.date))

@@ -5,7 +5,7 @@ stores, waits for none of these. Only the look loop reads `outbound.db`. The del
 at a time. Hints (typing, settled, drafts) are lost if a channel is down. Only `_decide` replaces the state.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeVar
@@ -14,6 +14,7 @@ import structlog
 import trio
 from attrs import Factory, define, field
 
+from nanoclaw.budgets import OpenBreaker
 from nanoclaw.records import Address, SessionStatus
 from nanoclaw.session import decisions, events, finishing, needs, notices, transactions
 from nanoclaw.session.comparing import Comparison, History, compare
@@ -36,7 +37,7 @@ from nanoclaw.store import (
 )
 from nanoclaw.store.session import outbound
 from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, OpenMessage
-from nanoclaw.store.session.outbound import Look, Standing, look
+from nanoclaw.store.session.outbound import Look, MessageOut, Standing, look
 from nanoclaw.system.clock import Clock
 
 T = TypeVar("T")
@@ -98,6 +99,14 @@ class Shell:
     def change_status(self, status: SessionStatus) -> None:
         """Apply the session's status from the central database. Call `wake` next."""
         self._handle(events.StatusChanged(status))
+
+    def change_budget(self, breaker: OpenBreaker | None) -> None:
+        """Apply the open breaker that holds the session, or None. Call `tick` next."""
+        self._handle(events.BudgetChanged(breaker))
+
+    def notices_added(self, rows: Sequence[MessageOut]) -> None:
+        """Deliver notices that are on disk."""
+        self._handle(events.NoticesAdded(rows))
 
     def adopt(self) -> None:
         """Adopt the runner that outlived the last host."""
@@ -230,9 +239,13 @@ class Shell:
                 return events.Committed(step, settled)
             case decisions.TellOfDelay(waiting, reason):
                 return events.DelayTold(await run(notices.tell_of_delay, waiting, reason))
+            case decisions.TellOfBudget(waiting, breaker):
+                told = await run(notices.tell_of_budget, waiting, breaker.key, breaker.notice)
+                return events.BudgetTold([message.address for message in waiting], told)
             case decisions.Finish(finished, begun, now):
                 return events.FinishCommitted(step, await run(finishing.finish, finished, begun, now))
             case decisions.Attempt(delivery):
+                self.drafts.delivering(delivery)
                 return events.Attempted(*await self.dispatch.attempt(self.source, delivery))
 
     async def _read_outbound(self) -> Event:

@@ -16,12 +16,13 @@ from nanoclaw.channels.protocol import Channel, Sender, Unattended
 from nanoclaw.channels.terminal.desk import FrontEnd
 from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.control import Control, open_control
-from nanoclaw.control.address import nameable, socket_path
+from nanoclaw.control.address import socket_path
 from nanoclaw.host import Host, open_host
 from nanoclaw.logs.ring import LogRing
 from nanoclaw.records import Attended, Event, InboundEvent, NotAccepted, Outgoing, Routed, TextContent
 from nanoclaw.records.status import CannotTell, HostReport
 from nanoclaw.system.lines import Lines
+from nanoclaw.system.sockets import nameable
 from nanoclaw.system.supervision import Supervision
 from tests.host.homes import config
 

@@ -34,6 +34,7 @@ class Screen:
     """A front end without input."""
 
     shown: list[str] = Factory(list)
+    drafts: list[str] = Factory(list)
     gone: bool = False
 
     async def read(self, _speaker: Speaker) -> None:
@@ -47,6 +48,9 @@ class Screen:
 
     def typing(self, *, on: bool) -> None:
         pass
+
+    def draft(self, text: str) -> None:
+        self.drafts.append(text)
 
 
 @define(eq=False)
@@ -210,7 +214,7 @@ async def test_a_message_shown_late_is_not_shown_again(autojump_clock: trio.test
     async with channel.sender() as sender, trio.open_nursery() as nursery:
         nursery.start_soon(channel.receive, intake)
         with channel.visit() as slow:
-            slow.listen(confirms=True)
+            slow.listen(confirms=True, drafts=False)
             with pytest.raises(Unattended, match="have not shown it yet"):
                 await sender.deliver(message)
             assert await slow.next() == Shown("reminder", None, 1)

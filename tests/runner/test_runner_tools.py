@@ -163,6 +163,7 @@ def question(options: object, **more: object) -> str:
         (question(["c" * 101]), "the argument 'options[0]' is longer than 100 characters"),
         (question(["c", "c"]), "the argument 'options' has an item twice"),
         (question(["c"], timeout_s=0), "the argument 'timeout_s' must be at least 1"),
+        (question(["c"], timeout_s=61), "the argument 'timeout_s' must be at most 60"),
         (
             "!wow",
             "there is no tool 'wow'; there are: add_reaction, ask_user_question, cancel_task, ",

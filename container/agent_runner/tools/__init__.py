@@ -7,13 +7,17 @@ from agent_runner.tools import (
     ask_user_question,
     cancel_task,
     edit_message,
+    forget,
     list_tasks,
     pause_task,
+    recall,
+    remember,
     resume_task,
     schedule_task,
     send_file,
     send_message,
     update_task,
+    use_skill,
 )
 from agent_runner.tools.base import BuiltinTool
 
@@ -31,5 +35,9 @@ TOOLS: Mapping[str, BuiltinTool] = {
         pause_task,
         resume_task,
         update_task,
+        remember,
+        recall,
+        forget,
+        use_skill,
     )
 }

@@ -1,0 +1,148 @@
+"""A conversation with a model, in a form that fits every model's API."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from attrs import evolve, field, frozen
+
+NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+LONGEST_NAME = 64
+
+
+@frozen
+class Text:
+    """A text of a user's message."""
+
+    text: str
+
+
+@frozen
+class FilePart:
+    """A file that a user sent. The model is shown its content while the message is recent."""
+
+    name: str
+    path: Path
+    media_type: str
+
+
+@frozen
+class Blob:
+    """The content of a picture or PDF, as a model is shown it."""
+
+    name: str
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+Part: TypeAlias = Text | FilePart | Blob
+
+
+@frozen
+class ToolCall:
+    """A call of a tool."""
+
+    id: str
+    """The id that its result names."""
+    name: str
+    """The name of the tool."""
+    arguments: Mapping[str, object] = field(factory=dict)
+    """Its arguments. Empty if they cannot be read."""
+    problem: str = ""
+    """Why its arguments cannot be read; empty if they can."""
+
+
+@frozen
+class ToolResult:
+    """The result of a call, in words."""
+
+    call_id: str
+    text: str
+    is_error: bool = False
+
+
+@frozen
+class Asked:
+    """A message to the model, from users or from the loop."""
+
+    parts: tuple[Part, ...]
+
+
+@frozen
+class Said:
+    """An answer of the model: a text, calls, or both."""
+
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+
+
+@frozen
+class Returned:
+    """The results of all calls of the answer before, in their order."""
+
+    results: tuple[ToolResult, ...]
+
+
+Message: TypeAlias = Asked | Said | Returned
+
+
+def asked(text: str, *files: Part) -> Asked:
+    """Return a message with a text, which is never blank because some servers refuse that."""
+    return Asked((Text(text if text.strip() else "(an empty message)"), *files))
+
+
+def read_call(id_: str, name: str, arguments: str) -> ToolCall:
+    """Return a call with the arguments that a model wrote as JSON. Bad ones are its `problem`."""
+    try:
+        value = json.loads(arguments or "{}")
+    except (ValueError, RecursionError) as error:
+        return ToolCall(id_, name, problem=f"the arguments are not JSON: {error}")
+    if not isinstance(value, dict):
+        return ToolCall(id_, name, problem="the arguments are not a JSON object")
+    return ToolCall(id_, name, value)
+
+
+def presentable(said: Said) -> Said:
+    """Return an answer whose calls have names that every API takes back."""
+    return evolve(said, calls=tuple(evolve(call, name=_name(call.name)) for call in said.calls))
+
+
+def _name(name: str) -> str:
+    return NO_NAME.sub("_", name)[:LONGEST_NAME] or "unknown"
+
+
+def joined(messages: Sequence[Message]) -> Sequence[Message]:
+    """Return the messages without empty ones. Neighbours of users become one, as some models require."""
+    found: list[Message] = []
+    for message in messages:
+        if isinstance(message, Said) and not message.text.strip() and not message.calls:
+            continue
+        if isinstance(message, Asked) and found and isinstance(found[-1], Asked):
+            found[-1] = Asked((*found[-1].parts, *message.parts))
+            continue
+        found.append(message)
+    return found
+
+
+def texts(messages: Sequence[Message]) -> Iterator[str]:
+    """Yield all texts that a request with these messages has."""
+    for message in messages:
+        match message:
+            case Asked(parts):
+                yield from (part.text if isinstance(part, Text) else part.name for part in parts)
+            case Said(text, calls):
+                yield text
+                yield from (f"{call.name} {json.dumps(dict(call.arguments))}" for call in calls)
+            case Returned(results):
+                yield from (result.text for result in results)
+
+
+def cut_middle(text: str, most: int) -> str:
+    """Return a text of at most about `most` characters: the middle is cut out, with a note."""
+    if len(text) <= most:
+        return text
+    kept = max(0, most) // 2
+    left_out = len(text) - 2 * kept
+    return f"{text[:kept]}\n[... {left_out:,} characters left out ...]\n{text[len(text) - kept :]}"

@@ -1,0 +1,107 @@
+"""A gateway with real sockets before a server on loopback, and clients that ask it as a runner does."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import httpx2
+import trio
+from attrs import Factory, define, field
+
+from actors import Policy, Supervisor
+from agent_runner.system import HttpxClients
+from nanoclaw.config.model import KeyConfig
+from nanoclaw.gateway import (
+    Caller,
+    Gateway,
+    HttpModels,
+    Meter,
+    Model,
+    ModelUsage,
+    Proxy,
+    SessionModels,
+    open_gateway,
+)
+from nanoclaw.system.supervision import Supervision
+from tests.gateway.upstreams import Answerer, Upstream, open_upstream
+
+KEY = "sk-secret-0123456789"
+VARIABLE = "MY_MODEL_KEY"
+GUARD_S = 20.0
+"""An upper bound on a hang; nothing waits for it."""
+
+
+def model(
+    base_url: str | None, provider: str = "openai", *, key: bool = True, timeout_s: float = 30.0
+) -> Model:
+    place = KeyConfig(env=VARIABLE) if key else None
+    return Model(provider, "a-model", base_url, place, 100, timeout_s)
+
+
+@define(eq=False)
+class Book:
+    """A meter that keeps what was spent."""
+
+    reason: str | None = None
+    spendings: list[ModelUsage] = Factory(list)
+    told: trio.Event = Factory(trio.Event)
+
+    def refusal(self, _session_id: str, _agent_group_id: str) -> str | None:
+        return self.reason
+
+    async def spent(self, usage: ModelUsage) -> None:
+        self.spendings.append(usage)
+        self.told.set()
+        await trio.lowlevel.checkpoint()
+
+
+@define(eq=False)
+class Stage:
+    """The gateway, its server, and the folder of its sockets."""
+
+    home: Path
+    upstream: Upstream
+    root: Supervisor
+    gateway: Gateway
+    meter: Book
+    _stack: AsyncExitStack
+    default: SessionModels = field()
+
+    def socket(self, session: str) -> Path:
+        return self.home / session / "gateway" / "model.sock"
+
+    async def client(self, session: str = "s1", models: SessionModels | None = None) -> httpx2.AsyncClient:
+        """Open a session's door, and return the client of its runner."""
+        path = self.socket(session)
+        caller = Caller(session, "agent", models or self.default)
+        await self._stack.enter_async_context(self.gateway.door(path, caller))
+        client = await self._stack.enter_async_context(HttpxClients(path).open())
+        assert isinstance(client, httpx2.AsyncClient)
+        return client
+
+    async def connection(self, session: str = "s1") -> trio.SocketStream:
+        """Connect as a program that does not speak HTTP well."""
+        return await trio.open_unix_socket(self.socket(session))
+
+
+@asynccontextmanager
+async def a_stage(
+    home: Path, answer: Answerer, provider: str = "openai", **options: float
+) -> AsyncIterator[Stage]:
+    meter, supervision = Book(), Supervision(Random(1))
+    with trio.fail_after(GUARD_S):
+        async with AsyncExitStack() as stack:
+            upstream = await stack.enter_async_context(open_upstream(answer))
+            models = HttpModels()
+            stack.push_async_callback(models.aclose)
+            root = await stack.enter_async_context(supervision.open("host", under=None, policy=Policy()))
+            proxy = Proxy(models, _as_meter(meter))
+            gateway = await stack.enter_async_context(open_gateway(proxy, supervision, under=root))
+            base = upstream.url if provider == "anthropic" else f"{upstream.url}/v1"
+            default = SessionModels(model(base, provider, **options))
+            yield Stage(home, upstream, root, gateway, meter, stack, default)
+
+
+def _as_meter(meter: Meter) -> Meter:
+    return meter
