@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.claude.world import ClaudeWorld
+from tests.runner.world import World
 
 HERE = Path(__file__).parent
 if find_spec("claude_agent_sdk") is None:
@@ -20,4 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> ClaudeWorld:
-    return ClaudeWorld.create(tmp_path / "s")
+    World.create(tmp_path / "s")
+    return ClaudeWorld(tmp_path / "s")

@@ -3,17 +3,15 @@
 import json
 import os
 import signal
-from datetime import timedelta
 
 import pytest
 import trio
 from attrs import evolve
 
-from agent_runner.errors import ProviderFatal
-from agent_runner.providers.claude.outcomes import Outcome, as_error, classify
+from agent_runner.loop.errors import Problem
+from agent_runner.providers.claude.outcomes import failed
 from nanoclaw.testing.models import ModelAnswer, ModelBreak, ModelCall, ModelFailure, ModelRequest
 from tests.claude.world import SETTINGS, ClaudeWorld
-from tests.runner.world import EPOCH
 
 SEND = "mcp__nanoclaw__send_message"
 
@@ -99,7 +97,7 @@ async def test_too_many_steps_end_the_turn_with_what_there_is(world: ClaudeWorld
 
     id_ = world.put(2)
     async with world.behind(answer) as model:
-        await world.answer(id_)
+        await world.run(id_)
     assert len(model.requests) == 3
     assert world.texts()[-1] == "still at it"
 
@@ -116,32 +114,33 @@ async def test_the_fallback_answers_while_the_first_is_down(world: ClaudeWorld) 
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "text", "kind"),
+    ("status", "word", "text", "problem"),
     [
-        (401, "authentication_failed", "Invalid API key", "key"),
-        (403, "authentication_failed", "API Error: 403", "key"),
-        (404, "model_not_found", "There's an issue with the selected model", "model"),
-        (400, "billing_error", "Credit balance is too low", "quota"),
-        (402, "unknown", "API Error: 402 no money", "quota"),
-        (402, "unknown", "API Error: 402 the budget is used up", "budget"),
-        (400, "unknown", "API Error: 400 messages.1: bad", "invalid"),
-        (400, "unknown", "input length exceeds the context window", "too long"),
-        (429, "rate_limit", "Request rejected", "down"),
-        (500, "server_error", "boom", "down"),
-        (None, None, "connection refused", "down"),
+        (401, "authentication_failed", "Invalid API key · Fix external API key", Problem.FATAL),
+        (403, "authentication_failed", "Failed to authenticate. API Error: 403 no", Problem.FATAL),
+        (404, "model_not_found", "There's an issue with the selected model (m).", Problem.FATAL),
+        (400, "billing_error", "Credit balance is too low", Problem.QUOTA),
+        (402, "unknown", "API Error: 402 insufficient credits", Problem.QUOTA),
+        (402, "unknown", "API Error: 402 the budget of today is used up", Problem.BUDGET),
+        (503, "server_error", "API Error: 503 The key cannot be read. This is a server-side", Problem.FATAL),
+        (400, "unknown", "API Error: 400 messages.1: `tool_use` ids were found", Problem.HISTORY),
+        (400, "unknown", "API Error: 400 input exceeds the maximum context length", Problem.TOO_LONG),
+        (429, "rate_limit", "API Error: Request rejected (429) · slow down", Problem.RETRY),
+        (500, "server_error", "API Error: 500 boom. This is a server-side issue", Problem.RETRY),
+        (None, None, "API Error: Unable to connect to API (ConnectionRefused)", Problem.RETRY),
     ],
 )
-async def test_errors_have_classes(status: int | None, error: str | None, text: str, kind: str) -> None:
-    assert classify(status, error, text) == kind
+async def test_errors_are_those_of_the_agent_loop(
+    status: int | None, word: str | None, text: str, problem: Problem
+) -> None:
+    error = failed(status, word, text).error
+    assert error is not None
+    assert error.problem is problem
 
 
-async def test_what_would_fail_again_is_told_to_the_user() -> None:
-    error = as_error(Outcome("key", "Invalid API key"), EPOCH)
-    assert isinstance(error, ProviderFatal)
-    assert "config.toml" in error.for_user
-
-
-async def test_what_may_pass_is_tried_again_when_the_server_says() -> None:
-    error = as_error(Outcome("down", "busy", pause_s=90.0), EPOCH)
-    assert not isinstance(error, ProviderFatal)
-    assert error.retry_at == EPOCH + timedelta(seconds=90)
+async def test_a_wrong_key_is_told_to_the_user_once(world: ClaudeWorld) -> None:
+    id_ = world.put(2)
+    async with world.behind(ModelFailure(401)):
+        await world.run(id_)
+    assert len(world.texts()) == 1
+    assert "[model] key" in world.texts()[0]

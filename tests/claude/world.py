@@ -34,12 +34,13 @@ class ClaudeWorld(World):
     @property
     def config(self) -> RunnerConfig:
         return evolve(
-            World.config.fget(self),  # type: ignore[attr-defined]  # it is a property
+            super().config,
             model_socket=self.root / "gateway.sock",
             model=self.settings,
             sandboxed=self.sandboxed,
             silence_limit=self.silence_limit,
             provider="claude",
+            admin_user_ids=("tg:1",),
         )
 
     @asynccontextmanager
@@ -70,7 +71,7 @@ class ClaudeWorld(World):
             yield
             nursery.cancel_scope.cancel()
 
-    async def answer(self, *ids: str) -> None:
+    async def run(self, *ids: str) -> None:
         """Run a runner until these messages are completed."""
         async with self.claude():
             await self.until_acked(*ids)

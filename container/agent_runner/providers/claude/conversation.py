@@ -19,7 +19,7 @@ from claude_agent_sdk import (
 
 from agent_runner.errors import ProviderError
 from agent_runner.providers.claude.launch import Launch, Position
-from agent_runner.providers.claude.outcomes import Outcome, classify
+from agent_runner.providers.claude.outcomes import Outcome, failed, too_long, wants_pause
 from agent_runner.providers.claude.program import Program
 
 Content = Sequence[Mapping[str, Any]]
@@ -85,11 +85,11 @@ class Conversation:
             alive()
             self._note(message, draft)
             if (pause := _wanted_pause(message)) is not None:
-                return Outcome("down", f"the model's server wants a pause of {pause:.0f} s", pause)
+                return wants_pause(pause)
             if not isinstance(message, ResultMessage):
                 continue
             outcome = self._outcome(message)
-            if outcome.kind != "answer" or not self._waiting:
+            if outcome.error or outcome.out_of_steps or not self._waiting:
                 self._takes_more = False
                 return evolve(outcome, earlier=tuple(answers))
             answers.append(outcome.text)
@@ -132,13 +132,13 @@ class Conversation:
             self.position = Position(self._session, self._last)
         self._waiting.difference_update(result.user_message_uuids or self._waiting)
         if result.subtype == "error_max_turns":
-            return Outcome("steps", self._said)
+            return Outcome(self._said, out_of_steps=True)
         if not result.is_error:
-            return Outcome("answer", result.result or "")
+            return Outcome(result.result or "")
         text = result.result or "; ".join(result.errors or ()) or result.subtype
         if result.terminal_reason == "prompt_too_long":
-            return Outcome("too long", text)
-        return Outcome(classify(result.api_error_status, self._error, text), text)
+            return too_long(text)
+        return failed(result.api_error_status, self._error, text)
 
     async def aclose(self) -> None:
         """End the program. Nothing of it is left."""
