@@ -1,11 +1,13 @@
 """A conversation with a provider in a test: turns one after the other, with what they leave behind."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import trio
 from attrs import define, evolve, field
 
-from agent_runner.providers import HttpClients, ProviderContext, TurnHandler, load
+from agent_runner.errors import ToolError
+from agent_runner.providers import HttpClients, ProviderContext, ToolSpec, TurnHandler, load
 from agent_runner.records import Inbound, Result, Turn
 from nanoclaw.testing import FakeModel
 from nanoclaw.testing.conformance.contexts import MemoryEvents, MemoryState, session_context
@@ -16,13 +18,45 @@ PROVIDERS = ("anthropic", "openai")
 
 
 @define(eq=False)
+class Desk(Tools):
+    """Tools that run functions of the test, beside `send_message`."""
+
+    functions: dict[str, Callable[[Mapping[str, object]], Awaitable[str]]] = field(factory=dict)
+    arriving: list[Inbound] = field(factory=list)
+    """Follow-ups that have arrived. The test adds to it, and sets `arrived`."""
+    arrived: trio.Event = field(factory=trio.Event)
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        return [self.spec, *(ToolSpec(name, name, {"type": "object"}) for name in self.functions)]
+
+    async def call(self, name: str, arguments: Mapping[str, object]) -> str:
+        if name in self.functions:
+            self.calls.append((name, arguments))
+            return await self.functions[name](arguments)
+        if name != self.spec.name:
+            raise ToolError(f"there is no tool {name!r}")
+        return await super().call(name, arguments)
+
+    async def follow_ups(self) -> Sequence[Inbound]:
+        await self.arrived.wait()
+        self.arrived = trio.Event()
+        rows, self.arriving = self.arriving, []
+        return rows
+
+    def arrive(self, row: Inbound) -> None:
+        self.arriving.append(row)
+        self.arrived.set()
+
+
+@define(eq=False)
 class Talk:
     """One runner's life with an open provider."""
 
     handler: TurnHandler
     context: ProviderContext
     state: MemoryState
-    tools: Tools = field(factory=Tools)
+    tools: Desk = field(factory=Desk)
     said: int = 0
 
     async def say(self, text: str, *, more: Sequence[Inbound] = (), **changes: object) -> list[str]:

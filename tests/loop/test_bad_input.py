@@ -107,7 +107,8 @@ async def test_a_bad_call_is_explained_to_the_model(provider: str, call: ModelCa
 
 
 async def test_an_endless_answer_is_cut_off(provider: str) -> None:
-    async with answering(provider, ModelAnswer("word " * 1_000_000, pieces=500), "fine") as (talk, _):
+    endless = ModelAnswer("word " * 1_000_000, pieces=500)
+    async with answering(provider, endless, "fine", context_tokens=200_000) as (talk, _):
         [text] = await talk.say("hi")
         assert await talk.say("hi again") == ["fine"]
     assert 90_000 < len(text) < 101_000
