@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 from attrs import define, evolve, field
@@ -59,11 +60,11 @@ class Talk:
     tools: Desk = field(factory=Desk)
     said: int = 0
 
-    async def say(self, text: str, *, more: Sequence[Inbound] = (), **changes: object) -> list[str]:
+    async def say(self, text: str, *, more: Sequence[Inbound] = (), **changes: Any) -> list[str]:
         """Take a turn over a message, commit its state, and return its texts."""
         self.said += 1
         turn = turn_of(message(self.said, text), *more)
-        return await self.take(evolve(turn, **changes))  # type: ignore[misc]  # any field of a turn
+        return await self.take(evolve(turn, **changes))
 
     async def take(self, turn: Turn) -> list[str]:
         """Take a turn, commit its state, and return its texts."""
@@ -83,7 +84,7 @@ class Talk:
 
 @asynccontextmanager
 async def talking(
-    provider: str, model: HttpClients, state: MemoryState | None = None, **settings: object
+    provider: str, model: HttpClients, state: MemoryState | None = None, **settings: Any
 ) -> AsyncIterator[Talk]:
     """Open a provider whose model is this one."""
     state = state or MemoryState()
@@ -95,7 +96,7 @@ async def talking(
 
 @asynccontextmanager
 async def answering(
-    provider: str, *answers: object, **settings: object
+    provider: str, *answers: object, **settings: Any
 ) -> AsyncIterator[tuple[Talk, FakeModel]]:
     """Open a provider whose model gives these answers, one after the other."""
     found: Answers = answers  # type: ignore[assignment]  # checked by the model

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,7 @@ def summarising(request: ModelRequest) -> Reaction:
 
 
 @asynccontextmanager
-async def long_talk(provider: str, turns: int, **settings: object) -> AsyncIterator[tuple[Talk, FakeModel]]:
+async def long_talk(provider: str, turns: int, **settings: Any) -> AsyncIterator[tuple[Talk, FakeModel]]:
     model = FakeModel(summarising)
     async with talking(provider, model, **settings) as talk:
         for n in range(turns):
