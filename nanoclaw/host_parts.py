@@ -12,6 +12,7 @@ from nanoclaw.channels.faults import faults
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.dispatch import ActionHandler
+from nanoclaw.gateway import LocalDoors, Models
 from nanoclaw.recording import Recorder
 from nanoclaw.records import AGENT
 from nanoclaw.runtimes import Runtime, configured_runtime, require_provider
@@ -27,7 +28,7 @@ class HostFailed(Exception):
 
 @frozen
 class Seams:
-    """The five seams, and the wake-ups that belong to the executor. The defaults are for production."""
+    """The seams, and the wake-ups that belong to the executor. The defaults are for production."""
 
     executor: Executor = Factory(ThreadExecutor)
     """Runs calls of the store."""
@@ -39,6 +40,10 @@ class Seams:
     """None stands for the configured runtime."""
     wakeups: Callable[[], AbstractContextManager[Wakeups]] = open_wakeups
     """Opens the source of wake-ups by commits."""
+    models: Models | None = None
+    """Asks the servers of models. None stands for HTTP."""
+    doors: LocalDoors | None = None
+    """The doors of the gateway for a runtime whose runners are tasks. None stands for sockets."""
 
 
 @frozen

@@ -61,6 +61,10 @@ class ToolError(Exception):
     """A tool call failed. The message is for the agent."""
 
 
+class NotesUnavailable(ToolError):
+    """The notes cannot be used now. The message is for the agent."""
+
+
 class ToolRegistrationError(ValueError):
     """A tool cannot be added or removed. The message names it and says why."""
 

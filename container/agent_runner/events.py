@@ -38,6 +38,27 @@ def record(
     connection.execute("DELETE FROM events WHERE id <= :oldest", {"oldest": oldest})
 
 
+@frozen
+class Tokens:
+    """Tokens that models read and wrote for the session, as far as its events say."""
+
+    read: int
+    written: int
+
+
+def tokens(connection: Connection) -> Tokens:
+    """Return the sums over the events of kind usage that have `input_tokens` and `output_tokens`."""
+    rows = connection.execute(
+        """
+        SELECT
+          total(json_extract(data, '$.input_tokens')), total(json_extract(data, '$.output_tokens'))
+        FROM events WHERE kind = 'usage' AND json_valid(data)
+        """
+    ).fetchall()
+    ((read, written),) = rows
+    return Tokens(int(float(str(read))), int(float(str(written))))
+
+
 def show_tool(connection: Connection, tool: RunningTool, at: datetime) -> None:
     """Show the running tool to the host."""
     row = {

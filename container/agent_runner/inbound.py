@@ -1,16 +1,19 @@
 """Queries of inbound.db: plain functions of a connection, each served by an index."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from agent_runner.commands.call import Call, read_call
 from agent_runner.records import Address, Claim, Delivered, Destination, Inbound, Target, Unreadable
 from agent_runner.store import Connection
 from agent_runner.text import load
 from agent_runner.times import from_text_or
 
 PAGE = 500
+LONGEST_CONTENT = 1_000_000
+"""Bytes of the content that may be a command or have a script. Scripts have up to 100,000 characters."""
 
 
 @frozen
@@ -23,6 +26,16 @@ class Candidate:
     process_after: object
     trigger: bool
     on_wake: bool
+    call: Call | None = None
+    """The slash command that the message calls."""
+    is_task: bool = False
+    has_script: bool = False
+    """True if the row is a task with a script, which runs before the agent is woken."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Return True if the row has a turn alone: a retry, a command, or a task with a script."""
+        return self.trigger and (bool(self.tries) or self.call is not None or self.has_script)
 
 
 @frozen
@@ -41,17 +54,45 @@ def open_rows(connection: Connection, after: int) -> list[Candidate]:
     """Return a page of pending rows, oldest first, above the sequence number `after`."""
     rows = connection.execute(
         """
-        SELECT seq, id, tries, process_after, trigger, on_wake
+        SELECT seq, id, tries, process_after, trigger, on_wake, kind, channel_type,
+          CASE WHEN trigger AND octet_length(content) <= :longest AND
+            (instr(content, '/') OR instr(content, '"script"')) THEN content END
         FROM messages_in
         WHERE status = 'pending' AND seq > :after
         ORDER BY seq LIMIT :page
         """,
-        {"after": after, "page": PAGE},
+        {"after": after, "page": PAGE, "longest": LONGEST_CONTENT},
     )
-    return [
-        Candidate(seq, id_, tries or 0, process_after, bool(trigger), bool(on_wake))
-        for seq, id_, tries, process_after, trigger, on_wake in rows
-    ]
+    return [_candidate(row) for row in rows]
+
+
+def _candidate(row: Sequence[object]) -> Candidate:
+    seq, id_, tries, process_after, trigger, on_wake, kind, channel_type, content = row
+    call, is_task = read_call(kind, channel_type, content), kind == "task"
+    return Candidate(
+        _number(seq),
+        str(id_),
+        _number(tries),
+        process_after,
+        bool(trigger),
+        bool(on_wake),
+        call,
+        is_task,
+        has_script=is_task and _script(content) is not None,
+    )
+
+
+def _script(content: object) -> str | None:
+    try:
+        return script_of(load(content))
+    except ValueError:
+        return None
+
+
+def script_of(content: Mapping[str, object]) -> str | None:
+    """Return the script of a task's content, or None."""
+    script = content.get("script")
+    return script if isinstance(script, str) and script.strip() else None
 
 
 def largest_seq(connection: Connection) -> int:
@@ -101,6 +142,12 @@ def answer(
     """
     rows = (_parse(row, now) for row in _row(connection, message_id, of_any_status=of_any_status))
     return next((row for row in rows if isinstance(row, Inbound)), None)
+
+
+def read_again(connection: Connection, ids: Iterable[str], now: datetime) -> tuple[Inbound, ...]:
+    """Return messages that an earlier turn was given, as context. Those that were pruned are left out."""
+    found = (answer(connection, id_, now, of_any_status=True) for id_ in ids)
+    return tuple(evolve(row, trigger=False) for row in found if row is not None)
 
 
 def choice(connection: Connection, question_id: str, now: datetime) -> Inbound | None:
@@ -164,6 +211,18 @@ def destination(connection: Connection, name: str) -> Address | None:
     return to_address("agent", agent_group_id) if type_ == "agent" else to_address(channel_type, platform_id)
 
 
+def address_for(connection: Connection, name: str, home: Address | None) -> Address | None:
+    """Return the current address of a destination. In the chat that is being answered, it is `home`."""
+    found = destination(connection, name)
+    return None if found is None else in_thread(found, home)
+
+
+def in_thread(address: Address, home: Address | None) -> Address:
+    """Return the address, or `home`, which has the thread, if both are the same chat."""
+    same = home and (address.channel_type, address.platform_id) == (home.channel_type, home.platform_id)
+    return home if home and same else address
+
+
 def destinations(connection: Connection) -> tuple[Destination, ...]:
     """Return all destinations, now. One without an address is left out."""
     rows = connection.execute(
@@ -198,6 +257,15 @@ def delivered(connection: Connection, message_out_id: str) -> Delivered | None:
         return None
     status, platform_message_id = rows[0]
     return Delivered(str(status), None if platform_message_id is None else str(platform_message_id))
+
+
+def is_answered(connection: Connection, question_id: str) -> bool:
+    """Return True if a question has an answer, or was not delivered."""
+    query = """
+        SELECT EXISTS (SELECT 1 FROM messages_in WHERE id = :answer)
+          OR EXISTS (SELECT 1 FROM delivered WHERE message_out_id = :id AND status = 'failed')
+        """
+    return bool(connection.execute(query, {"answer": f"answer-{question_id}", "id": question_id}).get)
 
 
 def target(connection: Connection, seq: int) -> Target | None:

@@ -20,6 +20,7 @@ from agent_runner.log import Log, to_stderr
 from agent_runner.providers import Provider, load
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
+from agent_runner.script_processes import ScriptProcesses
 from agent_runner.seams import Seams
 from agent_runner.system import HttpxClients, SystemClock, ThreadExecutor, wakeups
 
@@ -86,7 +87,10 @@ def _lifeline(environ: Mapping[str, str]) -> bool:
 
 
 async def _serve(config: RunnerConfig, lifeline: bool, provider: Provider, log: Log) -> None:  # noqa: FBT001 -- trio.run passes by position
-    seams = Seams(SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log, HttpxClients())
+    http, scripts = HttpxClients(config.model_socket), ScriptProcesses()
+    seams = Seams(
+        SystemClock(), ThreadExecutor(), wakeups(), SystemRandom(), provider, log, http=http, scripts=scripts
+    )
     with trio.CancelScope() as scope:
         async with background(lambda: _cancel_on_end(scope, lifeline=lifeline)):
             await run_runner(config, seams)

@@ -15,6 +15,8 @@ from agent_runner.text import clip, dump, load
 from agent_runner.times import to_text
 
 FINAL = ("completed", "failed", "released")
+MOST_STOPPED = 20
+"""Messages of stopped turns that the next turn sees."""
 NO_ATTEMPT = -1
 """The attempt in an ack that only says which turn had a message."""
 
@@ -174,6 +176,23 @@ def forget_turn(connection: Connection, turn_id: str) -> None:
     connection.execute("DELETE FROM meta WHERE key = :key", {"key": f"continues:{turn_id}"})
 
 
+def remember_stopped(connection: Connection, ids: Sequence[str], at: datetime) -> None:
+    """Remember the messages of a stopped turn. The next turn sees them as context."""
+    newest = [*stopped(connection), *ids][-MOST_STOPPED:]
+    insert(connection, "meta", {"key": "stopped", "value": json.dumps(newest)}, at, replace=True)
+
+
+def stopped(connection: Connection) -> list[str]:
+    """Return the ids of the messages of stopped turns that no later turn has seen, oldest first."""
+    value = connection.execute("SELECT value FROM meta WHERE key = 'stopped'").get
+    return [] if value is None else [str(id_) for id_ in json.loads(str(value))]
+
+
+def forget_stopped(connection: Connection, _at: datetime) -> None:
+    """Forget them, because a turn has seen them or the conversation is cleared."""
+    connection.execute("DELETE FROM meta WHERE key = 'stopped'")
+
+
 def _sent(connection: Connection, turn_id: str) -> list[Sent]:
     rows = connection.execute(
         """
@@ -235,6 +254,17 @@ def target(connection: Connection, seq: int) -> Target | None:
         return None
     id_, *address = rows[0]
     return Target(to_address(*address), message_out_id=str(id_))
+
+
+def questions(connection: Connection) -> list[str]:
+    """Return the ids of the questions among the newest 500 messages."""
+    rows = connection.execute(
+        """
+        SELECT id FROM (SELECT id, content FROM messages_out ORDER BY seq DESC LIMIT 500)
+        WHERE instr(content, '"type":"ask_question"')
+        """
+    )
+    return [str(id_) for (id_,) in rows]
 
 
 def is_sent(connection: Connection, message_out_id: str) -> bool:

@@ -1,6 +1,6 @@
 """The values that the parts of the runner exchange."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from attrs import field, frozen
@@ -161,3 +161,29 @@ class Target:
     address: Address | None
     content: Mapping[str, object] = field(factory=dict)
     message_out_id: str | None = None
+
+
+@frozen
+class Note:
+    """A note of an agent."""
+
+    id: int
+    """The number that the agent knows."""
+    text: str
+    """The note."""
+    tags: str
+    """Words, separated by spaces."""
+    written_at: str
+    """The time at which it was written, as text."""
+
+
+@frozen
+class Notebook:
+    """The notes that a prompt shows."""
+
+    newest: Sequence[Note] = ()
+    """The newest notes, newest first."""
+    used: Sequence[Note] = ()
+    """Those that were recalled most often, most often first."""
+    total: int = 0
+    """The number of all notes."""

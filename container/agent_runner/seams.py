@@ -17,8 +17,9 @@ from agent_runner.log import Log
 from agent_runner.providers import HttpClients, Provider
 from agent_runner.providers.http import NoHttp
 from agent_runner.replacing import replace_file
+from agent_runner.scripts import NoScripts, Scripts
 
-__all__ = ["Clock", "Executor", "Lane", "Seams", "Wakeups"]
+__all__ = ["Clock", "Executor", "Lane", "Scripts", "Seams", "Wakeups"]
 
 T = TypeVar("T")
 Lane = Literal["write", "read", "commit"]
@@ -65,6 +66,7 @@ class Seams:
     http: HttpClients = field(factory=NoHttp)
     replace: Callable[[Path, bytes], None] = replace_file
     """Replaces the draft file, which wakes the host."""
+    scripts: Scripts = field(factory=NoScripts)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id with this prefix, fit for a path (contract 1)."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
+from agent_runner.commands.call import Call
 from agent_runner.inbound import Candidate
 from agent_runner.records import Claim
 from agent_runner.times import from_text_or
@@ -19,6 +20,8 @@ class Batch:
 
     ids: tuple[str, ...]
     omitted: tuple[Claim, ...] = ()
+    call: Call | None = None
+    """The slash command that the only row calls. `omitted` then is the context before it."""
 
 
 @define(eq=False)
@@ -26,8 +29,9 @@ class Selection:
     """Takes rows in order until it is closed.
 
     Context starts no turn. Of more than 200 rows of context before a message, the turn gets the newest; the
-    older ones are closed with it, so few rows stay open. A row that was tried before has a turn alone. Rows
-    with `on_wake` count up to `horizon`: those that were there at the first poll.
+    older ones are closed with it, so few rows stay open. A row that was tried before has a turn alone. So do
+    a slash command and a task with a script. Rows with `on_wake` count up to `horizon`: those that were there
+    at the first poll.
     """
 
     now: datetime
@@ -37,6 +41,7 @@ class Selection:
     _rows: deque[Candidate] = field(factory=deque, init=False)
     _omitted: list[Candidate] = field(factory=list, init=False)
     _triggered: bool = field(default=False, init=False)
+    _call: Call | None = field(default=None, init=False)
 
     def offer(self, row: Candidate) -> None:
         """Consider the next row."""
@@ -45,8 +50,8 @@ class Selection:
         due_at = from_text_or(row.process_after, self.now)
         if due_at > self.now:
             self.next_due = min(due_at, self.next_due or due_at)
-        elif row.trigger and row.tries:
-            self._offer_retry(row)
+        elif row.is_alone:
+            self._offer_alone(row)
         else:
             self._add(row)
 
@@ -55,12 +60,13 @@ class Selection:
         if not self._triggered:
             return None
         omitted = (Claim(row.id, row.tries) for row in self._omitted)
-        return Batch(tuple(row.id for row in self._rows), tuple(omitted))
+        return Batch(tuple(row.id for row in self._rows), tuple(omitted), self._call)
 
-    def _offer_retry(self, row: Candidate) -> None:
+    def _offer_alone(self, row: Candidate) -> None:
         if not self._triggered:
-            self._rows = deque([row])
-            self._omitted.clear()
+            before = [*self._omitted, *self._rows]
+            self._omitted = before if row.call else []
+            self._rows, self._call = deque([row]), row.call
             self._triggered = True
         self.closed = True
 
@@ -76,7 +82,8 @@ class Selection:
 class FollowUps:
     """Takes rows for a running turn: due triggers and context, except the `excluded` ones.
 
-    A row that was tried before waits for its own turn. A row with `on_wake` waits for the loop.
+    A row that was tried before waits for its own turn, as does a task with a script. A row with `on_wake`
+    waits for the loop. A slash command ends the follow-ups: what comes after it is for the turn after it.
     """
 
     now: datetime
@@ -92,6 +99,9 @@ class FollowUps:
         due_at = from_text_or(row.process_after, self.now)
         if due_at > self.now:
             self.next_due = min(due_at, self.next_due or due_at)
+            return
+        self.closed = row.call is not None
+        if row.is_alone:
             return
         self.ids.append(row.id)
         self.closed = len(self.ids) == LARGEST_BATCH

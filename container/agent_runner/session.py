@@ -9,10 +9,12 @@ from agent_runner import events
 from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
 from agent_runner.drafts import Drafts, open_drafts
+from agent_runner.files import TextFiles
 from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
 from agent_runner.migrate import migrate
+from agent_runner.notes import Notes
 from agent_runner.other_hosts import show_complete
 from agent_runner.outbox import Outbox
 from agent_runner.seams import Seams
@@ -31,6 +33,9 @@ class Session:
     changes: Changes
     heartbeat: Heartbeat
     drafts: Drafts
+    notes: Notes
+    files: TextFiles
+    """Reads files that people and agents wrote."""
 
 
 @asynccontextmanager
@@ -52,7 +57,10 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
             open_heartbeat(config, seams) as heartbeat,
             open_drafts(config, seams) as drafts,
         ):
-            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, drafts)
+            notes = Notes(config.workspace, config.schema_dir, seams.executor, seams.clock, seams.log)
+            yield Session(
+                config, seams, inbound, outbound, outbox, changes, heartbeat, drafts, notes, TextFiles()
+            )
 
 
 def _reporting(log: Log) -> Refused:

@@ -3,7 +3,7 @@
 This module limits the sizes. Values of another runner that are too large or not text are ignored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from attrs import frozen
@@ -20,6 +20,9 @@ LONGEST_KEY = 256
 LARGEST_VALUE = 1024 * 1024
 """Bytes of UTF-8."""
 MOST_KEYS = 1000
+
+MODEL = "model"
+"""The key of the model's name that `/model` chose."""
 
 StateChanges = Mapping[str, str | None]
 """New values by key; None removes the key."""
@@ -92,6 +95,13 @@ def apply(connection: Connection, changes: StateChanges, now: datetime) -> None:
             continue
         row = {"key": key, "value": clean(value), "updated_at": to_text(now)}
         insert(connection, "session_state", row, now, replace=True)
+
+
+def clear(connection: Connection, keep: Collection[str]) -> None:
+    """Remove all keys but some, in the caller's transaction. That includes keys of another runner."""
+    for (key,) in connection.execute("SELECT key FROM session_state").fetchall():
+        if key not in keep:
+            connection.execute("DELETE FROM session_state WHERE key = :key", {"key": key})
 
 
 def _apply_if_room(connection: Connection, changes: StateChanges, now: datetime) -> str | None:

@@ -255,6 +255,20 @@ async def open_outbound(
         connection.close()
 
 
+def open_shared(path: Path) -> Connection:
+    """Open or create a database in a workspace, which several runners write. Raises apsw.Error."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOFOLLOW
+    connection = Connection(str(path.parent.resolve() / path.name), flags)
+    try:
+        connection.set_busy_timeout(0)
+        for pragma in ("trusted_schema = OFF", "journal_mode = DELETE", "synchronous = EXTRA"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def open_memory() -> Connection:
     """Open an empty database in memory, for trying a schema."""
     return Connection(":memory:")

@@ -1,17 +1,18 @@
 """The real seams: this machine's clock, threads, file events and HTTP. Only `main` binds them."""
 
+import os
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from time import sleep  # noqa: TID251 -- 0.2 ms, which trio cannot time
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import apsw
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from agent_runner.background import background
 from agent_runner.errors import ProviderError
@@ -21,6 +22,8 @@ from agent_runner.seams import Lane, Wakeups
 T = TypeVar("T")
 POLL = 0.5
 JOURNAL = "-journal"
+MAX_SOCKET_PATH = 107
+"""Bytes of a socket's path that Linux takes."""
 BRIEF_PAUSES = (0.0002,) * 10
 
 
@@ -70,18 +73,52 @@ class ThreadExecutor:
         """Do nothing. Simulations use this."""
 
 
+@frozen
 class HttpxClients:
-    """Clients of httpx, which comes with the SDK of a model and is imported when a provider opens one."""
+    """Clients of httpx2, which is imported when a provider opens one.
+
+    With a socket, all requests of a client go to the model gateway behind it, whatever host they name.
+    """
+
+    socket: Path | None = None
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[HttpClient]:
-        """Open an `httpx.AsyncClient`. Raises ProviderError where httpx is not installed."""
+        """Open an `httpx2.AsyncClient`. Raises ProviderError if httpx2 or the socket's folder is missing."""
         try:
-            httpx = import_module("httpx")
+            httpx2: Any = import_module("httpx2")
         except ImportError as error:
-            raise ProviderError("httpx is not installed; install it where the runner runs") from error
-        async with httpx.AsyncClient() as client:
-            yield cast("HttpClient", client)
+            raise ProviderError("httpx2 is not installed; install it where the runner runs") from error
+        with _nameable(self.socket) as name:
+            async with httpx2.AsyncClient(**_through(httpx2, name)) as client:
+                yield cast("HttpClient", client)
+
+
+def _through(httpx2: Any, socket: str | None) -> Mapping[str, object]:
+    """Return the arguments of a client that asks the gateway; none for an ordinary client.
+
+    The gateway bounds the silence of a model's server, so the client waits for it without a limit.
+    """
+    if socket is None:
+        return {}
+    transport = httpx2.AsyncHTTPTransport(uds=socket)
+    return {"transport": transport, "trust_env": False, "timeout": httpx2.Timeout(None, connect=10.0)}
+
+
+@contextmanager
+def _nameable(socket: Path | None) -> Iterator[str | None]:
+    """Yield a name for a socket that the kernel takes, even if its path is too long. None stays None."""
+    if socket is None or len(os.fsencode(socket)) <= MAX_SOCKET_PATH or sys.platform != "linux":
+        yield None if socket is None else str(socket)
+        return
+    try:
+        folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ProviderError(f"the gateway's folder {socket.parent} cannot be opened: {error}") from error
+    try:
+        yield f"/proc/self/fd/{folder}/{socket.name}"
+    finally:
+        os.close(folder)
 
 
 class PollingWakeups:

@@ -20,6 +20,12 @@ def clip(text: str) -> str:
     return clean(text[:LONGEST_REASON])
 
 
+def shorten(text: str, longest: int) -> str:
+    """Return the beginning of a text, on one line."""
+    words = " ".join(text.split())
+    return words if len(words) <= longest else f"{words[:longest]} …"
+
+
 def dump(value: Mapping[str, object]) -> str:
     """Return the JSON for a column."""
     return clean(json.dumps(value, ensure_ascii=False, separators=(",", ":")))

@@ -16,6 +16,7 @@ from nanoclaw.config.errors import in_order
 from nanoclaw.config.files import TOO_DEEP, Unreadable, place, read_text
 from nanoclaw.config.json_lines import JsonLines, json_lines
 from nanoclaw.config.kinds import Name, Number, Text, Unfit
+from nanoclaw.config.model import ModelLayer
 from nanoclaw.config.origins import Origin, Origins, dotted
 from nanoclaw.config.passed_variables import CONTRACT
 from nanoclaw.config.structure import APART, MAX_PROBLEMS, Form, Misfit, lines, structure
@@ -131,6 +132,8 @@ class ContainerConfig:
 
     provider: Name | None = None
     """The provider of sessions that have none of their own."""
+    model: ModelLayer = Factory(ModelLayer)
+    """The model of sessions that have none of their own: the keys of `[model]`, in camelCase."""
     mcp_servers: Mapping[Name, McpServer] = Factory(dict)
     """Servers by name, for the runner."""
     image: Name | None = None

@@ -254,10 +254,6 @@ def _checked_capabilities(channel: Channel, sender: Sender) -> Capabilities:
     found = capabilities_of(channel)
     if not callable(getattr(sender, "deliver", None)):
         raise TypeError(f"channel {channel.channel_type}: its sender has no deliver()")
-    if found.drafts and not callable(getattr(sender, "draft", None)):
-        raise TypeError(
-            f"channel {channel.channel_type}: capabilities.drafts is True, but its sender has no draft()"
-        )
     if found.repeat == "look up" and not hasattr(sender, "find"):
         raise TypeError(
             f"channel {channel.channel_type}: capabilities.repeat is 'look up', but its sender has no find()"

@@ -14,9 +14,10 @@ from attrs import Factory, define, field
 from nanoclaw.cli.output import ReaderGone
 from nanoclaw.config import ConfigError
 from nanoclaw.control import wire
-from nanoclaw.control.address import nameable, socket_path
+from nanoclaw.control.address import socket_path
 from nanoclaw.system.lines import Lines
 from nanoclaw.system.obstacles import Obstacle, advice, kind_of, printable
+from nanoclaw.system.sockets import nameable
 
 MAX_ANSWER = 128 * 1024 * 1024
 """Bytes of one line from the host."""

@@ -13,6 +13,8 @@ from nanoclaw.version import installed_version
 
 COMMANDS = {
     "run": "nanoclaw.cli.run_command",
+    "setup": "nanoclaw.cli.setup_command",
+    "doctor": "nanoclaw.cli.doctor_command",
     "chat": "nanoclaw.cli.asking_commands",
     "status": "nanoclaw.cli.asking_commands",
     "tree": "nanoclaw.cli.asking_commands",

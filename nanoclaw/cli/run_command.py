@@ -1,7 +1,9 @@
 """The command line of `nanoclaw run`: its options, and the configuration that they give."""
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import trio
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE, SECONDS, Command, Folder, SectionOption
 from nanoclaw.cli.places import Places, with_places
-from nanoclaw.config import ConfigError, read_config
+from nanoclaw.config import ConfigError, Reading, read_config
+from nanoclaw.config.origins import DEFAULT
 
 FLAGS = ("data", "groups", "provider", "runtime", "log_level")
 """Options that are keys of the configuration."""
@@ -122,14 +125,17 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
             "standard output is closed, so no answer could be shown; open it, or use --headless"
         )
     at_prompt = not headless and is_terminal()
-    reading = read_config(
+    read = partial(
+        read_config,
         home=places.home,
         file=places.config,
         flags={**places.flags, **{flag: values[flag] for flag in FLAGS if flag in values}},
         defaults={} if headless or (at_prompt and not _logs_at_terminal()) else QUIET,
     )
+    reading = read()
     if problems := [*settings_problems(reading)]:
         raise ConfigError(*problems)
+    reading = _first_answers(reading, read, places, asks=at_prompt, named=values["provider"] is not None)
     config, ring = reading.result(), LogRing()
     configure_logging(config.log.level, ring=ring)
     reading.log()
@@ -139,6 +145,27 @@ def _run(places: Places, values: Mapping[str, Any], run_host: Any, recording: ob
         run_host, config, ring, headless, at_prompt, values["drain"], recording, values["begin_anew"]
     )
     return code
+
+
+def _first_answers(
+    reading: Reading, read: Callable[[], Reading], places: Places, *, asks: bool, named: bool
+) -> Reading:
+    """Ask the questions of setup at the first run on a terminal, and write the answers; else name setup.
+
+    `named`: the command line names a provider. Returns the configuration with the answers.
+    """
+    config, file = reading.result(), reading.home / "config.toml"
+    if places.config is not None or os.path.lexists(file):
+        return reading
+    chosen = named or config.origins.place(("model", "provider")) != DEFAULT
+    if asks and not (chosen and config.zone_doubt is None):
+        from nanoclaw.cli.setup_dialogue import first_answers  # noqa: PLC0415 -- only the first run asks
+
+        first_answers(config, file, asks_model=not chosen)
+        return read()
+    if not chosen:
+        tell("nanoclaw: the agent is echo, which repeats what you write; `nanoclaw setup` chooses a model")
+    return reading
 
 
 def is_terminal() -> bool:

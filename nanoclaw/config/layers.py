@@ -28,6 +28,10 @@ CONTRACT_VARIABLES = frozenset(
             "ADMIN_USER_IDS",
             "MCP_SERVERS",
             "WORKSPACE",
+            "SHARED",
+            "MODEL_SETTINGS",
+            "MODEL_SOCKET",
+            "SANDBOX",
         ),
         *("SCHEMA_DIR", "LIFELINE", "SLOW_POLL_S", "KEEP_ACKS_S", "KEEP_MESSAGES_S"),
     )
@@ -192,7 +196,7 @@ def settings_layer(settings: Mapping[str, object], source: str) -> Layer:
     for name, value in settings.items():
         if name in OLD_NAMES and not isinstance(value, Mapping):
             layer.put_renamed(name, value, _given((name,), source))
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and "." not in name:
             for key, below in value.items():
                 layer.put((name, key), below, _given((name, key), source))
         else:

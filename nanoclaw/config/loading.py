@@ -14,7 +14,7 @@ import structlog
 from attrs import evolve, field, frozen
 
 from nanoclaw.config.errors import ConfigError, in_order
-from nanoclaw.config.keys import BY_NAME, KEYS, OLD_NAMES, ROOMS, in_table
+from nanoclaw.config.keys import BY_NAME, ENTRIES, KEYS, OLD_NAMES, ROOMS, in_table
 from nanoclaw.config.kinds import Place, Unfit, shown
 from nanoclaw.config.layers import HOME_VARIABLE, Layer, environment_layer, file_layer, settings_layer
 from nanoclaw.config.origins import KeyPath, NamedTable, Origin, Origins, dotted
@@ -228,14 +228,14 @@ def _named_tables(
 
 def _with_nearest(problem: Problem) -> Problem:
     """Improve the advice for an unknown key: name the nearest of all keys and old names."""
-    if not problem.text.startswith("is not known"):
+    if not problem.text.startswith("is not known") or len(problem.path) > 2:  # noqa: PLR2004 -- below a key
         return problem
     name = dotted(problem.path)
     return evolve(problem, text=f"is not known; {_advice(name, problem)}")
 
 
 def _advice(name: str, problem: Problem) -> str:
-    tables = [*dict.fromkeys(key.path[0] for key in KEYS if len(key.path) > 1), *ROOMS]
+    tables = [*dict.fromkeys(key.path[0] for key in KEYS if len(key.path) > 1), *ENTRIES, *ROOMS]
     table, key = ("", name) if len(problem.path) == 1 else (str(problem.path[0]), str(problem.path[-1]))
     same_table = [each.path[-1] for each in KEYS if each.path[:-1] == ((table,) if table else ())]
     for near in _nearest_of(key, [*same_table, *([] if table else tables)]):

@@ -38,6 +38,9 @@ TOML = Form()
 
 APART = "nanoclaw.apart"
 """Marks, in its metadata, a field that is no key of its table. It has a default."""
+_NOT_SHOWN = "; its value is not shown"
+BY_ENTRY = "nanoclaw.by_entry"
+"""Marks a field that is a table whose keys the user chooses. No variable or flag sets it."""
 _ANY_NUMBER = Number(at_least=float("-inf"))
 _PLAIN: Mapping[Any, Kind] = {
     str: Text(),
@@ -195,12 +198,18 @@ def _structure_table(cls: type, within: Converter, form: Form) -> Callable[[obje
         _cattrs_detailed_validation=True,
         **renamed,  # type: ignore[arg-type]  # names of fields
     )
-    return lambda value, _: hook(_table(value, form), cls)
+    short, wanted_ = getattr(cls, "SHORT", ""), getattr(cls, "WANTED", None)
+    return lambda value, _: hook(_table(_long(value, short), form, wanted_), cls)
 
 
-def _table(value: object, form: Form) -> Mapping[str, Any]:
+def _long(value: object, short: str) -> object:
+    """Return the table that a string stands for, where a class has such a short form."""
+    return {short: value} if short and isinstance(value, str) else value
+
+
+def _table(value: object, form: Form, wanted_: str | None = None) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise Unfit(form.table, value)
+        raise Unfit(wanted_ or form.table, value)
     return value
 
 
@@ -241,4 +250,5 @@ def _all_problems(errors: list[Exception], path: KeyPath, rename: Callable[[str]
 
 def _hidden(problem: Problem) -> Problem:
     """Return a problem of a secret without its value."""
-    return Problem(problem.path, f"{problem.text.split(', got ')[0]}; its value is not shown")
+    text = problem.text.split(", got ")[0].removesuffix(_NOT_SHOWN)  # a secret in a secret
+    return Problem(problem.path, text + _NOT_SHOWN)

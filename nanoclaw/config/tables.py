@@ -11,64 +11,18 @@ from typing import Annotated
 
 from attrs import Factory, field, frozen
 
+from nanoclaw.config.costs import BudgetsConfig, PriceConfig
 from nanoclaw.config.kinds import Command, Name, Number, Seconds, ZoneName
+from nanoclaw.config.model import FallbackConfig, KeyConfig, ModelConfig
 from nanoclaw.config.origins import DEFAULT, NamedTable, Origins
 from nanoclaw.config.passed_variables import PassedVariable
-from nanoclaw.config.structure import APART
+from nanoclaw.config.structure import APART, BY_ENTRY
 from nanoclaw.config.system_zone import SystemZone, system_zone
 from nanoclaw.logs import LogConfig
 
+__all__ = ["FallbackConfig", "KeyConfig", "ModelConfig"]  # tables whose classes are in a module of their own
+
 DAY_S = 86_400.0
-
-
-@frozen
-class KeyConfig:
-    """The place of a model's key: one of the three. It is read at each use, and no agent ever sees it."""
-
-    env: Name | None = None
-    """The environment variable of the host that holds it."""
-    file: Path | None = None
-    """The file that holds it and nothing else."""
-    command: Command = ()
-    """The command that prints it."""
-
-
-@frozen
-class FallbackConfig:
-    """The model that answers while the first one is down. What is left out is as for the first."""
-
-    provider: Name | None = None
-    """The provider that speaks to it."""
-    name: Name | None = None
-    """Its name at its server."""
-    base_url: Name | None = None
-    """The address of its server."""
-    key: KeyConfig | None = None
-    """The place of its key."""
-    max_tokens: Annotated[int, Number(at_least=1, whole=True)] | None = None
-    """The most tokens of one answer."""
-    timeout_s: Annotated[float, Number(at_least=1)] | None = None
-    """The longest silence of its server."""
-
-
-@frozen
-class ModelConfig:
-    """The model that answers."""
-
-    provider: Name = "echo"
-    """The provider of agents and sessions that have none of their own."""
-    name: Name | None = None
-    """The model's name at its server. Left out, the provider's default."""
-    base_url: Name | None = None
-    """The address of the model's server. Left out, the provider's own."""
-    key: KeyConfig | None = None
-    """The place of the key: `{ env = "NAME" }`, `{ file = "path" }` or `{ command = ["…"] }`."""
-    max_tokens: Annotated[int, Number(at_least=1, whole=True)] = 4096
-    """The most tokens of one answer."""
-    timeout_s: Annotated[float, Number(at_least=1)] = 600.0
-    """The longest silence of the model's server."""
-    fallback: FallbackConfig | None = None
-    """The second model: a table of these keys, or only its name."""
 
 
 @frozen
@@ -99,7 +53,10 @@ class RuntimeConfig:
     """Interval at which host and runner poll, because a wake-up may be lost."""
     # No error shows it, in case somebody writes a secret here in place of its name.
     pass_env: tuple[Annotated[str, PassedVariable()], ...] = field(default=(), repr=False)
-    """The host's environment variables that runners are given, such as `OPENAI_API_KEY` or `SSL_*`."""
+    """The host's environment variables that runners are given, such as `LANGUAGE` or `SSL_*`.
+
+    A variable that a `key.env` names is never passed: no agent holds the key of a model.
+    """
 
 
 @frozen
@@ -156,14 +113,17 @@ class Config:
     """The agents' folders."""
     timezone: ZoneName = Factory(system_timezone)
     """The user's zone, an IANA name. The default is the system's; UTC if that cannot be read."""
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = Factory(ModelConfig)
     sandbox: SandboxConfig = SandboxConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     retry: RetryConfig = RetryConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     retention: RetentionConfig = RetentionConfig()
     prompt: PromptConfig = PromptConfig()
+    budgets: BudgetsConfig = Factory(BudgetsConfig)
     log: LogConfig = Factory(LogConfig)
+    prices: Mapping[str, PriceConfig] = field(factory=dict, kw_only=True, metadata={BY_ENTRY: True})
+    """The tables `[prices."<model>"]`: the prices of models."""
     channels: Mapping[str, NamedTable] = field(factory=dict, kw_only=True, metadata={APART: True})
     """The tables `[channels.<name>]`: the channels to start."""
     runtimes: Mapping[str, NamedTable] = field(factory=dict, kw_only=True, metadata={APART: True})

@@ -1,7 +1,6 @@
 """The control actor: owns the socket, admits clients, and serves each in its own task."""
 
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -14,18 +13,18 @@ from actors import Bury, Context, Crashed, Policy, Refusal, Stopped, Supervisor
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.terminal.terminal import Terminal
 from nanoclaw.channels.terminal.visits import ChatRoom, TooSlow
-from nanoclaw.control.address import nameable, remove_socket, socket_path
+from nanoclaw.control.address import socket_path
 from nanoclaw.control.connection import Connection, Offer
 from nanoclaw.control.peers import uid_of_peer
 from nanoclaw.control.wire import RequestRefused
 from nanoclaw.logs import LogRing, keeping_events
 from nanoclaw.operations import Operations
 from nanoclaw.records.status import StatusSource
+from nanoclaw.system.sockets import listening
 from nanoclaw.system.supervision import Supervision
 
 MAX_CLIENTS = 64
 BACKLOG = 64
-PRIVATE = 0o600
 RETRY_BURIED_S = 120.0
 FAREWELL_S = 1.0
 """Seconds that a rejected client has to read the reason."""
@@ -119,15 +118,11 @@ def _recipe(
 @contextmanager
 def _bound(path: Path) -> Iterator[trio.SocketListener]:
     """Yield a listening socket at `path`, for this user alone; it is removed afterwards."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bound:
-        try:
-            remove_socket(path)
-            with nameable(path) as name:
-                bound.bind(name)
-            path.chmod(PRIVATE)  # before `listen`, nobody can connect
-            bound.listen(BACKLOG)
-        except OSError as error:
-            raise ControlUnavailable(f"{path}: the control socket cannot be made: {error}") from error
+    try:
+        bound = listening(path, BACKLOG)
+    except OSError as error:
+        raise ControlUnavailable(f"{path}: the control socket cannot be made: {error}") from error
+    with bound:
         try:
             yield trio.SocketListener(trio.socket.from_stdlib_socket(bound))
         finally:

@@ -1,1 +1,33 @@
 """The gateway: the way of agents to their models. It holds the keys."""
+
+from nanoclaw.gateway.doors import DoorFailed, Gateway, open_gateway
+from nanoclaw.gateway.local import LocalDoors, NoDoor
+from nanoclaw.gateway.meter import Meter, ModelUsage, NoMeter
+from nanoclaw.gateway.models import Model, SessionModels, key_variables, resolve
+from nanoclaw.gateway.proxy import Answer, AnswerCut, Caller, Proxy, Request
+from nanoclaw.gateway.upstream import HttpModels, Models, UpstreamAnswer, UpstreamFailed, UpstreamRequest
+
+__all__ = [
+    "Answer",
+    "AnswerCut",
+    "Caller",
+    "DoorFailed",
+    "Gateway",
+    "HttpModels",
+    "LocalDoors",
+    "Meter",
+    "Model",
+    "ModelUsage",
+    "Models",
+    "NoDoor",
+    "NoMeter",
+    "Proxy",
+    "Request",
+    "SessionModels",
+    "UpstreamAnswer",
+    "UpstreamFailed",
+    "UpstreamRequest",
+    "key_variables",
+    "open_gateway",
+    "resolve",
+]

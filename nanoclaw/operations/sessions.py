@@ -41,6 +41,8 @@ class SessionView:
     messaging_group_id: str | None
     thread_id: str | None
     agent_provider: str | None
+    model: str | None
+    """The name of its model. None: its agent's."""
     status: str
     container_status: str
     state: str | None
@@ -90,6 +92,7 @@ class Sessions(Noun):
             messaging_group_id=found.messaging_group_id,
             thread_id=found.thread_id,
             agent_provider=found.agent_provider,
+            model=found.model,
             status=found.status,
             container_status=found.container_status,
             state=state,
@@ -149,16 +152,28 @@ class Sessions(Noun):
 
     @operation(right=Right.ADMIN, columns=CHANGED)
     async def set(
-        self, session: SessionRef, provider: Annotated[OptionalText, Named("provider", option=True)]
+        self,
+        session: SessionRef,
+        provider: Annotated[OptionalText | None, Named("provider", option=True)] = None,
+        model: Annotated[OptionalText | None, Named("model", option=True)] = None,
     ) -> Session:
-        """Change a session's provider, from its next runner on.
+        """Change a session's provider and its model, from its next runner on.
+
+        With another provider, a model that is not given is that provider's own.
 
         Args:
             session: its id, or `channel:platform_id[/thread]`.
             provider: what answers; an empty text: its agent's.
+            model: the model's name at its server; an empty text: its agent's.
         """
-        changed = await self.update(session, agent_provider=provider or None)
-        self._note_refusal(provider)
+        if provider is None and model is None:
+            raise NotAllowed("nothing to change: give --provider or --model")
+        changes: SessionChanges = {"model": model or None}
+        if provider is not None:
+            changes["agent_provider"] = provider or None
+        changed = await self.update(session, **changes)
+        if provider is not None:
+            self._note_refusal(provider)
         return changed
 
     @operation(

@@ -24,6 +24,8 @@ class Session:
     container_status: ContainerStatus
     last_active: datetime | None
     created_at: datetime
+    model: str | None = None
+    """The name of its model. None: its agent's."""
 
 
 @frozen

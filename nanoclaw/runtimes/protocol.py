@@ -81,6 +81,8 @@ class RunnerSpec:
     """Upper bounds for its resources."""
     network: Network | None = None
     """Access to the network. None selects the runtime's default."""
+    gateway: bool = False
+    """True if the gateway listens for it at `paths.model_socket`."""
     command: tuple[str, ...] = ()
     """The program to start instead of NanoClaw's own runner. It must keep docs/contract.md."""
 
@@ -91,6 +93,7 @@ class RunnerSpec:
             Mount(self.paths.outbound_dir, WORKSPACE, read_only=False),
             Mount(self.paths.inbound_dir, WORKSPACE / "in"),
             Mount(self.workspace, WORKSPACE / "agent", read_only=False),
+            Mount(self.paths.gateway_dir, WORKSPACE / "gateway"),
         ]
         shared = [] if self.shared is None else [Mount(self.shared, WORKSPACE / "global")]
         return (*contract, *shared, *self.mounts)
@@ -99,12 +102,13 @@ class RunnerSpec:
     def fingerprint(self) -> str:
         """The hash that a container is labelled with as `nanoclaw.spec` (contract 1).
 
-        A surviving container with another fingerprint must be replaced. The environment is left out: it has
-        the rights of users, which may change while a container lives.
+        A surviving container with another fingerprint must be replaced. Of the environment only the settings
+        of the model count: it also has the rights of users, which may change while a container lives.
         """
         mounts = [[str(each.source), str(each.target), each.read_only] for each in self.all_mounts]
         limits = [self.limits.memory_bytes, self.limits.processes, self.limits.cpus]
         made_from = [self.image, mounts, self.user, limits, self.network, self.command, self.provider]
+        made_from.append(self.environment.get("NANOCLAW_MODEL_SETTINGS"))
         return sha256(json.dumps(made_from).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Finds the agents that answer in a chat, and the provider of each."""
+"""Finds the agents that answer in a chat, with the provider and the model of each."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,17 +6,32 @@ from pathlib import Path
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.config import Config
+from nanoclaw.config.model import ModelLayer
+from nanoclaw.gateway import SessionModels, resolve
 from nanoclaw.records import Address, AgentGroup, Answering, Session, Wiring
 from nanoclaw.store import Connection, Executor, Reader, StoreError
 from nanoclaw.store.central import agent_groups, messaging_groups, sessions, wirings
 
 
+def models_of(
+    group: AgentGroup, session: Session | None, container: ContainerConfig, config: Config
+) -> SessionModels:
+    """Return the models of a session (contract 1): its own, else its agent's, else the configuration's."""
+    layers = [
+        ModelLayer(provider=group.agent_provider or None),
+        ModelLayer(provider=container.provider),
+        container.model,
+    ]
+    if session is not None:
+        layers.append(ModelLayer(provider=session.agent_provider or None, name=session.model or None))
+    return resolve(config.model, layers)
+
+
 def provider_of(
     group: AgentGroup, session: Session | None, container: ContainerConfig, config: Config
 ) -> str:
-    """Return the provider of a session (contract 1): its own, or that of its agent or the configuration."""
-    own = session.agent_provider if session is not None else None
-    return own or container.provider or group.agent_provider or config.model.provider
+    """Return the provider of a session (contract 1): its own, else its agent's, else the configuration's."""
+    return models_of(group, session, container, config).first.provider
 
 
 async def answering(
@@ -45,10 +60,12 @@ def _session(connection: Connection, wiring: Wiring) -> Session | None:
 def _with_providers(
     found: Sequence[tuple[AgentGroup, Session | None]], config: Config
 ) -> Sequence[Answering]:
-    return [
-        Answering(group.name, provider_of(group, session, _container(config.groups / group.folder), config))
-        for group, session in found
-    ]
+    return [_answering(group, session, config) for group, session in found]
+
+
+def _answering(group: AgentGroup, session: Session | None, config: Config) -> Answering:
+    model = models_of(group, session, _container(config.groups / group.folder), config).first
+    return Answering(group.name, model.provider, model.name or None)
 
 
 def _container(folder: Path) -> ContainerConfig:

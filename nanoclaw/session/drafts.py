@@ -15,6 +15,7 @@ from attrs import Factory, define, frozen
 
 from nanoclaw.channels.senders import Senders
 from nanoclaw.records import Address
+from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import SessionState
 from nanoclaw.store.session.draft_file import read_draft
 
@@ -56,6 +57,11 @@ class Drafts:
         if self._unread or self._shown is not None:
             self._news.set()
 
+    def delivering(self, delivery: Delivery) -> None:
+        """Note that a message is about to take the place of the draft in its chat. Synchronous."""
+        if self._shown is not None and self._goes_to(delivery, self._shown.address):
+            self._shown = None
+
     async def run(self) -> None:
         """Show drafts, until cancelled."""
         while True:
@@ -64,7 +70,7 @@ class Drafts:
             await self._remove_old()
             if self._unread and self._allowed():
                 await self._show()
-            await trio.sleep(INTERVAL_S)
+                await trio.sleep(INTERVAL_S)
 
     async def _show(self) -> None:
         self._unread = False
@@ -72,11 +78,11 @@ class Drafts:
         draft = read_draft(self.file)
         if draft is None or draft.address not in self._allowed():
             return
-        if self._shown is not None and self._shown.address != draft.address:
-            await self._remove(self._shown.address)
-        if draft.text or self._shown is not None:
+        before, self._shown = self._shown, _Shown(draft.address, claims) if draft.text else None
+        if before is not None and before.address != draft.address:
+            await self._remove(before.address)
+        if draft.text or before is not None:
             await self.senders.draft(draft.address, draft.text, partial(self._is_open, claims))
-        self._shown = _Shown(draft.address, claims) if draft.text else None
 
     async def _remove_old(self) -> None:
         """Remove the draft of a turn that is over, unless a message to that chat replaces it."""
@@ -109,7 +115,9 @@ class Drafts:
 
     def _is_replaced(self, address: Address) -> bool:
         """Return True if a message to this address is being delivered, or waits for that."""
-        state = self.state()
-        queue = state.deliveries.queue
+        queue = self.state().deliveries.queue
         flying = [] if queue.in_flight is None else [queue.in_flight]
-        return any((each.address or state.rules.chat) == address for each in (*flying, *queue.waiting))
+        return any(self._goes_to(each, address) for each in (*flying, *queue.waiting))
+
+    def _goes_to(self, delivery: Delivery, address: Address) -> bool:
+        return not delivery.is_request and (delivery.address or self.state().rules.chat) == address

@@ -6,6 +6,7 @@ claims of a dead one first.
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, copy_context
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +37,8 @@ class RunnerSupervisor:
     prepare: Callable[[], Awaitable[RunnerSpec]]
     """Writes the projections and returns the specification. Called at every start."""
     heartbeat_file: Path
+    door: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Opens the runner's way to its model, for as long as it lives. `prepare` was called before."""
     shortage: Shortage = Factory(Shortage)
     _runner: Runner | None = None
     _context: Context = Factory(copy_context)
@@ -66,7 +69,10 @@ class RunnerSupervisor:
 
     async def _supervise(self, report: Report) -> None:
         try:
-            death = await self._run(await self.prepare(), report)
+            spec = await self.prepare()
+            with ungrouped(StartFailed, StoreUnavailable):
+                async with self.door():
+                    death = await self._run(spec, report)
         except (StartFailed, StoreUnavailable) as failed:
             death = self._not_started(failed)
         self._runner = None

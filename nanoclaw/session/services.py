@@ -7,8 +7,10 @@ from typing import Protocol
 from attrs import Factory, frozen
 
 from actors import Ref
+from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.channels.senders import Senders
 from nanoclaw.config import Config
+from nanoclaw.gateway import Gateway
 from nanoclaw.records import Address, AgentGroup, Session, SessionPaths
 from nanoclaw.registry import Changes, Registry
 from nanoclaw.runtimes import Runtime
@@ -58,6 +60,8 @@ class Services:
     runtime: Runtime
     wakeups: Wakeups
     presences: Presences
+    gateway: Gateway
+    budgets: BudgetKeeper
     observer: Observer = NoObserver()
     shortage: Shortage = Factory(Shortage)
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -10,9 +10,10 @@ from attrs import asdict, evolve
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.config.passed_variables import missing, passed
+from nanoclaw.gateway import SessionModels, key_variables
 from nanoclaw.records import AgentGroup
 from nanoclaw.runtimes import Limits, Mount, NothingLeft, RunnerSpec, StartFailed
-from nanoclaw.session.answering import provider_of
+from nanoclaw.session.answering import models_of
 from nanoclaw.session.services import Conversation, Services
 from nanoclaw.store.central.agent_groups import SHARED_FOLDER
 from nanoclaw.store.engine.names import is_component
@@ -22,8 +23,10 @@ from nanoclaw.system.obstacles import passes
 _log = structlog.get_logger()
 
 
-def runner_spec(services: Services, conversation: Conversation, view: CentralView) -> RunnerSpec:
-    """Return the specification of a runner. It reads container.json, so call it on the executor.
+def runner_start(
+    services: Services, conversation: Conversation, view: CentralView
+) -> tuple[RunnerSpec, SessionModels]:
+    """Return the specification of a runner and its models. It reads files, so call it on the executor.
 
     Raises:
         StartFailed: container.json, the agent's folder or its workspace cannot be used. The text says why.
@@ -33,21 +36,23 @@ def runner_spec(services: Services, conversation: Conversation, view: CentralVie
     workspace, shared = folder / "workspace", config.groups / "global" / "workspace"
     container = _container(group, folder)
     _make_usable(workspace)
-    provider = provider_of(group, conversation.session, container, config)
+    models, paths = models_of(group, conversation.session, container, config), conversation.paths(config)
+    _make_usable(paths.gateway_dir)
     spec = RunnerSpec(
         conversation.session.id,
-        conversation.paths(config),
+        paths,
         workspace,
-        provider,
+        models.first.provider,
         {
-            **_passed(config.runtime.pass_env),
+            **_passed(config.runtime.pass_env, without=models.key_variables | key_variables(config.model)),
             **container.env,
-            **_contract(services, conversation, view, provider, container),
+            **_contract(services, conversation, view, models, container),
         },
         shared=shared if os.path.isdir(shared) else None,  # noqa: PTH112 -- False for one that cannot be read
+        gateway=models.served,
         command=config.runtime.command,
     )
-    return with_container(spec, container)
+    return with_container(spec, container), models
 
 
 def _container(group: AgentGroup, folder: Path) -> ContainerConfig:
@@ -83,10 +88,14 @@ def _unusable(folder: Path, error: OSError) -> str:
     )
 
 
-def _passed(names: Sequence[str]) -> Mapping[str, str]:
+def _passed(names: Sequence[str], *, without: Collection[str]) -> Mapping[str, str]:
+    """Return the variables that `pass_env` admits, without those that hold the keys of models."""
     if absent := missing(names, os.environ):
         _log.debug("session.variables_not_set", names=absent, key="runtime.pass_env")
-    return passed(names, os.environ)
+    found = passed(names, os.environ)
+    if held := sorted(found.keys() & without):
+        _log.debug("session.variables_withheld", names=held, key="runtime.pass_env")
+    return {name: value for name, value in found.items() if name not in without}
 
 
 def with_container(spec: RunnerSpec, container: ContainerConfig) -> RunnerSpec:
@@ -105,19 +114,20 @@ def _contract(
     services: Services,
     conversation: Conversation,
     view: CentralView,
-    provider: str,
+    models: SessionModels,
     container: ContainerConfig,
 ) -> Mapping[str, str]:
     """Return the environment variables of contract 1, except the paths."""
     group, config = conversation.agent_group, services.config
     servers = {name: asdict(server) for name, server in container.mcp_servers.items()}
     return {
-        "AGENT_PROVIDER": provider,
+        "AGENT_PROVIDER": models.first.provider,
         "NANOCLAW_AGENT_GROUP_ID": group.id,
         "NANOCLAW_AGENT_GROUP_NAME": group.name,
         "NANOCLAW_ASSISTANT_NAME": config.prompt.assistant_name,
         "NANOCLAW_ADMIN_USER_IDS": ",".join(view.admin_ids),
         "NANOCLAW_MCP_SERVERS": json.dumps(servers),
+        "NANOCLAW_MODEL_SETTINGS": json.dumps(models.settings(config.runtime.max_turn_steps)),
         "NANOCLAW_SLOW_POLL_S": str(config.runtime.slow_poll_s),
         "NANOCLAW_KEEP_ACKS_S": str(config.retention.acks_s),
         "NANOCLAW_KEEP_MESSAGES_S": str(config.retention.messages_s),

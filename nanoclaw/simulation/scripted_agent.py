@@ -182,7 +182,7 @@ class _MessageWork:
             options=["yes", "no"],
             timeout_s=int(value),
         )
-        await self.call("send_message", text=f"{self.name} chose {chosen[:7]}")
+        await self.call("send_message", text=f"{self.name} chose {chosen.split(':')[0]}")
 
     async def change(self, tool: str, arguments: Mapping[str, object]) -> None:
         """Change the first task in the list."""

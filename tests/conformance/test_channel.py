@@ -224,6 +224,13 @@ class BrokenSender:
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
         await self.sender.settled(address, platform_message_id, outcome)
 
+    async def draft(self, address: Address, text: str) -> None:
+        match self.channel.wrong:
+            case "drafts raise":
+                raise OSError("no drafts")
+            case "drafts are messages" if text:
+                self.channel.sent.append(Outgoing("draft", address, TextContent(text)))
+
 
 @frozen
 class BrokenIntake:
@@ -261,6 +268,9 @@ FAULTS: list[tuple[str, str, Repeat]] = [
     ("hints_never_raise", "hints raise", "again"),
     ("hints_show_nothing", "hints are messages", "again"),
     ("hints_never_raise_when_the_network_is_down", "hints raise when down", "again"),
+    ("drafts_never_raise", "drafts raise", "again"),
+    ("the_final_text_replaces_the_draft", "drafts are messages", "again"),
+    ("an_empty_draft_removes_the_last_one", "drafts are messages", "again"),
     ("what_users_say_is_offered", "another chat", "again"),
     ("events_have_ids_of_their_own", "one id", "again"),
     ("nothing_is_confirmed_before_it_is_stored", "confirms first", "again"),

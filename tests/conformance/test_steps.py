@@ -91,6 +91,9 @@ class HangingSender:
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome) -> None:
         await self.sender.settled(address, platform_message_id, outcome)
 
+    async def draft(self, address: Address, text: str) -> None:
+        await self.sender.draft(address, text)
+
 
 @pytest.mark.parametrize(
     ("where", "check", "words"),

@@ -16,12 +16,13 @@ from nanoclaw.channels.protocol import Channel, Sender, Unattended
 from nanoclaw.channels.terminal.desk import FrontEnd
 from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.control import Control, open_control
-from nanoclaw.control.address import nameable, socket_path
+from nanoclaw.control.address import socket_path
 from nanoclaw.host import Host, open_host
 from nanoclaw.logs.ring import LogRing
 from nanoclaw.records import Attended, Event, InboundEvent, NotAccepted, Outgoing, Routed, TextContent
 from nanoclaw.records.status import CannotTell, HostReport
 from nanoclaw.system.lines import Lines
+from nanoclaw.system.sockets import nameable
 from nanoclaw.system.supervision import Supervision
 from tests.host.homes import config
 
@@ -147,6 +148,8 @@ class Echo:
     sender: Sender
     refusal: str | None = None
     dropped: str | None = None
+    quiet: bool = False
+    """True if it answers nothing by itself."""
     offered: list[InboundEvent] = Factory(list)
     attended: int = 0
     """How often the terminal said that somebody is there."""
@@ -165,7 +168,8 @@ class Echo:
         if self.dropped is not None:
             return Routed(dropped=self.dropped)
         self.offered.append(event)
-        self._answers[0].send_nowait(event)
+        if not self.quiet:
+            self._answers[0].send_nowait(event)
         return Routed(("sess-1",), (event.message_id,))
 
     async def answer(self) -> None:

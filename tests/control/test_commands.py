@@ -17,8 +17,9 @@ import pytest
 from nanoclaw.channels.terminal.pipe import Pipe
 from nanoclaw.cli import main
 from nanoclaw.cli.remote import LEFT, Remote
-from nanoclaw.control.address import nameable, socket_path
+from nanoclaw.control.address import socket_path
 from nanoclaw.records import NotAccepted
+from nanoclaw.system.sockets import nameable
 from tests.cli.commands import GUARD_S, NANOCLAW, Result, environment, running, wait_ready
 
 pytestmark = pytest.mark.slow

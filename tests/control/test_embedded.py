@@ -21,9 +21,10 @@ from nanoclaw import Control, open_host
 from nanoclaw.channels.terminal.terminal import CHAT, CHAT_NAME, USER_ID, USER_NAME, Terminal
 from nanoclaw.cli import main, performing
 from nanoclaw.cli.client import NoHost, connect
-from nanoclaw.control import address
-from nanoclaw.control.address import NAME, nameable, socket_path
+from nanoclaw.control.address import NAME, socket_path
 from nanoclaw.host import Seams
+from nanoclaw.system import sockets
+from nanoclaw.system.sockets import nameable
 from nanoclaw.testing import FakeChannel
 from tests.cli.commands import NANOCLAW, Result, environment
 from tests.control.clients import GUARD_S, connected
@@ -283,8 +284,8 @@ def test_another_program_on_the_socket_is_said_to_be_no_host(
 async def test_a_path_too_long_for_the_platform_is_said_by_both_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(address, "MAX_PATH", 10)
-    monkeypatch.setattr(address, "sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr(sockets, "MAX_PATH", 10)
+    monkeypatch.setattr(sockets, "sys", SimpleNamespace(platform="darwin"))
     with structlog.testing.capture_logs() as logs:
         async with open_host(config(tmp_path), seams=QUIET, control=True) as host:
             assert (await host.status()).living == 0, "the host runs on"

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanoclaw.control import connection, listener, wire
-from nanoclaw.control.address import NAME, nameable, socket_path
+from nanoclaw.control.address import NAME, socket_path
 from nanoclaw.control.peers import uid_of_peer
+from nanoclaw.system.sockets import nameable
 from tests.control.clients import GUARD_S, RawClient, connected, listening, silent
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -19,6 +19,7 @@ from nanoclaw.channels.protocol import (
     Capabilities,
     ChannelUnavailable,
     DeliveryRejected,
+    DraftingSender,
     Outcome,
     Repeat,
     Sender,
@@ -96,6 +97,11 @@ class FaultySender:
         if self.channel.hinting is not None:
             await self.channel.hinting()
         await self.sender.settled(address, platform_message_id, outcome)
+
+    async def draft(self, address: Address, text: str) -> None:
+        if self.channel.hinting is not None:
+            await self.channel.hinting()
+        await cast("DraftingSender", self.sender).draft(address, text)
 
 
 def raising(error: BaseException) -> Callable[..., Awaitable[Any]]:
@@ -253,12 +259,13 @@ async def test_a_hint_that_raises_is_lost_and_delays_nothing(error: BaseExceptio
         for n in range(5):
             await found.hint(A, Typing(A))
             await found.hint(A, Settled(A, f"m-{n}", "completed"))
+            await found.draft(A, "so far", lambda: True)
             await found.deliver(to(A, f"out-{n}"))
         assert trio.current_time() == start
         [chat] = next(iter(supervisor._nested)).tree().children
         assert (chat.restarts, chat.last_crash) == (0, None)
-    assert {entry["method"] for entry in named(log, "channel.hint_failed")} == {"typing", "settled"}
-    assert len(named(log, "channel.hint_failed")) == 2
+    assert {entry["method"] for entry in named(log, "channel.hint_failed")} == {"typing", "settled", "draft"}
+    assert len(named(log, "channel.hint_failed")) == 3
 
 
 # -- connecting and receiving ----------------------------------------------------------

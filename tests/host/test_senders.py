@@ -11,6 +11,7 @@ from actors import Policy, Supervisor
 from nanoclaw.channels.protocol import Capabilities, ChannelUnavailable, DeliveryRejected
 from nanoclaw.channels.senders import (
     DELIVERY_TIMEOUT_S,
+    DRAFT_TIMEOUT_S,
     HINT_TIMEOUT_S,
     RETRY_BURIED_S,
     OutcomeUnknown,
@@ -218,3 +219,61 @@ async def test_a_hint_that_hangs_delays_a_message_by_seconds_only() -> None:
         await found.hint(A, Typing(A))
         await found.deliver(to(A))
         assert trio.current_time() - start <= HINT_TIMEOUT_S
+
+
+# -- drafts --------------------------------------------------------------------
+
+
+def always() -> bool:
+    return True
+
+
+async def test_a_draft_reaches_the_channel_before_the_call_returns() -> None:
+    channel = FakeChannel()
+    async with senders(channel) as (found, _):
+        await found.draft(A, "so far", always)
+        assert channel.drafts == [(A, "so far")]
+
+
+async def test_a_channel_without_drafts_and_a_missing_one_get_none() -> None:
+    channel = PlainChannel()
+    async with senders(channel) as (found, _):
+        await found.draft(A, "so far", always)
+        await found.draft(Address("tg", "a"), "so far", always)
+    assert channel.drafts == []
+
+
+async def test_a_draft_that_is_out_of_date_is_dropped() -> None:
+    channel = FakeChannel()
+    async with senders(channel) as (found, _):
+        await found.draft(A, "so far", lambda: False)
+    assert channel.drafts == []
+
+
+async def test_a_draft_is_dropped_while_a_message_to_its_chat_is_delivered(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    del autojump_clock
+    channel = FakeChannel()
+    channel.fail("hang")
+    async with senders(channel) as (found, _), trio.open_nursery() as nursery:
+        nursery.start_soon(found.deliver, to(A))
+        await wait_all_tasks_blocked()
+        await found.draft(A, "of the same chat", always)
+        await found.draft(B, "of another chat", always)
+        nursery.cancel_scope.cancel()
+    assert channel.drafts == [(B, "of another chat")]
+
+
+async def test_a_draft_that_hangs_delays_the_next_message_only_briefly(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    del autojump_clock
+    channel = FakeChannel()
+    channel.hints_hang = True
+    async with senders(channel) as (found, _), trio.open_nursery() as nursery:
+        nursery.start_soon(found.draft, A, "so far", always)
+        await wait_all_tasks_blocked()
+        begun = trio.current_time()
+        await found.deliver(to(A))
+        assert trio.current_time() - begun == pytest.approx(DRAFT_TIMEOUT_S)

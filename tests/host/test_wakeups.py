@@ -78,6 +78,20 @@ async def test_a_commit_wakes_its_watcher_and_no_other(tmp_path: Path) -> None:
             assert bells["b"].rung == 0
 
 
+async def test_the_rename_of_a_draft_rings_a_bell_of_its_own(tmp_path: Path) -> None:
+    looks, drafts = Bell(), Bell()
+    async with running() as wakeups:
+        with wakeups.watch(tmp_path, looks, drafts):
+            for name in ("other", ".draft"):
+                (tmp_path / "aside").touch()
+                (tmp_path / "aside").rename(tmp_path / name)
+            await drafts.next()
+            assert looks.rung == 0
+            commit(tmp_path)
+            await looks.next()
+            assert drafts.rung == 1
+
+
 async def test_a_directory_can_be_watched_again_after_its_watcher_left(tmp_path: Path) -> None:
     bell = Bell()
     async with running() as wakeups:

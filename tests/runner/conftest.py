@@ -8,7 +8,12 @@ import pytest
 from tests.runner.world import World, virtually
 
 HERE = Path(__file__).parent
-REAL_TIME = {"test_new_provider.py", "test_runner_process.py", "test_runner_system.py"}
+REAL_TIME = {
+    "test_new_provider.py",
+    "test_runner_process.py",
+    "test_runner_script_processes.py",
+    "test_runner_system.py",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -77,7 +77,7 @@ def test_the_clock_tells_utc() -> None:
     assert str(SystemClock().now().tzinfo) == "UTC"
 
 
-async def test_an_http_client_is_httpx_s_own_and_closed_with_its_provider(
+async def test_an_http_client_is_httpx2_s_own_and_closed_with_its_provider(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     events: list[str] = []
@@ -90,15 +90,15 @@ async def test_an_http_client_is_httpx_s_own_and_closed_with_its_provider(
         async def __aexit__(self, *_error: object) -> None:
             events.append("closed")
 
-    monkeypatch.setitem(sys.modules, "httpx", SimpleNamespace(AsyncClient=AsyncClient))
+    monkeypatch.setitem(sys.modules, "httpx2", SimpleNamespace(AsyncClient=AsyncClient))
     async with HttpxClients().open() as client:
         assert isinstance(client, AsyncClient)
         assert events == ["opened"]
     assert events == ["opened", "closed"]
 
 
-async def test_without_httpx_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(ProviderError, match="httpx is not installed; install it where the runner runs"):
+async def test_without_httpx2_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    with pytest.raises(ProviderError, match="httpx2 is not installed; install it where the runner runs"):
         async with HttpxClients().open():
             pass

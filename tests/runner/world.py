@@ -62,12 +62,12 @@ class InlineExecutor:
         return call()
 
     def before_commit(self, path: Path) -> None:
-        assert path.name == "outbound.db"
+        assert path.name in ("outbound.db", "notes.db")
         if self.on_commit:
             self.on_commit(self.commits + 1, "before")
 
     def after_commit(self, path: Path) -> None:
-        assert path.name == "outbound.db"
+        assert path.name in ("outbound.db", "notes.db")
         self.commits += 1
         self.committed.set()
         self.committed = trio.Event()
@@ -136,6 +136,7 @@ class World:
     executor: InlineExecutor = field(factory=InlineExecutor)
     bell: Bell = field(factory=Bell)
     log: list[dict[str, object]] = field(factory=list)
+    sandboxed: bool = False
 
     @classmethod
     def create(cls, root: Path) -> "World":
@@ -161,6 +162,8 @@ class World:
             workspace=self.root / "agent",
             schema_dir=SCHEMA,
             assistant_name="Nano",
+            admin_user_ids=("tg:1",),
+            sandboxed=self.sandboxed,
         )
 
     # -- the host ---------------------------------------------------------------

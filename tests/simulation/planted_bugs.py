@@ -15,7 +15,7 @@ from contextlib import (
 )
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trio
 from attrs import Factory, define, evolve, frozen
@@ -23,7 +23,7 @@ from attrs import Factory, define, evolve, frozen
 from agent_runner.providers import Provider, ProviderContext, Toolbox, TurnHandler
 from agent_runner.records import Result, Turn
 from agent_runner.seams import Seams as RunnerSeams
-from nanoclaw.channels.protocol import Outcome, Sender
+from nanoclaw.channels.protocol import DraftingSender, Outcome, Sender
 from nanoclaw.channels.wrapper import ChannelWrapper
 from nanoclaw.records import (
     Address,
@@ -104,6 +104,9 @@ class _BadSender:
 
     async def settled(self, address: Address, platform_message_id: str, outcome: Outcome, /) -> None:
         await self.sender.settled(address, platform_message_id, self.channel.outcome(outcome))
+
+    async def draft(self, address: Address, text: str, /) -> None:
+        await cast("DraftingSender", self.sender).draft(address, text)
 
 
 @frozen

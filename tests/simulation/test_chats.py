@@ -5,7 +5,10 @@ import re
 import pytest
 import trio
 
-from nanoclaw.testing import ExpectationFailed, World, WorldError, asks, says, script
+from agent_runner.errors import ProviderError
+from agent_runner.providers import Toolbox
+from agent_runner.records import Turn
+from nanoclaw.testing import ExpectationFailed, World, WorldError, asks, fails, says, script, thinks
 
 # -- clicks -----------------------------------------------------------------------
 
@@ -76,7 +79,7 @@ async def test_a_click_after_a_turn_has_failed_for_good_begins_the_next_turn_of_
 ) -> None:
     await world.start(retry={"max_tries": max_tries})
     ann = world.user("ann")
-    brain = script(asks("Ship?", "Yes", "No", timeout_s=10), says("got {text}"))
+    brain = script([asks("Ship?", "Yes", "No", timeout_s=10), fails("down")], says("got {text}"))
     chat = await world.direct(ann, world.agent(brain=brain))
     await ann.says("deploy")
     await chat.expect(re.compile("^I could not answer your message after"), within=600)
@@ -84,9 +87,25 @@ async def test_a_click_after_a_turn_has_failed_for_good_begins_the_next_turn_of_
     await chat.expect("got Yes", within=60)
 
 
-async def test_a_click_between_two_tries_of_a_turn_answers_the_next_try(world: World) -> None:
+async def test_a_click_after_the_turn_that_asked_begins_the_next_turn_of_a_script(world: World) -> None:
     ann = world.user("ann")
-    brain = script(asks("Ship?", "Yes", "No", timeout_s=10), says("again {text}"))
+    brain = script(asks("Ship?", "Yes", "No", timeout_s=10), says("got {text}"))
+    chat = await world.direct(ann, world.agent(brain=brain))
+    await ann.says("deploy")
+    await chat.expect("Ship?", kind="card")
+    await world.sleep(20)
+    await ann.clicks("Yes")
+    await chat.expect("got Yes")
+
+
+async def test_a_click_between_two_tries_of_a_turn_answers_the_next_try(world: World) -> None:
+    async def fails_once(turn: Turn, _tools: Toolbox) -> None:
+        await trio.lowlevel.checkpoint()
+        if not turn.messages[0].tries:
+            raise ProviderError("down")
+
+    ann = world.user("ann")
+    brain = script([asks("Ship?", "Yes", "No", timeout_s=10), fails_once], says("again {text}"))
     chat = await world.direct(ann, world.agent(brain=brain))
     await ann.says("deploy")
     await chat.expect("Ship?", kind="card")
@@ -131,3 +150,30 @@ async def test_a_group_is_created_with_all_its_members(world: World) -> None:
     with pytest.raises(WorldError, match="'club' already exists, with fake:ann; name all its members"):
         world.group("club", [ann, bob])
     assert world.group("club", [world.user("ann")]) is club
+
+
+# -- the typing sign ------------------------------------------------------------------
+
+
+async def test_the_typing_sign_is_repeated_while_a_turn_works_and_no_longer(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=script([thinks(30), says("done")])))
+    await ann.says("work")
+    await chat.expect("done", within=40)
+    assert 8 <= len(world.channel.typing_in) <= 9
+    await world.sleep(60)
+    assert len(world.channel.typing_in) <= 9
+    assert set(world.channel.typing_in) == {chat.address}
+
+
+async def test_the_typing_sign_ends_with_the_runner(world: World) -> None:
+    ann = world.user("ann")
+    await world.direct(ann, world.agent(brain=script([thinks(3000)], [thinks(3000)])))
+    await ann.says("work")
+    await world.sleep(10)
+    [session] = await world.host.admin.sessions.list()
+    await world.host.admin.sessions.pause(session.id)
+    await world.sleep(5)
+    shown = len(world.channel.typing_in)
+    await world.sleep(60)
+    assert len(world.channel.typing_in) == shown

@@ -9,7 +9,6 @@ import trio
 from attrs import Factory, define
 
 from nanoclaw.channels.protocol import Capabilities, Outcome, Repeat, Sender
-from nanoclaw.control.address import nameable
 from nanoclaw.records import (
     Address,
     ChatMessage,
@@ -20,6 +19,7 @@ from nanoclaw.records import (
     Receipt,
     TextContent,
 )
+from nanoclaw.system.sockets import nameable
 from tests.soak.talk import Talk
 
 CHANNEL = "soak"

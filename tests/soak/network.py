@@ -16,7 +16,7 @@ from typing import Any, Literal
 import trio
 from attrs import Factory, define, field
 
-from nanoclaw.control.address import nameable
+from nanoclaw.system.sockets import nameable
 from tests.soak.lifeline import end_with_parent
 from tests.soak.places import Places
 from tests.soak.plan import DAILY, Plan, Saying

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from nanoclaw.control.address import nameable
+from nanoclaw.system.sockets import nameable
 from tests.soak import host, network
 from tests.soak.places import Places
 from tests.soak.plan import Plan

@@ -5,12 +5,14 @@ have theirs.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 
+from agent_runner.errors import NotesUnavailable
 from agent_runner.files import UnusableFile
 from agent_runner.prompt.markup import block, body, element, plain
 from agent_runner.providers import ProviderContext
-from agent_runner.records import Destination, Turn
+from agent_runner.records import Destination, Note, Notebook, Turn
 from agent_runner.skills import BadSkill, Skill, find_skills
 
 LONGEST_FILE = 41_000
@@ -18,6 +20,8 @@ LONGEST_FILE = 41_000
 MOST_DESTINATIONS = 200
 MOST_DESCRIPTIONS = 20_000
 """Characters of all skills together."""
+LONGEST_NOTE, MOST_NOTES = 500, 8_000
+"""Characters of one note, and of all that are shown."""
 FILES = ("CLAUDE.md", "AGENTS.md")
 
 READING = """\
@@ -77,6 +81,7 @@ async def system_prompt(context: ProviderContext, turn: Turn) -> str:
         _instructions(context, context.workspace, "of this agent", problems),
         _skills(context, problems),
         _destinations(turn),
+        await _notes(context, problems),
     ]
     await _record(context, problems)
     return "\n\n".join(part for part in parts if part)
@@ -162,6 +167,40 @@ def _destination(turn: Turn, destination: Destination) -> str:
         kind="agent" if address.channel_type == "agent" else f"chat on {address.channel_type}",
         known_as=destination.display_name if destination.display_name != destination.name else None,
         here="yes" if here else None,
+    )
+
+
+# -- notes -----------------------------------------------------------------------------
+
+
+async def _notes(context: ProviderContext, problems: list[str]) -> str:
+    try:
+        notebook = await context.notes.notebook()
+    except NotesUnavailable as error:
+        problems.append(str(error))
+        return element("notes", unusable=error)
+    anew = f"Earlier notes were damaged. They are kept in {context.notes.set_aside}; people may repair them."
+    parts = [_note(note) for note in _chosen(notebook)]
+    if len(parts) < notebook.total:
+        parts.append(f"({notebook.total - len(parts):,} more: `recall` finds them)")
+    return block("notes", [anew if context.notes.set_aside else "", *parts])
+
+
+def _chosen(notebook: Notebook) -> Sequence[Note]:
+    """Return the notes to show, by number: the newest and the most used in turn, as long as there is room."""
+    chosen, left = dict[int, Note](), MOST_NOTES
+    turns = chain.from_iterable(zip_longest(notebook.newest, notebook.used))
+    for note in (note for note in turns if note and note.id not in chosen):
+        left -= min(len(note.text), LONGEST_NOTE)
+        if left < 0:
+            break
+        chosen[note.id] = note
+    return [chosen[id_] for id_ in sorted(chosen)]
+
+
+def _note(note: Note) -> str:
+    return element(
+        "note", body(note.text, LONGEST_NOTE), id=note.id, written=note.written_at[:10], tags=note.tags
     )
 
 

@@ -11,6 +11,7 @@ from agent_runner.files import TextFiles
 from agent_runner.providers.http import HttpClients
 from agent_runner.providers.model_settings import ModelSettings
 from agent_runner.providers.toolbox import ToolRegistry
+from agent_runner.records import Notebook
 
 
 class SessionState(Protocol):
@@ -49,6 +50,30 @@ class EventLog(Protocol):
         ...
 
 
+class NoteReader(Protocol):
+    """The notes of the agent, for the prompt."""
+
+    async def notebook(self) -> Notebook:
+        """Return the notes to show. Raises NotesUnavailable."""
+        ...
+
+    @property
+    def set_aside(self) -> str | None:
+        """The name of a damaged file of notes, after which they began anew, or None."""
+        ...
+
+
+@frozen
+class NoNotes:
+    """An agent without notes. Implements NoteReader."""
+
+    set_aside: str | None = None
+
+    async def notebook(self) -> Notebook:
+        """Return no notes."""
+        return Notebook()
+
+
 @frozen(kw_only=True)
 class ProviderContext:
     """The session of a provider. It stays valid until the provider is closed."""
@@ -79,5 +104,11 @@ class ProviderContext:
     """The settings of the model as the host sent them, with the keys of other providers."""
     new_id: Callable[[str], str]
     """Makes a random id with this prefix, fit for a path."""
+    notes: NoteReader = field(factory=NoNotes)
+    """What the agent remembers."""
+    model_socket: Path | None = None
+    """The socket of the model gateway, for a program that the provider starts. Prefer `http`."""
+    tools_socket: Path | None = None
+    """The socket of the runner's own tools, for programs in the sandbox. None without a sandbox."""
     files: TextFiles = field(factory=TextFiles)
     """Reads files that people and agents wrote."""

@@ -7,13 +7,19 @@ from agent_runner.tools import (
     ask_user_question,
     cancel_task,
     edit_message,
+    forget,
+    get_status,
     list_tasks,
     pause_task,
+    recall,
+    remember,
     resume_task,
     schedule_task,
+    send_card,
     send_file,
     send_message,
     update_task,
+    use_skill,
 )
 from agent_runner.tools.base import BuiltinTool
 
@@ -22,6 +28,7 @@ TOOLS: Mapping[str, BuiltinTool] = {
     for module in (
         send_message,
         send_file,
+        send_card,
         edit_message,
         add_reaction,
         ask_user_question,
@@ -31,5 +38,10 @@ TOOLS: Mapping[str, BuiltinTool] = {
         pause_task,
         resume_task,
         update_task,
+        get_status,
+        remember,
+        recall,
+        forget,
+        use_skill,
     )
 }

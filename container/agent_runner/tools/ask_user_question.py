@@ -13,8 +13,10 @@ from agent_runner.store import Connection
 from agent_runner.tools.base import TO, BuiltinTool, ToolContext, find_address, schema, send, text
 from agent_runner.tools.requests import claim_answer, wait_for_answer
 
-ANSWER_TIMEOUT = 300
-MAX_ANSWER_TIMEOUT = 86_400
+ANSWER_TIMEOUT = 60
+"""Seconds that a call waits at most, and without an argument: so long an open question blocks its session."""
+NO_ANSWER = "no answer yet"
+"""The beginning of the result if nobody has chosen in time."""
 
 
 async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
@@ -32,13 +34,18 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
         limit = answer_timeout(arguments)
         answer = await wait_for_answer(context, partial(_answer, id_), limit)
         if answer is None:
-            raise ToolError(
-                f"no user has answered within {limit:.0f} s; a later answer will come as a message"
-            )
+            return _no_answer(limit)
         await claim_answer(context, answer)
     if answer.content.get("withdrawn"):
         raise ToolError("an administrator deleted the question: nobody will answer it")
     return str(answer.content.get("selectedOption"))
+
+
+def _no_answer(limit: float) -> str:
+    return (
+        f"{NO_ANSWER}: nobody has chosen within {limit:.0f} s. The question stays open, and its answer will "
+        "come as a message. Do not ask again. Do what you can without the answer, or end your turn."
+    )
 
 
 def answer_timeout(arguments: Mapping[str, object]) -> float:
@@ -68,8 +75,8 @@ def _answer(id_: str, connection: Connection, now: datetime) -> Inbound | None:
 TOOL = BuiltinTool(
     ToolSpec(
         "ask_user_question",
-        "Ask a question with buttons, and wait until a user chooses. Returns the option that was chosen; "
-        "fails if no user does so in time.",
+        "Ask a question with buttons, and wait until a user chooses. Returns the option that was chosen. If "
+        "nobody chooses in time, it says so; the answer then comes as a message, in a later turn.",
         schema(
             {
                 "title": text("A few words above it.", maxLength=200),
@@ -86,7 +93,7 @@ TOOL = BuiltinTool(
             timeout_s={
                 "type": "integer",
                 "minimum": 1,
-                "maximum": MAX_ANSWER_TIMEOUT,
+                "maximum": ANSWER_TIMEOUT,
                 "description": f"How long to wait, in seconds; {ANSWER_TIMEOUT} without it.",
             },
             to=TO,

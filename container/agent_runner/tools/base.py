@@ -75,12 +75,10 @@ async def find_address(context: ToolContext, to: object) -> Address:
 
 
 def _resolve(connection: Connection, name: str, home: Address | None) -> Address:
-    found = inbound.destination(connection, name)
+    found = inbound.address_for(connection, name, home)
     if found is None:
         names = ", ".join(inbound.destination_names(connection)) or "none"
         raise ToolError(f"there is no destination {name!r}; there are: {names}")
-    if home and (found.channel_type, found.platform_id) == (home.channel_type, home.platform_id):
-        return home  # which has the thread
     return found
 
 

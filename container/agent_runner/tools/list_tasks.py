@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from agent_runner.open_tasks import OpenTask, open_tasks
 from agent_runner.providers import ToolSpec
+from agent_runner.text import shorten
 from agent_runner.times import to_local
 from agent_runner.tools.base import BuiltinTool, ToolContext, schema
 
@@ -24,14 +25,9 @@ async def run(context: ToolContext, arguments: Mapping[str, object]) -> str:
 def _line(task: OpenTask, zone: str) -> str:
     state = "paused, next run" if task.paused else "next run"
     again = f", recurrence {task.recurrence}" if task.recurrence else ""
-    script = f"; script: {_short(task.script, LONGEST_SCRIPT)}" if task.script else ""
-    prompt = _short(task.prompt, LONGEST_PROMPT)
+    script = f"; script: {shorten(task.script, LONGEST_SCRIPT)}" if task.script else ""
+    prompt = shorten(task.prompt, LONGEST_PROMPT)
     return f"{task.id}: {state} {to_local(task.next_run, zone)}{again}: {prompt}{script}"
-
-
-def _short(text: str, longest: int) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= longest else f"{words[:longest]} …"
 
 
 TOOL = BuiltinTool(

@@ -14,7 +14,10 @@ from agent_runner.tools.requests import TIMEOUT, request
 TASK_ID = text("Id of the task, as schedule_task and list_tasks give it.")
 PROMPT = text("What you are to do when it is time, in words to yourself.")
 SCRIPT = text(
-    "A shell script for the task, which you get with the prompt. If it was run, its output comes along.",
+    "A shell script that runs in your workspace before you are woken, for 30 s at most. The last line of its "
+    'output is JSON: {"wakeAgent": true or false, "data": …}. With false you are not woken. With true '
+    "you get `data` as `scriptOutput`, beside the prompt. "
+    "Scripts run only in a sandbox; elsewhere you are always woken.",
     maxLength=100_000,
 )
 PROCESS_AFTER = text(
@@ -33,6 +36,8 @@ CATCH_UP = {
     "description": "What to do about missed times: one late run at most (skip, the default), all, or none.",
 }
 
+
+NO_SCRIPT = "; its script will not run, because scripts run only in a sandbox: you will be woken each time"
 
 KEYS: Mapping[str, str] = {
     "prompt": "prompt",
@@ -77,13 +82,14 @@ def _moment(text: str, zone: ZoneInfo, now: datetime) -> str:
 async def ask(context: ToolContext, address: Address | None, outcome: str, **content: object) -> str:
     """Request a change of a task, and return its outcome in words. Raises ToolError."""
     result = await request(context, content, address)
-    task_id = content["taskId"]
+    task_id, sandboxed = content["taskId"], context.session.config.sandboxed
     if result is None:
         return f"requested for task {task_id}; the answer will come as a message"
     zone = str(result.get("zone") or content.get("zone") or context.session.config.timezone)
     outcome += _changes(result.get("changed"))
     next_run = _next_run(result.get("nextRun"), zone, context.session.seams.clock.now())
-    return f"task {result.get('taskId', task_id)} is {outcome}{next_run}"
+    note = NO_SCRIPT if content.get("script") and not sandboxed else ""
+    return f"task {result.get('taskId', task_id)} is {outcome}{next_run}{note}"
 
 
 def _changes(keys: object) -> str:

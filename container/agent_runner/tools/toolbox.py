@@ -18,6 +18,13 @@ from agent_runner.tools.base import ToolContext
 from agent_runner.tools.registry import SessionTools
 
 
+@define
+class _Outcome:
+    """The outcome of a call, for its event."""
+
+    text: str = "done"
+
+
 @define(eq=False)
 class TurnToolbox:
     """Implements `agent_runner.providers.Toolbox`."""
@@ -56,23 +63,31 @@ class TurnToolbox:
         async with self._running_shown(tool, limit):
             return await _run(tool, limit, arguments)
 
+    async def perform(self, tool: Tool) -> str:
+        """Run a tool that the provider does not see. Its outcome is in its event. Raises ToolError."""
+        async with self._running_shown(tool, tool.timeout) as outcome:
+            result = await _run(tool, tool.timeout, {})
+            outcome.text = result
+        return result
+
     @asynccontextmanager
-    async def _running_shown(self, tool: Tool, limit: float) -> AsyncGenerator[None]:
+    async def _running_shown(self, tool: Tool, limit: float) -> AsyncGenerator["_Outcome"]:
         running = RunningTool(tool.spec.name, limit, self._context.session.seams.clock.now())
         self._running.append(running)
         self._activity.running_tools += 1
-        outcome = "done"
+        outcome, failure = _Outcome(), None
         try:
             await self._show("tool started", running)
-            yield
+            yield outcome
         except ToolError as error:
-            outcome = str(error)
-            raise
+            outcome.text, failure = str(error), error
         finally:
             self._running.remove(running)
             self._activity.running_tools -= 1
             self._activity.note()
-        await self._show("tool ended", running, outcome=outcome)
+        await self._show("tool ended", running, outcome=outcome.text)
+        if failure is not None:
+            raise failure
 
     async def _show(self, kind: events.Kind, tool: RunningTool, **data: object) -> None:
         session, turn_id = self._context.session, self._context.turn.turn_id

@@ -6,6 +6,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import Presence, Session, SessionStatus
+from nanoclaw.store.central import budgets
 from nanoclaw.store.central.references import refuse_if_referenced
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.errors import NotAllowed, NotFound
@@ -13,7 +14,7 @@ from nanoclaw.store.engine.rows import DamagedRow
 
 _SELECT = """
     SELECT id, agent_group_id, messaging_group_id, thread_id, agent_provider,
-      status, coalesce(container_status, 'stopped'), last_active, created_at
+      status, coalesce(container_status, 'stopped'), last_active, created_at, model
     FROM sessions
 """
 
@@ -23,6 +24,7 @@ class SessionChanges(TypedDict, total=False):
 
     status: SessionStatus
     agent_provider: str | None
+    model: str | None
 
 
 def create(connection: apsw.Connection, session: Session) -> None:
@@ -31,11 +33,11 @@ def create(connection: apsw.Connection, session: Session) -> None:
         """
         INSERT INTO sessions (
           id, agent_group_id, messaging_group_id, thread_id, agent_provider,
-          status, container_status, last_active, created_at
+          status, container_status, last_active, created_at, model
         )
         VALUES (
           :id, :agent_group_id, :messaging_group_id, :thread_id, :agent_provider,
-          :status, :container_status, :last_active, :created_at
+          :status, :container_status, :last_active, :created_at, :model
         )
         """,
         rows.values(session),
@@ -158,7 +160,9 @@ def update(connection: apsw.Connection, id_: str, changes: SessionChanges) -> Se
         raise NotFound(f"there is no session {id_!r}")
     session = rows.overlaid(Session, row, SessionChanges, changes)
     connection.execute(
-        "UPDATE sessions SET status = :status, agent_provider = :agent_provider WHERE id = :id",
+        """
+        UPDATE sessions SET status = :status, agent_provider = :agent_provider, model = :model WHERE id = :id
+        """,
         rows.values(session),
     )
     return session
@@ -191,7 +195,7 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> Session:
-    """Delete an archived session with its questions and decided approvals. Its folder stays (contract 3).
+    """Delete an archived session with all that it owns (contract 3). Its folder stays.
 
     Raises:
         NotFound: no session has this id.
@@ -209,4 +213,5 @@ def delete(connection: apsw.Connection, id_: str) -> Session:
         "DELETE FROM sessions WHERE id = :id",
     ):
         connection.execute(owned, {"id": id_})
+    budgets.forget_scope(connection, f"session:{id_}")
     return session

@@ -53,7 +53,7 @@ def _draft(value: object) -> Draft | None:
     match value:
         case {"turn": str(), "address": dict() as address, "text": str(text), **rest} if not rest:
             where = _address(address)
-            return where and Draft(where, storable(text))
+            return None if where is None else Draft(where, storable(text))
         case _:
             return None
 

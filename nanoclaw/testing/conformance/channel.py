@@ -32,6 +32,7 @@ from nanoclaw.testing.conformance.exchanges import (
     Host,
     deliver,
     did,
+    draft,
     failure,
     failure_with_connection,
     hint,
@@ -50,6 +51,7 @@ CARD = CardContent('{"title": "Weather"}', "It rains")
 QUIET_S = 1.0
 """Seconds for which nothing happens, where nothing should."""
 OFFER = "the channel to offer what a user said"
+NO_DRAFTS = "it shows no drafts"
 CONFIRM = "the hook `says` to return after the event is stored"
 REFUSALS = (ChannelUnavailable, DeliveryRejected)
 
@@ -222,6 +224,39 @@ async def hints_never_raise_when_the_network_is_down(it: ChannelUnderTest) -> No
             await hint(sender, it.address)
 
 
+async def drafts_never_raise(it: ChannelUnderTest) -> None:
+    """A draft may be lost, but never raises, also while the network is down."""
+    only(_can(it).drafts, NO_DRAFTS)
+    down = hook(it.down, "down")
+    async with it.channel.sender() as sender:
+        await draft(sender, it.address, "one")
+        with down():
+            await draft(sender, it.address, "one two")
+
+
+async def the_final_text_replaces_the_draft(it: ChannelUnderTest) -> None:
+    """A delivery takes the place of the drafts before it: users end with one message."""
+    only(_can(it).drafts, NO_DRAFTS)
+    async with it.channel.sender() as sender:
+        for text in ("one", "one two"):
+            await draft(sender, it.address, text)
+        await deliver(sender, outgoing(it.address, "one two three"))
+        require(it.texts() == ["one two three"], f"drafts, then the answer; users see {list(it.texts())}")
+        await draft(sender, it.address, "")
+    require(it.texts() == ["one two three"], f"no draft was left to remove; users see {list(it.texts())}")
+
+
+async def an_empty_draft_removes_the_last_one(it: ChannelUnderTest) -> None:
+    """An answer may be lost while it is written. Then an empty draft leaves nothing of it."""
+    only(_can(it).drafts, NO_DRAFTS)
+    async with it.channel.sender() as sender:
+        await draft(sender, it.address, "one")
+        await draft(sender, it.address, "")
+        require(it.texts() == [], f"a draft was removed, and users see {list(it.texts())}")
+        await deliver(sender, outgoing(it.address, "two"))
+    require(it.texts() == ["two"], f"a lost draft, then another answer; users see {list(it.texts())}")
+
+
 # -- receiving -----------------------------------------------------------------
 
 
@@ -357,6 +392,9 @@ CHECKS: tuple[Callable[[ChannelUnderTest], Awaitable[None]], ...] = (
     hints_never_raise,
     hints_show_nothing,
     hints_never_raise_when_the_network_is_down,
+    drafts_never_raise,
+    the_final_text_replaces_the_draft,
+    an_empty_draft_removes_the_last_one,
     what_users_say_is_offered,
     events_have_ids_of_their_own,
     nothing_is_confirmed_before_it_is_stored,

@@ -1,6 +1,6 @@
 """The actions of the channel suite, which stands in for the host."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import cast
@@ -8,8 +8,8 @@ from typing import cast
 import trio
 from attrs import Factory, define
 
-from nanoclaw.channels.protocol import Channel, Sender
-from nanoclaw.channels.senders import HINT_TIMEOUT_S
+from nanoclaw.channels.protocol import Channel, DraftingSender, Sender
+from nanoclaw.channels.senders import DRAFT_TIMEOUT_S, HINT_TIMEOUT_S
 from nanoclaw.records import (
     Address,
     Attended,
@@ -105,13 +105,24 @@ async def hint(sender: Sender, address: Address) -> None:
         "settled": partial(sender.settled, address, "message-1", "completed"),
     }
     for name, give in hints.items():
-        try:
-            with trio.move_on_after(HINT_TIMEOUT_S):
-                await give()
-        except NotConforming:
-            raise
-        except Exception as error:
-            raise NotConforming(f"{name} raised {error!r}") from error
+        await _hinted(name, give, HINT_TIMEOUT_S)
+
+
+async def draft(sender: Sender, address: Address, text: str) -> None:
+    """Show a draft, for as long as the host waits for one. Raises NotConforming if that raises."""
+    require(hasattr(sender, "draft"), "capabilities.drafts is True, and its sender has no draft()")
+    give = partial(cast("DraftingSender", sender).draft, address, text)
+    await _hinted("draft", give, DRAFT_TIMEOUT_S)
+
+
+async def _hinted(name: str, give: Callable[[], Awaitable[None]], within_s: float) -> None:
+    try:
+        with trio.move_on_after(within_s):
+            await give()
+    except NotConforming:
+        raise
+    except Exception as error:
+        raise NotConforming(f"{name} raised {error!r}") from error
 
 
 @define(eq=False)

@@ -247,6 +247,12 @@ class FakeChannel:
             await self._changed.wait()
         return self.settled[event_id]
 
+    async def wait_drafts(self, n: int) -> Sequence[tuple[Address, str]]:
+        """Wait until `n` drafts or more were shown; return all of them."""
+        while len(self.drafts) < n:
+            await self._changed.wait()
+        return tuple(self.drafts)
+
     async def wait_attempts(self, n: int) -> Sequence[Outgoing]:
         """Wait until `n` deliveries or more were tried; return all of them."""
         while len(self.attempts) < n:

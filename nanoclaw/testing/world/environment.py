@@ -18,6 +18,7 @@ from nanoclaw.store import StoreError
 from nanoclaw.system.clock import Clock, SystemClock
 from nanoclaw.testing.world.errors import HostKilled
 from nanoclaw.testing.world.executor import CommitHook, InlineExecutor, When
+from nanoclaw.testing.world.gateway import NoModels
 from nanoclaw.testing.world.kill_switch import KillableExecutor, KillSwitch
 from nanoclaw.testing.world.processes import KillableProcesses
 from nanoclaw.testing.world.runtime import SimulatedRuntime
@@ -104,6 +105,8 @@ class SimulatedEnvironment:
             random=self.random,
             runtime=runtime or self.runtime,
             wakeups=self._wakeups,
+            models=NoModels(),
+            doors=self.runtime.doors,
         )
 
     def host_died(self) -> None:

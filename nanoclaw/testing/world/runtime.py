@@ -1,5 +1,6 @@
 """The container runtime of simulations: the real runner's loop, as a task beside the host."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,15 +12,18 @@ from attrs import Factory, define, field, frozen
 from agent_runner.config import RunnerConfig
 from agent_runner.errors import RunnerError
 from agent_runner.providers import Provider, SimpleProvider, Toolbox, load
+from agent_runner.providers.model_settings import model_settings
 from agent_runner.records import Result, Turn
 from agent_runner.recover import recover
 from agent_runner.runner import run_runner
 from agent_runner.seams import Seams as RunnerSeams
+from nanoclaw.gateway import LocalDoors
 from nanoclaw.runtimes import Death, Runner, RunnerSpec, StartFailed
 from nanoclaw.system.clock import Clock
 from nanoclaw.system.resources import schema_dir
 from nanoclaw.testing.error_summary import summary_of
 from nanoclaw.testing.world.executor import InlineExecutor
+from nanoclaw.testing.world.gateway import GatewayClients
 from nanoclaw.testing.world.scripted_provider import Overheard
 from nanoclaw.testing.world.timeline import Timeline
 from nanoclaw.testing.world.virtual_time import RunnerWakeups
@@ -106,6 +110,8 @@ class SimulatedRuntime:
     random: Random
     timeline: Timeline
     providers: Mapping[str, Callable[[], Provider]] = field(factory=dict)
+    doors: LocalDoors = Factory(LocalDoors)
+    """The doors of the host's gateway."""
     name: str = "simulated"
     runners: dict[str, SimulatedRunner] = field(factory=dict, init=False)
     """The living runners, by session."""
@@ -220,11 +226,13 @@ class SimulatedRuntime:
             RunnerWakeups(self.executor),
             self.random,
             overheard,
+            http=GatewayClients(self.doors, spec.paths.model_socket),
             replace=self.executor.replace,
         )
         return self.wrap(spec, seams)
 
     def _config(self, spec: RunnerSpec) -> RunnerConfig:
+        settings = json.loads(spec.environment["NANOCLAW_MODEL_SETTINGS"])
         return RunnerConfig(
             inbound_db=spec.paths.inbound_db,
             outbound_db=spec.paths.outbound_db,
@@ -232,7 +240,13 @@ class SimulatedRuntime:
             workspace=spec.workspace,
             schema_dir=self._schema,
             provider=spec.provider,
+            shared=spec.shared or RunnerConfig().shared,
+            model_settings=settings,
+            model=model_settings(settings),
+            agent_group_id=spec.environment["NANOCLAW_AGENT_GROUP_ID"],
+            agent_group_name=spec.environment["NANOCLAW_AGENT_GROUP_NAME"],
             assistant_name=spec.environment["NANOCLAW_ASSISTANT_NAME"],
+            admin_user_ids=tuple(filter(None, spec.environment["NANOCLAW_ADMIN_USER_IDS"].split(","))),
             timezone=spec.environment["TZ"],
             slow_poll=float(spec.environment["NANOCLAW_SLOW_POLL_S"]),
             keep_acks=float(spec.environment["NANOCLAW_KEEP_ACKS_S"]),

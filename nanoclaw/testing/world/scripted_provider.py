@@ -14,6 +14,7 @@ from attrs import Factory, define, frozen
 from agent_runner.errors import ProviderError
 from agent_runner.providers import Provider, ProviderContext, SimpleProvider, Toolbox, TurnHandler
 from agent_runner.records import Inbound, Reply, Result, Turn
+from agent_runner.tools.ask_user_question import ANSWER_TIMEOUT, NO_ANSWER
 from nanoclaw.config.tables import RetryConfig
 
 MAX_TRIES = RetryConfig().max_tries
@@ -57,16 +58,17 @@ def calls(tool: str, **arguments: object) -> Step:
     return step
 
 
-def asks(question: str, *options: str, title: str = "Question", timeout_s: int = 300) -> Step:
-    """Ask a question with buttons, and answer with the chosen option. Without a click in time the turn fails.
+def asks(question: str, *options: str, title: str = "Question", timeout_s: int = ANSWER_TIMEOUT) -> Step:
+    """Ask a question with buttons, and answer with the chosen option.
 
-    The host then repeats the turn, which waits again. An answer after the last try begins the next turn,
-    as a message does.
+    Without a click in time it says nothing, and the turn goes on. The answer then begins the next turn, as a
+    message does.
     """
     arguments = {"title": title, "question": question, "options": list(options), "timeout_s": timeout_s}
 
-    async def step(_turn: Turn, tools: Toolbox) -> str:
-        return await tools.call("ask_user_question", arguments)
+    async def step(_turn: Turn, tools: Toolbox) -> str | None:
+        chosen = await tools.call("ask_user_question", arguments)
+        return None if chosen.startswith(NO_ANSWER) else chosen
 
     return step
 

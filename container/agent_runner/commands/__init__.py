@@ -1,0 +1,1 @@
+"""Slash commands: messages that the runner answers itself, such as `/status`. One module a command."""

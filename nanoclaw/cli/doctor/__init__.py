@@ -1,0 +1,1 @@
+"""`nanoclaw doctor`: looks at all that a host needs, changes nothing, and says what to do."""

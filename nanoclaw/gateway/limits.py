@@ -1,0 +1,72 @@
+"""Limits of one runner's requests: their rate, and how many there are at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+
+from attrs import define
+
+from nanoclaw.gateway.refusals import Refused
+
+MAX_BODY = 40 << 20
+"""Bytes of a request's body."""
+MAX_ANSWER = 64 << 20
+"""Bytes of an answer's body."""
+MAX_AT_ONCE = 8
+"""Requests of one runner at a time."""
+A_MINUTE = 120
+"""Requests of one runner in a minute, in the long run."""
+BURST = 30
+"""Requests of one runner at once after a rest."""
+MAX_HELD = 256 << 20
+"""Bytes of request bodies of all runners at a time."""
+
+
+@define(eq=False)
+class RunnerLimits:
+    """The state of one runner's limits: a token bucket, and a count."""
+
+    _tokens: float = BURST
+    _since: float = 0.0
+    _running: int = 0
+
+    @contextmanager
+    def admitted(self, now: float) -> Iterator[None]:
+        """Count a request while the context is open. `now` is on trio's clock. Raises Refused."""
+        if self._running >= MAX_AT_ONCE:
+            raise Refused(
+                "rate", f"this agent has {MAX_AT_ONCE} requests to its model already", retry_after_s=1
+            )
+        self._take(now)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    def _take(self, now: float) -> None:
+        a_second = A_MINUTE / 60
+        self._tokens = min(BURST, self._tokens + max(0.0, now - self._since) * a_second)
+        self._since = now
+        if self._tokens < 1:
+            wait = ceil((1 - self._tokens) / a_second)
+            raise Refused("rate", "this agent asks its model too often", retry_after_s=wait)
+        self._tokens -= 1
+
+
+@define(eq=False)
+class Room:
+    """The room for request bodies of all runners."""
+
+    _free: int = MAX_HELD
+
+    @contextmanager
+    def held(self, size: int) -> Iterator[None]:
+        """Hold room for a body while the context is open. Raises Refused if there is none now."""
+        if size > self._free:
+            raise Refused("rate", "the gateway has too many large requests now", retry_after_s=2)
+        self._free -= size
+        try:
+            yield
+        finally:
+            self._free += size

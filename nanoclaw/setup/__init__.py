@@ -1,0 +1,1 @@
+"""Setup: finds models, tries them, and writes the answers of a person to `config.toml`."""
