@@ -45,8 +45,9 @@ async def loading(package: str, *, now: bool) -> AsyncGenerator[None]:
 
 async def load_sdk(package: str) -> Any:
     """Import an SDK, in a thread because that takes up to a second. Raises ModelError."""
-    if package in sys.modules:
-        return sys.modules[package]
+    found = sys.modules.get(package)
+    if found is not None and not getattr(found.__spec__, "_initializing", False):  # it may just be imported
+        return found
     return await trio.to_thread.run_sync(_import_sdk, package, abandon_on_cancel=True)
 
 
