@@ -233,7 +233,7 @@ async def test_what_changes_least_comes_first(context: ProviderContext) -> None:
         "# What you get",
         "# Your tools",
         "Europe/Berlin",
-        "<instructions",
+        "<instructions whose",
         "<skills>",
         "<destinations>",
     ]

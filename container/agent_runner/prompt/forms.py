@@ -202,12 +202,14 @@ def _system(view: View, message: Inbound) -> str:
 
 def _answer(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
     withdrawn = content.get("withdrawn") is True
+    words = [str(content[key]) for key in ("title", "question") if content.get(key)]
+    question = element("quote", body("\n".join(words), LONGEST_QUOTE)) if words else ""
     chosen = "" if withdrawn else view.text(content.get("selectedOption") or "")
     return element(
         "answer",
-        chosen,
+        "\n".join(part for part in (question, chosen) if part),
         **origin,
-        question=content.get("title") or content.get("question") or content.get("questionId"),
+        question=None if words else content.get("questionId"),
         user=content.get("userId"),
         withdrawn="yes" if withdrawn else None,
     )
