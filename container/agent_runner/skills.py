@@ -54,7 +54,8 @@ def _key(skill: Skill | BadSkill) -> str:
 
 def _in(files: TextFiles, root: Path) -> Iterator[Skill | BadSkill]:
     try:
-        names = sorted(each.name for each in os.scandir(root / FOLDER) if not each.name.startswith("."))
+        with os.scandir(root / FOLDER) as entries:
+            names = sorted(each.name for each in entries if not each.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:

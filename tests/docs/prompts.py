@@ -25,7 +25,7 @@ HOME, FAMILY, COOK = Address("telegram", "100"), Address("telegram", "200"), Add
 NOON = datetime(2026, 3, 2, 11, tzinfo=UTC)
 
 
-def row(seq: int, kind: str = "chat", address: Address = HOME, **content: object) -> Inbound:
+def row(seq: int, kind: str = "chat", address: Address = HOME, /, **content: object) -> Inbound:
     return Inbound(f"in-{seq}", seq, kind, address, content, 0, NOON + timedelta(minutes=seq))
 
 

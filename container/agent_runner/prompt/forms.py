@@ -96,7 +96,8 @@ def _said(view: View, message: Inbound, sender: object, sender_id: object, from_
         "message",
         "\n".join(part for part in parts if part),
         **_origin(view, message),
-        sender="you" if from_me is True else sender or sender_id,
+        sender=sender or sender_id,
+        from_you="yes" if from_me is True else None,
         role=_role(view, address, sender_id),
         mentions_you="yes" if content.get("isMention") is True else None,
     )

@@ -89,8 +89,8 @@ async def system_prompt(context: ProviderContext, turn: Turn) -> str:
 
 
 def _identity(turn: Turn) -> str:
-    name = plain(turn.assistant_name) or "a personal assistant"
-    agent = plain(turn.agent_group_name)
+    name = " ".join(plain(turn.assistant_name).split()) or "a personal assistant"
+    agent = " ".join(plain(turn.agent_group_name).split())
     return f"You are {name}." if agent in ("", name) else f"You are {name}, the agent {agent!r}."
 
 
