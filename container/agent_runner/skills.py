@@ -61,6 +61,8 @@ def _in(files: TextFiles, root: Path) -> Iterator[Skill | BadSkill]:
     except OSError as error:
         yield BadSkill(FOLDER, f"the folder cannot be read: {error.strerror}")
         return
+    if len(names) > MOST_SKILLS:
+        yield BadSkill(FOLDER, f"only the first {MOST_SKILLS} of {len(names):,} folders are looked at")
     for name in names[:MOST_SKILLS]:
         try:
             header = files.parse(root, f"{FOLDER}/{name}/SKILL.md", _header)
