@@ -170,35 +170,29 @@ def _webhook(view: View, message: Inbound) -> str:
 
 def _system(view: View, message: Inbound) -> str:
     content, origin = message.content, _origin(view, message)
+    reason = view.text(content.get("reason") or "")
     match content:
         case {"type": "question_response"}:
             return _answer(view, content, origin)
         case {"type": "delivery"}:
             return element(
-                "delivery",
-                view.text(content.get("reason") or ""),
-                **origin,
-                message=content.get("messageId"),
-                status=content.get("status"),
+                "delivery", reason, **origin, **_picked(content, message="messageId", status="status")
             )
         case {"type": "agent_message"}:
-            reason = view.text(content.get("reason") or "")
             return element(
-                "agent_message", reason, **origin, status=content.get("status"), agent=content.get("from")
+                "agent_message", reason, **origin, **_picked(content, status="status", agent="from")
             )
         case {"type": "continuation"}:
             return element("continuation", view.json(_without(content, "type")), **origin)
-        case {"action": action}:
-            return element(
-                "result",
-                view.json(content.get("result")),
-                **origin,
-                action=action,
-                status=content.get("status"),
-                request=content.get("requestId"),
-            )
+        case {"action": _}:
+            names = _picked(content, action="action", status="status", request="requestId")
+            return element("result", view.json(content.get("result")), **origin, **names)
         case _:
             return _other(view, message)
+
+
+def _picked(content: Mapping[str, object], **keys: str) -> Mapping[str, object]:
+    return {name: content.get(key) for name, key in keys.items()}
 
 
 def _answer(view: View, content: Mapping[str, object], origin: Mapping[str, object]) -> str:
