@@ -55,9 +55,10 @@ def ends_for_budget_s(state: SessionState, now: Moment) -> float:
     A turn may end, because its last answer is paid for.
     """
     waiting = state.out_of_budget
-    if waiting is None or not state.outbound.looked:
+    if waiting is None:
         return inf
-    return waiting.since + BUDGET_GRACE_S - now.monotonic if state.messages.claimed else 0.0
+    working = state.messages.claimed or not waiting.looked
+    return waiting.since + BUDGET_GRACE_S - now.monotonic if working else 0.0
 
 
 def waits_alone(state: SessionState, now: Moment) -> bool:

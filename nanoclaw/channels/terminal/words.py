@@ -24,9 +24,11 @@ def greeting(assistant: str, answering: Sequence[Answering]) -> str:
 def _who(answering: Sequence[Answering]) -> str:
     if not answering:
         return "No agent answers here: `nanoclaw wirings create --help` says how to connect one."
-    names = " and ".join(f"{each.agent} (provider {_provider(each.provider)})" for each in answering)
+    names = " and ".join(f"{each.agent} ({_model(each)})" for each in answering)
     return f"{names} {'answers' if len(answering) == 1 else 'answer'} here."
 
 
-def _provider(name: str) -> str:
-    return "echo: it repeats what you type" if name == "echo" else name
+def _model(who: Answering) -> str:
+    if who.provider == "echo":
+        return "provider echo: it repeats what you type; `nanoclaw setup` chooses a model"
+    return f"provider {who.provider}" if who.model is None else f"model {who.model}, provider {who.provider}"
