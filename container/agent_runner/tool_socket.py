@@ -5,9 +5,9 @@ A connection sends lines of JSON and gets one line for each, in order:
     {"list": {}}                                  -> {"tools": [{"name", "description", "parameters"}, ...]}
     {"call": {"name": "...", "arguments": {}}}    -> {"text": "..."} or {"error": "..."}
 
-A call belongs to the turn that is running: its toolbox checks it, records it and limits its time, and the call
-ends with the turn. Between turns calls are refused. Only a sandboxed runner has the socket: there, whoever can
-reach it could write the session's files, too.
+A call belongs to the turn that is running. The turn's toolbox checks it, records it and limits its time, and
+the call ends with the turn. Between turns calls are refused. Only a sandboxed runner has the socket: there,
+whoever can reach it could write the session's files, too.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Keeps the transcript of a conversation before Claude Code shortens it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ import trio
 from attrs import frozen
 
 from agent_runner.clock import Clock
+from agent_runner.loop.compaction import archive
+from agent_runner.loop.conversation import Asked, Message, Said, Text, ToolCall
+from agent_runner.loop.history import PastTurn
 
 LARGEST = 20 * 1024 * 1024
 """Bytes of a transcript that are read: its end."""
@@ -17,50 +20,56 @@ LARGEST = 20 * 1024 * 1024
 
 @frozen
 class Archive:
-    """The folder `conversations` of the workspace."""
+    """The transcripts in a workspace."""
 
-    folder: Path
+    workspace: Path
     clock: Clock
 
     async def before_compaction(self, event: Any, _tool_use_id: str | None, _context: Any) -> Any:
-        """Write the transcript. The hook `PreCompact` of Claude Code calls this. It never fails."""
+        """Write the transcript. Claude Code calls this as its hook `PreCompact`. It never fails."""
         await trio.lowlevel.checkpoint()
         with suppress(OSError):
-            self._write(Path(str(event["transcript_path"])), str(event["session_id"]))
+            messages = tuple(since_compaction(Path(str(event["transcript_path"]))))
+            archive(self.workspace, [PastTurn(1, messages)], self.clock.now().date())
         return {}
 
-    def _write(self, transcript: Path, session: str) -> None:
-        lines = list(_lines(transcript))
-        name = f"{self.clock.now():%Y-%m-%d-%H%M%S}-claude-{session[:8]}"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        written = self.folder / f".{name}.tmp"
-        written.write_text("\n\n".join(lines) + "\n", encoding="utf-8", errors="replace")
-        written.replace(self.folder / f"{name}.md")
 
-
-def _lines(transcript: Path) -> Iterator[str]:
+def since_compaction(transcript: Path) -> Sequence[Message]:
+    """Return what was said since Claude Code has shortened the conversation before. Raises OSError."""
+    messages: list[Message] = []
     with transcript.open("rb") as file:
         file.seek(max(0, transcript.stat().st_size - LARGEST))
         for line in file:
             with suppress(ValueError, RecursionError):
-                yield from _said(json.loads(line))
+                entry = json.loads(line)
+                if isinstance(entry, dict) and entry.get("subtype") == "compact_boundary":
+                    messages.clear()
+                messages.extend(_said(entry))
+    return messages
 
 
-def _said(entry: object) -> Iterator[str]:
+def _said(entry: object) -> Iterator[Message]:
     match entry:
-        case {"type": "user" | "assistant" as who, "message": {"content": str(text)}}:
-            yield f"**{who}**: {text}"
-        case {"type": "user" | "assistant" as who, "message": {"content": [*parts]}}:
-            texts = [_text(part) for part in parts if isinstance(part, dict)]
-            if said := "\n".join(filter(None, texts)):
-                yield f"**{who}**: {said}"
+        case {"type": "user", "message": {"content": content}}:
+            yield Asked(tuple(Text(text) for text in _texts(content)))
+        case {"type": "assistant", "message": {"content": content}}:
+            yield Said("\n".join(_texts(content)), tuple(_calls(content)))
 
 
-def _text(part: Mapping[str, Any]) -> str:
-    match part:
-        case {"type": "text", "text": str(text)}:
-            return text
-        case {"type": "tool_use", "name": str(name), "input": arguments}:
-            return f"[{name} {json.dumps(arguments, ensure_ascii=False)}]"
-        case _:
-            return ""
+def _texts(content: object) -> Iterator[str]:
+    match content:
+        case str():
+            yield content
+        case list():
+            yield from (str(part["text"]) for part in content if _is(part, "text") and "text" in part)
+
+
+def _calls(content: object) -> Iterator[ToolCall]:
+    for part in content if isinstance(content, list) else ():
+        match part:
+            case {"type": "tool_use", "id": str(id_), "name": str(name), "input": {**arguments}}:
+                yield ToolCall(id_, name, {str(key): value for key, value in arguments.items()})
+
+
+def _is(part: object, kind: str) -> bool:
+    return isinstance(part, dict) and part.get("type") == kind

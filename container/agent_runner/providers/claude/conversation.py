@@ -1,11 +1,11 @@
 """One conversation with a running Claude Code: messages to it, and what it reports."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import trio
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from claude_agent_sdk import (
     AssistantMessage,
     ClaudeSDKClient,
@@ -19,7 +19,7 @@ from claude_agent_sdk import (
 
 from agent_runner.errors import ProviderError
 from agent_runner.providers.claude.launch import Launch, Position
-from agent_runner.providers.claude.outcomes import Outcome, classify
+from agent_runner.providers.claude.outcomes import Outcome, failed, too_long, wants_pause
 from agent_runner.providers.claude.program import Program
 
 Content = Sequence[Mapping[str, Any]]
@@ -42,6 +42,10 @@ class Conversation:
     """Where it began; then the end of what it has said and heard."""
     usage: Mapping[str, Any] = field(factory=dict)
     """The tokens of the last turn, as Claude Code reports them."""
+    _messages: AsyncIterator[Message] = field(
+        init=False, default=Factory(lambda self: self.client.receive_messages(), takes_self=True)
+    )
+    """One iterator for all turns: a generator of the SDK that is left in the middle cannot be closed."""
     _session: str = ""
     _last: str = ""
     _waiting: set[str] = field(factory=set)
@@ -77,19 +81,18 @@ class Conversation:
         """Read until everything that was sent has been taken in and answered."""
         self._takes_more = True
         answers: list[str] = []
-        async with aclosing(cast("AsyncGenerator[Message]", self.client.receive_messages())) as messages:
-            async for message in messages:
-                alive()
-                self._note(message, draft)
-                if (pause := _wanted_pause(message)) is not None:
-                    return Outcome("down", f"the model's server wants a pause of {pause:.0f} s", pause)
-                if not isinstance(message, ResultMessage):
-                    continue
-                outcome = self._outcome(message)
-                if outcome.kind != "answer" or not self._waiting:
-                    self._takes_more = False
-                    return evolve(outcome, earlier=tuple(answers))
-                answers.append(outcome.text)
+        async for message in self._messages:
+            alive()
+            self._note(message, draft)
+            if (pause := _wanted_pause(message)) is not None:
+                return wants_pause(pause)
+            if not isinstance(message, ResultMessage):
+                continue
+            outcome = self._outcome(message)
+            if outcome.error or outcome.out_of_steps or not self._waiting:
+                self._takes_more = False
+                return evolve(outcome, earlier=tuple(answers))
+            answers.append(outcome.text)
         raise ProviderError(f"Claude Code ended without an answer: {self.program.last_words()}")
 
     def _begin(self) -> None:
@@ -129,18 +132,20 @@ class Conversation:
             self.position = Position(self._session, self._last)
         self._waiting.difference_update(result.user_message_uuids or self._waiting)
         if result.subtype == "error_max_turns":
-            return Outcome("steps", self._said)
+            return Outcome(self._said, out_of_steps=True)
         if not result.is_error:
-            return Outcome("answer", result.result or "")
+            return Outcome(result.result or "")
         text = result.result or "; ".join(result.errors or ()) or result.subtype
         if result.terminal_reason == "prompt_too_long":
-            return Outcome("too long", text)
-        return Outcome(classify(result.api_error_status, self._error, text), text)
+            return too_long(text)
+        return failed(result.api_error_status, self._error, text)
 
     async def aclose(self) -> None:
         """End the program. Nothing of it is left."""
         with trio.CancelScope(shield=True):
             await self.client.disconnect()
+            with suppress(Exception):
+                await anext(self._messages)  # the stream is closed, which ends the SDK's generators
 
     async def abort(self) -> None:
         """Kill the program at once."""

@@ -55,17 +55,18 @@ class Program(Transport):
         async with self._writing:
             await self._stream("stdin").send_all(data.encode("utf-8", "replace"))
 
-    async def read_messages(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield the program's messages. Raises ProcessError if it fails."""
-        lines = _Lines()
-        async for chunk in self._stream("stdout"):
-            for line in lines.add(bytes(chunk)):
-                if line.startswith(b"{"):
-                    with suppress(ValueError):
-                        yield json.loads(line)
+    def read_messages(self) -> AsyncIterator[dict[str, Any]]:
+        """Return the program's messages. Raises ProcessError if it fails."""
+        return _Messages(self)
+
+    async def read(self) -> bytes:
+        """Return what the program has written, or nothing at its end. Raises ProcessError if it fails."""
+        if data := bytes(await self._stream("stdout").receive_some(CHUNK)):
+            return data
         code = await self._running().wait()
         if code:
             raise ProcessError("Claude Code ended", exit_code=code, stderr=self.last_words())
+        return b""
 
     async def close(self) -> None:
         """End the program, and wait for it. Nothing of it is left."""
@@ -132,6 +133,38 @@ class _Lines:
         done = [b"".join(self._parts), *more[:-1]]
         self._parts, self._size = [more[-1]], len(more[-1])
         return done
+
+
+@define(eq=False)
+class _Messages:
+    """The messages of a program. It is no generator, which trio must close by hand."""
+
+    _program: Program
+    _lines: _Lines = field(factory=_Lines)
+    _ready: deque[dict[str, Any]] = field(factory=deque)
+
+    def __aiter__(self) -> "_Messages":
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        while not self._ready:
+            data = await self._program.read()
+            if not data:
+                raise StopAsyncIteration
+            self._ready.extend(map(_parsed, filter(_is_message, self._lines.add(data))))
+        return self._ready.popleft()
+
+
+def _is_message(line: bytes) -> bool:
+    return line.startswith(b"{")
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        message: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise ProcessError(f"Claude Code wrote a line that is no JSON: {error}") from error
+    return message
 
 
 def _descendants(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ class Saved:
     position: Position | None = None
     """Where it goes on; None begins a new one."""
     seen: str = ""
-    """The newest key of the neutral history that Claude Code knows."""
+    """The newest key of the shared history that Claude Code knows."""
 
     def to_text(self) -> str | None:
         """Return the value for the state; None to remove it."""
