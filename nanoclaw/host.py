@@ -17,6 +17,8 @@ import structlog
 from attrs import field, frozen
 
 from actors import ActorError, Escalate, Node, Policy, Ref, Supervisor
+from nanoclaw.budgets import BudgetKeeper
+from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
@@ -28,6 +30,7 @@ from nanoclaw.dispatch.chats import ToChats
 from nanoclaw.dispatch.host_actions import ToHost
 from nanoclaw.dispatch.outgoing import Outbox
 from nanoclaw.gateway import Gateway, HttpModels, Proxy, open_gateway
+from nanoclaw.gateway.meter import Meter
 from nanoclaw.host_parts import HostFailed, Parts, Seams
 from nanoclaw.host_status import HostStatus
 from nanoclaw.operations import Admin, BadNoun, Caller, Catalogue, Ground, Operations, SessionFiles
@@ -40,6 +43,7 @@ from nanoclaw.registry import Bootstrap, Changes, Registry, registry_recipe
 from nanoclaw.routing import Router
 from nanoclaw.runtimes import warn_of_runtime, why_refused
 from nanoclaw.session import AgentInbox, NoObserver, Presences, Services, Sessions, answering, open_sessions
+from nanoclaw.session.owner_alerts import tell_owner
 from nanoclaw.session.resuming import resume_sessions
 from nanoclaw.store import Reader, StoreError, open_reader
 from nanoclaw.system.clock_watch import watch_clock
@@ -201,6 +205,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             supervision.open("start-up", under=root, policy=_ESSENTIAL)
         )
         start_up.start("resume", background(partial(resume_sessions, services, living)))
+        start_up.start("owner-alerts", background(partial(tell_owner, services, living)))
         router = _router(services, living, channels)
         await stack.enter_async_context(open_receivers(channels, router, supervision, under=root))
         if config.zone_doubt is not None:
@@ -215,6 +220,7 @@ async def _tree(parts: Parts, control: Control | None) -> AsyncIterator[Host]:
             parts.runtime.name,
             router.refused.lines,
             config.zone_doubt,
+            services.budgets.remarks,
         )
         if control is not None:
             operations = Operations(Catalogue.installed(), ground)
@@ -252,10 +258,12 @@ async def _services(
     senders = await stack.enter_async_context(open_senders(parts.channels, supervision, under=root))
     root.start("wakeups", background(wakeups.run))
     # Those who follow the central database check all their state. A jump of the date needs the same.
-    root.start("clock", background(partial(watch_clock, clock, changes.tell_all)))
+    root.start("clock", background(partial(watch_clock, clock, partial(_tell_of_jump, changes))))
     presences = Presences(registry)
     root.start("presence", presences.recipe)
-    gateway = await stack.enter_async_context(_gateway(seams, supervision, root))
+    budgets = BudgetKeeper(registry, central, changes, clock, config)
+    await root.start("budgets", budgets.recipe).wait_started()
+    gateway = await stack.enter_async_context(_gateway(seams, budgets, supervision, root))
     return Services(
         config=config,
         executor=executor,
@@ -269,21 +277,29 @@ async def _services(
         wakeups=wakeups,
         presences=presences,
         gateway=gateway,
+        budgets=budgets,
         observer=NoObserver() if recorder is None else recorder.observer(),
     )
 
 
 @asynccontextmanager
-async def _gateway(seams: Seams, supervision: Supervision, root: Supervisor) -> AsyncIterator[Gateway]:
+async def _gateway(
+    seams: Seams, meter: Meter, supervision: Supervision, root: Supervisor
+) -> AsyncIterator[Gateway]:
     """Open the gateway, with connections of its own to the servers of models unless the seams have others."""
     own = HttpModels() if seams.models is None else None
-    proxy = Proxy(own or seams.models or HttpModels(), seams.meter)
+    proxy = Proxy(own or seams.models or HttpModels(), meter)
     try:
         async with open_gateway(proxy, supervision, under=root, doors=seams.doors) as gateway:
             yield gateway
     finally:
         if own is not None:
             await own.aclose()
+
+
+def _tell_of_jump(changes: Changes) -> None:
+    changes.tell_budgets()
+    changes.tell_all()
 
 
 def _router(services: Services, living: Sessions, channels: Mapping[str, Channel]) -> Router:
@@ -302,6 +318,9 @@ def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
         files=SessionFiles(config.data, services.executor, services.central, services.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=services.clock.now,
+        zone=config.timezone,
+        rules=rules_of(config),
+        write_usage=services.budgets.write,
         refusal=partial(why_refused, parts.runtime),
     )
 

@@ -12,7 +12,7 @@ from nanoclaw.channels.faults import faults
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.dispatch import ActionHandler
-from nanoclaw.gateway import LocalDoors, Meter, Models, NoMeter
+from nanoclaw.gateway import LocalDoors, Models
 from nanoclaw.recording import Recorder
 from nanoclaw.records import AGENT
 from nanoclaw.runtimes import Runtime, configured_runtime, require_provider
@@ -44,8 +44,6 @@ class Seams:
     """Asks the servers of models. None stands for HTTP."""
     doors: LocalDoors | None = None
     """The doors of the gateway for a runtime whose runners are tasks. None stands for sockets."""
-    meter: Meter = Factory(NoMeter)
-    """Counts what models take."""
 
 
 @frozen

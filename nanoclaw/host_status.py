@@ -40,6 +40,8 @@ class HostStatus:
     """Returns a sentence for each chat whose messages cannot be stored now."""
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong."""
+    budgets: Callable[[], tuple[str, ...]] = tuple
+    """Returns a sentence for each budget that is near or used up, and for each model without a price."""
     started_at: datetime = field(init=False, default=Factory(lambda self: self.clock.now(), takes_self=True))
 
     def tree(self) -> Node:
@@ -79,6 +81,7 @@ class HostStatus:
             damaged=read.damaged,
             zone_doubt=self.zone_doubt,
             refused=self.refused(),
+            budgets=self.budgets(),
         )
 
     async def _details(self, nodes: Sequence[Node]) -> Mapping[str, SessionDetails | None]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Literal, NoReturn
 
 import trio
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from agent_runner import events
 from agent_runner.errors import ProviderClosedError, ProviderError, ProviderOpenError, RunnerError
@@ -17,6 +17,7 @@ from agent_runner.providers.variables import with_advice
 from agent_runner.records import Turn
 from agent_runner.session import Session
 from agent_runner.session_state import StoredState
+from agent_runner.tool_socket import ToolSocket, tool_socket_path
 from agent_runner.tools import TOOLS
 from agent_runner.tools.registry import SessionTools
 
@@ -35,6 +36,10 @@ class OpenProvider:
 
     handler: TurnHandler
     tools: SessionTools = field(factory=lambda: SessionTools(TOOLS))
+    socket: ToolSocket = field(
+        init=False, default=Factory(lambda self: ToolSocket(self.tools), takes_self=True)
+    )
+    """Takes calls of other programs of the sandbox, where there is one."""
 
 
 @asynccontextmanager
@@ -88,6 +93,9 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
         model_settings=MappingProxyType(dict(config.model_settings)),
         new_id=seams.new_id,
         notes=session.notes,
+        files=session.files,
+        model_socket=config.model_socket,
+        tools_socket=tool_socket_path(config),
     )
 
 

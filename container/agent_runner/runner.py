@@ -14,6 +14,7 @@ from agent_runner.pruning import Pruner
 from agent_runner.seams import Seams
 from agent_runner.selection import Batch, Selection
 from agent_runner.session import Session, open_session
+from agent_runner.tool_socket import serve_tools
 from agent_runner.turn import take_turn
 
 PAUSE_WITHOUT_HOST = 1.0
@@ -29,7 +30,10 @@ async def run_runner(config: RunnerConfig, seams: Seams) -> None:
         seams.log("runner.started", provider=seams.provider.name)
         await _release_stale_claims(session)
         try:
-            async with open_provider(session) as provider:
+            async with (
+                open_provider(session) as provider,
+                serve_tools(session.config, provider.socket, session.seams.log),
+            ):
                 await _Loop(session, provider).run()
         except ProviderOpenError as error:
             await _Loop(session, unopened(error)).run_once()

@@ -54,4 +54,5 @@ async def _work(
     if turn is None:
         session.seams.log("task.not_woken", turn=claimed.turn.turn_id)
         return Result()
-    return await ask(session, provider.handler, turn, tools)
+    async with provider.socket.turn(tools):
+        return await ask(session, provider.handler, turn, tools)

@@ -12,6 +12,7 @@ import trio
 from attrs import evolve, frozen
 
 from actors import ActorError
+from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import NoHost, NotListening, NotRunning, RequestFailed, connect
 from nanoclaw.cli.output import tell
@@ -145,7 +146,7 @@ async def _opened(
         clock=SystemClock(),
         random=SystemRandom(),
     ) as ground:
-        operations = Operations(catalogue, evolve(ground, refusal=_refusal(config)))
+        operations = Operations(catalogue, evolve(ground, refusal=_refusal(config), rules=rules_of(config)))
         try:
             return await call.on(operations)
         except OperationFailed as error:

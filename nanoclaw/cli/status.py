@@ -58,6 +58,7 @@ def status_lines(host: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  {sentence}" for sentence in host["damaged"])
     if host["zone_doubt"]:
         yield f"zone      {host['zone_doubt']}"
+    yield from (f"budgets   {sentence}" for sentence in host.get("budgets", ()))
     if host["living_sessions"]:
         yield ""
         yield from _table(host["living_sessions"])
@@ -125,6 +126,8 @@ def _remarks(session: Mapping[str, Any]) -> Iterator[str]:
 
 def _troubles(details: Mapping[str, Any]) -> Iterator[str]:
     runner, delivery = details["runner"], details["oldest_delivery"]
+    if details.get("budget"):
+        yield f"waits: {details['budget']}"
     if details["quarantined"]:
         yield f"quarantined: {details['quarantined']}"
     yield from _faults(details)

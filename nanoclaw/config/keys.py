@@ -5,9 +5,11 @@ from typing import Any
 
 from attrs import NOTHING, Factory, fields, frozen, has, resolve_types
 
-from nanoclaw.config.structure import APART
+from nanoclaw.config.structure import APART, BY_ENTRY
 from nanoclaw.config.tables import Config
 
+ENTRIES = ("prices",)
+"""Tables whose keys the user chooses."""
 ROOMS = ("channels", "runtimes")
 """Tables of tables; their keys are declared by channels and runtimes."""
 
@@ -34,7 +36,7 @@ class Key:
 
 def _keys(cls: Any, above: tuple[str, ...] = ()) -> Iterator[Key]:
     for each in fields(resolve_types(cls)):
-        if APART in each.metadata or (not above and each.name == "home"):
+        if {APART, BY_ENTRY} & each.metadata.keys() or (not above and each.name == "home"):
             continue
         if has(each.type):
             yield from _keys(each.type, (*above, each.name))

@@ -14,7 +14,7 @@ import structlog
 from attrs import evolve, field, frozen
 
 from nanoclaw.config.errors import ConfigError, in_order
-from nanoclaw.config.keys import BY_NAME, KEYS, OLD_NAMES, ROOMS, in_table
+from nanoclaw.config.keys import BY_NAME, ENTRIES, KEYS, OLD_NAMES, ROOMS, in_table
 from nanoclaw.config.kinds import Place, Unfit, shown
 from nanoclaw.config.layers import HOME_VARIABLE, Layer, environment_layer, file_layer, settings_layer
 from nanoclaw.config.origins import KeyPath, NamedTable, Origin, Origins, dotted
@@ -235,7 +235,7 @@ def _with_nearest(problem: Problem) -> Problem:
 
 
 def _advice(name: str, problem: Problem) -> str:
-    tables = [*dict.fromkeys(key.path[0] for key in KEYS if len(key.path) > 1), *ROOMS]
+    tables = [*dict.fromkeys(key.path[0] for key in KEYS if len(key.path) > 1), *ENTRIES, *ROOMS]
     table, key = ("", name) if len(problem.path) == 1 else (str(problem.path[0]), str(problem.path[-1]))
     same_table = [each.path[-1] for each in KEYS if each.path[:-1] == ((table,) if table else ())]
     for near in _nearest_of(key, [*same_table, *([] if table else tables)]):

@@ -39,6 +39,8 @@ TOML = Form()
 APART = "nanoclaw.apart"
 """Marks, in its metadata, a field that is no key of its table. It has a default."""
 _NOT_SHOWN = "; its value is not shown"
+BY_ENTRY = "nanoclaw.by_entry"
+"""Marks a field that is a table whose keys the user chooses. No variable or flag sets it."""
 _ANY_NUMBER = Number(at_least=float("-inf"))
 _PLAIN: Mapping[Any, Kind] = {
     str: Text(),

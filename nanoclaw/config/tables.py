@@ -11,11 +11,12 @@ from typing import Annotated
 
 from attrs import Factory, field, frozen
 
+from nanoclaw.config.costs import BudgetsConfig, PriceConfig
 from nanoclaw.config.kinds import Command, Name, Number, Seconds, ZoneName
 from nanoclaw.config.model import FallbackConfig, KeyConfig, ModelConfig
 from nanoclaw.config.origins import DEFAULT, NamedTable, Origins
 from nanoclaw.config.passed_variables import PassedVariable
-from nanoclaw.config.structure import APART
+from nanoclaw.config.structure import APART, BY_ENTRY
 from nanoclaw.config.system_zone import SystemZone, system_zone
 from nanoclaw.logs import LogConfig
 
@@ -119,7 +120,10 @@ class Config:
     delivery: DeliveryConfig = DeliveryConfig()
     retention: RetentionConfig = RetentionConfig()
     prompt: PromptConfig = PromptConfig()
+    budgets: BudgetsConfig = Factory(BudgetsConfig)
     log: LogConfig = Factory(LogConfig)
+    prices: Mapping[str, PriceConfig] = field(factory=dict, kw_only=True, metadata={BY_ENTRY: True})
+    """The tables `[prices."<model>"]`: the prices of models."""
     channels: Mapping[str, NamedTable] = field(factory=dict, kw_only=True, metadata={APART: True})
     """The tables `[channels.<name>]`: the channels to start."""
     runtimes: Mapping[str, NamedTable] = field(factory=dict, kw_only=True, metadata={APART: True})

@@ -25,6 +25,8 @@ class ModelUsage:
     """Tokens of the answer."""
     tool_calls: int = 0
     """Calls of tools in the answer."""
+    base_url: str | None = None
+    """The address of the server. None means that of the configured model."""
 
 
 class Meter(Protocol):
@@ -35,7 +37,10 @@ class Meter(Protocol):
         ...
 
     async def spent(self, usage: ModelUsage, /) -> None:
-        """Record what a request took. When this returns, it is on disk."""
+        """Record what a request took. When this returns, it is on disk.
+
+        If the disk refuses it, it counts all the same, and is written with what follows.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ import structlog
 import trio
 from attrs import Factory, define, evolve, field, frozen
 
-from nanoclaw.gateway.counting import Counter, Counts
+from nanoclaw.gateway.counting import Counter
 from nanoclaw.gateway.hiding import Hiding
 from nanoclaw.gateway.keys import KeyUnavailable, read_key
 from nanoclaw.gateway.limits import MAX_ANSWER, MAX_BODY, Room, RunnerLimits
@@ -235,7 +235,12 @@ class _Exchange:
             agent_group_id=self.caller.agent_group_id,
             provider=model.provider,
             model=counts.model or _asked_model(self.request.body) or model.name,
-            **_numbers(counts),
+            input_tokens=counts.input_tokens,
+            cached_tokens=counts.cached_tokens,
+            cache_write_tokens=counts.cache_write_tokens,
+            output_tokens=counts.output_tokens,
+            tool_calls=counts.tool_calls,
+            base_url=model.base_url,
         )
 
     def log(self, usage: ModelUsage | None) -> None:
@@ -256,16 +261,6 @@ class _Exchange:
             _log.warning("gateway.answer_cut", **fields, reason=self.cut)
         else:
             _log.info("gateway.request", **fields)
-
-
-def _numbers(counts: Counts) -> dict[str, int]:
-    return {
-        "input_tokens": counts.input_tokens,
-        "cached_tokens": counts.cached_tokens,
-        "cache_write_tokens": counts.cache_write_tokens,
-        "output_tokens": counts.output_tokens,
-        "tool_calls": counts.tool_calls,
-    }
 
 
 def _asked_model(body: bytes) -> str:

@@ -13,6 +13,7 @@ from attrs import asdict, frozen
 from actors import Ref
 from nanoclaw.channels.protocol import Channel, capabilities_of
 from nanoclaw.config import Config
+from nanoclaw.config.costs import NO_BUDGETS
 from nanoclaw.recording import redaction
 from nanoclaw.recording.channels import RecordedChannel, RecordedIntake
 from nanoclaw.recording.lines import STATE
@@ -48,11 +49,19 @@ KEPT = (
     "retention.acks_s",
     "retention.files_s",
     "retention.messages_s",
+    *NO_BUDGETS,
 )
 """Keys of the configuration that are recorded."""
 LEFT_OUT = (
     "data",
     "groups",
+    "model.name",
+    "model.base_url",
+    "model.key",
+    "model.max_tokens",
+    "model.timeout_s",
+    "model.fallback",
+    "runtime.max_turn_steps",
     "sandbox.runtime",
     "log.level",
     "sandbox.process_providers",

@@ -102,6 +102,8 @@ class SessionDetails:
     """The number of pending messages that the agent must handle: of users, and tasks whose time has come."""
     waiting_tasks: int = 0
     """The number of pending tasks that wait for their time."""
+    budget: str | None = None
+    """The budget that is used up, so that the session waits, and until when. None if it may work."""
 
 
 @frozen
@@ -176,6 +178,8 @@ class HostReport:
     """The number of questions that nobody has answered."""
     zone_doubt: str | None = None
     """The reason why the time zone may be wrong, with advice."""
+    budgets: tuple[str, ...] = ()
+    """A sentence for each budget of today that is near or used up, and each model without a known price."""
 
 
 class CannotTell(Exception):

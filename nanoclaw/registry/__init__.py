@@ -32,6 +32,14 @@ from nanoclaw.registry.sessions import (
     UpdateSession,
 )
 from nanoclaw.registry.unregistered_senders import ForgetUnregisteredSender, RecordUnregisteredSender
+from nanoclaw.registry.usage import (
+    AlertTold,
+    ChooseTeller,
+    NewAlert,
+    RecordUsage,
+    ResetBudget,
+    SetBudget,
+)
 from nanoclaw.registry.users import (
     AddMember,
     CreateUser,
@@ -47,8 +55,10 @@ from nanoclaw.registry.wirings import CreateWiring, DeleteWiring, UpdateWiring, 
 __all__ = [
     "ActionRefused",
     "AddMember",
+    "AlertTold",
     "Bootstrap",
     "Changes",
+    "ChooseTeller",
     "CreateAgentGroup",
     "CreateApproval",
     "CreateDestination",
@@ -71,6 +81,7 @@ __all__ = [
     "ForgetDm",
     "ForgetUnregisteredSender",
     "GrantRole",
+    "NewAlert",
     "NoteDm",
     "OpenSession",
     "ParkEvent",
@@ -78,11 +89,14 @@ __all__ = [
     "Presence",
     "RecordPresence",
     "RecordUnregisteredSender",
+    "RecordUsage",
     "Registry",
     "RemoveMember",
     "RemoveParked",
     "RenameDestination",
+    "ResetBudget",
     "RevokeRole",
+    "SetBudget",
     "UpdateAgentGroup",
     "UpdateMessagingGroup",
     "UpdateSession",

@@ -16,6 +16,7 @@ class Changes:
     _watchers: dict[str, dict[object, Callable[[], None]]] = Factory(dict)
     _opened: dict[str, None] = Factory(dict)
     _opened_some: trio.Event = Factory(trio.Event)
+    _budgets: trio.Event = Factory(trio.Event)
 
     @contextmanager
     def watch(self, agent_group_id: str, changed: Callable[[], None]) -> Iterator[None]:
@@ -39,7 +40,7 @@ class Changes:
             changed()
 
     def tell_all(self) -> None:
-        """Notify all watchers.
+        """Notify all watchers, except those of budgets.
 
         Call it after a change that may affect all agent groups: to a chat's name or a global role.
         """
@@ -57,3 +58,12 @@ class Changes:
         self._opened_some = trio.Event()
         ids, self._opened = self._opened, {}
         return ids.keys()
+
+    def tell_budgets(self) -> None:
+        """Report a change of limits, after the commit, or a jump of the date."""
+        self._budgets.set()
+
+    async def budgets_changed(self) -> None:
+        """Wait for changes of limits. One task may call it."""
+        await self._budgets.wait()
+        self._budgets = trio.Event()

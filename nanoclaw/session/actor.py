@@ -18,7 +18,7 @@ from actors import Context, Ref
 from nanoclaw.records import Address, AgentMessage, Answer, InboundEvent
 from nanoclaw.records.status import SessionDetails
 from nanoclaw.registry import RemoveParked
-from nanoclaw.session import agents, transactions
+from nanoclaw.session import agents, notices, transactions
 from nanoclaw.session.agents import AgentMessageOutcome
 from nanoclaw.session.arrivals import Arrivals, has_files, loaded
 from nanoclaw.session.comparing import History
@@ -117,6 +117,30 @@ class Release:
         """Stop a runner that has no work."""
         await trio.lowlevel.checkpoint()
         actor.shell.release()
+
+
+@frozen
+class FollowBudget:
+    """A signal that the session's breaker has opened or closed."""
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Stop or start the runner."""
+        await trio.lowlevel.checkpoint()
+        actor.follow_budget()
+        actor.shell.tick()
+
+
+@frozen
+class TellOwner:
+    """Store a notice to the owner. The reply comes when it is on disk. A repeat changes nothing."""
+
+    address: Address
+    key: str
+    text: str
+
+    async def handle(self, actor: "SessionActor") -> None:
+        """Store it, unless the ledger has had it."""
+        await actor.tell_owner(self.address, self.key, self.text)
 
 
 @frozen
@@ -259,6 +283,22 @@ class SessionActor:
         """Adopt the surviving runner, or stop it if it may not run."""
         self.shell.adopt()
 
+    def follow_budget(self) -> None:
+        """Read the session's breaker."""
+        self.shell.change_budget(
+            self.services.budgets.breaker(self.conversation.session.id, self.conversation.agent_group.id)
+        )
+
+    async def tell_owner(self, address: Address, key: str, text: str) -> None:
+        """Store a notice to the owner.
+
+        Raises:
+            StoreError: it could not be stored.
+        """
+        with self.shell.under_way():
+            self.shell.notices_added(await self.inbound.run(notices.tell_at, address, key, text))
+        self.shell.tick()
+
     async def follow_status(self) -> None:
         """Read the session's status. The status at the actor's start may be out of date."""
         session = await self.services.central.run(sessions.get, self.conversation.session.id)
@@ -303,12 +343,13 @@ def session_recipe(
             supervisor = RunnerSupervisor(
                 services.runtime, nursery, start.prepare, paths.heartbeat, start.door, services.shortage
             )
+            ids = conversation.session.id, conversation.agent_group.id
             shell = Shell(
                 services.clock,
                 dispatch,
                 Source(conversation, inbound, rules),
                 outbound,
-                Effects(services, conversation.session.id, supervisor, context.retire),
+                Effects(services, *ids, supervisor, context.retire),
                 state,
             )
             if state.outbound.history is not History.MARKED:
@@ -320,12 +361,14 @@ def session_recipe(
                 services.wakeups.watch(paths.outbound_dir, shell.wake, shell.drafts.replaced),
                 inbound.when_blocked(shell.inbound_blocked),
                 services.shortage.watch(partial(context.ref.signal, Release())),
+                services.budgets.watch(*ids, partial(context.ref.signal, FollowBudget())),
                 services.changes.watch(conversation.agent_group.id, partial(context.ref.signal, Refresh())),
             ):
                 nursery.start_soon(shell.send_hints)
                 nursery.start_soon(shell.drafts.run)
                 nursery.start_soon(shell.deliver)
                 await actor.follow_status()
+                actor.follow_budget()
                 await actor.replay_parked()
                 nursery.start_soon(shell.run_rounds)
                 nursery.start_soon(Pruner(services, paths, inbound, outbound, files).run, shell.wake)

@@ -5,9 +5,12 @@ an event. So the order of contract 4 is visible here: recover, read acks, settle
 attempt begins only after the commit that records it.
 """
 
+from collections.abc import Iterable, Sequence
+
 from attrs import evolve
 
-from nanoclaw.records import SessionStatus
+from nanoclaw.budgets import OpenBreaker
+from nanoclaw.records import Address, SessionStatus
 from nanoclaw.session import delivering, looking, needs
 from nanoclaw.session.changes import count_failure, stop_runner
 from nanoclaw.session.comparing import Comparison, History
@@ -25,6 +28,8 @@ from nanoclaw.session.events import (
     Adopted,
     Attempted,
     Attended,
+    BudgetChanged,
+    BudgetTold,
     Closing,
     Committed,
     DelayTold,
@@ -38,6 +43,7 @@ from nanoclaw.session.events import (
     FinishCommitted,
     InboundBlocked,
     Looked,
+    NoticesAdded,
     RecoveryEnded,
     ReleaseAsked,
     RestartAsked,
@@ -51,7 +57,8 @@ from nanoclaw.session.events import (
     Ticked,
 )
 from nanoclaw.session.runner import Running, Stopping
-from nanoclaw.session.state import Moment, Phase, SessionState
+from nanoclaw.session.state import Moment, OutOfBudget, Phase, SessionState
+from nanoclaw.store.session.outbound import MessageOut
 
 
 def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa: C901, PLR0911, PLR0912 -- one case an event
@@ -77,9 +84,10 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return looking.handle_damage(state, reason, now)
         case Committed(step, settled):
             return looking.follow(state, step, settled, now)
-        case DelayTold(notices):
-            told = evolve(state, deliveries=state.deliveries.queue_notices(notices))
-            return Decisions(told, (Wake(),) if notices else ())
+        case DelayTold(notices) | NoticesAdded(notices):
+            return _queue(state, notices)
+        case BudgetTold(told, notices):
+            return _queue(_with_told(state, told), notices)
         case RoundEnded():
             return _end_round(state, now)
         case Attempted(delivery, result):
@@ -102,6 +110,8 @@ def decide(state: SessionState, event: Event, now: Moment) -> Decisions:  # noqa
             return _compared(state, comparison)
         case StatusChanged(status):
             return _change_status(state, status)
+        case BudgetChanged(breaker):
+            return _change_budget(state, breaker, now)
         case Adopted():
             return _adopt(state, now)
         case RestartAsked():
@@ -126,12 +136,41 @@ def _stored(state: SessionState, event: Stored, now: Moment) -> Decisions:
     activity = evolve(state.activity, active_at=now.monotonic)
     if idle:
         activity = evolve(activity, swept_at=now.monotonic)
-    return Decisions(evolve(state, messages=state.messages.add(event.messages), activity=activity))
+    told = (Wake(),) if state.out_of_budget else ()  # a round tells people that their messages wait
+    return Decisions(evolve(state, messages=state.messages.add(event.messages), activity=activity), told)
+
+
+def _queue(state: SessionState, notices: Sequence[MessageOut]) -> Decisions:
+    queued = evolve(state, deliveries=state.deliveries.queue_notices(notices))
+    return Decisions(queued, (Wake(),) if notices else ())
 
 
 def _change_status(state: SessionState, status: SessionStatus) -> Decisions:
     state = evolve(state, status=status)
     return Decisions(state) if status == "active" else Decisions(*stop_runner(state, "shutdown"))
+
+
+# -- budgets -------------------------------------------------------------------
+
+
+def _change_budget(state: SessionState, breaker: OpenBreaker | None, now: Moment) -> Decisions:
+    """Wait while a budget is used up, and go on when it is not."""
+    before = state.out_of_budget
+    if breaker is None:
+        if before is None:
+            return Decisions(state)
+        return Decisions(evolve(state, out_of_budget=None), (Log("info", "session.in_budget"), Wake()))
+    if before is not None and before.breaker.key == breaker.key:
+        return Decisions(evolve(state, out_of_budget=evolve(before, breaker=breaker)))
+    log = Log("info", "session.out_of_budget", {"reason": breaker.reason})
+    return Decisions(evolve(state, out_of_budget=OutOfBudget(breaker, now.monotonic)), (log, Wake()))
+
+
+def _with_told(state: SessionState, told: Iterable[Address | None]) -> SessionState:
+    if state.out_of_budget is None:
+        return state
+    waiting = evolve(state.out_of_budget, told=state.out_of_budget.told | frozenset(told))
+    return evolve(state, out_of_budget=waiting)
 
 
 def _compared(state: SessionState, comparison: Comparison) -> Decisions:
@@ -190,6 +229,9 @@ def _tick(state: SessionState, now: Moment) -> Decisions:
         and runner.may_start(now.monotonic)
     ):
         return Decisions(_starting(state, now), (*effects, StartRunner()))
+    if runner.alive and needs.ends_for_budget_s(state, now) <= 0:
+        state, stopped = stop_runner(state, "shutdown")
+        return Decisions(state, (*effects, *stopped))
     if runner.alive and needs.idle_left_s(state, now, watched=needs.is_watched(state, now)) <= 0:
         state, stopped = stop_runner(state, "idle")
         return Decisions(state, (*effects, *stopped))

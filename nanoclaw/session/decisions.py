@@ -6,6 +6,7 @@ from typing import Literal
 
 from attrs import Factory, frozen
 
+from nanoclaw.budgets import OpenBreaker
 from nanoclaw.channels.protocol import Outcome
 from nanoclaw.records import Address, ContainerStatus
 from nanoclaw.session.finishing import Finished
@@ -68,6 +69,14 @@ class TellOfDelay:
 
 
 @frozen
+class TellOfBudget:
+    """Tell waiting users that a budget is used up. Ends with `BudgetTold`."""
+
+    waiting: Sequence[OpenMessage]
+    breaker: OpenBreaker
+
+
+@frozen
 class Finish:
     """Commit the result of an attempt with the start of the next one. Ends with `FinishCommitted`."""
 
@@ -83,7 +92,7 @@ class Attempt:
     delivery: Delivery
 
 
-Step = ReadOutbound | Settle | TellOfDelay | Finish | Attempt
+Step = ReadOutbound | Settle | TellOfDelay | TellOfBudget | Finish | Attempt
 
 
 # -- effects: carried out at once, without waiting ----------------------------
@@ -146,6 +155,15 @@ class NotePresence:
 
 
 @frozen
+class CountUsage:
+    """Count what the session has seen, for its budgets. Coalesced."""
+
+    turns: int = 0
+    tool_calls: int = 0
+    messages: int = 0
+
+
+@frozen
 class TellLooked:
     """Tell the observer what a look read, before the session acts on it."""
 
@@ -179,6 +197,7 @@ Effect = (
     | Wake
     | Retire
     | NotePresence
+    | CountUsage
     | TellLooked
     | TellQuarantined
     | Log

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from nanoclaw.session.changes import take_attempt, tell_settled
-from nanoclaw.session.decisions import Attempt, Decisions, Effect, Finish, Log, Wake
+from nanoclaw.session.decisions import Attempt, CountUsage, Decisions, Effect, Finish, Log, Wake
 from nanoclaw.session.finishing import AttemptEnded, Finished
 from nanoclaw.session.outcomes import (
     Delivered,
@@ -16,6 +16,7 @@ from nanoclaw.session.outcomes import (
 )
 from nanoclaw.session.queue import Delivery
 from nanoclaw.session.state import Moment, SessionState
+from nanoclaw.store.session.deliveries import NOTICE
 
 
 def finish(state: SessionState, delivery: Delivery, result: Result, now: Moment) -> Decisions:
@@ -33,12 +34,18 @@ def follow(state: SessionState, step: Finish, ended: AttemptEnded, now: Moment) 
         deliveries = evolve(deliveries, refusals=refusals)
     state = evolve(state, deliveries=deliveries, messages=state.messages.add(ended.told))
     state, told = tell_settled(state, now)
-    effects = (*_logs(finished), *told)
+    effects = (*_logs(finished), *_counted(finished), *told)
     if step.begun is None:
         return Decisions(state, effects)
     if ended.begun:
         return Decisions(state, effects, Attempt(step.begun))
     return Decisions(evolve(state, deliveries=state.deliveries.undo_take()), (*effects, Wake()))
+
+
+def _counted(finished: Finished) -> list[Effect]:
+    """Count a delivered message of the agent. The host's own are free."""
+    sent = isinstance(finished.result, Delivered) and not finished.delivery.id.startswith(NOTICE)
+    return [CountUsage(messages=1)] if sent else []
 
 
 def _logs(finished: Finished) -> list[Effect]:

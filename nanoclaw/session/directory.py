@@ -24,6 +24,7 @@ from nanoclaw.session.actor import (
     Replay,
     SessionActor,
     SessionDamaged,
+    TellOwner,
     session_recipe,
 )
 from nanoclaw.session.agents import AgentMessageOutcome
@@ -116,6 +117,15 @@ class Sessions:
             if ref is not None:
                 with suppress(Stopped):  # it reads its ledger when it starts again
                     ref.signal(Attend(address))
+
+    async def tell_owner(self, conversation: Conversation, address: Address, key: str, text: str) -> None:
+        """Store a notice of the host to the owner, once per key. When this returns, it is on disk.
+
+        Raises:
+            SessionDown: the session is buried, or crashed repeatedly on this message.
+            StoreError: the notice could not be stored.
+        """
+        await self._ask(conversation, TellOwner(address, key, text))
 
     def replay(self, conversation: Conversation) -> None:
         """Tell the session that events were parked for it. Synchronous."""

@@ -73,6 +73,7 @@ class Effects:
 
     services: Services
     session_id: str
+    agent_group_id: str
     supervisor: RunnerSupervisor
     retire: Callable[[], bool]
     """Retires the session's actor, unless a message is arriving."""
@@ -119,6 +120,10 @@ class Effects:
             case decisions.NotePresence(status, idle_s):
                 last_active = services.clock.now() - timedelta(seconds=idle_s)
                 services.presences.note(session_id, container_status=status, last_active=last_active)
+            case decisions.CountUsage(turns, tool_calls, messages):
+                services.budgets.count(
+                    session_id, self.agent_group_id, turns=turns, tool_calls=tool_calls, messages=messages
+                )
             case decisions.TellLooked(seen, now):
                 services.observer.looked(session_id, seen, now)
             case decisions.TellQuarantined(reason):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from nanoclaw.budgets import OpenBreaker
 from nanoclaw.records import Address, SessionStatus
 from nanoclaw.runtimes import Death
 from nanoclaw.session.comparing import Comparison
@@ -47,6 +48,13 @@ class StatusChanged:
     """The session's status was read again. It may be unchanged."""
 
     status: SessionStatus
+
+
+@frozen
+class BudgetChanged:
+    """The session's breaker was read again. It may be unchanged. None means that no budget is used up."""
+
+    breaker: OpenBreaker | None
 
 
 @frozen
@@ -152,6 +160,22 @@ class DelayTold:
 
 
 @frozen
+class BudgetTold:
+    """The notices that a budget is used up are on disk."""
+
+    told: Sequence[Address | None]
+    """The chats that know of it now."""
+    notices: Sequence[MessageOut]
+
+
+@frozen
+class NoticesAdded:
+    """Notices to the owner are on disk."""
+
+    notices: Sequence[MessageOut]
+
+
+@frozen
 class Attempted:
     """An attempt has a result. `delivery` may have been completed by the dispatcher."""
 
@@ -192,6 +216,7 @@ Event = (
     | RestartAsked
     | ReleaseAsked
     | StatusChanged
+    | BudgetChanged
     | Adopted
     | InboundBlocked
     | Attended
@@ -208,6 +233,8 @@ Event = (
     | FileDamaged
     | Committed
     | DelayTold
+    | BudgetTold
+    | NoticesAdded
     | Attempted
     | FinishCommitted
     | RunnerStarted

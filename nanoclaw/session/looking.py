@@ -18,6 +18,7 @@ from nanoclaw.session.changes import (
     tell_settled,
 )
 from nanoclaw.session.decisions import (
+    CountUsage,
     DeathJudged,
     Decisions,
     Effect,
@@ -30,12 +31,13 @@ from nanoclaw.session.decisions import (
     Settle,
     ShowTyping,
     TellLooked,
+    TellOfBudget,
     TellOfDelay,
     TellQuarantined,
     Wake,
 )
 from nanoclaw.session.finishing import Finished
-from nanoclaw.session.messages import Completed, Messages, Retry, Verdict
+from nanoclaw.session.messages import Completed, Messages, Retry, Verdict, ended_turns
 from nanoclaw.session.runner import (
     HINDERED_BACKOFF_S,
     MAX_BACKOFF_S,
@@ -211,6 +213,7 @@ def _settlement(state: SessionState, seen: Look, now: Moment) -> tuple[SessionSt
         misdated_deliveries=state.deliveries.queue.misdated(now.date),
         claimed=frozenset(messages.claimed),
         begun=begun,
+        turns=ended_turns(seen.acks, verdicts),
     )
 
 
@@ -268,6 +271,9 @@ def follow(state: SessionState, step: Settle, settled: SettlementOutcome, now: M
     )
     state, told = _tell_outcomes(state, settlement, now)
     effects: list[Effect] = [*_series_errors(settlement.doubts), *told]
+    counted = CountUsage(turns=settlement.turns, tool_calls=len(settlement.actions))
+    if counted != CountUsage():
+        effects.append(counted)
     if settlement.begun is not None:
         effects += map(HandOver, replaced([settlement.begun], settled.bad))
     refused = any(each.action is None for each in replaced(settlement.actions, settled.bad))
@@ -333,7 +339,22 @@ def _end(state: SessionState, now: Moment) -> Decisions:
         case Dead(noticed=True) as dead:
             return _settle_death(state, dead, now)
         case _:
-            return Decisions(state)
+            return _tell_of_budget(state, now)
+
+
+def _tell_of_budget(state: SessionState, now: Moment) -> Decisions:
+    """Tell people, once a chat, that their messages wait because a budget is used up."""
+    budget = state.out_of_budget
+    if budget is None or state.status != "active":
+        return Decisions(state)
+    if not budget.looked:
+        state = evolve(state, out_of_budget=evolve(budget, looked=True))
+    waiting = [
+        each
+        for each in state.messages.waiting(now.date)
+        if not each.task and each.address not in budget.told and each.id not in state.messages.claimed
+    ]
+    return Decisions(state, step=TellOfBudget(waiting, budget.breaker) if waiting else None)
 
 
 def _settle_death(state: SessionState, dead: Dead, now: Moment) -> Decisions:
@@ -357,7 +378,7 @@ def _end_runner(state: SessionState, now: Moment, *, idle: bool) -> Decisions:
     if idle and not dead.hindered and state.runner.failures == state.rules.max_tries:
         reason = (state.runner.last_failure or "").partition("\n")[0]
         return Decisions(state, effects, TellOfDelay(state.messages.waiting(now.date), reason))
-    return Decisions(state, effects)
+    return _with(effects, _tell_of_budget(state, now))
 
 
 def _with_runner(state: SessionState, *, unclaimed_since: float | None) -> SessionState:

@@ -257,6 +257,12 @@ class Messages:
         return evolve(self, claimed={})
 
 
+def ended_turns(acks: Iterable[Ack], verdicts: Iterable[Verdict]) -> int:
+    """Return the number of turns that ended with these acks. A turn that released its messages did not."""
+    ended = {each.message.id for each in verdicts if isinstance(each, Completed | Failed)}
+    return len({ack.turn or ack.changed or ack.message_id for ack in acks if ack.message_id in ended})
+
+
 def _wish(ack: Ack) -> timedelta:
     """Return the wait that a provider asked for when it released the message."""
     since = from_text_or_none(ack.changed)

@@ -2,6 +2,7 @@
 
 from math import inf
 
+from nanoclaw.records import Address
 from nanoclaw.session.runner import Absent, Dead, Stopping
 from nanoclaw.session.state import Moment, SessionState
 
@@ -9,13 +10,17 @@ BLIND_S = 1.0
 """Seconds before the next look, if the last one could not read the file."""
 SWEEP_S = 30.0
 """Interval in seconds of looks without a wake-up, while the runner has work that it may leave unclaimed."""
+TYPING_AGAIN_S = 4.0
+"""Seconds after which the typing sign is repeated. Telegram lets it expire after 5 s, Discord after 10 s."""
+BUDGET_GRACE_S = 300.0
+"""Longest time in seconds for a turn to end, once a budget is used up. The gateway refuses its requests."""
 TICK_S = 0.001
 """Shortest sleep in seconds. A shorter remainder of rounding might not move the clock."""
 
 
 def wants_runner(state: SessionState, now: Moment) -> bool:
     """Return True if there is work for a runner, and it may run."""
-    if state.outbound.quarantined is not None or state.status != "active":
+    if state.outbound.quarantined is not None or state.status != "active" or state.out_of_budget is not None:
         return False
     return state.outbound.outdated or (bool(state.messages.open) and state.messages.wanted(now.date))
 
@@ -25,10 +30,35 @@ def is_watched(state: SessionState, now: Moment) -> bool:
     return bool(state.messages.claimed) or wants_runner(state, now)
 
 
+def typing_again_s(state: SessionState) -> float:
+    """Return the seconds after which the typing sign is repeated; infinite if nobody works."""
+    return TYPING_AGAIN_S if typing_in(state) else inf
+
+
+def typing_in(state: SessionState) -> tuple[Address, ...]:
+    """Return the chats whose messages a living runner works on."""
+    if not state.runner.alive:
+        return ()
+    messages = (state.messages.open.get(id_) for id_ in state.messages.claimed)
+    return tuple(dict.fromkeys(message.address for message in messages if message and message.address))
+
+
 def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
     """Return the seconds until a runner has been idle for too long."""
     limit = state.rules.idle_s
     return limit if watched else state.activity.active_at + limit - now.monotonic
+
+
+def ends_for_budget_s(state: SessionState, now: Moment) -> float:
+    """Return the seconds until a runner is stopped because a budget is used up.
+
+    A turn may end, because its last answer is paid for.
+    """
+    waiting = state.out_of_budget
+    if waiting is None:
+        return inf
+    working = state.messages.claimed or not waiting.looked
+    return waiting.since + BUDGET_GRACE_S - now.monotonic if working else 0.0
 
 
 def waits_alone(state: SessionState, now: Moment) -> bool:
@@ -66,7 +96,7 @@ def sleep_s(state: SessionState, now: Moment) -> float:
             # A look that fails must not be repeated at once.
             waits.append(max(drop_at, state.activity.swept_at + BLIND_S) - now.monotonic)
         if not isinstance(state.runner.condition, Stopping):
-            waits.append(idle_left_s(state, now, watched=watched))
+            waits += [idle_left_s(state, now, watched=watched), ends_for_budget_s(state, now)]
     elif state.outbound.quarantined is None and state.outbound.unreadable is None:
         # No runner starts without a look, so this need not wait for due messages or the end of a back-off.
         moments.append(state.messages.next_due(now.date))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 
 from nanoclaw.records import AGENT, Address
 from nanoclaw.records.reasons import in_words
@@ -33,6 +34,37 @@ def tell_of_delay(connection: Connection, waiting: Sequence[OpenMessage], reason
     told = deliveries.used_before(connection, [f"{NOTICE}{key}" for key in keys])
     new = [(key, message) for key, message in keys.items() if f"{NOTICE}{key}" not in told]
     return [add(connection, message, key, text, answer=False) for key, message in new]
+
+
+def tell_of_budget(
+    connection: Connection, waiting: Sequence[OpenMessage], key: str, text: str
+) -> list[MessageOut]:
+    """Tell each chat with waiting users that a budget is used up, once for each budget and day."""
+    oldest = {message.address: message for message in reversed(waiting)}
+    people = {each: one for each, one in oldest.items() if each is None or each.channel_type != AGENT}
+    keys = {f"budget-{key}-{_short(address)}": one for address, one in people.items()}
+    told = deliveries.used_before(connection, [f"{NOTICE}{each}" for each in keys])
+    new = [(each, one) for each, one in keys.items() if f"{NOTICE}{each}" not in told]
+    return [add(connection, one, each, text, answer=False) for each, one in new]
+
+
+def _short(address: Address | None) -> str:
+    """Return a name of an address for ids."""
+    parts = [] if address is None else [address.channel_type, address.platform_id, address.thread_id]
+    return sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def tell_at(connection: Connection, address: Address, key: str, text: str) -> list[MessageOut]:
+    """Add a notice to an address to the ledger, once per key."""
+    id_ = f"{NOTICE}{key}"
+    if deliveries.used_before(connection, [id_]):
+        return []
+    seen = deliveries.seen(connection)
+    where = [address.channel_type, address.platform_id, address.thread_id]
+    content = json.dumps({"text": text, "address": where, "inReplyTo": None}, ensure_ascii=False)
+    notice = notice_row(id_, seen + seen % 2, content)
+    deliveries.add_notice(connection, notice.id, notice.seq, notice.content)
+    return [notice]
 
 
 def _notice_content(text: str, message: OpenMessage, *, answer: bool) -> str:

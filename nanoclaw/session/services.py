@@ -7,6 +7,7 @@ from typing import Protocol
 from attrs import Factory, frozen
 
 from actors import Ref
+from nanoclaw.budgets import BudgetKeeper
 from nanoclaw.channels.senders import Senders
 from nanoclaw.config import Config
 from nanoclaw.gateway import Gateway
@@ -60,6 +61,7 @@ class Services:
     wakeups: Wakeups
     presences: Presences
     gateway: Gateway
+    budgets: BudgetKeeper
     observer: Observer = NoObserver()
     shortage: Shortage = Factory(Shortage)
 

@@ -5,15 +5,18 @@ stores, waits for none of these. Only the look loop reads `outbound.db`. The del
 at a time. Hints (typing, settled, drafts) are lost if a channel is down. Only `_decide` replaces the state.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from math import inf
 from typing import TypeVar
 
 import structlog
 import trio
 from attrs import Factory, define, field
 
+from nanoclaw.budgets import OpenBreaker
+from nanoclaw.channels.senders import Typing
 from nanoclaw.records import Address, SessionStatus
 from nanoclaw.session import decisions, events, finishing, needs, notices, transactions
 from nanoclaw.session.comparing import Comparison, History, compare
@@ -36,7 +39,7 @@ from nanoclaw.store import (
 )
 from nanoclaw.store.session import outbound
 from nanoclaw.store.session.messages_in import PLAUSIBLE_LEAD, OpenMessage
-from nanoclaw.store.session.outbound import Look, Standing, look
+from nanoclaw.store.session.outbound import Look, MessageOut, Standing, look
 from nanoclaw.system.clock import Clock
 
 T = TypeVar("T")
@@ -99,6 +102,14 @@ class Shell:
         """Apply the session's status from the central database. Call `wake` next."""
         self._handle(events.StatusChanged(status))
 
+    def change_budget(self, breaker: OpenBreaker | None) -> None:
+        """Apply the open breaker that holds the session, or None. Call `tick` next."""
+        self._handle(events.BudgetChanged(breaker))
+
+    def notices_added(self, rows: Sequence[MessageOut]) -> None:
+        """Deliver notices that are on disk."""
+        self._handle(events.NoticesAdded(rows))
+
     def adopt(self) -> None:
         """Adopt the runner that outlived the last host."""
         self._handle(events.Adopted())
@@ -153,9 +164,16 @@ class Shell:
             self.tick()
 
     async def send_hints(self) -> None:
-        """Send hints to channels, until cancelled."""
-        async for address, hint in self.effects.outlets.hints[1]:
-            await self.effects.services.senders.hint(address, hint)
+        """Send hints to channels, until cancelled. Typing is repeated while a runner works."""
+        hints, senders = self.effects.outlets.hints[1], self.effects.services.senders
+        while True:
+            with trio.move_on_after(needs.typing_again_s(self.state)) as waiting:
+                address, hint = await hints.receive()
+                waiting.deadline = inf
+                await senders.hint(address, hint)
+            if waiting.cancelled_caught:
+                for address in needs.typing_in(self.state):
+                    await senders.hint(address, Typing(address))
 
     async def compare_files(self) -> Unreadable | None:
         """Compare the session's files, of which one may have been restored alone.
@@ -230,6 +248,9 @@ class Shell:
                 return events.Committed(step, settled)
             case decisions.TellOfDelay(waiting, reason):
                 return events.DelayTold(await run(notices.tell_of_delay, waiting, reason))
+            case decisions.TellOfBudget(waiting, breaker):
+                told = await run(notices.tell_of_budget, waiting, breaker.key, breaker.notice)
+                return events.BudgetTold([message.address for message in waiting], told)
             case decisions.Finish(finished, begun, now):
                 return events.FinishCommitted(step, await run(finishing.finish, finished, begun, now))
             case decisions.Attempt(delivery):

@@ -5,7 +5,8 @@ from enum import Enum
 
 from attrs import Factory, frozen
 
-from nanoclaw.records import ContainerStatus, SessionStatus
+from nanoclaw.budgets import OpenBreaker
+from nanoclaw.records import Address, ContainerStatus, SessionStatus
 from nanoclaw.session.comparing import History
 from nanoclaw.session.deliveries import Deliveries
 from nanoclaw.session.messages import Messages
@@ -142,6 +143,19 @@ class Activity:
 
 
 @frozen
+class OutOfBudget:
+    """The session waits, because a budget is used up: it starts no runner until the breaker closes."""
+
+    breaker: OpenBreaker
+    since: float
+    """The time, on the monotonic clock, since when it waits."""
+    looked: bool = False
+    """True if a look has succeeded since, so the claims of the turn in progress are known."""
+    told: frozenset[Address | None] = frozenset()
+    """The chats that were told that the budget is used up."""
+
+
+@frozen
 class SessionState:
     """The whole state of a session."""
 
@@ -153,6 +167,8 @@ class SessionState:
     runner: Runner = Factory(Runner)
     outbound: Outbound = Factory(Outbound)
     phase: Phase = Phase.OPEN
+    out_of_budget: OutOfBudget | None = None
+    """Set while a budget is used up."""
     restored: Restored | None = None
     """The conclusion about files that do not continue each other."""
 

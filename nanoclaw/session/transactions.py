@@ -120,6 +120,8 @@ class Settlement:
     """Ids of the messages that the runner works on."""
     begun: Delivery | None = None
     """The attempt that begins."""
+    turns: int = 0
+    """The number of turns that ended; it needs no commit."""
 
     def __bool__(self) -> bool:
         """Return True if there is anything to commit."""

@@ -42,6 +42,22 @@ WRONG = {
         ("1", "an IANA time zone such as Europe/Berlin, got 1"),
     ],
     "model.provider": [("1", "a non-empty string, got 1"), ("' '", 'a non-empty string, got " "')],
+    "model.name": [("1", "a non-empty string, got 1")],
+    "model.base_url": [
+        ('"localhost:11434"', "an address such as https://api.example.com/v1, without a user"),
+        ('"ftp://a/"', "an address such as"),
+        ('"https://me:secret@a/"', "an address such as https://api.example.com/v1, without a user, "),
+        ('"http://a/?key=1"', "an address such as"),
+        ('"http://a b/"', "an address such as"),
+    ],
+    "model.key": [
+        ('"sk-0123456789"', 'a table such as { env = "MY_KEY" } or { file = "path" }; the key itself has no'),
+        ("5", "a table such as"),
+    ],
+    "model.max_tokens": [("0", "a whole number of at least 1, got 0")],
+    "model.timeout_s": [('"soon"', 'a number of at least 1, got "soon"')],
+    "model.fallback": [("5", "a table, got 5")],
+    "runtime.max_turn_steps": [("0", "a whole number of at least 1, got 0")],
     "sandbox.runtime": [("1979-05-27", 'a non-empty string, got "1979-05-27"')],
     "sandbox.process_providers": [("5", "a list, got 5"), ("{ a = 1 }", 'a list, got {"a": 1}')],
     "runtime.command": [
@@ -69,6 +85,24 @@ WRONG = {
     "retention.files_s": [("5", "0 or a number of at least 3600, got 5")],
     "retention.messages_s": [("3600", "0 or a number of at least 86400, got 3600")],
     "prompt.assistant_name": [("''", 'a non-empty string, got ""'), ('"a\\u0000b"', "a non-empty string")],
+    **{
+        f"budgets.{scope}.{measure}": [
+            ("-1", 'a whole number of at least 0, or "none", got -1'),
+            ('"many"', 'a whole number of at least 0, or "none", got "many"'),
+            ("0.5", 'a whole number of at least 0, or "none", got 0.5'),
+            (f"1{'0' * 40}", 'a whole number of at least 0, or "none"; one as high is written "none", got 1'),
+        ]
+        for scope in ("session", "agent", "day")
+        for measure in ("turns", "tool_calls", "messages", "tokens")
+    },
+    **{
+        f"budgets.{scope}.money": [
+            ("-0.01", 'a number of at least 0, or "none", got -0.01'),
+            ("nan", 'a number of at least 0, or "none", got nan'),
+            ("inf", 'a number of at least 0, or "none", got inf'),
+        ]
+        for scope in ("session", "agent", "day")
+    },
     "log.level": [('"loud"', 'one of debug, info, warning, error, got "loud"'), ("[]", "one of debug")],
 }
 
@@ -125,7 +159,18 @@ telegram = 5
 "bad name" = {}
 [log.deep]
 """
-    rooms = ("model", "sandbox", "runtime", "retry", "delivery", "retention", "prompt", "log")
+    rooms = (
+        "model",
+        "sandbox",
+        "runtime",
+        "retry",
+        "delivery",
+        "retention",
+        "prompt",
+        "budgets",
+        "log",
+        "prices",
+    )
     tables = ", ".join(f"[{table}]" for table in (*rooms, "channels", "runtimes"))
     name = "a name has up to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot"
     assert problems(tmp_path, text, NANOCLAW_RETRY_BASE_S="x") == [

@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors import Supervisor
 from nanoclaw.config import Config, config_of, flat
+from nanoclaw.config.costs import NO_BUDGETS
 from nanoclaw.host import Host
 from nanoclaw.records import SessionPaths
 from nanoclaw.store.engine.executor import Lane, ThreadExecutor
@@ -24,6 +25,7 @@ GUARD_S = 20.0
 def config(home: Path, **changes: Any) -> Config:
     settings: dict[str, Any] = {
         "timezone": "UTC",
+        **NO_BUDGETS,
         "retry.base_s": 0.02,
         "delivery.backoff_s": (0.02, 0.02, 0.02),
         "runtime.backoff_s": 0.02,

@@ -12,10 +12,10 @@ from attrs import Factory, define, evolve
 
 from agent_runner.drafts import INTERVAL, MAX_CHARACTERS
 from agent_runner.errors import ProviderError
-from agent_runner.files import replace_file
 from agent_runner.log import Log
 from agent_runner.providers import Toolbox
 from agent_runner.records import Reply, Result, Turn
+from agent_runner.replacing import replace_file
 from agent_runner.runner import run_runner
 from tests.runner.world import Script, World, virtually
 

@@ -106,5 +106,9 @@ class ProviderContext:
     """Makes a random id with this prefix, fit for a path."""
     notes: NoteReader = field(factory=NoNotes)
     """What the agent remembers."""
+    model_socket: Path | None = None
+    """The socket of the model gateway, for a program that the provider starts. Prefer `http`."""
+    tools_socket: Path | None = None
+    """The socket of the runner's own tools, for programs in the sandbox. None without a sandbox."""
     files: TextFiles = field(factory=TextFiles)
     """Reads files that people and agents wrote."""

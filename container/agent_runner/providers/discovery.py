@@ -14,7 +14,9 @@ from agent_runner.foreign import describe
 from agent_runner.providers.protocol import Provider
 from agent_runner.providers.variables import with_advice
 
-PROVIDERS: Mapping[str, str] = {"echo": "agent_runner.providers.echo"}
+PROVIDERS: Mapping[str, str] = {
+    name: f"agent_runner.providers.{name}" for name in ("anthropic", "claude", "echo", "openai", "scripted")
+}
 GROUP = "nanoclaw.providers"
 
 

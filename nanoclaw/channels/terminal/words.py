@@ -8,7 +8,7 @@ HELP_LINE = "/help"
 HELP = """\
 a text            a message for the agent; pasted lines stay one message
 a number          answers a question whose choices have numbers
-/help             shows this
+/help             shows this, and the commands that the agent answers
 arrow-up          brings back what you typed before
 Ctrl-C, Ctrl-D    ends
 In a shell: `nanoclaw status` (what is going on), `nanoclaw messages list` (where is my message?),

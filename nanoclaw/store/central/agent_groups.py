@@ -5,6 +5,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import AgentGroup
+from nanoclaw.store.central import budgets
 from nanoclaw.store.central.references import WIRING_NAMES, refuse_if_referenced
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.errors import NotAllowed
@@ -113,7 +114,7 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> AgentGroup:
-    """Delete an agent group with its members, roles, destinations and decided approvals (contract 3).
+    """Delete an agent group with its members, roles, destinations, limits and decided approvals (contract 3).
 
     Its folder stays on disk.
 
@@ -131,4 +132,5 @@ def delete(connection: apsw.Connection, id_: str) -> AgentGroup:
         "DELETE FROM agent_groups WHERE id = :id",
     ):
         connection.execute(owned, {"id": id_})
+    budgets.forget_scope(connection, f"agent:{id_}")
     return group

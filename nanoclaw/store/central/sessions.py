@@ -6,6 +6,7 @@ from typing import TypedDict
 import apsw
 
 from nanoclaw.records import Presence, Session, SessionStatus
+from nanoclaw.store.central import budgets
 from nanoclaw.store.central.references import refuse_if_referenced
 from nanoclaw.store.engine import rows
 from nanoclaw.store.engine.errors import NotAllowed, NotFound
@@ -194,7 +195,7 @@ _REFERENCES = (
 
 
 def delete(connection: apsw.Connection, id_: str) -> Session:
-    """Delete an archived session with its questions and decided approvals. Its folder stays (contract 3).
+    """Delete an archived session with all that it owns (contract 3). Its folder stays.
 
     Raises:
         NotFound: no session has this id.
@@ -212,4 +213,5 @@ def delete(connection: apsw.Connection, id_: str) -> Session:
         "DELETE FROM sessions WHERE id = :id",
     ):
         connection.execute(owned, {"id": id_})
+    budgets.forget_scope(connection, f"session:{id_}")
     return session

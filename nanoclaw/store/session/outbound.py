@@ -78,6 +78,8 @@ class Ack:
     error: str | None
     changed: str | None = None
     """The text of `status_changed`. A different text means a different claim."""
+    turn: str | None = None
+    """The id of the turn; None if the runner names none."""
 
 
 @frozen
@@ -301,7 +303,7 @@ def _acks(file: OutboundTables, open_ids: Sequence[str]) -> tuple[tuple[Ack, ...
         file.sql(f"""
         SELECT CAST(message_id AS BLOB), {_brief("status")},
           iif(typeof(attempt) = 'integer', attempt, NULL), {_brief("retry_at")}, {_brief("error")},
-          {_brief("status_changed")}
+          {_brief("status_changed")}, {_brief("turn_id")}
         FROM processing_ack WHERE message_id IN (SELECT value FROM json_each(?))
         """),  # noqa: S608 -- constants of this module
         (json_array(open_ids),),
@@ -322,7 +324,7 @@ def _brief(name: str) -> str:
 
 def _ack(row: tuple[object, ...]) -> Ack | str:
     """Return the ack, or the reason why it is invalid. Its message then counts as not acked."""
-    message_id, status, attempt, retry_at, error, changed = row
+    message_id, status, attempt, retry_at, error, changed, turn = row
     message_id, status, changed = (
         value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
         for value in (message_id, status, changed)
@@ -338,6 +340,7 @@ def _ack(row: tuple[object, ...]) -> Ack | str:
         _time(retry_at),
         reason or (f"the agent reported {status[:80]!r}" if separator else None),
         changed,
+        turn.decode("utf-8", "replace") if isinstance(turn, bytes) else None,
     )
 
 

@@ -63,7 +63,7 @@ def _anthropic_head(request: ModelRequest, answer: ModelAnswer) -> dict[str, obj
         "cache_creation_input_tokens": 0,
     }
     return {
-        "id": "msg_1",
+        "id": f"msg_{len(request.messages)}",  # Claude Code joins answers of one id
         "type": "message",
         "role": "assistant",
         "model": request.model,

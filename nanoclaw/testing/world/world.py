@@ -24,6 +24,7 @@ from attrs import Factory, define, field
 from agent_runner.providers import Provider
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.config import Config, config_of, flat
+from nanoclaw.config.costs import NO_BUDGETS
 from nanoclaw.dispatch import ActionHandler
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.recording import Record
@@ -215,7 +216,13 @@ class World:
     def config(self, **changes: Any) -> Config:
         """Return the configuration of this world, with changes. Raises ConfigError for invalid changes."""
         polls = {} if self.real else {"runtime.slow_poll_s": RARELY_S}
-        settings: dict[str, Any] = {"timezone": "UTC", **polls, **self.settings, **_checked(changes)}
+        settings: dict[str, Any] = {
+            "timezone": "UTC",
+            **NO_BUDGETS,
+            **polls,
+            **self.settings,
+            **_checked(changes),
+        }
         return config_of(self.home, settings)
 
     async def start(

@@ -1,0 +1,124 @@
+"""The command line and the environment of Claude Code."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from agent_runner.providers.model_settings import ModelSettings
+from agent_runner.providers.toolbox import ToolSpec
+
+SERVER = "nanoclaw"
+"""The name of our tools' MCP server inside Claude Code."""
+OWN_TOOLS = (
+    *("Bash", "Edit", "Glob", "Grep", "NotebookEdit", "Read"),
+    *("Task", "TodoWrite", "WebFetch", "WebSearch", "Write"),
+)
+"""The tools of Claude Code that a sandboxed agent has. Its other ones wait for a person at a terminal."""
+KEPT = ("PATH", "LANG")
+"""The runner's variables that Claude Code sees, too."""
+QUIET: Mapping[str, str] = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "DISABLE_GROWTHBOOK": "1",
+    "ENABLE_TOOL_SEARCH": "false",
+}
+"""Without these it connects to other servers, or hides tools from the model."""
+BOUNDED: Mapping[str, str] = {
+    "CLAUDE_CODE_MAX_RETRIES": "1",
+    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+    "CLAUDE_CODE_DISABLE_CRON": "1",
+    "CLAUDE_CODE_DISABLE_FILE_CHECKPOINTING": "1",
+    "MCP_TOOL_TIMEOUT": str(24 * 3600 * 1000),
+    "CLAUDE_CODE_SDK_MCP_TOOL_IDLE_TIMEOUT": str(24 * 3600 * 1000),
+}
+"""Retries and long work are the runner's. Its tools have time limits of their own."""
+OTHER_MODELS = ("ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL")
+"""Variables that name models for side work. All work goes to the configured model: its price is known."""
+SETTINGS = json.dumps({"cleanupPeriodDays": 3650, "includeCoAuthoredBy": False})
+"""The conversation of a session must not be deleted because nobody wrote for a month."""
+
+
+@frozen
+class Position:
+    """The end of a committed turn in a conversation that Claude Code keeps."""
+
+    session: str
+    """Claude Code's id of the conversation."""
+    at: str
+    """The id of the last entry. What an interrupted turn wrote after it is left out."""
+
+
+@frozen(kw_only=True)
+class Launch:
+    """One start of Claude Code. Two equal ones can share a process."""
+
+    system_prompt: str
+    """The system prompt. It goes through a file: a command line is public and bounded."""
+    tools: tuple[ToolSpec, ...] = ()
+    """The runner's own tools."""
+    model: ModelSettings
+    """The model, with the name to ask for."""
+    home: Path
+    """Its home directory, which keeps the conversations."""
+    sandboxed: bool
+    """True if its own tools are on."""
+    timezone: str = "UTC"
+    """The user's zone."""
+    tools_socket: Path | None = None
+    """The runner's tools for other programs of the sandbox."""
+
+    @property
+    def prompt_file(self) -> Path:
+        """The file that carries the system prompt."""
+        return self.home / "system-prompt.txt"
+
+
+def command(program: Path, launch: Launch, position: Position | None) -> list[str]:
+    """Return the command line."""
+    ours = [f"mcp__{SERVER}__{tool.name}" for tool in launch.tools]
+    servers = {"mcpServers": {SERVER: {"type": "sdk", "name": SERVER}}}
+    return [
+        str(program),
+        *("--output-format", "stream-json", "--input-format", "stream-json", "--verbose"),
+        "--include-partial-messages",
+        *("--system-prompt-file", str(launch.prompt_file)),
+        *("--mcp-config", json.dumps(servers), "--strict-mcp-config"),
+        *("--setting-sources=", "--settings", SETTINGS),
+        *("--max-turns", str(launch.model.max_turn_steps)),
+        *(("--model", launch.model.name) if launch.model.name else ()),
+        *_permissions(ours, sandboxed=launch.sandboxed),
+        *((f"--resume={position.session}", f"--resume-session-at={position.at}") if position else ()),
+    ]
+
+
+def _permissions(ours: Sequence[str], *, sandboxed: bool) -> Sequence[str]:
+    """Return the flags that decide about tools. Without a sandbox, none of Claude Code's own exists."""
+    if sandboxed:
+        return ("--tools", ",".join(OWN_TOOLS), "--permission-mode", "bypassPermissions")
+    allowed = ("--allowedTools", ",".join(ours)) if ours else ()
+    return ("--tools", "", *allowed, "--permission-mode", "dontAsk")
+
+
+def environment(launch: Launch, url: str, key: str) -> dict[str, str]:
+    """Return all variables of Claude Code. `key` is the forwarder's; there is no other one here."""
+    model = launch.model
+    return {
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        **QUIET,
+        **BOUNDED,
+        "HOME": str(launch.home),
+        "TZ": launch.timezone,
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": key,
+        "API_TIMEOUT_MS": str(int(model.timeout_s * 1000)),
+        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(model.max_tokens),
+        "CLAUDE_CODE_ENTRYPOINT": "sdk-py",
+        **(dict.fromkeys(OTHER_MODELS, model.name) if model.name else {}),
+        **({"IS_SANDBOX": "1"} if launch.sandboxed else {}),
+        **({"NANOCLAW_TOOLS_SOCKET": str(launch.tools_socket)} if launch.tools_socket else {}),
+    }
