@@ -61,7 +61,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.run: pyproject.toml | $(VENV)/.pip
-	@$(BIN)/python -m pip install --quiet --editable .
+	@$(BIN)/python -m pip install --quiet --editable '.[anthropic,openai]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.pip

@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from actors import ActorError, Escalate, Node, Policy, Ref, Supervisor
 from nanoclaw.budgets import BudgetKeeper
+from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.protocol import Channel, types_with_buttons
 from nanoclaw.channels.receivers import open_receivers
 from nanoclaw.channels.senders import open_senders
@@ -317,6 +318,9 @@ def _ground(parts: Parts, services: Services, living: Sessions) -> Ground:
         files=SessionFiles(config.data, services.executor, services.central, services.clock.now),
         make_agent_folder=partial(make_agent_folder, config.groups),
         now=services.clock.now,
+        zone=config.timezone,
+        rules=rules_of(config),
+        write_usage=services.budgets.write,
         refusal=partial(why_refused, parts.runtime),
     )
 

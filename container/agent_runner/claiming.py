@@ -1,12 +1,17 @@
 """Claims the rows of a turn (contract 4, Status)."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 from attrs import evolve
 
-from agent_runner import outbound
+from agent_runner import inbound, outbound
+from agent_runner.errors import InboundUnavailableError
 from agent_runner.inbound import Fetched
-from agent_runner.records import Claim, Turn
+from agent_runner.records import Claim, Inbound, Sent, Turn
 from agent_runner.selection import Batch
 from agent_runner.session import Session
+from agent_runner.store import Connection
 from agent_runner.turn_outcome import ClaimedTurn
 from agent_runner.turn_state import TurnState
 
@@ -15,13 +20,25 @@ async def claim(session: Session, batch: Batch, fetched: Fetched) -> ClaimedTurn
     """Claim the rows, and return the turn over them. Raises StoreBusyError, DatabaseError."""
     claimed = unclaimed(session, batch, fetched)
     now, turn_id = session.seams.clock.now(), claimed.turn.turn_id
-    sent = await session.outbound.write(
-        lambda connection: outbound.claim(connection, claimed.claims, now, turn_id)
-    )
+
+    def change(connection: Connection) -> tuple[tuple[Sent, ...], list[str]]:
+        return outbound.claim(connection, claimed.claims, now, turn_id), outbound.stopped(connection)
+
+    sent, stopped = await session.outbound.write(change)
     session.seams.log(
         "turn.started", turn=turn_id, messages=len(fetched.messages), context=len(fetched.context)
     )
-    return evolve(claimed, turn=evolve(claimed.turn, already_sent=sent))
+    context = (*await _read_again(session, stopped), *claimed.turn.context)
+    return evolve(claimed, turn=evolve(claimed.turn, already_sent=sent, context=context))
+
+
+async def _read_again(session: Session, stopped: Sequence[str]) -> Sequence[Inbound]:
+    """Return the messages of stopped turns; none if inbound.db cannot be read now."""
+    now = session.seams.clock.now()
+    with suppress(InboundUnavailableError):
+        if stopped:
+            return await session.inbound.read(lambda connection: inbound.read_again(connection, stopped, now))
+    return ()
 
 
 def unclaimed(session: Session, batch: Batch, fetched: Fetched) -> ClaimedTurn:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from agent_runner import events
+from agent_runner import events, outbound
 from agent_runner.commands.stop import STOPPED
 from agent_runner.errors import ProviderFatal
 from agent_runner.records import Address, Inbound, Reply, Result
@@ -12,9 +12,18 @@ from agent_runner.turn_outcome import ClaimedTurn, Ending
 
 
 def stopped(claimed: ClaimedTurn, by: Inbound) -> Ending:
-    """Return the ending of a turn that the message `by` stops: all its messages are completed, like `by`."""
-    claimed.turn_state.follow_ups.append(by)
-    return Ending(Result((Reply(STOPPED, by.id),), _follow_ups(claimed)))
+    """Return the ending of a turn that the message `by` stops: all its messages are completed, like `by`.
+
+    The next turn sees the messages as context, because the provider has kept nothing of this turn.
+    """
+    state, answered = claimed.turn_state, claimed.fetched.messages
+    seen = [row.id for row in (*answered, *state.follow_ups) if row.trigger]
+    state.follow_ups.append(by)
+
+    def remember(connection: Connection, now: datetime) -> None:
+        outbound.remember_stopped(connection, seen, now)
+
+    return Ending(Result((Reply(STOPPED, by.id),), _follow_ups(claimed)), remember)
 
 
 def given_up(claimed: ClaimedTurn, error: ProviderFatal) -> Ending:

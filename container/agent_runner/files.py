@@ -3,10 +3,13 @@
 import codecs
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar, cast
 
 from attrs import define, field, frozen
 
+T = TypeVar("T")
 LONGEST_TEXT = 40_000
 """Characters of a file that are read. A character has at most four bytes."""
 MOST_KEPT = 1_000
@@ -28,14 +31,19 @@ class UnusableFile(Exception):
 @frozen
 class _Kept:
     identity: tuple[int, int, int]
-    text: str
+    value: object
+    """What was made of the text, or an UnusableFile."""
+
+
+def _as_text(text: str) -> str:
+    return text
 
 
 @define(eq=False)
 class TextFiles:
-    """Reads text files, and keeps each text until the file changes."""
+    """Reads text files, and keeps what was made of each until the file changes."""
 
-    _kept: dict[Path, _Kept] = field(factory=dict, init=False)
+    _kept: dict[tuple[Path, object], _Kept] = field(factory=dict, init=False)
     _reported: set[str] = field(factory=set, init=False)
 
     def read(self, root: Path, name: str) -> str | None:
@@ -43,24 +51,36 @@ class TextFiles:
 
         Of a long file it is the first 40,000 characters, and a note. A link may lead to a file below `root`.
         """
+        return self.parse(root, name, _as_text)
+
+    def parse(self, root: Path, name: str, parse: Callable[[str], T]) -> T | None:
+        """Return what `parse` makes of a text, as `read` returns it. It may raise UnusableFile, too."""
         path = _resolved(root, name)
         if path is None:
             return None
         found = _status(path)
         identity = (found.st_ino, found.st_mtime_ns, found.st_size)
-        kept = self._kept.get(path)
+        kept = self._kept.get((path, parse))
         if kept is None or kept.identity != identity:
-            kept = _Kept(identity, _read(path))
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
-            self._kept[path] = kept
-        return kept.text
+            kept = self._kept[path, parse] = _Kept(identity, _parsed(path, parse))
+        if isinstance(kept.value, UnusableFile):
+            raise UnusableFile(kept.value.reason)
+        return cast("T", kept.value)
 
     def is_news(self, problem: str) -> bool:
         """Return True the first time that it is called with this problem."""
         news = problem not in self._reported and len(self._reported) < MOST_KEPT
         self._reported.add(problem)
         return news
+
+
+def _parsed(path: Path, parse: Callable[[str], object]) -> object:
+    try:
+        return parse(_read(path))
+    except UnusableFile as error:
+        return error
 
 
 def _resolved(root: Path, name: str) -> Path | None:

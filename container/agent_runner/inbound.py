@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from agent_runner.commands.call import Call, read_call
 from agent_runner.records import Address, Claim, Delivered, Destination, Inbound, Target, Unreadable
@@ -142,6 +142,12 @@ def answer(
     """
     rows = (_parse(row, now) for row in _row(connection, message_id, of_any_status=of_any_status))
     return next((row for row in rows if isinstance(row, Inbound)), None)
+
+
+def read_again(connection: Connection, ids: Iterable[str], now: datetime) -> tuple[Inbound, ...]:
+    """Return messages that an earlier turn was given, as context. Those that were pruned are left out."""
+    found = (answer(connection, id_, now, of_any_status=True) for id_ in ids)
+    return tuple(evolve(row, trigger=False) for row in found if row is not None)
 
 
 def choice(connection: Connection, question_id: str, now: datetime) -> Inbound | None:

@@ -93,6 +93,7 @@ def _context(session: Session, tools: SessionTools) -> ProviderContext:
         model_settings=MappingProxyType(dict(config.model_settings)),
         new_id=seams.new_id,
         notes=session.notes,
+        files=session.files,
         model_socket=config.model_socket,
         tools_socket=tool_socket_path(config),
     )

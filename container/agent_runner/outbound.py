@@ -15,6 +15,8 @@ from agent_runner.text import clip, dump, load
 from agent_runner.times import to_text
 
 FINAL = ("completed", "failed", "released")
+MOST_STOPPED = 20
+"""Messages of stopped turns that the next turn sees."""
 NO_ATTEMPT = -1
 """The attempt in an ack that only says which turn had a message."""
 
@@ -172,6 +174,23 @@ def _remembered(connection: Connection, turn_id: str) -> list[str]:
 def forget_turn(connection: Connection, turn_id: str) -> None:
     """Remove the list of earlier turns of a completed turn."""
     connection.execute("DELETE FROM meta WHERE key = :key", {"key": f"continues:{turn_id}"})
+
+
+def remember_stopped(connection: Connection, ids: Sequence[str], at: datetime) -> None:
+    """Remember the messages of a stopped turn. The next turn sees them as context."""
+    newest = [*stopped(connection), *ids][-MOST_STOPPED:]
+    insert(connection, "meta", {"key": "stopped", "value": json.dumps(newest)}, at, replace=True)
+
+
+def stopped(connection: Connection) -> list[str]:
+    """Return the ids of the messages of stopped turns that no later turn has seen, oldest first."""
+    value = connection.execute("SELECT value FROM meta WHERE key = 'stopped'").get
+    return [] if value is None else [str(id_) for id_ in json.loads(str(value))]
+
+
+def forget_stopped(connection: Connection, _at: datetime) -> None:
+    """Forget them, because a turn has seen them or the conversation is cleared."""
+    connection.execute("DELETE FROM meta WHERE key = 'stopped'")
 
 
 def _sent(connection: Connection, turn_id: str) -> list[Sent]:

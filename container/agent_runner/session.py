@@ -9,6 +9,7 @@ from agent_runner import events
 from agent_runner.changes import Changes
 from agent_runner.config import RunnerConfig
 from agent_runner.drafts import Drafts, open_drafts
+from agent_runner.files import TextFiles
 from agent_runner.heartbeat import Heartbeat, open_heartbeat
 from agent_runner.lock import hold_lock
 from agent_runner.log import Log
@@ -33,6 +34,8 @@ class Session:
     heartbeat: Heartbeat
     drafts: Drafts
     notes: Notes
+    files: TextFiles
+    """Reads files that people and agents wrote."""
 
 
 @asynccontextmanager
@@ -55,7 +58,9 @@ async def open_session(config: RunnerConfig, seams: Seams) -> AsyncGenerator[Ses
             open_drafts(config, seams) as drafts,
         ):
             notes = Notes(config.workspace, config.schema_dir, seams.executor, seams.clock, seams.log)
-            yield Session(config, seams, inbound, outbound, outbox, changes, heartbeat, drafts, notes)
+            yield Session(
+                config, seams, inbound, outbound, outbox, changes, heartbeat, drafts, notes, TextFiles()
+            )
 
 
 def _reporting(log: Log) -> Refused:

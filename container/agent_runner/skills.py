@@ -38,7 +38,10 @@ class BadSkill:
 
 
 def find_skills(files: TextFiles, workspace: Path, shared: Path) -> Sequence[Skill | BadSkill]:
-    """Return the skills by name. One of the agent's own replaces a shared one of the same name."""
+    """Return the skills by name, which is that of the folder if the header has none.
+
+    One of the agent's own replaces a shared one of the same name.
+    """
     found: dict[str, Skill | BadSkill] = {}
     for root in (shared, workspace):
         found |= {_key(each): each for each in _in(files, root)}
@@ -59,18 +62,27 @@ def _in(files: TextFiles, root: Path) -> Iterator[Skill | BadSkill]:
         return
     for name in names[:MOST_SKILLS]:
         try:
-            text = files.read(root, f"{FOLDER}/{name}/SKILL.md")
-            if text is not None:
-                yield _skill(root / FOLDER / name, text)
+            header = files.parse(root, f"{FOLDER}/{name}/SKILL.md", _header)
+            if header is not None:
+                yield Skill(header.name or name, header.description, root / FOLDER / name, header.body)
         except UnusableFile as error:
             yield BadSkill(name, f"SKILL.md: {error}")
 
 
-def _skill(folder: Path, text: str) -> Skill:
+@frozen
+class _Header:
+    name: str
+    description: str
+    body: str
+
+
+def _header(text: str) -> _Header:
     header, body = _split(text)
     values = _values(header)
-    name = _text(values, "name", folder.name, LONGEST_NAME)
-    return Skill(name, _text(values, "description", "", LONGEST_DESCRIPTION), folder, body.strip())
+    description = _text(values, "description", LONGEST_DESCRIPTION)
+    if not description:
+        raise UnusableFile("its header has no description")
+    return _Header(_text(values, "name", LONGEST_NAME), description, body.strip())
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -99,13 +111,11 @@ def _values(header: str) -> Mapping[object, object]:
     return values
 
 
-def _text(values: Mapping[object, object], key: str, default: str, longest: int) -> str:
-    value = values.get(key, default)
+def _text(values: Mapping[object, object], key: str, longest: int) -> str:
+    value = values.get(key, "")
     if not isinstance(value, str):
         raise UnusableFile(f"its header: {key} must be a text, got {type(value).__name__}")
     words = " ".join(value.split())
-    if not words:
-        raise UnusableFile(f"its header has no {key}")
     if len(words) > longest:
         raise UnusableFile(f"its header: {key} has {len(words):,} characters; the most is {longest:,}")
     return words

@@ -29,12 +29,13 @@ async def connect(path: Path) -> trio.SocketStream:
 async def listening(path: Path) -> AsyncGenerator[trio.SocketListener]:
     """Listen at `path`, for this user alone. The socket of a dead process is replaced. Raises OSError."""
     _remove(path)
-    listener = trio.socket.socket(socket.AF_UNIX)
+    # trio would bind in a thread. It is a moment's work, and no simulated runner may use threads.
+    listener = socket.socket(socket.AF_UNIX)
     with _nameable(path) as name:
-        await listener.bind(name)
+        listener.bind(name)
         os.chmod(name, 0o600)  # noqa: PTH101 -- the name may be one of a descriptor
     listener.listen(16)
-    async with trio.SocketListener(listener) as opened:
+    async with trio.SocketListener(trio.socket.from_stdlib_socket(listener)) as opened:
         try:
             yield opened
         finally:

@@ -59,7 +59,7 @@ async def commit_outcome(
         case ProviderError():
             await _release(session, claimed, outcome)
         case Result():
-            await _complete(session, claimed, Ending(outcome))
+            await _complete(session, claimed, Ending(outcome, outbound.forget_stopped))
         case Ending():
             await _complete(session, claimed, outcome)
 

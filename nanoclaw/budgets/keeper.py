@@ -24,7 +24,7 @@ from nanoclaw.budgets.limits import (
     NEAR,
     Rules,
     Standing,
-    default_rules,
+    rules_of,
     scopes_of,
 )
 from nanoclaw.budgets.prices import Prices
@@ -91,9 +91,7 @@ class BudgetKeeper:
     _prices: Prices = field(
         init=False, default=Factory(lambda self: Prices(self._config.prices), takes_self=True)
     )
-    _rules: Rules = field(
-        init=False, default=Factory(lambda self: default_rules(self._config), takes_self=True)
-    )
+    _rules: Rules = field(init=False, default=Factory(lambda self: rules_of(self._config), takes_self=True))
     _day: str = field(init=False, default="")
     _used: dict[str, Amounts] = field(init=False, factory=dict)
     """What each scope has used on this day, also what is not on disk yet."""
@@ -134,6 +132,7 @@ class BudgetKeeper:
         """Call `changed` after each change of the session's breaker, while the context is open."""
         token = object()
         self._watchers[token] = _Watcher(session_id, agent_group_id, changed)
+        self._judge(*scopes_of(session_id, agent_group_id))  # a budget of 0 is used up before any use
         try:
             yield
         finally:

@@ -6,7 +6,8 @@ from typing import Literal
 from attrs import Factory, frozen
 
 from nanoclaw.config import Config
-from nanoclaw.config.costs import NONE
+from nanoclaw.config.costs import NONE, BudgetsConfig
+from nanoclaw.config.origins import Origins
 from nanoclaw.records import MEASURES, BudgetReset, BudgetRow, Measure
 
 ScopeKind = Literal["day", "agent", "session"]
@@ -78,7 +79,11 @@ class Standing:
         return "near" if self.percent >= NEAR else "ok"
 
     def key(self, day: str) -> str:
-        """Return the name of this budget on this day. One that is set or reset again has another name."""
+        """Return the name of this budget on this day. One that is set or reset again has another name.
+
+        A budget of 0 does not begin again, so it has one name on all days.
+        """
+        day = day if self.limit.amount else "always"
         return f"{day} {self.scope} {self.measure} {self.limit.amount} {self.reset}".rstrip()
 
 
@@ -109,15 +114,21 @@ class Rules:
             yield Standing(scope, measure, left, self.limit(scope, measure), at)
 
 
-def default_rules(config: Config) -> Rules:
-    """Return the limits of the configuration."""
+def rules_of(config: Config) -> Rules:
+    """Return the limits of a configuration."""
+    return default_rules(config.budgets, config.origins)
+
+
+def default_rules(config: BudgetsConfig | None = None, origins: Origins | None = None) -> Rules:
+    """Return the limits of the tables `[budgets]`, or the built-in ones."""
+    config, origins = config or BudgetsConfig(), origins or Origins()
     kinds: tuple[ScopeKind, ...] = ("day", "agent", "session")
-    return Rules({(kind, measure): _default(config, kind, measure) for kind in kinds for measure in MEASURES})
+    return Rules({(kind, each): _default(config, origins, kind, each) for kind in kinds for each in MEASURES})
 
 
-def _default(config: Config, kind: ScopeKind, measure: Measure) -> Limit:
-    value = getattr(getattr(config.budgets, kind), measure)
-    source = config.origins.place(("budgets", kind, measure))
+def _default(config: BudgetsConfig, origins: Origins, kind: ScopeKind, measure: Measure) -> Limit:
+    value = getattr(getattr(config, kind), measure)
+    source = origins.place(("budgets", kind, measure))
     if value == NONE:
         return Limit(None, source)
     return Limit(micro_dollars(value) if measure == "money" else int(value), source)

@@ -11,7 +11,10 @@ from attrs import Factory, frozen
 
 from nanoclaw.agents import BadContainerJson, ContainerConfig, read_container_json
 from nanoclaw.config import Config
-from nanoclaw.config.passed_variables import missing
+from nanoclaw.config.model import KeyConfig
+from nanoclaw.config.passed_variables import missing, passed
+from nanoclaw.gateway.keys import missing as missing_key
+from nanoclaw.gateway.models import problems, resolve
 from nanoclaw.records import AgentGroup, Session, SessionPaths
 from nanoclaw.runtimes import ReportsUnhonoured, RunnerSpec, Runtime
 from nanoclaw.session.spec import with_container
@@ -60,6 +63,45 @@ def unset_variables(config: Config, environ: Mapping[str, str]) -> Iterator[str]
         yield f"{label}: {name} is not set here; set it in the environment in which the host starts"
 
 
+def model_problems(config: Config) -> Iterator[str]:
+    """Find settings of `[model]` that cannot work."""
+    for path, words in problems(config.model):
+        yield f"{config.origins.label(('model', *path))} {words}"
+
+
+def key_problems(config: Config, containers: Containers) -> Iterator[str]:
+    """Find files of keys that cannot be read."""
+    for key, label in _keys(config, containers).items():
+        if key.file is not None and (reason := missing_key(key)) is not None:
+            yield f"{label}: {reason}"
+
+
+def key_doubts(config: Config, containers: Containers) -> Iterator[str]:
+    """Find variables of keys that are not set here, and those that runners should be given but are not.
+
+    The host may start in another environment.
+    """
+    pass_env = config.origins.label(("runtime", "pass_env"))
+    for key, label in _keys(config, containers).items():
+        if key.env is not None and (reason := missing_key(key)) is not None:
+            yield f"{label}: {reason}"
+        if key.env is not None and passed(config.runtime.pass_env, {key.env: ""}):
+            yield f"{pass_env}: {key.env} holds the key of a model, so no runner is given it; remove it there"
+
+
+def _keys(config: Config, containers: Containers) -> Mapping[KeyConfig, str]:
+    """Return the places of all keys, each with the beginning of a line about it."""
+    found = dict[KeyConfig, str]()
+    for origins, models in (
+        (config.origins, resolve(config.model)),
+        *((each.origins, resolve(config.model, [each.model])) for each in containers.values()),
+    ):
+        for path, model in zip((("model", "key"), ("model", "fallback", "key")), models.each(), strict=False):
+            if model.key is not None:
+                found.setdefault(model.key, origins.label(path))
+    return found
+
+
 def read_containers(groups: Path) -> tuple[Containers, list[str]]:
     """Read the `container.json` of each agent's folder.
 
@@ -101,8 +143,15 @@ def runner_problems(config: Config, runtime: Runtime, containers: Containers) ->
 
 
 def _container_problems(folder: Path, container: ContainerConfig, runtime: Runtime) -> Iterator[str]:
-    if container.provider is not None and (refusal := runtime.refusal(container.provider)) is not None:
-        yield f"{container.origins.label(('provider',))}: {refusal}"
+    second = container.model.fallback
+    named: Mapping[tuple[str, ...], str | None] = {
+        ("provider",): container.provider,
+        ("model", "provider"): container.model.provider,
+        ("model", "fallback", "provider"): None if second is None else second.provider,
+    }
+    for path, provider in named.items():
+        if provider is not None and (refusal := runtime.refusal(provider)) is not None:
+            yield f"{container.origins.label(path)}: {refusal}"
     if isinstance(runtime, ReportsUnhonoured):
         spec = RunnerSpec("", SessionPaths(folder), folder, container.provider or "", {})
         for part in runtime.unhonoured(with_container(spec, container)):

@@ -18,7 +18,7 @@ from nanoclaw.config.keys import KEYS
 from nanoclaw.config.kinds import printable
 from nanoclaw.config.layers import HOME_VARIABLE
 from nanoclaw.config.origins import DEFAULT
-from nanoclaw.runtimes import configured_runtime, require_provider, table_problems
+from nanoclaw.runtimes import configured_runtime, require_provider, table_problems, why_refused
 
 SECRET = "(secret)"  # noqa: S105 -- shown in its place
 _json = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")
@@ -171,7 +171,11 @@ def settings_problems(reading: Reading) -> Iterator[str]:
     yield from table_problems(others, reading.home)
     if config_ is not None:
         try:
-            require_provider(config_, configured_runtime(config_))
+            runtime = configured_runtime(config_)
+            require_provider(config_, runtime)
+            second = config_.model.fallback and config_.model.fallback.provider
+            if second and (refusal := why_refused(runtime, second)) is not None:
+                yield f"{config_.origins.label(('model', 'fallback', 'provider'))}: {refusal}"
         except ConfigError as error:
             yield from error.problems
 
@@ -189,7 +193,10 @@ def _agent_problems(reading: Reading) -> tuple[list[str], list[str]]:
     config_ = reading.config
     containers, problems = config_checks.read_containers(config_.groups)
     problems.extend(config_checks.place_problems(config_))
+    problems.extend(config_checks.model_problems(config_))
+    problems.extend(config_checks.key_problems(config_, containers))
     unset = list(config_checks.unset_variables(config_, os.environ))
+    unset.extend(config_checks.key_doubts(config_, containers))
     try:
         runtime = configured_runtime(config_)
     except ConfigError:  # reported with the settings

@@ -18,6 +18,7 @@ from nanoclaw.cli.doctor.models import models
 from nanoclaw.cli.output import show
 from nanoclaw.cli.parsing import Command
 from nanoclaw.cli.places import Places, with_places
+from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config, ConfigError, config_of, read_config
 from nanoclaw.config.layers import HOME_VARIABLE
 
@@ -47,7 +48,9 @@ def doctor(places: Places, *, call: bool, as_json: bool) -> int:
         found.extend(await _look(places, call=call))
         return 0
 
-    if (code := trio.run(until_signal, look)) != 0:
+    with silent():
+        code = trio.run(until_signal, look)
+    if code != 0:
         return code
     problem = has_problem(found)
     if as_json:

@@ -55,7 +55,19 @@ def noun_group(name: str) -> click.Group | None:
     group.short_help = noun.summary
     group.params = list(options())
     group.callback = with_places(_nothing)
+    alone = catalogue().operations.get(f"{name}.{noun.alone}")
+    if alone is not None:
+        group.invoke_without_command = True
+        group.params = commands[alone.verb].params
+        group.callback = with_places(partial(_alone, alone))
     return group
+
+
+def _alone(operation: Operation, places: Places, **values: Any) -> int:
+    """Perform the operation that the noun alone stands for, unless a verb is named."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return 0
+    return _performed(operation, places, **values)
 
 
 def _nothing(places: Places) -> int:  # noqa: ARG001 -- remembered for the command that follows

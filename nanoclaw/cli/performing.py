@@ -8,15 +8,16 @@ from pathlib import Path
 from secrets import SystemRandom
 from typing import Any
 
-import structlog
 import trio
 from attrs import evolve, frozen
 
 from actors import ActorError
+from nanoclaw.budgets.limits import rules_of
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.client import NoHost, NotListening, NotRunning, RequestFailed, connect
 from nanoclaw.cli.output import tell
 from nanoclaw.cli.parsing import BAD_USAGE
+from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config, ConfigError
 from nanoclaw.operations import Caller, Catalogue, Ground, Operation, OperationFailed, Operations
 from nanoclaw.operations.offline import open_files, open_to_read
@@ -113,7 +114,7 @@ def _unanswered(operation: Operation, *, reads: bool) -> str:
 
 async def _on_files(config: Config, catalogue: Catalogue, call: Call) -> Any:
     """Own the files during the call. Only `nanoclaw run` creates a home."""
-    with _silent(), _data(config, call) as data:
+    with silent(), _data(config, call) as data:
         try:
             return await _opened(open_files, data, config, catalogue, call)
         except (ActorError, StoreError) as error:
@@ -145,7 +146,7 @@ async def _opened(
         clock=SystemClock(),
         random=SystemRandom(),
     ) as ground:
-        operations = Operations(catalogue, evolve(ground, refusal=_refusal(config)))
+        operations = Operations(catalogue, evolve(ground, refusal=_refusal(config), rules=rules_of(config)))
         try:
             return await call.on(operations)
         except OperationFailed as error:
@@ -218,18 +219,3 @@ def _is_there(database: Path) -> bool:
         reason = advice(kind_of(error), database, str(error))
         raise NoHost(f"{printable(database.parent)}: {reason}") from error
     return True
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Log nothing: the command reports an error in one line."""
-    before = structlog.get_config()
-    structlog.configure(processors=[_drop], logger_factory=structlog.ReturnLoggerFactory())
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
-
-
-def _drop(_logger: object, _method: str, _fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    raise structlog.DropEvent

@@ -89,7 +89,7 @@ class Remote:
                     await client.send(LISTEN, "listen", confirm=True)
                 case {"id": "listen", "result": {"answering": who}}:
                     self.client, self.left = client, None
-                    return [Answering(each["agent"], each["provider"]) for each in who]
+                    return [Answering(each["agent"], each["provider"], each.get("model")) for each in who]
                 case {"id": "listen", "error": {"message": reason, "code": code}}:
                     raise RequestFailed(reason, code)
                 case earlier:

@@ -19,10 +19,12 @@ from nanoclaw.cli.parsing import FILE, Command, SectionOption
 from nanoclaw.cli.places import Places, with_places
 from nanoclaw.cli.run_command import is_terminal
 from nanoclaw.cli.setup_dialogue import ask_model, ask_zone, timed, url_problem, whole_url, zone_of
+from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config, ConfigError, Reading, read_config
+from nanoclaw.config.model import KeyConfig
 from nanoclaw.config.nearest import nearest
-from nanoclaw.config.tables import KeyConfig
 from nanoclaw.config.zone_files import zone_names
+from nanoclaw.gateway.providers import KNOWN
 from nanoclaw.setup.files import require_writable
 from nanoclaw.setup.finding import base_url as local_url
 from nanoclaw.setup.finding import find, target_of
@@ -30,7 +32,7 @@ from nanoclaw.setup.ranking import can_chat, ranked
 from nanoclaw.setup.saving import Answers, save
 from nanoclaw.setup.sdk import missing_sdk
 from nanoclaw.setup.services import BY_SLUG, LOCAL_BY_SLUG
-from nanoclaw.setup.targets import ECHO, WIRES, Target
+from nanoclaw.setup.targets import ECHO, Target
 from nanoclaw.setup.trial import listed
 from nanoclaw.setup.verdicts import Verdict
 
@@ -47,7 +49,7 @@ EPILOG = (
     "name one or say --yes, and never with --no-check. Exit codes: 0 written; 1 the model does not answer, "
     "and nothing was written; 2 the options or files cannot be used."
 )
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,79}")
 
 
 @click.command(
@@ -59,7 +61,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
     section=MODEL,
     metavar="NAME",
     help=f"anthropic, openai (any server that speaks chat completions), echo; or {', '.join(LOCAL_BY_SLUG)}, "
-    f"{', '.join(slug for slug in BY_SLUG if slug not in WIRES)}",
+    f"{', '.join(slug for slug in BY_SLUG if slug not in KNOWN)}",
 )
 @click.option(
     "--model", cls=SectionOption, section=MODEL, metavar="NAME", help="default: the server's best guess"
@@ -86,28 +88,30 @@ def setup(
     """Ask, try and write; returns the exit code. Raises ConfigError."""
     reading = read_config(home=places.home, file=places.config, flags=places.flags)
     interactive = is_terminal() and not yes and not as_json
-    zone = _zone(timezone)
-    named = _named_target(values)
+    zone, named = _zone(timezone), _named_target(values)
     if named is None and zone is None and not interactive and not yes:
         raise click.UsageError("there is no terminal to ask at; say --provider, --timezone or --yes")
     require_writable(reading.home)
-    target, asked_ = named, False
-    if named is None and interactive:
-        target, asked_ = ask_model(reading.home, present_target(reading.config)), True
-    elif named is None and yes:
-        target = _taken(reading.config)
-    verdict = None
-    if target is not None and not asked_:
-        target, verdict = _checked(target, check=check)
+    with silent():
+        target, verdict = _chosen(reading, named, interactive=interactive, yes=yes, check=check)
     if verdict is not None and not verdict.fine:
         return _failed(verdict, as_json=as_json)
     if zone is None and interactive:
         zone = ask_zone(reading.config)
-    answers = Answers(target, zone)
-    file = places.config or reading.home / "config.toml"
+    answers, file = Answers(target, zone), places.config or reading.home / "config.toml"
     save(reading.home, file, answers, template(reading.config))
     _report(file, answers, verdict, _hints(places, answers), as_json=as_json)
     return 0
+
+
+def _chosen(
+    reading: Reading, named: Target | None, *, interactive: bool, yes: bool, check: bool
+) -> tuple[Target | None, Verdict | None]:
+    """Return the model to write and the verdict on it; None for a model that stays, or was not tried here."""
+    if named is None and interactive:
+        return ask_model(reading.home, present_target(reading.config)), None
+    target = named or (_taken(reading.config) if yes else None)
+    return (None, None) if target is None else _checked(target, check=check)
 
 
 def _zone(text: str | None) -> str | None:
@@ -150,7 +154,7 @@ def _named_target(values: Mapping[str, Any]) -> Target | None:
         return None
     key = _key(given)
     typed = _key_of_stdin() if "key_stdin" in given else None
-    if provider == "echo" or not (provider in WIRES or provider in BY_SLUG or provider in LOCAL_BY_SLUG):
+    if not (provider == "claude" or provider in BY_SLUG or provider in LOCAL_BY_SLUG):
         return Target(provider, given.get("model"), _url(given), key, typed)
     target = _of_provider(provider)
     url, name = _url(given), given.get("model")
@@ -169,7 +173,7 @@ def _of_provider(provider: str) -> Target:
     service = BY_SLUG["anthropic" if provider == "claude" else provider]
     variable = next((each for each in service.variables if os.environ.get(each)), service.variables[0])
     target = target_of(service, KeyConfig(env=variable))
-    return evolve(target, provider=provider) if provider in WIRES else target
+    return evolve(target, provider=provider) if provider in KNOWN else target
 
 
 def _url(given: Mapping[str, Any]) -> str | None:
@@ -190,9 +194,7 @@ def _key(given: Mapping[str, Any]) -> KeyConfig | None:
     match ways:
         case ["key_env"]:
             if not _VARIABLE.fullmatch(given["key_env"]):  # it may be the key itself, so it is not shown
-                raise click.UsageError(
-                    "argument --key-env: must be the name of a variable, not the key itself"
-                )
+                raise click.UsageError("argument --key-env: must be the name of a variable, in capitals")
             return KeyConfig(env=given["key_env"])
         case ["key_file"]:
             return KeyConfig(file=given["key_file"].expanduser().absolute())

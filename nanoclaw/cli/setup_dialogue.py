@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 
 from nanoclaw.channels.terminal.terminal import harmless
 from nanoclaw.cli.first_run import template
+from nanoclaw.cli.silence import silent
 from nanoclaw.config import Config
 from nanoclaw.config.nearest import nearest
 from nanoclaw.config.system_zone import system_zone
@@ -66,7 +67,8 @@ def first_answers(config: Config, file: Path, *, asks_model: bool) -> None:
         KeyboardInterrupt: the person leaves. Nothing is changed.
     """
     require_writable(config.home)
-    target = ask_model(config.home, None) if asks_model else None
+    with silent():
+        target = ask_model(config.home, None) if asks_model else None
     save(config.home, file, Answers(target, ask_zone(config)), template(config))
     say(f"Written: {file}; `nanoclaw setup` changes it.")
 

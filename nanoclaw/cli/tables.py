@@ -28,6 +28,8 @@ HEADS: Mapping[str, str] = {
     "session_id": "session",
     "message_count": "messages",
     "duration_s": "seconds",
+    "percent": "%",
+    "source": "from",
     "selectedLabel": "once chosen",
 }
 """Heads of columns that differ from their fields' names."""

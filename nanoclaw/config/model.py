@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from nanoclaw.config.kinds import Command, Name, Number, Unfit
 
@@ -98,6 +98,11 @@ class FallbackConfig:
     """The most tokens of one answer."""
     timeout_s: Silence | None = None
     """The longest silence of its server."""
+
+    def __str__(self) -> str:
+        """Return the keys that are given, as TOML has them in one line."""
+        given = {each.name: getattr(self, each.name) for each in fields(type(self))}
+        return f"{{ {', '.join(f'{name} = {value}' for name, value in given.items() if value is not None)} }}"
 
 
 @frozen

@@ -37,12 +37,12 @@ class SessionModels:
     @property
     def served(self) -> bool:
         """True if one of them has a server, so that the session needs the gateway."""
-        return any(each.base_url is not None for each in self._each())
+        return any(each.base_url is not None for each in self.each())
 
     @property
     def key_variables(self) -> frozenset[str]:
         """The environment variables that hold keys. No runner is given them."""
-        return frozenset(each.key.env for each in self._each() if each.key is not None and each.key.env)
+        return frozenset(each.key.env for each in self.each() if each.key is not None and each.key.env)
 
     def settings(self, max_turn_steps: int) -> Mapping[str, object]:
         """Return the runner's settings (contract 1). They have no key, and no address but the gateway's."""
@@ -50,7 +50,8 @@ class SessionModels:
         more = {} if second is None else {"fallback": second}
         return {**_settings(self.first, FIRST), "max_turn_steps": max_turn_steps, **more}
 
-    def _each(self) -> Iterator[Model]:
+    def each(self) -> Iterator[Model]:
+        """Yield them."""
         yield self.first
         if self.fallback is not None:
             yield self.fallback

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Final, Literal
 
 from attrs import frozen
@@ -84,6 +85,16 @@ KNOWN: Final[Mapping[str, KnownProvider]] = {
     "echo": KnownProvider(()),
     "scripted": KnownProvider(()),
 }
+
+
+def missing_extra(name: str) -> str | None:
+    """Return what to install for a provider, if its SDK is not installed here."""
+    known = KNOWN.get(name)
+    if known is None or known.module is None or find_spec(known.module) is not None:
+        return None
+    return (
+        f"the provider {name!r} needs a package that is not installed: pip install 'nanoclaw[{known.extra}]'"
+    )
 
 
 def known_provider(name: str) -> KnownProvider:

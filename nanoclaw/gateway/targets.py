@@ -12,7 +12,7 @@ from nanoclaw.gateway.refusals import Refused
 MAX_TARGET: Final = 1024
 _TARGET = re.compile(r"(/[A-Za-z0-9._:@+~/-]*)(?:\?(.*))?", re.DOTALL)
 _QUERY = re.compile(r"(?:beta=true|(?:limit|after_id|before_id)=[A-Za-z0-9._:-]{1,200})")
-_HOSTS: Final = frozenset({"", "gateway", "localhost", "127.0.0.1"})
+_HOST = re.compile(r"(?:(?:gateway|localhost|127\.0\.0\.1)(?::[0-9]{1,5})?)?")
 """The hosts that a request may name. A forwarder on the runner's loopback has the last two."""
 
 
@@ -32,7 +32,7 @@ def checked_target(models: SessionModels, method: str, target: str, host: str) -
     Raises:
         Refused: it is none that this session may reach.
     """
-    if host.rpartition(":")[0] not in _HOSTS and host not in _HOSTS:
+    if not _HOST.fullmatch(host):
         raise Refused("forbidden", "the gateway serves no other host: ask http://gateway/model/...")
     path, query = _parts(target)
     place, _, below = path[1:].partition("/")

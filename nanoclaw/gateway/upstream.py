@@ -1,7 +1,7 @@
 """The servers of models: the seam `Seams.models`, and its real form, a pool of HTTP connections."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from http.cookiejar import DefaultCookiePolicy
 from importlib import import_module
 from types import ModuleType
@@ -74,10 +74,12 @@ class HttpModels:
             library = await trio.to_thread.run_sync(_import) if self._client is None else _import()
             self._client = client = self._client or _client(library)
         response = await _sent(library, client, request)
+        headers = [(name.lower(), value) for name, value in response.headers.multi_items()]
+        body = _body(library, response)
         try:
-            headers = [(name.lower(), value) for name, value in response.headers.multi_items()]
-            yield UpstreamAnswer(response.status_code, headers, _body(library, response))
+            yield UpstreamAnswer(response.status_code, headers, body)
         finally:
+            await _finished(body)
             with trio.move_on_after(CLOSE_S, shield=True):
                 await response.aclose()
 
@@ -134,6 +136,17 @@ async def _body(library: Any, response: "httpx2.Response") -> AsyncIterator[byte
             yield chunk
     except (library.TransportError, library.DecodingError, library.StreamError, OSError) as error:
         raise UpstreamFailed(_why(error)) from error
+
+
+async def _finished(body: AsyncIterator[bytes]) -> None:
+    """Let a body that was not read to its end fail at its next wait.
+
+    Its generators are nested in httpx2, and `aclose` would leave the inner ones to the garbage collector.
+    """
+    with trio.CancelScope() as scope, suppress(UpstreamFailed):
+        scope.cancel()
+        async for _ in body:
+            pass
 
 
 def _why(error: Exception) -> str:

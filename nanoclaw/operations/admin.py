@@ -7,6 +7,7 @@ from attrs import frozen
 
 from nanoclaw.operations.agents import Agents
 from nanoclaw.operations.approvals import Approvals
+from nanoclaw.operations.budgets import Budgets
 from nanoclaw.operations.chats import Chats
 from nanoclaw.operations.destinations import Destinations
 from nanoclaw.operations.dropped import Dropped
@@ -20,6 +21,7 @@ from nanoclaw.operations.roles import Roles
 from nanoclaw.operations.rows import AgentGroups, DirectChats, MessagingGroups, Parked, UnregisteredSenders
 from nanoclaw.operations.sessions import Sessions
 from nanoclaw.operations.tasks import Tasks
+from nanoclaw.operations.usage import Usage
 from nanoclaw.operations.users import Users
 from nanoclaw.operations.wirings import Wirings
 
@@ -37,6 +39,8 @@ NOUNS: tuple[type[Noun], ...] = (
     Questions,
     Approvals,
     Dropped,
+    Budgets,
+    Usage,
 )
 """The nouns that come with NanoClaw, in the order of the documentation."""
 
@@ -64,6 +68,8 @@ class Admin:
     questions: Questions
     approvals: Approvals
     dropped: Dropped
+    budgets: Budgets
+    usage: Usage
     # Only for the host's own program:
     dms: DirectChats
     parked: Parked
@@ -91,6 +97,8 @@ class Admin:
             questions=Questions(ground, who, note),
             approvals=Approvals(ground, who, note),
             dropped=Dropped(ground, who, note),
+            budgets=Budgets(ground, who, note),
+            usage=Usage(ground, who, note),
             dms=DirectChats(ground),
             parked=Parked(ground),
             agent_groups=AgentGroups(ground),

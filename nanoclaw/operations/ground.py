@@ -1,12 +1,14 @@
 """The parts that operations work on: those of a running host, or its files when none runs."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Protocol
 
-from attrs import frozen
+import trio
+from attrs import Factory, frozen
 
 from actors import Ref
+from nanoclaw.budgets.limits import Rules, default_rules
 from nanoclaw.operations.session_files import SessionFiles
 from nanoclaw.records import Answer
 from nanoclaw.records.status import SessionDetails
@@ -69,5 +71,11 @@ class Ground:
     make_agent_folder: Callable[[str], None]
     """Blocking; makes the folder of a new agent. Raises OSError."""
     now: Callable[[], datetime]
+    zone: str = "UTC"
+    """The user's time zone."""
+    rules: Rules = Factory(default_rules)
+    """The limits of the configuration."""
+    write_usage: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    """Writes what was used and is not on disk yet."""
     refusal: Callable[[str], str | None] = lambda _provider: None
     """Returns why the runtime runs no agent of a provider; None if it runs them, or is not known."""

@@ -31,6 +31,8 @@ class Noun:
 
     name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
+    alone: ClassVar[str] = ""
+    """The verb that the command performs if it names none; empty if a verb must be named."""
     table: ClassVar[str] = ""
     """The table of the central database that its list reads; empty for a noun without one."""
 

@@ -55,6 +55,13 @@ KEPT = (
 LEFT_OUT = (
     "data",
     "groups",
+    "model.name",
+    "model.base_url",
+    "model.key",
+    "model.max_tokens",
+    "model.timeout_s",
+    "model.fallback",
+    "runtime.max_turn_steps",
     "sandbox.runtime",
     "log.level",
     "sandbox.process_providers",

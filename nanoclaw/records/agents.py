@@ -25,10 +25,12 @@ class AgentGroup:
 
 @frozen
 class Answering:
-    """An agent that answers in a chat, and its provider."""
+    """An agent that answers in a chat, its provider and its model."""
 
     agent: str
     provider: str
+    model: str | None = None
+    """The model's name; None if the provider asks none."""
 
 
 @frozen

@@ -1,9 +1,9 @@
 """Messages to the registry about usage, budgets, and what the owner is told about them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from nanoclaw.records import Amounts, BudgetAlert, BudgetReset, BudgetRow, Measure, UsageKey
 from nanoclaw.registry.actor import CheckedMessage, Registry
@@ -67,7 +67,7 @@ class SetBudget(CheckedMessage):
     """Set limits of a scope. A measure that is missing keeps its limit."""
 
     scope: str
-    amounts: Sequence[tuple[Measure, int | None]] = ()
+    amounts: Mapping[Measure, int | None] = Factory(dict)
     """The new limits. None means no limit."""
     defaults: Sequence[Measure] = ()
     """The measures whose limits come from the configuration again."""
@@ -78,7 +78,7 @@ class SetBudget(CheckedMessage):
         actor.changes.tell_budgets()
 
     def _set(self, connection: Connection, now: datetime) -> None:
-        for measure, amount in self.amounts:
+        for measure, amount in self.amounts.items():
             budgets.put(connection, BudgetRow(self.scope, measure, amount, now))
         for measure in self.defaults:
             budgets.forget(connection, self.scope, measure)

@@ -15,6 +15,7 @@ from attrs import Factory, define, frozen
 
 from nanoclaw.config.entry_points import installed
 from nanoclaw.config.nearest import nearest
+from nanoclaw.gateway.providers import KNOWN, missing_extra
 from nanoclaw.runtimes.factory import NoConfig, RuntimeContext, RuntimeFactory
 from nanoclaw.runtimes.protocol import Death, Limits, Runner, RunnerSpec, StartFailed
 from nanoclaw.runtimes.stderr import StderrLog
@@ -24,7 +25,7 @@ from nanoclaw.system.resources import PACKAGE, runner_dir, schema_dir
 RECOVER_TIMEOUT_S = 30.0
 DRAIN_S = 0.5
 """The longest wait for the rest of a dead runner's stderr. The runner's children may hold it open."""
-BUILT_IN = ("echo", "scripted", "anthropic", "openai", "claude")
+BUILT_IN = tuple(KNOWN)
 """The providers that come with the runner. Others are entry points of the group `PROVIDERS`."""
 PROVIDERS = "nanoclaw.providers"
 PASSED_ON = ("PATH", "LANG", "LC_ALL")
@@ -52,12 +53,16 @@ class ProcessRuntime:
         """Return the reason if the configuration does not allow this provider."""
         exists = self.known is None or provider in self.known
         if provider in self.allowed:
-            return None if exists else self._missing(provider)
+            return self._uninstalled(provider) if exists else self._missing(provider)
         known = f"but {', '.join(self.allowed)}" if self.allowed else "at all"
         why = f"the process runtime isolates nothing, so it runs no provider {known}"
         if not exists:
             return f"{why}; and {self._missing(provider)}"
         return f"{why}; to run {provider!r} all the same, add it to [sandbox] process_providers"
+
+    def _uninstalled(self, provider: str) -> str | None:
+        """Return why our own runner cannot load a provider of its own."""
+        return None if self.known is None else missing_extra(provider)
 
     def _missing(self, provider: str) -> str:
         known = self.known or ()

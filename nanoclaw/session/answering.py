@@ -1,4 +1,4 @@
-"""Finds the agents that answer in a chat, and the provider of each."""
+"""Finds the agents that answer in a chat, with the provider and the model of each."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -60,10 +60,12 @@ def _session(connection: Connection, wiring: Wiring) -> Session | None:
 def _with_providers(
     found: Sequence[tuple[AgentGroup, Session | None]], config: Config
 ) -> Sequence[Answering]:
-    return [
-        Answering(group.name, provider_of(group, session, _container(config.groups / group.folder), config))
-        for group, session in found
-    ]
+    return [_answering(group, session, config) for group, session in found]
+
+
+def _answering(group: AgentGroup, session: Session | None, config: Config) -> Answering:
+    model = models_of(group, session, _container(config.groups / group.folder), config).first
+    return Answering(group.name, model.provider, model.name or None)
 
 
 def _container(folder: Path) -> ContainerConfig:

@@ -162,7 +162,7 @@ def _change_budget(state: SessionState, breaker: OpenBreaker | None, now: Moment
         return Decisions(evolve(state, out_of_budget=None), (Log("info", "session.in_budget"), Wake()))
     if before is not None and before.breaker.key == breaker.key:
         return Decisions(evolve(state, out_of_budget=evolve(before, breaker=breaker)))
-    log = Log("warning", "session.out_of_budget", {"reason": breaker.reason})
+    log = Log("info", "session.out_of_budget", {"reason": breaker.reason})
     return Decisions(evolve(state, out_of_budget=OutOfBudget(breaker, now.monotonic)), (log, Wake()))
 
 

@@ -347,6 +347,8 @@ def _tell_of_budget(state: SessionState, now: Moment) -> Decisions:
     budget = state.out_of_budget
     if budget is None or state.status != "active":
         return Decisions(state)
+    if not budget.looked:
+        state = evolve(state, out_of_budget=evolve(budget, looked=True))
     waiting = [
         each
         for each in state.messages.waiting(now.date)

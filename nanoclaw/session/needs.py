@@ -2,6 +2,7 @@
 
 from math import inf
 
+from nanoclaw.records import Address
 from nanoclaw.session.runner import Absent, Dead, Stopping
 from nanoclaw.session.state import Moment, SessionState
 
@@ -9,6 +10,8 @@ BLIND_S = 1.0
 """Seconds before the next look, if the last one could not read the file."""
 SWEEP_S = 30.0
 """Interval in seconds of looks without a wake-up, while the runner has work that it may leave unclaimed."""
+TYPING_AGAIN_S = 4.0
+"""Seconds after which the typing sign is repeated. Telegram lets it expire after 5 s, Discord after 10 s."""
 BUDGET_GRACE_S = 300.0
 """Longest time in seconds for a turn to end, once a budget is used up. The gateway refuses its requests."""
 TICK_S = 0.001
@@ -27,6 +30,19 @@ def is_watched(state: SessionState, now: Moment) -> bool:
     return bool(state.messages.claimed) or wants_runner(state, now)
 
 
+def typing_again_s(state: SessionState) -> float:
+    """Return the seconds after which the typing sign is repeated; infinite if nobody works."""
+    return TYPING_AGAIN_S if typing_in(state) else inf
+
+
+def typing_in(state: SessionState) -> tuple[Address, ...]:
+    """Return the chats whose messages a living runner works on."""
+    if not state.runner.alive:
+        return ()
+    messages = (state.messages.open.get(id_) for id_ in state.messages.claimed)
+    return tuple(dict.fromkeys(message.address for message in messages if message and message.address))
+
+
 def idle_left_s(state: SessionState, now: Moment, *, watched: bool) -> float:
     """Return the seconds until a runner has been idle for too long."""
     limit = state.rules.idle_s
@@ -39,9 +55,10 @@ def ends_for_budget_s(state: SessionState, now: Moment) -> float:
     A turn may end, because its last answer is paid for.
     """
     waiting = state.out_of_budget
-    if waiting is None or not state.outbound.looked:
+    if waiting is None:
         return inf
-    return waiting.since + BUDGET_GRACE_S - now.monotonic if state.messages.claimed else 0.0
+    working = state.messages.claimed or not waiting.looked
+    return waiting.since + BUDGET_GRACE_S - now.monotonic if working else 0.0
 
 
 def waits_alone(state: SessionState, now: Moment) -> bool:

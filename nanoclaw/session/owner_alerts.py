@@ -5,6 +5,7 @@ session stores the notice under the alert's id. So a crash at any point neither 
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 
 import structlog
 import trio
@@ -37,20 +38,26 @@ class _Work:
 
 
 def _work(connection: Connection, day: str) -> _Work:
-    alerts = [alert for alert in budgets.alerts(connection, day) if not alert.told]
+    yesterday = (date.fromisoformat(day) - timedelta(days=1)).isoformat()  # one may be written after midnight
+    alerts = budgets.untold(connection, yesterday)
     return _Work(alerts, list(_tellers(connection)) if alerts else [])
 
 
 def _tellers(connection: Connection) -> Iterator[Conversation]:
     """Yield the open sessions in a chat of an owner: first direct chats on networks, then the terminal."""
     owners = [role.user_id for role in user_roles.every(connection) if role.role == "owner"]
-    chats = {dm.messaging_group_id for owner in owners for dm in user_dms.for_user(connection, owner)}
-    found = [each for each in open_conversations(connection).usable if each.chat is not None]
-    yield from (each for each in found if each.session.messaging_group_id in chats)
+    direct = {dm.messaging_group_id for owner in owners for dm in user_dms.for_user(connection, owner)}
+    names = {*owners, *(owner.partition(":")[2] for owner in owners)}  # some networks name the chat so
+    found, terminals = open_conversations(connection).usable, list[Conversation]()
     for each in found:
         group = messaging_groups.get(connection, each.session.messaging_group_id or "")
-        if group is not None and group.channel_type == TERMINAL and not group.is_group:
+        if group is None or group.is_group:
+            continue
+        if group.channel_type == TERMINAL:
+            terminals.append(each)
+        elif group.id in direct or group.platform_id in names:
             yield each
+    yield from terminals
 
 
 async def tell_owner(services: Services, living: Sessions) -> None:

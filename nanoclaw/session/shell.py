@@ -8,6 +8,7 @@ at a time. Hints (typing, settled, drafts) are lost if a channel is down. Only `
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from math import inf
 from typing import TypeVar
 
 import structlog
@@ -15,6 +16,7 @@ import trio
 from attrs import Factory, define, field
 
 from nanoclaw.budgets import OpenBreaker
+from nanoclaw.channels.senders import Typing
 from nanoclaw.records import Address, SessionStatus
 from nanoclaw.session import decisions, events, finishing, needs, notices, transactions
 from nanoclaw.session.comparing import Comparison, History, compare
@@ -162,9 +164,16 @@ class Shell:
             self.tick()
 
     async def send_hints(self) -> None:
-        """Send hints to channels, until cancelled."""
-        async for address, hint in self.effects.outlets.hints[1]:
-            await self.effects.services.senders.hint(address, hint)
+        """Send hints to channels, until cancelled. Typing is repeated while a runner works."""
+        hints, senders = self.effects.outlets.hints[1], self.effects.services.senders
+        while True:
+            with trio.move_on_after(needs.typing_again_s(self.state)) as waiting:
+                address, hint = await hints.receive()
+                waiting.deadline = inf
+                await senders.hint(address, hint)
+            if waiting.cancelled_caught:
+                for address in needs.typing_in(self.state):
+                    await senders.hint(address, Typing(address))
 
     async def compare_files(self) -> Unreadable | None:
         """Compare the session's files, of which one may have been restored alone.

@@ -149,6 +149,8 @@ class OutOfBudget:
     breaker: OpenBreaker
     since: float
     """The time, on the monotonic clock, since when it waits."""
+    looked: bool = False
+    """True if a look has succeeded since, so the claims of the turn in progress are known."""
     told: frozenset[Address | None] = frozenset()
     """The chats that were told that the budget is used up."""
 

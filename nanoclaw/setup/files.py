@@ -74,7 +74,7 @@ def locked(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        for leftover in folder.glob(f".config.toml.*{PARTIAL}"):  # of a process that died
+        for leftover in folder.glob(f".config.toml*{PARTIAL}"):  # of a process that died
             leftover.unlink(missing_ok=True)
         yield
     finally:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from nanoclaw.config.tables import KeyConfig
+from nanoclaw.config.model import KeyConfig
 from nanoclaw.setup.http import Unanswered, send
 from nanoclaw.setup.ranking import can_chat, ranked
 from nanoclaw.setup.services import LOCAL, OWNERS, PRICES_OF, SERVICES, LocalServer, Service

@@ -3,8 +3,10 @@
 The home is locked meanwhile, so that two setups at once both count. All else in the file stays as it is.
 """
 
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import tomlkit
 from attrs import frozen
@@ -12,7 +14,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from nanoclaw.config import ConfigError
 from nanoclaw.config.files import Unreadable, read_text
-from nanoclaw.config.tables import KeyConfig
+from nanoclaw.config.model import KeyConfig
 from nanoclaw.setup.files import PRIVATE_DIR, locked, make_folder, naming, write_private
 from nanoclaw.setup.services import service_at
 from nanoclaw.setup.targets import Target
@@ -109,6 +111,10 @@ def _key_table(target: Target, home: Path) -> Any:
 
 
 def key_name(target: Target) -> str:
-    """Return the name of the file of a typed key: that of the service, else of the provider."""
-    service = service_at(target.base_url) if target.base_url is not None else None
-    return service.slug if service is not None else target.provider
+    """Return the name of the file of a typed key: that of the service, else of the server or the provider."""
+    if target.base_url is None:
+        return target.provider
+    service, parts = service_at(target.base_url), urlsplit(target.base_url)
+    if service is not None:
+        return service.slug
+    return re.sub(r"[^A-Za-z0-9.-]", "-", f"{parts.hostname}{f'-{parts.port}' if parts.port else ''}")

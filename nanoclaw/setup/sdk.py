@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from attrs import frozen
 
-_MODULES = {"anthropic": "anthropic", "openai": "openai", "claude": "claude_agent_sdk"}
+from nanoclaw.gateway.providers import known_provider
 
 
 @frozen
@@ -21,8 +21,8 @@ class MissingSdk:
 
 def missing_sdk(provider: str) -> MissingSdk | None:
     """Return what to install for a provider; None if it is there."""
-    module = _MODULES.get(provider)
-    if module is None or find_spec(module) is not None:
+    known = known_provider(provider)
+    if known.module is None or find_spec(known.module) is not None:
         return None
-    command = f"{sys.executable} -m pip install 'nanoclaw[{provider}]'"
+    command = f"{sys.executable} -m pip install 'nanoclaw[{known.extra}]'"
     return MissingSdk(f"the SDK of the provider {provider} is not installed", f"`{command}`")

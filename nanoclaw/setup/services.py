@@ -2,6 +2,8 @@
 
 from attrs import frozen
 
+from nanoclaw.gateway.providers import KNOWN
+
 PRICES_OF = "prices of 2026, in dollars per million tokens; the service's own page counts"
 
 
@@ -31,9 +33,9 @@ SERVICES: tuple[Service, ...] = (
         "anthropic",
         "Anthropic",
         "anthropic",
-        "https://api.anthropic.com",
+        KNOWN["anthropic"].base_url or "",
         ("ANTHROPIC_API_KEY",),
-        "claude-sonnet-4-5",
+        KNOWN["anthropic"].model,
         "about $3 in, $15 out",
         own=True,
     ),
@@ -41,9 +43,9 @@ SERVICES: tuple[Service, ...] = (
         "openai",
         "OpenAI",
         "openai",
-        "https://api.openai.com/v1",
+        KNOWN["openai"].base_url or "",
         ("OPENAI_API_KEY",),
-        "gpt-5-mini",
+        KNOWN["openai"].model,
         "about $0.25 in, $2 out",
         own=True,
     ),

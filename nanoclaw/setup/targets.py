@@ -4,7 +4,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from nanoclaw.config.tables import KeyConfig
+from nanoclaw.config.model import KeyConfig
+from nanoclaw.gateway.providers import KNOWN, Wire
 
 
 @frozen
@@ -23,12 +24,16 @@ class Target:
 
     @property
     def has_model(self) -> bool:
-        """False for a provider that needs no model."""
-        return self.provider in WIRES
+        """True if the provider is known to ask a model's server."""
+        return self.wire is not None
+
+    @property
+    def wire(self) -> Wire | None:
+        """The interface of the model's server; None if the provider is not known, or asks no server."""
+        known = KNOWN.get(self.provider)
+        return known.routes[0].wire if known is not None and known.routes else None
 
 
-WIRES = {"anthropic": "anthropic", "claude": "anthropic", "openai": "openai"}
-"""The providers that speak to a model server, each with the wire format that it speaks."""
 ECHO = Target("echo")
 
 
@@ -51,14 +56,4 @@ class Offer:
 
 def key_words(target: Target, home: Path) -> str:
     """Return where the key is, for people."""
-    key = target.key
-    if target.typed is not None:
-        return "key in a file"
-    if key is None:
-        return "no key"
-    if key.env is not None:
-        return f"key in {key.env}"
-    if key.file is not None:
-        file = key.file.relative_to(home) if key.file.is_relative_to(home) else key.file
-        return f"key in {file}"
-    return f"key from `{' '.join(key.command)}`"
+    return "no key" if target.key is None else f"key: {target.key}".replace(f"{home}/", "")

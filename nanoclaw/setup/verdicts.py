@@ -9,11 +9,15 @@ from attrs import frozen
 
 from nanoclaw.config.kinds import printable
 from nanoclaw.config.nearest import nearest
-from nanoclaw.setup.http import Answer
+from nanoclaw.gateway.refusals import Kind, Refused
 
-SHOWN = 200
+SHOWN = 300
 """Characters of a server's own text that are shown."""
 NAMED = 5
+"""Models that an error names."""
+OWN = "nanoclaw_"
+"""The gateway's own kinds of errors begin with it."""
+NO_MONEY, NOT_FOUND, TOO_MANY, FAILS = 402, 404, 429, 500
 
 
 class Outcome(Enum):
@@ -55,39 +59,86 @@ class Verdict:
         return f"{self.text}; {self.advice}" if self.advice else self.text
 
 
-def judged(answer: Answer, model: str | None, where: str, key: str | None) -> Verdict:  # noqa: PLR0911 -- one a kind
-    """Return what an answer other than a good one means. `key` is hidden in the server's text."""
-    said = _said(answer.body, key)
-    quoted = f' ("{said}")' if said else ""
-    low = said.lower()
-    status = answer.status
-    if status == 402 or "insufficient_quota" in low or "credit balance" in low or "billing" in low:  # noqa: PLR2004
+@frozen
+class Reply:
+    """The whole answer of a server, or of the gateway in its place."""
+
+    status: int
+    body: bytes
+
+    @classmethod
+    def own(cls, kind: Kind, text: str) -> "Reply":
+        """Return what the gateway says of a server that does not answer."""
+        refused = Refused(kind, text)
+        return cls(refused.status, refused.body)
+
+    @property
+    def good(self) -> bool:
+        """True if the server did what it was asked."""
+        return self.status == 200  # noqa: PLR2004
+
+    @property
+    def kind(self) -> str:
+        """The kind of a refusal of the gateway itself, such as `key`; empty if the server answered."""
+        error = _error(self.body)
+        kind = error.get("type") if isinstance(error, dict) else None
+        return kind.removeprefix(OWN) if isinstance(kind, str) and kind.startswith(OWN) else ""
+
+
+def judged(reply: Reply, model: str | None, where: str, *, has_key: bool) -> Verdict:
+    """Return what an answer other than a good one means."""
+    said = _said(reply.body)
+    if reply.kind:
+        return _of_gateway(reply.kind, said)
+    return _of_server(reply, model, where, f' ("{said}")' if said else "", has_key=has_key)
+
+
+def _of_gateway(kind: str, said: str) -> Verdict:
+    """Return the verdict on a server that was not reached. The gateway's text says what to do about keys."""
+    match kind:
+        case "key":
+            return Verdict(Outcome.NO_KEY, said)
+        case "timeout":
+            return Verdict(
+                Outcome.SILENT, said, "it may still load the model: try again, or look into its log"
+            )
+        case "upstream":
+            return Verdict(Outcome.UNREACHABLE, said, "start that server, or correct base_url")
+        case _:
+            return Verdict(Outcome.REFUSED, said, "check [model]")
+
+
+def _of_server(  # noqa: PLR0911 -- one return for each kind of answer
+    reply: Reply, model: str | None, where: str, quoted: str, *, has_key: bool
+) -> Verdict:
+    status, low = reply.status, quoted.lower()
+    names_model = "model" in low and ("not found" in low or "does not exist" in low or "not_found" in low)
+    if status == NO_MONEY or any(word in low for word in ("insufficient_quota", "credit balance", "billing")):
         text = f"the account at {where} has no money or quota left{quoted}"
         return Verdict(Outcome.NO_MONEY, text, "add some on the service's page, or choose another model")
     if status in {401, 403} or "api key not valid" in low:
-        if key is None:
-            advice = (
-                "name the place of its key: `nanoclaw setup --key-env VARIABLE`, or --key-file, --key-stdin"
-            )
-            return Verdict(Outcome.NO_KEY, f"{where} wants a key{quoted}", advice)
-        advice = "check that it is whole, still valid and of this service, or make a new one there"
-        return Verdict(Outcome.REFUSED_KEY, f"{where} refuses the key{quoted}", advice)
-    if status == 429:  # noqa: PLR2004
-        return Verdict(
-            Outcome.BUSY, f"{where} takes no more requests now{quoted}", "wait a minute, and try again"
-        )
-    if status >= 500:  # noqa: PLR2004
+        return _refused_key(where, quoted, has_key=has_key)
+    if status == TOO_MANY:
+        text = f"{where} takes no more requests now{quoted}"
+        return Verdict(Outcome.BUSY, text, "wait a minute, and try again")
+    if status >= FAILS:
         text = f"{where} fails with status {status}{quoted}"
         return Verdict(Outcome.FAILING, text, "look into the server's log, or try again later")
-    if status == 404 and not _is_error_object(answer.body) and "model" not in low:  # noqa: PLR2004
-        return foreign(where, f"status {status}")
-    if "model" in low and (status == 404 or "not found" in low or "does not exist" in low):  # noqa: PLR2004
+    if names_model or (status == NOT_FOUND and "model" in low):
         return unknown_model(model, where, ())
-    if 300 <= status < 400:  # noqa: PLR2004
-        return foreign(where, f"status {status}, a redirect")
+    if status == NOT_FOUND and _error(reply.body) is None:
+        return foreign(where, f"status {status}")
     return Verdict(
         Outcome.REFUSED, f"{where} refuses the request with status {status}{quoted}", "check [model]"
     )
+
+
+def _refused_key(where: str, quoted: str, *, has_key: bool) -> Verdict:
+    if not has_key:
+        advice = "say where its key is: `nanoclaw setup`, or its options --key-env, --key-file, --key-stdin"
+        return Verdict(Outcome.NO_KEY, f"{where} wants a key{quoted}", advice)
+    advice = "check that it is whole, still valid and of this service, or make a new one there"
+    return Verdict(Outcome.REFUSED_KEY, f"{where} refuses the key{quoted}", advice)
 
 
 def unknown_model(model: str | None, where: str, models: Sequence[str]) -> Verdict:
@@ -138,21 +189,19 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _is_error_object(body: bytes) -> bool:
-    found = _parsed(body)
-    return isinstance(found, dict) and "error" in found
-
-
-def _said(body: bytes, key: str | None) -> str:
-    """Return the server's own text, on one bounded line without the key."""
+def _error(body: bytes) -> Any:
+    """Return the error of a body: an object or a text; None if it has none."""
     found = _parsed(body)
     if isinstance(found, list) and found:  # Gemini's
         found = found[0]
-    error = found.get("error", found) if isinstance(found, dict) else None
+    return found.get("error") if isinstance(found, dict) else None
+
+
+def _said(body: bytes) -> str:
+    """Return the server's own text, on one bounded line. The gateway has taken the key out of it."""
+    error = _error(body)
     text = error.get("message") if isinstance(error, dict) else error
     if not isinstance(text, str):
         return ""
-    if key:
-        text = text.replace(key, "(key)")
     line = printable(" ".join(text.split()))
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"

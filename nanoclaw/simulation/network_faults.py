@@ -35,7 +35,7 @@ async def channel_errs(injector: FaultInjector, random: Random, strike: Strike) 
 
 
 async def hints_raise(injector: FaultInjector, random: Random, strike: Strike) -> None:
-    """Let `typing` and `settled` raise for a while."""
+    """Let `typing`, `settled` and `draft` raise for a while."""
     error = random.choice((NetworkBroke("no hints"), ExceptionGroup("hints", [ValueError()]), NoException()))
     injector.last(strike, _raising(injector, error), random.uniform(30.0, 900.0), type(error).__name__)
     await trio.lowlevel.checkpoint()

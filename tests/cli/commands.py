@@ -55,9 +55,14 @@ def environment(**more: str) -> Mapping[str, str]:
     return {**own, "TZ": "UTC", **more}
 
 
-def logging(more: Mapping[str, str]) -> Mapping[str, str]:
+def chosen(home: Path) -> Mapping[str, str]:
+    """Return a variable that chooses the provider of a new home, which else would be asked for."""
+    return {} if (home / "config.toml").exists() else {"NANOCLAW_MODEL_PROVIDER": "echo"}
+
+
+def logging(home: Path, more: Mapping[str, str]) -> Mapping[str, str]:
     """Return the environment of a host whose log tells tests what has happened."""
-    return environment(**{"NANOCLAW_LOG_LEVEL": "info", **more})
+    return environment(**{"NANOCLAW_LOG_LEVEL": "info", **chosen(home), **more})
 
 
 def run(
@@ -73,7 +78,7 @@ def run(
         input=text.encode() if isinstance(text, str) else text,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=logging(variables),
+        env=logging(home, variables),
         timeout=GUARD_S,
         check=False,
     )
@@ -120,7 +125,7 @@ def running(home: Path, *arguments: str, **variables: str) -> Iterator[subproces
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=logging(variables),
+        env=logging(home, variables),
     ) as process:
         try:
             yield process

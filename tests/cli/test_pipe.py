@@ -24,6 +24,19 @@ def test_each_line_is_a_message_and_each_answer_is_printed(tmp_path: Path) -> No
     assert result.output == "echo: one\necho: two\necho: three\n"
 
 
+def test_help_has_the_keys_of_the_terminal_and_the_commands_of_the_agent(tmp_path: Path) -> None:
+    result = run(tmp_path, "/help\n/clear\n/stop\n/status\n")
+    assert (result.code, result.errors) == (0, [])
+    for words in (
+        "Ctrl-C, Ctrl-D    ends",
+        "/compact* - have the model shorten the conversation",
+        "The conversation is cleared",
+        "Nothing is running.",
+        "Provider: echo, model: its default",
+    ):
+        assert words in result.output
+
+
 def test_a_message_not_answered_in_time_is_named_and_answered_by_the_next_run(tmp_path: Path) -> None:
     late = run(tmp_path, "too late\n", "--drain", "0", NANOCLAW_RUNTIME_COMMAND="/no/runner")
     assert late.code == 1

@@ -19,7 +19,11 @@ def test_a_command_that_the_chat_names_exists(command: str) -> None:
 @pytest.mark.parametrize(
     ("answering", "line"),
     [
-        ((Answering("Ann", "echo"),), "Ann (provider echo: it repeats what you type) answers here."),
+        (
+            (Answering("Ann", "echo"),),
+            "Ann (provider echo: it repeats what you type; `nanoclaw setup` chooses a model) answers here.",
+        ),
+        ((Answering("Ann", "openai", "qwen3"),), "Ann (model qwen3, provider openai) answers here."),
         (
             (Answering("Ann", "x"), Answering("Bob", "y")),
             "Ann (provider x) and Bob (provider y) answer here.",

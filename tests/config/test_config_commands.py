@@ -107,14 +107,14 @@ def check_lines(home: Path) -> list[str]:
     return [line.removeprefix(f"{home}/") for line in lines]
 
 
-ISOLATES = "the process runtime isolates nothing, so it runs no provider but echo; "
+ISOLATES = "the process runtime isolates nothing, so it runs no provider but echo, scripted, "
 
 
 def test_check_names_what_the_runtime_would_refuse_to_start_for_an_agent(tmp_path: Path) -> None:
     folder = tmp_path / "groups" / "main"
     folder.mkdir(parents=True)
     (folder / "container.json").write_text(
-        '{\n"image": "x",\n"limits": {"cpus": 1},\n"provider": "claude", "network": "full"\n}'
+        '{\n"image": "x",\n"limits": {"cpus": 1},\n"provider": "yyy", "network": "full"\n}'
     )
     image, limits, provider = check_lines(tmp_path)
     cannot = "the process runtime cannot honour this; remove it, or choose another [sandbox] runtime"

@@ -42,6 +42,22 @@ WRONG = {
         ("1", "an IANA time zone such as Europe/Berlin, got 1"),
     ],
     "model.provider": [("1", "a non-empty string, got 1"), ("' '", 'a non-empty string, got " "')],
+    "model.name": [("1", "a non-empty string, got 1")],
+    "model.base_url": [
+        ('"localhost:11434"', "an address such as https://api.example.com/v1, without a user"),
+        ('"ftp://a/"', "an address such as"),
+        ('"https://me:secret@a/"', "an address such as https://api.example.com/v1, without a user, "),
+        ('"http://a/?key=1"', "an address such as"),
+        ('"http://a b/"', "an address such as"),
+    ],
+    "model.key": [
+        ('"sk-0123456789"', 'a table such as { env = "MY_KEY" } or { file = "path" }; the key itself has no'),
+        ("5", "a table such as"),
+    ],
+    "model.max_tokens": [("0", "a whole number of at least 1, got 0")],
+    "model.timeout_s": [('"soon"', 'a number of at least 1, got "soon"')],
+    "model.fallback": [("5", "a table, got 5")],
+    "runtime.max_turn_steps": [("0", "a whole number of at least 1, got 0")],
     "sandbox.runtime": [("1979-05-27", 'a non-empty string, got "1979-05-27"')],
     "sandbox.process_providers": [("5", "a list, got 5"), ("{ a = 1 }", 'a list, got {"a": 1}')],
     "runtime.command": [

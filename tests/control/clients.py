@@ -148,6 +148,8 @@ class Echo:
     sender: Sender
     refusal: str | None = None
     dropped: str | None = None
+    quiet: bool = False
+    """True if it answers nothing by itself."""
     offered: list[InboundEvent] = Factory(list)
     attended: int = 0
     """How often the terminal said that somebody is there."""
@@ -166,7 +168,8 @@ class Echo:
         if self.dropped is not None:
             return Routed(dropped=self.dropped)
         self.offered.append(event)
-        self._answers[0].send_nowait(event)
+        if not self.quiet:
+            self._answers[0].send_nowait(event)
         return Routed(("sess-1",), (event.message_id,))
 
     async def answer(self) -> None:

@@ -1,8 +1,10 @@
 """The terminal's chat over the socket: which client sees a message, and which messages are kept."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import pytest
 import trio
@@ -13,8 +15,11 @@ from nanoclaw.channels.protocol import Outcome, Unattended
 from nanoclaw.channels.terminal import guest
 from nanoclaw.channels.terminal.desk import Speaker
 from nanoclaw.channels.terminal.marks import time_mark
+from nanoclaw.channels.terminal.showing import Display
 from nanoclaw.channels.terminal.terminal import CHAT, NO_ANSWER, USER_ID, Terminal
-from nanoclaw.channels.terminal.visits import Done, Shown, TooSlow
+from nanoclaw.channels.terminal.visits import Done, Drafting, Shown, TooSlow, Working
+from nanoclaw.cli.client import Client
+from nanoclaw.cli.remote import Remote
 from nanoclaw.records import (
     Attended,
     EditContent,
@@ -240,6 +245,98 @@ async def test_a_reply_that_its_asker_does_not_show_goes_to_the_others(
             await sender.deliver(Outgoing("out-1", CHAT, TextContent("hi"), intake.events[-1].event_id))
             assert screen.shown == ["hi"]
         nursery.cancel_scope.cancel()
+
+
+async def test_a_draft_goes_to_the_client_that_asked_and_a_message_removes_it(tmp_path: Path) -> None:
+    screen = Screen()
+    async with (
+        listening(tmp_path, front=screen) as opened,
+        connected(tmp_path) as one,
+        connected(tmp_path) as two,
+    ):
+        for client in (one, two):
+            await client.ask("listen", drafts=True)
+        opened.echo.quiet = True
+        await one.send(1, "chat", text="of one")
+        await one.event("accepted")
+        opened.terminal.draft("so far")
+        assert await one.receive() == {"id": None, "event": {"type": "draft", "text": "so far"}}
+        await opened.echo.show("final", opened.echo.offered[0].event_id)
+        for client, wanted in ((one, [(1, "message"), ("end", None)]), (two, [("end", None)])):
+            await client.send("end", "tree")
+            answers = [await client.receive() for _ in wanted]
+            assert [(each["id"], each.get("event", {}).get("type")) for each in answers] == wanted
+    assert not any(screen.drafts)
+
+
+async def test_a_draft_that_answers_no_open_line_goes_to_all_who_want_drafts(tmp_path: Path) -> None:
+    screen = Screen()
+    async with (
+        listening(tmp_path, front=screen) as opened,
+        connected(tmp_path) as one,
+        connected(tmp_path) as old,
+    ):
+        await one.ask("listen", drafts=True)
+        await old.ask("listen")
+        for text in ("so far", ""):
+            opened.terminal.draft(text)
+            assert (await one.event("draft"))["text"] == text
+        await opened.echo.show("final")
+        answer = await old.receive()  # its first event
+        assert answer["event"]["type"] == "message"
+    assert screen.drafts == ["so far", "", ""]
+
+
+async def test_a_client_that_reads_slowly_gets_the_newest_draft_only() -> None:
+    channel = Terminal(None, Random(1))
+    with channel.visit() as slow:
+        slow.listen(confirms=True, drafts=True)
+        for n in range(5000):
+            channel.draft(f"text {n}")
+        assert await slow.next() == Drafting("text 4999")
+        channel.draft("more")
+        channel.draft("")
+        channel.draft("")
+        assert await slow.next() == Drafting("")
+        assert len(slow._events) == 1
+
+
+async def test_a_draft_that_still_waits_is_not_sent_after_the_message_that_replaces_it() -> None:
+    channel = Terminal(None, Random(1))
+    with channel.visit() as slow:
+        slow.listen(confirms=False, drafts=True)
+        slow.work()
+        assert await slow.next() == Working()
+        channel.draft("so far")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(slow.show, Display("final"), None)
+            await trio.testing.wait_all_tasks_blocked()
+            assert await slow.next() == Shown("final", None, 1)
+            nursery.cancel_scope.cancel()
+
+
+@define(eq=False)
+class OldHost:
+    """A host of an earlier version, which knows no drafts."""
+
+    asked: list[Mapping[str, object]] = Factory(list)
+
+    async def send(self, _id: str, _method: str, /, **params: object) -> None:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(params)
+
+    async def receive(self) -> Mapping[str, object]:
+        await trio.lowlevel.checkpoint()
+        if "drafts" in self.asked[-1]:
+            error = {"code": "bad_request", "message": "extra fields found (drafts) @ params"}
+            return {"id": "listen", "error": error}
+        return {"id": "listen", "result": {"answering": []}}
+
+
+async def test_a_prompt_attends_an_older_host_without_drafts() -> None:
+    remote, host = Remote(Screen(), drafts=True), OldHost()
+    assert await remote.listen(cast("Client", host)) == []
+    assert host.asked == [{"confirm": True, "drafts": True}, {"confirm": True}]
 
 
 async def test_nothing_counts_as_delivered_if_the_hosts_terminal_is_gone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A runner whose providers ask the gateway by hand: a message `POST /model/...` is a request, its answer the reply."""
+"""A runner that asks the gateway by hand: a message such as `POST /model/...` is sent, its answer told."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import httpx2
 from attrs import frozen
 
 from agent_runner import main
@@ -30,7 +31,7 @@ class Asking:
         method, _, path = text.partition(" ")
         try:
             response = await self.http.request(method, f"http://gateway{path}", content=b'{"model":"m"}')
-        except Exception as error:
+        except httpx2.HTTPError as error:
             return f"{type(error).__name__}"
         return f"{response.status_code} {(await response.aread()).decode()}"
 

@@ -7,7 +7,7 @@ from random import Random
 
 import httpx2
 import trio
-from attrs import Factory, define, field
+from attrs import Factory, define, frozen
 
 from actors import Policy, Supervisor
 from agent_runner.system import HttpxClients
@@ -16,13 +16,13 @@ from nanoclaw.gateway import (
     Caller,
     Gateway,
     HttpModels,
-    Meter,
     Model,
     ModelUsage,
     Proxy,
     SessionModels,
     open_gateway,
 )
+from nanoclaw.gateway.doors import DoorKeeper, SocketGateway
 from nanoclaw.system.supervision import Supervision
 from tests.gateway.upstreams import Answerer, Upstream, open_upstream
 
@@ -56,6 +56,15 @@ class Book:
         await trio.lowlevel.checkpoint()
 
 
+@frozen
+class Break:
+    """A signal whose handler fails."""
+
+    async def handle(self, _actor: DoorKeeper) -> None:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("broken on purpose")
+
+
 @define(eq=False)
 class Stage:
     """The gateway, its server, and the folder of its sockets."""
@@ -66,7 +75,7 @@ class Stage:
     gateway: Gateway
     meter: Book
     _stack: AsyncExitStack
-    default: SessionModels = field()
+    default: SessionModels
 
     def socket(self, session: str) -> Path:
         return self.home / session / "gateway" / "model.sock"
@@ -74,11 +83,18 @@ class Stage:
     async def client(self, session: str = "s1", models: SessionModels | None = None) -> httpx2.AsyncClient:
         """Open a session's door, and return the client of its runner."""
         path = self.socket(session)
-        caller = Caller(session, "agent", models or self.default)
-        await self._stack.enter_async_context(self.gateway.door(path, caller))
+        await self._stack.enter_async_context(self.gateway.door(path, self.caller(session, models)))
         client = await self._stack.enter_async_context(HttpxClients(path).open())
         assert isinstance(client, httpx2.AsyncClient)
         return client
+
+    def caller(self, session: str, models: SessionModels | None = None) -> Caller:
+        return Caller(session, "agent", models or self.default)
+
+    def crash(self) -> None:
+        """Let the gateway's actor crash."""
+        assert isinstance(self.gateway, SocketGateway)
+        self.gateway.keeper.signal(Break())
 
     async def connection(self, session: str = "s1") -> trio.SocketStream:
         """Connect as a program that does not speak HTTP well."""
@@ -86,9 +102,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(
-    home: Path, answer: Answerer, provider: str = "openai", **options: float
-) -> AsyncIterator[Stage]:
+async def a_stage(home: Path, answer: Answerer, provider: str = "openai") -> AsyncIterator[Stage]:
     meter, supervision = Book(), Supervision(Random(1))
     with trio.fail_after(GUARD_S):
         async with AsyncExitStack() as stack:
@@ -96,12 +110,8 @@ async def a_stage(
             models = HttpModels()
             stack.push_async_callback(models.aclose)
             root = await stack.enter_async_context(supervision.open("host", under=None, policy=Policy()))
-            proxy = Proxy(models, _as_meter(meter))
+            proxy = Proxy(models, meter)
             gateway = await stack.enter_async_context(open_gateway(proxy, supervision, under=root))
             base = upstream.url if provider == "anthropic" else f"{upstream.url}/v1"
-            default = SessionModels(model(base, provider, **options))
+            default = SessionModels(model(base, provider))
             yield Stage(home, upstream, root, gateway, meter, stack, default)
-
-
-def _as_meter(meter: Meter) -> Meter:
-    return meter

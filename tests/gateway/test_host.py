@@ -68,7 +68,7 @@ async def test_a_runner_asks_its_model_and_no_file_and_no_process_has_the_key(
     record = Record(tmp_path / "recording")
     async with open_upstream(echoing) as upstream, a_scene(tmp_path, upstream.url, record=record) as scene:
         pid, name = json.loads(await scene.says("who"))
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        environment = await trio.Path(f"/proc/{pid}/environ").read_bytes()
         said = await scene.says("POST /model/chat/completions")
     assert upstream.asked[0].headers["authorization"] == f"Bearer {KEY}"
     assert (said.startswith("200"), name) == (True, "m")
@@ -89,9 +89,12 @@ async def test_a_runner_is_told_in_plain_words_why_it_gets_no_answer(tmp_path: P
             no_key = await scene.says("POST /model/chat/completions")
             no_server = await scene.says("POST /fallback/chat/completions")
             no_path = await scene.says("GET /model/files")
-    assert no_key.startswith("503") and "NO_SUCH_KEY is not set" in no_key
-    assert no_server.startswith("502") and "http://127.0.0.1:9 cannot be reached" in no_server
-    assert no_path.startswith("403") and "nanoclaw_forbidden" in no_path
+    assert no_key.startswith("503")
+    assert "NO_SUCH_KEY is not set" in no_key
+    assert no_server.startswith("502")
+    assert "http://127.0.0.1:9 cannot be reached" in no_server
+    assert no_path.startswith("403")
+    assert "nanoclaw_forbidden" in no_path
     assert upstream.asked == []
 
 

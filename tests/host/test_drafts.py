@@ -167,7 +167,7 @@ async def test_a_runner_that_replaces_its_draft_all_the_time_causes_bounded_work
     async with a_stage(tmp_path) as stage:
         claims(stage)
         begun = trio.current_time()
-        for n in range(10_000):
+        for n in range(3_000):
             drafts(stage, content(stage, str(n)))
             if n % 10 == 0:
                 await trio.lowlevel.checkpoint()

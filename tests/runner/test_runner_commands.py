@@ -446,3 +446,35 @@ async def test_stop_gives_up_a_message_that_waits_for_its_next_try(world: World)
         await trio.sleep(1000)
     assert world.texts() == ["Stopped."]
     assert heard.turns == []
+
+
+async def test_the_next_turn_sees_the_messages_of_a_stopped_one_as_context_once(world: World) -> None:
+    heard = Listener()
+
+    async def act(turn: Turn, tools: Toolbox) -> Result:
+        if turn.messages[0].content["text"] == "work":
+            await trio.sleep_forever()
+        return await heard.run(turn, tools)
+
+    async with world.running(Script(act)):
+        first = world.put(2, "work")
+        await trio.sleep(1)
+        await world.until_acked(first, world.put(4, "/stop"))
+        world.host("UPDATE messages_in SET status = 'completed'")
+        await world.until_acked(world.put(6, "/tasks"), world.put(8, "shorter"), world.put(10, "thanks"))
+    texts = [[row.content["text"] for row in turn.context] for turn in heard.turns]
+    assert texts[0] == ["work"]
+    assert texts[1:] in ([], [[]])
+
+
+async def test_clear_forgets_a_stopped_turn(world: World) -> None:
+    heard = Listener()
+
+    async def act(turn: Turn, tools: Toolbox) -> Result:
+        if turn.messages[0].content["text"] == "work":
+            await trio.sleep_forever()
+        return await heard.run(turn, tools)
+
+    ids = [world.put(2, "work"), world.put(4, "/stop"), world.put(6, "/clear"), world.put(8, "hi")]
+    await world.serve(Script(act), *ids)
+    assert [turn.context for turn in heard.turns] == [()]

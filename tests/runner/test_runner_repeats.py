@@ -6,6 +6,7 @@ from agent_runner.providers.repeats import Repeats
 from agent_runner.records import Sent
 
 ASIDE = Sent(3, "chat", None, {"text": "aside"})
+CARD = Sent(7, "chat", None, {"type": "card", "card": {"title": "T", "lines": ["a"]}, "fallbackText": "T\na"})
 TEA = Sent(5, "system", None, {"action": "schedule_task", "prompt": "tea", "zone": "UTC"})
 
 
@@ -14,6 +15,11 @@ def test_each_row_stands_for_one_call() -> None:
     assert repeats.find("send_message", {"text": "aside"}) == ASIDE
     assert repeats.find("send_message", {"text": "aside"}) is None
     assert repeats.find("schedule_task", {"prompt": "tea", "process_after": "2025-07-01"}) == TEA
+
+
+def test_a_card_is_recognized_by_what_it_shows() -> None:
+    assert Repeats([CARD]).find("send_card", {"title": "T", "lines": ["b"]}) is None
+    assert Repeats([CARD]).find("send_card", {"title": "T", "lines": ["a"]}) == CARD
 
 
 @pytest.mark.parametrize(

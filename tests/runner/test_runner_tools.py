@@ -184,6 +184,46 @@ def test_every_tool_has_a_closed_json_schema() -> None:
         assert json.loads(json.dumps(tool.spec.parameters))["additionalProperties"] is False
 
 
+# -- send_card, get_status ------------------------------------------------------
+
+
+async def test_a_card_has_a_text_for_channels_without_cards(world: World) -> None:
+    card = {
+        "title": "Trip",
+        "lines": ["Platform 4", "Seat 12"],
+        "fields": {"Departure": "9:40"},
+        "url": "https://example.org/trip",
+    }
+    assert await call(world, 2, "send_card", **card) == "sent as message 3"
+    ((*_, content),) = sent(world)
+    text = "Trip\nPlatform 4\nSeat 12\nDeparture: 9:40\nhttps://example.org/trip"
+    assert content == {"type": "card", "card": card, "fallbackText": text}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answer"),
+    [
+        ({"lines": "x"}, "the argument 'lines' must be an array"),
+        ({"fields": {"a": 1}}, "the argument 'fields.a' must be a string"),
+        ({"url": "javascript:alert(1)"}, "the argument 'url' "),
+    ],
+)
+async def test_a_wrong_card_is_explained(world: World, wrong: dict[str, object], answer: str) -> None:
+    assert (await call(world, 2, "send_card", title="Trip", **wrong)).startswith(answer)
+
+
+async def test_the_agent_can_look_up_its_state(world: World) -> None:
+    world.put(4, "waits", process_after="2025-03-01T12:10:00.000Z")
+    assert (await call(world, 2, "get_status")).splitlines() == [
+        "Agent: Nano",
+        "Provider: listener, model: its default",
+        "Sandbox: no, so there are chat tools only",
+        "Messages waiting: 1",
+        "Open questions: 0",
+        "Open tasks: 0",
+    ]
+
+
 # -- send_file -----------------------------------------------------------------
 
 

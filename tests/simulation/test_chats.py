@@ -8,7 +8,7 @@ import trio
 from agent_runner.errors import ProviderError
 from agent_runner.providers import Toolbox
 from agent_runner.records import Turn
-from nanoclaw.testing import ExpectationFailed, World, WorldError, asks, fails, says, script
+from nanoclaw.testing import ExpectationFailed, World, WorldError, asks, fails, says, script, thinks
 
 # -- clicks -----------------------------------------------------------------------
 
@@ -150,3 +150,30 @@ async def test_a_group_is_created_with_all_its_members(world: World) -> None:
     with pytest.raises(WorldError, match="'club' already exists, with fake:ann; name all its members"):
         world.group("club", [ann, bob])
     assert world.group("club", [world.user("ann")]) is club
+
+
+# -- the typing sign ------------------------------------------------------------------
+
+
+async def test_the_typing_sign_is_repeated_while_a_turn_works_and_no_longer(world: World) -> None:
+    ann = world.user("ann")
+    chat = await world.direct(ann, world.agent(brain=script([thinks(30), says("done")])))
+    await ann.says("work")
+    await chat.expect("done", within=40)
+    assert 8 <= len(world.channel.typing_in) <= 9
+    await world.sleep(60)
+    assert len(world.channel.typing_in) <= 9
+    assert set(world.channel.typing_in) == {chat.address}
+
+
+async def test_the_typing_sign_ends_with_the_runner(world: World) -> None:
+    ann = world.user("ann")
+    await world.direct(ann, world.agent(brain=script([thinks(3000)], [thinks(3000)])))
+    await ann.says("work")
+    await world.sleep(10)
+    [session] = await world.host.admin.sessions.list()
+    await world.host.admin.sessions.pause(session.id)
+    await world.sleep(5)
+    shown = len(world.channel.typing_in)
+    await world.sleep(60)
+    assert len(world.channel.typing_in) == shown

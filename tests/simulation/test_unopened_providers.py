@@ -1,5 +1,6 @@
 """A provider that cannot be opened costs each message a try. After the last one the user is told."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -57,3 +58,19 @@ async def test_a_message_waits_for_its_provider_for_a_limited_number_of_tries(
         await ann.says("why?")
         await chat.expect(answer, within=1000)
     assert provider.failures == 0
+
+
+async def test_commands_are_answered_while_the_provider_is_out_of_reach(autojump_clock: MockClock) -> None:
+    del autojump_clock
+    provider = Unreachable(100)
+    async with World(providers={"unreachable": lambda: provider}) as world:
+        ann = world.user("ann")
+        chat = world.chat(ann)
+        await world.wire(chat, world.agent("main", brain="unreachable"))
+        await ann.says("why?")
+        await world.sleep(20)
+        await ann.says("/status")
+        status = await chat.expect(re.compile("^Agent: main"), within=30)
+        assert f"No message can be answered now: {REASON}" in str(status)
+        await ann.says("/help")
+        await chat.expect(re.compile("/compact"), within=30)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from agent_runner import session_state
+from agent_runner import outbound, session_state
 from agent_runner.commands.base import Answered, CommandContext, SlashCommand, do_nothing, for_admins
 from agent_runner.providers import Forgetting
 from agent_runner.session_state import MODEL
@@ -17,8 +17,9 @@ async def run(context: CommandContext) -> Answered:
     return Answered(TEXT, also=_forget, drops_context=True, afterwards=forget)
 
 
-def _forget(connection: Connection, _now: datetime) -> None:
+def _forget(connection: Connection, now: datetime) -> None:
     session_state.clear(connection, keep=(MODEL,))
+    outbound.forget_stopped(connection, now)
 
 
 COMMAND = SlashCommand(

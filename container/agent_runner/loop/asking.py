@@ -14,6 +14,7 @@ from agent_runner.providers import ProviderContext
 
 RETRY_AFTER_S = 30.0
 BUDGET_AFTER_S = 60.0
+TOO_LONG = "This is too long for the model. Try a shorter message, or /clear to begin a new conversation."
 _ANSWERLESS = "The model cannot answer. Please tell my owner."
 
 
@@ -98,8 +99,6 @@ def given_up(error: ModelError, now: datetime) -> ProviderError:
         case Problem.BUDGET:
             return ProviderError(error.reason, now + timedelta(seconds=BUDGET_AFTER_S))
         case Problem.TOO_LONG:
-            return ProviderFatal(
-                error.reason, "This is too long for the model. Try /clear, or a shorter message."
-            )
+            return ProviderFatal(error.reason, for_user=TOO_LONG)
         case _:
-            return ProviderFatal(error.reason, error.for_user or _ANSWERLESS)
+            return ProviderFatal(error.reason, for_user=error.for_user or _ANSWERLESS)

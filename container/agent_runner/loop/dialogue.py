@@ -65,7 +65,7 @@ class Dialogue:
         """Return the changes of the session's state that the turn makes."""
         return {
             **self.history.summary_changes(),
-            **self.learned.change(),
+            **(self.learned.change() if self.learned != Learned() else {}),
             **self.history.after_turn(self.current),
         }
 

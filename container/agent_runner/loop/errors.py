@@ -76,28 +76,28 @@ _NO_MODEL = (
     "The model's server does not know the model. Owner: check [model] name and base_url in config.toml, "
     "or run `nanoclaw setup`."
 )
-_NO_CREDIT = (
-    "There is no credit left at the model's server. Owner: add credit, or choose another model in [model]."
-)
+_NO_CREDIT = "No credit is left at the model's server. Owner: add credit there, or choose another model."
 _REFUSED = "The model's server refuses the request. Owner: see the log, and check [model] in config.toml."
 _KEY_UNREADABLE = (
     "The key of the model cannot be read. Owner: check [model] key in config.toml, or run `nanoclaw doctor`."
 )
 
 _TOO_LONG = re.compile(
-    r"prompt is too long|context.{0,20}(length|window|size)|maximum context|too many tokens|context_length_exceeded"
-    r"|exceed\w* the .{0,30}context|input.{0,30}too long|exceeds? .{0,40}tokens",
+    r"prompt is too long|context.{0,20}(length|window|size)|maximum context|too many tokens"
+    r"|exceeds? .{0,40}tokens|exceed\w* the .{0,30}context|input.{0,30}too long",
     re.IGNORECASE,
 )
 _QUOTA = re.compile(
-    r"insufficient_quota|exceeded your current quota|credit balance|billing|insufficient.{0,10}(credit|balance|funds)",
+    r"insufficient_quota|exceeded your current quota|billing|(insufficient|low).{0,20}(credit|balance|funds)"
+    r"|credit balance",
     re.IGNORECASE,
 )
 _FILES = re.compile(
     r"image|picture|vision|multi-?modal|\bpdf\b|document|mmproj|\bfile\b|content.{0,3}type", re.IGNORECASE
 )
 _HISTORY = re.compile(
-    r"tool_use|tool_result|tool_calls?\b.{0,80}(follow|respon|preced)|tool_call_id|roles? must|alternat|messages\.\d+|messages with role",
+    r"tool_use|tool_result|tool_calls?\b.{0,80}(follow|respon|preced)|tool_call_id|roles? must|alternat"
+    r"|messages\.\d+|messages with role",
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(
@@ -140,16 +140,16 @@ def _of_status(status: int, words: str) -> tuple[Problem, str]:
             return Problem.FATAL, _FORBIDDEN
         case 404:
             return Problem.FATAL, _NO_MODEL
-        case 408 | 409 | 425 | 429:
-            return Problem.RETRY, ""
-        case 413:
-            return Problem.TOO_LONG, ""
-        case 400 | 422 if _HISTORY.search(words):
-            return Problem.HISTORY, ""
-        case _ if status >= 500:  # noqa: PLR2004 -- the server's own failures
-            return Problem.RETRY, ""
         case _:
-            return Problem.FATAL, _REFUSED
+            return _problem_of_status(status, words), _REFUSED
+
+
+def _problem_of_status(status: int, words: str) -> Problem:
+    if status in {408, 409, 425, 429} or status >= 500:  # noqa: PLR2004 -- the server's own failures
+        return Problem.RETRY
+    if status == 413:  # noqa: PLR2004 -- content too large
+        return Problem.TOO_LONG
+    return Problem.HISTORY if _HISTORY.search(words) else Problem.FATAL
 
 
 def _of_gateway(said: ServerSaid) -> tuple[Problem, str]:

@@ -15,7 +15,7 @@ from agent_runner.loop.errors import ModelError
 from agent_runner.loop.models import QUICK_TRIES, Model, Models, Requests
 from agent_runner.loop.tokens import Correction
 from agent_runner.loop.turn import Drafts, TurnRun, first_message
-from agent_runner.prompt import render_turn, system_prompt
+from agent_runner.prompt import system_prompt
 from agent_runner.providers import ModelSettings, ProviderContext, Toolbox, TurnHandler
 from agent_runner.records import Result, Turn
 
@@ -31,7 +31,8 @@ EXTRA_REQUESTS = 10
 class LoopProvider:
     """A provider for any model: the agent loop with a client of its API.
 
-    The loop keeps the conversation, shortens it, runs tools, shows pictures, takes follow-ups and tries again.
+    The loop keeps the conversation and shortens it, runs tools, shows pictures, takes follow-ups, and tries
+    again.
     """
 
     name: str
@@ -54,7 +55,7 @@ async def _open_fallback(stack: AsyncExitStack, context: ProviderContext) -> Mod
         return None
     if settings.provider not in FALLBACKS:
         raise ProviderError(
-            f"[model] fallback: provider {settings.provider!r} cannot be a fallback; use {', '.join(FALLBACKS)}"
+            f"[model] fallback: provider {settings.provider!r} cannot be one; use {', '.join(FALLBACKS)}"
         )
     module = import_module(f"agent_runner.providers.{settings.provider}")
     open_client = cast("OpenClient", module.open_client)
@@ -76,7 +77,7 @@ class AgentLoop:
         asking.hear = Drafts(tools)
         dialogue = await self._dialogue(asking, tools)
         dialogue.system = await system_prompt(self._context, turn)
-        dialogue.current.append(first_message(turn, render_turn(turn), self._context))
+        dialogue.current.append(first_message(self._context, turn))
         run = TurnRun(self._context, turn, tools, dialogue, steps)
         try:
             return await run.run()

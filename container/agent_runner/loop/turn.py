@@ -8,19 +8,25 @@ from attrs import define, evolve, field
 from agent_runner.background import background
 from agent_runner.errors import ProviderError
 from agent_runner.loop.client import ModelReply
-from agent_runner.loop.conversation import Said, asked, presentable
+from agent_runner.loop.conversation import Asked, Said, asked, presentable
 from agent_runner.loop.dialogue import Dialogue
 from agent_runner.loop.files import files_of
 from agent_runner.loop.tool_calls import ToolRun
-from agent_runner.prompt import Output, read_output, render_follow_ups
+from agent_runner.prompt import Output, read_output, render_follow_ups, render_turn, visible_draft
 from agent_runner.providers import ProviderContext, Toolbox
 from agent_runner.records import Inbound, Reply, Result, Turn
 
 DRAFT_EVERY_S = 0.03
+CHARACTERS_A_S = 500_000
+"""Long texts are shown less often, because each draft is read as a whole."""
 CUT_OFF = "[cut off]"
 NOTHING_YET = "[The answer was cut off before it began. Owner: raise [model] max_tokens.]"
 DECLINED = "[The model declines to answer this.]"
-LAST_CHANCE = "You have taken the most steps that a turn may have. Answer now with what you have. You cannot call tools."
+SILENT = "<internal>nothing to say</internal>"
+"""An empty answer in the conversation: some servers refuse an empty text."""
+LAST_CHANCE = (
+    "You have taken all the steps that a turn may have. Answer now with what you have, without tools."
+)
 ENDED_EARLY = "I have stopped after {steps} steps, and have no answer yet. Ask me to go on if I should."
 
 
@@ -70,7 +76,8 @@ class TurnRun:
         reply = await self._dialogue.ask()
         self.steps += 1
         calls = [evolve(call, id=self._call_id()) for call in reply.calls]
-        self._dialogue.current.append(presentable(Said(reply.text, tuple(calls))))
+        said = Said(reply.text if calls or reply.text.strip() else SILENT, tuple(calls))
+        self._dialogue.current.append(presentable(said))
         return evolve(reply, calls=tuple(calls))
 
     def _call_id(self) -> str:
@@ -125,8 +132,8 @@ def _answering(reply: Reply, turn: Turn) -> Reply:
 def _unknown_names(names: Sequence[str], turn: Turn) -> str:
     known = ", ".join(destination.name for destination in turn.destinations) or "none"
     return (
-        f"Nothing was sent, because there is no destination {', '.join(names)}. The destinations are: {known}. "
-        "Write your whole answer again."
+        f"Nothing was sent, because there is no destination {', '.join(names)}. "
+        f"The destinations are: {known}. Write your whole answer again."
     )
 
 
@@ -142,10 +149,10 @@ class Drafts:
         self._tools.alive()
         now = trio.current_time()
         if text and now >= self._next:
-            self._next = now + DRAFT_EVERY_S
+            self._next = now + DRAFT_EVERY_S + len(text) / CHARACTERS_A_S
             self._tools.draft(visible_draft(text))
 
 
-def first_message(turn: Turn, text: str, context: ProviderContext) -> object:
+def first_message(context: ProviderContext, turn: Turn) -> Asked:
     """Return the message that begins a turn."""
-    return asked(text, *files_of(context, turn.messages))
+    return asked(render_turn(turn), *files_of(context, turn.messages))

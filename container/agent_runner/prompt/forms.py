@@ -7,7 +7,7 @@ from mimetypes import guess_type
 
 from attrs import frozen
 
-from agent_runner.prompt.markup import block, body, element
+from agent_runner.prompt.markup import body, element
 from agent_runner.records import Address, Inbound, Sent, Turn
 from agent_runner.times import to_zone
 
@@ -158,7 +158,7 @@ def _task(view: View, message: Inbound) -> str:
     parts = [view.text(content.get("prompt") or "")]
     if output is not None:
         parts.append(element("script_output", view.json(output)))
-    return block("task", parts, **_origin(view, message))
+    return element("task", "\n".join(part for part in parts if part), **_origin(view, message))
 
 
 def _webhook(view: View, message: Inbound) -> str:

@@ -44,8 +44,8 @@ def read_output(text: str, turn: Turn) -> Output:
 
 
 def _answered(turn: Turn) -> str | None:
-    """Return the id of the message that came from the chat that is being answered."""
-    return next((message.id for message in turn.messages if message.address == turn.home), None)
+    """Return the id of the newest message from the chat that is being answered."""
+    return next((message.id for message in reversed(turn.messages) if message.address == turn.home), None)
 
 
 def visible_draft(text: str) -> str:

@@ -15,8 +15,7 @@ from agent_runner.providers.protocol import Provider
 from agent_runner.providers.variables import with_advice
 
 PROVIDERS: Mapping[str, str] = {
-    "claude": "agent_runner.providers.claude",
-    "echo": "agent_runner.providers.echo",
+    name: f"agent_runner.providers.{name}" for name in ("anthropic", "claude", "echo", "openai", "scripted")
 }
 GROUP = "nanoclaw.providers"
 

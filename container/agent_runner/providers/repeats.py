@@ -15,6 +15,10 @@ COPIED: Mapping[str, str] = {
     "catch_up": "catchUp",
     "timezone": "zone",
     "task_id": "taskId",
+    "title": "title",
+    "lines": "lines",
+    "fields": "fields",
+    "url": "url",
 }
 """Arguments that a row has unchanged, with their keys in the row."""
 
@@ -42,8 +46,8 @@ def _tool(content: Mapping[str, object]) -> str:
             return "edit_message"
         case {"operation": "reaction"}:
             return "add_reaction"
-        case {"type": "ask_question"}:  # its own tool recognizes the question, and continues to wait
-            return ""
+        case {"type": shown}:  # the tool of questions recognizes its own, and continues to wait
+            return "send_card" if shown == "card" else ""
         case {"files": _}:
             return "send_file"
         case _:
@@ -51,5 +55,7 @@ def _tool(content: Mapping[str, object]) -> str:
 
 
 def _fits(content: Mapping[str, object], arguments: Mapping[str, object]) -> bool:
+    card = content.get("card")
+    content = card if isinstance(card, Mapping) else content
     copied = ((COPIED[name], value) for name, value in arguments.items() if name in COPIED)
     return all(content.get(key) == value for key, value in copied)

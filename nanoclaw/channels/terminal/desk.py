@@ -79,7 +79,9 @@ class Desk:
     _changed: trio.Event = Factory(trio.Event)
 
     async def say(self, text: str) -> Routed:
-        """Offer one line as a message, and return when it is on disk. `/help` is answered here.
+        """Offer one line as a message, and return when it is on disk.
+
+        `/help` first shows the terminal's own help. The agent adds its commands.
 
         Raises:
             NotAccepted: the line could not be stored.
@@ -87,7 +89,6 @@ class Desk:
         if text.strip() == HELP_LINE:
             with suppress(OSError):
                 await self.front.show(HELP)
-            return Routed()
         id_ = new_id("line", self.random)
         line = self.lines[id_] = Line(text)
         try:

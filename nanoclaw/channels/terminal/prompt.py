@@ -48,6 +48,8 @@ class Prompt:
     _above: "_Above" = Factory(lambda: _Above())  # noqa: PLW0108 -- it is defined below
     _draft: Draft = Factory(Draft)
     """The text so far of an answer. It is replaced in trio's thread, and drawn in the prompt's."""
+    _redraws: bool = False
+    """True while the prompt's thread has been asked to draw the draft: it may be stopped by Ctrl-S."""
     _typing: bool = False
     _leaving: bool = False
 
@@ -80,7 +82,10 @@ class Prompt:
         """Show the text so far of an answer between the last message and the prompt."""
         if self._draft.text != text:
             self._draft = Draft(text)
-            self._above.in_prompt(_redraw if text else _redraw_shorter)
+            if not self._redraws:
+                self._redraws = True
+                if not self._above.in_prompt(self._draw_draft):
+                    self._redraws = False
 
     async def _say(self, speaker: Speaker, lines: trio.MemoryReceiveChannel[str]) -> None:
         async for line in lines:
@@ -169,6 +174,15 @@ class Prompt:
             return [("italic", f"{self.assistant} is typing …\n"), *prompt]
         return prompt
 
+    def _draw_draft(self) -> None:
+        """Draw the prompt with the newest draft. Without one, erase it first, or it keeps its height."""
+        self._redraws = False
+        app = get_app_or_none()
+        if app is not None and app.is_running:
+            if not self._draft.text:
+                app.renderer.erase()
+            app.invalidate()
+
     def _leave_early(self) -> None:
         if self._leaving:
             _leave()
@@ -184,14 +198,6 @@ def _leave() -> None:
 def _redraw() -> None:
     app = get_app_or_none()
     if app is not None:
-        app.invalidate()
-
-
-def _redraw_shorter() -> None:
-    """Draw the prompt anew. Otherwise it would keep its height, with empty lines below."""
-    app = get_app_or_none()
-    if app is not None and app.is_running:
-        app.renderer.erase()
         app.invalidate()
 
 
@@ -229,11 +235,12 @@ class _Above:
                 return
         self._flush()
 
-    def in_prompt(self, call: Callable[[], None]) -> None:
-        """Call a function in the prompt's thread, if there is a prompt."""
+    def in_prompt(self, call: Callable[[], None]) -> bool:
+        """Call a function in the prompt's thread, if there is a prompt. Return True if there is."""
         with self._lock:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(call)
+            return self._loop is not None
 
     def _flush_above(self) -> None:
         """Erase the prompt, write, and have the prompt drawn again below. It runs in the prompt's thread.

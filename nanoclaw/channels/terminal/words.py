@@ -8,7 +8,7 @@ HELP_LINE = "/help"
 HELP = """\
 a text            a message for the agent; pasted lines stay one message
 a number          answers a question whose choices have numbers
-/help             shows this
+/help             shows this, and the commands that the agent answers
 arrow-up          brings back what you typed before
 Ctrl-C, Ctrl-D    ends
 In a shell: `nanoclaw status` (what is going on), `nanoclaw messages list` (where is my message?),
@@ -24,9 +24,11 @@ def greeting(assistant: str, answering: Sequence[Answering]) -> str:
 def _who(answering: Sequence[Answering]) -> str:
     if not answering:
         return "No agent answers here: `nanoclaw wirings create --help` says how to connect one."
-    names = " and ".join(f"{each.agent} (provider {_provider(each.provider)})" for each in answering)
+    names = " and ".join(f"{each.agent} ({_model(each)})" for each in answering)
     return f"{names} {'answers' if len(answering) == 1 else 'answer'} here."
 
 
-def _provider(name: str) -> str:
-    return "echo: it repeats what you type" if name == "echo" else name
+def _model(who: Answering) -> str:
+    if who.provider == "echo":
+        return "provider echo: it repeats what you type; `nanoclaw setup` chooses a model"
+    return f"provider {who.provider}" if who.model is None else f"model {who.model}, provider {who.provider}"

@@ -8,6 +8,7 @@ import trio
 
 from nanoclaw.cli.doctor.findings import Finding, Level
 from nanoclaw.config import Config
+from nanoclaw.gateway import Model, resolve
 from nanoclaw.setup.sdk import missing_sdk
 from nanoclaw.setup.targets import Target
 from nanoclaw.setup.trial import asked, listed
@@ -32,18 +33,13 @@ async def models(config: Config, *, call: bool) -> list[Finding]:
 
 def targets_of(config: Config) -> Mapping[str, Target]:
     """Return the configured models by their places in the configuration."""
-    model, fallback = config.model, config.model.fallback
-    first = Target(model.provider, model.name, model.base_url, model.key)
-    if fallback is None:
-        return {"model": first}
-    same = fallback.provider in {None, model.provider}
-    second = Target(
-        fallback.provider or model.provider,
-        fallback.name or (model.name if same else None),
-        fallback.base_url or (model.base_url if same else None),
-        fallback.key or (model.key if same else None),
-    )
-    return {"model": first, "fallback": second}
+    found = resolve(config.model)
+    second = {} if found.fallback is None else {"fallback": _target(found.fallback)}
+    return {"model": _target(found.first), **second}
+
+
+def _target(model: Model) -> Target:
+    return Target(model.provider, model.name or None, model.base_url, model.key)
 
 
 def _without_asking(area: str, target: Target) -> Iterator[Finding]:

@@ -88,6 +88,16 @@ def alerts(connection: apsw.Connection, day: str) -> list[BudgetAlert]:
     )
 
 
+def untold(connection: apsw.Connection, since: str) -> list[BudgetAlert]:
+    """Return the alerts since a day that nobody was told yet, in the order in which they were raised."""
+    return rows.many(
+        BudgetAlert,
+        connection.execute(
+            f"{_ALERT} WHERE day >= ? AND NOT told ORDER BY julianday(created_at), id", (since,)
+        ),
+    )
+
+
 def choose_teller(connection: apsw.Connection, id_: str, session_id: str) -> None:
     """Choose the session that tells an alert."""
     connection.execute("UPDATE budget_alerts SET session_id = ? WHERE id = ?", (session_id, id_))

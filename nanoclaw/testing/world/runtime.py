@@ -243,6 +243,8 @@ class SimulatedRuntime:
             shared=spec.shared or RunnerConfig().shared,
             model_settings=settings,
             model=model_settings(settings),
+            agent_group_id=spec.environment["NANOCLAW_AGENT_GROUP_ID"],
+            agent_group_name=spec.environment["NANOCLAW_AGENT_GROUP_NAME"],
             assistant_name=spec.environment["NANOCLAW_ASSISTANT_NAME"],
             admin_user_ids=tuple(filter(None, spec.environment["NANOCLAW_ADMIN_USER_IDS"].split(","))),
             timezone=spec.environment["TZ"],

@@ -1,0 +1,62 @@
+"""Our providers with a model conform to their protocol, against a fake model in the same process."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+import trio
+from attrs import define
+
+from agent_runner.providers import load
+from nanoclaw.testing import FakeModel, ModelAnswer, ModelCall, ModelFailure, ModelRequest
+from nanoclaw.testing.conformance import ProviderUnderTest, lifecycle, provider_checks
+from nanoclaw.testing.conformance.provider import CHECKS
+
+NAMES = [check.__name__ for check in (*CHECKS, *lifecycle.CHECKS)]
+TOOL_QUESTION = "please use a tool"
+
+
+@define(eq=False)
+class Brain:
+    """Calls a tool where it is asked to, and answers all else with a text."""
+
+    up: bool = True
+
+    def __call__(self, request: ModelRequest) -> ModelAnswer | ModelFailure:
+        if not self.up:
+            return ModelFailure(503)
+        if TOOL_QUESTION in request.text:
+            return ModelAnswer("let me see", [ModelCall("send_message", {"text": "wait"})])
+        return ModelAnswer("yes")
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        self.up = False
+        try:
+            yield
+        finally:
+            self.up = True
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_provider_with_a_model_conforms(
+    provider: str, name: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[ProviderUnderTest]:
+        brain = Brain()
+        model = FakeModel(brain)
+        yield ProviderUnderTest(
+            load(provider),
+            tool_question=TOOL_QUESTION,
+            unable=brain.down,
+            offered=lambda: model.requests[-1].tools,
+            http=model,
+            model_settings={"provider": provider, "name": "fake-model"},
+        )
+
+    [check] = [one for one in provider_checks(opens) if one.name == name]
+    await check()
