@@ -17,6 +17,7 @@ from actors import Bury, Context, Crashed, Policy, Ref, Refusal, Stopped, Superv
 from nanoclaw.gateway.local import LocalDoors
 from nanoclaw.gateway.proxy import Caller, Proxy
 from nanoclaw.gateway.serving import Connection
+from nanoclaw.gateway.upstream import HttpModels
 from nanoclaw.system.obstacles import Obstacle, kind_of
 from nanoclaw.system.sockets import listening
 from nanoclaw.system.supervision import Supervision
@@ -118,6 +119,8 @@ class DoorKeeper:
             ) from error
         opened = self._open[door.path] = _Open(door, bound)
         self.nursery.start_soon(self._serve, opened)
+        if isinstance(self.proxy.models, HttpModels):
+            self.nursery.start_soon(self.proxy.models.ready)  # while the runner starts
 
     def close_old(self) -> None:
         """Close all doors that are not in the list any more."""
