@@ -422,7 +422,7 @@ async def test_a_session_may_have_a_provider_and_a_model_of_its_own(tmp_path: Pa
         await desk.perform("agents.create", folder="helper", name="Helper")
         session = await desk.session("notes", "helper", "7")
 
-        async def shown(**changes: str) -> tuple[object, object]:
+        async def shown(**changes: Any) -> tuple[object, object]:
             await desk.perform("sessions.set", session=session.id, **changes)
             found = await desk.perform("sessions.show", session=session.id)
             return found["agent_provider"], found["model"]
