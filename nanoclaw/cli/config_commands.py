@@ -120,6 +120,8 @@ def _plain(value: object) -> object:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, list):
         return f"[{', '.join(map(_text, value))}]"
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

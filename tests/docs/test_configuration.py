@@ -36,4 +36,4 @@ def test_the_examples_are_valid(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(toml)
     assert read_config(home=tmp_path, environ={}).problems == ()
     (tmp_path / "container.json").write_text(json)
-    assert read_container_json(tmp_path).provider == "echo"
+    assert read_container_json(tmp_path).model.provider == "openai"
