@@ -76,7 +76,7 @@ def interrupted(terminal: AtTerminal) -> int:
     while True:
         terminal.process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            return terminal.process.wait(0.5)
+            return terminal.process.wait(5)
 
 
 # -- on a terminal ---------------------------------------------------------------
