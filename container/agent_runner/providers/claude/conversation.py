@@ -51,6 +51,7 @@ class Conversation:
     _waiting: set[str] = field(factory=set)
     """The ids of follow-ups that the model has not seen yet."""
     _takes_more: bool = False
+    _shows_files: bool = False
     _said: str = ""
     _error: str | None = None
     _draft: str = ""
@@ -60,6 +61,7 @@ class Conversation:
     ) -> Outcome:
         """Send a message of this id, a UUID, as a user, and return what came of it. Raises SDK errors."""
         self._begin()
+        self._shows_files = any(block["type"] != "text" for block in content)
         await self.client.query(_one(_user_message(content, id_)))
         return await self._until_result(alive, draft)
 
@@ -138,7 +140,7 @@ class Conversation:
         text = result.result or "; ".join(result.errors or ()) or result.subtype
         if result.terminal_reason == "prompt_too_long":
             return too_long(text)
-        return failed(result.api_error_status, self._error, text)
+        return failed(result.api_error_status, self._error, text, has_files=self._shows_files)
 
     async def aclose(self) -> None:
         """End the program. Nothing of it is left."""
