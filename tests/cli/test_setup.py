@@ -84,7 +84,7 @@ def interrupted(terminal: AtTerminal) -> int:
 
 @contextmanager
 def asked(home: Path, model: FakeModel | None, command: str = "run", **more: str) -> Iterator[AtTerminal]:
-    with at_terminal(home, command=command, asks=True, **variables(model, **more)) as terminal:
+    with at_terminal(home, command=command, asks=True, stderr=None, **variables(model, **more)) as terminal:
         yield terminal
 
 
