@@ -65,7 +65,7 @@ async def test_claude_code_conforms(world: ClaudeWorld, name: str) -> None:
                 tool_question=TOOL_QUESTION,
                 unable=model.down,
                 turn_s=30.0,
-                cancellations=3,
+                cancellations=2,
                 offered=lambda: model.offered,
                 model_settings={"provider": "claude", "name": "fake-model"},
             )
