@@ -14,9 +14,9 @@ MAX_ANSWER = 64 << 20
 """Bytes of an answer's body."""
 MAX_AT_ONCE = 8
 """Requests of one runner at a time."""
-A_MINUTE = 120
+A_MINUTE = 600
 """Requests of one runner in a minute, in the long run."""
-BURST = 30
+BURST = 100
 """Requests of one runner at once after a rest."""
 MAX_HELD = 256 << 20
 """Bytes of request bodies of all runners at a time."""

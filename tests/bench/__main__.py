@@ -25,6 +25,7 @@ PARTS = (
     "healthy",
     "history",
     "admin",
+    "model",
 )
 Line = tuple[str, float, str]
 

@@ -12,6 +12,7 @@ from attrs import Factory, define
 from nanoclaw.channels.protocol import Channel
 from nanoclaw.channels.simple import SimpleChannel
 from nanoclaw.config import Config
+from nanoclaw.config.model import ModelConfig
 from nanoclaw.host import Host, Seams, open_host
 from nanoclaw.logs import configure_logging
 from nanoclaw.records import Address, ChatMessage, InboundEvent, Outgoing, Receipt
@@ -58,13 +59,16 @@ class BenchHost:
 
 
 @asynccontextmanager
-async def wired_host(*others: Channel, seams: Seams | None = None) -> AsyncIterator[BenchHost]:
+async def wired_host(
+    *others: Channel, seams: Seams | None = None, model: ModelConfig | None = None
+) -> AsyncIterator[BenchHost]:
     """Open the host. Logs are bound as in production; only warnings are written."""
     configure_logging("warning", human=False)
     with tempfile.TemporaryDirectory(prefix="nanoclaw-bench-") as folder:
         home = Path(folder)
         channel = BenchChannel()
-        config = Config(home, home / "data", home / "groups", timezone="UTC")
+        asked = model or ModelConfig()
+        config = Config(home, home / "data", home / "groups", timezone="UTC", model=asked)
         structlog.contextvars.clear_contextvars()
         async with open_host(config, channels=[channel, *others], seams=seams) as host:
             await host.bootstrap(CHAT, "Bench", owner_id=USER, owner_name="User")

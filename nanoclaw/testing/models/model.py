@@ -3,12 +3,14 @@
 import inspect
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 from attrs import define, field, frozen
 
+from nanoclaw.gateway import UpstreamAnswer, UpstreamFailed, UpstreamRequest
 from nanoclaw.testing.models import wires
 from nanoclaw.testing.models.answers import (
     Answers,
@@ -66,6 +68,17 @@ class FakeModel:
         async with client_of(self) as client:
             yield client
 
+    @asynccontextmanager
+    async def ask(self, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
+        """Answer the gateway in the same process. So the model fits `Seams.models`."""
+        path, headers = urlsplit(request.url).path, dict(request.headers)
+        response = await self.respond(request.method, path, headers, request.body)
+        try:
+            yield UpstreamAnswer(response.status, list(response.headers.items()), _uncut(response.body))
+        finally:
+            with trio.CancelScope(shield=True):
+                await response.body.aclose()
+
     async def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ModelResponse:
         """Answer a request. `path` begins after the address, such as `/v1/messages`."""
         wire: Wire = "openai" if path.partition("?")[0].endswith("/chat/completions") else "anthropic"
@@ -93,6 +106,15 @@ class FakeModel:
         if self._next > len(answers):
             return ModelFailure(500, f"the fake model has no answer to request {self._next}")
         return answers[self._next - 1]
+
+
+async def _uncut(pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the pieces. Raises UpstreamFailed where the connection would be closed."""
+    try:
+        while (piece := await anext(pieces, None)) is not None:
+            yield piece
+    except ConnectionCut as error:
+        raise UpstreamFailed("the connection was closed") from error
 
 
 async def _response(request: ModelRequest, reaction: Reaction) -> ModelResponse:
@@ -157,8 +179,9 @@ async def _pieces(
         await trio.lowlevel.checkpoint()
         yield piece
     if end is not None:
-        async for piece in end():
-            yield piece
+        async with aclosing(end()) as rest:
+            async for piece in rest:
+                yield piece
 
 
 async def _cut() -> AsyncGenerator[bytes]:

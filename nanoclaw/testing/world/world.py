@@ -56,6 +56,8 @@ REAL_PATIENCE_S = 10.0
 RARELY_S = 3600.0
 """Seconds between polls. No wake-up is lost in a simulation, so polls find nothing."""
 SIMULATED_ONLY = ("providers", "outliving", "commit_hooks")
+TIMING = ("httpx2",)
+"""Packages that measure their calls by the real clock and decide nothing by it."""
 SHOWN_LINES = 30
 """The number of events that a failed test shows."""
 
@@ -161,7 +163,7 @@ class World:
     async def _simulated(self, stack: AsyncExitStack) -> SimulatedEnvironment:
         stack.enter_context(virtual_time())
         order = stack.enter_context(scheduled_by(self.seed))
-        self.isolation = Isolation(lambda: self.now, frozenset(self.allowed))
+        self.isolation = Isolation(lambda: self.now, frozenset({*self.allowed, *TIMING}))
         stack.callback(self.isolation.check)
         stack.enter_context(self.isolation.up())
         environment = SimulatedEnvironment(
