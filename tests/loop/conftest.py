@@ -12,7 +12,7 @@ from tests.runner.world import virtually
 __all__ = ["anthropic", "openai"]  # loaded here, so that no test waits for a thread in virtual time
 
 HERE = Path(__file__).parent
-REAL_TIME = {"test_model_processes.py"}
+REAL_TIME = {"test_missing_sdk.py", "test_model_processes.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.parametrize("provider", PROVIDERS)
         (ModelFailure(400, "temperature is out of range"), "refuses the request"),
         (ModelFailure(402), "credit"),
         (ModelFailure(429, kind="quota"), "credit"),
+        (ModelFailure(429, kind="quota", headers={"retry-after": "600"}), "again at 12:10 UTC"),
         (ModelFailure(400, kind="quota"), "credit"),
         (
             ModelFailure(503, body=b'{"error": {"type": "nanoclaw_key", "message": "key file is gone"}}'),
@@ -48,6 +49,7 @@ async def test_what_only_the_owner_can_change_is_told_once_and_not_tried_again(
         (ModelFailure(529, headers={"retry-after": "2"}), 2, 3),
         (ModelFailure(500), 30, 3),
         (ModelFailure(502, body=b"<html>bad gateway</html>"), 30, 3),
+        (ModelFailure(504), 30, 1),
         (ModelBreak(kind="cut"), 30, 3),
         (ModelBreak(kind="cut", text="half of an answ"), 30, 1),
         (ModelBreak(kind="no json"), 30, 3),

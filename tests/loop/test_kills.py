@@ -1,5 +1,6 @@
 """A runner may die anywhere in a tool loop. What it has sent is not sent again, and its answer comes once."""
 
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -18,8 +19,8 @@ POINTS = [(n, when) for n in range(1, 16) for when in ("before", "after")]
 
 
 @pytest.fixture
-def world(tmp_path: object) -> World:
-    return World.create(tmp_path / "session")  # type: ignore[operator]  # a path
+def world(tmp_path: Path) -> World:
+    return World.create(tmp_path / "session")
 
 
 def act(request: ModelRequest) -> ModelAnswer:
@@ -60,6 +61,6 @@ async def test_after_a_death_at_any_commit_of_a_tool_loop_each_text_is_sent_once
         if world.acks().get(message) != "completed":
             await live(world, provider, message)
     assert sorted(world.texts()) == ["done", "one", "two"]
-    state = dict(world.out("SELECT key, value FROM session_state"))
-    [turn] = read_history(state).turns  # type: ignore[arg-type]  # texts by key
+    state = {str(key): str(value) for key, value in world.out("SELECT key, value FROM session_state")}
+    [turn] = read_history(state).turns
     assert "done" in str(turn.messages[-1])

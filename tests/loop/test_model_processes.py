@@ -13,6 +13,7 @@ from attrs import define
 from nanoclaw.host import Host, open_host
 from nanoclaw.records import TextContent
 from nanoclaw.testing import FakeChannel, ModelAnswer, ModelCall, ModelFailure, open_fake_model, wire
+from nanoclaw.testing.models.answers import Reaction
 from tests.host.homes import config
 from tests.loop.fakellm_server import open_fakellm
 from tests.loop.talk import PROVIDERS
@@ -70,7 +71,11 @@ async def test_an_agent_answers_through_an_independent_fake(provider: str, tmp_p
 
 
 async def test_the_conversation_outlives_host_and_provider_and_the_key_stays_outside(tmp_path: Path) -> None:
-    answers = [ModelAnswer("", [ModelCall("send_message", {"text": "wait"})]), "hello Ann", "you are Ann"]
+    answers: list[Reaction] = [
+        ModelAnswer("", [ModelCall("send_message", {"text": "wait"})]),
+        "hello Ann",
+        "you are Ann",
+    ]
     async with open_fake_model(answers) as model:
         async with scene(tmp_path, "anthropic", model.url) as it:
             assert await it.says("I am Ann", 2) == ["wait", "hello Ann"]

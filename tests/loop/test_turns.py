@@ -190,6 +190,15 @@ async def test_a_picture_that_the_model_does_not_take_is_left_out_from_then_on(p
     assert "is not shown to you" in json.dumps(model.requests[1].body)
 
 
+async def test_a_picture_that_is_broken_is_left_out_of_its_turn_alone(provider: str) -> None:
+    answers = [ModelFailure(400, "Could not process image"), "a picture?", "yes"]
+    async with answering(provider, *answers) as (talk, model):
+        assert await talk.take(turn_of(_picture(talk.context.inbound))) == ["a picture?"]  # type: ignore[arg-type]  # a message
+        await talk.take(turn_of(_picture(talk.context.inbound, 2)))  # type: ignore[arg-type]  # a message
+    assert [_shown(request.body) for request in model.requests][:2] == [1, 0]
+    assert _shown(model.requests[2].body) == 2
+
+
 # -- usage -------------------------------------------------------------------------
 
 

@@ -134,8 +134,10 @@ def _model_error(error: Exception, request: ModelRequest) -> ModelError:
     if isinstance(status, int):
         headers = getattr(getattr(error, "response", None), "headers", {})
         return classify(_said(status, body, error, headers, has_files=request.has_files))
-    if any(kind.__name__ in _OF_THE_ROAD for kind in type(error).__mro__):
-        return unreachable(f"the model's server is not reached: {describe(error.__cause__ or error)}")
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & _OF_THE_ROAD:
+        words = f"the model's server is not reached: {describe(error.__cause__ or error)}"
+        return unreachable(words, is_silence=bool(kinds & {"APITimeoutError", "ReadTimeout"}))
     return not_an_answer(describe(error))
 
 
