@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from nanoclaw.gateway import DoorFailed, SessionModels
 from nanoclaw.gateway.doors import MAX_CONNECTIONS
 from nanoclaw.gateway.limits import BURST, MAX_AT_ONCE, MAX_BODY
+from nanoclaw.gateway.serving import MOST_SMALL_PIECES
 from tests.gateway.stage import KEY, Stage, a_stage, model
 from tests.gateway.upstreams import Asked, Reply, open_upstream
 
@@ -297,6 +298,18 @@ async def test_what_is_not_http_ends_its_own_connection(
         client = await stage.client()
         assert (await said(stage, request_)).split(b" ")[1] == status
         assert (await client.post(CHAT, json={})).status_code == 200
+
+
+async def test_a_request_in_many_small_pieces_is_refused_since_each_takes_time(tmp_path: Path) -> None:
+    head = b"POST /model/chat/completions HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n"
+    small, large = b"1\r\n \r\n" * (MOST_SMALL_PIECES + 1), b"400\r\n%s\r\n" % (b" " * 1024)
+    async with a_stage(tmp_path, hello) as stage:
+        assert (await said(stage, head + small)).split(b" ")[1] == b"403"
+        assert stage.upstream.asked == []
+        stream = await stage.connection()
+        async with stream:
+            await stream.send_all(head + large * 500 + b"2\r\n{}\r\n0\r\n\r\n")
+            assert (await stream.receive_some(100)).split(b" ")[1] == b"200"
 
 
 async def test_a_request_that_is_too_large_is_refused_before_the_server_is_asked(tmp_path: Path) -> None:
