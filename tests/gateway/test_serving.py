@@ -304,6 +304,7 @@ async def test_a_request_in_many_small_pieces_is_refused_since_each_takes_time(t
     head = b"POST /model/chat/completions HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n"
     small, large = b"1\r\n \r\n" * (MOST_SMALL_PIECES + 1), b"400\r\n%s\r\n" % (b" " * 1024)
     async with a_stage(tmp_path, hello) as stage:
+        await stage.client()
         assert (await said(stage, head + small)).split(b" ")[1] == b"403"
         assert stage.upstream.asked == []
         stream = await stage.connection()
