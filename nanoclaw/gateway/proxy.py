@@ -279,7 +279,10 @@ class _Exchange:
             fields |= {"model": usage.model, "input": usage.input_tokens, "output": usage.output_tokens}
             fields |= {"cached": usage.cached_tokens, "tool_calls": usage.tool_calls}
         if self.refusal is not None:
-            _log.warning("gateway.refused", **fields, kind=self.refusal.kind, reason=str(self.refusal))
+            before = self.caller.limits.log_refusal(trio.current_time())
+            if before is not None:
+                fields |= {"kind": self.refusal.kind, "reason": str(self.refusal), "not_logged": before}
+                _log.warning("gateway.refused", **fields)
         elif self.cut is not None:
             _log.warning("gateway.answer_cut", **fields, reason=self.cut)
         else:

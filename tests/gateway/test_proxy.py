@@ -25,7 +25,7 @@ from nanoclaw.gateway import (
     proxy,
 )
 from nanoclaw.gateway.hiding import Hiding
-from nanoclaw.gateway.limits import A_MINUTE, BURST, MAX_ANSWER, Room, RunnerLimits
+from nanoclaw.gateway.limits import A_MINUTE, BURST, LOGGED_S, MAX_ANSWER, MOST_LOGGED, Room, RunnerLimits
 from nanoclaw.gateway.proxy import MAX_PARSED, SPEND_S
 from nanoclaw.gateway.refusals import Refused
 from tests.gateway.stage import KEY, Book, model
@@ -297,6 +297,19 @@ def test_a_key_is_hidden_however_it_is_cut_and_nothing_else_is_lost(key: str, ch
     assert key.encode() not in shown
     if key not in text:
         assert shown.decode() == text
+
+
+async def test_a_runner_that_is_refused_again_and_again_does_not_fill_the_log(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del autojump_clock
+    log = CapturingLogger()
+    monkeypatch.setattr(proxy, "_log", log)
+    who, wrong = caller(), request(target="/elsewhere")
+    for pause_s in [0.0] * (MOST_LOGGED + 5) + [LOGGED_S]:
+        await trio.sleep(pause_s)
+        await asked(Proxy(Scripted(nothing)), who, wrong)
+    assert [line.kwargs["not_logged"] for line in log.calls] == [*[0] * MOST_LOGGED, 5]
 
 
 @pytest.mark.parametrize("form", ["sk/a+b==", r"sk\/a+b==", r"sk/a+b\u003d\u003d", "sk%2Fa%2Bb%3D%3D"])
